@@ -1,0 +1,1 @@
+"""The search engine. It knows no implementation and reads no names."""

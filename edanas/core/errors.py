@@ -1,0 +1,55 @@
+"""What can go wrong and be put right by the user, and the near-miss helper.
+
+Every error that a user can cause is an `EdanasError`: the command line prints its message, without a traceback,
+and leaves with its `exit_code`.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class EdanasError(Exception):
+    """Something a user can put right; its text says what was found, where, and what is allowed."""
+
+    exit_code = 2
+
+
+class ConfigError(EdanasError):
+    """A setting is unknown, of the wrong type, or out of range; the text starts with the setting's path."""
+
+
+class PluginError(EdanasError):
+    """A plugin is broken, claims a name that is taken, or was asked for and does not exist."""
+
+
+class DataError(EdanasError):
+    """Images cannot be read, or are too few, or hold too few classes."""
+
+
+class WeightsError(EdanasError):
+    """A weights file cannot be had, is damaged, or belongs to another network."""
+
+
+class RunError(EdanasError):
+    """A run's folder cannot be used: held by another process, made with other settings, or not writable."""
+
+
+class CostError(EdanasError):
+    """The cost of a network cannot be counted (and is therefore not zero)."""
+
+
+class CandidateError(EdanasError):
+    """A candidate cannot be built or evaluated; the engine records it and goes on."""
+
+
+def near_miss(name: str, allowed: Iterable[str]) -> str:
+    """The end of an error message: what is near `name`, and all that is allowed."""
+    names = sorted(allowed)
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return f"{hint} Allowed: {', '.join(names) or 'nothing'}."
+
+
+def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
+    """One sentence for a name that is not there, e.g. `unknown("bundle", "mbv3", ...)`."""
+    return f"Unknown {what} '{name}'.{near_miss(name, allowed)}"
