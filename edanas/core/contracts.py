@@ -97,6 +97,10 @@ class SupernetProvider(ABC):
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
         """One backbone with fresh weights, of the same structure that `Supernet.extract` gives."""
 
+    @abstractmethod
+    def exit_channels(self) -> tuple[tuple[int, ...], ...]:
+        """For each exit point, every number of channels that features may have there."""
+
     def load_weights(self, supernet: Supernet, weights: str) -> str:
         """Fill `supernet` from a file or a named download; returns a sentence on what was taken and left.
 
