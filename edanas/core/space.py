@@ -1,2 +1,280 @@
-"""to be written"""
-class SearchSpace: ...
+"""The search space: candidates as canonical integer genomes, and the moves between them.
+
+A genome has one integer for each variable: the position of its choice. A variable may depend on another (the
+kernel of a layer that only some depths have); where its parent does not call for it, it is *unexpressed*, and
+its gene is 0 in the canonical form. Two canonical genomes are equal if and only if their candidates are, so a
+surrogate never sees one network under two names, and equality of bytes finds duplicates.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.errors import CandidateError, ConfigError, PluginError, near_miss, unknown
+from edanas.core.types import Backbone, Candidate, Choice, SelectionScheme, Variable
+
+Genomes = npt.NDArray[np.int64]
+
+
+class SearchSpace:
+    """All candidates: the backbone's variables, then one threshold variable for each exit point.
+
+    Args:
+        variables: The backbone's dimensions, as `SupernetProvider.variables` gives them: a parent before its
+            children, choices in the order of rising cost.
+        thresholds: What each exit point may hold; `None` is "no exit here".
+        exit_points: N; the appended variables are `exit1.threshold` to `exitN.threshold`.
+
+    Raises:
+        PluginError: A variable has no choices, repeats a choice or a name, or depends on what is not there.
+        ConfigError: `thresholds` is empty, repeats itself, or leaves [0, 1].
+    """
+
+    def __init__(
+        self, variables: tuple[Variable, ...], thresholds: tuple[float | None, ...], exit_points: int
+    ) -> None:
+        _check_thresholds(thresholds)
+        exits = tuple(Variable(f"exit{i + 1}.threshold", thresholds) for i in range(exit_points))
+        self.variables: tuple[Variable, ...] = (*variables, *exits)
+        self._backbone_dimensions = len(variables)
+        _check_variables(self.variables, self._backbone_dimensions)
+        self.dimensions: int = len(self.variables)
+        self.counts: Genomes = np.array([len(v.choices) for v in self.variables], dtype=np.int64)
+        self._index = {v.name: i for i, v in enumerate(self.variables)}
+        self._positions = [{choice: i for i, choice in enumerate(v.choices)} for v in self.variables]
+        self._parents = [None if v.parent is None else self._index[v.parent] for v in self.variables]
+        self._levels, self._calls = self._conditions()
+
+    def _conditions(self) -> tuple[list[tuple[Genomes, Genomes]], npt.NDArray[np.bool_]]:
+        """Per level of the tree, children and their parents; and `calls[child, position of the parent]`."""
+        calls = np.zeros((self.dimensions, int(self.counts.max(initial=1))), dtype=np.bool_)
+        depths = np.zeros(self.dimensions, dtype=np.int64)
+        for child, parent in enumerate(self._parents):
+            if parent is not None:
+                depths[child] = depths[parent] + 1
+                when = self.variables[child].when
+                choices = self.variables[parent].choices
+                calls[child, : len(choices)] = [choice in when for choice in choices]
+        levels = []
+        for depth in range(1, int(depths.max(initial=0)) + 1):
+            children = np.flatnonzero(depths == depth)
+            levels.append((children, np.array([self._parents[child] for child in children], dtype=np.int64)))
+        return levels, calls
+
+    def expressed(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
+        """Which genes say something: (..., D) genes -> (..., D) bool."""
+        genes = self._checked(genomes)
+        result = np.ones(genes.shape, dtype=np.bool_)
+        for children, parents in self._levels:
+            result[..., children] = result[..., parents] & self._calls[children, genes[..., parents]]
+        return result
+
+    def canonical(self, genomes: Genomes) -> Genomes:
+        """The one genome of each candidate: (..., D) -> (..., D) with unexpressed genes at 0."""
+        genes = self._checked(genomes)
+        return np.where(self.expressed(genes), genes, 0)
+
+    def encode(self, candidate: Candidate) -> Genomes:
+        """The canonical genome (D,) of a candidate.
+
+        Raises:
+            CandidateError: The candidate is of another space; the text names the first variable that differs.
+        """
+        backbone, thresholds = candidate.backbone, candidate.scheme.thresholds
+        exit_points = self.dimensions - self._backbone_dimensions
+        for name in backbone:
+            if self._index.get(name, self.dimensions) >= self._backbone_dimensions:
+                raise CandidateError(unknown("variable", name, self._names()))
+        if len(thresholds) != exit_points:
+            extra = min(len(thresholds), exit_points) + 1
+            raise CandidateError(
+                f"exit{extra}.threshold: found {len(thresholds)} exit points; this space has {exit_points}"
+            )
+        genome = np.zeros(self.dimensions, dtype=np.int64)
+        expressed = np.ones(self.dimensions, dtype=np.bool_)
+        for i, variable in enumerate(self.variables):
+            parent = self._parents[i]
+            if parent is not None:
+                expressed[i] = expressed[parent] and self._calls[i, genome[parent]]
+            if i >= self._backbone_dimensions:
+                genome[i] = self._position(i, thresholds[i - self._backbone_dimensions])
+            elif expressed[i] != (variable.name in backbone):
+                raise CandidateError(self._misfit(variable, present=variable.name in backbone))
+            elif expressed[i]:
+                genome[i] = self._position(i, backbone[variable.name])
+        return genome
+
+    def decode(self, genome: Genomes) -> Candidate:
+        """The candidate of a genome (D,), canonical or not.
+
+        Raises:
+            CandidateError: Not D integers, or one out of its range; the text names the variable.
+        """
+        genes = self._checked(genome)
+        thresholds = [self._choice(i, genes) for i in range(self._backbone_dimensions, self.dimensions)]
+        return Candidate(self.backbone(genes), SelectionScheme(tuple(thresholds)))
+
+    def backbone(self, genome: Genomes) -> Backbone:
+        """The backbone of a genome (D,): its expressed choices, in the space's order."""
+        expressed = self.expressed(genome)
+        choices: list[tuple[str, Choice]] = []
+        for i in np.flatnonzero(expressed[: self._backbone_dimensions]):
+            choice = self._choice(int(i), genome)
+            if choice is not None:
+                choices.append((self.variables[i].name, choice))
+        return Backbone(tuple(choices))
+
+    def sample(self, rng: np.random.Generator, count: int) -> Genomes:
+        """(count, D) canonical genomes, each expressed gene uniform over its choices; repeats happen."""
+        return self.canonical(rng.integers(0, self.counts, size=(count, self.dimensions), dtype=np.int64))
+
+    def sample_backbone(self, rng: np.random.Generator) -> Backbone:
+        """A random backbone, each expressed choice uniform."""
+        return self.backbone(self.sample(rng, 1)[0])
+
+    def smallest(self) -> Backbone:
+        """The backbone of all first choices."""
+        return self.backbone(np.zeros(self.dimensions, dtype=np.int64))
+
+    def largest(self) -> Backbone:
+        """The backbone of all last choices."""
+        return self.backbone(self.counts - 1)
+
+    def neighbours(self, genome: Genomes) -> Genomes:
+        """All canonical genomes (m, D) that one expressed gene's other choice leads to.
+
+        Genes that the change calls into expression take their first choice. No two rows are equal: they
+        differ in the gene that was changed, which stays expressed, as its ancestors are as they were.
+        """
+        start = self.canonical(genome)
+        genes = np.flatnonzero(self.expressed(start))
+        which = np.repeat(genes, self.counts[genes] - 1)
+        shift = np.concatenate([np.arange(1, n) for n in self.counts[genes]] or [np.zeros(0, dtype=np.int64)])
+        moved = np.repeat(start[None], len(which), axis=0)
+        moved[np.arange(len(which)), which] = (start[which] + shift) % self.counts[which]
+        return self.canonical(moved)
+
+    def genomes(self) -> Iterator[Genomes]:
+        """Every canonical genome (D,), in lexicographic order, made one at a time."""
+        genome = np.zeros(self.dimensions, dtype=np.int64)
+        while True:
+            yield genome.copy()
+            free = np.flatnonzero(self.expressed(genome) & (genome < self.counts - 1))
+            if not len(free):
+                return
+            # A parent stands before its children: what follows the raised gene starts again from 0.
+            genome[free[-1]] += 1
+            genome[free[-1] + 1 :] = 0
+
+    def size(self) -> int:
+        """How many distinct canonical genomes there are, exactly."""
+        below: list[list[int]] = [[1] * len(v.choices) for v in self.variables]
+        total = 1
+        for i in reversed(range(self.dimensions)):
+            count, parent = sum(below[i]), self._parents[i]
+            if parent is None:
+                total *= count
+                continue
+            for position in range(len(below[parent])):
+                below[parent][position] *= count if self._calls[i, position] else 1
+        return total
+
+    def signature(self) -> str:
+        """Twelve hexadecimal digits that differ where names, choices or conditions differ."""
+        described = [
+            [v.name, v.choices, v.parent, [bool(c) for c in self._calls[i]]]
+            for i, v in enumerate(self.variables)
+        ]
+        return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:12]
+
+    def _checked(self, genomes: Genomes) -> Genomes:
+        genes = np.asarray(genomes)
+        if genes.shape[-1:] != (self.dimensions,) or not np.issubdtype(genes.dtype, np.integer):
+            raise CandidateError(
+                f"genome: {genes.dtype} of shape {genes.shape}; allowed: {self.dimensions} integers each"
+            )
+        outside = (genes < 0) | (genes >= self.counts)
+        if outside.any():
+            at = tuple(np.argwhere(outside)[0])
+            raise CandidateError(
+                f"{self.variables[at[-1]].name}: gene {genes[at]}; allowed: 0 to {self.counts[at[-1]] - 1}"
+            )
+        return genes.astype(np.int64, copy=False)
+
+    def _choice(self, index: int, genome: Genomes) -> Choice | None:
+        return self.variables[index].choices[int(genome[index])]
+
+    def _position(self, index: int, choice: Choice | None) -> int:
+        try:
+            return self._positions[index][choice]
+        except KeyError:
+            variable = self.variables[index]
+            raise CandidateError(
+                f"{variable.name}: found {_text(choice)}; allowed: {', '.join(map(_text, variable.choices))}"
+            ) from None
+
+    def _names(self) -> list[str]:
+        return [v.name for v in self.variables[: self._backbone_dimensions]]
+
+    @staticmethod
+    def _misfit(variable: Variable, *, present: bool) -> str:
+        found = "the candidate has it, but it is not expressed" if present else "missing from the candidate"
+        when = f" (it is where {variable.parent} is {_list(variable.when)})" if variable.parent else ""
+        return f"{variable.name}: {found}{when}"
+
+
+def _text(choice: Choice | None) -> str:
+    return "none" if choice is None else str(choice)
+
+
+def _list(choices: frozenset[Choice | None]) -> str:
+    return " or ".join(sorted(map(_text, choices)))
+
+
+def _is_choice(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_thresholds(thresholds: Sequence[float | None]) -> None:
+    if not thresholds:
+        raise ConfigError(
+            'thresholds: found none at all; allowed: numbers from 0 to 1, and "none" for no exit'
+        )
+    if len(set(thresholds)) < len(thresholds):
+        raise ConfigError(f"thresholds: {', '.join(map(_text, thresholds))} names one of them twice")
+    for threshold in thresholds:
+        if threshold is not None and not (_is_choice(threshold) and 0 <= threshold <= 1):
+            raise ConfigError(f'thresholds: found {threshold!r}; allowed: 0 to 1, or "none" for no exit')
+
+
+def _check_variables(variables: Sequence[Variable], backbone_dimensions: int) -> None:
+    seen: dict[str, Variable] = {}
+    for position, variable in enumerate(variables):
+        where = f"search space, variable '{variable.name}'"
+        if variable.name in seen:
+            raise PluginError(f"{where}: the name stands twice")
+        if not variable.choices or len(set(variable.choices)) < len(variable.choices):
+            raise PluginError(
+                f"{where}: choices {variable.choices}; allowed: one or more, none of them twice"
+            )
+        if position < backbone_dimensions and not all(map(_is_choice, variable.choices)):
+            raise PluginError(f"{where}: choices {variable.choices}; allowed: finite numbers")
+        if variable.parent is None and variable.when:
+            raise PluginError(f"{where}: has values of a parent ({_list(variable.when)}), but no parent")
+        if variable.parent is not None:
+            if variable.parent not in seen:
+                raise PluginError(
+                    f"{where}: no variable '{variable.parent}' before it.{near_miss(variable.parent, seen)}"
+                )
+            choices = seen[variable.parent].choices
+            if not variable.when or not variable.when <= set(choices):
+                raise PluginError(
+                    f"{where}: expressed where {variable.parent} is {_list(variable.when) or 'nothing'}; "
+                    f"allowed: {', '.join(map(_text, choices))}"
+                )
+        seen[variable.name] = variable
