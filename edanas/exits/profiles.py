@@ -1,0 +1,133 @@
+"""Exit profiles: one pass over the samples, and then every selection scheme is arithmetic."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from edanas.core.errors import CandidateError, DataError
+from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
+from edanas.exits.eenn import EENN
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a selection scheme does on the samples of a profile.
+
+    Args:
+        accuracy: Top-1, each sample judged at the exit it leaves at.
+        utilization: The fraction of samples that leave at each of the N exit points and at the last exit.
+        exit_accuracy: Top-1 of each exit over the samples that leave there; `None` where nobody does.
+        backbone_accuracy: Top-1 of the last exit on all samples.
+    """
+
+    accuracy: float
+    utilization: tuple[float, ...]
+    exit_accuracy: tuple[float | None, ...]
+    backbone_accuracy: float
+
+
+def collect_profile(
+    network: EENN,
+    data: ImageSet,
+    batch_size: int = 256,
+    device: torch.device | str | None = None,
+) -> ExitProfile:
+    """Run every exit on every sample, once, in eval mode; each module's training mode is put back afterwards.
+
+    Args:
+        network: Its heads decide which exit points get a column.
+        data: Samples of any size.
+        batch_size: Samples in a step.
+        device: Where to compute: the network is moved there. `None` = where it is.
+
+    Raises:
+        CandidateError: An exit's confidence is not a number.
+        DataError: There are no samples, or they do not fit the network.
+    """
+    if not len(data):
+        raise DataError("exit profile: found no samples; allowed: one or more")
+    if device is not None:
+        network.to(device)
+    confidences, outcomes = [], []
+    with _evaluating(network), torch.inference_mode():
+        for start in range(0, len(data), batch_size):
+            batch = slice(start, start + batch_size)
+            labels, confidence = network.all_exits(data.images[batch])
+            confidences.append(confidence.float().cpu())
+            outcomes.append(labels.cpu() == data.labels[batch, None].cpu())
+    confidence = torch.cat(confidences)
+    if confidence.isnan().any():
+        broken = int(confidence.isnan().any(dim=0).nonzero()[0])
+        name = (
+            f"at exit point {network.points[broken]}" if broken < len(network.points) else "of the last exit"
+        )
+        raise CandidateError(f"the confidence {name} is not a number for some samples")
+    return ExitProfile(network.points, confidence.numpy(), torch.cat(outcomes).numpy())
+
+
+def leave(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
+    """The profile's column at which each sample leaves: (S,).
+
+    Confidences are compared in their own precision, float32, as the network itself does.
+
+    Raises:
+        ValueError: An exit is placed where the profile has no column, or the profile has more exit points.
+    """
+    columns = _columns(profile, scheme)
+    last = len(profile.points)
+    if not len(columns):
+        return np.full(len(profile), last, dtype=np.int64)
+    thresholds = np.array([scheme.thresholds[i] for i in scheme.placed], dtype=np.float32)
+    fires = profile.confidence[:, columns] >= thresholds
+    return np.where(fires.any(axis=1), columns[fires.argmax(axis=1)], last)
+
+
+def outcome(profile: ExitProfile, scheme: SelectionScheme) -> Outcome:
+    """Accuracy and utilization under `scheme`, without running the network.
+
+    Raises:
+        ValueError: The profile is empty, or `scheme` does not fit it; see `leave`.
+    """
+    if not len(profile):
+        raise ValueError("an exit profile without samples has no accuracy")
+    column = leave(profile, scheme)
+    correct = profile.correct[np.arange(len(profile)), column]
+    # Exit point of each column; the last exit comes after all exit points.
+    exits = np.array([*profile.points, len(scheme.thresholds)])[column]
+    size = len(scheme.thresholds) + 1
+    samples = np.bincount(exits, minlength=size)
+    right = np.bincount(exits, weights=correct, minlength=size)
+    return Outcome(
+        accuracy=float(correct.mean()),
+        utilization=tuple(float(n) / len(profile) for n in samples),
+        exit_accuracy=tuple(float(r / n) if n else None for r, n in zip(right, samples, strict=True)),
+        backbone_accuracy=float(profile.correct[:, -1].mean()),
+    )
+
+
+def _columns(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
+    for point in scheme.placed:
+        if point not in profile.points:
+            raise ValueError(
+                f"the scheme places an exit at {point}; the profile's exit points: {profile.points}"
+            )
+    if profile.points and profile.points[-1] >= len(scheme.thresholds):
+        raise ValueError(f"{len(scheme.thresholds)} thresholds; the profile's exit points: {profile.points}")
+    return np.array([profile.points.index(point) for point in scheme.placed], dtype=np.int64)
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Eval mode inside; afterwards each module has the mode it had."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -1,0 +1,189 @@
+"""Setting continuous thresholds on calibration samples, from an exit profile alone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.costs import Costs, executed_per_exit
+from edanas.core.types import ExitProfile, SelectionScheme
+
+_SCHEMES = 400_000
+"""About how many schemes one enumeration scores: 24 thresholds for each of four exits."""
+
+Grid = list[npt.NDArray[np.int64]]
+
+
+def set_thresholds(
+    profile: ExitProfile,
+    costs: Costs,
+    placed: Sequence[int],
+    exit_points: int,
+    accuracy_drop: float = 0.0,
+    margin: float = 0.0,
+) -> SelectionScheme:
+    """The cheapest thresholds whose accuracy on these samples reaches what is asked.
+
+    Asked are the last exit's accuracy minus `accuracy_drop` plus `margin`; cheapest means least executed MACs.
+    Every threshold lies midway between two neighbouring confidences of its exit, so none sits on a sample. Where
+    there are few enough (two exits and 600 samples, say), every scheme is scored, and the result is the best there
+    is. Otherwise schemes on a grid of quantiles are scored, and the grid is refined around the best until it is as
+    fine as the samples. Of equally cheap schemes the more accurate one is taken, and of equal ones the stricter.
+    When nothing reaches what is asked, the most accurate scheme is returned.
+
+    The cheapest of many schemes owes some of its accuracy to luck, and loses it on other samples: the fewer
+    samples, the more. `margin` pays for that in advance.
+
+    Args:
+        profile: Calibration samples, used for nothing that is reported.
+        costs: Of the backbone and its heads.
+        placed: The exit points that keep an exit.
+        exit_points: N.
+        accuracy_drop: A fraction; how much accuracy may be given up.
+        margin: A fraction; accuracy asked above that.
+
+    Returns:
+        A threshold in [0, 1] at each placed exit point, and `None` elsewhere. Each is exact in float32.
+
+    Raises:
+        ValueError: `placed` is not among the profile's exit points, or the profile is empty.
+    """
+    points = tuple(sorted(set(placed)))
+    if missing := [point for point in points if point not in profile.points or not 0 <= point < exit_points]:
+        raise ValueError(
+            f"an exit is placed at exit point {missing[0]} of {exit_points}; the profile has {profile.points}"
+        )
+    if not len(profile):
+        raise ValueError("thresholds cannot be set on an exit profile without samples")
+    if not points:
+        return SelectionScheme((None,) * exit_points)
+    search = _Search.of(profile, costs, points, exit_points, margin - accuracy_drop)
+    chosen = dict(zip(points, search.best(), strict=True))
+    return SelectionScheme(tuple(chosen.get(point) for point in range(exit_points)))
+
+
+@dataclass(frozen=True)
+class _Search:
+    """P placed exits, each with rising thresholds that tell its S confidences apart in every possible way.
+
+    Args:
+        thresholds: For each exit, float32.
+        fires: (S, P): how many of its exit's thresholds, from the lowest, fire for a sample.
+        correct: (S, P + 1), the last exit included.
+        cost: (P + 1,) executed MACs of a sample that leaves there.
+        needed: How many samples must be right.
+    """
+
+    thresholds: list[npt.NDArray[np.float32]]
+    fires: npt.NDArray[np.int64]
+    correct: npt.NDArray[np.bool_]
+    cost: npt.NDArray[np.float64]
+    needed: int
+
+    @classmethod
+    def of(
+        cls, profile: ExitProfile, costs: Costs, points: tuple[int, ...], exit_points: int, gain: float
+    ) -> "_Search":
+        columns = [profile.points.index(point) for point in points]
+        confidence = profile.confidence[:, columns]
+        thresholds = [_separating(column) for column in confidence.T]
+        fires = [np.searchsorted(t, c, side="right") for t, c in zip(thresholds, confidence.T, strict=True)]
+        correct = profile.correct[:, [*columns, -1]]
+        scheme = SelectionScheme(tuple(0.5 if point in points else None for point in range(exit_points)))
+        cost = np.asarray(executed_per_exit(costs, scheme), dtype=np.float64)[[*points, exit_points]]
+        # The rounding of a fraction times the number of samples must not ask for one sample more.
+        needed = math.ceil(float(correct[:, -1].sum()) + gain * len(profile) - 1e-6)
+        return cls(thresholds, np.stack(fires, axis=1), correct, cost, needed)
+
+    def best(self) -> list[float]:
+        """The chosen threshold of each exit."""
+        size = max(2, int(_SCHEMES ** (1 / len(self.thresholds))))
+        windows = [(0, len(t) - 1) for t in self.thresholds]
+        grid = [self._quantiles(exit_, size) for exit_ in range(len(windows))]
+        while True:
+            at = self._cheapest(grid)
+            chosen = [int(g[i]) for g, i in zip(grid, at, strict=True)]
+            windows = [
+                (int(g[max(i - 1, 0)]), int(g[min(i + 1, len(g) - 1)])) for g, i in zip(grid, at, strict=True)
+            ]
+            finer = [_between(*window, keep, size) for window, keep in zip(windows, chosen, strict=True)]
+            if all(np.isin(new, old).all() for new, old in zip(finer, grid, strict=True)):
+                return [float(t[index]) for t, index in zip(self.thresholds, chosen, strict=True)]
+            grid = finer
+
+    def _quantiles(self, exit_: int, size: int) -> npt.NDArray[np.int64]:
+        """About `size` of an exit's thresholds at most, with equally many samples between neighbours."""
+        count = len(self.thresholds[exit_])
+        if count <= size:
+            return np.arange(count)
+        ordered = np.sort(self.fires[:, exit_])
+        ranks = np.linspace(0, len(ordered) - 1, size - 1).round().astype(np.int64)
+        return np.unique(np.append(np.minimum(ordered[ranks], count - 1), [0, count - 1]))
+
+    def _cheapest(self, grid: Grid) -> tuple[int, ...]:
+        """Position in `grid`, for each exit, of the cheapest scheme that is accurate enough."""
+        executed, right = self._score(grid)
+        enough = right >= self.needed
+        if not enough.any():
+            enough = right == right.max()
+        limit = executed[enough].min() * (1 + 1e-12)
+        cheapest = enough & (executed <= limit)
+        ties = np.argwhere(cheapest & (right == right[cheapest].max()))
+        return tuple(int(i) for i in ties[-1])
+
+    def _score(self, grid: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Total executed MACs and samples right, for every scheme on `grid`: arrays with one axis an exit.
+
+        A sample's level at an exit is how many of the grid's thresholds fire. Those who pass the first exits and
+        leave at the next fill a box of the joint histogram of levels; cumulative sums give all boxes at once.
+        """
+        shape = tuple(len(g) for g in grid)
+        levels = [np.searchsorted(g, self.fires[:, e], side="left") for e, g in enumerate(grid)]
+        executed = np.zeros(shape)
+        right = np.zeros(shape)
+        for exit_ in range(len(grid) + 1):
+            bins = tuple(n + 1 for n in shape[: exit_ + 1])
+            flat = np.ravel_multi_index(levels[: exit_ + 1], bins)
+            for weights, total, factor in (
+                (None, executed, self.cost[exit_]),
+                (self.correct[:, exit_].astype(np.float64), right, 1.0),
+            ):
+                counts = np.bincount(flat, weights=weights, minlength=math.prod(bins)).reshape(bins)
+                leaving = _boxes(counts, last=exit_ == len(grid)).astype(np.float64) * factor
+                total += leaving.reshape(leaving.shape + (1,) * (len(shape) - leaving.ndim))
+        return executed, right
+
+
+def _boxes(counts: npt.NDArray[Any], *, last: bool) -> npt.NDArray[Any]:
+    """Who leaves at the exit of the last axis, having passed all before; for `last`, who passes all axes."""
+    for axis in range(counts.ndim):
+        counts = counts.cumsum(axis=axis)
+        passed = counts.take(range(counts.shape[axis] - 1), axis=axis)
+        if axis == counts.ndim - 1 and not last:
+            return counts.take([-1], axis=axis) - passed
+        counts = passed
+    return counts
+
+
+def _separating(confidence: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Rising thresholds that split the values in every way: below all, between neighbours, above all.
+
+    The lowest is half the least value, not 0: a sample much less sure than any seen before does not leave. The
+    highest is 1, or below 1 if a value is exactly 1: nothing in [0, 1] is above that.
+    """
+    values = np.unique(confidence)
+    below = np.concatenate([[np.float32(0.0)], values[:-1]])
+    middle = below + (values - below) / 2
+    # Between two neighbours in float32 there is nothing; the upper one then tells them apart.
+    thresholds = np.where(middle > below, middle, values)
+    return thresholds if values[-1] == 1.0 else np.append(thresholds, np.float32(1.0))
+
+
+def _between(low: int, high: int, keep: int, size: int) -> npt.NDArray[np.int64]:
+    """About `size` indices from `low` to `high`, `keep` among them."""
+    if high - low < size:
+        return np.arange(low, high + 1)
+    return np.unique(np.append(np.linspace(low, high, size).round().astype(np.int64), keep))
