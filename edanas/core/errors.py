@@ -42,6 +42,12 @@ class CandidateError(EdanasError):
     """A candidate cannot be built or evaluated; the engine records it and goes on."""
 
 
+class Interrupted(EdanasError):
+    """The user stopped a run; what was evaluated is kept, and the text says how to go on."""
+
+    exit_code = 130
+
+
 def near_miss(name: str, allowed: Iterable[str]) -> str:
     """The end of an error message: what is near `name`, and all that is allowed."""
     names = sorted(allowed)

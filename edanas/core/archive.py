@@ -1,0 +1,225 @@
+"""The archive: every candidate evaluated so far, in one append-only SQLite file that survives being killed.
+
+The database is in WAL mode and synchronises on every commit, so what `append` has returned from stays,
+whatever becomes of the process or the machine. JSON keeps integers and floats exactly (Python writes the
+shortest text that reads back as the same float), so a replayed evaluation equals the one that was appended.
+"""
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.errors import RunError
+from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
+
+FILE = "archive.sqlite"
+"""The archive's name in a run's folder."""
+
+SCHEMA = 1
+"""Raised when a table changes so that older files cannot be read."""
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE evaluations (
+    seq INTEGER PRIMARY KEY,
+    iteration INTEGER NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    genome TEXT NOT NULL,
+    candidate TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
+    error TEXT,
+    metrics TEXT,
+    seconds REAL NOT NULL
+);
+CREATE TABLE profiles (
+    backbone TEXT PRIMARY KEY,
+    points TEXT NOT NULL,
+    samples INTEGER NOT NULL,
+    confidence BLOB NOT NULL,
+    correct BLOB NOT NULL
+);
+"""
+
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "free some space and run again: nothing recorded so far is lost",
+    sqlite3.SQLITE_IOERR: "check the disk (is it full?) and run again: nothing recorded so far is lost",
+    sqlite3.SQLITE_READONLY: "make the file and its folder writable, or choose another folder",
+    sqlite3.SQLITE_PERM: "make the file and its folder writable, or choose another folder",
+    sqlite3.SQLITE_CANTOPEN: "make the folder writable, or choose another one",
+    sqlite3.SQLITE_NOTADB: "this is no archive; move it away, or choose another folder",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore a copy, or start again in another folder",
+    sqlite3.SQLITE_BUSY: "another program holds the file; close it and run again",
+    sqlite3.SQLITE_LOCKED: "another program holds the file; close it and run again",
+}
+
+
+class Archive:
+    """The candidates evaluated in one run, with exit profiles and a few notes on the run beside them.
+
+    Several processes may read while one appends. Usable as a context manager that closes it.
+
+    Args:
+        folder: The run's folder; made where it is missing. The archive is its file `archive.sqlite`.
+
+    Raises:
+        RunError: The file cannot be opened, is no archive, or was written by another version. Every method
+            raises it where the disk is full, the file is not writable, or is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = Path(folder) / FILE
+        with self._reported():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Autocommit: each statement is a transaction of its own, except between BEGIN and COMMIT.
+            self._connection = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        if self._tables():
+            self._check()
+        with self._reported():
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("BEGIN IMMEDIATE")
+            if not self._tables():
+                for statement in _TABLES.split(";"):
+                    self._connection.execute(statement)
+                self.set_meta("schema", SCHEMA)
+            self._connection.execute("COMMIT")
+
+    def _tables(self) -> set[str]:
+        return {row[0] for row in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+    def _check(self) -> None:
+        found = self.meta().get("schema") if "meta" in self._tables() else None
+        if found is None:
+            raise RunError(f"{self.path}: a database, but no archive; move it away, or choose another folder")
+        if found != SCHEMA:
+            raise RunError(
+                f"{self.path}: written by another version of edanas (schema {found}; this one reads "
+                f"{SCHEMA}); use that version, or choose another folder"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._connection.close()
+
+    def meta(self) -> dict[str, Any]:
+        """All notes on the run, by key."""
+        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta")}
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Keep a note: anything that JSON can hold. It replaces an earlier one of that key."""
+        self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, json.dumps(value, allow_nan=False))
+
+    def append(self, evaluation: Evaluation, genome: npt.NDArray[np.int64]) -> None:
+        """Add an evaluation; it is durable when this returns.
+
+        Args:
+            evaluation: What came of a candidate that the archive does not hold yet; its numbers are finite.
+            genome: The candidate's canonical genome (D,).
+        """
+        candidate = evaluation.candidate
+        metrics = evaluation.metrics
+        self._write(
+            "INSERT INTO evaluations (iteration, id, genome, candidate, status, error, metrics, seconds) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            evaluation.iteration,
+            candidate.id,
+            json.dumps(genome.tolist()),
+            json.dumps({"backbone": candidate.backbone.choices, "thresholds": candidate.scheme.thresholds}),
+            "ok" if evaluation.ok else "failed",
+            evaluation.error,
+            None if metrics is None else json.dumps(metrics.to_dict(), allow_nan=False),
+            evaluation.seconds,
+        )
+
+    def replay(self) -> Iterator[tuple[npt.NDArray[np.int64], Evaluation]]:
+        """Every genome (D,) with its evaluation, in the order in which they were appended."""
+        columns = "genome, candidate, iteration, metrics, error, seconds"
+        for genome, candidate, iteration, metrics, error, seconds in self._rows(
+            f"SELECT {columns} FROM evaluations ORDER BY seq"  # noqa: S608 - fixed text
+        ):
+            yield (
+                np.array(json.loads(genome), dtype=np.int64),
+                Evaluation(
+                    _candidate(json.loads(candidate)),
+                    iteration,
+                    None if metrics is None else Metrics.from_dict(json.loads(metrics)),
+                    error,
+                    seconds,
+                ),
+            )
+
+    def count(self) -> int:
+        """How many evaluations there are, failed ones included."""
+        return int(self._rows("SELECT count(*) FROM evaluations")[0][0])
+
+    def put_profile(self, backbone: str, profile: ExitProfile) -> None:
+        """Keep the exit profile of the backbone of that id. It replaces an earlier one."""
+        self._write(
+            "INSERT OR REPLACE INTO profiles VALUES (?, ?, ?, ?, ?)",
+            backbone,
+            json.dumps(profile.points),
+            len(profile),
+            zlib.compress(profile.confidence.astype("<f4").tobytes()),
+            zlib.compress(np.packbits(profile.correct).tobytes()),
+        )
+
+    def get_profile(self, backbone: str) -> ExitProfile | None:
+        """The exit profile of the backbone of that id, or `None` if none was kept."""
+        rows = self._rows(
+            "SELECT points, samples, confidence, correct FROM profiles WHERE backbone = ?", backbone
+        )
+        if not rows:
+            return None
+        points = tuple(json.loads(rows[0][0]))
+        shape = (int(rows[0][1]), len(points) + 1)
+        confidence = np.frombuffer(zlib.decompress(rows[0][2]), dtype="<f4").astype(np.float32)
+        bits = np.frombuffer(zlib.decompress(rows[0][3]), dtype=np.uint8)
+        correct = np.unpackbits(bits, count=shape[0] * shape[1]).astype(np.bool_)
+        return ExitProfile(points, confidence.reshape(shape), correct.reshape(shape))
+
+    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._reported(), closing(self._connection.execute(query, values)) as cursor:
+            return cursor.fetchall()
+
+    def _write(self, statement: str, *values: Any) -> None:
+        with self._reported():
+            self._connection.execute(statement, values)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Turn what SQLite and the file system raise into a `RunError` that says what to do."""
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: {error.strerror or error}; choose a folder that can be written"
+            ) from error
+        except sqlite3.Error as error:
+            # Extended codes, e.g. of a read-only directory, keep the primary code in their low byte.
+            advice = _ADVICE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "the archive cannot be used")
+            raise RunError(f"{self.path}: {error}; {advice}") from error
+
+
+def _candidate(stored: dict[str, Any]) -> Candidate:
+    backbone = Backbone(tuple((name, value) for name, value in stored["backbone"]))
+    return Candidate(backbone, SelectionScheme(tuple(stored["thresholds"])))

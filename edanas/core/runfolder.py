@@ -1,0 +1,75 @@
+"""One process at a time in a run's folder."""
+
+import json
+import os
+import socket
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from edanas.core.errors import RunError
+
+LOCK = "run.lock"
+"""The locked file's name in a run's folder; `run.lock.json` beside it says who holds it."""
+
+
+class RunLock:
+    """A hold on a run's folder, as a context manager; the folder is made where it is missing.
+
+    The lock belongs to the process in the operating system's books, so that of a process that died, however
+    it died, is free at once. The files stay behind: it is not their presence that locks.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        RunError: On entering: another process holds the folder (the text says which), or the folder cannot be
+            written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._holder = self.folder / f"{LOCK}.json"
+        self._lock = FileLock(self.folder / LOCK)
+
+    def __enter__(self) -> Self:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"{self.folder} is used by {self._who()}; wait for it, or choose another folder"
+            ) from None
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            self._sign()
+        except OSError as error:
+            self._lock.release()
+            raise self._unusable(error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _sign(self) -> None:
+        since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        fresh = self._holder.with_suffix(".new")
+        fresh.write_text(json.dumps(holder) + "\n", encoding="utf-8")
+        fresh.replace(self._holder)
+
+    def _who(self) -> str:
+        try:
+            holder: dict[str, Any] = json.loads(self._holder.read_text(encoding="utf-8"))
+            return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+        except (OSError, ValueError, LookupError, TypeError):
+            return "another process"
+
+    def _unusable(self, error: OSError) -> RunError:
+        text = error.strerror or error
+        return RunError(
+            f"{self.folder}: {text}; choose a folder that can be written, on a disk with space left"
+        )
