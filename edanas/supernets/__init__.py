@@ -1,1 +1,1 @@
-"""."""
+"""Supernet providers: families of weight-sharing networks that backbones are searched in."""

@@ -1,0 +1,227 @@
+"""The elastic MobileNetV3: every backbone of the space on shared weights, in `ofa`'s dynamic layers."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from edanas.core.contracts import StagedBackbone, Supernet
+from edanas.core.types import Backbone, Choice, Task
+from edanas.supernets.layout import BlockPlan, Layout, NetPlan
+
+
+class LastExit(nn.Module):
+    """The last exit: 1x1 expansion, global average pooling, feature mix, classifier."""
+
+    def __init__(self, expand: nn.Module, mix: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.expand = expand
+        self.mix = mix
+        self.classifier = classifier
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features (B, C, H, W) -> logits (B, K)."""
+        pooled = self.expand(features).mean((2, 3), keepdim=True)
+        logits: torch.Tensor = self.classifier(self.mix(pooled).flatten(1))
+        return logits
+
+
+class Residual(nn.Module):
+    """`x + conv(x)`."""
+
+    def __init__(self, conv: nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """The same shape in and out."""
+        out: torch.Tensor = features + self.conv(features)
+        return out
+
+
+@dataclass(frozen=True)
+class _Use:
+    """How a backbone uses one dynamic layer: which slice of it, on how many input channels."""
+
+    layer: nn.Module
+    active: Mapping[str, Choice]
+    in_channels: int
+    residual: bool = False
+
+    def activate(self) -> nn.Module:
+        """The layer, set to this slice."""
+        for name, value in self.active.items():
+            setattr(self.layer, name, value)
+        return self.layer
+
+    def view(self) -> nn.Module:
+        """A module that runs this slice on the shared weights."""
+        return _View(self)
+
+    def extract(self) -> nn.Module:
+        """A plain module with copies of this slice's weights."""
+        plain: nn.Module = self.activate().get_active_subnet(self.in_channels)  # type: ignore[operator]
+        return Residual(plain) if self.residual else plain
+
+
+class _View(nn.Module):
+    """Runs a slice of a dynamic layer, whatever slice and mode others left it in."""
+
+    def __init__(self, use: _Use) -> None:
+        super().__init__()
+        self.layer = use.layer
+        self._use = use
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """As the extracted layer would."""
+        layer = self._use.activate()
+        if layer.training != self.training:
+            layer.train(self.training)
+        out: torch.Tensor = layer(features)
+        return features + out if self._use.residual else out
+
+
+def assemble(
+    stages: Iterable[Sequence[nn.Module]],
+    last: tuple[nn.Module | None, nn.Module | None, nn.Module],
+    resolution: int,
+) -> StagedBackbone:
+    """A staged backbone from its layers; `last` is expansion, mix and classifier."""
+    expand, mix, classifier = last
+    head = LastExit(expand or nn.Identity(), mix or nn.Identity(), classifier)
+    return StagedBackbone([nn.Sequential(*layers) for layers in stages], head, resolution)
+
+
+def with_fast_activations(net: nn.Module) -> None:
+    """Replace ofa's hard swish and hard sigmoid by torch's, which compute the same in one operator."""
+    from ofa.utils import Hsigmoid, Hswish
+
+    for module in net.modules():
+        for name, child in module.named_children():
+            if isinstance(child, Hswish):
+                setattr(module, name, nn.Hardswish(inplace=True))
+            elif isinstance(child, Hsigmoid):
+                setattr(module, name, nn.Hardsigmoid(inplace=True))
+
+
+class ElasticMobileNetV3(Supernet):
+    """The supernet of `OFAMobileNetV3Provider`; fresh weights are drawn as ofa draws them (He, by fan-out).
+
+    Narrower and shallower choices use the first channels and layers; smaller kernels are linear maps of the
+    centre of larger ones (Cai et al., Once-for-All, ICLR 2020, Section 3).
+    """
+
+    def __init__(self, layout: Layout, task: Task) -> None:
+        from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import (
+            DynamicConvLayer,
+            DynamicLinearLayer,
+        )
+        from ofa.utils import init_models
+
+        super().__init__()
+        self.layout = layout
+        self.task = task
+        full = layout.largest()
+        self.first_conv: nn.Module = DynamicConvLayer(
+            [task.in_channels], [full.stem], 3, layout.stem_stride, act_func="h_swish"
+        )
+        self.blocks = nn.ModuleList(self._block(plan) for stage in full.stages for plan in stage)
+        channels = full.stages[-1][-1].out_channels
+        self.final_expand_layer: nn.Module | None = None
+        if full.final_expand:
+            self.final_expand_layer = DynamicConvLayer([channels], [full.final_expand], 1, act_func="h_swish")
+        self.feature_mix_layer: nn.Module | None = None
+        if full.last_width:
+            self.feature_mix_layer = DynamicConvLayer(
+                [full.final_expand or channels], [full.last_width], 1, use_bn=False, act_func="h_swish"
+            )
+        self.classifier: nn.Module = DynamicLinearLayer(
+            [full.features], task.num_classes, dropout_rate=layout.dropout
+        )
+        init_models(self)
+        with_fast_activations(self)
+
+    def _block(self, plan: BlockPlan) -> nn.Module:
+        from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import DynamicMBConvLayer
+
+        first = plan.index == 0
+        block: nn.Module = DynamicMBConvLayer(
+            [plan.in_channels],
+            [plan.out_channels],
+            [plan.kernel] if first else list(self.layout.kernels),
+            [plan.expand] if first else list(self.layout.expansions),
+            plan.stride,
+            plan.activation,
+            plan.squeeze,
+        )
+        return block
+
+    def view(self, backbone: Backbone) -> StagedBackbone:
+        """See `Supernet.view`. The view owns the layers it uses, whole; it has its own training mode."""
+        return self._staged(backbone, _Use.view)
+
+    def extract(self, backbone: Backbone) -> StagedBackbone:
+        """See `Supernet.extract`. torch's global generator is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            net = self._staged(backbone, _Use.extract)
+        with_fast_activations(net)
+        return net
+
+    def _staged(self, backbone: Backbone, make: Callable[[_Use], nn.Module]) -> StagedBackbone:
+        """The backbone, each of its layers made by `make`, in the supernet's training mode."""
+        plan = self.layout.plan(backbone)
+        stages = [[make(self._use_block(block)) for block in stage] for stage in plan.stages]
+        stem = _Use(self.first_conv, {"active_out_channel": plan.stem}, self.task.in_channels)
+        stages[0].insert(0, make(stem))
+        channels = plan.stages[-1][-1].out_channels
+        expand = mix = None
+        if self.final_expand_layer is not None:
+            expand = make(_Use(self.final_expand_layer, {"active_out_channel": plan.final_expand}, channels))
+            channels = plan.final_expand
+        if self.feature_mix_layer is not None:
+            mix = make(_Use(self.feature_mix_layer, {"active_out_channel": plan.last_width}, channels))
+        classifier = make(_Use(self.classifier, {}, plan.features))
+        return assemble(stages, (expand, mix, classifier), plan.resolution).train(self.training)
+
+    def _use_block(self, plan: BlockPlan) -> _Use:
+        active = {
+            "active_out_channel": plan.out_channels,
+            "active_kernel_size": plan.kernel,
+            "active_expand_ratio": plan.expand,
+        }
+        return _Use(self.blocks[plan.index], active, plan.in_channels, plan.residual)
+
+
+def build_plain(layout: Layout, plan: NetPlan, task: Task) -> StagedBackbone:
+    """One backbone in plain layers with fresh weights; the structure of `ElasticMobileNetV3.extract`."""
+    from ofa.utils import init_models
+    from ofa.utils.layers import ConvLayer, LinearLayer, MBConvLayer
+
+    def block(of: BlockPlan) -> nn.Module:
+        conv: nn.Module = MBConvLayer(
+            of.in_channels,
+            of.out_channels,
+            of.kernel,
+            of.stride,
+            of.expand,
+            of.mid_channels,
+            of.activation,
+            of.squeeze,
+        )
+        return Residual(conv) if of.residual else conv
+
+    stages = [[block(of) for of in stage] for stage in plan.stages]
+    stages[0].insert(0, ConvLayer(task.in_channels, plan.stem, 3, layout.stem_stride, act_func="h_swish"))
+    channels = plan.stages[-1][-1].out_channels
+    expand = mix = None
+    if plan.final_expand:
+        expand = ConvLayer(channels, plan.final_expand, 1, act_func="h_swish")
+        channels = plan.final_expand
+    if plan.last_width:
+        mix = ConvLayer(channels, plan.last_width, 1, use_bn=False, act_func="h_swish")
+    classifier = LinearLayer(plan.features, task.num_classes, dropout_rate=layout.dropout)
+    net = assemble(stages, (expand, mix, classifier), plan.resolution)
+    init_models(net)
+    with_fast_activations(net)
+    return net

@@ -1,0 +1,126 @@
+"""Supernet provider `ofa-mbv3`: the once-for-all MobileNetV3 space (Cai et al., ICLR 2020), in stages."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
+from edanas.core.errors import ConfigError
+from edanas.core.hookspecs import hookimpl
+from edanas.core.types import Backbone, Task, Variable
+from edanas.supernets.elastic import ElasticMobileNetV3, build_plain
+from edanas.supernets.layout import STAGE_WIDTHS, STAGES, Layout, scaled
+
+
+class OFAMobileNetV3Provider(SupernetProvider):
+    """MobileNetV3 with elastic depth, kernel, expansion, width and resolution: 5 stages, 4 exit points.
+
+    Stage 1 is stem, first block and the first elastic stage; the ends of stages 1 to 4 are the exit points.
+    Widths share weights by their first channels.
+
+    Args:
+        widths: Width multipliers; channels are rounded to multiples of 8.
+        resolutions: Sides of the input images in pixels.
+        depths: Layers in a stage.
+        kernels: Sizes of the depthwise convolutions, odd.
+        expansions: Ratios of a layer's inner to its input channels, larger than 1.
+        stem_stride: Stride of the first convolution; 1 for images of 32 pixels and less.
+        stage_strides: Stride of each of the 5 elastic stages.
+        dropout: Share of the features dropped before the classifier, in training.
+        final_expand: Channels of the last 1x1 convolution before pooling, at width 1; 0 = none.
+        last_width: Channels of the feature mix after pooling, at width 1; 0 = none.
+
+    Raises:
+        ConfigError: An option is out of range.
+    """
+
+    exit_points = STAGES - 1
+
+    def __init__(
+        self,
+        *,
+        widths: tuple[float, ...] = (1.0,),
+        resolutions: tuple[int, ...] = (224,),
+        depths: tuple[int, ...] = (2, 3, 4),
+        kernels: tuple[int, ...] = (3, 5, 7),
+        expansions: tuple[float, ...] = (3, 4, 6),
+        stem_stride: int = 2,
+        stage_strides: tuple[int, ...] = (2, 2, 2, 1, 2),
+        dropout: float = 0.0,
+        final_expand: int = 960,
+        last_width: int = 1280,
+    ) -> None:
+        strides = _numbers("stage_strides", stage_strides, "whole numbers from 1 to 4", _stride)
+        if len(strides) != STAGES:
+            raise ConfigError(
+                f"supernet.stage_strides: {len(strides)} strides; allowed: {STAGES}, one a stage"
+            )
+        self.layout = Layout(
+            widths=_choices("widths", widths, "numbers from 0.1 to 4", lambda v: 0.1 <= v <= 4),
+            resolutions=_choices("resolutions", resolutions, "whole numbers from 8 to 1024", _whole(8, 1024)),
+            depths=_choices("depths", depths, "whole numbers from 1 to 8", _whole(1, 8)),
+            kernels=_choices(
+                "kernels", kernels, "odd numbers from 1 to 15", lambda v: _whole(1, 15)(v) and v % 2 == 1
+            ),
+            expansions=_choices("expansions", expansions, "numbers above 1, to 12", lambda v: 1 < v <= 12),
+            stem_stride=_number("stem_stride", stem_stride, "a whole number from 1 to 4", _stride),
+            stage_strides=strides,
+            dropout=_number("dropout", dropout, "a number from 0 to below 1", lambda v: 0 <= v < 1),
+            final_expand=_number(
+                "final_expand", final_expand, "a whole number from 0 to 8192", _whole(0, 8192)
+            ),
+            last_width=_number("last_width", last_width, "a whole number from 0 to 8192", _whole(0, 8192)),
+        )
+
+    def variables(self) -> tuple[Variable, ...]:
+        """`resolution`, `width`, `stageS.depth`, `stageS.layerL.kernel`, `stageS.layerL.expand`, from 1."""
+        return self.layout.variables()
+
+    def supernet(self, task: Task) -> Supernet:
+        """See `SupernetProvider.supernet`."""
+        return ElasticMobileNetV3(self.layout, task)
+
+    def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
+        """See `SupernetProvider.build`.
+
+        Raises:
+            CandidateError: The backbone is not of this space.
+        """
+        return build_plain(self.layout, self.layout.plan(backbone), task)
+
+    def exit_channels(self) -> tuple[tuple[int, ...], ...]:
+        """See `SupernetProvider.exit_channels`: one number of channels for each width, where they differ."""
+        points = STAGE_WIDTHS[: self.exit_points]
+        return tuple(tuple(sorted({scaled(base, width) for width in self.layout.widths})) for base in points)
+
+
+def _whole(low: int, high: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and low <= value <= high
+
+
+_stride = _whole(1, 4)
+
+
+def _number(name: str, value: Any, allowed: str, fits: Callable[[Any], bool]) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
+        raise ConfigError(f"supernet.{name}: {value!r}; allowed: {allowed}")
+    return value
+
+
+def _numbers(name: str, values: Any, allowed: str, fits: Callable[[Any], bool]) -> tuple[Any, ...]:
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        raise ConfigError(f"supernet.{name}: {values!r}; allowed: a list of {allowed}")
+    return tuple(_number(name, value, allowed, fits) for value in values)
+
+
+def _choices(name: str, values: Any, allowed: str, fits: Callable[[Any], bool]) -> tuple[Any, ...]:
+    """Choices in ascending order."""
+    found = _numbers(name, values, allowed, fits)
+    if len(set(found)) != len(found):
+        raise ConfigError(f"supernet.{name}: {values!r}; allowed: no choice twice")
+    return tuple(sorted(found))
+
+
+@hookimpl
+def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
+    """The built-in provider."""
+    return {"ofa-mbv3": OFAMobileNetV3Provider}
