@@ -1,0 +1,151 @@
+"""NSGA-II over integer genomes: pymoo's loop and survival, with mating on whole arrays.
+
+pymoo's own operators move in real numbers and one individual at a time. Here genes are integers throughout:
+a mutated gene takes any of its other choices alike, so every choice can be reached, and every child is
+canonical.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.space import SearchSpace
+from edanas.search.history import unseen
+
+Genomes = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+ATTEMPTS = 10
+"""How often mating tries again for children that exist already; in a small space there may be no others."""
+
+
+def dress(space: SearchSpace, rng: np.random.Generator, genomes: Genomes) -> Genomes:
+    """(n, D) genomes with random genes where nothing is expressed.
+
+    A move that calls genes into expression then finds random choices there, and not the first ones.
+    """
+    random = rng.integers(0, space.counts, size=genomes.shape, dtype=np.int64)
+    return np.where(space.expressed(genomes), genomes, random)
+
+
+def mutate(space: SearchSpace, rng: np.random.Generator, genomes: Genomes, mean: float) -> Genomes:
+    """Canonical (n, D) mutants: on average `mean` expressed genes of each take another choice, all alike."""
+    able = space.expressed(genomes) & (space.counts > 1)
+    chance = mean / np.maximum(able.sum(axis=-1, keepdims=True), 1)
+    hit = able & (rng.random(genomes.shape) < chance)
+    shift = rng.integers(1, np.maximum(space.counts, 2), size=genomes.shape, dtype=np.int64)
+    dressed = dress(space, rng, genomes)
+    return space.canonical(np.where(hit, (dressed + shift) % space.counts, dressed))
+
+
+def cross(rng: np.random.Generator, one: Genomes, other: Genomes, probability: float) -> Genomes:
+    """Two-point crossover of (n, D) with (n, D) parents: (2n, D) children, else the parents."""
+    count, dimensions = one.shape
+    cuts = np.sort(rng.integers(0, dimensions + 1, size=(count, 2)), axis=1)
+    at = np.arange(dimensions)
+    swap = (at >= cuts[:, :1]) & (at < cuts[:, 1:]) & (rng.random((count, 1)) < probability)
+    return np.concatenate([np.where(swap, other, one), np.where(swap, one, other)])
+
+
+@dataclass
+class Mating:
+    """Makes children for pymoo's loop: binary tournament, two-point crossover, integer mutation.
+
+    Args:
+        space: Where genomes are from.
+        rng: The only source of randomness.
+        crossover: Probability that two parents exchange a stretch of genes.
+        mutation: How many genes mutate in a child, on average.
+    """
+
+    space: SearchSpace
+    rng: np.random.Generator
+    crossover: float
+    mutation: float
+
+    def do(self, _problem: Any, population: Any, count: int, **_: Any) -> Any:
+        """At most `count` children, as a pymoo population; none is in `population` or there twice."""
+        from pymoo.core.population import Population
+
+        genomes = population.get("X").astype(np.int64)
+        rank, crowding = population.get("rank"), population.get("crowding")
+        held = {row.tobytes() for row in genomes}
+        children = np.zeros((0, self.space.dimensions), dtype=np.int64)
+        for _attempt in range(ATTEMPTS):
+            missing = count - len(children)
+            if missing <= 0:
+                break
+            parents = genomes[self._winners(rank, crowding, missing + missing % 2)]
+            parents = dress(self.space, self.rng, parents)
+            pairs = cross(self.rng, parents[::2], parents[1::2], self.crossover)
+            made = mutate(self.space, self.rng, self.space.canonical(pairs), self.mutation)
+            made = made[unseen(made, held)][:missing]
+            held.update(row.tobytes() for row in made)
+            children = np.concatenate([children, made])
+        return Population.new("X", children)
+
+    def _winners(self, rank: npt.NDArray[np.int64], crowding: Values, count: int) -> npt.NDArray[np.int64]:
+        """Of each of `count` random pairs the lower rank, then the emptier surroundings, then either."""
+        one, other = self.rng.integers(0, len(rank), size=(2, count))
+        better = (rank[other] < rank[one]) | ((rank[other] == rank[one]) & (crowding[other] > crowding[one]))
+        return np.asarray(np.where(better, other, one))
+
+
+@dataclass(frozen=True)
+class Nsga2:
+    """The settings of one run of NSGA-II (Deb et al., 2002).
+
+    Args:
+        population: Individuals that survive each generation.
+        generations: How many, the first population included.
+        crossover: See `Mating`.
+        mutation: See `Mating`.
+    """
+
+    population: int
+    generations: int
+    crossover: float
+    mutation: float
+
+    def run(
+        self,
+        space: SearchSpace,
+        predict: Callable[[Genomes], Values],
+        start: Genomes,
+        seed: int,
+        each: Callable[[], None],
+    ) -> tuple[Genomes, Values]:
+        """The last population: (p, D) genomes and their (p, J) predictions.
+
+        Args:
+            space: Where genomes are from.
+            predict: (n, D) genomes -> (n, J) finite values, minimised.
+            start: (s, D) distinct canonical genomes to begin with; s may differ from `population`.
+            seed: Everything random follows from it.
+            each: Called after each generation.
+        """
+        from pymoo.algorithms.moo.nsga2 import NSGA2
+        from pymoo.core.evaluator import Evaluator
+        from pymoo.core.problem import Problem
+        from pymoo.problems.static import StaticProblem
+
+        mating = Mating(space, np.random.default_rng(seed), self.crossover, self.mutation)
+        algorithm = NSGA2(
+            pop_size=self.population, sampling=start, mating=mating, eliminate_duplicates=False, output=None
+        )
+        objectives = predict(start[:1]).shape[1]
+        problem = Problem(n_var=space.dimensions, n_obj=objectives, xl=0, xu=space.counts - 1, vtype=int)
+        algorithm.setup(problem, termination=("n_gen", self.generations), seed=seed, verbose=False)
+        evaluator = Evaluator()
+        while algorithm.has_next():
+            infills = algorithm.ask()
+            if infills is None:
+                break
+            values = predict(infills.get("X").astype(np.int64))
+            evaluator.eval(StaticProblem(problem, F=values), infills)
+            algorithm.tell(infills=infills)
+            each()
+        return algorithm.pop.get("X").astype(np.int64), algorithm.pop.get("F")

@@ -1,0 +1,95 @@
+"""What a strategy was told, and how to draw what it was not told."""
+
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.pareto import non_dominated
+from edanas.core.space import SearchSpace
+
+Genomes = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+ROUNDS = 8
+"""Rounds of sampling before the space is walked: by then few new candidates are left to be found."""
+
+POOL = 1024
+"""How many new candidates the walk gathers to draw from."""
+
+
+class History:
+    """Everything told so far, in the archive's order, whatever the number of calls it came in.
+
+    Args:
+        space: Where the genomes are from.
+        objectives: J, the values in a row.
+    """
+
+    def __init__(self, space: SearchSpace, objectives: int) -> None:
+        self.genomes: Genomes = np.zeros((0, space.dimensions), dtype=np.int64)
+        self.values: Values = np.zeros((0, objectives))
+        self.held: set[bytes] = set()
+        self._space = space
+
+    def __len__(self) -> int:
+        return len(self.genomes)
+
+    def add(self, genomes: Genomes, values: Values) -> None:
+        """Append (n, D) genes and (n, J) values.
+
+        Raises:
+            ValueError: There are not as many rows of the one as of the other, or not J values to a row.
+        """
+        rows = self._space.canonical(np.asarray(genomes, dtype=np.int64).reshape(-1, self._space.dimensions))
+        numbers = np.asarray(values, dtype=np.float64)
+        if numbers.shape != (len(rows), self.values.shape[1]):
+            raise ValueError(
+                f"told {len(rows)} genomes with values of shape {numbers.shape}; "
+                f"expected {(len(rows), self.values.shape[1])}"
+            )
+        self.genomes = np.concatenate([self.genomes, rows])
+        self.values = np.concatenate([self.values, numbers])
+        self.held.update(row.tobytes() for row in rows)
+
+    def succeeded(self) -> tuple[Genomes, Values]:
+        """The rows whose values are all finite: (m, D) and (m, J)."""
+        finite = np.isfinite(self.values).all(axis=1)
+        return self.genomes[finite], self.values[finite]
+
+    def front(self) -> tuple[Genomes, Values]:
+        """The rows that no other row dominates."""
+        best = non_dominated(self.values)
+        return self.genomes[best], self.values[best]
+
+
+def unseen(genomes: Genomes, held: set[bytes]) -> npt.NDArray[np.int64]:
+    """Positions of the rows of (n, D) canonical genomes that are not `held`; of equals, the first's."""
+    first: dict[bytes, int] = {}
+    for position, row in enumerate(genomes):
+        first.setdefault(row.tobytes(), position)
+    return np.array([position for key, position in first.items() if key not in held], dtype=np.int64)
+
+
+def draw(space: SearchSpace, rng: np.random.Generator, count: int, held: set[bytes]) -> Genomes:
+    """`count` distinct random genomes that are not `held`, or all of them where there are fewer.
+
+    Each expressed gene is uniform over its choices. Where sampling finds too few, the space is walked in
+    order: so a space that is almost used up is used up exactly, without ever listing a large one.
+    """
+    taken = set(held)
+    found = np.zeros((0, space.dimensions), dtype=np.int64)
+    for _ in range(ROUNDS):
+        if len(found) >= count:
+            return found[:count]
+        rows = space.sample(rng, max(2 * count, 32))
+        rows = rows[unseen(rows, taken)]
+        taken.update(row.tobytes() for row in rows)
+        found = np.concatenate([found, rows])
+    missing = count - len(found)
+    if missing > 0:
+        left = (row for row in space.genomes() if row.tobytes() not in taken)
+        pool = list(islice(left, max(missing, POOL)))
+        chosen = rng.permutation(len(pool))[:missing]
+        found = np.concatenate([found, *(pool[i][None] for i in chosen)])
+    return found[:count]
