@@ -3,12 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from edanas.core.convert import Limits
 
-def setting(doc: str, default: Any) -> Any:
-    """A dataclass field with the sentence that the settings reference prints."""
+
+def setting(doc: str, default: Any, **limits: Any) -> Any:
+    """A dataclass field with the sentence that the settings reference prints, and its `Limits`."""
+    metadata = {"doc": doc, "limits": Limits(**limits)}
     if isinstance(default, (dict, list)) or hasattr(default, "__dataclass_fields__"):
-        return field(default_factory=lambda: default, metadata={"doc": doc})
-    return field(default=default, metadata={"doc": doc})
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -23,66 +26,100 @@ class Component:
 class SplitSettings:
     """Shares of the samples that the source does not set apart itself; they sum to 1."""
 
-    train: float = setting("Share to train on.", 0.55)
-    calibration: float = setting("Share to set thresholds on.", 0.10)
-    validation: float = setting("Share that the search judges candidates on.", 0.15)
-    test: float = setting("Share that is looked at once, at the end.", 0.20)
+    train: float = setting("Share to train on.", 0.55, above=0, below=1)
+    calibration: float = setting("Share to set thresholds on.", 0.10, above=0, below=1)
+    validation: float = setting("Share that the search judges candidates on.", 0.15, above=0, below=1)
+    test: float = setting("Share that is looked at once, at the end.", 0.20, above=0, below=1)
 
 
 @dataclass(frozen=True)
 class SearchSettings:
     """How long the search goes on, and what it returns."""
 
-    initial: int = setting("Candidates in the initial archive.", 60)
-    iterations: int = setting("Iterations after the initial archive.", 8)
-    per_iteration: int = setting("Candidates evaluated in each iteration.", 8)
-    max_evals: int = setting("Stop after so many candidates in all; 0 = no limit.", 0)
-    time_limit: float = setting("Stop the search after so many seconds; 0 = no limit.", 0.0)
-    results: int = setting("How many EENNs come back: one for each number of exits first, then along the front.", 4)
+    initial: int = setting("Candidates in the initial archive.", 60, minimum=2)
+    iterations: int = setting("Iterations after the initial archive.", 8, minimum=0)
+    per_iteration: int = setting("Candidates evaluated in each iteration.", 8, minimum=1)
+    max_evals: int = setting("Stop after so many candidates in all; 0 = no limit.", 0, minimum=0)
+    time_limit: float = setting("Stop the search after so many seconds; 0 = no limit.", 0.0, minimum=0)
+    results: int = setting(
+        "How many EENNs come back: one for each number of exits first, then along the front.", 4, minimum=1
+    )
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """One training: of the supernet, of a candidate in `finetune` mode, or of a result at the end."""
 
-    epochs: int = setting("Passes over the train part.", 10)
-    batch_size: int = setting("Samples in a step.", 64)
-    optimizer: str = setting("`adamw` or `sgd` (momentum 0.9).", "adamw")
-    learning_rate: float = setting("Peak learning rate.", 0.003)
-    schedule: str = setting("`cosine` (with a linear warm-up over a tenth) or `constant`.", "cosine")
-    weight_decay: float = setting("Decay of weights; biases and normalisation are spared.", 0.02)
-    label_smoothing: float = setting("Share of the target spread over all classes.", 0.0)
-    gradient_clip: float = setting("Largest norm of the gradient; 0 = no clipping.", 5.0)
-    augment: tuple[str, ...] = setting("Any of `shift`, `flip`, `rotate`, `erase`.", ("shift",))
+    epochs: int = setting("Passes over the train part.", 10, minimum=1)
+    batch_size: int = setting("Samples in a step.", 64, minimum=1)
+    optimizer: str = setting("`adamw` or `sgd` (momentum 0.9).", "adamw", choices=("adamw", "sgd"))
+    learning_rate: float = setting("Peak learning rate.", 0.003, above=0)
+    schedule: str = setting(
+        "`cosine` (with a linear warm-up over a tenth) or `constant`.",
+        "cosine",
+        choices=("cosine", "constant"),
+    )
+    weight_decay: float = setting("Decay of weights; biases and normalisation are spared.", 0.02, minimum=0)
+    label_smoothing: float = setting("Share of the target spread over all classes.", 0.0, minimum=0, below=1)
+    gradient_clip: float = setting("Largest norm of the gradient; 0 = no clipping.", 5.0, minimum=0)
+    augment: tuple[str, ...] = setting(
+        "Any of `shift`, `flip`, `rotate`, `erase`.",
+        ("shift",),
+        choices=("shift", "flip", "rotate", "erase"),
+        distinct=True,
+    )
 
 
 @dataclass(frozen=True)
 class Settings:
     """All settings of a run."""
 
-    plugin: str = setting("The bundle that names everything else.", "mbv3-sm")
-    preset: str = setting("A bundle's further layer, e.g. `quick`, `paper`, `best`; empty = the bundle's first.", "")
+    plugin: str = setting("The bundle that names everything else.", "mbv3-sm", length=1)
+    preset: str = setting(
+        "A bundle's further layer, e.g. `quick`, `paper`, `best`; empty = the bundle's first.", ""
+    )
     data: Component = setting("The data set, or the path of an image folder.", Component("digits"))
     split: SplitSettings = setting("How samples are divided.", SplitSettings())
-    seed: int = setting("Everything random follows from it.", 0)
-    device: str = setting("`auto`, `cpu`, `cuda` or `cuda:N`.", "auto")
-    threads: int = setting("Threads of each process that computes; 0 = all cores.", 0)
+    seed: int = setting("Everything random follows from it.", 0, minimum=0, maximum=2**31 - 1)
+    device: str = setting(
+        "`auto`, `cpu`, `cuda` or `cuda:N`.",
+        "auto",
+        form=(r"auto|cpu|cuda(:[0-9]+)?", "auto, cpu, cuda or cuda:N"),
+    )
+    threads: int = setting("Threads of each process that computes; 0 = all cores.", 0, minimum=0)
     supernet: Component = setting("Supernet provider.", Component("ofa-mbv3"))
     weights: str = setting("Supernet weights: a file, or a name the provider can download; empty = none.", "")
     classifier: Component = setting("Exit classifier.", Component("pool-linear"))
     criterion: Component = setting("Confidence criterion.", Component("score-margin"))
     thresholds: tuple[float | None, ...] = setting(
-        'What an exit point may hold: thresholds in [0, 1], and `"none"` for no exit.', (0.1, 0.2, None)
+        'What an exit point may hold: thresholds in [0, 1], and `"none"` for no exit.',
+        (0.1, 0.2, None),
+        minimum=0,
+        maximum=1,
+        length=1,
+        distinct=True,
     )
     evaluation: Component = setting("Evaluation mode: `shared` or `finetune`.", Component("shared"))
-    objectives: tuple[str, ...] = setting("What is optimised, two or more.", ("accuracy", "ada-macs"))
+    objectives: tuple[str, ...] = setting(
+        "What is optimised, two or more.", ("accuracy", "ada-macs"), length=2, distinct=True
+    )
     strategy: Component = setting("Search strategy.", Component("surrogate-nsga2"))
-    surrogates: tuple[str, ...] = setting("Surrogate models to switch among.", ("rbf", "mlp", "cart", "gp"))
+    surrogates: tuple[str, ...] = setting(
+        "Surrogate models to switch among.", ("rbf", "mlp", "cart", "gp"), length=1, distinct=True
+    )
     scheme: Component = setting("Training scheme.", Component("joint"))
     executor: Component = setting("Where evaluations run.", Component("serial"))
     search: SearchSettings = setting("Length of the search.", SearchSettings())
-    training: TrainingSettings = setting("Training of the supernet (`shared`) or of a candidate (`finetune`).", TrainingSettings())
-    finetune: TrainingSettings = setting("Training of the results.", TrainingSettings(epochs=5, learning_rate=0.001))
-    recalibration: int = setting("Train images that BatchNorm statistics are recomputed on.", 512)
-    accuracy_drop: float = setting("What thresholds set at the end may cost in calibration accuracy.", 0.0)
-    exports: tuple[str, ...] = setting("Exporters applied to each result besides `safetensors`.", ())
+    training: TrainingSettings = setting(
+        "Training of the supernet (`shared`) or of a candidate (`finetune`).", TrainingSettings()
+    )
+    finetune: TrainingSettings = setting(
+        "Training of the results.", TrainingSettings(epochs=5, learning_rate=0.001)
+    )
+    recalibration: int = setting("Train images that BatchNorm statistics are recomputed on.", 512, minimum=1)
+    accuracy_drop: float = setting(
+        "What thresholds set at the end may cost in calibration accuracy.", 0.0, minimum=0, maximum=1
+    )
+    exports: tuple[str, ...] = setting(
+        "Exporters applied to each result besides `safetensors`.", (), distinct=True
+    )

@@ -1,0 +1,254 @@
+"""How settings are read: layers of TOML and flags -> `Settings`, with the setting's path in every error.
+
+Layers lie on each other in the order given (a bundle, its preset, a file, `--set`, flags); each is a mapping
+with nested tables, dotted keys, or both. A component keeps its options until a layer names another one.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple, get_type_hints
+
+import tomli_w
+
+from edanas.core.convert import Limits, Place, convert, describe, shown
+from edanas.core.errors import ConfigError
+from edanas.core.settings import Component, Settings, SplitSettings
+
+Layer = tuple[str, Mapping[str, Any]]
+"""A layer's name for messages, e.g. `--set` or a file's path, and what it sets."""
+
+_Flat = dict[str, tuple[Any, str]]
+"""Value and origin by dotted path; a component's path holds its name, `path.option` an option."""
+
+_DEFAULT = "the default"
+_COMPONENT = "a name, or a table with `name` and options"
+
+
+class SettingDoc(NamedTuple):
+    """One line of the settings reference."""
+
+    path: str
+    type: str
+    default: Any
+    doc: str
+
+
+def resolve(layers: Sequence[Layer]) -> Settings:
+    """The settings that `layers` make, later ones winning, over the defaults.
+
+    Raises:
+        ConfigError: A setting is unknown, of the wrong type or out of range.
+    """
+    flat: _Flat = {path: (value, _DEFAULT) for path, value in flatten(Settings()).items()}
+    for origin, table in layers:
+        _lay(flat, Settings, table, origin, "")
+    settings: Settings = _build(flat, Settings, "")
+    _check_shares(settings.split)
+    return settings
+
+
+def flatten(settings: Any) -> dict[str, Any]:
+    """Every setting by its dotted path; a component as its name at `path`, options at `path.option`."""
+    flat: dict[str, Any] = {}
+    for part in fields(settings):
+        value = getattr(settings, part.name)
+        if isinstance(value, Component):
+            flat[part.name] = value.name
+            flat |= {f"{part.name}.{option}": v for option, v in value.options.items()}
+        elif is_dataclass(value):
+            flat |= {f"{part.name}.{path}": v for path, v in flatten(value).items()}
+        else:
+            flat[part.name] = value
+    return flat
+
+
+def to_plain(settings: Settings) -> dict[str, Any]:
+    """Nested tables of TOML's own types, the inverse of `resolve` on one layer."""
+    plain: dict[str, Any] = {}
+    for part in fields(settings):
+        value = getattr(settings, part.name)
+        if isinstance(value, Component):
+            plain[part.name] = {"name": value.name, **value.options} if value.options else value.name
+        elif is_dataclass(value):
+            plain[part.name] = to_plain(value)  # type: ignore[arg-type]
+        else:
+            plain[part.name] = _plain(value, Place(part.name))
+    return plain
+
+
+def to_toml(settings: Settings) -> str:
+    """The settings as TOML that `resolve` reads back to an equal value."""
+    return tomli_w.dumps(to_plain(settings))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        ConfigError: The file cannot be read or parsed; the message has its path and line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is no UTF-8 text (byte {error.start}); expected TOML") from error
+    except tomllib.TOMLDecodeError as error:
+        text = str(error)
+        line = re.search(r"\(at line (\d+), column (\d+)\)", text)
+        where = f"{path}, line {line[1]}, column {line[2]}" if line else f"{path}, at its end"
+        raise ConfigError(f"{where}: {re.sub(r' ?[(]at .*[)]$', '', text)}; expected TOML") from error
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """`a.b=value` as nested tables; the right side is a TOML value, or else text.
+
+    Raises:
+        ConfigError: There is no `=`, or the left side is no dotted path.
+    """
+    path, equals, right = text.partition("=")
+    keys = [key.strip() for key in path.split(".")]
+    if not equals or not all(keys):
+        raise ConfigError(f"--set: found {shown(text)}; expected KEY=VALUE, e.g. training.epochs=5")
+    value = _toml_value(right.strip())
+    for key in reversed(keys):
+        value = {key: value}
+    return dict(value)
+
+
+def differences(old: Settings, new: Settings) -> dict[str, tuple[Any, Any]]:
+    """The dotted paths where two settings differ, with both values; `None` for an option that is not set."""
+    before, after = flatten(old), flatten(new)
+    paths = [*before, *(path for path in after if path not in before)]
+    missing = object()
+    return {
+        path: (before.get(path), after.get(path))
+        for path in paths
+        if before.get(path, missing) != after.get(path, missing)
+    }
+
+
+def changed(old: Settings, new: Settings) -> list[str]:
+    """`differences` in words, one line each, e.g. `training.epochs: was 10, now 12`."""
+    return [f"{path}: was {shown(a)}, now {shown(b)}" for path, (a, b) in differences(old, new).items()]
+
+
+def reference() -> list[SettingDoc]:
+    """Every setting: dotted path, what it may hold, default, and what it means."""
+    return list(_reference(Settings(), ""))
+
+
+def _reference(settings: Any, prefix: str) -> Iterator[SettingDoc]:
+    hints = get_type_hints(type(settings))
+    for part in fields(settings):
+        value, path = getattr(settings, part.name), prefix + part.name
+        if isinstance(value, Component):
+            yield SettingDoc(path, _COMPONENT, value.name, part.metadata["doc"])
+        elif is_dataclass(value):
+            yield from _reference(value, f"{path}.")
+        else:
+            limits: Limits = part.metadata["limits"]
+            yield SettingDoc(path, describe(hints[part.name], limits), value, part.metadata["doc"])
+
+
+def _lay(flat: _Flat, group: type, table: Any, origin: str, prefix: str) -> None:
+    if not isinstance(table, Mapping):
+        raise Place(prefix[:-1] or "settings", origin).error(table, "a table")
+    hints = get_type_hints(group)
+    for key, value in _shallow_first(table):
+        head, _, rest = key.partition(".")
+        path, hint = prefix + head, hints.get(head)
+        if hint is Component:
+            _lay_component(flat, path, {rest: value} if rest else value, origin)
+        elif is_dataclass(hint):
+            _lay(flat, hint, {rest: value} if rest else value, origin, f"{path}.")  # type: ignore[arg-type]
+        elif hint is None or rest:
+            raise _unknown(prefix + key, group, prefix, origin)
+        else:
+            flat[path] = (value, origin)
+
+
+def _lay_component(flat: _Flat, path: str, value: Any, origin: str) -> None:
+    table = value if isinstance(value, Mapping) else {"name": value}
+    name = table.get("name", flat[path][0])
+    if not isinstance(name, str) or not name:
+        raise Place(path, origin).error(value, _COMPONENT)
+    if name != flat[path][0]:
+        for option in [known for known in flat if known.startswith(f"{path}.")]:
+            del flat[option]
+        flat[path] = (name, origin)
+    for key, option in _shallow_first(table):
+        if key == "name":
+            continue
+        head, _, rest = key.partition(".")
+        at = f"{path}.{head}"
+        new = _plain({rest: option} if rest else option, Place(at, origin))
+        old = flat.get(at, (None, ""))[0]
+        flat[at] = ({**old, **new} if isinstance(old, dict) and isinstance(new, dict) else new, origin)
+
+
+def _build(flat: _Flat, group: type, prefix: str) -> Any:
+    hints = get_type_hints(group)
+    values: dict[str, Any] = {}
+    for part in fields(group):
+        path, hint = prefix + part.name, hints[part.name]
+        if hint is Component:
+            start = f"{path}."
+            options = {p.removeprefix(start): v for p, (v, _) in flat.items() if p.startswith(start)}
+            values[part.name] = Component(flat[path][0], options)
+        elif is_dataclass(hint):
+            values[part.name] = _build(flat, hint, f"{path}.")  # type: ignore[arg-type]
+        else:
+            value, origin = flat[path]
+            values[part.name] = convert(value, hint, Place(path, origin), part.metadata["limits"])
+    return group(**values)
+
+
+def _check_shares(split: SplitSettings) -> None:
+    shares = {part.name: getattr(split, part.name) for part in fields(split)}
+    total = sum(shares.values())
+    if abs(total - 1.0) > 1e-6:
+        found = " + ".join(f"{name} {share:g}" for name, share in shares.items())
+        raise ConfigError(f"split: {found} = {total:g}: expected shares that sum to 1")
+
+
+def _unknown(path: str, group: type, prefix: str, origin: str) -> ConfigError:
+    siblings = [prefix + part.name for part in fields(group)]
+    everything = [line.path for line in reference()]
+    last = path.rpartition(".")[2]
+    near = [known for known in everything if known.rpartition(".")[2] == last]
+    near = near or get_close_matches(path, siblings, n=1) or get_close_matches(path, everything, n=1)
+    hint = f" Did you mean {' or '.join(repr(known) for known in near)}?" if near else ""
+    return ConfigError(f"{path}: unknown setting, from {origin}.{hint} Allowed: {', '.join(siblings)}.")
+
+
+def _shallow_first(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """A layer's items with `strategy` before `strategy.population`, whatever order they were written in."""
+    return sorted(((str(key), value) for key, value in table.items()), key=lambda item: item[0].count("."))
+
+
+def _plain(value: Any, place: Place) -> Any:
+    """`value` in TOML's types, so that an option is the same before and after a trip through a file."""
+    if value is None:
+        return "none"
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, place.item(i)) for i, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, Place(f"{place.path}.{k}", place.origin)) for k, v in value.items()}
+    if isinstance(value, (bool, int, str)) or (isinstance(value, float) and value == value):
+        return value
+    raise place.error(value, "text, a number, true or false, a list or a table")
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return table["value"] if table.keys() == {"value"} else text

@@ -1,0 +1,257 @@
+"""From plain values (TOML, flags, a bundle's tables) to annotated types, with errors that name the setting.
+
+One converter serves the settings themselves and the options of every plugin's factory.
+"""
+
+import collections.abc
+import math
+import re
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from inspect import Parameter
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from edanas.core.errors import ConfigError, near_miss
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a value may be beyond its type; for a list, `minimum` to `form` speak of its items.
+
+    Args:
+        minimum: Smallest number allowed.
+        above: The number must be larger than this.
+        maximum: Largest number allowed.
+        below: The number must be smaller than this.
+        choices: The texts allowed.
+        form: A regular expression that the whole text must match, and what to call it in an error.
+        length: Fewest items of a list; fewest characters of a text.
+        distinct: Whether no item of a list may repeat.
+    """
+
+    minimum: float | None = None
+    above: float | None = None
+    maximum: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    form: tuple[str, str] | None = None
+    length: int = 0
+    distinct: bool = False
+
+    def hold(self, number: float) -> bool:
+        """Whether `number` is in range."""
+        return (
+            (self.minimum is None or number >= self.minimum)
+            and (self.above is None or number > self.above)
+            and (self.maximum is None or number <= self.maximum)
+            and (self.below is None or number < self.below)
+        )
+
+    @property
+    def range(self) -> str:
+        """The range in words, e.g. ` >= 0 and < 1`, or nothing."""
+        bounds = ((">=", self.minimum), (">", self.above), ("<=", self.maximum), ("<", self.below))
+        text = " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
+        return f" {text}" if text else ""
+
+
+ANYTHING = Limits()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value stands and which layer gave it, for messages.
+
+    Args:
+        path: Dotted, e.g. `training.epochs`.
+        origin: The layer, e.g. `--set`; empty where there is but one.
+    """
+
+    path: str
+    origin: str = ""
+
+    def error(self, found: Any, expected: str) -> ConfigError:
+        """The error for `found` where something else was expected."""
+        return ConfigError(f"{self._quote(found)}: expected {expected}")
+
+    def no_choice(self, found: str, choices: Sequence[str]) -> ConfigError:
+        """The error for a text that is none of `choices`, with the near miss."""
+        return ConfigError(f"{self._quote(found)} is no choice here.{near_miss(found, choices)}")
+
+    def item(self, index: int) -> "Place":
+        """The place of an item of this list, counted from 1 as people do."""
+        return Place(f"{self.path}[{index + 1}]", self.origin)
+
+    def _quote(self, found: Any) -> str:
+        return f"{self.path}: {shown(found)}" + (f" from {self.origin}" if self.origin else "")
+
+
+def shown(value: Any) -> str:
+    """`value` as an error quotes it: on one line, and not without end."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def describe(annotation: Any, limits: Limits = ANYTHING) -> str:
+    """What a setting may hold, in words, e.g. `a whole number >= 1`."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return describe(args[0], limits)
+    if origin in (Union, types.UnionType):
+        options = [describe(arg, limits) for arg in args if arg is not types.NoneType]
+        return " or ".join(options + ['"none"'] * (types.NoneType in args))
+    if origin is Literal:
+        return "one of " + ", ".join(str(arg) for arg in args)
+    if (origin or annotation) in _SEQUENCES:
+        return _describe_sequence(origin or annotation, args, limits)
+    if (origin or annotation) in _MAPPINGS:
+        return "a table"
+    if annotation is str and limits.choices:
+        return "one of " + ", ".join(limits.choices)
+    if annotation is str and limits.form:
+        return limits.form[1]
+    if annotation is str and limits.length:
+        return "text that is not empty"
+    if annotation in _WORDS:
+        return _WORDS[annotation] + (limits.range if annotation in (int, float) else "")
+    return (
+        "anything"
+        if annotation in (Any, Parameter.empty)
+        else getattr(annotation, "__name__", str(annotation))
+    )
+
+
+def convert(value: Any, annotation: Any, place: Place, limits: Limits = ANYTHING) -> Any:
+    """`value` as `annotation` asks for it.
+
+    Lists become tuples where a tuple is asked for, whole floats become integers, and `"none"` becomes `None`
+    where `None` is allowed, since TOML has no null. Text never becomes a number.
+
+    Raises:
+        ConfigError: With the place, what was found and what is allowed.
+    """
+    origin, args = get_origin(annotation), get_args(annotation)
+    if annotation in (Any, Parameter.empty):
+        return value
+    if origin is Annotated:
+        return convert(value, args[0], place, limits)
+    if origin in (Union, types.UnionType):
+        return _union(value, annotation, place, limits)
+    if origin is Literal:
+        return _literal(value, annotation, place)
+    if (origin or annotation) in _SEQUENCES:
+        return _sequence(value, annotation, place, limits)
+    if (origin or annotation) in _MAPPINGS:
+        return _mapping(value, annotation, place)
+    if annotation in _SCALARS:
+        return _SCALARS[annotation](value, place, limits)
+    if isinstance(annotation, type) and isinstance(value, annotation):
+        return value
+    raise place.error(value, describe(annotation, limits))
+
+
+def _literal(value: Any, annotation: Any, place: Place) -> Any:
+    choices = get_args(annotation)
+    if any(value == choice and type(value) is type(choice) for choice in choices):
+        return value
+    if isinstance(value, str):
+        raise place.no_choice(value, [str(choice) for choice in choices])
+    raise place.error(value, describe(annotation))
+
+
+def _whole(value: Any, place: Place, limits: Limits) -> int:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or not limits.hold(value):
+        raise place.error(value, describe(int, limits))
+    return int(value)
+
+
+def _number(value: Any, place: Place, limits: Limits) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not limits.hold(value):
+        raise place.error(value, describe(float, limits))
+    return float(value)
+
+
+def _flag(value: Any, place: Place, limits: Limits) -> bool:
+    if not isinstance(value, bool):
+        raise place.error(value, describe(bool, limits))
+    return value
+
+
+def _text(value: Any, place: Place, limits: Limits) -> str:
+    if isinstance(value, str) and limits.choices and value not in limits.choices:
+        raise place.no_choice(value, limits.choices)
+    wrong = not isinstance(value, str) or len(value) < limits.length
+    if wrong or (limits.form and not re.fullmatch(limits.form[0], value)):
+        raise place.error(value, describe(str, limits))
+    return str(value)
+
+
+def _path(value: Any, place: Place, limits: Limits) -> Path:
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise place.error(value, describe(Path, limits))
+    return Path(value)
+
+
+def _union(value: Any, annotation: Any, place: Place, limits: Limits) -> Any:
+    members = get_args(annotation)
+    if types.NoneType in members and value in (None, "none"):
+        return None
+    rest = [member for member in members if member is not types.NoneType]
+    # The value's own type goes first, so that 5 stays whole in `float | int`.
+    for member in sorted(rest, key=lambda member: member is not type(value)):
+        try:
+            return convert(value, member, place, limits)
+        except ConfigError:
+            if len(rest) == 1 and limits.choices:
+                raise
+    raise place.error(value, describe(annotation, limits))
+
+
+def _sequence(value: Any, annotation: Any, place: Place, limits: Limits) -> Any:
+    kind, args = get_origin(annotation) or annotation, get_args(annotation)
+    if not isinstance(value, (list, tuple)):
+        raise place.error(value, describe(annotation, limits))
+    if kind is tuple and args and args[-1] is not Ellipsis:
+        if len(value) != len(args):
+            raise place.error(value, describe(annotation, limits))
+        return tuple(
+            convert(v, a, place.item(i), limits) for i, (v, a) in enumerate(zip(value, args, strict=True))
+        )
+    item = args[0] if args else Any
+    items = [convert(v, item, place.item(i), replace(limits, length=0)) for i, v in enumerate(value)]
+    if len(items) < limits.length or (limits.distinct and any(v in items[:i] for i, v in enumerate(items))):
+        raise place.error(value, describe(annotation, limits))
+    return items if kind is list else tuple(items)
+
+
+def _mapping(value: Any, annotation: Any, place: Place) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise place.error(value, describe(annotation))
+    item = (get_args(annotation) or (str, Any))[1]
+    return {
+        str(key): convert(v, item, Place(f"{place.path}.{key}", place.origin)) for key, v in value.items()
+    }
+
+
+def _describe_sequence(kind: Any, args: tuple[Any, ...], limits: Limits) -> str:
+    if kind is tuple and args and args[-1] is not Ellipsis:
+        return f"a list of {len(args)}: " + ", ".join(describe(arg, limits) for arg in args)
+    head = "a list" + (f" of {limits.length} or more" if limits.length else "")
+    items = f", each {describe(args[0], replace(limits, length=0))}" if args else ""
+    return head + items + (", none twice" if limits.distinct else "")
+
+
+_SEQUENCES: tuple[Any, ...] = (tuple, list, collections.abc.Sequence, collections.abc.Iterable)
+_MAPPINGS: tuple[Any, ...] = (dict, collections.abc.Mapping)
+_SCALARS: dict[Any, Callable[[Any, Place, Limits], Any]] = {
+    bool: _flag,
+    int: _whole,
+    float: _number,
+    str: _text,
+    Path: _path,
+}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}

@@ -1,0 +1,227 @@
+"""What the plugins offer, by kind and name: who owns it, what its options are, and how it is made."""
+
+import functools
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from edanas.core.contracts import Bundle
+from edanas.core.convert import Place, convert, describe
+from edanas.core.errors import ConfigError, EdanasError, PluginError, near_miss
+from edanas.core.hookspecs import KINDS, Kind
+from edanas.plugins.manager import RESTRICTION, Plugin, PluginHost, explain
+from edanas.plugins.signatures import Parameter, parameters
+
+SETTING = {
+    "supernet provider": "supernet",
+    "exit classifier": "classifier",
+    "confidence criterion": "criterion",
+    "surrogate model": "surrogates",
+    "objective": "objectives",
+    "search strategy": "strategy",
+    "training scheme": "scheme",
+    "data set": "data",
+    "evaluation": "evaluation",
+    "executor": "executor",
+    "exporter": "exports",
+    "bundle": "plugin",
+}
+"""The setting that chooses each kind; errors start with it."""
+
+_KINDS = {kind.name: kind for kind in KINDS}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name that a plugin offers.
+
+    Args:
+        kind: A name in `KINDS`.
+        owner: The distribution that brings it.
+        doc: One line.
+        factory: What makes it; for a bundle, the `Bundle` itself.
+        plugin: The plugin that brings it.
+    """
+
+    kind: str
+    name: str
+    owner: str
+    version: str
+    doc: str
+    factory: Any
+    plugin: Plugin
+
+
+class Conflict(NamedTuple):
+    """Two plugins that claim one name."""
+
+    first: Entry
+    second: Entry
+
+    def message(self, host: PluginHost) -> str:
+        """Who they are, and how to go on without one of them."""
+        loser = self.first.plugin if self.second.plugin.built_in else self.second.plugin
+        rest = ",".join(p.name for p in host.plugins if not p.built_in and p.name != loser.name)
+        return (
+            f"{self.first.kind} '{self.first.name}' is claimed by both {self.first.plugin} and "
+            f"{self.second.plugin}. Uninstall one of them, or leave it out with {RESTRICTION}, "
+            f'e.g. {RESTRICTION}="{rest}".'
+        )
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Everything on offer, and the names that more than one plugin claims."""
+
+    entries: tuple[Entry, ...]
+    conflicts: tuple[Conflict, ...]
+
+
+def catalog(host: PluginHost) -> Catalog:
+    """Ask every plugin for what it offers. One whose answer is wrong is rejected as broken, whole."""
+    found: list[Entry] = []
+    for plugin in host.plugins:
+        try:
+            offered = [entry for kind in KINDS for entry in _offered(host, plugin, kind)]
+        except (Exception, SystemExit) as error:
+            host.reject(plugin, str(error) if isinstance(error, PluginError) else explain(error))
+        else:
+            found += offered
+    first: dict[tuple[str, str], Entry] = {}
+    conflicts = []
+    for entry in found:
+        holder = first.setdefault((entry.kind, entry.name), entry)
+        if holder is not entry:
+            conflicts.append(Conflict(holder, entry))
+    order = {kind.name: position for position, kind in enumerate(KINDS)}
+    found.sort(key=lambda entry: (order[entry.kind], entry.name))
+    return Catalog(tuple(found), tuple(conflicts))
+
+
+class Registry:
+    """The plugins' offers, ready to be made into objects.
+
+    Args:
+        host: The loaded plugins; those that answer wrongly are rejected from it.
+
+    Raises:
+        PluginError: Two plugins claim one name; the message has both.
+    """
+
+    def __init__(self, host: PluginHost) -> None:
+        offers = catalog(host)
+        if offers.conflicts:
+            raise PluginError("\n".join(conflict.message(host) for conflict in offers.conflicts))
+        self.host = host
+        self._entries = {(entry.kind, entry.name): entry for entry in offers.entries}
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """All offers, or those of one kind, by kind and name."""
+        return [entry for entry in self._entries.values() if kind in (None, entry.kind)]
+
+    def names(self, kind: str) -> list[str]:
+        """The names of one kind."""
+        return [entry.name for entry in self.entries(kind)]
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """One offer.
+
+        Raises:
+            ConfigError: There is none of that name; the message has the near miss, and all names with owners.
+        """
+        known = _KINDS[kind].name, name
+        if known in self._entries:
+            return self._entries[known]
+        near = get_close_matches(name, self.names(kind), n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        names = ", ".join(f"{entry.name} ({entry.owner})" for entry in self.entries(kind)) or "nothing"
+        broken = ", ".join(dict.fromkeys(broken.plugin.name for broken in self.host.broken))
+        rest = f" These plugins are broken (see `edanas plugins`): {broken}." if broken else ""
+        raise ConfigError(f"{SETTING[kind]}: unknown {kind} '{name}'.{hint} Allowed: {names}.{rest}")
+
+    def bundle(self, name: str) -> Bundle:
+        """One bundle, as `entry` finds it."""
+        found: Bundle = self.entry("bundle", name).factory
+        return found
+
+    def parameters(self, kind: str, name: str, taken: int = 0) -> dict[str, Parameter]:
+        """The options of one offer: annotation and default by name.
+
+        Args:
+            kind: A name in `KINDS`, not `bundle`.
+            name: The offer's name.
+            taken: How many leading arguments are no options, since the caller gives them.
+        """
+        return parameters(self.entry(kind, name).factory, taken)
+
+    def check(self, kind: str, name: str, options: Mapping[str, Any], taken: int = 0) -> dict[str, Any]:
+        """`options` converted to what the factory's annotations ask for, without calling it.
+
+        Raises:
+            ConfigError: An option is unknown, missing, or of the wrong type.
+        """
+        known, path = self.parameters(kind, name, taken), SETTING[kind]
+        values: dict[str, Any] = {}
+        for option, value in options.items():
+            if option not in known and "**" not in known:
+                allowed = near_miss(option, (each for each in known))
+                raise ConfigError(f"{path}.{option}: {kind} '{name}' has no such option.{allowed}")
+            annotation = known[option].annotation if option in known else Any
+            values[option] = convert(value, annotation, Place(f"{path}.{option}"))
+        for option, parameter in known.items():
+            if parameter.required and option not in values:
+                wanted = describe(parameter.annotation)
+                raise ConfigError(f"{path}.{option}: {kind} '{name}' needs it: expected {wanted}")
+        return values
+
+    def create(self, kind: str, name: str, options: Mapping[str, Any] | None = None, *args: Any) -> Any:
+        """Make an object: the factory called with `args` and the checked `options`.
+
+        Raises:
+            ConfigError: As `entry` and `check` raise it.
+            PluginError: The factory raises what is no `EdanasError`, or makes something that is not of
+                the kind's contract.
+        """
+        entry = self.entry(kind, name)
+        try:
+            values = self.check(kind, name, options or {}, len(args))
+            made = entry.factory(*args, **values)
+        except EdanasError:
+            raise
+        except Exception as error:
+            raise PluginError(f"plugin {entry.plugin}: {kind} '{name}' raised {explain(error)}") from error
+        contract = _KINDS[kind].contract
+        if not isinstance(made, contract):
+            found = type(made).__name__
+            raise PluginError(
+                f"plugin {entry.plugin}: {kind} '{name}' made a {found}; expected a {contract.__name__}"
+            )
+        return made
+
+
+def _offered(host: PluginHost, plugin: Plugin, kind: Kind) -> Iterator[Entry]:
+    try:
+        answers = host.call(plugin, kind.hook)
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{kind.hook} raised {explain(error)}") from error
+    for answer in answers:
+        if not isinstance(answer, Mapping):
+            raise PluginError(f"{kind.hook} returned a {type(answer).__name__}; expected names to factories")
+        for name, factory in answer.items():
+            if not isinstance(name, str) or not name:
+                raise PluginError(f"{kind.hook} returned the name {name!r}; expected text")
+            good = isinstance(factory, Bundle) if kind.contract is Bundle else callable(factory)
+            if not good:
+                wanted = "a Bundle" if kind.contract is Bundle else "a class or function"
+                raise PluginError(f"{kind.hook}: '{name}' is a {type(factory).__name__}; expected {wanted}")
+            yield Entry(kind.name, name, plugin.owner, plugin.version, _doc(factory), factory, plugin)
+
+
+def _doc(factory: Any) -> str:
+    if isinstance(factory, Bundle):
+        return factory.doc
+    function = factory.func if isinstance(factory, functools.partial) else factory
+    text = inspect.cleandoc(getattr(function, "__doc__", None) or "")
+    return text.split("\n\n")[0].replace("\n", " ") if text else ""
