@@ -1,0 +1,209 @@
+"""Image files of any size, mode and format -> one uint8 tensor, and remarks on what was done to them."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import ExifTags, Image
+
+from edanas.core.errors import DataError
+
+SUFFIXES = frozenset(
+    {
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tga",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
+)
+"""Names that end so, in either case, are images."""
+
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+"""What a file is tried as, whatever its name: pixel formats only, none that starts another program."""
+
+SIXTEEN_BIT = 65535
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What sets an image of this EXIF orientation upright."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """One image: (H, W) where it is grey, else (H, W, 3), and what it was before."""
+
+    pixels: Pixels
+    size: tuple[int, int]
+    """Width and height, upright."""
+    mode: str
+    transparent: bool
+    turned: bool
+    frames: bool
+
+
+def decode(files: Sequence[Path], size: int, channels: str) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Read image files, in threads.
+
+    Args:
+        files: One or more files.
+        size: Equal images no larger than this keep their size; all others become size x size.
+        channels: `grey`, `rgb`, or `auto`: grey where all images are.
+
+    Returns:
+        (N, C, H, W) uint8 in the order of `files`, and one sentence for each thing done.
+
+    Raises:
+        DataError: A file cannot be read as an image; the first such by order is named.
+    """
+    workers = min(len(files), 4 + (os.cpu_count() or 1))
+    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+        # Pillow warns of odd metadata and of large images; neither hinders reading the pixels.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        decoded = list(
+            pool.map(partial(_read, formats=_formats(), size=size, grey=channels == "grey"), files)
+        )
+    sizes = {each.size for each in decoded}
+    width, height = sizes.pop() if len(sizes) == 1 else (size, size)
+    if max(width, height) > size:
+        width = height = size
+    colour = channels == "rgb" or any(each.pixels.ndim == 3 for each in decoded)
+    images = np.empty((len(decoded), 3 if colour else 1, height, width), dtype=np.uint8)
+    for slot, each in zip(images, decoded, strict=True):
+        pixels = _resized(each.pixels, (width, height))
+        slot[:] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return torch.from_numpy(images), _remarks(decoded, (width, height), channels)
+
+
+def _read(path: Path, formats: Sequence[str], size: int, *, grey: bool) -> _Decoded:
+    try:
+        with Image.open(path, formats=list(formats)) as image:
+            return _convert(image, size, grey=grey)
+    except PermissionError as error:
+        raise DataError(f"{path}: no permission to read this image") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: image too large to be read safely: {error}") from error
+    except Exception as error:
+        # Decoders raise nearly anything on a damaged file.
+        cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise DataError(f"{path}: cannot be read as an image ({cause})") from error
+
+
+def _convert(image: Image.Image, size: int, *, grey: bool) -> _Decoded:
+    mode, full = image.mode, image.size
+    frames = bool(getattr(image, "is_animated", False))
+    image.draft(None, (2 * size, 2 * size))
+    image.load()
+    plain, transparent = _plain(image)
+    orientation = _orientation(image)
+    turn = TURNS.get(orientation)
+    if turn is not None:
+        plain = plain.transpose(turn)
+        full = full[::-1] if orientation > 4 else full
+    if grey:
+        plain = plain.convert("L")
+    if max(full) > size:
+        plain = plain.resize((size, size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(plain)
+    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+        pixels = np.ascontiguousarray(pixels[..., 0])
+    return _Decoded(pixels, full, mode, transparent, turn is not None, frames)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        # Broken metadata beside good pixels is common, and no reason to refuse the image.
+        return 1
+
+
+def _plain(image: Image.Image) -> tuple[Image.Image, bool]:
+    """The image in mode `L` or `RGB`, and whether any of it was transparent."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image, dtype=np.int64)
+        if values.min() < 0 or values.max() > SIXTEEN_BIT:
+            raise ValueError(f"pixels from {values.min()} to {values.max()}; allowed: 8 or 16 bits, unsigned")
+        return Image.fromarray((values * 255 / SIXTEEN_BIT).round().astype(np.uint8)), False
+    if image.mode == "F":
+        raise ValueError("floating-point pixels; allowed: 8 or 16 bits, unsigned")
+    if image.has_transparency_data:
+        layers = image.convert("RGBA")
+        transparent = int(np.asarray(layers.getchannel("A")).min()) < 255
+        return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert(
+            "RGB"
+        ), transparent
+    return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB"), False
+
+
+def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    if pixels.shape[1::-1] == size:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+
+def _formats() -> list[str]:
+    """Those of `FORMATS` that this build of Pillow has."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _remarks(decoded: Sequence[_Decoded], size: tuple[int, int], channels: str) -> tuple[str, ...]:
+    remarks = []
+
+    def remark(count: int, done: str) -> None:
+        if count:
+            remarks.append(f"{count} of {len(decoded)} images {done}.")
+
+    strange = [each.size for each in decoded if each.size != size]
+    if strange:
+        smallest, largest = min(strange, key=_area), max(strange, key=_area)
+        span = _by(smallest) if smallest == largest else f"{_by(smallest)}..{_by(largest)}"
+        remark(len(strange), f"were resized from {span} to {_by(size)}")
+    modes = Counter(each.mode for each in decoded if each.mode not in ("L", "RGB"))
+    named = ", ".join(f"{mode} {count}" for mode, count in sorted(modes.items()))
+    remark(sum(modes.values()), f"were converted to 8-bit grey or RGB (by mode: {named})")
+    remark(sum(each.transparent for each in decoded), "are transparent in part and were laid over white")
+    remark(sum(each.turned for each in decoded), "were turned or mirrored as their EXIF orientation says")
+    remark(sum(each.frames for each in decoded), "hold several frames, of which the first was taken")
+    colour = sum(each.pixels.ndim == 3 for each in decoded)
+    if channels == "auto" and 0 < colour < len(decoded):
+        remark(len(decoded) - colour, "are grey and were made RGB like the others")
+    return tuple(remarks)
+
+
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
