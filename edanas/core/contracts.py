@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from edanas.core.errors import CandidateError
 from edanas.core.progress import Progress
 from edanas.core.space import SearchSpace
 from edanas.core.types import (
@@ -264,10 +265,18 @@ class Executor(ABC):
     """Runs evaluations: here, in other processes, or elsewhere."""
 
     @abstractmethod
-    def run(self, function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
+    def run(
+        self, function: Callable[[Item], Answer], items: Iterable[Item]
+    ) -> Iterator[Answer | CandidateError]:
         """`function` of each item, answers in the items' order as they become available.
 
-        `function` is picklable and never raises, save for `KeyboardInterrupt`.
+        Items are taken only when there is somebody free to work on them, give or take a few: their iterator
+        may end early where time is up, and what was taken is answered. Where a worker died before it answered,
+        its item's answer is a `CandidateError` that says so (yielded, not raised).
+
+        Args:
+            function: Picklable, and raises nothing, save for `KeyboardInterrupt`; if it does, so does this.
+            items: Picklable values.
         """
 
     def close(self) -> None:

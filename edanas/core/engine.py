@@ -1,0 +1,307 @@
+"""The search loop: ask the strategy, evaluate, record, tell the strategy; and again after an interruption.
+
+The archive is the only state. A strategy's answers follow from its seed and from what it was told, so a
+resumed run tells a fresh strategy the recorded iterations, asks again only for the one that was cut, evaluates
+what is missing there, and goes on: the archive ends as that of a run that was never interrupted.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.archive import Archive
+from edanas.core.attempt import Attempt, reason
+from edanas.core.contracts import Evaluator, Executor, IterationSummary, Objective, SearchStrategy
+from edanas.core.errors import CandidateError, Interrupted
+from edanas.core.pareto import minimised, normalised_hypervolume, reference_point
+from edanas.core.progress import Bar, Progress, Silent
+from edanas.core.settings import SearchSettings
+from edanas.core.space import SearchSpace
+from edanas.core.types import Candidate, Evaluation, Metrics
+
+COMPLETED, MAX_EVALS, TIME_LIMIT, EXHAUSTED = "completed", "max_evals", "time_limit", "exhausted"
+"""Why a search stopped: all iterations done, a budget spent, or nothing left to ask for."""
+
+HYPERVOLUME_BOX = "hypervolume_box"
+"""The archive's note with the ideal and the reference point that hypervolumes are measured between."""
+
+_FINISHED = "iterations_finished"
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """What a search leaves.
+
+    Args:
+        evaluations: The whole archive, in order.
+        genomes: Their canonical genomes, (n, D).
+        hypervolumes: After the initial archive and after each iteration, the last one perhaps cut short.
+        stopped: `completed`, `max_evals`, `time_limit` or `exhausted`.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    genomes: npt.NDArray[np.int64]
+    hypervolumes: tuple[float, ...]
+    stopped: str
+
+
+class Engine:
+    """One search, from an archive that may hold the first part of it already.
+
+    Args:
+        space: What genomes and candidates mean.
+        strategy: Started, and told nothing yet.
+        evaluator: Prepared.
+        executor: Where evaluations run; closed when the search ends.
+        archive: Of this search alone, perhaps interrupted. Stays open, unless the user interrupts.
+        objectives: What is optimised, at least one.
+        settings: The search's length. The time limit counts from the call of `run`, so that a run that spent
+            it can be continued; at least one candidate is evaluated.
+        notify: Called as `notify("edanas_candidate_evaluated", evaluation=...)` when an evaluation is
+            durable, and as `notify("edanas_iteration_finished", summary=...)`. A resumed run tells only what
+            is new.
+        progress: Where to show bars.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        strategy: SearchStrategy,
+        evaluator: Evaluator,
+        executor: Executor,
+        archive: Archive,
+        objectives: Sequence[Objective],
+        settings: SearchSettings,
+        notify: Callable[..., None],
+        progress: Progress,
+    ) -> None:
+        self.space = space
+        self.strategy = strategy
+        self.evaluator = evaluator
+        self.executor = executor
+        self.archive = archive
+        self.objectives = tuple(objectives)
+        self.settings = settings
+        self.notify = notify
+        self.progress = progress
+        self._attempt = Attempt(evaluator)
+        self._evaluations: list[Evaluation] = []
+        self._genomes: list[npt.NDArray[np.int64]] = []
+        self._values: list[list[float]] = []
+        self._deadline = math.inf
+        self._stopped = ""
+        self._notes: Mapping[str, str] = {}
+
+    def run(self) -> SearchOutcome:
+        """Search until the settings' end.
+
+        Raises:
+            CandidateError: Not one candidate of the initial archive could be evaluated.
+            Interrupted: The user pressed Ctrl-C; the archive is closed, and a new engine on it goes on.
+            RunError: The archive cannot be written.
+        """
+        try:
+            return self._search()
+        except KeyboardInterrupt:
+            self.archive.close()
+            raise Interrupted(
+                f"interrupted after {len(self._evaluations)} evaluations, which are kept; run the same again "
+                "to go on from there"
+            ) from None
+        finally:
+            self.executor.close()
+
+    def _search(self) -> SearchOutcome:
+        settings = self.settings
+        if settings.time_limit:
+            self._deadline = monotonic() + settings.time_limit
+        for genome, evaluation in self.archive.replay():
+            self._remember(genome, evaluation, self._measured(evaluation.metrics))
+        initial = self._affordable(settings.initial)
+        with self.progress.task("initial archive", initial) as bar:
+            new = self._round(0, self.strategy.initial, settings.initial, bar)
+            ideal, reference = self._box()
+            hypervolumes = [self._finish(0, new, ideal, reference)]
+        rest = self._affordable(settings.initial + settings.iterations * settings.per_iteration) - initial
+        with (self.progress if rest else Silent()).task("search", rest) as bar:
+            for iteration in range(1, settings.iterations + 1):
+                if self._stopped:
+                    break
+                new = self._round(iteration, self._ask, settings.per_iteration, bar)
+                if self._rows(iteration):
+                    hypervolumes.append(self._finish(iteration, new, ideal, reference))
+                    bar.advance(0, f"hypervolume {hypervolumes[-1]:.4f}")
+        genomes = np.array(self._genomes, dtype=np.int64)
+        return SearchOutcome(
+            tuple(self._evaluations), genomes, tuple(hypervolumes), self._stopped or COMPLETED
+        )
+
+    def _round(self, iteration: int, ask: Callable[[], list[Candidate]], count: int, bar: Bar) -> int:
+        """Complete an iteration and tell the strategy; returns how many evaluations are new.
+
+        Sets `_stopped` where a budget ends it or there is nothing to ask for.
+        """
+        rows = self._rows(iteration)
+        bar.advance(len(rows))
+        followed = bool(self._evaluations) and self._evaluations[-1].iteration > iteration
+        new = 0
+        self._notes = {}
+        if len(rows) < count and not followed:
+            new = self._extend(iteration, ask, count, bar)
+        rows = self._rows(iteration)
+        if rows:
+            self.strategy.tell(
+                np.array([self._genomes[i] for i in rows], dtype=np.int64),
+                np.array([self._values[i] for i in rows], dtype=np.float64),
+            )
+        return new
+
+    def _extend(self, iteration: int, ask: Callable[[], list[Candidate]], count: int, bar: Bar) -> int:
+        """Evaluate what an iteration lacks, as far as the budgets go; returns how many that were."""
+        self._stopped = self._spent()
+        if self._stopped:
+            return 0
+        recorded = [self._evaluations[i].candidate.id for i in self._rows(iteration)]
+        plan = self._plan(ask, set(recorded), count)
+        if not plan and not recorded:
+            self._stopped = EXHAUSTED
+            return 0
+        if [candidate.id for candidate in plan[: len(recorded)]] != recorded:
+            self.progress.say(
+                f"iteration {iteration}: the search strategy chooses otherwise than before the interruption; "
+                "what was evaluated stays"
+            )
+        missing = [c for c in plan if c.id not in recorded][: count - len(recorded)]
+        due = missing[: self._affordable(len(self._evaluations) + len(missing)) - len(self._evaluations)]
+        done = self._evaluate(iteration, due, bar)
+        if done < len(due):
+            self._stopped = TIME_LIMIT
+        elif done < len(missing):
+            self._stopped = MAX_EVALS
+        return done
+
+    def _plan(self, ask: Callable[[], list[Candidate]], recorded: set[str], count: int) -> list[Candidate]:
+        """What an iteration consists of: what the strategy chooses, less what other iterations hold."""
+        taken = {e.candidate.id for e in self._evaluations} - recorded
+        plan: dict[str, Candidate] = {}
+        for choice in ask():
+            candidate = self.space.decode(self.space.encode(choice))
+            if candidate.id not in taken:
+                plan.setdefault(candidate.id, candidate)
+        return list(plan.values())[:count]
+
+    def _evaluate(self, iteration: int, candidates: Sequence[Candidate], bar: Bar) -> int:
+        """Evaluate in order, record each answer as it comes; returns how many there were time for."""
+        answers = self.executor.run(self._attempt, self._in_time(candidates))
+        done = 0
+        for candidate, answer in zip(candidates, answers, strict=False):
+            evaluation, values = self._judged(candidate, iteration, answer)
+            genome = self.space.encode(candidate)
+            self.archive.append(evaluation, genome)
+            self._remember(genome, evaluation, values)
+            done += 1
+            bar.advance(1, "" if evaluation.ok else f"{candidate.id} failed: {evaluation.error}")
+            self.notify("edanas_candidate_evaluated", evaluation=evaluation)
+        return done
+
+    def _in_time(self, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
+        for candidate in candidates:
+            if self._evaluations and monotonic() >= self._deadline:
+                return
+            yield candidate
+
+    def _judged(
+        self, candidate: Candidate, iteration: int, answer: tuple[Metrics | str, float] | CandidateError
+    ) -> tuple[Evaluation, list[float]]:
+        """An executor's answer as an evaluation, with its objectives' values (NaN where it failed)."""
+        found, seconds = (reason(answer), 0.0) if isinstance(answer, CandidateError) else answer
+        if isinstance(found, Metrics):
+            try:
+                values = self._measured(found)
+                return Evaluation(candidate, iteration, found, seconds=seconds), values
+            except Exception as error:
+                found = reason(error)
+        return Evaluation(candidate, iteration, None, found, seconds), self._measured(None)
+
+    def _measured(self, metrics: Metrics | None) -> list[float]:
+        """The objectives' minimised values."""
+        if metrics is None:
+            return [math.nan] * len(self.objectives)
+        values = [float(value) for value in minimised(self.objectives, metrics)]
+        for objective, value in zip(self.objectives, values, strict=True):
+            if not math.isfinite(value):
+                raise CandidateError(f"objective {type(objective).__name__} is {value}")
+        return values
+
+    def _box(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Ideal and reference point of the hypervolume, both fixed by the initial archive.
+
+        The ideal is 0 for what is minimised and 1 for what is maximised (costs and fractions), or what the
+        initial archive reaches, where that is better.
+        """
+        values = [self._values[i] for i in self._rows(0) if self._evaluations[i].ok]
+        if not values:
+            raise CandidateError(self._nothing_succeeded())
+        points = np.array(values, dtype=np.float64)
+        bounds = [-1.0 if objective.maximise else 0.0 for objective in self.objectives]
+        ideal, reference = np.minimum(points.min(axis=0), bounds), reference_point(points)
+        if self._stopped != TIME_LIMIT:
+            self.archive.set_meta(HYPERVOLUME_BOX, {"ideal": ideal.tolist(), "reference": reference.tolist()})
+        return ideal, reference
+
+    def _nothing_succeeded(self) -> str:
+        if not self._evaluations:
+            return "the search strategy has no candidate for the initial archive"
+        (cause, times), *_ = Counter(e.error for e in self._evaluations).most_common(1)
+        return (
+            f"none of the {len(self._evaluations)} candidates of the initial archive could be evaluated; "
+            f"the most frequent reason ({times} times) is {cause}"
+        )
+
+    def _finish(
+        self, iteration: int, new: int, ideal: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]
+    ) -> float:
+        """The hypervolume so far; tells that an iteration is complete, where that is news."""
+        rows = self._rows(iteration)
+        size = rows[-1] + 1
+        volume = normalised_hypervolume(np.array(self._values[:size], dtype=np.float64), ideal, reference)
+        unannounced = new or self.archive.meta().get(_FINISHED, 0) <= iteration
+        if unannounced and self._stopped != TIME_LIMIT:
+            summary = IterationSummary(
+                iteration=iteration,
+                evaluated=size,
+                failed=sum(not e.ok for e in self._evaluations[:size]),
+                hypervolume=volume,
+                newest=tuple(self._evaluations[i] for i in rows),
+                notes=self._notes,
+            )
+            self.notify("edanas_iteration_finished", summary=summary)
+            self.archive.set_meta(_FINISHED, iteration + 1)
+        return volume
+
+    def _ask(self) -> list[Candidate]:
+        candidates = self.strategy.ask(self.settings.per_iteration)
+        self._notes = dict(self.strategy.notes())
+        return candidates
+
+    def _spent(self) -> str:
+        """Which budget allows no further evaluation, or nothing."""
+        if self._affordable(len(self._evaluations) + 1) <= len(self._evaluations):
+            return MAX_EVALS
+        return TIME_LIMIT if self._evaluations and monotonic() >= self._deadline else ""
+
+    def _affordable(self, evaluations: int) -> int:
+        return min(evaluations, self.settings.max_evals or evaluations)
+
+    def _rows(self, iteration: int) -> list[int]:
+        return [i for i, e in enumerate(self._evaluations) if e.iteration == iteration]
+
+    def _remember(self, genome: npt.NDArray[np.int64], evaluation: Evaluation, values: list[float]) -> None:
+        self._genomes.append(genome)
+        self._evaluations.append(evaluation)
+        self._values.append(values)
