@@ -1,1 +1,132 @@
-"""."""
+"""The command line: one file for each command, and one table from exceptions to messages and exit codes."""
+
+import errno
+import os
+import sqlite3
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+import edanas
+from edanas.cli import doctor, plugins
+from edanas.core.errors import EdanasError
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class _Group(TyperGroup):
+    """Typer's versions differ in what they make of Ctrl-C; here it always ends with the same exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    name="edanas",
+    cls=_Group,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it with the flag's value)
+    if wanted:
+        typer.echo(f"edanas {edanas.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _edanas(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Search for early-exit neural networks: accurate where it is hard, cheap where it is easy."""
+
+
+app.command("plugins")(plugins.plugins)
+app.command("doctor")(doctor.doctor)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The arguments, without the program's name; the process's own if left out.
+
+    Returns:
+        The exit code: 0, 2 for what the user can put right, 1 for a fault of edanas, 130 after Ctrl-C.
+    """
+    command = typer.main.get_command(app)
+    try:
+        command.main(args=None if argv is None else list(argv), prog_name="edanas")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get("EDANAS_DEBUG") == "1":
+            traceback.print_exc()
+        message, code = explain(error)
+        Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+        return code
+    return 0
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """What to tell the user about `error`, and the exit code."""
+    for fits, text, code in _TABLE:
+        if fits(error):
+            return f"Error: {text(error)}", code
+    return (
+        f"Internal error: {type(error).__name__}: {error}\n"
+        "This is a fault of edanas or of a plugin. Please report it with the output of `edanas doctor`, and of "
+        "the same command with EDANAS_DEBUG=1 set, which adds the traceback.",
+        1,
+    )
+
+
+def _code_of(error: Exception) -> int | None:
+    return error.errno if isinstance(error, OSError) else None
+
+
+def _sqlite_full(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+
+
+def _of_file(error: Exception) -> str:
+    name = getattr(error, "filename", None)
+    return f"{name}: " if name else ""
+
+
+_TABLE: tuple[tuple[Callable[[Exception], bool], Callable[[Exception], str], int], ...] = (
+    (lambda error: isinstance(error, EdanasError), str, EdanasError.exit_code),
+    (
+        lambda error: _code_of(error) in _DISK_FULL or _sqlite_full(error),
+        lambda error: f"{_of_file(error)}no space left on the disk. What was printed as done is kept.",
+        EdanasError.exit_code,
+    ),
+    (
+        lambda error: _code_of(error) in _FORBIDDEN,
+        lambda error: f"{_of_file(error)}permission denied. Expected a file or folder that you may use.",
+        EdanasError.exit_code,
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(main())
