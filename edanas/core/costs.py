@@ -1,8 +1,9 @@
 """What networks cost: multiply-adds by segment and head, parameters, activations, ADA_MACS and executed MACs.
 
 One multiply-add of a convolution, linear layer or other matrix product is one MAC. They are counted with
-torch's FLOP counter, divided by two; normalisation, activations, pooling and element-wise arithmetic are free.
-That is the convention of the figures that the authors of Once-for-All publish for their specialised networks.
+torch's FLOP counter, divided by two; normalisation, activations, pooling and element-wise arithmetic are
+free. That is the convention of the figures that the authors of Once-for-All publish for their specialised
+networks.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
-from edanas.core.errors import ConfigError
+from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Backbone, Task, Variable
 from edanas.supernets.elastic import ElasticMobileNetV3, build_plain
 from edanas.supernets.layout import STAGE_WIDTHS, STAGES, Layout, scaled
+from edanas.supernets.ofa_weights import load
 
 
 class OFAMobileNetV3Provider(SupernetProvider):
@@ -91,6 +92,18 @@ class OFAMobileNetV3Provider(SupernetProvider):
         """See `SupernetProvider.exit_channels`: one number of channels for each width, where they differ."""
         points = STAGE_WIDTHS[: self.exit_points]
         return tuple(tuple(sorted({scaled(base, width) for width in self.layout.widths})) for base in points)
+
+    def load_weights(self, supernet: Supernet, weights: str) -> str:
+        """Fill `supernet` from a file, or from a supernet in the zoo of the once-for-all authors by its name.
+
+        Raises:
+            WeightsError: See `edanas.supernets.ofa_weights.load`.
+        """
+        if not isinstance(supernet, ElasticMobileNetV3):
+            raise WeightsError(
+                f"weights '{weights}': {type(supernet).__name__} is not this provider's supernet"
+            )
+        return load(supernet, weights)
 
 
 def _whole(low: int, high: int) -> Callable[[Any], bool]:
