@@ -79,7 +79,7 @@ def test_same_seed_same_split_another_seed_another() -> None:
 def test_many_small_classes_together_keep_to_the_shares() -> None:
     data = data_of({"": [7] * 100})
     sizes = [len(part) for part in by_part(split(data, SplitSettings(), 0)).values()]
-    # Of 7 samples 0.7 are for calibration and 1.05 for validation: each gets its 1, and the others lack evenly
+    # Of 7 samples 0.7 are for calibration, 1.05 for validation: each gets its 1, and the others lack evenly
     # the 25 too many that this makes in all.
     assert max(abs(size - share) for size, share in zip(sizes, (372.5, 100, 100, 127.5), strict=True)) <= 1
     assert sum(sizes) == 700
