@@ -18,7 +18,10 @@ def save(
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(value)
     pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    Image.fromarray(pixels).convert(mode).save(path, **options)
+    if mode == "I;16":
+        Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(path, **options)
+    else:
+        Image.fromarray(pixels).convert(mode).save(path, **options)
 
 
 def load(path: Path, size: int = 8, **options: str) -> LoadedData:
