@@ -4,7 +4,6 @@ Torchvision checks each archive's MD5 before it unpacks it, and CIFAR's pickles 
 nothing but the published files is ever loaded.
 """
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
@@ -16,6 +15,7 @@ import torch
 
 from edanas.core.contracts import DataSource
 from edanas.core.errors import DataError
+from edanas.core.home import home
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import ImageSet, LoadedData
 from edanas.data.images import fit
@@ -38,7 +38,7 @@ class TorchvisionSet(DataSource):
     """Whether that class takes `split="test"` and keeps `labels`, rather than `train=False` and `targets`."""
 
     def __init__(self, *, root: str = "", download: bool = False) -> None:
-        self.root = Path(root).expanduser() if root else _home() / "data"
+        self.root = Path(root).expanduser() if root else home() / "data"
         self.download = download
 
     def load(self, size: int, seed: int) -> LoadedData:
@@ -116,10 +116,6 @@ class Stl10(TorchvisionSet):
     """STL-10: 13,000 labelled photos of 96x96 pixels in 10 classes (2.6 GB with the unlabelled ones)."""
 
     name, source, by_split = "stl10", "STL10", True
-
-
-def _home() -> Path:
-    return Path(os.environ.get("EDANAS_HOME") or Path.home() / ".cache" / "edanas")
 
 
 def _images(part: Any) -> torch.Tensor:
