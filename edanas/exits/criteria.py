@@ -31,7 +31,7 @@ class MaxProbability(ConfidenceCriterion):
 def probabilities(logits: torch.Tensor) -> torch.Tensor:
     """Softmax over classes in at least float32, where infinities count as the largest finite numbers.
 
-    Classes that are all infinitely likely share the probability. NaN stays NaN: a broken network is to be seen.
+    Classes that are all infinitely likely share the probability. NaN stays NaN: a broken network shows.
 
     Args:
         logits: (B, K) floats of any precision.

@@ -32,7 +32,7 @@ class Prediction(NamedTuple):
 class EENN(nn.Module):
     """A backbone with heads at some of its exit points, and the scheme that says who leaves where.
 
-    Calling it (in `eval` mode) is the deployed network: images in, a `Prediction` out. `logits` is for training.
+    Calling it (in `eval` mode) is the deployed network: images to `Prediction`. `logits` is for training.
 
     Args:
         backbone: M stages and the last exit.
@@ -61,7 +61,9 @@ class EENN(nn.Module):
         self.exit_points = len(backbone.stages) - 1
         for index in heads:
             if not 0 <= index < self.exit_points:
-                raise ConfigError(f"heads: found exit point {index}; allowed: 0 to {self.exit_points - 1}")
+                raise ConfigError(
+                    f"heads: found exit point index {index}; allowed: 0 to {self.exit_points - 1}"
+                )
         if len(mean) != len(std) or not len(mean) or min(std) <= 0.0:
             raise ConfigError(
                 f"mean, std: found {list(mean)} and {list(std)}; allowed: one number a channel, std above 0"
@@ -100,12 +102,12 @@ class EENN(nn.Module):
                 raise ConfigError(f"scheme: {error}") from error
         if len(scheme.thresholds) != self.exit_points:
             raise ConfigError(
-                f"scheme: found {len(scheme.thresholds)} thresholds; allowed: {self.exit_points}, one an exit point"
+                f"scheme: found {len(scheme.thresholds)} thresholds; allowed: {self.exit_points}"
             )
         if bare := set(scheme.placed) - set(self.points):
             raise ConfigError(
-                f"scheme: an exit is placed at exit point {min(bare)}, which has no head; "
-                f"heads stand at: {', '.join(map(str, self.points)) or 'none'}"
+                f"scheme: exit {min(bare) + 1} has a threshold but no head; "
+                f"exits with a head: {', '.join(str(point + 1) for point in self.points) or 'none'}"
             )
         self._scheme = scheme
 
@@ -132,7 +134,7 @@ class EENN(nn.Module):
             images: As for a call.
 
         Returns:
-            Labels (B, E) int64 and confidences (B, E): a column for each head, ascending, and the last exit's.
+            Labels (B, E) int64 and confidences (B, E): a column for each head, ascending, then the last exit.
         """
         logits = self.logits(self._prepare(images))
         labels = torch.stack([each.argmax(dim=1) for each in logits], dim=1)
@@ -145,7 +147,7 @@ class EENN(nn.Module):
         After each exit only the samples that stay are carried on; when none is left, no further stage runs.
 
         Args:
-            images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size. That floats lie there is
+            images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size. The range of floats is
                 checked in the host's memory only: to look at those on an accelerator would stall it.
 
         Raises:

@@ -63,10 +63,8 @@ def collect_profile(
     confidence = torch.cat(confidences)
     if confidence.isnan().any():
         broken = int(confidence.isnan().any(dim=0).nonzero()[0])
-        name = (
-            f"at exit point {network.points[broken]}" if broken < len(network.points) else "of the last exit"
-        )
-        raise CandidateError(f"the confidence {name} is not a number for some samples")
+        name = [*(f"exit {point + 1}" for point in network.points), "the last exit"][broken]
+        raise CandidateError(f"the confidence of {name} is not a number for some samples")
     return ExitProfile(network.points, confidence.numpy(), torch.cat(outcomes).numpy())
 
 

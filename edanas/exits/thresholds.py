@@ -27,12 +27,13 @@ def set_thresholds(
 ) -> SelectionScheme:
     """The cheapest thresholds whose accuracy on these samples reaches what is asked.
 
-    Asked are the last exit's accuracy minus `accuracy_drop` plus `margin`; cheapest means least executed MACs.
-    Every threshold lies midway between two neighbouring confidences of its exit, so none sits on a sample. Where
-    there are few enough (two exits and 600 samples, say), every scheme is scored, and the result is the best there
-    is. Otherwise schemes on a grid of quantiles are scored, and the grid is refined around the best until it is as
-    fine as the samples. Of equally cheap schemes the more accurate one is taken, and of equal ones the stricter.
-    When nothing reaches what is asked, the most accurate scheme is returned.
+    Asked are the last exit's accuracy minus `accuracy_drop` plus `margin`; cheapest means least executed
+    MACs. Every threshold lies midway between two neighbouring confidences of its exit, never on a sample.
+
+    Where they are few enough (two exits and 600 samples, say) every scheme is scored. Otherwise schemes on a
+    grid of quantiles are scored, and the grid is refined around the best until it is as fine as the samples.
+    Of equally cheap schemes the more accurate one is taken, of equal ones the stricter. When nothing reaches
+    what is asked, the most accurate scheme is returned.
 
     The cheapest of many schemes owes some of its accuracy to luck, and loses it on other samples: the fewer
     samples, the more. `margin` pays for that in advance.
@@ -135,10 +136,10 @@ class _Search:
         return tuple(int(i) for i in ties[-1])
 
     def _score(self, grid: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Total executed MACs and samples right, for every scheme on `grid`: arrays with one axis an exit.
+        """Total executed MACs and samples right for every scheme on `grid`, one axis an exit.
 
-        A sample's level at an exit is how many of the grid's thresholds fire. Those who pass the first exits and
-        leave at the next fill a box of the joint histogram of levels; cumulative sums give all boxes at once.
+        A sample's level at an exit is how many of the grid's thresholds fire. Those who pass the first exits
+        and leave at the next fill a box of the joint histogram of levels; cumulative sums give all boxes.
         """
         shape = tuple(len(g) for g in grid)
         levels = [np.searchsorted(g, self.fires[:, e], side="left") for e, g in enumerate(grid)]
@@ -160,19 +161,18 @@ class _Search:
 def _boxes(counts: npt.NDArray[Any], *, last: bool) -> npt.NDArray[Any]:
     """Who leaves at the exit of the last axis, having passed all before; for `last`, who passes all axes."""
     for axis in range(counts.ndim):
-        counts = counts.cumsum(axis=axis)
-        passed = counts.take(range(counts.shape[axis] - 1), axis=axis)
-        if axis == counts.ndim - 1 and not last:
-            return counts.take([-1], axis=axis) - passed
-        counts = passed
+        upto = counts.cumsum(axis=axis)
+        passed = upto.take(range(upto.shape[axis] - 1), axis=axis)
+        leaves = axis == counts.ndim - 1 and not last
+        counts = upto.take([-1], axis=axis) - passed if leaves else passed
     return counts
 
 
 def _separating(confidence: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Rising thresholds that split the values in every way: below all, between neighbours, above all.
 
-    The lowest is half the least value, not 0: a sample much less sure than any seen before does not leave. The
-    highest is 1, or below 1 if a value is exactly 1: nothing in [0, 1] is above that.
+    The lowest is half the least value, not 0: a sample much less sure than any seen before stays. The highest
+    is 1, or below 1 if a value is exactly 1: nothing in [0, 1] is above that.
     """
     values = np.unique(confidence)
     below = np.concatenate([[np.float32(0.0)], values[:-1]])

@@ -1,0 +1,112 @@
+"""The exporter of every run: weights as safetensors, and a JSON description to build the network from."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from edanas.core.contracts import Exporter
+from edanas.core.errors import RunError
+from edanas.core.hookspecs import hookimpl
+from edanas.core.types import SelectionScheme
+
+FORMAT_VERSION = 1
+"""Raised when the description changes so that older readers would build another network."""
+
+
+class _Network(Protocol):
+    """What is read of an EENN besides its weights."""
+
+    scheme: SelectionScheme
+    points: tuple[int, ...]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resolution: int
+    criterion: object
+    description: dict[str, Any]
+
+
+class SafetensorsExporter(Exporter):
+    """Weights as safetensors, and all that is needed to build the network as JSON; `edanas.load` reads both.
+
+    The JSON is written last and holds the SHA-256 of the weights: where both are there and agree, they belong
+    together, whatever was interrupted before.
+    """
+
+    def export(self, network: nn.Module, stem: Path) -> list[Path]:
+        """Write `stem`.json and `stem`.safetensors; each is replaced as a whole or not at all.
+
+        Raises:
+            RunError: The folder is missing or not writable, or no space is left.
+        """
+        described = stem.with_name(f"{stem.name}.json")
+        weights = stem.with_name(f"{stem.name}.safetensors")
+        # Clones, since weights that share memory cannot be stored otherwise.
+        tensors = {
+            name: value.detach().to("cpu", copy=True).contiguous()
+            for name, value in network.state_dict().items()
+        }
+        stored = save(tensors, metadata={"format": "pt"})
+        text = json.dumps(describe(network, weights.name, stored), indent=2, allow_nan=False)
+        _replace(weights, stored)
+        _replace(described, f"{text}\n".encode())
+        return [described, weights]
+
+
+def describe(network: nn.Module, weights: str, stored: bytes) -> dict[str, Any]:
+    """The content of the JSON file: `network.description`, and what the network itself knows.
+
+    Args:
+        network: An EENN. What it knows itself overrules its description, save for the criterion, whose
+            registered name it does not know.
+        weights: The name of the weights' file, beside the JSON.
+        stored: The content of that file.
+    """
+    eenn = cast("_Network", network)
+    return {
+        "criterion": {"name": type(eenn.criterion).__name__, "options": {}},
+        **eenn.description,
+        "format_version": FORMAT_VERSION,
+        "thresholds": list(eenn.scheme.thresholds),
+        "heads": list(eenn.points),
+        "classes": list(eenn.classes),
+        "mean": list(eenn.mean),
+        "std": list(eenn.std),
+        "resolution": eenn.resolution,
+        "dtype": str(_dtype(network)).removeprefix("torch."),
+        "weights": weights,
+        "weights_sha256": hashlib.sha256(stored).hexdigest(),
+    }
+
+
+def _dtype(network: nn.Module) -> torch.dtype:
+    return next((weight.dtype for weight in network.parameters()), torch.float32)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside `path`, then rename: a reader sees the old file or the new one, never a part."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@hookimpl
+def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
+    """The built-in exporters."""
+    return {"safetensors": SafetensorsExporter}

@@ -1,0 +1,129 @@
+"""The conformance suite of exit classifiers."""
+
+import copy
+
+import torch
+from torch import nn
+
+from edanas.core.contracts import ExitClassifier
+from edanas.core.types import ExitPoint
+from edanas.testing.failure import ConformanceError, require
+
+_SIZES = ((8, 8), (1, 1), (2, 2), (7, 5), (1, 6), (16, 16))
+
+
+def check_classifier(classifier: ExitClassifier) -> None:
+    """Hold `classifier` against its contract: shapes, any H x W, gradients, one sample at a time, copies.
+
+    Random weights are drawn, but torch's global generator is left as it was.
+
+    Raises:
+        ConformanceError: Something does not hold.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for channels, classes in ((3, 2), (16, 10), (24, 1)):
+            head = _build(classifier, channels, classes)
+            _check_sizes(classifier, head, channels, classes)
+            _check_eval(classifier, head, channels)
+            _check_gradients(classifier, head, channels, classes)
+        _check_independent_heads(classifier)
+
+
+def _build(classifier: ExitClassifier, channels: int, classes: int) -> nn.Module:
+    head = classifier.build(ExitPoint(index=1, channels=channels, height=8, width=8), classes)
+    require(classifier, isinstance(head, nn.Module), f"builds a {type(head).__name__}, not an nn.Module")
+    return head
+
+
+def _run(classifier: ExitClassifier, head: nn.Module, features: torch.Tensor) -> torch.Tensor:
+    try:
+        logits = head(features)
+    except Exception as error:
+        raise ConformanceError(
+            f"{type(classifier).__name__}: the head raises {type(error).__name__} on features "
+            f"{tuple(features.shape)}: {error}"
+        ) from error
+    require(classifier, isinstance(logits, torch.Tensor), "the head returns no tensor")
+    found: torch.Tensor = logits
+    return found
+
+
+def _check_sizes(classifier: ExitClassifier, head: nn.Module, channels: int, classes: int) -> None:
+    """Backbones and resolutions share heads, so a head takes any H x W; and any batch in eval mode."""
+    head.eval()
+    for height, width in _SIZES:
+        for batch in (1, 3):
+            features = torch.randn(batch, channels, height, width)
+            logits = _run(classifier, head, features)
+            require(
+                classifier,
+                logits.shape == (batch, classes),
+                f"the head turns features {tuple(features.shape)} into {tuple(logits.shape)}; "
+                f"allowed: {(batch, classes)}",
+            )
+            require(classifier, logits.isfinite().all(), f"logits of {tuple(features.shape)} are not finite")
+
+
+@torch.no_grad()
+def _check_eval(classifier: ExitClassifier, head: nn.Module, channels: int) -> None:
+    """In eval mode a sample's logits depend on the sample alone."""
+    head.eval()
+    features = torch.randn(5, channels, 6, 6)
+    before = features.clone()
+    together = _run(classifier, head, features)
+    require(classifier, torch.equal(before, features), "the head changes its input")
+    require(
+        classifier,
+        torch.equal(together, _run(classifier, head, features)),
+        "the head in eval mode gives two answers for the same features",
+    )
+    alone = torch.cat([_run(classifier, head, sample[None]) for sample in features])
+    require(
+        classifier,
+        torch.allclose(together, alone, atol=1e-4, rtol=1e-4),
+        "the head in eval mode judges a sample differently alone than among others",
+    )
+    last = _run(classifier, head, features.contiguous(memory_format=torch.channels_last))
+    require(
+        classifier,
+        torch.allclose(together, last, atol=1e-4, rtol=1e-4),
+        "the head gives other logits for the same features in channels-last memory",
+    )
+    copied = copy.deepcopy(head)
+    require(
+        classifier,
+        torch.equal(together, _run(classifier, copied, features)),
+        "a deep copy of the head gives other logits",
+    )
+
+
+def _check_gradients(classifier: ExitClassifier, head: nn.Module, channels: int, classes: int) -> None:
+    """Training reaches every parameter of the head, and the backbone through it."""
+    head.train()
+    head.zero_grad(set_to_none=True)
+    features = torch.randn(8, channels, 6, 6, requires_grad=True)
+    # A weighted sum, since a plain one is constant where the head normalises its logits.
+    logits = _run(classifier, head, features)
+    torch.autograd.backward((logits * torch.randn(8, classes)).sum())
+    gradients = {"the features": features.grad}
+    gradients |= {f"parameter '{name}'": p.grad for name, p in head.named_parameters() if p.requires_grad}
+    for name, gradient in gradients.items():
+        require(classifier, gradient is not None, f"no gradient reaches {name}")
+        require(
+            classifier,
+            gradient is not None and gradient.isfinite().all(),
+            f"the gradient of {name} is not finite",
+        )
+    require(
+        classifier,
+        features.grad is not None and features.grad.abs().sum() > 0,
+        "the gradient of the features is zero: the backbone would not learn from this exit",
+    )
+
+
+def _check_independent_heads(classifier: ExitClassifier) -> None:
+    """Two calls build two heads."""
+    first, second = (_build(classifier, 8, 3) for _ in range(2))
+    shared = {id(p) for p in first.parameters()} & {id(p) for p in second.parameters()}
+    require(classifier, first is not second and not shared, "two heads share parameters")
