@@ -50,7 +50,7 @@ class SearchSettings:
 class TrainingSettings:
     """One training: of the supernet, of a candidate in `finetune` mode, or of a result at the end."""
 
-    epochs: int = setting("Passes over the train part.", 10, minimum=1)
+    epochs: int = setting("Passes over the train part; 0 = none.", 10, minimum=0)
     batch_size: int = setting("Samples in a step.", 64, minimum=1)
     optimizer: str = setting("`adamw` or `sgd` (momentum 0.9).", "adamw", choices=("adamw", "sgd"))
     learning_rate: float = setting("Peak learning rate.", 0.003, above=0)
@@ -117,6 +117,11 @@ class Settings:
         "Training of the results.", TrainingSettings(epochs=5, learning_rate=0.001)
     )
     recalibration: int = setting("Train images that BatchNorm statistics are recomputed on.", 512, minimum=1)
+    final_thresholds: str = setting(
+        "Thresholds of the results: set on the `calibration` part, or as `searched`.",
+        "calibration",
+        choices=("calibration", "searched"),
+    )
     accuracy_drop: float = setting(
         "What thresholds set at the end may cost in calibration accuracy.", 0.0, minimum=0, maximum=1
     )

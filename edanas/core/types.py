@@ -183,7 +183,7 @@ class Metrics:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Metrics":
         """The inverse of `to_dict`, also after a trip through JSON."""
-        tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**tuples)
 
 

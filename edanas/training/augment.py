@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection
 
 import torch
-from torch.nn import functional as F
+import torch.nn.functional as F
 
 SHIFT = 0.125
 """Largest shift as a share of the side: 4 pixels of 32."""

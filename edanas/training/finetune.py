@@ -30,8 +30,8 @@ def finetune(
 ) -> None:
     """Train all exits of `network` jointly on the train part; the network is left in eval mode.
 
-    The result depends on the weights, the data, the settings and `seed`, not on torch's global generator, which is left
-    as it was.
+    The result depends on the weights, the data, the settings and `seed`, not on torch's global generator,
+    which is left as it was.
 
     Args:
         network: An `ExitNetwork`, already on its device.
@@ -46,7 +46,7 @@ def finetune(
     batches = Batches(parts, settings, exits.resolution, device)
     optimizer = make_optimizer(network, settings)
     steps = settings.epochs * len(batches)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     network.train()
     step = 0
     for epoch in range(settings.epochs):

@@ -11,8 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     """Replace the running statistics of every BatchNorm of `network` by the averages over `batches`.
 
-    Only BatchNorm runs in training mode, so dropout and the rest behave as they will later. The network is left in
-    eval mode. The need for it: Cai et al., Once-for-All, 2020; Yu and Huang, Universally Slimmable Networks, 2019.
+    Only BatchNorm runs in training mode, so dropout and the rest behave as they will later. The network is
+    left in eval mode. The need for it: Cai et al., Once-for-All, 2020; Yu and Huang, Universally Slimmable
+    Networks, 2019.
 
     Args:
         network: Called once with each batch.

@@ -1,17 +1,16 @@
 """Training a supernet with all its exits at once: the sandwich rule with in-place distillation.
 
-Each step trains the largest backbone on the labels, and the smallest and a random one on the largest's last exit (Yu and
-Huang, Universally Slimmable Networks, 2019; Yu et al., BigNAS, 2020). Gradients of the three add up to one update.
+Each step trains the largest backbone on the labels, and the smallest and a random one on the largest's last
+exit (Yu and Huang, Universally Slimmable Networks, 2019; Yu et al., BigNAS, 2020). Gradients of the three add
+up to one update.
 """
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
-from torch.nn import functional as F
 
 from edanas.core.contracts import ExitClassifier, Supernet, SupernetProvider, TrainingScheme
 from edanas.core.errors import RunError
@@ -97,7 +96,7 @@ class SandwichTrainer:
         Raises:
             RunError: The checkpoint is damaged.
         """
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.channels_last)
         first = self._resume()
         steps = len(self.batches)
         with progress.task("Training the supernet", steps * self.settings.epochs) as bar:
@@ -114,10 +113,8 @@ class SandwichTrainer:
                 self._save(epoch + 1)
         self.network.eval()
 
-    def _step(
-        self, images: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator, step: int
-    ) -> float:
-        """One update from the largest, the smallest and a random backbone; returns the largest's mean exit loss."""
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator, step: int) -> float:
+        """One update from the largest, the smallest and a random backbone; the largest's mean exit loss."""
         logits = self.network.logits(self.largest, images)
         loss = self.scheme.loss(logits, labels, self.settings.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -130,10 +127,14 @@ class SandwichTrainer:
         return float(loss.detach()) / len(logits)
 
     def _save(self, epoch: int) -> None:
-        state = {"epoch": epoch, "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state = {
+            "epoch": epoch,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
-        os.replace(partial, self.checkpoint)
+        partial.replace(self.checkpoint)
 
     def _resume(self) -> int:
         """The number of epochs that the checkpoint holds, after loading it; 0 where there is none."""
@@ -146,7 +147,8 @@ class SandwichTrainer:
             return int(state["epoch"])
         except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
             raise RunError(
-                f"{self.checkpoint}: the supernet's checkpoint cannot be read ({error}); delete the file to train anew"
+                f"{self.checkpoint}: the supernet's checkpoint cannot be read ({error}); "
+                "delete the file to train anew"
             ) from error
 
 
@@ -157,9 +159,3 @@ def _resized(images: torch.Tensor, resolution: int) -> torch.Tensor:
         images, size=(resolution, resolution), mode="bilinear", align_corners=False, antialias=True
     )
     return small.contiguous(memory_format=torch.channels_last)
-
-
-def backbones_of(space: SearchSpace, seed: int, count: int) -> Sequence[Backbone]:
-    """The largest, the smallest and random backbones, for estimates of cost."""
-    rng = np.random.default_rng(derive_seed(seed, "estimate"))
-    return [space.largest(), space.smallest(), *(space.sample_backbone(rng) for _ in range(count))]

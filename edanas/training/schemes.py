@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from torch.nn import functional as F
+import torch.nn.functional as F
 
 from edanas.core.contracts import TrainingScheme
 from edanas.core.errors import ConfigError

@@ -17,7 +17,7 @@ WARM_UP = 0.1
 
 
 def derive_seed(seed: int, *names: object) -> int:
-    """A seed for one purpose, e.g. `derive_seed(0, "supernet", epoch)`: equal names, equal seed, on every machine."""
+    """A seed for one purpose, e.g. `derive_seed(0, "supernet", epoch)`; the same on every machine."""
     text = ":".join(str(part) for part in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
@@ -40,15 +40,17 @@ class Batches:
         self.labels = parts.train.labels.to(device)
 
     def __len__(self) -> int:
-        """Steps in an epoch; a last batch of less than half the size is dropped, since BatchNorm suffers from it."""
+        """Steps in an epoch; a last batch of less than half the size is dropped, for BatchNorm's sake."""
         full, rest = divmod(len(self.labels), self.settings.batch_size)
         return max(1, full + (2 * rest >= self.settings.batch_size))
 
     def epoch(self, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs of images (B, C, R, R) and labels (B,); the order and the augmentation follow from `generator`."""
+        """Pairs of images (B, C, R, R) and labels (B,); order and augmentation follow from `generator`."""
         order = torch.randperm(len(self.labels), generator=generator)
         for step in range(len(self)):
-            at = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size].to(self.device)
+            at = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size].to(
+                self.device
+            )
             images = prepare(self.images[at], self.resolution, self.parts.mean, self.parts.std)
             yield augment(images, self.settings.augment, generator), self.labels[at]
 
@@ -90,6 +92,6 @@ def update(
 
 
 def recalibration_sample(data: ImageSet, count: int, seed: int) -> torch.Tensor:
-    """Indices of at most `count` train images for BatchNorm statistics, the same for every backbone of a run."""
+    """Indices of at most `count` train images for BatchNorm statistics: one sample for all backbones."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "recalibration"))
     return torch.randperm(len(data), generator=generator)[:count]

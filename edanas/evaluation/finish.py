@@ -1,0 +1,124 @@
+"""The networks that come back: fine-tuned, thresholds set on the calibration part, tested once, written."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from edanas.core.contracts import Evaluator, Exporter
+from edanas.core.progress import Progress
+from edanas.core.types import Candidate, Metrics
+from edanas.evaluation.scoring import score
+from edanas.evaluation.workbench import Workbench
+from edanas.exits.eenn import EENN
+from edanas.exits.profiles import collect_profile
+from edanas.exits.thresholds import set_thresholds
+from edanas.training.finetune import finetune, steps_of
+
+MODELS = "models"
+"""The folder, in a run's folder, of the finished networks."""
+
+
+class Finisher:
+    """Finishes candidates one by one; one that is finished already is read back, not looked at again.
+
+    Args:
+        workbench: The run's objects and data.
+        evaluator: Gives each candidate's network as the search judged it.
+        exporters: What to write of each result; the first one's first file is what `edanas.load` opens.
+    """
+
+    def __init__(self, workbench: Workbench, evaluator: Evaluator, exporters: Sequence[Exporter]) -> None:
+        self.workbench, self.evaluator, self.exporters = workbench, evaluator, exporters
+        self.folder = workbench.folder / MODELS
+
+    def finish(self, candidates: Sequence[Candidate], label: str, progress: Progress) -> list[dict[str, Any]]:
+        """One row of `result.json` for each candidate, in their order; what each key means is in the docs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = self.workbench.settings.finetune
+        steps = steps_of(self.workbench.parts, settings)
+        rows = []
+        with progress.task(label, max(1, steps * len(candidates))) as bar:
+            for number, candidate in enumerate(candidates, 1):
+                bar.advance(0, note=f"network {number} of {len(candidates)}")
+                done = self.folder / f"{candidate.id}.row.json"
+                if done.exists():
+                    rows.append(json.loads(done.read_text(encoding="utf-8")))
+                    bar.advance(steps)
+                    continue
+                network = cast("EENN", self.evaluator.network(candidate))
+                seed = self.workbench.seed("finish", candidate.id)
+                if settings.epochs:
+                    finetune(network, self.workbench.parts, settings, self.workbench.scheme, seed, bar)
+                    self.workbench.recalibrate(network)
+                rows.append(self._judge(candidate, network))
+                _write_json(done, rows[-1])
+        return rows
+
+    def _judge(self, candidate: Candidate, network: EENN) -> dict[str, Any]:
+        """Set the thresholds, measure, write the network, and look at the test part."""
+        bench, settings = self.workbench, self.workbench.settings
+        parts, anatomy = bench.parts, bench.anatomy(network)
+        placed = candidate.scheme.placed
+        if placed and settings.final_thresholds == "calibration":
+            calibration = collect_profile(network, parts.calibration)
+            points = bench.provider.exit_points
+            network.scheme = set_thresholds(
+                calibration, anatomy.costs, placed, points, settings.accuracy_drop
+            )
+        validation = score(collect_profile(network, parts.validation), network.scheme, anatomy)
+        test = score(collect_profile(network, parts.test), network.scheme, anatomy)
+        files = self._export(candidate, network)
+        return row(candidate, network, validation, test, len(parts.test), files)
+
+    def _export(self, candidate: Candidate, network: EENN) -> list[str]:
+        network.description = self.workbench.describe(candidate.backbone)
+        stem = self.folder / f"eenn-{candidate.scheme.exits}-{candidate.id}"
+        written = [path for exporter in self.exporters for path in exporter.export(network, stem)]
+        return [path.relative_to(self.workbench.folder).as_posix() for path in written]
+
+
+def row(
+    candidate: Candidate,
+    network: EENN,
+    validation: Metrics,
+    test: Metrics,
+    samples: int,
+    files: Sequence[str],
+) -> dict[str, Any]:
+    """One finished network as plain values; costs and utilization are those of the test part."""
+    return {
+        "id": candidate.id,
+        "exits": candidate.scheme.exits,
+        "thresholds": list(network.scheme.thresholds),
+        "utilization": list(test.utilization),
+        "test_accuracy": test.accuracy,
+        "test_ci": list(wilson(test.accuracy, samples)),
+        "validation_accuracy": validation.accuracy,
+        "ada_macs": test.ada_macs,
+        "executed_macs": test.executed_macs,
+        "validation_executed_macs": validation.executed_macs,
+        "backbone_macs": test.backbone_macs,
+        "backbone_test_accuracy": test.backbone_accuracy,
+        "params": test.params,
+        "activations": test.activations,
+        "exit_accuracy": list(test.exit_accuracy),
+        "backbone": dict(candidate.backbone.choices),
+        "model": files[0] if files else None,
+        "files": list(files),
+    }
+
+
+def wilson(share: float, samples: int) -> tuple[float, float]:
+    """The 95% interval of a share measured on so many samples (Wilson, 1927)."""
+    z = 1.959964
+    centre = (share + z * z / (2 * samples)) / (1 + z * z / samples)
+    reach = z / (1 + z * z / samples) * math.sqrt(share * (1 - share) / samples + z * z / (4 * samples**2))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,75 @@
+"""A selection scheme scored from an exit profile: no network runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edanas.core.costs import (
+    Costs,
+    SegmentCost,
+    ada_macs,
+    backbone_macs,
+    executed_macs,
+    exit_points,
+    measure,
+    trace,
+)
+from edanas.core.types import ExitProfile, Metrics, SelectionScheme
+from edanas.exits.eenn import EENN
+from edanas.exits.profiles import outcome
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What the segments of an EENN cost.
+
+    Args:
+        stages: Each of the M stages.
+        heads: Each head that was built, by exit point.
+        last: The last exit.
+    """
+
+    stages: tuple[SegmentCost, ...]
+    heads: Mapping[int, SegmentCost]
+    last: SegmentCost
+
+    @classmethod
+    def of(cls, network: EENN, in_channels: int) -> "Anatomy":
+        """By running each segment once on zeros.
+
+        Raises:
+            CostError: A segment cannot be counted.
+        """
+        stages, last = trace(network.backbone, in_channels)
+        points = exit_points(stages)
+        heads = {
+            index: measure(network.heads[str(index)], (p.channels, p.height, p.width))
+            for index, p in ((index, points[index]) for index in network.points)
+        }
+        return cls(stages, heads, last)
+
+    @property
+    def costs(self) -> Costs:
+        """Multiply-adds alone."""
+        return Costs.of(self.stages, self.heads, self.last)
+
+
+def score(profile: ExitProfile, scheme: SelectionScheme, anatomy: Anatomy) -> Metrics:
+    """All metrics of `scheme` on the samples of `profile`.
+
+    Raises:
+        ValueError: The scheme places an exit that the profile does not have.
+    """
+    result = outcome(profile, scheme)
+    costs = anatomy.costs
+    segments = [*anatomy.stages, *(anatomy.heads[index] for index in scheme.placed), anatomy.last]
+    return Metrics(
+        accuracy=result.accuracy,
+        utilization=result.utilization,
+        exit_accuracy=result.exit_accuracy,
+        ada_macs=ada_macs(costs, scheme, result.utilization),
+        executed_macs=executed_macs(costs, scheme, result.utilization),
+        backbone_accuracy=result.backbone_accuracy,
+        backbone_macs=backbone_macs(costs),
+        params=sum(segment.params for segment in segments),
+        activations=max(segment.activations for segment in segments),
+    )

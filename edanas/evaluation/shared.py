@@ -1,0 +1,92 @@
+"""Evaluation mode `shared`: one training of the supernet with all its exits, inherited by every candidate."""
+
+from collections.abc import Callable
+
+import torch
+
+from edanas.core.contracts import Evaluator
+from edanas.core.hookspecs import hookimpl
+from edanas.core.progress import Progress
+from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, SelectionScheme
+from edanas.evaluation.scoring import Anatomy, score
+from edanas.evaluation.workbench import Workbench
+from edanas.exits.eenn import EENN
+from edanas.exits.profiles import collect_profile
+from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
+
+
+class SharedEvaluation(Evaluator):
+    """Candidates inherit the weights of a supernet trained once with all its exits.
+
+    A backbone is cut out, its BatchNorm statistics are recomputed, and one pass over the validation part
+    gives its exit profile; every selection scheme on it is scored from that.
+
+    Args:
+        workbench: The run's objects and data.
+    """
+
+    def __init__(self, workbench: Workbench) -> None:
+        self.workbench = workbench
+        self._network: SupernetWithExits | None = None
+        self._profiles: dict[str, tuple[ExitProfile, Anatomy]] = {}
+
+    def prepare(self, progress: Progress) -> None:
+        """Build the supernet, fill it with weights if the settings name some, and train it.
+
+        Raises:
+            WeightsError: The weights cannot be had, or belong to another network.
+            RunError: The training's checkpoint is damaged.
+        """
+        bench = self.workbench
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(bench.seed("weights"))
+            supernet = bench.provider.supernet(bench.parts.task)
+            network = SupernetWithExits(supernet, bench.provider, bench.classifier, bench.parts.task)
+        if bench.settings.weights:
+            progress.say(bench.provider.load_weights(supernet, bench.settings.weights))
+        self._network = network.to(bench.device)
+        trainer = SandwichTrainer(
+            self._network,
+            bench.space,
+            bench.parts,
+            bench.settings.training,
+            bench.scheme,
+            bench.settings.seed,
+            bench.folder / "supernet.pt",
+        )
+        trainer.run(progress)
+
+    def evaluate(self, candidate: Candidate) -> Metrics:
+        """See `Evaluator.evaluate`."""
+        profile, anatomy = self._profile(candidate.backbone)
+        return score(profile, candidate.scheme, anatomy)
+
+    def network(self, candidate: Candidate) -> EENN:
+        """See `Evaluator.network`."""
+        network = self._inherit(candidate.backbone, candidate.scheme.placed)
+        network.scheme = candidate.scheme
+        return network
+
+    def _profile(self, backbone: Backbone) -> tuple[ExitProfile, Anatomy]:
+        if backbone.id not in self._profiles:
+            network = self._inherit(backbone, tuple(range(self.workbench.provider.exit_points)))
+            profile = collect_profile(network, self.workbench.parts.validation)
+            self._profiles[backbone.id] = profile, self.workbench.anatomy(network)
+        return self._profiles[backbone.id]
+
+    def _inherit(self, backbone: Backbone, points: tuple[int, ...]) -> EENN:
+        if self._network is None:
+            raise RuntimeError("`prepare` comes before the first candidate")
+        with torch.no_grad():
+            staged = self._network.supernet.extract(backbone)
+        places = self.workbench.exit_points(staged)
+        heads = {at: self._network.head(at, places[at].channels) for at in points}
+        network = self.workbench.network(staged, heads, SelectionScheme((None,) * len(places)))
+        self.workbench.recalibrate(network)
+        return network
+
+
+@hookimpl
+def edanas_evaluations() -> dict[str, Callable[..., Evaluator]]:
+    """This mode."""
+    return {"shared": SharedEvaluation}

@@ -1,0 +1,121 @@
+"""What every evaluation of a run works with."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edanas.core.contracts import (
+    ConfidenceCriterion,
+    ExitClassifier,
+    StagedBackbone,
+    SupernetProvider,
+    TrainingScheme,
+)
+from edanas.core.costs import exit_points, trace
+from edanas.core.preprocess import prepare
+from edanas.core.settings import Component, Settings
+from edanas.core.space import SearchSpace
+from edanas.core.types import Backbone, DataParts, ExitPoint, SelectionScheme
+from edanas.evaluation.scoring import Anatomy
+from edanas.exits.eenn import EENN
+from edanas.training.recalibrate import recalibrate
+from edanas.training.steps import derive_seed, recalibration_sample
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The objects that a run's names became, its data and its folder. Picklable.
+
+    Args:
+        settings: The run's settings.
+        provider: The supernet's provider.
+        classifier: Builds heads.
+        criterion: Says how sure an exit is.
+        scheme: Makes one loss of several.
+        space: Genomes and candidates.
+        parts: The data.
+        device: Where networks run.
+        folder: The run's folder; training states are kept below it.
+    """
+
+    settings: Settings
+    provider: SupernetProvider
+    classifier: ExitClassifier
+    criterion: ConfidenceCriterion
+    scheme: TrainingScheme
+    space: SearchSpace
+    parts: DataParts
+    device: torch.device
+    folder: Path
+
+    def seed(self, *names: object) -> int:
+        """A seed for one purpose of this run."""
+        return derive_seed(self.settings.seed, *names)
+
+    def network(
+        self, backbone: StagedBackbone, heads: Mapping[int, nn.Module], scheme: SelectionScheme
+    ) -> EENN:
+        """An EENN on this run's data, on its device, in eval mode; `heads` are copied."""
+        copies = {index: copy.deepcopy(head) for index, head in heads.items()}
+        parts = self.parts
+        network = EENN(backbone, copies, scheme, self.criterion, parts.mean, parts.std, parts.train.classes)
+        return network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+
+    def fresh_heads(self, backbone: StagedBackbone, placed: tuple[int, ...]) -> dict[int, nn.Module]:
+        """New heads for the exit points `placed`, drawn from torch's global generator."""
+        points = self.exit_points(backbone)
+        return {at: self.classifier.build(points[at], self.parts.task.num_classes) for at in placed}
+
+    def exit_points(self, backbone: StagedBackbone) -> tuple[ExitPoint, ...]:
+        """The shapes of the features at the backbone's exit points."""
+        stages, _ = trace(backbone, self.parts.task.in_channels)
+        return exit_points(stages)
+
+    def anatomy(self, network: EENN) -> Anatomy:
+        """What the network's segments cost."""
+        return Anatomy.of(network, self.parts.task.in_channels)
+
+    def recalibrate(self, network: EENN) -> None:
+        """BatchNorm statistics on the run's sample of train images, which is the same for all networks."""
+        recalibrate(_Exits(network), self._train_images(network.resolution))
+
+    def _train_images(self, resolution: int) -> Iterator[torch.Tensor]:
+        train = self.parts.train
+        at = recalibration_sample(train, self.settings.recalibration, self.settings.seed)
+        for batch in torch.split(at, _BATCH):
+            images = train.images[batch].to(self.device)
+            yield prepare(images, resolution, self.parts.mean, self.parts.std)
+
+    def describe(self, backbone: Backbone) -> dict[str, Any]:
+        """What `edanas.load` needs, besides what the network itself knows, to build it again."""
+        task, settings = self.parts.task, self.settings
+
+        def named(component: Component) -> dict[str, Any]:
+            return {"name": component.name, "options": dict(component.options)}
+
+        return {
+            "supernet": named(settings.supernet),
+            "classifier": named(settings.classifier),
+            "criterion": named(settings.criterion),
+            "backbone": dict(backbone.choices),
+            "in_channels": task.in_channels,
+            "num_classes": task.num_classes,
+        }
+
+
+class _Exits(nn.Module):
+    """Runs all exits of an EENN, so that BatchNorm in its heads sees data too."""
+
+    def __init__(self, network: EENN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return self.network.logits(images)
