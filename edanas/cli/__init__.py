@@ -3,7 +3,6 @@
 import errno
 import os
 import sqlite3
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -95,8 +94,8 @@ def explain(error: Exception) -> tuple[str, int]:
             return f"Error: {text(error)}", code
     return (
         f"Internal error: {type(error).__name__}: {error}\n"
-        "This is a fault of edanas or of a plugin. Please report it with the output of `edanas doctor`, and of "
-        "the same command with EDANAS_DEBUG=1 set, which adds the traceback.",
+        "This is a fault of edanas or of a plugin. Please report it with the output of `edanas doctor` and "
+        "of the same command with EDANAS_DEBUG=1 set, which adds the traceback.",
         1,
     )
 
@@ -127,6 +126,3 @@ _TABLE: tuple[tuple[Callable[[Exception], bool], Callable[[Exception], str], int
         EdanasError.exit_code,
     ),
 )
-
-if __name__ == "__main__":
-    sys.exit(main())

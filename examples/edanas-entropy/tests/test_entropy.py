@@ -1,0 +1,44 @@
+"""The criterion against the formula, computed by hand."""
+
+import math
+
+import pytest
+import torch
+from edanas.core.errors import ConfigError
+
+from edanas_entropy import Entropy
+
+
+def test_equals_one_minus_normalised_entropy() -> None:
+    probabilities = torch.tensor([[0.7, 0.2, 0.1]])
+    entropy = -(0.7 * math.log(0.7) + 0.2 * math.log(0.2) + 0.1 * math.log(0.1))
+    assert Entropy()(probabilities.log()).item() == pytest.approx(1 - entropy / math.log(3), abs=1e-6)
+
+
+def test_certainty_is_one_and_indifference_zero() -> None:
+    confidence = Entropy()(torch.tensor([[1e4, 0.0, 0.0], [2.0, 2.0, 2.0]]))
+    assert confidence.tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
+
+
+def test_order_of_classes_and_shift_do_not_matter() -> None:
+    logits = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(Entropy()(logits), Entropy()(logits.flip(1) + 3.0))
+
+
+def test_higher_temperature_is_less_sure() -> None:
+    logits = torch.randn(8, 5, generator=torch.Generator().manual_seed(1))
+    assert (Entropy(temperature=4.0)(logits) < Entropy()(logits)).all()
+
+
+@pytest.mark.parametrize(
+    "logits", [torch.zeros(2, 1), torch.tensor([[math.inf, 0.0]]), torch.tensor([[-math.inf] * 3])]
+)
+def test_degenerate_logits_stay_in_range(logits: torch.Tensor) -> None:
+    confidence = Entropy()(logits)
+    assert confidence.shape == (len(logits),)
+    assert ((confidence >= 0) & (confidence <= 1)).all()
+
+
+def test_temperature_must_be_positive() -> None:
+    with pytest.raises(ConfigError, match=r"criterion.temperature: 0.0: expected a number > 0"):
+        Entropy(temperature=0.0)
