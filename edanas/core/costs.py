@@ -28,8 +28,10 @@ _LOOKUPS = (nn.Embedding, nn.EmbeddingBag)
 _UNCOUNTED = (
     *("mv", "addmv", "dot", "vdot", "addr", "_trilinear", "_cdist_forward", "_int_mm"),
     *("mkldnn_rnn_layer", "_cudnn_rnn", "miopen_rnn", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell"),
+    *("_native_multi_head_attention", "_transformer_encoder_layer_fwd"),
+    *("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_fused_attention_overrideable"),
 )
-"""torch's own operators that multiply, but that its counter has no formula for."""
+"""torch's own operators that multiply, but that its counter has no formula for (in some versions)."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        packet = func._overloadpacket
+        packet = getattr(func, "_overloadpacket", func)
         out = func(*args, **(kwargs or {}))
         if packet in self.counted:
             first = out[0] if isinstance(out, tuple) else out
@@ -242,6 +244,7 @@ def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, int, torch.Ten
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             stack.enter_context(_eval_mode(module))
+            stack.enter_context(_no_fused_transformer())
             stack.enter_context(_each_weight_counts(module, counter))
             stack.enter_context(watch)
             stack.enter_context(counter)
@@ -273,6 +276,17 @@ def _eval_mode(module: nn.Module) -> Iterator[None]:
     finally:
         for child, mode in modes:
             child.training = mode
+
+
+@contextmanager
+def _no_fused_transformer() -> Iterator[None]:
+    """Attention in operators that the counter knows, as in training, instead of one that it does not."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 @contextmanager
