@@ -1,8 +1,8 @@
 """The search loop: ask the strategy, evaluate, record, tell the strategy; and again after an interruption.
 
 The archive is the only state. A strategy's answers follow from its seed and from what it was told, so a
-resumed run tells a fresh strategy the recorded iterations, asks again only for the one that was cut, evaluates
-what is missing there, and goes on: the archive ends as that of a run that was never interrupted.
+resumed run tells a fresh strategy the recorded iterations, asks again only for the one that was cut,
+evaluates what is missing there, and goes on: the archive ends as that of a run that was never interrupted.
 """
 
 import math

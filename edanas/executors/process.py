@@ -97,10 +97,10 @@ class Process(Executor):
     def close(self) -> None:
         """End the workers, whatever they are doing."""
         for worker in self._pool:
-            worker.connection.close()
             worker.process.kill()
         for worker in self._pool:
             worker.process.join()
+            worker.connection.close()
         self._pool.clear()
 
     def _ship(self, function: Callable[..., Any]) -> None:

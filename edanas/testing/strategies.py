@@ -1,0 +1,153 @@
+"""The conformance suite of search strategies."""
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from edanas.core.contracts import SearchProblem, SearchStrategy
+from edanas.core.types import Candidate
+from edanas.testing.failure import require
+from edanas.testing.toys import toy_problem, toy_space
+
+_Told = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]
+
+_COUNT = 5
+_ROUNDS = 3
+
+
+def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | None = None) -> None:
+    """Hold a strategy against its contract: distinct candidates of the space, and no state of its own.
+
+    A resumed run stands on the latter: a fresh strategy, told the archive, must choose as the first one did.
+
+    Args:
+        make: A fresh strategy, not yet started.
+        problem: What it works on; by default two objectives on a space of a few hundred candidates.
+
+    Raises:
+        ConformanceError: Something does not hold.
+    """
+    problem = problem or toy_problem()
+    _check_replay(make, problem)
+    _check_failures(make, problem)
+    _check_exhaustion(make, toy_problem(toy_space(layers=2, exit_points=1), problem.seed, initial=4))
+
+
+def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
+    """Run a few iterations; before each, a fresh strategy that is only told must choose the same."""
+    strategy = _started(make, problem)
+    told: _Told = []
+    initial = strategy.initial()
+    require(strategy, initial, "the initial archive is empty")
+    _check_choice(strategy, problem, "initial", initial, problem.initial, told)
+    _disturb(1)
+    again = _started(make, problem).initial()
+    require(strategy, _ids(again) == _ids(initial), "another initial archive at the same seed")
+    chosen = initial
+    for iteration in range(1, _ROUNDS + 1):
+        told.append(_measured(problem, chosen))
+        strategy.tell(*told[-1])
+        chosen = strategy.ask(_COUNT)
+        _check_choice(strategy, problem, f"ask {iteration}", chosen, _COUNT, told)
+        notes = strategy.notes()
+        require(
+            strategy,
+            all(isinstance(k, str) and isinstance(v, str) for k, v in notes.items()),
+            f"notes hold more than text: {notes}",
+        )
+        _disturb(iteration)
+        fresh = _started(make, problem)
+        for rows in told:
+            fresh.tell(*rows)
+        require(
+            strategy,
+            _ids(fresh.ask(_COUNT)) == _ids(chosen),
+            f"ask {iteration}: a fresh strategy that was told the same chooses otherwise, so a run could not "
+            "be resumed; draw from a generator seeded by the run's seed and by how much was told",
+        )
+
+
+def _check_failures(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
+    """Failed candidates are rows of NaN: some of the initial archive, then a whole iteration."""
+    strategy = _started(make, problem)
+    chosen = strategy.initial()
+    told: _Told = []
+    for iteration, failed in enumerate((slice(0, None, 2), slice(None), slice(0, 1)), start=1):
+        genomes, values = _measured(problem, chosen)
+        values[failed] = np.nan
+        told.append((genomes, values))
+        strategy.tell(genomes, values)
+        chosen = strategy.ask(_COUNT)
+        _check_choice(strategy, problem, f"ask {iteration}, after failures", chosen, _COUNT, told)
+
+
+def _check_exhaustion(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
+    """A small space is searched to its end, and then there is nothing to ask for."""
+    strategy = _started(make, problem)
+    size = problem.space.size()
+    told: _Told = []
+    chosen = strategy.initial()
+    while chosen and len(told) <= size:
+        told.append(_measured(problem, chosen))
+        strategy.tell(*told[-1])
+        chosen = strategy.ask(_COUNT)
+        _check_choice(strategy, problem, "ask in a small space", chosen, _COUNT, told)
+    found = sum(len(genomes) for genomes, _ in told)
+    require(strategy, found == size, f"finds {found} of a small space's {size} candidates and gives up")
+
+
+def _check_choice(
+    strategy: SearchStrategy,
+    problem: SearchProblem,
+    where: str,
+    chosen: list[Candidate],
+    count: int,
+    told: _Told,
+) -> None:
+    space = problem.space
+    require(
+        strategy, len(chosen) <= count, f"{where}: {len(chosen)} candidates; at most {count} were asked for"
+    )
+    held = {row.tobytes() for genomes, _ in told for row in genomes}
+    for candidate in chosen:
+        genome = space.encode(candidate)
+        require(
+            strategy,
+            space.decode(genome) == candidate,
+            f"{where}: {candidate} is not what its genome stands for",
+        )
+        require(
+            strategy, genome.tobytes() not in held, f"{where}: {genome.tolist()} was told, or stands twice"
+        )
+        held.add(genome.tobytes())
+
+
+def _started(make: Callable[[], SearchStrategy], problem: SearchProblem) -> SearchStrategy:
+    strategy = make()
+    strategy.start(problem)
+    return strategy
+
+
+def _measured(
+    problem: SearchProblem, candidates: list[Candidate]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Genomes with values that pull in different directions: each objective has an optimum of its own."""
+    space = problem.space
+    genomes = np.array([space.encode(c) for c in candidates], dtype=np.int64).reshape(-1, space.dimensions)
+    scaled = genomes / np.maximum(space.counts - 1, 1)
+    optima = np.linspace(0, 1, problem.objectives)
+    return genomes, ((scaled[:, None, :] - optima[:, None]) ** 2).mean(axis=2)
+
+
+def _ids(candidates: list[Candidate]) -> list[str]:
+    return [candidate.id for candidate in candidates]
+
+
+def _disturb(seed: int) -> None:
+    """Nobody's choice may hang on the global generators."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the global generator is what is disturbed
+    torch.manual_seed(seed)

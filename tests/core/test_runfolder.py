@@ -1,0 +1,60 @@
+"""One holder at a time; whoever comes second is told who it is."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from edanas.core.errors import RunError
+from edanas.core.runfolder import RunLock
+
+
+def test_the_folder_is_made_and_free_again_afterwards(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "first"
+    for _ in range(2):
+        with RunLock(folder):
+            assert (folder / "run.lock").exists()
+
+
+def test_the_second_is_told_who_holds_it(tmp_path: Path) -> None:
+    with RunLock(tmp_path):
+        holder = json.loads((tmp_path / "run.lock.json").read_text())
+        assert (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname())
+        with pytest.raises(RunError) as caught, RunLock(tmp_path):
+            pass
+        for part in (tmp_path, os.getpid(), socket.gethostname(), holder["since"]):
+            assert str(part) in str(caught.value)
+
+
+@pytest.mark.parametrize("left", ["", "[1, 2]", '{"pid": 1}', "not json"])
+def test_a_holder_that_did_not_sign_is_another_process(tmp_path: Path, left: str) -> None:
+    with RunLock(tmp_path):
+        (tmp_path / "run.lock.json").write_text(left)
+        with pytest.raises(RunError, match="used by another process"), RunLock(tmp_path):
+            pass
+
+
+def test_what_a_dead_holder_left_behind_locks_nothing(tmp_path: Path) -> None:
+    (tmp_path / "run.lock").touch()
+    (tmp_path / "run.lock.json").write_text('{"pid": 1, "host": "elsewhere", "since": "long ago"}')
+    with RunLock(tmp_path):
+        assert json.loads((tmp_path / "run.lock.json").read_text())["pid"] == os.getpid()
+
+
+def test_a_folder_that_cannot_be_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="choose a folder that can be written"), RunLock(tmp_path / "file"):
+        pass
+
+
+def test_a_lock_that_cannot_be_signed_is_given_back(tmp_path: Path) -> None:
+    (tmp_path / "run.lock.new").mkdir()
+    (tmp_path / "run.lock.json").mkdir()
+    with pytest.raises(RunError, match="choose a folder that can be written"), RunLock(tmp_path):
+        pass
+    (tmp_path / "run.lock.new").rmdir()
+    (tmp_path / "run.lock.json").rmdir()
+    with RunLock(tmp_path):
+        pass
