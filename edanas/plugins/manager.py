@@ -7,6 +7,7 @@ The environment variable `EDANAS_PLUGINS` restricts the latter to the names it h
 import functools
 import importlib
 import importlib.metadata
+import inspect
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -121,7 +122,14 @@ class PluginHost:
         Args:
             event: A hook's name, e.g. `edanas_run_started`.
             arguments: What the hook's specification lists.
+
+        Raises:
+            TypeError: There is no such event, or it has other arguments; the caller's fault, and no plugin's.
         """
+        specification = getattr(hookspecs, event, None)
+        expected = list(inspect.signature(specification).parameters) if specification else None
+        if expected is None or set(expected) != set(arguments):
+            raise TypeError(f"event {event} with {sorted(arguments)}; expected {expected or 'another event'}")
         for plugin in self.plugins:
             try:
                 self.call(plugin, event, **arguments)

@@ -1,0 +1,100 @@
+import errno
+import sqlite3
+
+import pytest
+
+import edanas
+from edanas.cli import app, explain, main
+from edanas.core.errors import ConfigError, EdanasError
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """`failing(error)` -> what `edanas plugins` leaves behind when that is raised inside it."""
+
+    def run(error):
+        def refuse():
+            raise error
+
+        monkeypatch.setattr("edanas.cli.plugins.load_plugins", refuse)
+        return main(["plugins"])
+
+    return run
+
+
+def test_a_users_error_is_one_message_and_no_traceback(failing, capsys):
+    assert failing(ConfigError("seed: 'x': expected [a] whole number")) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "Error: seed: 'x': expected [a] whole number\n"
+
+
+def test_every_child_of_the_users_error_exits_with_2():
+    for child in EdanasError.__subclasses__():
+        assert explain(child("text")) == ("Error: text", 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/data/run/archive.db"),
+            "/data/run/archive.db: no space left",
+        ),
+        (OSError(errno.EDQUOT, "Quota"), "Error: no space left"),
+        (PermissionError(errno.EACCES, "Permission denied", "/data/run"), "/data/run: permission denied"),
+        (OSError(errno.EROFS, "Read-only file system", "/mnt/x"), "/mnt/x: permission denied"),
+    ],
+)
+def test_disk_and_permission(failing, capsys, error, text):
+    assert failing(error) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_a_full_disk_under_sqlite(tmp_path):
+    base = sqlite3.connect(tmp_path / "a.db")
+    base.execute("PRAGMA max_page_count = 2")
+    base.execute("CREATE TABLE t (x)")
+    with pytest.raises(sqlite3.Error) as full:
+        base.execute("INSERT INTO t VALUES (zeroblob(100000))")
+    base.close()
+    message, code = explain(full.value)
+    assert (code, "no space left" in message) == (2, True)
+
+
+def test_what_nobody_expected_asks_for_a_report(failing, capsys):
+    assert failing(KeyError("lost")) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("Internal error: KeyError: 'lost'")
+    assert "report" in told
+    assert "Traceback" not in told
+
+
+def test_debug_adds_the_traceback(failing, capsys, monkeypatch):
+    monkeypatch.setenv("EDANAS_DEBUG", "1")
+    assert failing(KeyError("lost")) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_has_its_own_exit_code(failing, capsys):
+    assert failing(KeyboardInterrupt()) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_unknown_command_is_a_usage_error(capsys):
+    assert main(["plugin"]) == 2
+    assert "plugin" in capsys.readouterr().err
+
+
+def test_help_and_version(capsys):
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("plugins", "doctor"))
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"edanas {edanas.__version__}\n"
+
+
+def test_every_command_is_documented():
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert command.callback.__doc__

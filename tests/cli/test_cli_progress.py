@@ -1,0 +1,92 @@
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from edanas.cli.progress import ConsoleProgress, _clock
+
+
+def log():
+    file = io.StringIO()
+    return ConsoleProgress(Console(file=file, force_terminal=False, width=40)), file
+
+
+def terminal():
+    file = io.StringIO()
+    return ConsoleProgress(Console(file=file, force_terminal=True, force_interactive=True, width=100)), file
+
+
+def lines(file):
+    return [re.sub(r"in \d+\.\d s", "in T", line) for line in file.getvalue().splitlines()]
+
+
+def test_a_log_gets_start_quarters_and_end():
+    progress, file = log()
+    with progress.task("Training", 40) as bar:
+        for _ in range(40):
+            bar.advance()
+    assert lines(file) == [
+        "Training: 0 of 40",
+        "Training: 10 of 40",
+        "Training: 20 of 40",
+        "Training: 30 of 40",
+        "Training: 40 of 40 in T",
+    ]
+
+
+def test_a_log_line_carries_the_last_note_and_is_not_wrapped():
+    progress, file = log()
+    with progress.task("Archive", 4) as bar:
+        bar.advance(2, note="accuracy [0.9] and other things that take room")
+        bar.advance(2)
+    assert lines(file)[1:] == [
+        "Archive: 2 of 4  accuracy [0.9] and other things that take room",
+        "Archive: 4 of 4 in T  accuracy [0.9] and other things that take room",
+    ]
+
+
+@pytest.mark.parametrize("total", [0, 1, 3])
+def test_small_tasks_in_a_log_start_and_end(total):
+    progress, file = log()
+    with progress.task("Few", total) as bar:
+        bar.advance(total)
+    assert lines(file) == [f"Few: 0 of {total}", f"Few: {total} of {total} in T"]
+
+
+def test_a_task_that_fails_says_where():
+    progress, file = log()
+    with pytest.raises(KeyboardInterrupt), progress.task("Long", 100) as bar:
+        bar.advance(30)
+        raise KeyboardInterrupt
+    assert lines(file)[-1] == "Long: stopped at 30 of 100"
+
+
+def test_a_terminal_shows_live_bars_and_keeps_a_line_of_the_outer_one():
+    progress, file = terminal()
+    with progress.task("Outer", 2) as outer:
+        with progress.task("Inner", 1) as inner:
+            inner.advance(note="a [note]")
+            assert progress._live is not None
+            assert [task.description for task in progress._live.tasks] == ["Outer", "  Inner"]
+        progress.say("A line [between].")
+        outer.advance(2)
+    assert progress._live is None
+    text = file.getvalue()
+    assert "A line [between]." in text
+    assert re.search(r"Outer: 2 of 2 in \d+\.\d s", text)
+    assert "Inner: 1 of 1 in" not in text
+
+
+def test_a_failure_on_a_terminal_takes_the_bars_away():
+    progress, _ = terminal()
+    with pytest.raises(ValueError, match="x"), progress.task("Outer", 2), progress.task("Inner", 2):
+        raise ValueError("x")
+    assert progress._live is None
+    with progress.task("Again", 1) as bar:
+        bar.advance()
+    assert progress._live is None
+
+
+def test_clock():
+    assert (_clock(3.24), _clock(59.9), _clock(245)) == ("3.2 s", "59.9 s", "4:05 min")

@@ -1,0 +1,212 @@
+import dataclasses
+import functools
+
+import pytest
+import torch
+
+from edanas.core.errors import ConfigError, PluginError
+from edanas.core.hookspecs import KINDS
+from edanas.core.settings import Settings
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import SETTING, Registry, catalog
+from edanas.plugins.signatures import parameters
+
+KIND = "confidence criterion"
+
+
+def criterion(name="constant", factory="Constant"):
+    return f"\n@hookimpl\ndef edanas_confidence_criteria():\n    return {{{name!r}: {factory}}}\n"
+
+
+@pytest.fixture
+def registry(install, no_built_ins):
+    def build(*codes):
+        for number, code in enumerate(codes):
+            install(f"plugin-{number}", code)
+        return Registry(load_plugins())
+
+    return build
+
+
+def test_an_entry_says_who_owns_it_and_what_it_is(registry):
+    (entry,) = registry(criterion()).entries()
+    assert (entry.kind, entry.name, entry.owner, entry.version) == (KIND, "constant", "dist-plugin-0", "1.0")
+    assert entry.doc == "The same confidence for everything."
+
+
+def test_options_are_converted_and_given(registry):
+    made = registry(criterion()).create(KIND, "constant", {"value": 1, "steps": [1, 2.0]})
+    assert made(torch.zeros(2, 3)).tolist() == [1.0, 1.0]
+    assert made.steps == (1, 2)
+    assert isinstance(made.value, float)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"valeu": 1},
+            "criterion.valeu: confidence criterion 'constant' has no such option. Did you mean 'value'? "
+            "Allowed: name_of, steps, value.",
+        ),
+        ({"value": "high"}, "criterion.value: 'high': expected a number"),
+        ({"value": True}, "criterion.value: True: expected a number"),
+        ({"steps": [1, "two"]}, "criterion.steps[2]: 'two': expected a whole number"),
+    ],
+)
+def test_a_wrong_option_is_named(registry, options, message):
+    with pytest.raises(ConfigError) as error:
+        registry(criterion()).create(KIND, "constant", options)
+    assert str(error.value) == message
+
+
+def test_a_missing_option_is_named(registry):
+    code = "def make(level: int):\n    return Constant()\n" + criterion(factory="make")
+    with pytest.raises(ConfigError, match=r"criterion.level: .* needs it: expected a whole number"):
+        registry(code).create(KIND, "constant")
+
+
+def test_leading_arguments_are_no_options(registry):
+    code = (
+        "def make(bench: 'NotImportedHere', value: float = 0.1):\n    return Constant(value, name_of=bench)\n"
+    )
+    made = registry(code + criterion(factory="make"))
+    assert made.create(KIND, "constant", {"value": 0.2}, "the bench").name_of == "the bench"
+    with pytest.raises(ConfigError, match="no such option"):
+        made.create(KIND, "constant", {"bench": 1}, "the bench")
+
+
+def test_an_unknown_name_tells_the_near_miss_and_all_owners(registry):
+    made = registry(criterion("constant"), criterion("random"))
+    with pytest.raises(ConfigError) as error:
+        made.create(KIND, "constnat")
+    assert str(error.value) == (
+        "criterion: unknown confidence criterion 'constnat'. Did you mean 'constant'? "
+        "Allowed: constant (dist-plugin-0), random (dist-plugin-1)."
+    )
+
+
+def test_an_unknown_name_points_at_broken_plugins(registry):
+    made = registry("import nothing_of_that_name", criterion())
+    with pytest.raises(ConfigError, match=r"broken \(see `edanas plugins`\): plugin-0"):
+        made.create(KIND, "other")
+
+
+def test_two_owners_of_one_name_are_both_named(install, no_built_ins):
+    install("one", criterion(), owner="first-dist")
+    install("two", criterion(), owner="second-dist")
+    install("three", criterion("else"))
+    host = load_plugins()
+    with pytest.raises(PluginError) as error:
+        Registry(host)
+    text = str(error.value)
+    assert "first-dist 1.0 (entry point 'one')" in text
+    assert "second-dist 1.0 (entry point 'two')" in text
+    assert "confidence criterion 'constant'" in text
+    assert len(catalog(host).entries) == 3
+
+
+def test_the_way_out_of_a_conflict_works(install, no_built_ins, monkeypatch):
+    install("one", criterion())
+    install("two", criterion())
+    with pytest.raises(PluginError) as error:
+        Registry(load_plugins())
+    monkeypatch.setenv("EDANAS_PLUGINS", str(error.value).split('EDANAS_PLUGINS="')[1].split('"')[0])
+    assert len(Registry(load_plugins()).names(KIND)) == 1
+
+
+def test_a_conflict_with_a_built_in_leaves_the_other_out(install, monkeypatch):
+    module = install("mine", criterion(), owner="my-dist")
+    monkeypatch.setattr("edanas.plugins.manager.BUILT_IN", (install("own", criterion(), owner="unused"),))
+    host = load_plugins()
+    conflicts = catalog(host).conflicts
+    assert any(module not in conflict.message(host).split("e.g.")[1] for conflict in conflicts)
+    assert all(" mine" not in conflict.message(host).split("e.g.")[1] for conflict in conflicts)
+
+
+def test_one_name_in_two_kinds_is_no_conflict(registry):
+    code = (
+        criterion("same") + "\n@hookimpl\ndef edanas_bundles():\n    return {'same': Bundle('A bundle.')}\n"
+    )
+    made = registry(code)
+    assert made.bundle("same").doc == "A bundle."
+    assert {entry.kind for entry in made.entries()} == {KIND, "bundle"}
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        ("return [Constant]", "edanas_confidence_criteria returned a list; expected names to factories"),
+        ("return {1: Constant}", "edanas_confidence_criteria returned the name 1; expected text"),
+        ("return {'x': 3}", "edanas_confidence_criteria: 'x' is a int; expected a class or function"),
+        ("raise KeyError('gone')", "edanas_confidence_criteria raised KeyError: 'gone'"),
+    ],
+)
+def test_a_plugin_that_answers_wrongly_is_broken_as_a_whole(registry, body, cause):
+    bundle = "\n@hookimpl\ndef edanas_bundles():\n    return {'mine': Bundle('Mine.')}\n"
+    wrong = f"{bundle}\n@hookimpl\ndef edanas_confidence_criteria():\n    {body}\n"
+    made = registry(wrong, criterion())
+    assert [entry.name for entry in made.entries()] == ["constant"]
+    (broken,) = made.host.broken
+    assert broken.cause == cause
+    assert [plugin.name for plugin in made.host.plugins] == ["plugin-1"]
+
+
+def test_a_bundle_must_be_one(registry):
+    made = registry("\n@hookimpl\ndef edanas_bundles():\n    return {'mine': {'seed': 1}}\n")
+    assert made.host.broken[0].cause == "edanas_bundles: 'mine' is a dict; expected a Bundle"
+
+
+def test_a_factory_that_raises_is_its_owners_fault(registry):
+    code = "def make():\n    return 1 / 0\n" + criterion(factory="make")
+    with pytest.raises(PluginError) as error:
+        registry(code).create(KIND, "constant")
+    assert str(error.value) == (
+        "plugin dist-plugin-0 1.0 (entry point 'plugin-0'): confidence criterion 'constant' raised "
+        "ZeroDivisionError: division by zero"
+    )
+
+
+def test_a_factorys_own_error_passes(registry):
+    head = "from edanas.core.errors import ConfigError\n"
+    code = "def make():\n    raise ConfigError('criterion.value: too much')\n"
+    with pytest.raises(ConfigError, match=r"^criterion.value: too much$"):
+        registry(head + code + criterion(factory="make")).create(KIND, "constant")
+
+
+def test_what_does_not_meet_the_contract_is_refused(registry):
+    code = "def make():\n    return 'a text'\n" + criterion(factory="make")
+    with pytest.raises(PluginError, match=r"made a str; expected a ConfidenceCriterion"):
+        registry(code).create(KIND, "constant")
+
+
+def test_every_kind_has_a_setting():
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    assert set(SETTING) == {kind.name for kind in KINDS}
+    assert set(SETTING.values()) <= fields
+
+
+def test_parameters_of_classes_functions_and_partials():
+    @dataclasses.dataclass
+    class Data:
+        size: "int" = 3
+
+    def rest(first: int, /, second: str | None = None, **others: float) -> None:
+        pass
+
+    assert parameters(Data)["size"].annotation is int
+    assert list(parameters(rest)) == ["second", "**"]
+    assert parameters(functools.partial(rest, 1))["second"].annotation == str | None
+    assert parameters(object) == {}
+
+
+def test_an_annotation_that_cannot_be_resolved_is_told():
+    def make(value: "NoSuchType" = 1) -> None:  # noqa: F821
+        pass
+
+    with pytest.raises(PluginError, match="'value' has the annotation 'NoSuchType'"):
+        parameters(make)
+
+
+def test_the_built_ins_do_not_contradict_each_other():
+    Registry(load_plugins())
