@@ -20,6 +20,26 @@ def test_installed_package_is_listed_with_its_owner(entropy_env):
     assert "score-margin" in offers(listing.stdout, "edanas")
 
 
+RESOLVE = """
+from edanas.core.config import resolve
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
+
+registry = Registry(load_plugins())
+bundle = registry.bundle("mbv3-entropy")
+for name, preset in bundle.presets.items():
+    made = resolve([("bundle", bundle.settings), (name, preset)])
+    criterion = registry.create("confidence criterion", made.criterion.name, {"temperature": 2})
+    registry.create("supernet provider", made.supernet.name, made.supernet.options)
+    print(name, type(criterion).__name__, criterion.temperature, made.search.iterations)
+"""
+
+
+def test_its_bundle_and_presets_resolve_to_objects(entropy_env):
+    outcome = entropy_env.run("-c", RESOLVE)
+    assert outcome.stdout.splitlines() == ["quick Entropy 2.0 6", "best Entropy 2.0 30"], outcome.stderr
+
+
 def test_empty_restriction_hides_it_and_keeps_the_built_ins(entropy_env):
     listing = entropy_env.run(*LIST, EDANAS_PLUGINS="")
     assert listing.returncode == 0, listing.stderr

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from edanas import hookimpl
@@ -47,13 +48,20 @@ def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]
     return {"entropy": Entropy}
 
 
+# The bundle's choices. What it leaves out keeps edanas's defaults.
+SETTINGS: dict[str, Any] = {
+    "criterion": "entropy",
+    "thresholds": [0.5, 0.7, 0.85, 0.95, "none"],
+    "supernet": {"name": "ofa-mbv3", "widths": [0.35], "resolutions": [24], "stem_stride": 1},
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {"search": {"initial": 40, "iterations": 6}, "training": {"epochs": 10}},
+    "best": {"search": {"initial": 100, "iterations": 30}, "training": {"epochs": 60}},
+}
+
+
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
     """The bundle's name, for `--plugin mbv3-entropy`."""
-    return {
-        "mbv3-entropy": Bundle(
-            doc="MobileNetV3 search with exits by entropy instead of score margin.",
-            settings={"criterion": "entropy", "thresholds": [0.4, 0.6, 0.8, "none"]},
-            presets={"quick": {"search": {"initial": 40, "iterations": 6}}, "standard": {}},
-        )
-    }
+    doc = "OFA MobileNetV3 for small images, with exits by entropy instead of score margin."
+    return {"mbv3-entropy": Bundle(doc, SETTINGS, PRESETS)}
