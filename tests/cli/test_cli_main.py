@@ -29,9 +29,10 @@ def test_a_users_error_is_one_message_and_no_traceback(failing, capsys):
     assert told.err == "Error: seed: 'x': expected [a] whole number\n"
 
 
-def test_every_child_of_the_users_error_exits_with_2():
+def test_every_child_of_the_users_error_has_its_exit_code():
     for child in EdanasError.__subclasses__():
-        assert explain(child("text")) == ("Error: text", 2)
+        assert explain(child("text")) == ("Error: text", child.exit_code)
+    assert explain(ConfigError("text"))[1] == 2
 
 
 @pytest.mark.parametrize(
