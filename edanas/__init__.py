@@ -1,6 +1,25 @@
 """edanas: plugin-based AutoML for early-exit neural networks."""
 
+from typing import TYPE_CHECKING, Any
+
 from edanas.core.hookspecs import hookimpl
 
-__all__ = ["hookimpl"]
+if TYPE_CHECKING:
+    from edanas.api import load, search
+    from edanas.report.result import Result
+
+__all__ = ["search", "load", "Result", "hookimpl"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Plugins import `hookimpl` from here; what needs everything else is loaded when it is asked for.
+    if name in ("search", "load"):
+        from edanas import api
+
+        return getattr(api, name)
+    if name == "Result":
+        from edanas.report.result import Result
+
+        return Result
+    raise AttributeError(f"module 'edanas' has no attribute '{name}'")

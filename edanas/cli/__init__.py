@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 import edanas
-from edanas.cli import doctor, plugins
+from edanas.cli import doctor, plugins, report, run
 from edanas.core.errors import EdanasError
 
 INTERRUPTED = 130
@@ -58,6 +58,8 @@ def _edanas(
     """Search for early-exit neural networks: accurate where it is hard, cheap where it is easy."""
 
 
+app.command("run")(run.run)
+app.command("report")(report.report)
 app.command("plugins")(plugins.plugins)
 app.command("doctor")(doctor.doctor)
 
@@ -89,9 +91,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def explain(error: Exception) -> tuple[str, int]:
     """What to tell the user about `error`, and the exit code."""
-    for fits, text, code in _TABLE:
+    if isinstance(error, EdanasError):
+        return f"Error: {error}", error.exit_code
+    for fits, text in _TABLE:
         if fits(error):
-            return f"Error: {text(error)}", code
+            return f"Error: {_of_file(error)}{text}", EdanasError.exit_code
     return (
         f"Internal error: {type(error).__name__}: {error}\n"
         "This is a fault of edanas or of a plugin. Please report it with the output of `edanas doctor` and "
@@ -113,16 +117,14 @@ def _of_file(error: Exception) -> str:
     return f"{name}: " if name else ""
 
 
-_TABLE: tuple[tuple[Callable[[Exception], bool], Callable[[Exception], str], int], ...] = (
-    (lambda error: isinstance(error, EdanasError), str, EdanasError.exit_code),
+_TABLE: tuple[tuple[Callable[[Exception], bool], str], ...] = (
     (
         lambda error: _code_of(error) in _DISK_FULL or _sqlite_full(error),
-        lambda error: f"{_of_file(error)}no space left on the disk. What was printed as done is kept.",
-        EdanasError.exit_code,
+        "no space left on the disk. What was printed as done is kept.",
     ),
     (
         lambda error: _code_of(error) in _FORBIDDEN,
-        lambda error: f"{_of_file(error)}permission denied. Expected a file or folder that you may use.",
-        EdanasError.exit_code,
+        "permission denied. Expected a file or folder that you may use.",
     ),
 )
+"""What the system refuses, and how to say it; a user can put these right too."""

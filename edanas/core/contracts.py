@@ -1,7 +1,8 @@
 """One small abstract class for each kind of extension: what it is given, what it gives back, in which units.
 
-Tensors: B samples, C channels, H x W pixels, K classes; N exit points, M = N + 1 stages. Whoever implements a contract
-may raise any `EdanasError`; any other exception is reported as a fault of the plugin that owns the implementation.
+Tensors: B samples, C channels, H x W pixels, K classes; N exit points, M = N + 1 stages. Whoever implements a
+contract may raise any `EdanasError`; any other exception is reported as a fault of the plugin that owns the
+implementation.
 """
 
 import copy
@@ -70,7 +71,7 @@ class Supernet(nn.Module, ABC):
 
     @abstractmethod
     def extract(self, backbone: Backbone) -> StagedBackbone:
-        """`backbone` with copies of its weights, free of the supernet. Its logits equal the view's in eval mode."""
+        """`backbone` with copies of its weights, free of the supernet. In eval mode it equals the view."""
 
 
 class SupernetProvider(ABC):
@@ -86,8 +87,8 @@ class SupernetProvider(ABC):
     def variables(self) -> tuple[Variable, ...]:
         """The backbone's dimensions, each with its choices in the order of rising cost.
 
-        One of them is named `resolution` (pixels). The first choices together are the smallest backbone, the last
-        ones the largest: the sandwich rule trains both in each step.
+        One of them is named `resolution` (pixels). The first choices together are the smallest backbone, the
+        last ones the largest: the sandwich rule trains both in each step.
         """
 
     @abstractmethod
@@ -120,8 +121,8 @@ class ExitClassifier(ABC):
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
         """A head: features (B, point.channels, H, W) -> logits (B, K).
 
-        Heads of one exit point with equal channels are shared by all backbones and resolutions of a supernet, so
-        a head must accept any H x W.
+        Heads of one exit point with equal channels are shared by all backbones and resolutions of a supernet,
+        so a head must accept any H x W.
         """
 
 
@@ -130,11 +131,11 @@ class ConfidenceCriterion(ABC):
 
     @abstractmethod
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (B, K) -> confidence (B,) in [0, 1], larger = surer; must not raise on K = 1 or infinities."""
+        """Logits (B, K) -> confidence (B,) in [0, 1], larger = surer, also for K = 1 and infinities."""
 
 
 class SurrogateModel(ABC):
-    """A regressor from a genome to one objective. Randomness comes from the `seed` constructor argument alone."""
+    """A regressor from a genome to one objective. All randomness comes from the argument `seed`."""
 
     @abstractmethod
     def fit(self, genomes: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> Self:
@@ -155,8 +156,8 @@ class SurrogateModel(ABC):
         Args:
             genomes: (n, D) genes.
             values: (n,) what to predict.
-            folds: Disjoint index arrays that together hold 0..n-1 once. A model that can fit all folds at once
-                overrides this.
+            folds: Disjoint index arrays that together hold 0..n-1 once. A model that can fit all folds at
+                once overrides this.
         """
         held_out = np.empty(len(values))
         for fold in folds:
@@ -200,8 +201,8 @@ class SearchProblem:
 class SearchStrategy(ABC):
     """Chooses what to evaluate next.
 
-    Every answer must be a function of the seed and of what was told, and of nothing else: a resumed run tells a fresh
-    strategy the whole archive and must get the candidates that the interrupted one got.
+    Every answer must be a function of the seed and of what was told, and of nothing else: a resumed run tells
+    a fresh strategy the whole archive and must get the candidates that the interrupted one got.
     """
 
     @abstractmethod
@@ -214,7 +215,7 @@ class SearchStrategy(ABC):
 
     @abstractmethod
     def tell(self, genomes: npt.NDArray[np.int64], objectives: npt.NDArray[np.float64]) -> None:
-        """What was evaluated since the last call, in the archive's order: (n, D) genes, (n, J) minimised values.
+        """What was evaluated since the last call, in order: (n, D) genes, (n, J) minimised values.
 
         A failed candidate has a row of NaN.
         """
@@ -224,7 +225,7 @@ class SearchStrategy(ABC):
         """At most `count` distinct candidates that were never told; empty when the space is exhausted."""
 
     def notes(self) -> dict[str, str]:
-        """What the last `ask` has to tell the log, e.g. which surrogate won and how good it was; may be empty."""
+        """What the last `ask` has to tell the log, e.g. which surrogate won with which tau."""
         return {}
 
 
@@ -252,8 +253,8 @@ class DataSource(ABC):
         """All samples as uint8 at one size, in an order that does not depend on the machine.
 
         Args:
-            size: Side in pixels that the largest searched network reads: a source of larger or mixed images resizes
-                to size x size; a source whose images are all equal and no larger keeps theirs.
+            size: Side in pixels that the largest searched network reads: a source of larger or mixed images
+                resizes to size x size; a source whose images are all equal and no larger keeps theirs.
             seed: For a source that draws anything.
 
         Raises:
@@ -271,15 +272,15 @@ class Executor(ABC):
         """`function` of each item, answers in the items' order as they become available.
 
         Items are taken only when there is somebody free to work on them, give or take a few: their iterator
-        may end early where time is up, and what was taken is answered. Where a worker died before it answered,
-        its item's answer is a `CandidateError` that says so (yielded, not raised).
+        may end early where time is up, and what was taken is answered. Where a worker died before it
+        answered, its item's answer is a `CandidateError` that says so (yielded, not raised).
 
         Args:
             function: Picklable, and raises nothing, save for `KeyboardInterrupt`; if it does, so does this.
             items: Picklable values.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most executors hold nothing to give back
         """Give back workers; the executor is not used again."""
 
 
@@ -288,7 +289,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def prepare(self, progress: Progress) -> None:
-        """What is needed once before the first candidate, e.g. training the supernet; resumes where it was cut."""
+        """What is needed once, first, e.g. training the supernet; resumes where it was cut."""
 
     @abstractmethod
     def evaluate(self, candidate: Candidate) -> Metrics:
@@ -297,6 +298,10 @@ class Evaluator(ABC):
         Raises:
             Exception: Anything; the engine records it as this candidate's reason to fail.
         """
+
+    @abstractmethod
+    def passes(self) -> tuple[float, float]:
+        """For estimates: how many samples' forward passes `prepare` takes, and one `evaluate`."""
 
     @abstractmethod
     def network(self, candidate: Candidate) -> nn.Module:
@@ -328,7 +333,7 @@ class Bundle:
 
 @dataclass(frozen=True)
 class IterationSummary:
-    """What one iteration brought: its number (0 = the initial archive), the archive's size, hypervolume in [0, 1]."""
+    """What one iteration (0 = the initial archive) brought: counts, and the hypervolume in [0, 1]."""
 
     iteration: int
     evaluated: int

@@ -1,7 +1,7 @@
 """What can go wrong and be put right by the user, and the near-miss helper.
 
-Every error that a user can cause is an `EdanasError`: the command line prints its message, without a traceback,
-and leaves with its `exit_code`.
+Every error that a user can cause is an `EdanasError`: the command line prints its message, without a
+traceback, and leaves with its `exit_code`.
 """
 
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ class CandidateError(EdanasError):
     """A candidate cannot be built or evaluated; the engine records it and goes on."""
 
 
-class Interrupted(EdanasError):
+class Interrupted(EdanasError):  # noqa: N818 - not an error of anyone
     """The user stopped a run; what was evaluated is kept, and the text says how to go on."""
 
     exit_code = 130

@@ -1,8 +1,9 @@
 """The pluggy markers and specs: one for each kind of extension, and the lifecycle events.
 
-A plugin is a module (or any object) with functions marked by `edanas.hookimpl` and named as below. A package makes its
-plugin known with an entry point in the group `edanas`. A factory is a class or function whose keyword arguments are the
-implementation's options, each annotated and with a default; the first line of its docstring is what `edanas plugins` says.
+A plugin is a module (or any object) with functions marked by `edanas.hookimpl` and named as below. A package
+makes its plugin known with an entry point in the group `edanas`. A factory is a class or function whose
+keyword arguments are the implementation's options, each annotated and with a default; the first line of its
+docstring is what `edanas plugins` says.
 """
 
 from collections.abc import Callable, Mapping
@@ -81,7 +82,7 @@ def edanas_confidence_criteria() -> Mapping[str, Callable[..., ConfidenceCriteri
 
 @hookspec
 def edanas_surrogate_models() -> Mapping[str, Callable[..., SurrogateModel]]:  # type: ignore[empty-body]
-    """Surrogate models by name; a factory takes `seed: int` besides its options, and is called for every fit."""
+    """Surrogate models by name; a factory takes `seed: int` and its options, once for every fit."""
 
 
 @hookspec

@@ -20,6 +20,9 @@ MARGIN = 0.01
 RADIUS = 0.125
 """The neighbourhood, in normalised objectives, within which trade-offs are compared; as in that code."""
 
+ROUNDING = 1e-9
+"""Relative differences below this are taken for equality."""
+
 
 def minimised(objectives: Sequence[Objective], metrics: Metrics) -> list[float]:
     """The objectives' values of one evaluation, all to be minimised: here alone a direction turns."""
@@ -139,9 +142,9 @@ def trade_off(values: Values) -> int:
     np.fill_diagonal(distance, np.inf)
     enough = min(2 * front.shape[1], len(front) - 1)
     radius = np.maximum(RADIUS, np.partition(distance, enough - 1, axis=1)[:, enough - 1])
-    worst = np.where(distance <= radius[:, None], ratio, np.inf).min(axis=1)
-    # Rounding must not decide between points that are equally good.
-    best = np.flatnonzero(worst >= worst.max() * (1 - 1e-9))[0]
+    # Rounding must not decide who is a neighbour, nor between points that are equally good.
+    worst = np.where(distance <= radius[:, None] * (1 + ROUNDING), ratio, np.inf).min(axis=1)
+    best = np.flatnonzero(worst >= worst.max() * (1 - ROUNDING))[0]
     return int(rows[first[best]])
 
 

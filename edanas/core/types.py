@@ -1,4 +1,4 @@
-"""The values that floors exchange: frozen, hashable where they are keys, free of behaviour that needs a library."""
+"""The values that floors exchange: frozen, hashable where they are keys, with next to no behaviour."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 Choice = int | float
-"""One value of an architectural variable, e.g. a kernel size, a depth, a width multiplier, a resolution in pixels."""
+"""One value of a variable: a kernel size, a depth, a width multiplier, a resolution in pixels."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Backbone:
-    """One single-exit network out of a supernet (the paper's x): its expressed choices, in the space's order."""
+    """One single-exit network out of a supernet (the paper's x): its expressed choices, in order."""
 
     choices: tuple[tuple[str, Choice], ...]
 
@@ -74,9 +74,9 @@ class Backbone:
 class SelectionScheme:
     """One threshold for each exit point, or `None` for "no exit here".
 
-    A sample leaves at the first placed exit whose confidence is `>=` its threshold (Section IV-B of the paper),
-    and otherwise at the last exit. `None` is a state of its own: a removed exit never fires, not even at a
-    confidence of exactly 1.
+    A sample leaves at the first placed exit whose confidence is `>=` its threshold (Section IV-B of the
+    paper), and otherwise at the last exit. `None` is a state of its own: a removed exit never fires, not even
+    at a confidence of exactly 1.
 
     Raises:
         ValueError: A threshold is not in [0, 1].
@@ -155,8 +155,8 @@ class Metrics:
 
     Args:
         accuracy: Top-1 of the EENN, each sample judged at the exit it leaves at.
-        utilization: The fraction of samples that leave at each exit point (0 where none stands) and at the last
-            exit: N + 1 numbers that sum to 1.
+        utilization: The fraction of samples that leave at each exit point (0 where none stands) and at the
+            last exit: N + 1 numbers that sum to 1.
         exit_accuracy: Top-1 of each exit over the samples that leave there; `None` where nobody does.
         ada_macs: Multiply-adds by Eq. 5 of the paper.
         executed_macs: ADA_MACS plus the heads that ran and were not confident enough.
@@ -242,8 +242,8 @@ class LoadedData:
 
     Args:
         samples: All images, of every part.
-        parts: For each sample the part that the source names (`train`, `validation`, `test`), or `""` where the
-            split rule is free to choose; (N,) of str.
+        parts: For each sample the part that the source names (`train`, `validation`, `test`), or `""` where
+            the split rule is free to choose; (N,) of str.
         remarks: What was done to the images on the way in, one sentence each, for the user to read once.
     """
 

@@ -9,7 +9,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress, Silent
 from edanas.core.types import Candidate, Metrics
 from edanas.evaluation.scoring import score
-from edanas.evaluation.workbench import Workbench
+from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
 from edanas.exits.profiles import collect_profile
 from edanas.training.finetune import finetune, steps_of
@@ -48,6 +48,12 @@ class FinetuneEvaluation(Evaluator):
         network = self.network(candidate)
         profile = collect_profile(network, self.workbench.parts.validation)
         return score(profile, candidate.scheme, self.workbench.anatomy(network))
+
+    def passes(self) -> tuple[float, float]:
+        """See `Evaluator.passes`."""
+        bench = self.workbench
+        training = BACKWARD * bench.settings.training.epochs * len(bench.parts.train)
+        return 0.0, training + bench.judging_passes()
 
     def network(self, candidate: Candidate) -> EENN:
         """See `Evaluator.network`. It is trained anew, to the same weights."""

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from edanas.core.contracts import Objective
 from edanas.core.pareto import minimised, non_dominated, trade_off
-from edanas.core.types import Candidate, Evaluation, Metrics, SelectionScheme
+from edanas.core.types import Candidate, Evaluation, SelectionScheme
 
 
 def pareto_set(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> list[Evaluation]:
@@ -41,7 +41,9 @@ def choose_results(
     return chosen[:count]
 
 
-def choose_static(evaluations: Sequence[Evaluation], rivals: Sequence[Metrics]) -> list[Candidate]:
+def choose_static(
+    evaluations: Sequence[Evaluation], rivals: Sequence[tuple[float, float]]
+) -> list[Candidate]:
     """Single-exit networks of the same search to set beside early-exit ones.
 
     Every evaluated backbone is a single-exit network too, with its last exit's accuracy and its own MACs. Of
@@ -50,7 +52,7 @@ def choose_static(evaluations: Sequence[Evaluation], rivals: Sequence[Metrics]) 
 
     Args:
         evaluations: The archive.
-        rivals: The early-exit networks' metrics on the validation part.
+        rivals: Accuracy and executed MACs of each early-exit network, on the validation part.
 
     Returns:
         Distinct candidates without exits, by rising MACs.
@@ -66,9 +68,9 @@ def choose_static(evaluations: Sequence[Evaluation], rivals: Sequence[Metrics]) 
     points = np.array([[1 - m.backbone_accuracy, m.backbone_macs] for m in singles])
     front = sorted(map(int, np.flatnonzero(non_dominated(points))), key=lambda i: singles[i].backbone_macs)
     chosen: set[int] = set()
-    for rival in rivals:
-        affordable = [i for i in front if singles[i].backbone_macs <= rival.executed_macs]
-        as_good = [i for i in front if singles[i].backbone_accuracy >= rival.accuracy]
+    for accuracy, executed in rivals:
+        affordable = [i for i in front if singles[i].backbone_macs <= executed]
+        as_good = [i for i in front if singles[i].backbone_accuracy >= accuracy]
         chosen.add(affordable[-1] if affordable else front[0])
         chosen.add(as_good[0] if as_good else front[-1])
     nothing = SelectionScheme((None,) * len(pool[0].candidate.scheme.thresholds))

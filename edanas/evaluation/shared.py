@@ -9,7 +9,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, SelectionScheme
 from edanas.evaluation.scoring import Anatomy, score
-from edanas.evaluation.workbench import Workbench
+from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
 from edanas.exits.profiles import collect_profile
 from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
@@ -60,6 +60,12 @@ class SharedEvaluation(Evaluator):
         """See `Evaluator.evaluate`."""
         profile, anatomy = self._profile(candidate.backbone)
         return score(profile, candidate.scheme, anatomy)
+
+    def passes(self) -> tuple[float, float]:
+        """See `Evaluator.passes`: three backbones train in each step."""
+        bench = self.workbench
+        training = 3 * BACKWARD * bench.settings.training.epochs * len(bench.parts.train)
+        return training, bench.judging_passes()
 
     def network(self, candidate: Candidate) -> EENN:
         """See `Evaluator.network`."""

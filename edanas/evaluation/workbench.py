@@ -28,6 +28,9 @@ from edanas.training.steps import derive_seed, recalibration_sample
 
 _BATCH = 256
 
+BACKWARD = 3
+"""A training step costs about as much as three forward passes."""
+
 
 @dataclass(frozen=True)
 class Workbench:
@@ -92,6 +95,10 @@ class Workbench:
         for batch in torch.split(at, _BATCH):
             images = train.images[batch].to(self.device)
             yield prepare(images, resolution, self.parts.mean, self.parts.std)
+
+    def judging_passes(self) -> int:
+        """How many samples pass forward to recalibrate and judge one network."""
+        return min(self.settings.recalibration, len(self.parts.train)) + len(self.parts.validation)
 
     def describe(self, backbone: Backbone) -> dict[str, Any]:
         """What `edanas.load` needs, besides what the network itself knows, to build it again."""

@@ -12,8 +12,10 @@ Positions = npt.NDArray[np.int64]
 def choose(front: Values, pool: Values, count: int) -> Positions:
     """Positions in `pool` of at most `count` candidates, ascending.
 
-    What no other in the pool dominates comes first, then what only those dominate, and so on; the layer
-    that does not fit whole is thinned so that its second objective spreads evenly along the front.
+    What no other in the pool dominates comes first, then what only those dominate, and so on. Of the layer
+    that does not fit whole, the best in each objective are taken, then those whose second objective spreads
+    evenly along the front. (Even gaps alone never reach
+    beyond the front's ends: a search whose initial archive lacks the extremes would stay short of them.)
 
     Args:
         front: (f, J) values of the archive's front.
@@ -25,6 +27,9 @@ def choose(front: Values, pool: Values, count: int) -> Positions:
     while len(left) and len(chosen) < count:
         best = non_dominated(pool[left])
         layer, left = left[best], left[~best]
+        if len(layer) > count - len(chosen):
+            ends = np.unique(pool[layer].argmin(axis=0))[: count - len(chosen)]
+            chosen, layer = np.concatenate([chosen, layer[ends]]), np.delete(layer, ends)
         fixed = np.concatenate([front[:, 1], pool[chosen, 1]])
         chosen = np.concatenate([chosen, layer[spread_subset(fixed, pool[layer, 1], count - len(chosen))]])
     return np.sort(chosen)
@@ -43,8 +48,8 @@ def spread_subset(fixed: Values, pool: Values, count: int) -> Positions:
         pool: (n,) numbers to choose from.
         count: How many; where the pool holds no more, all are chosen.
     """
-    if len(pool) <= count:
-        return np.arange(len(pool))
+    if not 0 < count < len(pool):
+        return np.arange(len(pool) if count > 0 else 0)
     chosen: list[int] = []
     deviation = np.inf
     for _ in range(count):

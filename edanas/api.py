@@ -1,0 +1,248 @@
+"""What Python code calls: `search` and `load`. The commands are thin covers over these."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edanas.compose import Composition, compose, layered_settings, threads_of
+from edanas.core.archive import Archive
+from edanas.core.config import Layer, parse_assignment, read_toml
+from edanas.core.contracts import StagedBackbone
+from edanas.core.costs import exit_points, trace
+from edanas.core.engine import Engine, SearchOutcome
+from edanas.core.errors import Interrupted, WeightsError
+from edanas.core.progress import Progress, Silent
+from edanas.core.runfolder import RunLock
+from edanas.core.settings import Settings
+from edanas.core.types import Backbone, Task
+from edanas.deploy.loading import load_network
+from edanas.evaluation.finish import Finisher
+from edanas.evaluation.selection import choose_results, choose_static
+from edanas.exits.eenn import EENN
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
+from edanas.report.result import Result
+from edanas.report.writing import write_report
+from edanas.rundata import RunData, fresh_folder
+
+SETTINGS_NAME = "the arguments"
+
+
+def search(
+    data: str | None = None,
+    plugin: str | None = None,
+    *,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    preset: str | None = None,
+    device: str | None = None,
+    evaluation: str | None = None,
+    max_evals: int | None = None,
+    time_limit: float | None = None,
+    weights: str | None = None,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    config: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Search for early-exit networks, train those that come back, and write everything to a folder.
+
+    Running it again with the same `out` goes on where the last run was cut, and reads back a finished one.
+
+    Args:
+        data: A data set's name, or the path of a folder of class folders; `digits` if nothing says otherwise.
+        plugin: The bundle.
+        out: The run's folder; a new one below `edanas-runs/` if left out.
+        seed: Everything random follows from it.
+        preset: A layer of the bundle, e.g. `quick`, `paper`, `best`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        evaluation: `shared` or `finetune`.
+        max_evals: Stop after so many candidates.
+        time_limit: Stop the search after so many seconds.
+        weights: Supernet weights: a file, or a name that the provider can download.
+        settings: Further settings, as a mapping or as `key=value` texts.
+        config: A TOML file of settings.
+        overwrite: Discard what `out` holds.
+        progress: Where to show bars; nothing is shown if left out.
+
+    Raises:
+        EdanasError: Something the user can put right; see the message.
+    """
+    flags = {
+        "data": data,
+        "plugin": plugin,
+        "seed": seed,
+        "preset": preset,
+        "device": device,
+        "evaluation": evaluation,
+        "search.max_evals": max_evals,
+        "search.time_limit": time_limit,
+        "weights": weights,
+    }
+    progress = progress or Silent()
+    registry = Registry(load_plugins(progress.say))
+    resolved = layered_settings(registry, layers(flags, settings, config))
+    return run(
+        registry,
+        resolved,
+        fresh_folder(resolved) if out is None else Path(out),
+        progress,
+        overwrite=overwrite,
+    )
+
+
+def layers(
+    flags: Mapping[str, Any],
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    config: str | Path | None = None,
+) -> list[Layer]:
+    """A user's settings in the order in which they count: a file, assignments, then flags that are not `None`.
+
+    Raises:
+        ConfigError: The file cannot be read, or an assignment is not `key=value`.
+    """
+    found: list[Layer] = []
+    if config is not None:
+        found.append((str(config), read_toml(Path(config))))
+    if isinstance(settings, Mapping):
+        found.append(("settings", settings))
+    else:
+        found.extend(("--set", parse_assignment(text)) for text in settings)
+    found.append((SETTINGS_NAME, {name: value for name, value in flags.items() if value is not None}))
+    return found
+
+
+def run(
+    registry: Registry, settings: Settings, folder: Path, progress: Progress, *, overwrite: bool = False
+) -> Result:
+    """Run or resume the search that `settings` describe in `folder`; see `search`.
+
+    Raises:
+        EdanasError: Something the user can put right.
+        Interrupted: After Ctrl-C; the same call goes on from there.
+    """
+    with RunLock(folder), _threads(threads_of(settings)):
+        data = RunData(folder, settings)
+        if overwrite:
+            data.discard()
+        with contextlib.closing(data.open_archive()) as archive:
+            if data.finished():
+                progress.say(f"{folder} holds this run, finished; nothing is left to do")
+                return Result.read(folder)
+            try:
+                return _run(registry, settings, data, archive, progress)
+            except (KeyboardInterrupt, Interrupted):
+                raise Interrupted(
+                    f"interrupted; what was done is kept in {folder}. "
+                    f"To go on: the same command with --out {folder}"
+                ) from None
+
+
+def _run(
+    registry: Registry, settings: Settings, data: RunData, archive: Archive, progress: Progress
+) -> Result:
+    with data.timed("reading the data"):
+        made = compose(registry, settings, data.folder, progress)
+    for remark in made.remarks:
+        progress.say(remark)
+    data.bind_space(archive, made.workbench.space)
+    notify = data.notifier(registry.host.notify)
+    registry.host.notify("edanas_run_started", settings=data.plain_settings(), folder=data.folder)
+    with data.timed("preparing the evaluation"):
+        made.evaluator.prepare(progress)
+    engine = Engine(
+        made.workbench.space,
+        made.strategy,
+        made.evaluator,
+        made.executor,
+        archive,
+        made.objectives,
+        settings.search,
+        notify,
+        progress,
+    )
+    with data.timed("searching"):
+        outcome = engine.run()
+    with data.timed("finishing the results"):
+        front, static = _finish(made, outcome, progress)
+    content = data.content(made, outcome, front, static)
+    write_report(data.folder, content)
+    registry.host.notify("edanas_run_finished", result=content, folder=data.folder)
+    return Result.read(data.folder)
+
+
+def _finish(
+    made: Composition, outcome: SearchOutcome, progress: Progress
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of the early-exit and of the single-exit networks."""
+    finisher = Finisher(made.workbench, made.evaluator, made.exporters)
+    count = made.workbench.settings.search.results
+    chosen = choose_results(outcome.evaluations, made.objectives, count)
+    front = finisher.finish([e.candidate for e in chosen], "Fine-tuning the results", progress)
+    rivals = [
+        (e.metrics.accuracy, row["validation_executed_macs"])
+        for e, row in zip(chosen, front, strict=True)
+        if e.metrics is not None
+    ]
+    single = choose_static(outcome.evaluations, rivals)
+    static = finisher.finish(single, "Fine-tuning single-exit networks to compare with", progress)
+    return front, static
+
+
+def load(path: str | Path, device: str = "cpu") -> EENN:
+    """A finished network: call it on images to get labels, exits taken and confidences.
+
+    Args:
+        path: The `.safetensors` or `.json` file of a result, in its run's folder `models`.
+        device: Where to put it.
+
+    Raises:
+        WeightsError: A file is missing or damaged, or the two do not belong together.
+        ConfigError: A plugin that the network was made with is not installed.
+    """
+    registry = Registry(load_plugins())
+    network = load_network(Path(path), lambda description: _rebuild(registry, description))
+    return network.to(torch.device(device))  # type: ignore[return-value]
+
+
+def _rebuild(registry: Registry, description: Mapping[str, Any]) -> EENN:
+    """The network of a description, with fresh weights."""
+
+    def named(kind: str, key: str) -> Any:
+        return registry.create(kind, description[key]["name"], description[key]["options"])
+
+    try:
+        task = Task(description["in_channels"], description["num_classes"])
+        backbone: StagedBackbone = named("supernet provider", "supernet").build(
+            Backbone.of(description["backbone"]), task
+        )
+        points = exit_points(trace(backbone, task.in_channels)[0])
+        classifier = named("exit classifier", "classifier")
+        heads = {at: classifier.build(points[at], task.num_classes) for at in description["heads"]}
+        network = EENN(
+            backbone,
+            heads,
+            tuple(description["thresholds"]),
+            named("confidence criterion", "criterion"),
+            description["mean"],
+            description["std"],
+            description["classes"],
+        )
+    except (LookupError, TypeError, AttributeError) as error:
+        raise WeightsError(f"the network's description is incomplete or damaged: {error!r}") from error
+    network.description = dict(description)
+    return network
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Torch's thread count inside; what it was, afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,100 @@
+"""`edanas run`: search, train what comes back, write it down."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from edanas.api import layers
+from edanas.api import run as run_search
+from edanas.cli.progress import ConsoleProgress
+from edanas.compose import layered_settings
+from edanas.core.config import to_toml
+from edanas.estimate import estimate
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
+from edanas.report.tables import fronts_table
+from edanas.rundata import fresh_folder
+
+
+def run(
+    *,
+    plugin: Annotated[str | None, typer.Option(help="The bundle, e.g. mbv3-sm.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="`digits`, a torchvision set's name, or the path of a folder of class folders."),
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Let a torchvision set be downloaded.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder. Running again on it resumes. [default: a new one]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard the run that --out holds.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Everything random follows from it.")] = None,
+    preset: Annotated[str | None, typer.Option(help="`quick`, `paper` or `best`.")] = None,
+    device: Annotated[str | None, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")] = None,
+    evaluation: Annotated[str | None, typer.Option(help="`shared` or `finetune`.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Supernet weights: a file, or a zoo name.")] = None,
+    max_evals: Annotated[int | None, typer.Option(help="Stop after so many candidates.")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Stop the search after so many seconds.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting, as key=value; may be repeated.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the settings, the space's size and the cost; do nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Search for early-exit networks, and train those that come back."""
+    progress = ConsoleProgress()
+    registry = Registry(load_plugins(progress.say))
+    flags = {
+        "plugin": plugin,
+        "data": data,
+        "seed": seed,
+        "preset": preset,
+        "device": device,
+        "evaluation": evaluation,
+        "weights": weights,
+        "search.max_evals": max_evals,
+        "search.time_limit": time_limit,
+        "data.download": True if download else None,
+    }
+    settings = layered_settings(registry, layers(flags, assignments or (), config))
+    if dry_run:
+        expected = estimate(registry, settings)
+        if as_json:
+            typer.echo(json.dumps(expected, indent=2))
+            return
+        typer.echo(to_toml(settings))
+        typer.echo("\n".join(f"{name}: {value}" for name, value in _readable(expected).items()))
+        return
+    folder = fresh_folder(settings) if out is None else out
+    result = run_search(registry, settings, folder, progress, overwrite=overwrite)
+    if as_json:
+        typer.echo(json.dumps(result.data, indent=2))
+        return
+    console = Console()
+    console.print(fronts_table(result))
+    console.print(
+        f"Folder: {folder}\nPlot:   {folder / 'pareto.svg'}\nReport: {folder / 'report.html'}", soft_wrap=True
+    )
+
+
+def _readable(expected: dict[str, Any]) -> dict[str, str]:
+    """The estimate for people: MACs in M (1e6) or more, seconds as a clock."""
+    shown = {}
+    for name, value in expected.items():
+        if name == "settings":
+            continue
+        if "macs" in name:
+            shown[name.replace("_", " ")] = f"{value / 1e6:,.2f}M"
+        elif "seconds" in name:
+            shown[name.replace("_", " ")] = f"about {value:.0f} s"
+        else:
+            shown[name.replace("_", " ")] = f"{value:,}" if isinstance(value, int) else str(value)
+    return shown

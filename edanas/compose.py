@@ -1,0 +1,225 @@
+"""Registry and settings -> the objects of a run: the only place where a name becomes an object."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from edanas.core.config import Layer, resolve
+from edanas.core.contracts import (
+    DataSource,
+    Evaluator,
+    Executor,
+    Exporter,
+    Objective,
+    SearchProblem,
+    SearchStrategy,
+    SupernetProvider,
+    SurrogateModel,
+)
+from edanas.core.errors import ConfigError, near_miss, unknown
+from edanas.core.progress import Progress
+from edanas.core.settings import Component, Settings
+from edanas.core.space import SearchSpace
+from edanas.data.splits import split
+from edanas.evaluation.workbench import Workbench
+from edanas.plugins.registry import Registry
+from edanas.surrogates.adaptive import AdaptiveSwitching
+
+WRITER = "safetensors"
+"""The exporter that every result goes through: what `edanas.load` reads."""
+
+
+def layered_settings(registry: Registry, layers: Sequence[Layer]) -> Settings:
+    """The settings of a run: defaults, the bundle, its preset, then `layers`.
+
+    Args:
+        registry: Knows the bundles.
+        layers: The user's, e.g. a file, `--set` and flags; the last one that says so names bundle and preset.
+
+    Raises:
+        ConfigError: A layer is wrong, or the bundle or preset is unknown.
+    """
+    named = resolve(layers)
+    bundle = registry.bundle(named.plugin)
+    presets = list(bundle.presets)
+    preset = named.preset or (presets[0] if presets else "")
+    if preset and preset not in bundle.presets:
+        raise ConfigError(f"preset: {unknown(f'preset of bundle {named.plugin!r}', preset, presets)}")
+    below: list[Layer] = [(f"bundle '{named.plugin}'", bundle.settings)]
+    if preset:
+        below.append((f"preset '{preset}'", bundle.presets[preset]))
+    settings = resolve([*below, *layers, ("the preset's name", {"preset": preset})])
+    check_names(registry, settings)
+    return settings
+
+
+def check_names(registry: Registry, settings: Settings) -> None:
+    """Every name and option of `settings` exists.
+
+    Raises:
+        ConfigError: One does not.
+    """
+    components = (
+        ("supernet provider", settings.supernet, 0),
+        ("exit classifier", settings.classifier, 0),
+        ("confidence criterion", settings.criterion, 0),
+        ("search strategy", settings.strategy, 0),
+        ("training scheme", settings.scheme, 0),
+        ("executor", settings.executor, 0),
+        ("evaluation", settings.evaluation, 1),
+        ("data set", data_component(registry, settings.data), 0),
+    )
+    for kind, component, taken in components:
+        registry.check(kind, component.name, component.options, taken)
+    for kind, names in (
+        ("surrogate model", settings.surrogates),
+        ("objective", settings.objectives),
+        ("exporter", settings.exports),
+    ):
+        for name in names:
+            registry.entry(kind, name)
+
+
+def data_component(registry: Registry, data: Component) -> Component:
+    """`data` as a registered data set; a path becomes the set `folder`.
+
+    Raises:
+        ConfigError: It is neither a name nor the path of something that exists.
+    """
+    if data.name in registry.names("data set"):
+        return data
+    path = Path(data.name).expanduser()
+    if path.exists() or len(path.parts) > 1:
+        return Component("folder", {"path": str(path), **data.options})
+    hint = near_miss(data.name, registry.names("data set"))
+    raise ConfigError(f"data: '{data.name}' is neither a data set nor a folder that exists.{hint}")
+
+
+def device_of(settings: Settings) -> torch.device:
+    """Where networks run.
+
+    Raises:
+        ConfigError: The device is not there.
+    """
+    if settings.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if settings.device.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (torch.device(settings.device).index or 0) >= count:
+            raise ConfigError(
+                f"device: '{settings.device}' is not there; found {count} CUDA devices; try 'auto'"
+            )
+    return torch.device(settings.device)
+
+
+def threads_of(settings: Settings) -> int:
+    """How many threads torch uses: as set, or one for each core this process may run on."""
+    return settings.threads or len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The objects of one run.
+
+    Args:
+        workbench: What evaluations work with.
+        evaluator: Not yet prepared.
+        strategy: Not yet started.
+        objectives: What is optimised.
+        executor: Where evaluations run.
+        exporters: What is written of each result.
+        remarks: What was done to the images on the way in.
+    """
+
+    workbench: Workbench
+    evaluator: Evaluator
+    strategy: SearchStrategy
+    objectives: tuple[Objective, ...]
+    executor: Executor
+    exporters: tuple[Exporter, ...]
+    remarks: tuple[str, ...]
+
+
+def make_space(registry: Registry, settings: Settings) -> tuple[SupernetProvider, SearchSpace]:
+    """The supernet's provider, and the search space with the thresholds."""
+    supernet = settings.supernet
+    provider: SupernetProvider = registry.create("supernet provider", supernet.name, supernet.options)
+    return provider, SearchSpace(provider.variables(), settings.thresholds, provider.exit_points)
+
+
+def compose(registry: Registry, settings: Settings, folder: Path, progress: Progress) -> Composition:
+    """Make everything a run needs; the data is read here.
+
+    Args:
+        registry: The plugins' offers.
+        settings: Checked by `layered_settings`.
+        folder: The run's folder; it exists.
+        progress: Where the strategy shows what takes long.
+
+    Raises:
+        EdanasError: What the chosen implementations raise on wrong options or data.
+    """
+
+    def make(kind: str, component: Component, *args: Any) -> Any:
+        return registry.create(kind, component.name, component.options, *args)
+
+    provider, space = make_space(registry, settings)
+    source: DataSource = make("data set", data_component(registry, settings.data))
+    loaded = source.load(_largest_side(space), settings.seed)
+    workbench = Workbench(
+        settings=settings,
+        provider=provider,
+        classifier=make("exit classifier", settings.classifier),
+        criterion=make("confidence criterion", settings.criterion),
+        scheme=make("training scheme", settings.scheme),
+        space=space,
+        parts=split(loaded, settings.split, settings.seed),
+        device=device_of(settings),
+        folder=folder,
+    )
+    objectives = tuple(registry.create("objective", name) for name in settings.objectives)
+    strategy: SearchStrategy = make("search strategy", settings.strategy)
+    strategy.start(
+        SearchProblem(
+            space=space,
+            objectives=len(objectives),
+            surrogate=surrogate_factory(registry, settings.surrogates),
+            seed=settings.seed,
+            initial=settings.search.initial,
+            progress=progress,
+        )
+    )
+    return Composition(
+        workbench=workbench,
+        evaluator=make("evaluation", settings.evaluation, workbench),
+        strategy=strategy,
+        objectives=objectives,
+        executor=make("executor", settings.executor),
+        exporters=tuple(
+            registry.create("exporter", name) for name in dict.fromkeys((WRITER, *settings.exports))
+        ),
+        remarks=loaded.remarks,
+    )
+
+
+def surrogate_factory(registry: Registry, names: Sequence[str]) -> Callable[[int], SurrogateModel]:
+    """What makes a surrogate for one objective from a seed: the one named, or switching among several."""
+
+    def single(name: str, seed: int) -> SurrogateModel:
+        return cast(SurrogateModel, registry.create("surrogate model", name, {"seed": seed}))
+
+    models: Mapping[str, Callable[[int], SurrogateModel]] = {
+        name: functools.partial(single, name) for name in names
+    }
+    if len(models) == 1:
+        return next(iter(models.values()))
+    return lambda seed: AdaptiveSwitching(models, seed)
+
+
+def _largest_side(space: SearchSpace) -> int:
+    return int(space.largest()["resolution"])

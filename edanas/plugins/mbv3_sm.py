@@ -1,0 +1,85 @@
+"""The default bundle: MobileNetV3 supernet, score margin, the paper's surrogates."""
+
+from typing import Any
+
+from edanas.core.contracts import Bundle
+from edanas.core.hookspecs import hookimpl
+
+PAPER_CHOICES: dict[str, Any] = {
+    "supernet": "ofa-mbv3",
+    "classifier": "pool-linear",
+    "criterion": "score-margin",
+    "surrogates": ["rbf", "mlp", "cart", "gp"],
+    "strategy": "surrogate-nsga2",
+    "scheme": "joint",
+    "objectives": ["accuracy", "ada-macs"],
+}
+
+# Small images on a CPU: a stem that does not shrink them at once, and thresholds fine enough to be useful.
+QUICK: dict[str, Any] = {
+    "evaluation": "shared",
+    "supernet": {
+        "name": "ofa-mbv3",
+        "widths": [0.35],
+        "resolutions": [24],
+        "stem_stride": 1,
+        "final_expand": 480,
+        "last_width": 640,
+    },
+    "thresholds": [0.3, 0.6, 0.8, 0.95, "none"],
+    "search": {"initial": 40, "iterations": 6, "per_iteration": 8},
+    "training": {
+        "epochs": 10,
+        "batch_size": 64,
+        "learning_rate": 0.005,
+        "label_smoothing": 0.1,
+        "augment": ["shift", "rotate"],
+    },
+    "finetune": {"epochs": 4, "batch_size": 64, "learning_rate": 0.002, "augment": ["shift", "rotate"]},
+    "recalibration": 384,
+}
+
+# Section V of the paper. What it leaves open is taken from its public code.
+PAPER: dict[str, Any] = {
+    "data": "cifar10",
+    "evaluation": "finetune",
+    "supernet": {"name": "ofa-mbv3", "widths": [1.0], "resolutions": [32, 40, 48, 56, 64]},
+    "weights": "ofa_mbv3_d234_e346_k357_w1.0",
+    "classifier": "paper",
+    "thresholds": [0.1, 0.2, "none"],
+    "search": {"initial": 100, "iterations": 30, "per_iteration": 8, "results": 4},
+    "training": {
+        "epochs": 5,
+        "batch_size": 128,
+        "optimizer": "sgd",
+        "learning_rate": 0.01,
+        "schedule": "constant",
+        "weight_decay": 5e-5,
+        "gradient_clip": 0.0,
+        "augment": ["shift", "flip"],
+    },
+    "finetune": {"epochs": 0},
+    "final_thresholds": "searched",
+}
+
+BEST: dict[str, Any] = {
+    **QUICK,
+    "supernet": {
+        "name": "ofa-mbv3",
+        "widths": [0.35, 0.5, 0.75],
+        "resolutions": [24, 32],
+        "stem_stride": 1,
+    },
+    "search": {"initial": 100, "iterations": 30, "per_iteration": 8},
+    "training": {**QUICK["training"], "epochs": 60},
+    "finetune": {**QUICK["finetune"], "epochs": 20},
+    "recalibration": 2000,
+}
+
+
+@hookimpl
+def edanas_bundles() -> dict[str, Bundle]:
+    """The default bundle."""
+    doc = "OFA MobileNetV3 with score-margin exits, searched with RBF, MLP, CART and GP surrogates."
+    presets = {"quick": QUICK, "paper": PAPER, "best": BEST}
+    return {"mbv3-sm": Bundle(doc, PAPER_CHOICES, presets)}

@@ -1,0 +1,54 @@
+"""The table at the end of a run, for terminals of 100 columns."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edanas.report.result import Result
+from edanas.report.words import CONVENTION, Row, mega, percent, relative_cost, shares, thresholds
+
+HEADINGS = (
+    "early\nexits",
+    "test\nacc. %",
+    "ADA_\nMACS M",
+    "exec.\nMACs M",
+    "% of\nbackb.",
+    "backb.\nacc. %",
+    "backb.\nMACs M",
+    "thresholds",
+    "utilization %",
+)
+
+
+def fronts_table(result: Result) -> RenderableType:
+    """A line for each early-exit network, then one for each single-exit network of the same search.
+
+    Thresholds and utilization go by exit point, a dash where no exit stands; the last utilization is the last
+    exit's.
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    for number, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="left" if number >= 7 else "right", vertical="bottom")
+    _add(table, sorted(result.front, key=lambda row: int(row["exits"])))
+    table.add_section()
+    _add(table, sorted(result.static_front, key=lambda row: float(row["executed_macs"])))
+    note = f"0 early exits: single-exit networks of the same search. {CONVENTION}"
+    return Group(table, "", Text(note, style="dim"))
+
+
+def _add(table: Table, rows: Sequence[Row]) -> None:
+    for row in rows:
+        table.add_row(
+            str(row["exits"]),
+            percent(row["test_accuracy"]),
+            mega(row["ada_macs"]),
+            mega(row["executed_macs"]),
+            percent(relative_cost(row), 0),
+            percent(row["backbone_test_accuracy"]),
+            mega(row["backbone_macs"]),
+            thresholds(row),
+            shares(row),
+        )

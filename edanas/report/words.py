@@ -1,0 +1,67 @@
+"""How numbers are written, in tables, plots and pages alike."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = dict[str, Any]
+"""One network of a result; the keys are listed at `edanas.report.result.Result`."""
+
+CONVENTION = (
+    "MACs in M, a million multiply-adds of convolutions and linear layers, for one image; "
+    "executed MACs = ADA_MACS (Eq. 5 of the paper) plus the heads that ran and were not confident enough."
+)
+
+NONE = "–"
+
+
+def percent(fraction: float | None, digits: int = 1) -> str:
+    """A fraction as a number of percent, without the sign."""
+    return NONE if fraction is None else f"{100 * fraction:.{digits}f}"
+
+
+def mega(macs: float) -> str:
+    """Multiply-adds in millions, to about three figures."""
+    value = macs / 1e6
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+def thresholds(row: Row) -> str:
+    """The selection scheme, an exit point after another."""
+    written = (NONE if value is None else f"{value:.2f}".lstrip("0") for value in row["thresholds"])
+    return " ".join(each.rjust(3) for each in written)
+
+
+def shares(row: Row) -> str:
+    """The utilization of each exit point and of the last exit, in %."""
+    values, placed = row["utilization"], [value is not None for value in row["thresholds"]]
+    written = (
+        percent(value, 0) if stands or value else NONE
+        for value, stands in zip(values, [*placed, True], strict=True)
+    )
+    return " ".join(each.rjust(2) for each in written)
+
+
+def relative_cost(row: Row) -> float:
+    """Executed MACs as a fraction of the network's own backbone's MACs."""
+    return float(row["executed_macs"] / row["backbone_macs"])
+
+
+def rival(row: Row, singles: Sequence[Row]) -> Row | None:
+    """The single-exit network to set beside `row`: the best by validation of those that cost no more."""
+    affordable = [each for each in singles if each["executed_macs"] <= row["executed_macs"]]
+    return max(affordable, key=lambda each: float(each["validation_accuracy"]), default=None)
+
+
+def in_words(count: int) -> str:
+    """A number of early exits in words."""
+    return "no early exit" if count == 0 else "1 early exit" if count == 1 else f"{count} early exits"
+
+
+def headline(front: Sequence[Row]) -> Mapping[str, Row]:
+    """Rows worth a sentence, chosen on the validation part; empty where `front` is."""
+    if not front:
+        return {}
+    return {
+        "accurate": max(front, key=lambda row: (row["validation_accuracy"], -row["executed_macs"])),
+        "cheap": min(front, key=lambda row: (relative_cost(row), -row["validation_accuracy"])),
+    }

@@ -1,0 +1,51 @@
+"""The files that a finished run leaves for people and for tools."""
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edanas.core.errors import RunError
+from edanas.report import plots
+from edanas.report.html import render
+from edanas.report.result import Result
+
+PARETO, PAGE = "pareto.csv", "report.html"
+PLOTS = ("pareto.svg", "pareto.png")
+
+
+def write_report(folder: Path, content: Mapping[str, Any]) -> Result:
+    """Write `result.json`, `pareto.csv`, the plots and `report.html`.
+
+    The result comes last: where it is there, everything else is.
+
+    Args:
+        folder: The run's folder.
+        content: What `result.json` is to hold.
+
+    Raises:
+        RunError: A file cannot be written, or `content` has not the right shape.
+    """
+    result = Result(folder, content)
+    try:
+        _write_pareto(folder / PARETO, result)
+        (folder / PAGE).write_text(render(result), encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
+    figure = plots.draw(result.data)
+    for name in PLOTS:
+        plots.save(figure, folder / name)
+    return Result.write(folder, content)
+
+
+def _write_pareto(path: Path, result: Result) -> None:
+    """The archive's Pareto set, a candidate a line; lists and tables as JSON in their cell."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = [
+            {k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in row.items()}
+            for row in result.pareto
+        ]
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["id"])
+        writer.writeheader()
+        writer.writerows(rows)
