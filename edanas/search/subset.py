@@ -14,8 +14,8 @@ def choose(front: Values, pool: Values, count: int) -> Positions:
 
     What no other in the pool dominates comes first, then what only those dominate, and so on. Of the layer
     that does not fit whole, the best in each objective are taken, then those whose second objective spreads
-    evenly along the front. (Even gaps alone never reach
-    beyond the front's ends: a search whose initial archive lacks the extremes would stay short of them.)
+    evenly along the front. (Even gaps alone never reach beyond the front's ends: a search whose
+    initial archive lacks the extremes would stay short of them.)
 
     Args:
         front: (f, J) values of the archive's front.

@@ -1,0 +1,260 @@
+"""The search space against enumeration by hand, on random conditional spaces and on one like OFA's."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from edanas.core.errors import CandidateError, ConfigError, EdanasError, PluginError
+from edanas.core.space import SearchSpace
+from edanas.core.types import Backbone, Candidate, SelectionScheme, Variable
+
+FEW = settings(deadline=None, max_examples=30, derandomize=True)
+
+
+def once_for_all() -> SearchSpace:
+    """Five stages of up to four layers, a resolution, and four exit points."""
+    variables = [Variable("resolution", (16, 20, 24))]
+    for stage in range(1, 6):
+        variables.append(Variable(f"stage{stage}.depth", (2, 3, 4)))
+        for layer in range(1, 5):
+            parent = f"stage{stage}.depth" if layer > 2 else None
+            when = frozenset(range(layer, 5)) if layer > 2 else frozenset()
+            variables.append(Variable(f"stage{stage}.layer{layer}.kernel", (3, 5, 7), parent, when))
+            variables.append(Variable(f"stage{stage}.layer{layer}.expand", (3, 4, 6), parent, when))
+    return SearchSpace(tuple(variables), (0.1, 0.2, None), 4)
+
+
+@st.composite
+def small_spaces(draw: st.DrawFn) -> SearchSpace:
+    """Up to four variables, any of which may depend on any before it, and up to two exit points."""
+    variables: list[Variable] = []
+    for i in range(draw(st.integers(1, 4))):
+        choices = tuple(10 * i + c for c in range(draw(st.integers(1, 3))))
+        parent, when = None, frozenset()
+        if variables and draw(st.booleans()):
+            above = draw(st.sampled_from(variables))
+            parent, when = above.name, draw(st.frozensets(st.sampled_from(above.choices), min_size=1))
+        variables.append(Variable(f"v{i}", choices, parent, when))
+    thresholds = draw(st.sampled_from([(None,), (0.5, None), (None, 0.0, 1.0)]))
+    return SearchSpace(tuple(variables), thresholds, draw(st.integers(0, 2)))
+
+
+def all_genomes(space: SearchSpace) -> np.ndarray:
+    """Every vector of genes, canonical or not."""
+    return np.array(list(itertools.product(*(range(n) for n in space.counts))), dtype=np.int64)
+
+
+def expressed_by_hand(space: SearchSpace, genome: np.ndarray) -> list[bool]:
+    """One variable at a time, by looking its parent's value up."""
+    names = [v.name for v in space.variables]
+    result: list[bool] = []
+    for variable in space.variables:
+        if variable.parent is None:
+            result.append(True)
+            continue
+        at = names.index(variable.parent)
+        result.append(result[at] and space.variables[at].choices[genome[at]] in variable.when)
+    return result
+
+
+@FEW
+@given(small_spaces())
+def test_expressed_and_canonical_agree_with_a_look_at_each_parent(space: SearchSpace) -> None:
+    genomes = all_genomes(space)
+    by_hand = np.array([expressed_by_hand(space, genome) for genome in genomes])
+    assert (space.expressed(genomes) == by_hand).all()
+    assert (space.canonical(genomes) == genomes * by_hand).all()
+    assert (space.canonical(space.canonical(genomes)) == space.canonical(genomes)).all()
+
+
+@FEW
+@given(small_spaces())
+def test_size_and_walk_agree_with_enumeration(space: SearchSpace) -> None:
+    canonical = np.unique(space.canonical(all_genomes(space)), axis=0)
+    walked = np.array(list(space.genomes()))
+    assert space.size() == len(canonical)
+    assert (walked == canonical).all()
+
+
+@FEW
+@given(small_spaces())
+def test_candidates_are_equal_exactly_where_canonical_genomes_are(space: SearchSpace) -> None:
+    genomes = all_genomes(space)
+    by_genome = {space.canonical(genome).tobytes(): space.decode(genome) for genome in genomes}
+    assert len(set(by_genome.values())) == len(by_genome) == len({c.id for c in by_genome.values()})
+    for genome in genomes:
+        candidate = space.decode(genome)
+        assert candidate == by_genome[space.canonical(genome).tobytes()]
+        assert (space.encode(candidate) == space.canonical(genome)).all()
+
+
+@FEW
+@given(small_spaces())
+def test_neighbours_agree_with_every_change_of_every_gene(space: SearchSpace) -> None:
+    for genome in list(space.genomes())[:40]:
+        expected = set()
+        for i in np.flatnonzero(space.expressed(genome)):
+            for choice in range(space.counts[i]):
+                moved = genome.copy()
+                moved[i] = choice
+                expected.add(space.canonical(moved).tobytes())
+        expected.discard(genome.tobytes())
+        found = space.neighbours(genome)
+        assert found.shape == (len(expected), space.dimensions)
+        assert {row.tobytes() for row in found} == expected
+
+
+@settings(deadline=None, max_examples=20, derandomize=True)
+@given(st.integers(0, 2**32))
+def test_once_for_all_round_trips(seed: int) -> None:
+    space = once_for_all()
+    genomes = space.sample(np.random.default_rng(seed), 20)
+    assert (space.canonical(genomes) == genomes).all()
+    for genome in genomes:
+        candidate = space.decode(genome)
+        assert (space.encode(candidate) == genome).all()
+        assert candidate.backbone == space.backbone(genome)
+        depths = [candidate.backbone[f"stage{s}.depth"] for s in range(1, 6)]
+        kernels = [name for name in candidate.backbone if name.endswith("kernel")]
+        assert len(kernels) == sum(depths)
+        assert len(candidate.scheme.thresholds) == 4
+
+
+def test_size_of_once_for_all_is_exact() -> None:
+    # Nine kinds of layer; the depth decides how many layers of a stage there are.
+    assert once_for_all().size() == 3 * sum(9**depth for depth in (2, 3, 4)) ** 5 * 3**4
+
+
+def test_a_child_of_an_unexpressed_variable_is_unexpressed() -> None:
+    space = SearchSpace(
+        (
+            Variable("a", (1, 2)),
+            Variable("b", (3, 4), "a", frozenset({2})),
+            Variable("c", (5, 6), "b", frozenset({3})),
+        ),
+        (None,),
+        0,
+    )
+    assert space.decode(np.array([0, 0, 1])).backbone == Backbone((("a", 1),))
+    assert space.size() == 1 + 2 + 1
+    assert space.smallest() == Backbone((("a", 1),))
+    assert space.largest() == Backbone((("a", 2), ("b", 4)))
+
+
+def test_sampling_is_uniform_over_every_expressed_gene() -> None:
+    space = once_for_all()
+    genomes = space.sample(np.random.default_rng(5), 3000)
+    expressed = space.expressed(genomes)
+    p_values = [
+        chisquare(np.bincount(genomes[expressed[:, i], i], minlength=space.counts[i])).pvalue
+        for i in range(space.dimensions)
+    ]
+    # Fifty tests at once: each must pass what one test in twenty thousand would fail.
+    assert min(p_values) > 0.05 / space.dimensions / 20
+    assert np.mean(p_values) > 0.35
+
+
+def test_sampled_backbones_repeat_by_seed_and_differ_from_each_other() -> None:
+    space = once_for_all()
+    one, other = np.random.default_rng(1), np.random.default_rng(1)
+    first = [space.sample_backbone(one).id for _ in range(10)]
+    assert first == [space.sample_backbone(other).id for _ in range(10)]
+    assert len(set(first)) == 10
+
+
+def test_signature_tells_spaces_apart() -> None:
+    def signature(**changes: object) -> str:
+        given_ = {"name": "b", "choices": (3, 4), "parent": "a", "when": frozenset({2})} | changes
+        a = Variable("a", (1, 2))
+        return SearchSpace((a, Variable(**given_)), (0.5, None), 2).signature()  # type: ignore[arg-type]
+
+    found = [
+        signature(),
+        signature(name="c"),
+        signature(choices=(3, 5)),
+        signature(parent=None, when=frozenset()),
+        signature(when=frozenset({1})),
+        signature(when=frozenset({1, 2})),
+    ]
+    assert len(set(found)) == len(found)
+    assert signature() == signature()
+    assert all(len(s) == 12 and int(s, 16) >= 0 for s in found)
+
+
+def _space() -> SearchSpace:
+    return SearchSpace(
+        (Variable("depth", (2, 3)), Variable("kernel", (3, 5), "depth", frozenset({3}))), (0.25, None), 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("choices", "thresholds", "parts"),
+    [
+        ({"depth": 2, "kernel": 3}, (None, None), ["kernel", "not expressed", "depth is 3"]),
+        ({"depth": 3}, (None, None), ["kernel", "missing", "depth is 3"]),
+        ({"depth": 4}, (None, None), ["depth", "found 4", "2, 3"]),
+        ({"dept": 2}, (None, None), ["'dept'", "Did you mean 'depth'?"]),
+        ({"exit1.threshold": 0.25}, (None, None), ["'exit1.threshold'", "depth, kernel"]),
+        ({}, (None, None), ["depth", "missing"]),
+        ({"depth": 2}, (None, 0.3), ["exit2.threshold", "found 0.3", "0.25, none"]),
+        ({"depth": 2}, (None,), ["exit2.threshold", "found 1 exit points", "has 2"]),
+        ({"depth": 2}, (None,) * 3, ["exit3.threshold", "found 3 exit points", "has 2"]),
+    ],
+)
+def test_a_candidate_of_another_space_is_refused_by_name(choices, thresholds, parts) -> None:
+    with pytest.raises(CandidateError) as error:
+        _space().encode(Candidate(Backbone.of(choices), SelectionScheme(thresholds)))
+    assert all(part in str(error.value) for part in parts), str(error.value)
+
+
+def test_the_order_of_a_backbones_choices_does_not_matter() -> None:
+    backbone = Backbone.of({"kernel": 5, "depth": 3})
+    assert _space().encode(Candidate(backbone, SelectionScheme((None, 0.25)))).tolist() == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("genome", "parts"),
+    [
+        ([0, 2, 0, 0], ["kernel", "gene 2", "0 to 1"]),
+        ([0, 0, 0, -1], ["exit2.threshold", "gene -1"]),
+        ([0, 0, 0], ["(3,)", "4 integers"]),
+        ([0.0, 0.5, 0.0, 0.0], ["float64", "4 integers"]),
+    ],
+)
+def test_what_is_no_genome_is_refused(genome, parts) -> None:
+    with pytest.raises(CandidateError) as error:
+        _space().decode(np.array(genome))
+    assert all(part in str(error.value) for part in parts), str(error.value)
+
+
+A = Variable("a", (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("variables", "thresholds", "kind", "parts"),
+    [
+        ((A, A), (None,), PluginError, ["'a'", "twice"]),
+        ((Variable("exit1.threshold", (1,)),), (None,), PluginError, ["'exit1.threshold'", "twice"]),
+        ((Variable("a", ()),), (None,), PluginError, ["'a'", "one or more"]),
+        ((Variable("a", (1, 1.0)),), (None,), PluginError, ["'a'", "none of them twice"]),
+        ((Variable("a", (1, None)),), (None,), PluginError, ["'a'", "finite numbers"]),
+        ((Variable("a", (1, math.inf)),), (None,), PluginError, ["'a'", "finite numbers"]),
+        ((Variable("a", (1,), None, frozenset({1})),), (None,), PluginError, ["'a'", "no parent"]),
+        ((Variable("b", (1,), "a", frozenset({1})), A), (None,), PluginError, ["'b'", "'a' before it"]),
+        ((A, Variable("b", (1,), "a", frozenset({3}))), (None,), PluginError, ["'b'", "a is 3", "1, 2"]),
+        ((A, Variable("b", (1,), "a")), (None,), PluginError, ["'b'", "a is nothing"]),
+        ((A,), (), ConfigError, ["thresholds", "none at all"]),
+        ((A,), (0.1, 0.1), ConfigError, ["thresholds", "twice"]),
+        ((A,), (1.5,), ConfigError, ["thresholds", "1.5", "0 to 1"]),
+        ((A,), (math.nan,), ConfigError, ["thresholds", "nan", "0 to 1"]),
+    ],
+)
+def test_a_space_that_cannot_be_is_refused(variables, thresholds, kind: type[EdanasError], parts) -> None:
+    with pytest.raises(kind) as error:
+        SearchSpace(variables, thresholds, 1)
+    assert all(part in str(error.value) for part in parts), str(error.value)

@@ -1,0 +1,274 @@
+"""What every strategy owes the engine, and what the surrogates must bring."""
+
+import itertools
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+import pytest
+
+from edanas.core.contracts import SearchProblem, SearchStrategy, SurrogateModel
+from edanas.core.errors import ConfigError, PluginError
+from edanas.core.pareto import normalised_hypervolume
+from edanas.core.progress import Silent
+from edanas.core.space import SearchSpace
+from edanas.core.types import Variable
+from edanas.search.random_search import RandomSearch
+from edanas.search.surrogate_nsga2 import SurrogateNsga2
+
+
+class Quadratic(SurrogateModel):
+    """Ridge regression on genes and their squares; its seed moves its predictions a little."""
+
+    chosen = "quadratic"
+    tau = 0.875
+
+    def __init__(self, seed: int) -> None:
+        self.shift = np.random.default_rng(seed).random()
+
+    def _features(self, genomes: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.ones((len(genomes), 1)), genomes, genomes**2], axis=1)
+
+    def fit(self, genomes: np.ndarray, values: np.ndarray) -> Self:
+        X = self._features(genomes)
+        self.weights = np.linalg.solve(X.T @ X + 0.01 * np.eye(X.shape[1]), X.T @ values)
+        return self
+
+    def predict(self, genomes: np.ndarray) -> np.ndarray:
+        return self._features(genomes) @ self.weights + 1e-3 * np.sin(genomes.sum(axis=1) + self.shift)
+
+
+def large_space() -> SearchSpace:
+    variables = [Variable("resolution", (16, 20, 24))]
+    for stage in range(1, 4):
+        variables.append(Variable(f"stage{stage}.depth", (2, 3, 4)))
+        for layer in range(1, 5):
+            parent = f"stage{stage}.depth" if layer > 2 else None
+            when = frozenset(range(layer, 5)) if layer > 2 else frozenset()
+            variables.append(Variable(f"stage{stage}.layer{layer}.kernel", (3, 5, 7), parent, when))
+    return SearchSpace(tuple(variables), (0.1, 0.2, None), 2)
+
+
+def small_space() -> SearchSpace:
+    """54 candidates."""
+    return SearchSpace(
+        (
+            Variable("depth", (2, 3)),
+            Variable("kernel", (3, 5), "depth", frozenset({3})),
+            Variable("w", (1, 2)),
+        ),
+        (0.1, 0.2, None),
+        2,
+    )
+
+
+def target(space: SearchSpace, genomes: np.ndarray) -> np.ndarray:
+    """Error against cost, (n, 2): what is large costs more, and errs less with falling returns."""
+    rng = np.random.default_rng(7)
+    useful, costly = rng.uniform(0.2, 1, (2, space.dimensions))
+    amount = (0.3 + genomes / 2) * space.expressed(genomes)
+    return np.stack([np.exp(-4 * (amount @ useful) / useful.sum()), amount @ costly], axis=1)
+
+
+def started(
+    make: Callable[[], SearchStrategy], space: SearchSpace, seed: int = 0, initial: int = 20
+) -> SearchStrategy:
+    strategy = make()
+    strategy.start(SearchProblem(space, 2, Quadratic, seed, initial, Silent()))
+    return strategy
+
+
+def archive(space: SearchSpace, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    genomes = np.unique(space.sample(np.random.default_rng(seed), count), axis=0)
+    return genomes, target(space, genomes)
+
+
+def encoded(space: SearchSpace, candidates: list) -> np.ndarray:
+    """Genomes of candidates, which must all be in the space and distinct."""
+    genomes = np.array([space.encode(c) for c in candidates], dtype=np.int64).reshape(-1, space.dimensions)
+    assert len(np.unique(genomes, axis=0)) == len(candidates)
+    return genomes
+
+
+both = pytest.mark.parametrize("make", [SurrogateNsga2, RandomSearch])
+
+
+@both
+def test_an_answer_follows_from_the_seed_and_all_that_was_told(make) -> None:
+    space = large_space()
+    genomes, values = archive(space, 40)
+    once = started(make, space, seed=3)
+    once.tell(genomes, values)
+    pieces = started(make, space, seed=3)
+    pieces.initial()
+    for part in (slice(0, 10), slice(10, 10), slice(10, 39), slice(39, None)):
+        pieces.tell(genomes[part], values[part])
+        pieces.ask(3)
+    other = started(make, space, seed=4)
+    other.tell(genomes, values)
+    answer = once.ask(8)
+    assert answer == once.ask(8) == pieces.ask(8)
+    assert answer != other.ask(8)
+    assert started(make, space, seed=3).initial() == once.initial() != other.initial()
+
+
+@both
+def test_candidates_are_distinct_and_new(make) -> None:
+    space = large_space()
+    strategy = started(make, space)
+    told = encoded(space, strategy.initial())
+    assert len(told) == 20
+    strategy.tell(told, target(space, told))
+    for _ in range(4):
+        asked = encoded(space, strategy.ask(8))
+        assert len(asked) == 8
+        told = np.concatenate([told, asked])
+        assert len(np.unique(told, axis=0)) == len(told)
+        strategy.tell(asked, target(space, asked))
+    assert strategy.ask(0) == []
+
+
+@both
+@pytest.mark.parametrize(
+    ("initial", "count", "failing"), [(1, 60, 9), (9, 8, 4), (20, 5, 1), (50, 1, 2), (60, 3, 3)]
+)
+def test_a_small_space_is_used_up_exactly(make, initial: int, count: int, failing: int) -> None:
+    space = small_space()
+    strategy = started(make, space, initial=initial)
+    told = encoded(space, strategy.initial())
+    assert len(told) == min(initial, space.size())
+    new = told
+    while len(new):
+        values = target(space, new)
+        values[::failing] = np.nan
+        strategy.tell(new, values)
+        new = encoded(space, strategy.ask(count))
+        assert len(new) == min(count, space.size() - len(told))
+        told = np.concatenate([told, new])
+    assert {g.tobytes() for g in told} == {g.tobytes() for g in space.genomes()}
+    assert len(told) == space.size() == 54
+
+
+@both
+def test_failed_candidates_are_not_asked_for_again_and_teach_nothing(make) -> None:
+    space = large_space()
+    genomes, values = archive(space, 30)
+    failed = np.setdiff1d(np.arange(len(genomes)), np.arange(0, len(genomes), 3))
+    values[failed] = np.nan
+    strategy = started(make, space)
+    strategy.tell(genomes, values)
+    answer = encoded(space, strategy.ask(8))
+    assert len(np.unique(np.concatenate([genomes, answer]), axis=0)) == len(genomes) + 8
+    hopeless = started(make, space)
+    hopeless.tell(genomes, np.full_like(values, np.nan))
+    assert len(encoded(space, hopeless.ask(8))) == 8
+
+
+@both
+def test_values_must_fit_the_genomes(make) -> None:
+    space = large_space()
+    strategy = started(make, space)
+    genomes, values = archive(space, 5)
+    for wrong in (values[1:], values[:, :1]):
+        with pytest.raises(ValueError, match=r"expected \(5, 2\)"):
+            strategy.tell(genomes, wrong)
+
+
+def test_the_extremes_come_first_where_they_are_wanted() -> None:
+    space = large_space()
+    with_extremes = started(SurrogateNsga2, space).initial()
+    assert [c.backbone for c in with_extremes[:2]] == [space.smallest(), space.largest()]
+    assert [c.scheme.thresholds for c in with_extremes[:2]] == [(0.1, 0.1), (None, None)]
+    assert len(with_extremes) == 20
+    without = started(lambda: SurrogateNsga2(extremes=False), space).initial()
+    assert space.smallest() not in [c.backbone for c in without]
+    assert len(started(SurrogateNsga2, space, initial=1).initial()) == 1
+
+
+def volume(make: Callable[[], SearchStrategy], space: SearchSpace, seed: int) -> float:
+    strategy = started(make, space, seed, initial=30)
+    genomes = encoded(space, strategy.initial())
+    values = target(space, genomes)
+    strategy.tell(genomes, values)
+    for _ in range(6):
+        genomes = encoded(space, strategy.ask(8))
+        found = target(space, genomes)
+        strategy.tell(genomes, found)
+        values = np.concatenate([values, found])
+    ends = target(space, np.stack([np.zeros_like(space.counts), space.counts - 1]))
+    reference = ends.max(axis=0) * 1.01
+    return normalised_hypervolume(values, np.array([0.0, ends[0, 1]]), reference)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_surrogates_beat_random_search_on_a_smooth_target(seed: int) -> None:
+    space = large_space()
+
+    def without_extremes() -> SurrogateNsga2:
+        return SurrogateNsga2(extremes=False)
+
+    assert volume(without_extremes, space, seed) > volume(RandomSearch, space, seed) + 0.02
+
+
+def test_random_search_samples_every_choice_alike() -> None:
+    space = large_space()
+    genomes = encoded(space, started(RandomSearch, space, initial=2000).initial())
+    expressed = space.expressed(genomes)
+    for i in range(space.dimensions):
+        shares = np.bincount(genomes[expressed[:, i], i], minlength=3) / expressed[:, i].sum()
+        assert shares == pytest.approx([1 / 3] * 3, abs=0.07)
+
+
+def test_the_notes_say_which_surrogate_won() -> None:
+    space = large_space()
+    strategy = started(SurrogateNsga2, space)
+    assert strategy.notes() == {}
+    strategy.tell(*archive(space, 20))
+    strategy.ask(2)
+    assert strategy.notes() == {"objective 1": "quadratic tau 0.88", "objective 2": "quadratic tau 0.88"}
+
+
+def test_a_surrogate_that_predicts_nonsense_is_named() -> None:
+    class Broken(Quadratic):
+        def predict(self, genomes: np.ndarray) -> np.ndarray:
+            return np.full(len(genomes), np.nan)
+
+    space = large_space()
+    strategy = SurrogateNsga2()
+    strategy.start(SearchProblem(space, 2, Broken, 0, 20, Silent()))
+    strategy.tell(*archive(space, 20))
+    with pytest.raises(PluginError, match=r"Broken.*not finite"):
+        strategy.ask(2)
+
+
+def test_three_objectives_are_searched_too() -> None:
+    space = large_space()
+    strategy = SurrogateNsga2()
+    strategy.start(SearchProblem(space, 3, Quadratic, 0, 20, Silent()))
+    genomes, values = archive(space, 20)
+    strategy.tell(genomes, np.column_stack([values, genomes.sum(axis=1)]))
+    assert len(encoded(space, strategy.ask(8))) == 8
+    assert set(strategy.notes()) == {"objective 1", "objective 2", "objective 3"}
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"population": 1}, "strategy.population: found 1; allowed: 2 or more"),
+        ({"generations": 0}, "strategy.generations: found 0; allowed: 1 or more"),
+        ({"crossover": 1.5}, "strategy.crossover: found 1.5; allowed: 0 to 1"),
+        ({"mutation": 0.0}, "strategy.mutation: found 0.0; allowed: more than 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, text: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        SurrogateNsga2(**options)
+    assert str(error.value) == text
+
+
+@pytest.mark.parametrize(("population", "generations"), list(itertools.product([2, 3, 40], [1, 2])))
+def test_the_smallest_options_work(population: int, generations: int) -> None:
+    space = small_space()
+    strategy = started(lambda: SurrogateNsga2(population=population, generations=generations), space)
+    strategy.tell(*archive(space, 12))
+    assert len(encoded(space, strategy.ask(8))) == 8
