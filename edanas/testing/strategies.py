@@ -1,7 +1,8 @@
 """The conformance suite of search strategies."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -31,15 +32,17 @@ def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | 
         ConformanceError: Something does not hold.
     """
     problem = problem or toy_problem()
-    _check_replay(make, problem)
-    _check_failures(make, problem)
-    _check_exhaustion(make, toy_problem(toy_space(layers=2, exit_points=1), problem.seed, initial=4))
+    with _global_generators_restored():
+        _check_replay(make, problem)
+        _check_failures(make, problem)
+        _check_exhaustion(make, toy_problem(toy_space(layers=2, exit_points=1), problem.seed, initial=4))
 
 
 def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
     """Run a few iterations; before each, a fresh strategy that is only told must choose the same."""
     strategy = _started(make, problem)
     told: _Told = []
+    _disturb(0)
     initial = strategy.initial()
     require(strategy, initial, "the initial archive is empty")
     _check_choice(strategy, problem, "initial", initial, problem.initial, told)
@@ -144,6 +147,17 @@ def _measured(
 
 def _ids(candidates: list[Candidate]) -> list[str]:
     return [candidate.id for candidate in candidates]
+
+
+@contextmanager
+def _global_generators_restored() -> Iterator[None]:
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - as below
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002 - as below
 
 
 def _disturb(seed: int) -> None:

@@ -54,6 +54,10 @@ class ToyEvaluator(Evaluator):
             activations=int(backbone["resolution"] ** 2),
         )
 
+    def passes(self) -> tuple[float, float]:
+        """No sample passes through anything."""
+        return 0.0, 0.0
+
     def network(self, candidate: Candidate) -> nn.Module:
         """There is no network behind the formula."""
         return nn.Identity()

@@ -1,0 +1,61 @@
+"""The suite finds what is wrong with an executor."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from edanas.core.contracts import Executor
+from edanas.testing.executors import check_executor
+from edanas.testing.failure import ConformanceError
+
+
+class Hasty(Executor):
+    """Takes all items at once."""
+
+    def run(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        yield from [function(item) for item in list(items)]
+
+
+class Unordered(Executor):
+    """The smallest item first."""
+
+    def run(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        for item in sorted(items):
+            yield function(item)
+
+
+class Swallowing(Executor):
+    """Leaves out what raises."""
+
+    def run(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            try:
+                yield function(item)
+            except ValueError:
+                continue
+
+
+class Faithful(Executor):
+    """Runs the first function it was given for ever."""
+
+    function: Callable[[Any], Any] | None = None
+
+    def run(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        self.function = self.function or function
+        for item in items:
+            yield self.function(item)
+
+
+@pytest.mark.parametrize(
+    ("executor", "text"),
+    [
+        (Hasty(), "Hasty: 192 items were taken when 1 answers were out"),
+        (Unordered(), "Unordered: answers to "),
+        (Swallowing(), "Swallowing: an exception of the function is swallowed"),
+        (Faithful(), "Faithful: a run after one that was left"),
+    ],
+)
+def test_a_fault_is_found(executor: Executor, text: str) -> None:
+    with pytest.raises(ConformanceError, match=text):
+        check_executor(executor)
