@@ -8,9 +8,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from edanas.core.contracts import StagedBackbone
 from edanas.core.errors import RunError
 from edanas.core.types import SelectionScheme
 from edanas.deploy.safetensors_export import FORMAT_VERSION, SafetensorsExporter, edanas_exporters
+from edanas.exits.criteria import ScoreMargin
+from edanas.exits.eenn import EENN
 
 
 class Margin:
@@ -87,6 +90,16 @@ def test_what_the_network_knows_overrules_an_old_description(network, tmp_path):
     assert found["thresholds"] == [None, 0.1 + 0.2, 1.0]
     assert (found["resolution"], found["dtype"]) == (24, "float64")
     assert found["criterion"] == {"name": "Margin", "options": {}}
+
+
+def test_an_early_exit_network_has_all_that_is_read(tmp_path):
+    backbone = StagedBackbone([nn.Conv2d(1, 2, 1), nn.Conv2d(2, 3, 1)], nn.Flatten(), resolution=1)
+    network = EENN(backbone, {0: nn.Flatten()}, (0.25,), ScoreMargin(), [0.5], [0.1], ["a", "b"])
+    described, weights = SafetensorsExporter().export(network, tmp_path / "net")
+    found = json.loads(described.read_text())
+    assert (found["thresholds"], found["heads"], found["resolution"]) == ([0.25], [0], 1)
+    assert (found["classes"], found["mean"], found["std"]) == (["a", "b"], [0.5], [0.1])
+    network.load_state_dict(load_file(weights))
 
 
 def test_the_same_network_gives_the_same_bytes(network, tmp_path):

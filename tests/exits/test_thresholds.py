@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -27,7 +28,11 @@ def cost_of(profile: ExitProfile, costs: Costs, scheme: SelectionScheme) -> floa
 
 
 def brute_force(
-    profile: ExitProfile, costs: Costs, placed: tuple[int, ...], needed: float
+    profile: ExitProfile,
+    costs: Costs,
+    placed: tuple[int, ...],
+    needed: float,
+    accuracy_of: Callable[[SelectionScheme], float],
 ) -> tuple[float, float]:
     """(cost, accuracy) of the best of all schemes that tell the samples apart."""
     points = len(costs.heads)
@@ -39,7 +44,7 @@ def brute_force(
     for thresholds in itertools.product(*choices):
         chosen = dict(zip(placed, thresholds, strict=True))
         scheme = SelectionScheme(tuple(chosen.get(i) for i in range(points)))
-        scored.append((cost_of(profile, costs, scheme), outcome(profile, scheme).accuracy))
+        scored.append((cost_of(profile, costs, scheme), accuracy_of(scheme)))
     enough = [(cost, accuracy) for cost, accuracy in scored if accuracy >= needed - 1e-9]
     if not enough:
         most = max(accuracy for _, accuracy in scored)
@@ -64,29 +69,32 @@ def small_cases(draw):
     return ExitProfile(columns, confidence, correct), costs, placed
 
 
-def judged(profile: ExitProfile, caution: int) -> ExitProfile:
-    """The profile with each lost sample counted at the `caution` next surer ones as well, one by one."""
-    correct = profile.correct.copy()
-    for exit_ in range(len(profile.points)):
-        surer = sorted(range(len(profile)), key=lambda sample: profile.confidence[sample, exit_])
-        for place, sample in enumerate(surer):
-            if profile.correct[sample, -1] and not profile.correct[sample, exit_]:
-                correct[surer[place : place + caution + 1], exit_] = False
-    return ExitProfile(profile.points, profile.confidence, correct)
+def lowered(profile: ExitProfile, scheme: SelectionScheme, caution: int) -> SelectionScheme:
+    """Each threshold so much lower that `caution` more samples reach it, if anyone does."""
+    thresholds = list(scheme.thresholds)
+    for point in scheme.placed:
+        surest = sorted(map(float, profile.confidence[:, profile.points.index(point)]), reverse=True)
+        reached = sum(confidence >= thresholds[point] for confidence in surest)
+        if reached:
+            thresholds[point] = min(thresholds[point], surest[min(reached + caution, len(surest)) - 1])
+    return SelectionScheme(tuple(thresholds))
 
 
 @settings(deadline=None, max_examples=80)
 @given(small_cases(), st.sampled_from([-0.15, 0.0, 0.1, 0.3, 1.0]), st.sampled_from([0, 0, 1, 3]))
 def test_the_result_is_the_cheapest_of_all_schemes_that_are_accurate_enough(case, drop, caution):
     profile, costs, placed = case
+
+    def accuracy_of(scheme: SelectionScheme) -> float:
+        careful = lowered(profile, scheme, caution)
+        return min(outcome(profile, scheme).accuracy, outcome(profile, careful).accuracy)
+
     scheme = set_thresholds(profile, costs, placed, len(costs.heads), accuracy_drop=drop, caution=caution)
-    needed = profile.correct[:, -1].mean() - drop
-    careful = judged(profile, caution)
-    cost, accuracy = brute_force(careful, costs, placed, needed)
+    needed = float(profile.correct[:, -1].mean()) - drop
+    cost, accuracy = brute_force(profile, costs, placed, needed, accuracy_of)
     assert scheme.placed == placed
     assert cost_of(profile, costs, scheme) == pytest.approx(cost)
-    assert outcome(careful, scheme).accuracy == pytest.approx(accuracy)
-    assert outcome(profile, scheme).accuracy >= outcome(careful, scheme).accuracy
+    assert accuracy_of(scheme) == pytest.approx(accuracy)
 
 
 @pytest.mark.parametrize("samples", [150, 5000])
@@ -121,17 +129,17 @@ def test_more_accuracy_given_up_never_costs_more():
     assert costs[-1] == 107  # everyone leaves at the first exit
 
 
-def test_caution_keeps_what_was_promised_on_other_samples():
+def test_with_caution_less_is_lost_on_other_samples():
     elsewhere = plausible(20_000, seed=99)
     drops = []
-    for caution in (0, 8):
+    for caution in (0, 12):
         found = [
             outcome(elsewhere, set_thresholds(plausible(180, seed), COSTS, (0, 1, 2), 4, 0.01, caution))
             for seed in range(8)
         ]
         drops.append(np.mean([each.backbone_accuracy - each.accuracy for each in found]))
     careless, careful = drops
-    assert careful < 0.015 < careless
+    assert 0.01 < careful < 0.8 * careless
 
 
 def test_thresholds_lie_between_samples_and_are_exact_in_float32():
