@@ -1,7 +1,7 @@
 """A run as one HTML page that needs nothing else: no script, no font, no picture from elsewhere.
 
-Whatever a user or a data set may have named goes through `escape`; the style sheet follows the reader's choice
-of light or dark, and tables scroll within themselves on a narrow screen.
+Whatever a user or a data set may have named goes through `escape`; the style sheet follows the reader's
+choice of light or dark, and tables scroll within themselves on a narrow screen.
 """
 
 import json
@@ -27,6 +27,25 @@ from edanas.report.words import (
     shares,
     thresholds,
 )
+
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
 
 READING = "Thresholds and utilization go by exit point, a dash where no exit stands."
 
@@ -74,13 +93,7 @@ def render(result: Result, plot_svg: str) -> str:
         "<p>These repeat the run, saved in a file: <code>edanas run --config FILE.toml</code>.</p>",
         f"<pre>{escape(_toml(result.settings))}</pre>",
     ]
-    body = "\n".join(parts)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
+    return PAGE.format(title=escape(title), style=STYLE, body="\n".join(parts))
 
 
 def _data_name(settings: Mapping[str, Any]) -> str:
@@ -117,9 +130,9 @@ def _conclusions(front: Sequence[Row], single: Sequence[Row]) -> list[str]:
     lines = []
     for row in {id(row): row for row in (chosen["accurate"], chosen["cheap"])}.values():
         line = (
-            f"<b>{percent(row['test_accuracy'])}%</b> test accuracy at <b>{mega(row['executed_macs'])}M</b> executed "
-            f"MACs with {in_words(row['exits'])}: {percent(relative_cost(row), 0)}% of what its backbone costs, which "
-            f"reaches {percent(row['backbone_test_accuracy'])}%."
+            f"<b>{percent(row['test_accuracy'])}%</b> test accuracy at <b>{mega(row['executed_macs'])}M</b> "
+            f"executed MACs with {in_words(row['exits'])}: {percent(relative_cost(row), 0)}% of what its "
+            f"backbone costs, which reaches {percent(row['backbone_test_accuracy'])}%."
         )
         beside = rival(row, single)
         if beside is None:
@@ -138,7 +151,10 @@ def _table(rows: Sequence[Row]) -> str:
         return "<p>None.</p>"
     head = "".join(f"<th scope=col>{escape(each)}</th>" for each in HEADINGS)
     body = "\n".join("<tr>" + "".join(_cells(row)) + "</tr>" for row in rows)
-    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+    return (
+        '<div class="wide"><table>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
+    )
 
 
 def _cells(row: Row) -> Iterable[str]:
@@ -174,9 +190,8 @@ def _bar(row: Row) -> str:
         kind = "last" if number == last else f"e{number % 4}"
         text = f"{percent(share, 0)}%" if share >= 0.06 else ""
         if share > 0:
-            pieces.append(
-                f'<span class="{kind}" style="width:{100 * share:.2f}%" title="{name}">{text}</span>'
-            )
+            style = f"width:{100 * share:.2f}%"
+            pieces.append(f'<span class="{kind}" style="{style}" title="{name}">{text}</span>')
         reached = "" if accuracy is None else f", {percent(accuracy)}% right"
         notes.append(f'<span class="key {kind}"></span>{name}: {percent(share)}%{reached}')
     caption = f"{in_words(row['exits'])}: {percent(row['test_accuracy'])}% at {mega(row['executed_macs'])}M"

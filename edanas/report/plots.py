@@ -103,7 +103,8 @@ def _draw_fronts(
             zorder=5,
         )
     axes.set_xlabel("executed MACs for one image (M = million multiply-adds)", color=INK)
-    axes.set_ylabel("accuracy (%)", color=INK)
+    intervals = any(row.get("test_ci") for row in [*front, *single])
+    axes.set_ylabel("accuracy (%)" + ("; bars: 95% intervals" if intervals else ""), color=INK)
     _style(axes)
     handles, labels = axes.get_legend_handles_labels()
     if handles:

@@ -200,8 +200,8 @@ def _wrong(row: Any) -> str | None:
         if not isinstance(row[key], Real):
             return f"'{key}' is no number"
     for key in LISTS:
-        if not isinstance(row[key], list):
-            return f"'{key}' is no list"
+        if not isinstance(row[key], list) or not all(isinstance(v, Real | None) for v in row[key]):
+            return f"'{key}' is no list of numbers"
     if len(row["utilization"]) != len(row["thresholds"]) + 1:
         return f"'utilization' has {len(row['utilization'])} numbers for {len(row['thresholds'])} exit points"
     return None

@@ -28,12 +28,12 @@ def write_report(folder: Path, content: Mapping[str, Any]) -> Result:
         RunError: A file cannot be written, or `content` has not the right shape.
     """
     result = Result(folder, content)
+    figure = plots.draw(result.data)
     try:
         _write_pareto(folder / PARETO, result)
-        (folder / PAGE).write_text(render(result), encoding="utf-8")
+        (folder / PAGE).write_text(render(result, plots.inline_svg(figure)), encoding="utf-8")
     except OSError as error:
         raise RunError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
-    figure = plots.draw(result.data)
     for name in PLOTS:
         plots.save(figure, folder / name)
     return Result.write(folder, content)

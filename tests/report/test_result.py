@@ -1,0 +1,163 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edanas.core.errors import EdanasError, RunError
+from edanas.report.result import FILE, Result
+
+
+def test_what_is_written_is_read(tmp_path: Path, data: dict[str, Any]) -> None:
+    written, read = Result.write(tmp_path, data), Result.read(tmp_path)
+    assert read.data == written.data == data
+    assert read.folder == tmp_path
+    assert (read.front, read.static_front, read.seed) == (data["front"], data["static_front"], 3)
+    assert read.settings["plugin"] == "mbv3-sm"
+    assert read.pareto == []
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_numbers_of_numpy_and_paths_are_written_as_plain_ones(tmp_path: Path, data: dict[str, Any]) -> None:
+    data["front"][0]["test_accuracy"] = np.float32(0.5)
+    data["hypervolume"] = np.array([0.25, 0.5])
+    data["front"][0]["model"] = Path("models") / "x.safetensors"
+    Result.write(tmp_path, data)
+    plain = json.loads((tmp_path / FILE).read_text())
+    assert plain["front"][0]["test_accuracy"] == 0.5
+    assert plain["hypervolume"] == [0.25, 0.5]
+    assert plain["front"][0]["model"] == "models/x.safetensors"
+
+
+def test_a_failed_write_leaves_the_old_result(
+    tmp_path: Path, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Result.write(tmp_path, data)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(RunError, match=r"result.json: cannot be written: No space left"):
+        Result.write(tmp_path, data | {"seed": 4})
+    assert Result.read(tmp_path).seed == 3
+
+
+def test_a_number_that_json_lacks_is_never_written(tmp_path: Path, data: dict[str, Any]) -> None:
+    data["front"][0]["test_accuracy"] = float("nan")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        Result.write(tmp_path, data)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"result.json: not there; the run is not finished"),
+        (b"{", r"result.json: is damaged"),
+        (b"\xff\xfe", r"result.json: is damaged"),
+        (b"[]", r"found list, expected an object"),
+        (b"{}", r"'front' is not there"),
+        (b'{"front": 1}', r"'front' is no list"),
+    ],
+)
+def test_a_missing_or_damaged_file_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(RunError, match=message) as error:
+        Result.read(tmp_path)
+    assert str(tmp_path / FILE) in str(error.value)
+
+
+def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"nowhere: no such folder"):
+        Result.read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("executed_macs", "many", r"front\[1\]: 'executed_macs' is no number"),
+        ("thresholds", 1, r"front\[1\]: 'thresholds' is no list"),
+        ("thresholds", ["<script>"] * 4, r"front\[1\]: 'thresholds' is no list of numbers"),
+        ("utilization", [1.0], r"front\[1\]: 'utilization' has 1 numbers for 4 exit points"),
+    ],
+)
+def test_a_damaged_row_is_named(
+    tmp_path: Path, data: dict[str, Any], key: str, value: object, message: str
+) -> None:
+    data["front"][1][key] = value
+    (tmp_path / FILE).write_text(json.dumps(data))
+    with pytest.raises(RunError, match=message):
+        Result.read(tmp_path)
+
+
+def test_every_key_of_the_fixed_shape_is_needed(tmp_path: Path, data: dict[str, Any]) -> None:
+    keys = {"id", "exits", "thresholds", "utilization", "test_accuracy", "validation_accuracy", "params"}
+    keys |= {"ada_macs", "executed_macs", "backbone_macs", "backbone_test_accuracy"}
+    for key in sorted(keys):
+        damaged = json.loads(json.dumps(data))
+        del damaged["static_front"][0][key]
+        with pytest.raises(RunError, match=rf"static_front\[0\]: '{key}' is not there"):
+            Result(tmp_path, damaged)
+
+
+def test_the_best_is_chosen_on_validation_and_never_on_test(data: dict[str, Any]) -> None:
+    result = Result("run", data)
+    assert result.best()["id"] == "e3"
+    for row in data["front"]:
+        row["test_accuracy"] = 1 - row["test_accuracy"]
+    assert Result("run", data).best()["id"] == "e3"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ({"max_macs": 1.7e6}, "e2"),
+        ({"max_macs": 1.0e6}, "e1"),
+        ({"min_accuracy": 0.985}, "e3"),
+        ({"exits": 1}, "e1"),
+        ({"exits": 4, "max_macs": 3e6}, "e4"),
+        ({"exits": 0}, "s2"),
+        ({"exits": 0, "max_macs": 2e6}, "s1"),
+    ],
+)
+def test_the_best_within_limits(data: dict[str, Any], wanted: dict[str, Any], name: str) -> None:
+    assert Result("run", data).best(**wanted)["id"] == name
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (
+            {"max_macs": 0.5e6},
+            r"no network has at most 0.500M executed MACs; the cheapest \(1 early exit\) has 96.0% at 1.00M",
+        ),
+        ({"min_accuracy": 0.99}, r"at least 99.0% validation accuracy; .*the most accurate .* has 98.5%"),
+        ({"max_macs": 1e6, "min_accuracy": 0.98}, r"at most 1.00M executed MACs and at least 98.0%"),
+        ({"exits": 7}, r"exits: found 7; there are networks with 0, 1, 2, 3, 4"),
+        ({"max_macs": -1}, r"max_macs: found -1; allowed: a positive number"),
+        ({"min_accuracy": 97}, r"min_accuracy: found 97; allowed: a fraction, 0 to 1"),
+    ],
+)
+def test_what_cannot_be_had_is_explained(data: dict[str, Any], wanted: dict[str, Any], message: str) -> None:
+    with pytest.raises(EdanasError, match=message):
+        Result("run", data).best(**wanted)
+
+
+def test_a_run_without_early_exits_says_so(data: dict[str, Any]) -> None:
+    result = Result("run", data | {"front": []})
+    with pytest.raises(EdanasError, match="no early-exit network; exits=0 asks"):
+        result.best()
+    assert result.best(exits=0)["id"] == "s2"
+
+
+def test_the_dataframe_holds_both_fronts(data: dict[str, Any]) -> None:
+    frame = Result("run", data).to_dataframe()
+    assert frame["kind"].tolist() == ["early-exit"] * 4 + ["single-exit"] * 2
+    assert frame["id"].tolist() == ["e1", "e2", "e3", "e4", "s1", "s2"]
+    assert frame.loc[1, "thresholds"] == [0.5, 0.5, None, None]
+    empty = Result("run", data | {"front": [], "static_front": []}).to_dataframe()
+    assert len(empty) == 0
+    assert {"kind", "id", "test_accuracy"} <= set(empty.columns)

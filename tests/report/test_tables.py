@@ -1,0 +1,51 @@
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from edanas.report.result import Result
+from edanas.report.tables import fronts_table
+
+
+def lines_of(data: dict[str, Any], width: int) -> list[str]:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(fronts_table(Result("run", data)))
+    return capture.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_table_fits_with_a_line_for_each_network(data: dict[str, Any], width: int) -> None:
+    lines = lines_of(data, width)
+    assert max(map(len, lines)) <= width
+    words = [" ".join(line.split()) for line in lines]
+    assert "1 99.0 0.950 1.00 50 98.5 2.00 .50 – – – 50 – – – 50" in words
+    assert "4 98.1 2.38 2.50 50 98.5 5.00 .50 .50 .50 .50 12 12 12 12 50" in words
+    assert "0 95.0 1.20 1.20 100 95.0 1.20 – – – – – – – – 100" in words
+    assert not any("…" in line for line in lines)
+
+
+def test_widest_numbers_still_fit(data: dict[str, Any]) -> None:
+    row = data["front"][3]
+    row |= {"test_accuracy": 1.0, "backbone_test_accuracy": 1.0, "thresholds": [1.0] * 4}
+    row |= {"ada_macs": 595e6, "executed_macs": 595e6, "backbone_macs": 590e6, "utilization": [0.2] * 5}
+    assert "4 100.0 595 595 101 100.0 590 1.00 1.00 1.00 1.00 20 20 20 20 20" in [
+        " ".join(line.split()) for line in lines_of(data, 100)
+    ]
+
+
+def test_networks_stand_by_number_of_exits_then_by_cost(data: dict[str, Any]) -> None:
+    data["front"].reverse()
+    data["static_front"].reverse()
+    first = [line.split()[0] for line in lines_of(data, 100) if line.split() and line.split()[0].isdecimal()]
+    assert first[:6] == ["1", "2", "3", "4", "0", "0"]
+
+
+def test_the_convention_is_named(data: dict[str, Any]) -> None:
+    text = " ".join(lines_of(data, 100))
+    assert "multiply-adds" in text
+    assert "Eq. 5" in text
+
+
+def test_an_empty_result_makes_an_empty_table(data: dict[str, Any]) -> None:
+    assert lines_of(data | {"front": [], "static_front": []}, 100)
