@@ -1,6 +1,6 @@
 """The elastic MobileNetV3: every backbone of the space on shared weights, in `ofa`'s dynamic layers."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -83,7 +83,7 @@ class _View(nn.Module):
 
 
 def assemble(
-    stages: Iterable[Sequence[nn.Module]],
+    stages: Sequence[Sequence[nn.Module]],
     last: tuple[nn.Module | None, nn.Module | None, nn.Module],
     resolution: int,
 ) -> StagedBackbone:
@@ -91,6 +91,16 @@ def assemble(
     expand, mix, classifier = last
     head = LastExit(expand or nn.Identity(), mix or nn.Identity(), classifier)
     return StagedBackbone([nn.Sequential(*layers) for layers in stages], head, resolution)
+
+
+def _grey_in_channels_last(stem: nn.Module) -> None:
+    """Let a stem for grey images answer in channels-last, in which CPUs train the rest twice as fast.
+
+    One channel is in both memory layouts at once, and torch then decides by the layout of the weights.
+    """
+    for weight in stem.parameters():
+        if weight.ndim == 4 and weight.shape[1] == 1:
+            weight.data = weight.data.clone(memory_format=torch.channels_last)
 
 
 def with_fast_activations(net: nn.Module) -> None:
@@ -141,6 +151,7 @@ class ElasticMobileNetV3(Supernet):
         )
         init_models(self)
         with_fast_activations(self)
+        _grey_in_channels_last(self.first_conv)
 
     def _block(self, plan: BlockPlan) -> nn.Module:
         from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import DynamicMBConvLayer
@@ -166,6 +177,7 @@ class ElasticMobileNetV3(Supernet):
         with torch.random.fork_rng(devices=[]):
             net = self._staged(backbone, _Use.extract)
         with_fast_activations(net)
+        _grey_in_channels_last(net.stages[0])
         return net
 
     def _staged(self, backbone: Backbone, make: Callable[[_Use], nn.Module]) -> StagedBackbone:
@@ -224,4 +236,5 @@ def build_plain(layout: Layout, plan: NetPlan, task: Task) -> StagedBackbone:
     net = assemble(stages, (expand, mix, classifier), plan.resolution)
     init_models(net)
     with_fast_activations(net)
+    _grey_in_channels_last(net.stages[0])
     return net

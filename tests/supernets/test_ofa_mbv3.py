@@ -1,3 +1,5 @@
+import copy
+import pickle
 import subprocess
 import sys
 from itertools import pairwise
@@ -126,6 +128,21 @@ def test_view_extract_and_build_agree(supernet, backbone):
     assert {name: tensor.shape for name, tensor in fresh.state_dict().items()} == shapes
     fresh.load_state_dict(plain.state_dict())
     torch.testing.assert_close(fresh.eval()(images(backbone)), logits, rtol=1e-5, atol=1e-6)
+
+
+def test_grey_images_are_computed_in_channels_last(supernet):
+    backbone = space(SMALL).smallest()
+    for net in (supernet.view(backbone), supernet.extract(backbone), SMALL.build(backbone, TASK)):
+        assert net.stages[0](images(backbone)).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_copied_view_is_free_of_the_supernet(supernet):
+    backbone = space(SMALL).largest()
+    copied = copy.deepcopy(supernet.view(backbone))
+    assert torch.equal(copied(images(backbone)), supernet.view(backbone)(images(backbone)))
+    assert not {id(p) for p in copied.parameters()} & {id(p) for p in supernet.parameters()}
+    again = pickle.loads(pickle.dumps(supernet)).view(backbone)
+    assert torch.equal(again(images(backbone)), copied(images(backbone)))
 
 
 def test_views_do_not_disturb_each_other(supernet):
