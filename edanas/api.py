@@ -99,7 +99,7 @@ def layers(
     settings: Mapping[str, Any] | Sequence[str] = (),
     config: str | Path | None = None,
 ) -> list[Layer]:
-    """A user's settings in the order in which they count: a file, assignments, then flags that are not `None`.
+    """A user's settings in the order in which they count: a file, assignments, then flags not `None`.
 
     Raises:
         ConfigError: The file cannot be read, or an assignment is not `key=value`.
