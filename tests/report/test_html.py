@@ -94,7 +94,8 @@ def test_conclusions_are_drawn_from_validation_and_compare_at_equal_cost(data: d
     text = "".join(Reader(page_of(data)).texts)
     best = (
         "97.0% test accuracy at 2.00M executed MACs with 3 early exits: 50% of what its backbone costs, "
-        "which reaches 98.5%. At no higher cost the best single-exit network of the search reaches 95.0% (1.20M)."
+        "which reaches 98.5%. At no higher cost the best single-exit network of the search reaches 95.0% "
+        "(1.20M)."
     )
     assert best in text
     data["static_front"] = data["static_front"][1:]
