@@ -189,14 +189,12 @@ def _boxes(sums: npt.NDArray[Any], *, last: bool) -> npt.NDArray[Any]:
 def _raised(fires: npt.NDArray[np.int64], caution: int) -> npt.NDArray[np.int64]:
     """Each sample's number of firing thresholds (S,) replaced by that of the sample `caution` places surer.
 
-    So a threshold that lets anyone go lets `caution` more go, and one that nobody reaches is still reached by
-    nobody.
+    So a threshold that lets anyone go lets `caution` more go, with all who are as sure as the last of them;
+    one that nobody reaches is still reached by nobody.
     """
-    order = np.argsort(fires, kind="stable")
-    surer = np.minimum(np.arange(len(fires)) + caution, len(fires) - 1)
-    raised = np.empty_like(fires)
-    raised[order] = fires[order[surer]]
-    return raised
+    ordered = np.sort(fires)
+    last_of_equals = np.searchsorted(ordered, fires, side="right") - 1
+    return ordered[np.minimum(last_of_equals + caution, len(fires) - 1)]
 
 
 def _separating(confidence: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
