@@ -150,7 +150,6 @@ class Engine:
         bar.advance(len(rows))
         followed = bool(self._evaluations) and self._evaluations[-1].iteration > iteration
         new = 0
-        self._notes = {}
         if len(rows) < count and not followed:
             new = self._extend(iteration, ask, count, bar)
         rows = self._rows(iteration)

@@ -86,6 +86,13 @@ class Faulty(ToyEvaluator):
         return self.faults[index](metrics) if index in self.faults else metrics
 
 
+class Calm(Silent):
+    """Nothing is to be said."""
+
+    def say(self, line: str) -> None:
+        raise AssertionError(line)
+
+
 class Events:
     def __init__(self) -> None:
         self.evaluated: list[Evaluation] = []
@@ -135,7 +142,7 @@ def search(
             objectives,
             length,
             notify,
-            progress or Silent(),
+            progress or Calm(),
         ).run()
 
 
@@ -233,6 +240,19 @@ def test_complete_iterations_are_told_and_not_asked_again(tmp_path: Path) -> Non
     outcome = search(tmp_path, strategy=again, evaluator=Faulty({0: throw(AssertionError())}), notify=events)
     assert (again.asked, len(outcome.evaluations), outcome.stopped) == (0, TOTAL, "completed")
     assert (events.evaluated, events.summaries) == ([], [])
+
+
+def test_iterations_that_fell_short_are_complete_too(tmp_path: Path) -> None:
+    class Modest(Lottery):
+        def ask(self, count: int) -> list[Candidate]:
+            return super().ask(count - 1)
+
+    first, second = Modest(), Modest()
+    with pytest.raises(Interrupted):
+        search(tmp_path, strategy=first, evaluator=Faulty({13: throw(KeyboardInterrupt())}))
+    outcome = search(tmp_path, strategy=second)
+    assert [e.iteration for e in outcome.evaluations] == [0] * 6 + [1] * 3 + [2] * 3 + [3] * 3
+    assert (first.asked, second.asked) == (4, 1)
 
 
 def test_ctrl_c_while_the_strategy_thinks_closes_everything(tmp_path: Path) -> None:
@@ -463,7 +483,7 @@ def test_no_candidate_is_evaluated_twice(tmp_path: Path) -> None:
 def test_a_strategy_that_changes_its_mind_is_mentioned_and_keeps_its_archive(tmp_path: Path) -> None:
     class Fickle(Lottery):
         def ask(self, count: int) -> list[Candidate]:
-            return super().ask(count)[::-1]
+            return super().ask(count + 3)[::-1][:count]
 
     class Lines(Silent):
         def __init__(self) -> None:
