@@ -180,12 +180,13 @@ def test_no_placed_exit_needs_no_thresholds():
     assert set_thresholds(plausible(5, seed=0), COSTS, (), 4) == SelectionScheme((None,) * 4)
 
 
-def test_the_order_of_samples_does_not_matter_where_confidences_tie():
-    profile = plausible(60, seed=7)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_order_of_samples_does_not_matter_where_confidences_tie(seed):
+    profile = plausible(60, seed)
     coarse = np.round(profile.confidence * 5).astype(np.float32) / 5
     schemes = set()
-    for seed in range(5):
-        order = np.random.default_rng(seed).permutation(60)
+    for shuffle in range(5):
+        order = np.random.default_rng(shuffle).permutation(60)
         shuffled = ExitProfile(profile.points, coarse[order], profile.correct[order])
         schemes.add(set_thresholds(shuffled, COSTS, (0, 1, 3), 4, caution=3))
     assert len(schemes) == 1
