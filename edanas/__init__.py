@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 from edanas.core.hookspecs import hookimpl
+from edanas.core.version import VERSION
 
 if TYPE_CHECKING:
     from edanas.api import load, search
     from edanas.report.result import Result
 
 __all__ = ["search", "load", "Result", "hookimpl"]
-__version__ = "0.1.0"
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> Any:

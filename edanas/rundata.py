@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-import edanas
 from edanas.compose import Composition, device_of, threads_of
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.archive import Archive
@@ -26,6 +25,7 @@ from edanas.core.errors import EdanasError, RunError
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Evaluation
+from edanas.core.version import VERSION
 from edanas.evaluation.finish import MODELS
 from edanas.evaluation.selection import pareto_set
 from edanas.report.result import FILE as RESULT
@@ -248,5 +248,5 @@ def _versions() -> dict[str, str]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = edanas.__version__ if name == "edanas" else "missing"
+            found[name] = VERSION if name == "edanas" else "missing"
     return found

@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-import edanas
 from edanas.cli import doctor, plugins, report, run
 from edanas.core.errors import EdanasError
+from edanas.core.version import VERSION
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
@@ -44,7 +44,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it with the flag's value)
     if wanted:
-        typer.echo(f"edanas {edanas.__version__}")
+        typer.echo(f"edanas {VERSION}")
         raise typer.Exit
 
 

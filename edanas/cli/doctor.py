@@ -15,9 +15,9 @@ import torch
 import typer
 from rich.console import Console
 
-import edanas
 from edanas.cli.plugins import survey
 from edanas.core.home import home
+from edanas.core.version import VERSION
 from edanas.plugins.manager import load_plugins
 
 _NOT_INSTALLED = "not installed"
@@ -49,7 +49,7 @@ def examine() -> dict[str, Any]:
     problems += [f"plugin {broken['name']} is broken: {broken['cause']}" for broken in state["broken"]]
     problems += [conflict["message"] for conflict in state["conflicts"]]
     return {
-        "edanas": edanas.__version__,
+        "edanas": VERSION,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": versions,

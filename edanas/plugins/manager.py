@@ -16,10 +16,10 @@ from typing import Any
 
 import pluggy
 
-import edanas
 from edanas.core import hookspecs
 from edanas.core.errors import near_miss
 from edanas.core.hookspecs import GROUP, SPEC_VERSION
+from edanas.core.version import VERSION
 
 RESTRICTION = "EDANAS_PLUGINS"
 
@@ -149,7 +149,7 @@ def load_plugins(report: Callable[[str], None] | None = None) -> PluginHost:
     """
     host = PluginHost() if report is None else PluginHost(report)
     for name in BUILT_IN:
-        plugin = Plugin(name, "edanas", edanas.__version__, built_in=True)
+        plugin = Plugin(name, "edanas", VERSION, built_in=True)
         host.load(plugin, functools.partial(importlib.import_module, name))
     installed = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
     for point in _admitted(installed, host):

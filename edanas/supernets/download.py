@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from edanas.core.errors import WeightsError
+from edanas.core.home import home
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0
@@ -45,12 +46,6 @@ class _RefusedError(Exception):
 
 class _PassingError(Exception):
     """This mirror may do if asked again."""
-
-
-def home() -> Path:
-    """The folder for what is downloaded: `EDANAS_HOME`, or `~/.cache/edanas`."""
-    chosen = os.environ.get("EDANAS_HOME")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "edanas"
 
 
 def fetch(
