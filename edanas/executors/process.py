@@ -11,10 +11,10 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -173,15 +173,32 @@ def _start(payload: bytes, threads: int) -> _Worker:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, payload, threads), daemon=True)
-    process.start()
+    with _sigint_blocked():
+        process.start()
     # Without a copy of the far end here, the worker's death is the pipe's end.
     theirs.close()
     return _Worker(process, ours)
 
 
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """What starts here never sees Ctrl-C, not even while it imports; for this process it is only put off."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # The first start of a process starts this too, which would lift the block.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, payload: bytes, threads: int) -> None:
     """A worker's life: the function, then items and answers, until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
+    # Ctrl-C reaches all processes; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:
