@@ -1,1 +1,5 @@
-"""."""
+"""Surrogate models: cheap regressors from a genome to one objective, and the switch that picks among them.
+
+One module a model (`rbf`, `mlp`, `cart`, `gp`, `xgb`); `adaptive` judges several by Kendall's tau on held-out
+candidates and keeps the best; `builtin` makes the models known as a plugin.
+"""

@@ -1,0 +1,120 @@
+"""Adaptive switching: several surrogate models compete on held-out candidates, the best is kept."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg  # noqa: F401 - loads the BLAS that the thread limit must find
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+from edanas.core.contracts import SurrogateModel
+from edanas.core.errors import EdanasError
+from edanas.surrogates.arrays import Array, at_least, training_set
+
+
+def kendall_tau(predicted: Array, actual: Array) -> float:
+    """Kendall's tau-b in [-1, 1]; 0 where it is undefined (fewer than two samples, or one side constant)."""
+    from scipy.stats import kendalltau
+
+    if len(actual) < 2 or np.ptp(predicted) == 0 or np.ptp(actual) == 0:
+        return 0.0
+    return float(np.nan_to_num(kendalltau(predicted, actual).statistic))
+
+
+class AdaptiveSwitching(SurrogateModel):
+    """The model with the largest mean minus standard deviation, over folds, of Kendall's tau.
+
+    After `fit`: `chosen`, the winner's name; `tau`, its Kendall's tau over all held-out predictions;
+    `scores`, by name; `failures`, why a model was passed over, by name. The winner is fitted again on
+    everything. Ties go to the model that was named first. Fewer than four samples allow no cross-validation:
+    all scores are then 0.
+
+    Everything runs in one thread: the matrices are small, several threads cost more than they give as soon as
+    the cores have other work, and the result does not depend on their number. The limits found are put back.
+
+    Args:
+        models: Factories by name, each called with a seed.
+        seed: Decides the folds and is handed to every model.
+        folds: Most folds of the cross-validation; fewer samples than two a fold make fewer folds.
+
+    Raises:
+        ConfigError: No model, or fewer than two folds.
+    """
+
+    def __init__(
+        self, models: Mapping[str, Callable[[int], SurrogateModel]], seed: int = 0, folds: int = 10
+    ) -> None:
+        at_least("adaptive switching", "number of models", len(models), 1)
+        at_least("adaptive switching", "folds", folds, 2)
+        self.models = dict(models)
+        self.seed = seed
+        self.folds = folds
+
+    def fit(self, genomes: Array, values: Array) -> Self:
+        """See `SurrogateModel.fit`.
+
+        Raises:
+            EdanasError: No model could be fitted.
+        """
+        X, y = training_set(genomes, values)
+        with _thread_pools().limit(limits=1):
+            self._compete(X, y)
+        return self
+
+    def predict(self, genomes: Array) -> Array:
+        """See `SurrogateModel.predict`: the winner's."""
+        with _thread_pools().limit(limits=1):
+            return self._model.predict(genomes)
+
+    def _compete(self, X: Array, y: Array) -> None:
+        folds = split_folds(len(y), self.folds, self.seed)
+        self.scores: dict[str, float] = {}
+        self.failures: dict[str, str] = {}
+        taus: dict[str, float] = {}
+        for name in self.models:
+            try:
+                held_out = self._held_out(name, X, y, folds)
+            except Exception as error:  # a third party's model may raise anything; the others go on
+                self.failures[name] = f"{type(error).__name__}: {error}"
+                continue
+            by_fold = [kendall_tau(held_out[fold], y[fold]) for fold in folds] or [0.0]
+            self.scores[name] = float(np.mean(by_fold) - np.std(by_fold))
+            taus[name] = kendall_tau(held_out, y) if folds else 0.0
+        self.chosen, self._model = self._refit(X, y)
+        self.tau = taus[self.chosen]
+
+    def _held_out(self, name: str, X: Array, y: Array, folds: list[npt.NDArray[np.int64]]) -> Array:
+        if not folds:
+            return np.zeros(len(y))
+        held_out = self.models[name](self.seed).cross_validate(X, y, folds)
+        if not np.isfinite(held_out).all():
+            raise ValueError("predictions are not finite")
+        return held_out
+
+    def _refit(self, X: Array, y: Array) -> tuple[str, SurrogateModel]:
+        """The best model that can be fitted on everything."""
+        for name in sorted(self.scores, key=lambda name: -self.scores[name]):
+            try:
+                return name, self.models[name](self.seed).fit(X, y)
+            except Exception as error:  # as in `fit`
+                self.failures[name] = f"{type(error).__name__}: {error}"
+                del self.scores[name]
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in self.failures.items())
+        raise EdanasError(f"No surrogate model could be fitted to {len(y)} candidates. {reasons}")
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """The thread pools of torch, numpy and scipy; looking for them takes a while, limiting them does not."""
+    return ThreadpoolController()
+
+
+def split_folds(count: int, folds: int, seed: int) -> list[npt.NDArray[np.int64]]:
+    """Disjoint random parts of 0..count-1, equal to within one, of at least two each; none if count < 4."""
+    parts = min(folds, count // 2)
+    if parts < 2:
+        return []
+    order = np.random.default_rng(seed).permutation(count)
+    return [np.sort(part) for part in np.array_split(order, parts)]

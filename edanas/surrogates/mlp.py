@@ -1,0 +1,180 @@
+"""A multilayer perceptron, the folds of a cross-validation trained as one stack of networks."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from edanas.core.contracts import SurrogateModel
+from edanas.surrogates.arrays import Array, Standardiser, at_least, training_set
+
+Indices = npt.NDArray[np.int64]
+
+CHECK_EVERY = 8
+"""Steps between two looks at the validation samples."""
+
+
+class MLP(SurrogateModel):
+    """A perceptron D-300-300-300-1: ReLU, dropout, Adam with a cosine, smooth L1, best validation weights.
+
+    A fifth of the samples (at least one) is set apart to choose the weights by; everything is scaled.
+    Small batches at a high rate reach in tens of steps what full batches at 8e-4 reach in thousands.
+
+    Args:
+        seed: Decides weights, dropout, batches, and which samples choose the weights.
+        steps: Steps of the optimiser.
+        batch_size: Samples in a step.
+        learning_rate: Adam's rate at the start; it falls to 0 along a cosine.
+        dropout: Share of hidden units dropped in a step, below 1.
+        width: Units of each of the three hidden layers.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        steps: int = 80,
+        batch_size: int = 32,
+        learning_rate: float = 5e-3,
+        dropout: float = 0.2,
+        width: int = 300,
+    ) -> None:
+        at_least("mlp", "steps", steps, 1)
+        at_least("mlp", "batch_size", batch_size, 1)
+        at_least("mlp", "learning_rate", learning_rate, 0.0)
+        at_least("mlp", "dropout", dropout, 0.0)
+        at_least("mlp", "1 - dropout", 1.0 - dropout, 0.01)
+        at_least("mlp", "width", width, 1)
+        self.seed = seed
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.dropout = dropout
+        self.width = width
+
+    def fit(self, genomes: Array, values: Array) -> Self:
+        """See `SurrogateModel.fit`."""
+        X, y = training_set(genomes, values)
+        self._inputs, self._outputs = Standardiser.of(X), Standardiser.of(y)
+        self._network = self._train(self._inputs(X), self._outputs(y)[None], [np.arange(len(y))])
+        return self
+
+    def predict(self, genomes: Array) -> Array:
+        """See `SurrogateModel.predict`."""
+        X = torch.from_numpy(self._inputs(np.asarray(genomes, dtype=np.float64))).float()
+        with torch.no_grad():
+            output = _forward(self._network, X[None])[0]
+        return self._outputs.back(output.double().numpy())
+
+    def cross_validate(self, genomes: Array, values: Array, folds: Sequence[Indices]) -> Array:
+        """See `SurrogateModel.cross_validate`: one network a fold, trained as one stack."""
+        X, y = training_set(genomes, values)
+        inputs = Standardiser.of(X)(X)
+        rests = [np.setdiff1d(np.arange(len(y)), fold) for fold in folds]
+        scales = [Standardiser.of(y[rest]) for rest in rests]
+        network = self._train(inputs, np.stack([scale(y) for scale in scales]), rests)
+        held_out = np.empty(len(y))
+        with torch.no_grad():
+            for at, (fold, scale) in enumerate(zip(folds, scales, strict=True)):
+                own = [parameter[at : at + 1] for parameter in network]
+                output = _forward(own, torch.from_numpy(inputs[fold]).float()[None])[0]
+                held_out[fold] = scale.back(output.double().numpy())
+        return held_out
+
+    def _train(self, X: Array, y: Array, rests: Sequence[Indices]) -> list[torch.Tensor]:
+        """Networks, one a row of `y` (F, n), each trained on its own samples `rests[f]` of X (n, D)."""
+        rng = np.random.default_rng(self.seed)
+        generator = torch.Generator().manual_seed(self.seed)
+        parts = [_divide(rng, rest) for rest in rests]
+        batches = np.stack([_batches(rng, train, self.steps, self.batch_size) for train, _ in parts], axis=1)
+        chosen, weight = _padded([check for _, check in parts])
+        inputs, targets = torch.from_numpy(X).float(), torch.from_numpy(y).float()
+        rows = torch.arange(len(rests))[:, None]
+        network = _initial(generator, len(rests), (X.shape[1], self.width, self.width, self.width, 1))
+        optimiser = torch.optim.Adam(network, lr=self.learning_rate, fused=True)
+        best, lowest = [p.detach().clone() for p in network], torch.full((len(rests),), math.inf)
+        for step, batch in enumerate(torch.from_numpy(batches)):
+            optimiser.param_groups[0]["lr"] = self.learning_rate * _cosine(step / self.steps)
+            optimiser.zero_grad()
+            with torch.enable_grad():
+                output = _forward(network, inputs[batch], self._masks(generator, batch.shape[1]))
+                losses = F.smooth_l1_loss(output, targets[rows, batch], reduction="none")
+                torch.autograd.backward(losses.mean(dim=1).sum())
+            optimiser.step()
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps:
+                with torch.no_grad():
+                    output = _forward(network, inputs[chosen])
+                    losses = F.smooth_l1_loss(output, targets[rows, chosen], reduction="none")
+                    _keep_better(best, lowest, network, (losses * weight).sum(dim=1))
+        return best
+
+    def _masks(self, generator: torch.Generator, batch: int) -> list[torch.Tensor]:
+        """Dropout masks of the three hidden layers; networks share them, since no two are averaged."""
+        kept = 1.0 - self.dropout
+        draws = torch.rand(3, batch, self.width, generator=generator)
+        return list((draws < kept).float().div_(kept))
+
+
+def _forward(
+    network: Sequence[torch.Tensor], x: torch.Tensor, masks: Sequence[torch.Tensor] = ()
+) -> torch.Tensor:
+    """(F, B, D) -> (F, B) by F networks: weights (F, in, out) and biases (F, 1, out) by turns."""
+    last = len(network) // 2 - 1
+    for layer in range(last + 1):
+        x = torch.baddbmm(network[2 * layer + 1], x, network[2 * layer])
+        if layer < last:
+            x = F.relu(x)
+            x = x * masks[layer] if masks else x
+    return x.squeeze(2)
+
+
+def _initial(generator: torch.Generator, networks: int, sizes: Sequence[int]) -> list[torch.Tensor]:
+    """Uniform in +- 1 / sqrt(inputs), the same for every network."""
+    parameters = []
+    for inputs, outputs in pairwise(sizes):
+        bound = 1.0 / math.sqrt(max(inputs, 1))
+        for rows in (inputs, 1):
+            drawn = torch.empty(1, rows, outputs).uniform_(-bound, bound, generator=generator)
+            parameters.append(drawn.repeat(networks, 1, 1).requires_grad_())
+    return parameters
+
+
+def _divide(rng: np.random.Generator, samples: Indices) -> tuple[Indices, Indices]:
+    """Four fifths to train on and one fifth, at least one sample, to choose the weights by."""
+    order = rng.permutation(samples)
+    check = max(1, len(order) // 5)
+    return order[check:], order[:check]
+
+
+def _batches(rng: np.random.Generator, samples: Indices, steps: int, size: int) -> Indices:
+    """(steps, size): the samples in ever new orders, one after another."""
+    rounds = -(-steps * size // len(samples))
+    return np.concatenate([rng.permutation(samples) for _ in range(rounds)])[: steps * size].reshape(
+        steps, size
+    )
+
+
+def _padded(parts: Sequence[Indices]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Index arrays stacked to one length, and each entry's weight in its part's mean (0 for padding)."""
+    longest = max(map(len, parts))
+    index = np.stack([np.pad(part, (0, longest - len(part)), mode="edge") for part in parts])
+    weight = np.stack([np.repeat([1.0 / len(part), 0.0], [len(part), longest - len(part)]) for part in parts])
+    return torch.from_numpy(index), torch.from_numpy(weight).float()
+
+
+def _cosine(share: float) -> float:
+    return 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+def _keep_better(
+    best: Sequence[torch.Tensor], lowest: torch.Tensor, network: Sequence[torch.Tensor], losses: torch.Tensor
+) -> None:
+    """Where a network's validation loss is its lowest yet, note the loss and copy its weights."""
+    better = losses < lowest
+    lowest[better] = losses[better]
+    for kept, parameter in zip(best, network, strict=True):
+        kept[better] = parameter.detach()[better]

@@ -1,0 +1,63 @@
+"""Gradient-boosted trees by XGBoost."""
+
+from typing import Any, Self
+
+import numpy as np
+
+from edanas.core.contracts import SurrogateModel
+from edanas.surrogates.arrays import Array, Standardiser, at_least, training_set
+
+
+class XGBoost(SurrogateModel):
+    """Gradient-boosted trees (XGBoost, histogram method, one thread: an archive is too small for more).
+
+    Args:
+        seed: Decides which samples and genes each tree sees.
+        trees: Boosting rounds.
+        depth: Largest depth of a tree.
+        learning_rate: Share of each tree that is added.
+        subsample: Share of the samples, and of the genes, that each tree sees.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        trees: int = 150,
+        depth: int = 3,
+        learning_rate: float = 0.1,
+        subsample: float = 0.7,
+    ) -> None:
+        at_least("xgboost", "trees", trees, 1)
+        at_least("xgboost", "depth", depth, 1)
+        at_least("xgboost", "learning_rate", learning_rate, 1e-6)
+        at_least("xgboost", "subsample", subsample, 1e-6)
+        self.seed = seed
+        self.trees = trees
+        self._options: dict[str, Any] = {
+            "tree_method": "hist",
+            "nthread": 1,
+            "seed": seed,
+            "max_depth": depth,
+            "learning_rate": learning_rate,
+            "subsample": min(subsample, 1.0),
+            "colsample_bytree": min(subsample, 1.0),
+            "base_score": 0.0,
+            "verbosity": 0,
+        }
+
+    def fit(self, genomes: Array, values: Array) -> Self:
+        """See `SurrogateModel.fit`."""
+        import xgboost
+
+        X, y = training_set(genomes, values)
+        self._outputs = Standardiser.of(y)
+        data = xgboost.QuantileDMatrix(X, self._outputs(y), nthread=1)
+        self._booster = xgboost.train(self._options, data, self.trees)
+        return self
+
+    def predict(self, genomes: Array) -> Array:
+        """See `SurrogateModel.predict`."""
+        import xgboost
+
+        data = xgboost.DMatrix(np.asarray(genomes, dtype=np.float64), nthread=1)
+        return self._outputs.back(self._booster.predict(data).astype(np.float64))
