@@ -2,7 +2,7 @@ import edanas
 
 
 def test_search_stays_the_function_though_a_package_has_its_name():
-    import edanas.search.objectives  # noqa: F401 - binds the package to the name `search`
+    import edanas.search.objectives  # binds the package to the name `search`
     from edanas import search
 
     assert callable(search)
