@@ -1,0 +1,309 @@
+"""What every surrogate model owes, and each model against an oracle."""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.interpolate import RBFInterpolator
+from sklearn.tree import DecisionTreeRegressor
+
+from edanas.core.contracts import SurrogateModel
+from edanas.core.errors import ConfigError
+from edanas.surrogates.adaptive import kendall_tau, split_folds
+from edanas.surrogates.arrays import Array, Standardiser, training_set
+from edanas.surrogates.builtin import edanas_surrogate_models
+from edanas.surrogates.cart import CART
+from edanas.surrogates.gp import GP
+from edanas.surrogates.mlp import MLP
+from edanas.surrogates.rbf import RBF
+from edanas.surrogates.xgb import XGBoost
+
+MODELS = edanas_surrogate_models()
+every_model = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
+Make = Callable[..., SurrogateModel]
+
+
+def smooth(count: int, seed: int, genes: int = 8) -> tuple[Array, Array]:
+    """Integer genomes and a smooth saturating function of them, in millions as MACs are."""
+    genomes = np.random.default_rng(seed).integers(0, 3, (count, genes)).astype(float)
+    gain = genomes @ np.linspace(0.2, 1.0, genes) + 0.2 * genomes[:, 0] * genomes[:, 1]
+    return genomes, 1e7 * (1 - np.exp(-gain / 4))
+
+
+LOWEST_TAU = {"rbf": 0.85, "mlp": 0.8, "cart": 0.6, "gp": 0.85, "xgboost": 0.8}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_orders_unseen_genomes_of_a_smooth_function(name: str) -> None:
+    genomes, values = smooth(120, seed=0)
+    unseen, truth = smooth(200, seed=1)
+    predicted = MODELS[name](seed=0).fit(genomes, values).predict(unseen)
+    assert predicted.shape == (200,)
+    assert kendall_tau(predicted, truth) > LOWEST_TAU[name]
+    assert np.abs(predicted - truth).mean() < 0.6 * values.std()
+
+
+@every_model
+def test_same_seed_same_answer_whatever_was_fitted_before(make: Make) -> None:
+    genomes, values = smooth(40, seed=2)
+    other = smooth(30, seed=3)
+    first = make(seed=5).fit(genomes, values).predict(genomes)
+    model = make(seed=5).fit(*other).fit(genomes, values)
+    np.testing.assert_array_equal(first, model.predict(genomes))
+    np.testing.assert_array_equal(first, copy.deepcopy(model).predict(genomes))
+    folds = split_folds(40, 4, 0)
+    again = [make(seed=5).cross_validate(genomes, values, folds) for _ in range(2)]
+    np.testing.assert_array_equal(*again)
+
+
+@pytest.mark.parametrize("make", [MLP, CART, XGBoost])
+def test_another_seed_draws_anew(make: Make) -> None:
+    genomes, values = smooth(40, seed=2)
+    one, two = (make(seed=seed).fit(genomes, values).predict(genomes[:20] * 0.5) for seed in (0, 1))
+    assert not np.array_equal(one, two)
+
+
+@every_model
+def test_leaves_global_random_state_threads_and_inputs_alone(make: Make) -> None:
+    genomes, values = smooth(30, seed=4)
+    before = genomes.copy(), values.copy()
+    torch_state, threads = torch.get_rng_state(), torch.get_num_threads()
+    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002 - the legacy state is what must not move
+    make(seed=1).fit(genomes, values).predict(genomes)
+    make(seed=1).cross_validate(genomes, values, split_folds(30, 3, 0))
+    assert torch.equal(torch_state, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+    np.testing.assert_array_equal(numpy_state, np.random.get_state()[1])  # noqa: NPY002
+    np.testing.assert_array_equal(before[0], genomes)
+    np.testing.assert_array_equal(before[1], values)
+
+
+@every_model
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
+def test_does_not_depend_on_the_callers_gradient_mode(make: Make, mode: Callable[[], torch.no_grad]) -> None:
+    genomes, values = smooth(20, seed=4)
+    expected = make(seed=1).fit(genomes, values).predict(genomes)
+    with mode():
+        np.testing.assert_array_equal(make(seed=1).fit(genomes, values).predict(genomes), expected)
+
+
+def degenerate() -> dict[str, tuple[Array, Array]]:
+    genomes, values = smooth(24, seed=6)
+    wide, wide_values = smooth(20, seed=7, genes=50)
+    twice = np.concatenate([genomes, genomes])
+    constant_columns = genomes.copy()
+    constant_columns[:, [0, 3]] = (0.1, 7.0)
+    collinear = np.column_stack([genomes, genomes[:, 0] + genomes[:, 1], genomes[:, 2]])
+    return {
+        "two samples": (genomes[:2], values[:2]),
+        "two equal samples": (genomes[[0, 0]], values[:2]),
+        "three samples": (genomes[:3], values[:3]),
+        "constant values": (genomes, np.full(24, 0.3)),
+        "constant large values": (genomes, np.full(24, 12_345_678.9)),
+        "duplicated rows": (twice, np.concatenate([values, values])),
+        "duplicates that disagree": (twice, np.concatenate([values, values[::-1]])),
+        "constant columns": (constant_columns, values),
+        "all columns constant": (np.ones((24, 5)), values),
+        "collinear columns": (collinear, values),
+        "fewer samples than genes": (wide, wide_values),
+        "one gene": (genomes[:, :1], values),
+        "a far outlier": (genomes, np.where(np.arange(24) == 3, 1e15, values)),
+        "tiny spread": (genomes, 1e-12 * values / values.max()),
+    }
+
+
+@every_model
+@pytest.mark.parametrize("case", degenerate())
+def test_finite_on_degenerate_data_and_on_genes_never_seen(make: Make, case: str) -> None:
+    genomes, values = degenerate()[case]
+    model = make(seed=0).fit(genomes, values)
+    unseen = np.random.default_rng(8).integers(-2, 9, (15, genomes.shape[1])).astype(float)
+    for rows in (genomes, unseen, unseen.astype(np.int64), unseen[:1], unseen[:0]):
+        predicted = model.predict(rows)
+        assert predicted.shape == (len(rows),)
+        assert predicted.dtype == np.float64
+        assert np.isfinite(predicted).all()
+    if np.ptp(values) == 0:
+        np.testing.assert_allclose(model.predict(genomes), values, rtol=1e-6)
+
+
+@every_model
+def test_cross_validation_is_as_good_as_the_looped_default(make: Make) -> None:
+    genomes, values = smooth(83, seed=9)
+    folds = split_folds(83, 5, 0)
+    own = make(seed=0).cross_validate(genomes, values, folds)
+    looped = SurrogateModel.cross_validate(make(seed=0), genomes, values, folds)
+    assert abs(kendall_tau(own, values) - kendall_tau(looped, values)) < 0.06
+    assert np.corrcoef(own, looped)[0, 1] > 0.93
+
+
+@every_model
+def test_cross_validation_never_sees_the_fold_it_predicts(make: Make) -> None:
+    genomes, values = smooth(40, seed=10)
+    folds = split_folds(40, 4, 0)
+    spoilt = values.copy()
+    spoilt[folds[0]] = np.random.default_rng(0).normal(size=len(folds[0])) * 1e9
+    clean, dirty = (make(seed=0).cross_validate(genomes, v, folds)[folds[0]] for v in (values, spoilt))
+    # The other folds' networks share the perceptron's matrix products, whose last bits may differ.
+    np.testing.assert_allclose(clean, dirty, rtol=1e-5)
+
+
+@every_model
+@pytest.mark.parametrize(
+    ("genomes", "values"),
+    [
+        (np.zeros((1, 3)), np.zeros(1)),
+        (np.zeros(3), np.zeros(3)),
+        (np.zeros((3, 2)), np.zeros(4)),
+        (np.zeros((3, 2)), np.array([0.0, np.nan, 1.0])),
+        (np.full((3, 2), np.inf), np.zeros(3)),
+    ],
+)
+def test_refuses_what_cannot_be_fitted(make: Make, genomes: Array, values: Array) -> None:
+    with pytest.raises(ValueError, match=r"expected|finite"):
+        make().fit(genomes, values)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (RBF, {"smoothing": -1.0}, "'rbf': smoothing is -1.0; allowed: 0.0 or more"),
+        (MLP, {"steps": 0}, "'mlp': steps is 0"),
+        (MLP, {"dropout": 1.0}, "'mlp': 1 - dropout is 0.0; allowed: 0.01 or more"),
+        (CART, {"trees": 0}, "'cart': trees is 0"),
+        (GP, {"nugget": float("nan")}, "'gp': nugget is nan"),
+        (XGBoost, {"depth": 0}, "'xgboost': depth is 0"),
+    ],
+)
+def test_options_out_of_range_are_named(make: Make, options: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make(**options)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10_000), st.integers(1, 6), st.sampled_from([1e-6, 0.0, 0.5]))
+def test_rbf_equals_scipys(seed: int, genes: int, smoothing: float) -> None:
+    rng = np.random.default_rng(seed)
+    genomes, unseen = rng.normal(size=(30, genes)), rng.normal(size=(10, genes))
+    values = rng.normal(size=30)
+    expected = RBFInterpolator(genomes, values, kernel="cubic", degree=1, smoothing=smoothing)(unseen)
+    predicted = RBF(smoothing=smoothing).fit(genomes, values).predict(unseen)
+    np.testing.assert_allclose(predicted, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_rbf_with_few_samples_equals_scipys_linear_kernel() -> None:
+    genomes, values = smooth(20, seed=3, genes=50)
+    unseen, _ = smooth(10, seed=4, genes=50)
+    expected = RBFInterpolator(genomes, values, kernel="linear", degree=0, smoothing=1e-6)(unseen)
+    np.testing.assert_allclose(RBF().fit(genomes, values).predict(unseen), expected, rtol=1e-6)
+
+
+def test_rbf_without_smoothing_interpolates_and_a_linear_function_stays_linear() -> None:
+    genomes, values = smooth(40, seed=5)
+    genomes = np.unique(genomes, axis=0)
+    values = values[: len(genomes)]
+    np.testing.assert_allclose(RBF(smoothing=0.0).fit(genomes, values).predict(genomes), values, rtol=1e-6)
+    slopes = np.arange(8.0)
+    far = genomes * 50 - 7
+    np.testing.assert_allclose(
+        RBF().fit(genomes, genomes @ slopes + 2).predict(far), far @ slopes + 2, rtol=1e-6
+    )
+
+
+def dense_kriging(
+    model: GP, genomes: Array, values: Array, unseen: Array
+) -> tuple[Array, Callable[[float], float]]:
+    """The posterior mean by inverting the covariance as written, and the log likelihood of theta."""
+    X = (genomes - genomes.mean(0)) / genomes.std(0)
+    U = (unseen - genomes.mean(0)) / genomes.std(0)
+    n, ones = len(X), np.ones(len(X))
+
+    def covariance(A: Array, B: Array, theta: float) -> Array:
+        squares = ((A[:, None, :] - B[None, :, :]) ** 2).sum(2)
+        return np.exp(-theta * squares) + model.slope_variance * A @ B.T
+
+    def parts(theta: float) -> tuple[Array, float, float]:
+        C = covariance(X, X, theta) + model.nugget * np.eye(n)
+        inverse = np.linalg.inv(C)
+        mean = float(ones @ inverse @ values) / float(ones @ inverse @ ones)
+        variance = float((values - mean) @ inverse @ (values - mean)) / n
+        return inverse, mean, -0.5 * (n * np.log(variance) + float(np.linalg.slogdet(C)[1]))
+
+    inverse, mean, _ = parts(model.theta)
+    predicted = mean + covariance(U, X, model.theta) @ inverse @ (values - mean)
+    return predicted, lambda theta: parts(theta)[2]
+
+
+@pytest.mark.parametrize("count", [12, 60])
+def test_gp_equals_the_dense_formula_and_maximises_the_likelihood(count: int) -> None:
+    rng = np.random.default_rng(count)
+    genomes, unseen = rng.normal(size=(count, 4)), rng.normal(size=(9, 4))
+    values = np.sin(2 * genomes[:, 0]) + genomes[:, 1] * genomes[:, 2] + 3 * genomes[:, 3] - 5
+    model = GP(nugget=1e-4).fit(genomes, values)
+    expected, likelihood = dense_kriging(model, genomes, values, unseen)
+    np.testing.assert_allclose(model.predict(unseen), expected, rtol=1e-6, atol=1e-8)
+    grid = [likelihood(theta) for theta in np.logspace(-5, 2, 57)]
+    assert likelihood(model.theta) >= max(grid) - 0.3
+    assert 1e-5 <= model.theta <= 100
+
+
+def test_gp_interpolates_and_recovers_a_linear_trend() -> None:
+    genomes, values = smooth(60, seed=11)
+    model = GP(nugget=1e-8).fit(genomes, values)
+    np.testing.assert_allclose(model.predict(genomes), values, rtol=1e-3)
+    slopes = np.arange(1.0, 9.0)
+    far = genomes[:10] * 3
+    error = GP().fit(genomes, genomes @ slopes).predict(far) - far @ slopes
+    assert np.abs(error).max() < 0.05 * np.ptp(far @ slopes)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10_000), st.integers(1, 5), st.integers(3, 40))
+def test_one_tree_on_one_gene_equals_scikit_learns(seed: int, choices: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    genomes = rng.integers(0, choices, (count, 1)).astype(float)
+    values = rng.normal(size=count)
+    unseen = np.arange(-1.0, choices + 1)[:, None]
+    expected = DecisionTreeRegressor().fit(genomes, values).predict(unseen)
+    np.testing.assert_allclose(CART(trees=1).fit(genomes, values).predict(unseen), expected, atol=1e-5)
+
+
+def test_cart_is_as_good_as_a_loop_over_scikit_learns_trees() -> None:
+    genomes, values = smooth(150, seed=12)
+    unseen, truth = smooth(200, seed=13)
+    rng = np.random.default_rng(0)
+    looped = np.zeros(200)
+    for number in range(200):
+        genes = rng.choice(8, rng.integers(1, 9), replace=False)
+        tree = DecisionTreeRegressor(random_state=number).fit(genomes[:, genes], values)
+        looped += tree.predict(unseen[:, genes]) / 200
+    ours = CART(trees=200).fit(genomes, values).predict(unseen)
+    assert np.corrcoef(ours, looped)[0, 1] > 0.99
+    assert abs(kendall_tau(ours, truth) - kendall_tau(looped, truth)) < 0.03
+
+
+def test_cart_keeps_to_its_cuts() -> None:
+    genomes = np.linspace(0, 1, 200)[:, None]
+    fine = CART(trees=1, cuts=500).fit(genomes, genomes[:, 0]).predict(genomes)
+    coarse = CART(trees=1, cuts=7).fit(genomes, genomes[:, 0]).predict(genomes)
+    np.testing.assert_allclose(fine, genomes[:, 0], atol=1e-6)
+    assert len(np.unique(coarse)) == 8
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10_000), st.floats(1e-6, 1e6), st.floats(-1e6, 1e6))
+def test_standardiser_round_trip(seed: int, spread: float, shift: float) -> None:
+    data = np.random.default_rng(seed).normal(size=(7, 3)) * spread + shift
+    data[:, 1] = shift
+    scaled = Standardiser.of(data)(data)
+    assert (scaled[:, 1] == 0).all()
+    np.testing.assert_allclose(Standardiser.of(data).back(scaled), data, atol=1e-9 * (abs(shift) + spread))
+
+
+def test_training_set_takes_lists_and_integers() -> None:
+    X, y = training_set([[1, 2], [3, 4]], [5, 6])
+    assert X.dtype == y.dtype == np.float64
