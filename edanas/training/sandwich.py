@@ -5,6 +5,8 @@ exit (Yu and Huang, Universally Slimmable Networks, 2019; Yu et al., BigNAS, 202
 up to one update.
 """
 
+import pickle
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +96,7 @@ class SandwichTrainer:
         """Train what is missing; the network is left in eval mode.
 
         Raises:
-            RunError: The checkpoint is damaged.
+            RunError: The checkpoint is damaged, belongs to another network, or cannot be written.
         """
         self.network.to(memory_format=torch.channels_last)
         first = self._resume()
@@ -133,8 +135,14 @@ class SandwichTrainer:
             "optimizer": self.optimizer.state_dict(),
         }
         partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        try:
+            torch.save(state, partial)
+            partial.replace(self.checkpoint)
+        except (RuntimeError, OSError) as error:
+            partial.unlink(missing_ok=True)
+            raise RunError(
+                f"{self.checkpoint}: the supernet's checkpoint cannot be written ({_line(error)})"
+            ) from error
 
     def _resume(self) -> int:
         """The number of epochs that the checkpoint holds, after loading it; 0 where there is none."""
@@ -142,14 +150,27 @@ class SandwichTrainer:
             return 0
         try:
             state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            epoch = int(state["epoch"])
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
-            return int(state["epoch"])
-        except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
+        except _UNREADABLE as error:
             raise RunError(
-                f"{self.checkpoint}: the supernet's checkpoint cannot be read ({error}); "
-                "delete the file to train anew"
+                f"{self.checkpoint}: the supernet's checkpoint is damaged or of another network "
+                f"({_line(error)}); delete the file to train anew"
             ) from error
+        return epoch
+
+
+_UNREADABLE = (
+    *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
+    *(EOFError, OSError, pickle.UnpicklingError),
+)
+"""What torch raises, on reading and on loading, where a checkpoint is not what it should be."""
+
+
+def _line(error: Exception) -> str:
+    """An error's text on one line, which the names of a whole network would not fit on."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", width=240, placeholder=" ...")
 
 
 def _resized(images: torch.Tensor, resolution: int) -> torch.Tensor:
