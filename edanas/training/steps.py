@@ -40,9 +40,9 @@ class Batches:
         self.labels = parts.train.labels.to(device)
 
     def __len__(self) -> int:
-        """Steps in an epoch; a last batch of less than half the size is dropped, for BatchNorm's sake."""
+        """Steps in an epoch; a last batch of one or of less than half the size is dropped, for BatchNorm."""
         full, rest = divmod(len(self.labels), self.settings.batch_size)
-        return max(1, full + (2 * rest >= self.settings.batch_size))
+        return max(1, full + (rest > 1 and 2 * rest >= self.settings.batch_size))
 
     def epoch(self, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Pairs of images (B, C, R, R) and labels (B,); order and augmentation follow from `generator`."""
