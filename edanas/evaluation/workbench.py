@@ -1,6 +1,7 @@
 """What every evaluation of a run works with."""
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,8 @@ class Workbench:
     def _train_images(self, resolution: int) -> Iterator[torch.Tensor]:
         train = self.parts.train
         at = recalibration_sample(train, self.settings.recalibration, self.settings.seed)
-        for batch in torch.split(at, _BATCH):
+        # Of nearly equal size: each counts as much in the average, and a single sample has no variance.
+        for batch in torch.tensor_split(at, math.ceil(len(at) / _BATCH)):
             images = train.images[batch].to(self.device)
             yield prepare(images, resolution, self.parts.mean, self.parts.std)
 
