@@ -20,7 +20,7 @@ def prepare(
     Returns:
         (B, C, resolution, resolution) float32, channels-last in memory.
     """
-    pixels = images.float().div(255.0) if images.dtype == torch.uint8 else images
+    pixels = images.float().div(255.0) if images.dtype == torch.uint8 else images.float()
     if pixels.shape[-2:] != (resolution, resolution):
         shrinks = max(pixels.shape[-2:]) > resolution
         pixels = F.interpolate(
