@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import nn
 
-from edanas.core.errors import WeightsError
+from edanas.core.errors import EdanasError, WeightsError
 from edanas.deploy.safetensors_export import FORMAT_VERSION
 
 Builder = Callable[[dict[str, Any]], nn.Module]
 """From the content of the JSON file to a network with fresh weights."""
+
+_NEEDED = (
+    *("supernet", "classifier", "criterion", "backbone", "in_channels", "num_classes", "thresholds"),
+    *("heads", "classes", "mean", "std", "dtype", "weights", "weights_sha256"),
+)
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+}
 
 
 def load_network(path: Path, build: Builder) -> nn.Module:
@@ -29,40 +39,55 @@ def load_network(path: Path, build: Builder) -> nn.Module:
 
     Raises:
         WeightsError: A file is missing, damaged, of another version, or the two do not belong together.
+        EdanasError: What `build` raises, e.g. for a plugin that is not installed; the file is named.
     """
     described = path.with_suffix(".json")
     description = _description(described)
-    weights = described.with_name(str(description["weights"]))
+    weights = described.parent / description["weights"]
     try:
         stored = weights.read_bytes()
     except OSError as error:
         raise WeightsError(f"{weights}: cannot be read: {error.strerror or error}") from error
     if hashlib.sha256(stored).hexdigest() != description["weights_sha256"]:
-        raise WeightsError(
-            f"{weights}: damaged, or not what {described.name} was written with"
-        )
-    with torch.random.fork_rng(devices=[]):
-        network = build(description)
+        raise WeightsError(f"{weights}: damaged, or not what {described.name} was written with")
+    network = _built(described, description, build)
     try:
         network.load_state_dict(load_tensors(stored))
     except (RuntimeError, SafetensorError) as error:
-        text = " ".join(str(error).split())
+        text = textwrap.shorten(str(error), width=240, placeholder=" ...")
         raise WeightsError(f"{weights}: does not fit the network of {described.name}: {text}") from error
     return network.eval()
+
+
+def _built(path: Path, description: dict[str, Any], build: Builder) -> nn.Module:
+    """The described network with fresh weights of the type that was saved."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = build(description)
+        return network.to(_DTYPES[description["dtype"]])
+    except EdanasError as error:
+        raise type(error)(f"{path}: {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path}: the description is damaged; it makes no network: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _description(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
         version = description["format_version"]
-        missing = {"weights", "weights_sha256", "backbone", "supernet", "thresholds"} - set(description)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, LookupError, TypeError) as error:
         raise WeightsError(f"{path}: is not a network's description") from error
     if version != FORMAT_VERSION:
         raise WeightsError(f"{path}: format version {version}; this edanas reads version {FORMAT_VERSION}")
+    missing = [name for name in _NEEDED if name not in description]
     if missing:
-        raise WeightsError(f"{path}: {', '.join(sorted(missing))} is missing from the description")
+        raise WeightsError(f"{path}: {', '.join(missing)} is missing from the description")
+    weights = description["weights"]
+    if not isinstance(weights, str) or not weights or Path(weights).name != weights:
+        raise WeightsError(f"{path}: weights: found {weights!r}; allowed: the name of a file beside it")
     found: dict[str, Any] = description
     return found
