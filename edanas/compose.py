@@ -44,7 +44,8 @@ def layered_settings(registry: Registry, layers: Sequence[Layer]) -> Settings:
     Raises:
         ConfigError: A layer is wrong, or the bundle or preset is unknown.
     """
-    named = resolve(layers)
+    # Alone, the user's layers need not be complete: shares, say, may only sum to 1 with the bundle's.
+    named = resolve([(origin, _only(table, ("plugin", "preset"))) for origin, table in layers])
     bundle = registry.bundle(named.plugin)
     presets = list(bundle.presets)
     preset = named.preset or (presets[0] if presets else "")
@@ -56,6 +57,11 @@ def layered_settings(registry: Registry, layers: Sequence[Layer]) -> Settings:
     settings = resolve([*below, *layers, ("the preset's name", {"preset": preset})])
     check_names(registry, settings)
     return settings
+
+
+def _only(table: Any, names: Sequence[str]) -> Any:
+    """What a layer says about `names`; what is no table at all stays, to be refused with its layer's name."""
+    return {name: table[name] for name in names if name in table} if isinstance(table, Mapping) else table
 
 
 def check_names(registry: Registry, settings: Settings) -> None:
