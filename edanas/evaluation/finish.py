@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from edanas.core.contracts import Evaluator, Exporter
+from edanas.core.errors import RunError
 from edanas.core.progress import Progress
 from edanas.core.types import Candidate, Metrics
 from edanas.evaluation.scoring import score
@@ -34,7 +35,11 @@ class Finisher:
         self.folder = workbench.folder / MODELS
 
     def finish(self, candidates: Sequence[Candidate], label: str, progress: Progress) -> list[dict[str, Any]]:
-        """One row of `result.json` for each candidate, in their order; what each key means is in the docs."""
+        """One row of `result.json` for each candidate, in their order; what each key means is in the docs.
+
+        Raises:
+            RunError: The row of a finished network cannot be read, or a network cannot be written.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = self.workbench.settings.finetune
         steps = steps_of(self.workbench.parts, settings)
@@ -44,7 +49,7 @@ class Finisher:
                 bar.advance(0, note=f"network {number} of {len(candidates)}")
                 done = self.folder / f"{candidate.id}.row.json"
                 if done.exists():
-                    rows.append(json.loads(done.read_text(encoding="utf-8")))
+                    rows.append(_read_row(done))
                     bar.advance(steps)
                     continue
                 network = cast("EENN", self.evaluator.network(candidate))
@@ -116,6 +121,14 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
     centre = (share + z * z / (2 * samples)) / (1 + z * z / samples)
     reach = z / (1 + z * z / samples) * math.sqrt(share * (1 - share) / samples + z * z / (4 * samples**2))
     return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+def _read_row(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); delete it to finish this network anew") from error
+    return found
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
