@@ -123,12 +123,12 @@ class Engine:
         for genome, evaluation in self.archive.replay():
             self._remember(genome, evaluation, self._measured(evaluation.metrics))
         initial = self._affordable(settings.initial)
-        with self.progress.task("initial archive", initial) as bar:
+        with self.progress.task("Initial archive", initial) as bar:
             new = self._round(0, self.strategy.initial, settings.initial, bar)
             ideal, reference = self._box()
             hypervolumes = [self._finish(0, new, ideal, reference)]
         rest = self._affordable(settings.initial + settings.iterations * settings.per_iteration) - initial
-        with (self.progress if rest else Silent()).task("search", rest) as bar:
+        with (self.progress if rest else Silent()).task("Search", rest) as bar:
             for iteration in range(1, settings.iterations + 1):
                 if self._stopped:
                     break

@@ -115,9 +115,10 @@ class Result:
     def best(
         self, max_macs: float | None = None, min_accuracy: float | None = None, exits: int | None = None
     ) -> Row:
-        """The network with the highest validation accuracy; of equals, the one with fewer executed MACs.
+        """The most accurate network within `max_macs`; with `min_accuracy` alone, the cheapest that has it.
 
-        The test part has no say, so that the returned row's `test_accuracy` is an honest estimate.
+        Accuracy is that on the validation part, cost is executed MACs; of equals in the one, the better in
+        the other. The test part has no say, so that the row's `test_accuracy` is an honest estimate.
 
         Args:
             max_macs: Most executed MACs for one image.
@@ -146,6 +147,8 @@ class Result:
         ]
         if not good:
             raise EdanasError(_nearest(rows, max_macs, min_accuracy))
+        if max_macs is None and min_accuracy is not None:
+            return min(good, key=lambda row: (row["executed_macs"], -row["validation_accuracy"]))
         return max(good, key=lambda row: (row["validation_accuracy"], -row["executed_macs"]))
 
     def _no_such(self, exits: int | None) -> str:

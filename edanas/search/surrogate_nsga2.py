@@ -91,7 +91,7 @@ class SurrogateNsga2(SearchStrategy):
         """At most `count` new genomes that the surrogates speak for."""
         front, values = self._history.front()
         objectives, generations = self._problem.objectives, self._search.generations
-        with self._problem.progress.task("proposing candidates", objectives + generations) as bar:
+        with self._problem.progress.task("Proposing candidates", objectives + generations) as bar:
             models = []
             for objective in range(objectives):
                 models.append(self._fit(objective, int(rng.integers(2**31))))

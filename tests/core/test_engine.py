@@ -553,8 +553,8 @@ def test_bars_count_evaluations_also_those_of_an_earlier_start(tmp_path: Path) -
             progress=first,
         )
     search(tmp_path, progress=second)
-    assert [bar[:3] for bar in first.bars] == [["initial archive", 6, 6], ["search", 12, 2]]
-    assert [bar[:3] for bar in second.bars] == [["initial archive", 6, 6], ["search", 12, 12]]
+    assert [bar[:3] for bar in first.bars] == [["Initial archive", 6, 6], ["Search", 12, 2]]
+    assert [bar[:3] for bar in second.bars] == [["Initial archive", 6, 6], ["Search", 12, 12]]
     assert any("failed: ValueError: no" in note for note in first.bars[0][3])
 
 
