@@ -1,0 +1,227 @@
+"""A Sphinx extension: pages hold `<!-- generated: NAME -->`, and the text comes from the code itself."""
+
+import functools
+import inspect
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import tomli_w
+import typer
+
+from edanas.cli import app as command_line
+from edanas.core import hookspecs
+from edanas.core.config import SettingDoc, reference
+from edanas.core.convert import describe
+from edanas.core.errors import unknown
+from edanas.core.hookspecs import KINDS
+from edanas.core.settings import Component, Settings
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import SETTING, Entry, Registry
+from edanas.plugins.signatures import REST
+
+MARK = re.compile(r"^<!-- generated: (?P<name>[a-z]+) -->$", re.MULTILINE)
+
+TAKEN = {"evaluation": 1}
+"""Kinds whose factories get something from the run before their options."""
+
+SETTABLE = {kind for kind, path in SETTING.items() if get_type_hints(Settings).get(path) is Component}
+"""Kinds that are chosen with options. The others' settings hold names alone."""
+
+GIVEN = {"surrogate model": {"seed"}}
+"""Arguments that look like options, but are not the user's to set."""
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Sphinx calls this."""
+    app.connect("source-read", _fill)
+    app.connect("env-get-outdated", _outdated)
+    return {"version": "1", "parallel_read_safe": True}
+
+
+def _fill(app: Any, docname: str, source: list[str]) -> None:
+    def text(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name not in PAGES:
+            raise ValueError(f"{docname}: {unknown('generated text', name, PAGES)}")
+        return PAGES[name](Path(app.srcdir))
+
+    source[0] = MARK.sub(text, source[0])
+
+
+def _outdated(_app: Any, env: Any, *_: Any) -> list[str]:
+    """Pages with generated text are always read anew: the code may have changed."""
+    return [name for name in env.found_docs if _is_generated(Path(env.doc2path(name)))]
+
+
+def _is_generated(path: Path) -> bool:
+    return path.suffix == ".md" and MARK.search(path.read_text(encoding="utf-8")) is not None
+
+
+@functools.cache
+def registry() -> Registry:
+    """The built-in offers and those of installed plugins."""
+    return Registry(load_plugins())
+
+
+def settings(_: Path) -> str:
+    """Every setting, by group."""
+    groups: dict[str, list[SettingDoc]] = {}
+    for line in reference():
+        groups.setdefault(line.path.rpartition(".")[0], []).append(line)
+    parts = []
+    for group, lines in groups.items():
+        parts.append(f"## `{group}`" if group else "## Top level")
+        parts += [_term(line.path, line.doc, line.type, line.default) for line in lines]
+    return "\n\n".join(parts)
+
+
+def hooks(_: Path) -> str:
+    """A section for each kind of extension, then one for each lifecycle event."""
+    parts = ["## Kinds of extension"]
+    for kind in KINDS:
+        names = ", ".join(f"`{name}`" for name in registry().names(kind.name))
+        contract = f"{{py:class}}`~{kind.contract.__module__}.{kind.contract.__name__}`"
+        parts.append(f"### `{kind.hook}`\n\n{_specification(kind.hook)}")
+        parts.append(f"Contract: {contract}. Setting: `{SETTING[kind.name]}`. Here: {names}.")
+    parts.append("## Lifecycle events")
+    known = {kind.hook for kind in KINDS}
+    events = [n for n in vars(hookspecs) if n.startswith(f"{hookspecs.GROUP}_") and n not in known]
+    parts += [f"### `{name}`\n\n{_specification(name)}" for name in events]
+    return "\n\n".join(parts)
+
+
+def _specification(name: str) -> str:
+    function = getattr(hookspecs, name)
+    modules = r"\b(?:collections\.abc|edanas\.core\.\w+|typing|pathlib)\."
+    signature = re.sub(modules, "", str(inspect.signature(function)))
+    return f"```python\n@hookimpl\ndef {name}{signature}: ...\n```\n\n{inspect.getdoc(function)}"
+
+
+def implementations(_: Path) -> str:
+    """Every registered name by kind, with its options; bundles come on a page of their own."""
+    parts = []
+    for kind in KINDS:
+        if kind.name == "bundle":
+            continue
+        parts.append(f"## {kind.name.capitalize()}: `{SETTING[kind.name]}`")
+        if kind.name not in SETTABLE:
+            parts.append("Chosen by name alone; a run uses the defaults of what is listed here.")
+        for entry in registry().entries(kind.name):
+            parts.append(f"### `{entry.name}`\n\n{entry.doc}")
+            parts += list(_options(entry))
+    return "\n\n".join(parts)
+
+
+def _options(entry: Entry) -> Iterator[str]:
+    documented = arguments(entry.factory)
+    for name, option in registry().parameters(entry.kind, entry.name, TAKEN.get(entry.kind, 0)).items():
+        if name == REST or name in GIVEN.get(entry.kind, ()):
+            continue
+        default = inspect.Parameter.empty if option.required else option.default
+        path = f"{SETTING[entry.kind]}.{name}" if entry.kind in SETTABLE else name
+        yield _term(path, documented.get(name, ""), describe(option.annotation), default)
+
+
+def arguments(factory: Any) -> dict[str, str]:
+    """What the `Args:` section of a docstring says of each argument; a class inherits its bases' text."""
+    function = factory.func if isinstance(factory, functools.partial) else factory
+    found: dict[str, str] = {}
+    for holder in reversed(inspect.getmro(function) if isinstance(function, type) else (function,)):
+        section = re.search(r"^Args:\n((?:[ ]{4}.*\n?|\n)+)", _doc(holder), re.MULTILINE)
+        text = section[1] if section else ""
+        items = re.findall(r"^ {4}(\w+): ((?:.*\n?)(?:^ {5,}.*\n?)*)", text, re.MULTILINE)
+        found |= {name: " ".join(said.split()) for name, said in items}
+    return found
+
+
+def _doc(holder: Any) -> str:
+    return inspect.cleandoc(holder.__doc__ or "")
+
+
+def bundles(_: Path) -> str:
+    """Every bundle with its settings and presets, as TOML."""
+    parts = []
+    for entry in registry().entries("bundle"):
+        bundle = entry.factory
+        parts.append(f"### `{entry.name}`\n\n{bundle.doc}\n\n{_toml(bundle.settings)}")
+        for number, (name, layer) in enumerate(bundle.presets.items()):
+            default = " (the default)" if number == 0 else ""
+            parts.append(f"`--preset {name}`{default} lays over it:\n\n{_toml(layer)}")
+    return "\n\n".join(parts)
+
+
+def _toml(layer: Mapping[str, Any]) -> str:
+    # Short lists read better on one line than as tomli_w writes them.
+    text = re.sub(r"\[\n\s+(.*?),?\n\]", _on_one_line, tomli_w.dumps(layer), flags=re.DOTALL)
+    return f"```toml\n{text.strip()}\n```"
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    return "[" + re.sub(r",\n\s+", ", ", found[1]) + "]"
+
+
+def commands(_: Path) -> str:
+    """Every command with its arguments and options."""
+    group = typer.main.get_command(command_line)
+    functions = {info.name: info.callback for info in command_line.registered_commands}
+    parts = ["## `edanas`", group.help, *_parameters(group, {})]
+    for name, command in group.commands.items():
+        wanted = "".join(f" {p.name.upper()}" for p in command.params if p.param_type_name == "argument")
+        parts += [f"## `edanas {name}`", f"```text\nedanas {name}{wanted} [OPTIONS]\n```", command.help]
+        parts += _parameters(command, get_type_hints(functions[name]))
+    return "\n\n".join(parts)
+
+
+def _parameters(command: Any, hints: Mapping[str, Any]) -> list[str]:
+    found = []
+    for parameter in command.params:
+        argument = parameter.param_type_name == "argument"
+        names = parameter.name.upper() if argument else ", ".join(parameter.opts)
+        value = "" if argument else _value(hints.get(parameter.name, bool))
+        found.append(f"`{names}{value}`\n: {parameter.help or ''}")
+    return found
+
+
+def _value(hint: Any) -> str:
+    """What follows an option, e.g. ` TEXT`; nothing after a flag. (Typer's versions keep it elsewhere.)"""
+    inner = next((value for each in get_args(hint) if (value := _value(each))), "")
+    return inner or {str: " TEXT", int: " INTEGER", float: " NUMBER", Path: " PATH"}.get(hint, "")
+
+
+def floors(source: Path) -> str:
+    """The import floors as the checker has them, highest first."""
+    text = (source.parent / "pyproject.toml").read_text(encoding="utf-8")
+    contracts = tomllib.loads(text)["tool"]["importlinter"]["contracts"]
+    blocks = [f"{c['name']}:\n\n```text\n{_listed(c['layers'])}\n```" for c in contracts]
+    return "\n\n".join(blocks)
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(lines)
+
+
+def _term(path: str, doc: str, kind: str, default: Any) -> str:
+    """One entry of a definition list."""
+    needed = default is inspect.Parameter.empty
+    value = "" if needed else f" = {json.dumps(_plain(default), ensure_ascii=False)}"
+    return f"`{path}{value}`\n: {doc}\n\n  Holds {kind}{'; must be given' if needed else ''}."
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return "none" if value is None else value
+
+
+PAGES: dict[str, Callable[[Path], str]] = {
+    "settings": settings,
+    "hooks": hooks,
+    "implementations": implementations,
+    "bundles": bundles,
+    "commands": commands,
+    "floors": floors,
+}

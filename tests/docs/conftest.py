@@ -1,0 +1,37 @@
+"""The site, built once: warnings are errors, and the tutorials run."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+READ = ("docs", "examples", "README.md", "CHANGELOG.md", "pyproject.toml")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built pages. A copy is built, so that tutorials that ran before run again."""
+    folder = tmp_path_factory.mktemp("site")
+    source, scratch = folder / "source", folder / "scratch"
+    scratch.mkdir()
+    for name in READ:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / name, source / name)
+    for name in ("_build", "gallery"):
+        shutil.rmtree(source / "docs" / name, ignore_errors=True)
+    command = ["-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", str(folder / "html")]
+    outcome = subprocess.run(
+        [sys.executable, *command],
+        cwd=source,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "EDANAS_PLUGINS": "", "TMPDIR": str(scratch)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return folder / "html"

@@ -1,0 +1,78 @@
+"""What a reader of a built page sees: its text by section, its definitions, and what it loads."""
+
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+VOID = {"img", "br", "hr", "meta", "link", "input", "path", "line", "circle", "polyline", "use", "rect"}
+
+
+def plain(text: str) -> str:
+    """Without markup of code and with single spaces, as text can be compared."""
+    return " ".join(text.replace("`", "").split())
+
+
+@dataclass
+class Page(HTMLParser):
+    """One page.
+
+    Args:
+        html: Its source.
+    """
+
+    html: str
+    sections: dict[str, str] = field(default_factory=dict)
+    terms: list[tuple[str, str]] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    loaded: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._open: list[tuple[str, str]] = []
+        self.feed(self.html)
+        self.sections = {name: plain(text) for name, text in self.sections.items()}
+        self.terms = [(plain(term), plain(text)) for term, text in self.terms]
+
+    @classmethod
+    def read(cls, path: Path) -> "Page":
+        return cls(path.read_text(encoding="utf-8"))
+
+    def definition(self, name: str) -> str | None:
+        """The definition of the first term with `name` as a word of its own (a comma may follow)."""
+        word = re.compile(rf"(?:^|[\s,]){re.escape(name)}(?:$|[\s,])")
+        return next((text for term, text in self.terms if word.search(term)), None)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        name = found.get("id") or ""
+        self.ids.add(name)
+        if tag == "a":
+            self.links.append(found.get("href") or "")
+        elif tag in ("script", "img", "iframe", "source"):
+            self.loaded.append(found.get("src") or "")
+        elif tag == "link" and found.get("rel") != "canonical":
+            self.loaded.append(found.get("href") or "")
+        if tag not in VOID:
+            self._open.append((tag, name))
+        if tag == "section":
+            self.sections.setdefault(name, "")
+        elif tag == "dt":
+            self.terms.append(("", ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        tags = [tag for tag, _ in self._open]
+        if "script" in tags or "style" in tags:
+            return
+        for tag, name in self._open:
+            if tag == "section":
+                self.sections[name] += data
+        if self.terms and "dt" in tags:
+            self.terms[-1] = (self.terms[-1][0] + data, "")
+        elif self.terms and "dd" in tags:
+            self.terms[-1] = (self.terms[-1][0], self.terms[-1][1] + data)

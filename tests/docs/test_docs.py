@@ -1,0 +1,285 @@
+"""The documentation is complete, builds without a warning, and does what it says."""
+
+import ast
+import inspect
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+import zipfile
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import typer
+from site_pages import Page, plain
+
+import edanas
+from edanas.cli import app
+from edanas.core import contracts, hookspecs
+from edanas.core.config import SettingDoc, parse_assignment, reference, resolve
+from edanas.core.hookspecs import KINDS
+from edanas.core.types import Metrics
+from edanas.evaluation import finish
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Entry, Registry
+from edanas.rundata import RunData
+from edanas.testing import check_criterion
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PLUGIN = DOCS / "plugin"
+
+SET_UP = (
+    "pip install uv && uv run edanas run --plugin mbv3-sm      "
+    "# searches on scikit-learn's digits: real images, built in\n"
+    "pip install uv && uv run pytest                           # the tests\n"
+)
+
+COMMANDS: Any = typer.main.get_command(app)
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDANAS_PLUGINS", "")
+        return Registry(load_plugins())
+
+
+def hooks() -> list[str]:
+    return [name for name, value in vars(hookspecs).items() if hasattr(value, "edanas_spec")]
+
+
+# What a page lacks. Each is tried on something that no page has, below.
+
+
+def undocumented_settings(page: Page, lines: Iterable[SettingDoc]) -> list[str]:
+    return [x.path for x in lines if not x.doc or plain(x.doc) not in (page.definition(x.path) or "")]
+
+
+def undocumented_hooks(page: Page, names: Iterable[str]) -> list[str]:
+    def told(name: str) -> bool:
+        text = inspect.getdoc(getattr(hookspecs, name, None)) or "\0"
+        section = page.sections.get(name.replace("_", "-"), "")
+        return f"def {name}(" in section and all(plain(part) in section for part in text.split("\n\n"))
+
+    return [name for name in names if not told(name)]
+
+
+def undocumented_options(page: Page, name: str, command: Any) -> list[str]:
+    section = page.sections.get(f"edanas-{name}" if name else "edanas", "")
+    missing = [] if command.help and plain(command.help) in section else [f"edanas {name}"]
+    for parameter in command.params:
+        said = plain(parameter.help or "\0")
+        named = parameter.opts if parameter.param_type_name == "option" else [parameter.name.upper()]
+        missing += [f"edanas {name} {each}" for each in named if each not in section or said not in section]
+    return missing
+
+
+def undocumented_implementations(page: Page, entries: Iterable[Entry], registry: Registry) -> list[str]:
+    text = next(iter(page.sections.values()))
+    missing = []
+    for entry in entries:
+        if not entry.doc or plain(entry.doc) not in text or f" {entry.name}" not in text:
+            missing.append(entry.name)
+        if entry.kind == "bundle":
+            missing += [preset for preset in entry.factory.presets if f"--preset {preset}" not in text]
+            continue
+        taken = 1 if entry.kind == "evaluation" else 0
+        options = set(registry.parameters(entry.kind, entry.name, taken)) - {"**"}
+        if entry.kind == "surrogate model":
+            options.discard("seed")
+        said = {
+            re.split(r"[ .=]", term.split(" = ")[0])[-1]
+            for term, meaning in page.terms
+            if meaning and not meaning.startswith("Holds")
+        }
+        missing += [f"{entry.name}.{option}" for option in sorted(options - said)]
+    return missing
+
+
+def undocumented_keys(page: Page, keys: Iterable[str]) -> list[str]:
+    return [key for key in keys if not page.definition(key)]
+
+
+def test_every_setting_is_documented(site: Path) -> None:
+    page = Page.read(site / "reference" / "settings.html")
+    assert undocumented_settings(page, reference()) == []
+    hidden = [
+        SettingDoc("search.hidden", "text", "", "Nobody wrote this down."),
+        SettingDoc("seed", "a whole number", 0, "Something else."),
+        SettingDoc("device", "text", "auto", ""),
+    ]
+    assert undocumented_settings(page, hidden) == ["search.hidden", "seed", "device"]
+
+
+def test_every_hook_is_documented(site: Path) -> None:
+    page = Page.read(site / "reference" / "hooks.html")
+    assert len(hooks()) >= len(KINDS) + 4
+    assert undocumented_hooks(page, hooks()) == []
+    assert undocumented_hooks(page, ["edanas_hidden"]) == ["edanas_hidden"]
+    for kind in KINDS:
+        assert f"Contract: {kind.contract.__name__}." in page.sections[kind.hook.replace("_", "-")]
+
+
+def test_every_command_and_option_is_documented(site: Path) -> None:
+    page = Page.read(site / "reference" / "cli.html")
+    every = {"": COMMANDS, **COMMANDS.commands}
+    assert set(every) >= {"run", "report", "plugins", "doctor"}
+    assert [x for name, command in every.items() for x in undocumented_options(page, name, command)] == []
+    hidden = typer.Typer(add_completion=False)
+
+    @hidden.command()
+    def run(*, secret: Annotated[str, typer.Option(help="Hush.")] = "") -> None:
+        """Do what nobody knows."""
+
+    command = typer.main.get_command(hidden)
+    assert undocumented_options(page, "run", command) == ["edanas run", "edanas run --secret"]
+
+
+def test_every_implementation_and_option_is_documented(site: Path, registry: Registry) -> None:
+    page = Page.read(site / "reference" / "implementations.html")
+    assert undocumented_implementations(page, registry.entries(), registry) == []
+    entry = registry.entry("confidence criterion", "score-margin")
+    hidden = Entry(entry.kind, "hidden", "nobody", "0", "Never heard of.", entry.factory, entry.plugin)
+    registry._entries[(hidden.kind, hidden.name)] = hidden
+    try:
+        assert undocumented_implementations(page, [hidden], registry) == ["hidden"]
+    finally:
+        del registry._entries[(hidden.kind, hidden.name)]
+
+
+def returned_keys(function: Any) -> list[str]:
+    """The keys of the dictionary that a function returns, read from its source."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    found = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)]
+    assert len(found) == 1
+    assert isinstance(found[0], ast.Dict)
+    return [key.value for key in found[0].keys if isinstance(key, ast.Constant)]
+
+
+def test_every_key_of_a_result_is_documented(site: Path) -> None:
+    page = Page.read(site / "reference" / "results.html")
+    keys = returned_keys(finish.row) + returned_keys(RunData.content)
+    assert {"front", "static_front", "executed_macs", "backbone_test_accuracy"} <= set(keys)
+    assert undocumented_keys(page, keys) == []
+    assert undocumented_keys(page, ["hidden"]) == ["hidden"]
+
+
+def test_public_names_and_contracts_are_in_the_python_reference(site: Path) -> None:
+    page = Page.read(site / "reference" / "api.html")
+    public = {f"edanas.{name}" for name in edanas.__all__} | {"edanas.core.costs.count_macs"}
+    public |= {f"edanas.core.contracts.{k.contract.__name__}" for k in KINDS}
+    public |= {f"edanas.core.types.{Metrics.__name__}", f"{contracts.__name__}.StagedBackbone"}
+    assert public - page.ids == set()
+
+
+def test_tutorials_ran_and_show_what_they_found(site: Path) -> None:
+    first = Page.read(site / "gallery" / "plot_1_images_to_networks.html")
+    text = first.sections["search"]
+    assert re.search(r"<Result of .*: \d+ early-exit and \d+ single-exit networks>", text)
+    assert len([each for each in first.loaded if "sphx_glr_plot_1" in each]) == 2
+    second = Page.read(site / "gallery" / "plot_2_confidence_criterion.html")
+    assert "LargestLogit: leaves [0, 1]" in second.sections["hold-it-against-the-contract"]
+
+
+def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
+    pages = {path: Page.read(path) for path in site.rglob("*.html")}
+    assert len(pages) > 12
+    remote = {str(path): [x for x in page.loaded if "//" in x] for path, page in pages.items()}
+    assert {path: found for path, found in remote.items() if found} == {}
+
+
+# README and the pages' commands.
+
+
+def blocks(path: Path) -> list[str]:
+    """The fenced blocks of a Markdown file, in order."""
+    return re.findall(r"^```(?:\w+)?\n(.*?)^```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def test_readme_set_up_is_two_commands_and_no_more() -> None:
+    found = blocks(ROOT / "README.md")
+    assert found[0] == SET_UP
+    installs = re.compile(r"\b(?:pip|uv|apt|apt-get|conda|poetry) (?:install|sync|pip|add)\b|\bgit clone\b")
+    lines = [line for block in found for line in block.splitlines() if installs.search(line)]
+    assert lines == SET_UP.splitlines()
+
+
+def test_the_gate_runs_the_readmes_test_command() -> None:
+    command = SET_UP.splitlines()[1].split("#")[0].strip()
+    assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+def test_links_to_files_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    targets = [link for link in re.findall(r"\]\(([^)#]+)", text) if "//" not in link]
+    assert [link for link in targets if not (ROOT / link).exists()] == []
+
+
+def shown_commands() -> Iterator[list[str]]:
+    """Every `edanas` command that README and pages show, as words."""
+    for path in [ROOT / "README.md", *DOCS.glob("*.md"), *DOCS.glob("reference/*.md")]:
+        for block in blocks(path):
+            for line in block.splitlines():
+                called = re.search(r"(?:^|&& )(?:uv run )?(edanas [a-z].*)", line)
+                if called:
+                    yield shlex.split(called[1], comments=True)
+
+
+def test_commands_shown_exist_with_their_options_and_settings() -> None:
+    commands = list(shown_commands())
+    assert len(commands) > 12
+    for _, name, *words in commands:
+        known = {option for parameter in COMMANDS.commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= known, words
+        for word, value in pairwise(words):
+            if word == "--set":
+                resolve([("--set", parse_assignment(value))])
+
+
+def test_python_shown_compiles_and_calls_what_exists() -> None:
+    shown = [block for block in blocks(ROOT / "README.md") if "import edanas" in block]
+    assert shown
+    for call in ast.walk(ast.parse(shown[0])):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+            owner = {"edanas": edanas, "result": edanas.Result}.get(ast.unparse(call.func.value))
+            if owner is not None:
+                given = {keyword.arg for keyword in call.keywords}
+                assert given <= set(inspect.signature(getattr(owner, call.func.attr)).parameters)
+
+
+# The plugin in 30 lines.
+
+
+def test_the_plugin_has_no_more_than_thirty_lines() -> None:
+    lines = [line for path in PLUGIN.iterdir() if path.is_file() for line in path.read_text().splitlines()]
+    assert 0 < len([line for line in lines if line.strip()]) <= 30
+
+
+def test_the_plugin_installs_registers_and_keeps_its_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, packages = tmp_path / "source", tmp_path / "packages"
+    shutil.copytree(PLUGIN, source, ignore=shutil.ignore_patterns("__pycache__"))
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
+    subprocess.run(build, cwd=source, check=True, capture_output=True)
+    (wheel,) = (source / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    monkeypatch.syspath_prepend(str(packages))
+    monkeypatch.setenv("EDANAS_PLUGINS", "agreement")
+    registry = Registry(load_plugins())
+    entry = registry.entry("confidence criterion", "agreement")
+    assert (entry.owner, entry.version) == ("edanas-agreement", "0.1.0")
+    for options in ({}, {"temperature": 2}):
+        check_criterion(registry.create("confidence criterion", "agreement", options))
+
+
+def test_the_changelog_has_this_version() -> None:
+    assert f"## [{edanas.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
