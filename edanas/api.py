@@ -7,13 +7,21 @@ from typing import Any
 
 import torch
 
-from edanas.compose import Composition, compose, layered_settings, threads_of
+from edanas.compose import Composition, compose, layered_settings, named_device, threads_of
 from edanas.core.archive import Archive
 from edanas.core.config import Layer, parse_assignment, read_toml
 from edanas.core.contracts import StagedBackbone
 from edanas.core.costs import exit_points, trace
-from edanas.core.engine import Engine, SearchOutcome
-from edanas.core.errors import Interrupted, WeightsError
+from edanas.core.engine import MAX_EVALS, TIME_LIMIT, Engine, SearchOutcome
+from edanas.core.errors import (
+    DISK_FULL,
+    CandidateError,
+    EdanasError,
+    Interrupted,
+    PluginError,
+    RunError,
+    WeightsError,
+)
 from edanas.core.progress import Progress, Silent
 from edanas.core.runfolder import RunLock
 from edanas.core.settings import Settings
@@ -22,7 +30,7 @@ from edanas.deploy.loading import load_network
 from edanas.evaluation.finish import Finisher
 from edanas.evaluation.selection import choose_results, choose_static
 from edanas.exits.eenn import EENN
-from edanas.plugins.manager import load_plugins
+from edanas.plugins.manager import explain, load_plugins
 from edanas.plugins.registry import Registry
 from edanas.report.result import Result
 from edanas.report.writing import write_report
@@ -47,6 +55,7 @@ def search(
     config: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    verbose: bool = False,
 ) -> Result:
     """Search for early-exit networks, train those that come back, and write everything to a folder.
 
@@ -67,6 +76,7 @@ def search(
         config: A TOML file of settings.
         overwrite: Discard what `out` holds.
         progress: Where to show bars; nothing is shown if left out.
+        verbose: Show a line for each candidate there too, once it is recorded.
 
     Raises:
         EdanasError: Something the user can put right; see the message.
@@ -91,6 +101,7 @@ def search(
         fresh_folder(resolved) if out is None else Path(out),
         progress,
         overwrite=overwrite,
+        verbose=verbose,
     )
 
 
@@ -116,7 +127,13 @@ def layers(
 
 
 def run(
-    registry: Registry, settings: Settings, folder: Path, progress: Progress, *, overwrite: bool = False
+    registry: Registry,
+    settings: Settings,
+    folder: Path,
+    progress: Progress,
+    *,
+    overwrite: bool = False,
+    verbose: bool = False,
 ) -> Result:
     """Run or resume the search that `settings` describe in `folder`; see `search`.
 
@@ -124,32 +141,68 @@ def run(
         EdanasError: Something the user can put right.
         Interrupted: After Ctrl-C; the same call goes on from there.
     """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file; expected a folder for the run, which may not exist yet")
     with RunLock(folder), _threads(threads_of(settings)):
         data = RunData(folder, settings)
         if overwrite:
             data.discard()
         with contextlib.closing(data.open_archive()) as archive:
             if data.finished():
-                progress.say(f"{folder} holds this run, finished; nothing is left to do")
-                return Result.read(folder)
-            try:
-                return _run(registry, settings, data, archive, progress)
-            except (KeyboardInterrupt, Interrupted):
-                raise Interrupted(
-                    f"interrupted; what was done is kept in {folder}. "
-                    f"To go on: the same command with --out {folder}"
-                ) from None
+                result = Result.read(folder)
+                progress.say(f"{folder} holds this run, {_end(result)}; nothing is left to do")
+                return result
+            data.write_inputs()
+            with _explained(registry, folder):
+                return _run(registry, settings, data, archive, progress, verbose=verbose)
+
+
+def _end(result: Result) -> str:
+    stopped = result.data.get("stopped")
+    if stopped in (MAX_EVALS, TIME_LIMIT):
+        return f"finished within its budget (with another search.{stopped} it goes on)"
+    return "finished"
+
+
+@contextlib.contextmanager
+def _explained(registry: Registry, folder: Path) -> Iterator[None]:
+    """Turn what ends a run into an error that says whose fault it is and how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, Interrupted):
+        raise Interrupted(
+            f"Interrupted; what was done is kept in {folder}. To go on: the same command with --out {folder}"
+        ) from None
+    except CandidateError as error:
+        raise RunError(
+            f"{error}. What failed is recorded in {folder}: when the cause is mended, run with --overwrite"
+        ) from error
+    except EdanasError:
+        raise
+    except Exception as error:
+        culprit = registry.host.culprit(error)
+        if culprit is None or (isinstance(error, OSError) and error.errno in DISK_FULL):
+            raise
+        raise PluginError(
+            f"plugin {culprit} raised {explain(error)}. What was done is kept in {folder}"
+        ) from error
 
 
 def _run(
-    registry: Registry, settings: Settings, data: RunData, archive: Archive, progress: Progress
+    registry: Registry,
+    settings: Settings,
+    data: RunData,
+    archive: Archive,
+    progress: Progress,
+    *,
+    verbose: bool,
 ) -> Result:
     with data.timed("reading the data"):
         made = compose(registry, settings, data.folder, progress)
     for remark in made.remarks:
         progress.say(remark)
-    data.bind_space(archive, made.workbench.space)
-    notify = data.notifier(registry.host.notify)
+    data.bind_inputs(archive, made.workbench.space, made.workbench.parts)
+    notify = data.notifier(registry.host.notify, progress.say if verbose else None)
     registry.host.notify("edanas_run_started", settings=data.plain_settings(), folder=data.folder)
     with data.timed("preparing the evaluation"):
         made.evaluator.prepare(progress)
@@ -201,11 +254,12 @@ def load(path: str | Path, device: str = "cpu") -> EENN:
 
     Raises:
         WeightsError: A file is missing or damaged, or the two do not belong together.
-        ConfigError: A plugin that the network was made with is not installed.
+        ConfigError: A plugin that the network was made with is not installed, or the device is not there.
     """
+    place = named_device(device)
     registry = Registry(load_plugins())
     network = load_network(Path(path), lambda description: _rebuild(registry, description))
-    return network.to(torch.device(device))  # type: ignore[return-value]
+    return network.to(place)  # type: ignore[return-value]
 
 
 def _rebuild(registry: Registry, description: Mapping[str, Any]) -> EENN:

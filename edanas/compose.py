@@ -65,7 +65,7 @@ def _only(table: Any, names: Sequence[str]) -> Any:
 
 
 def check_names(registry: Registry, settings: Settings) -> None:
-    """Every name and option of `settings` exists.
+    """Every name and option of `settings` exists, the device too.
 
     Raises:
         ConfigError: One does not.
@@ -89,6 +89,7 @@ def check_names(registry: Registry, settings: Settings) -> None:
     ):
         for name in names:
             registry.entry(kind, name)
+    device_of(settings)
 
 
 def data_component(registry: Registry, data: Component) -> Component:
@@ -107,20 +108,26 @@ def data_component(registry: Registry, data: Component) -> Component:
 
 
 def device_of(settings: Settings) -> torch.device:
-    """Where networks run.
+    """Where networks run; see `named_device`."""
+    return named_device(settings.device)
+
+
+def named_device(name: str) -> torch.device:
+    """`auto`, `cpu`, `cuda` or `cuda:N` as torch has it.
 
     Raises:
         ConfigError: The device is not there.
     """
-    if settings.device == "auto":
+    if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if settings.device.startswith("cuda"):
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (torch.device(settings.device).index or 0) >= count:
-            raise ConfigError(
-                f"device: '{settings.device}' is not there; found {count} CUDA devices; try 'auto'"
-            )
-    return torch.device(settings.device)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device: found '{name}'; allowed: auto, cpu, cuda or cuda:N") from error
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ConfigError(f"device: '{name}' is not there; found {count} CUDA devices; try 'auto'")
+    return device
 
 
 def threads_of(settings: Settings) -> int:

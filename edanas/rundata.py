@@ -1,10 +1,11 @@
 """A run's folder: what lies in it, and whether it belongs to the settings at hand."""
 
+import contextlib
+import hashlib
 import importlib.metadata
 import json
 import os
 import platform
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,20 +25,23 @@ from edanas.core.engine import SearchOutcome
 from edanas.core.errors import EdanasError, RunError
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
-from edanas.core.types import Evaluation
+from edanas.core.types import DataParts, Evaluation
 from edanas.core.version import VERSION
 from edanas.evaluation.finish import MODELS
 from edanas.evaluation.selection import pareto_set
 from edanas.report.result import FILE as RESULT
+from edanas.report.words import in_words, mega, percent
 
 CONFIG, ENVIRONMENT, LOG = "config.toml", "env.json", "log.jsonl"
 DEFAULT_PLACE = Path("edanas-runs")
+
+CHECKPOINT = "supernet.pt"
 
 CHANGEABLE = ("search.max_evals", "search.time_limit")
 """Budgets: they end a search sooner or later, and change nothing in what comes before."""
 
 _PARTS = (
-    "supernet.pt",
+    CHECKPOINT,
     RESULT,
     LOG,
     CONFIG,
@@ -47,6 +51,15 @@ _PARTS = (
     "pareto.png",
     "report.html",
 )
+_LEFT = (
+    "supernet.partial",
+    *(f"{name}.partial" for name in _PARTS),
+    f"{MODELS}/eenn-*",
+    f"{MODELS}/*.row.json",
+    f"{MODELS}/*.partial",
+    f"{MODELS}/.*.partial",
+)
+"""Patterns of a run's further files; a user's own in the same folders have other names."""
 _PACKAGES = (
     "edanas",
     "torch",
@@ -85,32 +98,55 @@ class RunData:
         self.seconds: dict[str, float] = {}
 
     def discard(self) -> None:
-        """Delete what a run leaves in its folder, and nothing else."""
-        for name in (*_PARTS, ARCHIVE, f"{ARCHIVE}-wal", f"{ARCHIVE}-shm"):
+        """Delete what a run leaves in its folder, and nothing else; nothing where no run is."""
+        if not (self.folder / ARCHIVE).exists():
+            return
+        further = [path for pattern in _LEFT for path in self.folder.glob(pattern)]
+        for path in (*(self.folder / name for name in _PARTS), *further):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or with files that are not the run's
+            (self.folder / MODELS).rmdir()
+        # Last, since it is what says that the rest belongs to a run.
+        for name in (f"{ARCHIVE}-wal", f"{ARCHIVE}-shm", ARCHIVE):
             (self.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self.folder / MODELS, ignore_errors=True)
 
     def open_archive(self) -> Archive:
         """The archive, after making sure that it is of these settings; a new one takes them.
 
         Raises:
-            RunError: The folder holds a run with other settings, each of which is named.
+            RunError: The folder holds a run with other settings, each of which is named, or files that a run
+                would overwrite though no run wrote them.
         """
+        found = [name for name in _PARTS if (self.folder / name).exists()]
+        if found and not (self.folder / ARCHIVE).exists():
+            raise RunError(
+                f"{self.folder} holds {', '.join(found)} but no {ARCHIVE}, so this is no run, and running "
+                "would overwrite them; choose another --out, or move them away"
+            )
         archive = Archive(self.folder)
         try:
             self._bind_settings(archive)
         except BaseException:
             archive.close()
             raise
-        (self.folder / CONFIG).write_text(to_toml(self.settings), encoding="utf-8")
-        environment = json.dumps(self.environment(), indent=2)
-        (self.folder / ENVIRONMENT).write_text(environment + "\n", encoding="utf-8")
         return archive
+
+    def write_inputs(self) -> None:
+        """Write `config.toml`, which repeats the run, and `env.json`."""
+        environment = json.dumps(self.environment(), indent=2)
+        for name, text in ((CONFIG, to_toml(self.settings)), (ENVIRONMENT, f"{environment}\n")):
+            partial = self.folder / f"{name}.partial"
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(self.folder / name)
+
+    def _begun(self, archive: Archive) -> bool:
+        """Whether there is anything yet that other settings would have made otherwise."""
+        return archive.count() > 0 or (self.folder / CHECKPOINT).exists()
 
     def _bind_settings(self, archive: Archive) -> None:
         plain = to_plain(self.settings)
         stored = archive.meta().get("settings")
-        if stored is not None:
+        if stored is not None and self._begun(archive):
             differing = changed(resolve([("", stored)]), self.settings)
             refused = [line for line in differing if not line.startswith(CHANGEABLE)]
             if refused:
@@ -120,19 +156,23 @@ class RunData:
                 )
         archive.set_meta("settings", plain)
 
-    def bind_space(self, archive: Archive, space: SearchSpace) -> None:
-        """Make sure that the archive's genomes are of this space.
+    def bind_inputs(self, archive: Archive, space: SearchSpace, parts: DataParts) -> None:
+        """Make sure that what the folder holds was made with this space and these images.
 
         Raises:
-            RunError: They are of another one, e.g. since a plugin was updated.
+            RunError: It was made with others, e.g. since a plugin was updated or an image was added.
         """
-        found = archive.meta().get("space", space.signature())
-        if found != space.signature():
-            raise RunError(
-                f"{self.folder} holds a run of another search space, though its settings are the same; was a "
-                "plugin updated? Use another --out, or --overwrite to discard it"
-            )
-        archive.set_meta("space", space.signature())
+        bound = (
+            ("space", space.signature(), "of another search space", "a plugin updated"),
+            ("data", _digest(parts), "on other images", "the data set changed"),
+        )
+        for key, value, other, cause in bound:
+            if self._begun(archive) and archive.meta().get(key, value) != value:
+                raise RunError(
+                    f"{self.folder} holds a run {other}, though its settings are the same; was {cause}? "
+                    "Use another --out, or --overwrite to discard it"
+                )
+            archive.set_meta(key, value)
 
     def finished(self) -> bool:
         """Whether this run's result is written, with these budgets."""
@@ -151,12 +191,16 @@ class RunData:
         finally:
             self.seconds[part] = round(time.monotonic() - start, 2)
 
-    def notifier(self, notify: Callable[..., None]) -> Callable[..., None]:
-        """`notify`, with each event written to `log.jsonl` first."""
+    def notifier(
+        self, notify: Callable[..., None], say: Callable[[str], None] | None = None
+    ) -> Callable[..., None]:
+        """`notify`, after each event is written to `log.jsonl` and each candidate is told to `say`."""
 
         def tell(event: str, **arguments: Any) -> None:
             for value in arguments.values():
                 self.log(event, value)
+                if say and isinstance(value, Evaluation):
+                    say(in_a_line(value))
             notify(event, **arguments)
 
         return tell
@@ -169,8 +213,10 @@ class RunData:
             line |= {"metrics": value.metrics.to_dict() if value.metrics else None, "seconds": value.seconds}
         else:
             line |= {k: v for k, v in asdict(value).items() if k != "newest"}
-        with (self.folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        with (self.folder / LOG).open("a+b") as file:
+            # A line that was cut off, by a full disk say, must not take this one along.
+            torn = file.tell() and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n"
+            file.write(b"\n" * bool(torn) + json.dumps(line).encode() + b"\n")
 
     def plain_settings(self) -> dict[str, Any]:
         """The settings in JSON's types."""
@@ -221,6 +267,15 @@ class RunData:
         }
 
 
+def in_a_line(evaluation: Evaluation) -> str:
+    """A candidate for people: iteration, id, exits, and what came of it on the validation part."""
+    candidate, metrics = evaluation.candidate, evaluation.metrics
+    found = f"failed: {evaluation.error}"
+    if metrics is not None:
+        found = f"validation accuracy {percent(metrics.accuracy)}%, ADA_MACS {mega(metrics.ada_macs)}M"
+    return f"iteration {evaluation.iteration}: {candidate.id}, {in_words(candidate.scheme.exits)}, {found}"
+
+
 def _searched(evaluation: Evaluation) -> dict[str, Any]:
     """A candidate as the search saw it, on the validation part."""
     metrics, candidate = evaluation.metrics, evaluation.candidate
@@ -240,6 +295,16 @@ def _searched(evaluation: Evaluation) -> dict[str, Any]:
         "params": metrics.params,
         "backbone": dict(candidate.backbone.choices),
     }
+
+
+def _digest(parts: DataParts) -> str:
+    """Sixteen hexadecimal digits that name the images and labels of all parts."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (parts.train, parts.calibration, parts.validation, parts.test):
+        for tensor in (part.images, part.labels):
+            digest.update(repr(tuple(tensor.shape)).encode())
+            digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:

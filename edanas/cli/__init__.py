@@ -7,18 +7,18 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
+import torch
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
 from edanas.cli import doctor, plugins, report, run
-from edanas.core.errors import EdanasError
+from edanas.core.errors import DISK_FULL, EdanasError, Interrupted
 from edanas.core.version import VERSION
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -91,6 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def explain(error: Exception) -> tuple[str, int]:
     """What to tell the user about `error`, and the exit code."""
+    if isinstance(error, Interrupted):
+        return str(error), error.exit_code
     if isinstance(error, EdanasError):
         return f"Error: {error}", error.exit_code
     for fits, text in _TABLE:
@@ -119,12 +121,19 @@ def _of_file(error: Exception) -> str:
 
 _TABLE: tuple[tuple[Callable[[Exception], bool], str], ...] = (
     (
-        lambda error: _code_of(error) in _DISK_FULL or _sqlite_full(error),
+        lambda error: _code_of(error) in DISK_FULL or _sqlite_full(error),
         "no space left on the disk. What was printed as done is kept.",
     ),
     (
         lambda error: _code_of(error) in _FORBIDDEN,
         "permission denied. Expected a file or folder that you may use.",
+    ),
+    (
+        lambda error: (
+            isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        ),
+        "out of memory. Try a smaller training.batch_size, finetune.batch_size or supernet. What was printed "
+        "as done is kept.",
     ),
 )
 """What the system refuses, and how to say it; a user can put these right too."""

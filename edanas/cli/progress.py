@@ -1,7 +1,7 @@
 """Progress on the console: live bars on a terminal, a few plain lines in a log."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import rich.progress
@@ -14,7 +14,8 @@ class ConsoleProgress:
     """A `Progress` for people to watch.
 
     On a terminal, running tasks are live bars; a finished one leaves a line if no other task runs around it.
-    Elsewhere a task prints a line when it starts, at each quarter and when it ends.
+    Elsewhere a task prints a line when it starts, at each quarter and when it ends, unless another task runs
+    around it.
 
     Args:
         console: Where to print; standard error if left out, so that standard output stays clean.
@@ -29,17 +30,19 @@ class ConsoleProgress:
     def task(self, label: str, total: int) -> Iterator[Bar]:
         """See `edanas.core.progress.Progress.task`."""
         live = self.console.is_interactive
-        bar = self._live_bar(label, total) if live else _LineBar(self, label, total)
+        inner = bool(self._running)
+        say = (lambda _: None) if inner and not live else self.say
+        bar = self._live_bar(label, total) if live else _LineBar(say, label, total)
         self._running.append(label)
         try:
             yield bar
         except BaseException:
             self._finish(bar)
             if not live:
-                self.say(f"{label}: stopped at {bar.done} of {total}")
+                say(f"{label}: stopped at {bar.done} of {total}")
             raise
         self._finish(bar)
-        if not live or not self._running:
+        if not inner:
             self.say(f"{label}: {bar.done} of {total} in {_clock(time.monotonic() - bar.start)}{bar.remark}")
 
     def say(self, line: str) -> None:
@@ -70,11 +73,11 @@ class ConsoleProgress:
 
 
 class _LineBar:
-    def __init__(self, progress: ConsoleProgress, label: str, total: int) -> None:
-        self._progress, self._label, self._total = progress, label, total
+    def __init__(self, say: Callable[[str], None], label: str, total: int) -> None:
+        self._say, self._label, self._total = say, label, total
         self._quarter = 0
         self.done, self.remark, self.start = 0, "", time.monotonic()
-        progress.say(f"{label}: 0 of {total}")
+        say(f"{label}: 0 of {total}")
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         self.done += steps
@@ -82,7 +85,7 @@ class _LineBar:
         quarter = 4 * self.done // max(self._total, 1)
         if self._quarter < quarter < 4:
             self._quarter = quarter
-            self._progress.say(f"{self._label}: {self.done} of {self._total}{self.remark}")
+            self._say(f"{self._label}: {self.done} of {self._total}{self.remark}")
 
     def close(self) -> None:
         pass

@@ -1,6 +1,7 @@
 """`edanas report RUN`: the table of a finished run, and its plot and page written anew."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,10 @@ from rich.console import Console
 
 from edanas.report.result import Result
 from edanas.report.tables import fronts_table
-from edanas.report.writing import write_report
+from edanas.report.writing import write_views
+
+_LOG_WIDTH = 100
+"""Columns where there is no terminal to ask."""
 
 
 def report(
@@ -22,7 +26,15 @@ def report(
     if as_json:
         typer.echo(json.dumps(result.data, indent=2))
         return
-    write_report(run, result.data)
-    console = Console()
+    write_views(result)
+    show(result)
+
+
+def show(result: Result) -> None:
+    """Print the table of a run, and where its files are."""
+    console = Console() if sys.stdout.isatty() else Console(width=_LOG_WIDTH)
     console.print(fronts_table(result))
-    console.print(f"Plot:   {run / 'pareto.svg'}\nReport: {run / 'report.html'}", soft_wrap=True)
+    for name, path in (("Folder", ""), ("Plot", "pareto.svg"), ("Report", "report.html")):
+        console.print(
+            f"{name + ':':<7} {result.folder / path}", markup=False, highlight=False, soft_wrap=True
+        )

@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from edanas.api import layers
 from edanas.api import run as run_search
 from edanas.cli.progress import ConsoleProgress
+from edanas.cli.report import show
 from edanas.compose import layered_settings
 from edanas.core.config import to_toml
 from edanas.estimate import estimate
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
-from edanas.report.tables import fronts_table
 from edanas.rundata import fresh_folder
 
 
@@ -47,6 +46,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the settings, the space's size and the cost; do nothing.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="A line for each candidate, once it is recorded.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Search for early-exit networks, and train those that come back."""
@@ -74,15 +76,12 @@ def run(
         typer.echo("\n".join(f"{name}: {value}" for name, value in _readable(expected).items()))
         return
     folder = fresh_folder(settings) if out is None else out
-    result = run_search(registry, settings, folder, progress, overwrite=overwrite)
+    progress.say(f"Folder: {folder}")
+    result = run_search(registry, settings, folder, progress, overwrite=overwrite, verbose=verbose)
     if as_json:
         typer.echo(json.dumps(result.data, indent=2))
         return
-    console = Console()
-    console.print(fronts_table(result))
-    console.print(
-        f"Folder: {folder}\nPlot:   {folder / 'pareto.svg'}\nReport: {folder / 'report.html'}", soft_wrap=True
-    )
+    show(result)
 
 
 def _readable(expected: dict[str, Any]) -> dict[str, str]:

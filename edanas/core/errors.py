@@ -4,8 +4,12 @@ Every error that a user can cause is an `EdanasError`: the command line prints i
 traceback, and leaves with its `exit_code`.
 """
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room: on the disk, in a quota, or under a limit on a file's size."""
 
 
 class EdanasError(Exception):

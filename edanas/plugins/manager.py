@@ -10,6 +10,7 @@ import importlib.metadata
 import inspect
 import logging
 import os
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,6 +117,13 @@ class PluginHost:
         results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
         return results
 
+    def culprit(self, error: BaseException) -> Plugin | None:
+        """The plugin that is no built-in in whose package `error` was raised, or through which it came."""
+        packages = {_package(found): plugin for plugin, found in self._loaded.items() if not plugin.built_in}
+        frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+        owners = [packages.get(name.partition(".")[0]) for name in reversed(frames)]
+        return next((owner for owner in owners if owner), None)
+
     def notify(self, event: str, /, **arguments: Any) -> None:
         """Tell every plugin of a lifecycle event; one that raises is reported once for that event.
 
@@ -161,6 +169,12 @@ def explain(error: BaseException) -> str:
     """An exception as `TypeName: text` on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _package(found: object) -> str:
+    """The top-level package of a plugin's module, or of the module of another object."""
+    name = found.__name__ if inspect.ismodule(found) else getattr(found, "__module__", "")
+    return str(name).partition(".")[0]
 
 
 def _plugin(point: importlib.metadata.EntryPoint) -> Plugin:

@@ -27,7 +27,17 @@ def write_report(folder: Path, content: Mapping[str, Any]) -> Result:
     Raises:
         RunError: A file cannot be written, or `content` has not the right shape.
     """
-    result = Result(folder, content)
+    write_views(Result(folder, content))
+    return Result.write(folder, content)
+
+
+def write_views(result: Result) -> None:
+    """Write what shows a result: `pareto.csv`, the plots and `report.html`.
+
+    Raises:
+        RunError: A file cannot be written.
+    """
+    folder = result.folder
     figure = plots.draw(result.data)
     try:
         _write_pareto(folder / PARETO, result)
@@ -36,7 +46,6 @@ def write_report(folder: Path, content: Mapping[str, Any]) -> Result:
         raise RunError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
     for name in PLOTS:
         plots.save(figure, folder / name)
-    return Result.write(folder, content)
 
 
 def _write_pareto(path: Path, result: Result) -> None:

@@ -2,10 +2,11 @@ import errno
 import sqlite3
 
 import pytest
+import torch
 
 import edanas
 from edanas.cli import app, explain, main
-from edanas.core.errors import ConfigError, EdanasError
+from edanas.core.errors import ConfigError, EdanasError, Interrupted
 
 
 @pytest.fixture
@@ -31,7 +32,8 @@ def test_a_users_error_is_one_message_and_no_traceback(failing, capsys):
 
 def test_every_child_of_the_users_error_has_its_exit_code():
     for child in EdanasError.__subclasses__():
-        assert explain(child("text")) == ("Error: text", child.exit_code)
+        prefix = "" if child is Interrupted else "Error: "
+        assert explain(child("text")) == (f"{prefix}text", child.exit_code)
     assert explain(ConfigError("text"))[1] == 2
 
 
@@ -45,6 +47,9 @@ def test_every_child_of_the_users_error_has_its_exit_code():
         (OSError(errno.EDQUOT, "Quota"), "Error: no space left"),
         (PermissionError(errno.EACCES, "Permission denied", "/data/run"), "/data/run: permission denied"),
         (OSError(errno.EROFS, "Read-only file system", "/mnt/x"), "/mnt/x: permission denied"),
+        (OSError(errno.EFBIG, "File too large", "/data/big"), "/data/big: no space left"),
+        (MemoryError(), "Error: out of memory. Try a smaller training.batch_size"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "Error: out of memory"),
     ],
 )
 def test_disk_and_permission(failing, capsys, error, text):

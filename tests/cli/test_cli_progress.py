@@ -62,6 +62,18 @@ def test_a_task_that_fails_says_where():
     assert lines(file)[-1] == "Long: stopped at 30 of 100"
 
 
+def test_a_log_has_nothing_of_tasks_within_tasks():
+    progress, file = log()
+    with progress.task("Outer", 2) as outer:
+        with progress.task("Inner", 4) as inner:
+            inner.advance(4)
+        with pytest.raises(ValueError, match="x"), progress.task("Inner", 4):
+            raise ValueError("x")
+        progress.say("A line.")
+        outer.advance(2)
+    assert lines(file) == ["Outer: 0 of 2", "A line.", "Outer: 2 of 2 in T"]
+
+
 def test_a_terminal_shows_live_bars_and_keeps_a_line_of_the_outer_one():
     progress, file = terminal()
     with progress.task("Outer", 2) as outer:
