@@ -7,6 +7,7 @@ up to one update.
 
 import pickle
 import textwrap
+import io
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,10 @@ class SandwichTrainer:
         }
         partial = self.checkpoint.with_suffix(".partial")
         try:
-            torch.save(state, partial)
+            content = io.BytesIO()
+        torch.save(state, content)
+        # By our own hand, since torch reports a full disk as a fault of its file format.
+        partial.write_bytes(content.getbuffer())
             partial.replace(self.checkpoint)
         except (RuntimeError, OSError) as error:
             partial.unlink(missing_ok=True)
