@@ -135,18 +135,16 @@ class SandwichTrainer:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
+        # By way of memory, since torch reports a full disk as a fault of its file format.
+        content = io.BytesIO()
+        torch.save(state, content)
         partial = self.checkpoint.with_suffix(".partial")
         try:
-            content = io.BytesIO()
-        torch.save(state, content)
-        # By our own hand, since torch reports a full disk as a fault of its file format.
-        partial.write_bytes(content.getbuffer())
+            partial.write_bytes(content.getbuffer())
             partial.replace(self.checkpoint)
-        except (RuntimeError, OSError) as error:
+        except OSError as error:
             partial.unlink(missing_ok=True)
-            raise RunError(
-                f"{self.checkpoint}: the supernet's checkpoint cannot be written ({_line(error)})"
-            ) from error
+            raise RunError(f"{self.checkpoint}: cannot be written: {error.strerror or error}") from error
 
     def _resume(self) -> int:
         """The number of epochs that the checkpoint holds, after loading it; 0 where there is none."""
