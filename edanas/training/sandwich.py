@@ -5,9 +5,9 @@ exit (Yu and Huang, Universally Slimmable Networks, 2019; Yu et al., BigNAS, 202
 up to one update.
 """
 
+import io
 import pickle
 import textwrap
-import io
 from pathlib import Path
 
 import numpy as np
