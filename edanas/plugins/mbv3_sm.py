@@ -15,27 +15,30 @@ PAPER_CHOICES: dict[str, Any] = {
     "objectives": ["accuracy", "ada-macs"],
 }
 
-# Small images on a CPU: a stem that does not shrink them at once, and thresholds fine enough to be useful.
+# Digits on a CPU. Neither the stem nor the third stage shrinks the image: the ImageNet strides would leave 1x1
+# features, and spend most multiply-adds before the first useful exit.
 QUICK: dict[str, Any] = {
     "evaluation": "shared",
     "supernet": {
         "name": "ofa-mbv3",
         "widths": [0.35],
-        "resolutions": [24],
+        "resolutions": [16],
         "stem_stride": 1,
+        "stage_strides": [2, 2, 1, 1, 2],
         "final_expand": 480,
         "last_width": 640,
     },
     "thresholds": [0.3, 0.6, 0.8, 0.95, "none"],
     "search": {"initial": 40, "iterations": 6, "per_iteration": 8},
     "training": {
-        "epochs": 10,
-        "batch_size": 64,
-        "learning_rate": 0.005,
+        "epochs": 12,
+        "batch_size": 32,
+        "learning_rate": 0.004,
         "label_smoothing": 0.1,
+        "gradient_clip": 0.0,
         "augment": ["shift", "rotate"],
     },
-    "finetune": {"epochs": 4, "batch_size": 64, "learning_rate": 0.002, "augment": ["shift", "rotate"]},
+    "finetune": {"epochs": 4, "batch_size": 32, "learning_rate": 0.001, "augment": ["shift", "rotate"]},
     "recalibration": 384,
 }
 
@@ -47,6 +50,7 @@ PAPER: dict[str, Any] = {
     "weights": "ofa_mbv3_d234_e346_k357_w1.0",
     "classifier": "paper",
     "thresholds": [0.1, 0.2, "none"],
+    "strategy": {"name": "surrogate-nsga2", "population": 40, "generations": 20, "extremes": False},
     "search": {"initial": 100, "iterations": 30, "per_iteration": 8, "results": 4},
     "training": {
         "epochs": 5,
@@ -62,6 +66,7 @@ PAPER: dict[str, Any] = {
     "final_thresholds": "searched",
 }
 
+# Small photographs, several widths and resolutions, hours instead of minutes.
 BEST: dict[str, Any] = {
     **QUICK,
     "supernet": {
@@ -69,10 +74,11 @@ BEST: dict[str, Any] = {
         "widths": [0.35, 0.5, 0.75],
         "resolutions": [24, 32],
         "stem_stride": 1,
+        "stage_strides": [2, 2, 1, 1, 2],
     },
     "search": {"initial": 100, "iterations": 30, "per_iteration": 8},
-    "training": {**QUICK["training"], "epochs": 60},
-    "finetune": {**QUICK["finetune"], "epochs": 20},
+    "training": {**QUICK["training"], "epochs": 60, "batch_size": 64},
+    "finetune": {**QUICK["finetune"], "epochs": 20, "batch_size": 64},
     "recalibration": 2000,
 }
 
