@@ -19,14 +19,21 @@ class Page(HTMLParser):
 
     Args:
         html: Its source.
+        sections: Text by id, that of sections inside included.
+        inside: For a section's id, that of the section around it.
+        terms: Terms with their definitions, in order.
+        where: The innermost section of each term.
+        ids: Everything that can be linked to.
+        loaded: What a browser fetches to show the page.
     """
 
     html: str
     sections: dict[str, str] = field(default_factory=dict)
+    inside: dict[str, str] = field(default_factory=dict)
     terms: list[tuple[str, str]] = field(default_factory=list)
+    where: list[str] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     loaded: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -39,27 +46,36 @@ class Page(HTMLParser):
     def read(cls, path: Path) -> "Page":
         return cls(path.read_text(encoding="utf-8"))
 
-    def definition(self, name: str) -> str | None:
-        """The definition of the first term with `name` as a word of its own (a comma may follow)."""
+    def definition(self, name: str, section: str | None = None) -> str | None:
+        """The definition of the first term, here or in one section, that has `name` as a word of its own."""
         word = re.compile(rf"(?:^|[\s,]){re.escape(name)}(?:$|[\s,])")
-        return next((text for term, text in self.terms if word.search(term)), None)
+        places = zip(self.terms, self.where, strict=True)
+        return next(
+            (text for (term, text), at in places if word.search(term) and section in (None, at)), None
+        )
+
+    def section(self, title: str, around: str) -> str | None:
+        """The id of the section with this title directly inside another one."""
+        inner = [name for name, outer in self.inside.items() if outer == around]
+        return next((name for name in inner if self.sections[name].startswith(f"{title}¶")), None)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
         name = found.get("id") or ""
         self.ids.add(name)
-        if tag == "a":
-            self.links.append(found.get("href") or "")
-        elif tag in ("script", "img", "iframe", "source"):
+        if tag in ("script", "img", "iframe", "source"):
             self.loaded.append(found.get("src") or "")
         elif tag == "link" and found.get("rel") != "canonical":
             self.loaded.append(found.get("href") or "")
         if tag not in VOID:
             self._open.append((tag, name))
+        around = [opened for kind, opened in self._open[:-1] if kind == "section"]
         if tag == "section":
-            self.sections.setdefault(name, "")
+            self.sections[name] = ""
+            self.inside[name] = around[-1] if around else ""
         elif tag == "dt":
             self.terms.append(("", ""))
+            self.where.append(around[-1] if around else "")
 
     def handle_endtag(self, tag: str) -> None:
         while self._open and self._open.pop()[0] != tag:

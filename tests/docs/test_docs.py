@@ -10,6 +10,7 @@ import sys
 import textwrap
 import zipfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ from edanas.core.hookspecs import KINDS
 from edanas.core.types import Metrics
 from edanas.evaluation import finish
 from edanas.plugins.manager import load_plugins
-from edanas.plugins.registry import Entry, Registry
+from edanas.plugins.registry import SETTING, Entry, Registry
 from edanas.rundata import RunData
 from edanas.testing import check_criterion
 
@@ -81,24 +82,34 @@ def undocumented_options(page: Page, name: str, command: Any) -> list[str]:
 
 
 def undocumented_implementations(page: Page, entries: Iterable[Entry], registry: Registry) -> list[str]:
-    text = next(iter(page.sections.values()))
     missing = []
     for entry in entries:
-        if not entry.doc or plain(entry.doc) not in text or f" {entry.name}" not in text:
+        kind = f"{entry.kind} {SETTING[entry.kind]}".replace(" ", "-")
+        section = page.section(
+            entry.name, "bundles-and-presets-plugin-preset" if entry.kind == "bundle" else kind
+        )
+        if not entry.doc or section is None or plain(entry.doc) not in page.sections[section]:
             missing.append(entry.name)
-        if entry.kind == "bundle":
-            missing += [preset for preset in entry.factory.presets if f"--preset {preset}" not in text]
-            continue
-        taken = 1 if entry.kind == "evaluation" else 0
-        options = set(registry.parameters(entry.kind, entry.name, taken)) - {"**"}
-        if entry.kind == "surrogate model":
-            options.discard("seed")
-        said = {
-            re.split(r"[ .=]", term.split(" = ")[0])[-1]
-            for term, meaning in page.terms
-            if meaning and not meaning.startswith("Holds")
-        }
-        missing += [f"{entry.name}.{option}" for option in sorted(options - said)]
+        elif entry.kind == "bundle":
+            presets = [f"--preset {preset}" for preset in entry.factory.presets]
+            missing += [preset for preset in presets if preset not in page.sections[section]]
+        else:
+            missing += undocumented_implementation_options(page, section, entry, registry)
+    return missing
+
+
+def undocumented_implementation_options(
+    page: Page, section: str, entry: Entry, registry: Registry
+) -> list[str]:
+    options = set(registry.parameters(entry.kind, entry.name, 1 if entry.kind == "evaluation" else 0))
+    options -= {"**", "seed"} if entry.kind == "surrogate model" else {"**"}
+    missing = []
+    for option in sorted(options):
+        path = f"{SETTING[entry.kind]}.{option}"
+        said = page.definition(path, section) or page.definition(option, section) or ""
+        # Where the docstring has no sentence on it, only what it holds is left.
+        if not said or said.startswith("Holds "):
+            missing.append(f"{entry.name}.{option}")
     return missing
 
 
@@ -144,13 +155,13 @@ def test_every_command_and_option_is_documented(site: Path) -> None:
 def test_every_implementation_and_option_is_documented(site: Path, registry: Registry) -> None:
     page = Page.read(site / "reference" / "implementations.html")
     assert undocumented_implementations(page, registry.entries(), registry) == []
-    entry = registry.entry("confidence criterion", "score-margin")
-    hidden = Entry(entry.kind, "hidden", "nobody", "0", "Never heard of.", entry.factory, entry.plugin)
-    registry._entries[(hidden.kind, hidden.name)] = hidden
-    try:
-        assert undocumented_implementations(page, [hidden], registry) == ["hidden"]
-    finally:
-        del registry._entries[(hidden.kind, hidden.name)]
+    entry = registry.entry("exit classifier", "pool-linear")
+    assert undocumented_implementations(page, [replace(entry, name="hidden")], registry) == ["hidden"]
+    # Options of another one, of which the page says nothing under this name.
+    section = page.section("pool-linear", "exit-classifier-classifier") or ""
+    paper = registry.entry("exit classifier", "paper")
+    found = undocumented_implementation_options(page, section, paper, registry)
+    assert found == ["paper.channels", "paper.max_size"]
 
 
 def returned_keys(function: Any) -> list[str]:
