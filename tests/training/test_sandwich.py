@@ -1,0 +1,275 @@
+import resource
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_runs import CPU, OPTIONS, PLAIN, THRESHOLDS, equal_states, parts, provider, space
+
+from edanas.core.errors import RunError
+from edanas.core.progress import Silent
+from edanas.core.space import SearchSpace
+from edanas.exits.classifiers import PoolLinear
+from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
+from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
+from edanas.training.schemes import Joint
+from edanas.training.steps import Batches
+
+SETTINGS = replace(PLAIN, epochs=3, batch_size=32, augment=("shift", "erase"), label_smoothing=0.1)
+
+
+def fresh(made=None, dropout=0.3):
+    made = made or provider()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        task = parts().task
+        return SupernetWithExits(made.supernet(task), made, PoolLinear(dropout=dropout), task)
+
+
+def trainer(path, network=None, settings=SETTINGS, scheme=None, over=None, seed=5):
+    return SandwichTrainer(
+        network or fresh(), over or space(), parts(), settings, scheme or Joint(), seed, path
+    )
+
+
+class CutError(Exception):
+    """What stops a training in the middle of a step."""
+
+
+class CutShort(Joint):
+    """Raises after so many losses."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.left = after
+
+    def loss(self, logits, targets, label_smoothing=0.0):
+        self.left -= 1
+        if self.left < 0:
+            raise CutError
+        return super().loss(logits, targets, label_smoothing)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    made = trainer(tmp_path_factory.mktemp("whole") / "supernet.pt")
+    made.run(Silent())
+    return made.network
+
+
+STEPS = 2  # 64 samples in batches of 32
+LOSSES = 3 * STEPS  # an epoch's: largest, smallest, random in each step
+
+
+@pytest.mark.parametrize("losses", [1, LOSSES + 4, 2 * LOSSES, 2 * LOSSES + 1])
+def test_a_cut_training_goes_on_to_the_same_weights(losses, uninterrupted, tmp_path):
+    path = tmp_path / "supernet.pt"
+    with pytest.raises(CutError):
+        trainer(path, scheme=CutShort(losses)).run(Silent())
+    assert path.exists() == (losses >= LOSSES)
+    torch.rand(3)
+    resumed = trainer(path)
+    resumed.run(Silent())
+    assert equal_states(resumed.network, uninterrupted)
+    assert [p.name for p in tmp_path.iterdir()] == ["supernet.pt"]
+
+
+def test_a_finished_training_is_read_back_without_a_step(uninterrupted, tmp_path):
+    path = tmp_path / "supernet.pt"
+    trainer(path).run(Silent())
+    again = trainer(path, scheme=CutShort(0))
+    again.run(Silent())
+    assert equal_states(again.network, uninterrupted)
+    assert not any(module.training for module in again.network.modules())
+
+
+def test_another_seed_gives_other_weights(uninterrupted, tmp_path):
+    other = trainer(tmp_path / "supernet.pt", seed=6)
+    other.run(Silent())
+    assert not equal_states(other.network, uninterrupted)
+
+
+def test_torch_s_generator_is_left_as_it_was(tmp_path):
+    state = torch.get_rng_state()
+    trainer(tmp_path / "supernet.pt", settings=replace(SETTINGS, epochs=1)).run(Silent())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_training_lowers_the_loss_of_every_exit_of_every_backbone(tmp_path):
+    settings = replace(PLAIN, epochs=12, learning_rate=0.02)
+    before, after = fresh(dropout=0.0), fresh(dropout=0.0)
+    trainer(tmp_path / "supernet.pt", after, settings).run(Silent())
+    rng = np.random.default_rng(0)
+    drawn = [space().smallest(), space().largest(), space().sample_backbone(rng)]
+    for backbone in drawn:
+        losses = []
+        for network in (before, after):
+            network.train()
+            side = int(backbone["resolution"])
+            (images, labels), *_ = Batches(parts(), replace(PLAIN, batch_size=64), side, CPU).epoch(
+                torch.Generator()
+            )
+            with torch.no_grad():
+                logits = network.logits(backbone, images)
+            losses.append([float(torch.nn.functional.cross_entropy(each, labels)) for each in logits])
+        assert len(losses[0]) == 5
+        assert all(new < old - 0.1 for old, new in zip(*losses, strict=True)), backbone
+
+
+def gradients(backbone):
+    """Names of the parameters that one step on `backbone` alone would train."""
+    network = fresh().train()
+    side = int(backbone["resolution"])
+    images = torch.randn(4, 1, side, side, generator=torch.Generator().manual_seed(0))
+    Joint().loss(network.logits(backbone, images), torch.arange(4)).backward()
+    return {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def test_each_of_the_three_gets_its_gradient(tmp_path, monkeypatch):
+    """In one step: the largest learns from labels, the smallest and a random one from the largest."""
+    seen, network = [], fresh()
+    made = trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, epochs=1))
+    original = network.logits
+
+    def logits(backbone, images):
+        seen.append((backbone, tuple(images.shape)))
+        return original(backbone, images)
+
+    targets = []
+    monkeypatch.setattr(network, "logits", logits)
+    monkeypatch.setattr(
+        made.scheme, "loss", lambda out, t, s=0.0: targets.append((t, s)) or Joint().loss(out, t, s)
+    )
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    made.run(Silent())
+    assert len(seen) == 3 * STEPS
+    for step in range(STEPS):
+        (large, shape), (small, _), (drawn, _) = seen[3 * step : 3 * step + 3]
+        assert (large, small) == (space().largest(), space().smallest())
+        assert drawn.id not in (large.id, small.id)
+        assert shape == (32, 1, 12, 12)
+        for backbone, size in seen[3 * step : 3 * step + 3]:
+            assert size[2:] == (backbone["resolution"],) * 2
+        (labels, smoothing), *students = targets[3 * step : 3 * step + 3]
+        assert (labels.dtype, smoothing) == (torch.int64, 0.1)
+        for teacher, none in students:
+            assert none == 0.0
+            assert torch.allclose(teacher.sum(1), torch.ones(32))
+            assert not teacher.requires_grad
+    expected = set.union(*(gradients(backbone) for backbone, _ in seen))
+    changed = {name for name, p in network.named_parameters() if not torch.equal(p.detach(), before[name])}
+    assert changed == expected
+    # Heads of both widths, and the kernel transforms that only smaller kernels use, are among them.
+    assert {name.split(".")[1] for name in changed if name.startswith("heads.")} == set(network.heads)
+    assert any(name.endswith("_matrix") for name in changed)
+
+
+def test_the_teacher_is_the_largest_backbone_s_last_exit(tmp_path, monkeypatch):
+    network, told = fresh(dropout=0.0), []
+    made = trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, epochs=1, batch_size=64))
+    original, last = network.logits, []
+
+    def logits(backbone, images):
+        out = original(backbone, images)
+        last.append(out[-1].detach())
+        return out
+
+    monkeypatch.setattr(network, "logits", logits)
+    monkeypatch.setattr(made.scheme, "loss", lambda out, t, s=0.0: told.append(t) or Joint().loss(out, t, s))
+    made.run(Silent())
+    assert torch.equal(told[1], last[0].softmax(1))
+    assert torch.equal(told[2], told[1])
+
+
+def test_the_bar_starts_where_the_training_goes_on(tmp_path):
+    path = tmp_path / "supernet.pt"
+    with pytest.raises(CutError):
+        trainer(path, scheme=CutShort(2 * LOSSES + 2)).run(Silent())
+    moves, notes, totals = [], [], []
+
+    class Bar:
+        def advance(self, steps=1, note=""):
+            moves.append(steps)
+            notes.append(note)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+    class Shown(Silent):
+        def task(self, label, total):
+            totals.append(total)
+            return Bar()
+
+    trainer(path).run(Shown())
+    assert totals == [3 * STEPS]
+    assert moves == [2 * STEPS, 1, 1]
+    assert notes[-1].startswith("epoch 3/3, loss ")
+
+
+def whole_checkpoint(path):
+    trainer(path, settings=replace(SETTINGS, epochs=1)).run(Silent())
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: b"this is no checkpoint",
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-40],
+    ],
+    ids=["empty", "other", "half", "tail"],
+)
+def test_a_damaged_checkpoint_is_one_clear_error(damage, tmp_path):
+    path = tmp_path / "supernet.pt"
+    path.write_bytes(damage(whole_checkpoint(path)))
+    with pytest.raises(RunError) as caught:
+        trainer(path).run(Silent())
+    assert str(caught.value).startswith(f"{path}: the supernet's checkpoint is damaged or of another network")
+    assert str(caught.value).endswith("delete the file to train anew")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"epoch": 1}, {"epoch": None}, {"epoch": 1, "network": 3}])
+def test_another_kind_of_content_is_one_clear_error(content, tmp_path):
+    path = tmp_path / "supernet.pt"
+    torch.save(content, path)
+    with pytest.raises(RunError, match=r"supernet\.pt: the supernet's checkpoint is damaged or of another"):
+        trainer(path).run(Silent())
+
+
+def test_a_checkpoint_of_another_network_is_one_clear_error(tmp_path):
+    path = tmp_path / "supernet.pt"
+    whole_checkpoint(path)
+    wider = OFAMobileNetV3Provider(**{**OPTIONS, "widths": [0.1, 0.5]})
+    over = SearchSpace(wider.variables(), THRESHOLDS, wider.exit_points)
+    with pytest.raises(RunError, match=r"supernet\.pt: the supernet's checkpoint .* of another network") as e:
+        trainer(path, fresh(wider), over=over).run(Silent())
+    assert len(str(e.value)) < 600
+
+
+def test_a_disk_without_space_is_one_clear_error(tmp_path):
+    path = tmp_path / "supernet.pt"
+    made = trainer(path, settings=replace(SETTINGS, epochs=1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(RunError, match=r"supernet\.pt: cannot be written: File too large"):
+            made.run(Silent())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_a_head_for_every_number_of_channels():
+    network = fresh()
+    expected = {f"{i}-{c}" for i, options in enumerate(provider().exit_channels()) for c in options}
+    assert set(network.heads) == expected
+    assert len({id(head) for head in network.heads.values()}) == len(expected)
+    for index, options in enumerate(provider().exit_channels()):
+        for channels in options:
+            assert network.head(index, channels)(torch.zeros(2, channels, 3, 2)).shape == (2, 10)
