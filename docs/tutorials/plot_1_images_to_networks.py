@@ -63,7 +63,7 @@ result.to_dataframe().filter(columns).round(3)
 # The same as a picture: further up is more accurate, further left is cheaper. ``result.plot()`` draws it; the
 # run's folder has it as ``pareto.png`` and ``pareto.svg`` already.
 
-plt.figure(figsize=(9, 4.5))
+plt.figure(figsize=(8, 7), layout="constrained")
 plt.imshow(plt.imread(result.folder / "pareto.png"))
 plt.axis("off")
 plt.show()
