@@ -1,11 +1,77 @@
-"""Conformance suites for plugin authors: call them on your own object in your own tests.
+"""Conformance suites for plugin authors: one line in your own tests checks your own class.
 
 A check returns nothing, or raises `ConformanceError`, an `AssertionError` that says what was asked, with
-which input, and what came back.
+which input, what came back and what was expected::
+
+    from edanas.testing import check_criterion
+
+    def test_it_conforms():
+        check_criterion(MyCriterion())
+
+There is one suite for each kind of extension, in `SUITES` by the kind's name:
+
+====================  ==============================================================================
+supernet provider     `check_provider(MyProvider(widths=(0.25,)))`, with options that keep it small
+exit classifier       `check_classifier(MyClassifier())`
+confidence criterion  `check_criterion(MyCriterion())`
+surrogate model       `check_surrogate(MyModel)`, called with a seed
+objective             `check_objective(MyObjective())`
+search strategy       `check_strategy(MyStrategy)`, called with nothing
+training scheme       `check_scheme(MyScheme())`
+data set              `check_data_set(MyData(path=...))`; without its files `check_missing_data(MyData())`
+evaluation            `check_evaluation(MyEvaluation)`, called with a workbench
+executor              `check_executor(MyExecutor())`
+exporter              `check_exporter(MyExporter())`
+bundle                `check_bundle("my-bundle", Registry(load_plugins()))`
+====================  ==============================================================================
 """
 
+from collections.abc import Callable, Mapping
+
+from edanas.testing.bundles import check_bundle
 from edanas.testing.classifiers import check_classifier
 from edanas.testing.criteria import check_criterion
+from edanas.testing.datasets import check_data_set, check_missing_data
+from edanas.testing.evaluations import check_evaluation
+from edanas.testing.executors import check_executor
+from edanas.testing.exporters import check_exporter
 from edanas.testing.failure import ConformanceError
+from edanas.testing.objectives import check_objective
+from edanas.testing.providers import check_provider
+from edanas.testing.schemes import check_scheme
+from edanas.testing.strategies import check_strategy
+from edanas.testing.surrogates import check_surrogate
 
-__all__ = ["ConformanceError", "check_classifier", "check_criterion"]
+SUITES: Mapping[str, Callable[..., None]] = {
+    "supernet provider": check_provider,
+    "exit classifier": check_classifier,
+    "confidence criterion": check_criterion,
+    "surrogate model": check_surrogate,
+    "objective": check_objective,
+    "search strategy": check_strategy,
+    "training scheme": check_scheme,
+    "data set": check_data_set,
+    "evaluation": check_evaluation,
+    "executor": check_executor,
+    "exporter": check_exporter,
+    "bundle": check_bundle,
+}
+"""The suite of each kind of extension."""
+
+__all__ = [
+    "SUITES",
+    "ConformanceError",
+    "check_bundle",
+    "check_classifier",
+    "check_criterion",
+    "check_data_set",
+    "check_evaluation",
+    "check_executor",
+    "check_exporter",
+    "check_missing_data",
+    "check_objective",
+    "check_provider",
+    "check_scheme",
+    "check_strategy",
+    "check_surrogate",
+]

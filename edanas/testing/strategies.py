@@ -1,16 +1,14 @@
 """The conformance suite of search strategies."""
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from edanas.core.contracts import SearchProblem, SearchStrategy
 from edanas.core.types import Candidate
 from edanas.testing.failure import require
+from edanas.testing.generators import disturb, generators_restored
 from edanas.testing.toys import toy_problem, toy_space
 
 _Told = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]
@@ -32,7 +30,7 @@ def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | 
         ConformanceError: Something does not hold.
     """
     problem = problem or toy_problem()
-    with _global_generators_restored():
+    with generators_restored():
         _check_replay(make, problem)
         _check_failures(make, problem)
         _check_exhaustion(make, toy_problem(toy_space(layers=2, exit_points=1), problem.seed, initial=4))
@@ -42,11 +40,11 @@ def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) ->
     """Run a few iterations; before each, a fresh strategy that is only told must choose the same."""
     strategy = _started(make, problem)
     told: _Told = []
-    _disturb(0)
+    disturb(0)
     initial = strategy.initial()
     require(strategy, initial, "the initial archive is empty")
     _check_choice(strategy, problem, "initial", initial, problem.initial, told)
-    _disturb(1)
+    disturb(1)
     again = _started(make, problem).initial()
     require(strategy, _ids(again) == _ids(initial), "another initial archive at the same seed")
     chosen = initial
@@ -61,7 +59,7 @@ def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) ->
             all(isinstance(k, str) and isinstance(v, str) for k, v in notes.items()),
             f"notes hold more than text: {notes}",
         )
-        _disturb(iteration)
+        disturb(iteration)
         fresh = _started(make, problem)
         for rows in told:
             fresh.tell(*rows)
@@ -147,21 +145,3 @@ def _measured(
 
 def _ids(candidates: list[Candidate]) -> list[str]:
     return [candidate.id for candidate in candidates]
-
-
-@contextmanager
-def _global_generators_restored() -> Iterator[None]:
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - as below
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002 - as below
-
-
-def _disturb(seed: int) -> None:
-    """Nobody's choice may hang on the global generators."""
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - the global generator is what is disturbed
-    torch.manual_seed(seed)

@@ -1,0 +1,69 @@
+"""The conformance suite of bundles."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from edanas.core.config import Layer, resolve, to_plain
+from edanas.core.errors import EdanasError
+from edanas.core.settings import Component, Settings
+from edanas.plugins.registry import SETTING, Registry
+from edanas.testing.failure import ConformanceError, asked, require
+
+
+def check_bundle(name: str, registry: Registry) -> None:
+    """Hold a bundle against its contract: each preset makes settings whose names and options all exist.
+
+    Args:
+        name: The bundle's.
+        registry: Everything installed, e.g. `Registry(load_plugins())`.
+
+    Raises:
+        ConformanceError: Something does not hold.
+    """
+    owner = f"bundle '{name}'"
+    with asked(owner, "finding it"):
+        bundle = registry.bundle(name)
+    require(
+        owner,
+        isinstance(bundle.doc, str) and bundle.doc.strip() and "\n" not in bundle.doc,
+        f"doc is {bundle.doc!r}; expected one line",
+    )
+    for preset in bundle.presets or ("",):
+        where = f"bundle '{name}', preset '{preset}'" if preset else owner
+        require(owner, isinstance(preset, str), f"a preset is named {preset!r}; expected text")
+        below: Layer = (owner, bundle.settings)
+        layer: Layer = (where, bundle.presets.get(preset, {}))
+        _check_scope(where, below, layer)
+        with asked(where, "resolving its settings"):
+            settings = resolve([below, layer])
+            again = resolve([("a file", to_plain(settings))])
+        require(where, again == settings, "its settings differ after a trip through TOML's types")
+        _check_components(where, registry, settings)
+
+
+def _check_scope(where: str, *layers: Layer) -> None:
+    """A bundle that chose a bundle, or a preset, would undo the user's choice."""
+    for origin, table in layers:
+        chosen = sorted({"plugin", "preset"} & {str(key) for key in table})
+        require(where, not chosen, f"{origin} sets {', '.join(chosen)}, which is the user's choice")
+
+
+def _check_components(where: str, registry: Registry, settings: Settings) -> None:
+    """Every implementation that the settings name can be made with the options they give it."""
+    for kind, path in SETTING.items():
+        for component in _components(getattr(settings, path)):
+            # An evaluation is made from a run's workbench, so its options alone are checked.
+            try:
+                if kind == "evaluation":
+                    registry.check(kind, component.name, component.options, taken=1)
+                elif kind != "bundle":
+                    registry.create(kind, component.name, component.options)
+            except EdanasError as error:
+                raise ConformanceError(f"{where}: {kind} '{component.name}': {error}") from error
+
+
+def _components(value: Any) -> Iterator[Component]:
+    if isinstance(value, Component):
+        yield value
+    elif isinstance(value, tuple):
+        yield from (Component(name) for name in value)

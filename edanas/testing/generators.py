@@ -1,0 +1,37 @@
+"""The global random generators, which no implementation may hang on."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def generators_restored() -> Iterator[None]:
+    """Whatever happens inside, the global generators are afterwards as they were before."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - as below
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002 - as below
+
+
+def disturb(seed: int) -> None:
+    """Set the global generators of `random`, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the global generator is what is disturbed
+    torch.manual_seed(seed)
+
+
+def generator_states() -> dict[str, bytes]:
+    """The state of each global generator, to be compared."""
+    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002 - as above
+    return {
+        "random": repr(random.getstate()).encode(),
+        "numpy": repr(numpy_state).encode() + numpy_state["state"]["key"].tobytes(),
+        "torch": torch.get_rng_state().numpy().tobytes(),
+    }

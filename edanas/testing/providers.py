@@ -1,0 +1,322 @@
+"""The conformance suite of supernet providers."""
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
+from edanas.core.costs import count_macs
+from edanas.core.errors import WeightsError
+from edanas.core.space import SearchSpace
+from edanas.core.types import Backbone, Task
+from edanas.testing.failure import ConformanceError, asked, require
+from edanas.testing.generators import disturb, generators_restored
+
+_TASKS = (Task(in_channels=1, num_classes=2), Task(in_channels=3, num_classes=7))
+_BATCH = 3
+_NO_SUCH_FILE = "no-such-folder/no-such-weights.safetensors"
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A backbone to try, and its name for messages."""
+
+    name: str
+    backbone: Backbone
+
+    def images(self, task: Task, seed: int = 0) -> torch.Tensor:
+        side = int(self.backbone["resolution"])
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(_BATCH, task.in_channels, side, side, generator=generator)
+
+
+def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
+    """Hold a provider against its contract: its variables, and that view, extract and build are one network.
+
+    Every network is made and run, so give it options that keep networks small.
+
+    Args:
+        provider: What to check.
+        backbones: How many random backbones to try besides the smallest and the largest.
+
+    Raises:
+        ConformanceError: Something does not hold.
+    """
+    with generators_restored():
+        space = _check_variables(provider)
+        rng = np.random.default_rng(0)
+        cases = [_Case("the smallest backbone", space.smallest()), _Case("the largest", space.largest())]
+        cases += [_Case(f"a random one ({i})", space.sample_backbone(rng)) for i in range(backbones)]
+        _check_costs(provider, space)
+        for task in _TASKS:
+            disturb(0)
+            with asked(provider, f"a supernet for {task}"):
+                supernet = provider.supernet(task)
+            _check_fresh(provider, supernet, task)
+            _live_in(supernet)
+            for case in cases:
+                _check_backbone(provider, supernet, task, case)
+            _check_interleaving(provider, supernet, task, cases)
+            _check_training(provider, supernet, task, cases)
+        _check_weights(provider, supernet)
+
+
+def _check_variables(provider: SupernetProvider) -> SearchSpace:
+    """The space they make; the constructor of `SearchSpace` holds them against one another."""
+    with asked(provider, "the search space of `variables()`"):
+        variables, points = provider.variables(), provider.exit_points
+        space = SearchSpace(variables, (0.5, None), points)
+    require(provider, points >= 1, f"exit_points is {points}; expected 1 or more")
+    by_name = {variable.name: variable for variable in variables}
+    resolution = by_name.get("resolution")
+    if resolution is None:
+        raise ConformanceError(
+            f"{type(provider).__name__}: no variable is named 'resolution'; found {', '.join(by_name)}"
+        )
+    sides = resolution.choices
+    require(
+        provider,
+        resolution.parent is None and all(isinstance(side, int) and side > 0 for side in sides),
+        f"resolution is {sides}, parent {resolution.parent}; expected whole numbers of pixels, no parent",
+    )
+    require(provider, provider.variables() == variables, "`variables()` gives two answers")
+    channels = provider.exit_channels()
+    require(
+        provider,
+        len(channels) == points and all(channels),
+        f"exit_channels() is {channels} for {points} exit points; expected one or more numbers for each",
+    )
+    return space
+
+
+def _check_costs(provider: SupernetProvider, space: SearchSpace) -> None:
+    """Choices stand in the order of rising cost: no step from one to the next makes a backbone cheaper."""
+
+    def macs(genome: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
+        backbone = space.backbone(space.canonical(genome))
+        side = int(backbone["resolution"])
+        with asked(provider, f"the cost of {dict(backbone.choices)}"):
+            return count_macs(provider.build(backbone, _TASKS[0]), (1, side, side))
+
+    largest = space.counts - 1
+    whole, smallest = macs(largest), macs(np.zeros_like(largest))
+    require(provider, whole >= smallest, f"the last choices make {whole} MACs, the first {smallest}")
+    for index, variable in enumerate(provider.variables()):
+        after = whole
+        for position in reversed(range(len(variable.choices) - 1)):
+            genome = largest.copy()
+            genome[index] = position
+            found = macs(genome)
+            require(
+                provider,
+                found <= after,
+                f"{variable.name}: {variable.choices[position]} costs {found} MACs, and "
+                f"{variable.choices[position + 1]}, which follows it, {after}; expected rising cost",
+            )
+            after = found
+
+
+def _check_fresh(provider: SupernetProvider, supernet: Supernet, task: Task) -> None:
+    """Fresh weights are drawn from torch's global generator and from nothing else."""
+    require(provider, isinstance(supernet, Supernet), f"supernet() makes a {type(supernet).__name__}")
+    first = supernet.state_dict()
+    disturb(0)
+    torch.rand(1)
+    again = provider.supernet(task).state_dict()
+    require(provider, not _equal(first, again), "fresh weights do not follow torch's global generator")
+    disturb(1)
+    torch.manual_seed(0)
+    again = provider.supernet(task).state_dict()
+    require(provider, _equal(first, again), "fresh weights differ at the same torch.manual_seed")
+
+
+def _check_backbone(provider: SupernetProvider, supernet: Supernet, task: Task, case: _Case) -> None:
+    """View, extract and build are one network in three forms."""
+    what = f"{case.name}, {dict(case.backbone.choices)}, for {task}"
+    images = case.images(task)
+    with asked(provider, f"making {case.name}"), torch.no_grad():
+        view = supernet.view(case.backbone)
+        plain = supernet.extract(case.backbone)
+        fresh = provider.build(case.backbone, task)
+    for form, net in (("view", view), ("extract", plain), ("build", fresh)):
+        _check_form(provider, form, net.eval(), images, task, case)
+    expected = _run(view, images)
+    found = _run(plain, images)
+    require(
+        provider,
+        _close(found, expected),
+        f"extract's logits differ from the view's by up to {(found - expected).abs().max():g}, in {what}",
+    )
+    owned = {_memory(tensor) for tensor in supernet.state_dict().values()}
+    shared = [name for name, tensor in plain.state_dict().items() if _memory(tensor) in owned]
+    require(provider, not shared, f"extract shares '{shared[0] if shared else ''}' with the supernet")
+    shapes, wanted = _shapes(fresh), _shapes(plain)
+    differing = [name for name in {**shapes, **wanted} if shapes.get(name) != wanted.get(name)]
+    require(
+        provider,
+        not differing,
+        f"build and extract differ in state_dict: "
+        f"{[(name, shapes.get(name), wanted.get(name)) for name in differing[:2]]}, in {what}",
+    )
+    fresh.load_state_dict(plain.state_dict())
+    require(
+        provider,
+        _close(_run(fresh, images), found),
+        f"build with extract's weights gives other logits than extract, in {what}",
+    )
+
+
+def _check_form(
+    provider: SupernetProvider, form: str, net: object, images: torch.Tensor, task: Task, case: _Case
+) -> None:
+    if not isinstance(net, StagedBackbone):
+        raise ConformanceError(f"{type(provider).__name__}: {form} makes no StagedBackbone: {type(net)}")
+    require(
+        provider,
+        len(net.stages) == provider.exit_points + 1,
+        f"{form} has {len(net.stages)} stages; expected {provider.exit_points + 1}, "
+        "one more than exit points",
+    )
+    side = case.backbone["resolution"]
+    require(
+        provider, net.resolution == side, f"{form} has the resolution {net.resolution}; {side} was asked for"
+    )
+    features = images
+    with asked(provider, f"running the {form} of {case.name} on {tuple(images.shape)}"), torch.no_grad():
+        outputs = []
+        for stage in net.stages:
+            features = stage(features)
+            outputs.append(features)
+        logits = net.head(features)
+    for index, (channels, output) in enumerate(zip(provider.exit_channels(), outputs, strict=False)):
+        require(
+            provider,
+            output.ndim == 4 and output.shape[1] in channels,
+            f"exit_channels() has {channels} at exit point {index}; out of the {form} of {case.name} come "
+            f"features {tuple(output.shape)}",
+        )
+    require(
+        provider,
+        logits.shape == (len(images), task.num_classes) and bool(logits.isfinite().all()),
+        f"logits {tuple(logits.shape)} of the {form}; expected {(len(images), task.num_classes)}, finite",
+    )
+
+
+def _check_interleaving(
+    provider: SupernetProvider, supernet: Supernet, task: Task, cases: list[_Case]
+) -> None:
+    """Views run stage by stage in turn, one of them training, with an extraction between."""
+    views = [supernet.view(case.backbone).eval() for case in cases]
+    inputs = [case.images(task) for case in cases]
+    alone = [_run(view, images) for view, images in zip(views, inputs, strict=True)]
+    features = inputs
+    with torch.no_grad():
+        for stage in range(provider.exit_points + 1):
+            features = [view.stages[stage](x) for view, x in zip(views, features, strict=True)]
+            supernet.extract(cases[0].backbone)
+        found = [view.head(x) for view, x in zip(views, features, strict=True)]
+    for case, logits, expected in zip(cases, found, alone, strict=True):
+        require(
+            provider,
+            _close(logits, expected),
+            f"the view of {case.name} gives other logits when other views run between its stages",
+        )
+    supernet.train()
+    require(
+        provider, supernet.view(cases[0].backbone).training, "a view of a training supernet is in eval mode"
+    )
+    supernet.eval()
+    again = pickle.loads(pickle.dumps(supernet)).view(cases[-1].backbone).eval()  # noqa: S301 - our own bytes
+    require(
+        provider,
+        _close(_run(again, inputs[-1]), alone[-1]),
+        "a pickled copy of the supernet gives other logits",
+    )
+
+
+def _check_training(provider: SupernetProvider, supernet: Supernet, task: Task, cases: list[_Case]) -> None:
+    """Training a view changes every stage of what is extracted later, and nothing extracted before."""
+    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1)
+    for case in cases:
+        before = supernet.extract(case.backbone)
+        kept = {name: tensor.clone() for name, tensor in before.state_dict().items()}
+        optimizer.zero_grad()
+        with asked(provider, f"training the view of {case.name}"):
+            logits = supernet.view(case.backbone).train()(case.images(task))
+            weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1))
+            torch.autograd.backward((logits * weights).sum())
+        optimizer.step()
+        after = supernet.extract(case.backbone)
+        require(
+            provider,
+            _equal(kept, before.state_dict()),
+            f"{case.name} as extracted changes when the supernet is trained",
+        )
+        for part, old, new in _parts(before, after):
+            moved = any(
+                not torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters(), strict=True)
+            )
+            require(
+                provider,
+                moved or not list(old.parameters()),
+                f"training the view of {case.name} does not reach the supernet's weights in {part}",
+            )
+    supernet.eval()
+
+
+def _check_weights(provider: SupernetProvider, supernet: Supernet) -> None:
+    before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
+    try:
+        answer: object = provider.load_weights(supernet, _NO_SUCH_FILE)
+    except WeightsError:
+        answer = None
+    except Exception as error:
+        answer = error
+    require(
+        provider,
+        answer is None,
+        f"load_weights of '{_NO_SUCH_FILE}', which does not exist, gives {answer!r}; expected a WeightsError",
+    )
+    require(provider, _equal(before, supernet.state_dict()), "load_weights fails and changes the supernet")
+
+
+def _live_in(supernet: Supernet) -> None:
+    """As after some training: nothing is left at a value that hides which slice of a tensor is used."""
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in supernet.state_dict().items():
+        if tensor.is_floating_point():
+            noise = torch.rand(tensor.shape, generator=generator)
+            tensor.add_(noise if name.endswith("running_var") else 0.1 * (noise - 0.5))
+    supernet.eval()
+
+
+@torch.no_grad()
+def _run(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    logits: torch.Tensor = net(images)
+    return logits
+
+
+def _close(first: torch.Tensor, second: torch.Tensor) -> bool:
+    return torch.allclose(first, second, rtol=1e-3, atol=1e-4)
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _parts(old: StagedBackbone, new: StagedBackbone) -> Iterator[tuple[str, nn.Module, nn.Module]]:
+    for index, (before, after) in enumerate(zip(old.stages, new.stages, strict=True), start=1):
+        yield f"stage {index}", before, after
+    yield "the last exit", old.head, new.head
+
+
+def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def _shapes(net: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}

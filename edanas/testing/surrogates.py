@@ -1,0 +1,168 @@
+"""The conformance suite of surrogate models."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.contracts import SurrogateModel
+from edanas.testing.failure import ConformanceError, asked, require
+from edanas.testing.generators import disturb, generator_states, generators_restored
+
+_Array = npt.NDArray[np.float64]
+
+_SEED = 7
+_SAMPLES, _GENES = 40, 6
+_FOLDS = 4
+_LEAST_TAU = 0.2
+"""Of rank correlation on unseen genomes of an additive function; a guess has 0, a good model 0.8."""
+
+
+def check_surrogate(make: Callable[[int], SurrogateModel]) -> None:
+    """Hold a surrogate model against its contract: shapes, seed, degenerate data, honest cross-validation.
+
+    Args:
+        make: A fresh model from a seed, as the registry's factory with `seed=`.
+
+    Raises:
+        ConformanceError: Something does not hold.
+    """
+    with generators_restored():
+        _check_shapes(make)
+        _check_seed(make)
+        _check_degenerate(make)
+        _check_cross_validation(make)
+
+
+def _data(count: int = _SAMPLES, genes: int = _GENES, seed: int = 0) -> tuple[_Array, _Array]:
+    """Genomes of three choices a gene, and a cost in MACs that adds up gene by gene."""
+    rng = np.random.default_rng(seed)
+    genomes = rng.integers(0, 3, size=(count, genes)).astype(np.float64)
+    values = 1e6 * (5.0 + genomes @ np.linspace(0.5, 2.0, genes)) + rng.normal(0, 1e4, count)
+    return genomes, values
+
+
+def _check_shapes(make: Callable[[int], SurrogateModel]) -> None:
+    genomes, values = _data()
+    unseen, truth = _data(seed=1)
+    model = make(_SEED)
+    kept = genomes.copy(), values.copy()
+    with asked(model, f"fit on genomes {genomes.shape}"):
+        fitted = model.fit(genomes, values)
+    require(model, fitted is model, f"fit returns {fitted!r}; expected the model itself")
+    found = _predict(model, unseen, "unseen genomes")
+    require(
+        model,
+        np.array_equal(kept[0], genomes) and np.array_equal(kept[1], values),
+        "fit changes its arguments",
+    )
+    one = _predict(model, unseen[:1], "a single genome")
+    require(
+        model,
+        np.allclose(one, found[:1], rtol=1e-4, atol=1.0),
+        f"predicts {found[0]:g} for a genome among others and {one[0]:g} for it alone",
+    )
+    tau = _rank_correlation(found, truth)
+    require(
+        model,
+        tau >= _LEAST_TAU,
+        f"Kendall's tau on unseen genomes of an additive function is {tau:.2f}; expected {_LEAST_TAU}",
+    )
+
+
+def _check_seed(make: Callable[[int], SurrogateModel]) -> None:
+    """All randomness comes from the seed, and the global generators are nobody's."""
+    genomes, values = _data()
+    answers = []
+    for state in (1, 2):
+        disturb(state)
+        before = generator_states()
+        model = make(_SEED).fit(genomes, values)
+        answers.append(_predict(model, genomes, "the samples it was fitted on"))
+        touched = [name for name, after in generator_states().items() if after != before[name]]
+        require(model, not touched, f"fit or predict draws from the global generator of {', '.join(touched)}")
+    require(
+        model,
+        np.array_equal(answers[0], answers[1]),
+        f"two models of one seed, fitted on the same, differ by {np.abs(answers[0] - answers[1]).max():g}",
+    )
+
+
+def _check_degenerate(make: Callable[[int], SurrogateModel]) -> None:
+    """What an archive may hold: two samples, ties, constants, values of any size, wide genomes."""
+    genomes, values = _data(count=12)
+    fine = np.linspace(0.90, 0.91, 12)
+    cases = {
+        "two samples": (genomes[:2], values[:2]),
+        "three samples": (genomes[:3], values[:3]),
+        "equal values": (genomes, np.full(12, 0.1)),
+        "values of 0": (genomes, np.zeros(12)),
+        "one genome again and again, with other values": (np.repeat(genomes[:1], 12, axis=0), values),
+        "every sample twice": (np.repeat(genomes[:6], 2, axis=0), np.repeat(values[:6], 2)),
+        "a constant gene": (np.hstack([genomes, np.ones((12, 1))]), values),
+        "a single gene": (genomes[:, :1], values),
+        "more genes than samples": (np.tile(genomes, (1, 9)), values),
+        "accuracies that differ by little": (genomes, fine),
+        "costs of 1e12": (genomes, values * 1e6),
+        "negative values": (genomes, -values),
+    }
+    for name, (X, y) in cases.items():
+        model = make(_SEED)
+        with asked(model, f"fit on {name} ({X.shape})"):
+            model.fit(X.copy(), y.copy())
+        _predict(model, X, f"after {name}, the same genomes")
+        _predict(model, 2.0 - X, f"after {name}, other genomes")
+
+
+def _check_cross_validation(make: Callable[[int], SurrogateModel]) -> None:
+    """Predictions of a fold come from models that have never seen the fold's values."""
+    genomes, values = _data()
+    folds = [np.arange(start, _SAMPLES, _FOLDS, dtype=np.int64) for start in range(_FOLDS)]
+    found = _cross_validate(make(_SEED), genomes, values, folds)
+    again = values.copy()
+    again[folds[0]] = values[folds[0]][::-1] * 3.0
+    hidden = _cross_validate(make(_SEED), genomes, again, folds)
+    worst = float(np.abs(hidden[folds[0]] - found[folds[0]]).max())
+    model = make(_SEED)
+    require(
+        model,
+        worst <= 1e-3 * np.ptp(values),
+        f"cross_validate: the predictions of a fold change by up to {worst:g} with the fold's own values",
+    )
+    tau = _rank_correlation(found, values)
+    require(model, tau >= _LEAST_TAU, f"cross_validate: Kendall's tau is {tau:.2f}; expected {_LEAST_TAU}")
+    uneven = [np.arange(1, dtype=np.int64), np.arange(1, 5, dtype=np.int64), np.arange(5, 12, dtype=np.int64)]
+    _cross_validate(make(_SEED), genomes[:12], values[:12], uneven)
+
+
+def _cross_validate(
+    model: SurrogateModel, genomes: _Array, values: _Array, folds: list[npt.NDArray[np.int64]]
+) -> _Array:
+    with asked(model, f"cross_validate on {len(values)} samples in folds of {[len(f) for f in folds]}"):
+        found = model.cross_validate(genomes, values, folds)
+    return _checked(model, found, len(values), "cross_validate")
+
+
+def _predict(model: SurrogateModel, genomes: _Array, what: str) -> _Array:
+    with asked(model, f"predict, {what} ({genomes.shape})"):
+        found = model.predict(genomes)
+    return _checked(model, found, len(genomes), f"predict, {what}")
+
+
+def _checked(model: SurrogateModel, found: object, count: int, what: str) -> _Array:
+    if not isinstance(found, np.ndarray):
+        raise ConformanceError(f"{type(model).__name__}: {what}: a {type(found).__name__}, not an array")
+    require(model, found.shape == (count,), f"{what}: shape {found.shape}; expected {(count,)}")
+    require(
+        model,
+        np.issubdtype(found.dtype, np.floating) and np.isfinite(found).all(),
+        f"{what}: {found.dtype} {found[:4]}; expected finite floats",
+    )
+    return found
+
+
+def _rank_correlation(predicted: _Array, actual: _Array) -> float:
+    """Kendall's tau-a: the share of pairs in the same order minus that of pairs in the other."""
+    upper = np.triu_indices(len(actual), k=1)
+    signs = [np.sign(np.subtract.outer(each, each))[upper] for each in (predicted, actual)]
+    return float((signs[0] * signs[1]).mean())

@@ -1,0 +1,219 @@
+"""Networks that train in a blink: a supernet of three convolutions, its heads, and images to tell apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from edanas.core.contracts import (
+    ConfidenceCriterion,
+    ExitClassifier,
+    StagedBackbone,
+    Supernet,
+    SupernetProvider,
+    TrainingScheme,
+)
+from edanas.core.types import Backbone, ExitPoint, ImageSet, Task, Variable
+
+_WIDTHS = (4, 8)
+_KERNELS = (1, 3)
+_STAGES = 3
+
+
+class ToyProvider(SupernetProvider):
+    """Three stages of one or two convolutions, two exit points; widths and kernels share weights.
+
+    Args:
+        resolutions: Sides of the input images in pixels.
+    """
+
+    exit_points = _STAGES - 1
+
+    def __init__(self, resolutions: tuple[int, ...] = (8, 12)) -> None:
+        self.resolutions = resolutions
+
+    def variables(self) -> tuple[Variable, ...]:
+        """See `SupernetProvider.variables`: a depth for the second stage alone."""
+        second = Variable("layer4.kernel", _KERNELS, parent="depth", when=frozenset({2}))
+        return (
+            Variable("resolution", self.resolutions),
+            Variable("width", _WIDTHS),
+            Variable("depth", (1, 2)),
+            *(Variable(f"layer{number}.kernel", _KERNELS) for number in range(1, _STAGES + 1)),
+            second,
+        )
+
+    def supernet(self, task: Task) -> Supernet:
+        """See `SupernetProvider.supernet`."""
+        return ToySupernet(task)
+
+    def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
+        """See `SupernetProvider.build`."""
+        stages = [[plan.plain() for plan in stage] for stage in _plan(backbone, task)]
+        return _staged(stages, PoolLinear(int(backbone["width"]), task.num_classes), backbone)
+
+    def exit_channels(self) -> tuple[tuple[int, ...], ...]:
+        """See `SupernetProvider.exit_channels`."""
+        return (_WIDTHS,) * self.exit_points
+
+
+class ToySupernet(Supernet):
+    """All of `ToyProvider`'s backbones: narrower ones use the first channels, 1x1 kernels the centre."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.task = task
+        largest, kernel = _WIDTHS[-1], _KERNELS[-1]
+        self.layers = nn.ModuleList(
+            _Plan(index, task.in_channels if index == 0 else largest, largest, kernel).plain()
+            for index in range(_STAGES + 1)
+        )
+        self.head = PoolLinear(largest, task.num_classes)
+
+    def view(self, backbone: Backbone) -> StagedBackbone:
+        """See `Supernet.view`."""
+        plans = _plan(backbone, self.task)
+        stages = [[_View(self.layers[plan.index], plan) for plan in stage] for stage in plans]
+        head = _HeadView(self.head, int(backbone["width"]))
+        return _staged(stages, head, backbone).train(self.training)
+
+    def extract(self, backbone: Backbone) -> StagedBackbone:
+        """See `Supernet.extract`."""
+        plans = _plan(backbone, self.task)
+        stages = [[plan.cut(self.layers[plan.index]) for plan in stage] for stage in plans]
+        width = int(backbone["width"])
+        head = PoolLinear(width, self.task.num_classes)
+        head.linear.weight.data = self.head.linear.weight.detach()[:, :width].clone()
+        head.linear.bias.data = self.head.linear.bias.detach().clone()
+        return _staged(stages, head, backbone).train(self.training)
+
+
+class PoolLinear(nn.Module):
+    """Global average pooling and a linear layer."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features (B, C, H, W) -> logits (B, K)."""
+        logits: torch.Tensor = self.linear(features.mean((2, 3)))
+        return logits
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One layer of a backbone: which of the supernet's, and how much of it."""
+
+    index: int
+    inputs: int
+    outputs: int
+    kernel: int
+
+    def plain(self) -> nn.Sequential:
+        conv = nn.Conv2d(self.inputs, self.outputs, self.kernel, padding=self.kernel // 2, bias=False)
+        return nn.Sequential(conv, nn.BatchNorm2d(self.outputs), nn.ReLU())
+
+    def weight(self, layer: nn.Module) -> torch.Tensor:
+        """This layer's part of the supernet's kernel."""
+        whole: torch.Tensor = layer.get_parameter("0.weight")
+        edge = (whole.shape[-1] - self.kernel) // 2
+        inner = slice(edge, edge + self.kernel)
+        return whole[: self.outputs, : self.inputs, inner, inner]
+
+    def cut(self, layer: nn.Module) -> nn.Sequential:
+        """A plain layer with copies of this part's weights and statistics."""
+        with torch.random.fork_rng(devices=[]):
+            found = self.plain()
+        found[0].weight.data = self.weight(layer).detach().clone()
+        for name, tensor in layer[1].state_dict().items():  # type: ignore[index]
+            found[1].state_dict()[name].copy_(tensor[: self.outputs] if tensor.ndim else tensor)
+        return found
+
+
+class _View(nn.Module):
+    """Runs a part of a supernet's layer, in a training mode of its own."""
+
+    def __init__(self, layer: nn.Module, plan: _Plan) -> None:
+        super().__init__()
+        self.layer = layer
+        self._plan = plan
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        plan, norm = self._plan, self.layer.get_submodule("1")
+        mean, var, weight, bias = (
+            getattr(norm, name)[: plan.outputs] for name in ("running_mean", "running_var", "weight", "bias")
+        )
+        raw = F.conv2d(features, plan.weight(self.layer), padding=plan.kernel // 2)
+        return F.relu(F.batch_norm(raw, mean, var, weight, bias, self.training))
+
+
+class _HeadView(nn.Module):
+    def __init__(self, head: PoolLinear, width: int) -> None:
+        super().__init__()
+        self.head = head
+        self._width = width
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        linear = self.head.linear
+        return F.linear(features.mean((2, 3)), linear.weight[:, : self._width], linear.bias)
+
+
+def _plan(backbone: Backbone, task: Task) -> list[list[_Plan]]:
+    width = int(backbone["width"])
+
+    def layer(number: int) -> _Plan:
+        inputs = task.in_channels if number == 1 else width
+        return _Plan(number - 1, inputs, width, int(backbone[f"layer{number}.kernel"]))
+
+    second = [layer(2), layer(4)] if backbone["depth"] == 2 else [layer(2)]
+    return [[layer(1)], second, [layer(3)]]
+
+
+def _staged(stages: Sequence[Sequence[nn.Module]], head: nn.Module, backbone: Backbone) -> StagedBackbone:
+    """The stages, each but the first after a halving of the features."""
+    halved = [
+        nn.Sequential(*([nn.AvgPool2d(2)] if number else []), *stage) for number, stage in enumerate(stages)
+    ]
+    return StagedBackbone(halved, head, int(backbone["resolution"]))
+
+
+class ToyClassifier(ExitClassifier):
+    """Pooling and a linear layer."""
+
+    def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
+        """See `ExitClassifier.build`."""
+        return PoolLinear(point.channels, num_classes)
+
+
+class ToyCriterion(ConfidenceCriterion):
+    """The largest probability."""
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits (B, K) -> confidence (B,)."""
+        return torch.nan_to_num(logits.float()).softmax(dim=1).amax(dim=1)
+
+
+class ToyScheme(TrainingScheme):
+    """The mean of all exits' cross-entropies."""
+
+    def loss(
+        self, logits: Sequence[torch.Tensor], targets: torch.Tensor, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """See `TrainingScheme.loss`."""
+        losses = [F.cross_entropy(each, targets, label_smoothing=label_smoothing) for each in logits]
+        return torch.stack(losses).mean()
+
+
+def toy_images(count: int, seed: int, side: int = 12) -> ImageSet:
+    """Grey noise with a bright quarter, which one being the class: four classes, in turn."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 120, (count, 1, side, side), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(count) % 4
+    half = side // 2
+    for label in range(4):
+        top, left = half * (label // 2), half * (label % 2)
+        images[labels == label, :, top : top + half, left : left + half] += 100
+    return ImageSet(images, labels, ("upper left", "upper right", "lower left", "lower right"))

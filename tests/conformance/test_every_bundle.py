@@ -1,0 +1,17 @@
+from edanas.compose import layered_settings, make_space
+from edanas.plugins.registry import Registry
+from edanas.testing import check_bundle
+
+KIND = "bundle"
+
+
+def test_conforms(registry: Registry, name: str) -> None:
+    check_bundle(name, registry)
+
+
+def test_a_run_finds_everything_it_names(registry: Registry, name: str) -> None:
+    """As `edanas run --plugin NAME --preset PRESET` does, up to the search space."""
+    for preset in registry.bundle(name).presets or ("",):
+        settings = layered_settings(registry, [("flags", {"plugin": name, "preset": preset})])
+        _, space = make_space(registry, settings)
+        assert space.size() > settings.search.initial

@@ -1,0 +1,8 @@
+from edanas.plugins.registry import Registry
+from edanas.testing import check_strategy
+
+KIND = "search strategy"
+
+
+def test_conforms(registry: Registry, name: str) -> None:
+    check_strategy(lambda: registry.create(KIND, name))

@@ -1,0 +1,20 @@
+from edanas.plugins.registry import Registry
+from edanas.testing import check_provider
+
+KIND = "supernet provider"
+
+SMALL = {
+    "ofa-mbv3": {
+        "widths": [0.25, 0.5],
+        "resolutions": [16, 24],
+        "depths": [1, 2],
+        "stem_stride": 1,
+        "final_expand": 64,
+        "last_width": 64,
+    }
+}
+"""Options that keep networks small; a provider that is not listed is checked with its defaults."""
+
+
+def test_conforms(registry: Registry, name: str) -> None:
+    check_provider(registry.create(KIND, name, SMALL.get(name)))
