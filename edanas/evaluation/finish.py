@@ -120,7 +120,8 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
     z = 1.959964
     centre = (share + z * z / (2 * samples)) / (1 + z * z / samples)
     reach = z / (1 + z * z / samples) * math.sqrt(share * (1 - share) / samples + z * z / (4 * samples**2))
-    return max(0.0, centre - reach), min(1.0, centre + reach)
+    # Rounding must not push the share itself out of its interval.
+    return min(share, max(0.0, centre - reach)), max(share, min(1.0, centre + reach))
 
 
 def _read_row(path: Path) -> dict[str, Any]:
