@@ -1,6 +1,8 @@
 """A whole run in miniature: the real supernet at its smallest, and a few dozen digits."""
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import numpy as np
 import torch
 
 from edanas.core.config import resolve
+from edanas.core.progress import Silent
 from edanas.core.settings import SplitSettings, TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import DataParts, ImageSet, LoadedData
@@ -72,6 +75,24 @@ def workbench(folder: Path, data: DataParts | None = None, **settings: Any) -> W
         device=CPU,
         folder=folder,
     )
+
+
+class Recorded(Silent):
+    """Keeps what bars were told."""
+
+    def __init__(self) -> None:
+        self.totals: list[int] = []
+        self.moves: list[int] = []
+        self.notes: list[str] = []
+
+    @contextmanager
+    def task(self, label: str, total: int) -> Iterator["Recorded"]:
+        self.totals.append(total)
+        yield self
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self.moves.append(steps)
+        self.notes.append(note)
 
 
 def relabelled(data: ImageSet, labels: torch.Tensor) -> ImageSet:

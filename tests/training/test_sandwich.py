@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_runs import CPU, OPTIONS, PLAIN, THRESHOLDS, equal_states, parts, provider, space
+from small_runs import CPU, OPTIONS, PLAIN, THRESHOLDS, Recorded, equal_states, parts, provider, space
 
 from edanas.core.errors import RunError
 from edanas.core.progress import Silent
@@ -185,28 +185,11 @@ def test_the_bar_starts_where_the_training_goes_on(tmp_path):
     path = tmp_path / "supernet.pt"
     with pytest.raises(CutError):
         trainer(path, scheme=CutShort(2 * LOSSES + 2)).run(Silent())
-    moves, notes, totals = [], [], []
-
-    class Bar:
-        def advance(self, steps=1, note=""):
-            moves.append(steps)
-            notes.append(note)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-    class Shown(Silent):
-        def task(self, label, total):
-            totals.append(total)
-            return Bar()
-
-    trainer(path).run(Shown())
-    assert totals == [3 * STEPS]
-    assert moves == [2 * STEPS, 1, 1]
-    assert notes[-1].startswith("epoch 3/3, loss ")
+    shown = Recorded()
+    trainer(path).run(shown)
+    assert shown.totals == [3 * STEPS]
+    assert shown.moves == [2 * STEPS, 1, 1]
+    assert shown.notes[-1].startswith("epoch 3/3, loss ")
 
 
 def whole_checkpoint(path):

@@ -1,0 +1,114 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from small_runs import equal_states, parts, space, workbench
+
+from edanas.core.errors import WeightsError
+from edanas.core.progress import Silent
+from edanas.core.types import Candidate, DataParts, ImageSet, SelectionScheme
+from edanas.evaluation.finetune import FinetuneEvaluation, edanas_evaluations
+from edanas.evaluation.scoring import Anatomy, score
+from edanas.exits.profiles import collect_profile
+
+
+@pytest.fixture(scope="module")
+def evaluator(tmp_path_factory):
+    made = FinetuneEvaluation(workbench(tmp_path_factory.mktemp("run"), training__epochs=2))
+    made.prepare(Silent())
+    return made
+
+
+def candidate(*thresholds, seed=0):
+    return Candidate(space().sample_backbone(np.random.default_rng(seed)), SelectionScheme(thresholds))
+
+
+BARE = candidate(None, None, None, None)
+TWO = candidate(0.05, None, 0.2, None)
+OTHER = candidate(None, 0.2, None, None, seed=3)
+
+
+def test_the_same_metrics_in_any_order_and_in_another_process(evaluator):
+    first = [evaluator.evaluate(each) for each in (BARE, TWO, OTHER)]
+    torch.rand(3)
+    again = pickle.loads(pickle.dumps(evaluator))
+    assert [again.evaluate(each) for each in (OTHER, TWO, BARE)] == first[::-1]
+
+
+def test_weights_repeat_bit_for_bit_and_torch_s_generator_is_left_alone(evaluator):
+    state = torch.get_rng_state()
+    first = evaluator.network(TWO)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)
+    assert equal_states(first, evaluator.network(TWO))
+
+
+@pytest.mark.parametrize("wanted", [BARE, TWO, OTHER])
+def test_heads_stand_where_exits_are_placed_and_nowhere_else(wanted, evaluator):
+    network = evaluator.network(wanted)
+    assert network.points == wanted.scheme.placed
+    assert network.scheme == wanted.scheme
+    assert not any(module.training for module in network.modules())
+
+
+@pytest.mark.parametrize("wanted", [BARE, TWO])
+def test_a_candidate_is_trained_from_the_supernet_s_weights(wanted, evaluator, tmp_path):
+    """Also one without exits, which the last exit's loss alone trains."""
+    untrained = FinetuneEvaluation(workbench(tmp_path, training__epochs=0))
+    untrained.prepare(Silent())
+    start, end = (dict(made.network(wanted).named_parameters()) for made in (untrained, evaluator))
+    extracted = dict(evaluator._supernet.extract(wanted.backbone).named_parameters())
+    for name, value in extracted.items():
+        assert torch.equal(start[f"backbone.{name}"], value)
+    assert start.keys() == end.keys()
+    assert [name for name in start if torch.equal(start[name], end[name])] == []
+
+
+def test_training_pays(tmp_path):
+    made = [FinetuneEvaluation(workbench(tmp_path, training__epochs=n)) for n in (0, 10)]
+    for each in made:
+        each.prepare(Silent())
+    untrained, trained = (each.evaluate(BARE).accuracy for each in made)
+    assert trained > untrained + 0.15
+
+
+def test_metrics_are_those_of_the_trained_network(evaluator):
+    network = evaluator.network(TWO)
+    profile = collect_profile(network, parts().validation)
+    assert evaluator.evaluate(TWO) == score(profile, TWO.scheme, Anatomy.of(network, 1))
+
+
+def test_only_train_and_validation_are_looked_at(evaluator, tmp_path):
+    data = parts()
+    nothing = ImageSet(torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0).long(), ())
+    blind = DataParts(data.train, nothing, data.validation, nothing, data.mean, data.std)
+    other = FinetuneEvaluation(workbench(tmp_path, blind, training__epochs=2))
+    other.prepare(Silent())
+    assert other.evaluate(TWO) == evaluator.evaluate(TWO)
+
+
+def test_the_seed_matters(evaluator, tmp_path):
+    other = FinetuneEvaluation(workbench(tmp_path, training__epochs=2, seed=1))
+    other.prepare(Silent())
+    assert not equal_states(other.network(BARE), evaluator.network(BARE))
+
+
+def test_weights_that_cannot_be_had(tmp_path):
+    made = FinetuneEvaluation(workbench(tmp_path, weights=str(tmp_path / "none.pt")))
+    with pytest.raises(WeightsError, match=r"none\.pt"):
+        made.prepare(Silent())
+
+
+def test_nothing_is_evaluated_before_it_is_prepared(tmp_path):
+    with pytest.raises(RuntimeError, match="`prepare` comes before"):
+        FinetuneEvaluation(workbench(tmp_path)).evaluate(BARE)
+
+
+def test_passes_by_hand(evaluator):
+    data = parts()
+    assert evaluator.passes() == (0.0, 3 * 2 * len(data.train) + 48 + len(data.validation))
+
+
+def test_it_is_the_evaluation_named_finetune():
+    assert edanas_evaluations() == {"finetune": FinetuneEvaluation}

@@ -1,0 +1,253 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_runs import Recorded, parts, relabelled, space, workbench
+
+from edanas.core.errors import RunError
+from edanas.core.progress import Silent
+from edanas.core.types import Candidate, SelectionScheme
+from edanas.deploy.safetensors_export import SafetensorsExporter
+from edanas.evaluation import finish
+from edanas.evaluation.finish import Finisher, wilson
+from edanas.evaluation.scoring import Anatomy, score
+from edanas.evaluation.shared import SharedEvaluation
+from edanas.exits.profiles import collect_profile
+from edanas.exits.thresholds import set_thresholds
+
+KEYS = {
+    "id",
+    "exits",
+    "thresholds",
+    "utilization",
+    "test_accuracy",
+    "validation_accuracy",
+    "ada_macs",
+    "executed_macs",
+    "backbone_macs",
+    "backbone_test_accuracy",
+    "params",
+}
+
+
+def candidates():
+    rng = np.random.default_rng(4)
+    schemes = [(0.05, None, 0.2, None), (None, None, None, None)]
+    return [Candidate(space().sample_backbone(rng), SelectionScheme(each)) for each in schemes]
+
+
+class Kept:
+    """An exporter that keeps networks, and files of no content."""
+
+    def __init__(self):
+        self.networks = {}
+
+    def export(self, network, stem):
+        self.networks[stem.name] = network
+        path = stem.with_name(f"{stem.name}.kept")
+        path.write_text("")
+        return [path]
+
+
+@pytest.fixture(scope="module")
+def supernet(tmp_path_factory):
+    """A finished supernet training, as bytes."""
+    folder = tmp_path_factory.mktemp("once")
+    SharedEvaluation(workbench(folder, training__epochs=6)).prepare(Silent())
+    return (folder / "supernet.pt").read_bytes()
+
+
+@pytest.fixture
+def finisher(supernet, tmp_path):
+    def make(name="run", data=None, exporters=None, **given):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "supernet.pt").write_bytes(supernet)
+        bench = workbench(folder, data, training__epochs=6, **given)
+        evaluator = SharedEvaluation(bench)
+        evaluator.prepare(Silent())
+        return Finisher(bench, evaluator, exporters if exporters is not None else [SafetensorsExporter()])
+
+    return make
+
+
+def rows(made, wanted=None):
+    return made.finish(wanted or candidates(), "Finishing", Silent())
+
+
+def poisoned(name):
+    data = parts()
+    part = getattr(data, name)
+    return replace(data, **{name: relabelled(part, (part.labels + 3) % 10)})
+
+
+def test_rows_have_the_keys_that_tools_read(finisher):
+    found = rows(finisher())
+    for row, candidate in zip(found, candidates(), strict=True):
+        assert set(row) >= KEYS
+        assert (row["id"], row["exits"]) == (candidate.id, candidate.scheme.exits)
+        assert [t is None for t in row["thresholds"]] == [t is None for t in candidate.scheme.thresholds]
+        assert len(row["utilization"]) == 5
+        assert sum(row["utilization"]) == pytest.approx(1)
+        assert 0 <= row["test_accuracy"] <= 1
+        assert row["test_ci"][0] <= row["test_accuracy"] <= row["test_ci"][1]
+        assert row["ada_macs"] <= row["executed_macs"]
+        assert json.loads(json.dumps(row)) == row
+    assert found[1]["executed_macs"] == found[1]["backbone_macs"]
+    assert found[1]["test_accuracy"] == found[1]["backbone_test_accuracy"]
+
+
+def test_rows_are_what_the_finished_network_does(finisher):
+    kept = Kept()
+    made = finisher(exporters=[kept])
+    for row, (name, network) in zip(rows(made), kept.networks.items(), strict=True):
+        assert row["files"] == [f"models/{name}.kept"]
+        assert row["model"] == f"models/{name}.kept"
+        out = network(parts().test.images)
+        assert row["test_accuracy"] == float((out.label == parts().test.labels).double().mean())
+        assert row["utilization"] == [float((out.exit == at).double().mean()) for at in range(5)]
+        validation = score(
+            collect_profile(network, parts().validation), network.scheme, Anatomy.of(network, 1)
+        )
+        assert row["validation_accuracy"] == validation.accuracy
+        assert row["validation_executed_macs"] == validation.executed_macs
+        assert row["thresholds"] == list(network.scheme.thresholds)
+        assert row["params"] == sum(p.numel() for p in network.parameters())
+
+
+def test_thresholds_come_from_the_calibration_part(finisher):
+    kept = Kept()
+    (row,) = rows(finisher(exporters=[kept], accuracy_drop=0.1), candidates()[:1])
+    (network,) = kept.networks.values()
+    profile = collect_profile(network, parts().calibration)
+    expected = set_thresholds(profile, Anatomy.of(network, 1).costs, (0, 2), 4, 0.1)
+    assert row["thresholds"] == list(expected.thresholds)
+    assert row["thresholds"] != list(candidates()[0].scheme.thresholds)
+
+
+def test_the_test_part_changes_test_figures_alone(finisher):
+    honest, wrong = rows(finisher("a")), rows(finisher("b", poisoned("test")))
+    for one, two in zip(honest, wrong, strict=True):
+        differing = {key for key in one if one[key] != two[key]}
+        assert differing
+        assert differing <= {"test_accuracy", "test_ci", "backbone_test_accuracy", "exit_accuracy"}
+
+
+def test_the_calibration_part_decides_nothing_but_thresholds(finisher):
+    kept = Kept(), Kept()
+    honest = rows(finisher("a", exporters=kept[:1]))
+    rows(finisher("b", poisoned("calibration"), exporters=kept[1:]))
+    for name, network in kept[0].networks.items():
+        other = kept[1].networks[name]
+        assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
+    assert kept[1].networks.keys() == {f"eenn-{row['exits']}-{row['id']}" for row in honest}
+
+
+def test_the_validation_part_changes_validation_figures_alone(finisher):
+    honest, wrong = rows(finisher("a")), rows(finisher("b", poisoned("validation")))
+    for one, two in zip(honest, wrong, strict=True):
+        assert {key for key in one if one[key] != two[key]} == {"validation_accuracy"}
+
+
+def test_the_test_part_is_looked_at_once_and_last(finisher, monkeypatch):
+    looked = []
+    original = finish.collect_profile
+
+    def watched(network, data, *args):
+        looked.append(next(name for name in ("calibration", "validation", "test") if data is at[name]))
+        return original(network, data, *args)
+
+    at = vars(parts())
+    monkeypatch.setattr(finish, "collect_profile", watched)
+    made = finisher()
+    first = rows(made)
+    assert looked == ["calibration", "validation", "test", "validation", "test"]
+    looked.clear()
+    assert rows(made) == first
+    assert looked == []
+
+
+def test_a_finished_row_is_read_back_and_not_computed_again(finisher, monkeypatch):
+    first = rows(finisher())
+    made = finisher()
+    monkeypatch.setattr(made.evaluator, "network", lambda candidate: pytest.fail("judged again"))
+    assert rows(made) == first
+    assert rows(made, candidates()[::-1]) == first[::-1]
+
+
+def test_a_finishing_that_was_cut_goes_on(finisher, monkeypatch):
+    whole = rows(finisher("a"))
+    made = finisher("b")
+    original = made.evaluator.network
+
+    def cut(candidate):
+        if candidate == candidates()[1]:
+            raise KeyboardInterrupt
+        return original(candidate)
+
+    monkeypatch.setattr(made.evaluator, "network", cut)
+    with pytest.raises(KeyboardInterrupt):
+        rows(made)
+    assert rows(finisher("b")) == whole
+    left = sorted(p.suffix for p in made.folder.iterdir())
+    assert left == sorted([".json", ".json", ".safetensors"] * 2)
+
+
+def test_a_row_that_cannot_be_read_is_named(finisher):
+    made = finisher()
+    made.folder.mkdir()
+    path = made.folder / f"{candidates()[0].id}.row.json"
+    path.write_text("{")
+    with pytest.raises(
+        RunError, match=r"row\.json: cannot be read .*; delete it to finish this network anew"
+    ):
+        rows(made)
+
+
+def test_thresholds_may_stay_as_searched(finisher):
+    found = rows(finisher(final_thresholds="searched"))
+    assert [row["thresholds"] for row in found] == [list(c.scheme.thresholds) for c in candidates()]
+
+
+def test_without_fine_tuning_the_network_is_the_one_that_was_judged(finisher):
+    made = finisher(final_thresholds="searched", finetune__epochs=0)
+    for row, candidate in zip(rows(made), candidates(), strict=True):
+        judged = made.evaluator.evaluate(candidate)
+        assert row["validation_accuracy"] == judged.accuracy
+        assert row["validation_executed_macs"] == judged.executed_macs
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_the_bar_is_full_at_the_end_also_on_resuming(epochs, finisher):
+    for _ in range(2):
+        shown = Recorded()
+        finisher(finetune__epochs=epochs).finish(candidates(), "Finishing", shown)
+        assert shown.totals == [max(1, 2 * 4 * epochs)]
+        assert sum(shown.moves) == 2 * 4 * epochs
+
+
+@pytest.mark.parametrize(
+    ("right", "samples", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_the_interval_is_the_published_one(right, samples, low, high):
+    """Newcombe, Two-sided confidence intervals for the single proportion, 1998, Table I, method 3."""
+    assert wilson(right / samples, samples) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(1, 5000), st.floats(0, 1))
+@settings(deadline=None, max_examples=50)
+def test_the_interval_holds_the_share_and_solves_wilson_s_equation(samples, share):
+    right = round(samples * share)
+    low, high = wilson(right / samples, samples)
+    assert 0 <= low <= right / samples <= high <= 1
+    for end, open_ in ((low, right > 0), (high, right < samples)):
+        if open_:
+            deviations = abs(right / samples - end) / (end * (1 - end) / samples) ** 0.5
+            assert deviations == pytest.approx(1.959964, rel=1e-6)
+        else:
+            assert end == pytest.approx(right / samples, abs=1e-12)

@@ -1,0 +1,176 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edanas.core.types import Backbone, Candidate, Evaluation, Metrics, SelectionScheme
+from edanas.evaluation.selection import choose_results, choose_static, pareto_set
+from edanas.search.objectives import Accuracy, AdaMacs
+
+OBJECTIVES = (Accuracy(), AdaMacs())
+POINTS = 4
+
+
+def evaluation(number, accuracy, macs, exits=1, backbone=None, backbone_accuracy=0.0, backbone_macs=0):
+    """A made-up evaluation; `number` names its backbone unless `backbone` does."""
+    scheme = SelectionScheme(tuple(0.5 if i < exits else None for i in range(POINTS)))
+    candidate = Candidate(Backbone((("width", number if backbone is None else backbone),)), scheme)
+    if accuracy is None:
+        return Evaluation(candidate, 0, None, "out of memory")
+    share = (*(1.0 if i == 0 else 0.0 for i in range(POINTS)), 0.0)
+    metrics = Metrics(
+        accuracy, share, (None,) * 5, macs, macs, backbone_accuracy, backbone_macs, params=1, activations=1
+    )
+    return Evaluation(candidate, 0, metrics)
+
+
+def dominated(one, others):
+    a, m = one.metrics.accuracy, one.metrics.ada_macs
+    return any(
+        o.metrics.accuracy >= a
+        and o.metrics.ada_macs <= m
+        and (o.metrics.accuracy, o.metrics.ada_macs) != (a, m)
+        for o in others
+    )
+
+
+def archives(smallest=0):
+    """Small numbers, so that there are ties and equals; some fail."""
+    one = st.tuples(st.one_of(st.none(), st.integers(0, 6)), st.integers(1, 6), st.integers(0, 4))
+    return st.lists(one, min_size=smallest, max_size=14).map(
+        lambda made: [
+            evaluation(n, None if a is None else a / 6, macs, e) for n, (a, macs, e) in enumerate(made)
+        ]
+    )
+
+
+@given(archives())
+@settings(deadline=None, max_examples=100)
+def test_the_pareto_set_by_brute_force(archive):
+    good = [e for e in archive if e.ok]
+    found = pareto_set(archive, OBJECTIVES)
+    assert {e.candidate.id for e in found} == {e.candidate.id for e in good if not dominated(e, good)}
+    costs = [e.metrics.ada_macs for e in found]
+    assert costs == sorted(costs)
+
+
+@given(archives(), st.integers(1, 8))
+@settings(deadline=None, max_examples=150)
+def test_results_are_distinct_members_one_for_each_number_of_exits_first(archive, count):
+    good = [e for e in archive if e.ok and e.candidate.scheme.exits > 0]
+    found = choose_results(archive, OBJECTIVES, count)
+    numbers = sorted({e.candidate.scheme.exits for e in good})
+    assert len({e.candidate.id for e in found}) == len(found) <= count
+    assert [e.candidate.scheme.exits for e in found[: len(numbers)]] == numbers[:count]
+    for e in found[: len(numbers)]:
+        rivals = [o for o in good if o.candidate.scheme.exits == e.candidate.scheme.exits]
+        assert not dominated(e, rivals)
+    for e in found[len(numbers) :]:
+        assert not dominated(e, good)
+    front = [e for e in good if not dominated(e, good)]
+    everything = {e.candidate.id for e in front} | {e.candidate.id for e in found}
+    assert len(found) == min(count, len(everything))
+
+
+@given(archives(smallest=3), st.integers(5, 8))
+@settings(deadline=None, max_examples=60)
+def test_further_results_lie_farthest_from_those_chosen(archive, count):
+    """Each one more, by brute force: the largest distance to the nearest chosen, spans scaled to 1."""
+    found = choose_results(archive, OBJECTIVES, count)
+    good = [e for e in archive if e.ok and e.candidate.scheme.exits > 0]
+    numbers = len({e.candidate.scheme.exits for e in good})
+    front = [e for e in good if not dominated(e, good)]
+
+    def at(e):
+        return np.array([e.metrics.accuracy, e.metrics.ada_macs])
+
+    for size in range(numbers, len(found)):
+        chosen = found[:size]
+        rest = [e for e in front if e not in chosen]
+        span = np.ptp([at(e) for e in (*rest, *chosen)], axis=0)
+        span[span == 0] = 1
+
+        def nearest(e, chosen=chosen, span=span):
+            return min(float(np.linalg.norm((at(e) - at(c)) / span)) for c in chosen)
+
+        assert nearest(found[size]) == pytest.approx(max(map(nearest, rest)))
+
+
+def test_the_best_trade_off_and_not_an_end_of_the_front():
+    """From the knee, every way to go costs far more than it brings."""
+    knee = evaluation(1, 0.90, 20.0)
+    archive = [
+        evaluation(0, 0.50, 10.0),
+        knee,
+        evaluation(2, 0.92, 100.0),
+        evaluation(3, 0.40, 90.0),
+        evaluation(4, None, 0.0),
+    ]
+    for order in itertools.permutations(archive):
+        assert choose_results(order, OBJECTIVES, 1) == [knee]
+
+
+def test_units_do_not_move_the_choice():
+    archive = [evaluation(n, a, m) for n, (a, m) in enumerate([(0.5, 10), (0.8, 13), (0.9, 20), (0.92, 100)])]
+    scaled = [evaluation(n, e.metrics.accuracy, e.metrics.ada_macs * 1e6) for n, e in enumerate(archive)]
+    (one,), (other,) = choose_results(archive, OBJECTIVES, 1), choose_results(scaled, OBJECTIVES, 1)
+    assert one.candidate == other.candidate
+
+
+def test_fewer_results_leave_out_the_larger_numbers_of_exits():
+    archive = [evaluation(n, 0.5 + n / 10, 10.0 + n, exits=4 - n) for n in range(4)]
+    for count in range(1, 5):
+        exits = [e.candidate.scheme.exits for e in choose_results(archive, OBJECTIVES, count)]
+        assert exits == list(range(1, count + 1))
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [[], [evaluation(0, None, 1.0)], [evaluation(0, 0.9, 1.0, exits=0)]],
+    ids=["empty", "failed", "0"],
+)
+def test_nothing_to_choose_from(archive):
+    assert choose_results(archive, OBJECTIVES, 4) == []
+
+
+def singles():
+    """Backbones of (accuracy, MACs); each may have been evaluated with several schemes."""
+    one = st.tuples(st.integers(0, 6), st.integers(1, 6))
+    return st.lists(one, min_size=1, max_size=8)
+
+
+@given(singles(), st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=3), st.booleans())
+@settings(deadline=None, max_examples=150)
+def test_single_exit_rivals_by_brute_force(backbones, wanted, repeated):
+    archive = [
+        evaluation(0, 0.1, 1.0, exits, backbone=n, backbone_accuracy=a / 6, backbone_macs=m)
+        for n, (a, m) in enumerate(backbones)
+        for exits in ([0, 2] if repeated else [1])
+    ]
+    archive.insert(0, evaluation(99, None, 1.0))
+    found = choose_static(archive, [(a / 6, m) for a, m in wanted])
+    assert len({c.id for c in found}) == len(found)
+    assert all(c.scheme.thresholds == (None,) * POINTS for c in found)
+    got = [backbones[int(c.backbone["width"])] for c in found]
+    assert [m for _, m in got] == sorted(m for _, m in got)
+    needed = set()
+    for a, m in wanted:
+        cheaper = [b for b in backbones if b[1] <= m]
+        needed.add(
+            max(cheaper, key=lambda b: (b[0], -b[1]))
+            if cheaper
+            else min(backbones, key=lambda b: (b[1], -b[0]))
+        )
+        better = [b for b in backbones if b[0] >= a]
+        needed.add(
+            min(better, key=lambda b: (b[1], -b[0]))
+            if better
+            else max(backbones, key=lambda b: (b[0], -b[1]))
+        )
+    assert set(got) == needed
+
+
+def test_no_single_exit_network_without_a_success():
+    assert choose_static([evaluation(0, None, 1.0)], [(0.5, 1.0)]) == []
