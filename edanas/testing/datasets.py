@@ -41,13 +41,13 @@ def check_missing_data(source: DataSource) -> None:
         ConformanceError: Something does not hold.
     """
     try:
-        found: object = source.load(_LARGE, 0)
+        found = f"a {type(source.load(_LARGE, 0)).__name__}"
     except DataError as error:
         require(source, "--download" in str(error), f"the error does not name --download: {error}")
         return
     except Exception as error:
-        found = error
-    raise ConformanceError(f"{type(source).__name__}: without its files, {found!r}; expected a DataError")
+        found = repr(error)
+    raise ConformanceError(f"{type(source).__name__}: without its files, {found}; expected a DataError")
 
 
 def _loaded(source: DataSource, size: int, seed: int) -> LoadedData:

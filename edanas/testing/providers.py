@@ -9,12 +9,11 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
-from edanas.core.costs import count_macs
 from edanas.core.errors import WeightsError
-from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, Task
 from edanas.testing.failure import ConformanceError, asked, require
 from edanas.testing.generators import disturb, generators_restored
+from edanas.testing.variables import check_costs, check_variables
 
 _TASKS = (Task(in_channels=1, num_classes=2), Task(in_channels=3, num_classes=7))
 _BATCH = 3
@@ -47,11 +46,11 @@ def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
         ConformanceError: Something does not hold.
     """
     with generators_restored():
-        space = _check_variables(provider)
+        space = check_variables(provider)
         rng = np.random.default_rng(0)
         cases = [_Case("the smallest backbone", space.smallest()), _Case("the largest", space.largest())]
         cases += [_Case(f"a random one ({i})", space.sample_backbone(rng)) for i in range(backbones)]
-        _check_costs(provider, space)
+        check_costs(provider, space)
         for task in _TASKS:
             disturb(0)
             with asked(provider, f"a supernet for {task}"):
@@ -63,61 +62,6 @@ def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
             _check_interleaving(provider, supernet, task, cases)
             _check_training(provider, supernet, task, cases)
         _check_weights(provider, supernet)
-
-
-def _check_variables(provider: SupernetProvider) -> SearchSpace:
-    """The space they make; the constructor of `SearchSpace` holds them against one another."""
-    with asked(provider, "the search space of `variables()`"):
-        variables, points = provider.variables(), provider.exit_points
-        space = SearchSpace(variables, (0.5, None), points)
-    require(provider, points >= 1, f"exit_points is {points}; expected 1 or more")
-    by_name = {variable.name: variable for variable in variables}
-    resolution = by_name.get("resolution")
-    if resolution is None:
-        raise ConformanceError(
-            f"{type(provider).__name__}: no variable is named 'resolution'; found {', '.join(by_name)}"
-        )
-    sides = resolution.choices
-    require(
-        provider,
-        resolution.parent is None and all(isinstance(side, int) and side > 0 for side in sides),
-        f"resolution is {sides}, parent {resolution.parent}; expected whole numbers of pixels, no parent",
-    )
-    require(provider, provider.variables() == variables, "`variables()` gives two answers")
-    channels = provider.exit_channels()
-    require(
-        provider,
-        len(channels) == points and all(channels),
-        f"exit_channels() is {channels} for {points} exit points; expected one or more numbers for each",
-    )
-    return space
-
-
-def _check_costs(provider: SupernetProvider, space: SearchSpace) -> None:
-    """Choices stand in the order of rising cost: no step from one to the next makes a backbone cheaper."""
-
-    def macs(genome: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
-        backbone = space.backbone(space.canonical(genome))
-        side = int(backbone["resolution"])
-        with asked(provider, f"the cost of {dict(backbone.choices)}"):
-            return count_macs(provider.build(backbone, _TASKS[0]), (1, side, side))
-
-    largest = space.counts - 1
-    whole, smallest = macs(largest), macs(np.zeros_like(largest))
-    require(provider, whole >= smallest, f"the last choices make {whole} MACs, the first {smallest}")
-    for index, variable in enumerate(provider.variables()):
-        after = whole
-        for position in reversed(range(len(variable.choices) - 1)):
-            genome = largest.copy()
-            genome[index] = position
-            found = macs(genome)
-            require(
-                provider,
-                found <= after,
-                f"{variable.name}: {variable.choices[position]} costs {found} MACs, and "
-                f"{variable.choices[position + 1]}, which follows it, {after}; expected rising cost",
-            )
-            after = found
 
 
 def _check_fresh(provider: SupernetProvider, supernet: Supernet, task: Task) -> None:
@@ -209,15 +153,19 @@ def _check_form(
 def _check_interleaving(
     provider: SupernetProvider, supernet: Supernet, task: Task, cases: list[_Case]
 ) -> None:
-    """Views run stage by stage in turn, one of them training, with an extraction between."""
+    """Views run stage by stage in turn, while others are made and extracted."""
     views = [supernet.view(case.backbone).eval() for case in cases]
     inputs = [case.images(task) for case in cases]
-    alone = [_run(view, images) for view, images in zip(views, inputs, strict=True)]
+    alone = [
+        _run(supernet.extract(case.backbone).eval(), images)
+        for case, images in zip(cases, inputs, strict=True)
+    ]
     features = inputs
     with torch.no_grad():
         for stage in range(provider.exit_points + 1):
             features = [view.stages[stage](x) for view, x in zip(views, features, strict=True)]
             supernet.extract(cases[0].backbone)
+            supernet.view(cases[0].backbone).train()
         found = [view.head(x) for view, x in zip(views, features, strict=True)]
     for case, logits, expected in zip(cases, found, alone, strict=True):
         require(
@@ -230,7 +178,9 @@ def _check_interleaving(
         provider, supernet.view(cases[0].backbone).training, "a view of a training supernet is in eval mode"
     )
     supernet.eval()
-    again = pickle.loads(pickle.dumps(supernet)).view(cases[-1].backbone).eval()  # noqa: S301 - our own bytes
+    with asked(provider, "a trip of the supernet through pickle"):
+        copied: Supernet = pickle.loads(pickle.dumps(supernet))  # noqa: S301 - our own bytes
+    again = copied.view(cases[-1].backbone).eval()
     require(
         provider,
         _close(_run(again, inputs[-1]), alone[-1]),

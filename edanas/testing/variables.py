@@ -1,0 +1,67 @@
+"""The part of the supernet providers' suite that is about their variables."""
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.contracts import SupernetProvider
+from edanas.core.costs import count_macs
+from edanas.core.space import SearchSpace
+from edanas.core.types import Task
+from edanas.testing.failure import ConformanceError, asked, require
+
+_TASK = Task(in_channels=1, num_classes=2)
+
+
+def check_variables(provider: SupernetProvider) -> SearchSpace:
+    """The space they make; the constructor of `SearchSpace` holds them against one another."""
+    with asked(provider, "the search space of `variables()`"):
+        variables, points = provider.variables(), provider.exit_points
+        space = SearchSpace(variables, (0.5, None), points)
+    require(provider, points >= 1, f"exit_points is {points}; expected 1 or more")
+    by_name = {variable.name: variable for variable in variables}
+    resolution = by_name.get("resolution")
+    if resolution is None:
+        raise ConformanceError(
+            f"{type(provider).__name__}: no variable is named 'resolution'; found {', '.join(by_name)}"
+        )
+    sides = resolution.choices
+    require(
+        provider,
+        resolution.parent is None and all(isinstance(side, int) and side > 0 for side in sides),
+        f"resolution is {sides}, parent {resolution.parent}; expected whole numbers of pixels, no parent",
+    )
+    require(provider, provider.variables() == variables, "`variables()` gives two answers")
+    channels = provider.exit_channels()
+    require(
+        provider,
+        len(channels) == points and all(channels),
+        f"exit_channels() is {channels} for {points} exit points; expected one or more numbers for each",
+    )
+    return space
+
+
+def check_costs(provider: SupernetProvider, space: SearchSpace) -> None:
+    """Choices stand in the order of rising cost: no step from one to the next makes a backbone cheaper."""
+
+    def macs(genome: npt.NDArray[np.int64]) -> int:
+        backbone = space.backbone(space.canonical(genome))
+        side = int(backbone["resolution"])
+        with asked(provider, f"the cost of {dict(backbone.choices)}"):
+            return count_macs(provider.build(backbone, _TASK), (1, side, side))
+
+    largest = space.counts - 1
+    whole, smallest = macs(largest), macs(np.zeros_like(largest))
+    require(provider, whole >= smallest, f"the last choices make {whole} MACs, the first {smallest}")
+    for index, variable in enumerate(provider.variables()):
+        after = whole
+        for position in reversed(range(len(variable.choices) - 1)):
+            genome = largest.copy()
+            genome[index] = position
+            found = macs(genome)
+            require(
+                provider,
+                found <= after,
+                f"{variable.name}: {variable.choices[position]} costs {found} MACs, and "
+                f"{variable.choices[position + 1]}, which follows it, {after}; expected rising cost",
+            )
+            after = found

@@ -1,0 +1,124 @@
+"""The suite finds what is wrong with an evaluation mode."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from edanas.core.contracts import Evaluator
+from edanas.core.progress import Progress
+from edanas.core.types import Candidate, Metrics, SelectionScheme
+from edanas.evaluation.shared import SharedEvaluation
+from edanas.exits.eenn import EENN
+from edanas.testing import ConformanceError, check_evaluation
+
+
+class Ordered(SharedEvaluation):
+    """Charges later candidates more."""
+
+    evaluated = 0
+
+    def evaluate(self, candidate: Candidate) -> Metrics:
+        self.evaluated += 1
+        return replace(super().evaluate(candidate), activations=self.evaluated)
+
+
+class Global(SharedEvaluation):
+    """Draws weights from torch's global generator as it finds it."""
+
+    def prepare(self, progress: Progress) -> None:
+        super().prepare(progress)
+        with torch.no_grad():
+            for weight in self._network.parameters():  # type: ignore[union-attr]
+                weight.mul_(1 + torch.rand(()))
+
+
+class Unpicklable(SharedEvaluation):
+    def prepare(self, progress: Progress) -> None:
+        super().prepare(progress)
+        self.rule = lambda metrics: metrics
+
+
+class Forgetful(SharedEvaluation):
+    """Leaves what it learned behind when it is sent."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_network": None, "_profiles": {}}
+
+
+class Restless(SharedEvaluation):
+    """Trains on after a restart, though it was done."""
+
+    def prepare(self, progress: Progress) -> None:
+        path = self.workbench.folder / "restarts"
+        restarts = len(path.read_text()) if path.exists() else 0
+        path.write_text("x" * (restarts + 1))
+        super().prepare(progress)
+        with torch.no_grad():
+            for weight in self._network.parameters():  # type: ignore[union-attr]
+                weight.mul_(1.0 + restarts)
+
+
+class WithoutScheme(SharedEvaluation):
+    """Hands on a network whose exits do not fire."""
+
+    def network(self, candidate: Candidate) -> EENN:
+        network = super().network(candidate)
+        network.scheme = SelectionScheme((None, None))
+        return network
+
+
+class OtherNetwork(SharedEvaluation):
+    """Hands on another network than was judged."""
+
+    def network(self, candidate: Candidate) -> EENN:
+        network = super().network(candidate)
+        torch.nn.init.zeros_(network.backbone.head.linear.weight)
+        return network
+
+
+class Optimist(SharedEvaluation):
+    def evaluate(self, candidate: Candidate) -> Metrics:
+        return replace(super().evaluate(candidate), accuracy=1.0)
+
+
+class Free(SharedEvaluation):
+    """Lets exits cost nothing but what Eq. 5 has."""
+
+    def evaluate(self, candidate: Candidate) -> Metrics:
+        metrics = super().evaluate(candidate)
+        return replace(metrics, executed_macs=0.5 * metrics.ada_macs)
+
+
+class Lopsided(SharedEvaluation):
+    def evaluate(self, candidate: Candidate) -> Metrics:
+        metrics = super().evaluate(candidate)
+        return replace(metrics, utilization=metrics.utilization[:-1])
+
+
+class Endless(SharedEvaluation):
+    def passes(self) -> tuple[float, float]:
+        return float("inf"), 1.0
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (Ordered, "Ordered: candidate 1 asked a second time has activations 1, then 6"),
+        (Global, "candidate . in another run of the same seed has "),
+        (Unpicklable, "a trip through pickle, once prepared, raises"),
+        (Forgetful, "evaluate, thresholds .* raises RuntimeError: `prepare` comes before"),
+        (Restless, "after a restart in the same folder has"),
+        (WithoutScheme, "its network has SelectionScheme"),
+        (OtherNetwork, "its network has .* of 40 right"),
+        (Optimist, "accuracy 1.0; its exits' accuracies by utilization make"),
+        (Free, "executed no less than ADA_MACS"),
+        (Lopsided, r"utilization \(0.0, 0.0\), exit accuracy .*; expected 3 each"),
+        (Endless, r"passes\(\) is \(inf, 1.0\)"),
+        (lambda bench: bench, "makes a Workbench; expected an Evaluator"),
+    ],
+)
+def test_a_fault_is_found(make: type[Evaluator], text: str) -> None:
+    with pytest.raises(ConformanceError, match=text):
+        check_evaluation(make)

@@ -1,0 +1,238 @@
+"""The suite finds what is wrong with a supernet provider."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from edanas.core.contracts import StagedBackbone, Supernet
+from edanas.core.types import Backbone, Task, Variable
+from edanas.testing import ConformanceError, check_provider
+from edanas.testing.toynets import ToyProvider, ToySupernet
+
+
+class Backwards(ToyProvider):
+    """The costliest choice first."""
+
+    def variables(self) -> tuple[Variable, ...]:
+        return tuple(Variable(v.name, v.choices[::-1], v.parent, v.when) for v in super().variables())
+
+
+class KernelsBackwards(ToyProvider):
+    def variables(self) -> tuple[Variable, ...]:
+        def turned(variable: Variable) -> Variable:
+            return Variable(variable.name, variable.choices[::-1], variable.parent, variable.when)
+
+        return tuple(turned(v) if v.name == "layer4.kernel" else v for v in super().variables())
+
+
+class WithoutResolution(ToyProvider):
+    def variables(self) -> tuple[Variable, ...]:
+        return super().variables()[1:]
+
+
+class Orphaned(ToyProvider):
+    """A variable that stands before its parent."""
+
+    def variables(self) -> tuple[Variable, ...]:
+        return super().variables()[::-1]
+
+
+class OtherChannels(ToyProvider):
+    """Knows of the wider features alone."""
+
+    def exit_channels(self) -> tuple[tuple[int, ...], ...]:
+        return ((8,), (8,))
+
+
+class TooManyExits(ToyProvider):
+    exit_points = 3
+
+    def exit_channels(self) -> tuple[tuple[int, ...], ...]:
+        return ((4, 8),) * 3
+
+
+class FixedResolution(ToyProvider):
+    def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
+        net = super().build(backbone, task)
+        net.resolution = 12
+        return net
+
+
+class OtherStructure(ToyProvider):
+    """Builds plain networks with a bias that extracted ones do not have."""
+
+    def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
+        net = super().build(backbone, task)
+        net.stages[0].register_parameter("bias", nn.Parameter(torch.zeros(1)))
+        return net
+
+
+class OtherArithmetic(ToyProvider):
+    """Builds what has the same weights and does something else with them."""
+
+    def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
+        net = super().build(backbone, task)
+        net.stages[-1].append(nn.Hardswish())
+        return net
+
+
+class Colourful(ToyProvider):
+    """Ignores the task's channels."""
+
+    def supernet(self, task: Task) -> Supernet:
+        return ToySupernet(Task(1, task.num_classes))
+
+
+class Seeded(ToyProvider):
+    def supernet(self, task: Task) -> Supernet:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            return ToySupernet(task)
+
+
+class LoadsAnything(ToyProvider):
+    def load_weights(self, supernet: Supernet, weights: str) -> str:
+        return "all is well"
+
+
+class LoadsByHalf(ToyProvider):
+    def load_weights(self, supernet: Supernet, weights: str) -> str:
+        next(supernet.parameters()).data.zero_()
+        return super().load_weights(supernet, weights)
+
+
+def made_of(supernet: type[ToySupernet]) -> ToyProvider:
+    """A provider of that supernet."""
+    methods: dict[str, Any] = {"supernet": lambda self, task: supernet(task)}
+    provider: ToyProvider = type(supernet.__name__, (ToyProvider,), methods)()
+    return provider
+
+
+class Sharing(ToySupernet):
+    """Extracts a head that is still the supernet's."""
+
+    def extract(self, backbone: Backbone) -> StagedBackbone:
+        net: Any = super().extract(backbone)
+        net.head.linear.bias = self.head.linear.bias
+        return net
+
+
+class WrongSlice(ToySupernet):
+    """Extracts the last channels of the head where the view uses the first."""
+
+    def extract(self, backbone: Backbone) -> StagedBackbone:
+        net: Any = super().extract(backbone)
+        weight = net.head.linear.weight
+        weight.data = self.head.linear.weight.detach()[:, -weight.shape[1] :].clone()
+        return net
+
+
+class StaleStatistics(ToySupernet):
+    """Extracts weights, and leaves BatchNorm's statistics behind."""
+
+    def extract(self, backbone: Backbone) -> StagedBackbone:
+        net = super().extract(backbone)
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+        return net
+
+
+class Detached(ToySupernet):
+    """Views whose first stage never learns."""
+
+    def view(self, backbone: Backbone) -> StagedBackbone:
+        net = super().view(backbone)
+        net.stages[1] = nn.Sequential(_Cut(), net.stages[1]).train(self.training)
+        return net
+
+
+class _Cut(nn.Module):
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features.detach()
+
+
+class Copied(ToySupernet):
+    """Views with weights of their own."""
+
+    def view(self, backbone: Backbone) -> StagedBackbone:
+        return self.extract(backbone)
+
+
+class Stateful(ToySupernet):
+    """One backbone at a time: the last one asked for decides what all views run."""
+
+    def view(self, backbone: Backbone) -> StagedBackbone:
+        net = super().view(backbone)
+        self.head.width = int(backbone["width"])
+        net.head = _Active(self.head)
+        return net
+
+    def extract(self, backbone: Backbone) -> StagedBackbone:
+        self.head.width = int(backbone["width"])
+        return super().extract(backbone)
+
+
+class _Active(nn.Module):
+    def __init__(self, head: Any) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        kept = features[:, : self.head.width].mean((2, 3))
+        return nn.functional.linear(kept, self.head.linear.weight[:, : kept.shape[1]], self.head.linear.bias)
+
+
+class AlwaysEval(ToySupernet):
+    def view(self, backbone: Backbone) -> StagedBackbone:
+        return super().view(backbone).eval()
+
+
+class Unpicklable(ToySupernet):
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.rule = lambda features: features
+
+
+def test_a_sound_provider_passes_and_the_random_state_is_left_alone() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    check_provider(ToyProvider())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (Backwards, "Backwards: the last choices make .* MACs, the first "),
+        (KernelsBackwards, r"layer4.kernel: 3 costs .* and 1, which follows it, .*; expected rising cost"),
+        (WithoutResolution, "no variable is named 'resolution'; found width, depth"),
+        (Orphaned, "the search space of `variables.*` raises PluginError: .*no variable 'depth' before it"),
+        (
+            OtherChannels,
+            r"exit_channels\(\) has \(8,\) at exit point 0; out of .* come features \(3, 4, 8, 8\)",
+        ),
+        (TooManyExits, "view has 3 stages; expected 4"),
+        (FixedResolution, "build has the resolution 12; 8 was asked for"),
+        (OtherStructure, "build and extract differ in state_dict: .*'stages.0.bias'"),
+        (OtherArithmetic, "build with extract's weights gives other logits"),
+        (Colourful, r"running the view of .* on \(3, 3, 8, 8\) raises RuntimeError"),
+        (Seeded, "fresh weights do not follow torch's global generator"),
+        (LoadsAnything, "load_weights of .* gives 'all is well'; expected a WeightsError"),
+        (LoadsByHalf, "load_weights fails and changes the supernet"),
+        (lambda: made_of(Sharing), "extract shares 'head.linear.bias' with the supernet"),
+        (lambda: made_of(WrongSlice), "extract's logits differ from the view's by up to"),
+        (lambda: made_of(StaleStatistics), "extract's logits differ from the view's by up to"),
+        (lambda: made_of(Detached), "does not reach the supernet's weights in stage 1"),
+        (lambda: made_of(Copied), "does not reach the supernet's weights in stage 1"),
+        (lambda: made_of(Stateful), "gives other logits when other views run between its stages"),
+        (lambda: made_of(AlwaysEval), "a view of a training supernet is in eval mode"),
+        (lambda: made_of(Unpicklable), "a trip of the supernet through pickle raises"),
+    ],
+)
+def test_a_fault_is_found(make: Callable[[], ToyProvider], text: str) -> None:
+    with pytest.raises(ConformanceError, match=text):
+        check_provider(make(), backbones=0)
