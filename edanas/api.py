@@ -28,7 +28,7 @@ from edanas.core.settings import Settings
 from edanas.core.types import Backbone, Task
 from edanas.deploy.loading import load_network
 from edanas.evaluation.finish import Finisher
-from edanas.evaluation.selection import choose_results, choose_static
+from edanas.evaluation.selection import choose_results, choose_static, with_all_schemes
 from edanas.exits.eenn import EENN
 from edanas.plugins.manager import explain, load_plugins
 from edanas.plugins.registry import Registry
@@ -220,7 +220,7 @@ def _run(
     with data.timed("searching"):
         outcome = engine.run()
     with data.timed("finishing the results"):
-        front, static = _finish(made, outcome, progress)
+        front, static = _finish(made, outcome, archive, progress)
     content = data.content(made, outcome, front, static)
     write_report(data.folder, content)
     registry.host.notify("edanas_run_finished", result=content, folder=data.folder)
@@ -228,12 +228,16 @@ def _run(
 
 
 def _finish(
-    made: Composition, outcome: SearchOutcome, progress: Progress
+    made: Composition, outcome: SearchOutcome, archive: Archive, progress: Progress
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows of the early-exit and of the single-exit networks."""
     finisher = Finisher(made.workbench, made.evaluator, made.exporters)
-    count = made.workbench.settings.search.results
-    chosen = choose_results(outcome.evaluations, made.objectives, count)
+    settings, pool = made.workbench.settings, list(outcome.evaluations)
+    if settings.final_thresholds != "searched":
+        pool = with_all_schemes(
+            pool, made.objectives, settings.thresholds, made.evaluator, archive.get_profile
+        )
+    chosen = choose_results(pool, made.objectives, settings.search.results)
     front = finisher.finish([e.candidate for e in chosen], "Fine-tuning the results", progress)
     rivals = [
         (e.metrics.accuracy, row["validation_executed_macs"])

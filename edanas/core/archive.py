@@ -39,7 +39,7 @@ CREATE TABLE evaluations (
     seconds REAL NOT NULL
 );
 CREATE TABLE profiles (
-    backbone TEXT PRIMARY KEY,
+    candidate TEXT PRIMARY KEY,
     points TEXT NOT NULL,
     samples INTEGER NOT NULL,
     confidence BLOB NOT NULL,
@@ -172,21 +172,21 @@ class Archive:
         """How many evaluations there are, failed ones included."""
         return int(self._rows("SELECT count(*) FROM evaluations")[0][0])
 
-    def put_profile(self, backbone: str, profile: ExitProfile) -> None:
-        """Keep the exit profile of the backbone of that id. It replaces an earlier one."""
+    def put_profile(self, candidate: str, profile: ExitProfile) -> None:
+        """Keep the exit profile of the candidate of that id. It replaces an earlier one."""
         self._write(
             "INSERT OR REPLACE INTO profiles VALUES (?, ?, ?, ?, ?)",
-            backbone,
+            candidate,
             json.dumps(profile.points),
             len(profile),
             zlib.compress(profile.confidence.astype("<f4").tobytes()),
             zlib.compress(np.packbits(profile.correct).tobytes()),
         )
 
-    def get_profile(self, backbone: str) -> ExitProfile | None:
-        """The exit profile of the backbone of that id, or `None` if none was kept."""
+    def get_profile(self, candidate: str) -> ExitProfile | None:
+        """The exit profile of the candidate of that id, or `None` if none was kept."""
         rows = self._rows(
-            "SELECT points, samples, confidence, correct FROM profiles WHERE backbone = ?", backbone
+            "SELECT points, samples, confidence, correct FROM profiles WHERE candidate = ?", candidate
         )
         if not rows:
             return None

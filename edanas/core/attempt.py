@@ -5,18 +5,18 @@ import math
 from collections.abc import Iterator
 from dataclasses import fields
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from edanas.core.contracts import Evaluator
 from edanas.core.errors import CandidateError
-from edanas.core.types import Candidate, Metrics
+from edanas.core.types import Candidate, ExitProfile, Metrics
 
 _LONGEST = 500
 """Characters kept of a reason to fail."""
 
 
 class Attempt:
-    """What an executor runs: candidate -> (metrics, or the reason why there are none; seconds).
+    """What an executor runs: candidate -> metrics, or the reason why there are none.
 
     Picklable where the evaluator is. Raises nothing that an evaluation can cause, `MemoryError` and the
     device's out-of-memory included.
@@ -25,15 +25,23 @@ class Attempt:
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
 
-    def __call__(self, candidate: Candidate) -> tuple[Metrics | str, float]:
+    def __call__(self, candidate: Candidate) -> "Tried":
         """Evaluate once; metrics come back as plain finite numbers."""
         start = perf_counter()
-        answer: Metrics | str
         try:
-            answer = plain(self.evaluator.evaluate(candidate))
+            metrics = plain(self.evaluator.evaluate(candidate))
+            profile = self.evaluator.profile(candidate)
         except (Exception, SystemExit) as error:
-            answer = reason(error)
-        return answer, perf_counter() - start
+            return Tried(reason(error), perf_counter() - start, None)
+        return Tried(metrics, perf_counter() - start, profile)
+
+
+class Tried(NamedTuple):
+    """What came of an attempt: metrics or a reason, how long it took, and the exit profile if one is kept."""
+
+    found: Metrics | str
+    seconds: float
+    profile: ExitProfile | None
 
 
 def reason(error: BaseException) -> str:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from edanas.core.errors import CandidateError
+from edanas.core.errors import CandidateError, WeightsError
 from edanas.core.progress import Progress
 from edanas.core.space import SearchSpace
 from edanas.core.types import (
@@ -25,6 +25,7 @@ from edanas.core.types import (
     Candidate,
     Evaluation,
     ExitPoint,
+    ExitProfile,
     LoadedData,
     Metrics,
     Task,
@@ -109,8 +110,6 @@ class SupernetProvider(ABC):
         Raises:
             WeightsError: Always, unless a provider overrides this.
         """
-        from edanas.core.errors import WeightsError
-
         raise WeightsError(f"weights '{weights}': supernet {type(supernet).__name__} has no loadable weights")
 
 
@@ -298,6 +297,27 @@ class Evaluator(ABC):
         Raises:
             Exception: Anything; the engine records it as this candidate's reason to fail.
         """
+
+    def profile(self, candidate: Candidate) -> ExitProfile | None:
+        """The exit profile that `evaluate` scored this candidate from, for the archive; `None` = not kept.
+
+        Called right after `evaluate`, in the same process.
+        """
+        return None
+
+    def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
+        """Metrics of any selection scheme on a backbone whose exit profile is at hand; no network runs.
+
+        Args:
+            candidate: Places exits only where the profile has a column.
+            profile: What `profile` gave for a candidate with this backbone.
+
+        Raises:
+            CandidateError: Always, unless an evaluation that keeps profiles overrides this.
+        """
+        raise CandidateError(
+            f"{candidate.id}: {type(self).__name__} cannot score {len(profile)} samples again"
+        )
 
     @abstractmethod
     def passes(self) -> tuple[float, float]:

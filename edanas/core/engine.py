@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.archive import Archive
-from edanas.core.attempt import Attempt, reason
+from edanas.core.attempt import Attempt, Tried, reason
 from edanas.core.contracts import Evaluator, Executor, IterationSummary, Objective, SearchStrategy
 from edanas.core.errors import CandidateError, Interrupted
 from edanas.core.pareto import minimised, normalised_hypervolume, reference_point
@@ -201,6 +201,9 @@ class Engine:
         for candidate, answer in zip(candidates, answers, strict=False):
             evaluation, values = self._judged(candidate, iteration, answer)
             genome = self.space.encode(candidate)
+            if isinstance(answer, Tried) and answer.profile is not None:
+                # Before the candidate: whatever the archive holds then has its profile, even after a kill.
+                self.archive.put_profile(candidate.id, answer.profile)
             self.archive.append(evaluation, genome)
             self._remember(genome, evaluation, values)
             done += 1
@@ -215,10 +218,11 @@ class Engine:
             yield candidate
 
     def _judged(
-        self, candidate: Candidate, iteration: int, answer: tuple[Metrics | str, float] | CandidateError
+        self, candidate: Candidate, iteration: int, answer: Tried | CandidateError
     ) -> tuple[Evaluation, list[float]]:
         """An executor's answer as an evaluation, with its objectives' values (NaN where it failed)."""
-        found, seconds = (reason(answer), 0.0) if isinstance(answer, CandidateError) else answer
+        tried = Tried(reason(answer), 0.0, None) if isinstance(answer, CandidateError) else answer
+        found, seconds, _ = tried
         if isinstance(found, Metrics):
             try:
                 values = self._measured(found)

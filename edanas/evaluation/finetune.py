@@ -7,7 +7,7 @@ import torch
 from edanas.core.contracts import Evaluator, Supernet
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress, Silent
-from edanas.core.types import Candidate, Metrics
+from edanas.core.types import Candidate, ExitProfile, Metrics
 from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
@@ -29,6 +29,7 @@ class FinetuneEvaluation(Evaluator):
     def __init__(self, workbench: Workbench) -> None:
         self.workbench = workbench
         self._supernet: Supernet | None = None
+        self._latest: tuple[str, ExitProfile | None] = "", None
 
     def prepare(self, progress: Progress) -> None:
         """Build the supernet and fill it with weights, if the settings name some.
@@ -45,9 +46,18 @@ class FinetuneEvaluation(Evaluator):
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         """See `Evaluator.evaluate`."""
-        network = self.network(candidate)
-        profile = collect_profile(network, self.workbench.parts.validation)
-        return score(profile, candidate.scheme, self.workbench.anatomy(network))
+        profile = collect_profile(self.network(candidate), self.workbench.parts.validation)
+        self._latest = candidate.id, profile
+        return self.rescore(candidate, profile)
+
+    def profile(self, candidate: Candidate) -> ExitProfile | None:
+        """See `Evaluator.profile`: the exits that the candidate was trained with have a column."""
+        latest, profile = self._latest
+        return profile if latest == candidate.id else None
+
+    def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
+        """See `Evaluator.rescore`."""
+        return score(profile, candidate.scheme, self.workbench.anatomy_of(candidate.backbone, profile.points))
 
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`."""
@@ -56,18 +66,18 @@ class FinetuneEvaluation(Evaluator):
         return 0.0, training + bench.judging_passes()
 
     def network(self, candidate: Candidate) -> EENN:
-        """See `Evaluator.network`. It is trained anew, to the same weights."""
+        """See `Evaluator.network`. It is trained anew, to weights that do not depend on the thresholds."""
         if self._supernet is None:
             raise RuntimeError("`prepare` comes before the first candidate")
-        bench = self.workbench
+        bench, name = self.workbench, (candidate.backbone.id, *candidate.scheme.placed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(bench.seed("heads", candidate.id))
+            torch.manual_seed(bench.seed("heads", *name))
             staged = self._supernet.extract(candidate.backbone)
             heads = bench.fresh_heads(staged, candidate.scheme.placed)
         network = bench.network(staged, heads, candidate.scheme)
         training = bench.settings.training
         with Silent().task("", steps_of(bench.parts, training)) as bar:
-            finetune(network, bench.parts, training, bench.scheme, bench.seed("train", candidate.id), bar)
+            finetune(network, bench.parts, training, bench.scheme, bench.seed("train", *name), bar)
         bench.recalibrate(network)
         return network
 

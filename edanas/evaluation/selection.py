@@ -1,13 +1,14 @@
 """Which of the evaluated candidates come back."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.contracts import Objective
+from edanas.core.contracts import Evaluator, Objective
 from edanas.core.pareto import minimised, non_dominated, trade_off
-from edanas.core.types import Candidate, Evaluation, SelectionScheme
+from edanas.core.types import Candidate, Evaluation, ExitProfile, SelectionScheme
 
 
 def pareto_set(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> list[Evaluation]:
@@ -41,6 +42,42 @@ def choose_results(
     return chosen[:count]
 
 
+def with_all_schemes(
+    evaluations: Sequence[Evaluation],
+    objectives: Sequence[Objective],
+    thresholds: Sequence[float | None],
+    evaluator: Evaluator,
+    profile_of: Callable[[str], ExitProfile | None],
+) -> list[Evaluation]:
+    """The archive, and every other selection scheme on its best backbones, scored from their exit profiles.
+
+    A candidate is one scheme of the many that its exit profile answers for. The best backbones are those of
+    the Pareto set, and those that no other dominates as single-exit networks.
+
+    Args:
+        evaluations: The archive.
+        objectives: What is optimised.
+        thresholds: What an exit point may hold.
+        evaluator: Scores a scheme from a profile.
+        profile_of: The archive's exit profile of a candidate, by its id.
+    """
+    known = {e.candidate.id for e in evaluations}
+    found = list(evaluations)
+    for source in (*pareto_set(evaluations, objectives), *_single_exit_front(evaluations)):
+        profile = profile_of(source.candidate.id)
+        if profile is None:
+            continue
+        points = len(source.candidate.scheme.thresholds)
+        choices = [thresholds if point in profile.points else (None,) for point in range(points)]
+        for scheme in map(SelectionScheme, itertools.product(*choices)):
+            candidate = Candidate(source.candidate.backbone, scheme)
+            if candidate.id not in known:
+                known.add(candidate.id)
+                metrics = evaluator.rescore(candidate, profile)
+                found.append(Evaluation(candidate, source.iteration, metrics))
+    return found
+
+
 def choose_static(
     evaluations: Sequence[Evaluation], rivals: Sequence[tuple[float, float]]
 ) -> list[Candidate]:
@@ -57,25 +94,31 @@ def choose_static(
     Returns:
         Distinct candidates without exits, by rising MACs.
     """
+    front = _single_exit_front(evaluations)
+    singles = [e.metrics for e in front if e.metrics is not None]
+    if not singles:
+        return []
+    chosen: set[int] = set()
+    for accuracy, executed in rivals:
+        affordable = [i for i, single in enumerate(singles) if single.backbone_macs <= executed]
+        as_good = [i for i, single in enumerate(singles) if single.backbone_accuracy >= accuracy]
+        chosen.add(affordable[-1] if affordable else 0)
+        chosen.add(as_good[0] if as_good else len(front) - 1)
+    nothing = SelectionScheme((None,) * len(front[0].candidate.scheme.thresholds))
+    return [Candidate(front[i].candidate.backbone, nothing) for i in sorted(chosen)]
+
+
+def _single_exit_front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """One evaluation for each backbone that no other dominates by its last exit, by rising MACs."""
     backbones: dict[str, Evaluation] = {}
     for evaluation in evaluations:
         if evaluation.metrics is not None:
             backbones.setdefault(evaluation.candidate.backbone.id, evaluation)
-    pool = list(backbones.values())
-    if not pool:
+    single = [(m.backbone_macs, m.backbone_accuracy, e) for e in backbones.values() if (m := e.metrics)]
+    if not single:
         return []
-    singles = [e.metrics for e in pool if e.metrics is not None]
-    points = np.array([[1 - m.backbone_accuracy, m.backbone_macs] for m in singles])
-    front = sorted(map(int, np.flatnonzero(non_dominated(points))), key=lambda i: singles[i].backbone_macs)
-    chosen: set[int] = set()
-    for accuracy, executed in rivals:
-        affordable = [i for i in front if singles[i].backbone_macs <= executed]
-        as_good = [i for i in front if singles[i].backbone_accuracy >= accuracy]
-        chosen.add(affordable[-1] if affordable else front[0])
-        chosen.add(as_good[0] if as_good else front[-1])
-    nothing = SelectionScheme((None,) * len(pool[0].candidate.scheme.thresholds))
-    by_cost = sorted(chosen, key=lambda i: singles[i].backbone_macs)
-    return [Candidate(pool[i].candidate.backbone, nothing) for i in by_cost]
+    best = non_dominated(np.array([[macs, -accuracy] for macs, accuracy, _ in single]))
+    return [e for _, _, e in sorted(itertools.compress(single, best), key=lambda item: item[0])]
 
 
 def _values(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> npt.NDArray[np.float64]:

@@ -8,7 +8,7 @@ from edanas.core.contracts import Evaluator
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, SelectionScheme
-from edanas.evaluation.scoring import Anatomy, score
+from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
 from edanas.exits.profiles import collect_profile
@@ -28,7 +28,7 @@ class SharedEvaluation(Evaluator):
     def __init__(self, workbench: Workbench) -> None:
         self.workbench = workbench
         self._network: SupernetWithExits | None = None
-        self._profiles: dict[str, tuple[ExitProfile, Anatomy]] = {}
+        self._profiles: dict[str, ExitProfile] = {}
 
     def prepare(self, progress: Progress) -> None:
         """Build the supernet, fill it with weights if the settings name some, and train it.
@@ -58,8 +58,15 @@ class SharedEvaluation(Evaluator):
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         """See `Evaluator.evaluate`."""
-        profile, anatomy = self._profile(candidate.backbone)
-        return score(profile, candidate.scheme, anatomy)
+        return self.rescore(candidate, self._profile(candidate.backbone))
+
+    def profile(self, candidate: Candidate) -> ExitProfile:
+        """See `Evaluator.profile`: every exit point has a column."""
+        return self._profile(candidate.backbone)
+
+    def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
+        """See `Evaluator.rescore`."""
+        return score(profile, candidate.scheme, self.workbench.anatomy_of(candidate.backbone, profile.points))
 
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`: three backbones train in each step."""
@@ -73,11 +80,11 @@ class SharedEvaluation(Evaluator):
         network.scheme = candidate.scheme
         return network
 
-    def _profile(self, backbone: Backbone) -> tuple[ExitProfile, Anatomy]:
+    def _profile(self, backbone: Backbone) -> ExitProfile:
         if backbone.id not in self._profiles:
             network = self._inherit(backbone, tuple(range(self.workbench.provider.exit_points)))
             profile = collect_profile(network, self.workbench.parts.validation)
-            self._profiles[backbone.id] = profile, self.workbench.anatomy(network)
+            self._profiles[backbone.id] = profile
         return self._profiles[backbone.id]
 
     def _inherit(self, backbone: Backbone, points: tuple[int, ...]) -> EENN:

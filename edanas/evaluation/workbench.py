@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ class Workbench:
     parts: DataParts
     device: torch.device
     folder: Path
+    _anatomies: dict[tuple[str, tuple[int, ...]], Anatomy] = field(default_factory=dict, repr=False)
 
     def seed(self, *names: object) -> int:
         """A seed for one purpose of this run."""
@@ -85,6 +86,17 @@ class Workbench:
     def anatomy(self, network: EENN) -> Anatomy:
         """What the network's segments cost."""
         return Anatomy.of(network, self.parts.task.in_channels)
+
+    def anatomy_of(self, backbone: Backbone, points: tuple[int, ...]) -> Anatomy:
+        """What a backbone with heads at `points` costs, from its structure alone; remembered."""
+        key = backbone.id, points
+        if key not in self._anatomies:
+            with torch.random.fork_rng(devices=[]):
+                staged = self.provider.build(backbone, self.parts.task)
+                heads = self.fresh_heads(staged, points)
+            nothing = SelectionScheme((None,) * self.provider.exit_points)
+            self._anatomies[key] = self.anatomy(self.network(staged, heads, nothing))
+        return self._anatomies[key]
 
     def recalibrate(self, network: EENN) -> None:
         """BatchNorm statistics on the run's sample of train images, which is the same for all networks."""
