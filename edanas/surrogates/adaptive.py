@@ -37,7 +37,7 @@ class AdaptiveSwitching(SurrogateModel):
     Args:
         models: Factories by name, each called with a seed.
         seed: Decides the folds and is handed to every model.
-        folds: Most folds of the cross-validation; fewer samples than two a fold make fewer folds.
+        folds: Most folds of the cross-validation; a small archive makes fewer, see `split_folds`.
 
     Raises:
         ConfigError: No model, or fewer than two folds.
@@ -112,8 +112,12 @@ def _thread_pools() -> ThreadpoolController:
 
 
 def split_folds(count: int, folds: int, seed: int) -> list[npt.NDArray[np.int64]]:
-    """Disjoint random parts of 0..count-1, equal to within one, of at least two each; none if count < 4."""
-    parts = min(folds, count // 2)
+    """Disjoint random parts of 0..count-1, equal to within one; none if count < 4.
+
+    Tau on a handful of samples is mostly noise, and its spread over folds then decides the choice: so about
+    ten samples a fold, but at least three folds where there are two samples for each, and two otherwise.
+    """
+    parts = min(folds, max(3, count // 10), count // 2)
     if parts < 2:
         return []
     order = np.random.default_rng(seed).permutation(count)

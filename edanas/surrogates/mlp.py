@@ -37,7 +37,7 @@ class MLP(SurrogateModel):
     def __init__(
         self,
         seed: int = 0,
-        steps: int = 64,
+        steps: int = 80,
         batch_size: int = 32,
         learning_rate: float = 5e-3,
         dropout: float = 0.2,
