@@ -67,7 +67,8 @@ class Supernet(nn.Module, ABC):
     def view(self, backbone: Backbone) -> StagedBackbone:
         """`backbone` on the supernet's own weights: training it trains the supernet.
 
-        Views may be made and run in any order; none disturbs another.
+        A view starts in the supernet's training mode. Views may be made and run in any order; none disturbs
+        another.
         """
 
     @abstractmethod

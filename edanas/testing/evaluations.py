@@ -11,7 +11,7 @@ from edanas.core.contracts import Evaluator
 from edanas.core.progress import Silent
 from edanas.core.settings import Component, Settings, TrainingSettings
 from edanas.core.space import SearchSpace
-from edanas.core.types import Backbone, Candidate, DataParts, Metrics, SelectionScheme
+from edanas.core.types import Backbone, Candidate, DataParts, ExitProfile, Metrics, SelectionScheme
 from edanas.evaluation.workbench import Workbench
 from edanas.exits.eenn import EENN
 from edanas.testing.failure import ConformanceError, asked, require
@@ -80,6 +80,7 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
             _check_metrics(evaluator, candidate, metrics)
             _check_network(evaluator, candidate, metrics, bench.parts)
         _check_passes(evaluator)
+        profiles = _profiles(evaluator, candidates, len(bench.parts.validation))
         _compare(evaluator, found, _evaluate(evaluator, candidates), "asked a second time")
         with asked(evaluator, "a trip through pickle, once prepared,"):
             sent: Evaluator = pickle.loads(pickle.dumps(evaluator))  # noqa: S301 - our own bytes
@@ -90,6 +91,8 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
         )
         resumed = _prepared(make, folder / "first", state=3)
         _compare(evaluator, found, _evaluate(resumed, candidates), "after a restart in the same folder")
+        for scorer, when in ((evaluator, "scored again"), (resumed, "scored again after a restart")):
+            _check_rescoring(scorer, candidates, found, profiles, when)
 
 
 def _prepared(make: Callable[[Workbench], Evaluator], folder: Path, state: int) -> Evaluator:
@@ -197,6 +200,46 @@ def _check_network(evaluator: Evaluator, candidate: Candidate, metrics: Metrics,
         f"{name}: its network has {right} of {count} right and leaves at {leaving}; evaluate says accuracy "
         f"{metrics.accuracy}, utilization {metrics.utilization}",
     )
+
+
+def _profiles(
+    evaluator: Evaluator, candidates: Sequence[Candidate], samples: int
+) -> list[ExitProfile | None]:
+    """Each candidate's exit profile, asked for right after its evaluation; `None` where none is kept."""
+    found = []
+    for candidate in candidates:
+        name = _named(candidate)
+        evaluator.evaluate(candidate)
+        with asked(evaluator, f"profile, {name},"):
+            profile = evaluator.profile(candidate)
+        if profile is not None:
+            require(
+                evaluator,
+                len(profile) == samples and set(candidate.scheme.placed) <= set(profile.points),
+                f"{name}: the profile has {len(profile)} samples and exit points {profile.points}; expected "
+                f"{samples}, and a column for each placed exit",
+            )
+        found.append(profile)
+    return found
+
+
+def _check_rescoring(
+    evaluator: Evaluator,
+    candidates: Sequence[Candidate],
+    found: Sequence[Metrics],
+    profiles: Sequence[ExitProfile | None],
+    when: str,
+) -> None:
+    """From its profile a candidate gets the metrics that it had; without exits, those of its backbone."""
+    for candidate, metrics, profile in zip(candidates, found, profiles, strict=True):
+        if profile is None:
+            continue
+        nothing = SelectionScheme((None,) * len(candidate.scheme.thresholds))
+        bare = Candidate(candidate.backbone, nothing)
+        with asked(evaluator, f"rescore, {_named(candidate)},"):
+            again, alone = evaluator.rescore(candidate, profile), evaluator.rescore(bare, profile)
+        _compare(evaluator, [metrics], [again], f"({_named(candidate)}) {when}")
+        _check_metrics(evaluator, bare, alone)
 
 
 def _check_passes(evaluator: Evaluator) -> None:

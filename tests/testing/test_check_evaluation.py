@@ -8,7 +8,7 @@ import torch
 
 from edanas.core.contracts import Evaluator
 from edanas.core.progress import Progress
-from edanas.core.types import Candidate, Metrics, SelectionScheme
+from edanas.core.types import Candidate, ExitProfile, Metrics, SelectionScheme
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.exits.eenn import EENN
 from edanas.testing import ConformanceError, check_evaluation
@@ -97,6 +97,21 @@ class Lopsided(SharedEvaluation):
         return replace(metrics, utilization=metrics.utilization[:-1])
 
 
+class Half(SharedEvaluation):
+    """Keeps a profile of every second sample."""
+
+    def profile(self, candidate: Candidate) -> ExitProfile:
+        whole = super().profile(candidate)
+        return ExitProfile(whole.points, whole.confidence[::2], whole.correct[::2])
+
+
+class Unlike(SharedEvaluation):
+    """Counts parameters otherwise when it scores a profile."""
+
+    def evaluate(self, candidate: Candidate) -> Metrics:
+        return replace(super().evaluate(candidate), params=7)
+
+
 class Endless(SharedEvaluation):
     def passes(self) -> tuple[float, float]:
         return float("inf"), 1.0
@@ -105,7 +120,7 @@ class Endless(SharedEvaluation):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (Ordered, "Ordered: candidate 1 asked a second time has activations 1, then 6"),
+        (Ordered, "Ordered: candidate 1 asked a second time has activations 1, then 11"),
         (Global, "candidate . in another run of the same seed has "),
         (Unpicklable, "a trip through pickle, once prepared, raises"),
         (Forgetful, "evaluate, thresholds .* raises RuntimeError: `prepare` comes before"),
@@ -115,6 +130,8 @@ class Endless(SharedEvaluation):
         (Optimist, "accuracy 1.0; its exits' accuracies by utilization make"),
         (Free, "executed no less than ADA_MACS"),
         (Lopsided, r"utilization \(0.0, 0.0\), exit accuracy .*; expected 3 each"),
+        (Half, "the profile has 20 samples and exit points .*; expected 40"),
+        (Unlike, "candidate 1 .* scored again has params 7, then"),
         (Endless, r"passes\(\) is \(inf, 1.0\)"),
         (lambda bench: bench, "makes a Workbench; expected an Evaluator"),
     ],
