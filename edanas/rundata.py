@@ -154,7 +154,8 @@ class RunData:
                     f"{self.folder} holds a run with other settings. Changed: {'; '.join(refused)}. Use the "
                     "same settings to go on, another --out to start anew, or --overwrite to discard it"
                 )
-        archive.set_meta("settings", plain)
+        if stored != plain:
+            archive.set_meta("settings", plain)
 
     def bind_inputs(self, archive: Archive, space: SearchSpace, parts: DataParts) -> None:
         """Make sure that what the folder holds was made with this space and these images.
