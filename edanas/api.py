@@ -143,8 +143,10 @@ def run(
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file; expected a folder for the run, which may not exist yet")
+    data = RunData(folder, settings)
+    # What is wrong with options or images is found before there is a folder.
+    made = None if data.exists() else _compose(registry, settings, data, progress)
     with RunLock(folder), _threads(threads_of(settings)):
-        data = RunData(folder, settings)
         if overwrite:
             data.discard()
         with contextlib.closing(data.open_archive()) as archive:
@@ -152,9 +154,11 @@ def run(
                 result = Result.read(folder)
                 progress.say(f"{folder} holds this run, {_end(result)}; nothing is left to do")
                 return result
+            progress.say(f"Folder: {folder}")
             data.write_inputs()
-            with _explained(registry, folder):
-                return _run(registry, settings, data, archive, progress, verbose=verbose)
+            with _explained(folder), blamed(registry):
+                made = made or _compose(registry, settings, data, progress)
+                return _run(registry, made, data, archive, progress, verbose=verbose)
 
 
 def _end(result: Result) -> str:
@@ -165,8 +169,8 @@ def _end(result: Result) -> str:
 
 
 @contextlib.contextmanager
-def _explained(registry: Registry, folder: Path) -> Iterator[None]:
-    """Turn what ends a run into an error that says whose fault it is and how to go on."""
+def _explained(folder: Path) -> Iterator[None]:
+    """Add to what ends a run how to go on."""
     try:
         yield
     except (KeyboardInterrupt, Interrupted):
@@ -177,28 +181,41 @@ def _explained(registry: Registry, folder: Path) -> Iterator[None]:
         raise RunError(
             f"{error}. What failed is recorded in {folder}: when the cause is mended, run with --overwrite"
         ) from error
+
+
+@contextlib.contextmanager
+def blamed(registry: Registry) -> Iterator[None]:
+    """Turn what a plugin raises, and nobody expects, into an error that names the plugin.
+
+    Raises:
+        PluginError: Instead of any exception that came out of a plugin's package, or through it.
+    """
+    try:
+        yield
     except EdanasError:
         raise
     except Exception as error:
         culprit = registry.host.culprit(error)
         if culprit is None or (isinstance(error, OSError) and error.errno in DISK_FULL):
             raise
-        raise PluginError(
-            f"plugin {culprit} raised {explain(error)}. What was done is kept in {folder}"
-        ) from error
+        raise PluginError(f"plugin {culprit} raised {explain(error)}") from error
+
+
+def _compose(registry: Registry, settings: Settings, data: RunData, progress: Progress) -> Composition:
+    with data.timed("reading the data"), blamed(registry):
+        return compose(registry, settings, data.folder, progress)
 
 
 def _run(
     registry: Registry,
-    settings: Settings,
+    made: Composition,
     data: RunData,
     archive: Archive,
     progress: Progress,
     *,
     verbose: bool,
 ) -> Result:
-    with data.timed("reading the data"):
-        made = compose(registry, settings, data.folder, progress)
+    settings = made.workbench.settings
     for remark in made.remarks:
         progress.say(remark)
     data.bind_inputs(archive, made.workbench.space, made.workbench.parts)

@@ -97,9 +97,13 @@ class RunData:
         self.folder, self.settings = folder, settings
         self.seconds: dict[str, float] = {}
 
+    def exists(self) -> bool:
+        """Whether the folder holds a run, begun or finished."""
+        return (self.folder / ARCHIVE).exists()
+
     def discard(self) -> None:
         """Delete what a run leaves in its folder, and nothing else; nothing where no run is."""
-        if not (self.folder / ARCHIVE).exists():
+        if not self.exists():
             return
         further = [path for pattern in _LEFT for path in self.folder.glob(pattern)]
         for path in (*(self.folder / name for name in _PARTS), *further):
@@ -118,7 +122,7 @@ class RunData:
                 would overwrite though no run wrote them.
         """
         found = [name for name in _PARTS if (self.folder / name).exists()]
-        if found and not (self.folder / ARCHIVE).exists():
+        if found and not self.exists():
             raise RunError(
                 f"{self.folder} holds {', '.join(found)} but no {ARCHIVE}, so this is no run, and running "
                 "would overwrite them; choose another --out, or move them away"

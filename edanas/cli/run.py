@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edanas.api import layers
+from edanas.api import blamed, layers
 from edanas.api import run as run_search
 from edanas.cli.progress import ConsoleProgress
 from edanas.cli.report import show
@@ -68,7 +68,8 @@ def run(
     }
     settings = layered_settings(registry, layers(flags, assignments or (), config))
     if dry_run:
-        expected = estimate(registry, settings)
+        with blamed(registry):
+            expected = estimate(registry, settings)
         if as_json:
             typer.echo(json.dumps(expected, indent=2))
             return
@@ -76,7 +77,6 @@ def run(
         typer.echo("\n".join(f"{name}: {value}" for name, value in _readable(expected).items()))
         return
     folder = fresh_folder(settings) if out is None else out
-    progress.say(f"Folder: {folder}")
     result = run_search(registry, settings, folder, progress, overwrite=overwrite, verbose=verbose)
     if as_json:
         typer.echo(json.dumps(result.data, indent=2))

@@ -42,7 +42,9 @@ class SearchSettings:
     max_evals: int = setting("Stop after so many candidates in all; 0 = no limit.", 0, minimum=0)
     time_limit: float = setting("Stop the search after so many seconds; 0 = no limit.", 0.0, minimum=0)
     results: int = setting(
-        "How many EENNs come back: one for each number of exits first, then along the front.", 4, minimum=1
+        "How many EENNs come back: one for each number of exits, the most accurate, then along the front.",
+        4,
+        minimum=1,
     )
 
 

@@ -26,9 +26,9 @@ def choose_results(
 ) -> list[Evaluation]:
     """The candidates to finish: for each number of exits the best trade-off (Section V-B of the paper).
 
-    A number of exits that no successful candidate has is passed over. Where `count` asks for more, the Pareto
-    set's early-exit members follow, those first that lie farthest from what is chosen; where it asks for
-    fewer, the larger numbers of exits are left out.
+    A number of exits that no successful candidate has is passed over. Where `count` asks for more, early-exit
+    members of the Pareto set follow: the best one in the first objective, then those that lie farthest from
+    what is chosen. Where it asks for fewer, the larger numbers of exits are left out.
     """
     good = [e for e in evaluations if e.metrics is not None and e.candidate.scheme.exits > 0]
     chosen = []
@@ -36,9 +36,10 @@ def choose_results(
         group = pareto_set([e for e in good if e.candidate.scheme.exits == exits], objectives)
         chosen.append(group[trade_off(_values(group, objectives))])
     rest = [e for e in pareto_set(good, objectives) if e not in chosen]
+    if len(chosen) < count and rest:
+        chosen.append(rest.pop(int(_values(rest, objectives)[:, 0].argmin())))
     while len(chosen) < count and rest:
-        farthest = _farthest(rest, chosen, objectives)
-        chosen.append(rest.pop(farthest))
+        chosen.append(rest.pop(_farthest(rest, chosen, objectives)))
     return chosen[:count]
 
 

@@ -217,6 +217,8 @@ def _fault(module: object) -> str:
     version = getattr(module, "EDANAS_SPEC_VERSION", SPEC_VERSION)
     if version != SPEC_VERSION:
         return f"made for hook specification {version}; this edanas has {SPEC_VERSION}"
+    if type(module).__hash__ is None:
+        return f"a {type(module).__name__} cannot be a plugin, since it has no hash; use a module"
     alone = _manager()
     specified = {name for name in vars(hookspecs) if name.startswith(f"{GROUP}_")}
     alone.register(module)

@@ -15,8 +15,8 @@ PAPER_CHOICES: dict[str, Any] = {
     "objectives": ["accuracy", "ada-macs"],
 }
 
-# Digits on a CPU. Neither the stem nor the third stage shrinks the image: the ImageNet strides would leave 1x1
-# features, and spend most multiply-adds before the first useful exit.
+# Digits on a CPU. Neither the stem nor the third stage shrinks the image: the ImageNet strides would
+# leave 1x1 features, and spend most multiply-adds before the first useful exit.
 QUICK: dict[str, Any] = {
     "evaluation": "shared",
     "supernet": {
@@ -29,7 +29,7 @@ QUICK: dict[str, Any] = {
         "last_width": 640,
     },
     "thresholds": [0.3, 0.6, 0.8, 0.95, "none"],
-    "search": {"initial": 40, "iterations": 6, "per_iteration": 8},
+    "search": {"initial": 40, "iterations": 6, "per_iteration": 8, "results": 5},
     "training": {
         "epochs": 12,
         "batch_size": 32,
@@ -69,6 +69,7 @@ PAPER: dict[str, Any] = {
 # Small photographs, several widths and resolutions, hours instead of minutes.
 BEST: dict[str, Any] = {
     **QUICK,
+    "surrogates": ["rbf", "mlp", "cart", "gp", "xgboost"],
     "supernet": {
         "name": "ofa-mbv3",
         "widths": [0.35, 0.5, 0.75],

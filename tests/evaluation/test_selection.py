@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edanas.core.types import Backbone, Candidate, Evaluation, Metrics, SelectionScheme
-from edanas.evaluation.selection import choose_results, choose_static, pareto_set
+from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
+from edanas.evaluation.selection import choose_results, choose_static, pareto_set, with_all_schemes
 from edanas.search.objectives import Accuracy, AdaMacs
 
 OBJECTIVES = (Accuracy(), AdaMacs())
@@ -76,7 +76,7 @@ def test_results_are_distinct_members_one_for_each_number_of_exits_first(archive
 
 @given(archives(smallest=3), st.integers(5, 8))
 @settings(deadline=None, max_examples=60)
-def test_further_results_lie_farthest_from_those_chosen(archive, count):
+def test_further_results_are_the_most_accurate_then_those_farthest_from_the_chosen(archive, count):
     """Each one more, by brute force: the largest distance to the nearest chosen, spans scaled to 1."""
     found = choose_results(archive, OBJECTIVES, count)
     good = [e for e in archive if e.ok and e.candidate.scheme.exits > 0]
@@ -89,6 +89,9 @@ def test_further_results_lie_farthest_from_those_chosen(archive, count):
     for size in range(numbers, len(found)):
         chosen = found[:size]
         rest = [e for e in front if e not in chosen]
+        if size == numbers:
+            assert found[size].metrics.accuracy == max(e.metrics.accuracy for e in rest)
+            continue
         span = np.ptp([at(e) for e in (*rest, *chosen)], axis=0)
         span[span == 0] = 1
 
@@ -174,3 +177,40 @@ def test_single_exit_rivals_by_brute_force(backbones, wanted, repeated):
 
 def test_no_single_exit_network_without_a_success():
     assert choose_static([evaluation(0, None, 1.0)], [(0.5, 1.0)]) == []
+
+
+class Rescorer:
+    """Scores a scheme as accurate as its thresholds are high, and remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def rescore(self, candidate, profile):
+        assert set(candidate.scheme.placed) <= set(profile.points)
+        self.asked.append(candidate.id)
+        return evaluation(candidate.scheme.exits, 0.5, 50.0).metrics
+
+
+def profile(points):
+    columns = len(points) + 1
+    return ExitProfile(points, np.zeros((3, columns), dtype=np.float32), np.ones((3, columns), dtype=bool))
+
+
+def test_every_scheme_that_a_profile_answers_for_joins_the_archive_once():
+    best = evaluation(2, 0.9, 10.0)
+    points, thresholds = (0, 1), (0.25, None)
+    rescorer = Rescorer()
+    kept = {best.candidate.id: profile(points)}
+    found = with_all_schemes([best], OBJECTIVES, thresholds, rescorer, kept.get)
+    assert found[0] is best
+    schemes = {e.candidate.scheme.thresholds for e in found[1:]}
+    rest = (None,) * (len(best.candidate.scheme.thresholds) - 2)
+    every = {(*pair, *rest) for pair in itertools.product(thresholds, repeat=2)}
+    assert schemes == every - {best.candidate.scheme.thresholds}
+    assert len(rescorer.asked) == len(set(rescorer.asked)) == len(found) - 1
+    assert all(e.candidate.backbone == best.candidate.backbone for e in found)
+
+
+def test_what_has_no_profile_is_left_as_it_is():
+    archive = [evaluation(1, 0.9, 10.0), evaluation(2, 0.8, 5.0)]
+    assert with_all_schemes(archive, OBJECTIVES, (0.5, None), Rescorer(), {}.get) == archive

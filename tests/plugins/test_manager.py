@@ -1,8 +1,10 @@
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from edanas.plugins.manager import BUILT_IN, load_plugins
+from edanas import hookimpl
+from edanas.plugins.manager import BUILT_IN, Plugin, load_plugins
 
 pytestmark = pytest.mark.usefixtures("no_built_ins")
 
@@ -161,3 +163,12 @@ def test_a_wrong_event_is_the_callers_fault(install, event, arguments):
     install("good", EVENT.format(action="pass"))
     with pytest.raises(TypeError, match=event):
         load_plugins().notify(event, **arguments)
+
+
+def test_an_object_without_a_hash_is_broken_alone(install):
+    install("good", CRITERION)
+    host = load_plugins()
+    odd = SimpleNamespace(edanas_bundles=hookimpl(dict))
+    host.load(Plugin("odd", "odd-dist", "1"), lambda: odd)
+    assert names(host) == ["good"]
+    assert "has no hash" in causes(host)["odd"]
