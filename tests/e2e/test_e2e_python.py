@@ -1,0 +1,111 @@
+"""The same from Python: `edanas.search`, its result, and `edanas.load`."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_runs import recorded, result_of
+
+import edanas
+from edanas.core.errors import ConfigError, EdanasError, WeightsError
+from edanas.core.progress import Bar, Silent
+
+
+class Kept(Silent):
+    """Progress that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.labels: list[str] = []
+        self.lines: list[str] = []
+
+    @contextmanager
+    def task(self, label: str, total: int) -> Iterator[Bar]:
+        self.labels.append(label)
+        with super().task(label, total) as bar:
+            yield bar
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_search_is_the_command(
+    tiny: Path, pictures: Path, undisturbed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, shown = tmp_path / "run", Kept()
+    result = edanas.search(
+        data=str(pictures),
+        plugin="mbv3-sm",
+        out=out,
+        settings=tomllib.loads(tiny.read_text()),
+        progress=shown,
+        verbose=True,
+    )
+    assert recorded(out) == recorded(undisturbed)
+    assert result.front == result_of(undisturbed)["front"]
+    assert {"Training the supernet", "Initial archive", "Search"} <= set(shown.labels)
+    assert sum(line.startswith("iteration ") for line in shown.lines) == 9
+    assert capfd.readouterr() == ("", "")
+    again = edanas.search(data=str(pictures), out=out, config=tiny)
+    assert again.data == result.data
+
+
+def test_settings_as_texts_and_arguments_are_one(tiny: Path, pictures: Path, tmp_path: Path) -> None:
+    result = edanas.search(
+        str(pictures), out=tmp_path / "run", config=tiny, settings=["seed=3", "search.results=1"], max_evals=4
+    )
+    assert (result.seed, len(recorded(tmp_path / "run")), len(result.front)) == (3, 4, 1)
+    with pytest.raises(ConfigError, match=r"serach\.initial|serach: unknown"):
+        edanas.search(str(pictures), config=tiny, settings={"serach": {"initial": 3}})
+
+
+def test_a_result_answers_questions(undisturbed: Path, tmp_path: Path) -> None:
+    result = edanas.Result.read(undisturbed)
+    everything = {evaluation.candidate.id for _, evaluation in recorded(undisturbed)}
+    assert {row["id"] for row in result.pareto} <= everything
+    best = result.best()
+    assert best["validation_accuracy"] == max(row["validation_accuracy"] for row in result.front)
+    cheapest = min(result.front, key=lambda row: row["executed_macs"])
+    assert result.best(min_accuracy=0.0)["executed_macs"] == cheapest["executed_macs"]
+    assert result.best(max_macs=cheapest["executed_macs"])["id"] == cheapest["id"]
+    with pytest.raises(EdanasError, match=r"no network has at most 0\.000M executed MACs"):
+        result.best(max_macs=1.0)
+    frame = result.to_dataframe()
+    assert len(frame) == len(result.front) + len(result.static_front)
+    assert frame["test_accuracy"].between(0, 1).all()
+    result.plot(tmp_path / "plot.svg")
+    assert (tmp_path / "plot.svg").read_text().lstrip().startswith("<?xml")
+    assert re.match(r"<Result of .*: 2 early-exit and \d+ single-exit networks>", repr(result))
+
+
+def test_a_network_takes_bytes_and_floats_of_any_size(undisturbed: Path) -> None:
+    row = result_of(undisturbed)["front"][-1]
+    network = edanas.load(undisturbed / row["model"])
+    images = torch.randint(0, 256, (5, 1, 8, 8), dtype=torch.uint8)
+    told, of_floats = network(images), network(images.float() / 255)
+    assert torch.equal(told.label, of_floats.label)
+    assert torch.equal(told.exit, of_floats.exit)
+    placed = {index for index, value in enumerate(row["thresholds"]) if value is not None}
+    assert set(told.exit.tolist()) <= placed | {4}
+    assert network(torch.zeros(2, 1, 31, 17, dtype=torch.uint8)).label.shape == (2,)
+    assert network.classes == ("columns", "noise", "rows")
+
+
+def test_what_cannot_be_loaded_is_explained(undisturbed: Path, tmp_path: Path) -> None:
+    path = undisturbed / result_of(undisturbed)["front"][0]["model"]
+    with pytest.raises(ConfigError, match=r"device: 'cuda:77' is not there"):
+        edanas.load(path, device="cuda:77")
+    with pytest.raises(ConfigError, match=r"device: found 'gpu'; allowed: auto, cpu"):
+        edanas.load(path, device="gpu")
+    with pytest.raises(WeightsError, match=r"none\.json: cannot be read"):
+        edanas.load(tmp_path / "none.safetensors")
+    for ending in (".json", ".safetensors"):
+        copied: Any = path.with_suffix(ending).read_bytes()
+        (tmp_path / path.name).with_suffix(ending).write_bytes(copied)
+    (tmp_path / path.name).write_bytes(copied[:-1] + b"!")
+    with pytest.raises(WeightsError, match="damaged"):
+        edanas.load(tmp_path / path.name)
