@@ -35,7 +35,9 @@ def fronts_table(result: Result) -> RenderableType:
     _add(table, sorted(result.front, key=lambda row: int(row["exits"])))
     table.add_section()
     _add(table, sorted(result.static_front, key=lambda row: float(row["executed_macs"])))
-    note = f"0 early exits: single-exit networks of the same search. {CONVENTION}"
+    tested = result.data.get("samples", {}).get("test")
+    on = f"Tested once, on {tested} images. " if tested else ""
+    note = f"{on}0 early exits: single-exit networks of the same search. {CONVENTION}"
     return Group(table, "", Text(note, style="dim"))
 
 

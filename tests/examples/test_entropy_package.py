@@ -65,3 +65,28 @@ def test_its_own_tests_pass_where_it_is_installed(entropy_env):
     )
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert "passed" in outcome.stdout
+
+
+TINY = (
+    "threads=1",
+    'surrogates=["rbf"]',
+    "recalibration=32",
+    "search={initial=3, iterations=1, per_iteration=1, results=1}",
+    "training={epochs=1, batch_size=256}",
+    "finetune={epochs=0}",
+    *("supernet.widths=[0.1]", "supernet.resolutions=[8]", "supernet.depths=[1]", "supernet.kernels=[3]"),
+)
+
+
+def test_its_bundle_searches_to_the_end(entropy_env, tmp_path):
+    out = tmp_path / "run"
+    settings = [f"--set={each}" for each in TINY]
+    told = entropy_env.run(
+        "-m", "edanas.cli", "run", "--plugin", "mbv3-entropy", "--out", str(out), *settings
+    )
+    assert told.returncode == 0, told.stderr
+    result = json.loads((out / "result.json").read_text())
+    assert result["settings"]["criterion"] == "entropy"
+    assert result["evaluations"] == 4
+    network = json.loads((out / result["front"][0]["model"]).with_suffix(".json").read_text())
+    assert network["criterion"] == {"name": "entropy", "options": {}}
