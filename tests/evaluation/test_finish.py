@@ -1,3 +1,4 @@
+import copy
 import json
 from dataclasses import replace
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_runs import Recorded, parts, relabelled, space, workbench
+from small_runs import Recorded, equal_states, parts, relabelled, space, workbench
 
 from edanas.core.errors import RunError
 from edanas.core.progress import Silent
@@ -206,6 +207,17 @@ def test_a_row_that_cannot_be_read_is_named(finisher):
         RunError, match=r"row\.json: cannot be read .*; delete it to finish this network anew"
     ):
         rows(made)
+
+
+def test_statistics_are_recomputed_after_fine_tuning(finisher):
+    """Once more changes nothing: they are those of the run's sample, not the training's running ones."""
+    kept = Kept()
+    made = finisher(exporters=[kept], finetune__epochs=2)
+    rows(made)
+    for network in kept.networks.values():
+        again = copy.deepcopy(network)
+        made.workbench.recalibrate(again)
+        assert equal_states(again, network)
 
 
 def test_thresholds_may_stay_as_searched(finisher):
