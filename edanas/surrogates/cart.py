@@ -180,7 +180,8 @@ def _best_splits(
     count = members @ splits.left
     score *= score
     count *= size[:, None].astype(np.float32) - count
-    score /= np.maximum(count, np.float32(0.5), out=count)  # an empty side has sum 0 and so gains 0
+    score *= count > 0.5  # the sum over an empty side is 0 but for rounding, which must not look like a gain
+    score /= np.maximum(count, np.float32(0.5), out=count)
     score *= priority[at]
     best[at] = score.argmax(axis=1)
     gain[at] = score[np.arange(len(at)), best[at]]

@@ -16,7 +16,7 @@ from edanas.core.errors import ConfigError
 from edanas.surrogates.adaptive import kendall_tau, split_folds
 from edanas.surrogates.arrays import Array, Standardiser, training_set
 from edanas.surrogates.builtin import edanas_surrogate_models
-from edanas.surrogates.cart import CART
+from edanas.surrogates.cart import CART, _best_splits, _Splits
 from edanas.surrogates.gp import GP
 from edanas.surrogates.mlp import MLP
 from edanas.surrogates.rbf import RBF
@@ -307,3 +307,12 @@ def test_standardiser_round_trip(seed: int, spread: float, shift: float) -> None
 def test_training_set_takes_lists_and_integers() -> None:
     X, y = training_set([[1, 2], [3, 4]], [5, 6])
     assert X.dtype == y.dtype == np.float64
+
+
+def test_cart_takes_no_rounding_for_a_gain():
+    """Every sample goes left, and the centred values sum to almost 0: that split would make an empty leaf."""
+    everything_left = _Splits(np.zeros(1, dtype=int), np.full(1, 0.5), np.ones((4, 1), dtype=np.float32))
+    centred = np.array([0.1, 0.2, -0.1, -0.1], dtype=np.float32)
+    priority = np.ones((1, 1), dtype=np.float32)
+    _, gain = _best_splits(everything_left, centred, np.arange(4), np.array([0, 4]), priority)
+    assert gain == [0.0]
