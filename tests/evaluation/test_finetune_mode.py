@@ -79,6 +79,20 @@ def test_metrics_are_those_of_the_trained_network(evaluator):
     assert evaluator.evaluate(TWO) == score(profile, TWO.scheme, Anatomy.of(network, 1))
 
 
+def test_other_thresholds_on_the_same_exits_are_scored_from_the_profile(evaluator):
+    """As the network would be judged, had it been trained with them; training does not depend on them."""
+    scheme = SelectionScheme((0.2, None, 0.05, None))
+    other = Candidate(TWO.backbone, scheme)
+    first = evaluator.evaluate(TWO)
+    kept = evaluator.profile(TWO)
+    assert evaluator.rescore(TWO, kept) == first
+    again = evaluator.rescore(other, kept)
+    assert evaluator.evaluate(other) == again
+    assert again.utilization != first.utilization
+    assert evaluator.profile(TWO) is None  # only the latest one is kept
+    assert equal_states(evaluator.network(TWO), evaluator.network(other))
+
+
 def test_only_train_and_validation_are_looked_at(evaluator, tmp_path):
     data = parts()
     nothing = ImageSet(torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0).long(), ())

@@ -117,6 +117,15 @@ def test_a_scheme_is_scored_as_if_the_network_had_run(number, evaluator, metrics
     assert found.params == sum(p.numel() for p in network.parameters())
 
 
+def test_any_scheme_is_scored_from_a_profile_kept(bench, evaluator, metrics):
+    """By an evaluator that never trained: it has no network that it could run."""
+    idle = SharedEvaluation(bench)
+    for first in range(0, len(candidates()), len(SCHEMES)):
+        kept = evaluator.profile(candidates()[first])
+        for candidate in candidates()[first : first + len(SCHEMES)]:
+            assert idle.rescore(candidate, kept) == metrics[candidate.id]
+
+
 def test_a_candidate_without_exits_is_its_backbone(metrics):
     for candidate in candidates()[:: len(SCHEMES)]:
         found = metrics[candidate.id]
