@@ -190,7 +190,6 @@ def test_no_space_for_a_file(
         "supernet.partial",
         ".safetensors",
         "log.jsonl",
-        "report.html",
         "result.json.partial",
     ],
 )
