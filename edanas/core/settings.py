@@ -53,7 +53,7 @@ class TrainingSettings:
     """One training: of the supernet, of a candidate in `finetune` mode, or of a result at the end."""
 
     epochs: int = setting("Passes over the train part; 0 = none.", 10, minimum=0)
-    batch_size: int = setting("Samples in a step.", 64, minimum=1)
+    batch_size: int = setting("Samples in a step; BatchNorm needs two.", 64, minimum=2)
     optimizer: str = setting("`adamw` or `sgd` (momentum 0.9).", "adamw", choices=("adamw", "sgd"))
     learning_rate: float = setting("Peak learning rate.", 0.003, above=0)
     schedule: str = setting(
@@ -118,7 +118,7 @@ class Settings:
     finetune: TrainingSettings = setting(
         "Training of the results.", TrainingSettings(epochs=5, learning_rate=0.001)
     )
-    recalibration: int = setting("Train images that BatchNorm statistics are recomputed on.", 512, minimum=1)
+    recalibration: int = setting("Train images that BatchNorm statistics are recomputed on.", 512, minimum=2)
     final_thresholds: str = setting(
         "Thresholds of the results: set on the `calibration` part, or as `searched`.",
         "calibration",

@@ -17,7 +17,9 @@ PAPER_CHOICES: dict[str, Any] = {
 
 # Digits on a CPU. Neither the stem nor the third stage shrinks the image: the ImageNet strides would
 # leave 1x1 features, and spend most multiply-adds before the first useful exit.
+# One thread: operators this small gain a quarter from a second one, and lose more where cores are shared.
 QUICK: dict[str, Any] = {
+    "threads": 1,
     "evaluation": "shared",
     "supernet": {
         "name": "ofa-mbv3",
@@ -69,6 +71,7 @@ PAPER: dict[str, Any] = {
 # Small photographs, several widths and resolutions, hours instead of minutes.
 BEST: dict[str, Any] = {
     **QUICK,
+    "threads": 0,
     "surrogates": ["rbf", "mlp", "cart", "gp", "xgboost"],
     "supernet": {
         "name": "ofa-mbv3",

@@ -168,7 +168,12 @@ def test_a_wrong_event_is_the_callers_fault(install, event, arguments):
 def test_an_object_without_a_hash_is_broken_alone(install):
     install("good", CRITERION)
     host = load_plugins()
-    odd = SimpleNamespace(edanas_bundles=hookimpl(dict))
+
+    @hookimpl
+    def edanas_bundles():
+        return {}
+
+    odd = SimpleNamespace(edanas_bundles=edanas_bundles)
     host.load(Plugin("odd", "odd-dist", "1"), lambda: odd)
     assert names(host) == ["good"]
     assert "has no hash" in causes(host)["odd"]
