@@ -96,9 +96,9 @@ def test_none_in_thresholds_is_no_exit():
     ("table", "text"),
     [
         ({"training.epochs": "ten"}, "training.epochs: 'ten' from --set: expected a whole number >= 0"),
-        ({"training": {"batch_size": 0}}, "training.batch_size: 0 from --set: expected a whole number >= 1"),
+        ({"training": {"batch_size": 0}}, "training.batch_size: 0 from --set: expected a whole number >= 2"),
         ({"finetune.epochs": 1.5}, "finetune.epochs: 1.5 from --set: expected a whole number >= 0"),
-        ({"training.batch_size": True}, "training.batch_size: True from --set: expected a whole number >= 1"),
+        ({"training.batch_size": True}, "training.batch_size: True from --set: expected a whole number >= 2"),
         ({"search.max_evals": -1}, "search.max_evals: -1 from --set: expected a whole number >= 0"),
         ({"search.time_limit": -0.5}, "search.time_limit: -0.5 from --set: expected a number >= 0"),
         ({"search.time_limit": math.inf}, "search.time_limit: inf from --set: expected a number >= 0"),
@@ -203,7 +203,7 @@ distinct_names = st.lists(text, min_size=2, max_size=4, unique=True).map(tuple)
 training = st.builds(
     TrainingSettings,
     epochs=st.integers(1),
-    batch_size=st.integers(1),
+    batch_size=st.integers(2),
     optimizer=st.sampled_from(["adamw", "sgd"]),
     learning_rate=positive,
     schedule=st.sampled_from(["cosine", "constant"]),
@@ -235,7 +235,7 @@ everything = st.builds(
     search=st.builds(SearchSettings, initial=st.integers(2), time_limit=numbers),
     training=training,
     finetune=training,
-    recalibration=st.integers(1),
+    recalibration=st.integers(2),
     accuracy_drop=st.floats(0, 1),
     exports=distinct_names,
 )
@@ -325,7 +325,7 @@ def test_the_reference_has_every_setting_once():
     assert [line.path for line in lines] == list(flatten(Settings()))
     assert all(line.doc.endswith(".") and line.type != "anything" for line in lines)
     by_path = {line.path: line for line in lines}
-    assert by_path["finetune.batch_size"][1:3] == ("a whole number >= 1", 64)
+    assert by_path["finetune.batch_size"][1:3] == ("a whole number >= 2", 64)
     assert by_path["finetune.epochs"].default == 5
     assert by_path["training.optimizer"].type == "one of adamw, sgd"
 
