@@ -1,7 +1,6 @@
 """Registry and settings -> the objects of a run: the only place where a name becomes an object."""
 
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from edanas.core.contracts import (
     SurrogateModel,
 )
 from edanas.core.errors import ConfigError, near_miss, unknown
+from edanas.core.machine import usable_cores
 from edanas.core.progress import Progress
 from edanas.core.settings import Component, Settings
 from edanas.core.space import SearchSpace
@@ -132,7 +132,7 @@ def named_device(name: str) -> torch.device:
 
 def threads_of(settings: Settings) -> int:
     """How many threads torch uses: as set, or one for each core this process may run on."""
-    return settings.threads or len(os.sched_getaffinity(0))
+    return settings.threads or usable_cores()
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,8 @@ def test_section_v_of_the_paper_number_for_number(registry):
     assert (found.scheme.name, found.criterion.name) == ("joint", "score-margin")
     assert set(found.surrogates) == {"rbf", "mlp", "cart", "gp"}
     assert found.strategy.name == "surrogate-nsga2"
+    pool = 1 - found.split.test
+    assert found.split.train / pool == pytest.approx(45_000 / 50_000)
     # What the paper leaves open, as its public code has it.
     choices = {v.name: v.choices for v in space.variables}
     assert {len(c) for name, c in choices.items() if "stage" in name} == {3}

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from edanas.cli.plugins import survey
-from edanas.core.home import home
+from edanas.core.machine import home, usable_cores
 from edanas.core.version import VERSION
 from edanas.plugins.manager import load_plugins
 
@@ -54,7 +54,7 @@ def examine() -> dict[str, Any]:
         "platform": platform.platform(),
         "versions": versions,
         "devices": _devices(),
-        "threads": {"cores": os.cpu_count(), "usable": _usable_cores(), "torch": torch.get_num_threads()},
+        "threads": {"cores": os.cpu_count(), "usable": usable_cores(), "torch": torch.get_num_threads()},
         "home": folder,
         "plugins": {
             "extensions": len(state["entries"]),
@@ -94,13 +94,6 @@ def _devices() -> list[dict[str, str]]:
         memory = f"{properties.total_memory / 2**30:.1f} GiB"
         devices.append({"name": f"cuda:{index}", "detail": f"{properties.name}, {memory}"})
     return devices
-
-
-def _usable_cores() -> int:
-    """Cores this process may run on, which a container can make fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _folder(path: Path) -> dict[str, Any]:

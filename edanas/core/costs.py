@@ -22,8 +22,8 @@ from edanas.core.contracts import StagedBackbone
 from edanas.core.errors import CostError
 from edanas.core.types import ExitPoint, SelectionScheme
 
-_LOOKUPS = (nn.Embedding, nn.EmbeddingBag)
-"""Modules whose weight is a table to read from; reading multiplies nothing."""
+_FREE = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
+"""Modules whose weight costs nothing by the convention: a table that is read, or a normalisation's scale."""
 
 _UNCOUNTED = (
     *("mv", "addmv", "dot", "vdot", "addr", "_trilinear", "_cdist_forward", "_int_mm"),
@@ -263,7 +263,7 @@ def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, int, torch.Ten
 
 def _is_weighted(module: nn.Module) -> bool:
     own = module.parameters(recurse=False)
-    return not isinstance(module, _LOOKUPS) and any(p.ndim >= 2 for p in own)
+    return not isinstance(module, _FREE) and any(p.ndim >= 2 for p in own)
 
 
 @contextmanager

@@ -15,8 +15,8 @@ import torch
 
 from edanas.core.contracts import DataSource
 from edanas.core.errors import DataError
-from edanas.core.home import home
 from edanas.core.hookspecs import hookimpl
+from edanas.core.machine import home
 from edanas.core.types import ImageSet, LoadedData
 from edanas.data.images import fit
 

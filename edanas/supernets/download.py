@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from edanas.core.errors import WeightsError
-from edanas.core.home import home
+from edanas.core.machine import home
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0

@@ -166,6 +166,11 @@ def test_what_cannot_be_counted_is_an_error(module, shape, named):
         count_macs(module, shape)
 
 
+@pytest.mark.parametrize("norm", [nn.LayerNorm([4, 6, 6]), nn.RMSNorm([4, 6, 6]), nn.BatchNorm2d(4)])
+def test_normalisation_is_free(norm):
+    assert count_macs(nn.Sequential(nn.Conv2d(3, 4, 3), norm), (3, 8, 8)) == 4 * 3 * 9 * 36
+
+
 def test_a_recurrent_layer_is_counted_whole_or_refused():
     try:
         macs = count_macs(nn.LSTM(4, 3), (5, 4))
