@@ -29,13 +29,13 @@ from edanas.core.types import DataParts, Evaluation
 from edanas.core.version import VERSION
 from edanas.evaluation.finish import MODELS
 from edanas.evaluation.selection import pareto_set
+from edanas.evaluation.shared import CHECKPOINT
 from edanas.report.result import FILE as RESULT
 from edanas.report.words import in_words, mega, percent
 
 CONFIG, ENVIRONMENT, LOG = "config.toml", "env.json", "log.jsonl"
 DEFAULT_PLACE = Path("edanas-runs")
 
-CHECKPOINT = "supernet.pt"
 
 CHANGEABLE = ("search.max_evals", "search.time_limit")
 """Budgets: they end a search sooner or later, and change nothing in what comes before."""
@@ -246,6 +246,7 @@ class RunData:
         outcome: SearchOutcome,
         front: Sequence[Mapping[str, Any]],
         static: Sequence[Mapping[str, Any]],
+        unfinished: Sequence[Mapping[str, str]],
     ) -> dict[str, Any]:
         """What `result.json` holds."""
         evaluations = outcome.evaluations
@@ -254,7 +255,10 @@ class RunData:
             "static_front": list(static),
             "pareto": [_searched(e) for e in pareto_set(evaluations, made.objectives)],
             "candidates": [[e.metrics.executed_macs, e.metrics.accuracy] for e in evaluations if e.metrics],
-            "failures": [{"id": e.candidate.id, "error": e.error} for e in evaluations if not e.ok],
+            "failures": [
+                *({"id": e.candidate.id, "error": e.error} for e in evaluations if not e.ok),
+                *unfinished,
+            ],
             "hypervolume": list(outcome.hypervolumes),
             "evaluations": len(evaluations),
             "failed": sum(not e.ok for e in evaluations),

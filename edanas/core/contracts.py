@@ -285,7 +285,13 @@ class Executor(ABC):
 
 
 class Evaluator(ABC):
-    """Measures a candidate. Made by `edanas.compose` from a workbench; picklable once prepared."""
+    """Measures a candidate. Made by `edanas.compose` from a workbench; picklable once prepared.
+
+    `removable` says whether a network with fewer exits placed has the weights of the one with more: an exit
+    profile then answers for schemes that remove exits, too.
+    """
+
+    removable: ClassVar[bool] = False
 
     @abstractmethod
     def prepare(self, progress: Progress) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from edanas.core.attempt import reason
 from edanas.core.contracts import Evaluator, Exporter
-from edanas.core.errors import RunError
-from edanas.core.progress import Progress
+from edanas.core.errors import DISK_FULL, RunError
+from edanas.core.progress import Bar, Progress
 from edanas.core.types import Candidate, Metrics
 from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
@@ -34,32 +35,50 @@ class Finisher:
         self.workbench, self.evaluator, self.exporters = workbench, evaluator, exporters
         self.folder = workbench.folder / MODELS
 
-    def finish(self, candidates: Sequence[Candidate], label: str, progress: Progress) -> list[dict[str, Any]]:
-        """One row of `result.json` for each candidate, in their order; what each key means is in the docs.
+    def finish(
+        self, candidates: Sequence[Candidate], label: str, progress: Progress
+    ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+        """Finish each candidate; one that fails, whatever the reason, is passed over.
+
+        Returns:
+            A row of `result.json` for each candidate that was finished, in their order (what each key means
+            is in the docs), and `id` and `error` of each that was not.
 
         Raises:
-            RunError: The row of a finished network cannot be read, or a network cannot be written.
+            RunError: The row of a finished network cannot be read, or the run's folder not be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = self.workbench.settings.finetune
-        steps = steps_of(self.workbench.parts, settings)
-        rows = []
+        steps = steps_of(self.workbench.parts, self.workbench.settings.finetune)
+        rows, failures = [], []
         with progress.task(label, max(1, steps * len(candidates))) as bar:
             for number, candidate in enumerate(candidates, 1):
-                bar.advance(0, note=f"network {number} of {len(candidates)}")
-                done = self.folder / f"{candidate.id}.row.json"
-                if done.exists():
-                    rows.append(_read_row(done))
-                    bar.advance(steps)
-                    continue
-                network = cast("EENN", self.evaluator.network(candidate))
-                seed = self.workbench.seed("finish", candidate.id)
-                if settings.epochs:
-                    finetune(network, self.workbench.parts, settings, self.workbench.scheme, seed, bar)
-                    self.workbench.recalibrate(network)
-                rows.append(self._judge(candidate, network))
-                _write_json(done, rows[-1])
-        return rows
+                share = _Share(bar, steps)
+                share.advance(0, note=f"network {number} of {len(candidates)}")
+                try:
+                    rows.append(self._finish(candidate, share))
+                except RunError:
+                    raise
+                except Exception as error:
+                    if isinstance(error, OSError) and error.errno in DISK_FULL:
+                        raise RunError(f"{error.filename or self.folder}: {error.strerror}") from error
+                    failures.append({"id": candidate.id, "error": reason(error)})
+                    progress.say(f"Network {candidate.id} could not be finished: {failures[-1]['error']}")
+                share.advance(share.left)
+        return rows, failures
+
+    def _finish(self, candidate: Candidate, bar: Bar) -> dict[str, Any]:
+        """One candidate's row, of this run or of the one that it resumes."""
+        done = self.folder / f"{candidate.id}.row.json"
+        if done.exists():
+            return _read_row(done)
+        bench, settings = self.workbench, self.workbench.settings.finetune
+        network = cast("EENN", self.evaluator.network(candidate))
+        if settings.epochs:
+            finetune(network, bench.parts, settings, bench.scheme, bench.seed("finish", candidate.id), bar)
+            bench.recalibrate(network)
+        found = self._judge(candidate, network)
+        _write_json(done, found)
+        return found
 
     def _judge(self, candidate: Candidate, network: EENN) -> dict[str, Any]:
         """Set the thresholds, measure, write the network, and look at the test part."""
@@ -73,8 +92,8 @@ class Finisher:
                 calibration, anatomy.costs, placed, points, settings.accuracy_drop
             )
         validation = score(collect_profile(network, parts.validation), network.scheme, anatomy)
-        test = score(collect_profile(network, parts.test), network.scheme, anatomy)
         files = self._export(candidate, network)
+        test = score(collect_profile(network, parts.test), network.scheme, anatomy)
         return row(candidate, network, validation, test, len(parts.test), files)
 
     def _export(self, candidate: Candidate, network: EENN) -> list[str]:
@@ -82,6 +101,17 @@ class Finisher:
         stem = self.folder / f"eenn-{candidate.scheme.exits}-{candidate.id}"
         written = [path for exporter in self.exporters for path in exporter.export(network, stem)]
         return [path.relative_to(self.workbench.folder).as_posix() for path in written]
+
+
+class _Share:
+    """One candidate's steps of a bar, which are made up for where it needed fewer."""
+
+    def __init__(self, bar: Bar, steps: int) -> None:
+        self.bar, self.left = bar, steps
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self.left -= steps
+        self.bar.advance(steps, note)
 
 
 def row(

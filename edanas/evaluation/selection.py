@@ -1,7 +1,7 @@
 """Which of the evaluated candidates come back."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,9 @@ import numpy.typing as npt
 from edanas.core.contracts import Evaluator, Objective
 from edanas.core.pareto import minimised, non_dominated, trade_off
 from edanas.core.types import Candidate, Evaluation, ExitProfile, SelectionScheme
+
+_SCHEMES = 1000
+"""How many selection schemes are scored on one backbone at most, about 0.05 s."""
 
 
 def pareto_set(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> list[Evaluation]:
@@ -52,7 +55,8 @@ def with_all_schemes(
 ) -> list[Evaluation]:
     """The archive, and every other selection scheme on its best backbones, scored from their exit profiles.
 
-    A candidate is one scheme of the many that its exit profile answers for. The best backbones are those of
+    A candidate is one scheme of the many that its exit profile answers for. Exits are removed only where that
+    leaves the weights of the others as they are; see `Evaluator.removable`. The best backbones are those of
     the Pareto set, and those that no other dominates as single-exit networks.
 
     Args:
@@ -68,9 +72,9 @@ def with_all_schemes(
         profile = profile_of(source.candidate.id)
         if profile is None:
             continue
-        points = len(source.candidate.scheme.thresholds)
-        choices = [thresholds if point in profile.points else (None,) for point in range(points)]
-        for scheme in map(SelectionScheme, itertools.product(*choices)):
+        searched, removable = source.candidate.scheme, evaluator.removable
+        points = profile.points if removable else searched.placed
+        for scheme in _schemes(len(searched.thresholds), points, thresholds, removable=removable):
             candidate = Candidate(source.candidate.backbone, scheme)
             if candidate.id not in known:
                 known.add(candidate.id)
@@ -107,6 +111,21 @@ def choose_static(
         chosen.add(as_good[0] if as_good else len(front) - 1)
     nothing = SelectionScheme((None,) * len(front[0].candidate.scheme.thresholds))
     return [Candidate(front[i].candidate.backbone, nothing) for i in sorted(chosen)]
+
+
+def _schemes(
+    exit_points: int, points: Sequence[int], thresholds: Sequence[float | None], *, removable: bool
+) -> Iterator[SelectionScheme]:
+    """Every scheme with exits at `points`, or at some of them where they are removable.
+
+    Where these are more than `_SCHEMES`, thresholds are left out evenly until they are not.
+    """
+    kept = [threshold for threshold in thresholds if threshold is not None]
+    none = [None] if removable else []
+    while len(kept) > 1 and len(kept + none) ** len(points) > _SCHEMES:
+        kept = kept[::2]
+    choices = [[*kept, *none] if point in points else [None] for point in range(exit_points)]
+    return map(SelectionScheme, itertools.product(*choices))
 
 
 def _single_exit_front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:

@@ -14,6 +14,9 @@ from edanas.exits.eenn import EENN
 from edanas.exits.profiles import collect_profile
 from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
 
+CHECKPOINT = "supernet.pt"
+"""The supernet's weights in a run's folder."""
+
 
 class SharedEvaluation(Evaluator):
     """Candidates inherit the weights of a supernet trained once with all its exits.
@@ -24,6 +27,8 @@ class SharedEvaluation(Evaluator):
     Args:
         workbench: The run's objects and data.
     """
+
+    removable = True
 
     def __init__(self, workbench: Workbench) -> None:
         self.workbench = workbench
@@ -42,7 +47,9 @@ class SharedEvaluation(Evaluator):
             torch.manual_seed(bench.seed("weights"))
             supernet = bench.provider.supernet(bench.parts.task)
             network = SupernetWithExits(supernet, bench.provider, bench.classifier, bench.parts.task)
-        if bench.settings.weights:
+        checkpoint = bench.folder / CHECKPOINT
+        # A checkpoint holds all weights, and the file they came from may be gone by now.
+        if bench.settings.weights and not checkpoint.exists():
             progress.say(bench.provider.load_weights(supernet, bench.settings.weights))
         self._network = network.to(bench.device)
         trainer = SandwichTrainer(
@@ -52,7 +59,7 @@ class SharedEvaluation(Evaluator):
             bench.settings.training,
             bench.scheme,
             bench.settings.seed,
-            bench.folder / "supernet.pt",
+            checkpoint,
         )
         trainer.run(progress)
 

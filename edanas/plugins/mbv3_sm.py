@@ -83,7 +83,7 @@ BEST: dict[str, Any] = {
         "stem_stride": 1,
         "stage_strides": [2, 2, 1, 1, 2],
     },
-    "search": {"initial": 100, "iterations": 30, "per_iteration": 8},
+    "search": {**QUICK["search"], "initial": 100, "iterations": 30},
     "training": {**QUICK["training"], "epochs": 60, "batch_size": 64},
     "finetune": {**QUICK["finetune"], "epochs": 20, "batch_size": 64},
     "recalibration": 2000,

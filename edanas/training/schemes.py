@@ -14,31 +14,29 @@ class Joint(TrainingScheme):
     """Weighted sum of all exits' cross-entropies (Eq. 4 of the paper).
 
     Args:
-        weights: One weight an exit, the last exit last; empty = 1 for each, as in Section V of the paper.
+        early: Weight of each early exit; 1 in Section V of the paper.
+        last: Weight of the last exit; 1 in Section V of the paper.
 
     Raises:
-        ConfigError: A weight is negative, or all are 0.
+        ConfigError: A weight is negative, or both are 0.
     """
 
-    def __init__(self, weights: tuple[float, ...] = ()) -> None:
-        if weights and (min(weights) < 0 or max(weights) == 0):
-            raise ConfigError(f"scheme.weights: found {list(weights)}; allowed: numbers >= 0, not all 0")
-        self.weights = weights
+    def __init__(self, early: float = 1.0, last: float = 1.0) -> None:
+        for name, weight in (("early", early), ("last", last)):
+            if not 0 <= weight < float("inf"):
+                raise ConfigError(f"scheme.{name}: found {weight}; allowed: a number >= 0")
+        if early == last == 0:
+            raise ConfigError("scheme.early: found 0, as scheme.last; allowed: one of them above 0")
+        self.early, self.last = early, last
 
     def loss(
         self, logits: Sequence[torch.Tensor], targets: torch.Tensor, label_smoothing: float = 0.0
     ) -> torch.Tensor:
-        """See `TrainingScheme.loss`.
-
-        Raises:
-            ConfigError: The number of weights is not the number of exits.
-        """
-        weights = self.weights or (1.0,) * len(logits)
-        if len(weights) != len(logits):
-            raise ConfigError(f"scheme.weights: found {len(weights)} weights for {len(logits)} exits")
+        """See `TrainingScheme.loss`."""
+        weights = [*[self.early] * (len(logits) - 1), self.last]
         losses = [
-            w * F.cross_entropy(exit_logits, targets, label_smoothing=label_smoothing)
-            for w, exit_logits in zip(weights, logits, strict=True)
+            weight * F.cross_entropy(exit_logits, targets, label_smoothing=label_smoothing)
+            for weight, exit_logits in zip(weights, logits, strict=True)
         ]
         return torch.stack(losses).sum()
 

@@ -190,8 +190,9 @@ def test_no_single_exit_network_without_a_success():
 class Rescorer:
     """Scores a scheme as accurate as its thresholds are high, and remembers what it was asked."""
 
-    def __init__(self):
+    def __init__(self, removable=True):
         self.asked = []
+        self.removable = removable
 
     def rescore(self, candidate, profile):
         assert set(candidate.scheme.placed) <= set(profile.points)
@@ -222,3 +223,21 @@ def test_every_scheme_that_a_profile_answers_for_joins_the_archive_once():
 def test_what_has_no_profile_is_left_as_it_is():
     archive = [evaluation(1, 0.9, 10.0), evaluation(2, 0.8, 5.0)]
     assert with_all_schemes(archive, OBJECTIVES, (0.5, None), Rescorer(), {}.get) == archive
+
+
+def test_an_exit_that_shaped_the_weights_is_not_removed():
+    trained = evaluation(2, 0.9, 10.0, exits=2)
+    kept = {trained.candidate.id: profile((0, 1))}
+    found = with_all_schemes([trained], OBJECTIVES, (0.25, 0.5, None), Rescorer(removable=False), kept.get)
+    placed = {e.candidate.scheme.placed for e in found}
+    assert placed == {(0, 1)}
+    assert len(found) == 4
+
+
+def test_many_thresholds_are_thinned_and_keep_every_placement():
+    best = evaluation(2, 0.9, 10.0)
+    thresholds = (*(i / 20 for i in range(1, 21)), None)
+    kept = {best.candidate.id: profile((0, 1, 2, 3))}
+    found = with_all_schemes([best], OBJECTIVES, thresholds, Rescorer(), kept.get)
+    assert len(found) <= 1001
+    assert len({e.candidate.scheme.placed for e in found}) == 2**POINTS

@@ -37,14 +37,16 @@ def logits():
 LABELS = [0, 3, 1, 1, 2]
 
 
-@pytest.mark.parametrize("weights", [(), (1.0, 1.0, 1.0), (0.3, 0.0, 2.5)])
+@pytest.mark.parametrize(("early", "last"), [(1.0, 1.0), (0.3, 2.5), (0.0, 1.0), (1.0, 0.0)])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_loss_is_equation_4(logits, weights, smoothing):
-    loss = Joint(weights).loss(logits, torch.tensor(LABELS), smoothing)
+@pytest.mark.parametrize("exits", [1, 2, 3])
+def test_the_loss_is_equation_4(logits, early, last, smoothing, exits):
+    loss = Joint(early, last).loss(logits[:exits], torch.tensor(LABELS), smoothing)
     targets = one_hot(LABELS, 4, smoothing)
+    weights = [*[early] * (exits - 1), last]
     expected = sum(
         w * cross_entropy_by_hand(each.tolist(), targets)
-        for w, each in zip(weights or (1.0, 1.0, 1.0), logits, strict=True)
+        for w, each in zip(weights, logits[:exits], strict=True)
     )
     assert loss.shape == ()
     assert float(loss) == pytest.approx(expected, rel=1e-12)
@@ -60,22 +62,16 @@ def test_each_exit_s_gradient_has_its_weight(logits):
     labels = torch.tensor(LABELS)
     for each in logits:
         each.requires_grad_()
-    Joint((2.0, 0.0, 1.0)).loss(logits, labels).backward()
-    for weight, each in zip((2.0, 0.0, 1.0), logits, strict=True):
+    Joint(2.0, 0.5).loss(logits, labels).backward()
+    for weight, each in zip((2.0, 2.0, 0.5), logits, strict=True):
         expected = weight * (each.detach().softmax(1) - torch.tensor(one_hot(LABELS, 4))) / 5
         assert torch.allclose(each.grad, expected)
 
 
-@pytest.mark.parametrize("weights", [(1.0, -0.1), (0.0, 0.0)])
-def test_weights_that_are_no_weights(weights):
-    with pytest.raises(ConfigError, match=r"scheme\.weights: found \[.*\]; allowed: numbers >= 0, not all 0"):
-        Joint(weights)
-
-
-@pytest.mark.parametrize("count", [2, 4])
-def test_weights_for_another_number_of_exits(logits, count):
-    with pytest.raises(ConfigError, match=rf"scheme\.weights: found {count} weights for 3 exits"):
-        Joint((1.0,) * count).loss(logits, torch.tensor(LABELS))
+@pytest.mark.parametrize(("early", "last"), [(1.0, -0.1), (-1.0, 1.0), (0.0, 0.0), (float("nan"), 1.0)])
+def test_weights_that_are_no_weights(early, last):
+    with pytest.raises(ConfigError, match=r"scheme\.(early|last): found .*; allowed: "):
+        Joint(early, last)
 
 
 def test_it_is_named_joint():
