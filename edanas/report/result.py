@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from edanas.core.errors import EdanasError, RunError
 from edanas.report import plots
-from edanas.report.words import Row, in_words, mega, percent
+from edanas.report.words import Row, in_words, mega, percent, validation_macs
 
 FILE = "result.json"
 """The result's name in a run's folder."""
@@ -117,11 +117,12 @@ class Result:
     ) -> Row:
         """The most accurate network within `max_macs`; with `min_accuracy` alone, the cheapest that has it.
 
-        Accuracy is that on the validation part, cost is executed MACs; of equals in the one, the better in
-        the other. The test part has no say, so that the row's `test_accuracy` is an honest estimate.
+        Accuracy and cost, in executed MACs, are those of the validation part; of equals in the one, the
+        better in the other. The test part has no say, so that the row's `test_accuracy` and `executed_macs`
+        are honest estimates.
 
         Args:
-            max_macs: Most executed MACs for one image.
+            max_macs: Most executed MACs for one image, on average over the validation part.
             min_accuracy: Least validation accuracy, a fraction.
             exits: Number of early exits; 0 asks for single-exit networks. Left out: any early-exit network.
 
@@ -142,14 +143,14 @@ class Result:
         good = [
             row
             for row in rows
-            if (max_macs is None or row["executed_macs"] <= max_macs)
+            if (max_macs is None or validation_macs(row) <= max_macs)
             and (min_accuracy is None or row["validation_accuracy"] >= min_accuracy)
         ]
         if not good:
             raise EdanasError(_nearest(rows, max_macs, min_accuracy))
         if max_macs is None and min_accuracy is not None:
-            return min(good, key=lambda row: (row["executed_macs"], -row["validation_accuracy"]))
-        return max(good, key=lambda row: (row["validation_accuracy"], -row["executed_macs"]))
+            return min(good, key=lambda row: (validation_macs(row), -row["validation_accuracy"]))
+        return max(good, key=lambda row: (row["validation_accuracy"], -validation_macs(row)))
 
     def _no_such(self, exits: int | None) -> str:
         if exits is None:
@@ -211,7 +212,7 @@ def _wrong(row: Any) -> str | None:
 
 
 def _nearest(rows: list[Row], max_macs: float | None, min_accuracy: float | None) -> str:
-    cheapest = min(rows, key=lambda row: float(row["executed_macs"]))
+    cheapest = min(rows, key=validation_macs)
     surest = max(rows, key=lambda row: float(row["validation_accuracy"]))
     wanted = [] if max_macs is None else [f"at most {mega(max_macs)}M executed MACs"]
     wanted += [] if min_accuracy is None else [f"at least {percent(min_accuracy)}% validation accuracy"]
@@ -220,7 +221,7 @@ def _nearest(rows: list[Row], max_macs: float | None, min_accuracy: float | None
 
 
 def _worth(row: Row) -> str:
-    accuracy, macs = percent(row["validation_accuracy"]), mega(row["executed_macs"])
+    accuracy, macs = percent(row["validation_accuracy"]), mega(validation_macs(row))
     return f"({in_words(row['exits'])}) has {accuracy}% at {macs}M"
 
 

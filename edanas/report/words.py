@@ -46,9 +46,14 @@ def relative_cost(row: Row) -> float:
     return float(row["executed_macs"] / row["backbone_macs"])
 
 
+def validation_macs(row: Row) -> float:
+    """Executed MACs of the validation part, to choose by; those of the test part have no say in a choice."""
+    return float(row.get("validation_executed_macs", row["executed_macs"]))
+
+
 def rival(row: Row, singles: Sequence[Row]) -> Row | None:
-    """The single-exit network to set beside `row`: the best by validation of those that cost no more."""
-    affordable = [each for each in singles if each["executed_macs"] <= row["executed_macs"]]
+    """The single-exit network to set beside `row`: the best of those that cost no more, by validation."""
+    affordable = [each for each in singles if validation_macs(each) <= validation_macs(row)]
     return max(affordable, key=lambda each: float(each["validation_accuracy"]), default=None)
 
 
@@ -62,6 +67,8 @@ def headline(front: Sequence[Row]) -> Mapping[str, Row]:
     if not front:
         return {}
     return {
-        "accurate": max(front, key=lambda row: (row["validation_accuracy"], -row["executed_macs"])),
-        "cheap": min(front, key=lambda row: (relative_cost(row), -row["validation_accuracy"])),
+        "accurate": max(front, key=lambda row: (row["validation_accuracy"], -validation_macs(row))),
+        "cheap": min(
+            front, key=lambda row: (validation_macs(row) / row["backbone_macs"], -row["validation_accuracy"])
+        ),
     }

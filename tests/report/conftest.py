@@ -26,6 +26,7 @@ def early(name: str, exits: int, validation: float, test: float, macs: float) ->
         test_ci=[test - 0.02, min(1.0, test + 0.01)],
         ada_macs=macs * 0.95,
         executed_macs=macs,
+        validation_executed_macs=macs,
         backbone_macs=2 * macs,
         backbone_test_accuracy=0.985,
         exit_accuracy=[0.99] * exits + [None] * (4 - exits) + [0.93],
@@ -42,6 +43,7 @@ def single(name: str, accuracy: float, macs: int) -> dict[str, Any]:
         test_accuracy=accuracy,
         ada_macs=macs,
         executed_macs=macs,
+        validation_executed_macs=macs,
         backbone_macs=macs,
         backbone_test_accuracy=accuracy,
     )

@@ -7,6 +7,7 @@ import pytest
 
 from edanas.core.errors import EdanasError, RunError
 from edanas.report.result import FILE, Result
+from edanas.report.words import headline, rival
 
 
 def test_what_is_written_is_read(tmp_path: Path, data: dict[str, Any]) -> None:
@@ -109,6 +110,36 @@ def test_the_best_is_chosen_on_validation_and_never_on_test(data: dict[str, Any]
     for row in data["front"]:
         row["test_accuracy"] = 1 - row["test_accuracy"]
     assert Result("run", data).best()["id"] == "e3"
+
+
+def test_a_limit_holds_on_validation_and_test_costs_have_no_say(data: dict[str, Any]) -> None:
+    """Two networks with equal accuracy: one is within the limit on validation alone, one on test alone."""
+    data["front"][2] |= {"validation_executed_macs": 1.9e6, "executed_macs": 2.1e6}
+    data["front"][3] |= {"validation_executed_macs": 2.1e6, "executed_macs": 1.9e6}
+    result = Result("run", data)
+    assert result.best(max_macs=2e6)["id"] == "e3"
+    assert result.best(min_accuracy=0.98)["id"] == "e3"
+    with pytest.raises(EdanasError, match=r"the most accurate \(3 early exits\) has 98.5% at 1.90M"):
+        result.best(min_accuracy=0.99)
+    assert headline(result.front)["accurate"]["id"] == "e3"
+
+
+def test_what_is_said_first_is_chosen_on_validation_alone(data: dict[str, Any]) -> None:
+    data["front"][1]["executed_macs"] = 1.0
+    assert headline(data["front"])["cheap"]["id"] == "e3"
+    data["front"][1]["validation_executed_macs"] = 1.0
+    assert headline(data["front"])["cheap"]["id"] == "e2"
+    row, single = data["front"][2], data["static_front"][1]
+    single["executed_macs"] = row["executed_macs"] - 1
+    assert rival(row, data["static_front"]) is data["static_front"][0]
+    single["validation_executed_macs"] = row["validation_executed_macs"] - 1
+    assert rival(row, data["static_front"]) is single
+
+
+def test_a_result_without_validation_costs_is_judged_by_what_it_has(data: dict[str, Any]) -> None:
+    for row in data["front"]:
+        del row["validation_executed_macs"]
+    assert Result("run", data).best(max_macs=1.7e6)["id"] == "e2"
 
 
 @pytest.mark.parametrize(
