@@ -1,6 +1,7 @@
 """What Python code calls: `search` and `load`. The commands are thin covers over these."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -237,8 +238,8 @@ def _run(
     with data.timed("searching"):
         outcome = engine.run()
     with data.timed("finishing the results"):
-        front, static = _finish(made, outcome, archive, progress)
-    content = data.content(made, outcome, front, static)
+        front, static, failures = _finish(made, outcome, archive, progress)
+    content = data.content(made, outcome, front, static, failures)
     write_report(data.folder, content)
     registry.host.notify("edanas_run_finished", result=content, folder=data.folder)
     return Result.read(data.folder)
@@ -246,8 +247,12 @@ def _run(
 
 def _finish(
     made: Composition, outcome: SearchOutcome, archive: Archive, progress: Progress
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The rows of the early-exit and of the single-exit networks."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, str]]]:
+    """The rows of the early-exit and of the single-exit networks, and what could not be finished.
+
+    Raises:
+        RunError: There were early-exit networks to finish, and each one failed.
+    """
     finisher = Finisher(made.workbench, made.evaluator, made.exporters)
     settings, pool = made.workbench.settings, list(outcome.evaluations)
     if settings.final_thresholds != "searched":
@@ -255,15 +260,19 @@ def _finish(
             pool, made.objectives, settings.thresholds, made.evaluator, archive.get_profile
         )
     chosen = choose_results(pool, made.objectives, settings.search.results)
-    front = finisher.finish([e.candidate for e in chosen], "Fine-tuning the results", progress)
-    rivals = [
-        (e.metrics.accuracy, row["validation_executed_macs"])
-        for e, row in zip(chosen, front, strict=True)
-        if e.metrics is not None
-    ]
+    front, failures = finisher.finish([e.candidate for e in chosen], "Fine-tuning the results", progress)
+    if failures and not front:
+        (cause, times), *_ = Counter(failure["error"] for failure in failures).most_common(1)
+        raise RunError(
+            f"none of the {len(failures)} early-exit networks could be finished; the most frequent reason "
+            f"({times} times) is {cause}. What the search found is kept in {made.workbench.folder}: when the "
+            "cause is mended, run the same again"
+        )
+    searched = {e.candidate.id: e.metrics.accuracy for e in chosen if e.metrics is not None}
+    rivals = [(searched[row["id"]], row["validation_executed_macs"]) for row in front]
     single = choose_static(outcome.evaluations, rivals)
-    static = finisher.finish(single, "Fine-tuning single-exit networks to compare with", progress)
-    return front, static
+    static, more = finisher.finish(single, "Fine-tuning single-exit networks to compare with", progress)
+    return front, static, failures + more
 
 
 def load(path: str | Path, device: str = "cpu") -> EENN:

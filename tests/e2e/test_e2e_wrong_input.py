@@ -301,6 +301,15 @@ class Writer(Exporter):
     def export(self, network, stem):
         raise RuntimeError("no pen")
 
+class Picky(Exporter):
+    def __init__(self):
+        self.asked = 0
+    def export(self, network, stem):
+        self.asked += 1
+        if self.asked in (1, 3):
+            raise RuntimeError("not this one")
+        return []
+
 @hookimpl
 def edanas_confidence_criteria(): return {"raising": Criterion}
 @hookimpl
@@ -310,7 +319,7 @@ def edanas_search_strategies(): return {"raising": Strategy}
 @hookimpl
 def edanas_data_sets(): return {"raising": Data}
 @hookimpl
-def edanas_exporters(): return {"raising": Writer}
+def edanas_exporters(): return {"raising": Writer, "picky": Picky}
 @hookimpl
 def edanas_candidate_evaluated(evaluation): raise ValueError("deaf")
 @hookimpl
@@ -341,7 +350,10 @@ RAISING = {
     "data": ("data=raising", [f"{NAMED} raised FileNotFoundError", "/there/it/was"]),
     "preparation": ("evaluation=unprepared", [f"{NAMED} raised KeyError: 'weights'"]),
     "strategy": ("strategy=raising", [f"{NAMED} raised IndexError"]),
-    "exporter": ('exports=["raising"]', [f"{NAMED} raised RuntimeError: no pen"]),
+    "exporter": (
+        'exports=["raising"]',
+        ["none of the 2 early-exit networks", "most frequent reason (2 times) is RuntimeError: no pen"],
+    ),
     "evaluation": (
         "evaluation=raising",
         ["none of the 6 candidates", "most frequent reason (6 times) is ValueError: no luck", "--overwrite"],
@@ -361,6 +373,27 @@ def test_a_plugin_that_raises_is_named(
     if part in ("factory", "data"):
         assert not out.exists()
         refused(edanas("run", "--config", tiny, "--set", setting, "--dry-run"), *parts)
+
+
+def test_networks_that_cannot_be_finished_are_recorded_and_passed_over(
+    edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, raising: None, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    told = edanas(*arguments, "--set", 'exports=["picky"]', "--out", out)
+    assert told.code == 0, told.err
+    data, whole = result_of(out), result_of(undisturbed)
+    ids = {kind: [row["id"] for row in data[kind]] for kind in ("front", "static_front")}
+    assert ids["front"] == [row["id"] for row in whole["front"]][1:]
+    failed = [failure["id"] for failure in data["failures"]]
+    # The third network to be finished is a single-exit one.
+    assert failed[0] == whole["front"][0]["id"]
+    assert len(failed) == 2
+    assert failed[1] not in ids["front"] + ids["static_front"]
+    assert {failure["error"] for failure in data["failures"]} == {"RuntimeError: not this one"}
+    assert data["failed"] == 0
+    for name in failed:
+        assert f"Network {name} could not be finished: RuntimeError: not this one" in told.err
+    assert edanas("report", out).code == 0
 
 
 def test_a_plugin_that_raises_in_events_is_reported_once_and_the_run_goes_on(

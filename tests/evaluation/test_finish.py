@@ -1,6 +1,8 @@
 import copy
+import errno
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_runs import Recorded, equal_states, parts, relabelled, space, workbench
 
-from edanas.core.errors import RunError
+from edanas.core.errors import CandidateError, RunError
 from edanas.core.progress import Silent
 from edanas.core.types import Candidate, SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
@@ -77,7 +79,10 @@ def finisher(supernet, tmp_path):
 
 
 def rows(made, wanted=None):
-    return made.finish(wanted or candidates(), "Finishing", Silent())
+    """The rows, where nothing fails."""
+    found, failures = made.finish(wanted or candidates(), "Finishing", Silent())
+    assert failures == []
+    return found
 
 
 def poisoned(name):
@@ -196,6 +201,91 @@ def test_a_finishing_that_was_cut_goes_on(finisher, monkeypatch):
     assert rows(finisher("b")) == whole
     left = sorted(p.suffix for p in made.folder.iterdir())
     assert left == sorted([".json", ".json", ".safetensors"] * 2)
+
+
+class Refusing(Kept):
+    """An exporter that raises on networks with early exits."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def export(self, network, stem):
+        if network.points:
+            raise self.error
+        return super().export(network, stem)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (RuntimeError("no pen"), "RuntimeError: no pen"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "OutOfMemoryError: CUDA out of memory"),
+        (CandidateError("the confidence is not a number"), "CandidateError: the confidence is not a number"),
+        (PermissionError(13, "Permission denied"), "PermissionError: [Errno 13] Permission denied"),
+    ],
+)
+def test_a_network_that_fails_is_recorded_and_passed_over(finisher, error, text):
+    made, shown = finisher("a", exporters=[Refusing(error)]), Recorded()
+    found, failures = made.finish(candidates(), "Finishing", shown)
+    assert [row["id"] for row in found] == [candidates()[1].id]
+    assert failures == [{"id": candidates()[0].id, "error": text}]
+    assert sum(shown.moves) == shown.totals[0]
+    assert not (made.folder / f"{candidates()[0].id}.row.json").exists()
+    # The cause mended, the same folder yields what an undisturbed one does.
+    assert rows(finisher("a", exporters=[Kept()])) == rows(finisher("b", exporters=[Kept()]))
+
+
+def test_fine_tuning_that_diverges_is_a_failure_and_no_row(finisher, monkeypatch):
+    def diverged(network, *_):
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.fill_(float("nan"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(finish, "finetune", diverged)
+        shown = Recorded()
+        found, failures = finisher().finish(candidates(), "Finishing", shown)
+    assert found == []
+    assert [failure["id"] for failure in failures] == [candidate.id for candidate in candidates()]
+    assert all("not a number" in failure["error"] for failure in failures)
+    assert sum(shown.moves) == shown.totals[0]
+
+
+@pytest.mark.parametrize("error", [RunError("models: cannot be written"), KeyboardInterrupt()])
+def test_what_concerns_the_run_ends_it(finisher, error):
+    with pytest.raises(type(error)):
+        rows(finisher(exporters=[Refusing(error)]))
+
+
+def test_a_full_disk_ends_the_run_and_the_file_is_named(finisher, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")  # as from `write`, which knows no name
+    made = finisher(exporters=[Refusing(full)])
+    with pytest.raises(RunError, match=rf"^{made.folder}.*: No space left"):
+        rows(made)
+    made = finisher("other")
+    monkeypatch.setattr(finish, "_write_json", partial(_raise, full))
+    with pytest.raises(RunError, match="No space left"):
+        rows(made)
+
+
+def _raise(error, *_):
+    raise error
+
+
+def test_the_network_is_written_before_the_test_part_is_looked_at(finisher, monkeypatch):
+    at, seen = vars(parts()), []
+    original = finish.collect_profile
+
+    def watched(network, data, *args):
+        if data is at["test"]:
+            seen.append(sorted(path.suffix for path in made.folder.glob("eenn-*")))
+        return original(network, data, *args)
+
+    made = finisher()
+    monkeypatch.setattr(finish, "collect_profile", watched)
+    rows(made)
+    assert seen == [[".json", ".safetensors"], [".json", ".json", ".safetensors", ".safetensors"]]
 
 
 def test_a_row_that_cannot_be_read_is_named(finisher):
