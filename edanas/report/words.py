@@ -48,7 +48,8 @@ def relative_cost(row: Row) -> float:
 
 def validation_macs(row: Row) -> float:
     """Executed MACs of the validation part, to choose by; those of the test part have no say in a choice."""
-    return float(row.get("validation_executed_macs", row["executed_macs"]))
+    key = "validation_executed_macs"
+    return float(row[key if key in row else "executed_macs"])
 
 
 def rival(row: Row, singles: Sequence[Row]) -> Row | None:
