@@ -19,7 +19,6 @@ from edanas.core.types import Candidate, Metrics
 from edanas.executors.process import Process
 from edanas.executors.serial import Serial
 from edanas.search.random_search import RandomSearch
-from edanas.testing.executors import check_executor
 from edanas.testing.toys import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
 
 
@@ -43,10 +42,6 @@ def search(folder: Path, executor: Executor) -> SearchOutcome:
         return Engine(
             space, strategy, Sums(), executor, archive, objectives, length, lambda *_, **__: None, Silent()
         ).run()
-
-
-def test_process_conforms() -> None:
-    check_executor(Process())
 
 
 def test_the_archive_is_that_of_the_serial_executor(tmp_path: Path) -> None:

@@ -3,11 +3,6 @@
 from collections.abc import Iterator
 
 from edanas.executors.serial import Serial
-from edanas.testing.executors import check_executor
-
-
-def test_serial_conforms() -> None:
-    check_executor(Serial())
 
 
 def test_an_item_is_taken_when_its_turn_comes() -> None:

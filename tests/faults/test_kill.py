@@ -88,18 +88,6 @@ def test_a_printed_candidate_survives_a_kill_and_the_folder_is_free(
     assert resumed(tmp_path) == undisturbed
 
 
-def test_killed_wherever_it_happens_to_be(tmp_path: Path, undisturbed: list[Any]) -> None:
-    process = start("run", tmp_path)
-    printed = lines(process, 3)
-    process.kill()
-    printed += process.communicate(timeout=60)[0].split()
-    before = recorded(tmp_path)
-    assert printed == [e.candidate.id for _, e in undisturbed[: len(printed)]]
-    assert len(printed) <= len(before)
-    assert before == undisturbed[: len(before)]
-    assert resumed(tmp_path) == undisturbed
-
-
 def test_ctrl_c_ends_tidily_and_says_how_to_go_on(tmp_path: Path, undisturbed: list[Any]) -> None:
     process = start("run", tmp_path, "--pause", 2, "--workers", 2)
     printed = lines(process, 2)
@@ -114,13 +102,3 @@ def test_ctrl_c_ends_tidily_and_says_how_to_go_on(tmp_path: Path, undisturbed: l
     assert not (tmp_path / "archive.sqlite-wal").exists()
     assert [evaluation.candidate.id for _, evaluation in recorded(tmp_path)] == printed
     assert resumed(tmp_path) == undisturbed
-
-
-def test_a_second_process_is_refused_and_told_by_whom(tmp_path: Path) -> None:
-    with RunLock(tmp_path):
-        process = start("run", tmp_path)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert f"is used by process {os.getpid()} on" in errors
-    assert "Traceback" not in errors
-    assert not (tmp_path / "archive.sqlite").exists()
