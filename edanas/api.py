@@ -145,8 +145,8 @@ def run(
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file; expected a folder for the run, which may not exist yet")
     data = RunData(folder, settings)
-    # What is wrong with options or images is found before there is a folder.
-    made = None if data.exists() else _compose(registry, settings, data, progress)
+    # What is wrong with options or images is found before there is a folder, and before a run is discarded.
+    made = None if data.exists() and not overwrite else _compose(registry, settings, data, progress)
     with RunLock(folder), _threads(threads_of(settings)):
         if overwrite:
             data.discard()

@@ -59,6 +59,27 @@ def test_overwriting_discards_the_runs_own_files_and_no_others(
     assert len((finished / "log.jsonl").read_text().splitlines()) == 4
 
 
+@pytest.mark.parametrize("mistake", ["image", "option"])
+def test_a_run_is_not_discarded_for_one_that_cannot_start(
+    edanas: Edanas,
+    arguments: tuple[str, ...],
+    pictures: Path,
+    finished: Path,
+    tmp_path: Path,
+    mistake: str,
+) -> None:
+    copy, given, before = tmp_path / "pictures", [], content(finished)
+    shutil.copytree(pictures, copy)
+    if mistake == "image":
+        (copy / "rows" / "7.png").write_bytes(b"no image")
+    else:
+        given = ["--set", "supernet.kernels=[4]"]
+    told = edanas(*arguments, "--out", finished, "--overwrite", "--data", copy, *given)
+    assert told.code == 2
+    assert ("7.png: cannot be read" if mistake == "image" else "supernet.kernels") in told.err
+    assert content(finished) == before
+
+
 @pytest.mark.parametrize("option", [[], ["--overwrite"]])
 def test_a_folder_with_someone_elses_files_is_left_as_it_is(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path, option: list[str]
