@@ -23,6 +23,7 @@ from edanas.core.config import changed, resolve, to_plain, to_toml
 from edanas.core.contracts import IterationSummary
 from edanas.core.engine import SearchOutcome
 from edanas.core.errors import EdanasError, RunError
+from edanas.core.runfolder import writing
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import DataParts, Evaluation
@@ -140,8 +141,9 @@ class RunData:
         environment = json.dumps(self.environment(), indent=2)
         for name, text in ((CONFIG, to_toml(self.settings)), (ENVIRONMENT, f"{environment}\n")):
             partial = self.folder / f"{name}.partial"
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(self.folder / name)
+            with writing(self.folder / name):
+                partial.write_text(text, encoding="utf-8")
+                partial.replace(self.folder / name)
 
     def _begun(self, archive: Archive) -> bool:
         """Whether there is anything yet that other settings would have made otherwise."""
@@ -218,7 +220,8 @@ class RunData:
             line |= {"metrics": value.metrics.to_dict() if value.metrics else None, "seconds": value.seconds}
         else:
             line |= {k: v for k, v in asdict(value).items() if k != "newest"}
-        with (self.folder / LOG).open("a+b") as file:
+        path = self.folder / LOG
+        with writing(path), path.open("a+b") as file:
             # A line that was cut off, by a full disk say, must not take this one along.
             torn = file.tell() and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n"
             file.write(b"\n" * bool(torn) + json.dumps(line).encode() + b"\n")

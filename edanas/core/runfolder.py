@@ -1,8 +1,10 @@
 """One process at a time in a run's folder."""
 
+import contextlib
 import json
 import os
 import socket
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +15,19 @@ from edanas.core.errors import RunError
 
 LOCK = "run.lock"
 """The locked file's name in a run's folder; `run.lock.json` beside it says who holds it."""
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file where it cannot be written: a full disk is told by `write`, which knows no name.
+
+    Raises:
+        RunError: Instead of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 class RunLock:

@@ -10,6 +10,7 @@ from edanas.core.attempt import reason
 from edanas.core.contracts import Evaluator, Exporter
 from edanas.core.errors import DISK_FULL, RunError
 from edanas.core.progress import Bar, Progress
+from edanas.core.runfolder import writing
 from edanas.core.types import Candidate, Metrics
 from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
@@ -60,7 +61,9 @@ class Finisher:
                     raise
                 except Exception as error:
                     if isinstance(error, OSError) and error.errno in DISK_FULL:
-                        raise RunError(f"{error.filename or self.folder}: {error.strerror}") from error
+                        raise RunError(
+                            f"{error.filename or self.folder}: cannot be written: {error.strerror}"
+                        ) from error
                     failures.append({"id": candidate.id, "error": reason(error)})
                     progress.say(f"Network {candidate.id} could not be finished: {failures[-1]['error']}")
                 share.advance(share.left)
@@ -164,5 +167,6 @@ def _read_row(path: Path) -> dict[str, Any]:
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with writing(path):
+        partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)

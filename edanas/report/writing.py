@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edanas.core.errors import RunError
+from edanas.core.runfolder import writing
 from edanas.report import plots
 from edanas.report.html import render
 from edanas.report.result import Result
@@ -39,11 +39,11 @@ def write_views(result: Result) -> None:
     """
     folder = result.folder
     figure = plots.draw(result.data)
-    try:
+    with writing(folder / PARETO):
         _write_pareto(folder / PARETO, result)
-        (folder / PAGE).write_text(render(result, plots.inline_svg(figure)), encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
+    page = render(result, plots.inline_svg(figure))
+    with writing(folder / PAGE):
+        (folder / PAGE).write_text(page, encoding="utf-8")
     for name in PLOTS:
         plots.save(figure, folder / name)
 

@@ -3,6 +3,7 @@ import errno
 import json
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -261,15 +262,15 @@ def test_what_concerns_the_run_ends_it(finisher, error):
 def test_a_full_disk_ends_the_run_and_the_file_is_named(finisher, monkeypatch):
     full = OSError(errno.ENOSPC, "No space left on device")  # as from `write`, which knows no name
     made = finisher(exporters=[Refusing(full)])
-    with pytest.raises(RunError, match=rf"^{made.folder}.*: No space left"):
+    with pytest.raises(RunError, match=rf"^{made.folder}: cannot be written: No space left"):
         rows(made)
     made = finisher("other")
-    monkeypatch.setattr(finish, "_write_json", partial(_raise, full))
-    with pytest.raises(RunError, match="No space left"):
+    monkeypatch.setattr(Path, "write_text", partial(_raise, full))
+    with pytest.raises(RunError, match=r"\.row\.json: cannot be written: No space left"):
         rows(made)
 
 
-def _raise(error, *_):
+def _raise(error, *_, **__):
     raise error
 
 
