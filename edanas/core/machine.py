@@ -1,7 +1,11 @@
-"""The machine edanas runs on: where downloads are kept, and how many cores there are to use."""
+"""The machine edanas runs on: where downloads are kept, how many cores there are, how torch computes."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import torch
 
 
 def home() -> Path:
@@ -14,3 +18,17 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def computing(threads: int) -> Iterator[None]:
+    """Inside, torch computes in so many threads, and cuDNN with kernels that repeat; then as it did before."""
+    cudnn = torch.backends.cudnn
+    before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark
+    torch.set_num_threads(threads)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cudnn.deterministic, cudnn.benchmark = before[1:]

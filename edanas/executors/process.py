@@ -24,6 +24,7 @@ import torch
 from edanas.core.contracts import Answer, Executor, Item
 from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.machine import computing
 
 _Task = tuple[int, Any]
 
@@ -196,11 +197,16 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 def _serve(connection: Connection, payload: bytes, threads: int) -> None:
-    """A worker's life: the function, then items and answers, until the pipe ends."""
+    """A worker's life."""
     # Ctrl-C reaches all processes; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
+    with computing(threads):
+        _answer(connection, payload)
+
+
+def _answer(connection: Connection, payload: bytes) -> None:
+    """The function, then items and answers, until the pipe ends."""
     try:
         function = pickle.loads(payload)  # noqa: S301 - our own parent's bytes
     except Exception as error:
