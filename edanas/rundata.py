@@ -164,17 +164,23 @@ class RunData:
             archive.set_meta("settings", plain)
 
     def bind_inputs(self, archive: Archive, space: SearchSpace, parts: DataParts) -> None:
-        """Make sure that what the folder holds was made with this space and these images.
+        """Make sure that what the folder holds was made with this space, these images and these weights.
 
         Raises:
             RunError: It was made with others, e.g. since a plugin was updated or an image was added.
         """
+        weights, classes = self.settings.weights, list(parts.train.classes)
+        known = archive.meta()
         bound = (
             ("space", space.signature(), "of another search space", "a plugin updated"),
+            ("classes", classes, f"on classes {known.get('classes')}, now {classes}", "a class renamed"),
             ("data", _digest(parts), "on other images", "the data set changed"),
+            ("weights", _digest_of_file(weights), f"with other weights in {weights}", "the file replaced"),
         )
         for key, value, other, cause in bound:
-            if self._begun(archive) and archive.meta().get(key, value) != value:
+            if value is None:
+                continue
+            if self._begun(archive) and known.get(key, value) != value:
                 raise RunError(
                     f"{self.folder} holds a run {other}, though its settings are the same; was {cause}? "
                     "Use another --out, or --overwrite to discard it"
@@ -317,6 +323,18 @@ def _digest(parts: DataParts) -> str:
             digest.update(repr(tuple(tensor.shape)).encode())
             digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
+
+
+def _digest_of_file(name: str) -> str | None:
+    """The SHA-256 of a file's content; `None` where `name` is none, but the provider's, say."""
+    path = Path(name).expanduser()
+    if not name or not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _versions() -> dict[str, str]:

@@ -6,7 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_runs import Edanas, draw, recorded, result_of
+
+from edanas.core.config import resolve
+from edanas.core.types import Task
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -149,6 +155,48 @@ def test_images_that_changed_since_are_refused(
     assert told.code == 2
     assert f"{out} holds a run on other images, though its settings are the same" in told.err
     assert recorded(out) == before
+
+
+def test_classes_renamed_since_are_refused(
+    edanas: Edanas, arguments: tuple[str, ...], pictures: Path, tmp_path: Path
+) -> None:
+    copy, out = tmp_path / "pictures", tmp_path / "run"
+    shutil.copytree(pictures, copy)
+    assert edanas(*arguments, "--data", copy, "--out", out, "--max-evals", 2).code == 0
+    before = recorded(out)
+    # In the same place of the alphabet, so that no label and no order changes.
+    (copy / "rows").rename(copy / "stripes")
+    told = edanas(*arguments, "--data", copy, "--out", out, "--max-evals", 3)
+    assert told.code == 2
+    assert "on classes ['columns', 'noise', 'rows'], now ['columns', 'noise', 'stripes']" in told.err
+    assert recorded(out) == before
+
+
+def test_weights_replaced_since_are_refused(
+    edanas: Edanas, arguments: tuple[str, ...], finished: Path, tmp_path: Path
+) -> None:
+    weights, out = tmp_path / "weights.pt", tmp_path / "run"
+    settings = resolve([("", result_of(finished)["settings"])])
+    provider = Registry(load_plugins()).create(
+        "supernet provider", settings.supernet.name, settings.supernet.options
+    )
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        torch.save(provider.supernet(Task(1, 3)).state_dict(), tmp_path / f"{seed}.pt")
+    shutil.copy(tmp_path / "0.pt", weights)
+    given = (*arguments, "--weights", weights, "--out", out, "--max-evals")
+    assert edanas(*given, 2).code == 0
+    before = recorded(out)
+    shutil.copy(tmp_path / "1.pt", weights)
+    told = edanas(*given, 3)
+    assert told.code == 2
+    assert f"holds a run with other weights in {weights}, though its settings are the same" in told.err
+    assert recorded(out) == before
+    # The same content is the same weights; and the supernet is trained, so they may be gone by now.
+    shutil.copy(tmp_path / "0.pt", weights)
+    assert edanas(*given, 3).code == 0
+    weights.unlink()
+    assert edanas(*given, 4).code == 0
 
 
 def test_a_damaged_checkpoint_is_named_and_can_be_left_behind(
