@@ -1,13 +1,18 @@
+import pytest
+
 import edanas
-
-
-def test_search_stays_the_function_though_a_package_has_its_name():
-    import edanas.search.objectives  # binds the package to the name `search`
-    from edanas import search
-
-    assert callable(search)
-    assert search is edanas.search
+from edanas.plugins.manager import load_plugins
 
 
 def test_every_public_name_is_there():
     assert all(getattr(edanas, name) is not None for name in edanas.__all__)
+
+
+def test_search_is_a_function_whatever_was_imported():
+    load_plugins()
+    assert callable(edanas.search)
+
+
+def test_another_name_is_not_there():
+    with pytest.raises(AttributeError, match="'serach'"):
+        edanas.serach  # noqa: B018 - it raises

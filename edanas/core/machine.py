@@ -22,7 +22,7 @@ def usable_cores() -> int:
 
 @contextmanager
 def computing(threads: int) -> Iterator[None]:
-    """Inside, torch computes in so many threads, and cuDNN with kernels that repeat; then as it did before."""
+    """Inside, torch computes in so many threads, cuDNN with kernels that repeat; then as before."""
     cudnn = torch.backends.cudnn
     before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark
     torch.set_num_threads(threads)

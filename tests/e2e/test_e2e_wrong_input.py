@@ -305,7 +305,7 @@ PLUGIN = """
 from edanas import hookimpl
 from edanas.core.contracts import ConfidenceCriterion, Exporter
 from edanas.evaluation.shared import SharedEvaluation
-from edanas.search.random_search import RandomSearch
+from edanas.strategies.random_search import RandomSearch
 from edanas.data.digits import Digits
 
 class Criterion(ConfidenceCriterion):

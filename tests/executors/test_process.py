@@ -18,7 +18,7 @@ from edanas.core.settings import SearchSettings
 from edanas.core.types import Candidate, Metrics
 from edanas.executors.process import Process
 from edanas.executors.serial import Serial
-from edanas.search.random_search import RandomSearch
+from edanas.strategies.random_search import RandomSearch
 from edanas.testing.toys import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
 
 

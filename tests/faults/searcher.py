@@ -20,7 +20,7 @@ from edanas.core.settings import SearchSettings
 from edanas.core.types import Candidate, Evaluation, Metrics
 from edanas.executors.process import Process
 from edanas.executors.serial import Serial
-from edanas.search.random_search import RandomSearch
+from edanas.strategies.random_search import RandomSearch
 from edanas.testing.toys import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
 
 LENGTH = SearchSettings(initial=5, iterations=3, per_iteration=4)

@@ -14,9 +14,9 @@ from edanas.core.contracts import SearchProblem, SearchStrategy, SurrogateModel
 from edanas.core.errors import ConfigError, PluginError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Candidate
-from edanas.search.genetic import Genomes, Nsga2, Values
-from edanas.search.history import History, draw, unseen
-from edanas.search.subset import choose
+from edanas.strategies.genetic import Genomes, Nsga2, Values
+from edanas.strategies.history import History, draw, unseen
+from edanas.strategies.subset import choose
 
 
 class SurrogateNsga2(SearchStrategy):

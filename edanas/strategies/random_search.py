@@ -8,7 +8,7 @@ import numpy.typing as npt
 from edanas.core.contracts import SearchProblem, SearchStrategy
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Candidate
-from edanas.search.history import History, draw
+from edanas.strategies.history import History, draw
 
 
 class RandomSearch(SearchStrategy):

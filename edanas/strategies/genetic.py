@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.space import SearchSpace
-from edanas.search.history import unseen
+from edanas.strategies.history import unseen
 
 Genomes = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]

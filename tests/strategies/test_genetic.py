@@ -5,7 +5,7 @@ import pytest
 
 from edanas.core.space import SearchSpace
 from edanas.core.types import Variable
-from edanas.search.genetic import Nsga2, cross, mutate
+from edanas.strategies.genetic import Nsga2, cross, mutate
 
 SPACE = SearchSpace(
     (

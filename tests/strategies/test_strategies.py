@@ -13,8 +13,8 @@ from edanas.core.pareto import normalised_hypervolume
 from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
 from edanas.core.types import Variable
-from edanas.search.random_search import RandomSearch
-from edanas.search.surrogate_nsga2 import SurrogateNsga2
+from edanas.strategies.random_search import RandomSearch
+from edanas.strategies.surrogate_nsga2 import SurrogateNsga2
 
 
 class Quadratic(SurrogateModel):

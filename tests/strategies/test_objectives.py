@@ -3,7 +3,7 @@
 import pytest
 
 from edanas.core.types import Metrics
-from edanas.search.objectives import edanas_objectives
+from edanas.strategies.objectives import edanas_objectives
 
 METRICS = Metrics(
     accuracy=0.75,
