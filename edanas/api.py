@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from edanas.compose import Composition, compose, layered_settings, named_device, threads_of
 from edanas.core.archive import Archive
 from edanas.core.config import Layer, parse_assignment, read_toml
@@ -23,6 +21,7 @@ from edanas.core.errors import (
     RunError,
     WeightsError,
 )
+from edanas.core.machine import computing
 from edanas.core.progress import Progress, Silent
 from edanas.core.runfolder import RunLock
 from edanas.core.settings import Settings
@@ -147,7 +146,7 @@ def run(
     data = RunData(folder, settings)
     # What is wrong with options or images is found before there is a folder, and before a run is discarded.
     made = None if data.exists() and not overwrite else _compose(registry, settings, data, progress)
-    with RunLock(folder), _threads(threads_of(settings)):
+    with RunLock(folder), computing(threads_of(settings)):
         if overwrite:
             data.discard()
         with contextlib.closing(data.open_archive()) as archive:
@@ -319,14 +318,3 @@ def _rebuild(registry: Registry, description: Mapping[str, Any]) -> EENN:
         raise WeightsError(f"the network's description is incomplete or damaged: {error!r}") from error
     network.description = dict(description)
     return network
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Torch's thread count inside; what it was, afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

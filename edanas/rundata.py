@@ -76,9 +76,9 @@ _PACKAGES = (
 
 
 def fresh_folder(settings: Settings) -> Path:
-    """A folder below `edanas-runs/` that does not exist yet, named by bundle and time."""
+    """A folder below `edanas-runs/` that does not exist yet, named by bundle, seed and time."""
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    stem = f"{settings.plugin}-{stamp}"
+    stem = f"{settings.plugin}-seed{settings.seed}-{stamp}"
     return next(
         path
         for number in range(1, 1000)
