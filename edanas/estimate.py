@@ -1,16 +1,18 @@
 """What a run will cost, before it starts: for `--dry-run`."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from edanas.compose import compose, device_of, make_space, threads_of
+from edanas.compose import Composition, compose, device_of, make_space, threads_of
 from edanas.core.config import to_plain
 from edanas.core.contracts import StagedBackbone
 from edanas.core.costs import trace
+from edanas.core.errors import AbsentDataError
 from edanas.core.progress import Silent
 from edanas.core.settings import Settings
 from edanas.core.types import Task
@@ -25,24 +27,31 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
     """The space's size, the MACs of its backbones, and about how long the run will take here.
 
     MACs are for one sample of the last exit; the time follows from them and from the speed of one measured
-    training step, so it is right to a factor of two or so.
+    training step, so it is right to a factor of two or so. Nothing is downloaded: where a known data set is
+    not there, MACs are for what it declares, what depends on its images is `None`, and `unknown` says why.
 
     Raises:
         EdanasError: As the run itself would, on wrong names, options or data.
     """
     provider, space = make_space(registry, settings)
-    made = compose(registry, settings, folder=Path(), progress=Silent())
-    parts, task = made.workbench.parts, made.workbench.parts.task
+    made: Composition | None = None
+    unknown = None
+    try:
+        made = compose(registry, _undownloaded(settings), folder=Path(), progress=Silent())
+        task = made.workbench.parts.task
+    except AbsentDataError as absent:
+        task = Task(absent.channels, absent.classes)
+        unknown = (
+            f"the run's MACs and time, until the data is there ({absent}) Those of backbones are for its "
+            f"{task.in_channels} channels and {task.num_classes} classes."
+        )
     rng = np.random.default_rng(settings.seed)
     random = [_macs(provider.build(space.sample_backbone(rng), task), task) for _ in range(_SAMPLE)]
     largest = provider.build(space.largest(), task)
     smallest, typical = _macs(provider.build(space.smallest(), task), task), float(np.median(random))
     candidates = settings.search.initial + settings.search.iterations * settings.search.per_iteration
     candidates = min(candidates, settings.search.max_evals or candidates)
-    once, each = made.evaluator.passes()
-    # About as many single-exit networks are finished as early-exit ones.
-    finished = 2 * settings.search.results * settings.finetune.epochs * len(parts.train) * BACKWARD
-    work = (once + candidates * each + finished) * typical
+    work = None if made is None else _passes(made, settings, candidates) * typical
     return {
         "settings": to_plain(settings),
         "space_size": space.size(),
@@ -51,11 +60,30 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
         "smallest_backbone_macs": smallest,
         "median_backbone_macs": int(typical),
         "largest_backbone_macs": _macs(largest, task),
-        "train_images": len(parts.train),
+        "train_images": None if made is None else len(made.workbench.parts.train),
         "candidates": candidates,
-        "total_macs": int(work),
-        "seconds_here": round(work / _speed(largest, task, settings), 1),
+        "total_macs": None if work is None else int(work),
+        "seconds_here": None if work is None else round(work / _speed(largest, task, settings), 1),
+        "unknown": unknown,
     }
+
+
+def _undownloaded(settings: Settings) -> Settings:
+    """The settings, but that data is not fetched."""
+    if not settings.data.options.get("download"):
+        return settings
+    return replace(
+        settings, data=replace(settings.data, options={**settings.data.options, "download": False})
+    )
+
+
+def _passes(made: Composition, settings: Settings, candidates: int) -> float:
+    """How many samples' forward passes the run takes."""
+    once, each = made.evaluator.passes()
+    train = len(made.workbench.parts.train)
+    # About as many single-exit networks are finished as early-exit ones.
+    finished = 2 * settings.search.results * settings.finetune.epochs * train * BACKWARD
+    return once + candidates * each + finished
 
 
 def _macs(backbone: StagedBackbone, task: Task) -> int:

@@ -88,9 +88,11 @@ def _readable(expected: dict[str, Any]) -> dict[str, str]:
     """The estimate for people: MACs in M (1e6) or more, seconds as a clock."""
     shown = {}
     for name, value in expected.items():
-        if name == "settings":
+        if name == "settings" or (name == "unknown" and value is None):
             continue
-        if "macs" in name:
+        if value is None:
+            shown[name.replace("_", " ")] = "unknown until the data is there"
+        elif "macs" in name:
             shown[name.replace("_", " ")] = f"{value / 1e6:,.2f}M"
         elif "seconds" in name:
             shown[name.replace("_", " ")] = f"about {value:.0f} s"

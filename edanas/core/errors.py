@@ -30,6 +30,20 @@ class DataError(EdanasError):
     """Images cannot be read, or are too few, or hold too few classes."""
 
 
+class AbsentDataError(DataError):
+    """A known data set that can be fetched is not there, or not whole.
+
+    Args:
+        text: What is missing, and how to get it.
+        channels: What the images have, 1 or 3, once they are there.
+        classes: How many.
+    """
+
+    def __init__(self, text: str, channels: int, classes: int) -> None:
+        super().__init__(text)
+        self.channels, self.classes = channels, classes
+
+
 class WeightsError(EdanasError):
     """A weights file cannot be had, is damaged, or belongs to another network."""
 

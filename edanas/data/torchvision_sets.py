@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from edanas.core.contracts import DataSource
-from edanas.core.errors import DataError
+from edanas.core.errors import AbsentDataError, DataError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.machine import home
 from edanas.core.types import ImageSet, LoadedData
@@ -34,6 +34,10 @@ class TorchvisionSet(DataSource):
     """As registered."""
     source: ClassVar[str]
     """The class in `torchvision.datasets`."""
+    channels: ClassVar[int]
+    """Of the images: 1 or 3."""
+    classes: ClassVar[int]
+    """How many there are."""
     by_split: ClassVar[bool] = False
     """Whether that class takes `split="test"` and keeps `labels`, rather than `train=False` and `targets`."""
 
@@ -59,15 +63,21 @@ class TorchvisionSet(DataSource):
                 return getattr(datasets, self.source)(str(self.root), download=self.download, **which)
         except Exception as error:
             # Servers, archives and decoders fail in many ways; each is a matter of files and not of code.
-            raise DataError(self._explain(error)) from error
+            raise self._explain(error) from error
 
-    def _explain(self, error: Exception) -> str:
+    def _explain(self, error: Exception) -> DataError:
         cause = " ".join(str(error).split()) or type(error).__name__
         if self.download:
-            return f"data '{self.name}': could not be downloaded to or read from {self.root}: {cause}"
+            return DataError(
+                f"data '{self.name}': could not be downloaded to or read from {self.root}: {cause}"
+            )
         if isinstance(error, RuntimeError) and "download=True" in cause:
-            return f"data '{self.name}': not found, or not whole, in {self.root}. Add --download to fetch it."
-        return (
+            return AbsentDataError(
+                f"data '{self.name}': not found, or not whole, in {self.root}. Add --download to fetch it.",
+                self.channels,
+                self.classes,
+            )
+        return DataError(
             f"data '{self.name}': the files in {self.root} cannot be read: {cause}. "
             "Delete them and add --download to fetch them again."
         )
@@ -80,42 +90,49 @@ class Cifar10(TorchvisionSet):
     """CIFAR-10: 60,000 photos of 32x32 pixels in 10 classes (170 MB)."""
 
     name, source = "cifar10", "CIFAR10"
+    channels, classes = 3, 10
 
 
 class Cifar100(TorchvisionSet):
     """CIFAR-100: 60,000 photos of 32x32 pixels in 100 classes (169 MB)."""
 
     name, source = "cifar100", "CIFAR100"
+    channels, classes = 3, 100
 
 
 class Mnist(TorchvisionSet):
     """MNIST: 70,000 handwritten digits, 28x28 grey (12 MB)."""
 
     name, source = "mnist", "MNIST"
+    channels, classes = 1, 10
 
 
 class FashionMnist(TorchvisionSet):
     """Fashion-MNIST: 70,000 pieces of clothing, 28x28 grey, 10 classes (31 MB)."""
 
     name, source = "fashion-mnist", "FashionMNIST"
+    channels, classes = 1, 10
 
 
 class Kmnist(TorchvisionSet):
     """KMNIST: 70,000 cursive Japanese characters, 28x28 grey, 10 classes (21 MB)."""
 
     name, source = "kmnist", "KMNIST"
+    channels, classes = 1, 10
 
 
 class Svhn(TorchvisionSet):
     """SVHN: 99,289 house-number digits, 32x32 colour (246 MB)."""
 
     name, source, by_split = "svhn", "SVHN", True
+    channels, classes = 3, 10
 
 
 class Stl10(TorchvisionSet):
     """STL-10: 13,000 labelled photos of 96x96 pixels in 10 classes (2.6 GB with the unlabelled ones)."""
 
     name, source, by_split = "stl10", "STL10", True
+    channels, classes = 3, 10
 
 
 def _images(part: Any) -> torch.Tensor:

@@ -17,7 +17,7 @@ import scipy.io
 import torch
 from torchvision import datasets
 
-from edanas.core.errors import DataError
+from edanas.core.errors import AbsentDataError, DataError
 from edanas.data.torchvision_sets import Cifar10, Mnist, Stl10, Svhn, TorchvisionSet, edanas_data_sets
 
 
@@ -69,6 +69,17 @@ def test_all_sets_are_registered_under_their_names() -> None:
         assert issubclass(factory, TorchvisionSet)  # type: ignore[arg-type]
         assert hasattr(datasets, factory.source)  # type: ignore[attr-defined]
         assert name.replace("-", "") in (factory.__doc__ or "").lower().replace("-", "")
+
+
+@pytest.mark.parametrize("name", edanas_data_sets())
+def test_a_set_that_is_not_there_says_what_its_images_are(name: str, tmp_path: Path) -> None:
+    source = edanas_data_sets()[name](root=str(tmp_path))
+    with pytest.raises(AbsentDataError, match=f"data '{name}': not found") as error:
+        source.load(32, 0)
+    known = getattr(datasets, source.source, None)  # type: ignore[attr-defined]
+    grey = issubclass(known, datasets.MNIST)  # type: ignore[arg-type]
+    names = getattr(known, "classes", range(100 if name == "cifar100" else 10))
+    assert (error.value.channels, error.value.classes) == (1 if grey else 3, len(names))
 
 
 def test_a_download_is_kept_at_home_and_its_test_part_stays_apart(

@@ -198,6 +198,36 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "given", [["--preset", "paper"], ["--data", "cifar10"], ["--data", "cifar10", "--download"]]
+)
+def test_a_dry_run_without_the_data_says_what_it_can_and_downloads_nothing(
+    edanas: Edanas, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str]
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a dry run has no business there")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("torchvision.datasets.CIFAR10.download", refuse)
+    monkeypatch.setenv("EDANAS_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    arguments = ["run", "--device", "cpu", *given, "--dry-run"]
+    if "paper" not in given:
+        arguments += ["--config", str(tiny)]
+    told = edanas(*arguments)
+    assert told.code == 0, told.err
+    shown = dict(line.split(": ", 1) for line in told.out.splitlines() if ": " in line)
+    assert shown["seconds here"] == shown["total macs"] == "unknown until the data is there"
+    assert shown["median backbone macs"].endswith("M")
+    assert "3 channels and 10 classes" in shown["unknown"]
+    assert "data 'cifar10': not found" in shown["unknown"]
+    data = json.loads(edanas(*arguments, "--json").out)
+    assert data["seconds_here"] is data["total_macs"] is data["train_images"] is None
+    assert 0 < data["smallest_backbone_macs"] <= data["largest_backbone_macs"]
+    assert "cifar10" in json.dumps(data["settings"]["data"])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_its_config_repeats_a_run(edanas: Edanas, undisturbed: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     told = edanas("run", "--config", undisturbed / "config.toml", "--out", again)
