@@ -13,6 +13,7 @@ from edanas.core.config import to_plain
 from edanas.core.contracts import StagedBackbone
 from edanas.core.costs import trace
 from edanas.core.errors import AbsentDataError
+from edanas.core.machine import computing
 from edanas.core.progress import Silent
 from edanas.core.settings import Settings
 from edanas.core.types import Task
@@ -93,14 +94,16 @@ def _macs(backbone: StagedBackbone, task: Task) -> int:
 
 def _speed(network: StagedBackbone, task: Task, settings: Settings) -> float:
     """Forward-pass MACs in a second, from one training step."""
-    torch.set_num_threads(threads_of(settings))
     device = device_of(settings)
     batch, side, macs = settings.training.batch_size, network.resolution, _macs(network, task)
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     images = torch.zeros(batch, task.in_channels, side, side, device=device)
     seconds = []
-    for _ in range(2):
-        start = time.perf_counter()
-        network(images).sum().backward()
-        seconds.append(time.perf_counter() - start)
+    with computing(threads_of(settings)):
+        for _ in range(2):
+            start = time.perf_counter()
+            network(images).sum().backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds.append(time.perf_counter() - start)
     return BACKWARD * batch * macs / seconds[-1]

@@ -149,7 +149,8 @@ def test_section_v_of_the_paper_number_for_number(registry):
     # Section V-A and V-B.
     assert found.data.name == "cifar10"
     assert found.objectives == ("accuracy", "ada-macs")
-    assert registry.create("training scheme", found.scheme.name, found.scheme.options).weights == ()  # all 1
+    scheme = registry.create("training scheme", found.scheme.name, found.scheme.options)
+    assert (scheme.early, scheme.last) == (1, 1)
     assert found.search.initial == 100
     assert found.evaluation.name == "finetune"
     assert found.training.epochs == 5

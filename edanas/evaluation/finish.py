@@ -49,9 +49,10 @@ class Finisher:
             RunError: The row of a finished network cannot be read, or the run's folder not be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        steps = steps_of(self.workbench.parts, self.workbench.settings.finetune)
+        # One step more for what comes before and after the training of each.
+        steps = 1 + steps_of(self.workbench.parts, self.workbench.settings.finetune)
         rows, failures = [], []
-        with progress.task(label, max(1, steps * len(candidates))) as bar:
+        with progress.task(label, steps * len(candidates)) as bar:
             for number, candidate in enumerate(candidates, 1):
                 share = _Share(bar, steps)
                 share.advance(0, note=f"network {number} of {len(candidates)}")
