@@ -5,6 +5,7 @@ end. Prints, for each life but the last, the part of the run in which it ended. 
 imports, most of which happen within a run.
 """
 
+import itertools
 import os
 import signal
 import sys
@@ -23,8 +24,12 @@ PARTS = {
 }
 
 
-def live(arguments: list[str], steps: int, told: int) -> int:
-    """Run, and be killed at step number `steps`; the part is written to the file descriptor `told` before."""
+def live(arguments: list[str], steps: int, told: int, written: Path) -> int:
+    """Run, and be killed at step number `steps`; the part is written to the file descriptor `told` before.
+
+    The first life that comes to write the result ends there: one step is too few to be hit by chance. The file
+    `written` says to the later ones that this has been.
+    """
     advance, replace = progress._LineBar.advance, Path.replace
     part, left = "starting", steps
 
@@ -42,9 +47,12 @@ def live(arguments: list[str], steps: int, told: int) -> int:
         step()
 
     def replacing(path: Path, target: Any) -> Path:
-        nonlocal part
+        nonlocal part, left
         if Path(target).name == "result.json":
             part = "writing"
+            if not written.exists():
+                written.touch()
+                left = 1
         step()
         return replace(path, target)
 
@@ -59,15 +67,15 @@ def lives(arguments: list[str]) -> int:
     os.dup2(2, 1)
     with tempfile.TemporaryDirectory() as folder:
         main([*arguments, "--out", folder])
-    steps = 0
-    while True:
-        steps += 1
-        child = os.fork()
-        if child == 0:
-            os._exit(live(arguments, steps, told))
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if code != -signal.SIGKILL:
-            return code
+    with tempfile.TemporaryDirectory() as folder:
+        for steps in itertools.count(1):
+            child = os.fork()
+            if child == 0:
+                os._exit(live(arguments, steps, told, Path(folder) / "written"))
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            if code != -signal.SIGKILL:
+                return code
+    raise AssertionError("counting has no end")
 
 
 if __name__ == "__main__":
