@@ -27,8 +27,8 @@ PARTS = {
 def live(arguments: list[str], steps: int, told: int, written: Path) -> int:
     """Run, and be killed at step number `steps`; the part is written to the file descriptor `told` before.
 
-    The first life that comes to write the result ends there: one step is too few to be hit by chance. The file
-    `written` says to the later ones that this has been.
+    The first life that comes to write the result ends there, since one step is too few to be hit by chance.
+    The file `written` tells the later ones that this has been.
     """
     advance, replace = progress._LineBar.advance, Path.replace
     part, left = "starting", steps
