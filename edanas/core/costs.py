@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edanas.core.contracts import StagedBackbone
 from edanas.core.errors import CostError
-from edanas.core.types import ExitPoint, SelectionScheme
+from edanas.core.types import ExitPoint, SegmentCost, SelectionScheme
 
 _FREE = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
 """Modules whose weight costs nothing by the convention: a table that is read, or a normalisation's scale."""
@@ -33,23 +33,6 @@ _UNCOUNTED = (
     *("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_fused_attention_overrideable"),
 )
 """torch's own operators that multiply, but that its counter has no formula for (in some versions)."""
-
-
-@dataclass(frozen=True)
-class SegmentCost:
-    """What one segment of a network costs for one sample.
-
-    Args:
-        macs: Multiply-adds.
-        params: Parameters.
-        activations: Elements of the largest output of a convolution, linear layer or matrix product in it.
-        shape: The output's channels, height and width; a head's logits are (K, 1, 1).
-    """
-
-    macs: int
-    params: int
-    activations: int
-    shape: tuple[int, int, int]
 
 
 @dataclass(frozen=True)

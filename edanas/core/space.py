@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,11 @@ from edanas.core.types import Backbone, Candidate, Choice, SelectionScheme, Vari
 
 Genomes = npt.NDArray[np.int64]
 
+CONTINUOUS: Literal["continuous"] = "continuous"
+"""In place of a list of thresholds: any in [0, 1], to be found on a backbone's exit profile."""
+
+Thresholds = tuple[float | None, ...] | Literal["continuous"]
+
 
 class SearchSpace:
     """All candidates: the backbone's variables, then one threshold variable for each exit point.
@@ -27,7 +32,9 @@ class SearchSpace:
     Args:
         variables: The backbone's dimensions, as `SupernetProvider.variables` gives them: a parent before its
             children, choices in the order of rising cost.
-        thresholds: What each exit point may hold; `None` is "no exit here".
+        thresholds: What each exit point may hold; `None` is "no exit here". Where they are `CONTINUOUS`,
+            genomes are backbones alone, and their candidates have every exit, with threshold 1: what lower
+            ones do is arithmetic on the exit profile.
         exit_points: N; the appended variables are `exit1.threshold` to `exitN.threshold`.
 
     Raises:
@@ -35,12 +42,13 @@ class SearchSpace:
         ConfigError: `thresholds` is empty, repeats itself, or leaves [0, 1].
     """
 
-    def __init__(
-        self, variables: tuple[Variable, ...], thresholds: tuple[float | None, ...], exit_points: int
-    ) -> None:
-        _check_thresholds(thresholds)
-        exits = tuple(Variable(f"exit{i + 1}.threshold", thresholds) for i in range(exit_points))
+    def __init__(self, variables: tuple[Variable, ...], thresholds: Thresholds, exit_points: int) -> None:
+        exits: tuple[Variable, ...] = ()
+        if thresholds != CONTINUOUS:
+            _check_thresholds(thresholds)
+            exits = tuple(Variable(f"exit{i + 1}.threshold", thresholds) for i in range(exit_points))
         self.variables: tuple[Variable, ...] = (*variables, *exits)
+        self.exit_points = exit_points
         self._backbone_dimensions = len(variables)
         _check_variables(self.variables, self._backbone_dimensions)
         self.dimensions: int = len(self.variables)
@@ -86,7 +94,7 @@ class SearchSpace:
             CandidateError: The candidate is of another space; the text names the first variable that differs.
         """
         backbone, thresholds = candidate.backbone, candidate.scheme.thresholds
-        exit_points = self.dimensions - self._backbone_dimensions
+        exit_points = self.exit_points
         for name in backbone:
             if self._index.get(name, self.dimensions) >= self._backbone_dimensions:
                 raise CandidateError(unknown("variable", name, self._names()))
@@ -95,6 +103,8 @@ class SearchSpace:
             raise CandidateError(
                 f"exit{extra}.threshold: found {len(thresholds)} exit points; this space has {exit_points}"
             )
+        if self.dimensions == self._backbone_dimensions and thresholds != self._every_exit():
+            raise CandidateError(f"thresholds: found {thresholds}; here they are continuous: each must be 1")
         genome = np.zeros(self.dimensions, dtype=np.int64)
         expressed = np.ones(self.dimensions, dtype=np.bool_)
         for i, variable in enumerate(self.variables):
@@ -117,7 +127,10 @@ class SearchSpace:
         """
         genes = self._checked(genome)
         thresholds = [self._choice(i, genes) for i in range(self._backbone_dimensions, self.dimensions)]
-        return Candidate(self.backbone(genes), SelectionScheme(tuple(thresholds)))
+        return Candidate(self.backbone(genes), SelectionScheme(tuple(thresholds) or self._every_exit()))
+
+    def _every_exit(self) -> tuple[float | None, ...]:
+        return (1.0,) * self.exit_points
 
     def backbone(self, genome: Genomes) -> Backbone:
         """The backbone of a genome (D,): its expressed choices, in the space's order."""

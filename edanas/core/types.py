@@ -150,6 +150,40 @@ class ExitProfile:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What a selection scheme does on the samples of a profile.
+
+    Args:
+        accuracy: Top-1, each sample judged at the exit it leaves at.
+        utilization: The fraction of samples that leave at each of the N exit points and at the last exit.
+        exit_accuracy: Top-1 of each exit over the samples that leave there; `None` where nobody does.
+        backbone_accuracy: Top-1 of the last exit on all samples.
+    """
+
+    accuracy: float
+    utilization: tuple[float, ...]
+    exit_accuracy: tuple[float | None, ...]
+    backbone_accuracy: float
+
+
+@dataclass(frozen=True)
+class SegmentCost:
+    """What one segment of a network costs for one sample.
+
+    Args:
+        macs: Multiply-adds.
+        params: Parameters.
+        activations: Elements of the largest output of a convolution, linear layer or matrix product in it.
+        shape: The output's channels, height and width; a head's logits are (K, 1, 1).
+    """
+
+    macs: int
+    params: int
+    activations: int
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
 class Metrics:
     """What an evaluation measured. Accuracies are fractions, costs are for one sample.
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from edanas.core.costs import (
     Costs,
-    SegmentCost,
     ada_macs,
     backbone_macs,
     executed_macs,
@@ -13,7 +12,7 @@ from edanas.core.costs import (
     measure,
     trace,
 )
-from edanas.core.types import ExitProfile, Metrics, SelectionScheme
+from edanas.core.types import ExitProfile, Metrics, Outcome, SegmentCost, SelectionScheme
 from edanas.exits.eenn import EENN
 from edanas.exits.profiles import outcome
 
@@ -59,7 +58,11 @@ def score(profile: ExitProfile, scheme: SelectionScheme, anatomy: Anatomy) -> Me
     Raises:
         ValueError: The scheme places an exit that the profile does not have.
     """
-    result = outcome(profile, scheme)
+    return metrics_of(outcome(profile, scheme), scheme, anatomy)
+
+
+def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Metrics:
+    """All metrics of a network whose exits behave like `result` under `scheme`, measured or predicted."""
     costs = anatomy.costs
     segments = [*anatomy.stages, *(anatomy.heads[index] for index in scheme.placed), anatomy.last]
     return Metrics(

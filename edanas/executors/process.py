@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-from edanas.core.contracts import Answer, Executor, Item
+from edanas.core.contracts import Executor
+from edanas.core.contracts.running import Answer, Item
 from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.machine import computing

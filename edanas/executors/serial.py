@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from edanas.core.contracts import Answer, Executor, Item
+from edanas.core.contracts import Executor
+from edanas.core.contracts.running import Answer, Item
 from edanas.core.errors import CandidateError
 from edanas.core.hookspecs import hookimpl
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,25 +9,8 @@ import torch
 from torch import nn
 
 from edanas.core.errors import CandidateError, DataError
-from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
+from edanas.core.types import ExitProfile, ImageSet, Outcome, SelectionScheme
 from edanas.exits.eenn import EENN
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a selection scheme does on the samples of a profile.
-
-    Args:
-        accuracy: Top-1, each sample judged at the exit it leaves at.
-        utilization: The fraction of samples that leave at each of the N exit points and at the last exit.
-        exit_accuracy: Top-1 of each exit over the samples that leave there; `None` where nobody does.
-        backbone_accuracy: Top-1 of the last exit on all samples.
-    """
-
-    accuracy: float
-    utilization: tuple[float, ...]
-    exit_accuracy: tuple[float | None, ...]
-    backbone_accuracy: float
 
 
 def collect_profile(

@@ -1,5 +1,6 @@
 """What a strategy was told, and how to draw what it was not told."""
 
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy.typing as npt
 
 from edanas.core.pareto import non_dominated
 from edanas.core.space import SearchSpace
+from edanas.core.types import ExitProfile
 
 Genomes = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -30,13 +32,14 @@ class History:
         self.genomes: Genomes = np.zeros((0, space.dimensions), dtype=np.int64)
         self.values: Values = np.zeros((0, objectives))
         self.held: set[bytes] = set()
+        self.profiles: dict[bytes, ExitProfile] = {}
         self._space = space
 
     def __len__(self) -> int:
         return len(self.genomes)
 
-    def add(self, genomes: Genomes, values: Values) -> None:
-        """Append (n, D) genes and (n, J) values.
+    def add(self, genomes: Genomes, values: Values, profiles: Sequence[ExitProfile | None] = ()) -> None:
+        """Append (n, D) genes and (n, J) values, and keep what exit profiles there are.
 
         Raises:
             ValueError: There are not as many rows of the one as of the other, or not J values to a row.
@@ -51,6 +54,9 @@ class History:
         self.genomes = np.concatenate([self.genomes, rows])
         self.values = np.concatenate([self.values, numbers])
         self.held.update(row.tobytes() for row in rows)
+        for row, profile in zip(rows, profiles, strict=False):
+            if profile is not None:
+                self.profiles[row.tobytes()] = profile
 
     def succeeded(self) -> tuple[Genomes, Values]:
         """The rows whose values are all finite: (m, D) and (m, J)."""

@@ -1,13 +1,13 @@
 """The strategy `random`: the baseline that every other one has to beat."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from edanas.core.contracts import SearchProblem, SearchStrategy
 from edanas.core.hookspecs import hookimpl
-from edanas.core.types import Candidate
+from edanas.core.types import Candidate, ExitProfile
 from edanas.strategies.history import History, draw
 
 
@@ -25,7 +25,12 @@ class RandomSearch(SearchStrategy):
         genomes = draw(self._problem.space, rng, self._problem.initial, set())
         return [self._problem.space.decode(genome) for genome in genomes]
 
-    def tell(self, genomes: npt.NDArray[np.int64], objectives: npt.NDArray[np.float64]) -> None:
+    def tell(
+        self,
+        genomes: npt.NDArray[np.int64],
+        objectives: npt.NDArray[np.float64],
+        _profiles: Sequence[ExitProfile | None] = (),
+    ) -> None:
         """See `SearchStrategy.tell`."""
         self._history.add(genomes, objectives)
 

@@ -5,15 +5,15 @@ predictions, and of the last population those candidates are evaluated that are 
 predicted to dominate, and that fill the gaps along the archive's front.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.contracts import SearchProblem, SearchStrategy, SurrogateModel
+from edanas.core.contracts import ExitInsight, SearchProblem, SearchStrategy, SurrogateModel
 from edanas.core.errors import ConfigError, PluginError
 from edanas.core.hookspecs import hookimpl
-from edanas.core.types import Candidate
+from edanas.core.types import Candidate, ExitProfile, Outcome
 from edanas.strategies.genetic import Genomes, Nsga2, Values
 from edanas.strategies.history import History, draw, unseen
 from edanas.strategies.subset import choose
@@ -67,9 +67,14 @@ class SurrogateNsga2(SearchStrategy):
         rest = draw(self._space, rng, self._problem.initial - len(first), held)
         return [self._space.decode(genome) for genome in (*first, *rest)]
 
-    def tell(self, genomes: Genomes, objectives: npt.NDArray[np.float64]) -> None:
+    def tell(
+        self,
+        genomes: Genomes,
+        objectives: npt.NDArray[np.float64],
+        profiles: Sequence[ExitProfile | None] = (),
+    ) -> None:
         """See `SearchStrategy.tell`."""
-        self._history.add(genomes, objectives)
+        self._history.add(genomes, objectives, profiles)
 
     def ask(self, count: int) -> list[Candidate]:
         """New candidates: of NSGA-II, then neighbours of the archive's front, then random ones."""
@@ -122,7 +127,15 @@ class SurrogateNsga2(SearchStrategy):
 
     def _fit(self, objective: int, seed: int) -> SurrogateModel:
         genomes, values = self._history.succeeded()
-        model = self._problem.surrogate(seed).fit(genomes.astype(np.float64), values[:, objective])
+        model = self._problem.surrogate(seed)
+        judge = self._problem.judge
+        if judge is not None and self._history.profiles:
+
+            def value(candidate: Candidate, outcome: Outcome) -> float:
+                return judge(candidate, outcome)[objective]
+
+            model.inform(ExitInsight(self._space, self._history.profiles, value))
+        model.fit(genomes.astype(np.float64), values[:, objective])
         chosen, tau = getattr(model, "chosen", None), getattr(model, "tau", None)
         if chosen is not None and tau is not None:
             self._notes[f"objective {objective + 1}"] = f"{chosen} tau {tau:.2f}"

@@ -1,0 +1,52 @@
+"""One small abstract class for each kind of extension: what it is given, what it gives back, in which units.
+
+Tensors: B samples, C channels, H x W pixels, K classes; N exit points, M = N + 1 stages. Whoever implements a
+contract may raise any `EdanasError`; any other exception is reported as a fault of the plugin that owns the
+implementation.
+"""
+
+from edanas.core.contracts.networks import (
+    ConfidenceCriterion,
+    ExitClassifier,
+    StagedBackbone,
+    Supernet,
+    SupernetProvider,
+    TrainingScheme,
+)
+from edanas.core.contracts.running import (
+    Bundle,
+    DataSource,
+    Evaluator,
+    Executor,
+    Exporter,
+    IterationSummary,
+    Runner,
+)
+from edanas.core.contracts.search import (
+    ExitInsight,
+    Objective,
+    SearchProblem,
+    SearchStrategy,
+    SurrogateModel,
+)
+
+__all__ = [
+    "StagedBackbone",
+    "Supernet",
+    "SupernetProvider",
+    "ExitClassifier",
+    "ConfidenceCriterion",
+    "TrainingScheme",
+    "SurrogateModel",
+    "ExitInsight",
+    "Objective",
+    "SearchProblem",
+    "SearchStrategy",
+    "DataSource",
+    "Executor",
+    "Evaluator",
+    "Exporter",
+    "Runner",
+    "Bundle",
+    "IterationSummary",
+]

@@ -1,0 +1,152 @@
+"""Contracts of the search: objectives, surrogate models, strategies."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.progress import Progress
+from edanas.core.space import SearchSpace
+from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome
+
+
+class Objective(ABC):
+    """One number to optimise, derived from an evaluation's metrics."""
+
+    maximise: ClassVar[bool] = False
+    unit: ClassVar[str] = ""
+
+    @abstractmethod
+    def value(self, metrics: Metrics) -> float:
+        """The number in its own direction and unit; the engine minimises inside."""
+
+
+@dataclass(frozen=True)
+class ExitInsight:
+    """What is known of candidates beside genes and values, for surrogates that know what an exit is.
+
+    Args:
+        space: What genomes mean.
+        profiles: Exit profiles by the bytes of a canonical genome (D,) int64; not every candidate has one.
+        value: The surrogate's objective, minimised, for a candidate whose exits behave like the outcome; its
+            costs are exact, counted from the candidate's structure.
+    """
+
+    space: SearchSpace
+    profiles: Mapping[bytes, ExitProfile]
+    value: Callable[[Candidate, Outcome], float]
+
+
+class SurrogateModel(ABC):
+    """A regressor from a genome to one objective. All randomness comes from the argument `seed`."""
+
+    def inform(self, insight: ExitInsight) -> None:  # noqa: B027 - most models learn from genes and values alone
+        """Called before `fit` where exit profiles are kept; most models have no use for them.
+
+        A profile may only be used for a genome that `fit` is given: the others are held out.
+        """
+
+    @abstractmethod
+    def fit(self, genomes: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> Self:
+        """Learn (n, D) genes -> (n,) values; n >= 2, duplicates allowed. Returns itself."""
+
+    @abstractmethod
+    def predict(self, genomes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(n, D) genes -> (n,) finite values."""
+
+    def cross_validate(
+        self,
+        genomes: npt.NDArray[np.float64],
+        values: npt.NDArray[np.float64],
+        folds: Sequence[npt.NDArray[np.int64]],
+    ) -> npt.NDArray[np.float64]:
+        """(n,) predictions, each sample's made by a model fitted on the other folds; for adaptive switching.
+
+        Args:
+            genomes: (n, D) genes.
+            values: (n,) what to predict.
+            folds: Disjoint index arrays that together hold 0..n-1 once. A model that can fit all folds at
+                once overrides this.
+        """
+        held_out = np.empty(len(values))
+        for fold in folds:
+            rest = np.setdiff1d(np.arange(len(values)), fold)
+            held_out[fold] = copy.deepcopy(self).fit(genomes[rest], values[rest]).predict(genomes[fold])
+        return held_out
+
+
+@dataclass(frozen=True)
+class SearchProblem:
+    """What a search strategy works on.
+
+    Args:
+        space: Genomes and candidates.
+        objectives: How many numbers `SearchStrategy.tell` receives for each evaluation, all minimised.
+        surrogate: A fresh surrogate model for one objective, from a seed.
+        seed: The run's seed.
+        initial: How many candidates the initial archive holds.
+        progress: Where to show what takes long.
+        first: Candidates that the initial archive begins with, e.g. an older run's best ones; distinct.
+        judge: The J minimised values of a candidate whose exits behave like an outcome, with exact costs;
+            `None` where only a measurement tells.
+        front: All trade-offs that one backbone offers over continuous thresholds, (k, J) minimised values,
+            from its candidate and exit profile; `None` where thresholds are genes.
+    """
+
+    space: SearchSpace
+    objectives: int
+    surrogate: Callable[[int], SurrogateModel]
+    seed: int
+    initial: int
+    progress: Progress
+    first: tuple[Candidate, ...] = ()
+    judge: Callable[[Candidate, Outcome], Sequence[float]] | None = None
+    front: Callable[[Candidate, ExitProfile], npt.NDArray[np.float64]] | None = None
+
+
+class SearchStrategy(ABC):
+    """Chooses what to evaluate next.
+
+    Every answer must be a function of the seed and of what was told, and of nothing else: a resumed run tells
+    a fresh strategy the whole archive and must get the candidates that the interrupted one got.
+
+    `nested` says whether it moves in backbones only, each with all its thresholds: it then works where
+    thresholds are continuous (`problem.front` is there), and nowhere else.
+    """
+
+    nested: ClassVar[bool] = False
+
+    @abstractmethod
+    def start(self, problem: SearchProblem) -> None:
+        """Called once, before anything else."""
+
+    @abstractmethod
+    def initial(self) -> list[Candidate]:
+        """The initial archive's candidates, distinct, at most `problem.initial`; `problem.first` first."""
+
+    @abstractmethod
+    def tell(
+        self,
+        genomes: npt.NDArray[np.int64],
+        objectives: npt.NDArray[np.float64],
+        profiles: Sequence[ExitProfile | None] = (),
+    ) -> None:
+        """What was evaluated since the last call, in order.
+
+        Args:
+            genomes: (n, D) genes.
+            objectives: (n, J) minimised values; a failed candidate has a row of NaN.
+            profiles: For each row its exit profile, `None` where none was kept; empty = none at all.
+        """
+
+    @abstractmethod
+    def ask(self, count: int) -> list[Candidate]:
+        """At most `count` distinct candidates that were never told; empty when the space is exhausted."""
+
+    def notes(self) -> dict[str, str]:
+        """What the last `ask` has to tell the log, e.g. which surrogate won with which tau."""
+        return {}
