@@ -1,17 +1,23 @@
 """Adaptive switching: several surrogate models compete on held-out candidates, the best is kept."""
 
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg  # noqa: F401 - loads the BLAS that the thread limit must find
+import torch
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from edanas.core.contracts import SurrogateModel
 from edanas.core.errors import EdanasError
 from edanas.surrogates.arrays import Array, at_least, training_set
+
+MANY = 500
+"""Samples from which on five folds are the most."""
 
 
 def kendall_tau(predicted: Array, actual: Array) -> float:
@@ -31,8 +37,10 @@ class AdaptiveSwitching(SurrogateModel):
     everything. Ties go to the model that was named first. Fewer than four samples allow no cross-validation:
     all scores are then 0.
 
-    Everything runs in one thread: the matrices are small, several threads cost more than they give as soon as
-    the cores have other work, and the result does not depend on their number. The limits found are put back.
+    The models are judged at the same time, each in a thread of its own, and no model uses more than one:
+    the matrices are small, several threads cost more than they give as soon as the cores have other work, and
+    the result does not depend on their number. The limits found are put back. A third party's model must
+    therefore not share state with others.
 
     Args:
         models: Factories by name, each called with a seed.
@@ -73,24 +81,33 @@ class AdaptiveSwitching(SurrogateModel):
         self.scores: dict[str, float] = {}
         self.failures: dict[str, str] = {}
         taus: dict[str, float] = {}
-        for name in self.models:
-            try:
-                held_out = self._held_out(name, X, y, folds)
-            except Exception as error:  # a third party's model may raise anything; the others go on
-                self.failures[name] = f"{type(error).__name__}: {error}"
-                continue
-            by_fold = [kendall_tau(held_out[fold], y[fold]) for fold in folds] or [0.0]
-            self.scores[name] = float(np.mean(by_fold) - np.std(by_fold))
-            taus[name] = kendall_tau(held_out, y) if folds else 0.0
+        workers = min(len(self.models), os.cpu_count() or 1)
+        # torch settles a thread's own limit when first used there, and would lift ours if that came later.
+        with ThreadPoolExecutor(workers, "surrogate", initializer=torch.get_num_threads) as pool:
+            verdicts = pool.map(lambda name: self._held_out(name, X, y, folds), self.models)
+            for name, verdict in zip(self.models, verdicts, strict=True):
+                if isinstance(verdict, Exception):
+                    self.failures[name] = f"{type(verdict).__name__}: {verdict}"
+                    continue
+                by_fold = [kendall_tau(verdict[fold], y[fold]) for fold in folds] or [0.0]
+                self.scores[name] = float(np.mean(by_fold) - np.std(by_fold))
+                taus[name] = kendall_tau(verdict, y) if folds else 0.0
         self.chosen, self._model = self._refit(X, y)
         self.tau = taus[self.chosen]
 
-    def _held_out(self, name: str, X: Array, y: Array, folds: list[npt.NDArray[np.int64]]) -> Array:
+    def _held_out(
+        self, name: str, X: Array, y: Array, folds: list[npt.NDArray[np.int64]]
+    ) -> Array | Exception:
+        """(n,) predictions of held-out candidates, or why there are none."""
         if not folds:
             return np.zeros(len(y))
-        held_out = self.models[name](self.seed).cross_validate(X, y, folds)
-        if not np.isfinite(held_out).all():
-            raise ValueError("predictions are not finite")
+        try:
+            with _thread_pools().limit(limits=1):
+                held_out = self.models[name](self.seed).cross_validate(X, y, folds)
+            if not np.isfinite(held_out).all():
+                raise ValueError("predictions are not finite")
+        except Exception as error:  # a third party's model may raise anything; the others go on
+            return error
         return held_out
 
     def _refit(self, X: Array, y: Array) -> tuple[str, SurrogateModel]:
@@ -116,8 +133,10 @@ def split_folds(count: int, folds: int, seed: int) -> list[npt.NDArray[np.int64]
 
     Tau on a handful of samples is mostly noise, and its spread over folds then decides the choice: so about
     ten samples a fold, but at least three folds where there are two samples for each, and two otherwise.
+    From 500 samples on five folds are the most: each holds a hundred or more, and ten cost twice as much.
     """
-    parts = min(folds, max(3, count // 10), count // 2)
+    most = min(folds, 5) if count >= MANY else folds
+    parts = min(most, max(3, count // 10), count // 2)
     if parts < 2:
         return []
     order = np.random.default_rng(seed).permutation(count)

@@ -12,6 +12,7 @@ from edanas.core.contracts import SurrogateModel
 from edanas.core.errors import ConfigError, EdanasError
 from edanas.surrogates.adaptive import AdaptiveSwitching, kendall_tau, split_folds
 from edanas.surrogates.arrays import Array
+from edanas.surrogates.builtin import edanas_surrogate_models
 from edanas.surrogates.cart import CART
 from edanas.surrogates.gp import GP
 from edanas.surrogates.rbf import RBF
@@ -179,6 +180,16 @@ def test_limits_threads_while_it_works_and_puts_them_back() -> None:
         torch.set_num_threads(before)
 
 
+def test_models_judged_at_the_same_time_answer_as_judged_alone() -> None:
+    """Scores do not depend on which other models work meanwhile, nor on the order in which they end."""
+    data = linear_target(np.random.default_rng(8))
+    pool = edanas_surrogate_models()
+    together = AdaptiveSwitching(pool, seed=3).fit(*data).scores
+    assert together == AdaptiveSwitching(dict(reversed(pool.items())), seed=3).fit(*data).scores
+    for name, make in pool.items():
+        assert AdaptiveSwitching({name: make}, seed=3).fit(*data).scores == {name: together[name]}
+
+
 def test_constant_values_choose_the_first() -> None:
     genomes, _ = linear_target(np.random.default_rng(7))
     fitted = AdaptiveSwitching({"gp": GP, "rbf": RBF}).fit(genomes, np.full(60, 2.5))
@@ -188,7 +199,22 @@ def test_constant_values_choose_the_first() -> None:
 
 @pytest.mark.parametrize(
     ("count", "expected"),
-    [(2, 0), (3, 0), (4, 2), (5, 2), (6, 3), (39, 3), (40, 4), (54, 5), (99, 9), (100, 10), (340, 10)],
+    [
+        (2, 0),
+        (3, 0),
+        (4, 2),
+        (5, 2),
+        (6, 3),
+        (39, 3),
+        (40, 4),
+        (54, 5),
+        (99, 9),
+        (100, 10),
+        (340, 10),
+        (499, 10),
+        (500, 5),
+        (2000, 5),
+    ],
 )
 def test_folds_are_a_partition(count: int, expected: int) -> None:
     parts = split_folds(count, 10, seed=count)
