@@ -3,6 +3,7 @@
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from edanas.core.archive import Archive
 from edanas.core.config import Layer, parse_assignment, read_toml
 from edanas.core.contracts import StagedBackbone
 from edanas.core.costs import exit_points, trace
-from edanas.core.engine import MAX_EVALS, TIME_LIMIT, Engine, SearchOutcome
+from edanas.core.engine import CONVERGED, MAX_EVALS, TIME_LIMIT, Engine, SearchOutcome
 from edanas.core.errors import (
     DISK_FULL,
     CandidateError,
@@ -25,7 +26,7 @@ from edanas.core.machine import computing
 from edanas.core.progress import Progress, Silent
 from edanas.core.runfolder import RunLock
 from edanas.core.settings import Settings
-from edanas.core.types import Backbone, Task
+from edanas.core.types import CONTINUOUS, Backbone, Candidate, Evaluation, Task
 from edanas.deploy.loading import load_network
 from edanas.evaluation.finish import Finisher
 from edanas.evaluation.selection import choose_results, choose_static, with_all_schemes
@@ -35,6 +36,7 @@ from edanas.plugins.registry import Registry
 from edanas.report.result import Result
 from edanas.report.writing import write_report
 from edanas.rundata import RunData, fresh_folder
+from edanas.warmstart import best_of
 
 SETTINGS_NAME = "the arguments"
 
@@ -51,6 +53,7 @@ def search(
     max_evals: int | None = None,
     time_limit: float | None = None,
     weights: str | None = None,
+    warm_start: str | Path | None = None,
     settings: Mapping[str, Any] | Sequence[str] = (),
     config: str | Path | None = None,
     overwrite: bool = False,
@@ -72,6 +75,7 @@ def search(
         max_evals: Stop after so many candidates.
         time_limit: Stop the search after so many seconds.
         weights: Supernet weights: a file, or a name that the provider can download.
+        warm_start: The folder of an older run on the same space, whose Pareto set is evaluated first.
         settings: Further settings, as a mapping or as `key=value` texts.
         config: A TOML file of settings.
         overwrite: Discard what `out` holds.
@@ -91,6 +95,7 @@ def search(
         "search.max_evals": max_evals,
         "search.time_limit": time_limit,
         "weights": weights,
+        "warm_start": None if warm_start is None else str(warm_start),
     }
     progress = progress or Silent()
     registry = Registry(load_plugins(progress.say))
@@ -165,6 +170,8 @@ def _end(result: Result) -> str:
     stopped = result.data.get("stopped")
     if stopped in (MAX_EVALS, TIME_LIMIT):
         return f"finished within its budget (with another search.{stopped} it goes on)"
+    if stopped == CONVERGED:
+        return "finished when its hypervolume stood still (with another search.patience it goes on)"
     return "finished"
 
 
@@ -219,6 +226,7 @@ def _run(
     for remark in made.remarks:
         progress.say(remark)
     data.bind_inputs(archive, made.workbench.space, made.workbench.parts)
+    made.strategy.start(replace(made.problem, first=_first(made)))
     notify = data.notifier(registry.host.notify, progress.say if verbose else None)
     registry.host.notify("edanas_run_started", settings=data.plain_settings(), folder=data.folder)
     with data.timed("preparing the evaluation"):
@@ -233,19 +241,46 @@ def _run(
         settings.search,
         notify,
         progress,
+        made.fronts,
     )
     with data.timed("searching"):
         outcome = engine.run()
     with data.timed("finishing the results"):
-        front, static, failures = _finish(made, outcome, archive, progress)
-    content = data.content(made, outcome, front, static, failures)
+        searched = _searched(made, outcome, archive)
+        front, static, failures = _finish(made, outcome, searched, archive, progress)
+    content = data.content(made, outcome, searched, front, static, failures)
     write_report(data.folder, content)
     registry.host.notify("edanas_run_finished", result=content, folder=data.folder)
     return Result.read(data.folder)
 
 
+def _first(made: Composition) -> tuple[Candidate, ...]:
+    """What the initial archive begins with: an older run's best, where the settings name one."""
+    settings = made.workbench.settings
+    if not settings.warm_start:
+        return ()
+    run = Path(settings.warm_start).expanduser()
+    return best_of(run, made.workbench.space, made.objectives, settings)
+
+
+def _searched(made: Composition, outcome: SearchOutcome, archive: Archive) -> list[Evaluation]:
+    """What the search can choose among: its archive or, where thresholds are continuous, all trade-offs."""
+    if made.fronts is None:
+        return list(outcome.evaluations)
+    found: list[Evaluation] = []
+    for evaluation in outcome.evaluations:
+        profile = archive.get_profile(evaluation.candidate.id) if evaluation.ok else None
+        if profile is not None:
+            found += made.fronts.evaluations(evaluation, profile)
+    return found
+
+
 def _finish(
-    made: Composition, outcome: SearchOutcome, archive: Archive, progress: Progress
+    made: Composition,
+    outcome: SearchOutcome,
+    searched: Sequence[Evaluation],
+    archive: Archive,
+    progress: Progress,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, str]]]:
     """The rows of the early-exit and of the single-exit networks, and what could not be finished.
 
@@ -253,8 +288,8 @@ def _finish(
         RunError: There were early-exit networks to finish, and each one failed.
     """
     finisher = Finisher(made.workbench, made.evaluator, made.exporters)
-    settings, pool = made.workbench.settings, list(outcome.evaluations)
-    if settings.final_thresholds != "searched":
+    settings, pool = made.workbench.settings, list(searched)
+    if settings.final_thresholds != "searched" and settings.thresholds != CONTINUOUS:
         pool = with_all_schemes(
             pool, made.objectives, settings.thresholds, made.evaluator, archive.get_profile
         )
@@ -267,8 +302,8 @@ def _finish(
             f"({times} times) is {cause}. What the search found is kept in {made.workbench.folder}: when the "
             "cause is mended, run the same again"
         )
-    searched = {e.candidate.id: e.metrics.accuracy for e in chosen if e.metrics is not None}
-    rivals = [(searched[row["id"]], row["validation_executed_macs"]) for row in front]
+    promised = {e.candidate.id: e.metrics.accuracy for e in chosen if e.metrics is not None}
+    rivals = [(promised[row["id"]], row["validation_executed_macs"]) for row in front]
     single = choose_static(outcome.evaluations, rivals)
     static, more = finisher.finish(single, "Fine-tuning single-exit networks to compare with", progress)
     return front, static, failures + more

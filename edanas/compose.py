@@ -21,10 +21,13 @@ from edanas.core.contracts import (
     SurrogateModel,
 )
 from edanas.core.errors import ConfigError, near_miss, unknown
+from edanas.core.fronts import Fronts
 from edanas.core.machine import usable_cores
+from edanas.core.pareto import minimised
 from edanas.core.progress import Progress
 from edanas.core.settings import Component, Settings
 from edanas.core.space import SearchSpace
+from edanas.core.types import CONTINUOUS, Candidate, Outcome
 from edanas.data.splits import split
 from edanas.evaluation.workbench import Workbench
 from edanas.plugins.registry import Registry
@@ -143,6 +146,8 @@ class Composition:
         workbench: What evaluations work with.
         evaluator: Not yet prepared.
         strategy: Not yet started.
+        problem: What the strategy is to be started on.
+        fronts: What a backbone is worth where thresholds are continuous; otherwise `None`.
         objectives: What is optimised.
         executor: Where evaluations run.
         exporters: What is written of each result.
@@ -152,6 +157,8 @@ class Composition:
     workbench: Workbench
     evaluator: Evaluator
     strategy: SearchStrategy
+    problem: SearchProblem
+    fronts: Fronts | None
     objectives: tuple[Objective, ...]
     executor: Executor
     exporters: tuple[Exporter, ...]
@@ -196,21 +203,25 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         folder=folder,
     )
     objectives = tuple(registry.create("objective", name) for name in settings.objectives)
+    evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)
     strategy: SearchStrategy = make("search strategy", settings.strategy)
-    strategy.start(
-        SearchProblem(
-            space=space,
-            objectives=len(objectives),
-            surrogate=surrogate_factory(registry, settings.surrogates),
-            seed=settings.seed,
-            initial=settings.search.initial,
-            progress=progress,
-        )
+    fronts = _fronts(registry, settings, strategy, evaluator, objectives)
+    problem = SearchProblem(
+        space=space,
+        objectives=len(objectives),
+        surrogate=surrogate_factory(registry, settings.surrogates),
+        seed=settings.seed,
+        initial=settings.search.initial,
+        progress=progress,
+        judge=_judge(evaluator, objectives),
+        front=fronts,
     )
     return Composition(
         workbench=workbench,
-        evaluator=make("evaluation", settings.evaluation, workbench),
+        evaluator=evaluator,
         strategy=strategy,
+        problem=problem,
+        fronts=fronts,
         objectives=objectives,
         executor=make("executor", settings.executor),
         exporters=tuple(
@@ -218,6 +229,49 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         ),
         remarks=loaded.remarks,
     )
+
+
+def _judge(
+    evaluator: Evaluator, objectives: Sequence[Objective]
+) -> Callable[[Candidate, Outcome], Sequence[float]] | None:
+    """What turns a predicted outcome into the objectives' minimised values, where the evaluation can."""
+    if type(evaluator).judge is Evaluator.judge:
+        return None
+    return lambda candidate, outcome: minimised(objectives, evaluator.judge(candidate, outcome))
+
+
+def _fronts(
+    registry: Registry,
+    settings: Settings,
+    strategy: SearchStrategy,
+    evaluator: Evaluator,
+    objectives: Sequence[Objective],
+) -> Fronts | None:
+    """Where thresholds are continuous, what makes a backbone's trade-offs of its exit profile.
+
+    Raises:
+        ConfigError: Thresholds, strategy and evaluation do not go together.
+    """
+    continuous = settings.thresholds == CONTINUOUS
+    name = settings.strategy.name
+    if continuous != strategy.nested:
+        other = [n for n in registry.names("search strategy") if _nested(registry, n) == continuous]
+        held = f'"{CONTINUOUS}"' if continuous else "a list"
+        wanted = "a list" if continuous else f'"{CONTINUOUS}"'
+        raise ConfigError(
+            f"strategy: '{name}' works where thresholds are {wanted}, and here they are {held}; "
+            f"allowed: {', '.join(other) or 'none that is installed'}, or thresholds that are {wanted}"
+        )
+    if continuous and type(evaluator).schemes is Evaluator.schemes:
+        raise ConfigError(
+            f"evaluation: '{settings.evaluation.name}' keeps no exit profiles, and continuous thresholds are "
+            "found on them"
+        )
+    return Fronts(evaluator, objectives) if continuous else None
+
+
+def _nested(registry: Registry, name: str) -> bool:
+    return bool(getattr(registry.entry("search strategy", name).factory, "nested", False))
 
 
 def surrogate_factory(registry: Registry, names: Sequence[str]) -> Callable[[int], SurrogateModel]:

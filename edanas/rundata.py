@@ -28,18 +28,20 @@ from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import DataParts, Evaluation
 from edanas.core.version import VERSION
+from edanas.evaluation.examples import EARLY, EXAMPLES, LATE, WRONG
 from edanas.evaluation.finish import MODELS
 from edanas.evaluation.selection import pareto_set
 from edanas.evaluation.shared import CHECKPOINT
+from edanas.report.history import LOG, read_steps
 from edanas.report.result import FILE as RESULT
 from edanas.report.words import in_words, mega, percent
 
-CONFIG, ENVIRONMENT, LOG = "config.toml", "env.json", "log.jsonl"
+CONFIG, ENVIRONMENT = "config.toml", "env.json"
 DEFAULT_PLACE = Path("edanas-runs")
 
 
-CHANGEABLE = ("search.max_evals", "search.time_limit")
-"""Budgets: they end a search sooner or later, and change nothing in what comes before."""
+CHANGEABLE = ("search.max_evals", "search.time_limit", "search.patience", "search.min_gain", "loggers")
+"""Budgets end a search sooner or later and change nothing in what comes before; loggers change nothing."""
 
 _PARTS = (
     CHECKPOINT,
@@ -59,6 +61,7 @@ _LEFT = (
     f"{MODELS}/*.row.json",
     f"{MODELS}/*.partial",
     f"{MODELS}/.*.partial",
+    *(f"{EXAMPLES}/*-{kind}.*" for kind in (EARLY, LATE, WRONG)),
 )
 """Patterns of a run's further files; a user's own in the same folders have other names."""
 _PACKAGES = (
@@ -109,8 +112,9 @@ class RunData:
         further = [path for pattern in _LEFT for path in self.folder.glob(pattern)]
         for path in (*(self.folder / name for name in _PARTS), *further):
             path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # not there, or with files that are not the run's
-            (self.folder / MODELS).rmdir()
+        for name in (MODELS, EXAMPLES):
+            with contextlib.suppress(OSError):  # not there, or with files that are not the run's
+                (self.folder / name).rmdir()
         # Last, since it is what says that the rest belongs to a run.
         for name in (f"{ARCHIVE}-wal", f"{ARCHIVE}-shm", ARCHIVE):
             (self.folder / name).unlink(missing_ok=True)
@@ -174,7 +178,7 @@ class RunData:
         bound = (
             ("space", space.signature(), "of another search space", "a plugin updated"),
             ("classes", classes, f"on classes {known.get('classes')}, now {classes}", "a class renamed"),
-            ("data", _digest(parts), "on other images", "the data set changed"),
+            ("data", digest_of_parts(parts), "on other images", "the data set changed"),
             ("weights", _digest_of_file(weights), f"with other weights in {weights}", "the file replaced"),
         )
         for key, value, other, cause in bound:
@@ -253,6 +257,7 @@ class RunData:
         self,
         made: Composition,
         outcome: SearchOutcome,
+        searched: Sequence[Evaluation],
         front: Sequence[Mapping[str, Any]],
         static: Sequence[Mapping[str, Any]],
         unfinished: Sequence[Mapping[str, str]],
@@ -262,13 +267,14 @@ class RunData:
         return {
             "front": list(front),
             "static_front": list(static),
-            "pareto": [_searched(e) for e in pareto_set(evaluations, made.objectives)],
-            "candidates": [[e.metrics.executed_macs, e.metrics.accuracy] for e in evaluations if e.metrics],
+            "pareto": [_searched(e) for e in pareto_set(searched, made.objectives)],
+            "candidates": [[e.metrics.executed_macs, e.metrics.accuracy] for e in searched if e.metrics],
             "failures": [
                 *({"id": e.candidate.id, "error": e.error} for e in evaluations if not e.ok),
                 *unfinished,
             ],
             "hypervolume": list(outcome.hypervolumes),
+            "iterations": [asdict(step) for step in read_steps(self.folder)],
             "evaluations": len(evaluations),
             "failed": sum(not e.ok for e in evaluations),
             "stopped": outcome.stopped,
@@ -315,7 +321,7 @@ def _searched(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _digest(parts: DataParts) -> str:
+def digest_of_parts(parts: DataParts) -> str:
     """Sixteen hexadecimal digits that name the images and labels of all parts."""
     digest = hashlib.blake2b(digest_size=8)
     for part in (parts.train, parts.calibration, parts.validation, parts.test):

@@ -280,6 +280,7 @@ def test_names_become_objects(registry, tmp_path):
     assert sum(len(getattr(bench.parts, p)) for p in ("train", "calibration", "validation", "test")) == 1797
     assert len(made.objectives) == 2
     assert len(made.exporters) == 1
+    made.strategy.start(made.problem)
     initial = made.strategy.initial()
     assert len({c.id for c in initial}) == 5
     assert list(tmp_path.iterdir()) == []
@@ -288,6 +289,8 @@ def test_names_become_objects(registry, tmp_path):
 def test_the_same_settings_make_the_same_search(registry, tmp_path):
     settings = settled(registry, SMALL)
     one, two = (compose(registry, settings, tmp_path, Silent()) for _ in range(2))
+    for made in (one, two):
+        made.strategy.start(made.problem)
     assert one.strategy.initial() == two.strategy.initial()
     assert torch.equal(one.workbench.parts.test.images, two.workbench.parts.test.images)
 

@@ -37,6 +37,9 @@ def run(
     device: Annotated[str | None, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")] = None,
     evaluation: Annotated[str | None, typer.Option(help="`shared` or `finetune`.")] = None,
     weights: Annotated[str | None, typer.Option(help="Supernet weights: a file, or a zoo name.")] = None,
+    warm_start: Annotated[
+        Path | None, typer.Option(help="An older run's folder: its Pareto set is evaluated first.")
+    ] = None,
     max_evals: Annotated[int | None, typer.Option(help="Stop after so many candidates.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Stop the search after so many seconds.")] = None,
     assignments: Annotated[
@@ -62,6 +65,7 @@ def run(
         "device": device,
         "evaluation": evaluation,
         "weights": weights,
+        "warm_start": None if warm_start is None else str(warm_start),
         "search.max_evals": max_evals,
         "search.time_limit": time_limit,
         "data.download": True if download else None,

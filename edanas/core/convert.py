@@ -201,6 +201,12 @@ def _union(value: Any, annotation: Any, place: Place, limits: Limits) -> Any:
     if types.NoneType in members and value in (None, "none"):
         return None
     rest = [member for member in members if member is not types.NoneType]
+    if isinstance(value, (list, tuple)):
+        # What is wrong with an item is told better by the one member that takes a list.
+        lists = [member for member in rest if (get_origin(member) or member) in _SEQUENCES]
+        rest = lists if len(lists) == 1 else rest
+        if len(rest) == 1:
+            return convert(value, rest[0], place, limits)
     # The value's own type goes first, so that 5 stays whole in `float | int`.
     for member in sorted(rest, key=lambda member: member is not type(value)):
         try:

@@ -6,7 +6,6 @@ evaluates what is missing there, and goes on: the archive ends as that of a run 
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -15,17 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.archive import Archive
-from edanas.core.attempt import Attempt, Tried, reason
+from edanas.core.attempt import Attempt, Tried
 from edanas.core.contracts import Evaluator, Executor, IterationSummary, Objective, SearchStrategy
-from edanas.core.errors import CandidateError, Interrupted
-from edanas.core.pareto import minimised, normalised_hypervolume, reference_point
+from edanas.core.errors import Interrupted
+from edanas.core.ledger import Front, Ledger
 from edanas.core.progress import Bar, Progress, Silent
 from edanas.core.settings import SearchSettings
 from edanas.core.space import SearchSpace
-from edanas.core.types import Candidate, Evaluation, Metrics
+from edanas.core.types import Candidate, Evaluation
 
-COMPLETED, MAX_EVALS, TIME_LIMIT, EXHAUSTED = "completed", "max_evals", "time_limit", "exhausted"
-"""Why a search stopped: all iterations done, a budget spent, or nothing left to ask for."""
+COMPLETED, EXHAUSTED, CONVERGED = "completed", "exhausted", "converged"
+"""Why a search stopped: all iterations done, nothing left to ask for, or the hypervolume grows no more."""
+
+MAX_EVALS, TIME_LIMIT = "max_evals", "time_limit"
+"""Or because a budget was spent."""
 
 HYPERVOLUME_BOX = "hypervolume_box"
 """The archive's note with the ideal and the reference point that hypervolumes are measured between."""
@@ -41,7 +43,7 @@ class SearchOutcome:
         evaluations: The whole archive, in order.
         genomes: Their canonical genomes, (n, D).
         hypervolumes: After the initial archive and after each iteration, the last one perhaps cut short.
-        stopped: `completed`, `max_evals`, `time_limit` or `exhausted`.
+        stopped: `completed`, `exhausted`, `converged`, `max_evals` or `time_limit`.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -66,6 +68,7 @@ class Engine:
             durable, and as `notify("edanas_iteration_finished", summary=...)`. A resumed run tells only what
             is new.
         progress: Where to show bars.
+        front: What an evaluated backbone is worth, where thresholds are continuous.
     """
 
     def __init__(
@@ -79,20 +82,18 @@ class Engine:
         settings: SearchSettings,
         notify: Callable[..., None],
         progress: Progress,
+        front: Front | None = None,
     ) -> None:
         self.space = space
         self.strategy = strategy
         self.evaluator = evaluator
         self.executor = executor
         self.archive = archive
-        self.objectives = tuple(objectives)
         self.settings = settings
         self.notify = notify
         self.progress = progress
         self._attempt = Attempt(evaluator)
-        self._evaluations: list[Evaluation] = []
-        self._genomes: list[npt.NDArray[np.int64]] = []
-        self._values: list[list[float]] = []
+        self._ledger = Ledger(objectives, front)
         self._deadline = math.inf
         self._stopped = ""
         self._notes: Mapping[str, str] = {}
@@ -110,7 +111,7 @@ class Engine:
         except KeyboardInterrupt:
             self.archive.close()
             raise Interrupted(
-                f"interrupted after {len(self._evaluations)} evaluations, which are kept; run the same again "
+                f"interrupted after {len(self._ledger)} evaluations, which are kept; run the same again "
                 "to go on from there"
             ) from None
         finally:
@@ -121,7 +122,7 @@ class Engine:
         if settings.time_limit:
             self._deadline = monotonic() + settings.time_limit
         for genome, evaluation in self.archive.replay():
-            self._remember(genome, evaluation, self._measured(evaluation.metrics))
+            self._ledger.add(genome, evaluation, self.archive.get_profile(evaluation.candidate.id))
         initial = self._affordable(settings.initial)
         with self.progress.task("Initial archive", initial) as bar:
             new = self._round(0, self.strategy.initial, settings.initial, bar)
@@ -133,30 +134,40 @@ class Engine:
                 if self._stopped:
                     break
                 new = self._round(iteration, self._ask, settings.per_iteration, bar)
-                if self._rows(iteration):
+                if self._ledger.rows(iteration):
                     hypervolumes.append(self._finish(iteration, new, ideal, reference))
                     bar.advance(0, f"hypervolume {hypervolumes[-1]:.4f}")
-        genomes = np.array(self._genomes, dtype=np.int64)
+                if not self._stopped and self._stands_still(hypervolumes):
+                    self._stopped = CONVERGED
+        genomes = np.array(self._ledger.genomes, dtype=np.int64)
         return SearchOutcome(
-            tuple(self._evaluations), genomes, tuple(hypervolumes), self._stopped or COMPLETED
+            tuple(self._ledger.evaluations), genomes, tuple(hypervolumes), self._stopped or COMPLETED
         )
+
+    def _stands_still(self, hypervolumes: Sequence[float]) -> bool:
+        """Whether the last `patience` iterations together brought no gain that counts."""
+        patience = self.settings.patience
+        if not patience or len(hypervolumes) <= patience:
+            return False
+        return hypervolumes[-1] - hypervolumes[-1 - patience] <= self.settings.min_gain
 
     def _round(self, iteration: int, ask: Callable[[], list[Candidate]], count: int, bar: Bar) -> int:
         """Complete an iteration and tell the strategy; returns how many evaluations are new.
 
         Sets `_stopped` where a budget ends it or there is nothing to ask for.
         """
-        rows = self._rows(iteration)
+        rows = self._ledger.rows(iteration)
         bar.advance(len(rows))
-        followed = bool(self._evaluations) and self._evaluations[-1].iteration > iteration
+        followed = bool(self._ledger.evaluations) and self._ledger.evaluations[-1].iteration > iteration
         new = 0
         if len(rows) < count and not followed:
             new = self._extend(iteration, ask, count, bar)
-        rows = self._rows(iteration)
+        rows = self._ledger.rows(iteration)
         if rows:
             self.strategy.tell(
-                np.array([self._genomes[i] for i in rows], dtype=np.int64),
-                np.array([self._values[i] for i in rows], dtype=np.float64),
+                np.array([self._ledger.genomes[i] for i in rows], dtype=np.int64),
+                np.array([self._ledger.values[i] for i in rows], dtype=np.float64),
+                [self.archive.get_profile(self._ledger.evaluations[i].candidate.id) for i in rows],
             )
         return new
 
@@ -165,7 +176,7 @@ class Engine:
         self._stopped = self._spent()
         if self._stopped:
             return 0
-        recorded = [self._evaluations[i].candidate.id for i in self._rows(iteration)]
+        recorded = [self._ledger.evaluations[i].candidate.id for i in self._ledger.rows(iteration)]
         plan = self._plan(ask, set(recorded), count)
         if not plan and not recorded:
             self._stopped = EXHAUSTED
@@ -176,7 +187,7 @@ class Engine:
                 "what was evaluated stays"
             )
         missing = [c for c in plan if c.id not in recorded][: count - len(recorded)]
-        due = missing[: self._affordable(len(self._evaluations) + len(missing)) - len(self._evaluations)]
+        due = missing[: self._affordable(len(self._ledger) + len(missing)) - len(self._ledger)]
         done = self._evaluate(iteration, due, bar)
         if done < len(due):
             self._stopped = TIME_LIMIT
@@ -186,7 +197,7 @@ class Engine:
 
     def _plan(self, ask: Callable[[], list[Candidate]], recorded: set[str], count: int) -> list[Candidate]:
         """What an iteration consists of: what the strategy chooses, less what other iterations hold."""
-        taken = {e.candidate.id for e in self._evaluations} - recorded
+        taken = {e.candidate.id for e in self._ledger.evaluations} - recorded
         plan: dict[str, Candidate] = {}
         for choice in ask():
             candidate = self.space.decode(self.space.encode(choice))
@@ -199,13 +210,14 @@ class Engine:
         answers = self.executor.run(self._attempt, self._in_time(candidates))
         done = 0
         for candidate, answer in zip(candidates, answers, strict=False):
-            evaluation, values = self._judged(candidate, iteration, answer)
+            evaluation = self._ledger.judged(candidate, iteration, answer)
             genome = self.space.encode(candidate)
-            if isinstance(answer, Tried) and answer.profile is not None:
+            profile = answer.profile if isinstance(answer, Tried) else None
+            if profile is not None:
                 # Before the candidate: whatever the archive holds then has its profile, even after a kill.
-                self.archive.put_profile(candidate.id, answer.profile)
+                self.archive.put_profile(candidate.id, profile)
             self.archive.append(evaluation, genome)
-            self._remember(genome, evaluation, values)
+            self._ledger.add(genome, evaluation, profile)
             done += 1
             bar.advance(1, "" if evaluation.ok else f"{candidate.id} failed: {evaluation.error}")
             self.notify("edanas_candidate_evaluated", evaluation=evaluation)
@@ -213,74 +225,32 @@ class Engine:
 
     def _in_time(self, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
         for candidate in candidates:
-            if self._evaluations and monotonic() >= self._deadline:
+            if self._ledger.evaluations and monotonic() >= self._deadline:
                 return
             yield candidate
 
-    def _judged(
-        self, candidate: Candidate, iteration: int, answer: Tried | CandidateError
-    ) -> tuple[Evaluation, list[float]]:
-        """An executor's answer as an evaluation, with its objectives' values (NaN where it failed)."""
-        tried = Tried(reason(answer), 0.0, None) if isinstance(answer, CandidateError) else answer
-        found, seconds, _ = tried
-        if isinstance(found, Metrics):
-            try:
-                values = self._measured(found)
-                return Evaluation(candidate, iteration, found, seconds=seconds), values
-            except Exception as error:
-                found = reason(error)
-        return Evaluation(candidate, iteration, None, found, seconds), self._measured(None)
-
-    def _measured(self, metrics: Metrics | None) -> list[float]:
-        """The objectives' minimised values."""
-        if metrics is None:
-            return [math.nan] * len(self.objectives)
-        values = [float(value) for value in minimised(self.objectives, metrics)]
-        for objective, value in zip(self.objectives, values, strict=True):
-            if not math.isfinite(value):
-                raise CandidateError(f"objective {type(objective).__name__} is {value}")
-        return values
-
     def _box(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Ideal and reference point of the hypervolume, both fixed by the initial archive.
-
-        The ideal is 0 for what is minimised and 1 for what is maximised (costs and fractions), or what the
-        initial archive reaches, where that is better.
-        """
-        values = [self._values[i] for i in self._rows(0) if self._evaluations[i].ok]
-        if not values:
-            raise CandidateError(self._nothing_succeeded())
-        points = np.array(values, dtype=np.float64)
-        bounds = [-1.0 if objective.maximise else 0.0 for objective in self.objectives]
-        ideal, reference = np.minimum(points.min(axis=0), bounds), reference_point(points)
+        """Ideal and reference point of the hypervolume, noted in the archive once they are final."""
+        ideal, reference = self._ledger.box()
         if self._stopped != TIME_LIMIT:
             self.archive.set_meta(HYPERVOLUME_BOX, {"ideal": ideal.tolist(), "reference": reference.tolist()})
         return ideal, reference
-
-    def _nothing_succeeded(self) -> str:
-        if not self._evaluations:
-            return "the search strategy has no candidate for the initial archive"
-        (cause, times), *_ = Counter(e.error for e in self._evaluations).most_common(1)
-        return (
-            f"none of the {len(self._evaluations)} candidates of the initial archive could be evaluated; "
-            f"the most frequent reason ({times} times) is {cause}"
-        )
 
     def _finish(
         self, iteration: int, new: int, ideal: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]
     ) -> float:
         """The hypervolume so far; tells that an iteration is complete, where that is news."""
-        rows = self._rows(iteration)
+        rows = self._ledger.rows(iteration)
         size = rows[-1] + 1
-        volume = normalised_hypervolume(np.array(self._values[:size], dtype=np.float64), ideal, reference)
+        volume = self._ledger.hypervolume(size, ideal, reference)
         unannounced = new or self.archive.meta().get(_FINISHED, 0) <= iteration
         if unannounced and self._stopped != TIME_LIMIT:
             summary = IterationSummary(
                 iteration=iteration,
                 evaluated=size,
-                failed=sum(not e.ok for e in self._evaluations[:size]),
+                failed=sum(not e.ok for e in self._ledger.evaluations[:size]),
                 hypervolume=volume,
-                newest=tuple(self._evaluations[i] for i in rows),
+                newest=tuple(self._ledger.evaluations[i] for i in rows),
                 notes=self._notes,
             )
             self.notify("edanas_iteration_finished", summary=summary)
@@ -294,17 +264,9 @@ class Engine:
 
     def _spent(self) -> str:
         """Which budget allows no further evaluation, or nothing."""
-        if self._affordable(len(self._evaluations) + 1) <= len(self._evaluations):
+        if self._affordable(len(self._ledger) + 1) <= len(self._ledger):
             return MAX_EVALS
-        return TIME_LIMIT if self._evaluations and monotonic() >= self._deadline else ""
+        return TIME_LIMIT if self._ledger.evaluations and monotonic() >= self._deadline else ""
 
     def _affordable(self, evaluations: int) -> int:
         return min(evaluations, self.settings.max_evals or evaluations)
-
-    def _rows(self, iteration: int) -> list[int]:
-        return [i for i, e in enumerate(self._evaluations) if e.iteration == iteration]
-
-    def _remember(self, genome: npt.NDArray[np.int64], evaluation: Evaluation, values: list[float]) -> None:
-        self._genomes.append(genome)
-        self._evaluations.append(evaluation)
-        self._values.append(values)

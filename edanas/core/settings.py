@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edanas.core.convert import Limits
+from edanas.core.types import Thresholds
 
 
 def setting(doc: str, default: Any, **limits: Any) -> Any:
@@ -41,6 +42,12 @@ class SearchSettings:
     per_iteration: int = setting("Candidates evaluated in each iteration.", 8, minimum=1)
     max_evals: int = setting("Stop after so many candidates in all; 0 = no limit.", 0, minimum=0)
     time_limit: float = setting("Stop the search after so many seconds; 0 = no limit.", 0.0, minimum=0)
+    patience: int = setting(
+        "Stop when the hypervolume has not grown for so many iterations; 0 = never.", 0, minimum=0
+    )
+    min_gain: float = setting(
+        "Growth of the hypervolume, a share of its box, that counts for `patience`.", 0.0, minimum=0, below=1
+    )
     results: int = setting(
         "How many EENNs come back: one for each number of exits, the most accurate, then along the front.",
         4,
@@ -93,13 +100,17 @@ class Settings:
     weights: str = setting("Supernet weights: a file, or a name the provider can download; empty = none.", "")
     classifier: Component = setting("Exit classifier.", Component("pool-linear"))
     criterion: Component = setting("Confidence criterion.", Component("score-margin"))
-    thresholds: tuple[float | None, ...] = setting(
-        'What an exit point may hold: thresholds in [0, 1], and `"none"` for no exit.',
+    thresholds: Thresholds = setting(
+        'What an exit point may hold: thresholds in [0, 1], and `"none"` for no exit; or `"continuous"`: the '
+        "search chooses backbones, and each brings all its thresholds.",
         (0.1, 0.2, None),
         minimum=0,
         maximum=1,
         length=1,
         distinct=True,
+    )
+    warm_start: str = setting(
+        "Folder of an older run on the same space, whose Pareto set is evaluated first; empty = none.", ""
     )
     evaluation: Component = setting("Evaluation mode: `shared` or `finetune`.", Component("shared"))
     objectives: tuple[str, ...] = setting(
@@ -129,4 +140,13 @@ class Settings:
     )
     exports: tuple[str, ...] = setting(
         "Exporters applied to each result besides `safetensors`.", (), distinct=True
+    )
+    examples: int = setting(
+        "Test images that the report shows of each kind (left early, left late, judged wrong) and each result; "
+        "0 = none, where images are private.",
+        3,
+        minimum=0,
+    )
+    loggers: tuple[str, ...] = setting(
+        "Other tools that the run is written down for as it goes, e.g. `tensorboard`.", (), distinct=True
     )

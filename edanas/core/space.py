@@ -10,20 +10,23 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import CandidateError, ConfigError, PluginError, near_miss, unknown
-from edanas.core.types import Backbone, Candidate, Choice, SelectionScheme, Variable
+from edanas.core.types import (
+    CONTINUOUS,
+    Backbone,
+    Candidate,
+    Choice,
+    SelectionScheme,
+    Thresholds,
+    Variable,
+)
 
 Genomes = npt.NDArray[np.int64]
-
-CONTINUOUS: Literal["continuous"] = "continuous"
-"""In place of a list of thresholds: any in [0, 1], to be found on a backbone's exit profile."""
-
-Thresholds = tuple[float | None, ...] | Literal["continuous"]
 
 
 class SearchSpace:

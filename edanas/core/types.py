@@ -5,11 +5,17 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+CONTINUOUS: Literal["continuous"] = "continuous"
+"""In place of a list of thresholds: any in [0, 1], to be found on a backbone's exit profile."""
+
+Thresholds = tuple[float | None, ...] | Literal["continuous"]
+"""What an exit point may hold; `None` is "no exit here"."""
 
 Choice = int | float
 """One value of a variable: a kernel size, a depth, a width multiplier, a resolution in pixels."""

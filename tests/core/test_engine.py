@@ -51,7 +51,8 @@ class Lottery(SearchStrategy):
         self.asked += 1
         return self._draw(count)
 
-    def tell(self, genomes: np.ndarray, objectives: np.ndarray) -> None:
+    def tell(self, genomes: np.ndarray, objectives: np.ndarray, profiles: Sequence[Any] = ()) -> None:
+        assert len(profiles) == len(genomes)
         assert genomes.dtype == np.int64
         assert objectives.shape == (len(genomes), 2)
         self.groups.append(len(genomes))
