@@ -6,6 +6,7 @@ shortest text that reads back as the same float), so a replayed evaluation equal
 """
 
 import json
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -67,23 +68,35 @@ class Archive:
 
     Args:
         folder: The run's folder; made where it is missing. The archive is its file `archive.sqlite`.
+        read_only: For those who watch: nothing is made or changed, and the file must be there.
 
     Raises:
         RunError: The file cannot be opened, is no archive, or was written by another version. Every method
             raises it where the disk is full, the file is not writable, or is damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.path = Path(folder) / FILE
         with self._reported():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             # Autocommit: each statement is a transaction of its own, except between BEGIN and COMMIT.
-            self._connection = sqlite3.connect(self.path, isolation_level=None)
+            if read_only:
+                self._connection = sqlite3.connect(self._address(), isolation_level=None, uri=True)
+            else:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._connection = sqlite3.connect(self.path, isolation_level=None)
         try:
-            self._open()
+            if read_only:
+                self._check()
+            else:
+                self._open()
         except BaseException:
             self.close()
             raise
+
+    def _address(self) -> str:
+        """For reading. Where the folder takes no files, SQLite must be told that nobody can be writing."""
+        unchanging = not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
+        return f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if unchanging else ''}"
 
     def _open(self) -> None:
         if self._tables():

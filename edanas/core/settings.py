@@ -142,8 +142,8 @@ class Settings:
         "Exporters applied to each result besides `safetensors`.", (), distinct=True
     )
     examples: int = setting(
-        "Test images that the report shows of each kind (left early, left late, judged wrong) and each result; "
-        "0 = none, where images are private.",
+        "Test images of each kind (left early, left late, judged wrong) that the report shows for each "
+        "result; 0 = none, where images are private.",
         3,
         minimum=0,
     )

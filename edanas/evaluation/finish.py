@@ -12,7 +12,8 @@ from edanas.core.errors import DISK_FULL, RunError
 from edanas.core.progress import Bar, Progress
 from edanas.core.runfolder import writing
 from edanas.core.types import Candidate, Metrics
-from edanas.evaluation.scoring import score
+from edanas.evaluation.examples import write_examples
+from edanas.evaluation.scoring import Anatomy, score
 from edanas.evaluation.workbench import Workbench
 from edanas.exits.eenn import EENN
 from edanas.exits.profiles import collect_profile
@@ -97,8 +98,11 @@ class Finisher:
             )
         validation = score(collect_profile(network, parts.validation), network.scheme, anatomy)
         files = self._export(candidate, network)
-        test = score(collect_profile(network, parts.test), network.scheme, anatomy)
-        return row(candidate, network, validation, test, len(parts.test), files)
+        profile = collect_profile(network, parts.test)
+        test = score(profile, network.scheme, anatomy)
+        most = settings.examples if placed else 0
+        shown = write_examples(bench.folder, candidate.id, network, parts.test, profile, most)
+        return row(candidate, network, validation, test, len(parts.test), files, anatomy, shown)
 
     def _export(self, candidate: Candidate, network: EENN) -> list[str]:
         network.description = self.workbench.describe(candidate.backbone)
@@ -125,6 +129,8 @@ def row(
     test: Metrics,
     samples: int,
     files: Sequence[str],
+    anatomy: Anatomy,
+    shown: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """One finished network as plain values; costs and utilization are those of the test part."""
     return {
@@ -143,6 +149,10 @@ def row(
         "params": test.params,
         "activations": test.activations,
         "exit_accuracy": list(test.exit_accuracy),
+        "stage_macs": list(anatomy.costs.stages),
+        "head_macs": list(anatomy.costs.heads),
+        "last_macs": anatomy.costs.last,
+        "examples": list(shown),
         "backbone": dict(candidate.backbone.choices),
         "model": files[0] if files else None,
         "files": list(files),

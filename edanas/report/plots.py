@@ -4,8 +4,6 @@ Figures are made without `pyplot`, so that a library call leaves no global state
 and Ito's, told apart by colour-blind readers too; line styles and markers differ besides.
 """
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from edanas.core.errors import EdanasError
 from edanas.core.pareto import non_dominated
+from edanas.report.extent import accuracy_floor
 from edanas.report.words import Row
 
 ENDINGS = (".svg", ".png", ".pdf")
@@ -62,20 +61,11 @@ def save(figure: Figure, path: Path) -> None:
         raise EdanasError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def inline_svg(figure: Figure) -> str:
-    """An `<svg>` element for a page: no background, and its ink is the page's text colour."""
-    buffer = io.BytesIO()
-    _save(figure, buffer, "svg", transparent=True)
-    text = buffer.getvalue().decode()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    return text.replace(INK, "currentColor")
-
-
-def _save(figure: Figure, target: Path | io.BytesIO, kind: str, *, transparent: bool = False) -> None:
+def _save(figure: Figure, target: Path, kind: str) -> None:
     """Without a date and with fixed names inside, so that equal results make equal files."""
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
     with mpl.rc_context({"svg.hashsalt": "edanas", "svg.fonttype": "none"}):
-        figure.savefig(target, format=kind, dpi=160, metadata=metadata, transparent=transparent)
+        figure.savefig(target, format=kind, dpi=160, metadata=metadata)
 
 
 def _draw_fronts(
@@ -144,10 +134,9 @@ def _limit(
     if not rows:
         return 0
     edges = [edge for row in rows for edge in row.get("test_ci") or (row["test_accuracy"],)]
-    low, high = 100 * min(edges), 100 * max(edges)
     accuracies = [100 * float(each[1]) for each in candidates]
-    floor = max(0.0, min([low, *accuracies]), low - max(high - low, 2.0))
-    top = max([high, *accuracies])
+    floor = accuracy_floor([100 * edge for edge in edges], accuracies)
+    top = max([100 * max(edges), *accuracies])
     margin = 0.06 * max(top - floor, 1.0)
     axes.set_ylim(floor - margin, top + margin)
     return sum(accuracy < floor - margin for accuracy in accuracies)

@@ -73,3 +73,23 @@ def headline(front: Sequence[Row]) -> Mapping[str, Row]:
             front, key=lambda row: (validation_macs(row) / row["backbone_macs"], -row["validation_accuracy"])
         ),
     }
+
+
+def backbone_words(choices: Mapping[str, Any]) -> str:
+    """A backbone's choices in one line, whatever the provider calls them.
+
+    Those of one kind, e.g. `stage2.layer1.kernel`, stand together, a group for each stage:
+    `resolution 16, width 0.35, depth 2 3, kernel 35 7`.
+    """
+    kinds: dict[str, dict[str, list[str]]] = {}
+    for name, value in choices.items():
+        stage, _, kind = name.rpartition(".")
+        kinds.setdefault(kind, {}).setdefault(stage.partition(".")[0], []).append(str(value))
+    return ", ".join(
+        f"{kind.replace('_', ' ')} {' '.join(map(_together, stages.values()))}"
+        for kind, stages in kinds.items()
+    )
+
+
+def _together(values: Sequence[str]) -> str:
+    return ("" if all(len(value) == 1 for value in values) else "-").join(values)

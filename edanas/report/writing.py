@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edanas.core.errors import RunError
 from edanas.core.runfolder import writing
 from edanas.report import plots
+from edanas.report.history import History, read_history
 from edanas.report.html import render
 from edanas.report.result import Result
 
@@ -41,11 +43,19 @@ def write_views(result: Result) -> None:
     figure = plots.draw(result.data)
     with writing(folder / PARETO):
         _write_pareto(folder / PARETO, result)
-    page = render(result, plots.inline_svg(figure))
+    page = render(result, _history(folder))
     with writing(folder / PAGE):
         (folder / PAGE).write_text(page, encoding="utf-8")
     for name in PLOTS:
         plots.save(figure, folder / name)
+
+
+def _history(folder: Path) -> History | None:
+    """What the archive adds; a result is shown also where the archive is damaged, or of another version."""
+    try:
+        return read_history(folder)
+    except RunError:
+        return None
 
 
 def _write_pareto(path: Path, result: Result) -> None:

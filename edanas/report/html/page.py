@@ -1,0 +1,111 @@
+"""The page as a whole."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+
+from edanas.report.history import History, Step
+from edanas.report.html import sections
+from edanas.report.html.fronts import fronts_chart
+from edanas.report.html.markup import named, text
+from edanas.report.html.networks import Pictures, network
+from edanas.report.html.searching import failures, hypervolume, surrogates
+from edanas.report.result import Result
+
+# The policy lets this one script run and nothing be fetched, whatever a name may contain.
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
+style-src 'unsafe-inline'; script-src '{hash}'; base-uri 'none'; form-action 'none'">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<a class="skip" href="#content">To the content</a>
+<header>
+<h1>edanas: {name}</h1>
+<button type="button" id="theme" hidden></button>
+</header>
+<nav aria-label="Parts of this page">
+{links}
+</nav>
+<main id="content" tabindex="-1">
+{body}
+</main>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def render(result: Result, history: History | None = None) -> str:
+    """The page.
+
+    Args:
+        result: A finished run; its example images are read from its folder.
+        history: What the folder's archive and log say, so that each candidate can be named; without it the
+            candidates are anonymous points.
+    """
+    history = history or History()
+    name = sections.data_name(result.settings)
+    parts = _parts(result, history)
+    body = "\n".join(
+        f'<section id="{key}" aria-labelledby="{key}-h"><h2 id="{key}-h">{heading}</h2>\n{content}</section>'
+        for key, heading, content in parts
+    )
+    script = _resource("page.js")
+    return PAGE.format(
+        title=text(f"edanas: {name}"),
+        name=named(name),
+        style=_resource("page.css"),
+        script=script,
+        hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+        links="\n".join(f'<a href="#{key}">{heading}</a>' for key, heading, _ in parts),
+        body=f"{sections.facts(result)}\n{body}",
+    )
+
+
+def _parts(result: Result, history: History) -> list[tuple[str, str, str]]:
+    """Each part's id, heading and content."""
+    data = result.data
+    front = sorted(result.front, key=lambda row: int(row["exits"]))
+    single = sorted(result.static_front, key=lambda row: float(row["executed_macs"]))
+    steps = _steps(result, history)
+    pictures, classes = Pictures(result.folder), data.get("classes") or []
+    chart = fronts_chart(front, single, history.evaluations, data.get("candidates") or [])
+    shown = "\n".join(network(row, classes, pictures) for row in front)
+    grown = hypervolume(data.get("hypervolume") or [step.hypervolume for step in steps], steps)
+    quality = surrogates(steps, result.settings.get("objectives") or [])
+    figures = (
+        f"<h3>Early-exit networks</h3>{sections.networks_table('Early-exit networks', front)}"
+        "<h3>Single-exit networks of the same search</h3>"
+        f"{sections.networks_table('Single-exit networks', single)}{sections.convention()}"
+    )
+    return [
+        ("result", "What the test part said", sections.conclusions(result, front, single)),
+        ("chart", "Accuracy and cost", chart),
+        ("networks", "Where images leave", shown or "<p>None.</p>"),
+        ("figures", "All figures", figures),
+        ("search", "The search", grown + quality or "<p>Nothing was kept of it.</p>"),
+        ("failures", "Failures", failures(data.get("failures") or [])),
+        ("settings-part", "Settings", sections.settings(result.settings) + sections.remarks(data)),
+    ]
+
+
+def _steps(result: Result, history: History) -> Sequence[Step]:
+    """Of `result.json`; of the log, where an older edanas wrote it."""
+    try:
+        return [Step.of(each) for each in result.data["iterations"]]
+    except (LookupError, TypeError, ValueError):
+        return history.steps
+
+
+def _resource(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
