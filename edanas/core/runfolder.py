@@ -30,6 +30,28 @@ def writing(path: Path) -> Iterator[None]:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+def holder_runs(folder: Path) -> bool | None:
+    """Whether the process that last locked the folder is still there, asked without touching the lock.
+
+    `None` where that cannot be known: nobody signed, or the process is on another host.
+    """
+    try:
+        holder: dict[str, Any] = json.loads((folder / f"{LOCK}.json").read_text(encoding="utf-8"))
+        pid, host = int(holder["pid"]), holder["host"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    # On Windows signal 0 would end the process.
+    if host != socket.gethostname() or os.name != "posix":
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # there, and somebody else's
+    return True
+
+
 class RunLock:
     """A hold on a run's folder, as a context manager; the folder is made where it is missing.
 

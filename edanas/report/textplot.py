@@ -1,0 +1,88 @@
+"""Plots made of characters, for terminals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edanas.core.pareto import non_dominated
+from edanas.report.extent import accuracy_floor
+from edanas.report.words import mega
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """The characters that plots are made of.
+
+    Args:
+        dot: A candidate.
+        best: One that no other dominates.
+        bars: From the lowest to the highest value.
+        side: The vertical axis.
+        floor: The horizontal axis.
+        corner: Where they meet.
+    """
+
+    dot: str = "·"
+    best: str = "●"
+    bars: str = "▁▂▃▄▅▆▇█"
+    side: str = "│"
+    floor: str = "─"
+    corner: str = "└"
+
+
+ASCII = Glyphs(dot=".", best="o", bars="_.-~=+*#", side="|", floor="-", corner="+")
+"""For terminals that have no more."""
+
+
+def sparkline(values: Sequence[float], width: int, glyphs: Glyphs = Glyphs()) -> str:
+    """The last `width` values, each a bar between the lowest and the highest of them."""
+    shown = list(values)[-width:]
+    if not shown:
+        return ""
+    low, span = min(shown), max(shown) - min(shown)
+    top = len(glyphs.bars) - 1
+    return "".join(glyphs.bars[round(top * (value - low) / span) if span else 0] for value in shown)
+
+
+def scatter(
+    macs: Sequence[float],
+    accuracy: Sequence[float],
+    width: int,
+    height: int,
+    glyphs: Glyphs = Glyphs(),
+) -> list[str]:
+    """Accuracy in % over multiply-adds in M, those that no other dominates marked; as lines of text.
+
+    Args:
+        macs: Multiply-adds, one for each candidate, at least one.
+        accuracy: Fractions.
+        width: Characters in a line.
+        height: Lines, the axis and its labels included.
+        glyphs: What to draw with.
+    """
+    x, y = np.asarray(macs, dtype=np.float64), 100 * np.asarray(accuracy, dtype=np.float64)
+    best = non_dominated(np.column_stack([x, -y]))
+    # The best decide what is shown; worse ones lie on the floor.
+    low, high = accuracy_floor(list(y[best]), list(y)), float(y.max())
+    rows, columns = height - 2, width - 8
+    # Dominated ones first, so that nothing covers the front.
+    order = np.argsort(best, kind="stable")
+    cells = [[" "] * columns for _ in range(rows)]
+    for at in order:
+        column = _cell(x[at], float(x.min()), float(x.max()), columns)
+        row = rows - 1 - _cell(y[at], low, high, rows)
+        cells[row][column] = glyphs.best if best[at] else glyphs.dot
+    lines = []
+    for row, line in enumerate(cells):
+        label = f"{high:.1f}" if row == 0 else f"{low:.1f}" if row == rows - 1 else ""
+        lines.append(f"{label:>6} {glyphs.side}{''.join(line)}".rstrip())
+    lines.append(f"{'%':>6} {glyphs.corner}{glyphs.floor * columns}")
+    ends = mega(float(x.min())), f"{mega(float(x.max()))} M executed MACs"
+    lines.append(" " * 8 + ends[0] + ends[1].rjust(max(len(ends[1]) + 1, columns - len(ends[0]))))
+    return lines
+
+
+def _cell(value: float, low: float, high: float, count: int) -> int:
+    share = (value - low) / (high - low) if high > low else 0.5
+    return round(min(max(share, 0.0), 1.0) * (count - 1))
