@@ -52,6 +52,10 @@ class RunError(EdanasError):
     """A run's folder cannot be used: held by another process, made with other settings, or not writable."""
 
 
+class TableError(EdanasError):
+    """A table of exit profiles is none, is damaged or of another version, or cannot be built as asked."""
+
+
 class CostError(EdanasError):
     """The cost of a network cannot be counted (and is therefore not zero)."""
 

@@ -1,0 +1,47 @@
+"""A small exhaustive table on digits, for benchmarks of search methods: built in minutes, nothing to get."""
+
+from pathlib import Path
+from typing import Any
+
+from edanas.core.progress import Progress
+from edanas.tables.builder import build
+from edanas.tables.reader import Table
+
+SETTINGS: dict[str, Any] = {
+    "data": "digits",
+    "plugin": "mbv3-sm",
+    "preset": "quick",
+    "seed": 0,
+    "threads": 1,
+    "evaluation": "shared",
+    # Depths of five stages, two widths, two resolutions: 3^5 x 2 x 2 = 972 backbones.
+    "supernet": {
+        "name": "ofa-mbv3",
+        "widths": [0.35, 0.5],
+        "resolutions": [8, 16],
+        "depths": [1, 2, 3],
+        "kernels": [3],
+        "expansions": [3],
+        "stem_stride": 1,
+        "stage_strides": [2, 2, 1, 1, 2],
+        "final_expand": 480,
+        "last_width": 640,
+    },
+    # Much to judge on: what a search finds on few samples is mostly luck.
+    "split": {"train": 0.5, "calibration": 0.05, "validation": 0.2, "test": 0.25},
+    "training": {"epochs": 24},
+    "executor": {"name": "process", "workers": 2},
+}
+
+
+def digits_table(path: str | Path, progress: Progress | None = None) -> Table:
+    """The table at `path`, built there if it is not yet: 972 backbones, profiles on validation and test.
+
+    Args:
+        path: The file; `PATH.work` beside it is the working folder.
+        progress: Where to show bars.
+
+    Raises:
+        EdanasError: The place cannot be written, or holds something else.
+    """
+    return build(out=path, backbones=972, held_out="test", settings=SETTINGS, progress=progress)

@@ -1,0 +1,77 @@
+"""An evaluation that looks answers up in a table: any strategy searches on it, with the engine as it is."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from edanas.core.contracts import Evaluator
+from edanas.core.errors import CandidateError
+from edanas.core.progress import Progress
+from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
+from edanas.evaluation.scoring import metrics_of
+from edanas.exits.fronts import threshold_front
+from edanas.exits.profiles import outcome
+from edanas.tables.outside import Answer, Neighbours
+from edanas.tables.reader import Table
+
+
+class TableEvaluation(Evaluator):
+    """Answers for every candidate on a backbone in the table, as its exit profile does.
+
+    Args:
+        table: Where answers are.
+        part: The samples to judge on; the searched part if left out.
+        outside: Estimates what is not in the table; without it, such candidates fail.
+    """
+
+    removable = True
+
+    def __init__(self, table: Table, part: str = "", outside: Neighbours | None = None) -> None:
+        self.table, self.part, self.outside = table, part or table.parts[0], outside
+
+    def prepare(self, progress: Progress) -> None:
+        """Nothing is needed."""
+
+    def answer(self, candidate: Candidate) -> Answer:
+        """Metrics, and whether they were measured or estimated.
+
+        Raises:
+            CandidateError: The candidate is of another space, or outside the table and nothing estimates it.
+        """
+        if self.outside is None or candidate.backbone in self.table:
+            return Answer(self.table.metrics(candidate, self.part), measured=True)
+        return self.outside.answer(candidate)
+
+    def evaluate(self, candidate: Candidate) -> Metrics:
+        """See `Evaluator.evaluate`."""
+        return self.answer(candidate).metrics
+
+    def profile(self, candidate: Candidate) -> ExitProfile | None:
+        """See `Evaluator.profile`; `None` for a backbone outside the table."""
+        inside = candidate.backbone in self.table
+        return self.table.profile(candidate.backbone, self.part) if inside else None
+
+    def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
+        """See `Evaluator.rescore`."""
+        return self.judge(candidate, outcome(profile, candidate.scheme))
+
+    def judge(self, candidate: Candidate, outcome: Outcome) -> Metrics:
+        """See `Evaluator.judge`; for backbones in the table."""
+        return metrics_of(outcome, candidate.scheme, self.table.anatomy(candidate.backbone))
+
+    def schemes(self, candidate: Candidate, profile: ExitProfile) -> Sequence[SelectionScheme]:
+        """See `Evaluator.schemes`; for backbones in the table."""
+        costs = self.table.anatomy(candidate.backbone).costs
+        return threshold_front(profile, costs, self.table.description.exit_points).schemes
+
+    def passes(self) -> tuple[float, float]:
+        """No sample passes through anything."""
+        return 0.0, 0.0
+
+    def network(self, candidate: Candidate) -> nn.Module:
+        """A table has answers, and no networks.
+
+        Raises:
+            CandidateError: Always.
+        """
+        raise CandidateError(f"{candidate.id}: a table holds exit profiles and no weights")

@@ -1,0 +1,98 @@
+"""Filling a table from a prepared evaluation: row by row, kept as they come, and then the file at once."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.contracts import Executor
+from edanas.core.errors import CandidateError, TableError
+from edanas.core.progress import Progress
+from edanas.core.space import SearchSpace
+from edanas.tables.format import Description, creating
+from edanas.tables.journal import Journal
+from edanas.tables.rows import Profiler, Row
+
+
+@dataclass(frozen=True)
+class Filling:
+    """One table in the making.
+
+    Args:
+        description: Of the table, with as many backbones as there are genomes, should none fail.
+        genomes: (n, D) of the backbones.
+        journal: Where rows are kept until all are there.
+        profiler: Makes a row.
+        executor: Where; closed in the end.
+        progress: Where to show a bar.
+    """
+
+    description: Description
+    genomes: npt.NDArray[np.int64]
+    journal: Journal
+    profiler: Profiler
+    executor: Executor
+    progress: Progress
+
+    def run(self, path: Path) -> None:
+        """Profile what the journal lacks, and write the table.
+
+        Raises:
+            TableError: Not one backbone could be profiled.
+            RunError: A file cannot be written.
+        """
+        space = self.description.backbone_space()
+        with closing(self.executor), self.progress.task("Profiling backbones", len(self.genomes)) as bar:
+            missing = [genome for genome in self.genomes if _key(genome) not in self.journal]
+            bar.advance(len(self.genomes) - len(missing))
+            backbones = (space.backbone(genome) for genome in missing)
+            for genome, answer in zip(missing, self.executor.run(self.profiler, backbones), strict=True):
+                row = str(answer) if isinstance(answer, CandidateError | str) else self._packed(answer)
+                self.journal.put(_key(genome), row)
+                bar.advance(1, f"failed: {row}" if isinstance(row, str) else "")
+        self._write(space, path)
+
+    def _packed(self, row: Row) -> bytes:
+        """A row's tensors one after the other, or an error of the programmer's."""
+        expected = {name: shape for name, (_, shape) in self.description.row().items() if name != "genomes"}
+        if {name: array.shape for name, array in row.items()} != expected:
+            raise ValueError(f"a row of { ({n: a.shape for n, a in row.items()}) }; expected {expected}")
+        return b"".join(row[name].tobytes() for name in expected)
+
+    def _write(self, space: SearchSpace, path: Path) -> None:
+        failed = self.journal.failed
+        kept = [genome for genome in self.genomes if _key(genome) not in failed]
+        if not kept:
+            cause = next(iter(failed.values()))
+            raise TableError(
+                f"none of the {len(self.genomes)} backbones could be profiled; the first: {cause}"
+            )
+        left_out = tuple(
+            {"backbone": dict(space.backbone(genome).choices), "error": failed[_key(genome)]}
+            for genome in self.genomes
+            if _key(genome) in failed
+        )
+        description = replace(
+            self.description,
+            backbones=len(kept),
+            exhaustive=len(kept) == self.description.space_size,
+            failed=left_out,
+        )
+        with creating(path, description) as arrays:
+            for at, genome in enumerate(kept):
+                arrays["genomes"][at] = genome
+                for name, piece in self._unpacked(self.journal.get(_key(genome))):
+                    arrays[name][at] = piece.reshape(arrays[name].shape[1:])
+
+    def _unpacked(self, row: bytes) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
+        start = 0
+        for name, (dtype, count) in self.description.elements().items():
+            yield name, np.frombuffer(row, dtype, count, start)
+            start += dtype.itemsize * count
+
+
+def _key(genome: npt.NDArray[np.int64]) -> str:
+    return " ".join(map(str, genome.tolist()))

@@ -1,0 +1,103 @@
+"""The rows of a table in the making: an append-only file that survives being killed."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edanas.core.errors import RunError
+from edanas.core.runfolder import writing
+
+_FRAME = 8
+"""Bytes before a record: its length and its CRC-32, little-endian."""
+
+
+class Journal:
+    """Records by key, each a text (why there is none) or bytes; the end that a kill tore off is dropped.
+
+    Args:
+        path: The file; made where it is missing.
+        binding: What the records depend on, plain values.
+
+    Raises:
+        RunError: The file cannot be written, or its records were made with another binding.
+    """
+
+    def __init__(self, path: Path, binding: Mapping[str, Any]) -> None:
+        self.path = path
+        self._where: dict[str, tuple[int, int]] = {}
+        self.failed: dict[str, str] = {}
+        with writing(path):
+            self._file = path.open("r+b" if path.exists() else "w+b")
+        try:
+            self._replay(json.loads(json.dumps(binding)))
+        except BaseException:
+            self.close()
+            raise
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._where or key in self.failed
+
+    def put(self, key: str, row: bytes | str) -> None:
+        """Add a record; it outlives this process when this returns."""
+        if isinstance(row, str):
+            self._append({"key": key, "error": row}, b"")
+            self.failed[key] = row
+        else:
+            end = self._append({"key": key}, row)
+            self._where[key] = end - len(row), len(row)
+
+    def get(self, key: str) -> bytes:
+        """The bytes of a record.
+
+        Raises:
+            KeyError: There are none.
+        """
+        start, length = self._where[key]
+        self._file.seek(start)
+        return self._file.read(length)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._file.close()
+
+    def _append(self, head: Mapping[str, Any], body: bytes) -> int:
+        """Write a record: frame, a line of JSON, bytes. Returns where it ends."""
+        payload = json.dumps(head).encode() + b"\n" + body
+        frame = len(payload).to_bytes(4, "little") + zlib.crc32(payload).to_bytes(4, "little")
+        with writing(self.path):
+            self._file.seek(0, 2)
+            self._file.write(frame + payload)
+            self._file.flush()
+            return self._file.tell()
+
+    def _replay(self, binding: Any) -> None:
+        end = 0
+        while len(frame := self._file.read(_FRAME)) == _FRAME:
+            payload = self._file.read(int.from_bytes(frame[:4], "little"))
+            if len(payload) < int.from_bytes(frame[:4], "little"):
+                break
+            if zlib.crc32(payload) != int.from_bytes(frame[4:], "little"):
+                break
+            head, _, body = payload.partition(b"\n")
+            record = json.loads(head)
+            end = self._file.tell()
+            if "binding" in record:
+                self._bound(record["binding"], binding)
+            elif "error" in record:
+                self.failed[record["key"]] = record["error"]
+            else:
+                self._where[record["key"]] = end - len(body), len(body)
+        with writing(self.path):
+            self._file.truncate(end)
+        if not end:
+            self._append({"binding": binding}, b"")
+
+    def _bound(self, stored: Mapping[str, Any], binding: Mapping[str, Any]) -> None:
+        differing = sorted(k for k in {*stored, *binding} if stored.get(k) != binding.get(k))
+        if differing:
+            raise RunError(
+                f"{self.path}: holds rows made with another {' and '.join(differing)}; use the same as "
+                "before to go on, another --out to start anew, or --overwrite to discard them"
+            )

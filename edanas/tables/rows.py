@@ -1,0 +1,74 @@
+"""One row of a table: a backbone's exit profiles on both parts, and what its segments cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.attempt import reason
+from edanas.core.contracts import Evaluator
+from edanas.core.errors import CandidateError
+from edanas.core.types import Backbone, Candidate, ExitProfile, ImageSet, SelectionScheme
+from edanas.evaluation.scoring import Anatomy
+from edanas.exits.eenn import EENN
+from edanas.exits.profiles import collect_profile
+from edanas.tables.format import SEGMENT_COSTS
+
+Row = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Profiler:
+    """What an executor runs: backbone -> its row, or the reason why there is none. Picklable.
+
+    Args:
+        evaluator: Prepared, and `removable`: one network with all exits answers for all schemes.
+        exit_points: N.
+        in_channels: Of the images.
+        parts: The samples to profile, by the part's name.
+    """
+
+    evaluator: Evaluator
+    exit_points: int
+    in_channels: int
+    parts: Mapping[str, ImageSet]
+
+    def __call__(self, backbone: Backbone) -> Row | str:
+        """Raises nothing that a network can cause."""
+        try:
+            return self._row(backbone)
+        except (Exception, SystemExit) as error:
+            return reason(error)
+
+    def _row(self, backbone: Backbone) -> Row:
+        everywhere = SelectionScheme((0.0,) * self.exit_points)
+        network = self.evaluator.network(Candidate(backbone, everywhere))
+        if not isinstance(network, EENN):
+            raise CandidateError(f"the evaluation gave a {type(network).__name__}; expected an EENN")
+        row = segment_costs(Anatomy.of(network, self.in_channels))
+        for part, data in self.parts.items():
+            row |= compact(part, collect_profile(network, data))
+        return row
+
+
+def segment_costs(anatomy: Anatomy) -> Row:
+    """(2N + 2,) int64 of each kind of cost: the stages, the heads, the last exit."""
+    segments = [*anatomy.stages, *(anatomy.heads[point] for point in sorted(anatomy.heads)), anatomy.last]
+    return {n: np.array([getattr(segment, n) for segment in segments], dtype=np.int64) for n in SEGMENT_COSTS}
+
+
+def compact(part: str, profile: ExitProfile) -> Row:
+    """A profile as (N + 1, S) float16 confidences, rounded to nearest, and (N + 1, ceil(S / 8)) bytes.
+
+    Raises:
+        CandidateError: A confidence is outside [0, 1].
+    """
+    confidence = profile.confidence
+    if not ((confidence >= 0) & (confidence <= 1)).all():
+        low, high = confidence.min(), confidence.max()
+        raise CandidateError(f"confidences from {low:g} to {high:g}; a table holds those from 0 to 1")
+    # Adding 0 turns -0 into 0, whose bits are in order with the rest.
+    rounded = np.ascontiguousarray(confidence.T).astype(np.float16) + np.float16(0)
+    return {f"{part}.confidence": rounded, f"{part}.correct": np.packbits(profile.correct.T, axis=1)}

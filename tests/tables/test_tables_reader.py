@@ -1,0 +1,143 @@
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+from toy_tables import evaluator
+
+from edanas.core.errors import CandidateError, TableError
+from edanas.core.types import Backbone, Candidate, ExitProfile, SelectionScheme
+from edanas.evaluation.scoring import score
+from edanas.exits.profiles import collect_profile, outcome
+
+POINTS = (0, 1)
+EVERYWHERE = SelectionScheme((0.0, 0.0))
+
+THRESHOLDS = st.none() | st.floats(0, 1) | st.sampled_from([0.0, 0.3, 0.6, 1.0, 0.5, float(np.float16(0.7))])
+SCHEMES = st.tuples(THRESHOLDS, THRESHOLDS).map(SelectionScheme)
+
+
+def rounded(profile):
+    """The oracle's profile: what the network says, rounded as the format says."""
+    return ExitProfile(
+        profile.points, profile.confidence.astype(np.float16).astype(np.float32), profile.correct
+    )
+
+
+@pytest.fixture(scope="module")
+def networks(whole):
+    """For some backbones: profiles of the network itself on both parts, and its costs."""
+    bench = evaluator().workbench
+    found = []
+    for backbone in list(whole.backbones)[::19]:
+        network = evaluator().network(Candidate(backbone, EVERYWHERE))
+        profiles = {
+            part: rounded(collect_profile(network, getattr(bench.parts, part)))
+            for part in ("validation", "test")
+        }
+        found.append((backbone, profiles, bench.anatomy_of(backbone, POINTS)))
+    return found
+
+
+@given(scheme=SCHEMES, which=st.integers(0, 5), part=st.sampled_from(["validation", "test"]))
+@settings(max_examples=300, deadline=None)
+def test_a_candidate_is_answered_as_its_own_network_rounded_to_float16_would_be(
+    whole, networks, scheme, which, part
+):
+    backbone, profiles, anatomy = networks[which]
+    assert whole.metrics(Candidate(backbone, scheme), part) == score(profiles[part], scheme, anatomy)
+
+
+@given(scheme=SCHEMES)
+@settings(max_examples=50, deadline=None)
+def test_a_threshold_at_a_confidence_lets_that_sample_leave(whole, networks, scheme):
+    backbone, profiles, anatomy = networks[1]
+    profile = profiles["validation"]
+    exact = SelectionScheme(
+        tuple(
+            None if t is None else float(profile.confidence[int(t * 39), i])
+            for i, t in enumerate(scheme.thresholds)
+        )
+    )
+    assert whole.metrics(Candidate(backbone, exact)) == score(profile, exact, anatomy)
+
+
+@given(scheme=SCHEMES, rows=st.lists(st.integers(0, 95), min_size=1, max_size=5))
+@settings(max_examples=50, deadline=None)
+def test_a_sweep_counts_what_each_backbone_answers(whole, scheme, rows):
+    leaving, right = whole.sweep(scheme, "validation", np.array(rows))
+    for row, left, correct in zip(rows, leaving, right, strict=True):
+        single = whole.outcome(row, scheme)
+        assert tuple(left / 40) == single.utilization
+        assert correct.sum() / 40 == single.accuracy
+    everywhere = whole.sweep(scheme)
+    assert everywhere[0].shape == everywhere[1].shape == (96, 3)
+    assert (everywhere[0][rows] == leaving).all()
+
+
+def test_a_profile_comes_back_as_it_went_in(whole, networks):
+    for backbone, profiles, _ in networks:
+        for part, profile in profiles.items():
+            found = whole.profile(backbone, part)
+            assert found.points == POINTS
+            assert (found.confidence == profile.confidence).all()
+            assert (found.correct == profile.correct).all()
+            assert outcome(found, EVERYWHERE) == outcome(profile, EVERYWHERE)
+
+
+def test_all_backbones_of_the_space_are_in_an_exhaustive_table_once(whole):
+    assert whole.description.exhaustive
+    assert len(set(whole.backbones)) == len(whole) == 96
+    assert all(backbone in whole for backbone in whole.backbones)
+    assert whole.space((0.5, None)).size() == 96 * 4
+
+
+def test_a_backbone_is_found_whatever_the_order_of_its_choices(whole):
+    backbone = whole.space().largest()
+    turned = Backbone(tuple(reversed(backbone.choices)))
+    scheme = SelectionScheme((0.4, None))
+    assert whole.metrics(Candidate(turned, scheme)) == whole.metrics(Candidate(backbone, scheme))
+
+
+def test_what_is_not_in_the_table_is_refused_by_name(whole, half):
+    backbone = whole.space().largest()
+    missing = next(b for b in whole.backbones if b not in half)
+    assert Candidate(missing, EVERYWHERE) not in half
+    with pytest.raises(CandidateError, match=r"not in the table, which holds 48 of 96"):
+        half.metrics(Candidate(missing, EVERYWHERE))
+    other = Backbone((*backbone.choices[1:], ("resolution", 9)))
+    assert Candidate(other, EVERYWHERE) not in whole
+    with pytest.raises(CandidateError, match="resolution: found 9; allowed: 8, 12"):
+        whole.metrics(Candidate(other, EVERYWHERE))
+    with pytest.raises(CandidateError, match="'widht'.*Did you mean 'width'"):
+        whole.metrics(Candidate(Backbone((("widht", 4),)), EVERYWHERE))
+    short = Candidate(backbone, SelectionScheme((0.5,)))
+    assert short not in whole
+    with pytest.raises(CandidateError, match=r"exit2\.threshold: found 1 exit points; this space has 2"):
+        whole.metrics(short)
+    with pytest.raises(TableError, match=r"Unknown part 'tset'\. Did you mean 'test'\?"):
+        whole.metrics(Candidate(backbone, EVERYWHERE), "tset")
+
+
+def test_a_table_goes_to_another_process_by_its_path(whole):
+    candidate = Candidate(whole.space().largest(), SelectionScheme((0.4, 0.9)))
+    assert pickle.loads(pickle.dumps(whole)).metrics(candidate) == whole.metrics(candidate)
+
+
+def test_any_reader_of_safetensors_reads_it(whole):
+    tensors = load_file(whole.path)
+    assert {name: (str(a.dtype), a.shape) for name, a in tensors.items()} == {
+        "genomes": ("int16", (96, 7)),
+        **{kind: ("int64", (96, 6)) for kind in ("macs", "params", "activations")},
+        "validation.confidence": ("float16", (96, 3, 40)),
+        "validation.correct": ("uint8", (96, 3, 5)),
+        "test.confidence": ("float16", (96, 3, 12)),
+        "test.correct": ("uint8", (96, 3, 2)),
+    }
+    largest = tensors["macs"][-1]
+    assert (
+        largest[:3].sum() + largest[-1]
+        == whole.metrics(Candidate(whole.space().largest(), EVERYWHERE)).backbone_macs
+    )

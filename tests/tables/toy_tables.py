@@ -1,0 +1,64 @@
+"""A table of toy networks: 96 backbones, two exit points, four classes."""
+
+import functools
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from edanas.core.progress import Silent
+from edanas.evaluation.shared import SharedEvaluation
+from edanas.executors.serial import Serial
+from edanas.tables.choose import choose
+from edanas.tables.fill import Filling
+from edanas.tables.format import Description
+from edanas.tables.journal import Journal
+from edanas.tables.reader import Table
+from edanas.tables.rows import Profiler
+from edanas.testing.evaluations import toy_workbench
+
+
+@functools.cache
+def evaluator() -> SharedEvaluation:
+    """Prepared on the toy workbench, in a folder that lasts as long as the tests."""
+    folder = tempfile.TemporaryDirectory(prefix="toy-supernet-")
+    made = SharedEvaluation(toy_workbench(Path(folder.name)))
+    made.folder = folder
+    made.prepare(Silent())
+    return made
+
+
+def description(**changed) -> Description:
+    bench = evaluator().workbench
+    values = {
+        "backbones": 1,
+        "variables": bench.provider.variables(),
+        "exit_points": bench.provider.exit_points,
+        "thresholds": (0.3, 0.6, None),
+        "criterion": {"name": "toy", "options": {}},
+        "parts": {"validation": 40, "test": 12},
+        "exhaustive": False,
+        "space_size": 96,
+        "classes": bench.parts.train.classes,
+        "provenance": {"settings": {"seed": 0}},
+    }
+    return Description(**{**values, **changed})
+
+
+def profiler() -> Profiler:
+    bench = evaluator().workbench
+    return Profiler(evaluator(), 2, 1, {"validation": bench.parts.validation, "test": bench.parts.test})
+
+
+def fill(path: Path, genomes: np.ndarray, **parts) -> None:
+    """Write a table of these backbones; what is in the making lies in `rows.journal` beside it."""
+    given = {"profiler": profiler(), "executor": Serial(), "progress": Silent(), **parts}
+    with closing(Journal(path.with_name("rows.journal"), {"supernet": "toy"})) as journal:
+        Filling(description(), genomes, journal, **given).run(path)
+
+
+def toy_table(path: Path, count: int = 96, every: int = 1) -> Table:
+    """A table of `count` backbones, of which every so many is left in."""
+    fill(path, choose(description().backbone_space(), count, 0)[::every])
+    return Table.open(path)
