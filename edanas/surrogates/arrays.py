@@ -1,4 +1,4 @@
-"""What the models share: the check of what they are given, scaling, and the check of their options."""
+"""What the models share: checks of data and options, scaling, distances, and the choice of a subset."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from edanas.core.errors import ConfigError
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 
 def training_set(genomes: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Array, Array]:
@@ -33,6 +34,29 @@ def at_least(model: str, option: str, value: float, least: float) -> None:
     """
     if not value >= least:
         raise ConfigError(f"surrogate model '{model}': {option} is {value}; allowed: {least} or more.")
+
+
+def newest_and_spread(count: int, most: int) -> Indices:
+    """Positions of at most `most` of `count` samples, ascending: the newer half, and of the rest every k-th.
+
+    An archive is in the order of evaluation: the newest are what a search found near the front, the rest keeps
+    the whole space in sight.
+    """
+    if count <= most:
+        return np.arange(count)
+    newest = most // 2
+    older = np.linspace(0, count - newest - 1, most - newest).astype(np.int64)
+    return np.concatenate([older, np.arange(count - newest, count)])
+
+
+def squared_distances(one: Array, other: Array) -> Array:
+    """(a, D), (b, D) -> (a, b) squared Euclidean distances by one matrix product; exact for integers."""
+    lengths = (one**2).sum(axis=1)[:, None], (other**2).sum(axis=1)
+    squares = one @ other.T
+    squares *= -2.0
+    squares += lengths[0]
+    squares += lengths[1]
+    return np.asarray(np.maximum(squares, 0.0, out=squares))
 
 
 @dataclass(frozen=True)

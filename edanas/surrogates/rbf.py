@@ -1,13 +1,25 @@
 """Radial basis functions with a polynomial tail."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.linalg import qr, solve, solve_triangular
-from scipy.spatial.distance import cdist
+from scipy.linalg import cho_solve, cholesky, pinvh, qr, solve, solve_triangular
+from scipy.linalg.lapack import dormqr, dtrtri
 
 from edanas.core.contracts import SurrogateModel
-from edanas.surrogates.arrays import Array, at_least, training_set
+from edanas.surrogates.arrays import (
+    Array,
+    Indices,
+    at_least,
+    newest_and_spread,
+    squared_distances,
+    training_set,
+)
+
+LARGEST = 2000
+"""Most samples that a fit uses; its time grows with their third power."""
 
 
 class RBF(SurrogateModel):
@@ -20,6 +32,10 @@ class RBF(SurrogateModel):
 
     A linear tail with fewer than two samples a coefficient fits mostly noise. There, k(r) = -r with a
     constant tail replaces k(r) = r^3 (`benchmarks/surrogates.py` shows what that brings).
+
+    A cross-validation factors the system once: what is predicted for samples left out has a closed form
+    (Rippa 1999, for one sample; the same algebra holds for a fold). Above 2,000 samples the newest
+    1,000 are used and 1,000 spread evenly over the rest.
 
     Args:
         seed: Unused, the model draws nothing.
@@ -34,45 +50,144 @@ class RBF(SurrogateModel):
     def fit(self, genomes: Array, values: Array) -> Self:
         """See `SurrogateModel.fit`."""
         X, y = training_set(genomes, values)
-        self._centres, self._shift = X, X.mean(axis=0)
-        self._cubic = True
-        tail = self._tail(X)
-        Q, R, order, rank = _pivoted_qr(tail)
-        if len(y) < 2 * rank:
-            self._cubic = False
-            Q, R, order, rank = _pivoted_qr(tail[:, :1])
-        K = self._kernel(X)
-        K[np.diag_indices_from(K)] += self.smoothing
-        Z = Q[:, rank:]
-        self._weights = Z @ _solve_definite(Z.T @ K @ Z, Z.T @ y)
-        residual = Q[:, :rank].T @ (y - K @ self._weights)
-        self._coefficients = np.zeros(tail.shape[1])
-        self._coefficients[order[:rank]] = solve_triangular(R[:rank, :rank], residual)
+        kept = newest_and_spread(len(y), LARGEST)
+        self._system = _System.of(X[kept], self.smoothing)
+        self._solution = self._system.solve(y[kept])
         return self
 
     def predict(self, genomes: Array) -> Array:
         """See `SurrogateModel.predict`."""
-        X = np.asarray(genomes, dtype=np.float64)
-        return np.asarray(self._kernel(X) @ self._weights + self._tail(X) @ self._coefficients)
+        return self._system.predict(np.asarray(genomes, dtype=np.float64), *self._solution)
 
-    def _kernel(self, X: Array) -> Array:
-        distance: Array = cdist(X, self._centres)
-        return distance**3 if self._cubic else -distance
+    def cross_validate(self, genomes: Array, values: Array, folds: Sequence[Indices]) -> Array:
+        """See `SurrogateModel.cross_validate`; one factorisation for all folds.
 
-    def _tail(self, X: Array) -> Array:
-        return np.column_stack([np.ones(len(X)), X - self._shift])
+        With y = [K + smoothing, T] [w; c] and w = P y, the errors on a left-out fold F are P_FF^-1 w_F. A fold
+        without which the tail would be another one is fitted by itself.
+        """
+        X, y = training_set(genomes, values)
+        kept = newest_and_spread(len(y), LARGEST)
+        system = _System.of(X[kept], self.smoothing)
+        if system.factor is None:
+            return super().cross_validate(X, y, folds)
+        root, weights = system.root(), system.solve(y[kept])[0]
+        held_out = np.empty(len(y))
+        for fold in folds:
+            at = np.flatnonzero(np.isin(kept, fold))
+            if not system.keeps_its_tail_without(at):
+                held_out[fold] = super().cross_validate(X, y, [fold])[fold]
+                continue
+            errors = solve(root[:, at].T @ root[:, at], weights[at], assume_a="pos", check_finite=False)
+            held_out[kept[at]] = y[kept[at]] - errors
+            others = np.setdiff1d(fold, kept[at])
+            if len(others):
+                # Targets that the fold's model meets already leave its weights as they are.
+                targets = y[kept]
+                targets[at] -= errors
+                held_out[others] = system.predict(X[others], *system.solve(targets))
+        return held_out
 
 
-def _pivoted_qr(tail: Array) -> tuple[Array, Array, Array, int]:
-    """Full Q, R, the order of the columns, and the numerical rank."""
-    Q, R, order = qr(tail, pivoting=True)
+@dataclass(frozen=True)
+class _System:
+    """The linear system of some centres, factored: for any targets, solving it is cheap.
+
+    Args:
+        centres: (n, D).
+        shift: (D,) subtracted from genomes in the tail.
+        cubic: k(r) = r^3 with a linear tail, else k(r) = -r with a constant one.
+        reflectors: (n, r) and (r,): the tail's orthonormal basis Q as Householder reflectors; r is its rank.
+        upper: (r, r) R of the tail's QR decomposition.
+        columns: (r,) the tail's columns in it.
+        mixed: (r, n - r) Q'K Z, with K the kernel, smoothing included, and Z a basis of the tail's complement.
+        factor: (n - r, n - r) lower Cholesky factor of Z'K Z; None where it is singular.
+        inverse: (n - r, n - r) pseudo-inverse of Z'K Z where it is singular: duplicates without smoothing.
+    """
+
+    centres: Array
+    shift: Array
+    cubic: bool
+    reflectors: tuple[Array, Array]
+    upper: Array
+    columns: Indices
+    mixed: Array
+    factor: Array | None
+    inverse: Array | None
+
+    @classmethod
+    def of(cls, X: Array, smoothing: float) -> "_System":
+        shift = X.mean(axis=0)
+        tail = _tail(X, shift)
+        reflectors, R, columns = _pivoted_qr(tail)
+        cubic = len(X) >= 2 * len(columns)
+        if not cubic:
+            reflectors, R, columns = _pivoted_qr(tail[:, :1])
+        K = _kernel(X, X, cubic=cubic)
+        K[np.diag_indices_from(K)] += smoothing
+        rank = len(columns)
+        rotated = _apply(reflectors, "R", "N", _apply(reflectors, "L", "T", K.T))
+        factor, inverse = None, None
+        try:
+            factor = cholesky(rotated[rank:, rank:], lower=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            inverse = pinvh(rotated[rank:, rank:], check_finite=False)
+        return cls(X, shift, cubic, reflectors, R, columns, rotated[:rank, rank:].copy(), factor, inverse)
+
+    def solve(self, y: Array) -> tuple[Array, Array]:
+        """(n,) targets -> the kernel's weights (n,) and the tail's coefficients (r,)."""
+        rank = len(self.columns)
+        rotated = _apply(self.reflectors, "L", "T", y[:, None].copy())
+        inner = rotated[rank:]
+        if self.factor is not None:
+            inner = cho_solve((self.factor, True), inner, check_finite=False)
+        elif self.inverse is not None:
+            inner = self.inverse @ inner
+        coefficients = solve_triangular(self.upper, rotated[:rank] - self.mixed @ inner, check_finite=False)
+        rotated[:rank], rotated[rank:] = 0.0, inner
+        return _apply(self.reflectors, "L", "N", rotated)[:, 0], coefficients[:, 0]
+
+    def predict(self, X: Array, weights: Array, coefficients: Array) -> Array:
+        """(m, D) genes -> (m,) values of the function with these weights and coefficients."""
+        tail = _tail(X, self.shift)[:, self.columns]
+        return np.asarray(_kernel(X, self.centres, cubic=self.cubic) @ weights + tail @ coefficients)
+
+    def root(self) -> Array:
+        """V, (n - r, n), of the matrix P = V'V that makes weights of targets: V = L^-1 Z'."""
+        rank, count = len(self.columns), len(self.centres)
+        embedded = np.zeros((count - rank, count), order="F")
+        embedded[:, rank:] = dtrtri(self.factor, lower=1)[0]
+        return _apply(self.reflectors, "R", "T", embedded)
+
+    def keeps_its_tail_without(self, left_out: Indices) -> bool:
+        """Whether the other centres alone would give a system with the same kernel and tail."""
+        rest = np.delete(self.centres, left_out, axis=0)
+        if len(rest) < 2:
+            return False
+        rank = len(_pivoted_qr(_tail(rest, self.shift))[2])
+        return rank == len(self.columns) if len(rest) >= 2 * rank else not self.cubic
+
+
+def _tail(X: Array, shift: Array) -> Array:
+    return np.column_stack([np.ones(len(X)), X - shift])
+
+
+def _kernel(X: Array, centres: Array, *, cubic: bool) -> Array:
+    kernel = squared_distances(X, centres)
+    for rows in kernel:  # row by row: a second array of that size would take longer to get than to fill
+        distances = np.sqrt(rows)
+        np.multiply(rows, distances, out=rows) if cubic else np.negative(distances, out=rows)
+    return kernel
+
+
+def _pivoted_qr(tail: Array) -> tuple[tuple[Array, Array], Array, Indices]:
+    """Householder reflectors (n, r) and (r,), R (r, r) and the columns (r,), r the numerical rank."""
+    (reflectors, scales), R, order = qr(tail, mode="raw", pivoting=True, check_finite=False)
     diagonal = np.abs(np.diag(R))
-    return Q, R, order, int((diagonal > 1e-10 * diagonal[0]).sum())
+    rank = int((diagonal > 1e-10 * diagonal[0]).sum())
+    return (reflectors[:, :rank], scales[:rank]), R[:rank, :rank], order[:rank]
 
 
-def _solve_definite(A: Array, b: Array) -> Array:
-    """A x = b for A positive (semi)definite: duplicates without smoothing leave it singular."""
-    try:
-        return np.asarray(solve(A, b, assume_a="pos"))
-    except np.linalg.LinAlgError:
-        return np.asarray(np.linalg.lstsq(A, b, rcond=None)[0])
+def _apply(reflectors: tuple[Array, Array], side: str, trans: str, matrix: Array) -> Array:
+    """Q or Q' times the matrix (side L) or the matrix times Q or Q' (side R), in the matrix's place."""
+    work = dormqr(side, trans, *reflectors, matrix, -1, overwrite_c=True)[1]
+    return np.asarray(dormqr(side, trans, *reflectors, matrix, int(work[0]), overwrite_c=True)[0])
