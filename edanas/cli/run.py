@@ -8,6 +8,17 @@ import typer
 
 from edanas.api import blamed, layers
 from edanas.api import run as run_search
+from edanas.cli.flags import (
+    Assignments,
+    Config,
+    Data,
+    Device,
+    Download,
+    Plugin,
+    Preset,
+    Seed,
+    Weights,
+)
 from edanas.cli.progress import ConsoleProgress
 from edanas.cli.report import show
 from edanas.compose import layered_settings
@@ -20,32 +31,25 @@ from edanas.rundata import fresh_folder
 
 def run(
     *,
-    plugin: Annotated[str | None, typer.Option(help="The bundle, e.g. mbv3-sm.")] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="`digits`, a torchvision set's name, or the path of a folder of class folders."),
-    ] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Let a torchvision set be downloaded.")
-    ] = False,
+    plugin: Plugin = None,
+    data: Data = None,
+    download: Download = False,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder. Running again on it resumes. [default: a new one]")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard the run that --out holds.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Everything random follows from it.")] = None,
-    preset: Annotated[str | None, typer.Option(help="`quick`, `paper` or `best`.")] = None,
-    device: Annotated[str | None, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")] = None,
+    seed: Seed = None,
+    preset: Preset = None,
+    device: Device = None,
     evaluation: Annotated[str | None, typer.Option(help="`shared` or `finetune`.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Supernet weights: a file, or a zoo name.")] = None,
+    weights: Weights = None,
     warm_start: Annotated[
         Path | None, typer.Option(help="An older run's folder: its Pareto set is evaluated first.")
     ] = None,
     max_evals: Annotated[int | None, typer.Option(help="Stop after so many candidates.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Stop the search after so many seconds.")] = None,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Any setting, as key=value; may be repeated.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+    assignments: Assignments = None,
+    config: Config = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the settings, the space's size and the cost; do nothing.")
     ] = False,

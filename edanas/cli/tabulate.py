@@ -1,0 +1,75 @@
+"""`edanas tabulate`: exit profiles of many backbones in one file, to search on without training."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edanas.api import layers
+from edanas.cli.flags import (
+    Assignments,
+    Config,
+    Data,
+    Device,
+    Download,
+    Plugin,
+    Preset,
+    Seed,
+    Weights,
+)
+from edanas.cli.progress import ConsoleProgress
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
+from edanas.tables.builder import settings_for
+from edanas.tables.builder import tabulate as build_table
+from edanas.tables.format import HELD_OUT
+from edanas.tables.order import Order
+from edanas.tables.quality import leave_out
+from edanas.tables.summary import in_words, plain
+
+
+def tabulate(
+    *,
+    out: Annotated[Path, typer.Option(help="The table's file. The same command again goes on.")],
+    backbones: Annotated[int, typer.Option(help="How many at most; all, where the space has no more.")],
+    run: Annotated[
+        Path | None, typer.Option(help="A run's folder, whose settings and trained supernet are taken.")
+    ] = None,
+    held_out: Annotated[
+        str, typer.Option(help="The part to judge what a search found on: `calibration` or `test`.")
+    ] = HELD_OUT[0],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Discard the table, and what is in the making.")
+    ] = False,
+    plugin: Plugin = None,
+    data: Data = None,
+    download: Download = False,
+    seed: Seed = None,
+    preset: Preset = None,
+    device: Device = None,
+    weights: Weights = None,
+    assignments: Assignments = None,
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Evaluate many backbones of a trained supernet once, for searches that train nothing."""
+    progress = ConsoleProgress()
+    registry = Registry(load_plugins(progress.say))
+    flags = {
+        "plugin": plugin,
+        "data": data,
+        "seed": seed,
+        "preset": preset,
+        "device": device,
+        "weights": weights,
+        "data.download": True if download else None,
+    }
+    given = layers(flags, assignments or (), config)
+    order = Order(settings_for(registry, given, run), out, backbones, run, held_out)
+    table = build_table(registry, order, progress, overwrite=overwrite)
+    quality = None if table.description.exhaustive else leave_out(table)
+    if as_json:
+        typer.echo(json.dumps(plain(table, quality), indent=2))
+        return
+    typer.echo(in_words(table, quality))
