@@ -7,8 +7,8 @@ import torch
 from edanas.core.contracts import Evaluator, Supernet
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress, Silent
-from edanas.core.types import Candidate, ExitProfile, Metrics
-from edanas.evaluation.scoring import score
+from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome
+from edanas.evaluation.scoring import metrics_of, score
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
 from edanas.exits.profiles import collect_profile
@@ -58,6 +58,11 @@ class FinetuneEvaluation(Evaluator):
     def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
         """See `Evaluator.rescore`."""
         return score(profile, candidate.scheme, self.workbench.anatomy_of(candidate.backbone, profile.points))
+
+    def judge(self, candidate: Candidate, outcome: Outcome) -> Metrics:
+        """See `Evaluator.judge`."""
+        anatomy = self.workbench.anatomy_of(candidate.backbone, candidate.scheme.placed)
+        return metrics_of(outcome, candidate.scheme, anatomy)
 
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`."""

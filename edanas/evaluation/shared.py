@@ -5,10 +5,11 @@ from collections.abc import Callable
 import torch
 
 from edanas.core.contracts import Evaluator
+from edanas.core.costs import exit_points
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress
-from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, SelectionScheme
-from edanas.evaluation.scoring import score
+from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
+from edanas.evaluation.scoring import metrics_of, score
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
 from edanas.exits.profiles import collect_profile
@@ -75,6 +76,11 @@ class SharedEvaluation(Evaluator):
         """See `Evaluator.rescore`."""
         return score(profile, candidate.scheme, self.workbench.anatomy_of(candidate.backbone, profile.points))
 
+    def judge(self, candidate: Candidate, outcome: Outcome) -> Metrics:
+        """See `Evaluator.judge`."""
+        anatomy = self.workbench.anatomy_of(candidate.backbone, candidate.scheme.placed)
+        return metrics_of(outcome, candidate.scheme, anatomy)
+
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`: three backbones train in each step."""
         bench = self.workbench
@@ -99,7 +105,7 @@ class SharedEvaluation(Evaluator):
             raise RuntimeError("`prepare` comes before the first candidate")
         with torch.no_grad():
             staged = self._network.supernet.extract(backbone)
-        places = self.workbench.exit_points(staged)
+        places = exit_points(self.workbench.segments(backbone)[0])
         heads = {at: self._network.head(at, places[at].channels) for at in points}
         network = self.workbench.network(staged, heads, SelectionScheme((None,) * len(places)))
         self.workbench.recalibrate(network)

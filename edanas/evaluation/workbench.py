@@ -17,11 +17,11 @@ from edanas.core.contracts import (
     SupernetProvider,
     TrainingScheme,
 )
-from edanas.core.costs import exit_points, trace
+from edanas.core.costs import exit_points, measure, trace
 from edanas.core.preprocess import prepare
 from edanas.core.settings import Component, Settings
 from edanas.core.space import SearchSpace
-from edanas.core.types import Backbone, DataParts, ExitPoint, SelectionScheme
+from edanas.core.types import Backbone, DataParts, ExitPoint, SegmentCost, SelectionScheme
 from edanas.evaluation.scoring import Anatomy
 from edanas.exits.eenn import EENN
 from edanas.training.recalibrate import recalibrate
@@ -58,7 +58,10 @@ class Workbench:
     parts: DataParts
     device: torch.device
     folder: Path
-    _anatomies: dict[tuple[str, tuple[int, ...]], Anatomy] = field(default_factory=dict, repr=False)
+    _segments: dict[str, tuple[tuple[SegmentCost, ...], SegmentCost]] = field(
+        default_factory=dict, repr=False
+    )
+    _heads: dict[ExitPoint, SegmentCost] = field(default_factory=dict, repr=False)
 
     def seed(self, *names: object) -> int:
         """A seed for one purpose of this run."""
@@ -88,15 +91,30 @@ class Workbench:
         return Anatomy.of(network, self.parts.task.in_channels)
 
     def anatomy_of(self, backbone: Backbone, points: tuple[int, ...]) -> Anatomy:
-        """What a backbone with heads at `points` costs, from its structure alone; remembered."""
-        key = backbone.id, points
-        if key not in self._anatomies:
+        """What a backbone with heads at `points` costs, from its structure alone."""
+        stages, last = self.segments(backbone)
+        places = exit_points(stages)
+        return Anatomy(stages, {at: self._head(places[at]) for at in points}, last)
+
+    def segments(self, backbone: Backbone) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+        """What a backbone's stages and last exit cost: counted by its provider, or seen on a built one."""
+        task = self.parts.task
+        counted = self.provider.costs(backbone, task)
+        if counted is not None:
+            return counted
+        if backbone.id not in self._segments:
             with torch.random.fork_rng(devices=[]):
-                staged = self.provider.build(backbone, self.parts.task)
-                heads = self.fresh_heads(staged, points)
-            nothing = SelectionScheme((None,) * self.provider.exit_points)
-            self._anatomies[key] = self.anatomy(self.network(staged, heads, nothing))
-        return self._anatomies[key]
+                staged = self.provider.build(backbone, task)
+            self._segments[backbone.id] = trace(staged, task.in_channels)
+        return self._segments[backbone.id]
+
+    def _head(self, point: ExitPoint) -> SegmentCost:
+        """What a head costs at an exit point; remembered for each shape of the features there."""
+        if point not in self._heads:
+            with torch.random.fork_rng(devices=[]):
+                head = self.classifier.build(point, self.parts.task.num_classes)
+            self._heads[point] = measure(head, (point.channels, point.height, point.width))
+        return self._heads[point]
 
     def recalibrate(self, network: EENN) -> None:
         """BatchNorm statistics on the run's sample of train images, which is the same for all networks."""

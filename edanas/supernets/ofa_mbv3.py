@@ -6,8 +6,9 @@ from typing import Any
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.hookspecs import hookimpl
-from edanas.core.types import Backbone, Task, Variable
+from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.elastic import ElasticMobileNetV3, build_plain
+from edanas.supernets.layer_costs import LayerCosts
 from edanas.supernets.layout import STAGE_WIDTHS, STAGES, Layout, scaled
 from edanas.supernets.ofa_weights import load
 
@@ -71,6 +72,7 @@ class OFAMobileNetV3Provider(SupernetProvider):
             ),
             last_width=_number("last_width", last_width, "a whole number from 0 to 8192", _whole(0, 8192)),
         )
+        self._costs = LayerCosts(self.layout)
 
     def variables(self) -> tuple[Variable, ...]:
         """`resolution`, `width`, `stageS.depth`, `stageS.layerL.kernel`, `stageS.layerL.expand`, from 1."""
@@ -92,6 +94,14 @@ class OFAMobileNetV3Provider(SupernetProvider):
         """See `SupernetProvider.exit_channels`: one number of channels for each width, where they differ."""
         points = STAGE_WIDTHS[: self.exit_points]
         return tuple(tuple(sorted({scaled(base, width) for width in self.layout.widths})) for base in points)
+
+    def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+        """See `SupernetProvider.costs`: counted, each distinct layer once.
+
+        Raises:
+            CandidateError: The backbone is not of this space.
+        """
+        return self._costs(backbone, task)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
         """Fill `supernet` from a file, or from a supernet in the zoo of the once-for-all authors by its name.

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from edanas.core.contracts import Evaluator
+from edanas.core.errors import CandidateError
 from edanas.core.progress import Silent
 from edanas.core.settings import Component, Settings, TrainingSettings
 from edanas.core.space import SearchSpace
-from edanas.core.types import Backbone, Candidate, DataParts, ExitProfile, Metrics, SelectionScheme
+from edanas.core.types import Backbone, Candidate, DataParts, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.workbench import Workbench
 from edanas.exits.eenn import EENN
 from edanas.testing.failure import ConformanceError, asked, require
@@ -93,6 +94,8 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
         _compare(evaluator, found, _evaluate(resumed, candidates), "after a restart in the same folder")
         for scorer, when in ((evaluator, "scored again"), (resumed, "scored again after a restart")):
             _check_rescoring(scorer, candidates, found, profiles, when)
+        for candidate, metrics in zip(candidates, found, strict=True):
+            _check_judging(evaluator, candidate, metrics)
 
 
 def _prepared(make: Callable[[Workbench], Evaluator], folder: Path, state: int) -> Evaluator:
@@ -199,6 +202,20 @@ def _check_network(evaluator: Evaluator, candidate: Candidate, metrics: Metrics,
         max(slips) <= _SLIPS + 1e-6,
         f"{name}: its network has {right} of {count} right and leaves at {leaving}; evaluate says accuracy "
         f"{metrics.accuracy}, utilization {metrics.utilization}",
+    )
+
+
+def _check_judging(evaluator: Evaluator, candidate: Candidate, metrics: Metrics) -> None:
+    """An evaluation that judges from structure alone gives what was measured, told how the exits behave."""
+    told = Outcome(metrics.accuracy, metrics.utilization, metrics.exit_accuracy, metrics.backbone_accuracy)
+    try:
+        judged: object = evaluator.judge(candidate, told)
+    except CandidateError:
+        return
+    require(
+        evaluator,
+        judged == metrics,
+        f"{_named(candidate)}: judge gives {judged} of its own outcome; evaluate gave {metrics}",
     )
 
 

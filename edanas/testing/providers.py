@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
+from edanas.core.costs import trace
 from edanas.core.errors import WeightsError
 from edanas.core.types import Backbone, Task
 from edanas.testing.failure import ConformanceError, asked, require
@@ -112,6 +113,29 @@ def _check_backbone(provider: SupernetProvider, supernet: Supernet, task: Task, 
         _close(_run(fresh, images), found),
         f"build with extract's weights gives other logits than extract, in {what}",
     )
+    _check_counted(provider, case, fresh, task)
+
+
+def _check_counted(provider: SupernetProvider, case: _Case, net: StagedBackbone, task: Task) -> None:
+    """Costs told from the structure are those of the network that it makes, segment by segment."""
+    with asked(provider, f"the costs of {case.name}"):
+        counted = provider.costs(case.backbone, task)
+    if counted is None:
+        return
+    stages, last = counted
+    traced, traced_last = trace(net, task.in_channels)
+    require(
+        provider,
+        len(stages) == len(traced),
+        f"costs() has {len(stages)} stages; expected {len(traced)}, in {case.name}",
+    )
+    named = [*(f"stage {number}" for number in range(1, len(traced) + 1)), "the last exit"]
+    for name, found, expected in zip(named, (*stages, last), (*traced, traced_last), strict=True):
+        require(
+            provider,
+            found == expected,
+            f"costs() says {found} of {name}; the built network has {expected}, in {case.name} for {task}",
+        )
 
 
 def _check_form(

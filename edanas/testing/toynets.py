@@ -15,7 +15,7 @@ from edanas.core.contracts import (
     SupernetProvider,
     TrainingScheme,
 )
-from edanas.core.types import Backbone, ExitPoint, ImageSet, Task, Variable
+from edanas.core.types import Backbone, ExitPoint, ImageSet, SegmentCost, Task, Variable
 
 _WIDTHS = (4, 8)
 _KERNELS = (1, 3)
@@ -57,6 +57,19 @@ class ToyProvider(SupernetProvider):
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
         """See `SupernetProvider.exit_channels`."""
         return (_WIDTHS,) * self.exit_points
+
+    def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+        """See `SupernetProvider.costs`."""
+        side, width = int(backbone["resolution"]), int(backbone["width"])
+        stages = []
+        for number, layers in enumerate(_plan(backbone, task)):
+            side = side // 2 if number else side
+            weights = [plan.kernel**2 * plan.inputs * plan.outputs for plan in layers]
+            params = sum(weights) + 2 * width * len(layers)
+            area = side * side
+            stages.append(SegmentCost(sum(weights) * area, params, width * area, (width, side, side)))
+        classes = task.num_classes
+        return tuple(stages), SegmentCost(width * classes, (width + 1) * classes, classes, (classes, 1, 1))
 
 
 class ToySupernet(Supernet):

@@ -117,6 +117,37 @@ def test_every_choice_is_where_it_belongs(backbone):
         assert point.channels in channels
 
 
+LAYOUTS = [
+    OFAMobileNetV3Provider(widths=(0.25, 1.2), resolutions=(9, 16), depths=(1, 3), stem_stride=1),
+    OFAMobileNetV3Provider(widths=(0.5,), resolutions=(17,), last_width=0, stage_strides=(1, 3, 1, 2, 4)),
+    OFAMobileNetV3Provider(widths=(0.5,), resolutions=(24,), final_expand=0, expansions=(1.5, 2.4)),
+    OFAMobileNetV3Provider(widths=(0.1,), resolutions=(16,), final_expand=0, last_width=0, kernels=(1, 5)),
+]
+
+
+@given(st.data())
+@settings(max_examples=10, deadline=None)
+def test_costs_are_those_of_the_built_backbone(data):
+    """Segment by segment, whatever the space, and however much of the backbone was counted before."""
+    provider = data.draw(st.sampled_from(LAYOUTS))
+    task = Task(data.draw(st.sampled_from([1, 3])), data.draw(st.integers(2, 9)))
+    drawn = space(provider)
+    genome = np.array([data.draw(st.integers(0, int(count) - 1)) for count in drawn.counts])
+    backbone = drawn.backbone(genome)
+    expected = trace(provider.build(backbone, task), task.in_channels)
+    assert provider.costs(backbone, task) == expected
+    assert pickle.loads(pickle.dumps(provider)).costs(backbone, task) == expected
+
+
+@pytest.mark.parametrize(("name", "value"), [("stage2.depth", 5), ("stage1.layer1.kernel", 9), ("width", 2)])
+def test_costs_of_another_space_are_refused_even_if_all_layers_are_known(name, value):
+    provider = OFAMobileNetV3Provider()
+    largest = space(provider).largest()
+    provider.costs(largest, TASK)
+    with pytest.raises(CandidateError, match=name):
+        provider.costs(Backbone.of({**dict(largest.choices), name: value}), TASK)
+
+
 @pytest.mark.parametrize("backbone", backbones(SMALL, 6, seed=1), ids=lambda backbone: backbone.id)
 def test_view_extract_and_build_agree(supernet, backbone):
     view, plain, fresh = supernet.view(backbone), supernet.extract(backbone), SMALL.build(backbone, TASK)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from edanas.core.contracts import Evaluator
+from edanas.core.errors import CandidateError
 from edanas.core.progress import Progress
-from edanas.core.types import Candidate, ExitProfile, Metrics, SelectionScheme
+from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.exits.eenn import EENN
 from edanas.testing import ConformanceError, check_evaluation
@@ -117,6 +118,20 @@ class Endless(SharedEvaluation):
         return float("inf"), 1.0
 
 
+class Dreamer(SharedEvaluation):
+    """Judges as if heads cost nothing."""
+
+    def judge(self, candidate: Candidate, outcome: Outcome) -> Metrics:
+        return replace(super().judge(candidate, outcome), executed_macs=1.0)
+
+
+class Unjudging(SharedEvaluation):
+    """Leaves it at measuring."""
+
+    def judge(self, candidate: Candidate, outcome: Outcome) -> Metrics:
+        raise CandidateError("only a measurement tells")
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -132,6 +147,7 @@ class Endless(SharedEvaluation):
         (Lopsided, r"utilization \(0.0, 0.0\), exit accuracy .*; expected 3 each"),
         (Half, "the profile has 20 samples and exit points .*; expected 40"),
         (Unlike, "candidate 1 .* scored again has params 7, then"),
+        (Dreamer, "judge gives .*executed_macs=1.0.* of its own outcome; evaluate gave"),
         (Endless, r"passes\(\) is \(inf, 1.0\)"),
         (lambda bench: bench, "makes a Workbench; expected an Evaluator"),
     ],
@@ -139,3 +155,7 @@ class Endless(SharedEvaluation):
 def test_a_fault_is_found(make: type[Evaluator], text: str) -> None:
     with pytest.raises(ConformanceError, match=text):
         check_evaluation(make)
+
+
+def test_an_evaluation_need_not_judge() -> None:
+    check_evaluation(Unjudging)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet
-from edanas.core.types import Backbone, Task, Variable
+from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.testing import ConformanceError, check_provider
 from edanas.testing.toynets import ToyProvider, ToySupernet
 
@@ -77,6 +77,21 @@ class OtherArithmetic(ToyProvider):
         net = super().build(backbone, task)
         net.stages[-1].append(nn.Hardswish())
         return net
+
+
+class Miscounted(ToyProvider):
+    """Forgets what depth adds."""
+
+    def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+        shallow = Backbone.of({**dict(backbone.choices), "depth": 1})
+        return super().costs(shallow, task)
+
+
+class Uncounted(ToyProvider):
+    """Leaves counting to whoever builds its networks."""
+
+    def costs(self, backbone: Backbone, task: Task) -> None:
+        return None
 
 
 class Colourful(ToyProvider):
@@ -201,6 +216,7 @@ def test_a_sound_provider_passes_and_the_random_state_is_left_alone() -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
     check_provider(ToyProvider())
+    check_provider(Uncounted(), backbones=0)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -219,6 +235,7 @@ def test_a_sound_provider_passes_and_the_random_state_is_left_alone() -> None:
         (FixedResolution, "build has the resolution 12; 8 was asked for"),
         (OtherStructure, "build and extract differ in state_dict: .*'stages.0.bias'"),
         (OtherArithmetic, "build with extract's weights gives other logits"),
+        (Miscounted, r"costs\(\) says .* of stage 2; the built network has .*, in the largest for Task"),
         (Colourful, r"running the view of .* on \(3, 3, 8, 8\) raises RuntimeError"),
         (Seeded, "fresh weights do not follow torch's global generator"),
         (LoadsAnything, "load_weights of .* gives 'all is well'; expected a WeightsError"),
