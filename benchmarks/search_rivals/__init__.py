@@ -1,0 +1,108 @@
+"""The methods that `benchmarks/search.py` compares: ours by their registered names, and the rivals.
+
+A method is a function `run(function, record, seed, options)` that goes on until `record` raises `Spent`. It
+may look at the function's space and its reference point; values it gets from `record` alone.
+"""
+
+import importlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Genomes = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+RIVALS = {
+    "pymoo nsga2": ("pymoo_nsga2", "nsga2"),
+    "optuna nsga2": ("optuna_samplers", "nsga2"),
+    "optuna tpe": ("optuna_samplers", "tpe"),
+    "optuna gp": ("optuna_samplers", "gp"),
+    "botorch qnehvi": ("botorch_qnehvi", "qnehvi"),
+    "paper": ("paper_procedure", "paper"),
+}
+"""Module and function of each; imported only where it runs, since most need packages of their own."""
+
+OURS = "edanas "
+"""What the name of a registered strategy is prefixed with."""
+
+
+class Spent(Exception):  # noqa: N818 - the regular end of a run, no error
+    """The budget of evaluations, or of the method's own seconds, is used up."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says about runs.
+
+    Args:
+        budget: Evaluations.
+        initial: Size of our strategies' initial archive.
+        batch: Candidates that a method with batches proposes at a time.
+        seconds: CPU seconds that a method may use for itself in one run.
+        scaled: Budget that the paper's initial archive is scaled to; 0 = the 100 of its 340.
+    """
+
+    budget: int = 340
+    initial: int = 20
+    batch: int = 8
+    seconds: float = float("inf")
+    scaled: int = 0
+
+
+@dataclass
+class Recorder:
+    """Evaluates genomes for a method, notes everything in order, and ends the run.
+
+    Every row counts, also one that was evaluated before, as it would for a user.
+
+    Args:
+        evaluate: (n, D) canonical genomes -> (n, J) minimised values.
+        canonical: Any (n, D) genomes -> canonical ones.
+        options: When to end.
+    """
+
+    evaluate: Callable[[Genomes], Values]
+    canonical: Callable[[Genomes], Genomes]
+    options: Options
+    genomes: list[list[int]] = field(default_factory=list)
+    values: list[list[float]] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    stopped: str = "budget"
+
+    def __post_init__(self) -> None:
+        self._since = time.process_time()
+
+    def __call__(self, genomes: Genomes) -> Values:
+        """Values (n, J) of (n, D) genomes.
+
+        Raises:
+            Spent: The budget was reached with them, or the method used up its own seconds before them.
+        """
+        self.own.append(time.process_time() - self._since)
+        if sum(self.own) > self.options.seconds:
+            self.sizes.append(0)
+            self.stopped = "seconds"
+            raise Spent
+        rows = self.canonical(np.asarray(genomes, dtype=np.int64))
+        rows = rows[: self.options.budget - len(self.values)]
+        values = self.evaluate(rows)
+        self.genomes += rows.tolist()
+        self.values += values.tolist()
+        self.sizes.append(len(rows))
+        if len(self.values) >= self.options.budget:
+            raise Spent
+        self._since = time.process_time()
+        return values
+
+
+def method(name: str) -> Callable[..., None]:
+    """The function that runs a method by its name."""
+    if name.startswith(OURS):
+        ours = importlib.import_module("search_rivals.edanas_strategies")
+        return ours.runner(name.removeprefix(OURS))
+    module, function = RIVALS[name]
+    return getattr(importlib.import_module(f"search_rivals.{module}"), function)

@@ -1,0 +1,150 @@
+"""Running the methods of `search.py` in worker processes, and the file of their results."""
+
+import json
+import os
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from search_functions import Function
+from search_rivals import OURS, Options, Recorder, Spent, method
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: a method on a function, with a seed."""
+
+    function: Function
+    name: str
+    seed: int
+    options: Options
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What makes a run in the file this one."""
+        return self.function.name, self.name, self.seed, self.options.budget
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left.
+
+    Args:
+        function: Its name.
+        method: Its name.
+        seed: Of everything random.
+        budget: Evaluations it was given.
+        stopped: `budget`, `seconds` (it used up its own), `ended` (nothing left to ask for), or an error.
+        genomes: (n, D) what was evaluated, in order.
+        values: (n, 2) minimised.
+        sizes: Evaluations in each batch.
+        own: CPU seconds of the method's own before each batch.
+    """
+
+    function: str
+    method: str
+    seed: int
+    budget: int
+    stopped: str
+    genomes: Any
+    values: Any
+    sizes: Sequence[int]
+    own: Sequence[float]
+
+
+def variants(name: str, options: Options, budgets: Iterable[int]) -> list[Options]:
+    """The runs that a method needs: one, of which all budgets are prefixes, but for the paper's procedure.
+
+    Its initial archive is 100 of 340 candidates; for a smaller budget it is made smaller.
+    """
+    if name != "paper":
+        return [options]
+    smaller = {min(b, options.budget) for b in budgets}
+    return [replace(options, budget=b, scaled=b) for b in sorted(smaller)]
+
+
+def one(job: Job) -> Run:
+    """Run a job, in whatever process this is."""
+    import torch
+
+    torch.set_num_threads(1)
+    function = job.function
+    nested = function.nested()
+    if job.name.startswith(OURS) and nested is not None:
+        from search_rivals.edanas_strategies import is_nested
+
+        function = nested if is_nested(job.name.removeprefix(OURS)) else function
+    run = method(job.name)
+    np.random.seed(job.seed)  # noqa: NPY002 - for libraries that draw from the global generator
+    record = Recorder(function.evaluate, function.space.canonical, job.options)
+    try:
+        run(function, record, job.seed, job.options)
+        record.stopped = "ended"
+    except Spent:
+        pass
+    except Exception as error:  # a rival may fail in any way; the others go on
+        traceback.print_exc()
+        record.stopped = f"{type(error).__name__}: {error}"
+    sizes = record.sizes + [0] * (len(record.own) - len(record.sizes))
+    return Run(
+        *job.key[:3], job.options.budget, record.stopped, record.genomes, record.values, sizes, record.own
+    )
+
+
+def run(jobs: Sequence[Job], results: Path, workers: int, *, again: bool) -> None:
+    """Run what the file lacks, and append each run as it ends; `again` replaces what is there.
+
+    No workers at all = in this process.
+    """
+    held = {} if again else load(results)
+    missing = [job for job in jobs if job.key not in held]
+    if not missing:
+        return
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"  # for the workers, before they load anything
+    start = time.monotonic()
+    with closing(_answers(missing, workers)) as answers:
+        for done, found in enumerate(answers, 1):
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(_packed(found)) + "\n")
+            print(f"[{done}/{len(missing)}, {time.monotonic() - start:.0f} s] {_line(found)}", flush=True)
+
+
+def _answers(jobs: Sequence[Job], workers: int) -> Iterator[Run]:
+    if not workers:
+        yield from map(one, jobs)
+        return
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(one, job) for job in jobs]):
+            yield future.result()
+
+
+def _line(run: Run) -> str:
+    done = f"{len(run.values)} evaluations, own {sum(run.own):.1f} s, {run.stopped}"
+    return f"{run.function}, {run.method}, seed {run.seed}: {done}"
+
+
+def load(results: Path) -> dict[tuple[Any, ...], Run]:
+    """All runs of a file by function, method, seed and budget; of equals, the last."""
+    runs = {}
+    if results.exists():
+        for line in results.read_text(encoding="utf-8").splitlines():
+            values = json.loads(line)
+            genes = [[int(gene) for gene in row.split()] for row in values.pop("genomes")]
+            run = Run(**values, genomes=np.array(genes, dtype=np.int64))
+            run = replace(run, values=np.array(run.values, dtype=np.float64).reshape(-1, 2))
+            runs[run.function, run.method, run.seed, run.budget] = run
+    return runs
+
+
+def _packed(run: Run) -> dict[str, Any]:
+    rows = [" ".join(map(str, genome)) for genome in run.genomes]
+    own = [round(seconds, 4) for seconds in run.own]
+    return {**vars(run), "genomes": rows, "own": own}

@@ -1,0 +1,141 @@
+"""The functions `executed` and `ada` of `search.py`: candidates on the backbones of an exhaustive table.
+
+A candidate is a backbone with a threshold of `GRID` or none at each exit; a nested strategy chooses backbones
+alone, each of which brings its whole front over continuous thresholds. Values are those of the part that
+searches judge on. Fronts of all candidates and of all backbones are computed once and kept in a file.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from search_functions import Function, Genomes, Values
+
+from edanas.core.costs import ada_macs, executed_macs
+from edanas.core.pareto import non_dominated
+from edanas.core.types import CONTINUOUS, Candidate, ExitProfile, Metrics, Outcome
+from edanas.tables import Table
+
+Measure = Literal["executed", "ada"]
+
+GRID = (0.3, 0.6, 0.8, 0.95, None)
+COUNTED = {"executed": executed_macs, "ada": ada_macs}
+
+
+@dataclass(frozen=True)
+class Fronts:
+    """What is known of all of a table's candidates.
+
+    Args:
+        grid: (k, 2) the front over all backbones and all thresholds of `GRID`.
+        starts: (n + 1,) where the rows of each backbone begin in the arrays that follow.
+        searched: (m, 2) values of every backbone's front over continuous thresholds.
+        held_out: (m, 2) values of the same schemes on the held-out part.
+    """
+
+    grid: Values
+    starts: Genomes
+    searched: Values
+    held_out: Values
+
+    @classmethod
+    def of(cls, table: Table, measure: Measure) -> "Fronts":
+        """Computed in a few minutes."""
+        from edanas.exits.fronts import threshold_front
+
+        space = table.space(GRID)
+        every = np.array(list(space.genomes()))
+        values = np.array([_values(table.metrics(space.decode(g)), measure) for g in every])
+        searched, held_out, starts = [], [], [0]
+        for row, backbone in enumerate(table.backbones):
+            costs, profile = table.costs(row).macs, table.profile(backbone)
+            found = threshold_front(profile, costs, table.description.exit_points, measure=measure)
+            searched += [(1 - a, c) for a, c in zip(found.accuracy, found.cost, strict=True)]
+            for scheme in found.schemes:
+                metrics = table.metrics(Candidate(backbone, scheme), table.parts[1])
+                held_out.append(_values(metrics, measure))
+            starts.append(len(searched))
+        return cls(values[non_dominated(values)], np.array(starts), np.array(searched), np.array(held_out))
+
+    @classmethod
+    def kept(cls, table: Table, measure: Measure, folder: Path) -> "Fronts":
+        """From the file in `folder`, which is written where it is missing."""
+        path = folder / f"fronts-{measure}-{table.digest[:12]}.npz"
+        if not path.exists():
+            np.savez_compressed(path, **vars(cls.of(table, measure)))
+        with np.load(path) as arrays:
+            return cls(**arrays)
+
+    def of_backbones(self, rows: Sequence[int]) -> tuple[Values, Values]:
+        """(k, 2) values of these backbones' schemes, as searched and held out."""
+        at = np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows])
+        return self.searched[at], self.held_out[at]
+
+
+class TableFunction(Function):
+    """Error against executed MACs or ADA_MACS. Picklable by the table's path."""
+
+    def __init__(self, table: Table, measure: Measure, fronts: Fronts, thresholds: Any = GRID) -> None:
+        self.table, self.measure, self.fronts = table, measure, fronts
+        super().__init__(measure, table.space(thresholds), fronts.grid)
+
+    def evaluate(self, genomes: Genomes) -> Values:
+        """See `Function.evaluate`."""
+        return np.array([_values(self.table.metrics(c), self.measure) for c in self._candidates(genomes)])
+
+    def nested(self) -> "TableFunction":
+        """See `Function.nested`."""
+        return TableFunction(self.table, self.measure, self.fronts, CONTINUOUS)
+
+    def insight(self) -> tuple[Any, Any, Callable[[Genomes], Sequence[Any]]]:
+        """See `Function.insight`."""
+
+        def judge(candidate: Candidate, outcome: Outcome) -> list[float]:
+            costs = self.table.costs(self.table.row(candidate.backbone)).macs
+            return [
+                1 - outcome.accuracy,
+                COUNTED[self.measure](costs, candidate.scheme, outcome.utilization),
+            ]
+
+        def front(candidate: Candidate, _profile: ExitProfile) -> Values:
+            return self.fronts.of_backbones([self.table.row(candidate.backbone)])[0]
+
+        def profiles(genomes: Genomes) -> list[ExitProfile]:
+            return [self.table.profile(c.backbone) for c in self._candidates(genomes)]
+
+        return judge, front, profiles
+
+    def held_out(self, genomes: Genomes) -> Values:
+        """(n, 2) values of (n, D) genomes on the part that no search saw."""
+        part = self.table.parts[1]
+        return np.array(
+            [_values(self.table.metrics(c, part), self.measure) for c in self._candidates(genomes)]
+        )
+
+    def with_thresholds(self, genomes: Genomes) -> tuple[Values, Values]:
+        """What all backbones of (n, D) genomes offer over continuous thresholds, as searched and held out."""
+        rows = {self.table.row(c.backbone) for c in self._candidates(genomes)}
+        return self.fronts.of_backbones(sorted(rows))
+
+    def share_with_thresholds(self, values: Values) -> float:
+        """As `share`, of the front that all backbones have with all their thresholds."""
+        return self._volume(values) / self._best_with_thresholds
+
+    @cached_property
+    def _best_with_thresholds(self) -> float:
+        return self._volume(self.fronts.searched)
+
+    @cached_property
+    def best_held_out(self) -> float:
+        """The volume, on the held-out part, of the front that all backbones have where searches judge."""
+        return self._volume(self.fronts.held_out[non_dominated(self.fronts.searched)])
+
+    def _candidates(self, genomes: Genomes) -> list[Candidate]:
+        return [self.space.decode(genome) for genome in genomes]
+
+
+def _values(metrics: Metrics, measure: Measure) -> tuple[float, float]:
+    return 1 - metrics.accuracy, metrics.executed_macs if measure == "executed" else metrics.ada_macs
