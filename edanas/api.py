@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edanas.compose import Composition, compose, layered_settings, named_device, threads_of
+from edanas.compose import Composition, compose, layered_settings, make_loggers, named_device, threads_of
 from edanas.core.archive import Archive
 from edanas.core.config import Layer, parse_assignment, read_toml
 from edanas.core.contracts import StagedBackbone
@@ -150,6 +150,7 @@ def run(
         raise RunError(f"{folder}: is a file; expected a folder for the run, which may not exist yet")
     data = RunData(folder, settings)
     # What is wrong with options or images is found before there is a folder, and before a run is discarded.
+    loggers = make_loggers(registry, settings)
     made = None if data.exists() and not overwrite else _compose(registry, settings, data, progress)
     with RunLock(folder), computing(threads_of(settings)):
         if overwrite:
@@ -161,7 +162,7 @@ def run(
                 return result
             progress.say(f"Folder: {folder}")
             data.write_inputs()
-            with _explained(folder), blamed(registry):
+            with _explained(folder), blamed(registry), registry.host.joined(loggers):
                 made = made or _compose(registry, settings, data, progress)
                 return _run(registry, made, data, archive, progress, verbose=verbose)
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from edanas.core.contracts import (
     Evaluator,
     Executor,
     Exporter,
+    Logger,
     Objective,
     SearchProblem,
     SearchStrategy,
@@ -30,6 +31,7 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Candidate, Outcome
 from edanas.data.splits import split
 from edanas.evaluation.workbench import Workbench
+from edanas.plugins.manager import Plugin
 from edanas.plugins.registry import Registry
 from edanas.surrogates.adaptive import AdaptiveSwitching
 
@@ -89,6 +91,7 @@ def check_names(registry: Registry, settings: Settings) -> None:
         ("surrogate model", settings.surrogates),
         ("objective", settings.objectives),
         ("exporter", settings.exports),
+        ("logger", settings.loggers),
     ):
         for name in names:
             registry.entry(kind, name)
@@ -272,6 +275,19 @@ def _fronts(
 
 def _nested(registry: Registry, name: str) -> bool:
     return bool(getattr(registry.entry("search strategy", name).factory, "nested", False))
+
+
+def make_loggers(registry: Registry, settings: Settings) -> dict[Plugin, Logger]:
+    """The loggers that a run asks for, each as a plugin of its own.
+
+    Raises:
+        ConfigError: What one of them writes with is not installed or cannot be used.
+    """
+    entries = [registry.entry("logger", name) for name in settings.loggers]
+    return {
+        replace(entry.plugin, name=f"logger '{entry.name}'"): registry.create("logger", entry.name)
+        for entry in entries
+    }
 
 
 def surrogate_factory(registry: Registry, names: Sequence[str]) -> Callable[[int], SurrogateModel]:

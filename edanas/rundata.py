@@ -32,6 +32,8 @@ from edanas.evaluation.examples import EARLY, EXAMPLES, LATE, WRONG
 from edanas.evaluation.finish import MODELS
 from edanas.evaluation.selection import pareto_set
 from edanas.evaluation.shared import CHECKPOINT
+from edanas.loggers.mlflow import RECORD
+from edanas.loggers.tensorboard import EVENTS
 from edanas.report.history import LOG, read_steps
 from edanas.report.result import FILE as RESULT
 from edanas.report.words import in_words, mega, percent
@@ -62,6 +64,8 @@ _LEFT = (
     f"{MODELS}/*.partial",
     f"{MODELS}/.*.partial",
     *(f"{EXAMPLES}/*-{kind}.*" for kind in (EARLY, LATE, WRONG)),
+    f"{EVENTS}/events.out.tfevents.*",
+    RECORD,
 )
 """Patterns of a run's further files; a user's own in the same folders have other names."""
 _PACKAGES = (
@@ -112,7 +116,7 @@ class RunData:
         further = [path for pattern in _LEFT for path in self.folder.glob(pattern)]
         for path in (*(self.folder / name for name in _PARTS), *further):
             path.unlink(missing_ok=True)
-        for name in (MODELS, EXAMPLES):
+        for name in (MODELS, EXAMPLES, EVENTS):
             with contextlib.suppress(OSError):  # not there, or with files that are not the run's
                 (self.folder / name).rmdir()
         # Last, since it is what says that the rest belongs to a run.

@@ -68,7 +68,8 @@ def examine() -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     """The versions of what edanas depends on, by its own package's list."""
     requirements = importlib.metadata.requires("edanas") or []
-    names = [re.split(r"[^A-Za-z0-9._-]", requirement)[0] for requirement in requirements]
+    needed = [requirement for requirement in requirements if "extra ==" not in requirement]
+    names = [re.split(r"[^A-Za-z0-9._-]", requirement)[0] for requirement in needed]
     versions = {}
     for name in sorted(names):
         try:

@@ -22,6 +22,7 @@ from edanas.core.contracts import (
     ExitClassifier,
     Exporter,
     IterationSummary,
+    Logger,
     Objective,
     SearchStrategy,
     SupernetProvider,
@@ -61,6 +62,7 @@ KINDS = (
     Kind("evaluation", "edanas_evaluations", Evaluator),
     Kind("executor", "edanas_executors", Executor),
     Kind("exporter", "edanas_exporters", Exporter),
+    Kind("logger", "edanas_loggers", Logger),
     Kind("bundle", "edanas_bundles", Bundle),
 )
 
@@ -118,6 +120,11 @@ def edanas_executors() -> Mapping[str, Callable[..., Executor]]:  # type: ignore
 @hookspec
 def edanas_exporters() -> Mapping[str, Callable[..., Exporter]]:  # type: ignore[empty-body]
     """Exporters by name: a finished EENN -> files."""
+
+
+@hookspec
+def edanas_loggers() -> Mapping[str, Callable[..., Logger]]:  # type: ignore[empty-body]
+    """Loggers by name: objects with lifecycle events of their own, told of the runs that ask for them."""
 
 
 @hookspec

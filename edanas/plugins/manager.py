@@ -11,14 +11,15 @@ import inspect
 import logging
 import os
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pluggy
 
 from edanas.core import hookspecs
-from edanas.core.errors import near_miss
+from edanas.core.errors import PluginError, near_miss
 from edanas.core.hookspecs import GROUP, SPEC_VERSION
 from edanas.core.version import VERSION
 
@@ -41,6 +42,8 @@ BUILT_IN = (
     "edanas.executors.serial",
     "edanas.executors.process",
     "edanas.deploy.safetensors_export",
+    "edanas.loggers.tensorboard",
+    "edanas.loggers.mlflow",
     "edanas.plugins.mbv3_sm",
 )
 
@@ -110,6 +113,24 @@ class PluginHost:
         """Take `plugin` out as broken: it is asked for nothing and told nothing any more."""
         self._manager.unregister(self._loaded.pop(plugin))
         self.broken.append(BrokenPlugin(plugin, cause))
+
+    @contextmanager
+    def joined(self, members: Mapping[Plugin, object]) -> Iterator[None]:
+        """Tell `members`, e.g. loggers, of lifecycle events while the context lasts.
+
+        Raises:
+            PluginError: One has no events, or a misspelled one.
+        """
+        try:
+            for plugin, member in members.items():
+                self.load(plugin, lambda member=member: member)  # type: ignore[misc]
+                if plugin not in self._loaded:
+                    raise PluginError(f"{plugin}: {self.broken.pop().cause}")
+            yield
+        finally:
+            for plugin in members:
+                if plugin in self._loaded:
+                    self._manager.unregister(self._loaded.pop(plugin))
 
     def call(self, plugin: Plugin, hook: str, /, **arguments: Any) -> list[Any]:
         """What one plugin's implementations of `hook` return; empty if it has none."""

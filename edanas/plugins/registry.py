@@ -26,6 +26,7 @@ SETTING = {
     "evaluation": "evaluation",
     "executor": "executor",
     "exporter": "exports",
+    "logger": "loggers",
     "bundle": "plugin",
 }
 """The setting that chooses each kind; errors start with it."""

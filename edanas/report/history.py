@@ -1,7 +1,6 @@
 """How a search went: what its archive and its log say, while it runs or afterwards. Nothing is changed."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.archive import Archive
 from edanas.core.errors import RunError
+from edanas.core.notes import surrogate_notes
 from edanas.core.types import Evaluation
 
 LOG = "log.jsonl"
@@ -121,11 +121,4 @@ def read_steps(folder: Path) -> tuple[Step, ...]:
 
 def qualities(steps: Sequence[Step]) -> list[Quality]:
     """The surrogates' quality by iteration, as far as the strategy notes one."""
-    found = []
-    for step in steps:
-        for name, text in step.notes.items():
-            objective = re.fullmatch(r"objective (\d+)", name)
-            said = re.fullmatch(r"(.+) tau (-?\d+(?:\.\d+)?)", text)
-            if objective and said:
-                found.append(Quality(step.iteration, int(objective[1]) - 1, said[1], float(said[2])))
-    return found
+    return [Quality(step.iteration, *note) for step in steps for note in surrogate_notes(step.notes)]

@@ -22,6 +22,7 @@ data set              `check_data_set(MyData(path=...))`; without its files `che
 evaluation            `check_evaluation(MyEvaluation)`, called with a workbench
 executor              `check_executor(MyExecutor())`
 exporter              `check_exporter(MyExporter())`
+logger                `check_logger(MyLogger)`, called with nothing
 bundle                `check_bundle("my-bundle", Registry(load_plugins()))`
 ====================  ==============================================================================
 """
@@ -36,6 +37,7 @@ from edanas.testing.evaluations import check_evaluation
 from edanas.testing.executors import check_executor
 from edanas.testing.exporters import check_exporter
 from edanas.testing.failure import ConformanceError
+from edanas.testing.loggers import check_logger
 from edanas.testing.objectives import check_objective
 from edanas.testing.providers import check_provider
 from edanas.testing.schemes import check_scheme
@@ -54,6 +56,7 @@ SUITES: Mapping[str, Callable[..., None]] = {
     "evaluation": check_evaluation,
     "executor": check_executor,
     "exporter": check_exporter,
+    "logger": check_logger,
     "bundle": check_bundle,
 }
 """The suite of each kind of extension."""
@@ -68,6 +71,7 @@ __all__ = [
     "check_evaluation",
     "check_executor",
     "check_exporter",
+    "check_logger",
     "check_missing_data",
     "check_objective",
     "check_provider",

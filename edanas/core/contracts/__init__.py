@@ -20,6 +20,7 @@ from edanas.core.contracts.running import (
     Executor,
     Exporter,
     IterationSummary,
+    Logger,
     Runner,
 )
 from edanas.core.contracts.search import (
@@ -47,6 +48,7 @@ __all__ = [
     "Evaluator",
     "Exporter",
     "Runner",
+    "Logger",
     "Bundle",
     "IterationSummary",
 ]

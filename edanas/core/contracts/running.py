@@ -182,6 +182,17 @@ class Exporter(ABC):
         raise EdanasError(f"{path}: what {type(self).__name__} writes cannot be run here")
 
 
+class Logger:
+    """Writes a run down for another tool, as it goes: a plugin that a run asks for by name.
+
+    It has methods marked with `edanas.hookimpl` for the lifecycle events that it takes, one or more, and is
+    told of nothing else. It is made before anything of the run is read, and may refuse then with an
+    `EdanasError`, e.g. where a package is not installed; what it raises later is reported once for each
+    event, and the run goes on. Events come in their order, from one thread; a resumed run tells a fresh
+    logger only what is new.
+    """
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A named set of choices for all kinds: names and numbers, no logic.

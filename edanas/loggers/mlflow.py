@@ -1,0 +1,134 @@
+"""MLflow: a run on a tracking server, or in a local store."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edanas.core.contracts import IterationSummary, Logger
+from edanas.core.errors import ConfigError
+from edanas.core.hookspecs import hookimpl
+from edanas.core.types import Evaluation
+from edanas.loggers.extras import needed
+from edanas.loggers.figures import flat, of_candidate, of_iteration, of_results, recorded
+
+RECORD = "mlflow.json"
+"""In a run's folder: which MLflow run it is, so that a resumed one goes on in it."""
+
+EXPERIMENT = "edanas"
+"""The experiment, unless the environment variable `MLFLOW_EXPERIMENT_NAME` says another."""
+
+_FILES = ("result.json", "report.html", "pareto.svg", "pareto.csv")
+_BATCH, _LONGEST = 100, 500
+"""Parameters that MLflow takes at once, and characters that every version of it keeps of one."""
+
+
+class MLflowLogger(Logger):
+    """A run in MLflow: settings as parameters, figures as metrics, report and result as artifacts.
+
+    The environment variable `MLFLOW_TRACKING_URI` says where; without it MLflow's own default holds. A run
+    that is interrupted stays `RUNNING` there until it is resumed and finishes. When MLflow cannot be
+    reached, nothing more is sent until the run is resumed.
+    """
+
+    def __init__(self) -> None:
+        self._entities = needed("mlflow", "mlflow.entities")
+        tracking = needed("mlflow", "mlflow.tracking")
+        try:
+            self._client: Any = tracking.MlflowClient()
+        except Exception as error:
+            text = " ".join(str(error).split())
+            raise ConfigError(
+                f"loggers: 'mlflow' cannot use its store: {text} Name a tracking server or another store in "
+                "the environment variable MLFLOW_TRACKING_URI, or leave the logger out"
+            ) from error
+        self._run = ""
+        self._objectives: list[str] = []
+        self._candidates = 0
+
+    @hookimpl
+    def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
+        """Begin a run there, or go on in the one that this folder had."""
+        self._candidates = recorded(folder)
+        self._objectives = list(settings.get("objectives") or [])
+        run = self._known(folder / RECORD)
+        if run:
+            self._client.update_run(run, "RUNNING")
+        else:
+            run = self._begin(folder)
+            self._describe(run, settings)
+        self._run = run
+
+    @hookimpl
+    def edanas_candidate_evaluated(self, evaluation: Evaluation) -> None:
+        """Send what was measured."""
+        self._send(of_candidate(evaluation), self._candidates)
+        self._candidates += 1
+
+    @hookimpl
+    def edanas_iteration_finished(self, summary: IterationSummary) -> None:
+        """Send the search's figures."""
+        self._send(of_iteration(summary, self._objectives), summary.iteration)
+
+    @hookimpl
+    def edanas_run_finished(self, result: Mapping[str, Any], folder: Path) -> None:
+        """Send what the test part said and the files for people, and end the run there."""
+        for number, (_, figures) in enumerate(of_results(result)):
+            self._send(figures, number)
+        if not self._run:
+            return
+        for name in _FILES:
+            if (folder / name).is_file():
+                self._client.log_artifact(self._run, str(folder / name))
+        self._client.set_terminated(self._run)
+
+    def _known(self, path: Path) -> str:
+        """The run of this folder, if it has one and the store still knows it."""
+        try:
+            run = str(json.loads(path.read_text(encoding="utf-8"))["run_id"])
+            self._client.get_run(run)
+        except Exception:
+            return ""
+        return run
+
+    def _begin(self, folder: Path) -> str:
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+        found = self._client.get_experiment_by_name(name)
+        experiment = found.experiment_id if found else self._client.create_experiment(name)
+        run = str(self._client.create_run(experiment, run_name=folder.resolve().name).info.run_id)
+        (folder / RECORD).write_text(json.dumps({"run_id": run, "experiment": name}) + "\n", encoding="utf-8")
+        return run
+
+    def _describe(self, run: str, settings: Mapping[str, Any]) -> None:
+        values = [
+            self._entities.Param(_allowed(name), value[:_LONGEST] or "(empty)")
+            for name, value in flat(settings).items()
+        ]
+        for start in range(0, len(values), _BATCH):
+            self._client.log_batch(run, params=values[start : start + _BATCH])
+
+    def _send(self, figures: Mapping[str, float], step: int) -> None:
+        if not self._run:
+            return
+        now = int(time.time() * 1000)
+        metrics = [self._entities.Metric(_allowed(name), value, now, step) for name, value in figures.items()]
+        try:
+            self._client.log_batch(self._run, metrics=metrics)
+        except Exception:
+            # The client has tried for minutes: the run must not wait as long for each candidate.
+            self._run = ""
+            raise
+
+
+def _allowed(name: str) -> str:
+    """A name of the characters that MLflow takes."""
+    return re.sub(r"[^A-Za-z0-9_\-. /]", "_", name)
+
+
+@hookimpl
+def edanas_loggers() -> Mapping[str, Callable[..., Logger]]:
+    """The logger `mlflow`."""
+    return {"mlflow": MLflowLogger}

@@ -1,0 +1,112 @@
+"""The conformance suite of loggers."""
+
+import copy
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edanas.core.contracts import IterationSummary, Logger
+from edanas.core.errors import PluginError
+from edanas.core.types import Backbone, Candidate, Evaluation, Metrics, SelectionScheme
+from edanas.plugins.manager import Plugin, PluginHost
+from edanas.testing.failure import ConformanceError, asked, require
+
+_SETTINGS: Mapping[str, Any] = {
+    "plugin": "mbv3-sm",
+    "data": {"name": "folder", "path": "/pictures/<b>'été' & قطة"},
+    "objectives": ["accuracy", "ada-macs"],
+    "thresholds": [0.1, "none"],
+    "weights": "",
+    "search": {"initial": 3, "iterations": 1},
+    "seed": 0,
+}
+
+
+def check_logger(make: Callable[[], Logger]) -> None:
+    """Hold a logger against its contract: it takes a whole run, a failed candidate, and a resumed run.
+
+    Args:
+        make: Gives a fresh logger. What it writes to must be there, e.g. a local store.
+
+    Raises:
+        ConformanceError: Something does not hold.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "run é"
+        folder.mkdir()
+        (folder / "result.json").write_text("{}\n", encoding="utf-8")
+        _tell(make(), folder, [_succeeded(0), _failed(1), _succeeded(2)])
+        _tell(make(), folder, [_succeeded(3)])
+        _tell(make(), folder, [])
+        require(
+            make,
+            (folder / "result.json").read_text(encoding="utf-8") == "{}\n",
+            "changes the run's result.json",
+        )
+
+
+def _tell(logger: Logger, folder: Path, evaluations: list[Evaluation]) -> None:
+    """One process's part of a run."""
+    if not isinstance(logger, Logger):
+        raise ConformanceError(f"made a {type(logger).__name__}; expected a Logger")
+    host, plugin = PluginHost(), Plugin(type(logger).__name__, "under test", "0")
+    summary = IterationSummary(
+        0, 3, 1, 0.5, tuple(evaluations), {"objective 1": "rbf tau 0.61", "other": "x"}
+    )
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("edanas_run_started", {"settings": dict(_SETTINGS), "folder": folder}),
+        *(("edanas_candidate_evaluated", {"evaluation": each}) for each in evaluations),
+        *([("edanas_iteration_finished", {"summary": summary})] if evaluations else []),
+        ("edanas_run_finished", {"result": _result(), "folder": folder}),
+    ]
+    try:
+        with host.joined({plugin: logger}):
+            for event, arguments in events:
+                before = copy.deepcopy(arguments)
+                with asked(logger, f"take {event}"):
+                    host.call(plugin, event, **arguments)
+                require(logger, arguments == before, f"changes what {event} hands it")
+    except PluginError as error:
+        raise ConformanceError(str(error)) from error
+
+
+def _candidate(number: int) -> Candidate:
+    return Candidate(Backbone.of({"width": 0.5, "depth": number}), SelectionScheme((0.1, None)))
+
+
+def _succeeded(number: int) -> Evaluation:
+    metrics = Metrics(
+        accuracy=0.9,
+        utilization=(0.4, 0.0, 0.6),
+        exit_accuracy=(0.95, None, 0.8),
+        ada_macs=1.5e6,
+        executed_macs=1.6e6,
+        backbone_accuracy=0.85,
+        backbone_macs=2_000_000,
+        params=1000,
+        activations=100,
+    )
+    return Evaluation(_candidate(number), 0, metrics, None, 0.5)
+
+
+def _failed(number: int) -> Evaluation:
+    return Evaluation(_candidate(number), 0, None, "ValueError: <b>no\nmore</b>", 0.1)
+
+
+def _result() -> dict[str, Any]:
+    row = {
+        "exits": 1,
+        "thresholds": [0.1, None],
+        "utilization": [0.4, 0.0, 0.6],
+        "test_accuracy": 0.9,
+        "validation_accuracy": 0.91,
+        "ada_macs": 1.5e6,
+        "executed_macs": 1.6e6,
+        "backbone_macs": 2_000_000,
+        "backbone_test_accuracy": 0.86,
+        "params": 1000,
+    }
+    front = [{"id": "0123456789ab", **row}]
+    single = [{"id": "ba9876543210", **row, "exits": 0, "thresholds": [None, None]}]
+    return {"front": front, "static_front": single, "settings": dict(_SETTINGS), "seed": 0}
