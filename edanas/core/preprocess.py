@@ -7,25 +7,40 @@ from torch.nn import functional as F
 
 
 def prepare(
-    images: torch.Tensor, resolution: int, mean: Sequence[float], std: Sequence[float]
+    images: torch.Tensor,
+    resolution: int,
+    mean: Sequence[float] | torch.Tensor,
+    std: Sequence[float] | torch.Tensor,
 ) -> torch.Tensor:
     """Scale to [0, 1], resize and normalise.
 
     Args:
         images: (B, C, H, W) uint8, or floats already in [0, 1].
         resolution: Side of the result in pixels.
-        mean: One number a channel, of pixels in [0, 1].
-        std: One number a channel, of pixels in [0, 1].
+        mean: One number a channel, of pixels in [0, 1]; or a float32 tensor (1, C, 1, 1) on their device.
+        std: As `mean`.
 
     Returns:
         (B, C, resolution, resolution) float32, channels-last in memory.
     """
-    pixels = images.float().div(255.0) if images.dtype == torch.uint8 else images.float()
-    if pixels.shape[-2:] != (resolution, resolution):
-        shrinks = max(pixels.shape[-2:]) > resolution
-        pixels = F.interpolate(
-            pixels, size=(resolution, resolution), mode="bilinear", align_corners=False, antialias=shrinks
-        )
-    shape = (1, -1, 1, 1)
-    pixels = (pixels - pixels.new_tensor(mean).view(shape)) / pixels.new_tensor(std).view(shape)
+    pixels = scale(images, resolution)
+    pixels = (pixels - by_channel(mean, pixels.device)).div_(by_channel(std, pixels.device))
     return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def scale(images: torch.Tensor, resolution: int) -> torch.Tensor:
+    """(B, C, H, W) uint8 or floats in [0, 1] -> (B, C, resolution, resolution) float32 in [0, 1]."""
+    pixels = images.float().div_(255.0) if images.dtype == torch.uint8 else images.float()
+    if pixels.shape[-2:] == (resolution, resolution):
+        return pixels
+    shrinks = max(pixels.shape[-2:]) > resolution
+    return F.interpolate(
+        pixels, size=(resolution, resolution), mode="bilinear", align_corners=False, antialias=shrinks
+    )
+
+
+def by_channel(values: Sequence[float] | torch.Tensor, device: torch.device) -> torch.Tensor:
+    """One number a channel, as a float32 tensor (1, C, 1, 1) that broadcasts over images."""
+    if isinstance(values, torch.Tensor):
+        return values
+    return torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1)

@@ -1,38 +1,31 @@
 """An early-exit network that really stops: what has left is not computed any further."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from edanas.core.contracts import ConfidenceCriterion, StagedBackbone
-from edanas.core.errors import ConfigError, DataError, EdanasError
-from edanas.core.preprocess import prepare
+from edanas.core.errors import ConfigError, EdanasError, near_miss
+from edanas.core.preprocess import by_channel, prepare
 from edanas.core.types import SelectionScheme
+from edanas.exits.freezing import compile_parts, simplify
+from edanas.exits.inputs import as_batch, batches
+from edanas.exits.pace import Pace
+from edanas.exits.runtime import ALWAYS, NEVER, Compaction, Prediction, Segment, classify, empty, join
 
-_ROUNDING = 1e-3
-"""How far floats may leave [0, 1]: some decoders and resizers overshoot a little."""
-
-
-class Prediction(NamedTuple):
-    """What an EENN says about B images.
-
-    Args:
-        label: (B,) int64, from 0; the name is `network.classes[label]`.
-        exit: (B,) int64, the index of the exit point where each sample left, or N for the last exit.
-        confidence: (B,) floats in [0, 1], at that exit.
-    """
-
-    label: torch.Tensor
-    exit: torch.Tensor
-    confidence: torch.Tensor
+COMPACT = ("auto", "always", "never")
 
 
 class EENN(nn.Module):
     """A backbone with heads at some of its exit points, and the scheme that says who leaves where.
 
-    Calling it (in `eval` mode) is the deployed network: images to `Prediction`. `logits` is for training.
+    Calling it (in `eval` mode) is the deployed network: a batch to a `Prediction`. `predict` does the same
+    for any number of images, and faster; `freeze` makes a copy for inference. `logits` is for training.
 
     Args:
         backbone: M stages and the last exit.
@@ -77,6 +70,10 @@ class EENN(nn.Module):
         self.classes = tuple(classes)
         self.description: dict[str, Any] = {}
         """What is needed to build this network again; whoever saves it fills this in. Plain values."""
+        self.frozen = False
+        """Whether this is a copy for inference; see `freeze`."""
+        self._paces: dict[tuple[tuple[int, ...], torch.device], Pace] = {}
+        self._normal: tuple[Any, ...] = (None,)
 
     @property
     def points(self) -> tuple[int, ...]:
@@ -136,81 +133,162 @@ class EENN(nn.Module):
         Returns:
             Labels (B, E) int64 and confidences (B, E): a column for each head, ascending, then the last exit.
         """
-        logits = self.logits(self._prepare(images))
+        self._check_mode()
+        logits = self.logits(self._prepare(self._weight().dtype, self._batch(images)))
         labels = torch.stack([each.argmax(dim=1) for each in logits], dim=1)
         return labels, torch.stack([self.criterion(each) for each in logits], dim=1)
 
     @torch.no_grad()
     def forward(self, images: torch.Tensor) -> Prediction:
-        """Classify, letting each sample go at the first placed exit that is sure enough.
+        """Classify one batch as it is, letting each sample go at the first placed exit that is sure enough.
 
         After each exit only the samples that stay are carried on; when none is left, no further stage runs.
+        `predict` takes more kinds of input, and is faster on large batches.
 
         Args:
             images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size. The range of floats is
                 checked in the host's memory only: to look at those on an accelerator would stall it.
 
+        Returns:
+            On the network's device.
+
         Raises:
             DataError: Another shape, number of channels, or type of values.
             EdanasError: The network is in training mode.
         """
-        features = self._prepare(images)
-        count = len(features)
-        label = torch.zeros(count, dtype=torch.int64, device=features.device)
-        left_at = torch.full_like(label, self.exit_points)
-        confidence = torch.zeros(count, dtype=torch.float32, device=features.device)
-        active = torch.arange(count, device=features.device)
-        if not count:
-            return Prediction(label, left_at, confidence)
+        return self._classify(self._batch(images), ALWAYS)
 
-        def note(index: int, logits: torch.Tensor, sure: torch.Tensor) -> None:
-            # Everyone still here is written down, and a later exit overwrites those who stay: picking out who
-            # leaves would need one more wait for the device.
-            label.index_copy_(0, active, logits.argmax(dim=1))
-            left_at.index_fill_(0, active, index)
-            confidence.index_copy_(0, active, sure.to(confidence.dtype))
+    def predict(
+        self,
+        images: torch.Tensor | npt.NDArray[Any] | Iterable[torch.Tensor | npt.NDArray[Any]],
+        *,
+        batch_size: int = 256,
+        compact: str = "auto",
+    ) -> Prediction:
+        """Classify any number of images, in batches.
 
+        Whatever `compact` says, the labels and exits are those of a call, save where a confidence lies within
+        rounding of its threshold: floats depend on the batch that they are computed in.
+
+        Args:
+            images: A tensor as for a call; a NumPy array of the same, which may have its channels last as
+                image files are read; or an iterable of images or batches, which may differ in size.
+            batch_size: How many images are computed at once, at most.
+            compact: Whether samples that stay are moved together after each exit: `always`; `never` (all are
+                carried on until none is undecided); or `auto`, where that is faster. What is faster is
+                measured when a batch is first as large, in about 5 times the time that the whole network
+                takes for it, and remembered; `auto` also cuts batches into chunks where that is faster.
+
+        Returns:
+            On the CPU, in the order of the images.
+
+        Raises:
+            DataError: Something is no image.
+            ConfigError: `batch_size` or `compact` is out of range.
+            EdanasError: The network is in training mode.
+        """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size: found {batch_size}; allowed: 1 or more")
+        if compact not in COMPACT:
+            raise ConfigError(f"compact: found '{compact}'.{near_miss(compact, COMPACT)}")
+        self._check_mode()
+        cut = batches(images, len(self.mean), self.resolution, batch_size)
+        return join([self._inferred(batch, compact) for batch in cut])
+
+    def rule(self, compact: str, device: torch.device) -> Compaction:
+        """How `predict` carries batches; for `auto` a `Pace`, made once for each device and placed exits."""
+        if compact != "auto":
+            return ALWAYS if compact == "always" else NEVER
+        key = self._scheme.placed, device
+        if key not in self._paces:
+            shape = 1, len(self.mean), self.resolution, self.resolution
+            noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+            self._paces[key] = Pace(self.segments(), noise.to(device))
+        return self._paces[key]
+
+    def freeze(self, *, compile: bool | str = False) -> "EENN":  # noqa: A002 - torch's word
+        """A copy for inference: the same answers within rounding, faster. It cannot be trained.
+
+        BatchNorm is folded into the convolutions before it, dropout is taken out, and 1x1 convolutions of
+        pooled features become linear layers; see `edanas.exits.freezing`.
+
+        Args:
+            compile: Have `torch.compile` make kernels of each stage and head, which takes minutes and a C++
+                compiler; a text names another of its backends than the default.
+
+        Raises:
+            ConfigError: `torch.compile` does not work here.
+        """
+        frozen = copy.deepcopy(self).eval().requires_grad_(requires_grad=False)
+        frozen.frozen = True
+        frozen._paces = {}
+        weight = frozen._weight()
+        shape = 2, len(self.mean), self.resolution, self.resolution
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        sample = noise.to(weight.device, weight.dtype, memory_format=torch.channels_last)
+        simplify(frozen, lambda: frozen.logits(sample))
+        frozen.to(memory_format=torch.channels_last)
+        if compile:
+            holders = (frozen.backbone.stages, frozen.heads)
+            parts = [(holder, name) for holder in holders for name, _ in holder.named_children()]
+            compile_parts(
+                [*parts, (frozen.backbone, "head")],
+                "inductor" if compile is True else compile,
+                lambda count: frozen.logits(sample[:1].repeat(count, 1, 1, 1)),
+            )
+        return frozen
+
+    def train(self, mode: bool = True) -> "EENN":  # noqa: FBT001, FBT002 - torch's signature
+        """See `torch.nn.Module.train`.
+
+        Raises:
+            EdanasError: The network is frozen.
+        """
+        if mode and self.frozen:
+            raise EdanasError("a frozen network cannot be trained; train the one it was frozen from")
+        return super().train(mode)
+
+    def segments(self) -> list[Segment]:
+        """What runs between the placed exits; the first begins with what prepares images."""
+        found = []
+        # Bound here, since to look for a weight takes as long as a small layer.
+        stages: list[Callable[[torch.Tensor], torch.Tensor]] = [partial(self._prepare, self._weight().dtype)]
+        heads = self.heads._modules
         for index, stage in enumerate(self.backbone.stages):
-            features = stage(features)
+            stages.append(stage)
             threshold = self._scheme.thresholds[index] if index < self.exit_points else None
-            if threshold is None:
-                continue
-            logits = self.heads[str(index)](features)
-            sure = self.criterion(logits)
-            note(index, logits, sure)
-            staying = (~(sure >= threshold)).nonzero().squeeze(1)
-            if not len(staying):
-                return Prediction(label, left_at, confidence)
-            if len(staying) < len(active):
-                active = active[staying]
-                features = features.index_select(0, staying)
-        logits = self.backbone.head(features)
-        note(self.exit_points, logits, self.criterion(logits))
-        return Prediction(label, left_at, confidence)
+            if threshold is not None:
+                found.append(Segment(index, stages, heads[str(index)], threshold))
+                stages = []
+        found.append(Segment(self.exit_points, stages, self.backbone.head, None))
+        return found
 
-    def _prepare(self, images: torch.Tensor) -> torch.Tensor:
+    @torch.inference_mode()
+    def _inferred(self, batch: torch.Tensor, compact: str) -> Prediction:
+        device = self._weight().device
+        return self._classify(batch.to(device), self.rule(compact, device))
+
+    def _classify(self, batch: torch.Tensor, rule: Compaction) -> Prediction:
+        self._check_mode()
+        if not len(batch):
+            return empty(batch.device)
+        return classify(self.segments(), self.criterion, batch, rule)
+
+    def _batch(self, images: object) -> torch.Tensor:
+        return as_batch(images, len(self.mean)).to(self._weight().device)
+
+    def _check_mode(self) -> None:
         if self.training:
             raise EdanasError("the network is in training mode; call `.eval()` before it classifies images")
-        batch = _checked(images, channels=len(self.mean))
-        weight = next(self.parameters(), torch.empty(0))
-        prepared = prepare(batch.to(weight.device), self.resolution, self.mean, self.std)
-        return prepared.to(weight.dtype)
 
+    def _weight(self) -> torch.Tensor:
+        return next(self.parameters(), torch.empty(0))
 
-def _checked(images: object, channels: int) -> torch.Tensor:
-    """`images` as a batch, or a `DataError`."""
-    if not isinstance(images, torch.Tensor):
-        raise DataError(f"images: found a {type(images).__name__}; allowed: a torch tensor")
-    batch = images.unsqueeze(0) if images.dim() == 3 else images
-    if batch.dim() != 4 or batch.shape[1] != channels or 0 in batch.shape[1:]:
-        allowed = f"allowed: (B, {channels}, H, W) or ({channels}, H, W)"
-        raise DataError(f"images: found shape {tuple(images.shape)}; {allowed}")
-    if batch.dtype == torch.uint8:
-        return batch
-    if not batch.is_floating_point():
-        raise DataError(f"images: found values of type {batch.dtype}; allowed: uint8, or floats in [0, 1]")
-    if batch.device.type == "cpu" and batch.numel():
-        low, high = (float(end) for end in batch.aminmax())
-        if not (low >= -_ROUNDING and high <= 1.0 + _ROUNDING):
-            raise DataError(f"images: found floats from {low:g} to {high:g}; allowed: 0 to 1, or uint8")
-    return batch
+    def _prepare(self, dtype: torch.dtype, images: torch.Tensor) -> torch.Tensor:
+        """As `edanas.core.preprocess.prepare`, in a precision."""
+        key = self.mean, self.std, images.device
+        if self._normal[0] != key:
+            # Made once: to send these to an accelerator would stall it at every batch.
+            self._normal = key, by_channel(self.mean, images.device), by_channel(self.std, images.device)
+        _, mean, std = self._normal
+        return prepare(images, self.resolution, mean, std).to(dtype)

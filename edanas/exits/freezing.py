@@ -1,0 +1,169 @@
+"""Making a trained network's modules cheaper to run, with the same answers.
+
+What may be simplified is not read off the names or the order of modules, for a plugin's network may use them
+in any order: one pass on a sample is watched, down to torch's operators.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from edanas.core.errors import ConfigError
+
+_Weighted = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
+_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+"""Modules whose weight's first dimension is the output's channels. Their children may compute otherwise."""
+
+
+class Pooled(nn.Module):
+    """A 1x1 convolution of features that were pooled to one pixel, as the matrix product that it is.
+
+    For several samples a CPU takes half to a tenth of the time; for one, torch's convolution is as fast.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, C, 1, 1) -> (B, D, 1, 1)."""
+        if len(features) == 1 or features.shape[-2:] != (1, 1):
+            out: torch.Tensor = self.conv(features)
+            return out
+        flat = F.linear(features.flatten(1), self.conv.weight.flatten(1), self.conv.bias)
+        return flat[:, :, None, None]
+
+
+def simplify(network: nn.Module, run: Callable[[], object]) -> None:
+    """Fold BatchNorm into convolutions and linear layers, take out dropout, make pooled convolutions linear.
+
+    A BatchNorm is folded if nothing but it reads what the layer before it gives, and both run once in a pass.
+
+    Args:
+        network: In eval mode, on its device; changed in place.
+        run: A pass through all of `network`, on two samples or more.
+    """
+    seen = _Seen()
+    seen.watch(network, run)
+    replaced: dict[nn.Module, nn.Module] = {}
+    for norm, given in seen.normalised.items():
+        layer = seen.makers.get(id(given))
+        if layer is not None and seen.uses[id(given)] == 1 == seen.calls[norm] == seen.calls[layer]:
+            rest = nn.Sequential(*norm.children())
+            if torch.equal(norm(given.clone()), rest(_normal(norm, given))):
+                _fold(layer, norm)
+                replaced[norm] = rest if len(rest) else nn.Identity()
+    replaced |= {module: nn.Identity() for module in seen.calls if isinstance(module, _DropoutNd)}
+    replaced |= {module: Pooled(module) for module in seen.pooled}
+    for module in list(network.modules()):
+        for name, child in list(module._modules.items()):
+            if child is not None and child in replaced:
+                module._modules[name] = replaced[child]
+            # Where a container ran as often as the child, nobody took the child out by its position.
+            idle = type(module) is nn.Sequential and isinstance(module._modules[name], nn.Identity)
+            if idle and child is not None and seen.calls[module] == seen.calls[child]:
+                del module._modules[name]
+
+
+class _Seen(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """What one pass did: who ran how often, which layer made a tensor, and how many operators read it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: Counter[nn.Module] = Counter()
+        self.makers: dict[int, _Weighted] = {}
+        self.normalised: dict[_BatchNorm, torch.Tensor] = {}
+        self.uses: Counter[int] = Counter()
+        self.pooled: set[nn.Conv2d] = set()
+        self._alive: list[torch.Tensor] = []  # so that no other tensor gets the identity of one that is noted
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        leaves = tree_leaves((args, kwargs or {}))
+        self.uses.update(id(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
+        return func(*args, **(kwargs or {}))
+
+    def watch(self, network: nn.Module, run: Callable[[], object]) -> None:
+        """Run, and note."""
+        handles = [module.register_forward_hook(self._note) for module in network.modules()]
+        try:
+            with torch.no_grad(), self:
+                run()
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _note(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        self.calls[module] += 1
+        if isinstance(module, _WEIGHTED) and type(module) in _WEIGHTED:
+            self._alive.append(out)
+            self.makers[id(out)] = module
+            self.uses[id(out)] = 0
+        if isinstance(module, _BatchNorm) and module.running_mean is not None and not module.training:
+            self.normalised[module] = args[0]
+        if type(module) is nn.Conv2d and module.kernel_size == (1, 1) and module.groups == 1:
+            small = args[0].shape[-2:] == (1, 1) and module.padding in ((0, 0), "same", "valid")
+            (self.pooled.add if small and self.calls[module] == 1 else self.pooled.discard)(module)
+
+
+def _normal(norm: _BatchNorm, given: torch.Tensor) -> torch.Tensor:
+    """What batch normalisation alone makes of `given`: some of its kinds hold an activation, too."""
+    return F.batch_norm(
+        given, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps
+    )
+
+
+@torch.no_grad()
+def _fold(layer: _Weighted, norm: _BatchNorm) -> None:
+    """Let `layer` give what `norm` made of its output; computed in double precision."""
+    weight = layer.weight
+    zeros = torch.zeros(len(weight), dtype=torch.float64, device=weight.device)
+    mean, var, gain, offset, bias = (
+        zeros + (default if value is None else value.double())
+        for value, default in (
+            (norm.running_mean, 0.0),
+            (norm.running_var, 1.0),
+            (norm.weight, 1.0),
+            (norm.bias, 0.0),
+            (layer.bias, 0.0),
+        )
+    )
+    scale = gain / (var + norm.eps).sqrt()
+    by_output = scale.view(-1, *[1] * (weight.ndim - 1))
+    layer.weight = nn.Parameter((weight.double() * by_output).to(weight.dtype), requires_grad=False)
+    layer.bias = nn.Parameter(((bias - mean) * scale + offset).to(weight.dtype), requires_grad=False)
+
+
+def compile_parts(parts: Iterable[tuple[nn.Module, str]], backend: str, run: Callable[[int], object]) -> None:
+    """Have `torch.compile` make kernels of some modules.
+
+    Args:
+        parts: Each as its parent and its name there.
+        backend: As for `torch.compile`.
+        run: A pass of so many samples through all of them, which makes the kernels.
+
+    Raises:
+        ConfigError: It does not work here.
+    """
+    try:
+        for holder, name in parts:
+            setattr(holder, name, torch.compile(getattr(holder, name), backend=backend))
+        with torch.inference_mode():
+            for count in (1, 2, 3):  # for one, for one size, and from the second size on for any
+                run(count)
+    except Exception as error:
+        # Compilers fail in many ways, and some need what is not installed.
+        cause = (str(error).strip() or "no reason given").splitlines()[0]
+        raise ConfigError(
+            f"compile: torch.compile does not work here: {type(error).__name__}: {cause}; "
+            "freeze without it, or name another backend"
+        ) from error

@@ -1,0 +1,118 @@
+"""How long a network's segments take at which batch size, and what follows for how to carry a batch.
+
+On a CPU time grows with the batch, from the first sample on, and large features fall out of the caches, so
+that a batch goes best in chunks and compaction pays almost at once. On an accelerator small batches take as
+long as one sample, and moving the rest together pays only where many leave.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from edanas.exits.runtime import Segment
+
+SIZES = (1, 4, 16, 64, 256)
+"""Batch sizes that are measured, up to the one in use; larger ones count in proportion to the largest."""
+
+_REPEATS = 3
+
+_GAIN = 0.95
+"""Chunks are used where a sample then takes less than this share of its time in the largest size measured."""
+
+
+class Pace:
+    """Seconds of each segment, and of moving its features, by batch size. A `Compaction`.
+
+    Measured when first asked about a size, once. What it decides moves predictions by rounding alone.
+
+    Args:
+        segments: As for `edanas.exits.runtime.classify`.
+        image: A batch of one image as the first segment takes it; it is repeated to be measured on.
+    """
+
+    def __init__(self, segments: Sequence[Segment], image: torch.Tensor) -> None:
+        self._segments, self._image = segments, image
+        self.sizes: list[int] = []
+        self.running: list[list[float]] = [[] for _ in segments]
+        """Seconds of one pass in one piece, stages and head, by segment and size."""
+        self.moving: list[list[float]] = [[] for _ in segments]
+        """Seconds of picking so many rows out of the features behind a segment, by segment and size."""
+        self._chunks: list[int | None] = []
+
+    def chunk(self, segment: int, count: int) -> int:
+        """See `edanas.exits.runtime.Compaction.chunk`."""
+        self.measure(count)
+        return self._chunks[segment] or count
+
+    def pays(self, segment: int, carried: int, staying: int) -> bool:
+        """See `edanas.exits.runtime.Compaction.pays`: all that follows, with and without those who left."""
+        gained = -self._between(self.moving[segment], staying)
+        for following in range(segment + 1, len(self._segments)):
+            gained += self.seconds(following, carried) - self.seconds(following, staying)
+        return gained > 0.0
+
+    def seconds(self, segment: int, count: int) -> float:
+        """Of `count` samples through a segment, in its chunks."""
+        self.measure(count)
+        times, chunk = self.running[segment], self._chunks[segment]
+        if chunk is None:
+            return self._between(times, count)
+        whole, rest = divmod(count, chunk)
+        return whole * times[self.sizes.index(chunk)] + (self._between(times, rest) if rest else 0.0)
+
+    def break_even(self, segment: int, count: int) -> float | None:
+        """The least share of `count` samples that must leave behind `segment` for compaction to pay."""
+        paying = (gone for gone in range(1, count) if self.pays(segment, count, count - gone))
+        return next((gone / count for gone in paying), None)
+
+    def measure(self, count: int) -> None:
+        """Time the sizes up to `count` that were not timed yet."""
+        if self.sizes and self.sizes[-1] >= min(count, SIZES[-1]):
+            return
+        for size in SIZES[len(self.sizes) :]:
+            self._measure(size)
+            if size >= count:
+                break
+        self._chunks = [self._best(times) for times in self.running]
+
+    def _best(self, times: Sequence[float]) -> int | None:
+        each = [seconds / size for seconds, size in zip(times, self.sizes, strict=True)]
+        best = min(range(len(each)), key=each.__getitem__)
+        return self.sizes[best] if each[best] < _GAIN * each[-1] else None
+
+    def _between(self, times: Sequence[float], count: int) -> float:
+        """On the line between the sizes measured; beyond the largest, in proportion."""
+        if count >= self.sizes[-1]:
+            return times[-1] * count / self.sizes[-1]
+        above = next(i for i, size in enumerate(self.sizes) if size > count)
+        low, high = self.sizes[above - 1], self.sizes[above]
+        return times[above - 1] + (times[above] - times[above - 1]) * (count - low) / (high - low)
+
+    def _measure(self, size: int) -> None:
+        features = self._image.expand(size, -1, -1, -1).contiguous()
+        rows = torch.arange(size, device=features.device)
+        self.sizes.append(size)
+        for segment, running, moving in zip(self._segments, self.running, self.moving, strict=True):
+            running.append(_seconds(segment.run, features))
+            features = segment.run(features)[0]
+            moving.append(_seconds(lambda given: given.index_select(0, rows), features))
+
+
+def _seconds(function: Callable[[torch.Tensor], object], given: torch.Tensor) -> float:
+    """The least of a few times, once everything is warm."""
+    alone = given.device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.thread_time if alone else time.perf_counter  # the first is blind to what else is running
+    found = []
+    for _ in range(1 + _REPEATS):
+        _wait(given.device)
+        start = clock()
+        function(given)
+        _wait(given.device)
+        found.append(clock() - start)
+    return min(found[1:])
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,184 @@
+"""Classifying a batch: segment by segment, where each sample leaves at its own exit.
+
+A segment is what runs between two placed exits, with the exit's head. After it, the host waits for the device
+once, to learn who stays; a batch of one asks a single comparison, and keeps no books at all.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import nn
+
+from edanas.core.contracts import ConfidenceCriterion
+
+
+class Prediction(NamedTuple):
+    """What an EENN says about B images.
+
+    Args:
+        label: (B,) int64, from 0; the name is `network.classes[label]`.
+        exit: (B,) int64, the index of the exit point where each sample left, or N for the last exit.
+        confidence: (B,) floats in [0, 1], at that exit.
+    """
+
+    label: torch.Tensor
+    exit: torch.Tensor
+    confidence: torch.Tensor
+
+
+class Segment(NamedTuple):
+    """Stages, and the exit behind them.
+
+    Args:
+        exit: The exit point's index, or N for the last exit.
+        stages: In sequence; the first segment's begins with what prepares the images.
+        head: Features -> logits (B, K).
+        threshold: How sure one must be to leave; `None` for the last exit, where everybody leaves.
+    """
+
+    exit: int
+    stages: Sequence[Callable[[torch.Tensor], torch.Tensor]]
+    head: nn.Module
+    threshold: float | None
+
+    def run(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features behind the stages, and the head's logits."""
+        for stage in self.stages:
+            features = stage(features)
+        return features, self.head(features)
+
+
+class Compaction(Protocol):
+    """Decides how a batch is carried; it changes what is computed, never what comes out."""
+
+    def chunk(self, segment: int, count: int) -> int:
+        """In how large pieces `count` samples go through the segment of this number, from 0."""
+
+    def pays(self, segment: int, carried: int, staying: int) -> bool:
+        """Whether, behind this segment, to move those who stay together rather than carry all on."""
+
+
+class Fixed:
+    """Always compacts, or never; batches go through in one piece."""
+
+    def __init__(self, *, compact: bool) -> None:
+        self.compact = compact
+
+    def chunk(self, segment: int, count: int) -> int:
+        """See `Compaction.chunk`."""
+        return count
+
+    def pays(self, segment: int, carried: int, staying: int) -> bool:
+        """See `Compaction.pays`."""
+        return self.compact
+
+
+ALWAYS, NEVER = Fixed(compact=True), Fixed(compact=False)
+
+
+def classify(
+    segments: Sequence[Segment], criterion: ConfidenceCriterion, images: torch.Tensor, rule: Compaction
+) -> Prediction:
+    """Let each of B >= 1 images leave at the first exit that is sure enough.
+
+    Args:
+        segments: The network's, the last exit's last.
+        criterion: Logits (B, K) -> confidence (B,).
+        images: What the first segment takes.
+        rule: How the batch is carried.
+    """
+    if len(images) == 1:
+        return _alone(segments, criterion, images)
+    books = _Books(len(images), images.device)
+    features = images
+    for number, segment in enumerate(segments):
+        pieces, logits = _run(segment, features, rule.chunk(number, len(features)))
+        sure = criterion(logits)
+        books.note(segment.exit, logits, sure)
+        if segment.threshold is None:
+            break
+        staying = books.staying(sure, segment.threshold)
+        if not len(staying):
+            break
+        features = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        if len(staying) < len(features) and rule.pays(number, len(features), len(staying)):
+            features = features.index_select(0, staying)
+            books.keep(staying)
+    return books.prediction()
+
+
+def _alone(segments: Sequence[Segment], criterion: ConfidenceCriterion, features: torch.Tensor) -> Prediction:
+    for segment in segments:
+        features, logits = segment.run(features)
+        sure = criterion(logits)
+        if segment.threshold is None or bool(sure >= segment.threshold):
+            break
+    left_at = torch.full((1,), segment.exit, dtype=torch.int64, device=logits.device)
+    return Prediction(logits.argmax(dim=1), left_at, sure.to(torch.float32))
+
+
+def _run(segment: Segment, features: torch.Tensor, chunk: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """The features in pieces of at most `chunk` samples, and all logits."""
+    if chunk >= len(features):
+        features, logits = segment.run(features)
+        return [features], logits
+    pieces, answers = zip(*(segment.run(piece) for piece in torch.split(features, chunk)), strict=True)
+    return list(pieces), torch.cat(answers)
+
+
+class _Books:
+    """Who is where: rows of the features that are carried, and what is known of each sample.
+
+    Nobody who leaves is picked out, for that would be one more wait for the device: everybody undecided is
+    written down at every exit, and a later exit overwrites those who stayed.
+    """
+
+    def __init__(self, count: int, device: torch.device) -> None:
+        self.count, self.device = count, device
+        self.samples: torch.Tensor | None = None  # of each row; None: row i is sample i
+        self.undecided: torch.Tensor | None = None  # by row; None: all of them
+        self.label = self.exit = self.confidence = torch.empty(0)
+
+    def note(self, exit_: int, logits: torch.Tensor, sure: torch.Tensor) -> None:
+        """Write down what this exit says of all rows that are undecided."""
+        label, sure = logits.argmax(dim=1), sure.to(torch.float32)
+        left_at = torch.full_like(label, exit_)
+        if not len(self.label):
+            self.label, self.exit, self.confidence = label, left_at, sure
+            return
+        for known, new in ((self.label, label), (self.exit, left_at), (self.confidence, sure)):
+            before = known if self.samples is None else known.index_select(0, self.samples)
+            value = new if self.undecided is None else torch.where(self.undecided, new, before)
+            if self.samples is None:
+                known.copy_(value)
+            else:
+                known.index_copy_(0, self.samples, value)
+
+    def staying(self, sure: torch.Tensor, threshold: float) -> torch.Tensor:
+        """The rows that go on, ascending: the one wait for the device. A confidence of NaN goes on."""
+        undecided = ~(sure >= threshold)
+        self.undecided = undecided if self.undecided is None else undecided & self.undecided
+        return self.undecided.nonzero().squeeze(1)
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """From now on only these rows are carried, all of them undecided."""
+        self.samples = rows if self.samples is None else self.samples.index_select(0, rows)
+        self.undecided = None
+
+    def prediction(self) -> Prediction:
+        """What is written down."""
+        return Prediction(self.label, self.exit, self.confidence)
+
+
+def empty(device: torch.device) -> Prediction:
+    """The prediction on no image."""
+    label = torch.zeros(0, dtype=torch.int64, device=device)
+    return Prediction(label, label.clone(), torch.zeros(0, device=device))
+
+
+def join(found: Sequence[Prediction]) -> Prediction:
+    """One prediction on the CPU of several batches', in order."""
+    if not found:
+        return empty(torch.device("cpu"))
+    return Prediction(*(torch.cat(each).cpu() for each in zip(*found, strict=True)))
