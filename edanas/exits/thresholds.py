@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.costs import Costs, executed_per_exit
+from edanas.core.costs import Costs
 from edanas.core.types import ExitProfile, SelectionScheme
+from edanas.exits.schemes import cost_of_leaving, restricted, separating, sum_where_leaving
 
 _SCHEMES = 400_000
 """About how many schemes one enumeration scores: 24 thresholds for each of four exits."""
@@ -67,7 +68,7 @@ def set_thresholds(
         raise ValueError("thresholds cannot be set on an exit profile without samples")
     if not points:
         return SelectionScheme((None,) * exit_points)
-    search = _Search.of(profile, costs, points, exit_points, accuracy_drop, caution)
+    search = _Search.of(profile, costs, points, accuracy_drop, caution)
     chosen = dict(zip(points, search.best(), strict=True))
     return SelectionScheme(tuple(chosen.get(point) for point in range(exit_points)))
 
@@ -98,18 +99,15 @@ class _Search:
         profile: ExitProfile,
         costs: Costs,
         points: tuple[int, ...],
-        exit_points: int,
         accuracy_drop: float,
         caution: int,
     ) -> "_Search":
-        columns = [profile.points.index(point) for point in points]
-        confidence = profile.confidence[:, columns]
-        thresholds = [_separating(column) for column in confidence.T]
+        kept = restricted(profile, points)
+        confidence, correct = kept.confidence[:, :-1], kept.correct
+        thresholds = [separating(column) for column in confidence.T]
         fires = [np.searchsorted(t, c, side="right") for t, c in zip(thresholds, confidence.T, strict=True)]
         lenient = [_raised(each, caution) for each in fires]
-        scheme = SelectionScheme(tuple(0.5 if point in points else None for point in range(exit_points)))
-        cost = executed_per_exit(costs, scheme)[[*points, exit_points]]
-        correct = profile.correct[:, [*columns, -1]]
+        cost = cost_of_leaving(costs, points)
         # The rounding of a fraction times the number of samples must not ask for one sample more.
         needed = math.ceil(float(correct[:, -1].sum()) - accuracy_drop * len(profile) - 1e-6)
         return cls(thresholds, np.stack(fires, axis=1), np.stack(lenient, axis=1), correct, cost, needed)
@@ -159,31 +157,9 @@ class _Search:
     def _total(
         self, grid: Grid, fires: npt.NDArray[np.int64], values: npt.NDArray[Any]
     ) -> npt.NDArray[np.float64]:
-        """The sum of each sample's value (S, P + 1) where it leaves, for every scheme on `grid`.
-
-        A sample's level at an exit is how many of the grid's thresholds fire. Those who pass the first exits
-        and leave at the next fill a box of the joint histogram of levels; cumulative sums give all boxes.
-        """
-        shape = tuple(len(g) for g in grid)
+        """The sum of each sample's value (S, P + 1) where it leaves, for every scheme on `grid`."""
         levels = [np.searchsorted(g, fires[:, e], side="left") for e, g in enumerate(grid)]
-        total = np.zeros(shape)
-        for exit_ in range(len(grid) + 1):
-            bins = tuple(n + 1 for n in shape[: exit_ + 1])
-            flat = np.ravel_multi_index(levels[: exit_ + 1], bins)
-            sums = np.bincount(flat, weights=values[:, exit_], minlength=math.prod(bins)).reshape(bins)
-            leaving = _boxes(sums, last=exit_ == len(grid))
-            total += leaving.reshape(leaving.shape + (1,) * (len(shape) - leaving.ndim))
-        return total
-
-
-def _boxes(sums: npt.NDArray[Any], *, last: bool) -> npt.NDArray[Any]:
-    """Who leaves at the exit of the last axis, having passed all before; for `last`, who passes all axes."""
-    for axis in range(sums.ndim):
-        upto = sums.cumsum(axis=axis)
-        passed = upto.take(range(upto.shape[axis] - 1), axis=axis)
-        leaves = axis == sums.ndim - 1 and not last
-        sums = upto.take([-1], axis=axis) - passed if leaves else passed
-    return sums
+        return sum_where_leaving(levels, [len(g) for g in grid], values)
 
 
 def _raised(fires: npt.NDArray[np.int64], caution: int) -> npt.NDArray[np.int64]:
@@ -195,20 +171,6 @@ def _raised(fires: npt.NDArray[np.int64], caution: int) -> npt.NDArray[np.int64]
     ordered = np.sort(fires)
     last_of_equals = np.searchsorted(ordered, fires, side="right") - 1
     return ordered[np.minimum(last_of_equals + caution, len(fires) - 1)]
-
-
-def _separating(confidence: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Rising thresholds that split the values in every way: below all, between neighbours, above all.
-
-    The lowest is half the least value, not 0: a sample much less sure than any seen before stays. The highest
-    is 1, or below 1 if a value is exactly 1: nothing in [0, 1] is above that.
-    """
-    values = np.unique(confidence)
-    below = np.concatenate([[np.float32(0.0)], values[:-1]])
-    middle = below + (values - below) / 2
-    # Between two neighbours in float32 there is nothing; the upper one then tells them apart.
-    thresholds = np.where(middle > below, middle, values)
-    return thresholds if values[-1] == 1.0 else np.append(thresholds, np.float32(1.0))
 
 
 def _between(low: int, high: int, keep: int, size: int) -> npt.NDArray[np.int64]:
