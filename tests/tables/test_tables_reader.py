@@ -111,7 +111,7 @@ def test_what_is_not_in_the_table_is_refused_by_name(whole, half):
     assert Candidate(other, EVERYWHERE) not in whole
     with pytest.raises(CandidateError, match="resolution: found 9; allowed: 8, 12"):
         whole.metrics(Candidate(other, EVERYWHERE))
-    with pytest.raises(CandidateError, match="'widht'.*Did you mean 'width'"):
+    with pytest.raises(CandidateError, match=r"'widht'.*Did you mean 'width'"):
         whole.metrics(Candidate(Backbone((("widht", 4),)), EVERYWHERE))
     short = Candidate(backbone, SelectionScheme((0.5,)))
     assert short not in whole
@@ -130,7 +130,7 @@ def test_any_reader_of_safetensors_reads_it(whole):
     tensors = load_file(whole.path)
     assert {name: (str(a.dtype), a.shape) for name, a in tensors.items()} == {
         "genomes": ("int16", (96, 7)),
-        **{kind: ("int64", (96, 6)) for kind in ("macs", "params", "activations")},
+        **dict.fromkeys(("macs", "params", "activations"), ("int64", (96, 6))),
         "validation.confidence": ("float16", (96, 3, 40)),
         "validation.correct": ("uint8", (96, 3, 5)),
         "test.confidence": ("float16", (96, 3, 12)),

@@ -14,7 +14,6 @@ from edanas.tables.choose import choose
 from edanas.tables.fill import Filling
 from edanas.tables.format import Description
 from edanas.tables.journal import Journal
-from edanas.tables.reader import Table
 from edanas.tables.rows import Profiler
 from edanas.testing.evaluations import toy_workbench
 
@@ -58,7 +57,5 @@ def fill(path: Path, genomes: np.ndarray, **parts) -> None:
         Filling(description(), genomes, journal, **given).run(path)
 
 
-def toy_table(path: Path, count: int = 96, every: int = 1) -> Table:
-    """A table of `count` backbones, of which every so many is left in."""
-    fill(path, choose(description().backbone_space(), count, 0)[::every])
-    return Table.open(path)
+def genomes(count: int = 96) -> np.ndarray:
+    return choose(description().backbone_space(), count, 0)
