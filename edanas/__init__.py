@@ -7,9 +7,10 @@ from edanas.core.version import VERSION
 
 if TYPE_CHECKING:
     from edanas.api import load, search
+    from edanas.prediction import stream
     from edanas.report.result import Result
 
-__all__ = ["search", "load", "Result", "hookimpl"]
+__all__ = ["search", "load", "stream", "Result", "hookimpl"]
 __version__ = VERSION
 
 
@@ -19,6 +20,10 @@ def __getattr__(name: str) -> Any:
         from edanas import api
 
         return getattr(api, name)
+    if name == "stream":
+        from edanas.prediction import stream
+
+        return stream
     if name == "Result":
         from edanas.report.result import Result
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from edanas.compose import Composition, compose, layered_settings, make_loggers, named_device, threads_of
 from edanas.core.archive import Archive
@@ -310,21 +310,31 @@ def _finish(
     return front, static, failures + more
 
 
-def load(path: str | Path, device: str = "cpu") -> EENN:
-    """A finished network: call it on images to get labels, exits taken and confidences.
+def load(
+    path: str | Path,
+    device: str = "cpu",
+    *,
+    freeze: bool = False,
+    compile: bool | str = False,  # noqa: A002 - torch's word
+) -> EENN:
+    """A finished network: call it on images, or its `predict`, to get labels, exits taken and confidences.
 
     Args:
         path: The `.safetensors` or `.json` file of a result, in its run's folder `models`.
         device: Where to put it.
+        freeze: Make it faster for inference, where its answers may differ by rounding; see `EENN.freeze`.
+        compile: Freeze it, and compile its parts; see `EENN.freeze`.
 
     Raises:
         WeightsError: A file is missing or damaged, or the two do not belong together.
-        ConfigError: A plugin that the network was made with is not installed, or the device is not there.
+        ConfigError: A plugin that the network was made with is not installed, the device is not there, or
+            `torch.compile` does not work here.
     """
     place = named_device(device)
     registry = Registry(load_plugins())
     network = load_network(Path(path), lambda description: _rebuild(registry, description))
-    return network.to(place)  # type: ignore[return-value]
+    placed = cast(EENN, network.to(place))
+    return placed.freeze(compile=compile) if freeze or compile else placed
 
 
 def _rebuild(registry: Registry, description: Mapping[str, Any]) -> EENN:

@@ -27,7 +27,7 @@ class ConsoleProgress:
         self._live: rich.progress.Progress | None = None
 
     @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Bar]:
+    def task(self, label: str, total: int | None) -> Iterator[Bar]:
         """See `edanas.core.progress.Progress.task`."""
         live = self.console.is_interactive
         inner = bool(self._running)
@@ -39,17 +39,18 @@ class ConsoleProgress:
         except BaseException:
             self._finish(bar)
             if not live:
-                say(f"{label}: stopped at {bar.done} of {total}")
+                say(f"{label}: stopped at {_count(bar.done, total)}")
             raise
         self._finish(bar)
         if not inner:
-            self.say(f"{label}: {bar.done} of {total} in {_clock(time.monotonic() - bar.start)}{bar.remark}")
+            took = _clock(time.monotonic() - bar.start)
+            self.say(f"{label}: {_count(bar.done, total)} in {took}{bar.remark}")
 
     def say(self, line: str) -> None:
         """See `edanas.core.progress.Progress.say`."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _live_bar(self, label: str, total: int) -> "_LiveBar":
+    def _live_bar(self, label: str, total: int | None) -> "_LiveBar":
         if self._live is None:
             self._live = rich.progress.Progress(
                 rich.progress.TextColumn("{task.description}", markup=False),
@@ -73,26 +74,26 @@ class ConsoleProgress:
 
 
 class _LineBar:
-    def __init__(self, say: Callable[[str], None], label: str, total: int) -> None:
+    def __init__(self, say: Callable[[str], None], label: str, total: int | None) -> None:
         self._say, self._label, self._total = say, label, total
         self._quarter = 0
         self.done, self.remark, self.start = 0, "", time.monotonic()
-        say(f"{label}: 0 of {total}")
+        say(f"{label}: {_count(0, total)}")
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         self.done += steps
         self.remark = f"  {note}" if note else self.remark
-        quarter = 4 * self.done // max(self._total, 1)
+        quarter = 0 if self._total is None else 4 * self.done // max(self._total, 1)
         if self._quarter < quarter < 4:
             self._quarter = quarter
-            self._say(f"{self._label}: {self.done} of {self._total}{self.remark}")
+            self._say(f"{self._label}: {_count(self.done, self._total)}{self.remark}")
 
     def close(self) -> None:
         pass
 
 
 class _LiveBar:
-    def __init__(self, live: rich.progress.Progress, label: str, total: int) -> None:
+    def __init__(self, live: rich.progress.Progress, label: str, total: int | None) -> None:
         self._live = live
         self._task = live.add_task(label, total=total, note="")
         self.done, self.remark, self.start = 0, "", time.monotonic()
@@ -104,6 +105,10 @@ class _LiveBar:
 
     def close(self) -> None:
         self._live.remove_task(self._task)
+
+
+def _count(done: int, total: int | None) -> str:
+    return str(done) if total is None else f"{done} of {total}"
 
 
 def _clock(seconds: float) -> str:

@@ -15,8 +15,8 @@ class Bar(Protocol):
 class Progress(Protocol):
     """A place to show bars and single lines."""
 
-    def task(self, label: str, total: int) -> AbstractContextManager[Bar]:
-        """A bar of `total` steps, as a context manager that yields a `Bar`."""
+    def task(self, label: str, total: int | None) -> AbstractContextManager[Bar]:
+        """A bar of `total` steps, `None` where nobody knows, as a context manager that yields a `Bar`."""
 
     def say(self, line: str) -> None:
         """One line of text above the bars."""
@@ -31,7 +31,7 @@ class Silent:
     """A `Progress` that shows nothing."""
 
     @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Bar]:
+    def task(self, label: str, total: int | None) -> Iterator[Bar]:
         """See `Progress.task`."""
         yield _SilentBar()
 

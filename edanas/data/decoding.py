@@ -104,6 +104,32 @@ def decode(files: Sequence[Path], size: int, channels: str) -> tuple[torch.Tenso
     return torch.from_numpy(images), _remarks(decoded, (width, height), channels)
 
 
+def decode_each(files: Sequence[Path], size: int, *, grey: bool) -> list[torch.Tensor | DataError]:
+    """Read image files, in threads, each one by itself: what one becomes does not depend on the others.
+
+    Args:
+        files: Any number of files.
+        size: An image that is larger in width or height becomes size x size; others keep their size.
+        grey: Whether to give one channel, or three.
+
+    Returns:
+        For each file (C, H, W) uint8, or what is wrong with it.
+    """
+
+    def one(path: Path) -> torch.Tensor | DataError:
+        try:
+            pixels = _read(path, formats, size, grey=grey).pixels
+        except DataError as error:
+            return error
+        image = torch.tensor(pixels)
+        return image.expand(1 if grey else 3, -1, -1) if image.dim() == 2 else image.permute(2, 0, 1)
+
+    formats = _formats()
+    with warnings.catch_warnings(), ThreadPoolExecutor(4 + (os.cpu_count() or 1)) as pool:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        return list(pool.map(one, files))
+
+
 def _read(path: Path, formats: Sequence[str], size: int, *, grey: bool) -> _Decoded:
     try:
         with Image.open(path, formats=list(formats)) as image:

@@ -1,0 +1,203 @@
+"""`edanas predict MODEL IMAGES`: class, exit and confidence of each image."""
+
+import csv
+import io
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edanas.api import load
+from edanas.cli.progress import ConsoleProgress
+from edanas.core.costs import Costs, backbone_macs, executed_macs
+from edanas.core.errors import ConfigError, DataError, RunError, near_miss
+from edanas.core.machine import computing, usable_cores
+from edanas.evaluation.scoring import Anatomy
+from edanas.exits.eenn import EENN
+from edanas.prediction import Answer, stream
+
+FORMATS = ("csv", "json", "table")
+COLUMNS = ("image", "class", "exit", "confidence")
+
+_NAMED = 5
+"""How many of the skipped images are named."""
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A network's .safetensors or .json file.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them, however deep.")],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this .csv or .json file. [default: the terminal]")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="`csv`, `json` or `table`. [default: by --out's ending]")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="How many images are computed at once.")] = 256,
+    device: Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")] = "auto",
+    compact: Annotated[
+        str, typer.Option(help="Move those who stay together after each exit: `auto`, `always` or `never`.")
+    ] = "auto",
+    freeze: Annotated[
+        bool, typer.Option("--freeze/--no-freeze", help="Fold and simplify layers first: faster.")
+    ] = True,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Pass over images that cannot be read.")
+    ] = False,
+) -> None:
+    """Classify images: the class, the exit where each one left (from 1, or last), and its confidence."""
+    chosen = _format(form, out)
+    progress = ConsoleProgress()
+    skipped: list[DataError] = []
+    with computing(usable_cores()):
+        network = load(model, device)
+        costs = Anatomy.of(network, len(network.mean)).costs
+        ready = network.freeze() if freeze else network
+        start = time.monotonic()
+        answers = list(
+            stream(
+                ready,
+                images,
+                batch_size=batch_size,
+                compact=compact,
+                progress=progress,
+                on_unreadable=skipped.append if skip_unreadable else None,
+            )
+        )
+        seconds = time.monotonic() - start
+    summary = _summary(network, costs, answers, len(skipped), seconds)
+    _write(_text(chosen, [_row(network, answer) for answer in answers], summary), out)
+    for error in skipped[:_NAMED]:
+        progress.say(f"Skipped: {error}")
+    progress.say(summary.line())
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is said of all images together.
+
+    Args:
+        images: How many were classified.
+        skipped: How many could not be read.
+        exits: How many left at each placed exit and the last, by its name.
+        executed_macs: Multiply-adds that ran for an image on average.
+        backbone_macs: Multiply-adds of the backbone with its last exit alone.
+        images_per_second: Reading included.
+    """
+
+    images: int
+    skipped: int
+    exits: dict[str, int]
+    executed_macs: float | None
+    backbone_macs: int
+    images_per_second: float | None
+
+    def line(self) -> str:
+        """For people; MACs in M (1e6) multiply-adds."""
+        said = [f"{self.images:,} images" if self.images != 1 else "1 image"]
+        if self.executed_macs is not None and self.images_per_second is not None:
+            left = ", ".join(f"{name} {count / self.images:.1%}" for name, count in self.exits.items())
+            cost = (
+                f"{self.executed_macs / 1e6:.2f}M of {self.backbone_macs / 1e6:.2f}M MACs executed on average"
+            )
+            said += [f"left at exit {left}", cost, f"{self.images_per_second:,.0f} images/s with reading"]
+        if self.skipped:
+            said.append(f"{self.skipped:,} unreadable and skipped")
+        return "; ".join(said)
+
+
+def _summary(network: EENN, costs: Costs, answers: Sequence[Answer], skipped: int, seconds: float) -> Summary:
+    counts = Counter(answer.exit for answer in answers)
+    exits = [*network.scheme.placed, network.exit_points]
+    shares = [counts[at] / max(len(answers), 1) for at in range(network.exit_points + 1)]
+    return Summary(
+        images=len(answers),
+        skipped=skipped,
+        exits={_exit_name(network, at): counts[at] for at in exits},
+        executed_macs=executed_macs(costs, network.scheme, shares) if answers else None,
+        backbone_macs=backbone_macs(costs),
+        images_per_second=len(answers) / seconds if answers else None,
+    )
+
+
+def _format(form: str | None, out: Path | None) -> str:
+    """How to write, by `--format` or the file's ending; refuses before anything is computed."""
+    if form is not None and form not in FORMATS:
+        raise ConfigError(f"--format: found '{form}'.{near_miss(form, FORMATS)}")
+    if out is None:
+        return form or "table"
+    if out.is_dir():
+        raise RunError(f"--out: {out} is a folder; expected the name of a file to write")
+    if not out.absolute().parent.is_dir():
+        raise RunError(f"--out: {out.absolute().parent}: no such folder")
+    ending = out.suffix.lower().removeprefix(".")
+    if form is None and ending not in FORMATS[:2]:
+        raise ConfigError(f"--out: '{out.name}' ends neither in .csv nor in .json; or say --format")
+    return form or ending
+
+
+def _exit_name(network: EENN, exit_: int) -> str:
+    return "last" if exit_ == network.exit_points else str(exit_ + 1)
+
+
+def _row(network: EENN, answer: Answer) -> dict[str, Any]:
+    exit_ = _exit_name(network, answer.exit)
+    values = (answer.name, answer.class_name, exit_, round(answer.confidence, 6))
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _text(form: str, rows: Sequence[dict[str, Any]], summary: Summary) -> str | Table:
+    if form == "json":
+        return json.dumps({"images": rows, "summary": vars(summary)}, indent=2) + "\n"
+    if form == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()
+    table = Table(*(name.capitalize() for name in COLUMNS), box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(row[name]) for name in COLUMNS[:3]), f"{row['confidence']:.4f}")
+    return table
+
+
+def _write(text: str | Table, out: Path | None) -> None:
+    if out is not None:
+        if isinstance(text, Table):
+            buffer = io.StringIO()
+            Console(file=buffer, width=_width(text)).print(text)
+            text = buffer.getvalue()
+        _replace(out, text)
+    elif isinstance(text, Table):
+        (Console() if sys.stdout.isatty() else Console(width=_width(text))).print(text)
+    else:
+        sys.stdout.write(text)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write beside `path`, then rename: what was there is replaced as a whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _width(table: Table) -> int:
+    """As wide as it needs, where there is no terminal to ask."""
+    return max(Console(width=10_000).measure(table).maximum, 1)
