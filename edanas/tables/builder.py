@@ -22,7 +22,7 @@ from edanas.tables.choose import choose
 from edanas.tables.fill import Filling
 from edanas.tables.format import HELD_OUT, SEARCHED, Description
 from edanas.tables.journal import Journal
-from edanas.tables.order import ROWS, Order, check_images, supernet_digest
+from edanas.tables.order import ROWS, Order, check_images, deciding, differing, supernet_digest
 from edanas.tables.reader import Table
 from edanas.tables.rows import Profiler
 
@@ -94,12 +94,11 @@ def settings_for(registry: Registry, given: Sequence[Any], run: Path | None) -> 
         )
     base = (str(run / CONFIG), read_toml(run / CONFIG))
     settings = layered_settings(registry, [base, *given])
-    trained = Order(layered_settings(registry, [base]), Path(), 1)
-    differing = Order(settings, Path(), 1).differing(trained.asked())
-    if differing:
+    lines = differing(deciding(layered_settings(registry, [base])), settings)
+    if lines:
         raise TableError(
             f"{run}: the table is of this run's supernet, and other settings do not go with it: "
-            f"{'; '.join(differing)}"
+            f"{'; '.join(lines)}"
         )
     return settings
 

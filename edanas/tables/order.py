@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,17 +73,11 @@ class Order:
 
     def asked(self) -> dict[str, Any]:
         """What the table's rows follow from, in JSON's types."""
-        plain = to_plain(self.settings)
-        return {"settings": {name: plain[name] for name in DECISIVE}, "held_out": self.held_out}
+        return {"settings": deciding(self.settings), "held_out": self.held_out}
 
-    def differing(self, asked: Any) -> list[str]:
+    def differing(self, asked: Mapping[str, Any]) -> list[str]:
         """In words, where another order asked otherwise."""
-        before = resolve([("", asked["settings"])])
-        lines = [
-            f"{path}: was {shown(old)}, now {shown(new)}"
-            for path, (old, new) in differences(before, self.settings).items()
-            if path.partition(".")[0] in DECISIVE
-        ]
+        lines = differing(asked["settings"], self.settings)
         if asked["held_out"] != self.held_out:
             lines.append(f"held-out part: was {asked['held_out']}, now {self.held_out}")
         return lines
@@ -122,6 +117,21 @@ class Order:
         for path in (self.work / ROWS, self.work / CHECKPOINT, self.work / ORDER, self.out):
             with writing(path):
                 path.unlink(missing_ok=True)
+
+
+def deciding(settings: Settings) -> dict[str, Any]:
+    """The settings that exit profiles follow from, in JSON's types."""
+    plain = to_plain(settings)
+    return {name: plain[name] for name in DECISIVE}
+
+
+def differing(before: Mapping[str, Any], settings: Settings) -> list[str]:
+    """In words, where `settings` decide otherwise than those that `deciding` gave."""
+    return [
+        f"{path}: was {shown(old)}, now {shown(new)}"
+        for path, (old, new) in differences(resolve([("", before)]), settings).items()
+        if path.partition(".")[0] in DECISIVE
+    ]
 
 
 def supernet_digest(folder: Path, settings: Settings) -> str:

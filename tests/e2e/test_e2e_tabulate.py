@@ -1,0 +1,133 @@
+"""`edanas tabulate`: a table of a run's supernet, of a supernet of its own, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import Edanas
+
+from edanas.cli import main
+from edanas.core.archive import Archive
+from edanas.tables import Table
+
+
+@pytest.fixture(scope="module")
+def table(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of three backbones of a finished run."""
+    path = tmp_path_factory.mktemp("table") / "table.safetensors"
+    assert main(["tabulate", "--run", str(undisturbed), "--backbones", "3", "--out", str(path)]) == 0
+    return path
+
+
+def test_a_table_of_a_run_holds_what_the_run_saw(table: Path, undisturbed: Path) -> None:
+    found = Table.open(table)
+    assert len(found) == 3
+    assert found.parts == ("validation", "calibration")
+    compared = 0
+    with Archive(undisturbed) as archive:
+        for _, evaluation in archive.replay():
+            profile = archive.get_profile(evaluation.candidate.id)
+            if evaluation.candidate not in found or profile is None or evaluation.metrics is None:
+                continue
+            kept = found.profile(evaluation.candidate.backbone)
+            assert (kept.confidence == profile.confidence.astype(np.float16)).all()
+            assert (kept.correct == profile.correct).all()
+            metrics = found.metrics(evaluation.candidate)
+            assert metrics.backbone_accuracy == evaluation.metrics.backbone_accuracy
+            assert (metrics.params, metrics.activations, metrics.backbone_macs) == (
+                evaluation.metrics.params,
+                evaluation.metrics.activations,
+                evaluation.metrics.backbone_macs,
+            )
+            compared += 1
+    assert compared >= 2
+    assert [path.name for path in table.parent.iterdir()].count("table.safetensors") == 1
+
+
+def test_a_table_trains_a_supernet_where_there_is_none(
+    edanas: Edanas, tiny: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "table.safetensors"
+    command = ["tabulate", "--config", tiny, "--data", pictures, "--held-out", "test", "--out", out]
+    command += ["--set", "supernet.kernels=[3]", "--set", "supernet.depths=[1]"]
+    told = edanas(*command, "--backbones", 4, "--json")
+    assert told.code == 0, told.err
+    said = json.loads(told.out)
+    assert (said["backbones"], said["space_size"], said["exhaustive"]) == (1, 1, True)
+    assert said["parts"].keys() == {"validation", "test"}
+    assert said["provenance"]["settings"]["training"]["epochs"] == 2
+    before = out.read_bytes()
+    again = edanas(*command, "--backbones", 4)
+    assert "nothing is left to do" in again.err
+    assert "Holds: all 1 of 1 backbones" in again.out
+    other = edanas(*command, "--backbones", 4, "--seed", 1)
+    assert other.code == 2
+    assert "seed: was 0, now 1" in other.err
+    # Only what was decided: another search on the same profiles is the same table.
+    assert edanas(*command, "--backbones", 4, "--set", "search.initial=9").code == 0
+    (out.with_name(f"{out.name}.work") / "supernet.pt").unlink()
+    assert edanas(*command, "--backbones", 4, "--overwrite").code == 0
+    assert out.read_bytes() == before
+
+
+WRONG = {
+    "backbones": (["--backbones", "0"], ["backbones: found 0; allowed: 1 or more"]),
+    "held-out part": (["--held-out", "tets"], ["Unknown part 'tets'", "Did you mean 'test'?"]),
+    "no run": (["--run", "nowhere"], ["nowhere: holds no run", "config.toml"]),
+    "evaluation": (["--set", "evaluation=finetune"], ["evaluation: was 'shared', now 'finetune'"]),
+    "another seed": (["--seed", "7"], ["other settings do not go with it: seed: was 0, now 7"]),
+    "a folder": (["--out", "."], ["is a folder; expected a file"]),
+    "no place": (["--out", "/proc/table"], ["/proc/table.work"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_refused_with_one_error(
+    edanas: Edanas, undisturbed: Path, tmp_path: Path, name: str
+) -> None:
+    given, parts = WRONG[name]
+    usual = ["--run", undisturbed, "--backbones", 2, "--out", tmp_path / "table.safetensors"]
+    told = edanas("tabulate", *usual, *given)
+    assert told.code == 2, told.err
+    assert "Traceback" not in told.err
+    (error,) = [line for line in told.err.splitlines() if line.startswith("Error: ")]
+    for part in parts:
+        assert part in error
+    assert not (tmp_path / "table.safetensors").exists()
+
+
+def test_a_run_without_a_trained_supernet_is_refused(edanas: Edanas, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table.safetensors"
+
+    def refused() -> str:
+        told = edanas("tabulate", "--run", finished, "--backbones", 2, "--out", out)
+        assert told.code == 2, told.err
+        return told.err
+
+    supernet = finished / "supernet.pt"
+    state = torch.load(supernet, weights_only=True)
+    torch.save({**state, "epoch": 1}, supernet)
+    assert "the supernet is trained for 1 of 2 epochs; finish the run first" in refused()
+    supernet.write_bytes(b"no weights")
+    assert "is no supernet's checkpoint" in refused() or "is damaged" in refused()
+    supernet.unlink()
+    assert "holds no trained supernet (supernet.pt)" in refused()
+    assert not out.exists()
+
+
+def test_images_that_changed_since_the_run_are_noticed(
+    edanas: Edanas, finished: Path, pictures: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "pictures"
+    shutil.copytree(pictures, copy)
+    images = sorted(copy.rglob("*.png"))
+    shutil.copy(images[-1], images[0])
+    out = tmp_path / "table.safetensors"
+    config = finished / "config.toml"
+    config.write_text(config.read_text().replace(str(pictures), str(copy)))
+    told = edanas("tabulate", "--run", finished, "--backbones", 2, "--out", out)
+    assert told.code == 2
+    assert "its supernet was trained on other images" in told.err
