@@ -89,20 +89,19 @@ class Finisher:
         """Set the thresholds, measure, write the network, and look at the test part."""
         bench, settings = self.workbench, self.workbench.settings
         parts, anatomy = bench.parts, bench.anatomy(network)
-        placed = candidate.scheme.placed
+        placed, calibration = candidate.scheme.placed, None
         if placed and settings.final_thresholds == "calibration":
-            calibration = collect_profile(network, parts.calibration)
+            promise = collect_profile(network, parts.calibration)
             points = bench.provider.exit_points
-            network.scheme = set_thresholds(
-                calibration, anatomy.costs, placed, points, settings.accuracy_drop
-            )
+            network.scheme = set_thresholds(promise, anatomy.costs, placed, points, settings.accuracy_drop)
+            calibration = score(promise, network.scheme, anatomy)
         validation = score(collect_profile(network, parts.validation), network.scheme, anatomy)
         files = self._export(candidate, network)
         profile = collect_profile(network, parts.test)
         test = score(profile, network.scheme, anatomy)
         most = settings.examples if placed else 0
         shown = write_examples(bench.folder, candidate.id, network, parts.test, profile, most)
-        return row(candidate, network, validation, test, len(parts.test), files, anatomy, shown)
+        return row(candidate, network, calibration, validation, test, len(parts.test), files, anatomy, shown)
 
     def _export(self, candidate: Candidate, network: EENN) -> list[str]:
         network.description = self.workbench.describe(candidate.backbone)
@@ -125,6 +124,7 @@ class _Share:
 def row(
     candidate: Candidate,
     network: EENN,
+    calibration: Metrics | None,
     validation: Metrics,
     test: Metrics,
     samples: int,
@@ -140,9 +140,11 @@ def row(
         "utilization": list(test.utilization),
         "test_accuracy": test.accuracy,
         "test_ci": list(wilson(test.accuracy, samples)),
+        "calibration_accuracy": calibration.accuracy if calibration else None,
         "validation_accuracy": validation.accuracy,
         "ada_macs": test.ada_macs,
         "executed_macs": test.executed_macs,
+        "calibration_executed_macs": calibration.executed_macs if calibration else None,
         "validation_executed_macs": validation.executed_macs,
         "backbone_macs": test.backbone_macs,
         "backbone_test_accuracy": test.backbone_accuracy,

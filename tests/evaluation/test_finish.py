@@ -134,6 +134,17 @@ def test_thresholds_come_from_the_calibration_part(finisher):
     expected = set_thresholds(profile, Anatomy.of(network, 1).costs, (0, 2), 4, 0.1)
     assert row["thresholds"] == list(expected.thresholds)
     assert row["thresholds"] != list(candidates()[0].scheme.thresholds)
+    promised = score(profile, network.scheme, Anatomy.of(network, 1))
+    assert row["calibration_accuracy"] == promised.accuracy
+    assert row["calibration_executed_macs"] == promised.executed_macs
+
+
+def test_thresholds_that_were_not_set_promise_nothing(finisher):
+    _, single = rows(finisher("set"))
+    kept = rows(finisher("searched", final_thresholds="searched"))
+    for row in (single, *kept):
+        assert row["calibration_accuracy"] is None
+        assert row["calibration_executed_macs"] is None
 
 
 def test_the_test_part_changes_test_figures_alone(finisher):
