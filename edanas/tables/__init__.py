@@ -1,6 +1,8 @@
 """Tables of exit profiles: a function to search on that is real, and answers in microseconds."""
 
 from edanas.tables.builder import build
+from edanas.tables.evaluation import TableEvaluation
+from edanas.tables.outside import Answer, Neighbours
 from edanas.tables.reader import Table
 
-__all__ = ["Table", "build"]
+__all__ = ["Answer", "Neighbours", "Table", "TableEvaluation", "build"]

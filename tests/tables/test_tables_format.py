@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,6 +120,18 @@ def test_further_keys_are_left_alone_and_damage_is_overlooked_only_on_request(sm
     table = Table.open(newer, verify=False)
     candidate = Candidate(next(iter(table.backbones)), SelectionScheme((0.5, None)))
     assert table.metrics(candidate) == Table.open(small).metrics(candidate)
+
+
+def test_every_tensor_and_key_is_documented(whole):
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "tables.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| `")]
+    content = whole.path.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    keys = json.loads(header["__metadata__"][KEY])
+    assert {"version", "sha256", "provenance"} <= set(keys)
+    assert [key for key in keys if f"`{key}`" not in rows] == []
+    tensors = [name for name in whole.description.row() if not name.startswith("test.")]
+    assert [name for name in tensors if f"`{name}`" not in rows] == []
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path):
