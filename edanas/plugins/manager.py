@@ -33,6 +33,8 @@ BUILT_IN = (
     "edanas.strategies.objectives",
     "edanas.strategies.surrogate_nsga2",
     "edanas.strategies.random_search",
+    "edanas.strategies.evolution",
+    "edanas.strategies.local",
     "edanas.training.schemes",
     "edanas.data.digits",
     "edanas.data.folder",

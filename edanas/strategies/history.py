@@ -1,6 +1,6 @@
 """What a strategy was told, and how to draw what it was not told."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import islice
 
 import numpy as np
@@ -69,7 +69,7 @@ class History:
         return self.genomes[best], self.values[best]
 
 
-def unseen(genomes: Genomes, held: set[bytes]) -> npt.NDArray[np.int64]:
+def unseen(genomes: Genomes, held: Container[bytes]) -> npt.NDArray[np.int64]:
     """Positions of the rows of (n, D) canonical genomes that are not `held`; of equals, the first's."""
     first: dict[bytes, int] = {}
     for position, row in enumerate(genomes):

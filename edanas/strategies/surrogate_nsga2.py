@@ -1,25 +1,34 @@
 """The strategy `surrogate-nsga2`: NSGA-II on surrogates (Section IV of the paper, after MSuNAS and CNAS).
 
-In each iteration one surrogate for each objective is fitted on the archive, NSGA-II searches on their
-predictions, and of the last population those candidates are evaluated that are new, that no other is
-predicted to dominate, and that fill the gaps along the archive's front.
+In each iteration one surrogate for each objective is fitted on the archive, and NSGA-II searches on their
+predictions. Two things depart from the paper by default: evaluated are the candidates that are predicted to
+add most hypervolume together, among all that NSGA-II came across; and a part of each batch are plain children
+of the archive, which no surrogate was asked about, for they alone find out where the surrogates are wrong.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-from edanas.core.contracts import ExitInsight, SearchProblem, SearchStrategy, SurrogateModel
-from edanas.core.errors import ConfigError, PluginError
+from edanas.core.contracts import SearchStrategy
+from edanas.core.errors import ConfigError, unknown
 from edanas.core.hookspecs import hookimpl
-from edanas.core.types import Candidate, ExitProfile, Outcome
-from edanas.strategies.genetic import Genomes, Nsga2, Values
-from edanas.strategies.history import History, draw, unseen
+from edanas.core.pareto import non_dominated, reference_point
+from edanas.strategies.base import Remembering, check
+from edanas.strategies.contribution import choose_gains
+from edanas.strategies.evolution import offspring
+from edanas.strategies.genetic import Genomes, Mating, Nsga2, Values
+from edanas.strategies.history import draw, unseen
+from edanas.strategies.predictions import Predictions
 from edanas.strategies.subset import choose
 
+CHOICES = ("hypervolume", "spread")
 
-class SurrogateNsga2(SearchStrategy):
+CLIMBERS = 40
+"""At most so many of the predicted front show their neighbours in one round of refinement."""
+
+
+class SurrogateNsga2(Remembering):
     """NSGA-II on surrogates of the objectives, seeded with the archive's front.
 
     Args:
@@ -28,6 +37,12 @@ class SurrogateNsga2(SearchStrategy):
         crossover: Probability that two parents exchange a stretch of genes.
         mutation: How many genes mutate in a child, on average.
         extremes: Whether the initial archive holds the candidates of all first and of all last choices.
+        choice: What is evaluated: `hypervolume`, the candidates that are predicted to add most together, or
+            `spread` as in the paper, those of the last population that fill the gaps along the front.
+        refinement: Rounds in which the neighbours of the predicted front are predicted, too; for
+            `hypervolume`.
+        unguided: Share of what is evaluated that are children of the archive by NSGA-II without surrogates;
+            0 in the paper.
 
     Raises:
         ConfigError: An option is out of range.
@@ -40,83 +55,69 @@ class SurrogateNsga2(SearchStrategy):
         crossover: float = 0.9,
         mutation: float = 1.0,
         extremes: bool = True,  # noqa: FBT001, FBT002 - options are given by name, from settings
+        choice: str = "hypervolume",
+        refinement: int = 0,
+        unguided: float = 0.125,
     ) -> None:
-        _check("population", population, population >= 2, "2 or more")
-        _check("generations", generations, generations >= 1, "1 or more")
-        _check("crossover", crossover, 0 <= crossover <= 1, "0 to 1")
-        _check("mutation", mutation, mutation > 0, "more than 0")
+        check("population", population, population >= 2, "2 or more")
+        check("generations", generations, generations >= 1, "1 or more")
+        check("crossover", crossover, 0 <= crossover <= 1, "0 to 1")
+        check("mutation", mutation, mutation > 0, "more than 0")
+        check("refinement", refinement, refinement >= 0, "0 or more")
+        check("unguided", unguided, 0 <= unguided <= 1, "0 to 1")
+        if choice not in CHOICES:
+            raise ConfigError(f"strategy.choice: {unknown('choice', choice, CHOICES)}")
         self._search = Nsga2(population, generations, crossover, mutation)
-        self._extremes = extremes
+        self.extremes = extremes
+        self._choice = choice
+        self._refinement = refinement
+        self._unguided = unguided
         self._notes: dict[str, str] = {}
 
-    def start(self, problem: SearchProblem) -> None:
-        """See `SearchStrategy.start`."""
-        self._problem = problem
-        self._space = problem.space
-        self._history = History(problem.space, problem.objectives)
-
-    def initial(self) -> list[Candidate]:
-        """Random candidates, after the two extremes where these are wanted."""
-        first = np.zeros((0, self._space.dimensions), dtype=np.int64)
-        if self._extremes:
-            ends = np.stack([np.zeros_like(self._space.counts), self._space.counts - 1])
-            first = self._space.canonical(ends)
-            first = first[unseen(first, set())][: self._problem.initial]
-        held = {row.tobytes() for row in first}
-        rng = np.random.default_rng([self._problem.seed, 0])
-        rest = draw(self._space, rng, self._problem.initial - len(first), held)
-        return [self._space.decode(genome) for genome in (*first, *rest)]
-
-    def tell(
-        self,
-        genomes: Genomes,
-        objectives: npt.NDArray[np.float64],
-        profiles: Sequence[ExitProfile | None] = (),
-    ) -> None:
-        """See `SearchStrategy.tell`."""
-        self._history.add(genomes, objectives, profiles)
-
-    def ask(self, count: int) -> list[Candidate]:
-        """New candidates: of NSGA-II, then neighbours of the archive's front, then random ones."""
-        rng = np.random.default_rng([self._problem.seed, len(self._history)])
+    def propose(self, rng: np.random.Generator, count: int) -> Genomes:
+        """What the surrogates speak for, and children of the archive that they were not asked about."""
         self._notes = {}
-        chosen = np.zeros((0, self._space.dimensions), dtype=np.int64)
+        # Rounded by chance: one candidate an iteration must not always mean none, or always one.
+        children = self._children(rng, int(self._unguided * count + rng.random()))
         # One candidate more than the fewest a surrogate must accept leaves it something to tell apart.
-        if len(self._history.succeeded()[0]) > 2:
-            chosen = self._propose(rng, count)
-        held = self._history.held | {row.tobytes() for row in chosen}
-        chosen = np.concatenate([chosen, draw(self._space, rng, count - len(chosen), held)])
-        return [self._space.decode(genome) for genome in chosen]
+        if len(self._history.succeeded()[0]) <= 2:
+            return children
+        guided = self._guided(rng, count)
+        guided = guided[unseen(guided, {row.tobytes() for row in children})]
+        first = count - len(children)
+        return np.concatenate([guided[:first], children, guided[first:]])
+
+    def _children(self, rng: np.random.Generator, count: int) -> Genomes:
+        from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
+
+        search = self._search
+        mating = Mating(self._space, rng, search.crossover, search.mutation)
+        return offspring(self._history, mating, RankAndCrowding(), search.population, count)
+
+    def _guided(self, rng: np.random.Generator, count: int) -> Genomes:
+        """What the surrogates speak for."""
+        front, values = self._history.front()
+        steps = self._problem.objectives + self._search.generations
+        with self._problem.progress.task("Proposing candidates", steps) as bar:
+            predict = Predictions(self._problem, self._history, rng, lambda note: bar.advance(note=note))
+            self._notes = predict.notes
+            last, _ = self._search.run(
+                self._space, predict, self._start(rng, front), int(rng.integers(2**31)), bar.advance
+            )
+        if self._choice == "spread":
+            chosen = self._spread(last, predict, values, count)
+        else:
+            self._refine(rng, predict)
+            chosen = self._most_gain(predict, values, count)
+        if len(chosen) < count:
+            near = np.concatenate([self._space.neighbours(genome) for genome in front])
+            near = near[unseen(near, {row.tobytes() for row in chosen})]
+            chosen = np.concatenate([chosen, self._spread(near, predict, values, count - len(chosen))])
+        return chosen
 
     def notes(self) -> dict[str, str]:
         """For each objective, the surrogate that adaptive switching chose and its Kendall's tau."""
         return dict(self._notes)
-
-    def _propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """At most `count` new genomes that the surrogates speak for."""
-        front, values = self._history.front()
-        objectives, generations = self._problem.objectives, self._search.generations
-        with self._problem.progress.task("Proposing candidates", objectives + generations) as bar:
-            models = []
-            for objective in range(objectives):
-                models.append(self._fit(objective, int(rng.integers(2**31))))
-                bar.advance(note=self._notes.get(f"objective {objective + 1}", ""))
-
-            def predict(genomes: Genomes) -> Values:
-                return np.stack([_prediction(model, genomes) for model in models], axis=1)
-
-            pool, predictions = self._search.run(
-                self._space, predict, self._start(rng, front), int(rng.integers(2**31)), bar.advance
-            )
-        new = unseen(pool, self._history.held)
-        chosen = pool[new[choose(values, predictions[new], count)]]
-        if len(chosen) < count:
-            near = np.concatenate([self._space.neighbours(genome) for genome in front])
-            near = near[unseen(near, self._history.held | {row.tobytes() for row in chosen})]
-            if len(near):
-                more = choose(values, predict(near), count - len(chosen))
-                chosen = np.concatenate([chosen, near[more]])
-        return chosen
 
     def _start(self, rng: np.random.Generator, front: Genomes) -> Genomes:
         """The first population: the front, thinned at random where it is too long, and random candidates."""
@@ -125,40 +126,34 @@ class SurrogateNsga2(SearchStrategy):
         kept = front[rng.permutation(len(front))[:size]]
         return np.concatenate([kept, draw(self._space, rng, size - len(kept), {g.tobytes() for g in kept})])
 
-    def _fit(self, objective: int, seed: int) -> SurrogateModel:
-        genomes, values = self._history.succeeded()
-        model = self._problem.surrogate(seed)
-        judge = self._problem.judge
-        if judge is not None and self._history.profiles:
+    def _refine(self, rng: np.random.Generator, predict: Predictions) -> None:
+        """Predict the neighbours of what is predicted best: the local search that NSGA-II leaves out."""
+        for _ in range(self._refinement):
+            genomes, values = predict.asked()
+            best = np.flatnonzero(non_dominated(values))
+            climbers = genomes[rng.permutation(best)[:CLIMBERS]]
+            predict(np.concatenate([self._space.neighbours(genome) for genome in climbers]))
 
-            def value(candidate: Candidate, outcome: Outcome) -> float:
-                return judge(candidate, outcome)[objective]
+    def _spread(self, pool: Genomes, predict: Predictions, front: Values, count: int) -> Genomes:
+        """Of a pool's new genomes the best by layers, evenly along the front."""
+        new = pool[unseen(pool, self._history.held)]
+        return new[choose(front, predict(new), count)] if len(new) else new
 
-            model.inform(ExitInsight(self._space, self._history.profiles, value))
-        model.fit(genomes.astype(np.float64), values[:, objective])
-        chosen, tau = getattr(model, "chosen", None), getattr(model, "tau", None)
-        if chosen is not None and tau is not None:
-            self._notes[f"objective {objective + 1}"] = f"{chosen} tau {tau:.2f}"
-        return model
-
-
-def _prediction(model: SurrogateModel, genomes: Genomes) -> Values:
-    values = np.asarray(model.predict(genomes.astype(np.float64)), dtype=np.float64)
-    if values.shape != (len(genomes),) or not np.isfinite(values).all():
-        found = f"{values.size - np.isfinite(values).sum()} not finite"
-        raise PluginError(
-            f"surrogate model {type(model).__name__}: predicted values of shape {values.shape}, {found}; "
-            f"allowed: {len(genomes)} finite numbers"
-        )
-    return values
-
-
-def _check(option: str, found: float, good: bool, allowed: str) -> None:  # noqa: FBT001 - a private helper
-    if not good:
-        raise ConfigError(f"strategy.{option}: found {found}; allowed: {allowed}")
+    def _most_gain(self, predict: Predictions, front: Values, count: int) -> Genomes:
+        """Of all that was predicted and is new, what adds most; where nothing does, the best by layers."""
+        genomes, values = predict.asked()
+        new = unseen(genomes, self._history.held)
+        genomes, values = genomes[new], values[new]
+        told = self._history.values[: self._problem.initial]
+        if not np.isfinite(told).all(axis=1).any():
+            told = self._history.values
+        chosen, _ = choose_gains(front, values, np.zeros_like(values), reference_point(told), count)
+        rest = np.setdiff1d(np.arange(len(genomes)), chosen)
+        more = rest[choose(front, values[rest], count - len(chosen))]
+        return np.asarray(genomes[np.concatenate([chosen, more])])
 
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """The paper's strategy."""
+    """The default strategy; with `choice = "spread"` the paper's."""
     return {"surrogate-nsga2": SurrogateNsga2}

@@ -1,6 +1,7 @@
 """The conformance suite of search strategies."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | 
     problem = problem or toy_problem()
     with generators_restored():
         _check_replay(make, problem)
+        _check_first(make, problem)
         _check_failures(make, problem)
         _check_exhaustion(make, toy_problem(toy_space(layers=2, exit_points=1), problem.seed, initial=4))
 
@@ -68,6 +70,21 @@ def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) ->
             _ids(fresh.ask(_COUNT)) == _ids(chosen),
             f"ask {iteration}: a fresh strategy that was told the same chooses otherwise, so a run could not "
             "be resumed; draw from a generator seeded by the run's seed and by how much was told",
+        )
+
+
+def _check_first(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
+    """What the problem wants first begins the initial archive, which is no longer for it."""
+    drawn = problem.space.sample(np.random.default_rng(problem.seed), 4 * problem.initial)
+    genomes = list({genome.tobytes(): genome for genome in drawn}.values())
+    wanted = [problem.space.decode(genome) for genome in genomes]
+    for count in (1, problem.initial - 1, problem.initial + 1):
+        initial = _started(make, replace(problem, first=tuple(wanted[:count]))).initial()
+        _check_choice(make(), problem, "initial, with `first`", initial, problem.initial, [])
+        require(
+            make(),
+            _ids(initial)[:count] == _ids(wanted[:count])[: problem.initial],
+            f"the initial archive does not begin with the problem's {count} first candidates",
         )
 
 
