@@ -29,7 +29,12 @@ from edanas.core.settings import Settings
 from edanas.core.types import CONTINUOUS, Backbone, Candidate, Evaluation, Task
 from edanas.deploy.loading import load_network
 from edanas.evaluation.finish import Finisher
-from edanas.evaluation.selection import choose_results, choose_static, with_all_schemes
+from edanas.evaluation.selection import (
+    choose_results,
+    choose_static,
+    with_all_schemes,
+    with_every_number_of_exits,
+)
 from edanas.exits.eenn import EENN
 from edanas.plugins.manager import explain, load_plugins
 from edanas.plugins.registry import Registry
@@ -290,10 +295,11 @@ def _finish(
     """
     finisher = Finisher(made.workbench, made.evaluator, made.exporters)
     settings, pool = made.workbench.settings, list(searched)
-    if settings.final_thresholds != "searched" and settings.thresholds != CONTINUOUS:
-        pool = with_all_schemes(
-            pool, made.objectives, settings.thresholds, made.evaluator, archive.get_profile
-        )
+    scoring = made.evaluator, archive.get_profile
+    if settings.thresholds == CONTINUOUS:
+        pool = with_every_number_of_exits(pool, outcome.evaluations, made.objectives, *scoring)
+    elif settings.final_thresholds != "searched":
+        pool = with_all_schemes(pool, made.objectives, settings.thresholds, *scoring)
     chosen = choose_results(pool, made.objectives, settings.search.results)
     front, failures = finisher.finish([e.candidate for e in chosen], "Fine-tuning the results", progress)
     if failures and not front:

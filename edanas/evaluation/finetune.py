@@ -1,14 +1,14 @@
 """Evaluation mode `finetune`, the paper's: every candidate is trained for a few epochs, then judged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
 from edanas.core.contracts import Evaluator, Supernet
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress, Silent
-from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome
-from edanas.evaluation.scoring import metrics_of, score
+from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
+from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
 from edanas.exits.profiles import collect_profile
@@ -63,6 +63,11 @@ class FinetuneEvaluation(Evaluator):
         """See `Evaluator.judge`."""
         anatomy = self.workbench.anatomy_of(candidate.backbone, candidate.scheme.placed)
         return metrics_of(outcome, candidate.scheme, anatomy)
+
+    def schemes(self, candidate: Candidate, profile: ExitProfile) -> Sequence[SelectionScheme]:
+        """See `Evaluator.schemes`."""
+        anatomy = self.workbench.anatomy_of(candidate.backbone, candidate.scheme.placed)
+        return pareto_schemes(profile, candidate, anatomy, removable=self.removable)
 
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`."""

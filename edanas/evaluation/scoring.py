@@ -12,9 +12,14 @@ from edanas.core.costs import (
     measure,
     trace,
 )
-from edanas.core.types import ExitProfile, Metrics, Outcome, SegmentCost, SelectionScheme
+from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SegmentCost, SelectionScheme
 from edanas.exits.eenn import EENN
+from edanas.exits.fronts import threshold_front
 from edanas.exits.profiles import outcome
+from edanas.exits.schemes import restricted
+
+_TRADE_OFFS = 64
+"""Schemes kept of one backbone's front at most: those that add most hypervolume."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,23 @@ def score(profile: ExitProfile, scheme: SelectionScheme, anatomy: Anatomy) -> Me
         ValueError: The scheme places an exit that the profile does not have.
     """
     return metrics_of(outcome(profile, scheme), scheme, anatomy)
+
+
+def pareto_schemes(
+    profile: ExitProfile, candidate: Candidate, anatomy: Anatomy, *, removable: bool
+) -> tuple[SelectionScheme, ...]:
+    """The schemes over continuous thresholds that are Pareto optimal in accuracy and executed MACs.
+
+    Args:
+        profile: Of the candidate's backbone.
+        candidate: Its scheme places the exits that may stand.
+        anatomy: Knows the heads of all of these.
+        removable: Whether exits may be left out.
+    """
+    scheme = candidate.scheme
+    known = restricted(profile, scheme.placed)
+    points = len(scheme.thresholds)
+    return threshold_front(known, anatomy.costs, points, removable=removable, limit=_TRADE_OFFS).schemes
 
 
 def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Metrics:

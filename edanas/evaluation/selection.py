@@ -1,7 +1,7 @@
 """Which of the evaluated candidates come back."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -66,21 +66,64 @@ def with_all_schemes(
         evaluator: Scores a scheme from a profile.
         profile_of: The archive's exit profile of a candidate, by its id.
     """
-    known = {e.candidate.id for e in evaluations}
-    found = list(evaluations)
+    found = {e.candidate.id: e for e in evaluations}
     for source in (*pareto_set(evaluations, objectives), *_single_exit_front(evaluations)):
         profile = profile_of(source.candidate.id)
         if profile is None:
             continue
         searched, removable = source.candidate.scheme, evaluator.removable
         points = profile.points if removable else searched.placed
-        for scheme in _schemes(len(searched.thresholds), points, thresholds, removable=removable):
-            candidate = Candidate(source.candidate.backbone, scheme)
-            if candidate.id not in known:
-                known.add(candidate.id)
-                metrics = evaluator.rescore(candidate, profile)
-                found.append(Evaluation(candidate, source.iteration, metrics))
-    return found
+        schemes = _schemes(len(searched.thresholds), points, thresholds, removable=removable)
+        _score(found, source, schemes, evaluator, profile)
+    return list(found.values())
+
+
+def with_every_number_of_exits(
+    searched: Sequence[Evaluation],
+    archive: Sequence[Evaluation],
+    objectives: Sequence[Objective],
+    evaluator: Evaluator,
+    profile_of: Callable[[str], ExitProfile | None],
+) -> list[Evaluation]:
+    """Where thresholds are continuous: all trade-offs, and of the best backbones those of every set of exits.
+
+    A backbone's own front may pass over a number of exits that another one beats, and each is to come back.
+
+    Args:
+        searched: The trade-offs of all backbones.
+        archive: The backbones as they were evaluated.
+        objectives: What is optimised.
+        evaluator: Knows the schemes and scores them.
+        profile_of: The archive's exit profile of a candidate, by its id.
+    """
+    found = {e.candidate.id: e for e in searched}
+    best = {e.candidate.backbone.id for e in pareto_set(searched, objectives)}
+    for source in archive if evaluator.removable else ():
+        backbone, exit_points = source.candidate.backbone, len(source.candidate.scheme.thresholds)
+        profile = profile_of(source.candidate.id) if backbone.id in best else None
+        if profile is None:
+            continue
+        for count in range(1, len(profile.points) + 1):
+            for points in itertools.combinations(profile.points, count):
+                placed = SelectionScheme(tuple(1.0 if at in points else None for at in range(exit_points)))
+                schemes = evaluator.schemes(Candidate(backbone, placed), profile)
+                _score(found, source, schemes, evaluator, profile)
+    return list(found.values())
+
+
+def _score(
+    found: dict[str, Evaluation],
+    source: Evaluation,
+    schemes: Iterable[SelectionScheme],
+    evaluator: Evaluator,
+    profile: ExitProfile,
+) -> None:
+    """Add what `schemes` make of the backbone of `source`, where that is not known by its id."""
+    for scheme in schemes:
+        candidate = Candidate(source.candidate.backbone, scheme)
+        if candidate.id not in found:
+            metrics = evaluator.rescore(candidate, profile)
+            found[candidate.id] = Evaluation(candidate, source.iteration, metrics)
 
 
 def choose_static(

@@ -1,6 +1,6 @@
 """Evaluation mode `shared`: one training of the supernet with all its exits, inherited by every candidate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -9,7 +9,7 @@ from edanas.core.costs import exit_points
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
-from edanas.evaluation.scoring import metrics_of, score
+from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
 from edanas.exits.profiles import collect_profile
@@ -80,6 +80,11 @@ class SharedEvaluation(Evaluator):
         """See `Evaluator.judge`."""
         anatomy = self.workbench.anatomy_of(candidate.backbone, candidate.scheme.placed)
         return metrics_of(outcome, candidate.scheme, anatomy)
+
+    def schemes(self, candidate: Candidate, profile: ExitProfile) -> Sequence[SelectionScheme]:
+        """See `Evaluator.schemes`."""
+        anatomy = self.workbench.anatomy_of(candidate.backbone, candidate.scheme.placed)
+        return pareto_schemes(profile, candidate, anatomy, removable=self.removable)
 
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`: three backbones train in each step."""
