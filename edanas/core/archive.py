@@ -6,7 +6,6 @@ shortest text that reads back as the same float), so a replayed evaluation equal
 """
 
 import json
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -68,7 +67,8 @@ class Archive:
 
     Args:
         folder: The run's folder; made where it is missing. The archive is its file `archive.sqlite`.
-        read_only: For those who watch: nothing is made or changed, and the file must be there.
+        read_only: For a look: nothing is made or changed, and the file must be there. Whoever watches a run
+            looks anew each time.
 
     Raises:
         RunError: The file cannot be opened, is no archive, or was written by another version. Every method
@@ -94,8 +94,11 @@ class Archive:
             raise
 
     def _address(self) -> str:
-        """For reading. Where the folder takes no files, SQLite must be told that nobody can be writing."""
-        unchanging = not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
+        """For reading. Without a write-ahead log nobody has the file open to write.
+
+        SQLite is told so then: it would leave files of its own behind, or fail where the folder takes none.
+        """
+        unchanging = not Path(f"{self.path}-wal").exists()
         return f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if unchanging else ''}"
 
     def _open(self) -> None:

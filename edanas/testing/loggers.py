@@ -8,6 +8,7 @@ from typing import Any
 
 from edanas.core.contracts import IterationSummary, Logger
 from edanas.core.errors import PluginError
+from edanas.core.hookspecs import KINDS
 from edanas.core.types import Backbone, Candidate, Evaluation, Metrics, SelectionScheme
 from edanas.plugins.manager import Plugin, PluginHost
 from edanas.testing.failure import ConformanceError, asked, require
@@ -47,6 +48,8 @@ def _tell(logger: Logger, folder: Path, evaluations: list[Evaluation]) -> None:
     """One process's part of a run."""
     if not isinstance(logger, Logger):
         raise ConformanceError(f"made a {type(logger).__name__}; expected a Logger")
+    offered = [kind.hook for kind in KINDS if hasattr(logger, kind.hook)]
+    require(logger, not offered, f"has the hook {offered}; expected lifecycle events alone")
     host, plugin = PluginHost(), Plugin(type(logger).__name__, "under test", "0")
     summary = IterationSummary(
         0, 3, 1, 0.5, tuple(evaluations), {"objective 1": "rbf tau 0.61", "other": "x"}

@@ -67,7 +67,8 @@ def test_problems_are_told_and_the_exit_code_says_so(built_ins, capsys, tmp_path
 def test_a_missing_package_is_a_problem(built_ins, capsys, monkeypatch):
     built_ins(fake_doc_good=GOOD)
     monkeypatch.setattr(
-        "importlib.metadata.requires", lambda name: ["no-such-package-here>=1.0; x", "torch[a]>=2"]
+        "importlib.metadata.requires",
+        lambda name: ["no-such-package-here>=1.0; x", "torch[a]>=2", "no-extra>=1; extra == 'more'"],
     )
     code, report = examine(capsys)
     assert code == 1

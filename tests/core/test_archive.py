@@ -206,3 +206,29 @@ def test_a_connection_without_the_right_to_write_is_reported(tmp_path: Path) -> 
         archive._connection.execute("PRAGMA query_only = ON")
         with pytest.raises(RunError, match="readonly database; make the file and its folder writable"):
             archive.append(*one())
+
+
+def test_whoever_reads_only_sees_what_is_appended_meanwhile(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="unable to open database file"):
+        Archive(tmp_path / "nowhere", read_only=True)
+    assert not (tmp_path / "nowhere").exists()
+    with Archive(tmp_path) as archive, Archive(tmp_path, read_only=True) as reader:
+        for number in range(3):
+            archive.append(*one(number))
+            assert reader.count() == number + 1
+        assert [e for _, e in reader.replay()] == [e for _, e in archive.replay()]
+        with pytest.raises(RunError, match="readonly"):
+            reader.set_meta("key", 1)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "archive.sqlite").write_text("no archive")
+    with pytest.raises(RunError, match="this is no archive"):
+        Archive(tmp_path / "other", read_only=True)
+
+
+def test_reading_leaves_no_trace(tmp_path: Path) -> None:
+    with Archive(tmp_path) as archive:
+        archive.append(*one())
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with Archive(tmp_path, read_only=True) as reader:
+        assert reader.count() == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == before

@@ -3,12 +3,14 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from edanas.core.errors import RunError
-from edanas.core.runfolder import RunLock
+from edanas.core.runfolder import RunLock, holder_runs
 
 
 def test_the_folder_is_made_and_free_again_afterwards(tmp_path: Path) -> None:
@@ -58,3 +60,20 @@ def test_a_lock_that_cannot_be_signed_is_given_back(tmp_path: Path) -> None:
     (tmp_path / "run.lock.json").rmdir()
     with RunLock(tmp_path):
         pass
+
+
+def test_a_holder_is_asked_after_without_touching_the_lock(tmp_path: Path) -> None:
+    assert holder_runs(tmp_path) is None
+    with RunLock(tmp_path):
+        assert holder_runs(tmp_path) is True
+        with pytest.raises(RunError, match="is used by process"), RunLock(tmp_path):
+            pass
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for holder, known in (
+        ({"pid": gone.pid, "host": socket.gethostname()}, False),
+        ({"pid": gone.pid, "host": "elsewhere"}, None),
+        ({"pid": "no", "host": socket.gethostname()}, None),
+    ):
+        (tmp_path / "run.lock.json").write_text(json.dumps(holder))
+        assert holder_runs(tmp_path) is known

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from edanas import hookimpl
+from edanas.core.errors import PluginError
 from edanas.plugins.manager import BUILT_IN, Plugin, load_plugins
 
 pytestmark = pytest.mark.usefixtures("no_built_ins")
@@ -177,3 +178,31 @@ def test_an_object_without_a_hash_is_broken_alone(install):
     host.load(Plugin("odd", "odd-dist", "1"), lambda: odd)
     assert names(host) == ["good"]
     assert "has no hash" in causes(host)["odd"]
+
+
+class Follower:
+    def __init__(self):
+        self.told = []
+
+    @hookimpl
+    def edanas_run_started(self, settings, folder):
+        self.told.append(settings)
+
+
+def test_a_member_is_told_of_events_only_while_it_has_joined(tmp_path):
+    host, member = load_plugins(), Follower()
+    plugin = Plugin("logger 'x'", "edanas", "1", built_in=True)
+    for _ in range(2):
+        with host.joined({plugin: member}):
+            host.notify("edanas_run_started", settings={"seed": 1}, folder=tmp_path)
+        host.notify("edanas_run_started", settings={"seed": 2}, folder=tmp_path)
+    assert member.told == [{"seed": 1}, {"seed": 1}]
+
+
+def test_a_member_that_takes_no_event_is_refused():
+    host = load_plugins()
+    members = {Plugin("somebody", "x", "1"): object()}
+    with pytest.raises(PluginError, match=r"somebody.*no function is marked"), host.joined(members):
+        pass
+    assert host.plugins == ()
+    assert host.broken == []

@@ -1,5 +1,4 @@
 import sys
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -71,17 +70,6 @@ def test_the_png_is_a_picture_on_white(tmp_path: Path, data: dict[str, Any]) -> 
     picture = Image.open(tmp_path / "plot.png").convert("RGB")
     assert min(picture.size) > 600
     assert picture.getpixel((1, 1)) == (255, 255, 255)
-
-
-def test_the_inline_drawing_takes_the_pages_colours(data: dict[str, Any]) -> None:
-    text = plots.inline_svg(plots.draw(data))
-    root = ElementTree.fromstring(text)
-    assert root.tag.endswith("svg")
-    assert root.get("viewBox")
-    assert plots.INK not in text
-    assert "currentColor" in text
-    assert "executed MACs" in text
-    assert "<!DOCTYPE" not in text
 
 
 def test_a_strange_ending_is_named(tmp_path: Path, data: dict[str, Any]) -> None:

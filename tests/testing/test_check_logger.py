@@ -1,0 +1,93 @@
+"""The suite finds what is wrong with a logger."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edanas import hookimpl
+from edanas.core.contracts import IterationSummary, Logger
+from edanas.core.types import Evaluation
+from edanas.testing import ConformanceError, check_logger
+
+
+class Lines(Logger):
+    """A line for each event; subclasses break one thing."""
+
+    def __init__(self) -> None:
+        self.folder = Path()
+
+    def write(self, line: str) -> None:
+        with (self.folder / "lines.txt").open("a") as file:
+            file.write(f"{line}\n")
+
+    @hookimpl
+    def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
+        self.folder = folder
+        self.write(f"started {settings['seed']}")
+
+    @hookimpl
+    def edanas_candidate_evaluated(self, evaluation: Evaluation) -> None:
+        self.write(evaluation.candidate.id)
+
+
+class Once(Lines):
+    @hookimpl
+    def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
+        (folder / "lines.txt").touch(exist_ok=False)
+
+
+class Sure(Lines):
+    @hookimpl
+    def edanas_candidate_evaluated(self, evaluation: Evaluation) -> None:
+        self.write(str(evaluation.metrics.accuracy))  # type: ignore[union-attr]
+
+
+class Changing(Lines):
+    @hookimpl
+    def edanas_run_finished(self, result: dict[str, Any], folder: Path) -> None:
+        result["front"].clear()
+
+
+class Spoiling(Lines):
+    @hookimpl
+    def edanas_iteration_finished(self, summary: IterationSummary) -> None:
+        (self.folder / "result.json").write_text("{}")
+
+
+class Deaf(Logger):
+    """Takes no event."""
+
+
+class Misspelled(Lines):
+    @hookimpl
+    def edanas_run_ended(self) -> None: ...
+
+
+class Offering(Lines):
+    @hookimpl
+    def edanas_loggers(self) -> Mapping[str, Callable[..., Logger]]:
+        return {}
+
+
+def test_a_sound_logger_passes() -> None:
+    check_logger(Lines)
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (Once, "take edanas_run_started raises FileExistsError"),
+        (Sure, "take edanas_candidate_evaluated raises AttributeError"),
+        (Changing, "changes what edanas_run_finished hands it"),
+        (Spoiling, "changes the run's result.json"),
+        (Deaf, "no function is marked with @edanas.hookimpl"),
+        (Misspelled, "unknown hook 'edanas_run_ended'"),
+        (Offering, "has the hook .*edanas_loggers.*; expected lifecycle events alone"),
+        (object, "made a object; expected a Logger"),
+    ],
+)
+def test_a_fault_is_found(made: Callable[[], Any], text: str) -> None:
+    with pytest.raises(ConformanceError, match=text):
+        check_logger(made)
