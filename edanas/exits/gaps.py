@@ -25,6 +25,8 @@ class ThresholdGap:
         kept_accuracy: (F,) top-1 on the others.
         promised_cost: (F,) multiply-adds for a sample where it was set.
         kept_cost: (F,) the same on the others.
+        backbone_accuracy: The last exit's top-1 on all samples, there and here; no threshold decides it, so
+            where it differs one part is easier than the other.
     """
 
     samples: tuple[int, int]
@@ -32,6 +34,7 @@ class ThresholdGap:
     kept_accuracy: Floats
     promised_cost: Floats
     kept_cost: Floats
+    backbone_accuracy: tuple[float, float]
 
     @property
     def accuracy_lost(self) -> float:
@@ -39,15 +42,22 @@ class ThresholdGap:
         return float(np.mean(self.promised_accuracy - self.kept_accuracy))
 
     @property
+    def overfitting(self) -> float:
+        """`accuracy_lost` beyond what the last exit loses too: what the thresholds owe to chance."""
+        there, here = self.backbone_accuracy
+        return self.accuracy_lost - (there - here)
+
+    @property
     def cost_added(self) -> float:
         """How much dearer other samples are, as a share of the promised cost, mean over schemes."""
         return float(np.mean(self.kept_cost / self.promised_cost - 1.0))
 
     def __str__(self) -> str:
+        count = len(self.promised_cost)
         return (
-            f"{len(self.promised_cost)} schemes set on {self.samples[0]} samples, measured on "
-            f"{self.samples[1]} others: accuracy {-100 * self.accuracy_lost:+.2f} points, "
-            f"cost {100 * self.cost_added:+.1f}%"
+            f"{count} selection scheme{'s' if count > 1 else ''} set on {self.samples[0]} samples, "
+            f"measured on {self.samples[1]} others: accuracy {-100 * self.accuracy_lost:+.2f} points "
+            f"({100 * self.overfitting:.2f} by overfitting), cost {100 * self.cost_added:+.1f}%"
         )
 
 
@@ -75,4 +85,5 @@ def threshold_gap(
         outcomes = [outcome(profile, scheme) for scheme in chosen]
         found.append(np.array([each.accuracy for each in outcomes]))
         found.append(np.array([macs(costs, s, o.utilization) for s, o in zip(chosen, outcomes, strict=True)]))
-    return ThresholdGap((len(set_on), len(others)), found[0], found[2], found[1], found[3])
+    backbone = float(set_on.correct[:, -1].mean()), float(others.correct[:, -1].mean())
+    return ThresholdGap((len(set_on), len(others)), found[0], found[2], found[1], found[3], backbone)

@@ -27,8 +27,11 @@ def test_a_scheme_is_scored_on_both_profiles():
     # Half of the samples leave after 107; the others run the head in vain and everything else.
     assert gap.promised_cost.tolist() == gap.kept_cost.tolist() == [(107 + 277) / 2]
     assert (gap.accuracy_lost, gap.cost_added) == (0.25, 0.0)
+    # The last exit is right for 3 of 4 and for both: the others are the easier ones.
+    assert (gap.backbone_accuracy, gap.overfitting) == ((0.75, 1.0), 0.5)
     assert str(gap) == (
-        "1 schemes set on 4 samples, measured on 2 others: accuracy -25.00 points, cost +0.0%"
+        "1 selection scheme set on 4 samples, measured on 2 others: accuracy -25.00 points "
+        "(50.00 by overfitting), cost +0.0%"
     )
 
 
@@ -57,9 +60,8 @@ def test_the_fewer_samples_thresholds_are_set_on_the_more_is_lost():
         gaps = []
         for seed in range(10):
             here = many(samples, seed)
-            gaps.append(
-                threshold_gap(threshold_front(here, COSTS, 1, limit=30), here, elsewhere, COSTS).accuracy_lost
-            )
+            front = threshold_front(here, COSTS, 1, limit=30)
+            gaps.append(threshold_gap(front, here, elsewhere, COSTS).overfitting)
         lost.append(np.mean(gaps))
     assert lost[0] > 0.005
     assert lost[0] > 2 * abs(lost[1])
