@@ -39,8 +39,8 @@ def at_least(model: str, option: str, value: float, least: float) -> None:
 def newest_and_spread(count: int, most: int) -> Indices:
     """Positions of at most `most` of `count` samples, ascending: the newer half, and of the rest every k-th.
 
-    An archive is in the order of evaluation: the newest are what a search found near the front, the rest keeps
-    the whole space in sight.
+    An archive is in the order of evaluation: the newest are what a search found near the front, the rest
+    keeps the whole space in sight.
     """
     if count <= most:
         return np.arange(count)

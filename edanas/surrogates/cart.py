@@ -1,5 +1,6 @@
 """Regression trees on random feature subsets, grown all at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,13 +9,15 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from edanas.core.contracts import SurrogateModel
-from edanas.surrogates.arrays import Array, Standardiser, at_least, training_set
+from edanas.surrogates.arrays import Array, Indices, Standardiser, at_least, training_set
 
-Indices = npt.NDArray[np.int64]
 Singles = npt.NDArray[np.float32]
 
 CHUNK = 64
-"""Trees grown together: enough to keep numpy busy, few enough to stay in the cache."""
+"""Trees grown together: enough to keep numpy busy."""
+
+BLOCK = 4096
+"""Nodes whose splits are valued together: few enough to stay in the cache."""
 
 
 class CART(SurrogateModel):
@@ -22,20 +25,24 @@ class CART(SurrogateModel):
 
     A subset's size is uniform in 1..D. Each node takes the split that reduces the squared error most; near
     ties are broken by a draw. The trees of a chunk grow level by level together: a sparse product gives every
-    node's counts and sums on the left of every possible split.
+    node's counts and sums on the left of every possible split. Time grows as n log n.
 
     Args:
         seed: Decides the subsets and the ties.
-        trees: How many trees are averaged.
+        trees: How many trees are averaged; in a cross-validation half as many a fold.
         cuts: Most cut points considered for one gene; more distinct values than that are cut at quantiles.
+        least: Fewest samples that a node is split for. Single samples at the ends of so many trees change no
+            average's order, but are most of the nodes.
     """
 
-    def __init__(self, seed: int = 0, trees: int = 200, cuts: int = 32) -> None:
+    def __init__(self, seed: int = 0, trees: int = 200, cuts: int = 32, least: int = 6) -> None:
         at_least("cart", "trees", trees, 1)
         at_least("cart", "cuts", cuts, 1)
+        at_least("cart", "least", least, 2)
         self.seed = seed
         self.trees = trees
         self.cuts = cuts
+        self.least = least
 
     def fit(self, genomes: Array, values: Array) -> Self:
         """See `SurrogateModel.fit`."""
@@ -49,7 +56,8 @@ class CART(SurrogateModel):
         priority = allowed[:, splits.genes] * (1 + np.float32(1e-3) * noise)
         z = self._outputs(y).astype(np.float32)
         self._forests = [
-            _grow(splits, z, priority[start : start + CHUNK]) for start in range(0, self.trees, CHUNK)
+            _grow(splits, z, priority[start : start + CHUNK], self.least)
+            for start in range(0, self.trees, CHUNK)
         ]
         return self
 
@@ -58,6 +66,11 @@ class CART(SurrogateModel):
         X = np.asarray(genomes, dtype=np.float64)
         total = sum((forest.total(X) for forest in self._forests), np.zeros(len(X)))
         return self._outputs.back(total / self.trees)
+
+    def cross_validate(self, genomes: Array, values: Array, folds: Sequence[Indices]) -> Array:
+        """See `SurrogateModel.cross_validate`: with half the trees, whose tau is about 0.01 lower."""
+        half = CART(self.seed, (self.trees + 1) // 2, self.cuts, self.least)
+        return SurrogateModel.cross_validate(half, genomes, values, folds)
 
 
 @dataclass(frozen=True)
@@ -125,8 +138,8 @@ def _random_subsets(rng: np.random.Generator, trees: int, genes: int) -> npt.NDA
     return np.asarray(ranks < sizes)
 
 
-def _grow(splits: _Splits, z: Singles, priority: Singles) -> _Forest:
-    """Grow one tree a row of `priority` (trees, K), level by level, until no leaf can be split.
+def _grow(splits: _Splits, z: Singles, priority: Singles, least: int) -> _Forest:
+    """Grow one tree a row of `priority` (trees, K), level by level, until no leaf is to be split.
 
     A level is: `samples` sorted by node, `start` (nodes + 1,) where each node's begin, each node's `tree`.
     """
@@ -138,9 +151,8 @@ def _grow(splits: _Splits, z: Singles, priority: Singles) -> _Forest:
         size = np.diff(start)
         node = np.repeat(np.arange(len(tree)), size)
         mean = np.add.reduceat(z[samples].astype(np.float64), start[:-1]) / size
-        best, gain = _best_splits(
-            splits, z[samples] - mean[node].astype(np.float32), samples, start, priority[tree]
-        )
+        centred = z[samples] - mean[node].astype(np.float32)
+        best, gain = _best_splits(splits, centred, samples, start, priority, tree, least)
         split = gain > 1e-9
         rank = np.cumsum(split) - 1
         genes.append(np.where(split, splits.genes[best], -1) if len(splits.genes) else np.full(len(tree), -1))
@@ -158,31 +170,46 @@ def _grow(splits: _Splits, z: Singles, priority: Singles) -> _Forest:
 
 
 def _best_splits(
-    splits: _Splits, centred: Singles, samples: Indices, start: Indices, priority: Singles
+    splits: _Splits,
+    centred: Singles,
+    samples: Indices,
+    start: Indices,
+    priority: Singles,
+    tree: Indices,
+    least: int,
 ) -> tuple[Indices, Array]:
-    """Each node's best split, and how much it reduces the mean squared error there.
+    """Each node's best split and its score; 0 where there are too few samples or nothing can be split."""
+    best, gain = np.zeros(len(tree), dtype=np.int64), np.zeros(len(tree))
+    if not len(splits.genes):
+        return best, gain
+    size = np.diff(start)
+    at = np.flatnonzero(size >= least)
+    keep = np.repeat(size >= least, size)
+    centred, samples = centred[keep], samples[keep]
+    bounds = np.concatenate([[0], np.cumsum(size[at])])
+    for first in range(0, len(at), BLOCK):
+        block, ends = at[first : first + BLOCK], bounds[first : first + BLOCK + 1]
+        own = slice(ends[0], ends[-1])
+        shape = len(block), len(splits.left)
+        score = _scores(csr_matrix((centred[own], samples[own], ends - ends[0]), shape), splits.left)
+        score *= priority[tree[block]]
+        best[block] = score.argmax(axis=1)
+        gain[block] = score[np.arange(len(block)), best[block]]
+    return best, gain
+
+
+def _scores(members: csr_matrix, left: Singles) -> Singles:
+    """(nodes, K): by how much each split reduces each node's mean squared error.
 
     With values centred in their node, a split with sum s and count a on the left of c samples gains
     s^2 / a + s^2 / (c - a) = c s^2 / (a (c - a)).
     """
-    nodes = len(start) - 1
-    best, gain = np.zeros(nodes, dtype=np.int64), np.zeros(nodes)
-    size = np.diff(start)
-    at = np.flatnonzero(size > 1)
-    if not len(splits.genes) or not len(at):
-        return best, gain
-    keep = np.repeat(size > 1, size)
-    index, size = samples[keep], size[at]
-    bounds = np.concatenate([[0], np.cumsum(size)])
-    members = csr_matrix((centred[keep], index, bounds), shape=(len(at), len(splits.left)))
-    score = members @ splits.left
+    size = np.diff(members.indptr)[:, None].astype(np.float32)
+    score = members @ left
     members.data = np.ones_like(members.data)
-    count = members @ splits.left
+    count = members @ left
     score *= score
-    count *= size[:, None].astype(np.float32) - count
+    count *= size - count
     score *= count > 0.5  # the sum over an empty side is 0 but for rounding, which must not look like a gain
     score /= np.maximum(count, np.float32(0.5), out=count)
-    score *= priority[at]
-    best[at] = score.argmax(axis=1)
-    gain[at] = score[np.arange(len(at)), best[at]]
-    return best, gain
+    return np.asarray(score)

@@ -37,9 +37,9 @@ class GP(SurrogateModel):
     maximises the likelihood in [1e-5, 100]: each power of ten, then a bounded search around the best.
 
     A cross-validation needs one factorisation a theta: likelihoods without a fold and predictions of it have
-    closed forms (Dubrule 1983). Each fold takes the likeliest of fifteen thetas, half a power of ten apart, by
-    the other folds alone. Above 2,000 samples the newest 1,000 are used and 1,000 spread evenly over the rest;
-    above 500, a subset of 500 made in the same way says where to look for theta.
+    closed forms (Dubrule 1983). Each fold takes the likeliest of fifteen thetas, half a power of ten apart,
+    by the other folds alone. Above 2,000 samples the newest 1,000 are used and 1,000 spread evenly over the
+    rest; above 500, a subset of 500 made in the same way says where to look for theta.
 
     Args:
         seed: Unused, the model draws nothing.
@@ -88,7 +88,7 @@ class GP(SurrogateModel):
         for theta in np.unique(shortlists):
             solution = prior.solved(theta, z[kept])
             root = solution.root()
-            for fold in np.flatnonzero((shortlists == theta).any(axis=1)):
+            for fold in map(int, np.flatnonzero((shortlists == theta).any(axis=1))):
                 at, others = inside[fold], np.setdiff1d(folds[fold], kept)
                 errors, loss = solution.without(root, at)
                 if loss >= lowest[fold]:
@@ -140,7 +140,7 @@ def _used(genomes: Array, values: Array) -> tuple[Array, Array]:
 
 
 def _search(prior: "_Prior", z: Array, start: float, reach: float, steps: int) -> float:
-    """The likeliest exponent of theta that a bounded search meets within `reach` of `start`, itself included."""
+    """The likeliest exponent of theta that a bounded search meets within `reach` of `start`, or `start`."""
     bounds = (max(start - reach, SMALLEST), min(start + reach, LARGEST))
     found = minimize_scalar(
         prior.loss, args=(z,), bounds=bounds, method="bounded", options={"maxiter": steps}
@@ -175,7 +175,7 @@ class _Prior:
             return math.inf
 
     def solved(self, theta: float, z: Array) -> "_Solution":
-        """The likelihood and the weights for targets z; LinAlgError where rounding leaves nothing positive."""
+        """The likelihood and the weights for targets z; LinAlgError where rounding spoils the covariance."""
         factor = cho_factor(self.covariance(theta).T, lower=True, overwrite_a=True, check_finite=False)[0]
         return _Solution(factor, cho_solve((factor, True), np.ones_like(z), check_finite=False), z)
 

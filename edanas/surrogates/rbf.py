@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, pinvh, qr, solve, solve_triangular
 from scipy.linalg.lapack import dormqr, dtrtri
+from scipy.spatial.distance import cdist
 
 from edanas.core.contracts import SurrogateModel
 from edanas.surrogates.arrays import (
@@ -62,8 +63,8 @@ class RBF(SurrogateModel):
     def cross_validate(self, genomes: Array, values: Array, folds: Sequence[Indices]) -> Array:
         """See `SurrogateModel.cross_validate`; one factorisation for all folds.
 
-        With y = [K + smoothing, T] [w; c] and w = P y, the errors on a left-out fold F are P_FF^-1 w_F. A fold
-        without which the tail would be another one is fitted by itself.
+        With P the matrix that makes weights w of values, the errors on a left-out fold F are P_FF^-1 w_F.
+        A fold without which the tail would be another one is fitted by itself.
         """
         X, y = training_set(genomes, values)
         kept = newest_and_spread(len(y), LARGEST)
@@ -99,7 +100,7 @@ class _System:
         reflectors: (n, r) and (r,): the tail's orthonormal basis Q as Householder reflectors; r is its rank.
         upper: (r, r) R of the tail's QR decomposition.
         columns: (r,) the tail's columns in it.
-        mixed: (r, n - r) Q'K Z, with K the kernel, smoothing included, and Z a basis of the tail's complement.
+        mixed: (r, n - r) Q'K Z: K the kernel with its smoothing, Z a basis of the tail's complement.
         factor: (n - r, n - r) lower Cholesky factor of Z'K Z; None where it is singular.
         inverse: (n - r, n - r) pseudo-inverse of Z'K Z where it is singular: duplicates without smoothing.
     """
@@ -172,7 +173,9 @@ def _tail(X: Array, shift: Array) -> Array:
 
 
 def _kernel(X: Array, centres: Array, *, cubic: bool) -> Array:
-    kernel = squared_distances(X, centres)
+    # With genes of any size the matrix product's rounding would show in the distance of near neighbours.
+    whole = all(np.array_equal(genes, np.rint(genes)) for genes in (X, centres))
+    kernel: Array = squared_distances(X, centres) if whole else cdist(X, centres, "sqeuclidean")
     for rows in kernel:  # row by row: a second array of that size would take longer to get than to fill
         distances = np.sqrt(rows)
         np.multiply(rows, distances, out=rows) if cubic else np.negative(distances, out=rows)

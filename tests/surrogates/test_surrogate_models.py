@@ -6,15 +6,23 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import RBFInterpolator
+from scipy.spatial.distance import pdist
 from sklearn.tree import DecisionTreeRegressor
 
 from edanas.core.contracts import SurrogateModel
 from edanas.core.errors import ConfigError
+from edanas.surrogates import gp, rbf
 from edanas.surrogates.adaptive import kendall_tau, split_folds
-from edanas.surrogates.arrays import Array, Standardiser, training_set
+from edanas.surrogates.arrays import (
+    Array,
+    Standardiser,
+    newest_and_spread,
+    squared_distances,
+    training_set,
+)
 from edanas.surrogates.builtin import edanas_surrogate_models
 from edanas.surrogates.cart import CART, _best_splits, _Splits
 from edanas.surrogates.gp import GP
@@ -185,10 +193,11 @@ def test_options_out_of_range_are_named(make: Make, options: dict[str, float], m
 
 
 @settings(deadline=None, max_examples=15)
-@given(st.integers(0, 10_000), st.integers(1, 6), st.sampled_from([1e-6, 0.0, 0.5]))
+@given(st.integers(0, 10_000), st.integers(2, 6), st.sampled_from([1e-6, 0.0, 0.5]))
 def test_rbf_equals_scipys(seed: int, genes: int, smoothing: float) -> None:
     rng = np.random.default_rng(seed)
     genomes, unseen = rng.normal(size=(30, genes)), rng.normal(size=(10, genes))
+    assume(pdist(genomes).min() > 1e-2)  # nearer neighbours leave scipy few digits, and us
     values = rng.normal(size=30)
     expected = RBFInterpolator(genomes, values, kernel="cubic", degree=1, smoothing=smoothing)(unseen)
     predicted = RBF(smoothing=smoothing).fit(genomes, values).predict(unseen)
@@ -261,6 +270,72 @@ def test_gp_interpolates_and_recovers_a_linear_trend() -> None:
     assert np.abs(error).max() < 0.05 * np.ptp(far @ slopes)
 
 
+@pytest.mark.parametrize(("count", "genes"), [(12, 3), (30, 8), (90, 8), (70, 50)])
+def test_rbf_cross_validates_in_closed_form_as_by_a_loop(count: int, genes: int) -> None:
+    """With few samples and with many, and where a fold alone holds what a gene's column consists of."""
+    genomes = np.random.default_rng(count).normal(size=(count, genes))
+    genomes[:, 0] = np.arange(count) == 2
+    values = np.sin(genomes).sum(axis=1)
+    folds = split_folds(count, 7, 1)
+    looped = SurrogateModel.cross_validate(RBF(), genomes, values, folds)
+    np.testing.assert_allclose(RBF().cross_validate(genomes, values, folds), looped, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("count", [9, 40])
+def test_gp_cross_validates_as_the_dense_formula_with_each_folds_likeliest_theta(count: int) -> None:
+    genomes, values = smooth(count, seed=14, genes=5)
+    folds = split_folds(count, 4, 2)
+    X = (genomes - genomes.mean(0)) / genomes.std(0)
+    squares = ((X[:, None] - X[None]) ** 2).sum(2)
+    for fold, found in ((fold, GP().cross_validate(genomes, values, folds)[fold]) for fold in folds):
+        rest, lowest = np.setdiff1d(np.arange(count), fold), np.inf
+        z, ones = values[rest] / values.std(), np.ones(len(rest))
+        for theta in np.logspace(-5, 2, 15):
+            C = np.exp(-theta * squares) + 0.1 * X @ X.T + 1e-6 * np.eye(count)
+            inverse = np.linalg.inv(C[np.ix_(rest, rest)])
+            mean = (ones @ inverse @ z) / (ones @ inverse @ ones)
+            variance = (z - mean) @ inverse @ (z - mean) / len(rest)
+            loss = len(rest) * np.log(variance) + np.linalg.slogdet(C[np.ix_(rest, rest)])[1]
+            if loss < lowest:
+                lowest = loss
+                expected = mean + C[np.ix_(fold, rest)] @ inverse @ (z - mean)
+        np.testing.assert_allclose(found, expected * values.std(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("make", [RBF, GP])
+def test_a_large_archive_is_fitted_by_its_newer_half_and_a_spread_of_the_rest(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, names in ((rbf, ["LARGEST"]), (gp, ["MOST", "MOST_FOR_THETA"])):
+        for name in names:
+            monkeypatch.setattr(module, name, 60)
+    genomes, values = smooth(150, seed=15)
+    unseen, _ = smooth(20, seed=16)
+    kept = newest_and_spread(150, 60)
+    assert len(set(kept)) == 60
+    assert set(range(120, 150)) <= set(kept)
+    assert np.diff(kept[:30]).max() <= 5
+    fitted = make().fit(genomes, values).predict(unseen)
+    np.testing.assert_array_equal(fitted, make().fit(genomes[kept], values[kept]).predict(unseen))
+
+    folds = split_folds(150, 5, 0)
+    found = make().cross_validate(genomes, values, folds)
+    for fold in folds:
+        rest = np.setdiff1d(kept, fold)
+        looped = make().fit(genomes[rest], values[rest]).predict(genomes[fold])
+        assert np.corrcoef(found[fold], looped)[0, 1] > (1 - 1e-9 if make is RBF else 0.99)
+
+
+@pytest.mark.parametrize("integers", [True, False])
+def test_squared_distances(integers: bool) -> None:
+    one, other = (np.random.default_rng(i).normal(3, 4, (9 + i, 5)) for i in (0, 1))
+    if integers:
+        one, other = np.rint(one), np.rint(other)
+    expected = ((one[:, None] - other[None]) ** 2).sum(2)
+    np.testing.assert_allclose(squared_distances(one, other), expected, rtol=0 if integers else 1e-12)
+    assert (squared_distances(one, one) >= 0).all()
+
+
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 10_000), st.integers(1, 5), st.integers(3, 40))
 def test_one_tree_on_one_gene_equals_scikit_learns(seed: int, choices: int, count: int) -> None:
@@ -268,8 +343,10 @@ def test_one_tree_on_one_gene_equals_scikit_learns(seed: int, choices: int, coun
     genomes = rng.integers(0, choices, (count, 1)).astype(float)
     values = rng.normal(size=count)
     unseen = np.arange(-1.0, choices + 1)[:, None]
-    expected = DecisionTreeRegressor().fit(genomes, values).predict(unseen)
-    np.testing.assert_allclose(CART(trees=1).fit(genomes, values).predict(unseen), expected, atol=1e-5)
+    for least in (2, 6):
+        expected = DecisionTreeRegressor(min_samples_split=least).fit(genomes, values).predict(unseen)
+        found = CART(trees=1, least=least).fit(genomes, values).predict(unseen)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_cart_is_as_good_as_a_loop_over_scikit_learns_trees() -> None:
@@ -279,7 +356,8 @@ def test_cart_is_as_good_as_a_loop_over_scikit_learns_trees() -> None:
     looped = np.zeros(200)
     for number in range(200):
         genes = rng.choice(8, rng.integers(1, 9), replace=False)
-        tree = DecisionTreeRegressor(random_state=number).fit(genomes[:, genes], values)
+        tree = DecisionTreeRegressor(random_state=number, min_samples_split=6)
+        tree.fit(genomes[:, genes], values)
         looped += tree.predict(unseen[:, genes]) / 200
     ours = CART(trees=200).fit(genomes, values).predict(unseen)
     assert np.corrcoef(ours, looped)[0, 1] > 0.99
@@ -288,8 +366,8 @@ def test_cart_is_as_good_as_a_loop_over_scikit_learns_trees() -> None:
 
 def test_cart_keeps_to_its_cuts() -> None:
     genomes = np.linspace(0, 1, 200)[:, None]
-    fine = CART(trees=1, cuts=500).fit(genomes, genomes[:, 0]).predict(genomes)
-    coarse = CART(trees=1, cuts=7).fit(genomes, genomes[:, 0]).predict(genomes)
+    fine = CART(trees=1, cuts=500, least=2).fit(genomes, genomes[:, 0]).predict(genomes)
+    coarse = CART(trees=1, cuts=7, least=2).fit(genomes, genomes[:, 0]).predict(genomes)
     np.testing.assert_allclose(fine, genomes[:, 0], atol=1e-6)
     assert len(np.unique(coarse)) == 8
 
@@ -314,5 +392,6 @@ def test_cart_takes_no_rounding_for_a_gain():
     everything_left = _Splits(np.zeros(1, dtype=int), np.full(1, 0.5), np.ones((4, 1), dtype=np.float32))
     centred = np.array([0.1, 0.2, -0.1, -0.1], dtype=np.float32)
     priority = np.ones((1, 1), dtype=np.float32)
-    _, gain = _best_splits(everything_left, centred, np.arange(4), np.array([0, 4]), priority)
+    everything = np.arange(4), np.array([0, 4])
+    _, gain = _best_splits(everything_left, centred, *everything, priority, np.zeros(1, dtype=int), 2)
     assert gain == [0.0]
