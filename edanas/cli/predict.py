@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from rich import box
 from rich.console import Console
@@ -60,7 +61,7 @@ def predict(
     chosen = _format(form, out)
     progress = ConsoleProgress()
     skipped: list[DataError] = []
-    with computing(usable_cores()):
+    with computing(min(torch.get_num_threads(), usable_cores())):
         network = load(model, device)
         costs = Anatomy.of(network, len(network.mean)).costs
         ready = network.freeze() if freeze else network

@@ -17,6 +17,12 @@ SIZES = (1, 4, 16, 64, 256)
 
 _REPEATS = 3
 
+_WORTH = 2
+"""Measured once so many times as many samples were classified as measuring takes."""
+
+_CPU_CHUNK = 32
+"""Chunks on a CPU before anything is measured: large features in pieces of this size stay in most caches."""
+
 _GAIN = 0.95
 """Chunks are used where a sample then takes less than this share of its time in the largest size measured."""
 
@@ -24,7 +30,7 @@ _GAIN = 0.95
 class Pace:
     """Seconds of each segment, and of moving its features, by batch size. A `Compaction`.
 
-    Measured when first asked about a size, once. What it decides moves predictions by rounding alone.
+    Until it has measured, it always compacts. What it decides moves predictions by rounding alone.
 
     Args:
         segments: As for `edanas.exits.runtime.classify`.
@@ -39,22 +45,33 @@ class Pace:
         self.moving: list[list[float]] = [[] for _ in segments]
         """Seconds of picking so many rows out of the features behind a segment, by segment and size."""
         self._chunks: list[int | None] = []
+        self._seen = 0
+
+    def saw(self, count: int) -> None:
+        """A batch of `count` samples is about to be classified; after enough of them, measure."""
+        missing = self._missing(count) if count > 1 else []
+        self._seen += count
+        if missing and self._seen >= _WORTH * (_REPEATS + 2) * sum(missing):
+            self.measure(count)
 
     def chunk(self, segment: int, count: int) -> int:
         """See `edanas.exits.runtime.Compaction.chunk`."""
-        self.measure(count)
-        return self._chunks[segment] or count
+        measured = self._chunks[segment] if self._chunks else None
+        if measured is None and self._missing(count):
+            return _CPU_CHUNK if self._image.device.type == "cpu" else count
+        return measured or count
 
     def pays(self, segment: int, carried: int, staying: int) -> bool:
         """See `edanas.exits.runtime.Compaction.pays`: all that follows, with and without those who left."""
+        if not self.sizes:
+            return True
         gained = -self._between(self.moving[segment], staying)
         for following in range(segment + 1, len(self._segments)):
             gained += self.seconds(following, carried) - self.seconds(following, staying)
         return gained > 0.0
 
     def seconds(self, segment: int, count: int) -> float:
-        """Of `count` samples through a segment, in its chunks."""
-        self.measure(count)
+        """Of `count` samples through a segment, in its chunks, once it is measured."""
         times, chunk = self.running[segment], self._chunks[segment]
         if chunk is None:
             return self._between(times, count)
@@ -68,13 +85,14 @@ class Pace:
 
     def measure(self, count: int) -> None:
         """Time the sizes up to `count` that were not timed yet."""
-        if self.sizes and self.sizes[-1] >= min(count, SIZES[-1]):
-            return
-        for size in SIZES[len(self.sizes) :]:
+        for size in self._missing(count):
             self._measure(size)
-            if size >= count:
-                break
-        self._chunks = [self._best(times) for times in self.running]
+            self._chunks = [self._best(times) for times in self.running]
+
+    def _missing(self, count: int) -> list[int]:
+        """The sizes up to `count`, and the next one, that are not measured."""
+        needed = 1 + sum(size < min(count, SIZES[-1]) for size in SIZES)
+        return list(SIZES[len(self.sizes) : needed])
 
     def _best(self, times: Sequence[float]) -> int | None:
         each = [seconds / size for seconds, size in zip(times, self.sizes, strict=True)]
