@@ -59,13 +59,14 @@ class Function(ABC):
 
     def share(self, values: Values) -> float:
         """The hypervolume of (n, 2) values, as a share of the true front's."""
-        return self._volume(values) / self._best
+        return self.volume(values) / self._best
 
     @cached_property
     def _best(self) -> float:
-        return self._volume(self.front)
+        return self.volume(self.front)
 
-    def _volume(self, values: Values) -> float:
+    def volume(self, values: Values) -> float:
+        """The hypervolume, with the box from ideal to reference point as 1."""
         span = self.reference - self.ideal
         return hypervolume((values - self.ideal) / span, np.ones(2))
 
@@ -82,7 +83,7 @@ class Zdt5(Function):
         for ones, row in enumerate(best):
             row[:30] = np.arange(30) < ones
         front = self._problem.evaluate(best)
-        super().__init__("zdt5", _plain_space([range(2)] * 80), front[non_dominated(front)])
+        super().__init__("zdt5", plain_space([range(2)] * 80), front[non_dominated(front)])
 
     def evaluate(self, genomes: Genomes) -> Values:
         """See `Function.evaluate`."""
@@ -98,7 +99,7 @@ class Clutch(Function):
         self._problem = Problem()
         choices = [getattr(self._problem, f"x{i}") for i in range(1, 6)]
         counts = self._problem.xu + 1
-        space = _plain_space([each[:count].tolist() for each, count in zip(choices, counts, strict=True)])
+        space = plain_space([each[:count].tolist() for each, count in zip(choices, counts, strict=True)])
         front = np.zeros((0, 2))
         worst = np.full(8, 1e-9)
         rest = np.indices(space.counts[1:]).reshape(4, -1).T
@@ -123,7 +124,7 @@ class Clutch(Function):
         return np.where(excess > 0, self.reference + excess * (self.reference - self.ideal), values)
 
 
-def _plain_space(choices: Sequence[Sequence[float]]) -> SearchSpace:
+def plain_space(choices: Sequence[Sequence[float]]) -> SearchSpace:
     """A search space without exits, one variable for each sequence of choices."""
     variables = tuple(Variable(f"x{i + 1}", tuple(values)) for i, values in enumerate(choices))
     return SearchSpace(variables, (None,), 0)

@@ -4,6 +4,7 @@ import os
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,15 @@ def thresholds_added(function: Function, run: Run, size: int) -> float:
 def held_out(function: Function, run: Run, size: int) -> float:
     """What the front of `thresholds_added` is worth on samples that nobody searched on."""
     searched, other = with_thresholds(function, run, size)
-    return function._volume(other[non_dominated(searched)]) / function.best_held_out
+    return function.volume(other[non_dominated(searched)]) / function.best_held_out
+
+
+def searched_held_out(function: Function, run: Run, size: int) -> float:
+    """What the front as it was searched is worth there, by the same measure."""
+    if _nested(function, run):
+        return held_out(function, run, size)
+    chosen = run.genomes[:size][non_dominated(run.values[:size])]
+    return function.volume(function.held_out(chosen)) / function.best_held_out
 
 
 def by_method(runs: Runs, function: Function, budget: int) -> dict[str, list[Run]]:
@@ -86,19 +95,45 @@ def by_method(runs: Runs, function: Function, budget: int) -> dict[str, list[Run
     return dict(methods)
 
 
+@dataclass(frozen=True)
+class View:
+    """One way to measure runs on a function.
+
+    Args:
+        function: The function.
+        title: For table and plot.
+        measure: (function, run, size) -> share after `size` evaluations.
+        grows: Whether a share never falls, so that it can be plotted and reached.
+    """
+
+    function: Any
+    title: str
+    measure: Callable[[Any, Run, int], float] = whole
+    grows: bool = True
+
+
+def views(functions: Sequence[Function]) -> list[View]:
+    """As it was searched and, where there are exits, with all thresholds, and on held-out samples."""
+    found = []
+    for function in functions:
+        title = TITLES[function.name]
+        found.append(View(function, title))
+        if hasattr(function, "with_thresholds"):
+            more = "with the threshold front of each evaluated backbone"
+            found.append(View(function, f"{title}, {more}", thresholds_added))
+            found.append(View(function, f"{title}, {more}, on held-out samples", held_out, grows=False))
+            found.append(View(function, f"{title}, on held-out samples", searched_held_out, grows=False))
+    return found
+
+
 def page(runs: Runs, functions: Sequence[Function], budgets: Sequence[int]) -> str:
     """All tables, as Markdown."""
     parts = []
-    for function in functions:
-        parts.append(f"## {TITLES[function.name]}\n")
-        parts.append(_shares(runs, function, budgets, whole))
-        if hasattr(function, "with_thresholds"):
-            parts.append("\nWith the threshold front of every backbone that a method evaluated:\n")
-            parts.append(_shares(runs, function, budgets, thresholds_added))
-            parts.append("\nThe same fronts on held-out samples:\n")
-            parts.append(_shares(runs, function, budgets, held_out))
-        parts.append("\nEvaluations to the median final hypervolume of the paper's procedure:\n")
-        parts.append(_reaching(runs, function, max(budgets)))
+    for view in views(functions):
+        parts += [f"### {view.title}\n", _shares(runs, view, budgets)]
+        if view.grows:
+            parts += ["", _reaching(runs, view, max(budgets))]
+        parts.append("")
     return "\n".join(parts)
 
 
@@ -118,23 +153,18 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def _shares(
-    runs: Runs,
-    function: Function,
-    budgets: Sequence[int],
-    measure: Callable[[Any, Run, int], float],
-) -> str:
+def _shares(runs: Runs, view: View, budgets: Sequence[int]) -> str:
     """Median share and quartiles for each method and budget; the best method of the largest budget first."""
     cells: dict[str, dict[int, list[float]]] = defaultdict(dict)
     own: dict[str, str] = {}
     for budget in budgets:
-        for method, found in by_method(runs, function, budget).items():
-            cells[method][budget] = [measure(function, run, budget) for run in found]
-            own[method] = f"{np.median([sum(run.own) / len(run.values) for run in found]):.2f}"
+        for method, found in by_method(runs, view.function, budget).items():
+            cells[method][budget] = [view.measure(view.function, run, budget) for run in found]
+            own[method] = spread([sum(run.own) / len(run.values) for run in found], 2)
     best = {b: max((np.median(c[b]) for c in cells.values() if b in c), default=0.0) for b in budgets}
     order = sorted(cells, key=lambda m: [-float(np.median(cells[m].get(b, [0]))) for b in reversed(budgets)])
     lines = [
-        f"| method | {' | '.join(f'{b} evaluations' for b in budgets)} | seeds | own CPU s a candidate |",
+        f"| method | {' | '.join(f'{b} evaluations' for b in budgets)} | seeds | own CPU s each |",
         f"|---|{'---|' * (len(budgets) + 2)}",
     ]
     for method in order:
@@ -148,89 +178,89 @@ def _shares(
     return "\n".join(lines)
 
 
-def _reaching(runs: Runs, function: Function, budget: int) -> str:
+def _reaching(runs: Runs, view: View, budget: int) -> str:
     """How many evaluations each method needs for what the paper's procedure has at the end."""
-    found = by_method(runs, function, budget)
+    found = by_method(runs, view.function, budget)
     if PAPER not in found:
         return "(no run of the paper's procedure)"
-    goal = float(np.median([whole(function, run, budget) for run in found[PAPER]]))
+    goal = float(np.median([view.measure(view.function, run, budget) for run in found[PAPER]]))
     lines = [
-        f"The goal is {goal:.4f}.\n",
-        f"| method | evaluations, median and quartiles | share of {budget} | seeds that reach it |",
+        f"Evaluations to {goal:.4f}, the paper's procedure's median after {budget}:\n",
+        f"| method | median (quartiles) | share of {budget} | seeds that reach it |",
         "|---|---|---|---|",
     ]
     rows = []
     for method, each in found.items():
-        needed = np.array([_first(function, run, goal, budget) for run in each])
-        low, middle, high = np.quantile(needed, [0.25, 0.5, 0.75], method="higher")
-        text = " to ".join("never" if np.isinf(n) else f"{n:.0f}" for n in (low, high))
-        shown = "never" if np.isinf(middle) else f"{middle:.0f}"
-        ratio = "" if np.isinf(middle) else f"{middle / budget:.2f}"
+        needed = np.array([_first(view, run, goal, budget) for run in each])
+        quartiles = np.quantile(needed, [0.25, 0.5, 0.75], method="higher")
+        low, middle, high = ("never" if np.isinf(n) else f"{n:.0f}" for n in quartiles)
+        shares = ["" if np.isinf(n) else f"{n / budget:.2f}" for n in quartiles]
+        share = f"{shares[1]} ({shares[0]} to {shares[2] or 'never'})" if shares[1] else ""
         reached = f"{int(np.isfinite(needed).sum())} of {len(needed)}"
-        rows.append((middle, f"| {label(method)} | {shown} ({text}) | {ratio} | {reached} |"))
+        text = f"| {label(method)} | {middle} ({low} to {high}) | {share} | {reached} |"
+        rows.append((quartiles[1], text))
     return "\n".join(lines + [text for _, text in sorted(rows)])
 
 
-def _first(function: Function, run: Run, goal: float, budget: int) -> float:
+def _first(view: View, run: Run, goal: float, budget: int) -> float:
     """The number of evaluations at which a run reaches a share; infinite where it never does.
 
     Found by bisection: a share never falls.
     """
-    if whole(function, run, budget) < goal:
+    if view.measure(view.function, run, budget) < goal:
         return float("inf")
     low, high = 0, budget
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if whole(function, run, middle) >= goal else (middle, high)
+        reached = view.measure(view.function, run, middle) >= goal
+        low, high = (low, middle) if reached else (middle, high)
     return high
-
-
-def curves(function: Function, runs: Sequence[Run], sizes: Sequence[int]) -> Values:
-    """(runs, sizes) missing shares, 1 - `whole`."""
-    return np.array([[1 - whole(function, run, size) for size in sizes] for run in runs])
 
 
 def plot(runs: Runs, functions: Sequence[Function], budget: int, path: Path) -> None:
     """Medians and quartiles of the share that is still missing, against evaluations, on a log axis."""
     import matplotlib
 
-    matplotlib.use("svg")
+    matplotlib.use("agg")
     matplotlib.rcParams["svg.hashsalt"] = "search"
     import matplotlib.pyplot as plt
 
-    sizes = [*range(12, 60, 8), *range(60, budget + 1, 20)]
-    columns = 2 if len(functions) > 1 else 1
-    rows = -(-len(functions) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 3.9 * rows), squeeze=False)
+    panels = [view for view in views(functions) if view.grows]
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 3.6 * rows), squeeze=False)
     every = sorted({key[1] for key in runs}, key=lambda method: (is_ours(method), method))
-    colours = {method: plt.get_cmap("tab10")(i % 10) for i, method in enumerate(every)}
-    for axis, function in zip(axes.flat, functions, strict=False):
-        found = by_method(runs, function, budget)
-        shorter = {m: r for m, r in by_method(runs, function, min(60, budget)).items() if m not in found}
-        for method in (m for m in every if m in found or m in shorter):
-            chosen = found.get(method) or shorter[method]
-            least = min(len(run.values) for run in chosen)
-            upto = [size for size in sizes if size <= least]
-            low, middle, high = np.quantile(curves(function, chosen, upto), [0.25, 0.5, 0.75], axis=0)
-            ours = is_ours(method)
-            axis.plot(
-                upto,
-                middle,
-                color=colours[method],
-                label=label(method),
-                lw=2.4 if ours else 1.2,
-                ls="-" if ours else "--",
-                zorder=3 if ours else 2,
-            )
-            axis.fill_between(upto, low, high, color=colours[method], alpha=0.15, lw=0)
-        axis.set(title=TITLES[function.name], xlabel="evaluated candidates", yscale="log", xlim=(0, budget))
-        axis.set_ylabel("missing share of hypervolume")
-        axis.grid(alpha=0.3, which="both", lw=0.4)
-    for axis in list(axes.flat)[len(functions) :]:
-        axis.set_axis_off()
+    colours = {method: plt.get_cmap("tab20")(i % 20) for i, method in enumerate(every)}
     handles: dict[str, Any] = {}
-    for axis in axes.flat:
-        handles.update({text: handle for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)})
+    for axis, view in zip(axes.flat, panels, strict=False):
+        handles |= _panel(axis, runs, view, budget, colours)
+    for axis in list(axes.flat)[len(panels) :]:
+        axis.set_axis_off()
     figure.legend(handles.values(), handles, loc="lower center", ncols=4, frameon=False, fontsize=9)
-    figure.tight_layout(rect=(0, 0.05 + 0.02 * (len(handles) > 4), 1, 1))
-    figure.savefig(path, metadata={"Date": None})
+    lines = -(-len(handles) // 4)
+    figure.tight_layout(rect=(0, 0.22 * lines / (3.6 * rows), 1, 1))
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _panel(axis: Any, runs: Runs, view: View, budget: int, colours: Mapping[str, Any]) -> dict[str, Any]:
+    """Draw a view; returns lines by label."""
+    sizes = [*range(12, 60, 6), *range(60, budget + 1, 10)]
+    complete = by_method(runs, view.function, budget)
+    found = by_method(runs, view.function, min(sizes[-1], 60)) | complete
+    lines = {}
+    for method, colour in colours.items():
+        chosen = found.get(method, [])
+        if not chosen or (view.measure is whole and _nested(view.function, chosen[0])):
+            continue
+        upto = [size for size in sizes if size <= min(len(run.values) for run in chosen)]
+        missing = [[1 - view.measure(view.function, run, size) for size in upto] for run in chosen]
+        low, middle, high = np.maximum(np.quantile(missing, [0.25, 0.5, 0.75], axis=0), 1e-4)
+        width, style, order = (2.4, "-", 3) if is_ours(method) else (1.2, "--", 2)
+        (line,) = axis.plot(upto, middle, color=colour, lw=width, ls=style, zorder=order)
+        lines[label(method)] = line
+        axis.fill_between(upto, low, high, color=colour, alpha=0.15, lw=0)
+    axis.set(xlabel="evaluated candidates", ylabel="missing share of hypervolume", xlim=(0, budget))
+    axis.set_yscale("log")
+    axis.set_title(view.title.replace(", with", ",\nwith"), fontsize=9)
+    axis.grid(alpha=0.3, which="both", lw=0.4)
+    return lines

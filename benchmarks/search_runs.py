@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from search_functions import Function
+from search_functions import Function, plain_space
 from search_rivals import OURS, Options, Recorder, Spent, method
+
+from edanas.core.space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -70,22 +72,56 @@ def variants(name: str, options: Options, budgets: Iterable[int]) -> list[Option
     return [replace(options, budget=b, scaled=b) for b in sorted(smaller)]
 
 
+@dataclass(frozen=True)
+class Offered:
+    """What a rival sees of a function: the variables that have a choice, as plain integers.
+
+    Args:
+        space: One variable for each of them.
+        reference: The hypervolume's reference point.
+        whole: (n, d) genomes of that space -> canonical ones of the function's.
+    """
+
+    space: SearchSpace
+    reference: Any
+    whole: Any
+
+    @classmethod
+    def of(cls, function: Function) -> "Offered":
+        """Leave out what has one choice; genes that express nothing are there, and mean nothing."""
+        free = np.flatnonzero(function.space.counts > 1)
+
+        def whole(genomes: Any) -> Any:
+            full = np.zeros((len(genomes), function.space.dimensions), dtype=np.int64)
+            full[:, free] = genomes
+            return function.space.canonical(full)
+
+        return cls(plain_space([range(n) for n in function.space.counts[free]]), function.reference, whole)
+
+
+def _side(job: Job) -> Function:
+    """The function, or what a nested strategy sees of it."""
+    if job.name.startswith(OURS):
+        from search_rivals.edanas_strategies import is_nested
+
+        nested = job.function.nested() if is_nested(job.name.removeprefix(OURS)) else None
+        return nested or job.function
+    return job.function
+
+
 def one(job: Job) -> Run:
     """Run a job, in whatever process this is."""
     import torch
 
     torch.set_num_threads(1)
-    function = job.function
-    nested = function.nested()
-    if job.name.startswith(OURS) and nested is not None:
-        from search_rivals.edanas_strategies import is_nested
-
-        function = nested if is_nested(job.name.removeprefix(OURS)) else function
-    run = method(job.name)
     np.random.seed(job.seed)  # noqa: NPY002 - for libraries that draw from the global generator
-    record = Recorder(function.evaluate, function.space.canonical, job.options)
+    run = method(job.name)
+    function = _side(job)
+    offered: Any = function if job.name.startswith(OURS) else Offered.of(function)
+    whole = offered.whole if isinstance(offered, Offered) else function.space.canonical
+    record = Recorder(function.evaluate, whole, job.options)
     try:
-        run(function, record, job.seed, job.options)
+        run(offered, record, job.seed, job.options)
         record.stopped = "ended"
     except Spent:
         pass

@@ -7,7 +7,8 @@ searches judge on. Fronts of all candidates and of all backbones are computed on
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,13 +17,15 @@ from search_functions import Function, Genomes, Values
 
 from edanas.core.costs import ada_macs, executed_macs
 from edanas.core.pareto import non_dominated
-from edanas.core.types import CONTINUOUS, Candidate, ExitProfile, Metrics, Outcome
+from edanas.core.types import CONTINUOUS, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
+from edanas.exits.schemes import cost_of_leaving
 from edanas.tables import Table
+from edanas.tables.evaluation import TableEvaluation
 
 Measure = Literal["executed", "ada"]
 
-GRID = (0.3, 0.6, 0.8, 0.95, None)
 COUNTED = {"executed": executed_macs, "ada": ada_macs}
+GRID = (0.3, 0.6, 0.8, 0.95, None)
 
 
 @dataclass(frozen=True)
@@ -43,22 +46,23 @@ class Fronts:
 
     @classmethod
     def of(cls, table: Table, measure: Measure) -> "Fronts":
-        """Computed in a few minutes."""
+        """Computed in two minutes or so."""
         from edanas.exits.fronts import threshold_front
 
-        space = table.space(GRID)
-        every = np.array(list(space.genomes()))
-        values = np.array([_values(table.metrics(space.decode(g)), measure) for g in every])
-        searched, held_out, starts = [], [], [0]
+        searched: list[tuple[float, float]] = []
+        held_out: list[tuple[float, float]] = []
+        starts = [0]
         for row, backbone in enumerate(table.backbones):
-            costs, profile = table.costs(row).macs, table.profile(backbone)
+            costs, profile = table.anatomy(backbone).costs, table.profile(backbone)
             found = threshold_front(profile, costs, table.description.exit_points, measure=measure)
-            searched += [(1 - a, c) for a, c in zip(found.accuracy, found.cost, strict=True)]
+            searched += zip(1 - found.accuracy, found.cost, strict=True)
             for scheme in found.schemes:
-                metrics = table.metrics(Candidate(backbone, scheme), table.parts[1])
-                held_out.append(_values(metrics, measure))
+                other = table.outcome(row, scheme, table.parts[1])
+                counted = COUNTED[measure](costs, scheme, other.utilization)
+                held_out.append((1 - other.accuracy, counted))
             starts.append(len(searched))
-        return cls(values[non_dominated(values)], np.array(starts), np.array(searched), np.array(held_out))
+        grid = _grid_front(table, measure)
+        return cls(grid, np.array(starts), np.array(searched), np.array(held_out))
 
     @classmethod
     def kept(cls, table: Table, measure: Measure, folder: Path) -> "Fronts":
@@ -80,6 +84,7 @@ class TableFunction(Function):
 
     def __init__(self, table: Table, measure: Measure, fronts: Fronts, thresholds: Any = GRID) -> None:
         self.table, self.measure, self.fronts = table, measure, fronts
+        self._rows: dict[bytes, int] = {}
         super().__init__(measure, table.space(thresholds), fronts.grid)
 
     def evaluate(self, genomes: Genomes) -> Values:
@@ -92,13 +97,10 @@ class TableFunction(Function):
 
     def insight(self) -> tuple[Any, Any, Callable[[Genomes], Sequence[Any]]]:
         """See `Function.insight`."""
+        evaluation = TableEvaluation(self.table)
 
         def judge(candidate: Candidate, outcome: Outcome) -> list[float]:
-            costs = self.table.costs(self.table.row(candidate.backbone)).macs
-            return [
-                1 - outcome.accuracy,
-                COUNTED[self.measure](costs, candidate.scheme, outcome.utilization),
-            ]
+            return list(_values(evaluation.judge(candidate, outcome), self.measure))
 
         def front(candidate: Candidate, _profile: ExitProfile) -> Values:
             return self.fronts.of_backbones([self.table.row(candidate.backbone)])[0]
@@ -117,24 +119,53 @@ class TableFunction(Function):
 
     def with_thresholds(self, genomes: Genomes) -> tuple[Values, Values]:
         """What all backbones of (n, D) genomes offer over continuous thresholds, as searched and held out."""
-        rows = {self.table.row(c.backbone) for c in self._candidates(genomes)}
-        return self.fronts.of_backbones(sorted(rows))
+        return self.fronts.of_backbones(sorted({self._row(genome) for genome in genomes}))
 
     def share_with_thresholds(self, values: Values) -> float:
         """As `share`, of the front that all backbones have with all their thresholds."""
-        return self._volume(values) / self._best_with_thresholds
+        return self.volume(values) / self._best_with_thresholds
 
     @cached_property
     def _best_with_thresholds(self) -> float:
-        return self._volume(self.fronts.searched)
+        return self.volume(self.fronts.searched)
 
     @cached_property
     def best_held_out(self) -> float:
         """The volume, on the held-out part, of the front that all backbones have where searches judge."""
-        return self._volume(self.fronts.held_out[non_dominated(self.fronts.searched)])
+        return self.volume(self.fronts.held_out[non_dominated(self.fronts.searched)])
+
+    def _row(self, genome: Genomes) -> int:
+        key = genome.tobytes()
+        if key not in self._rows:
+            self._rows[key] = self.table.row(self.space.backbone(genome))
+        return self._rows[key]
 
     def _candidates(self, genomes: Genomes) -> list[Candidate]:
         return [self.space.decode(genome) for genome in genomes]
+
+
+def _grid_front(table: Table, measure: Measure) -> Values:
+    """The front over all backbones with all thresholds of `GRID`: (k, 2)."""
+    points = table.description.exit_points
+    every = [table.anatomy(backbone).costs for backbone in table.backbones]
+
+    @cache
+    def leaving(placed: tuple[int, ...]) -> Values:
+        costs = np.zeros((len(every), points + 1))
+        for row, each in enumerate(every):
+            costs[row, [*placed, points]] = cost_of_leaving(each, placed, measure)
+        return costs
+
+    front = np.zeros((0, 2))
+    for thresholds in product(GRID, repeat=points):
+        scheme = SelectionScheme(thresholds)
+        samples, right = table.sweep(scheme)
+        total = samples.sum(axis=1)
+        errors = 1 - right.sum(axis=1) / total
+        found = np.stack([errors, (samples * leaving(scheme.placed)).sum(axis=1) / total], axis=1)
+        found = np.concatenate([front, found])
+        front = found[non_dominated(found)]
+    return np.unique(front, axis=0)
 
 
 def _values(metrics: Metrics, measure: Measure) -> tuple[float, float]:

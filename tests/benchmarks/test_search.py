@@ -92,12 +92,13 @@ def test_shares_are_of_the_true_front_and_reaching_it_is_found_by_bisection(benc
     runs, results, file = bench("search_runs"), bench("search_results"), tmp_path / "results.jsonl"
     runs.run(jobs(bench, tiny, budget=60), file, 0, again=False)
     assert tiny.share(tiny.front) == 1.0
+    view = results.View(tiny, "A tiny function")
     for run in runs.load(file).values():
-        shares = [results.whole(tiny, run, size) for size in range(1, 61)]
+        shares = [view.measure(tiny, run, size) for size in range(1, 61)]
         assert shares == sorted(shares) and shares[-1] <= 1.0
         for goal in (shares[0], shares[30], shares[-1]):
-            assert results._first(tiny, run, goal, 60) == 1 + shares.index(goal)
-        assert results._first(tiny, run, 1.1, 60) == float("inf")
+            assert results._first(view, run, goal, 60) == 1 + shares.index(goal)
+        assert results._first(view, run, 1.1, 60) == float("inf")
 
 
 def test_the_papers_procedure_is_run_once_for_each_budget(bench):
@@ -118,7 +119,7 @@ def test_tables_and_plot_come_from_the_file(bench, tiny, tmp_path, monkeypatch):
     text["method"], text["budget"] = "paper", 24
     file.write_text("\n".join([*lines, json.dumps(text)]) + "\n")
     page = results.page(runs.load(file), [tiny], (12, 24))
-    assert "## A tiny function" in page
+    assert "### A tiny function" in page
     reaching = [line for line in page.splitlines() if line.startswith("| the paper's procedure |")][-1]
     assert "never" not in reaching and "1 of 1" in reaching
     for name in ("random search", "pymoo nsga2", "the paper's procedure"):
