@@ -1,0 +1,79 @@
+"""What a search gave, made into networks that are trained, tested and written."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edanas.compose import Composition
+from edanas.core.archive import Archive
+from edanas.core.engine import SearchOutcome
+from edanas.core.errors import (
+    RunError,
+)
+from edanas.core.progress import Progress
+from edanas.core.types import CONTINUOUS, Candidate, Evaluation
+from edanas.evaluation.finish import Finisher
+from edanas.evaluation.selection import (
+    choose_results,
+    choose_static,
+    with_all_schemes,
+    with_every_number_of_exits,
+)
+from edanas.warmstart import best_of
+
+
+def first_candidates(made: Composition) -> tuple[Candidate, ...]:
+    """What the initial archive begins with: an older run's best, where the settings name one."""
+    settings = made.workbench.settings
+    if not settings.warm_start:
+        return ()
+    run = Path(settings.warm_start).expanduser()
+    return best_of(run, made.workbench.space, made.objectives, settings)
+
+
+def searched_schemes(made: Composition, outcome: SearchOutcome, archive: Archive) -> list[Evaluation]:
+    """What the search can choose among: its archive or, where thresholds are continuous, all trade-offs."""
+    if made.fronts is None:
+        return list(outcome.evaluations)
+    found: list[Evaluation] = []
+    for evaluation in outcome.evaluations:
+        profile = archive.get_profile(evaluation.candidate.id) if evaluation.ok else None
+        if profile is not None:
+            found += made.fronts.evaluations(evaluation, profile)
+    return found
+
+
+def finish_results(
+    made: Composition,
+    outcome: SearchOutcome,
+    searched: Sequence[Evaluation],
+    archive: Archive,
+    progress: Progress,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, str]]]:
+    """The rows of the early-exit and of the single-exit networks, and what could not be finished.
+
+    Raises:
+        RunError: There were early-exit networks to finish, and each one failed.
+    """
+    finisher = Finisher(made.workbench, made.evaluator, made.exporters)
+    settings, pool = made.workbench.settings, list(searched)
+    scoring = made.evaluator, archive.get_profile
+    if settings.thresholds == CONTINUOUS:
+        pool = with_every_number_of_exits(pool, outcome.evaluations, made.objectives, *scoring)
+    elif settings.final_thresholds != "searched":
+        pool = with_all_schemes(pool, made.objectives, settings.thresholds, *scoring)
+    chosen = choose_results(pool, made.objectives, settings.search.results)
+    front, failures = finisher.finish([e.candidate for e in chosen], "Fine-tuning the results", progress)
+    if failures and not front:
+        (cause, times), *_ = Counter(failure["error"] for failure in failures).most_common(1)
+        raise RunError(
+            f"none of the {len(failures)} early-exit networks could be finished; the most frequent reason "
+            f"({times} times) is {cause}. What the search found is kept in {made.workbench.folder}: when the "
+            "cause is mended, run the same again"
+        )
+    promised = {e.candidate.id: e.metrics.accuracy for e in chosen if e.metrics is not None}
+    rivals = [(promised[row["id"]], row["validation_executed_macs"]) for row in front]
+    single = choose_static(outcome.evaluations, rivals)
+    static, more = finisher.finish(single, "Fine-tuning single-exit networks to compare with", progress)
+    return front, static, failures + more
