@@ -1,11 +1,12 @@
 """Branch and bound over boxes of thresholds: the least cost at each number of errors, for one set of exits.
 
 A box holds a block of neighbouring thresholds for each exit. Its most lenient corner is a scheme, which is
-scored; it also bounds the cost of the box, since costs rise along the network. The fewest errors in the box
-are bounded by letting a sample leave wherever it is right at some threshold of the block, and pass wherever
-it is wrong and may. A scheme with fewer errors than the lenient corner has a sample leave later for each of
-them, and pays at least the smallest step in cost for that. A box that these bounds show to be no better than
-what was found is dropped, all others are halved along their exits.
+scored; it also bounds the cost of the box, since costs rise along the network (where one does not, the least
+cost of that or any later exit stands in for it). The fewest errors in the box are bounded by letting a sample
+leave wherever it is right at some threshold of the block, and pass wherever it is wrong and may. A scheme
+with fewer errors than the lenient corner has a sample leave later for each of them, and pays at least the
+smallest step in cost for that. A box that these bounds show to be no better than what was found is dropped,
+all others are halved along their exits.
 
 Sets of samples are rows of bits, 64 to a word, so that a scheme is a few words' conjunction and their counts.
 """
