@@ -152,7 +152,13 @@ def test_the_test_part_changes_test_figures_alone(finisher):
     for one, two in zip(honest, wrong, strict=True):
         differing = {key for key in one if one[key] != two[key]}
         assert differing
-        assert differing <= {"test_accuracy", "test_ci", "backbone_test_accuracy", "exit_accuracy"}
+        assert differing <= {
+            "test_accuracy",
+            "test_ci",
+            "backbone_test_accuracy",
+            "exit_accuracy",
+            "examples",
+        }
 
 
 def test_the_calibration_part_decides_nothing_but_thresholds(finisher):

@@ -97,6 +97,13 @@ class Chromium:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def until(self, expression: str) -> None:
+        """Wait for an expression to become true: what a browser does later has no other end."""
+        end = time.monotonic() + _PATIENCE
+        while not self.evaluate(expression):
+            assert time.monotonic() < end, expression
+            time.sleep(0.02)
+
     def press(self, key: str, code: int, text: str = "") -> None:
         """A key goes down and up again."""
         for kind in ("rawKeyDown", "char", "keyUp") if text else ("rawKeyDown", "keyUp"):

@@ -145,7 +145,7 @@ def test_the_button_changes_light_and_dark_from_what_the_system_prefers(page: Ch
     page.evaluate("localStorage.clear(); delete document.documentElement.dataset.theme")
     page.screen(1200, 900, dark=True)
     assert page.evaluate(COLOURS) == dark
-    assert page.evaluate("document.getElementById('theme').textContent") == "Light page"
+    page.until("document.getElementById('theme').textContent === 'Light page'")
 
 
 @pytest.mark.parametrize("width", [320, 390])
@@ -171,9 +171,8 @@ def test_names_are_text(page: Chromium) -> None:
 
 def test_the_settings_are_copied(page: Chromium) -> None:
     page.evaluate("document.getElementById('copy').click()")
-    said = page.evaluate(
-        "new Promise((done) => setTimeout(() => done(document.getElementById('copied').textContent), 100))"
-    )
+    page.until("document.getElementById('copied').textContent !== ''")
+    said = page.evaluate("document.getElementById('copied').textContent")
     # Where the clipboard is closed, the text is selected instead.
     assert said in ("Copied.", "Selected; copy with Ctrl+C.")
     if said != "Copied.":
