@@ -1,33 +1,110 @@
 """One iteration of the default search: both surrogates by adaptive switching, NSGA-II on them, choice of 8.
 
 The archive holds random candidates of the OFA MobileNetV3 space with the paper's thresholds (50 genes),
-valued by the synthetic objectives of `surrogates.py`. Seconds are of one `ask`, everything included. The
-first call of a process is shown by itself, since it loads libraries.
+valued by the synthetic objectives of `surrogates.py`. Seconds are of one `ask`, everything included, by the
+clock and of all threads' processor time: on a machine with other work the latter says more. Below each
+archive stands where the processor time went; growth is of the whole. The first call of a process is shown by
+itself, since it loads libraries.
 
     python benchmarks/iteration.py             # archives of 100, 340 and 2,000
     python benchmarks/iteration.py --archives 340 --repeats 5
+    python benchmarks/iteration.py --pool rbf mlp cart gp xgboost
 """
 
 import argparse
+import collections
+import contextlib
+import math
 import os
 import platform
 import statistics
 import time
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from surrogates import objectives
 
-from edanas.compose import surrogate_factory
-from edanas.core.contracts import SearchProblem
+from edanas.core.contracts import SearchProblem, SurrogateModel
 from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
+from edanas.strategies import surrogate_nsga2
+from edanas.strategies.genetic import Nsga2
+from edanas.surrogates.adaptive import AdaptiveSwitching
 
+Array = npt.NDArray[np.float64]
 PAPER_SPACE = {"resolutions": [32, 48, 64]}
 POOL = ("rbf", "mlp", "cart", "gp")
+
+spent: collections.Counter[str] = collections.Counter()
+"""Processor seconds by what they were spent on."""
+
+
+@contextlib.contextmanager
+def watch(what: str) -> Iterator[None]:
+    """Add this thread's processor time in the body to `spent`."""
+    start = time.thread_time()
+    try:
+        yield
+    finally:
+        spent[what] += time.thread_time() - start
+
+
+class Watched(SurrogateModel):
+    """A model whose cross-validation, fit and predictions are timed."""
+
+    def __init__(self, name: str, model: SurrogateModel) -> None:
+        self.name = name
+        self.model = model
+
+    def fit(self, genomes: Array, values: Array) -> Self:
+        """See `SurrogateModel.fit`: of the winner, on everything."""
+        with watch(f"refit {self.name}"):
+            self.model.fit(genomes, values)
+        return self
+
+    def predict(self, genomes: Array) -> Array:
+        """See `SurrogateModel.predict`."""
+        return self.model.predict(genomes)
+
+    def cross_validate(self, genomes: Array, values: Array, folds: Sequence[npt.NDArray[np.int64]]) -> Array:
+        """See `SurrogateModel.cross_validate`."""
+        with watch(f"cross-validation {self.name}"):
+            return self.model.cross_validate(genomes, values, folds)
+
+
+class WatchedNsga2(Nsga2):
+    """NSGA-II, its predictions included."""
+
+    def run(self, *args: object, **kwargs: object) -> tuple[npt.NDArray[np.int64], Array]:
+        """See `Nsga2.run`."""
+        with watch("NSGA-II"):
+            return super().run(*args, **kwargs)  # type: ignore[arg-type]
+
+
+def watched_choice(*args: object) -> npt.NDArray[np.int64]:
+    """See `subset.choose`."""
+    with watch("choice"):
+        return unwatched_choice(*args)  # type: ignore[arg-type]
+
+
+unwatched_choice = surrogate_nsga2.choose
+surrogate_nsga2.choose = watched_choice
+surrogate_nsga2.Nsga2 = WatchedNsga2  # type: ignore[misc]
+
+
+def switching(registry: Registry, pool: Sequence[str], seed: int) -> AdaptiveSwitching:
+    """What a search uses for one objective, its models watched."""
+
+    def factory(name: str) -> Callable[[int], SurrogateModel]:
+        return lambda seed: Watched(name, registry.create("surrogate model", name, {"seed": seed}))
+
+    return AdaptiveSwitching({name: factory(name) for name in pool}, seed)
 
 
 def synthetic_order(space: SearchSpace) -> list[int]:
@@ -42,46 +119,68 @@ def synthetic_order(space: SearchSpace) -> list[int]:
     return [at[name] for name in (*names, "resolution")]
 
 
-def seconds_of_asks(registry: Registry, size: int, repeats: int, seed: int) -> tuple[list[float], str]:
-    """Wall seconds of `repeats` asks, each on an archive of its own, and what the last strategy chose."""
+def seconds_of_asks(
+    registry: Registry, pool: Sequence[str], size: int, repeats: int, seed: int
+) -> tuple[list[float], list[float], str]:
+    """Wall and processor seconds of `repeats` asks, each on its own archive, and what was chosen last."""
     provider = registry.create("supernet provider", "ofa-mbv3", PAPER_SPACE)
     space = SearchSpace(provider.variables(), (0.1, 0.2, None), provider.exit_points)
-    found = []
+    walls, processor = [], []
     for repeat in range(repeats):
         rng = np.random.default_rng([seed, size, repeat])
         genomes = np.unique(space.sample(rng, size), axis=0)
         accuracy, macs = objectives(genomes[:, synthetic_order(space)])
         noisy = accuracy + rng.normal(0, 0.003, len(accuracy))
         strategy = registry.create("search strategy", "surrogate-nsga2")
-        factory = surrogate_factory(registry, POOL)
-        strategy.start(SearchProblem(space, 2, factory, seed + repeat, size, Silent()))
+        problem = SearchProblem(
+            space, 2, lambda seed: switching(registry, pool, seed), seed + repeat, size, Silent()
+        )
+        strategy.start(problem)
         strategy.tell(genomes, np.stack([1 - noisy, macs], axis=1))
-        start = time.perf_counter()
+        started, before = time.perf_counter(), time.process_time()
         chosen = strategy.ask(8)
-        found.append(time.perf_counter() - start)
+        walls.append(time.perf_counter() - started)
+        processor.append(time.process_time() - before)
         assert len({candidate.id for candidate in chosen}) == 8
-    return found, str(strategy.notes())
+    return walls, processor, str(strategy.notes())
+
+
+def spread(seconds: list[float]) -> str:
+    """Median, least and most."""
+    return f"{statistics.median(seconds):6.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
 def main() -> None:
-    """Print the machine, then a line for each archive."""
+    """Print the machine, then for each archive its seconds, where they went, and the growth."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--archives", type=int, nargs="+", default=[100, 340, 2000])
+    parser.add_argument("--pool", nargs="+", default=list(POOL))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "scipy", "pymoo", "numpy"))
+    names = ("torch", "scipy", "pymoo", "numpy", "xgboost")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {versions}")
     print(f"torch threads {torch.get_num_threads()}, seed {options.seed}, {options.repeats} archives each")
     registry = Registry(load_plugins())
-    first, _ = seconds_of_asks(registry, 60, 1, options.seed)
-    print(f"first call in the process, archive of 60: {first[0]:.2f} s")
+    (first,), _, _ = seconds_of_asks(registry, options.pool, 60, 1, options.seed)
+    print(f"first call in the process, archive of 60: {first:.2f} s")
+    last: tuple[int, float] | None = None
     for size in options.archives:
-        seconds, notes = seconds_of_asks(registry, size, options.repeats, options.seed)
-        middle = statistics.median(seconds)
-        print(f"archive {size}: median {middle:.2f} s, {min(seconds):.2f} to {max(seconds):.2f}; {notes}")
+        spent.clear()
+        walls, processor, notes = seconds_of_asks(registry, options.pool, size, options.repeats, options.seed)
+        print(f"archive {size}: wall {spread(walls)}; processor {spread(processor)}; {notes}")
+        spent["the rest"] = sum(processor) - sum(spent.values())
+        print(
+            "    " + ", ".join(f"{what} {sum_ / options.repeats:.2f}" for what, sum_ in spent.most_common())
+        )
+        middle = statistics.median(processor)
+        if last is not None:
+            power = math.log(middle / last[1]) / math.log(size / last[0])
+            print(f"    growth since {last[0]}: n^{power:.2f}, times {2**power:.2f} per doubling")
+        last = size, middle
 
 
 if __name__ == "__main__":
