@@ -19,7 +19,8 @@ from edanas.core.types import (
     SelectionScheme,
     Thresholds,
 )
-from edanas.evaluation.scoring import Anatomy, metrics_of
+from edanas.evaluation.scoring import Anatomy
+from edanas.tables.fast import Bill
 from edanas.tables.format import SEARCHED, SEGMENT_COSTS, Arrays, Description, read
 
 _ONE = 0x3C00
@@ -50,7 +51,7 @@ class Table:
         self._everybody = {p: _bits(np.ones(size, dtype=np.bool_)) for p, size in description.parts.items()}
         self._row_of = {genome.tobytes(): row for row, genome in enumerate(self._genomes)}
         self._known: dict[Backbone, int] = {}
-        self._anatomies: dict[int, Anatomy] = {}
+        self._bills: dict[int, Bill] = {}
 
     @classmethod
     def open(cls, path: str | Path, *, verify: bool = True) -> Self:
@@ -148,7 +149,11 @@ class Table:
         Raises:
             CandidateError: The backbone is not in the table.
         """
-        return self._anatomy(self.row(backbone))
+        row = self.row(backbone)
+        macs, params, activations = (self._costs[name][row].tolist() for name in SEGMENT_COSTS)
+        segments = [SegmentCost(*each, UNKNOWN_SHAPE) for each in zip(macs, params, activations, strict=True)]
+        stages = self.description.exit_points + 1
+        return Anatomy(tuple(segments[:stages]), dict(enumerate(segments[stages:-1])), segments[-1])
 
     def metrics(self, candidate: Candidate, part: str = SEARCHED) -> Metrics:
         """What `edanas.evaluation.scoring.score` says of the candidate's exit profile, number for number.
@@ -158,7 +163,10 @@ class Table:
             TableError: The table has no such part.
         """
         row = self.row(candidate.backbone)
-        return metrics_of(self.outcome(row, candidate.scheme, part), candidate.scheme, self._anatomy(row))
+        bill = self._bills.get(row)
+        if bill is None:
+            bill = self._bills[row] = Bill.of(self.anatomy(candidate.backbone))
+        return bill.metrics(self.outcome(row, candidate.scheme, part), candidate.scheme)
 
     def outcome(self, row: int, scheme: SelectionScheme, part: str = SEARCHED) -> Outcome:
         """Who leaves where and is right, for the backbone in that row: `edanas.exits.profiles.outcome`.
@@ -236,17 +244,6 @@ class Table:
             raise CandidateError(
                 f"exit{min(found, points) + 1}.threshold: found {found} exit points; this space has {points}"
             )
-
-    def _anatomy(self, row: int) -> Anatomy:
-        if row not in self._anatomies:
-            macs, params, activations = (self._costs[name][row].tolist() for name in SEGMENT_COSTS)
-            segments = [
-                SegmentCost(*each, UNKNOWN_SHAPE) for each in zip(macs, params, activations, strict=True)
-            ]
-            stages = self.description.exit_points + 1
-            heads = dict(enumerate(segments[stages:-1]))
-            self._anatomies[row] = Anatomy(tuple(segments[:stages]), heads, segments[-1])
-        return self._anatomies[row]
 
     def _part(self, part: str, of: dict[str, Any]) -> Any:
         try:
