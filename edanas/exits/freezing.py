@@ -69,7 +69,7 @@ def simplify(network: nn.Module, run: Callable[[], object]) -> None:
                 module._modules[name] = replaced[child]
             # Where a container ran as often as the child, nobody took the child out by its position.
             idle = type(module) is nn.Sequential and isinstance(module._modules[name], nn.Identity)
-            if idle and child is not None and seen.calls[module] == seen.calls[child]:
+            if idle and child is not None and seen.calls[module] == seen.calls[child] > 0:
                 del module._modules[name]
 
 

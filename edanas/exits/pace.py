@@ -83,6 +83,7 @@ class Pace:
         paying = (gone for gone in range(1, count) if self.pays(segment, count, count - gone))
         return next((gone / count for gone in paying), None)
 
+    @torch.inference_mode()
     def measure(self, count: int) -> None:
         """Time the sizes up to `count` that were not timed yet."""
         for size in self._missing(count):

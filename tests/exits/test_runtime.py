@@ -72,7 +72,7 @@ def test_however_a_batch_is_carried_each_sample_gets_what_it_gets_alone(scheme, 
 @pytest.mark.parametrize("compact", ["always", "never", "auto"])
 @pytest.mark.parametrize("batch_size", [1, 3, 256])
 def test_predict_is_the_call_for_any_way_to_carry(compact, batch_size):
-    network = make_eenn((0.1, None, 0.9))
+    network = make_eenn((0.3, None, 0.99999))
     images = pictures(40)
     expected = network(images)
     assert len(set(expected.exit.tolist())) == 3
@@ -81,7 +81,7 @@ def test_predict_is_the_call_for_any_way_to_carry(compact, batch_size):
 
 
 def test_auto_measures_once_it_is_worth_it_and_remembers():
-    network = make_eenn((0.1, None, 0.9))
+    network = make_eenn((0.3, None, 0.99999))
     pace = network.rule("auto", torch.device("cpu"))
     assert network.rule("auto", torch.device("cpu")) is pace
     images = pictures(16)
