@@ -1,5 +1,6 @@
 """One run of the whole program, and the commands that read it."""
 
+import base64
 import csv
 import json
 import re
@@ -35,6 +36,7 @@ FILES = {
     "archive.sqlite",
     "config.toml",
     "env.json",
+    "examples",
     "log.jsonl",
     "models",
     "pareto.csv",
@@ -152,9 +154,31 @@ def test_the_plots_are_pictures_and_the_page_needs_nothing_else(undisturbed: Pat
     assert "<svg" in page
     loaded = re.findall(r"""(?:src|href|action|data|poster)\s*=\s*["']?([^"'\s>]+)""", page)
     assert not [target for target in loaded if re.match(r"(https?:)?//", target)]
-    assert not re.search(r"@import|url\(\s*['\"]?(https?:)?//|<script|<link|<iframe", page)
+    assert not re.search(r"@import|url\(\s*['\"]?(https?:)?//|<script\s|<link|<iframe", page)
     for row in result_of(undisturbed)["front"]:
         assert f"models/eenn-{row['exits']}-{row['id']}" in page
+        for example in row["examples"]:
+            content = (undisturbed / example["file"]).read_bytes()
+            assert base64.b64encode(content).decode() in page
+    for _, evaluation in recorded(undisturbed):
+        assert f"Candidate {evaluation.candidate.id}, iteration {evaluation.iteration}" in page
+
+
+def test_a_run_of_an_older_edanas_has_a_page_too(edanas: Edanas, finished: Path) -> None:
+    data = result_of(finished)
+    for key in ("iterations", "hypervolume", "candidates"):
+        data.pop(key)
+    for row in data["front"] + data["static_front"]:
+        for key in ("stage_macs", "head_macs", "last_macs", "examples"):
+            row.pop(key)
+    (finished / "result.json").write_text(json.dumps(data))
+    for gone in ("log.jsonl", "archive.sqlite"):
+        (finished / gone).unlink()
+        told = edanas("report", finished)
+        assert told.code == 0, told.err
+        page = (finished / "report.html").read_text()
+        assert "Early-exit network" in page
+        assert "<img" not in page
 
 
 def test_report_shows_a_run_and_writes_its_views_anew(edanas: Edanas, finished: Path) -> None:
@@ -251,7 +275,9 @@ def test_another_seed_makes_another_run(
 def test_verbose_prints_a_line_for_each_candidate_once_it_is_recorded(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
-    told = edanas(*arguments, "--out", tmp_path / "run", "--max-evals", 4, "-v")
+    told = edanas(
+        *arguments, "--out", tmp_path / "run", "--max-evals", 4, "-v", "--set", 'loggers=["tensorboard"]'
+    )
     lines = re.findall(
         r"^iteration (\d+): (\w{12}), (.+), validation accuracy (.+)%, ADA_MACS (.+)M$",
         told.err,
@@ -260,6 +286,9 @@ def test_verbose_prints_a_line_for_each_candidate_once_it_is_recorded(
     archive = recorded(tmp_path / "run")
     assert [(line[0], line[1]) for line in lines] == [(str(e.iteration), e.candidate.id) for _, e in archive]
     assert [float(line[3]) for line in lines] == [round(100 * e.metrics.accuracy, 1) for _, e in archive]
+    (events,) = (tmp_path / "run" / "tensorboard").iterdir()
+    for name in (b"candidate/validation_accuracy", b"search/hypervolume", b"result/test_accuracy"):
+        assert name in events.read_bytes()
     for (*_, macs), (_, evaluation) in zip(lines, archive, strict=True):
         assert float(macs) == pytest.approx(evaluation.metrics.ada_macs / 1e6, abs=1e-3)
 
