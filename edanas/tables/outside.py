@@ -1,7 +1,7 @@
 """Answers for backbones outside a table, estimated from those in it; never to be taken for measured ones."""
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,8 @@ from edanas.tables.reader import UNKNOWN_SHAPE, Table
 MOST = 600
 """Backbones of a table that estimates are made from; of a larger table, so many at equal distances."""
 
-_SCHEMES = 4096
-"""Selection schemes and backbones whose part of an estimate is remembered."""
+_SCHEMES, _BACKBONES = 256, 4096
+"""How many are remembered with their part of an estimate: some 15 and 20 MB."""
 
 
 class Answer(NamedTuple):
@@ -49,7 +49,10 @@ class Neighbours:
         self._behaviour = Smoother.fit(self._features, self._examples())
         self._logs, self._costs = self._fit_costs()
         self._known = lru_cache(_SCHEMES)(self._known_of)
-        self._share = lru_cache(_SCHEMES)(self._share_of)
+        self._share = lru_cache(_BACKBONES)(self._share_of)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.table, self.part, self._rows)
 
     def answer(self, candidate: Candidate) -> Answer:
         """Measured where the backbone is in the table, estimated elsewhere.

@@ -1,4 +1,5 @@
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -101,6 +102,7 @@ def test_estimates_are_marked_and_rank_what_was_removed(whole, half):
     assert judge.answer(inside) == (half.metrics(inside), True)
     assert judge.profile(inside) is not None
     outside = Candidate(removed[0], SCHEMES[0])
+    assert pickle.loads(pickle.dumps(judge)).answer(outside) == judge.answer(outside)
     assert judge.profile(outside) is None
     with pytest.raises(CandidateError, match="not in the table"):
         TableEvaluation(half).evaluate(outside)
