@@ -40,7 +40,7 @@ def tabulate(
         str, typer.Option(help="The part to judge what a search found on: `calibration` or `test`.")
     ] = HELD_OUT[0],
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Discard the table, and what is in the making.")
+        bool, typer.Option("--overwrite", help="Build anew; only a supernet of the same settings is kept.")
     ] = False,
     plugin: Plugin = None,
     data: Data = None,

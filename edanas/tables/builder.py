@@ -14,7 +14,6 @@ from edanas.core.machine import computing
 from edanas.core.progress import Progress, Silent
 from edanas.core.runfolder import RunLock
 from edanas.core.settings import Settings
-from edanas.core.types import DataParts
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.rundata import CONFIG, RunData, digest_of_parts
@@ -62,7 +61,7 @@ def build(
         weights: Supernet weights to begin with.
         settings: Further settings.
         config: A TOML file of settings.
-        overwrite: Discard what `out` holds, and what is in the making.
+        overwrite: Discard the table and what is in the making, but for a supernet of the same settings.
         progress: Where to show bars.
 
     Raises:
@@ -121,9 +120,13 @@ def tabulate(registry: Registry, order: Order, progress: Progress, *, overwrite:
             "a table needs an evaluation in which one network answers for all schemes, such as 'shared'"
         )
     with RunLock(order.work), computing(threads_of(order.settings)), blamed(registry), _resumable(order):
+        images = digest_of_parts(made.workbench.parts)
+        if order.run is not None:
+            check_images(order.run, images)
         if overwrite:
-            order.discard()
-        _build(order, made, progress)
+            order.discard(images)
+        order.bind(images)
+        _build(order, made, images, progress)
     return Table.open(order.out)
 
 
@@ -138,7 +141,7 @@ def _present(order: Order, progress: Progress) -> Table:
     if lines:
         raise TableError(
             f"{order.out}: holds another table. Changed: {'; '.join(lines)}. Choose another --out, or "
-            "--overwrite to discard it"
+            "--overwrite to discard it (a supernet of the same settings is not trained again)"
         )
     progress.say(f"{order.out} holds this table; nothing is left to do")
     return table
@@ -155,16 +158,12 @@ def _resumable(order: Order) -> Iterator[None]:
         ) from None
 
 
-def _build(order: Order, made: Composition, progress: Progress) -> None:
+def _build(order: Order, made: Composition, images: str, progress: Progress) -> None:
     bench = made.workbench
     for remark in made.remarks:
         progress.say(remark)
-    images = digest_of_parts(bench.parts)
-    if order.run is not None:
-        check_images(order.run, images)
-    order.bind(images)
     made.evaluator.prepare(progress)
-    description = _describe(order, made, bench.parts)
+    description = _describe(order, made, images)
     genomes = choose(description.backbone_space(), order.backbones, bench.seed("table"))
     parts = {name: getattr(bench.parts, name) for name in description.parts}
     profiler = Profiler(made.evaluator, description.exit_points, bench.parts.task.in_channels, parts)
@@ -174,9 +173,9 @@ def _build(order: Order, made: Composition, progress: Progress) -> None:
         (order.work / ROWS).unlink()
 
 
-def _describe(order: Order, made: Composition, data: DataParts) -> Description:
+def _describe(order: Order, made: Composition, images: str) -> Description:
     """The table that is wanted, before a backbone is profiled."""
-    settings, provider = order.settings, made.workbench.provider
+    settings, provider, data = order.settings, made.workbench.provider, made.workbench.parts
     environment = RunData(order.work, settings).environment()
     draft = Description(
         backbones=1,
@@ -193,7 +192,7 @@ def _describe(order: Order, made: Composition, data: DataParts) -> Description:
             "versions": environment["versions"],
             "device": environment["device"],
             "threads": environment["threads"],
-            "data": digest_of_parts(data),
+            "data": images,
             "supernet": supernet_digest(order.supernet, settings),
         },
     )

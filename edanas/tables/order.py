@@ -107,16 +107,25 @@ class Order:
                 )
             return
         with writing(note):
-            note.with_suffix(".partial").write_text(
-                json.dumps({**self.asked(), "data": data}), encoding="utf-8"
-            )
+            note.with_suffix(".partial").write_bytes(self._note(data))
             note.with_suffix(".partial").replace(note)
 
-    def discard(self) -> None:
-        """Delete what is in the making and the table itself; nothing else."""
-        for path in (self.work / ROWS, self.work / CHECKPOINT, self.work / ORDER, self.out):
+    def discard(self, data: str) -> None:
+        """Delete the table and what is in the making; a supernet of this very order stays.
+
+        Args:
+            data: Names the images.
+        """
+        paths = [self.out, self.work / ROWS]
+        note = self.work / ORDER
+        if not note.exists() or note.read_bytes() != self._note(data):
+            paths += [self.work / CHECKPOINT, note]
+        for path in paths:
             with writing(path):
                 path.unlink(missing_ok=True)
+
+    def _note(self, data: str) -> bytes:
+        return json.dumps({**self.asked(), "data": data}).encode()
 
 
 def deciding(settings: Settings) -> dict[str, Any]:

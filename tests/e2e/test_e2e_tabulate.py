@@ -68,9 +68,14 @@ def test_a_table_trains_a_supernet_where_there_is_none(
     assert "seed: was 0, now 1" in other.err
     # Only what was decided: another search on the same profiles is the same table.
     assert edanas(*command, "--backbones", 4, "--set", "search.initial=9").code == 0
-    (out.with_name(f"{out.name}.work") / "supernet.pt").unlink()
+    supernet = out.with_name(f"{out.name}.work") / "supernet.pt"
+    trained = supernet.stat()
     assert edanas(*command, "--backbones", 4, "--overwrite").code == 0
-    assert out.read_bytes() == before
+    assert (out.read_bytes(), supernet.stat().st_mtime_ns) == (before, trained.st_mtime_ns)
+    shorter = edanas(*command, "--backbones", 4, "--overwrite", "--set", "training.epochs=1")
+    assert shorter.code == 0, shorter.err
+    assert supernet.stat().st_mtime_ns > trained.st_mtime_ns
+    assert Table.open(out).description.provenance["settings"]["training"]["epochs"] == 1
 
 
 WRONG = {
