@@ -154,9 +154,11 @@ def compile_parts(parts: Iterable[tuple[nn.Module, str]], backend: str, run: Cal
     Raises:
         ConfigError: It does not work here.
     """
+    # Weights are constants here: torch's own backend then lays them out for the machine, once.
+    options = {"freezing": True} if backend == "inductor" else None
     try:
         for holder, name in parts:
-            setattr(holder, name, torch.compile(getattr(holder, name), backend=backend))
+            setattr(holder, name, torch.compile(getattr(holder, name), backend=backend, options=options))
         with torch.inference_mode():
             for count in (1, 2, 3):  # for one, for one size, and from the second size on for any
                 run(count)
