@@ -29,14 +29,19 @@ def watch(
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a dash that the terminal lacks must not end the watching
     console = Console()
-    if once:
-        console.print(Frame(state))
-        return
-    with Live(Frame(state), console=console, auto_refresh=False, vertical_overflow="crop") as live:
+    if not once:
+        state = _follow(run, state, interval, console)
+    console.print(Frame(state))
+
+
+def _follow(run: Path, state: RunState, interval: float, console: Console) -> RunState:
+    """Show frames until the run ends; its last state, which the terminal then keeps whole."""
+    with Live(Frame(state), console=console, auto_refresh=False, transient=True) as live:
         while state.status == RUNNING:
             time.sleep(interval)
             state = _next(run, interval)
             live.update(Frame(state), refresh=True)
+    return state
 
 
 def _next(run: Path, interval: float) -> RunState:
