@@ -15,6 +15,7 @@ Methods are `ours` (every registered strategy), `rivals`, or names. Rivals need 
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run what is missing, then print tables."""
     options = arguments()
-    print(search_results.machine())
+    print(f"{search_runs.machine()}; load {os.getloadavg()[0]:.1f}")
     chosen = functions(options.functions, options.table, options.results.parent)
     if not options.report:
         how = Options(options.budget, options.initial, options.batch, options.seconds)

@@ -1,11 +1,8 @@
 """Tables and plot from the results of `search.py`."""
 
-import os
-import platform
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +21,7 @@ TITLES = {
     "zdt5": "pymoo's ZDT5: 80 bits",
     "clutch": "pymoo's Clutch: 5 integers, 8 constraints",
 }
-PACKAGES = ("numpy", "scipy", "torch", "pymoo", "optuna", "botorch", "gpytorch")
 PAPER = "paper"
-
-
-def machine() -> str:
-    """What ran where."""
-    found = []
-    for package in PACKAGES:
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            found.append(f"{package} not installed")
-    load = os.getloadavg()[0]
-    return (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, Python "
-        f"{platform.python_version()}; {', '.join(found)}"
-    )
 
 
 def whole(function: Function, run: Run, size: int) -> float:
@@ -128,7 +109,8 @@ def views(functions: Sequence[Function]) -> list[View]:
 
 def page(runs: Runs, functions: Sequence[Function], budgets: Sequence[int]) -> str:
     """All tables, as Markdown."""
-    parts = []
+    made = sorted({run.machine for run in runs.values() if run.machine})
+    parts = [f"Made on {where}.\n" for where in made]
     for view in views(functions):
         parts += [f"### {view.title}\n", _shares(runs, view, budgets)]
         if view.grows:
@@ -244,6 +226,8 @@ def plot(runs: Runs, functions: Sequence[Function], budget: int, path: Path) -> 
 
 def _panel(axis: Any, runs: Runs, view: View, budget: int, colours: Mapping[str, Any]) -> dict[str, Any]:
     """Draw a view; returns lines by label."""
+    from matplotlib.ticker import LogFormatter
+
     sizes = [*range(12, 60, 6), *range(60, budget + 1, 10)]
     complete = by_method(runs, view.function, budget)
     found = by_method(runs, view.function, min(sizes[-1], 60)) | complete
@@ -261,6 +245,8 @@ def _panel(axis: Any, runs: Runs, view: View, budget: int, colours: Mapping[str,
         axis.fill_between(upto, low, high, color=colour, alpha=0.15, lw=0)
     axis.set(xlabel="evaluated candidates", ylabel="missing share of hypervolume", xlim=(0, budget))
     axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.6, 0.6)))
     axis.set_title(view.title.replace(", with", ",\nwith"), fontsize=9)
     axis.grid(alpha=0.3, which="both", lw=0.4)
     return lines

@@ -2,12 +2,14 @@
 
 import json
 import os
+import platform
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from search_functions import Function, plain_space
 from search_rivals import OURS, Options, Recorder, Spent, method
 
 from edanas.core.space import SearchSpace
+
+PACKAGES = ("numpy", "scipy", "torch", "pymoo", "optuna", "botorch", "gpytorch")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Run:
         values: (n, 2) minimised.
         sizes: Evaluations in each batch.
         own: CPU seconds of the method's own before each batch.
+        machine: What ran where.
     """
 
     function: str
@@ -59,6 +64,21 @@ class Run:
     values: Any
     sizes: Sequence[int]
     own: Sequence[float]
+    machine: str = ""
+
+
+def machine() -> str:
+    """What ran where."""
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}; {', '.join(found)}"
+    )
 
 
 def variants(name: str, options: Options, budgets: Iterable[int]) -> list[Options]:
@@ -130,7 +150,14 @@ def one(job: Job) -> Run:
         record.stopped = f"{type(error).__name__}: {error}"
     sizes = record.sizes + [0] * (len(record.own) - len(record.sizes))
     return Run(
-        *job.key[:3], job.options.budget, record.stopped, record.genomes, record.values, sizes, record.own
+        *job.key[:3],
+        budget=job.options.budget,
+        stopped=record.stopped,
+        genomes=record.genomes,
+        values=record.values,
+        sizes=sizes,
+        own=record.own,
+        machine=machine(),
     )
 
 
