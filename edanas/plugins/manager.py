@@ -35,6 +35,7 @@ BUILT_IN = (
     "edanas.strategies.random_search",
     "edanas.strategies.evolution",
     "edanas.strategies.local",
+    "edanas.strategies.nested",
     "edanas.training.schemes",
     "edanas.data.digits",
     "edanas.data.folder",

@@ -22,6 +22,7 @@ def choose(front: Values, pool: Values, count: int) -> Positions:
         pool: (n, J) finite predictions.
         count: How many to choose.
     """
+    along = min(1, pool.shape[1] - 1)
     left = np.arange(len(pool))
     chosen = np.zeros(0, dtype=np.int64)
     while len(left) and len(chosen) < count:
@@ -30,8 +31,10 @@ def choose(front: Values, pool: Values, count: int) -> Positions:
         if len(layer) > count - len(chosen):
             ends = np.unique(pool[layer].argmin(axis=0))[: count - len(chosen)]
             chosen, layer = np.concatenate([chosen, layer[ends]]), np.delete(layer, ends)
-        fixed = np.concatenate([front[:, 1], pool[chosen, 1]])
-        chosen = np.concatenate([chosen, layer[spread_subset(fixed, pool[layer, 1], count - len(chosen))]])
+        fixed = np.concatenate([front[:, along], pool[chosen, along]])
+        chosen = np.concatenate(
+            [chosen, layer[spread_subset(fixed, pool[layer, along], count - len(chosen))]]
+        )
     return np.sort(chosen)
 
 

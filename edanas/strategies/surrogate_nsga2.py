@@ -147,7 +147,7 @@ class SurrogateNsga2(Remembering):
         told = self._history.values[: self._problem.initial]
         if not np.isfinite(told).all(axis=1).any():
             told = self._history.values
-        chosen, _ = choose_gains(front, values, np.zeros_like(values), reference_point(told), count)
+        chosen = choose_gains(front, values, reference_point(told), count)
         rest = np.setdiff1d(np.arange(len(genomes)), chosen)
         more = rest[choose(front, values[rest], count - len(chosen))]
         return np.asarray(genomes[np.concatenate([chosen, more])])

@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.contracts import SearchProblem, SearchStrategy
-from edanas.core.types import Candidate
+from edanas.core.types import Candidate, ExitProfile
 from edanas.testing.failure import require
 from edanas.testing.generators import disturb, generators_restored
+from edanas.testing.profiles import toy_backbones, toy_nested_problem, toy_profile
 from edanas.testing.toys import toy_problem, toy_space
 
-_Told = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]
+_Told = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], list[ExitProfile | None]]]
 
 _COUNT = 5
 _ROUNDS = 3
@@ -25,17 +26,23 @@ def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | 
 
     Args:
         make: A fresh strategy, not yet started.
-        problem: What it works on; by default two objectives on a space of a few hundred candidates.
+        problem: What it works on; by default two objectives on a space of a few hundred candidates, or, for
+            a nested strategy, of 78 backbones with exit profiles.
 
     Raises:
         ConformanceError: Something does not hold.
     """
-    problem = problem or toy_problem()
+    nested = make().nested
+    problem = problem or (toy_nested_problem() if nested else toy_problem())
+    if nested:
+        small = toy_nested_problem(toy_backbones(layers=2), problem.seed, initial=4)
+    else:
+        small = toy_problem(toy_space(layers=2, exit_points=1), problem.seed, initial=4)
     with generators_restored():
         _check_replay(make, problem)
         _check_first(make, problem)
         _check_failures(make, problem)
-        _check_exhaustion(make, toy_problem(toy_space(layers=2, exit_points=1), problem.seed, initial=4))
+        _check_exhaustion(make, small)
 
 
 def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
@@ -94,10 +101,11 @@ def _check_failures(make: Callable[[], SearchStrategy], problem: SearchProblem) 
     chosen = strategy.initial()
     told: _Told = []
     for iteration, failed in enumerate((slice(0, None, 2), slice(None), slice(0, 1)), start=1):
-        genomes, values = _measured(problem, chosen)
+        genomes, values, profiles = _measured(problem, chosen)
         values[failed] = np.nan
-        told.append((genomes, values))
-        strategy.tell(genomes, values)
+        lost = set(range(len(genomes))[failed])
+        told.append((genomes, values, [None if i in lost else p for i, p in enumerate(profiles)]))
+        strategy.tell(*told[-1])
         chosen = strategy.ask(_COUNT)
         _check_choice(strategy, problem, f"ask {iteration}, after failures", chosen, _COUNT, told)
 
@@ -113,7 +121,7 @@ def _check_exhaustion(make: Callable[[], SearchStrategy], problem: SearchProblem
         strategy.tell(*told[-1])
         chosen = strategy.ask(_COUNT)
         _check_choice(strategy, problem, "ask in a small space", chosen, _COUNT, told)
-    found = sum(len(genomes) for genomes, _ in told)
+    found = sum(len(genomes) for genomes, *_ in told)
     require(strategy, found == size, f"finds {found} of a small space's {size} candidates and gives up")
 
 
@@ -129,7 +137,7 @@ def _check_choice(
     require(
         strategy, len(chosen) <= count, f"{where}: {len(chosen)} candidates; at most {count} were asked for"
     )
-    held = {row.tobytes() for genomes, _ in told for row in genomes}
+    held = {row.tobytes() for genomes, *_ in told for row in genomes}
     for candidate in chosen:
         genome = space.encode(candidate)
         require(
@@ -151,13 +159,15 @@ def _started(make: Callable[[], SearchStrategy], problem: SearchProblem) -> Sear
 
 def _measured(
     problem: SearchProblem, candidates: list[Candidate]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], list[ExitProfile | None]]:
     """Genomes with values that pull in different directions: each objective has an optimum of its own."""
     space = problem.space
     genomes = np.array([space.encode(c) for c in candidates], dtype=np.int64).reshape(-1, space.dimensions)
     scaled = genomes / np.maximum(space.counts - 1, 1)
     optima = np.linspace(0, 1, problem.objectives)
-    return genomes, ((scaled[:, None, :] - optima[:, None]) ** 2).mean(axis=2)
+    values = ((scaled[:, None, :] - optima[:, None]) ** 2).mean(axis=2)
+    kept = problem.front is not None
+    return genomes, values, [toy_profile(c.backbone) if kept else None for c in candidates]
 
 
 def _ids(candidates: list[Candidate]) -> list[str]:

@@ -9,10 +9,12 @@ import pytest
 
 from edanas.core.contracts import SearchProblem, SearchStrategy, SurrogateModel
 from edanas.core.errors import ConfigError, PluginError
-from edanas.core.pareto import normalised_hypervolume
+from edanas.core.pareto import non_dominated, normalised_hypervolume
 from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
 from edanas.core.types import Variable
+from edanas.strategies.evolution import Nsga2Search, SmsEmoa
+from edanas.strategies.local import LocalSearch
 from edanas.strategies.random_search import RandomSearch
 from edanas.strategies.surrogate_nsga2 import SurrogateNsga2
 
@@ -90,10 +92,10 @@ def encoded(space: SearchSpace, candidates: list) -> np.ndarray:
     return genomes
 
 
-both = pytest.mark.parametrize("make", [SurrogateNsga2, RandomSearch])
+every = pytest.mark.parametrize("make", [SurrogateNsga2, RandomSearch, Nsga2Search, SmsEmoa, LocalSearch])
 
 
-@both
+@every
 def test_an_answer_follows_from_the_seed_and_all_that_was_told(make) -> None:
     space = large_space()
     genomes, values = archive(space, 40)
@@ -112,7 +114,7 @@ def test_an_answer_follows_from_the_seed_and_all_that_was_told(make) -> None:
     assert started(make, space, seed=3).initial() == once.initial() != other.initial()
 
 
-@both
+@every
 def test_candidates_are_distinct_and_new(make) -> None:
     space = large_space()
     strategy = started(make, space)
@@ -128,7 +130,7 @@ def test_candidates_are_distinct_and_new(make) -> None:
     assert strategy.ask(0) == []
 
 
-@both
+@every
 @pytest.mark.parametrize(
     ("initial", "count", "failing"), [(1, 60, 9), (9, 8, 4), (20, 5, 1), (50, 1, 2), (60, 3, 3)]
 )
@@ -149,7 +151,7 @@ def test_a_small_space_is_used_up_exactly(make, initial: int, count: int, failin
     assert len(told) == space.size() == 54
 
 
-@both
+@every
 def test_failed_candidates_are_not_asked_for_again_and_teach_nothing(make) -> None:
     space = large_space()
     genomes, values = archive(space, 30)
@@ -164,7 +166,7 @@ def test_failed_candidates_are_not_asked_for_again_and_teach_nothing(make) -> No
     assert len(encoded(space, hopeless.ask(8))) == 8
 
 
-@both
+@every
 def test_values_must_fit_the_genomes(make) -> None:
     space = large_space()
     strategy = started(make, space)
@@ -172,6 +174,31 @@ def test_values_must_fit_the_genomes(make) -> None:
     for wrong in (values[1:], values[:, :1]):
         with pytest.raises(ValueError, match=r"expected \(5, 2\)"):
             strategy.tell(genomes, wrong)
+
+
+@every
+@pytest.mark.parametrize("objectives", [1, 3])
+def test_one_objective_and_three_are_searched_too(make, objectives: int) -> None:
+    space = large_space()
+    strategy = make()
+    strategy.start(SearchProblem(space, objectives, Quadratic, 0, 20, Silent()))
+    genomes, values = archive(space, 20)
+    three = np.column_stack([values, genomes.sum(axis=1)])
+    strategy.tell(genomes, three[:, :objectives])
+    assert len(encoded(space, strategy.ask(8))) == 8
+
+
+@every
+def test_an_older_run_s_candidates_begin_the_archive_before_the_extremes(make) -> None:
+    space = large_space()
+    older = [space.decode(genome) for genome in space.sample(np.random.default_rng(5), 6)]
+    for initial in (4, 20):
+        strategy = make()
+        problem = SearchProblem(space, 2, Quadratic, 0, initial, Silent(), first=tuple(older))
+        strategy.start(problem)
+        found = strategy.initial()
+        assert found[:6] == older[:initial]
+        assert len(encoded(space, found)) == initial
 
 
 def test_the_extremes_come_first_where_they_are_wanted() -> None:
@@ -185,12 +212,12 @@ def test_the_extremes_come_first_where_they_are_wanted() -> None:
     assert len(started(SurrogateNsga2, space, initial=1).initial()) == 1
 
 
-def volume(make: Callable[[], SearchStrategy], space: SearchSpace, seed: int) -> float:
+def volume(make: Callable[[], SearchStrategy], space: SearchSpace, seed: int, iterations: int = 6) -> float:
     strategy = started(make, space, seed, initial=30)
     genomes = encoded(space, strategy.initial())
     values = target(space, genomes)
     strategy.tell(genomes, values)
-    for _ in range(6):
+    for _ in range(iterations):
         genomes = encoded(space, strategy.ask(8))
         found = target(space, genomes)
         strategy.tell(genomes, found)
@@ -201,13 +228,44 @@ def volume(make: Callable[[], SearchStrategy], space: SearchSpace, seed: int) ->
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_surrogates_beat_random_search_on_a_smooth_target(seed: int) -> None:
+@pytest.mark.parametrize("choice", ["hypervolume", "spread"])
+def test_surrogates_beat_random_search_on_a_smooth_target(seed: int, choice: str) -> None:
     space = large_space()
 
     def without_extremes() -> SurrogateNsga2:
-        return SurrogateNsga2(extremes=False)
+        return SurrogateNsga2(extremes=False, choice=choice)
 
     assert volume(without_extremes, space, seed) > volume(RandomSearch, space, seed) + 0.02
+
+
+@pytest.mark.parametrize("make", [Nsga2Search, SmsEmoa, LocalSearch])
+def test_without_surrogates_the_archive_still_leads_further_than_chance(make) -> None:
+    space = large_space()
+    gains = [volume(make, space, seed, 25) - volume(RandomSearch, space, seed, 25) for seed in range(5)]
+    assert np.median(gains) > 0.02
+
+
+def test_local_search_asks_for_neighbours_of_the_front_alone_while_there_are_new_ones() -> None:
+    space = large_space()
+    genomes, values = archive(space, 30)
+    strategy = started(LocalSearch, space)
+    strategy.tell(genomes, values)
+    front = genomes[non_dominated(values)]
+    near = {row.tobytes() for genome in front for row in space.neighbours(genome)}
+    assert {row.tobytes() for row in encoded(space, strategy.ask(2 * len(front)))} <= near
+
+
+def test_a_share_of_the_batch_is_no_surrogates_choice() -> None:
+    space = large_space()
+    genomes, values = archive(space, 30)
+
+    def asked(unguided: float) -> set[bytes]:
+        strategy = started(lambda: SurrogateNsga2(unguided=unguided), space)
+        strategy.tell(genomes, values)
+        return {row.tobytes() for row in encoded(space, strategy.ask(8))}
+
+    assert len(asked(0.0) - asked(0.5)) >= 4
+    assert len(asked(0.0) & asked(1.0)) <= 2
 
 
 def test_random_search_samples_every_choice_alike() -> None:
@@ -241,16 +299,6 @@ def test_a_surrogate_that_predicts_nonsense_is_named() -> None:
         strategy.ask(2)
 
 
-def test_three_objectives_are_searched_too() -> None:
-    space = large_space()
-    strategy = SurrogateNsga2()
-    strategy.start(SearchProblem(space, 3, Quadratic, 0, 20, Silent()))
-    genomes, values = archive(space, 20)
-    strategy.tell(genomes, np.column_stack([values, genomes.sum(axis=1)]))
-    assert len(encoded(space, strategy.ask(8))) == 8
-    assert set(strategy.notes()) == {"objective 1", "objective 2", "objective 3"}
-
-
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -258,6 +306,8 @@ def test_three_objectives_are_searched_too() -> None:
         ({"generations": 0}, "strategy.generations: found 0; allowed: 1 or more"),
         ({"crossover": 1.5}, "strategy.crossover: found 1.5; allowed: 0 to 1"),
         ({"mutation": 0.0}, "strategy.mutation: found 0.0; allowed: more than 0"),
+        ({"refinement": -1}, "strategy.refinement: found -1; allowed: 0 or more"),
+        ({"unguided": 1.1}, "strategy.unguided: found 1.1; allowed: 0 to 1"),
     ],
 )
 def test_options_out_of_range_are_refused(options, text: str) -> None:
@@ -272,3 +322,8 @@ def test_the_smallest_options_work(population: int, generations: int) -> None:
     strategy = started(lambda: SurrogateNsga2(population=population, generations=generations), space)
     strategy.tell(*archive(space, 12))
     assert len(encoded(space, strategy.ask(8))) == 8
+
+
+def test_a_choice_that_is_none_is_refused_with_the_near_miss() -> None:
+    with pytest.raises(ConfigError, match=r"strategy.choice.*hypervolum.*hypervolume.*spread"):
+        SurrogateNsga2(choice="hypervolum")

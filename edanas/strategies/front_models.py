@@ -1,0 +1,99 @@
+"""What whole fronts backbones will have, learnt from the fronts of those that were evaluated."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from edanas.core.space import SearchSpace
+from edanas.core.types import ExitProfile
+from edanas.strategies.history import Genomes, Values
+from edanas.strategies.kriging import Kriging
+from edanas.strategies.leaving import Judge, Pricing, accuracies, utilizations
+from edanas.strategies.rays import Rays
+
+
+class FrontModel(ABC):
+    """Predicts how far backbones' fronts reach along rays.
+
+    Args:
+        space: Of backbones.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+
+    def inputs(self, genomes: Genomes) -> Values:
+        """Genes as numbers (n, D), an unexpressed one as less than any choice."""
+        return np.where(self._space.expressed(genomes), genomes, -1).astype(np.float64)
+
+    @abstractmethod
+    def fit(self, genomes: Genomes, reaches: Values, rays: Rays) -> None:
+        """Learn from evaluated backbones (n, D) and their exact fronts' reaches (n, R)."""
+
+    @abstractmethod
+    def predict(self, genomes: Genomes, optimism: float) -> tuple[Values, Values]:
+        """(m, D) -> expected reaches (m, R), and those with so many standard deviations more."""
+
+
+class Reaches(FrontModel):
+    """Regression on the reaches themselves: needs neither exit profiles nor costs."""
+
+    def fit(self, genomes: Genomes, reaches: Values, _rays: Rays) -> None:
+        """See `FrontModel.fit`."""
+        self._model = Kriging(self.inputs(genomes), reaches)
+
+    def predict(self, genomes: Genomes, optimism: float) -> tuple[Values, Values]:
+        """See `FrontModel.predict`."""
+        mean, deviation = self._model.predict(self.inputs(genomes))
+        return np.maximum(mean, 0.0), np.maximum(mean + optimism * deviation, 0.0)
+
+
+class Curves(FrontModel):
+    """Regression on accuracies under reference utilizations, with exact costs.
+
+    What the exact front gains over the reference utilizations, and what smoothing loses, is added on each ray
+    as it is on average for the evaluated backbones.
+
+    Args:
+        space: Of backbones.
+        judge: See `SearchProblem.judge`.
+        every_exit: Whether all exits stand in every scheme.
+    """
+
+    def __init__(self, space: SearchSpace, judge: Judge, *, every_exit: bool) -> None:
+        super().__init__(space)
+        self._references = utilizations(space.exit_points)
+        self._price = Pricing(judge, self._references, every_exit=every_exit)
+        self._accuracies: dict[bytes, Values] = {}
+
+    def fits(self, genome: Genomes) -> bool:
+        """Whether the objectives are what `Pricing` can tell."""
+        return self._price.fits(self._space.backbone(genome))
+
+    def learn(self, genomes: Genomes, profiles: Sequence[ExitProfile]) -> None:
+        """Take in backbones' exit profiles; what was taken in before costs nothing."""
+        for genome, profile in zip(genomes, profiles, strict=True):
+            if genome.tobytes() not in self._accuracies:
+                self._accuracies[genome.tobytes()] = accuracies(profile, self._references)
+
+    def fit(self, genomes: Genomes, reaches: Values, rays: Rays) -> None:
+        """See `FrontModel.fit`; `learn` comes first."""
+        self._rays = rays
+        outputs = np.stack([self._accuracies[genome.tobytes()] for genome in genomes])
+        self._model = Kriging(self.inputs(genomes), outputs)
+        self._offset = np.zeros(reaches.shape[1])
+        self._offset = (reaches - self.predict(genomes, 0.0)[0]).mean(axis=0)
+
+    def predict(self, genomes: Genomes, optimism: float) -> tuple[Values, Values]:
+        """See `FrontModel.predict`."""
+        mean, deviation = self._model.predict(self.inputs(genomes))
+        expected = self._reach(genomes, mean)
+        if not optimism:
+            return expected, expected
+        return expected, self._reach(genomes, mean + optimism * deviation)
+
+    def _reach(self, genomes: Genomes, accuracy: Values) -> Values:
+        rows = zip(genomes, np.clip(accuracy, 0.0, 1.0), strict=True)
+        points = np.stack([self._price(self._space.backbone(genome), row) for genome, row in rows])
+        return np.maximum(self._rays.reach(points) + self._offset, 0.0)

@@ -1,0 +1,217 @@
+"""The strategy `nested`: a search of backbones, each of which brings its own whole threshold front.
+
+Where thresholds are continuous, an evaluated backbone's exit profile gives all trade-offs that it offers, and
+no gene has to hold a threshold. What is left to be searched is backbones, and what is to be predicted of one
+is its whole front.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from edanas.core.contracts import SearchStrategy
+from edanas.core.hookspecs import hookimpl
+from edanas.core.types import Candidate, ExitProfile, Outcome, SelectionScheme
+from edanas.strategies.base import Remembering, check
+from edanas.strategies.front_models import Curves, FrontModel, Reaches
+from edanas.strategies.genetic import cross, dress, mutate
+from edanas.strategies.history import Genomes, Values, draw, unseen
+from edanas.strategies.leaving import Judge
+from edanas.strategies.rays import Rays
+
+
+class Nested(Remembering):
+    """Evaluates the backbones whose predicted fronts add most hypervolume together.
+
+    For each evaluated backbone the exit profile says how accurate it is under some hundred reference
+    utilizations. Kriging over backbones, with one kernel for all of them, predicts these accuracies of a new
+    backbone; what it costs then is exact (`SearchProblem.judge`). Both give its front, with the accuracies
+    raised by `optimism` standard deviations, and the front its gain (hypervolume as a mean over rays, Zhang
+    and Golovin, 2020). A genetic search moves through backbones by that gain; a batch is chosen one by one,
+    each backbone's expected front taken for granted by the next. Where no exit profiles are kept, or
+    objectives are no weighted sums of accuracy and utilization, Kriging predicts the reaches along the rays.
+
+    Args:
+        population: Backbones that become parents in each generation, and children that they have.
+        generations: Generations in each iteration.
+        mutation: How many genes mutate in a child, on average.
+        optimism: Standard deviations by which a new backbone's accuracies are raised.
+        unguided: Share of what is evaluated that are neighbours of the front's backbones, drawn at random.
+        extremes: Whether the initial archive holds the backbones of all first and of all last choices.
+
+    Raises:
+        ConfigError: An option is out of range.
+    """
+
+    nested = True
+
+    def __init__(
+        self,
+        population: int = 60,
+        generations: int = 5,
+        mutation: float = 1.0,
+        optimism: float = 0.0,
+        unguided: float = 0.125,
+        extremes: bool = True,  # noqa: FBT001, FBT002 - options are given by name, from settings
+    ) -> None:
+        check("population", population, population >= 2, "2 or more")
+        check("generations", generations, generations >= 1, "1 or more")
+        check("mutation", mutation, mutation > 0, "more than 0")
+        check("optimism", optimism, optimism >= 0, "0 or more")
+        check("unguided", unguided, 0 <= unguided <= 1, "0 to 1")
+        self._population = population
+        self._generations = generations
+        self._mutation = mutation
+        self._optimism = optimism
+        self._unguided = unguided
+        self.extremes = extremes
+        self._curves: Curves | None = None
+
+    def propose(self, rng: np.random.Generator, count: int) -> Genomes:
+        """Backbones whose predicted fronts add most, and some neighbours of the front's."""
+        genomes, values = self._history.succeeded()
+        if len(genomes) <= 2:
+            return genomes[:0]
+        fronts = [self._front(genome, row) for genome, row in zip(genomes, values, strict=True)]
+        rays = self._rays(fronts)
+        reaches = np.stack([rays.reach(front) for front in fronts])
+        owners = genomes[np.unique(reaches.argmax(axis=0))]
+        near = self._neighbours(rng, owners, int(self._unguided * count + rng.random()))
+        with self._problem.progress.task("Proposing backbones", 1 + self._generations) as bar:
+            model = self._model(genomes, fronts)
+            model.fit(genomes, reaches, rays)
+            bar.advance()
+            pool = _Pool(genomes[:0], model, rays, reaches.max(axis=0), self._optimism)
+            self._explore(rng, pool, owners, bar.advance)
+        chosen = pool.best(count - len(near))
+        chosen = chosen[unseen(chosen, {row.tobytes() for row in near})]
+        return np.concatenate([chosen, near])
+
+    def _front(self, genome: Genomes, values: Values) -> Values:
+        """What an evaluated backbone offers (k, J): over all thresholds where its exit profile is kept."""
+        profile = self._history.profiles.get(genome.tobytes())
+        if self._problem.front is None or profile is None:
+            return values[None]
+        return self._problem.front(self._space.decode(genome), profile)
+
+    def _rays(self, fronts: list[Values]) -> Rays:
+        """In the box of the run's own hypervolume: its worst corner is that of the initial archive."""
+        succeeded = np.isfinite(self._history.values[: self._problem.initial]).all(axis=1).sum()
+        return Rays(np.concatenate(fronts[: max(int(succeeded), 1)]), np.concatenate(fronts))
+
+    def _model(self, genomes: Genomes, fronts: list[Values]) -> FrontModel:
+        """Curves with exact costs, where everything that they need is there."""
+        known = [self._history.profiles.get(genome.tobytes()) for genome in genomes]
+        profiles = [profile for profile in known if profile is not None]
+        judge, every = self._problem.judge, tuple(range(self._space.exit_points))
+        whole = len(profiles) == len(genomes) and all(profile.points == every for profile in profiles)
+        if judge is None or self._problem.front is None or not every or not whole:
+            return Reaches(self._space)
+        if self._curves is None:
+            ends = self._space.decode(genomes[0]), profiles[0]
+            self._curves = Curves(self._space, judge, every_exit=not removable(*ends, judge, fronts[0]))
+        if not self._curves.fits(genomes[0]):
+            return Reaches(self._space)
+        self._curves.learn(genomes, profiles)
+        return self._curves
+
+    def _explore(
+        self, rng: np.random.Generator, pool: "_Pool", owners: Genomes, each: Callable[[], None]
+    ) -> None:
+        """Fill the pool: neighbours and random backbones, then children of what gains most."""
+        space, size, held = self._space, self._population, self._history.held
+        near = self._neighbours(rng, owners, size)
+        pool.add(np.concatenate([near, draw(space, rng, size, held | {row.tobytes() for row in near})]))
+        each()
+        for _ in range(1, self._generations):
+            parents = np.concatenate([pool.leaders(size), owners])
+            pairs = dress(space, rng, parents[rng.integers(0, len(parents), size=size + size % 2)])
+            children = space.canonical(cross(rng, pairs[::2], pairs[1::2], 0.5))
+            children = mutate(space, rng, children, self._mutation)
+            pool.add(children[unseen(children, held)])
+            each()
+
+    def _neighbours(self, rng: np.random.Generator, genomes: Genomes, count: int) -> Genomes:
+        """At most `count` neighbours that were never told, at random."""
+        rows = np.concatenate([self._space.neighbours(genome) for genome in genomes])
+        new = rows[unseen(rows, self._history.held)]
+        return new[rng.permutation(len(new))[:count]]
+
+
+class _Pool:
+    """Backbones with predicted fronts, none twice.
+
+    Args:
+        nothing: No genomes, (0, D).
+        model: Fitted.
+        rays: What reaches are measured on.
+        best: (R,) how far the archive reaches.
+        optimism: See `Nested`.
+    """
+
+    def __init__(
+        self, nothing: Genomes, model: FrontModel, rays: Rays, best: Values, optimism: float
+    ) -> None:
+        self._nothing = nothing
+        self._model, self._rays, self._best, self._optimism = model, rays, best, optimism
+        self._held: set[bytes] = set()
+        self._genomes: list[Genomes] = []
+        self._expected: list[Values] = []
+        self._hoped: list[Values] = []
+
+    def add(self, genomes: Genomes) -> None:
+        """Predict what is new of (n, D) genomes."""
+        new = genomes[unseen(genomes, self._held)]
+        if len(new):
+            expected, hoped = self._model.predict(new, self._optimism)
+            self._held.update(row.tobytes() for row in new)
+            self._genomes.append(new)
+            self._expected.append(expected)
+            self._hoped.append(hoped)
+
+    def leaders(self, count: int) -> Genomes:
+        """The best on each ray, and then those that gain most; at most `count`, none twice."""
+        if not self._genomes:
+            return self._nothing
+        hoped = np.concatenate(self._hoped)
+        order = np.argsort(-self._gains(self._best), kind="stable")
+        ahead = np.flatnonzero((hoped > self._best).any(axis=0))
+        first = np.unique(hoped[:, ahead].argmax(axis=0))
+        positions = np.concatenate([first, order[~np.isin(order, first)]])[:count]
+        return np.asarray(np.concatenate(self._genomes)[positions])
+
+    def best(self, count: int) -> Genomes:
+        """At most `count` backbones that gain most together, the first ones first."""
+        if not self._genomes:
+            return self._nothing
+        expected = np.concatenate(self._expected)
+        reached, chosen = self._best, []
+        left = np.ones(len(expected), dtype=np.bool_)
+        for _ in range(min(count, len(expected))):
+            # Among those that gain nothing, the one that comes closest on average.
+            gains = self._gains(reached) + 1e-9 * self._rays.volume(np.concatenate(self._hoped))
+            at = int(np.where(left, gains, -np.inf).argmax())
+            chosen.append(at)
+            left[at] = False
+            reached = np.maximum(reached, expected[at])
+        return np.asarray(np.concatenate(self._genomes)[chosen])
+
+    def _gains(self, reached: Values) -> Values:
+        after = self._rays.volume(np.maximum(reached, np.concatenate(self._hoped)))
+        return np.asarray(after - self._rays.volume(reached))
+
+
+def removable(candidate: Candidate, profile: ExitProfile, judge: Judge, front: Values) -> bool:
+    """Whether a backbone's schemes may leave exits out: then the front is nowhere behind having none."""
+    points = len(candidate.scheme.thresholds)
+    alone, shares = float(profile.correct[:, -1].mean()), (*((0.0,) * points), 1.0)
+    outcome = Outcome(alone, shares, (*((None,) * points), alone), alone)
+    without = np.array(judge(Candidate(candidate.backbone, SelectionScheme((None,) * points)), outcome))
+    slack = 1e-6 * np.maximum(np.abs(without), 1.0)
+    return bool((front <= without + slack).all(axis=1).any())
+
+
+@hookimpl
+def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
+    """The search of backbones with continuous thresholds."""
+    return {"nested": Nested}

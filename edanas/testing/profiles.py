@@ -1,0 +1,58 @@
+"""A search of backbones with continuous thresholds that needs no network: exit profiles by formula."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.contracts import SearchProblem
+from edanas.core.costs import Costs, ada_macs
+from edanas.core.space import SearchSpace
+from edanas.core.types import CONTINUOUS, Backbone, Candidate, ExitProfile, Outcome
+from edanas.exits.fronts import threshold_front
+from edanas.testing.toys import toy_problem, toy_space
+
+EXIT_POINTS = 2
+
+
+def toy_backbones(layers: int = 3) -> SearchSpace:
+    """The toy space with continuous thresholds: 78 backbones with three layers, each with two exit points."""
+    discrete = toy_space(layers, exit_points=0)
+    return SearchSpace(discrete.variables, CONTINUOUS, EXIT_POINTS)
+
+
+def toy_profile(backbone: Backbone, samples: int = 40) -> ExitProfile:
+    """Later exits and larger kernels are right more often; what is right is mostly surer."""
+    seed = int.from_bytes(hashlib.sha256(backbone.id.encode()).digest()[:4], "little")
+    noise = np.random.default_rng(seed).normal(size=(samples, EXIT_POINTS + 1))
+    difficulty = np.linspace(-1.5, 1.5, samples)[:, None]
+    strength = np.log(_macs(backbone)) / 2 - 3 + 0.5 * np.arange(EXIT_POINTS + 1)
+    margin = strength - difficulty + 0.4 * noise
+    confidence = 1 - np.exp(-np.abs(margin + 0.2 * noise[:, ::-1]))
+    return ExitProfile(tuple(range(EXIT_POINTS)), confidence.astype(np.float32), margin > 0)
+
+
+def toy_costs(backbone: Backbone) -> Costs:
+    """Three stages of a third each, two heads, and a last exit."""
+    third = _macs(backbone) // (EXIT_POINTS + 1)
+    return Costs((third,) * (EXIT_POINTS + 1), (20,) * EXIT_POINTS, 10)
+
+
+def toy_nested_problem(space: SearchSpace | None = None, seed: int = 0, initial: int = 12) -> SearchProblem:
+    """Error against ADA_MACS, on `toy_backbones` by default."""
+
+    def judge(candidate: Candidate, outcome: Outcome) -> list[float]:
+        costs = toy_costs(candidate.backbone)
+        return [1 - outcome.accuracy, ada_macs(costs, candidate.scheme, outcome.utilization)]
+
+    def front(candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
+        found = threshold_front(profile, toy_costs(candidate.backbone), EXIT_POINTS, measure="ada")
+        return np.stack([1 - found.accuracy, found.cost], axis=1)
+
+    return replace(toy_problem(space or toy_backbones(), seed, initial), judge=judge, front=front)
+
+
+def _macs(backbone: Backbone) -> int:
+    kernels = [backbone[name] for name in backbone if name.endswith("kernel")]
+    return int(backbone["resolution"] ** 2 * sum(kernel**2 for kernel in kernels))

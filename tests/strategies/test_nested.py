@@ -1,0 +1,170 @@
+"""Backbones with whole threshold fronts: the arithmetic against brute force, the search against chance."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edanas.core.contracts import SearchStrategy
+from edanas.core.costs import ada_macs, executed_macs
+from edanas.core.errors import ConfigError
+from edanas.core.pareto import hypervolume
+from edanas.core.types import Candidate, ExitProfile, Outcome, SelectionScheme
+from edanas.strategies.kriging import Kriging
+from edanas.strategies.leaving import REFERENCES, Pricing, accuracies, utilizations
+from edanas.strategies.nested import Nested, removable
+from edanas.strategies.random_search import RandomSearch
+from edanas.testing.profiles import toy_backbones, toy_costs, toy_nested_problem, toy_profile
+
+
+@pytest.mark.parametrize("exit_points", [1, 2, 3, 4, 6])
+def test_reference_utilizations_are_distinct_distributions_with_all_corners(exit_points: int) -> None:
+    found = utilizations(exit_points)
+    assert exit_points < len(found) <= REFERENCES
+    assert found.sum(axis=1) == pytest.approx(1.0)
+    assert found.min() >= 0
+    assert len(np.unique(found.round(9), axis=0)) == len(found)
+    rows = {tuple(row) for row in found}
+    assert all(tuple(corner) in rows for corner in np.eye(exit_points + 1))
+
+
+def test_the_surest_leave_and_are_judged_where_they_leave() -> None:
+    rng = np.random.default_rng(0)
+    profile = ExitProfile(
+        (0, 1, 2), rng.random((50, 4), dtype=np.float32), rng.random((50, 4)) < [0.3, 0.5, 0.7, 0.9]
+    )
+    references = utilizations(3)[::7]
+    expected = []
+    for row in references:
+        ends, waiting, right, gone = np.rint(np.cumsum(row) * 50).astype(int), list(range(50)), 0, 0
+        for exit_ in range(3):
+            waiting.sort(key=lambda sample, e=exit_: -profile.confidence[sample, e])
+            leaving, waiting = waiting[: ends[exit_] - gone], waiting[ends[exit_] - gone :]
+            gone = ends[exit_]
+            right += sum(profile.correct[sample, exit_] for sample in leaving)
+        expected.append((right + sum(profile.correct[sample, 3] for sample in waiting)) / 50)
+    assert accuracies(profile, references) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("cost", [ada_macs, executed_macs])
+@pytest.mark.parametrize("every_exit", [True, False])
+def test_prices_are_those_of_the_judge(cost, every_exit: bool) -> None:
+    space = toy_backbones()
+    references = utilizations(2)
+
+    def judge(candidate: Candidate, outcome: Outcome) -> list[float]:
+        costs = toy_costs(candidate.backbone)
+        return [1 - outcome.accuracy, cost(costs, candidate.scheme, outcome.utilization)]
+
+    price = Pricing(judge, references, every_exit=every_exit)
+    rng = np.random.default_rng(1)
+    for genome in space.sample(rng, 3):
+        backbone, accuracy = space.backbone(genome), rng.random(len(references))
+        for at, found in enumerate(price(backbone, accuracy)):
+            shares = references[at]
+            scheme = SelectionScheme(tuple(0.5 if every_exit or share else None for share in shares[:-1]))
+            outcome = Outcome(accuracy[at], tuple(shares), (None, None, None), 0.5)
+            assert found == pytest.approx(judge(Candidate(backbone, scheme), outcome))
+    assert price.fits(space.backbone(space.counts * 0))
+
+
+def test_objectives_that_are_no_weighted_sums_are_found_out() -> None:
+    def judge(candidate: Candidate, outcome: Outcome) -> list[float]:
+        macs = ada_macs(toy_costs(candidate.backbone), candidate.scheme, outcome.utilization)
+        return [1 - outcome.accuracy, np.log(macs)]
+
+    space = toy_backbones()
+    assert not Pricing(judge, utilizations(2), every_exit=True).fits(space.backbone(space.counts * 0))
+    # The search goes on without exact costs.
+    assert trace(Nested, replace(toy_nested_problem(), judge=judge), 2)
+
+
+def test_kriging_goes_through_smooth_outputs_and_knows_where_it_has_been() -> None:
+    rng = np.random.default_rng(2)
+    X = rng.integers(0, 4, (60, 5)).astype(float)
+    Y = np.stack([np.sin(X @ rng.random(5)) * scale + X[:, 0] for scale in (0.1, 1.0, 2.0)], axis=1)
+    model = Kriging(X[:50], Y[:50])
+    mean, deviation = model.predict(X)
+    assert mean[:50] == pytest.approx(Y[:50], abs=0.05)
+    error = np.abs(mean[50:] - Y[50:]).mean(axis=0)
+    assert (error < 0.7 * np.abs(Y[50:] - Y[:50].mean(axis=0)).mean(axis=0)).all()
+    assert deviation[:50].mean() < 0.3 * deviation[50:].mean()
+
+
+def trace(make: Callable[[], SearchStrategy], problem, iterations: int) -> float:
+    """The hypervolume of all fronts after some iterations of four."""
+    strategy = make()
+    strategy.start(problem)
+    space, points = problem.space, []
+    chosen = strategy.initial()
+    for _ in range(iterations + 1):
+        genomes = np.array([space.encode(c) for c in chosen])
+        profiles = [toy_profile(c.backbone) for c in chosen]
+        plain = [
+            [1 - p.correct[:, -1].mean(), sum(toy_costs(c.backbone).stages)]
+            for c, p in zip(chosen, profiles, strict=True)
+        ]
+        strategy.tell(genomes, np.array(plain), profiles)
+        points += [problem.front(c, p) for c, p in zip(chosen, profiles, strict=True)]
+        chosen = strategy.ask(4)
+    return hypervolume(np.concatenate(points), np.array([1.0, 60_000.0]))
+
+
+def test_predicted_fronts_lead_further_than_chance() -> None:
+    gains = []
+    for seed in range(5):
+        problem = toy_nested_problem(toy_backbones(layers=5), seed, initial=6)
+        gains.append(trace(lambda: Nested(extremes=False), problem, 5) - trace(RandomSearch, problem, 5))
+    assert np.median(gains) > 0
+
+
+def test_an_answer_follows_from_all_that_was_told_in_whatever_pieces() -> None:
+    problem = toy_nested_problem()
+    space = problem.space
+    genomes = np.unique(space.sample(np.random.default_rng(0), 30), axis=0)
+    values = np.random.default_rng(1).random((len(genomes), 2))
+    values[::4] = np.nan
+    profiles = [None if i % 4 == 0 else toy_profile(space.backbone(g)) for i, g in enumerate(genomes)]
+    once, pieces = Nested(), Nested()
+    once.start(problem)
+    once.tell(genomes, values, profiles)
+    pieces.start(problem)
+    for part in (slice(0, 5), slice(5, 6), slice(6, None)):
+        pieces.tell(genomes[part], values[part], profiles[part])
+        pieces.ask(2)
+    assert once.ask(4) == pieces.ask(4)
+
+
+def test_exits_that_cannot_be_left_out_are_paid_for() -> None:
+    """Where every scheme keeps all heads, the model must not hope for their absence."""
+    problem = toy_nested_problem()
+    space = problem.space
+
+    def judge(candidate: Candidate, outcome: Outcome) -> list[float]:
+        costs = replace(toy_costs(candidate.backbone), heads=(4000, 4000))
+        return [1 - outcome.accuracy, executed_macs(costs, candidate.scheme, outcome.utilization)]
+
+    backbone = space.largest()
+    profile, candidate = toy_profile(backbone), space.decode(space.counts - 1)
+    alone = float(profile.correct[:, -1].mean())
+    kept = Outcome(alone, (0.0, 0.0, 1.0), (None, None, alone), alone)
+    removed = Candidate(backbone, SelectionScheme((None, None)))
+    assert removable(candidate, profile, judge, np.array([judge(removed, kept)]))
+    assert not removable(candidate, profile, judge, np.array([judge(candidate, kept)]))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"population": 1}, "strategy.population: found 1; allowed: 2 or more"),
+        ({"generations": 0}, "strategy.generations: found 0; allowed: 1 or more"),
+        ({"mutation": 0.0}, "strategy.mutation: found 0.0; allowed: more than 0"),
+        ({"optimism": -1.0}, "strategy.optimism: found -1.0; allowed: 0 or more"),
+        ({"unguided": 2.0}, "strategy.unguided: found 2.0; allowed: 0 to 1"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, text: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Nested(**options)
+    assert str(error.value) == text
