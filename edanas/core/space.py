@@ -52,8 +52,9 @@ class SearchSpace:
             exits = tuple(Variable(f"exit{i + 1}.threshold", thresholds) for i in range(exit_points))
         self.variables: tuple[Variable, ...] = (*variables, *exits)
         self.exit_points = exit_points
-        self._backbone_dimensions = len(variables)
-        _check_variables(self.variables, self._backbone_dimensions)
+        self.backbone_dimensions = len(variables)
+        """How many genes come before those of the thresholds."""
+        _check_variables(self.variables, self.backbone_dimensions)
         self.dimensions: int = len(self.variables)
         self.counts: Genomes = np.array([len(v.choices) for v in self.variables], dtype=np.int64)
         self._index = {v.name: i for i, v in enumerate(self.variables)}
@@ -99,14 +100,14 @@ class SearchSpace:
         backbone, thresholds = candidate.backbone, candidate.scheme.thresholds
         exit_points = self.exit_points
         for name in backbone:
-            if self._index.get(name, self.dimensions) >= self._backbone_dimensions:
+            if self._index.get(name, self.dimensions) >= self.backbone_dimensions:
                 raise CandidateError(unknown("variable", name, self._names()))
         if len(thresholds) != exit_points:
             extra = min(len(thresholds), exit_points) + 1
             raise CandidateError(
                 f"exit{extra}.threshold: found {len(thresholds)} exit points; this space has {exit_points}"
             )
-        if self.dimensions == self._backbone_dimensions and thresholds != self._every_exit():
+        if self.dimensions == self.backbone_dimensions and thresholds != self._every_exit():
             raise CandidateError(f"thresholds: found {thresholds}; here they are continuous: each must be 1")
         genome = np.zeros(self.dimensions, dtype=np.int64)
         expressed = np.ones(self.dimensions, dtype=np.bool_)
@@ -114,8 +115,8 @@ class SearchSpace:
             parent = self._parents[i]
             if parent is not None:
                 expressed[i] = expressed[parent] and self._calls[i, genome[parent]]
-            if i >= self._backbone_dimensions:
-                genome[i] = self._position(i, thresholds[i - self._backbone_dimensions])
+            if i >= self.backbone_dimensions:
+                genome[i] = self._position(i, thresholds[i - self.backbone_dimensions])
             elif expressed[i] != (variable.name in backbone):
                 raise CandidateError(self._misfit(variable, present=variable.name in backbone))
             elif expressed[i]:
@@ -129,7 +130,7 @@ class SearchSpace:
             CandidateError: Not D integers, or one out of its range; the text names the variable.
         """
         genes = self._checked(genome)
-        thresholds = [self._choice(i, genes) for i in range(self._backbone_dimensions, self.dimensions)]
+        thresholds = [self._choice(i, genes) for i in range(self.backbone_dimensions, self.dimensions)]
         return Candidate(self.backbone(genes), SelectionScheme(tuple(thresholds) or self._every_exit()))
 
     def _every_exit(self) -> tuple[float | None, ...]:
@@ -139,7 +140,7 @@ class SearchSpace:
         """The backbone of a genome (D,): its expressed choices, in the space's order."""
         expressed = self.expressed(genome)
         choices: list[tuple[str, Choice]] = []
-        for i in np.flatnonzero(expressed[: self._backbone_dimensions]):
+        for i in np.flatnonzero(expressed[: self.backbone_dimensions]):
             choice = self._choice(int(i), genome)
             if choice is not None:
                 choices.append((self.variables[i].name, choice))
@@ -235,7 +236,7 @@ class SearchSpace:
             ) from None
 
     def _names(self) -> list[str]:
-        return [v.name for v in self.variables[: self._backbone_dimensions]]
+        return [v.name for v in self.variables[: self.backbone_dimensions]]
 
     @staticmethod
     def _misfit(variable: Variable, *, present: bool) -> str:

@@ -12,7 +12,7 @@ import scipy.linalg  # noqa: F401 - loads the BLAS that the thread limit must fi
 import torch
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-from edanas.core.contracts import SurrogateModel
+from edanas.core.contracts import ExitInsight, SurrogateModel
 from edanas.core.errors import EdanasError
 from edanas.surrogates.arrays import Array, at_least, training_set
 
@@ -59,6 +59,11 @@ class AdaptiveSwitching(SurrogateModel):
         self.models = dict(models)
         self.seed = seed
         self.folds = folds
+        self._insight: ExitInsight | None = None
+
+    def inform(self, insight: ExitInsight) -> None:
+        """See `SurrogateModel.inform`: every model is told."""
+        self._insight = insight
 
     def fit(self, genomes: Array, values: Array) -> Self:
         """See `SurrogateModel.fit`.
@@ -77,7 +82,7 @@ class AdaptiveSwitching(SurrogateModel):
             return self._model.predict(genomes)
 
     def _compete(self, X: Array, y: Array) -> None:
-        folds = split_folds(len(y), self.folds, self.seed)
+        folds = split_folds(len(y), self.folds, self.seed, self._backbones(X))
         self.scores: dict[str, float] = {}
         self.failures: dict[str, str] = {}
         taus: dict[str, float] = {}
@@ -103,18 +108,31 @@ class AdaptiveSwitching(SurrogateModel):
             return np.zeros(len(y))
         try:
             with _thread_pools().limit(limits=1):
-                held_out = self.models[name](self.seed).cross_validate(X, y, folds)
+                held_out = self._made(name).cross_validate(X, y, folds)
             if not np.isfinite(held_out).all():
                 raise ValueError("predictions are not finite")
         except Exception as error:  # a third party's model may raise anything; the others go on
             return error
         return held_out
 
+    def _made(self, name: str) -> SurrogateModel:
+        model = self.models[name](self.seed)
+        if self._insight is not None:
+            model.inform(self._insight)
+        return model
+
+    def _backbones(self, X: Array) -> npt.NDArray[np.int64] | None:
+        """(n,) The same number for the same backbone, once exit profiles are known."""
+        if self._insight is None:
+            return None
+        genes = X[:, : self._insight.space.backbone_dimensions]
+        return np.asarray(np.unique(genes, axis=0, return_inverse=True)[1].reshape(-1))
+
     def _refit(self, X: Array, y: Array) -> tuple[str, SurrogateModel]:
         """The best model that can be fitted on everything."""
         for name in sorted(self.scores, key=lambda name: -self.scores[name]):
             try:
-                return name, self.models[name](self.seed).fit(X, y)
+                return name, self._made(name).fit(X, y)
             except Exception as error:  # as in `fit`
                 self.failures[name] = f"{type(error).__name__}: {error}"
                 del self.scores[name]
@@ -128,16 +146,45 @@ def _thread_pools() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def split_folds(count: int, folds: int, seed: int) -> list[npt.NDArray[np.int64]]:
+def split_folds(
+    count: int, folds: int, seed: int, groups: npt.NDArray[np.int64] | None = None
+) -> list[npt.NDArray[np.int64]]:
     """Disjoint random parts of 0..count-1, equal to within one; none if count < 4.
 
     Tau on a handful of samples is mostly noise, and its spread over folds then decides the choice: so about
     ten samples a fold, but at least three folds where there are two samples for each, and two otherwise.
     From 500 samples on five folds are the most: each holds a hundred or more, and ten cost twice as much.
+
+    Args:
+        count: How many samples.
+        folds: The most parts.
+        seed: Decides who is where.
+        groups: (count,) Samples with the same number stay together, and parts are about equal. A model that
+            is given exit profiles knows a backbone that it has seen under any scheme: what has to be judged
+            is what models say of backbones that they have not seen. Left out: every sample is on its own, as
+            it also is where the groups do not make two parts.
     """
     most = min(folds, 5) if count >= MANY else folds
     parts = min(most, max(3, count // 10), count // 2)
     if parts < 2:
         return []
-    order = np.random.default_rng(seed).permutation(count)
+    rng = np.random.default_rng(seed)
+    if groups is not None:
+        together = _grouped(groups, parts, rng)
+        if len(together) >= 2:
+            return together
+    order = rng.permutation(count)
     return [np.sort(part) for part in np.array_split(order, parts)]
+
+
+def _grouped(
+    groups: npt.NDArray[np.int64], parts: int, rng: np.random.Generator
+) -> list[npt.NDArray[np.int64]]:
+    """At most `parts` parts of whole groups, in random order; a group is where its middle comes to lie."""
+    order = rng.permutation(int(groups.max()) + 1)
+    sizes = np.bincount(groups)[order]
+    middle = np.cumsum(sizes) - sizes / 2
+    part_of = np.empty(len(order), dtype=np.int64)
+    part_of[order] = np.minimum(parts * middle / len(groups), parts - 1).astype(np.int64)
+    found = [np.flatnonzero(part_of[groups] == part) for part in range(parts)]
+    return [part for part in found if len(part)]

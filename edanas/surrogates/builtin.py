@@ -5,6 +5,8 @@ from collections.abc import Callable
 from edanas.core.contracts import SurrogateModel
 from edanas.core.hookspecs import hookimpl
 from edanas.surrogates.cart import CART
+from edanas.surrogates.exit_curves import ExitCurves
+from edanas.surrogates.exit_profiles import ExitProfiles
 from edanas.surrogates.gp import GP
 from edanas.surrogates.mlp import MLP
 from edanas.surrogates.rbf import RBF
@@ -13,5 +15,13 @@ from edanas.surrogates.xgb import XGBoost
 
 @hookimpl
 def edanas_surrogate_models() -> dict[str, Callable[..., SurrogateModel]]:
-    """Five models; the first four are the paper's."""
-    return {"rbf": RBF, "mlp": MLP, "cart": CART, "gp": GP, "xgboost": XGBoost}
+    """The first four are the paper's; the last two learn from exit profiles."""
+    return {
+        "rbf": RBF,
+        "mlp": MLP,
+        "cart": CART,
+        "gp": GP,
+        "xgboost": XGBoost,
+        "exit-curves": ExitCurves,
+        "exit-profiles": ExitProfiles,
+    }
