@@ -108,7 +108,8 @@ def blamed(registry: Registry) -> Iterator[None]:
 
 def _compose(registry: Registry, settings: Settings, data: RunData, progress: Progress) -> Composition:
     with data.timed("reading the data"), blamed(registry):
-        return compose(registry, settings, data.folder, progress)
+        made = compose(registry, settings, data.folder, progress)
+        return replace(made, problem=replace(made.problem, first=first_candidates(made)))
 
 
 def _run(
@@ -124,7 +125,7 @@ def _run(
     for remark in made.remarks:
         progress.say(remark)
     data.bind_inputs(archive, made.workbench.space, made.workbench.parts)
-    made.strategy.start(replace(made.problem, first=first_candidates(made)))
+    made.strategy.start(made.problem)
     notify = data.notifier(registry.host.notify, progress.say if verbose else None)
     registry.host.notify("edanas_run_started", settings=data.plain_settings(), folder=data.folder)
     with data.timed("preparing the evaluation"):
