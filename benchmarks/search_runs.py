@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from search_functions import Function, plain_space
 from search_rivals import OURS, Options, Recorder, Spent, method
 
@@ -175,9 +176,17 @@ def run(jobs: Sequence[Job], results: Path, workers: int, *, again: bool) -> Non
     start = time.monotonic()
     with closing(_answers(missing, workers)) as answers:
         for done, found in enumerate(answers, 1):
-            with results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(_packed(found)) + "\n")
+            _append(results, json.dumps(_packed(found)))
             print(f"[{done}/{len(missing)}, {time.monotonic() - start:.0f} s] {_line(found)}", flush=True)
+
+
+def _append(results: Path, line: str) -> None:
+    """Several benchmarks may write to one file, and one may have been killed within a line."""
+    with FileLock(f"{results}.lock"), results.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else f"\n{line}"
+        file.write(f"{line}\n".encode())
 
 
 def _answers(jobs: Sequence[Job], workers: int) -> Iterator[Run]:
@@ -195,11 +204,17 @@ def _line(run: Run) -> str:
 
 
 def load(results: Path) -> dict[tuple[Any, ...], Run]:
-    """All runs of a file by function, method, seed and budget; of equals, the last."""
+    """All runs of a file by function, method, seed and budget; of equals, the last.
+
+    A line that was cut when its benchmark was killed is passed over: that run is missing.
+    """
     runs = {}
     if results.exists():
         for line in results.read_text(encoding="utf-8").splitlines():
-            values = json.loads(line)
+            try:
+                values = json.loads(line)
+            except json.JSONDecodeError:
+                continue
             genes = [[int(gene) for gene in row.split()] for row in values.pop("genomes")]
             run = Run(**values, genomes=np.array(genes, dtype=np.int64))
             run = replace(run, values=np.array(run.values, dtype=np.float64).reshape(-1, 2))

@@ -54,9 +54,10 @@ def test_a_benchmark_that_was_cut_runs_only_what_is_missing(bench, tiny, tmp_pat
     every = jobs(bench, tiny)
     runs.run(every[:1], file, 0, again=False)
     first = file.read_text()
+    file.write_text(first + first[: len(first) // 2])  # killed while the next run was written
     runs.run(every, file, 0, again=False)
     whole = file.read_text()
-    assert whole.startswith(first) and len(whole.splitlines()) == len(every)
+    assert whole.startswith(first) and len(whole.splitlines()) == len(every) + 1
     runs.run(every, file, 0, again=False)
     assert file.read_text() == whole
     held = runs.load(file)
@@ -66,7 +67,7 @@ def test_a_benchmark_that_was_cut_runs_only_what_is_missing(bench, tiny, tmp_pat
         assert len(run.own) == len(run.sizes)
         np.testing.assert_array_equal(run.values, tiny.evaluate(run.genomes))
     runs.run(every, file, 0, again=True)
-    assert len(file.read_text().splitlines()) == 2 * len(every)
+    assert len(file.read_text().splitlines()) == 2 * len(every) + 1
     np.testing.assert_equal([r.values for r in runs.load(file).values()], [r.values for r in held.values()])
 
 
