@@ -214,7 +214,8 @@ class EENN(nn.Module):
 
         Args:
             compile: Have `torch.compile` make kernels of each stage and head, which takes minutes and a C++
-                compiler; a text names another of its backends than the default.
+                compiler, and rounds more coarsely (confidences to about 1e-4); a text names another
+                of its backends than the default.
 
         Raises:
             ConfigError: `torch.compile` does not work here.

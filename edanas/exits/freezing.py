@@ -155,11 +155,14 @@ def compile_parts(parts: Iterable[tuple[nn.Module, str]], backend: str, run: Cal
         ConfigError: It does not work here.
     """
     # Weights are constants here: torch's own backend then lays them out for the machine, once.
-    options = {"freezing": True} if backend == "inductor" else None
+    options: dict[str, Any] | None = {"freezing": True} if backend == "inductor" else None
+    parts = list(parts)
     try:
         for holder, name in parts:
             setattr(holder, name, torch.compile(getattr(holder, name), backend=backend, options=options))
-        with torch.inference_mode():
+        # Containers of one class share one entry in torch's cache of kernels, whose size is limited.
+        room = torch._dynamo.config.patch(recompile_limit=8 + 3 * len(parts))
+        with torch.inference_mode(), room:
             for count in (1, 2, 3):  # for one, for one size, and from the second size on for any
                 run(count)
     except Exception as error:
