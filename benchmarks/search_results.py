@@ -204,7 +204,7 @@ def plot(runs: Runs, functions: Sequence[Function], budget: int, path: Path) -> 
     import matplotlib
 
     matplotlib.use("agg")
-    matplotlib.rcParams["svg.hashsalt"] = "search"
+    matplotlib.rcParams.update({"svg.hashsalt": "search", "svg.fonttype": "none"})
     import matplotlib.pyplot as plt
 
     panels = [view for view in views(functions) if view.grows]
@@ -228,7 +228,7 @@ def _panel(axis: Any, runs: Runs, view: View, budget: int, colours: Mapping[str,
     """Draw a view; returns lines by label."""
     from matplotlib.ticker import LogFormatter
 
-    sizes = [*range(12, 60, 6), *range(60, budget + 1, 10)]
+    sizes = [*range(12, 60, 6), *range(60, budget + 1, 20)]
     complete = by_method(runs, view.function, budget)
     found = by_method(runs, view.function, min(sizes[-1], 60)) | complete
     lines = {}
