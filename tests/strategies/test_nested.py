@@ -113,7 +113,7 @@ def trace(make: Callable[[], SearchStrategy], problem, iterations: int) -> float
 
 def test_predicted_fronts_lead_further_than_chance() -> None:
     gains = []
-    for seed in range(5):
+    for seed in range(3):
         problem = toy_nested_problem(toy_backbones(layers=5), seed, initial=6)
         gains.append(trace(lambda: Nested(extremes=False), problem, 5) - trace(RandomSearch, problem, 5))
     assert np.median(gains) > 0
