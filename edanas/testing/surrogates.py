@@ -8,6 +8,7 @@ import numpy.typing as npt
 from edanas.core.contracts import SurrogateModel
 from edanas.testing.failure import ConformanceError, asked, require
 from edanas.testing.generators import disturb, generator_states, generators_restored
+from edanas.testing.informed import check_informed
 
 _Array = npt.NDArray[np.float64]
 
@@ -32,6 +33,7 @@ def check_surrogate(make: Callable[[int], SurrogateModel]) -> None:
         _check_seed(make)
         _check_degenerate(make)
         _check_cross_validation(make)
+        check_informed(make)
 
 
 def _data(count: int = _SAMPLES, genes: int = _GENES, seed: int = 0) -> tuple[_Array, _Array]:

@@ -5,7 +5,9 @@ from typing import Any, Self
 import numpy as np
 import pytest
 
-from edanas.core.contracts import SurrogateModel
+from edanas.core.contracts import ExitInsight, SurrogateModel
+from edanas.core.errors import EdanasError
+from edanas.surrogates.exit_profiles import ExitProfiles
 from edanas.testing import ConformanceError, check_surrogate
 from edanas.testing.toys import LinearSurrogate
 
@@ -114,9 +116,54 @@ def test_a_sound_model_passes() -> None:
     check_surrogate(Model)
 
 
+class Peeking(ExitProfiles):
+    """Takes every profile there is, whoever was given to `fit`."""
+
+    def predict(self, genomes: Any) -> Any:
+        insight = self._insight
+        if insight is None:
+            return super().predict(genomes)
+        mean = [insight.profiles[row.tobytes()].correct.mean() for row in genomes.astype(np.int64)]
+        return np.array(mean)
+
+
+class PeekingAcrossFolds(ExitProfiles):
+    """Honest when fitted, not in cross-validation."""
+
+    def cross_validate(self, genomes: Any, values: Any, folds: Any) -> Any:
+        if self._insight is None:
+            return super().cross_validate(genomes, values, folds)
+        return self.fit(genomes, values).predict(genomes)
+
+
+class Deaf(ExitProfiles):
+    """Cannot do without profiles, and says so in no way that anybody expects."""
+
+    def inform(self, insight: ExitInsight) -> None:
+        if not insight.profiles:
+            raise KeyError("profiles")
+        super().inform(insight)
+
+
+class Demanding(ExitProfiles):
+    """Cannot do without profiles, and says so."""
+
+    def inform(self, insight: ExitInsight) -> None:
+        if not insight.profiles:
+            raise EdanasError("no exit profiles to learn from")
+        super().inform(insight)
+
+
+def test_a_model_may_need_exit_profiles_if_it_says_so() -> None:
+    check_surrogate(Demanding)
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
+        (Peeking, "predictions change by up to .* with exit profiles of candidates that `fit` was not given"),
+        (PeekingAcrossFolds, "predictions of a fold change by up to .* with the fold's own exit profiles"),
+        (Deaf, "fit and predict, told of exit profiles, raises KeyError"),
         (Silent, "Silent: fit returns None; expected the model itself"),
         (Column, r"shape \(40, 1\); expected \(40,\)"),
         (Listed, "a list, not an array"),

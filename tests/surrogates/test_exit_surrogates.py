@@ -1,0 +1,210 @@
+"""Surrogates that learn from exit profiles, against brute force and against what they must know exactly."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edanas.core.contracts import ExitInsight, SurrogateModel
+from edanas.core.space import CONTINUOUS, SearchSpace
+from edanas.core.types import ExitProfile, SelectionScheme
+from edanas.exits.profiles import outcome
+from edanas.surrogates.adaptive import AdaptiveSwitching, kendall_tau, split_folds
+from edanas.surrogates.evidence import Evidence
+from edanas.surrogates.exit_curves import ExitCurves
+from edanas.surrogates.exit_profiles import ExitProfiles
+from edanas.surrogates.gp import GP
+from edanas.surrogates.informed import MOST
+from edanas.surrogates.smoothing import Smoother, indicators
+from edanas.testing.insights import toy_archive, toy_cost, toy_insight, toy_profile, toy_values
+
+both = pytest.mark.parametrize("model", [ExitCurves, ExitProfiles])
+THRESHOLD = st.none() | st.sampled_from([0.0, 0.1, 0.3, 0.5, 1.0])
+
+
+def profile(rng: np.random.Generator, samples: int, points: tuple[int, ...]) -> ExitProfile:
+    """Confidences that often equal a threshold."""
+    confidence = rng.choice(
+        np.array([0, 0.1, 0.2, 0.3, 0.5, 1.0], dtype=np.float32), (samples, len(points) + 1)
+    )
+    return ExitProfile(points, confidence, rng.random(confidence.shape) < 0.6)
+
+
+@given(st.lists(THRESHOLD, min_size=3, max_size=3), st.integers(1, 200), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_shares_are_those_of_the_profile_s_own_outcome(
+    thresholds: list[float | None], samples: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    points = [(0, 1, 2), (1,), (0, 2), ()]
+    profiles = [profile(rng, samples + at, each) for at, each in enumerate(points)]
+    evidence, scheme = Evidence(profiles, 3), SelectionScheme(tuple(thresholds))
+    covered = evidence.covers(scheme.placed)
+    assert covered.tolist() == [set(scheme.placed) <= set(each) for each in points]
+    shares = evidence.shares(scheme)
+    for row in np.flatnonzero(covered):
+        expected = outcome(profiles[row], scheme)
+        np.testing.assert_allclose(shares.leaving[row], expected.utilization, atol=1e-12)
+        right = shares.leaving[row] - shares.wrong[row]
+        told = [s * (a or 0.0) for s, a in zip(expected.utilization, expected.exit_accuracy, strict=True)]
+        np.testing.assert_allclose(right, told, atol=1e-12)
+        for at in scheme.placed:
+            column = profiles[row].points.index(at)
+            sure = profiles[row].confidence[:, column] >= np.float32(thresholds[at] or 0.0)
+            missed = sure & ~profiles[row].correct[:, column]
+            found = [each[row] for each in evidence.alone(at, thresholds[at] or 0.0)]
+            np.testing.assert_allclose(found, [sure.mean(), missed.mean()])
+
+
+def test_weights_are_those_of_kriging_by_its_formulas() -> None:
+    space, genomes = toy_archive(30)
+    rows, owners = indicators(space, genomes, np.zeros((30, 0), dtype=np.bool_))
+    outputs = np.random.default_rng(0).normal(size=(20, 3)) + rows[:20] @ np.arange(rows.shape[1])[:, None]
+    fitted = Smoother.fit(rows[:20], owners, outputs)
+    weights = fitted.weights(rows[20:])
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+    lower = np.tril(fitted.factor)
+    K = lower @ lower.T
+    m = fitted.known @ (rows[20:] * fitted.scale).T
+    k = np.exp(fitted.decay * (m - 1)) + fitted.linear * m
+    y = outputs[:, 0]
+    inverse = np.linalg.inv(K)
+    mean = inverse.sum(axis=0) @ y / inverse.sum()
+    np.testing.assert_allclose(weights @ y, mean + k.T @ inverse @ (y - mean), rtol=1e-6)
+
+
+def informed(
+    make: type[SurrogateModel], own_exits: bool = False, given: int = 60
+) -> tuple[SurrogateModel, ExitInsight, np.ndarray, np.ndarray, np.ndarray]:
+    """A fitted model, what it was told, and genomes that it has not seen with their values."""
+    space, genomes = toy_archive(given + 80)
+    insight = toy_insight(space, genomes, own_exits=own_exits)
+    values = toy_values(insight, genomes)
+    model = make()
+    model.inform(insight)
+    model.fit(genomes[:given].astype(float), values[:given])
+    return model, insight, genomes[given:], values[given:], genomes[:given]
+
+
+@both
+@pytest.mark.parametrize("own_exits", [False, True])
+def test_knows_more_than_genes_and_values_tell(model: type[SurrogateModel], own_exits: bool) -> None:
+    fitted, insight, unseen, truth, seen = informed(model, own_exits)
+    plain = GP().fit(seen.astype(float), toy_values(insight, seen))
+    tau = kendall_tau(fitted.predict(unseen.astype(float)), truth)
+    assert tau > 0.9
+    assert tau > kendall_tau(plain.predict(unseen.astype(float)), truth)
+
+
+@both
+def test_an_archived_backbone_under_another_scheme_is_told_exactly(model: type[SurrogateModel]) -> None:
+    fitted, insight, _, _, seen = informed(model)
+    others = seen.copy()
+    others[:, -2:] = (others[:, -2:] + 1) % 3
+    np.testing.assert_allclose(fitted.predict(others.astype(float)), toy_values(insight, others))
+
+
+def test_profiles_of_networks_with_other_exits_do_not_answer() -> None:
+    """Trained with its own exits only, a backbone with other exits is another network."""
+    fitted, insight, _, _, seen = informed(ExitProfiles, own_exits=True)
+    one = next(row for row in seen if insight.space.decode(row).scheme.exits == 2)
+    other = one.copy()
+    other[-1] = 2
+    assert insight.space.decode(other).scheme.exits == 1
+    if other.tobytes() not in {row.tobytes() for row in seen}:
+        assert fitted.predict(other[None].astype(float)) != toy_values(insight, other[None])
+
+
+@both
+def test_told_of_too_few_profiles_it_learns_from_genes(model: type[SurrogateModel]) -> None:
+    space, genomes = toy_archive(40)
+    insight = toy_insight(space, genomes[:3])
+    values = toy_values(insight, genomes)
+    fitted = model()
+    fitted.inform(insight)
+    fitted.fit(genomes.astype(float), values)
+    expected = GP().fit(genomes.astype(float), values).predict(genomes.astype(float))
+    np.testing.assert_allclose(fitted.predict(genomes.astype(float)), expected)
+
+
+@both
+def test_very_many_backbones_are_thinned_and_all_are_still_told_exactly(
+    model: type[SurrogateModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edanas.surrogates.informed.MOST", 20)
+    assert MOST > 20
+    fitted, insight, unseen, truth, seen = informed(model)
+    np.testing.assert_allclose(fitted.predict(seen.astype(float)), toy_values(insight, seen))
+    assert kendall_tau(fitted.predict(unseen.astype(float)), truth) > 0.7
+
+
+@both
+def test_continuous_thresholds(model: type[SurrogateModel]) -> None:
+    """Genomes are backbones alone; their candidates have every exit at threshold 1."""
+    discrete, _ = toy_archive(1)
+    space = SearchSpace(discrete.variables[:-2], CONTINUOUS, 2)
+    genomes = np.array(list(space.genomes()))
+    profiles = {row.tobytes(): toy_profile(space.decode(row)) for row in genomes}
+    insight = ExitInsight(space, profiles, toy_cost)
+    values = toy_values(insight, genomes)
+    fitted = model()
+    fitted.inform(insight)
+    fitted.fit(genomes[::2].astype(float), values[::2])
+    assert kendall_tau(fitted.predict(genomes[1::2].astype(float)), values[1::2]) > 0.8
+
+
+class Recording(GP):
+    """Notes what it was told, and the folds."""
+
+    told: list[ExitInsight]
+    seen: list[list[np.ndarray]]
+
+    def inform(self, insight: ExitInsight) -> None:
+        type(self).told.append(insight)
+
+    def cross_validate(self, genomes, values, folds):  # type: ignore[no-untyped-def]
+        type(self).seen.append(list(folds))
+        return super().cross_validate(genomes, values, folds)
+
+
+def test_switching_tells_every_model_and_keeps_a_backbone_in_one_fold() -> None:
+    space, genomes = toy_archive(60)
+    insight = toy_insight(space, genomes)
+    Recording.told, Recording.seen = [], []
+    switch = AdaptiveSwitching({"one": Recording, "two": Recording, "profiles": ExitProfiles})
+    switch.inform(insight)
+    switch.fit(genomes.astype(float), toy_values(insight, genomes))
+    assert switch.chosen == "profiles"
+    assert all(told is insight for told in Recording.told)
+    assert len(Recording.told) >= 2
+    for folds in Recording.seen:
+        assert sorted(np.concatenate(folds)) == list(range(60))
+        backbones = [{row[:-2].tobytes() for row in genomes[fold]} for fold in folds]
+        assert sum(map(len, backbones)) == len(set().union(*backbones))
+
+
+@given(st.lists(st.integers(0, 12), min_size=4, max_size=80), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_groups_are_never_split_where_there_are_two(groups: list[int], seed: int) -> None:
+    numbers = np.unique(groups, return_inverse=True)[1]
+    folds = split_folds(len(groups), 10, seed, numbers)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(len(groups)))
+    assert len(folds) >= 2
+    assert all(len(fold) for fold in folds)
+    held = [set(numbers[fold].tolist()) for fold in folds]
+    if len(set(groups)) >= len(groups) // 2 + 1:
+        assert sum(map(len, held)) == len(set(groups))
+
+
+def test_a_candidate_that_no_profile_covers_is_predicted_from_genes() -> None:
+    """Fewer profiles with both exits than it takes: their genes and values still speak."""
+    space, genomes = toy_archive(120)
+    exits = np.array([space.decode(row).scheme.exits for row in genomes])
+    given = genomes[exits < 2]
+    insight = toy_insight(space, given, own_exits=True)
+    values = toy_values(insight, given)
+    fitted = ExitProfiles()
+    fitted.inform(insight)
+    fitted.fit(given.astype(float), values)
+    unseen = genomes[exits == 2].astype(float)
+    np.testing.assert_allclose(fitted.predict(unseen), GP().fit(given.astype(float), values).predict(unseen))
