@@ -1,11 +1,8 @@
 """A run's folder: what lies in it, and whether it belongs to the settings at hand."""
 
 import contextlib
-import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,9 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from edanas.compose import Composition, device_of, threads_of
+from edanas.compose import Composition
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.archive import Archive
 from edanas.core.config import changed, resolve, to_plain, to_toml
@@ -27,13 +22,13 @@ from edanas.core.runfolder import writing
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import DataParts, Evaluation
-from edanas.core.version import VERSION
 from edanas.evaluation.examples import EARLY, EXAMPLES, LATE, WRONG
 from edanas.evaluation.finish import MODELS
 from edanas.evaluation.selection import pareto_set
 from edanas.evaluation.shared import CHECKPOINT
 from edanas.loggers.mlflow import RECORD
 from edanas.loggers.tensorboard import EVENTS
+from edanas.provenance import digest_of_file, digest_of_parts, environment
 from edanas.report.history import LOG, read_steps
 from edanas.report.result import FILE as RESULT
 from edanas.report.words import in_words, mega, percent
@@ -68,18 +63,6 @@ _LEFT = (
     RECORD,
 )
 """Patterns of a run's further files; a user's own in the same folders have other names."""
-_PACKAGES = (
-    "edanas",
-    "torch",
-    "torchvision",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "pymoo",
-    "xgboost",
-    "ofa",
-    "timm",
-)
 
 
 def fresh_folder(settings: Settings) -> Path:
@@ -146,8 +129,8 @@ class RunData:
 
     def write_inputs(self) -> None:
         """Write `config.toml`, which repeats the run, and `env.json`."""
-        environment = json.dumps(self.environment(), indent=2)
-        for name, text in ((CONFIG, to_toml(self.settings)), (ENVIRONMENT, f"{environment}\n")):
+        made_with = json.dumps(environment(self.settings), indent=2)
+        for name, text in ((CONFIG, to_toml(self.settings)), (ENVIRONMENT, f"{made_with}\n")):
             partial = self.folder / f"{name}.partial"
             with writing(self.folder / name):
                 partial.write_text(text, encoding="utf-8")
@@ -183,7 +166,7 @@ class RunData:
             ("space", space.signature(), "of another search space", "a plugin updated"),
             ("classes", classes, f"on classes {known.get('classes')}, now {classes}", "a class renamed"),
             ("data", digest_of_parts(parts), "on other images", "the data set changed"),
-            ("weights", _digest_of_file(weights), f"with other weights in {weights}", "the file replaced"),
+            ("weights", digest_of_file(weights), f"with other weights in {weights}", "the file replaced"),
         )
         for key, value, other, cause in bound:
             if value is None:
@@ -244,19 +227,6 @@ class RunData:
         """The settings in JSON's types."""
         return to_plain(self.settings)
 
-    def environment(self) -> dict[str, Any]:
-        """Versions, machine, seed and device: what a repetition needs to know."""
-        device = device_of(self.settings)
-        return {
-            "versions": {"python": platform.python_version(), **_versions()},
-            "platform": platform.platform(),
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-            "threads": threads_of(self.settings),
-            "seed": self.settings.seed,
-        }
-
     def content(
         self,
         made: Composition,
@@ -289,7 +259,7 @@ class RunData:
             },
             "remarks": list(made.remarks),
             "seconds": dict(self.seconds),
-            "environment": self.environment(),
+            "environment": environment(self.settings),
             "settings": self.plain_settings(),
             "seed": self.settings.seed,
         }
@@ -323,35 +293,3 @@ def _searched(evaluation: Evaluation) -> dict[str, Any]:
         "params": metrics.params,
         "backbone": dict(candidate.backbone.choices),
     }
-
-
-def digest_of_parts(parts: DataParts) -> str:
-    """Sixteen hexadecimal digits that name the images and labels of all parts."""
-    digest = hashlib.blake2b(digest_size=8)
-    for part in (parts.train, parts.calibration, parts.validation, parts.test):
-        for tensor in (part.images, part.labels):
-            digest.update(repr(tuple(tensor.shape)).encode())
-            digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
-
-
-def _digest_of_file(name: str) -> str | None:
-    """The SHA-256 of a file's content; `None` where `name` is none, but the provider's, say."""
-    path = Path(name).expanduser()
-    if not name or not path.is_file():
-        return None
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = VERSION if name == "edanas" else "missing"
-    return found

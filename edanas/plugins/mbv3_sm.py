@@ -55,7 +55,14 @@ PAPER: dict[str, Any] = {
     "weights": "ofa_mbv3_d234_e346_k357_w1.0",
     "classifier": "paper",
     "thresholds": [0.1, 0.2, "none"],
-    "strategy": {"name": "surrogate-nsga2", "population": 40, "generations": 20, "extremes": False},
+    "strategy": {
+        "name": "surrogate-nsga2",
+        "population": 40,
+        "generations": 20,
+        "extremes": False,
+        "choice": "spread",
+        "unguided": 0.0,
+    },
     "search": {"initial": 100, "iterations": 30, "per_iteration": 8, "results": 4},
     "training": {
         "epochs": 5,
@@ -72,9 +79,12 @@ PAPER: dict[str, Any] = {
 }
 
 # Small photographs, several widths and resolutions, hours instead of minutes.
+# Every backbone brings all its thresholds: on exit profiles, that search needs the fewest evaluations.
 BEST: dict[str, Any] = {
     **QUICK,
     "threads": 0,
+    "thresholds": "continuous",
+    "strategy": "nested",
     "surrogates": ["rbf", "mlp", "cart", "gp", "xgboost"],
     "supernet": {
         "name": "ofa-mbv3",

@@ -16,7 +16,8 @@ from edanas.core.runfolder import RunLock
 from edanas.core.settings import Settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
-from edanas.rundata import CONFIG, RunData, digest_of_parts
+from edanas.provenance import digest_of_parts, environment
+from edanas.rundata import CONFIG
 from edanas.tables.choose import choose
 from edanas.tables.fill import Filling
 from edanas.tables.format import HELD_OUT, SEARCHED, Description
@@ -176,7 +177,7 @@ def _build(order: Order, made: Composition, images: str, progress: Progress) -> 
 def _describe(order: Order, made: Composition, images: str) -> Description:
     """The table that is wanted, before a backbone is profiled."""
     settings, provider, data = order.settings, made.workbench.provider, made.workbench.parts
-    environment = RunData(order.work, settings).environment()
+    made_with = environment(settings)
     draft = Description(
         backbones=1,
         variables=provider.variables(),
@@ -189,9 +190,9 @@ def _describe(order: Order, made: Composition, images: str) -> Description:
         classes=data.train.classes,
         provenance={
             **order.asked(),
-            "versions": environment["versions"],
-            "device": environment["device"],
-            "threads": environment["threads"],
+            "versions": made_with["versions"],
+            "device": made_with["device"],
+            "threads": made_with["threads"],
             "data": images,
             "supernet": supernet_digest(order.supernet, settings),
         },

@@ -1,0 +1,75 @@
+"""What a run was made with: versions and machine, and digests of images and weights."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edanas.compose import device_of, threads_of
+from edanas.core.errors import RunError
+from edanas.core.settings import Settings
+from edanas.core.types import DataParts
+from edanas.core.version import VERSION
+
+_PACKAGES = (
+    "edanas",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pymoo",
+    "xgboost",
+    "ofa",
+    "timm",
+)
+
+
+def environment(settings: Settings) -> dict[str, Any]:
+    """Versions, machine, seed and device: what a repetition needs to know."""
+    device = device_of(settings)
+    return {
+        "versions": {"python": platform.python_version(), **_versions()},
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "threads": threads_of(settings),
+        "seed": settings.seed,
+    }
+
+
+def digest_of_parts(parts: DataParts) -> str:
+    """Sixteen hexadecimal digits that name the images and labels of all parts."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (parts.train, parts.calibration, parts.validation, parts.test):
+        for tensor in (part.images, part.labels):
+            digest.update(repr(tuple(tensor.shape)).encode())
+            digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def digest_of_file(name: str) -> str | None:
+    """The SHA-256 of a file's content; `None` where `name` is none, but the provider's, say."""
+    path = Path(name).expanduser()
+    if not name or not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = VERSION if name == "edanas" else "missing"
+    return found
