@@ -221,7 +221,7 @@ def plot(runs: Runs, functions: Sequence[Function], budget: int, path: Path) -> 
     figure.legend(handles.values(), handles, loc="lower center", ncols=4, frameon=False, fontsize=9)
     lines = -(-len(handles) // 4)
     figure.tight_layout(rect=(0, 0.22 * lines / (3.6 * rows), 1, 1))
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    figure.savefig(path, metadata={"Date": None, "Creator": None} if path.suffix == ".svg" else None)
 
 
 def _panel(axis: Any, runs: Runs, view: View, budget: int, colours: Mapping[str, Any]) -> dict[str, Any]:
