@@ -52,6 +52,10 @@ class RunError(EdanasError):
     """A run's folder cannot be used: held by another process, made with other settings, or not writable."""
 
 
+class ExportError(EdanasError):
+    """A network cannot be put into a form, what was written is damaged, or it does not do what it should."""
+
+
 class TableError(EdanasError):
     """A table of exit profiles is none, is damaged or of another version, or cannot be built as asked."""
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -12,9 +11,9 @@ from safetensors.torch import save
 from torch import nn
 
 from edanas.core.contracts import Exporter
-from edanas.core.errors import RunError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import SelectionScheme
+from edanas.deploy.writing import replace
 
 FORMAT_VERSION = 1
 """Raised when the description changes so that older readers would build another network."""
@@ -48,16 +47,20 @@ class SafetensorsExporter(Exporter):
         """
         described = stem.with_name(f"{stem.name}.json")
         weights = stem.with_name(f"{stem.name}.safetensors")
-        # Clones, since weights that share memory cannot be stored otherwise.
-        tensors = {
-            name: value.detach().to("cpu", copy=True).contiguous()
-            for name, value in network.state_dict().items()
-        }
-        stored = save(tensors, metadata={"format": "pt"})
+        stored = weights_of(network)
         text = json.dumps(describe(network, weights.name, stored), indent=2, allow_nan=False)
-        _replace(weights, stored)
-        _replace(described, f"{text}\n".encode())
+        replace(weights, stored)
+        replace(described, f"{text}\n".encode())
         return [described, weights]
+
+
+def weights_of(network: nn.Module) -> bytes:
+    """All weights, as `.safetensors` holds them."""
+    # Clones, since weights that share memory cannot be stored otherwise.
+    tensors = {
+        name: value.detach().to("cpu", copy=True).contiguous() for name, value in network.state_dict().items()
+    }
+    return save(tensors, metadata={"format": "pt"})
 
 
 def describe(network: nn.Module, weights: str, stored: bytes) -> dict[str, Any]:
@@ -88,22 +91,6 @@ def describe(network: nn.Module, weights: str, stored: bytes) -> dict[str, Any]:
 
 def _dtype(network: nn.Module) -> torch.dtype:
     return next((weight.dtype for weight in network.parameters()), torch.float32)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename: a reader sees the old file or the new one, never a part."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 @hookimpl

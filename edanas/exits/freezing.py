@@ -35,7 +35,8 @@ class Pooled(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, 1, 1) -> (B, D, 1, 1)."""
-        if len(features) == 1 or features.shape[-2:] != (1, 1):
+        # A graph that is exported is for batches of any size: it must not depend on this one's.
+        if torch.compiler.is_exporting() or len(features) == 1 or features.shape[-2:] != (1, 1):
             out: torch.Tensor = self.conv(features)
             return out
         flat = F.linear(features.flatten(1), self.conv.weight.flatten(1), self.conv.bias)

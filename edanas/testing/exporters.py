@@ -2,15 +2,22 @@
 
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from edanas.core.contracts import Exporter
 from edanas.core.errors import EdanasError
+from edanas.core.types import ImageSet
+from edanas.deploy.checking import export_checked
+from edanas.exits.eenn import EENN
 from edanas.testing.evaluations import toy_network
 from edanas.testing.failure import ConformanceError, asked, require
+from edanas.testing.toynets import toy_images
 
 _STEM = "eenn-2.exits"
 """With a dot, since what follows a dot is no suffix of a stem."""
@@ -21,7 +28,8 @@ def check_exporter(
 ) -> None:
     """Hold an exporter against its contract: files named after the stem, the same bytes each time.
 
-    Files that are there already are replaced as wholes, never written into.
+    Files that are there already are replaced as wholes, never written into. What can be opened answers as
+    the network does if its form is exact, computes only what is needed, and is not opened if it is damaged.
 
     Args:
         exporter: What to check.
@@ -31,7 +39,10 @@ def check_exporter(
     Raises:
         ConformanceError: Something does not hold.
     """
-    first, second = network or toy_network(seed=0), another or toy_network(seed=1)
+    first, second = network or _toy(0), another or _toy(1)
+    images = _images(first)
+    with asked(exporter, "`prepare`, with images,"):
+        exporter.prepare(images, images)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         written = _export(exporter, first, folder / "a")
@@ -45,6 +56,22 @@ def check_exporter(
         _check_replacing(exporter, second, folder / "a", fresh)
         _check_beside(exporter, first, folder / "c", fresh)
         _check_missing_folder(exporter, first, folder / "missing")
+        if exporter.runs:
+            _check_running(exporter, first, folder / "run", images.images)
+
+
+@cache
+def _toy(seed: int) -> EENN:
+    """One toy network for all exporters, so that what they keep of it serves them all."""
+    network = toy_network(seed).eval()
+    network.scheme = (float(network.all_exits(_images(network).images)[1][:, 0].median()), None)
+    return network
+
+
+def _images(network: Any) -> ImageSet:
+    found = toy_images(24, seed=7, side=network.resolution + 4)
+    channels = found.images.expand(-1, len(network.mean), -1, -1).contiguous()
+    return ImageSet(channels, found.labels % len(network.classes), network.classes)
 
 
 def _export(exporter: Exporter, network: nn.Module, folder: Path, stem: str = _STEM) -> dict[str, bytes]:
@@ -70,7 +97,9 @@ def _export(exporter: Exporter, network: nn.Module, folder: Path, stem: str = _S
     require(exporter, not spare, f"leaves {', '.join(sorted(spare))} behind, which it does not return")
     after = network.state_dict()
     same = all(torch.equal(tensor, after[name]) for name, tensor in weights.items())
-    require(exporter, same and network.training == training, "changes the network")
+    if not same or network.training != training:
+        _toy.cache_clear()
+        raise ConformanceError(f"{type(exporter).__name__}: changes the network")
     return {name: (folder / name).read_bytes() for name in sorted(names)}
 
 
@@ -111,4 +140,41 @@ def _check_missing_folder(exporter: Exporter, network: nn.Module, folder: Path) 
         found = error
     raise ConformanceError(
         f"{type(exporter).__name__}: in a folder that does not exist, {found!r}; expected an EdanasError"
+    )
+
+
+def _check_running(exporter: Exporter, network: nn.Module, folder: Path, images: torch.Tensor) -> None:
+    folder.mkdir()
+    with asked(exporter, "to be opened and to classify images"):
+        paths, found = export_checked(exporter, network, folder / _STEM, images)
+    require(exporter, found is not None and found.images == len(images), "does not classify all images")
+    runner = exporter.open(paths[0])
+    one = runner.predict(images[:1].numpy())
+    require(exporter, [each.shape for each in one] == [(1,)] * 3, f"one image gives {one!r}")
+    wanted = [np.dtype(np.int64), np.dtype(np.int64), np.dtype(np.float32)]
+    require(exporter, [each.dtype for each in one] == wanted, f"one image gives {one!r}; expected {wanted}")
+    points = cast("EENN", network).exit_points
+    require(exporter, runner.exit_points == points, f"exit_points is {runner.exit_points}, not {points}")
+    runner.close()
+    for path in paths:
+        if path.suffix == ".py":  # a program for users, who may change it
+            continue
+        content = path.read_bytes()
+        _check_damaged(exporter, paths[0], path, content[: len(content) // 2])
+        _check_damaged(exporter, paths[0], path, None)
+        path.write_bytes(content)
+
+
+def _check_damaged(exporter: Exporter, first: Path, path: Path, content: bytes | None) -> None:
+    """A file cut short, or gone, is an error of edanas's own."""
+    path.unlink() if content is None else path.write_bytes(content)
+    try:
+        found: object = exporter.open(first)
+    except EdanasError:
+        return
+    except Exception as error:
+        found = error
+    state = "gone" if content is None else "cut short"
+    raise ConformanceError(
+        f"{type(exporter).__name__}: with {path.name} {state}, open gives {found!r}; expected an EdanasError"
     )

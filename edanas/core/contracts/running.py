@@ -16,6 +16,7 @@ from edanas.core.types import (
     Candidate,
     Evaluation,
     ExitProfile,
+    ImageSet,
     LoadedData,
     Metrics,
     Outcome,
@@ -152,7 +153,7 @@ class Runner(ABC):
         """Classify, each sample leaving at its own exit; segments that nobody needs do not run.
 
         Args:
-            images: (B, C, H, W) bytes at the network's resolution, B >= 1.
+            images: (B, C, H, W) bytes of any size H x W, B >= 1.
 
         Returns:
             Labels (B,), exits taken (B,) from 0 (N = the last), confidences (B,) in [0, 1].
@@ -160,7 +161,19 @@ class Runner(ABC):
 
     @abstractmethod
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-        """Labels (B,) of the last exit for all samples; no other head runs."""
+        """Labels (B,) of the last exit for all samples; no other head runs.
+
+        Raises:
+            EdanasError: This form cannot run the backbone alone.
+        """
+
+    @abstractmethod
+    def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
+        """How many of B >= 1 samples each segment was really computed for, when they are classified.
+
+        It is observed, not derived from the exits taken. A segment is what lies between two placed exits,
+        with the head behind it: one number for each placed exit, ascending, then the last exit's.
+        """
 
     def close(self) -> None:  # noqa: B027 - most runners hold nothing to give back
         """Give back memory and sessions; the runner is not used again."""
@@ -169,9 +182,25 @@ class Runner(ABC):
 class Exporter(ABC):
     """Writes a finished EENN in some form."""
 
+    exact: ClassVar[bool] = True
+    """Whether what it writes answers as the network does, save for rounding."""
+
+    def prepare(self, calibration: ImageSet, validation: ImageSet) -> None:  # noqa: B027 - most need none
+        """Called before exports, where there are images: a form that depends on any uses these.
+
+        Args:
+            calibration: To set scales or the like by.
+            validation: To measure on what the form costs in accuracy.
+        """
+
     @abstractmethod
     def export(self, network: nn.Module, stem: Path) -> list[Path]:
-        """Write files whose names begin with `stem`; returns their paths, the one to open first."""
+        """Write files whose names begin with `stem`; returns their paths, the one to open first.
+
+        Raises:
+            ExportError: The network cannot be put into this form, or images are needed and there were none.
+            RunError: A file cannot be written.
+        """
 
     def open(self, path: Path) -> Runner:
         """What `export` wrote, ready to run here; `path` is the first that it returned.
@@ -180,6 +209,15 @@ class Exporter(ABC):
             EdanasError: The files are missing or damaged, or this form does not run on this machine.
         """
         raise EdanasError(f"{path}: what {type(self).__name__} writes cannot be run here")
+
+    @property
+    def runs(self) -> bool:
+        """Whether `open` is there."""
+        return type(self).open is not Exporter.open
+
+    def summary(self, path: Path) -> str:
+        """What there is to say of what `export` wrote, in a sentence or none; `path` as for `open`."""
+        return ""
 
 
 class Logger:

@@ -1,0 +1,122 @@
+"""A C header for those who write the host loop on a microcontroller."""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from torch import nn
+
+from edanas.core.contracts import Exporter
+from edanas.core.hookspecs import hookimpl
+from edanas.deploy.parts import Network, costs
+from edanas.deploy.safetensors_export import weights_of
+from edanas.deploy.writing import check_folder, replace
+
+
+class CHeaderExporter(Exporter):
+    """A C99 header: thresholds, multiply-adds by exit, class names, and how pixels are normalised.
+
+    The networks themselves come from another exporter; the header says when to stop running them.
+    """
+
+    def export(self, network: nn.Module, stem: Path) -> list[Path]:
+        """Write `stem`.h, whose names begin with that of `stem`, as far as C allows."""
+        check_folder(stem)
+        path = stem.with_name(f"{stem.name}.h")
+        replace(path, header(network, stem.name).encode("ascii"))
+        return [path]
+
+
+def header(network: nn.Module, name: str) -> str:
+    """The header's text.
+
+    Args:
+        network: An EENN.
+        name: What its identifiers are to begin with.
+
+    Raises:
+        CostError: Multiply-adds of a part cannot be counted.
+    """
+    eenn = cast("Network", network)
+    prefix = re.sub(r"\W", "_", name, flags=re.ASCII).lower()
+    prefix = f"n{prefix}" if prefix[:1].isdigit() else prefix
+    upper = prefix.upper()
+    rows = _rows(network)
+    table = ",\n    ".join(rows)
+    mean, std = (_floats(values) for values in (eenn.mean, eenn.std))
+    names = ",\n    ".join(_text(each) for each in eenn.classes)
+    return f"""\
+/* An early-exit network: when to stop. C99, generated; do not edit. */
+#ifndef {upper}_H
+#define {upper}_H
+
+#include <stdint.h>
+
+#define {upper}_EXITS {len(rows)} /* the placed exits and the last one, which always stands */
+#define {upper}_EXIT_POINTS {eenn.exit_points}
+#define {upper}_CLASSES {len(eenn.classes)}
+#define {upper}_CHANNELS {len(eenn.mean)}
+#define {upper}_RESOLUTION {eenn.resolution} /* pixels, height and width */
+#define {upper}_WEIGHTS_SHA256 "{hashlib.sha256(weights_of(network)).hexdigest()}"
+
+/* In the order in which they run. Multiply-adds are those of one image. */
+static const struct {{
+    int32_t exit_point;     /* from 0; {upper}_EXIT_POINTS for the last exit */
+    float threshold;        /* leave if the confidence is at least this; at the last exit always */
+    uint64_t body_macs;     /* from the exit before, or the image, up to this exit's head */
+    uint64_t head_macs;
+    uint64_t executed_macs; /* all that ran for an image that leaves here */
+}} {prefix}_exits[{upper}_EXITS] = {{
+    {table}
+}};
+
+static const char *const {prefix}_classes[{upper}_CLASSES] = {{
+    {names}
+}};
+
+/* Pixels in [0, 1] are normalised by channel: (pixel - mean) / std. */
+static const float {prefix}_mean[{upper}_CHANNELS] = {{{mean}}};
+static const float {prefix}_std[{upper}_CHANNELS] = {{{std}}};
+
+/* Whether an image leaves at the exit of this row: not if the confidence is no number. */
+static inline int {prefix}_leaves(int row, float confidence)
+{{
+    return row == {upper}_EXITS - 1 || confidence >= {prefix}_exits[row].threshold;
+}}
+
+#endif
+"""
+
+
+def _rows(network: nn.Module) -> list[str]:
+    eenn = cast("Network", network)
+    stages, heads = costs(network)
+    rows, begin, executed = [], 0, 0
+    for at in (*eenn.scheme.placed, eenn.exit_points):
+        body, head = sum(stages[begin : at + 1]), heads[at]
+        begin, executed = at + 1, executed + body + head
+        threshold = eenn.scheme.thresholds[at] if at < eenn.exit_points else 0.0
+        macs = ", ".join(f"UINT64_C({value})" for value in (body, head, executed))
+        rows.append(f"{{{at}, {_floats([threshold or 0.0])}, {macs}}}")
+    return rows
+
+
+def _floats(values: Sequence[float]) -> str:
+    """Nine digits bring a float back as it was."""
+    digits = [f"{np.float32(value):.9g}" for value in values]
+    return ", ".join(f"{each}f" if set(each) & set(".e") else f"{each}.0f" for each in digits)
+
+
+def _text(name: str) -> str:
+    """A string literal of the name in UTF-8; a question mark might begin a trigraph."""
+    plain = set(range(32, 127)) - set(b'"\\?')
+    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in name.encode()) + '"'
+
+
+@hookimpl
+def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
+    """The exporter `c-header`."""
+    return {"c-header": CHeaderExporter}

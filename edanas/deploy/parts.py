@@ -1,0 +1,165 @@
+"""What exporters read of an EENN, and the parts that they cut it into."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, cast
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from edanas.core.contracts import ConfidenceCriterion, StagedBackbone
+from edanas.core.costs import measure, trace
+from edanas.core.errors import ExportError
+from edanas.core.preprocess import by_channel
+from edanas.core.types import SelectionScheme
+
+
+class Network(Protocol):
+    """An EENN, as far as exporters know it."""
+
+    backbone: StagedBackbone
+    heads: nn.ModuleDict
+    scheme: SelectionScheme
+    points: tuple[int, ...]
+    exit_points: int
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resolution: int
+    criterion: ConfidenceCriterion
+    description: dict[str, Any]
+    frozen: bool
+
+    def freeze(self) -> "Network":
+        """A copy for inference."""
+
+
+class Segment(NamedTuple):
+    """What lies between two placed exits, with the exit behind it.
+
+    Args:
+        exit: The exit point's index, or N for the last exit.
+        threshold: How sure one must be to leave; `None` for the last exit.
+        body: Images (B, C, H, W) uint8, or the features of the segment before -> features.
+        head: Features -> labels (B,) int64 and confidences (B,) float32.
+        body_macs: Multiply-adds for one sample.
+        head_macs: As `body_macs`.
+    """
+
+    exit: int
+    threshold: float | None
+    body: nn.Module
+    head: nn.Module
+    body_macs: int
+    head_macs: int
+
+
+class Body(nn.Module):
+    """Stages in sequence; the first segment's prepare the images."""
+
+    def __init__(self, stages: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(*stages)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """See `Segment.body`."""
+        found: torch.Tensor = self.stages(features)
+        return found
+
+
+class Head(nn.Module):
+    """An exit, with what it makes of its logits."""
+
+    def __init__(self, head: nn.Module, criterion: ConfidenceCriterion) -> None:
+        super().__init__()
+        self.head = head
+        self.criterion = criterion
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Segment.head`."""
+        logits = self.head(features)
+        return logits.argmax(dim=1), self.criterion(logits).to(torch.float32)
+
+
+class Preparation(nn.Module):
+    """As `edanas.core.preprocess.prepare` of bytes, for images of any size in one graph.
+
+    Where images are enlarged, to smooth is to do nothing; so it need not be asked which way they are resized.
+    """
+
+    pixel_mean: torch.Tensor
+    pixel_std: torch.Tensor
+
+    def __init__(self, resolution: int, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.resolution = resolution
+        host = torch.device("cpu")
+        self.register_buffer("pixel_mean", by_channel(mean, host))
+        self.register_buffer("pixel_std", by_channel(std, host))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) uint8 -> (B, C, resolution, resolution) float32."""
+        size = (self.resolution, self.resolution)
+        pixels = images.float() / 255.0
+        pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
+        found: torch.Tensor = (pixels - self.pixel_mean) / self.pixel_std
+        return found
+
+
+def segments(network: nn.Module) -> list[Segment]:
+    """The segments of a copy, ready for inference: frozen, in float32, on the CPU; the last exit's last.
+
+    Raises:
+        ExportError: The network is frozen already, and may hold what cannot be exported.
+        CostError: A part's multiply-adds cannot be counted.
+    """
+    eenn = cast("Network", network)
+    if eenn.frozen:
+        raise ExportError("a frozen network cannot be exported; export the one that it was frozen from")
+    macs, heads = costs(network)
+    frozen = eenn.freeze()
+    cast(nn.Module, frozen).float().cpu()
+    stages: list[nn.Module] = [Preparation(eenn.resolution, eenn.mean, eenn.std)]
+    found, begin = [], 0
+    for at, stage in enumerate(frozen.backbone.stages):
+        stages.append(stage)
+        last = at == eenn.exit_points
+        threshold = None if last else eenn.scheme.thresholds[at]
+        if last or threshold is not None:
+            exit_ = frozen.backbone.head if last else frozen.heads[str(at)]
+            body, head = Body(stages).eval(), Head(exit_, eenn.criterion).eval()
+            found.append(Segment(at, threshold, body, head, sum(macs[begin : at + 1]), heads[at]))
+            stages, begin = [], at + 1
+    return found
+
+
+def costs(network: nn.Module) -> tuple[tuple[int, ...], dict[int, int]]:
+    """Multiply-adds of each stage, and of each placed exit's head by exit point, the last's by N.
+
+    Raises:
+        CostError: One cannot be counted.
+    """
+    eenn = cast("Network", network)
+    stages, last = trace(eenn.backbone, len(eenn.mean))
+    heads = {at: measure(eenn.heads[str(at)], stages[at].shape).macs for at in eenn.scheme.placed}
+    return tuple(stage.macs for stage in stages), {**heads, eenn.exit_points: last.macs}
+
+
+def describe(network: nn.Module) -> Mapping[str, Any]:
+    """What every manifest says of the network: plain values."""
+    eenn = cast("Network", network)
+    return {
+        "exit_points": eenn.exit_points,
+        "channels": len(eenn.mean),
+        "resolution": eenn.resolution,
+        "mean": list(eenn.mean),
+        "std": list(eenn.std),
+        "classes": list(eenn.classes),
+    }
+
+
+def example(network: nn.Module, count: int, extra: int = 0) -> torch.Tensor:
+    """Bytes to trace with: (count, C, H, W) uint8, `extra` pixels higher and twice that wider than read."""
+    eenn = cast("Network", network)
+    shape = count, len(eenn.mean), eenn.resolution + extra, eenn.resolution + 2 * extra
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)

@@ -1,0 +1,119 @@
+"""Runs an early-exit network that edanas exported as ONNX: one file a segment, and a manifest.
+
+Needs numpy and onnxruntime, nothing else. As a program, on an array of images stored by numpy:
+
+    python NAME.run_onnx.py NAME.onnx.json images.npy
+
+Copy it, and change it as you like.
+"""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+Confidences = npt.NDArray[np.float32]
+
+FORMAT, VERSION = "edanas-onnx", 1
+
+
+class EarlyExitNetwork:
+    """The network; after each exit only the images that stay are carried on.
+
+    Args:
+        manifest: The `.onnx.json` file; the others lie beside it.
+        threads: How many threads onnxruntime uses; 0 = as it likes.
+        providers: Where it runs, in onnxruntime's names.
+    """
+
+    def __init__(
+        self, manifest: str | Path, threads: int = 0, providers: Sequence[str] = ("CPUExecutionProvider",)
+    ) -> None:
+        manifest = Path(manifest)
+        self.manifest: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
+        if (self.manifest.get("format"), self.manifest.get("format_version")) != (FORMAT, VERSION):
+            raise ValueError(f"{manifest}: is not of format {FORMAT}, version {VERSION}")
+        self.classes: list[str] = self.manifest["classes"]
+        self.segments: list[dict[str, Any]] = [
+            {
+                "exit": each["exit"],
+                "threshold": each["threshold"],
+                "body": self._session(manifest, each["body"], threads, providers),
+                "head": self._session(manifest, each["head"], threads, providers),
+            }
+            for each in self.manifest["segments"]
+        ]
+        self.computed = [0] * len(self.segments)
+        """How many images went through each segment so far."""
+
+    def predict(self, images: Images) -> tuple[Labels, Labels, Confidences]:
+        """Images (B, C, H, W) uint8 -> labels (B,), exits taken (B,), confidences (B,)."""
+        labels = np.zeros(len(images), dtype=np.int64)
+        exits = np.zeros(len(images), dtype=np.int64)
+        confidences = np.zeros(len(images), dtype=np.float32)
+        samples = np.arange(len(images))  # whose features are carried
+        features: Any = images
+        for number, segment in enumerate(self.segments):
+            if not len(samples):
+                break
+            (features,) = _run(segment["body"], features)
+            label, confidence = _run(segment["head"], features)
+            self.computed[number] += len(samples)
+            # Everybody is written down; a later exit overwrites those who stay.
+            labels[samples], exits[samples], confidences[samples] = label, segment["exit"], confidence
+            if segment["threshold"] is not None:
+                stays = ~(confidence >= np.float32(segment["threshold"]))
+                if not stays.all():
+                    samples, features = samples[stays], features[stays]
+        return labels, exits, confidences
+
+    def backbone(self, images: Images) -> Labels:
+        """Labels (B,) of the last exit for all images; no other head runs."""
+        features: Any = images
+        for segment in self.segments:
+            (features,) = _run(segment["body"], features)
+        labels: Labels = _run(self.segments[-1]["head"], features)[0]
+        return labels
+
+    def _session(self, manifest: Path, name: str, threads: int, providers: Sequence[str]) -> Any:
+        import onnxruntime
+
+        path = manifest.with_name(name)
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.manifest["files"][name]["sha256"]:
+            raise ValueError(f"{path}: damaged, or not what {manifest.name} was written with")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads
+        return onnxruntime.InferenceSession(content, options, providers=list(providers))
+
+
+def _run(session: Any, features: Any) -> list[Any]:
+    found: list[Any] = session.run(None, {session.get_inputs()[0].name: features})
+    return found
+
+
+def main() -> None:
+    """Print number, class, exit and confidence of each image."""
+    parser = argparse.ArgumentParser(description="Classify images with an exported early-exit network.")
+    parser.add_argument("manifest", help="the .onnx.json file")
+    parser.add_argument("images", help="an .npy file: uint8 of shape (B, C, H, W)")
+    parser.add_argument("--threads", type=int, default=0, help="0: as onnxruntime likes")
+    given = parser.parse_args()
+    network = EarlyExitNetwork(given.manifest, given.threads)
+    last = network.manifest["exit_points"]
+    answers = zip(*network.predict(np.load(given.images)), strict=True)
+    for number, (label, left_at, confidence) in enumerate(answers, 1):
+        name = "last" if left_at == last else str(left_at + 1)
+        print(f"{number},{network.classes[label]},{name},{confidence:.6f}")
+
+
+if __name__ == "__main__":
+    main()

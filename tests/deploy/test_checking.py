@@ -1,0 +1,107 @@
+"""What the check after writing lets through, and what it does not."""
+
+import numpy as np
+import pytest
+from exported_nets import images, network, plain
+
+from edanas.core.contracts import Exporter, Runner
+from edanas.core.errors import ExportError
+from edanas.deploy.checking import ROUNDING, export_checked
+
+
+class Answers(Runner):
+    """The network's own answers, one thing of which is changed."""
+
+    exit_points = 4
+
+    def __init__(self, change):
+        self.answer = plain(network()(images()))
+        self.ran = tuple(int((self.answer[1] > before).sum()) for before in (-1, *network().scheme.placed))
+        change(self)
+
+    def predict(self, images):
+        return tuple(self.answer)
+
+    def backbone(self, images):
+        raise NotImplementedError
+
+    def computed(self, images):
+        return self.ran
+
+
+class Changed(Exporter):
+    def __init__(self, change, exact=True):
+        self.change, self.exact = change, exact
+
+    def export(self, network, stem):
+        path = stem.with_name(f"{stem.name}.txt")
+        path.write_text("")
+        return [path]
+
+    def open(self, path):
+        return Answers(self.change)
+
+
+def wrong_label(runner):
+    runner.answer[0][3] = (runner.answer[0][3] + 1) % 10
+
+
+def wrong_confidence(runner):
+    runner.answer[2][3] += 3 * ROUNDING
+
+
+def all_segments(runner):
+    runner.ran = (len(images()),) * 3
+
+
+def another_exit(runner):
+    at = int(np.flatnonzero(runner.answer[1] == 1)[0])
+    runner.answer[1][at] = 4
+    runner.ran = tuple(int((runner.answer[1] > before).sum()) for before in (-1, 1, 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (wrong_label, "image 4 of 28 gives label"),
+        (wrong_confidence, "confidence"),
+        (all_segments, r"segments ran for \(28, 28, 28\) images"),
+        (another_exit, "at exit 5"),
+    ],
+)
+def test_what_differs_is_refused_and_not_left_behind(change, text, tmp_path):
+    with pytest.raises(ExportError, match=text):
+        export_checked(Changed(change), network(), tmp_path / "net", images())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_form_that_is_not_exact_may_answer_otherwise_but_not_compute_more(tmp_path):
+    _, found = export_checked(Changed(wrong_label, exact=False), network(), tmp_path / "net", images())
+    assert found.same == found.images - 1
+    with pytest.raises(ExportError):
+        export_checked(Changed(all_segments, exact=False), network(), tmp_path / "net", images())
+
+
+def test_an_exit_may_differ_where_a_confidence_is_within_rounding_of_its_threshold(tmp_path, monkeypatch):
+    sure = network().all_exits(images())[1][:, 0]
+    near = [*network().scheme.thresholds]
+    left = network()(images()).exit == 1
+    near[1] = float(sure[left].min()) - ROUNDING / 2
+    monkeypatch.setattr(network(), "_scheme", type(network().scheme)(tuple(near)))
+    at = int((left * (sure == sure[left].min())).nonzero()[0, 0])
+
+    def later(runner):
+        runner.answer[1][at] = 4
+        runner.ran = tuple(int((runner.answer[1] > before).sum()) for before in (-1, 1, 3))
+
+    _, found = export_checked(Changed(later), network(), tmp_path / "net", images())
+    assert (found.rounded, found.same) == (1, found.images - 1)
+
+
+def test_what_cannot_be_opened_is_not_checked(tmp_path):
+    class Written(Exporter):
+        export = Changed.export
+
+    paths, found = export_checked(Written(), network(), tmp_path / "net", images())
+    assert found is None
+    assert paths[0].exists()
