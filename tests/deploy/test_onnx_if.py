@@ -1,0 +1,70 @@
+import json
+
+import numpy as np
+import pytest
+from exported_nets import PLACED, images, network, plain
+
+from edanas.core.errors import EdanasError, ExportError
+from edanas.deploy.checking import export_checked
+from edanas.deploy.onnx_if import OnnxIfExporter
+
+onnx = pytest.importorskip("onnx")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("onnx-if")
+    return export_checked(OnnxIfExporter(), network(), folder / "eenn-2.v1", images())[0]
+
+
+def test_one_file_answers_as_the_network_does(exported):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    assert [path.name for path in exported] == ["eenn-2.v1.if.json", "eenn-2.v1.if.onnx"]
+    session = onnxruntime.InferenceSession(exported[1], providers=["CPUExecutionProvider"])
+    label, left_at, sure = plain(network()(images()))
+    assert set(left_at) == {*PLACED, 4}
+    for number, image in enumerate(images().numpy()):
+        found = session.run(["label", "exit", "confidence"], {"images": image[None]})
+        assert [each.shape for each in found] == [(1,)] * 3
+        assert (found[0][0], found[1][0]) == (label[number], left_at[number])
+        assert found[2][0] == pytest.approx(sure[number], abs=1e-5)
+
+
+def test_each_exit_is_an_if_inside_the_one_before(exported):
+    graph = onnx.load(exported[1]).graph
+    onnx.checker.check_model(str(exported[1]), full_check=True)
+    depth = 0
+    while choices := [node for node in graph.node if node.op_type == "If"]:
+        (choice,) = choices
+        graph = next(each.g for each in choice.attribute if each.name == "else_branch")
+        depth += 1
+    assert depth == len(PLACED)
+
+
+def test_the_profiler_sees_no_node_of_a_branch_that_was_not_taken(exported):
+    runner = OnnxIfExporter().open(exported[0])
+    left_at = network()(images()).exit
+    for exit_, expected in ((1, (2, 0, 0)), (3, (2, 2, 0)), (4, (2, 2, 2))):
+        assert runner.computed(images()[left_at == exit_][:2].numpy()) == expected
+
+
+def test_a_network_without_early_exits_has_no_if(tmp_path):
+    static = network(placed=())
+    paths, found = export_checked(OnnxIfExporter(), static, tmp_path / "static", images())
+    assert found.same == len(images())
+    assert "If" not in {node.op_type for node in onnx.load(paths[1]).graph.node}
+
+
+def test_the_backbone_alone_is_refused_and_so_is_a_tampered_file(exported, tmp_path):
+    with pytest.raises(EdanasError, match="exits cannot be passed by"):
+        OnnxIfExporter().open(exported[0]).backbone(images().numpy())
+    described, model = (tmp_path / path.name for path in exported)
+    content = np.frombuffer(exported[1].read_bytes(), dtype=np.uint8).copy()
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content.tobytes())
+    described.write_bytes(exported[0].read_bytes())
+    with pytest.raises(ExportError, match=r"if.onnx: damaged"):
+        OnnxIfExporter().open(described)
+    described.write_text(json.dumps({**json.loads(described.read_text()), "format_version": 99}))
+    with pytest.raises(ExportError, match="version 99"):
+        OnnxIfExporter().open(described)
