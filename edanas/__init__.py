@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from edanas.api import load, search
     from edanas.prediction import stream
     from edanas.report.result import Result
+    from edanas.retuning import retune
+    from edanas.tuning import tune
 
-__all__ = ["search", "load", "stream", "Result", "hookimpl"]
+__all__ = ["search", "load", "stream", "tune", "retune", "Result", "hookimpl"]
 __version__ = VERSION
 
 
@@ -24,6 +26,14 @@ def __getattr__(name: str) -> Any:
         from edanas.prediction import stream
 
         return stream
+    if name == "tune":
+        from edanas.tuning import tune
+
+        return tune
+    if name == "retune":
+        from edanas.retuning import retune
+
+        return retune
     if name == "Result":
         from edanas.report.result import Result
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from edanas.cli import doctor, plugins, predict, report, run, tabulate, watch
+from edanas.cli import doctor, export, plugins, predict, report, run, tabulate, tune, watch
 from edanas.core.errors import DISK_FULL, EdanasError, Interrupted
 from edanas.core.version import VERSION
 
@@ -61,6 +61,8 @@ def _edanas(
 app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("predict")(predict.predict)
+app.command("export")(export.export)
+app.command("tune")(tune.tune)
 app.command("watch")(watch.watch)
 app.command("tabulate")(tabulate.tabulate)
 app.command("plugins")(plugins.plugins)

@@ -95,7 +95,7 @@ def _draw_fronts(
     axes.set_xlabel("executed MACs for one image (M = million multiply-adds)", color=INK)
     intervals = any(row.get("test_ci") for row in [*front, *single])
     axes.set_ylabel("accuracy (%)" + ("; bars: 95% intervals" if intervals else ""), color=INK)
-    _style(axes)
+    style(axes)
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         axes.legend(
@@ -147,10 +147,11 @@ def _draw_hypervolume(axes: Axes, values: Sequence[float]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("iteration (0 = the initial archive)", color=INK)
     axes.set_ylabel("hypervolume", color=INK)
-    _style(axes)
+    style(axes)
 
 
-def _style(axes: Axes) -> None:
+def style(axes: Axes) -> None:
+    """Grid, ticks and spines as all plots have them."""
     axes.grid(color=CANDIDATE, alpha=0.25, lw=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(colors=INK, labelsize=9)
