@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from edanas.core.attempt import reason
 from edanas.core.contracts import Evaluator, Exporter
-from edanas.core.errors import DISK_FULL, RunError
+from edanas.core.errors import DISK_FULL, ExportError, RunError
 from edanas.core.progress import Bar, Progress
 from edanas.core.runfolder import writing
 from edanas.core.types import Candidate, Metrics
+from edanas.deploy.checking import export_checked
 from edanas.evaluation.examples import write_examples
 from edanas.evaluation.scoring import Anatomy, score
 from edanas.evaluation.workbench import Workbench
@@ -50,6 +51,8 @@ class Finisher:
             RunError: The row of a finished network cannot be read, or the run's folder not be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        for exporter in self.exporters:
+            exporter.prepare(self.workbench.parts.calibration, self.workbench.parts.validation)
         # One step more for what comes before and after the training of each.
         steps = 1 + steps_of(self.workbench.parts, self.workbench.settings.finetune)
         rows, failures = [], []
@@ -58,7 +61,7 @@ class Finisher:
                 share = _Share(bar, steps)
                 share.advance(0, note=f"network {number} of {len(candidates)}")
                 try:
-                    rows.append(self._finish(candidate, share))
+                    rows.append(self._finish(candidate, share, progress))
                 except RunError:
                     raise
                 except Exception as error:
@@ -71,7 +74,7 @@ class Finisher:
                 share.advance(share.left)
         return rows, failures
 
-    def _finish(self, candidate: Candidate, bar: Bar) -> dict[str, Any]:
+    def _finish(self, candidate: Candidate, bar: Bar, progress: Progress) -> dict[str, Any]:
         """One candidate's row, of this run or of the one that it resumes."""
         done = self.folder / f"{candidate.id}.row.json"
         if done.exists():
@@ -81,11 +84,11 @@ class Finisher:
         if settings.epochs:
             finetune(network, bench.parts, settings, bench.scheme, bench.seed("finish", candidate.id), bar)
             bench.recalibrate(network)
-        found = self._judge(candidate, network)
+        found = self._judge(candidate, network, progress)
         _write_json(done, found)
         return found
 
-    def _judge(self, candidate: Candidate, network: EENN) -> dict[str, Any]:
+    def _judge(self, candidate: Candidate, network: EENN, progress: Progress) -> dict[str, Any]:
         """Set the thresholds, measure, write the network, and look at the test part."""
         bench, settings = self.workbench, self.workbench.settings
         parts, anatomy = bench.parts, bench.anatomy(network)
@@ -96,17 +99,27 @@ class Finisher:
             network.scheme = set_thresholds(promise, anatomy.costs, placed, points, settings.accuracy_drop)
             calibration = score(promise, network.scheme, anatomy)
         validation = score(collect_profile(network, parts.validation), network.scheme, anatomy)
-        files = self._export(candidate, network)
+        files = self._export(candidate, network, progress)
         profile = collect_profile(network, parts.test)
         test = score(profile, network.scheme, anatomy)
         most = settings.examples if placed else 0
         shown = write_examples(bench.folder, candidate.id, network, parts.test, profile, most)
         return row(candidate, network, calibration, validation, test, len(parts.test), files, anatomy, shown)
 
-    def _export(self, candidate: Candidate, network: EENN) -> list[str]:
+    def _export(self, candidate: Candidate, network: EENN, progress: Progress) -> list[str]:
+        """The files; a form that a network cannot be put into is told of, and the others are written."""
         network.description = self.workbench.describe(candidate.backbone)
         stem = self.folder / f"eenn-{candidate.scheme.exits}-{candidate.id}"
-        written = [path for exporter in self.exporters for path in exporter.export(network, stem)]
+        images, written = self.workbench.parts.calibration.images, []
+        for exporter in self.exporters:
+            try:
+                paths, _ = export_checked(exporter, network, stem, images)
+            except ExportError as error:
+                progress.say(f"Network {candidate.id} is not exported by {type(exporter).__name__}: {error}")
+                continue
+            if paths and (said := exporter.summary(paths[0])):
+                progress.say(f"Network {candidate.id}, {said}")
+            written += paths
         return [path.relative_to(self.workbench.folder).as_posix() for path in written]
 
 

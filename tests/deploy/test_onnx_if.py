@@ -7,6 +7,8 @@ from exported_nets import PLACED, images, network, plain
 from edanas.core.errors import EdanasError, ExportError
 from edanas.deploy.checking import export_checked
 from edanas.deploy.onnx_if import OnnxIfExporter
+from edanas.testing.evaluations import toy_network
+from edanas.testing.toynets import toy_images
 
 onnx = pytest.importorskip("onnx")
 
@@ -49,9 +51,11 @@ def test_the_profiler_sees_no_node_of_a_branch_that_was_not_taken(exported):
 
 
 def test_a_network_without_early_exits_has_no_if(tmp_path):
-    static = network(placed=())
-    paths, found = export_checked(OnnxIfExporter(), static, tmp_path / "static", images())
-    assert found.same == len(images())
+    static = toy_network().eval()
+    static.scheme = (None, None)
+    asked = toy_images(9, seed=0).images
+    paths, found = export_checked(OnnxIfExporter(), static, tmp_path / "static", asked)
+    assert found.same == len(asked)
     assert "If" not in {node.op_type for node in onnx.load(paths[1]).graph.node}
 
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_runs import Recorded, equal_states, parts, relabelled, space, workbench
 
-from edanas.core.errors import CandidateError, RunError
+from edanas.core.contracts import Exporter
+from edanas.core.errors import CandidateError, ExportError, RunError
 from edanas.core.progress import Silent
 from edanas.core.types import Candidate, SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
@@ -44,7 +45,7 @@ def candidates():
     return [Candidate(space().sample_backbone(rng), SelectionScheme(each)) for each in schemes]
 
 
-class Kept:
+class Kept(Exporter):
     """An exporter that keeps networks, and files of no content."""
 
     def __init__(self):
@@ -232,6 +233,46 @@ class Refusing(Kept):
         if network.points:
             raise self.error
         return super().export(network, stem)
+
+
+class Running(Kept):
+    """An exporter whose files run, and have something to say; early-exit networks do not fit its form."""
+
+    def __init__(self):
+        super().__init__()
+        self.prepared = None
+
+    def prepare(self, calibration, validation):
+        self.prepared = calibration, validation
+
+    def export(self, network, stem):
+        if network.points:
+            raise ExportError("no room for exits")
+        return super().export(network, stem)
+
+    def summary(self, path):
+        return f"{path.name} weighs nothing"
+
+
+class Heard(Recorded):
+    def __init__(self):
+        super().__init__()
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def test_a_form_that_a_network_does_not_fit_is_told_of_and_the_rest_is_written(finisher):
+    kept, picky = Kept(), Running()
+    made, progress = finisher(exporters=[kept, picky]), Heard()
+    found, failures = made.finish(candidates(), "Finishing", progress)
+    assert failures == []
+    assert [len(row["files"]) for row in found] == [1, 2]
+    assert picky.prepared == (made.workbench.parts.calibration, made.workbench.parts.validation)
+    early, static = (candidate.id for candidate in candidates())
+    assert f"Network {early} is not exported by Running: no room for exits" in progress.said
+    assert any(f"Network {static}, eenn-0-{static}.kept weighs nothing" in line for line in progress.said)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""Finished networks in other forms, each checked right after it is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edanas.core.contracts import Exporter
+from edanas.core.errors import ConfigError, DataError, RunError
+from edanas.core.types import ImageSet
+from edanas.deploy.checking import Check, export_checked
+from edanas.exits.eenn import EENN
+from edanas.labelled import labelled
+from edanas.networks import load
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
+
+_KIND = "exporter"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One form of a network.
+
+    Args:
+        name: The exporter's.
+        files: What was written, the one to open first.
+        check: What the check of it found; `None` for a form that does not run here.
+        summary: What the exporter has to say, in a sentence or none.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    check: Check | None
+    summary: str
+
+
+def export(
+    model: str | Path, to: Sequence[str] = ("onnx",), out: str | Path | None = None, data: str | None = None
+) -> list[Exported]:
+    """Write a finished network in other forms, and see that they do what the network does.
+
+    Args:
+        model: A network's `.safetensors` or `.json` file.
+        to: Exporters' names.
+        out: The folder to write to, made if it is missing; the model's own if left out.
+        data: Labelled images to check with, and to set the scales of 8-bit integers by: a data set's name, or
+            the path of a folder of class folders; the data of the run that the network is from if left out.
+
+    Raises:
+        ConfigError: There is no such exporter, its package is not installed, or there are no images.
+        WeightsError: The network cannot be loaded.
+        ExportError: It cannot be put into this form, or the form does not do what the network does.
+        RunError: The folder cannot be written to.
+    """
+    registry = Registry(load_plugins())
+    exporters = {name: _made(registry, name) for name in dict.fromkeys(to)}
+    if not exporters:
+        raise ConfigError(f"exports: found none; allowed: {', '.join(registry.names(_KIND))}")
+    network = load(model)
+    stem = _folder(Path(model), out) / Path(model).with_suffix("").name
+    images = None
+    if any(exporter.runs for exporter in exporters.values()):
+        calibration, validation = _samples(registry, network, Path(model), data)
+        images = calibration.images
+        for exporter in exporters.values():
+            exporter.prepare(calibration, validation)
+    found = []
+    for name, exporter in exporters.items():
+        if images is None:
+            files, check = exporter.export(network, stem), None
+        else:
+            files, check = export_checked(exporter, network, stem, images)
+        found.append(Exported(name, tuple(files), check, exporter.summary(files[0]) if files else ""))
+    return found
+
+
+def _made(registry: Registry, name: str) -> Exporter:
+    made: Exporter = registry.create(_KIND, name)
+    return made
+
+
+def _folder(model: Path, out: str | Path | None) -> Path:
+    folder = model.absolute().parent if out is None else Path(out).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: is no folder to write to: {error.strerror or error}") from error
+    return folder
+
+
+def _samples(registry: Registry, network: EENN, model: Path, data: str | None) -> tuple[ImageSet, ImageSet]:
+    """Samples to set scales by, and others to measure on; of a run's data, its parts of these names."""
+    try:
+        calibration, validation = (
+            labelled(registry, network, model, data, part).samples for part in ("calibration", "validation")
+        )
+        return calibration, validation
+    except ConfigError:
+        # The data is no run's, and names no such parts; or an error follows that says more.
+        whole = labelled(registry, network, model, data, None).samples
+    if len(whole) < 2:
+        raise DataError(f"{data}: found {len(whole)} images; allowed: 2 or more")
+    order = np.random.default_rng(0).permutation(len(whole))
+    half = len(order) // 2
+    return whole.subset(order[:half]), whole.subset(order[half:])

@@ -1,0 +1,67 @@
+import json
+import shutil
+import sys
+
+import pytest
+from exported_nets import network
+
+from edanas.cli import main
+from edanas.deploy.safetensors_export import SafetensorsExporter
+from edanas.exporting import export
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    return SafetensorsExporter().export(network(), folder / "eenn-2.v1")[0]
+
+
+def test_every_form_is_written_checked_and_told_of(model, tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    forms = ["onnx", "onnx-if", "onnx-int8", "c-header"]
+    to = [word for form in forms for word in ("--to", form)]
+    out = tmp_path / "new" / "folder"
+    assert main(["export", str(model), *to, "--out", str(out), "--data", "digits"]) == 0
+    said = capsys.readouterr().out
+    for path in out.iterdir():
+        assert path.name.startswith("eenn-2.v1.")
+        assert str(path) in said
+    assert [line.split(":")[0] for line in said.splitlines() if line[0] != " "] == forms
+    assert said.count("checked on 256 images: 256 have the same label and exit") == 2
+    assert said.count("checked on 256 images") == 3
+    assert "not checked: this form does not run here" in said
+    figures = json.loads((out / "eenn-2.v1.int8.onnx.json").read_text())["int8"]
+    assert f"int8: accuracy {figures['accuracy']['int8']:.2%}" in said
+    assert figures["accuracy"]["images"] == 899  # half of all digits; the scales come from the other
+    assert figures["calibration_images"] == 256
+
+
+def test_a_form_that_does_not_run_needs_no_images(model, tmp_path):
+    (found,) = export(model, ["c-header"], tmp_path)
+    assert found.check is None
+    assert [path.name for path in found.files] == ["eenn-2.v1.h"]
+
+
+def failing(capsys, *words):
+    assert main(["export", *map(str, words)]) == 2
+    return capsys.readouterr().err
+
+
+def test_wrong_inputs_get_one_sentence_and_write_nothing(model, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    there = ["--out", out]
+    said = failing(capsys, model, "--to", "onxx", *there)
+    assert "unknown exporter 'onxx'. Did you mean 'onnx'?" in said
+    assert "c-header" in said
+    assert "none.json: cannot be read" in failing(capsys, tmp_path / "none.json", *there)
+    assert "lies in no run's folder" in failing(capsys, model, *there)
+    assert "nowhere" in failing(capsys, model, *there, "--data", str(tmp_path / "nowhere"))
+    (tmp_path / "file").write_text("")
+    assert "is no folder to write to" in failing(capsys, model, "--out", tmp_path / "file")
+    broken = [shutil.copy(path, tmp_path / path.name) for path in model.parent.iterdir()]
+    weights = next(path for path in broken if path.suffix == ".safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert "damaged" in failing(capsys, broken[0], *there)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert "pip install 'edanas[onnx]'" in failing(capsys, model, *there)
+    assert not out.exists() or not list(out.iterdir())
