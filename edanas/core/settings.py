@@ -37,8 +37,8 @@ class SplitSettings:
 class SearchSettings:
     """How long the search goes on, and what it returns."""
 
-    initial: int = setting("Candidates in the initial archive.", 60, minimum=2)
-    iterations: int = setting("Iterations after the initial archive.", 8, minimum=0)
+    initial: int = setting("Candidates in the initial archive.", 16, minimum=2)
+    iterations: int = setting("Iterations after the initial archive.", 14, minimum=0)
     per_iteration: int = setting("Candidates evaluated in each iteration.", 8, minimum=1)
     max_evals: int = setting("Stop after so many candidates in all; 0 = no limit.", 0, minimum=0)
     time_limit: float = setting("Stop the search after so many seconds; 0 = no limit.", 0.0, minimum=0)
@@ -118,7 +118,10 @@ class Settings:
     )
     strategy: Component = setting("Search strategy.", Component("surrogate-nsga2"))
     surrogates: tuple[str, ...] = setting(
-        "Surrogate models to switch among.", ("rbf", "mlp", "cart", "gp"), length=1, distinct=True
+        "Surrogate models to switch among.",
+        ("exit-profiles", "exit-curves", "rbf", "mlp", "cart", "gp", "xgboost"),
+        length=1,
+        distinct=True,
     )
     scheme: Component = setting("Training scheme.", Component("joint"))
     executor: Component = setting("Where evaluations run.", Component("serial"))

@@ -24,6 +24,9 @@ from edanas.strategies.subset import choose
 
 CHOICES = ("hypervolume", "spread")
 
+UNGUIDED = 0.125
+"""The share of unguided children where surrogates learn from genes and values alone."""
+
 CLIMBERS = 40
 """At most so many of the predicted front show their neighbours in one round of refinement."""
 
@@ -42,7 +45,8 @@ class SurrogateNsga2(Remembering):
         refinement: Rounds in which the neighbours of the predicted front are predicted, too; for
             `hypervolume`.
         unguided: Share of what is evaluated that are children of the archive by NSGA-II without surrogates;
-            0 in the paper.
+            0 in the paper. Left out: none where exit profiles are told, for surrogates that learn from these
+            are seldom wrong, and an eighth elsewhere.
 
     Raises:
         ConfigError: An option is out of range.
@@ -57,14 +61,14 @@ class SurrogateNsga2(Remembering):
         extremes: bool = True,  # noqa: FBT001, FBT002 - options are given by name, from settings
         choice: str = "hypervolume",
         refinement: int = 0,
-        unguided: float = 0.125,
+        unguided: float | None = None,
     ) -> None:
         check("population", population, population >= 2, "2 or more")
         check("generations", generations, generations >= 1, "1 or more")
         check("crossover", crossover, 0 <= crossover <= 1, "0 to 1")
         check("mutation", mutation, mutation > 0, "more than 0")
         check("refinement", refinement, refinement >= 0, "0 or more")
-        check("unguided", unguided, 0 <= unguided <= 1, "0 to 1")
+        check("unguided", unguided or 0, unguided is None or 0 <= unguided <= 1, "0 to 1")
         if choice not in CHOICES:
             raise ConfigError(f"strategy.choice: {unknown('choice', choice, CHOICES)}")
         self._search = Nsga2(population, generations, crossover, mutation)
@@ -78,7 +82,7 @@ class SurrogateNsga2(Remembering):
         """What the surrogates speak for, and children of the archive that they were not asked about."""
         self._notes = {}
         # Rounded by chance: one candidate an iteration must not always mean none, or always one.
-        children = self._children(rng, int(self._unguided * count + rng.random()))
+        children = self._children(rng, int(self._share() * count + rng.random()))
         # One candidate more than the fewest a surrogate must accept leaves it something to tell apart.
         if len(self._history.succeeded()[0]) <= 2:
             return children
@@ -86,6 +90,11 @@ class SurrogateNsga2(Remembering):
         guided = guided[unseen(guided, {row.tobytes() for row in children})]
         first = count - len(children)
         return np.concatenate([guided[:first], children, guided[first:]])
+
+    def _share(self) -> float:
+        if self._unguided is not None:
+            return self._unguided
+        return 0.0 if self._problem.judge is not None and self._history.profiles else UNGUIDED
 
     def _children(self, rng: np.random.Generator, count: int) -> Genomes:
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
