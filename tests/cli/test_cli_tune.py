@@ -1,0 +1,199 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_runs import parts, space, workbench
+
+import edanas
+from edanas.cli import main
+from edanas.core.config import to_toml
+from edanas.core.types import SelectionScheme
+from edanas.data.digits import Digits
+from edanas.data.splits import split
+from edanas.deploy.safetensors_export import SafetensorsExporter
+from edanas.evaluation.scoring import Anatomy
+from edanas.exits.profiles import collect_profile, outcome
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    """One division of the samples instead of five: intervals have tests of their own."""
+    monkeypatch.setattr("edanas.exits.expectations._REPEATS", 1)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    bench = workbench(folder)
+    backbone = space().sample_backbone(np.random.default_rng(0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        staged = bench.provider.build(backbone, bench.parts.task)
+        heads = bench.fresh_heads(staged, (0, 2))
+    network = bench.network(staged, heads, SelectionScheme((0.1, None, 0.1, None)))
+    bench.recalibrate(network)
+    network.description = bench.describe(backbone)
+    described, _ = SafetensorsExporter().export(network, folder / "net")
+    return described
+
+
+@pytest.fixture
+def model(saved, tmp_path):
+    """A copy in a folder of its own."""
+    (tmp_path / "models").mkdir()
+    for ending in (".json", ".safetensors"):
+        copy = tmp_path / "models" / f"net{ending}"
+        copy.write_bytes(saved.with_suffix(ending).read_bytes())
+    return copy
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """28 digits as files in class folders."""
+    folder = tmp_path_factory.mktemp("digits")
+    samples = parts().test
+    for at, (image, label) in enumerate(zip(samples.images, samples.labels.tolist(), strict=True)):
+        path = folder / samples.classes[label] / f"{at:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(path)
+    return folder
+
+
+def affordable(model):
+    """A budget between the cheapest and the dearest."""
+    costs = Anatomy.of(edanas.load(model), 1).costs
+    return (costs.stages[0] + sum(costs.stages) + costs.last) / 2
+
+
+def tune(*arguments):
+    return main(["tune", *map(str, arguments), "--device", "cpu"])
+
+
+def test_a_folder_of_labelled_images(model, pictures, capsys):
+    before = {path.name: path.read_bytes() for path in model.parent.iterdir()}
+    macs = affordable(model)
+    assert tune(model, "--data", pictures, "--max-macs", f"{macs / 1e3:.3f}K") == 0
+    told = capsys.readouterr().out
+    assert "28 samples; asked: at most" in told
+    assert "Tuned on all of " in told
+    assert "28 samples are few" in told
+    stem = model.with_name("net-tuned")
+    assert before.items() <= {path.name: path.read_bytes() for path in model.parent.iterdir()}.items()
+    assert "new thresholds" in stem.with_suffix(".svg").read_text()
+    network = edanas.load(stem.with_suffix(".json"))
+    known = outcome(collect_profile(network, parts().test), network.scheme)
+    assert f"{100 * known.accuracy:.2f}%" in told
+    assert not list(model.parent.glob(".*"))
+    # Another name, since that one is taken.
+    assert tune(model, "--data", pictures, "--min-accuracy", "1%") == 0
+    assert stem.with_name("net-tuned-2.json").exists()
+
+
+def test_json_and_a_plot_of_ones_own(model, pictures, tmp_path, capsys):
+    plot = tmp_path / "trade-off.png"
+    command = [model, "--data", pictures, "--max-latency", "1s", "--plot", plot, "--json"]
+    assert tune(*command) == 2
+    assert "max_latency: found 1000 ms; possible" in capsys.readouterr().err
+    command[command.index("--max-latency") : command.index("1s") + 1] = ["--min-accuracy", "0.01"]
+    assert tune(*command, "--out", tmp_path / "new") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["samples"] == 28
+    assert found["budget"] == {"quantity": "min_accuracy", "limit": 0.01}
+    assert found["old"]["thresholds"] == [0.1, None, 0.1, None]
+    assert edanas.load(tmp_path / "new.json").scheme.thresholds == tuple(found["new"]["thresholds"])
+    costs = [each["cost"] for each in found["front"]]
+    assert costs == sorted(costs)
+    assert found["new"]["macs"]["here"] == pytest.approx(costs[0])
+    assert sum(share["here"] for share in found["new"]["shares"]) == pytest.approx(1.0)
+    assert found["files"][-1] == str(plot)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_original_is_replaced_only_when_told(model, pictures, capsys):
+    old = model.with_suffix(".json").read_bytes()
+    command = [model, "--data", pictures, "--min-accuracy", "0.01", "--out", model]
+    assert tune(*command) == 2
+    assert (
+        "exists; choose another name, or say --overwrite to replace the original" in capsys.readouterr().err
+    )
+    assert model.with_suffix(".json").read_bytes() == old
+    assert tune(*command, "--overwrite") == 0
+    assert edanas.load(model).description["tuning"]["samples"] == 28
+
+
+def test_a_network_in_its_runs_folder_is_tuned_on_the_calibration_part(model, capsys):
+    run = model.parent.parent
+    bench = workbench(run)
+    (run / "config.toml").write_text(to_toml(bench.settings))
+    assert tune(model, "--min-accuracy", "1%", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["remarks"][0] == "Tuned on the run's calibration part."
+    split_up = split(Digits().load(12, 0), bench.settings.split, bench.settings.seed)
+    assert found["samples"] == len(split_up.calibration)
+    assert tune(model, "--data", "digits", "--part", "test", "--min-accuracy", "1%", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["samples"] == len(split_up.test)
+    assert any("used up" in remark for remark in found["remarks"])
+
+
+def test_images_without_labels(model, pictures, capsys):
+    macs = affordable(model)
+    assert tune(model, "--unlabelled", pictures, "--max-macs", macs, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["samples"] == 28
+    assert found["new"]["accuracy"] is found["front"] is None
+    assert found["new"]["macs"]["here"] <= macs
+    network = edanas.load(found["files"][0])
+    answers = list(edanas.stream(network, pictures))
+    shares = [sum(a.exit == at for a in answers) / 28 for at in range(5)]
+    assert [share["here"] for share in found["new"]["shares"]] == pytest.approx(shares)
+    assert tune(model, "--unlabelled", pictures, "--max-macs", macs) == 0
+    told = capsys.readouterr().out
+    assert "none is promised" in told
+    assert "accuracy  " not in told
+
+
+def test_unreadable_images(model, pictures, tmp_path, capsys):
+    broken = tmp_path / "broken.png"
+    broken.write_text("nothing")
+    command = [model, "--unlabelled", pictures, "--unlabelled", broken, "--max-macs", affordable(model)]
+    assert tune(*command) == 2
+    assert "broken.png: cannot be read as an image" in capsys.readouterr().err
+    assert tune(*command, "--skip-unreadable") == 0
+    assert "1 images cannot be read and were skipped." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "PICTURES"], "budget: found none"),
+        (["--data", "PICTURES", "--max-macs", "5m"], "Did you mean '5M'"),
+        (["--data", "PICTURES", "--max-macs", "3"], "possible on these samples"),
+        (["--max-macs", "5M"], "data: found nothing, and the network lies in no run's folder"),
+        (["--max-macs", "5M", "--data", "digts"], "Did you mean 'digits'"),
+        (["--max-macs", "5M", "--data", "PICTURES", "--part", "tests"], "Did you mean 'test'"),
+        (["--max-macs", "5M", "--data", "PICTURES", "--part", "test"], "allowed: all"),
+        (["--max-macs", "5M", "--data", "OTHER"], "class 'cat' of the data is none of the network's"),
+        (["--max-macs", "5M", "--data", "PICTURES", "--plot", "a.gif"], "'a.gif' ends in '.gif'"),
+        (["--max-macs", "5M", "--data", "PICTURES", "--plot", "no/a.svg"], "no: no such folder"),
+        (["--max-macs", "5M", "--data", "PICTURES", "--out", "a.onnx"], "'a.onnx' ends in '.onnx'"),
+        (["--max-macs", "5M", "--data", "PICTURES", "--out", "no/a"], "no: no such folder"),
+        (["--max-macs", "5M", "--data", "PICTURES", "--overwrite"], "--overwrite: found without --out"),
+        (["--max-macs", "5M", "--data", "x", "--unlabelled", "PICTURES"], "--data: found with --unlabelled"),
+        (["--min-accuracy", "1", "--unlabelled", "PICTURES"], "--min-accuracy: found with --unlabelled"),
+    ],
+)
+def test_wrong_input_is_one_clear_error(arguments, message, model, pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("cat", "dog"):
+        (tmp_path / "other" / name).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "other" / name / "0.png")
+    places = {"PICTURES": str(pictures), "OTHER": str(tmp_path / "other")}
+    before = sorted(model.parent.iterdir())
+    assert tune(model, *(places.get(each, each) for each in arguments)) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told
+    assert sorted(model.parent.iterdir()) == before
