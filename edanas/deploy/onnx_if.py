@@ -18,6 +18,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.deploy.extras import needed
 from edanas.deploy.onnx_graphs import Graphs, graphs, serialised
 from edanas.deploy.parts import describe
+from edanas.deploy.segmented import figures
 from edanas.deploy.writing import check_folder, read_described, write_described
 
 FORM, VERSION = "edanas-onnx-if", 1
@@ -44,15 +45,7 @@ class OnnxIfExporter(Exporter):
             "format": FORM,
             "format_version": VERSION,
             **describe(network),
-            "segments": [
-                {
-                    "exit": segment.exit,
-                    "threshold": segment.threshold,
-                    "body_macs": segment.body_macs,
-                    "head_macs": segment.head_macs,
-                }
-                for segment, _, _ in made
-            ],
+            "segments": [figures(segment) for segment, _, _ in made],
         }
         described = stem.with_name(f"{stem.name}.if.json")
         return write_described(described, description, {f"{stem.name}.if.onnx": content})

@@ -33,13 +33,15 @@ class EarlyExitNetwork:
         providers: Where it runs, in onnxruntime's names.
     """
 
+    form = FORMAT
+
     def __init__(
         self, manifest: str | Path, threads: int = 0, providers: Sequence[str] = ("CPUExecutionProvider",)
     ) -> None:
         manifest = Path(manifest)
         self.manifest: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-        if (self.manifest.get("format"), self.manifest.get("format_version")) != (FORMAT, VERSION):
-            raise ValueError(f"{manifest}: is not of format {FORMAT}, version {VERSION}")
+        if (self.manifest.get("format"), self.manifest.get("format_version")) != (self.form, VERSION):
+            raise ValueError(f"{manifest}: is not of format {self.form}, version {VERSION}")
         self.classes: list[str] = self.manifest["classes"]
         self.segments: list[dict[str, Any]] = [
             {
@@ -83,12 +85,15 @@ class EarlyExitNetwork:
         return labels
 
     def _session(self, manifest: Path, name: str, threads: int, providers: Sequence[str]) -> Any:
-        import onnxruntime
-
         path = manifest.with_name(name)
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.manifest["files"][name]["sha256"]:
             raise ValueError(f"{path}: damaged, or not what {manifest.name} was written with")
+        return self._open(content, threads, providers)
+
+    def _open(self, content: bytes, threads: int, providers: Sequence[str]) -> Any:
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads

@@ -1,0 +1,77 @@
+"""Programs of `torch.export` as bytes, and back: without traces of this machine, and without pickles."""
+
+import io
+import json
+import re
+import warnings
+import zipfile
+from typing import Any
+
+import torch
+from torch import nn
+
+from edanas.core.errors import ExportError
+
+_BATCH, _SIDE = 1 << 20, 1 << 20
+_PLAIN = re.compile(
+    r"(\.data/\w+|\.format_version|\.storage_alignment|byteorder|version|archive_\w+|models/\w+\.json"
+    r"|data/(weights|constants)/(weight|tensor)_\d+|data/(weights|constants)/\w+\.json"
+    r"|data/sample_inputs/\w+\.pt|extra/\w+)"
+)
+
+
+def dimensions(*, batch: bool, image: bool) -> dict[int, Any]:
+    """Which dimensions of an input may change."""
+    found: dict[int, Any] = {0: torch.export.Dim("batch", max=_BATCH)} if batch else {}
+    if image:
+        found |= {at: torch.export.Dim(name, max=_SIDE) for at, name in ((2, "height"), (3, "width"))}
+    return found
+
+
+def program(module: nn.Module, example: torch.Tensor, free: dict[int, Any], name: str) -> bytes:
+    """A module as the content of a `.pt2` file, the same bytes each time.
+
+    Raises:
+        ExportError: It cannot be traced, or only for one size of the batch.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, on itself
+            made = torch.export.export(module, (example,), dynamic_shapes=(free,))
+            for part in made.graph_module.modules():
+                for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+                    node.meta.pop("stack_trace", None)  # has the paths of this machine
+            file = io.BytesIO()
+            torch.export.save(made, file)
+    except Exception as error:
+        text = " ".join(str(error).split())[:300]
+        raise ExportError(f"{name}: torch.export cannot trace it: {type(error).__name__}: {text}") from error
+    return file.getvalue()
+
+
+def opened(content: bytes) -> nn.Module:
+    """The module of a `.pt2` file.
+
+    Raises:
+        ExportError: It holds something that would be unpickled, or code.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for name in archive.namelist():
+            inner = name.partition("/")[2]
+            if not _PLAIN.fullmatch(inner):
+                raise ExportError(f"'{inner}' is neither weights nor a graph")
+            if inner.endswith(".pt"):
+                torch.load(io.BytesIO(archive.read(name)), weights_only=True)
+            if inner.endswith("_config.json") and _pickles(json.loads(archive.read(name))):
+                raise ExportError(f"'{inner}' has pickled weights")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, on itself
+        found: nn.Module = torch.export.load(io.BytesIO(content)).module()
+    return found
+
+
+def _pickles(value: Any) -> bool:
+    """Whether anything in a configuration says that it is to be unpickled."""
+    if isinstance(value, dict):
+        return bool(value.get("use_pickle")) or any(_pickles(each) for each in value.values())
+    return isinstance(value, list) and any(_pickles(each) for each in value)

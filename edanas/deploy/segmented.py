@@ -1,0 +1,100 @@
+"""Forms of a file for each body and head, with a manifest and the host loop that carries on who stays."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from edanas.core.contracts import Runner
+from edanas.core.errors import ExportError
+from edanas.deploy.parts import Segment, describe
+from edanas.deploy.run_onnx import VERSION, EarlyExitNetwork
+from edanas.deploy.writing import read_described, write_described
+
+
+class SegmentRunner(Runner):
+    """A host loop over files that were checked.
+
+    Args:
+        path: The manifest.
+        threads: How many threads the runtime uses.
+
+    Raises:
+        ExportError: A file is missing or damaged, or the runtime does not take it.
+    """
+
+    network_type: ClassVar[type[EarlyExitNetwork]]
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        manifest, _ = read_described(path, self.network_type.form, VERSION)
+        try:
+            self.network = self.network_type(path, threads)
+            self.exit_points = int(manifest["exit_points"])
+        except Exception as error:
+            # Runtimes have exceptions of their own, which are no more than `Exception`.
+            raise ExportError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
+
+    def predict(
+        self, images: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """See `Runner.predict`."""
+        return self.network.predict(images)
+
+    def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """See `Runner.backbone`."""
+        return self.network.backbone(images)
+
+    def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
+        """See `Runner.computed`."""
+        before = list(self.network.computed)
+        self.network.predict(images)
+        return tuple(now - then for now, then in zip(self.network.computed, before, strict=True))
+
+
+def write_segments(
+    network: nn.Module,
+    stem: Path,
+    form: str,
+    ending: str,
+    contents: Sequence[tuple[Segment, bytes, bytes]],
+    more: Mapping[str, Any],
+    free: Mapping[str, bytes],
+) -> list[Path]:
+    """Write `stem`.<ending>.json, and a file for each body and head.
+
+    Args:
+        network: What the segments are of.
+        stem: What the files' names begin with.
+        form: The manifest's `format`.
+        ending: Of the files, without a dot.
+        contents: Each segment, its body's file and its head's.
+        more: What the manifest says besides.
+        free: Files that the manifest does not hold, by name.
+    """
+    files: dict[str, bytes] = {}
+    listed = []
+    for number, (segment, *parts) in enumerate(contents, 1):
+        body, head = (f"{stem.name}.{kind}{number}.{ending}" for kind in ("segment", "head"))
+        files[body], files[head] = parts
+        listed.append({**figures(segment), "body": body, "head": head})
+    description = {
+        "format": form,
+        "format_version": VERSION,
+        **describe(network),
+        "segments": listed,
+        **more,
+    }
+    return write_described(stem.with_name(f"{stem.name}.{ending}.json"), description, files, free)
+
+
+def figures(segment: Segment) -> dict[str, Any]:
+    """What a manifest says of a segment, whatever the form."""
+    return {
+        "exit": segment.exit,
+        "threshold": segment.threshold,
+        "body_macs": segment.body_macs,
+        "head_macs": segment.head_macs,
+    }
