@@ -46,6 +46,7 @@ class Evidence:
         }
         self._firing: dict[tuple[int, float], npt.NDArray[np.uint64]] = {}
         self._shares: dict[SelectionScheme, Shares] = {}
+        self._alone: dict[tuple[int, float], tuple[Array, Array]] = {}
 
     def covers(self, placed: Sequence[int]) -> npt.NDArray[np.bool_]:
         """(n,) Which profiles have a column for every one of these exit points."""
@@ -75,8 +76,11 @@ class Evidence:
             point: The exit point; N is the last exit, at which everybody is sure enough.
             threshold: In [0, 1].
         """
-        sure = self._everybody if point == self.exit_points else self._fires(point, threshold)
-        return self._share(sure), self._share(sure & self._wrong[point])
+        key = point, threshold
+        if key not in self._alone:
+            sure = self._everybody if point == self.exit_points else self._fires(point, threshold)
+            self._alone[key] = self._share(sure), self._share(sure & self._wrong[point])
+        return self._alone[key]
 
     def _fires(self, point: int, threshold: float) -> npt.NDArray[np.uint64]:
         """(words, n) bits: whose confidence at an exit point is at least the threshold, as float32."""

@@ -20,7 +20,8 @@ FEWEST = 6
 """Backbones with a profile below which genes and values are learnt instead."""
 
 MOST = 600
-"""Backbones that weights are computed for: half of them the newest, which lie where the search is."""
+"""Backbones that weights are computed for: half of them the newest, which lie where the search is. In
+cross-validation half as many, as the cost grows with their cube and there is one fit for each fold."""
 
 
 class Informed(SurrogateModel):
@@ -52,7 +53,7 @@ class Informed(SurrogateModel):
         if held is not None:
             rows = held.rows(X)
             if len(rows) >= FEWEST:
-                self._known = Known(held, rows, held.thinned(rows, self.seed))
+                self._known = Known(held, rows, held.thinned(rows, self._most(), self.seed))
                 self._learn(self._known)
         return self
 
@@ -98,6 +99,9 @@ class Informed(SurrogateModel):
             self._plain.fit(*self._training)
             self._training = None
         return self._plain.predict(X)
+
+    def _most(self) -> int:
+        return MOST if self._held is None else MOST // 2
 
     def _gather(self, X: Array) -> "_Held | None":
         if self._held is not None or self._insight is None:
@@ -155,12 +159,12 @@ class _Held:
                 found.setdefault(self.name(row, self.candidates[at].scheme.placed), at)
         return np.array(list(found.values()), dtype=np.int64)
 
-    def thinned(self, rows: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
-        """At most `MOST` of the rows: the newest half, and a random choice of the others."""
-        if len(rows) <= MOST:
+    def thinned(self, rows: npt.NDArray[np.int64], most: int, seed: int) -> npt.NDArray[np.int64]:
+        """At most so many of the rows: the newest half, and a random choice of the others."""
+        if len(rows) <= most:
             return rows
-        newest = rows[-(MOST // 2) :]
-        older = np.random.default_rng(seed).permutation(rows[: -(MOST // 2)])[: MOST - len(newest)]
+        newest = rows[-(most // 2) :]
+        older = np.random.default_rng(seed).permutation(rows[: -(most // 2)])[: most - len(newest)]
         return np.concatenate([np.sort(older), newest])
 
 
