@@ -8,7 +8,7 @@ other samples of the same kind. Everything follows from the seed.
 2. Thresholds set on drifted confidences without labels: executed MACs there and on further samples, against
    the budget; the old thresholds beside them; accuracy, which is not promised.
 
-    python benchmarks/tuning.py                # both; a quarter of an hour of CPU time
+    python benchmarks/tuning.py                # both; some 20 minutes of CPU time
     python benchmarks/tuning.py --cases 40     # quicker, and less sure
 """
 
