@@ -53,7 +53,7 @@ def write_graphs(
         more: What the manifest says besides.
     """
     opset = {each.domain or "ai.onnx": each.version for each in made[0].body.opset_import}
-    contents = [(segment, *serialised(models)) for segment, *models in made]
+    contents = [(each.segment, *serialised(each.body, each.head)) for each in made]
     program = {f"{stem.name}.run_onnx.py": Path(run_onnx.__file__).read_bytes()}
     return write_segments(
         network, stem, EarlyExitNetwork.form, "onnx", contents, {"opset": opset, **(more or {})}, program

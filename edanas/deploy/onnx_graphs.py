@@ -6,7 +6,7 @@ translation takes is the same for one operator and for a thousand.
 
 import threading
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -189,6 +189,12 @@ def _rename(model: Any, old: str, new: str) -> None:
         each.name = new if each.name == old else each.name
 
 
-def serialised(models: Iterable[Any]) -> list[bytes]:
-    """Bytes that are the same each time."""
-    return [model.SerializeToString(deterministic=True) for model in models]
+def serialised(body: Any, head: Any) -> tuple[bytes, bytes]:
+    """Both as bytes."""
+    return packed(body), packed(head)
+
+
+def packed(model: Any) -> bytes:
+    """A model as bytes, the same each time."""
+    found: bytes = model.SerializeToString(deterministic=True)
+    return found

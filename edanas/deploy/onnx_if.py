@@ -16,7 +16,7 @@ from edanas.core.contracts import Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
 from edanas.deploy.extras import needed
-from edanas.deploy.onnx_graphs import Graphs, graphs, serialised
+from edanas.deploy.onnx_graphs import Graphs, graphs, packed
 from edanas.deploy.parts import describe
 from edanas.deploy.segmented import figures
 from edanas.deploy.writing import check_folder, read_described, write_described
@@ -40,7 +40,7 @@ class OnnxIfExporter(Exporter):
         """Write `stem`.if.json and `stem`.if.onnx; the first only describes and verifies the second."""
         check_folder(stem)
         made = graphs(network)
-        (content,) = serialised([nested(made)])
+        content = packed(nested(made))
         description = {
             "format": FORM,
             "format_version": VERSION,

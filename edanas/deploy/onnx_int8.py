@@ -18,7 +18,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.types import ImageSet
 from edanas.deploy.extras import needed
 from edanas.deploy.onnx_export import OnnxRunner, write_graphs
-from edanas.deploy.onnx_graphs import Graphs, graphs, serialised
+from edanas.deploy.onnx_graphs import Graphs, graphs, packed
 from edanas.deploy.writing import check_folder, replace
 
 IMAGES = 256
@@ -128,7 +128,7 @@ def _quantised(model: Any, inputs: npt.NDArray[Any]) -> Any:
         return model
     with tempfile.TemporaryDirectory() as folder, _quiet():
         before, after = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
-        replace(before, serialised([shape_inference.infer_shapes(model)])[0])
+        replace(before, packed(shape_inference.infer_shapes(model)))
         quantize_static(
             before,
             after,
@@ -169,9 +169,7 @@ def _run(model: Any, inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        serialised([model])[0], options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(packed(model), options, providers=["CPUExecutionProvider"])
     name = model.graph.input[0].name
     batches = [inputs[at : at + _BATCH] for at in range(0, len(inputs), _BATCH)]
     return np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
@@ -191,7 +189,7 @@ def _quiet() -> Iterator[None]:
 
 def _size(made: Sequence[Graphs]) -> int:
     """Bytes of all graphs."""
-    return sum(len(content) for _, *models in made for content in serialised(models))
+    return sum(len(packed(model)) for _, *models in made for model in models)
 
 
 @hookimpl
