@@ -119,7 +119,7 @@ class Settings:
     strategy: Component = setting("Search strategy.", Component("surrogate-nsga2"))
     surrogates: tuple[str, ...] = setting(
         "Surrogate models to switch among.",
-        ("exit-profiles", "exit-curves", "rbf", "mlp", "cart", "gp", "xgboost"),
+        ("exit-profiles", "rbf", "mlp", "cart", "gp", "xgboost"),
         length=1,
         distinct=True,
     )
