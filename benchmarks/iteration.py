@@ -1,19 +1,22 @@
 """One iteration of the default search: both surrogates by adaptive switching, NSGA-II on them, choice of 8.
 
 The archive holds random candidates of the OFA MobileNetV3 space with the paper's thresholds (50 genes),
-valued by the synthetic objectives of `surrogates.py`. Seconds are of one `ask`, everything included, by the
-clock and of all threads' processor time: on a machine with other work the latter says more. Below each
-archive stands where the processor time went; growth is of the whole. The first call of a process is shown by
-itself, since it loads libraries.
+valued by the synthetic objectives of `surrogates.py`; or candidates of a table of exit profiles, of which
+surrogates are told. Seconds are of one `ask`, everything included, by the clock and of all threads' processor
+time: on a machine with other work the latter says more. Below each archive stands where the processor time
+went; growth is of the whole. The first call of a process is shown by itself, since it loads libraries.
 
     python benchmarks/iteration.py             # archives of 100, 340 and 2,000
     python benchmarks/iteration.py --archives 340 --repeats 5
-    python benchmarks/iteration.py --pool rbf mlp cart gp xgboost
+    python benchmarks/iteration.py --table digits.safetensors   # candidates of a table, told exit profiles
+    python benchmarks/iteration.py --pool rbf mlp cart gp        # the default is that of the settings
 """
 
 import argparse
 import collections
 import contextlib
+import dataclasses
+import functools
 import math
 import os
 import platform
@@ -21,6 +24,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -28,18 +32,24 @@ import numpy.typing as npt
 import torch
 from surrogates import objectives
 
-from edanas.core.contracts import SearchProblem, SurrogateModel
+from edanas.core.contracts import ExitInsight, SearchProblem, SurrogateModel
+from edanas.core.pareto import minimised
 from edanas.core.progress import Silent
+from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
+from edanas.core.types import Candidate, ExitProfile, Outcome
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.strategies import surrogate_nsga2
 from edanas.strategies.genetic import Nsga2
+from edanas.strategies.objectives import Accuracy, AdaMacs
 from edanas.surrogates.adaptive import AdaptiveSwitching
+from edanas.tables import Table
+from edanas.tables.evaluation import TableEvaluation
 
 Array = npt.NDArray[np.float64]
 PAPER_SPACE = {"resolutions": [32, 48, 64]}
-POOL = ("rbf", "mlp", "cart", "gp")
+POOL = Settings().surrogates
 
 spent: collections.Counter[str] = collections.Counter()
 """Processor seconds by what they were spent on."""
@@ -61,6 +71,10 @@ class Watched(SurrogateModel):
     def __init__(self, name: str, model: SurrogateModel) -> None:
         self.name = name
         self.model = model
+
+    def inform(self, insight: ExitInsight) -> None:
+        """See `SurrogateModel.inform`."""
+        self.model.inform(insight)
 
     def fit(self, genomes: Array, values: Array) -> Self:
         """See `SurrogateModel.fit`: of the winner, on everything."""
@@ -119,24 +133,59 @@ def synthetic_order(space: SearchSpace) -> list[int]:
     return [at[name] for name in (*names, "resolution")]
 
 
+Told = tuple[npt.NDArray[np.int64], Array, Sequence[ExitProfile]]
+"""Genomes (n, D), minimised values (n, 2), and exit profiles or none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where archives come from; `judge` where exit profiles are told."""
+
+    space: SearchSpace
+    archive: Callable[[np.random.Generator, int], Told]
+    judge: Callable[[Candidate, Outcome], Sequence[float]] | None = None
+
+    @classmethod
+    def synthetic(cls, registry: Registry) -> "Source":
+        """The paper's space with synthetic values."""
+        provider = registry.create("supernet provider", "ofa-mbv3", PAPER_SPACE)
+        space = SearchSpace(provider.variables(), (0.1, 0.2, None), provider.exit_points)
+
+        def archive(rng: np.random.Generator, size: int) -> Told:
+            genomes = np.unique(space.sample(rng, size), axis=0)
+            accuracy, macs = objectives(genomes[:, synthetic_order(space)])
+            noisy = accuracy + rng.normal(0, 0.003, len(accuracy))
+            return genomes, np.stack([1 - noisy, macs], axis=1), ()
+
+        return cls(space, archive)
+
+    @classmethod
+    def table(cls, path: Path) -> "Source":
+        """Error and ADA_MACS of a table's candidates."""
+        table = Table.open(path)
+        space, evaluation = table.space((0.3, 0.6, 0.8, 0.95, None)), TableEvaluation(table)
+        named = (Accuracy(), AdaMacs())
+
+        def archive(rng: np.random.Generator, size: int) -> Told:
+            genomes = np.unique(space.sample(rng, size), axis=0)
+            candidates = [space.decode(genome) for genome in genomes]
+            values = np.array([minimised(named, table.metrics(c)) for c in candidates])
+            return genomes, values, [table.profile(c.backbone) for c in candidates]
+
+        return cls(space, archive, lambda c, outcome: minimised(named, evaluation.judge(c, outcome)))
+
+
 def seconds_of_asks(
-    registry: Registry, pool: Sequence[str], size: int, repeats: int, seed: int
+    registry: Registry, source: Source, pool: Sequence[str], size: int, repeats: int, seed: int
 ) -> tuple[list[float], list[float], str]:
     """Wall and processor seconds of `repeats` asks, each on its own archive, and what was chosen last."""
-    provider = registry.create("supernet provider", "ofa-mbv3", PAPER_SPACE)
-    space = SearchSpace(provider.variables(), (0.1, 0.2, None), provider.exit_points)
     walls, processor = [], []
     for repeat in range(repeats):
-        rng = np.random.default_rng([seed, size, repeat])
-        genomes = np.unique(space.sample(rng, size), axis=0)
-        accuracy, macs = objectives(genomes[:, synthetic_order(space)])
-        noisy = accuracy + rng.normal(0, 0.003, len(accuracy))
         strategy = registry.create("search strategy", "surrogate-nsga2")
-        problem = SearchProblem(
-            space, 2, lambda seed: switching(registry, pool, seed), seed + repeat, size, Silent()
-        )
+        make = functools.partial(switching, registry, pool)
+        problem = SearchProblem(source.space, 2, make, seed + repeat, size, Silent(), judge=source.judge)
         strategy.start(problem)
-        strategy.tell(genomes, np.stack([1 - noisy, macs], axis=1))
+        strategy.tell(*source.archive(np.random.default_rng([seed, size, repeat]), size))
         started, before = time.perf_counter(), time.process_time()
         chosen = strategy.ask(8)
         walls.append(time.perf_counter() - started)
@@ -156,6 +205,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--archives", type=int, nargs="+", default=[100, 340, 2000])
+    parser.add_argument("--table", type=Path)
     parser.add_argument("--pool", nargs="+", default=list(POOL))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
@@ -165,12 +215,15 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {versions}")
     print(f"torch threads {torch.get_num_threads()}, seed {options.seed}, {options.repeats} archives each")
     registry = Registry(load_plugins())
-    (first,), _, _ = seconds_of_asks(registry, options.pool, 60, 1, options.seed)
+    source = Source.table(options.table) if options.table else Source.synthetic(registry)
+    (first,), _, _ = seconds_of_asks(registry, source, options.pool, 60, 1, options.seed)
     print(f"first call in the process, archive of 60: {first:.2f} s")
     last: tuple[int, float] | None = None
     for size in options.archives:
         spent.clear()
-        walls, processor, notes = seconds_of_asks(registry, options.pool, size, options.repeats, options.seed)
+        walls, processor, notes = seconds_of_asks(
+            registry, source, options.pool, size, options.repeats, options.seed
+        )
         print(f"archive {size}: wall {spread(walls)}; processor {spread(processor)}; {notes}")
         spent["the rest"] = sum(processor) - sum(spent.values())
         print(

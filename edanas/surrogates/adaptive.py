@@ -16,7 +16,7 @@ from edanas.core.contracts import ExitInsight, SurrogateModel
 from edanas.core.errors import EdanasError
 from edanas.surrogates.arrays import Array, at_least, training_set
 
-MANY = 500
+MANY = 300
 """Samples from which on five folds are the most."""
 
 
@@ -153,7 +153,7 @@ def split_folds(
 
     Tau on a handful of samples is mostly noise, and its spread over folds then decides the choice: so about
     ten samples a fold, but at least three folds where there are two samples for each, and two otherwise.
-    From 500 samples on five folds are the most: each holds a hundred or more, and ten cost twice as much.
+    From 300 samples on five folds are the most: each holds sixty or more, and ten cost twice as much.
 
     Args:
         count: How many samples.
