@@ -12,6 +12,7 @@ from torch import nn
 
 from edanas.core.contracts import Exporter, Runner
 from edanas.core.errors import ExportError
+from edanas.core.preprocess import scale
 
 ROUNDING = 1e-4
 """How far two confidences may lie apart and still be the same."""
@@ -85,6 +86,7 @@ def export_checked(
 
 def check(network: Any, runner: Runner, images: torch.Tensor, *, exact: bool, name: str) -> Check:
     """Compare a runner with the network; arguments and errors as `export_checked`."""
+    images = fitting(images, runner)
     asked = images.numpy()
     expected = [np.asarray(each.cpu()) for each in network(images)]
     found = runner.predict(asked)
@@ -109,6 +111,13 @@ def check(network: Any, runner: Runner, images: torch.Tensor, *, exact: bool, na
             f"{_said(expected, at)}"
         )
     return Check(len(asked), int(same.sum()), int(rounded.sum()), difference, computed)
+
+
+def fitting(images: torch.Tensor, runner: Runner) -> torch.Tensor:
+    """Images (B, C, H, W) uint8 in a size that the runner takes, as bytes again."""
+    if runner.side is None:
+        return images
+    return scale(images, runner.side).mul(255.0).round().clamp(0.0, 255.0).to(torch.uint8).contiguous()
 
 
 def _needed(placed: Sequence[int], left_at: npt.NDArray[np.int64]) -> tuple[int, ...]:

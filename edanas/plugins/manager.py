@@ -49,6 +49,7 @@ BUILT_IN = (
     "edanas.deploy.onnx_if",
     "edanas.deploy.onnx_int8",
     "edanas.deploy.pt2_export",
+    "edanas.deploy.executorch_export",
     "edanas.deploy.c_header",
     "edanas.loggers.tensorboard",
     "edanas.loggers.mlflow",

@@ -13,7 +13,7 @@ from torch import nn
 from edanas.core.contracts import Exporter
 from edanas.core.errors import EdanasError
 from edanas.core.types import ImageSet
-from edanas.deploy.checking import export_checked
+from edanas.deploy.checking import export_checked, fitting
 from edanas.exits.eenn import EENN
 from edanas.testing.evaluations import toy_network
 from edanas.testing.failure import ConformanceError, asked, require
@@ -149,7 +149,7 @@ def _check_running(exporter: Exporter, network: nn.Module, folder: Path, images:
         paths, found = export_checked(exporter, network, folder / _STEM, images)
     require(exporter, found is not None and found.images == len(images), "does not classify all images")
     runner = exporter.open(paths[0])
-    one = runner.predict(images[:1].numpy())
+    one = runner.predict(fitting(images[:1], runner).numpy())
     require(exporter, [each.shape for each in one] == [(1,)] * 3, f"one image gives {one!r}")
     wanted = [np.dtype(np.int64), np.dtype(np.int64), np.dtype(np.float32)]
     require(exporter, [each.dtype for each in one] == wanted, f"one image gives {one!r}; expected {wanted}")

@@ -146,6 +146,9 @@ class Runner(ABC):
     exit_points: int
     """N: the last exit is number N."""
 
+    side: int | None = None
+    """Height and width that images must have, in pixels; `None` for any."""
+
     @abstractmethod
     def predict(
         self, images: npt.NDArray[np.uint8]
@@ -153,7 +156,7 @@ class Runner(ABC):
         """Classify, each sample leaving at its own exit; segments that nobody needs do not run.
 
         Args:
-            images: (B, C, H, W) bytes of any size H x W, B >= 1.
+            images: (B, C, H, W) bytes, of any size H x W unless `side` says otherwise; B >= 1.
 
         Returns:
             Labels (B,), exits taken (B,) from 0 (N = the last), confidences (B,) in [0, 1].
