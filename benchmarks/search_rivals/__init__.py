@@ -46,7 +46,7 @@ class Options:
     """
 
     budget: int = 340
-    initial: int = 20
+    initial: int = 16
     batch: int = 8
     seconds: float = float("inf")
     scaled: int = 0
