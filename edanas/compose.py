@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, cast
 
 import torch
@@ -216,7 +217,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         seed=settings.seed,
         initial=settings.search.initial,
         progress=progress,
-        judge=_judge(evaluator, objectives),
+        judge=_judge(workbench, evaluator, objectives),
         front=fronts,
     )
     return Composition(
@@ -235,12 +236,24 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
 
 
 def _judge(
-    evaluator: Evaluator, objectives: Sequence[Objective]
+    workbench: Workbench, evaluator: Evaluator, objectives: Sequence[Objective]
 ) -> Callable[[Candidate, Outcome], Sequence[float]] | None:
-    """What turns a predicted outcome into the objectives' minimised values, where the evaluation can."""
-    if type(evaluator).judge is Evaluator.judge:
+    """What turns a predicted outcome into the objectives' minimised values.
+
+    `None` where the evaluation cannot, or where a backbone must be built to be counted: that takes longer
+    than all the rest of an iteration.
+    """
+    task, smallest = workbench.parts.task, workbench.space.smallest()
+    if type(evaluator).judge is Evaluator.judge or workbench.provider.costs(smallest, task) is None:
         return None
-    return lambda candidate, outcome: minimised(objectives, evaluator.judge(candidate, outcome))
+    one_at_a_time = Lock()
+
+    def judge(candidate: Candidate, outcome: Outcome) -> Sequence[float]:
+        # Surrogates are fitted in several threads, and whoever evaluates may remember what it counted.
+        with one_at_a_time:
+            return minimised(objectives, evaluator.judge(candidate, outcome))
+
+    return judge
 
 
 def _fronts(

@@ -29,7 +29,7 @@ def first_candidates(made: Composition) -> tuple[Candidate, ...]:
     if not settings.warm_start:
         return ()
     run = Path(settings.warm_start).expanduser()
-    return best_of(run, made.workbench.space, made.objectives, settings)
+    return best_of(run, made.workbench.space, made.objectives, settings, made.fronts)
 
 
 def searched_schemes(made: Composition, outcome: SearchOutcome, archive: Archive) -> list[Evaluation]:
@@ -42,6 +42,19 @@ def searched_schemes(made: Composition, outcome: SearchOutcome, archive: Archive
         if profile is not None:
             found += made.fronts.evaluations(evaluation, profile)
     return found
+
+
+def _drops(made: Composition, chosen: Sequence[Evaluation]) -> dict[str, float]:
+    """What a chosen trade-off gives up against its backbone, where thresholds are continuous.
+
+    Calibration sets the thresholds anew; without this it would make every network as accurate as its last
+    exit, and the cheap end of the front would be lost.
+    """
+    least = made.workbench.settings.accuracy_drop
+    if made.fronts is None:
+        return {}
+    measured = ((e.candidate.id, e.metrics) for e in chosen if e.metrics is not None)
+    return {name: max(least, m.backbone_accuracy - m.accuracy) for name, m in measured}
 
 
 def finish_results(
@@ -64,7 +77,8 @@ def finish_results(
     elif settings.final_thresholds != "searched":
         pool = with_all_schemes(pool, made.objectives, settings.thresholds, *scoring)
     chosen = choose_results(pool, made.objectives, settings.search.results)
-    front, failures = finisher.finish([e.candidate for e in chosen], "Fine-tuning the results", progress)
+    candidates = [e.candidate for e in chosen]
+    front, failures = finisher.finish(candidates, "Fine-tuning the results", progress, _drops(made, chosen))
     if failures and not front:
         (cause, times), *_ = Counter(failure["error"] for failure in failures).most_common(1)
         raise RunError(

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from edanas.compose import Composition, compose, make_loggers, threads_of
 from edanas.core.archive import Archive
 from edanas.core.engine import CONVERGED, MAX_EVALS, TIME_LIMIT, Engine
@@ -20,12 +22,16 @@ from edanas.core.machine import computing
 from edanas.core.progress import Progress
 from edanas.core.runfolder import RunLock
 from edanas.core.settings import Settings
+from edanas.core.types import Candidate
 from edanas.finishing import finish_results, first_candidates, searched_schemes
 from edanas.plugins.manager import explain
 from edanas.plugins.registry import Registry
 from edanas.report.result import Result
 from edanas.report.writing import write_report
 from edanas.rundata import RunData
+
+FIRST = "first"
+"""The archive's note with the genomes that the initial archive begins with."""
 
 
 def run(
@@ -109,7 +115,20 @@ def blamed(registry: Registry) -> Iterator[None]:
 def _compose(registry: Registry, settings: Settings, data: RunData, progress: Progress) -> Composition:
     with data.timed("reading the data"), blamed(registry):
         made = compose(registry, settings, data.folder, progress)
+        if data.exists():
+            return made
         return replace(made, problem=replace(made.problem, first=first_candidates(made)))
+
+
+def _first(made: Composition, archive: Archive) -> tuple[Candidate, ...]:
+    """What the initial archive begins with; noted, since the older run may change while this one is cut."""
+    space = made.workbench.space
+    noted = archive.meta().get(FIRST)
+    if noted is None:
+        first = made.problem.first or first_candidates(made)
+        noted = [space.encode(candidate).tolist() for candidate in first]
+        archive.set_meta(FIRST, noted)
+    return tuple(space.decode(np.array(genome, dtype=np.int64)) for genome in noted)
 
 
 def _run(
@@ -125,7 +144,7 @@ def _run(
     for remark in made.remarks:
         progress.say(remark)
     data.bind_inputs(archive, made.workbench.space, made.workbench.parts)
-    made.strategy.start(made.problem)
+    made.strategy.start(replace(made.problem, first=_first(made, archive)))
     notify = data.notifier(registry.host.notify, progress.say if verbose else None)
     registry.host.notify("edanas_run_started", settings=data.plain_settings(), folder=data.folder)
     with data.timed("preparing the evaluation"):

@@ -1,5 +1,6 @@
 """The candidates that a new run takes over from an older one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from edanas.core.archive import Archive
 from edanas.core.config import resolve, to_plain
 from edanas.core.errors import RunError
+from edanas.core.fronts import Fronts
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
-from edanas.core.types import Evaluation
+from edanas.core.types import CONTINUOUS, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
 from edanas.testing.toys import ToyAccuracy, ToyCost, ToyEvaluator, toy_space
 from edanas.warmstart import best_of
 
@@ -62,6 +64,36 @@ def test_at_most_half_of_the_initial_archive_the_ends_always(tmp_path: Path) -> 
     assert len(found) == 4
     assert {found[0].id, found[-1].id} == {front[0].candidate.id, front[-1].candidate.id}
     assert len(best_of(tmp_path, space, OBJECTIVES, settings(initial=2))) == 1
+
+
+def test_of_backbones_those_are_taken_whose_trade_offs_are_on_the_common_front(tmp_path: Path) -> None:
+    space = SearchSpace(toy_space().variables[:-2], CONTINUOUS, exit_points=2)
+    good = {g.tobytes() for g in list(space.genomes())[::5]}
+
+    class Profiled(ToyEvaluator):
+        """Every fifth backbone leaves early at no loss; the rest have one costly scheme that errs."""
+
+        def schemes(self, candidate: Candidate, profile: ExitProfile) -> list[SelectionScheme]:
+            worth = space.encode(Candidate(candidate.backbone, SelectionScheme((1.0, 1.0)))).tobytes() in good
+            return [SelectionScheme((0.0, 0.0)), SelectionScheme((0.5, 0.5))][: 1 + worth]
+
+        def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
+            early = candidate.scheme.thresholds == (0.5, 0.5)
+            accuracy, macs = (0.9, 1e3 + candidate.backbone["depth"]) if early else (0.1, 1e9)
+            return replace(self.evaluate(candidate), accuracy=accuracy, ada_macs=macs)
+
+    profile = ExitProfile((0, 1), np.zeros((4, 3), dtype=np.float32), np.ones((4, 3), dtype=np.bool_))
+    with Archive(tmp_path) as archive:
+        archive.set_meta("space", space.signature())
+        for genome in space.genomes():
+            candidate = space.decode(genome)
+            archive.put_profile(candidate.id, profile)
+            archive.append(Evaluation(candidate, 0, ToyEvaluator().evaluate(candidate)), genome)
+    fronts = Fronts(Profiled(), OBJECTIVES)
+    found = best_of(tmp_path, space, OBJECTIVES, settings(thresholds="continuous"), fronts)
+    assert found
+    assert {space.encode(c).tobytes() for c in found} <= good
+    assert {c.backbone["depth"] for c in found} == {1}
 
 
 def test_another_space_is_refused_with_what_differs(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from edanas.core.contracts import Evaluator, Objective
 from edanas.core.pareto import minimised
-from edanas.core.types import Candidate, Evaluation, ExitProfile
+from edanas.core.types import Candidate, Evaluation, ExitProfile, Metrics
 
 
 class Fronts:
@@ -20,20 +20,20 @@ class Fronts:
 
     def __init__(self, evaluator: Evaluator, objectives: Sequence[Objective]) -> None:
         self._evaluator, self._objectives = evaluator, tuple(objectives)
-        self._evaluations: dict[str, tuple[Evaluation, ...]] = {}
+        self._scored: dict[str, tuple[tuple[Candidate, Metrics], ...]] = {}
 
     def __call__(self, candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
         """The trade-offs (k, J), minimised; k >= 1."""
-        found = self.evaluations(Evaluation(candidate, 0, None), profile)
-        return np.array([minimised(self._objectives, e.metrics) for e in found if e.metrics is not None])
+        return np.array([minimised(self._objectives, m) for _, m in self._scores(candidate, profile)])
 
     def evaluations(self, source: Evaluation, profile: ExitProfile) -> tuple[Evaluation, ...]:
         """The same as evaluations, one for each scheme, each with the iteration of `source`."""
-        backbone = source.candidate.backbone
-        if source.candidate.id not in self._evaluations:
-            candidates = [Candidate(backbone, s) for s in self._evaluator.schemes(source.candidate, profile)]
-            self._evaluations[source.candidate.id] = tuple(
-                Evaluation(each, source.iteration, self._evaluator.rescore(each, profile))
-                for each in candidates
-            )
-        return self._evaluations[source.candidate.id]
+        scores = self._scores(source.candidate, profile)
+        return tuple(Evaluation(each, source.iteration, metrics) for each, metrics in scores)
+
+    def _scores(self, candidate: Candidate, profile: ExitProfile) -> tuple[tuple[Candidate, Metrics], ...]:
+        if candidate.id not in self._scored:
+            schemes = self._evaluator.schemes(candidate, profile)
+            candidates = [Candidate(candidate.backbone, scheme) for scheme in schemes]
+            self._scored[candidate.id] = tuple((c, self._evaluator.rescore(c, profile)) for c in candidates)
+        return self._scored[candidate.id]

@@ -203,10 +203,12 @@ class SearchSpace:
 
     def signature(self) -> str:
         """Twelve hexadecimal digits that differ where names, choices or conditions differ."""
-        described = [
+        described: list[list[Any]] = [
             [v.name, v.choices, v.parent, [bool(c) for c in self._calls[i]]]
             for i, v in enumerate(self.variables)
         ]
+        if self.dimensions == self.backbone_dimensions:
+            described.append([CONTINUOUS, self.exit_points])
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:12]
 
     def _checked(self, genomes: Genomes) -> Genomes:

@@ -37,11 +37,23 @@ class Finisher:
     def __init__(self, workbench: Workbench, evaluator: Evaluator, exporters: Sequence[Exporter]) -> None:
         self.workbench, self.evaluator, self.exporters = workbench, evaluator, exporters
         self.folder = workbench.folder / MODELS
+        self.drops: dict[str, float] = {}
 
     def finish(
-        self, candidates: Sequence[Candidate], label: str, progress: Progress
+        self,
+        candidates: Sequence[Candidate],
+        label: str,
+        progress: Progress,
+        drops: Mapping[str, float] | None = None,
     ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
         """Finish each candidate; one that fails, whatever the reason, is passed over.
+
+        Args:
+            candidates: What to finish.
+            label: For the bar.
+            progress: Where to show it.
+            drops: By candidate, what thresholds set on calibration may cost in accuracy; where a candidate
+                is missing, the setting `accuracy_drop` says it.
 
         Returns:
             A row of `result.json` for each candidate that was finished, in their order (what each key means
@@ -51,6 +63,7 @@ class Finisher:
             RunError: The row of a finished network cannot be read, or the run's folder not be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.drops = dict(drops or {})
         for exporter in self.exporters:
             exporter.prepare(self.workbench.parts.calibration, self.workbench.parts.validation)
         # One step more for what comes before and after the training of each.
@@ -96,7 +109,8 @@ class Finisher:
         if placed and settings.final_thresholds == "calibration":
             promise = collect_profile(network, parts.calibration)
             points = bench.provider.exit_points
-            network.scheme = set_thresholds(promise, anatomy.costs, placed, points, settings.accuracy_drop)
+            drop = self.drops.get(candidate.id, settings.accuracy_drop)
+            network.scheme = set_thresholds(promise, anatomy.costs, placed, points, drop)
             calibration = score(promise, network.scheme, anatomy)
         validation = score(collect_profile(network, parts.validation), network.scheme, anatomy)
         files = self._export(candidate, network, progress)

@@ -16,7 +16,7 @@ from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SegmentC
 from edanas.exits.eenn import EENN
 from edanas.exits.fronts import threshold_front
 from edanas.exits.profiles import outcome
-from edanas.exits.schemes import restricted
+from edanas.exits.schemes import Measure, restricted
 
 _TRADE_OFFS = 64
 """Schemes kept of one backbone's front at most: those that add most hypervolume."""
@@ -67,20 +67,28 @@ def score(profile: ExitProfile, scheme: SelectionScheme, anatomy: Anatomy) -> Me
 
 
 def pareto_schemes(
-    profile: ExitProfile, candidate: Candidate, anatomy: Anatomy, *, removable: bool
+    profile: ExitProfile,
+    candidate: Candidate,
+    anatomy: Anatomy,
+    *,
+    removable: bool,
+    measure: Measure = "executed",
 ) -> tuple[SelectionScheme, ...]:
-    """The schemes over continuous thresholds that are Pareto optimal in accuracy and executed MACs.
+    """The schemes over continuous thresholds that are Pareto optimal in accuracy and multiply-adds.
 
     Args:
         profile: Of the candidate's backbone.
         candidate: Its scheme places the exits that may stand.
         anatomy: Knows the heads of all of these.
         removable: Whether exits may be left out.
+        measure: Whether executed MACs count, or ADA_MACS.
     """
     scheme = candidate.scheme
     known = restricted(profile, scheme.placed)
     points = len(scheme.thresholds)
-    return threshold_front(known, anatomy.costs, points, removable=removable, limit=_TRADE_OFFS).schemes
+    return threshold_front(
+        known, anatomy.costs, points, removable=removable, measure=measure, limit=_TRADE_OFFS
+    ).schemes
 
 
 def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Metrics:

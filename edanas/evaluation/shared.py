@@ -84,7 +84,8 @@ class SharedEvaluation(Evaluator):
     def schemes(self, candidate: Candidate, profile: ExitProfile) -> Sequence[SelectionScheme]:
         """See `Evaluator.schemes`."""
         anatomy = self.workbench.anatomy_of(candidate.backbone, candidate.scheme.placed)
-        return pareto_schemes(profile, candidate, anatomy, removable=self.removable)
+        measure = self.workbench.measure
+        return pareto_schemes(profile, candidate, anatomy, removable=self.removable, measure=measure)
 
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`: three backbones train in each step."""

@@ -24,6 +24,7 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, SegmentCost, SelectionScheme
 from edanas.evaluation.scoring import Anatomy
 from edanas.exits.eenn import EENN
+from edanas.exits.schemes import Measure
 from edanas.training.recalibrate import recalibrate
 from edanas.training.steps import derive_seed, recalibration_sample
 
@@ -62,6 +63,12 @@ class Workbench:
         default_factory=dict, repr=False
     )
     _heads: dict[ExitPoint, SegmentCost] = field(default_factory=dict, repr=False)
+
+    @property
+    def measure(self) -> Measure:
+        """What costs mean where thresholds are continuous: ADA_MACS if these alone are an objective."""
+        named = self.settings.objectives
+        return "ada" if "ada-macs" in named and "executed-macs" not in named else "executed"
 
     def seed(self, *names: object) -> int:
         """A seed for one purpose of this run."""

@@ -104,6 +104,19 @@ def test_a_backbone_is_worth_its_whole_front(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.correct, other.correct)
 
 
+def test_trade_offs_are_of_the_iteration_that_evaluated_their_backbone(tmp_path: Path) -> None:
+    evaluator = Profiled()
+    fronts = Fronts(evaluator, OBJECTIVES)
+    outcome, _ = search(tmp_path)
+    for evaluation in outcome.evaluations:
+        profile = evaluator.profile(evaluation.candidate)
+        values = fronts(evaluation.candidate, profile)
+        found = fronts.evaluations(evaluation, profile)
+        assert {e.iteration for e in found} == {evaluation.iteration}
+        points = [[-e.metrics.accuracy, e.metrics.ada_macs] for e in found if e.metrics]
+        np.testing.assert_array_equal(values, points)
+
+
 def test_a_resumed_search_counts_the_same_fronts(tmp_path: Path) -> None:
     whole, strategy = search(tmp_path / "whole")
     search(tmp_path / "cut", replace(LENGTH, max_evals=9))
