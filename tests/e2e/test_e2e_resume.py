@@ -208,3 +208,21 @@ def test_a_damaged_checkpoint_is_named_and_can_be_left_behind(
     assert re.search(r"supernet\.pt: .* delete the file", told.err)
     (finished / "supernet.pt").unlink()
     assert edanas(*arguments, "--out", finished, "--max-evals", 8).code == 0
+
+
+def test_a_warm_start_begins_with_the_older_front_and_goes_on_without_the_older_run(
+    edanas: Edanas, arguments: tuple[str, ...], finished: Path, tmp_path: Path
+) -> None:
+    front = {row["id"] for row in result_of(finished)["pareto"]}
+    again = (*arguments, "--out", tmp_path / "second", "--seed", 1, "--warm-start", finished)
+    told = edanas(*again, "--max-evals", 4)
+    assert told.code == 0, told.err
+    begun = recorded(tmp_path / "second")
+    taken = min(len(front), 3)  # at most half of the initial archive
+    assert {e.candidate.id for _, e in begun[:taken]} <= front
+    shutil.rmtree(finished)
+    told = edanas(*again)
+    assert told.code == 0, told.err
+    whole = recorded(tmp_path / "second")
+    assert len(whole) == 9
+    assert [e.candidate.id for _, e in whole[:4]] == [e.candidate.id for _, e in begun]
