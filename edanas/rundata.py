@@ -21,7 +21,7 @@ from edanas.core.errors import EdanasError, RunError
 from edanas.core.runfolder import writing
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
-from edanas.core.types import DataParts, Evaluation
+from edanas.core.types import DataParts, Evaluation, Metrics
 from edanas.evaluation.examples import EARLY, EXAMPLES, LATE, WRONG
 from edanas.evaluation.finish import MODELS
 from edanas.evaluation.selection import pareto_set
@@ -29,7 +29,7 @@ from edanas.evaluation.shared import CHECKPOINT
 from edanas.loggers.mlflow import RECORD
 from edanas.loggers.tensorboard import EVENTS
 from edanas.provenance import digest_of_file, digest_of_parts, environment
-from edanas.report.history import LOG, read_steps
+from edanas.report.history import LOG, of_backbones, read_steps
 from edanas.report.result import FILE as RESULT
 from edanas.report.words import in_words, mega, percent
 
@@ -204,7 +204,7 @@ class RunData:
             for value in arguments.values():
                 self.log(event, value)
                 if say and isinstance(value, Evaluation):
-                    say(in_a_line(value))
+                    say(in_a_line(value, backbones=of_backbones(self.plain_settings())))
             notify(event, **arguments)
 
         return tell
@@ -242,7 +242,7 @@ class RunData:
             "front": list(front),
             "static_front": list(static),
             "pareto": [_searched(e) for e in pareto_set(searched, made.objectives)],
-            "candidates": [[e.metrics.executed_macs, e.metrics.accuracy] for e in searched if e.metrics],
+            "candidates": [_in_numbers(e, e.metrics) for e in searched if e.metrics],
             "failures": [
                 *({"id": e.candidate.id, "error": e.error} for e in evaluations if not e.ok),
                 *unfinished,
@@ -265,13 +265,27 @@ class RunData:
         }
 
 
-def in_a_line(evaluation: Evaluation) -> str:
-    """A candidate for people: iteration, id, exits, and what came of it on the validation part."""
+def in_a_line(evaluation: Evaluation, *, backbones: bool = False) -> str:
+    """A candidate for people: iteration, id, exits, and what came of it on the validation part.
+
+    Args:
+        evaluation: The candidate's.
+        backbones: The search is one of backbones: told is the network without early exits.
+    """
     candidate, metrics = evaluation.candidate, evaluation.metrics
+    what = "backbone" if backbones else in_words(candidate.scheme.exits)
     found = f"failed: {evaluation.error}"
-    if metrics is not None:
+    if metrics is not None and backbones:
+        accuracy, macs = percent(metrics.backbone_accuracy), mega(metrics.backbone_macs)
+        found = f"without early exits validation accuracy {accuracy}%, {macs}M MACs"
+    elif metrics is not None:
         found = f"validation accuracy {percent(metrics.accuracy)}%, ADA_MACS {mega(metrics.ada_macs)}M"
-    return f"iteration {evaluation.iteration}: {candidate.id}, {in_words(candidate.scheme.exits)}, {found}"
+    return f"iteration {evaluation.iteration}: {candidate.id}, {what}, {found}"
+
+
+def _in_numbers(evaluation: Evaluation, metrics: Metrics) -> list[float]:
+    exits = evaluation.candidate.scheme.exits
+    return [metrics.executed_macs, metrics.accuracy, evaluation.iteration, exits]
 
 
 def _searched(evaluation: Evaluation) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.archive import Archive
 from edanas.core.errors import RunError
 from edanas.core.notes import surrogate_notes
-from edanas.core.types import Evaluation
+from edanas.core.types import CONTINUOUS, Evaluation
 
 LOG = "log.jsonl"
 """The log's name in a run's folder: a line for each evaluation and iteration."""
@@ -122,3 +122,16 @@ def read_steps(folder: Path) -> tuple[Step, ...]:
 def qualities(steps: Sequence[Step]) -> list[Quality]:
     """The surrogates' quality by iteration, as far as the strategy notes one."""
     return [Quality(step.iteration, *note) for step in steps for note in surrogate_notes(step.notes)]
+
+
+def of_backbones(settings: Mapping[str, Any]) -> bool:
+    """Whether the search is one of backbones with continuous thresholds.
+
+    A row of its archive is then a backbone with all exits and thresholds of 1. What it is worth are all of
+    its trade-offs, which the hypervolume counts; the row's own figures are the last exit's at the cost of the
+    whole backbone and of all heads.
+
+    Args:
+        settings: A run's, as plain values.
+    """
+    return settings.get("thresholds") == CONTINUOUS

@@ -31,9 +31,9 @@ def draw(data: Mapping[str, Any]) -> Figure:
     """The plot of a result.
 
     Args:
-        data: The content of `result.json`. `candidates`, where it is there, holds a pair (executed MACs,
-            validation accuracy) for each evaluated candidate; `hypervolume` a number in [0, 1] for the
-            initial archive and one for each iteration.
+        data: The content of `result.json`. `candidates`, where it is there, holds a list of numbers for each
+            candidate or trade-off of the search, executed MACs and validation accuracy first; `hypervolume` a
+            number in [0, 1] for the initial archive and one for each iteration.
     """
     hypervolume = data.get("hypervolume") or []
     figure = Figure(figsize=(7.0, 6.2 if len(hypervolume) > 1 else 4.8), layout="constrained")

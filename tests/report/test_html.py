@@ -17,7 +17,7 @@ from recorded_runs import evaluated, failed
 
 from edanas.report.history import History, Step
 from edanas.report.html.charts import ticks
-from edanas.report.html.fronts import MOST
+from edanas.report.html.searched import MOST
 
 EVIL = "<script>alert(1)</script>\"'&{x}\u202eقطة"
 
@@ -168,6 +168,47 @@ def test_without_an_archive_candidates_are_points_without_names(data: dict[str, 
     assert [found["class"] for found in points].count("point dot under") == 1
     assert "1 of them lie lower" in reader.text
     assert all(found.get("id") != "until" for _, found in reader.elements)
+
+
+def trade_off(name: str, accuracy: float, macs: float, iteration: int) -> dict[str, Any]:
+    return {
+        "id": name,
+        "iteration": iteration,
+        "exits": 2,
+        "thresholds": [0.25, None, 0.5, None],
+        "validation_accuracy": accuracy,
+        "ada_macs": 0.9 * macs,
+        "executed_macs": macs,
+        "backbone": {"resolution": 16},
+    }
+
+
+def test_a_search_of_backbones_is_drawn_by_its_trade_offs(data: dict[str, Any]) -> None:
+    # What the archive holds of backbones, the last exit at the whole cost, is none of them.
+    history = History(tuple(evaluated(i, 0.5 + 0.1 * i, 1e6 * (i + 1), i) for i in range(4)))
+    data["settings"]["thresholds"] = "continuous"
+    data["candidates"] = [[1.1e6, 0.96, 0, 2], [1.9e6, 0.95, 1, 1], [1.9e6, 0.97, 3, 2], [1.1e6, 0.96, 2, 1]]
+    data["pareto"] = [trade_off("aaaa", 0.96, 1.1e6, 0), trade_off("bbbb", 0.97, 1.9e6, 3)]
+    reader = Reader(page_of(data, history=history))
+    points = [found for _, found in reader.elements if found.get("class", "").startswith("point dot")]
+    assert [found["data-iteration"] for found in points] == ["1", "0", "3"]
+    assert "Trade-off bbbb, iteration 3" in reader.text
+    assert "validation accuracy 97.0% at 1.90M executed MACs (ADA_MACS 1.71M)" in reader.text
+    assert "2 early exits, thresholds .25 – .50 –" in reader.text
+    assert "A trade-off of the search, iteration 1" in reader.text
+    assert "Candidate " not in reader.text
+    assert "trade-offs of the search" in reader.text
+    assert any(found.get("id") == "until" and found["max"] == "3" for _, found in reader.elements)
+
+
+def test_trade_offs_without_an_iteration_have_no_control_of_time(data: dict[str, Any]) -> None:
+    data["settings"]["thresholds"] = "continuous"
+    data["pareto"] = [trade_off("aaaa", 0.95, 1.9e6, 2)]
+    reader = Reader(page_of(data))
+    points = [found for _, found in reader.elements if found.get("class", "").startswith("point dot")]
+    assert len(points) == 3
+    assert all(found.get("id") != "until" for _, found in reader.elements)
+    assert "the newer the bolder" not in reader.text
 
 
 def test_a_long_search_makes_no_huge_page_and_keeps_its_front(data: dict[str, Any]) -> None:

@@ -150,7 +150,8 @@ def ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[fl
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(each * power for each in (1, 2, 5, 10) if each * power >= rough * (1 - 1e-9))
     step = max(1.0, step) if whole else step
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    room = 1e-9 * rough
+    first, last = math.ceil((low - room) / step), math.floor((high + room) / step)
     # Rounded, since 3 x 0.1 is not 0.3.
     return [round(number * step, 12) for number in range(first, last + 1)]
 

@@ -1,4 +1,4 @@
-"""The chart of a run: the search's candidates, and both fronts with their tests."""
+"""The chart of a run: what the search found, and both fronts with their tests."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,36 +6,27 @@ from typing import Any
 import numpy as np
 
 from edanas.core.pareto import non_dominated
-from edanas.core.types import Evaluation
 from edanas.report.extent import accuracy_floor
 from edanas.report.html.charts import Chart, Point, spread
 from edanas.report.html.markup import text
-from edanas.report.words import Row, backbone_words, in_words, mega, percent, thresholds
-
-MOST = 1500
-"""Candidates drawn at most: more would make the page large, and are a blur anyway."""
+from edanas.report.html.searched import Searched, scheme_words
+from edanas.report.words import Row, backbone_words, mega, percent
 
 _LABEL = (
-    "Accuracy against executed MACs: candidates of the search, early-exit and single-exit networks. "
+    "Accuracy against executed MACs: {}, early-exit and single-exit networks. "
     "Arrow keys go from point to point."
 )
 
 
-def fronts_chart(
-    front: Sequence[Row],
-    single: Sequence[Row],
-    evaluations: Sequence[Evaluation],
-    pairs: Sequence[Sequence[float]],
-) -> str:
+def fronts_chart(front: Sequence[Row], single: Sequence[Row], searched: Searched) -> str:
     """The chart with its legend and, where iterations are known, the control of time.
 
     Args:
         front: Early-exit networks, finished and tested.
         single: Single-exit networks of the same search, likewise.
-        evaluations: The archive; empty where it is not there any more.
-        pairs: Executed MACs and accuracy of each candidate, for want of `evaluations`.
+        searched: What the search found.
     """
-    dots, left_out = _dots(evaluations, pairs)
+    dots = searched.dots
     rows = [*front, *single]
     if not rows and not dots:
         return "<p>Nothing to draw.</p>"
@@ -56,58 +47,15 @@ def fronts_chart(
         marks.append('<path id="searched" class="line searched" d=""/>')
     for rows_of, kind in ((single, "single"), (front, "early")):
         marks += _front(chart, rows_of, kind)
-    legend = _legend(bool(dots), bool(single), bool(front), below, left_out)
-    control = _control(steps) if steps and evaluations else ""
-    return f"{legend}{chart.draw('fronts', _LABEL, marks)}{_TOLD}{control}"
+    legend = _legend(searched, single, front, below)
+    control = _control(steps) if steps and searched.dated else ""
+    return f"{legend}{chart.draw('fronts', _LABEL.format(searched.name), marks)}{_TOLD}{control}"
 
 
 _TOLD = (
     '<p id="fronts-told" class="told" aria-live="polite">'
     "Point at a network, or focus the chart and use the arrow keys.</p>"
 )
-
-
-def _dots(evaluations: Sequence[Evaluation], pairs: Sequence[Sequence[float]]) -> tuple[list[Point], int]:
-    """A point for each candidate that succeeded, and how many were left out; the front is always in."""
-    if evaluations:
-        dots = [_dot(each) for each in evaluations if each.metrics is not None]
-    else:
-        dots = [
-            Point(cost / 1e6, 100 * accuracy, _told("A candidate of the search", accuracy, cost), "dot")
-            for cost, accuracy, *_ in pairs
-        ]
-    if len(dots) <= MOST:
-        return dots, 0
-    best = non_dominated(np.array([[dot.x, -dot.y] for dot in dots]))
-    kept = set(np.flatnonzero(best)) | set(np.linspace(0, len(dots) - 1, MOST).astype(int))
-    return [dot for at, dot in enumerate(dots) if at in kept], len(dots) - len(kept)
-
-
-def _told(name: str, accuracy: float, cost: float) -> str:
-    return f"{name}\nvalidation accuracy {percent(accuracy)}% at {mega(cost)}M executed MACs"
-
-
-def _dot(evaluation: Evaluation) -> Point:
-    candidate, metrics = evaluation.candidate, evaluation.metrics
-    if metrics is None:
-        raise ValueError(f"candidate {candidate.id} has no metrics")
-    cost = metrics.executed_macs
-    lines = [
-        _told(f"Candidate {candidate.id}, iteration {evaluation.iteration}", metrics.accuracy, cost)
-        + f" (ADA_MACS {mega(metrics.ada_macs)}M)",
-        _scheme(candidate.scheme.exits, candidate.scheme.thresholds),
-        f"backbone: {backbone_words(dict(candidate.backbone.choices))}",
-    ]
-    kind = "dot several" if candidate.scheme.exits else "dot none"
-    return Point(
-        cost / 1e6, 100 * metrics.accuracy, "\n".join(lines), kind, iteration=evaluation.iteration, radius=3.2
-    )
-
-
-def _scheme(exits: int, values: Sequence[float | None]) -> str:
-    if not exits:
-        return "no early exit"
-    return f"{in_words(exits)}, thresholds {' '.join(thresholds({'thresholds': values}).split())}"
 
 
 def _lifted(dot: Point, bottom: float, floor: float) -> Point:
@@ -148,14 +96,14 @@ def network_words(row: Mapping[str, Any]) -> str:
         f"{what} network {row['id']}, finished",
         f"test accuracy {percent(row['test_accuracy'])}%{within} "
         f"at {mega(row['executed_macs'])}M executed MACs",
-        _scheme(int(row["exits"]), row["thresholds"]),
+        scheme_words(int(row["exits"]), row["thresholds"]),
     ]
     if row.get("backbone"):
         lines.append(f"backbone: {backbone_words(row['backbone'])}")
     return "\n".join(lines)
 
 
-def _legend(dots: bool, single: bool, front: bool, below: int, left_out: int) -> str:  # noqa: FBT001
+def _legend(searched: Searched, single: Sequence[Row], front: Sequence[Row], below: int) -> str:
     entries = []
     if front:
         entries.append(
@@ -163,15 +111,16 @@ def _legend(dots: bool, single: bool, front: bool, below: int, left_out: int) ->
         )
     if single:
         entries.append('<span class="key single"></span>single-exit networks of the same search (test)')
-    if dots:
+    if searched.dots:
+        bolder = ", the newer the bolder" if searched.dated else ""
         entries.append(
-            '<span class="key dot"></span>candidates of the search before fine-tuning (validation), '
-            "the newer the bolder; dotted: the best of them"
+            f'<span class="key dot"></span>{searched.name} before fine-tuning (validation){bolder}; '
+            "dotted: the best of them"
         )
     if below:
         entries.append(f'<span class="key under"></span>{below} of them lie lower than the chart reaches')
-    if left_out:
-        entries.append(f"{left_out} more are not drawn")
+    if searched.left_out:
+        entries.append(f"{searched.left_out} more are not drawn")
     if any((front, single)):
         entries.append("bars: 95% intervals")
     return f'<p class="legend">{" · ".join(entries)}</p>'

@@ -10,6 +10,7 @@ from edanas.report.html import sections
 from edanas.report.html.fronts import fronts_chart
 from edanas.report.html.markup import named, text
 from edanas.report.html.networks import Pictures, network
+from edanas.report.html.searched import searched
 from edanas.report.html.searching import failures, hypervolume, surrogates
 from edanas.report.result import Result
 
@@ -79,7 +80,7 @@ def _parts(result: Result, history: History) -> list[tuple[str, str, str]]:
     single = sorted(result.static_front, key=lambda row: float(row["executed_macs"]))
     steps = _steps(result, history)
     pictures, classes = Pictures(result.folder), data.get("classes") or []
-    chart = fronts_chart(front, single, history.evaluations, data.get("candidates") or [])
+    chart = fronts_chart(front, single, searched(result, history))
     shown = "\n".join(network(row, classes, pictures) for row in front)
     grown = hypervolume(data.get("hypervolume") or [step.hypervolume for step in steps], steps)
     quality = surrogates(steps, result.settings.get("objectives") or [])
