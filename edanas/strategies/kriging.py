@@ -16,6 +16,9 @@ LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 NOISES = (1e-4, 1e-2, 1e-1)
 """Shares of the outputs' variance that are tried as noise."""
 
+TRIED_ON = 400
+"""Inputs on which length and noise are chosen: the cost of each trial grows with their cube."""
+
 SLOPES = 1.0
 """Prior variance of all linear slopes together, as a share of the outputs' variance."""
 
@@ -32,7 +35,8 @@ class Kriging:
     """A Gaussian process with linear trend and an isotropic Gaussian kernel, maximum likelihood on a grid.
 
     Outputs are centred; each has a variance of its own, and all have one correlation (the separable model of
-    Conti and O'Hagan, 2010). Where many outputs are one curve, they inform the kernel together.
+    Conti and O'Hagan, 2010). Where many outputs are one curve, they inform the kernel together. Of more than
+    400 inputs so many, spread evenly over their order, decide on length and noise; all are then fitted once.
 
     Args:
         inputs: (n, D) numbers, n >= 2; columns are standardised.
@@ -47,8 +51,12 @@ class Kriging:
         Z = outputs - self._mean
         squares = cdist(self._X, self._X, "sqeuclidean")
         self._typical = max(float(np.median(squares[np.triu_indices(len(Z), 1)])), 1e-12)
-        fits = [self._fit(squares, Z, *each) for each in itertools.product(LENGTHS, NOISES)]
+        few = np.unique(np.linspace(0, len(Z) - 1, min(len(Z), TRIED_ON)).astype(np.int64))
+        tried = squares[np.ix_(few, few)], self._X[few], Z[few]
+        fits = [self._fit(*tried, *each) for each in itertools.product(LENGTHS, NOISES)]
         best = min(fits, key=lambda fit: fit.loss)
+        if len(few) < len(Z):
+            best = self._fit(squares, self._X, Z, best.length, best.noise)
         self._length, self._noise, self._factor = best.length, best.noise, best.factor
         self._weights = cho_solve(self._factor, Z)
         self._variance = np.maximum((Z * self._weights).mean(axis=0), 0.0)
@@ -69,8 +77,8 @@ class Kriging:
         theta = 0.5 / ((length or self._length) ** 2 * self._typical)
         return np.asarray(np.exp(-theta * squares) + SLOPES * products / self._X.shape[1])
 
-    def _fit(self, squares: Values, Z: Values, length: float, noise: float) -> _Fit:
-        K = self._kernel(squares, self._X @ self._X.T, length)
+    def _fit(self, squares: Values, X: Values, Z: Values, length: float, noise: float) -> _Fit:
+        K = self._kernel(squares, X @ X.T, length)
         K[np.diag_indices_from(K)] += noise
         factor = cho_factor(K, lower=True)
         residual = float((solve_triangular(factor[0], Z, lower=True) ** 2).mean())
