@@ -4,5 +4,6 @@ from edanas.tables.builder import build
 from edanas.tables.evaluation import TableEvaluation
 from edanas.tables.outside import Answer, Neighbours
 from edanas.tables.reader import Table
+from edanas.tables.searching import search
 
-__all__ = ["Answer", "Neighbours", "Table", "TableEvaluation", "build"]
+__all__ = ["Answer", "Neighbours", "Table", "TableEvaluation", "build", "search"]

@@ -1,16 +1,17 @@
 """An evaluation that looks answers up in a table: any strategy searches on it, with the engine as it is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
 from edanas.core.contracts import Evaluator
 from edanas.core.errors import CandidateError
 from edanas.core.progress import Progress
-from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
-from edanas.evaluation.scoring import metrics_of
+from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
+from edanas.evaluation.scoring import Anatomy, metrics_of
 from edanas.exits.fronts import threshold_front
 from edanas.exits.profiles import outcome
+from edanas.exits.schemes import Measure
 from edanas.tables.outside import Answer, Neighbours
 from edanas.tables.reader import Table
 
@@ -21,13 +22,22 @@ class TableEvaluation(Evaluator):
     Args:
         table: Where answers are.
         part: The samples to judge on; the searched part if left out.
-        outside: Estimates what is not in the table; without it, such candidates fail.
+        outside: Estimates what is not in the table; without it, such candidates fail. `estimated` tells which
+            of a search's candidates those are.
+        measure: The cost that `schemes` trades against accuracy: executed MACs, or ADA_MACS.
     """
 
     removable = True
 
-    def __init__(self, table: Table, part: str = "", outside: Neighbours | None = None) -> None:
+    def __init__(
+        self,
+        table: Table,
+        part: str = "",
+        outside: Neighbours | None = None,
+        measure: Measure = "executed",
+    ) -> None:
         self.table, self.part, self.outside = table, part or table.parts[0], outside
+        self.measure: Measure = measure
 
     def prepare(self, progress: Progress) -> None:
         """Nothing is needed."""
@@ -41,6 +51,13 @@ class TableEvaluation(Evaluator):
         if self.outside is None or candidate.backbone in self.table:
             return Answer(self.table.metrics(candidate, self.part), measured=True)
         return self.outside.answer(candidate)
+
+    def estimated(self, candidates: Iterable[Candidate]) -> set[str]:
+        """Ids of those candidates whose answers are estimates: an archive keeps metrics without that mark.
+
+        It follows from the table alone, wherever and whenever the answers were given.
+        """
+        return {candidate.id for candidate in candidates if candidate.backbone not in self.table}
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         """See `Evaluator.evaluate`."""
@@ -56,13 +73,22 @@ class TableEvaluation(Evaluator):
         return self.judge(candidate, outcome(profile, candidate.scheme))
 
     def judge(self, candidate: Candidate, outcome: Outcome) -> Metrics:
-        """See `Evaluator.judge`; for backbones in the table."""
-        return metrics_of(outcome, candidate.scheme, self.table.anatomy(candidate.backbone))
+        """See `Evaluator.judge`; the costs of a backbone outside the table are estimates.
+
+        Raises:
+            CandidateError: The backbone is of another space, or outside the table and nothing estimates it.
+        """
+        return metrics_of(outcome, candidate.scheme, self._anatomy(candidate.backbone))
 
     def schemes(self, candidate: Candidate, profile: ExitProfile) -> Sequence[SelectionScheme]:
-        """See `Evaluator.schemes`; for backbones in the table."""
-        costs = self.table.anatomy(candidate.backbone).costs
-        return threshold_front(profile, costs, self.table.description.exit_points).schemes
+        """See `Evaluator.schemes`."""
+        costs, points = self._anatomy(candidate.backbone).costs, self.table.description.exit_points
+        return threshold_front(profile, costs, points, measure=self.measure).schemes
+
+    def _anatomy(self, backbone: Backbone) -> Anatomy:
+        if self.outside is None or backbone in self.table:
+            return self.table.anatomy(backbone)
+        return self.outside.anatomy(backbone)
 
     def passes(self) -> tuple[float, float]:
         """No sample passes through anything."""

@@ -183,6 +183,6 @@ def check_images(run: Path, data: str) -> None:
     """
     if not (run / ARCHIVE).exists():
         return
-    with Archive(run) as archive:
+    with Archive(run, read_only=True) as archive:
         if archive.meta().get("data", data) != data:
             raise RunError(f"{run}: its supernet was trained on other images; has the data set changed?")

@@ -88,6 +88,14 @@ class Neighbours:
         )
         return metrics_of(result, scheme, anatomy)
 
+    def anatomy(self, backbone: Backbone) -> Anatomy:
+        """What the segments of a backbone of the space should cost, estimated.
+
+        Raises:
+            CandidateError: The backbone is of another space.
+        """
+        return self._share(backbone)[1]
+
     def _examples(self) -> Floats:
         """(n, T): behaviour under a few schemes, by which variables are weighed."""
         points = self.table.description.exit_points

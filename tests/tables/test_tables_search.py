@@ -7,17 +7,21 @@ from toy_tables import evaluator
 
 from edanas.core.archive import Archive
 from edanas.core.engine import Engine
-from edanas.core.errors import CandidateError
+from edanas.core.errors import CandidateError, ConfigError, TableError
 from edanas.core.pareto import minimised, non_dominated
 from edanas.core.progress import Silent
 from edanas.core.settings import SearchSettings
-from edanas.core.types import Candidate, SelectionScheme
+from edanas.core.types import Candidate, Outcome, SelectionScheme
 from edanas.evaluation.scoring import score
 from edanas.executors.serial import Serial
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
 from edanas.strategies.random_search import RandomSearch
+from edanas.surrogates.exit_profiles import ExitProfiles
 from edanas.tables.evaluation import TableEvaluation
 from edanas.tables.outside import Neighbours
 from edanas.tables.quality import leave_out
+from edanas.tables.searching import search
 from edanas.testing.toys import ToyAccuracy, ToyCost, toy_problem
 
 THRESHOLDS = (0.5, None)
@@ -114,3 +118,92 @@ def test_the_quality_that_is_told_is_that_of_backbones_left_out(half, small):
     assert 0 < quality.accuracy_error < 0.2
     assert quality.macs_rank > 0.9
     assert "rank correlation" in str(quality)
+
+
+def test_what_is_estimated_is_told_by_candidate_and_judged_with_the_same_costs(whole, half):
+    model = Neighbours(half)
+    judge = TableEvaluation(half, outside=model)
+    for backbone in whole.backbones:
+        candidate = Candidate(backbone, SCHEMES[0])
+        metrics = judge.evaluate(candidate)
+        assert judge.estimated([candidate]) == (set() if backbone in half else {candidate.id})
+        told = Outcome(
+            metrics.accuracy, metrics.utilization, metrics.exit_accuracy, metrics.backbone_accuracy
+        )
+        assert judge.judge(candidate, told) == metrics
+    with pytest.raises(CandidateError, match="not in the table"):
+        TableEvaluation(half).judge(
+            Candidate(next(b for b in whole.backbones if b not in half), SCHEMES[0]), told
+        )
+
+
+def test_the_schemes_that_are_offered_are_best_in_the_measure_that_was_asked_for(whole):
+    for backbone in itertools.islice(whole.backbones, 0, None, 12):
+        candidate = Candidate(backbone, SCHEMES[0])
+        best = {}
+        for measure in ("executed", "ada"):
+            judge = TableEvaluation(whole, measure=measure)
+            profile = judge.profile(candidate)
+            found = [
+                judge.rescore(Candidate(backbone, s), profile) for s in judge.schemes(candidate, profile)
+            ]
+            best[measure] = np.array([[-m.accuracy, m.ada_macs] for m in found])
+        # No scheme of the front for executed MACs beats the front for ADA_MACS in ADA_MACS.
+        for row in best["executed"]:
+            assert (best["ada"] <= row + 1e-9).all(axis=1).any()
+
+
+def names():
+    return Registry(load_plugins()).names("search strategy")
+
+
+@pytest.mark.parametrize("strategy", names())
+def test_any_strategy_searches_a_table_in_one_call(whole, strategy, tmp_path):
+    nested = Registry(load_plugins()).create("search strategy", strategy).nested
+    length = SearchSettings(initial=8, iterations=2, per_iteration=4)
+    thresholds = None if nested else THRESHOLDS
+    given = {"thresholds": thresholds, "surrogates": ("cart", "exit-profiles"), "settings": length}
+    found = search(whole, strategy, seed=3, folder=tmp_path, **given)
+    assert found.stopped == "completed" and len(found.evaluations) == 16
+    assert sorted(found.hypervolumes) == list(found.hypervolumes)
+    for evaluation in found.evaluations:
+        assert nested or evaluation.metrics == whole.metrics(evaluation.candidate)
+    assert (tmp_path / "archive.sqlite").exists()
+    again = search(whole, strategy, seed=3, **given)
+    np.testing.assert_array_equal(again.genomes, found.genomes)
+
+
+def test_surrogates_that_know_exits_are_told_judge_and_profiles(whole, monkeypatch):
+    told = []
+    monkeypatch.setattr(ExitProfiles, "inform", lambda self, insight: told.append(insight))
+    length = SearchSettings(initial=8, iterations=1, per_iteration=2)
+    search(whole, thresholds=THRESHOLDS, surrogates=("exit-profiles",), settings=length)
+    assert told and all(len(insight.profiles) for insight in told)
+
+
+def test_a_search_on_part_of_a_space_fails_or_estimates_and_says_which(half):
+    length = SearchSettings(initial=20, iterations=2, per_iteration=8)
+    given = {"thresholds": THRESHOLDS, "surrogates": ("cart", "exit-profiles"), "settings": length}
+    found = search(half, **given)
+    failed = [e for e in found.evaluations if not e.ok]
+    assert failed and all("not in the table" in e.error for e in failed)
+    judge = TableEvaluation(half, outside=Neighbours(half))
+    found = search(judge, **given)
+    assert all(e.ok for e in found.evaluations)
+    estimated = judge.estimated(e.candidate for e in found.evaluations)
+    assert 0 < len(estimated) < len(found.evaluations)
+    for evaluation in found.evaluations:
+        assert evaluation.candidate.id in estimated or evaluation.metrics == half.metrics(
+            evaluation.candidate
+        )
+
+
+def test_thresholds_and_estimates_that_a_strategy_cannot_use_are_refused(half):
+    with pytest.raises(ConfigError, match=r"thresholds: found a list; allowed with strategy 'nested'"):
+        search(half, "nested", thresholds=THRESHOLDS)
+    with pytest.raises(ConfigError, match=r'found "continuous"; allowed with strategy'):
+        search(half, thresholds="continuous")
+    with pytest.raises(TableError, match="estimates have none"):
+        search(TableEvaluation(half, outside=Neighbours(half)), "nested")
+    with pytest.raises(ConfigError, match="nestd"):
+        search(half, "nestd")

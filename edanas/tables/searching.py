@@ -1,0 +1,147 @@
+"""A search on a table, as a run makes it: with all that exit surrogates and nested strategies need."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edanas.compose import surrogate_factory
+from edanas.core.archive import Archive
+from edanas.core.contracts import Evaluator, Objective, SearchProblem, SearchStrategy
+from edanas.core.engine import Engine, SearchOutcome
+from edanas.core.errors import ConfigError, TableError
+from edanas.core.fronts import Fronts
+from edanas.core.pareto import minimised
+from edanas.core.progress import Progress, Silent
+from edanas.core.settings import Component, SearchSettings, Settings
+from edanas.core.space import SearchSpace
+from edanas.core.types import CONTINUOUS, Candidate, Outcome, Thresholds
+from edanas.executors.serial import Serial
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
+from edanas.tables.evaluation import TableEvaluation
+from edanas.tables.reader import Table
+
+_DEFAULTS = Settings()
+
+
+def search(
+    table: Table | TableEvaluation,
+    strategy: str | Component = _DEFAULTS.strategy,
+    *,
+    objectives: Sequence[str] = _DEFAULTS.objectives,
+    surrogates: Sequence[str] = _DEFAULTS.surrogates,
+    thresholds: Thresholds | None = None,
+    settings: SearchSettings = _DEFAULTS.search,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    progress: Progress | None = None,
+) -> SearchOutcome:
+    """Search on a table with any registered strategy, as `edanas run` would on the images.
+
+    Args:
+        table: Where answers come from. A `TableEvaluation` says on which part, and what estimates backbones
+            that the table lacks; without that, these fail, are recorded as failed, and surrogates that know
+            exits learn from genes and values alone.
+        strategy: A registered search strategy, by name or with options.
+        objectives: Names of registered objectives. Where a nested strategy searches a plain table, costs are
+            ADA_MACS if these alone are among them, else executed MACs.
+        surrogates: Names of registered surrogate models.
+        thresholds: What exit points may hold; the table's own if left out, or continuous where the strategy
+            is nested.
+        settings: How long the search goes on.
+        seed: Everything random follows from it.
+        folder: Where the archive is kept: a search that was cut goes on there. Left out: nowhere.
+        progress: Where to show bars.
+
+    Raises:
+        ConfigError: A name or option is wrong, or thresholds and strategy do not go together.
+        TableError: The strategy is nested, and the table estimates backbones.
+        CandidateError: Not one candidate of the initial archive is in the table.
+    """
+    registry = Registry(load_plugins())
+    chosen = Component(strategy) if isinstance(strategy, str) else strategy
+    searcher: SearchStrategy = registry.create("search strategy", chosen.name, chosen.options)
+    evaluator = table if isinstance(table, TableEvaluation) else _evaluation(table, objectives)
+    space = _space(evaluator, searcher, chosen.name, thresholds)
+    goals: tuple[Objective, ...] = tuple(registry.create("objective", name) for name in objectives)
+    fronts = Fronts(evaluator, goals) if searcher.nested else None
+    for name in surrogates:
+        registry.entry("surrogate model", name)
+    progress = progress or Silent()
+    problem = SearchProblem(
+        space=space,
+        objectives=len(goals),
+        surrogate=surrogate_factory(registry, surrogates),
+        seed=seed,
+        initial=settings.initial,
+        progress=progress,
+        judge=_judge(evaluator, goals),
+        front=fronts,
+    )
+    searcher.start(problem)
+    return _run(space, searcher, evaluator, goals, settings, fronts, folder, progress)
+
+
+def _evaluation(table: Table, objectives: Sequence[str]) -> TableEvaluation:
+    ada = "ada-macs" in objectives and "executed-macs" not in objectives
+    return TableEvaluation(table, measure="ada" if ada else "executed")
+
+
+def _judge(
+    evaluator: TableEvaluation, objectives: Sequence[Objective]
+) -> Callable[[Candidate, Outcome], Sequence[float]] | None:
+    """The values of a predicted outcome, where costs are known for all that a strategy may ask about."""
+    if evaluator.outside is None and not evaluator.table.description.exhaustive:
+        return None
+    return lambda candidate, outcome: minimised(objectives, evaluator.judge(candidate, outcome))
+
+
+def _space(
+    evaluator: TableEvaluation, strategy: SearchStrategy, name: str, thresholds: Thresholds | None
+) -> SearchSpace:
+    """The space for a strategy.
+
+    Raises:
+        ConfigError: Its thresholds do not go with the strategy.
+        TableError: It needs exit profiles, and some backbones would have none.
+    """
+    if thresholds is None:
+        thresholds = CONTINUOUS if strategy.nested else evaluator.table.description.thresholds
+    continuous = thresholds == CONTINUOUS
+    if continuous != strategy.nested:
+        wanted, held = (f'"{CONTINUOUS}"', "a list") if strategy.nested else ("a list", f'"{CONTINUOUS}"')
+        raise ConfigError(f"thresholds: found {held}; allowed with strategy '{name}': {wanted}")
+    if continuous and evaluator.outside is not None:
+        raise TableError(
+            f"outside: strategy '{name}' needs exit profiles, and estimates have none; allowed without "
+            "estimates, or with a strategy whose thresholds are a list"
+        )
+    return evaluator.table.space(thresholds)
+
+
+def _run(
+    space: SearchSpace,
+    strategy: SearchStrategy,
+    evaluator: Evaluator,
+    objectives: tuple[Objective, ...],
+    settings: SearchSettings,
+    fronts: Fronts | None,
+    folder: str | Path | None,
+    progress: Progress,
+) -> SearchOutcome:
+    with ExitStack() as stack:
+        place = folder or stack.enter_context(TemporaryDirectory(prefix="edanas-"))
+        archive = stack.enter_context(Archive(Path(place)))
+        return Engine(
+            space=space,
+            strategy=strategy,
+            evaluator=evaluator,
+            executor=Serial(),
+            archive=archive,
+            objectives=objectives,
+            settings=settings,
+            notify=lambda *_, **__: None,
+            progress=progress,
+            front=fronts,
+        ).run()
