@@ -1,23 +1,16 @@
 """Programs of `torch.export` as bytes, and back: without traces of this machine, and without pickles."""
 
 import io
-import json
-import re
 import warnings
-import zipfile
 from typing import Any
 
 import torch
 from torch import nn
 
 from edanas.core.errors import ExportError
+from edanas.deploy.pt2_safety import plain_archive
 
 _BATCH, _SIDE = 1 << 20, 1 << 20
-_PLAIN = re.compile(
-    r"(\.data/\w+|\.format_version|\.storage_alignment|byteorder|version|archive_\w+|models/\w+\.json"
-    r"|data/(weights|constants)/(weight|tensor)_\d+|data/(weights|constants)/\w+\.json"
-    r"|data/sample_inputs/\w+\.pt|extra/\w+)"
-)
 
 
 def dimensions(*, batch: bool, image: bool) -> dict[int, Any]:
@@ -53,25 +46,10 @@ def opened(content: bytes) -> nn.Module:
     """The module of a `.pt2` file.
 
     Raises:
-        ExportError: It holds something that would be unpickled, or code.
+        ExportError: It holds something that would be unpickled, or code; see `edanas.deploy.pt2_safety`.
     """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for name in archive.namelist():
-            inner = name.partition("/")[2]
-            if not _PLAIN.fullmatch(inner):
-                raise ExportError(f"'{inner}' is neither weights nor a graph")
-            if inner.endswith(".pt"):
-                torch.load(io.BytesIO(archive.read(name)), weights_only=True)
-            if inner.endswith("_config.json") and _pickles(json.loads(archive.read(name))):
-                raise ExportError(f"'{inner}' has pickled weights")
+    plain = plain_archive(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, on itself
-        found: nn.Module = torch.export.load(io.BytesIO(content)).module()
+        found: nn.Module = torch.export.load(io.BytesIO(plain)).module()
     return found
-
-
-def _pickles(value: Any) -> bool:
-    """Whether anything in a configuration says that it is to be unpickled."""
-    if isinstance(value, dict):
-        return bool(value.get("use_pickle")) or any(_pickles(each) for each in value.values())
-    return isinstance(value, list) and any(_pickles(each) for each in value)

@@ -1,4 +1,5 @@
 import io
+import json
 import zipfile
 
 import pytest
@@ -59,15 +60,72 @@ class Harmful:
 
 @pytest.mark.parametrize("member", ["archive/data/sample_inputs/model.pt", "archive/data/weights/evil.pkl"])
 def test_a_program_with_a_pickle_is_not_opened(member, tmp_path, capsys):
-    paths = Pt2Exporter().export(toy_network().eval(), tmp_path / "net")
+    members = toy_members(tmp_path)
     poison = io.BytesIO()
     torch.save(Harmful(), poison)
-    with zipfile.ZipFile(paths[1]) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    changed = io.BytesIO()
-    with zipfile.ZipFile(changed, "w") as archive:
-        for name, content in {**members, member: poison.getvalue()}.items():
-            archive.writestr(name, content)
-    with pytest.raises((ExportError, torch.serialization.pickle.UnpicklingError)):
-        opened(changed.getvalue())
+    with pytest.raises(ExportError, match=member.partition("/")[2]):
+        opened(archived({**members, member: poison.getvalue()}))
     assert "this ran" not in capsys.readouterr().out
+
+
+def toy_members(folder):
+    """What lies in a program's archive, by name."""
+    paths = Pt2Exporter().export(toy_network().eval(), folder / "net")
+    with zipfile.ZipFile(paths[1]) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def archived(members):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+GRAPH = "archive/models/model.json"
+EVIL = "__import__('builtins').print('this ran')"
+
+
+def changed(value, field, new):
+    """With every text of that field, or of that key's list, replaced."""
+    if isinstance(value, dict):
+        return {key: new if key == field else changed(each, field, new) for key, each in value.items()}
+    return [changed(each, field, new) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("field", "new"),
+    [
+        ("expr_str", EVIL),
+        ("expr_str", "Symbol(print('this ran'))"),
+        ("expr_str", "Mul(Symbol('s5', positive=print('this ran')), 2)"),
+        ("expr_str", "[].append"),
+        ("target", "torch.hub.load"),
+        ("target", "torch.ops.aten.from_file.default"),
+        ("target", "torch.ops.aten.__class__.mro"),
+        ("target", "_operator.call"),
+        ("target", "math.factorial"),
+        ("guards_code", [EVIL]),
+        ("in_spec", '[1, {"type": "enum.Enum", "context": "os:system", "children_spec": []}]'),
+        ("in_spec", '[1, {"type": "builtins.dict", "context": {"a": "os"}, "children_spec": []}]'),
+        ("forward_arg_names", ["x=print('this ran')"]),
+        ("name", "x\nimport this"),
+    ],
+)
+def test_a_graph_with_code_is_refused_before_torch_reads_it(field, new, tmp_path, monkeypatch, capsys):
+    members = toy_members(tmp_path)
+    graph = changed(json.loads(members[GRAPH]), field, new)
+    assert graph != json.loads(members[GRAPH])
+    monkeypatch.setattr(torch.export, "load", lambda _: pytest.fail("torch read it"))
+    with pytest.raises(ExportError, match=r"model\.json': |has code as text"):
+        opened(archived({**members, GRAPH: json.dumps(graph).encode()}))
+    assert "this ran" not in capsys.readouterr().out
+
+
+def test_a_second_graph_hidden_behind_the_first_is_refused(tmp_path):
+    """zip readers differ in which of two members of one name they take."""
+    members = toy_members(tmp_path)
+    with pytest.raises(ExportError, match="twice"):
+        opened(archived({**members, GRAPH.replace("model.json", "MODEL.json"): members[GRAPH]}))
+    assert opened(archived(members)) is not None

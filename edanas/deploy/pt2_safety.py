@@ -1,0 +1,172 @@
+"""Whether a `.pt2` archive is weights and plain operators, and no code: asked before torch reads it.
+
+`torch.export.load` evaluates the texts of symbolic sizes, looks operators up by dotted name, writes names
+into the source that it compiles, and falls back to unpickling. So every text in an archive must be one of the
+few kinds that an exported network has.
+"""
+
+import ast
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from edanas.core.errors import ExportError
+
+_MEMBER = re.compile(
+    r"\.data/\w+|\.format_version|\.storage_alignment|byteorder|version|archive_\w+|models/\w+\.json"
+    r"|data/(weights|constants)/(weight|tensor)_\d+|data/(weights|constants)/\w+\.json"
+    r"|data/sample_inputs/\w+\.pt|extra/\w+"
+)
+_NAME = re.compile(r"[\w.]*", re.ASCII)
+_TRACE = re.compile(r"[\w.,;@$:-]*", re.ASCII)
+_ATEN = re.compile(r"torch\.ops\.aten\.(?!__|from_file|save|load|Open)\w+\.(?!__)\w+", re.ASCII)
+_OTHER = re.compile(
+    r"torch\.ops\.higher_order\.cond|torch\.sym_(int|float|max|min|not)"
+    r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|eq|ne|ge|gt|le|lt)"
+)
+_SPEC = re.compile(
+    r"builtins\.(tuple|list|dict)|null|type|context|children_spec|\[(\"\w+\"(, \"\w+\")*)?\]", re.ASCII
+)
+_CALLS = re.compile(
+    r"Integer|Mul|Add|Max|Min|FloorDiv|CeilDiv|CleanDiv|Mod|PythonMod|ModularIndexing|Eq|Ne|Ge|Gt|Le|Lt"
+    r"|FloorToInt|CeilToInt|IntTrueDiv"
+)
+"""Classes of sympy and torch that sizes are written with; `Symbol` has a name, and is asked by itself."""
+
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
+_DEEPEST, _LONGEST = 50, 10_000
+
+
+def plain_archive(content: bytes) -> bytes:
+    """The same program in an archive written anew, so that torch cannot see another one than was checked.
+
+    Raises:
+        ExportError: It holds what would be unpickled, what would be evaluated, or an operator that is none of
+            torch's own on tensors; or it is no such archive.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = [(name.partition("/")[2], archive.read(name)) for name in archive.namelist()]
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ExportError(f"no archive of torch.export: {error}") from error
+    if len({name.lower() for name, _ in members}) != len(members):
+        raise ExportError("a name stands in the archive twice")
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for name, data in members:
+            archive.writestr(f"archive/{name}", _checked(name, data))
+    return written.getvalue()
+
+
+def _checked(name: str, data: bytes) -> bytes:
+    if not _MEMBER.fullmatch(name):
+        raise ExportError(f"'{name}' is neither weights nor a graph")
+    if name.endswith(".pt"):
+        return _tensors(name, data)
+    if name.endswith(".json"):
+        try:
+            found = json.loads(data)
+            _check(found, name)
+        except (ValueError, RecursionError) as error:
+            raise ExportError(f"'{name}' is damaged: {error}") from error
+        return json.dumps(found).encode()
+    return data
+
+
+def _tensors(name: str, data: bytes) -> bytes:
+    """Saved anew: torch would unpickle without limits what it cannot read as tensors."""
+    try:
+        found = torch.load(io.BytesIO(data), weights_only=True)
+    except Exception as error:
+        raise ExportError(f"'{name}' holds something other than tensors") from error
+    file = io.BytesIO()
+    torch.save(found, file)
+    return file.getvalue()
+
+
+def _check(value: Any, name: str) -> None:
+    """Each text, by the field that it stands in."""
+    for field, each in _fields(value, ""):
+        if field == "use_pickle" and each is not False:
+            raise ExportError(f"'{name}' has pickled weights")
+        if field == "guards_code":
+            raise ExportError(f"'{name}' has code as text")
+        if isinstance(each, str) and not _allowed(field, each):
+            raise ExportError(f"'{name}': {field}: found {each[:80]!r}, which no exported network has")
+
+
+def _fields(value: Any, field: str) -> Iterator[tuple[str, Any]]:
+    """Everything that is no collection, with the field it stands in; the keys too."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield "name", key
+            yield from _fields(each, key)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _fields(each, field)
+    else:
+        yield field, value
+
+
+def _allowed(field: str, text: str) -> bool:
+    if field in ("target", "as_operator"):
+        return bool(_ATEN.fullmatch(text) or _OTHER.fullmatch(text))
+    if field == "expr_str":
+        return _is_size(text)
+    if field in ("in_spec", "out_spec"):
+        return _is_structure(text)
+    if field in ("nn_module_stack", "torch_fn"):
+        return bool(_TRACE.fullmatch(text))
+    if field == "torch_version":
+        return bool(_NAME.fullmatch(text.replace("+", "")))
+    return bool(_NAME.fullmatch(text))
+
+
+def _is_size(text: str) -> bool:
+    """Whether it is arithmetic on integers and symbols, and calls nothing but sympy's classes for it."""
+    if len(text) > _LONGEST or not re.fullmatch(r"[\w ,()='*+/%-]*", text, re.ASCII) or "__" in text:
+        return False
+    try:
+        return _is_term(ast.parse(text, mode="eval").body, 0)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+
+
+def _is_term(node: ast.expr, depth: int) -> bool:
+    if depth > _DEEPEST:
+        return False
+    match node:
+        case ast.Constant(value=bool() | int()):
+            return True
+        case ast.Name(id=name):
+            return bool(re.fullmatch(r"[a-z]+\d+|True|False", name))
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return _is_term(operand, depth + 1)
+        case ast.BinOp(left=left, op=operator, right=right):
+            return isinstance(operator, _OPERATORS) and all(_is_term(x, depth + 1) for x in (left, right))
+        case ast.Call(func=ast.Name(id="Symbol"), args=[ast.Constant(value=str(name))], keywords=given):
+            return name.isidentifier() and all(_is_flag(each) for each in given)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=given):
+            return (
+                bool(_CALLS.fullmatch(name))
+                and all(_is_term(each, depth + 1) for each in args)
+                and all(_is_flag(each) for each in given)
+            )
+    return False
+
+
+def _is_flag(given: ast.keyword) -> bool:
+    return given.arg is not None and isinstance(given.value, ast.Constant) and type(given.value.value) is bool
+
+
+def _is_structure(text: str) -> bool:
+    """Whether inputs or outputs are nothing but tuples, lists and dictionaries of names."""
+    return all(
+        each is None or isinstance(each, int) or bool(_SPEC.fullmatch(str(each)))
+        for _, each in _fields(json.loads(text), "")
+    )
