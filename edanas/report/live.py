@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edanas.core.types import Evaluation
-from edanas.report.history import qualities
+from edanas.report.history import of_backbones, qualities
 from edanas.report.state import FINISHED, RUNNING, RunState
 from edanas.report.tables import fronts_table
 from edanas.report.textplot import ASCII, Glyphs, scatter, sparkline
@@ -38,19 +38,42 @@ class Frame:
     def _parts(self, width: int, glyphs: Glyphs) -> Iterator[RenderableType]:
         state, history = self.state, self.state.history
         yield from _head(state, width)
-        succeeded = [each.metrics for each in history.evaluations if each.metrics is not None]
-        if succeeded:
-            yield Text("\nFront of the search (validation, before fine-tuning)", style="bold")
-            costs, accuracies = [m.executed_macs for m in succeeded], [m.accuracy for m in succeeded]
+        heading, points = _searched(state)
+        if points:
+            costs, accuracies = zip(*points, strict=True)
+            yield Text(f"\n{heading}", style="bold")
             yield Text("\n".join(scatter(costs, accuracies, width, _PLOT, glyphs)), no_wrap=True)
         yield from _trend(state, width, glyphs)
         if state.result is not None:
             yield Text("\nResults", style="bold")
             yield fronts_table(state.result)
         elif history.evaluations:
-            yield Text("\nLast candidates", style="bold")
-            yield _last(history.evaluations[-_LAST:])
+            backbones = of_backbones(history.settings)
+            last = "backbones, without early exits" if backbones else "candidates"
+            yield Text(f"\nLast {last}", style="bold")
+            yield _last(history.evaluations[-_LAST:], backbones=backbones)
         yield from _failures(history.evaluations)
+
+
+def _searched(state: RunState) -> tuple[str, list[tuple[float, float]]]:
+    """What is plotted, in words, with the MACs and the validation accuracy of each point.
+
+    The trade-offs of a search of backbones need costs by exit, which the archive does not hold; the result
+    has them. Until then the backbones themselves are shown, and the hypervolume tells of their trade-offs.
+    """
+    found = [each.metrics for each in state.history.evaluations if each.metrics is not None]
+    if not of_backbones(state.settings):
+        heading = "Front of the search (validation, before fine-tuning)"
+        return heading, [(each.executed_macs, each.accuracy) for each in found]
+    if state.result is not None:
+        kept = state.result.data.get("candidates") or []
+        heading = "Trade-offs of the search (validation, before fine-tuning)"
+        return heading, [(each[0], each[1]) for each in kept]
+    heading = (
+        "Backbones without early exits (validation, before fine-tuning);\n"
+        "what early exits make of them is what the hypervolume counts"
+    )
+    return heading, [(each.backbone_macs, each.backbone_accuracy) for each in found]
 
 
 def _head(state: RunState, width: int) -> Iterator[RenderableType]:
@@ -88,14 +111,18 @@ def _trend(state: RunState, width: int, glyphs: Glyphs) -> Iterator[RenderableTy
     yield table
 
 
-def _last(evaluations: Sequence[Evaluation]) -> Table:
+def _last(evaluations: Sequence[Evaluation], *, backbones: bool) -> Table:
     table = Table.grid(padding=(0, 2))
     for each in evaluations:
         found = Text("failed", style="red")
-        if each.metrics is not None:
-            found = Text(f"{percent(each.metrics.accuracy):>5}% at {mega(each.metrics.executed_macs)}M")
-        exits = in_words(each.candidate.scheme.exits)
-        table.add_row(f"iteration {each.iteration}", each.candidate.id, exits, found, f"{each.seconds:.1f} s")
+        if (metrics := each.metrics) is not None:
+            worth = metrics.accuracy, metrics.executed_macs
+            accuracy, macs = (metrics.backbone_accuracy, metrics.backbone_macs) if backbones else worth
+            found = Text(f"{percent(accuracy):>5}% at {mega(macs)}M")
+        exits = [] if backbones else [in_words(each.candidate.scheme.exits)]
+        table.add_row(
+            f"iteration {each.iteration}", each.candidate.id, *exits, found, f"{each.seconds:.1f} s"
+        )
     return table
 
 

@@ -37,6 +37,11 @@ class RunState:
     result: Result | None
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """The run's settings as plain values; empty where they are not known yet."""
+        return self.history.settings or (self.result.settings if self.result else {})
+
+    @property
     def doing(self) -> str:
         """What the run is at, in words."""
         done = len(self.history.evaluations)

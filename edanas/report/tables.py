@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edanas.report.result import Result
-from edanas.report.words import CONVENTION, Row, mega, percent, relative_cost, shares, thresholds
+from edanas.report.words import CONVENTION, Row, mega, percent, promising, relative_cost, shares, thresholds
 
 HEADINGS = (
     "early\nexits",
@@ -32,13 +32,29 @@ def fronts_table(result: Result) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for number, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="left" if number >= 7 else "right", vertical="bottom")
-    _add(table, sorted(result.front, key=lambda row: int(row["exits"])))
+    front = sorted(result.front, key=lambda row: int(row["exits"]))
+    _add(table, front)
     table.add_section()
     _add(table, sorted(result.static_front, key=lambda row: float(row["executed_macs"])))
     tested = result.data.get("samples", {}).get("test")
     on = f"Tested once, on {tested} images. " if tested else ""
     note = f"{on}0 early exits: single-exit networks of the same search. {CONVENTION}"
-    return Group(table, "", Text(note, style="dim"))
+    return Group(table, "", *(Text(each, style="dim") for each in (note, _promises(front)) if each))
+
+
+def _promises(front: Sequence[Row]) -> str:
+    """What thresholds reached where they were set, and elsewhere."""
+    told = [
+        f"{percent(row['calibration_accuracy'])} to {percent(row['validation_accuracy'])}% "
+        f"at {mega(row['calibration_executed_macs'])} to {mega(row['validation_executed_macs'])}M"
+        for row in promising(front)
+    ]
+    if not told:
+        return ""
+    return (
+        "Thresholds were set on the calibration part. From what they reach there to what they keep on the "
+        f"validation part, line by line: {', '.join(told)}."
+    )
 
 
 def _add(table: Table, rows: Sequence[Row]) -> None:

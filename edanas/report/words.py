@@ -52,6 +52,12 @@ def validation_macs(row: Row) -> float:
     return float(row[key if key in row else "executed_macs"])
 
 
+def promising(rows: Sequence[Row]) -> list[Row]:
+    """The networks whose thresholds were set on the calibration part, with what they reached there."""
+    keys = ("calibration_accuracy", "calibration_executed_macs", "validation_executed_macs")
+    return [row for row in rows if all(row.get(key) is not None for key in keys)]
+
+
 def rival(row: Row, singles: Sequence[Row]) -> Row | None:
     """The single-exit network to set beside `row`: the best of those that cost no more, by validation."""
     affordable = [each for each in singles if validation_macs(each) <= validation_macs(row)]

@@ -89,6 +89,26 @@ def test_one_frame_tells_where_a_run_stands(tmp_path: Path, capsys: pytest.Captu
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+def test_a_search_of_backbones_shows_what_it_can_know(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin(tmp_path)
+    with Archive(tmp_path) as archive:
+        archive.set_meta("settings", SETTINGS | {"thresholds": "continuous"})
+    # The last exit's accuracy at the backbone's cost; in the archive, all heads' cost is counted as well.
+    told = once(tmp_path, capsys)
+    assert "Backbones without early exits (validation, before fine-tuning)" in told
+    assert "90.0% at 5.00M" in told
+    assert "2 early exits" not in told
+    kept = {"candidates": [[7e6, 0.6, 0, 2], [8e6, 0.7, 1, 1]]}
+    (tmp_path / "result.json").write_text(json.dumps(RESULT | kept))
+    os.utime(tmp_path / "run.lock.json", (0, 0))
+    told = once(tmp_path, capsys)
+    assert "Trade-offs of the search (validation, before fine-tuning)" in told
+    assert "Backbones" not in told
+    assert "8.00" in told
+
+
 def test_what_a_run_is_at(tmp_path: Path) -> None:
     with RunLock(tmp_path):
         assert look(tmp_path).doing == "preparing: reading data, training the supernet"

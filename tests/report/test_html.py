@@ -93,6 +93,17 @@ def test_conclusions_are_drawn_from_validation_and_compare_at_equal_cost(data: d
     assert "No single-exit network of the search is as cheap." in Reader(page_of(data)).text
 
 
+def test_what_thresholds_promised_stands_beside_what_they_kept(data: dict[str, Any]) -> None:
+    heading = "What thresholds promised and kept"
+    assert heading not in Reader(page_of(data)).text
+    data["front"][0] |= {"calibration_accuracy": 0.98, "calibration_executed_macs": 0.8e6}
+    data["front"][1] |= {"calibration_accuracy": None, "calibration_executed_macs": None}
+    reader = Reader(page_of(data))
+    assert heading in reader.text
+    (found,) = [table for table in reader.tables if len(table[0]) == 7]
+    assert found == [["1 early exit", "98.0", "96.0", "-2.0", "0.800", "1.00", "+25.0"]]
+
+
 def test_accuracy_share_and_cost_stand_by_exit(data: dict[str, Any]) -> None:
     row = data["front"][1]
     row |= {

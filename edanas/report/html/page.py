@@ -86,6 +86,7 @@ def _parts(result: Result, history: History) -> list[tuple[str, str, str]]:
     quality = surrogates(steps, result.settings.get("objectives") or [])
     figures = (
         f"<h3>Early-exit networks</h3>{sections.networks_table('Early-exit networks', front)}"
+        f"{sections.promises(front)}"
         "<h3>Single-exit networks of the same search</h3>"
         f"{sections.networks_table('Single-exit networks', single)}{sections.convention()}"
     )

@@ -17,6 +17,7 @@ from edanas.report.words import (
     in_words,
     mega,
     percent,
+    promising,
     relative_cost,
     rival,
     shares,
@@ -39,6 +40,16 @@ HEADINGS = (
     "thresholds",
     "utilization %",
     "weights",
+)
+
+PROMISES = (
+    "network",
+    "promised accuracy %",
+    "kept accuracy %",
+    "change, points",
+    "promised executed MACs M",
+    "kept executed MACs M",
+    "change, %",
 )
 
 
@@ -103,6 +114,32 @@ def networks_table(caption: str, rows: Sequence[Row]) -> str:
     if not rows:
         return "<p>None.</p>"
     return table(caption, HEADINGS, map(_cells, rows), "figures")
+
+
+def promises(rows: Sequence[Row]) -> str:
+    """What thresholds reached where they were set, and elsewhere; nothing where that is not known."""
+    found = promising(rows)
+    if not found:
+        return ""
+    name = "What thresholds promised and kept"
+    cells = [
+        [
+            in_words(row["exits"]),
+            percent(row["calibration_accuracy"]),
+            percent(row["validation_accuracy"]),
+            f"{100 * (row['validation_accuracy'] - row['calibration_accuracy']):+.1f}",
+            mega(row["calibration_executed_macs"]),
+            mega(row["validation_executed_macs"]),
+            f"{100 * (row['validation_executed_macs'] / row['calibration_executed_macs'] - 1):+.1f}",
+        ]
+        for row in found
+    ]
+    return (
+        f"<h3>{name}</h3>{table(name, PROMISES, cells, 'figures')}"
+        '<p class="note">Thresholds were set on the calibration part: what they reach there they promise. '
+        "The validation part, on which they were not set, says what they keep. Accuracy that is lost between "
+        "the two is thresholds fitted too closely, as far as it is more than chance.</p>"
+    )
 
 
 def convention() -> str:
