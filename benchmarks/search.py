@@ -4,11 +4,15 @@ Every method gets the same function, budget and seeds, at its documented default
 thread each. Runs are appended to a file, and what is in the file is not run again: a benchmark can be cut and
 continued, and tables, page and plot are made from the file.
 
-    python benchmarks/search.py --table digits.safetensors --results search.jsonl     # everything
-    python benchmarks/search.py --table digits.safetensors --results search.jsonl --methods ours --again
+    python benchmarks/search.py --results search.jsonl     # everything; builds a table of digits first
+    python benchmarks/search.py --table larger.safetensors --results search.jsonl --methods ours --again
     python benchmarks/search.py --functions zdt5 clutch --methods random "optuna tpe" --seeds 3
-    python benchmarks/search.py --table digits.safetensors --results search.jsonl --report \
+    python benchmarks/search.py --results search.jsonl --report \
         --page docs/reference/search-benchmark-figures.md --plot docs/reference/search-benchmark.svg
+
+Without `--table` the digits table stands beside the results, and is built there where it is missing. Any
+table of `edanas tabulate` will do: one that is not exhaustive answers for other backbones by estimates, which
+are counted in the report, and nested strategies and views that need exit profiles are left out.
 
 Methods are `ours` (every registered strategy), `rivals`, or names. Rivals need the dependency group
 `benchmarks`. What is compared, and how, is in `search_functions.py`, `search_table.py` and `search_rivals/`.
@@ -24,25 +28,27 @@ import search_runs
 from search_functions import Clutch, Function, Zdt5
 from search_rivals import OURS, RIVALS, Options
 
+from edanas.core.errors import EdanasError
+
 BUDGETS = (60, 120, 340)
 FUNCTIONS = ("executed", "ada", "zdt5", "clutch")
 
 
+DIGITS = "digits.safetensors"
+"""Beside the results: the table that is searched unless another is named."""
+
+
 def functions(names: list[str], table: Path | None, folder: Path) -> list[Function]:
-    """The functions by name; those of a table need its path."""
+    """The functions by name; the table is the one at a path, or of digits in the folder of the results."""
+    from search_table import Fronts, TableFunction, opened
+
     found: list[Function] = []
+    chosen = None if set(names) <= {"zdt5", "clutch"} else opened(table, folder / DIGITS)
     for name in names:
         if name in ("zdt5", "clutch"):
             found.append(Zdt5() if name == "zdt5" else Clutch())
-        elif table is None:
-            sys.exit(f"--functions {name}: needs --table FILE, which `edanas.tables.digits_table` makes")
-        else:
-            from search_table import Fronts, TableFunction
-
-            from edanas.tables import Table
-
-            opened = Table.open(table)
-            found.append(TableFunction(opened, name, Fronts.kept(opened, name, folder)))
+        elif chosen is not None:
+            found.append(TableFunction(chosen, name, Fronts.kept(chosen, name, folder)))
     return found
 
 
@@ -69,7 +75,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--table", type=Path)
+    parser.add_argument("--table", type=Path, help=f"default: {DIGITS} beside the results, built if missing")
     parser.add_argument("--results", type=Path, default=Path("search.jsonl"))
     parser.add_argument("--functions", nargs="+", choices=FUNCTIONS, default=list(FUNCTIONS))
     parser.add_argument("--methods", nargs="+", default=["ours", "rivals"])
@@ -92,9 +98,12 @@ def main() -> None:
     """Run what is missing, then print tables."""
     options = arguments()
     print(f"{search_runs.machine()}; load {os.getloadavg()[0]:.1f}")
-    chosen = functions(options.functions, options.table, options.results.parent)
+    try:
+        chosen = functions(options.functions, options.table, options.results.parent)
+    except EdanasError as error:
+        sys.exit(f"{error}")
+    how = Options(options.budget, options.initial, options.batch, options.seconds)
     if not options.report:
-        how = Options(options.budget, options.initial, options.batch, options.seconds)
         jobs = [
             search_runs.Job(function, name, seed, each)
             for seed in range(options.seeds)
@@ -103,7 +112,7 @@ def main() -> None:
             for each in search_runs.variants(name, how, BUDGETS)
         ]
         search_runs.run(jobs, options.results, options.jobs, again=options.again)
-    runs = search_runs.load(options.results)
+    runs = search_runs.comparable(search_runs.load(options.results), how)
     page = search_results.page(runs, chosen, BUDGETS)
     print(page)
     if options.page:

@@ -40,6 +40,12 @@ class Function(ABC):
         front: (k, 2) the true front.
     """
 
+    digest = ""
+    """Names the table, where there is one."""
+
+    has_thresholds = False
+    """Whether each backbone's front over continuous thresholds is known: `with_thresholds`, `held_out`."""
+
     def __init__(self, name: str, space: SearchSpace, front: Values) -> None:
         self.name, self.space, self.front = name, space, front
         self.ideal = front.min(axis=0)
@@ -56,6 +62,10 @@ class Function(ABC):
     def nested(self) -> "Function | None":
         """The same with backbones for candidates, each with all its thresholds; `None` without exits."""
         return None
+
+    def estimated(self, _genomes: Genomes) -> int:
+        """How many of the answers for (n, D) genomes were estimated, and not measured."""
+        return 0
 
     def share(self, values: Values) -> float:
         """The hypervolume of (n, 2) values, as a share of the true front's."""

@@ -65,15 +65,31 @@ def searched_held_out(function: Function, run: Run, size: int) -> float:
 
 
 def by_method(runs: Runs, function: Function, budget: int) -> dict[str, list[Run]]:
-    """The runs that answer for a budget: of each seed the one with the smallest that is no smaller."""
+    """The runs that answer for a budget: of each seed the one with the smallest that is no smaller.
+
+    Runs that were cut before they came so far are among them: see `arrived`.
+    """
     found: dict[tuple[str, int], Run] = {}
-    for (name, method, seed, given), run in sorted(runs.items(), key=lambda item: -item[0][3]):
-        if name == function.name and given >= budget and len(run.values) >= min(budget, given):
-            found[method, seed] = run
+    for run in sorted(runs.values(), key=lambda run: -run.budget):
+        if run.function == function.name and run.budget >= budget and run.table in (None, function.digest):
+            held = found.get((run.method, run.seed))
+            if held is None or arrived(run, budget) or not arrived(held, budget):
+                found[run.method, run.seed] = run
     methods = defaultdict(list)
-    for (method, _), run in sorted(found.items()):
+    for (method, _), run in sorted(found.items(), key=lambda item: item[0]):
         methods[method].append(run)
     return dict(methods)
+
+
+def arrived(run: Run, budget: int) -> bool:
+    """Whether a run came to so many evaluations, or had nothing left to ask for before."""
+    return len(run.values) >= budget or run.stopped == "ended"
+
+
+def complete(runs: Runs, function: Function, budget: int) -> dict[str, list[Run]]:
+    """The runs of those methods of which every run arrived: others would be judged by their fast seeds."""
+    found = by_method(runs, function, budget)
+    return {method: each for method, each in found.items() if all(arrived(run, budget) for run in each)}
 
 
 @dataclass(frozen=True)
@@ -99,7 +115,7 @@ def views(functions: Sequence[Function]) -> list[View]:
     for function in functions:
         title = TITLES[function.name]
         found.append(View(function, title))
-        if hasattr(function, "with_thresholds"):
+        if function.has_thresholds:
             more = "with the threshold front of each evaluated backbone"
             found.append(View(function, f"{title}, {more}", thresholds_added))
             found.append(View(function, f"{title}, {more}, on held-out samples", held_out, grows=False))
@@ -113,6 +129,7 @@ def page(runs: Runs, functions: Sequence[Function], budgets: Sequence[int]) -> s
     parts = [f"Made on {where}.\n" for where in made]
     for view in views(functions):
         parts += [f"### {view.title}\n", _shares(runs, view, budgets)]
+        parts += _estimates(runs, view.function, max(budgets))
         if view.grows:
             parts += ["", _reaching(runs, view, max(budgets))]
         parts.append("")
@@ -136,13 +153,24 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
 
 
 def _shares(runs: Runs, view: View, budgets: Sequence[int]) -> str:
-    """Median share and quartiles for each method and budget; the best method of the largest budget first."""
+    """Median share and quartiles for each method and budget; the best method of the largest budget first.
+
+    Where runs were cut before a budget there is no median, but how many of them came so far.
+    """
     cells: dict[str, dict[int, list[float]]] = defaultdict(dict)
+    cut: dict[tuple[str, int], str] = {}
     own: dict[str, str] = {}
+    seeds: dict[str, dict[str, None]] = defaultdict(dict)
     for budget in budgets:
         for method, found in by_method(runs, view.function, budget).items():
-            cells[method][budget] = [view.measure(view.function, run, budget) for run in found]
-            own[method] = spread([sum(run.own) / len(run.values) for run in found], 2)
+            came = [run for run in found if arrived(run, budget)]
+            seeds[method][str(len(found))] = None
+            own[method] = spread([sum(run.own) / max(1, len(run.values)) for run in found], 2)
+            if len(came) == len(found):
+                cells[method][budget] = [view.measure(view.function, run, budget) for run in found]
+            else:
+                cells[method] |= {}
+                cut[method, budget] = f"stopped before ({len(came)} of {len(found)} came so far)"
     best = {b: max((np.median(c[b]) for c in cells.values() if b in c), default=0.0) for b in budgets}
     order = sorted(cells, key=lambda m: [-float(np.median(cells[m].get(b, [0]))) for b in reversed(budgets)])
     lines = [
@@ -153,21 +181,35 @@ def _shares(runs: Runs, view: View, budgets: Sequence[int]) -> str:
         row = []
         for budget in budgets:
             values = cells[method].get(budget)
-            text = spread(values) if values else "stopped before"
+            text = spread(values) if values else cut.get((method, budget), "not run")
             row.append(f"**{text}**" if values and np.median(values) == best[budget] else text)
-        seeds = "/".join(dict.fromkeys(str(len(values)) for values in cells[method].values()))
-        lines.append(f"| {label(method)} | {' | '.join(row)} | {seeds} | {own[method]} |")
+        lines.append(f"| {label(method)} | {' | '.join(row)} | {'/'.join(seeds[method])} | {own[method]} |")
     return "\n".join(lines)
+
+
+def _estimates(runs: Runs, function: Function, budget: int) -> list[str]:
+    """How many answers were estimates, by method; nothing where all of them were measured."""
+    counts = {
+        method: (sum(function.estimated(run.genomes) for run in each), sum(len(r.genomes) for r in each))
+        for method, each in by_method(runs, function, budget).items()
+    }
+    if not any(estimated for estimated, _ in counts.values()):
+        return []
+    said = ", ".join(f"{label(m)} {some:,} of {every:,}" for m, (some, every) in counts.items())
+    return [
+        f"\nThe table is not exhaustive; estimated, and not measured, were: {said}. Shares above 1 may occur."
+    ]
 
 
 def _reaching(runs: Runs, view: View, budget: int) -> str:
     """How many evaluations each method needs for what the paper's procedure has at the end."""
     found = by_method(runs, view.function, budget)
-    if PAPER not in found:
+    if PAPER not in complete(runs, view.function, budget):
         return "(no run of the paper's procedure)"
     goal = float(np.median([view.measure(view.function, run, budget) for run in found[PAPER]]))
     lines = [
-        f"Evaluations to {goal:.4f}, the paper's procedure's median after {budget}:\n",
+        f"Evaluations to {goal:.4f}, the paper's procedure's median after {budget} "
+        "(a run that was cut before never comes there):\n",
         f"| method | median (quartiles) | share of {budget} | seeds that reach it |",
         "|---|---|---|---|",
     ]
@@ -189,7 +231,8 @@ def _first(view: View, run: Run, goal: float, budget: int) -> float:
 
     Found by bisection: a share never falls.
     """
-    if view.measure(view.function, run, budget) < goal:
+    budget = min(budget, len(run.values))
+    if budget == 0 or view.measure(view.function, run, budget) < goal:
         return float("inf")
     low, high = 0, budget
     while high - low > 1:
@@ -229,8 +272,7 @@ def _panel(axis: Any, runs: Runs, view: View, budget: int, colours: Mapping[str,
     from matplotlib.ticker import LogFormatter
 
     sizes = [*range(12, 60, 6), *range(60, budget + 1, 20)]
-    complete = by_method(runs, view.function, budget)
-    found = by_method(runs, view.function, min(sizes[-1], 60)) | complete
+    found = complete(runs, view.function, min(sizes[-1], 60)) | complete(runs, view.function, budget)
     lines = {}
     for method, colour in colours.items():
         chosen = found.get(method, [])

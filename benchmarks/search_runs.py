@@ -5,7 +5,7 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -36,7 +36,11 @@ class Job:
     @property
     def key(self) -> tuple[Any, ...]:
         """What makes a run in the file this one."""
-        return self.function.name, self.name, self.seed, self.options.budget
+        how = self.options
+        return (
+            *(self.function.name, self.name, self.seed, how.budget),
+            *(self.function.digest, how.initial, how.batch, how.seconds),
+        )
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class Run:
         sizes: Evaluations in each batch.
         own: CPU seconds of the method's own before each batch.
         machine: What ran where.
+        table: The table's digest, empty where there is none; `None` in an older file: whichever is asked for.
+        initial: Size of our strategies' initial archive; in an older file the default then, as with `batch`.
+        batch: Candidates proposed at a time.
+        seconds: CPU seconds that the method had for itself; `None` in an older file: whatever is asked.
     """
 
     function: str
@@ -66,6 +74,30 @@ class Run:
     sizes: Sequence[int]
     own: Sequence[float]
     machine: str = ""
+    table: str | None = None
+    initial: int = 16
+    batch: int = 8
+    seconds: float | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """As `Job.key`; `None` for what is not known."""
+        return (
+            *(self.function, self.method, self.seed, self.budget),
+            *(self.table, self.initial, self.batch, self.seconds),
+        )
+
+    def answers(self, key: tuple[Any, ...]) -> bool:
+        """Whether this run is the one with that key, as far as is known.
+
+        A run that its limit of seconds did not end is the same under every limit that it stays within.
+        """
+        *mine, limit = self.key
+        *asked, allowed = key
+        if not all(None in pair or pair[0] == pair[1] for pair in zip(mine, asked, strict=True)):
+            return False
+        within = self.stopped != "seconds" and allowed is not None and sum(self.own) <= allowed
+        return None in (limit, allowed) or limit == allowed or within
 
 
 def machine() -> str:
@@ -151,14 +183,17 @@ def one(job: Job) -> Run:
         record.stopped = f"{type(error).__name__}: {error}"
     sizes = record.sizes + [0] * (len(record.own) - len(record.sizes))
     return Run(
-        *job.key[:3],
-        budget=job.options.budget,
+        *job.key[:4],
         stopped=record.stopped,
         genomes=record.genomes,
         values=record.values,
         sizes=sizes,
         own=record.own,
         machine=machine(),
+        table=job.function.digest,
+        initial=job.options.initial,
+        batch=job.options.batch,
+        seconds=job.options.seconds,
     )
 
 
@@ -167,8 +202,8 @@ def run(jobs: Sequence[Job], results: Path, workers: int, *, again: bool) -> Non
 
     No workers at all = in this process.
     """
-    held = {} if again else load(results)
-    missing = [job for job in jobs if job.key not in held]
+    held = [] if again else load(results).values()
+    missing = [job for job in jobs if not any(run.answers(job.key) for run in held)]
     if not missing:
         return
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -204,11 +239,11 @@ def _line(run: Run) -> str:
 
 
 def load(results: Path) -> dict[tuple[Any, ...], Run]:
-    """All runs of a file by function, method, seed and budget; of equals, the last.
+    """All runs of a file by their keys; of equals, the last.
 
     A line that was cut when its benchmark was killed is passed over: that run is missing.
     """
-    runs = {}
+    runs: dict[tuple[Any, ...], Run] = {}
     if results.exists():
         for line in results.read_text(encoding="utf-8").splitlines():
             try:
@@ -218,8 +253,18 @@ def load(results: Path) -> dict[tuple[Any, ...], Run]:
             genes = [[int(gene) for gene in row.split()] for row in values.pop("genomes")]
             run = Run(**values, genomes=np.array(genes, dtype=np.int64))
             run = replace(run, values=np.array(run.values, dtype=np.float64).reshape(-1, 2))
-            runs[run.function, run.method, run.seed, run.budget] = run
+            if None not in run.key:  # it may be made again what an older line says less of
+                for old in [key for key in runs if None in key and runs[key].answers(run.key)]:
+                    del runs[old]
+            runs.pop(run.key, None)
+            runs[run.key] = run
     return runs
+
+
+def comparable(runs: Mapping[tuple[Any, ...], Run], options: Options) -> dict[tuple[Any, ...], Run]:
+    """Those with this initial archive and this size of batches."""
+    asked = options.initial, options.batch
+    return {key: run for key, run in runs.items() if (run.initial, run.batch) == asked}
 
 
 def _packed(run: Run) -> dict[str, Any]:

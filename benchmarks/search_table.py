@@ -1,8 +1,11 @@
-"""The functions `executed` and `ada` of `search.py`: candidates on the backbones of an exhaustive table.
+"""The functions `executed` and `ada` of `search.py`: candidates on the backbones of a table.
 
 A candidate is a backbone with a threshold of `GRID` or none at each exit; a nested strategy chooses backbones
 alone, each of which brings its whole front over continuous thresholds. Values are those of the part that
 searches judge on. Fronts of all candidates and of all backbones are computed once and kept in a file.
+
+A table that is not exhaustive answers for its other backbones by estimates (`edanas.tables.Neighbours`).
+These have no exit profiles: nothing is nested then, and the true front is that of the table's own backbones.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,15 +20,26 @@ from search_functions import Function, Genomes, Values
 
 from edanas.core.costs import ada_macs, executed_macs
 from edanas.core.pareto import non_dominated
+from edanas.core.progress import Silent
 from edanas.core.types import CONTINUOUS, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.exits.schemes import cost_of_leaving
-from edanas.tables import Table
+from edanas.tables import Neighbours, Table
+from edanas.tables.digits import digits_table
 from edanas.tables.evaluation import TableEvaluation
 
 Measure = Literal["executed", "ada"]
 
 COUNTED = {"executed": executed_macs, "ada": ada_macs}
 GRID = (0.3, 0.6, 0.8, 0.95, None)
+
+
+def opened(path: Path | None, digits: Path) -> Table:
+    """The table at `path`; if left out, the one on digits at its own path, built there where it is missing.
+
+    Raises:
+        EdanasError: It cannot be read or built.
+    """
+    return Table.open(path) if path else digits_table(digits, Silent())
 
 
 @dataclass(frozen=True)
@@ -84,29 +98,38 @@ class TableFunction(Function):
 
     def __init__(self, table: Table, measure: Measure, fronts: Fronts, thresholds: Any = GRID) -> None:
         self.table, self.measure, self.fronts = table, measure, fronts
+        self.digest, self.has_thresholds = table.digest, table.description.exhaustive
+        self._evaluation = TableEvaluation(table, outside=None if self.has_thresholds else Neighbours(table))
         self._rows: dict[bytes, int] = {}
         super().__init__(measure, table.space(thresholds), fronts.grid)
 
     def evaluate(self, genomes: Genomes) -> Values:
         """See `Function.evaluate`."""
-        return np.array([_values(self.table.metrics(c), self.measure) for c in self._candidates(genomes)])
+        return np.array(
+            [_values(self._evaluation.evaluate(c), self.measure) for c in self._candidates(genomes)]
+        )
 
-    def nested(self) -> "TableFunction":
-        """See `Function.nested`."""
+    def estimated(self, genomes: Genomes) -> int:
+        """See `Function.estimated`."""
+        return sum(c.backbone not in self.table for c in self._candidates(genomes))
+
+    def nested(self) -> "TableFunction | None":
+        """See `Function.nested`; `None` where some backbones have no exit profile."""
+        if not self.has_thresholds:
+            return None
         return TableFunction(self.table, self.measure, self.fronts, CONTINUOUS)
 
     def insight(self) -> tuple[Any, Any, Callable[[Genomes], Sequence[Any]]]:
         """See `Function.insight`."""
-        evaluation = TableEvaluation(self.table)
 
         def judge(candidate: Candidate, outcome: Outcome) -> list[float]:
-            return list(_values(evaluation.judge(candidate, outcome), self.measure))
+            return list(_values(self._evaluation.judge(candidate, outcome), self.measure))
 
         def front(candidate: Candidate, _profile: ExitProfile) -> Values:
             return self.fronts.of_backbones([self.table.row(candidate.backbone)])[0]
 
-        def profiles(genomes: Genomes) -> list[ExitProfile]:
-            return [self.table.profile(c.backbone) for c in self._candidates(genomes)]
+        def profiles(genomes: Genomes) -> list[ExitProfile | None]:
+            return [self._evaluation.profile(c) for c in self._candidates(genomes)]
 
         return judge, front, profiles
 
