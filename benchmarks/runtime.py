@@ -136,8 +136,11 @@ def compare(network: EENN, images: torch.Tensor, ratio: float, kind: str, repeat
 def fixed_overhead(network: EENN, costs: Costs, kind: str, repeats: int) -> None:
     """Where the time of one image goes: each segment, against what a sample takes in the best batch."""
     pace = network.rule("auto", torch.device("cpu"))
-    alone = [segment[0] * 1e6 for segment in pace.running]
-    best = [min(t / size for t, size in zip(times, pace.sizes, strict=True)) * 1e6 for times in pace.running]
+    alone = [segment[0] * 1e6 for segment in pace.times.running]
+    best = [
+        min(t / size for t, size in zip(times, pace.times.sizes, strict=True)) * 1e6
+        for times in pace.times.running
+    ]
     fixed = [one - least for one, least in zip(alone, best, strict=True)]
     macs = [*(stage / 1e6 for stage in costs.stages[:-1]), (costs.stages[-1] + costs.last) / 1e6]
     logits = torch.randn(1, CLASSES)

@@ -72,7 +72,7 @@ class EENN(nn.Module):
         """What is needed to build this network again; whoever saves it fills this in. Plain values."""
         self.frozen = False
         """Whether this is a copy for inference; see `freeze`."""
-        self._paces: dict[tuple[tuple[int, ...], torch.device], Pace] = {}
+        self._paces: dict[tuple[Any, ...], Pace] = {}
         self._normal: tuple[Any, ...] = (None,)
 
     @property
@@ -196,10 +196,10 @@ class EENN(nn.Module):
         return join([self._inferred(batch, compact) for batch in cut])
 
     def rule(self, compact: str, device: torch.device) -> Compaction:
-        """How `predict` carries batches; for `auto` a `Pace`, made once for each device and placed exits."""
+        """How `predict` carries batches; for `auto` a `Pace`, one for each device, precision and placed exits."""
         if compact != "auto":
             return ALWAYS if compact == "always" else NEVER
-        key = self._scheme.placed, device
+        key = self._scheme.placed, device, self._weight().dtype
         if key not in self._paces:
             shape = 1, len(self.mean), self.resolution, self.resolution
             noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))

@@ -5,8 +5,11 @@ that a batch goes best in chunks and compaction pays almost at once. On an accel
 long as one sample, and moving the rest together pays only where many leave.
 """
 
+import functools
+import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -27,10 +30,56 @@ _GAIN = 0.95
 """Chunks are used where a sample then takes less than this share of its time in the largest size measured."""
 
 
+_MEASURING = threading.Lock()
+"""Of the whole process: who measures beside another measures the other as well."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """What was measured, never changed: whoever reads one while another thread measures reads a whole.
+
+    Args:
+        sizes: Batch sizes, the first of `SIZES`.
+        running: Seconds of one pass in one piece, stages and head, by segment and size.
+        moving: Seconds of picking so many rows out of the features behind a segment, by segment and size.
+    """
+
+    sizes: tuple[int, ...]
+    running: tuple[tuple[float, ...], ...]
+    moving: tuple[tuple[float, ...], ...]
+
+    @functools.cached_property
+    def chunks(self) -> tuple[int | None, ...]:
+        """Where a sample takes least, by segment; `None` where that is hardly less than in the largest."""
+        return tuple(map(self._best, self.running))
+
+    def seconds(self, segment: int, count: int) -> float:
+        """Of `count` samples through a segment, in its chunks."""
+        times, chunk = self.running[segment], self.chunks[segment]
+        if chunk is None:
+            return self.between(times, count)
+        whole, rest = divmod(count, chunk)
+        return whole * times[self.sizes.index(chunk)] + (self.between(times, rest) if rest else 0.0)
+
+    def between(self, times: Sequence[float], count: int) -> float:
+        """On the line between the sizes measured; beyond the largest, in proportion."""
+        if count >= self.sizes[-1]:
+            return times[-1] * count / self.sizes[-1]
+        above = next(i for i, size in enumerate(self.sizes) if size > count)
+        low, high = self.sizes[above - 1], self.sizes[above]
+        return times[above - 1] + (times[above] - times[above - 1]) * (count - low) / (high - low)
+
+    def _best(self, times: Sequence[float]) -> int | None:
+        each = [seconds / size for seconds, size in zip(times, self.sizes, strict=True)]
+        best = min(range(len(each)), key=each.__getitem__, default=-1)
+        return self.sizes[best] if each and each[best] < _GAIN * each[-1] else None
+
+
 class Pace:
     """Seconds of each segment, and of moving its features, by batch size. A `Compaction`.
 
-    Until it has measured, it always compacts. What it decides moves predictions by rounding alone.
+    Until it has measured, it always compacts. What it decides moves predictions by rounding alone. Threads
+    may share one.
 
     Args:
         segments: As for `edanas.exits.runtime.classify`.
@@ -39,12 +88,7 @@ class Pace:
 
     def __init__(self, segments: Sequence[Segment], image: torch.Tensor) -> None:
         self._segments, self._image = segments, image
-        self.sizes: list[int] = []
-        self.running: list[list[float]] = [[] for _ in segments]
-        """Seconds of one pass in one piece, stages and head, by segment and size."""
-        self.moving: list[list[float]] = [[] for _ in segments]
-        """Seconds of picking so many rows out of the features behind a segment, by segment and size."""
-        self._chunks: list[int | None] = []
+        self.times = Times((), ((),) * len(segments), ((),) * len(segments))
         self._seen = 0
 
     def saw(self, count: int) -> None:
@@ -56,27 +100,20 @@ class Pace:
 
     def chunk(self, segment: int, count: int) -> int:
         """See `edanas.exits.runtime.Compaction.chunk`."""
-        measured = self._chunks[segment] if self._chunks else None
+        measured = self.times.chunks[segment]
         if measured is None and self._missing(count):
             return _CPU_CHUNK if self._image.device.type == "cpu" else count
         return measured or count
 
     def pays(self, segment: int, carried: int, staying: int) -> bool:
         """See `edanas.exits.runtime.Compaction.pays`: all that follows, with and without those who left."""
-        if not self.sizes:
+        times = self.times
+        if not times.sizes:
             return True
-        gained = -self._between(self.moving[segment], staying)
+        gained = -times.between(times.moving[segment], staying)
         for following in range(segment + 1, len(self._segments)):
-            gained += self.seconds(following, carried) - self.seconds(following, staying)
+            gained += times.seconds(following, carried) - times.seconds(following, staying)
         return gained > 0.0
-
-    def seconds(self, segment: int, count: int) -> float:
-        """Of `count` samples through a segment, in its chunks, once it is measured."""
-        times, chunk = self.running[segment], self._chunks[segment]
-        if chunk is None:
-            return self._between(times, count)
-        whole, rest = divmod(count, chunk)
-        return whole * times[self.sizes.index(chunk)] + (self._between(times, rest) if rest else 0.0)
 
     def break_even(self, segment: int, count: int) -> float | None:
         """The least share of `count` samples that must leave behind `segment` for compaction to pay."""
@@ -86,36 +123,24 @@ class Pace:
     @torch.inference_mode()
     def measure(self, count: int) -> None:
         """Time the sizes up to `count` that were not timed yet."""
-        for size in self._missing(count):
-            self._measure(size)
-            self._chunks = [self._best(times) for times in self.running]
+        with _MEASURING:
+            for size in self._missing(count):
+                self.times = self._measured(self.times, size)
 
     def _missing(self, count: int) -> list[int]:
         """The sizes up to `count`, and the next one, that are not measured."""
         needed = 1 + sum(size < min(count, SIZES[-1]) for size in SIZES)
-        return list(SIZES[len(self.sizes) : needed])
+        return list(SIZES[len(self.times.sizes) : needed])
 
-    def _best(self, times: Sequence[float]) -> int | None:
-        each = [seconds / size for seconds, size in zip(times, self.sizes, strict=True)]
-        best = min(range(len(each)), key=each.__getitem__)
-        return self.sizes[best] if each[best] < _GAIN * each[-1] else None
-
-    def _between(self, times: Sequence[float], count: int) -> float:
-        """On the line between the sizes measured; beyond the largest, in proportion."""
-        if count >= self.sizes[-1]:
-            return times[-1] * count / self.sizes[-1]
-        above = next(i for i, size in enumerate(self.sizes) if size > count)
-        low, high = self.sizes[above - 1], self.sizes[above]
-        return times[above - 1] + (times[above] - times[above - 1]) * (count - low) / (high - low)
-
-    def _measure(self, size: int) -> None:
+    def _measured(self, known: Times, size: int) -> Times:
         features = self._image.expand(size, -1, -1, -1).contiguous()
         rows = torch.arange(size, device=features.device)
-        self.sizes.append(size)
-        for segment, running, moving in zip(self._segments, self.running, self.moving, strict=True):
-            running.append(_seconds(segment.run, features))
+        running, moving = [], []
+        for segment, ran, moved in zip(self._segments, known.running, known.moving, strict=True):
+            running.append((*ran, _seconds(segment.run, features)))
             features = segment.run(features)[0]
-            moving.append(_seconds(lambda given: given.index_select(0, rows), features))
+            moving.append((*moved, _seconds(lambda given: given.index_select(0, rows), features)))
+        return Times((*known.sizes, size), tuple(running), tuple(moving))
 
 
 def _seconds(function: Callable[[torch.Tensor], object], given: torch.Tensor) -> float:

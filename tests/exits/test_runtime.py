@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edanas.core.errors import ConfigError, DataError, EdanasError
-from edanas.exits.pace import SIZES, Pace
+from edanas.exits.pace import SIZES, Pace, Times
 from edanas.exits.runtime import ALWAYS, NEVER, classify
 
 
@@ -86,24 +88,51 @@ def test_auto_measures_once_it_is_worth_it_and_remembers():
     assert network.rule("auto", torch.device("cpu")) is pace
     images = pictures(16)
     network.predict(images)
-    assert pace.sizes == []
+    assert pace.times.sizes == ()
     for _ in range(30):
         network.predict(images)
-    assert pace.sizes == [1, 4, 16]
-    before = [list(times) for times in pace.running]
+    assert pace.times.sizes == (1, 4, 16)
+    before = pace.times
     network.predict(images)
-    assert pace.running == before
+    assert pace.times is before
     network.scheme = (0.1, 0.1, 0.1)
     assert network.rule("auto", torch.device("cpu")) is not pace
+
+
+def test_auto_follows_a_change_of_precision():
+    network = make_eenn((0.3, None, 0.99999))
+    images = pictures(16)
+    expected = network.predict(images)
+    network.double()
+    for _ in range(31):
+        equal(network.predict(images), expected)
+    assert network.rule("auto", torch.device("cpu")).times.sizes == (1, 4, 16)
+
+
+def test_threads_share_what_was_measured():
+    """Sizes are asked for while others are measured; none must be measured twice."""
+    network = make_eenn((0.3, 0.6, 0.99999))
+    pace = network.rule("auto", torch.device("cpu"))
+
+    def use(count: int) -> None:
+        for staying in range(1, count):
+            pace.chunk(0, count)
+            pace.pays(0, count, staying)
+        pace.measure(count)
+        for segment in range(4):
+            assert pace.times.seconds(segment, count) > 0.0
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(use, [4, 256, 16, 64, 256, 8, 1, 256] * 3))
+    assert pace.times.sizes == SIZES
+    assert {len(each) for each in (*pace.times.running, *pace.times.moving)} == {len(SIZES)}
 
 
 def timed(running: list[list[float]], moving: list[list[float]]) -> Pace:
     """A pace whose seconds are given, for a network of that many segments."""
     network = make_eenn((0.5,) * (len(running) - 1))
     pace = Pace(network.segments(), pictures(1))
-    pace.sizes = list(SIZES)
-    pace.running, pace.moving = running, moving
-    pace._chunks = [pace._best(times) for times in running]
+    pace.times = Times(SIZES, tuple(map(tuple, running)), tuple(map(tuple, moving)))
     return pace
 
 
@@ -128,8 +157,8 @@ def test_chunks_are_where_a_sample_takes_least():
     pace = timed([leaking, steady], [[0.0] * 5] * 2)
     assert pace.chunk(0, 256) == 16
     assert pace.chunk(1, 256) == 256
-    assert pace.seconds(0, 40) == pytest.approx(8 + 8 + 4 + (8 - 4) * (8 - 4) / 12)
-    assert pace.seconds(1, 512) == 40.0
+    assert pace.times.seconds(0, 40) == pytest.approx(8 + 8 + 4 + (8 - 4) * (8 - 4) / 12)
+    assert pace.times.seconds(1, 512) == 40.0
 
 
 @pytest.mark.parametrize("compact", ["always", "never"])
