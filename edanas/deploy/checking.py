@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import Exporter, Runner
-from edanas.core.errors import ExportError
+from edanas.core.errors import EdanasError, ExportError
 from edanas.core.preprocess import scale
 
 ROUNDING = 1e-4
@@ -66,7 +66,7 @@ def export_checked(
 
     Raises:
         ExportError: It differs from the network by more than rounding, though its form is exact; or segments
-            ran that nobody needed.
+            ran that nobody needed; or its runtime fails.
         EdanasError: What `Exporter.export` and `Exporter.open` raise.
     """
     paths = exporter.export(network, stem)
@@ -78,10 +78,14 @@ def export_checked(
             return paths, check(network, runner, images[:SAMPLES], exact=exporter.exact, name=str(paths[0]))
         finally:
             runner.close()
-    except ExportError:
+    except Exception as error:
         for path in paths:
             path.unlink(missing_ok=True)
-        raise
+        if isinstance(error, EdanasError):
+            raise
+        # Whatever a runtime raises: the form is unusable, which is no fault of the network.
+        text = " ".join(str(error).split())[:300]
+        raise ExportError(f"{paths[0]}: cannot be run: {type(error).__name__}: {text}") from error
 
 
 def check(network: Any, runner: Runner, images: torch.Tensor, *, exact: bool, name: str) -> Check:

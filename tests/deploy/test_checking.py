@@ -75,6 +75,21 @@ def test_what_differs_is_refused_and_not_left_behind(change, text, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def failing(runner):
+    raise RuntimeError("no kernel\nfor this operator")
+
+
+def failing_later(runner):
+    runner.predict = failing
+
+
+@pytest.mark.parametrize("change", [failing, failing_later])
+def test_a_runtime_that_fails_is_one_error_and_leaves_nothing_behind(change, tmp_path):
+    with pytest.raises(ExportError, match=r"net\.txt: cannot be run: RuntimeError: no kernel for this"):
+        export_checked(Changed(change), network(), tmp_path / "net", images())
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_form_that_is_not_exact_may_answer_otherwise_but_not_compute_more(tmp_path):
     _, found = export_checked(Changed(wrong_label, exact=False), network(), tmp_path / "net", images())
     assert found.same == found.images - 1
