@@ -1,5 +1,6 @@
 """The harness of `benchmarks/search.py`: what counts as an evaluation, what is run again, what is printed."""
 
+import dataclasses
 import importlib
 import json
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from edanas.core.space import SearchSpace
 from edanas.core.types import Variable
+from edanas.tables import Table
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 METHODS = ("edanas random", "pymoo nsga2")
@@ -41,6 +43,17 @@ def tiny(bench):
             return np.stack([total + genomes[:, 0], (8 - total) + (genomes[:, 1] == 1)], axis=1).astype(float)
 
     return Tiny()
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    """A table of 48 of 96 toy backbones."""
+    path = tmp_path_factory.mktemp("half") / "half.safetensors"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS.parent / "tests" / "tables")
+        toys = importlib.import_module("toy_tables")
+    toys.fill(path, toys.genomes()[::2])
+    return Table.open(path)
 
 
 def jobs(bench, function, budget=24, seeds=2):
@@ -137,3 +150,88 @@ def test_zdt5_has_the_front_that_is_published(bench):
     np.testing.assert_allclose(problem.front[np.argsort(problem.front[:, 0])], expected, atol=1e-12)
     rng = np.random.default_rng(0)
     assert 0 < problem.share(problem.evaluate(problem.space.sample(rng, 200))) < 1
+
+
+def test_a_run_is_taken_for_another_only_if_it_would_be_the_same(bench, tiny, tmp_path):
+    runs, file, job = bench("search_runs"), tmp_path / "results.jsonl", jobs(bench, tiny)[1]
+    runs.run([job], file, 0, again=False)
+    (made,) = runs.load(file).values()
+    assert made.answers(job.key)
+    for changed in ({"initial": 9}, {"batch": 4}, {"budget": 25}, {"seconds": 0.0}):
+        other = dataclasses.replace(job, options=dataclasses.replace(job.options, **changed))
+        assert not made.answers(other.key), changed
+    # A limit that the run stays within changes nothing, unless a limit ended it.
+    within = dataclasses.replace(job, options=dataclasses.replace(job.options, seconds=1e6))
+    assert made.answers(within.key)
+    assert not dataclasses.replace(made, stopped="seconds").answers(within.key)
+    tiny.digest = "another table"
+    assert not made.answers(job.key)
+    runs.run([job], file, 0, again=False)
+    assert len(file.read_text().splitlines()) == len(runs.load(file)) == 2
+
+
+def test_an_older_file_answers_for_any_table_and_the_defaults_of_its_time(bench, tiny, tmp_path):
+    runs, file = bench("search_runs"), tmp_path / "results.jsonl"
+    (job,) = [j for j in jobs(bench, tiny, seeds=1) if j.name == "pymoo nsga2"]
+    job = dataclasses.replace(job, options=dataclasses.replace(job.options, initial=16))
+    runs.run([job], file, 0, again=False)
+    line = json.loads(file.read_text())
+    for name in ("table", "initial", "batch", "seconds"):
+        del line[name]
+    file.write_text(json.dumps(line) + "\n")
+    tiny.digest = "a table"
+    runs.run([job], file, 0, again=False)
+    assert len(file.read_text().splitlines()) == 1
+    other = dataclasses.replace(job, options=dataclasses.replace(job.options, batch=4))
+    assert runs.comparable(runs.load(file), job.options)
+    assert not runs.comparable(runs.load(file), other.options)
+    runs.run([job], file, 0, again=True)
+    assert len(file.read_text().splitlines()) == 2
+    assert list(runs.load(file)) == [job.key]
+
+
+def test_a_method_is_not_judged_by_the_seeds_that_were_fast_enough(bench, tiny, tmp_path, monkeypatch):
+    runs, results, file = bench("search_runs"), bench("search_results"), tmp_path / "results.jsonl"
+    monkeypatch.setitem(results.TITLES, "tiny", "A tiny function")
+    runs.run([job for job in jobs(bench, tiny, seeds=3) if job.name == "pymoo nsga2"], file, 0, again=False)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[0]["stopped"] = "seconds"
+    lines[0]["genomes"], lines[0]["values"] = lines[0]["genomes"][:15], lines[0]["values"][:15]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = runs.load(file)
+    lines = results.page(found, [tiny], (12, 24)).splitlines()
+    row = next(line for line in lines if line.startswith("| pymoo"))
+    cells = [cell.strip(" *") for cell in row.split("|")]
+    expected = results.spread([tiny.share(run.values[:12]) for run in found.values()])
+    assert cells[2:5] == [expected, "stopped before (2 of 3 came so far)", "3"]
+    assert "pymoo nsga2" not in results.complete(found, tiny, 24)
+    results.plot(found, [tiny], 24, tmp_path / "plot.svg")
+
+
+@pytest.mark.parametrize("name", ["random", "surrogate-nsga2"])
+def test_backbones_that_a_table_lacks_are_estimated_and_counted(bench, half, tmp_path, monkeypatch, name):
+    tables, runs, results = bench("search_table"), bench("search_runs"), bench("search_results")
+    function = tables.TableFunction(half, "executed", tables.Fronts.of(half, "executed"))
+    assert function.nested() is None
+    assert "edanas nested" not in bench("search").methods(["ours"], function)
+    options = bench("search_rivals").Options(budget=24, initial=12, batch=6)
+    runs.run([runs.Job(function, f"edanas {name}", 0, options)], tmp_path / "r.jsonl", 0, again=False)
+    found = runs.load(tmp_path / "r.jsonl")
+    (run,) = found.values()
+    assert run.stopped == "budget" and run.table == half.digest
+    inside = [candidate.backbone in half for candidate in map(function.space.decode, run.genomes)]
+    assert 0 < function.estimated(run.genomes) == inside.count(False) < 24
+    method = "random search" if name == "random" else f"edanas {name}"
+    page = results.page(found, [function], (12, 24))
+    assert f"{method} {inside.count(False)} of 24" in page and "held-out" not in page
+
+
+def test_the_table_is_built_beside_the_results_unless_one_is_named(bench, monkeypatch, half, tmp_path):
+    tables, built = bench("search_table"), []
+    monkeypatch.setattr(tables, "digits_table", lambda path, _progress: built.append(path) or half)
+    functions = bench("search").functions
+    assert functions(["zdt5"], None, tmp_path) and not built
+    (function,) = functions(["executed"], None, tmp_path)
+    assert built == [tmp_path / "digits.safetensors"] and function.digest == half.digest
+    (function,) = functions(["executed"], half.path, tmp_path)
+    assert len(built) == 1 and function.digest == half.digest
