@@ -196,7 +196,7 @@ class EENN(nn.Module):
         return join([self._inferred(batch, compact) for batch in cut])
 
     def rule(self, compact: str, device: torch.device) -> Compaction:
-        """How `predict` carries batches; for `auto` a `Pace`, one for each device, precision and placed exits."""
+        """How `predict` carries batches; for `auto` a `Pace`, by device, precision and placed exits."""
         if compact != "auto":
             return ALWAYS if compact == "always" else NEVER
         key = self._scheme.placed, device, self._weight().dtype
