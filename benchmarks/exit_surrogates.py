@@ -23,6 +23,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from edanas.core.contracts import ExitInsight
+from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Metrics, Outcome
 from edanas.surrogates.adaptive import AdaptiveSwitching, kendall_tau
@@ -36,7 +37,8 @@ THRESHOLDS = (0.3, 0.6, 0.8, 0.95, None)
 OBJECTIVES = ("accuracy", "ADA_MACS", "executed MACs")
 ASKED, DRAWN, PICKED = 1000, 4000, 8
 SWITCH = "switching"
-POOL = ("rbf", "mlp", "cart", "gp", "exit-curves", "exit-profiles")
+POOL = Settings().surrogates
+"""What is switched among: as in a search that says nothing else."""
 
 
 def minimised(metrics: Metrics) -> tuple[float, float, float]:
