@@ -4,14 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from edanas.core.contracts import Exporter
-from edanas.core.errors import ConfigError, DataError, RunError
-from edanas.core.types import ImageSet
+from edanas.core.errors import ConfigError, RunError
 from edanas.deploy.checking import Check, export_checked
-from edanas.exits.eenn import EENN
-from edanas.labelled import labelled
+from edanas.labelled import two_parts
 from edanas.networks import load
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
@@ -50,6 +46,7 @@ def export(
 
     Raises:
         ConfigError: There is no such exporter, its package is not installed, or there are no images.
+        DataError: The images cannot be read, or do not fit the network.
         WeightsError: The network cannot be loaded.
         ExportError: It cannot be put into this form, or the form does not do what the network does.
         RunError: The folder cannot be written to.
@@ -62,7 +59,7 @@ def export(
     stem = _folder(Path(model), out) / Path(model).with_suffix("").name
     images = None
     if any(exporter.runs for exporter in exporters.values()):
-        calibration, validation = _samples(registry, network, Path(model), data)
+        calibration, validation = two_parts(registry, network, Path(model), data)
         images = calibration.images
         for exporter in exporters.values():
             exporter.prepare(calibration, validation)
@@ -88,20 +85,3 @@ def _folder(model: Path, out: str | Path | None) -> Path:
     except OSError as error:
         raise RunError(f"{folder}: is no folder to write to: {error.strerror or error}") from error
     return folder
-
-
-def _samples(registry: Registry, network: EENN, model: Path, data: str | None) -> tuple[ImageSet, ImageSet]:
-    """Samples to set scales by, and others to measure on; of a run's data, its parts of these names."""
-    try:
-        calibration, validation = (
-            labelled(registry, network, model, data, part).samples for part in ("calibration", "validation")
-        )
-        return calibration, validation
-    except ConfigError:
-        # The data is no run's, and names no such parts; or an error follows that says more.
-        whole = labelled(registry, network, model, data, None).samples
-    if len(whole) < 2:
-        raise DataError(f"{data}: found {len(whole)} images; allowed: 2 or more")
-    order = np.random.default_rng(0).permutation(len(whole))
-    half = len(order) // 2
-    return whole.subset(order[:half]), whole.subset(order[half:])

@@ -7,14 +7,16 @@ import numpy as np
 import torch
 
 from edanas.compose import data_component
+from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.config import read_toml, resolve
 from edanas.core.errors import ConfigError, DataError, EdanasError, near_miss
 from edanas.core.settings import Component, Settings
 from edanas.core.types import ImageSet, LoadedData
 from edanas.data.splits import PARTS, split
+from edanas.evaluation.finish import MODELS
 from edanas.exits.eenn import EENN
 from edanas.plugins.registry import Registry
-from edanas.rundata import CONFIG
+from edanas.rundata import CONFIG, ENVIRONMENT
 
 ALL = "all"
 
@@ -60,15 +62,56 @@ def labelled(
     """
     if part is not None and part not in (*PARTS, ALL):
         raise ConfigError(f"part: found '{part}'.{near_miss(part, (*PARTS, ALL))}")
-    settings = _settings_of(model)
-    if data is None and settings is None:
-        raise ConfigError("data: found nothing, and the network lies in no run's folder whose data to take")
-    own = settings is not None and (data is None or _same(registry, settings, data))
-    if own and settings is not None:
+    settings = _own_settings(registry, model, data)
+    if settings is not None:
         found = _of_run(registry, network, settings, part)
     else:
         found = _of_source(registry, network, str(data), part)
     return replace(found, samples=_matched(found.samples, network))
+
+
+def two_parts(registry: Registry, network: EENN, model: Path, data: str | None) -> tuple[ImageSet, ImageSet]:
+    """Samples to set something by, and others to measure it on: the parts calibration and validation.
+
+    Data that is no run's may name one of them; the rest is then the other. What it names test is left alone,
+    and where it names neither, what remains is divided in two at random.
+
+    Args:
+        registry: As for `labelled`.
+        network: As for `labelled`.
+        model: As for `labelled`.
+        data: As for `labelled`.
+
+    Raises:
+        ConfigError: There is no such data.
+        DataError: It cannot be read, has classes that the network does not know, or leaves fewer than 2.
+    """
+    settings = _own_settings(registry, model, data)
+    if settings is not None:
+        setting, measuring = (
+            _of_run(registry, network, settings, part).samples for part in ("calibration", "validation")
+        )
+        return _matched(setting, network), _matched(measuring, network)
+    loaded = _source(registry, network, str(data))
+    parts = [np.flatnonzero(loaded.parts == part) for part in ("calibration", "validation")]
+    rest = np.flatnonzero(~np.isin(loaded.parts, ["calibration", "validation", "test"]))
+    rest = np.random.default_rng(0).permutation(rest)
+    if not any(map(len, parts)):
+        parts = [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
+    halves = [part if len(part) else rest for part in parts]
+    if not all(map(len, halves)):
+        raise DataError(f"{data}: found {len(rest)} images beside its named parts; allowed: 2 or more")
+    setting, measuring = (_matched(loaded.samples.subset(half), network) for half in halves)
+    return setting, measuring
+
+
+def _own_settings(registry: Registry, model: Path | None, data: str | None) -> Settings | None:
+    """The settings of the network's run, where the data asked for is the run's."""
+    settings = _settings_of(model)
+    if data is None and settings is None:
+        raise ConfigError("data: found nothing, and the network lies in no run's folder whose data to take")
+    own = settings is not None and (data is None or _same(registry, settings, data))
+    return settings if own else None
 
 
 def _of_run(registry: Registry, network: EENN, settings: Settings, part: str | None) -> Labelled:
@@ -86,11 +129,7 @@ def _of_run(registry: Registry, network: EENN, settings: Settings, part: str | N
 
 
 def _of_source(registry: Registry, network: EENN, data: str, part: str | None) -> Labelled:
-    component = data_component(registry, Component(data))
-    if component.name == "folder":
-        channels = "grey" if len(network.mean) == 1 else "rgb"
-        component = Component("folder", {"channels": channels, **component.options})
-    loaded = _load(registry, component, network, 0)
+    loaded = _source(registry, network, data)
     named = sorted({str(name) for name in loaded.parts} - {""})
     if part is None and named:
         kept, words = loaded.parts != "train", f"all but the train part of {data}"
@@ -105,6 +144,14 @@ def _of_source(registry: Registry, network: EENN, data: str, part: str | None) -
         raise DataError(f"{data}: {words} has no samples")
     samples = loaded.samples.subset(np.flatnonzero(kept))
     return Labelled(samples, words, loaded.remarks)
+
+
+def _source(registry: Registry, network: EENN, data: str) -> LoadedData:
+    component = data_component(registry, Component(data))
+    if component.name == "folder":
+        channels = "grey" if len(network.mean) == 1 else "rgb"
+        component = Component("folder", {"channels": channels, **component.options})
+    return _load(registry, component, network, 0)
 
 
 def _load(registry: Registry, component: Component, network: EENN, seed: int) -> LoadedData:
@@ -130,16 +177,24 @@ def _side(registry: Registry, network: EENN) -> int:
 
 
 def _settings_of(model: Path | None) -> Settings | None:
-    """The settings of the run in whose folder `models` a network lies, if it does."""
-    if model is None:
+    """The settings of the run in whose folder `models` a network lies, if it does.
+
+    Raises:
+        ConfigError: It does, and they cannot be read.
+    """
+    if model is None or model.absolute().parent.name != MODELS:
         return None
-    config = model.absolute().parent.parent / CONFIG
-    if not config.is_file():
+    run = model.absolute().parent.parent
+    config = run / CONFIG
+    # Other programs have files of that name, too.
+    if not config.is_file() or not any((run / name).is_file() for name in (ARCHIVE, ENVIRONMENT)):
         return None
     try:
         return resolve([(str(config), read_toml(config))])
-    except EdanasError:
-        return None  # another program's file of that name
+    except ConfigError:
+        raise
+    except EdanasError as error:
+        raise ConfigError(f"{config}: cannot be read: {error}") from error
 
 
 def _same(registry: Registry, settings: Settings, data: str) -> bool:

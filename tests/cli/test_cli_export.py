@@ -4,10 +4,14 @@ import sys
 
 import pytest
 from exported_nets import network
+from PIL import Image
 
 from edanas.cli import main
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.exporting import export
+from edanas.labelled import two_parts
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +69,33 @@ def test_wrong_inputs_get_one_sentence_and_write_nothing(model, tmp_path, capsys
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert "pip install 'edanas[onnx]'" in failing(capsys, model, *there)
     assert not out.exists() or not list(out.iterdir())
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Digits in class folders of named parts; a part's pictures all have one grey value of their own."""
+
+    def write(**parts):
+        for part, (grey, count) in parts.items():
+            for at in range(count):
+                path = tmp_path / "data" / part / network().classes[at % 10] / f"{at}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("L", (12, 12), grey).save(path)
+        return str(tmp_path / "data")
+
+    return write
+
+
+def greys(model, data):
+    registry = Registry(load_plugins())
+    found = two_parts(registry, network(), model, data)
+    return [(sorted(set(each.images.unique().tolist())), len(each)) for each in found]
+
+
+def test_scales_are_never_from_what_the_data_names_test(model, folders):
+    assert greys(model, folders(train=(10, 20), test=(200, 20))) == [([10], 10), ([10], 10)]
+
+
+def test_what_the_data_names_validation_is_measured_on(model, folders):
+    data = folders(train=(10, 20), validation=(90, 30), test=(200, 10))
+    assert greys(model, data) == [([10], 20), ([90], 30)]

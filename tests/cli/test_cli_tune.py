@@ -127,6 +127,9 @@ def test_a_network_in_its_runs_folder_is_tuned_on_the_calibration_part(model, ca
     run = model.parent.parent
     bench = workbench(run)
     (run / "config.toml").write_text(to_toml(bench.settings))
+    assert tune(model, "--min-accuracy", "1%") == 2
+    assert "lies in no run's folder" in capsys.readouterr().err
+    (run / "env.json").write_text("{}")
     assert tune(model, "--min-accuracy", "1%", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["remarks"][0] == "Tuned on the run's calibration part."
@@ -136,6 +139,17 @@ def test_a_network_in_its_runs_folder_is_tuned_on_the_calibration_part(model, ca
     found = json.loads(capsys.readouterr().out)
     assert found["samples"] == len(split_up.test)
     assert any("used up" in remark for remark in found["remarks"])
+
+
+def test_a_run_with_damaged_settings_is_named(model, capsys):
+    run = model.parent.parent
+    (run / "env.json").write_text("{}")
+    (run / "config.toml").write_text("seed = [")
+    assert tune(model, "--min-accuracy", "1%") == 2
+    assert "config.toml" in capsys.readouterr().err
+    (run / "config.toml").write_text("sed = 1")
+    assert tune(model, "--min-accuracy", "1%") == 2
+    assert "Did you mean 'seed'" in capsys.readouterr().err
 
 
 def test_images_without_labels(model, pictures, capsys):
