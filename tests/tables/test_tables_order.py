@@ -1,0 +1,24 @@
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from edanas.core.archive import FILE, Archive
+from edanas.core.errors import RunError
+from edanas.tables.order import check_images
+
+
+def test_another_run_s_archive_is_read_and_its_folder_left_as_it_was(tmp_path):
+    with Archive(tmp_path) as archive:
+        archive.set_meta("data", "these images")
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")  # who opens it to write turns this back
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    tmp_path.chmod(0o500)
+    try:
+        check_images(tmp_path, "these images")
+        with pytest.raises(RunError, match="trained on other images"):
+            check_images(tmp_path, "others")
+    finally:
+        tmp_path.chmod(0o700)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
