@@ -75,7 +75,8 @@ def retune(
             f"possible: {low} (all leave at exit {points[0] + 1}) to {high} (all go through to the last exit)"
         )
     before = expect(profile, old, costs)
-    odds, remark = _odds(network, before, shares, len(profile))
+    kept, count, source = _kept(network, before, shares, len(profile))
+    odds = leaving_odds(kept, points, count)
 
     def fitted(some: ExitProfile) -> SelectionScheme:
         confidence = restricted(some, points).confidence[:, :-1]
@@ -84,9 +85,17 @@ def retune(
     scheme = fitted(profile)
     network.scheme = scheme
     after = expect(profile, scheme, costs, fitted, seed)
+    # What an earlier tuning noted is of thresholds no longer in force, save how exits are to one another.
+    network.description[RECORD] = {
+        "samples": count,
+        "shares": kept,
+        "unlabelled": len(profile),
+        "executed_macs": after.costs[0].here,
+        "budget": str(budget),
+    }
     remarks = (
         "Without labels nothing is known of the accuracy on these samples, and none is promised.",
-        remark,
+        f"How strict exits are to one another is from {source}.",
         *few(len(profile)),
     )
     quantities = ("max_macs", "max_latency")[: len(costs)]
@@ -150,11 +159,11 @@ def _readable(
             on_unreadable(image)
 
 
-def _odds(
+def _kept(
     network: EENN, before: Expectation, shares: Sequence[float] | None, samples: int
-) -> tuple[npt.NDArray[np.float64], str]:
-    """Logarithms of the odds to leave that are to be kept in their ratios, and where they are from."""
-    placed, noted = network.scheme.placed, network.description.get(RECORD)
+) -> tuple[list[float], int, str]:
+    """Who left where, the odds of which are to be kept in their ratios; on how many samples, and whence."""
+    noted = network.description.get(RECORD)
     source = "the shares given"
     if shares is None and isinstance(noted, dict):
         try:
@@ -171,7 +180,7 @@ def _odds(
         raise ConfigError(
             f"shares: found {list(shares)}; allowed: {network.exit_points + 1} fractions that sum to 1"
         )
-    return leaving_odds(shares, placed, samples), f"How strict exits are to one another is from {source}."
+    return values.tolist(), samples, source
 
 
 def _unlabelled(network: EENN, confidences: Confidences) -> ExitProfile:

@@ -1,6 +1,8 @@
 """`edanas tune MODEL`: new thresholds for a finished network, within a budget, without training."""
 
+import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +19,7 @@ from edanas.report.plots import ENDINGS
 from edanas.retuning import confidences_of, retune
 from edanas.tuning import tune as tune_network
 
-_MODEL_ENDINGS = (".safetensors", ".json")
+_MODEL_ENDINGS, _PLOT = (".safetensors", ".json"), ".svg"
 
 
 def tune(
@@ -69,8 +71,9 @@ def tune(
     """Set new thresholds for a budget, and tell what to expect on new images."""
     budget_of(max_macs, min_accuracy, max_latency)
     _check(unlabelled, data, part, min_accuracy, plot)
-    stem = _stem(model, out, overwrite=overwrite)
-    figure = stem.with_name(f"{stem.name}.svg") if plot is None else plot
+    endings = _MODEL_ENDINGS if unlabelled or plot else (*_MODEL_ENDINGS, _PLOT)
+    stem = _stem(model, out, endings, overwrite=overwrite)
+    figure = stem.with_name(f"{stem.name}{_PLOT}") if plot is None else plot
     progress = ConsoleProgress()
     skipped: list[DataError] = []
     with computing(min(torch.get_num_threads(), usable_cores())):
@@ -139,16 +142,15 @@ def _check(
         raise RunError(f"--plot: {plot.absolute().parent}: no such folder")
 
 
-def _stem(model: Path, out: Path | None, *, overwrite: bool) -> Path:
+def _stem(model: Path, out: Path | None, endings: Sequence[str], *, overwrite: bool) -> Path:
     """Where to write, without an ending; by default a name that is free."""
     original = model.with_suffix("") if model.suffix in _MODEL_ENDINGS else model
     if out is None:
         if overwrite:
             raise ConfigError("--overwrite: found without --out; expected --out, which it lets replace files")
-        names = (
-            original.with_name(f"{original.name}-tuned{n}") for n in ("", *(f"-{k}" for k in range(2, 1000)))
-        )
-        return next(stem for stem in names if not _there(stem))
+        names = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+        stems = (original.with_name(f"{original.name}-tuned{name}") for name in names)
+        return next(stem for stem in stems if not _there(stem, endings))
     if out.suffix and out.suffix not in _MODEL_ENDINGS:
         raise ConfigError(
             f"--out: '{out.name}' ends in '{out.suffix}'; allowed: .json, .safetensors or nothing"
@@ -156,11 +158,11 @@ def _stem(model: Path, out: Path | None, *, overwrite: bool) -> Path:
     stem = out.with_suffix("")
     if not stem.absolute().parent.is_dir():
         raise RunError(f"--out: {stem.absolute().parent}: no such folder")
-    if not overwrite and (taken := _there(stem)):
+    if not overwrite and (taken := _there(stem, endings)):
         what = "the original" if stem.absolute() == original.absolute() else "it"
         raise RunError(f"--out: {taken[0]} exists; choose another name, or say --overwrite to replace {what}")
     return stem
 
 
-def _there(stem: Path) -> list[Path]:
-    return [path for end in _MODEL_ENDINGS if (path := stem.with_name(f"{stem.name}{end}")).exists()]
+def _there(stem: Path, endings: Sequence[str]) -> list[Path]:
+    return [path for end in endings if (path := stem.with_name(f"{stem.name}{end}")).exists()]

@@ -111,6 +111,18 @@ def test_json_and_a_plot_of_ones_own(model, pictures, tmp_path, capsys):
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_plot_is_replaced_only_when_told(model, pictures, tmp_path, capsys):
+    command = [model, "--data", pictures, "--min-accuracy", "0.01"]
+    mine = model.with_name("net-tuned.svg")
+    mine.write_text("mine")
+    assert tune(*command) == 0
+    assert mine.read_text() == "mine"
+    assert model.with_name("net-tuned-2.svg").exists()
+    assert tune(*command, "--out", model.with_name("net-tuned")) == 2
+    assert "net-tuned.svg exists; choose another name" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+
+
 def test_the_original_is_replaced_only_when_told(model, pictures, capsys):
     old = model.with_suffix(".json").read_bytes()
     command = [model, "--data", pictures, "--min-accuracy", "0.01", "--out", model]
@@ -160,6 +172,10 @@ def test_images_without_labels(model, pictures, capsys):
     assert found["new"]["accuracy"] is found["front"] is None
     assert found["new"]["macs"]["here"] <= macs
     network = edanas.load(found["files"][0])
+    noted = network.description["tuning"]
+    assert noted["unlabelled"] == 28
+    assert noted["executed_macs"] == pytest.approx(found["new"]["macs"]["here"])
+    assert "accuracy" not in noted
     answers = list(edanas.stream(network, pictures))
     shares = [sum(a.exit == at for a in answers) / 28 for at in range(5)]
     assert [share["here"] for share in found["new"]["shares"]] == pytest.approx(shares)
