@@ -1,7 +1,7 @@
 """What the search found, as points of the chart: candidates or, of a search of backbones, trade-offs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,7 +59,10 @@ def _trade_offs(kept: Sequence[Sequence[float]], pareto: Sequence[Row]) -> list[
     named = {(row["executed_macs"], row["validation_accuracy"]): row for row in reversed(pareto)}
     others = {(each[0], each[1]): each for each in reversed(kept) if (each[0], each[1]) not in named}
     dots = [_kept("A trade-off of the search", each) for each in reversed(others.values())]
-    return dots + [_named(row) for row in reversed(named.values())]
+    dots += [_named(row) for row in reversed(named.values())]
+    # The newer are the bolder, which says nothing where only some are dated.
+    undated = any(dot.iteration is None for dot in dots)
+    return [replace(dot, iteration=None) for dot in dots] if undated else dots
 
 
 def _thinned(name: str, dots: list[Point]) -> Searched:
