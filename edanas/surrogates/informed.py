@@ -78,10 +78,12 @@ class Informed(SurrogateModel):
         """See `SurrogateModel.cross_validate`: each fold's model is given only the others' profiles."""
         held_out = np.empty(len(values))
         self._held = self._gather(genomes)
-        for fold in folds:
-            rest = np.setdiff1d(np.arange(len(values)), fold)
-            held_out[fold] = copy.copy(self).fit(genomes[rest], values[rest]).predict(genomes[fold])
-        self._held = None
+        try:
+            for fold in folds:
+                rest = np.setdiff1d(np.arange(len(values)), fold)
+                held_out[fold] = copy.copy(self).fit(genomes[rest], values[rest]).predict(genomes[fold])
+        finally:
+            self._held = None
         return held_out
 
     @abstractmethod

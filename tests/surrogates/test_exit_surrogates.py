@@ -107,12 +107,17 @@ def test_an_archived_backbone_under_another_scheme_is_told_exactly(model: type[S
 def test_profiles_of_networks_with_other_exits_do_not_answer() -> None:
     """Trained with its own exits only, a backbone with other exits is another network."""
     fitted, insight, _, _, seen = informed(ExitProfiles, own_exits=True)
-    one = next(row for row in seen if insight.space.decode(row).scheme.exits == 2)
-    other = one.copy()
-    other[-1] = 2
-    assert insight.space.decode(other).scheme.exits == 1
-    if other.tobytes() not in {row.tobytes() for row in seen}:
-        assert fitted.predict(other[None].astype(float)) != toy_values(insight, other[None])
+
+    def network(row: np.ndarray) -> tuple[bytes, tuple[int, ...]]:
+        return row[:-2].tobytes(), insight.space.decode(row).scheme.placed
+
+    known = {network(row) for row in seen}
+    other = np.array([row for row in seen if insight.space.decode(row).scheme.exits == 2])
+    other[:, -1] = 2
+    assert {insight.space.decode(row).scheme.exits for row in other} == {1}
+    other = np.array([row for row in other if network(row) not in known])
+    assert len(other) > 0
+    assert (fitted.predict(other.astype(float)) != toy_values(insight, other)).all()
 
 
 @both
@@ -183,17 +188,40 @@ def test_switching_tells_every_model_and_keeps_a_backbone_in_one_fold() -> None:
         assert sum(map(len, backbones)) == len(set().union(*backbones))
 
 
+def _crowds(count: int) -> st.SearchStrategy[list[int]]:
+    """So many groups in any order, with fewer further rows than groups."""
+    more = st.lists(st.integers(0, count - 1), max_size=count - 2)
+    return more.flatmap(lambda extra: st.permutations([*range(count), *extra]))
+
+
 @given(st.lists(st.integers(0, 12), min_size=4, max_size=80), st.integers(0, 9))
 @settings(max_examples=60, deadline=None)
-def test_groups_are_never_split_where_there_are_two(groups: list[int], seed: int) -> None:
-    numbers = np.unique(groups, return_inverse=True)[1]
-    folds = split_folds(len(groups), 10, seed, numbers)
+def test_folds_hold_every_row_once(groups: list[int], seed: int) -> None:
+    folds = split_folds(len(groups), 10, seed, np.unique(groups, return_inverse=True)[1])
     assert sorted(np.concatenate(folds).tolist()) == list(range(len(groups)))
     assert len(folds) >= 2
     assert all(len(fold) for fold in folds)
-    held = [set(numbers[fold].tolist()) for fold in folds]
-    if len(set(groups)) >= len(groups) // 2 + 1:
-        assert sum(map(len, held)) == len(set(groups))
+
+
+@given(st.integers(4, 13).flatmap(_crowds), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_groups_are_never_split_where_there_are_enough(groups: list[int], seed: int) -> None:
+    numbers = np.unique(groups, return_inverse=True)[1]
+    held = [set(numbers[fold].tolist()) for fold in split_folds(len(groups), 10, seed, numbers)]
+    assert sum(map(len, held)) == len(set(groups))
+
+
+@both
+def test_a_fold_that_fails_leaves_nothing_of_the_others_behind(model: type[SurrogateModel]) -> None:
+    """What cross-validation gathered must not answer for genomes that a later fit is given."""
+    fitted, insight, _, _, seen = informed(model)
+    values = toy_values(insight, seen)
+    before = fitted.predict(seen.astype(float))
+    with pytest.raises(IndexError):
+        fitted.cross_validate(seen[:20].astype(float), values[:20], [np.arange(10), np.array([20])])
+    fitted.fit(seen.astype(float), values)
+    np.testing.assert_allclose(fitted.predict(seen.astype(float)), before)
+    np.testing.assert_allclose(before, values)
 
 
 def test_a_candidate_that_no_profile_covers_is_predicted_from_genes() -> None:
