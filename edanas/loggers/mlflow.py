@@ -86,11 +86,19 @@ class MLflowLogger(Logger):
         self._client.set_terminated(self._run)
 
     def _known(self, path: Path) -> str:
-        """The run of this folder, if it has one and the store still knows it."""
+        """The run of this folder, if it has one and the store does not say that there is no such run.
+
+        Whatever else fails is raised: a second run must not begin because a server is away for a moment.
+        """
         try:
             run = str(json.loads(path.read_text(encoding="utf-8"))["run_id"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return ""
+        try:
             self._client.get_run(run)
-        except Exception:
+        except Exception as error:
+            if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
+                raise
             return ""
         return run
 

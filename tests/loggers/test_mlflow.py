@@ -100,6 +100,24 @@ def test_a_run_that_the_store_does_not_know_begins_anew(
     assert runs(client) == []
 
 
+def test_no_second_run_begins_where_the_store_does_not_answer(
+    client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MLflowLogger().edanas_run_started(SETTINGS, folder)
+    noted = (folder / "mlflow.json").read_text()
+    logger = MLflowLogger()
+
+    def unreachable(_: str) -> None:
+        raise ConnectionError("unreachable")
+
+    monkeypatch.setattr(logger._client, "get_run", unreachable)
+    with pytest.raises(ConnectionError):
+        logger.edanas_run_started(SETTINGS, folder)
+    logger.edanas_candidate_evaluated(evaluated(0, 0.5, 1e6, 0))
+    assert len(runs(client)) == 1
+    assert (folder / "mlflow.json").read_text() == noted
+
+
 def test_nothing_more_is_sent_after_a_failure(
     client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
