@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from edanas.core.errors import DataError
 from edanas.core.progress import Progress, Silent
-from edanas.data.decoding import decode_each
 from edanas.data.files import image_files
+from edanas.data.reading import read_batches
 from edanas.exits.eenn import EENN
 
 Source = str | Path | Iterable[Any]
@@ -106,18 +106,11 @@ def _reader(
 def _from_files(
     network: EENN, files: Sequence[Path], size: int, on_unreadable: Callable[[DataError], None] | None
 ) -> Iterator[tuple[int, _Named]]:
-    for start in range(0, len(files), size):
-        batch = files[start : start + size]
-        named: _Named = []
-        decoded = decode_each(batch, network.resolution, grey=len(network.mean) == 1)
-        for path, image in zip(batch, decoded, strict=True):
-            if not isinstance(image, DataError):
-                named.append((str(path), image))
-            elif on_unreadable is None:
-                raise image
-            else:
-                on_unreadable(image)
-        yield len(batch), named
+    grey = len(network.mean) == 1
+    for taken, images in read_batches(
+        files, size, network.resolution, grey=grey, on_unreadable=on_unreadable
+    ):
+        yield taken, [(str(path), image) for path, image in images]
 
 
 def _from_iterable(images: Iterable[Any], size: int) -> Iterator[tuple[int, _Named]]:

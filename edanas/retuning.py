@@ -1,6 +1,6 @@
 """New thresholds for a finished network on a drifted stream, from confidences alone: `retune`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,8 @@ import torch
 from edanas.core.errors import ConfigError, DataError
 from edanas.core.progress import Progress, Silent
 from edanas.core.types import ExitProfile, SelectionScheme
-from edanas.data.decoding import decode_each
 from edanas.data.files import image_files
+from edanas.data.reading import read_batches
 from edanas.exits.budgets import budget_of, in_units
 from edanas.exits.eenn import EENN
 from edanas.exits.expectations import Expectation, Expected, expect
@@ -136,27 +136,17 @@ def confidences_of(
     files = image_files([source] if isinstance(source, str | Path) else source)
     found: list[torch.Tensor] = []
     with (progress or Silent()).task("Looking at images", len(files)) as bar, torch.inference_mode():
-        for start in range(0, len(files), batch_size):
-            taken = files[start : start + batch_size]
-            images = list(_readable(network, taken, on_unreadable))
+        read = read_batches(
+            files, batch_size, network.resolution, grey=len(network.mean) == 1, on_unreadable=on_unreadable
+        )
+        for taken, named in read:
+            images = [image for _, image in named]
             cut = batches(images, len(network.mean), network.resolution, batch_size)
             found += [network.all_exits(batch)[1].float().cpu() for batch in cut]
-            bar.advance(len(taken))
+            bar.advance(taken)
     if not found:
         raise DataError("images: not one of them can be read")
     return torch.cat(found).numpy()
-
-
-def _readable(
-    network: EENN, files: Sequence[Path], on_unreadable: Callable[[DataError], None] | None
-) -> Iterator[torch.Tensor]:
-    for image in decode_each(files, network.resolution, grey=len(network.mean) == 1):
-        if not isinstance(image, DataError):
-            yield image
-        elif on_unreadable is None:
-            raise image
-        else:
-            on_unreadable(image)
 
 
 def _kept(

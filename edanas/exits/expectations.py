@@ -21,6 +21,7 @@ from scipy.stats import t as student
 
 from edanas.core.costs import Costs, executed_per_exit
 from edanas.core.types import ExitProfile, SelectionScheme
+from edanas.exits.intervals import Z, wilson
 from edanas.exits.profiles import leave
 
 FEWEST = 10
@@ -31,8 +32,6 @@ _MANY = 2000
 """Samples from which on two halves are enough, and one division: there is next to no optimism left."""
 
 _WIDER = 1.15
-
-_Z = 1.959964
 
 Floats = npt.NDArray[np.float64]
 Choice = Callable[[ExitProfile], SelectionScheme]
@@ -152,13 +151,8 @@ def _bounds(costs: Costs, scheme: SelectionScheme) -> tuple[float, float]:
 
 
 def _share(here: float, guess: float, samples: int, wider: float) -> Expected:
-    """Wilson's interval (1927), `wider` times as wide as at so many samples."""
-    spread = (wider * _Z) ** 2 / samples
-    centre = (guess + spread / 2) / (1 + spread)
-    reach = np.sqrt(spread * guess * (1 - guess) + spread**2 / 4) / (1 + spread)
-    low, high = max(0.0, float(centre - reach)), min(1.0, float(centre + reach))
-    # Rounding must not push the guess itself out of its interval.
-    return Expected(float(here), guess, min(low, guess), max(high, guess))
+    """Wilson's interval, `wider` times as wide as at so many samples."""
+    return Expected(float(here), guess, *wilson(guess, samples, wider * Z))
 
 
 def _mean(here: float, guess: float, values: Floats, bounds: tuple[float, float], wider: float) -> Expected:
