@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from edanas.cli.progress import ConsoleProgress
 from edanas.core.costs import Costs, backbone_macs, executed_macs
 from edanas.core.errors import ConfigError, DataError, RunError, near_miss
 from edanas.core.machine import computing, usable_cores
+from edanas.core.runfolder import replace_file
 from edanas.evaluation.scoring import Anatomy
 from edanas.exits.eenn import EENN
 from edanas.prediction import Answer, stream
@@ -179,24 +179,11 @@ def _write(text: str | Table, out: Path | None) -> None:
             buffer = io.StringIO()
             Console(file=buffer, width=_width(text)).print(text)
             text = buffer.getvalue()
-        _replace(out, text)
+        replace_file(out, text.encode())
     elif isinstance(text, Table):
         (Console() if sys.stdout.isatty() else Console(width=_width(text))).print(text)
     else:
         sys.stdout.write(text)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write beside `path`, then rename: what was there is replaced as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _width(table: Table) -> int:

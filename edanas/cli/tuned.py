@@ -4,12 +4,14 @@ import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from edanas.core.runfolder import replace_file
 from edanas.exits.budgets import in_units
 from edanas.exits.expectations import Expected
 from edanas.report.plots import save
@@ -44,12 +46,10 @@ def draw(done: Tuning, path: Path) -> Path:
     figure = draw_tradeoff(
         front.cost / scale, front.accuracy, old=old, new=new, expected=expected, unit=unit, limit=limit
     )
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        save(figure, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with TemporaryDirectory() as folder:
+        whole = Path(folder) / path.name
+        save(figure, whole)
+        replace_file(path, whole.read_bytes())
     return path
 
 

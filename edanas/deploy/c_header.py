@@ -11,9 +11,10 @@ from torch import nn
 
 from edanas.core.contracts import Exporter
 from edanas.core.hookspecs import hookimpl
+from edanas.core.runfolder import replace_file
 from edanas.deploy.parts import Network, costs
 from edanas.deploy.safetensors_export import weights_of
-from edanas.deploy.writing import check_folder, replace
+from edanas.deploy.writing import check_folder
 
 
 class CHeaderExporter(Exporter):
@@ -26,7 +27,7 @@ class CHeaderExporter(Exporter):
         """Write `stem`.h, whose names begin with that of `stem`, as far as C allows."""
         check_folder(stem)
         path = stem.with_name(f"{stem.name}.h")
-        replace(path, header(network, stem.name).encode("ascii"))
+        replace_file(path, header(network, stem.name).encode("ascii"))
         return [path]
 
 

@@ -15,11 +15,12 @@ from torch import nn
 from edanas.core.contracts import Exporter, Runner
 from edanas.core.errors import ExportError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.runfolder import replace_file
 from edanas.core.types import ImageSet
 from edanas.deploy.extras import needed
 from edanas.deploy.onnx_export import OnnxRunner, write_graphs
 from edanas.deploy.onnx_graphs import Graphs, graphs, packed
-from edanas.deploy.writing import check_folder, replace
+from edanas.deploy.writing import check_folder
 
 IMAGES = 256
 """Calibration images that are used, at most."""
@@ -128,7 +129,7 @@ def _quantised(model: Any, inputs: npt.NDArray[Any]) -> Any:
         return model
     with tempfile.TemporaryDirectory() as folder, _quiet():
         before, after = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
-        replace(before, packed(shape_inference.infer_shapes(model)))
+        replace_file(before, packed(shape_inference.infer_shapes(model)))
         quantize_static(
             before,
             after,

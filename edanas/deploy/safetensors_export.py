@@ -12,8 +12,8 @@ from torch import nn
 
 from edanas.core.contracts import Exporter
 from edanas.core.hookspecs import hookimpl
+from edanas.core.runfolder import replace_file
 from edanas.core.types import SelectionScheme
-from edanas.deploy.writing import replace
 
 FORMAT_VERSION = 1
 """Raised when the description changes so that older readers would build another network."""
@@ -49,8 +49,8 @@ class SafetensorsExporter(Exporter):
         weights = stem.with_name(f"{stem.name}.safetensors")
         stored = weights_of(network)
         text = json.dumps(describe(network, weights.name, stored), indent=2, allow_nan=False)
-        replace(weights, stored)
-        replace(described, f"{text}\n".encode())
+        replace_file(weights, stored)
+        replace_file(described, f"{text}\n".encode())
         return [described, weights]
 
 

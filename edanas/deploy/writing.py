@@ -8,26 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edanas.core.errors import ExportError, RunError
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename: a reader sees the old file or the new one, never a part.
-
-    Raises:
-        RunError: The folder is missing or not writable, or no space is left.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+from edanas.core.runfolder import replace_file
 
 
 def check_folder(stem: Path) -> None:
@@ -66,8 +47,8 @@ def write_described(
     text = json.dumps({**description, "files": listed}, indent=2, ensure_ascii=False, allow_nan=False)
     everything = {**files, **(free or {})}
     for name, content in everything.items():
-        replace(path.with_name(name), content)
-    replace(path, f"{text}\n".encode())
+        replace_file(path.with_name(name), content)
+    replace_file(path, f"{text}\n".encode())
     return [path, *(path.with_name(name) for name in everything)]
 
 

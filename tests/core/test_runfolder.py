@@ -1,5 +1,6 @@
 """One holder at a time; whoever comes second is told who it is."""
 
+import errno
 import json
 import os
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edanas.core.errors import RunError
-from edanas.core.runfolder import RunLock, holder_runs
+from edanas.core.runfolder import RunLock, holder_runs, replace_file
 
 
 def test_the_folder_is_made_and_free_again_afterwards(tmp_path: Path) -> None:
@@ -77,3 +78,21 @@ def test_a_holder_is_asked_after_without_touching_the_lock(tmp_path: Path) -> No
     ):
         (tmp_path / "run.lock.json").write_text(json.dumps(holder))
         assert holder_runs(tmp_path) is known
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "some.json"
+    replace_file(path, b"old")
+    replace_file(path, b"new")
+    assert path.read_bytes() == b"new"
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("edanas.core.runfolder.os.fsync", full)
+    with pytest.raises(RunError, match=r"some\.json: cannot be written: No space left"):
+        replace_file(path, b"newer")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(RunError, match="none/a: cannot be written"):
+        replace_file(tmp_path / "none" / "a", b"")
