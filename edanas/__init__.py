@@ -7,12 +7,13 @@ from edanas.core.version import VERSION
 
 if TYPE_CHECKING:
     from edanas.api import load, search
+    from edanas.exporting import export
     from edanas.prediction import stream
     from edanas.report.result import Result
     from edanas.retuning import retune
     from edanas.tuning import tune
 
-__all__ = ["search", "load", "stream", "tune", "retune", "Result", "hookimpl"]
+__all__ = ["search", "load", "stream", "tune", "retune", "export", "Result", "hookimpl"]
 __version__ = VERSION
 
 
@@ -34,6 +35,10 @@ def __getattr__(name: str) -> Any:
         from edanas.retuning import retune
 
         return retune
+    if name == "export":
+        from edanas.exporting import export
+
+        return export
     if name == "Result":
         from edanas.report.result import Result
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from edanas.core.contracts import Exporter
 from edanas.core.errors import ConfigError, RunError
 from edanas.deploy.checking import Check, export_checked
+from edanas.exits.eenn import EENN
 from edanas.labelled import two_parts
 from edanas.networks import load
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
-_KIND = "exporter"
+_KIND, _NAME = "exporter", "eenn"
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,21 @@ class Exported:
 
 
 def export(
-    model: str | Path, to: Sequence[str] = ("onnx",), out: str | Path | None = None, data: str | None = None
+    model: str | Path | EENN,
+    to: str | Sequence[str] = ("onnx",),
+    out: str | Path | None = None,
+    data: str | Path | None = None,
 ) -> list[Exported]:
     """Write a finished network in other forms, and see that they do what the network does.
 
     Args:
-        model: A network's `.safetensors` or `.json` file.
-        to: Exporters' names.
-        out: The folder to write to, made if it is missing; the model's own if left out.
+        model: A network's `.safetensors` or `.json` file, whose name the files get; or a network, whose files
+            are named `eenn`.
+        to: Exporters' names, or one.
+        out: The folder to write to, made if it is missing; the model's own, or for a network the present one,
+            if left out.
         data: Labelled images to check with, and to set the scales of 8-bit integers by: a data set's name, or
-            the path of a folder of class folders; the data of the run that the network is from if left out.
+            the path of a folder of class folders; the data of the run that the file lies in if left out.
 
     Raises:
         ConfigError: There is no such exporter, its package is not installed, or there are no images.
@@ -52,14 +58,15 @@ def export(
         RunError: The folder cannot be written to.
     """
     registry = Registry(load_plugins())
-    exporters = {name: _made(registry, name) for name in dict.fromkeys(to)}
+    exporters = {name: _made(registry, name) for name in dict.fromkeys([to] if isinstance(to, str) else to)}
     if not exporters:
         raise ConfigError(f"exports: found none; allowed: {', '.join(registry.names(_KIND))}")
-    network = load(model)
-    stem = _folder(Path(model), out) / Path(model).with_suffix("").name
+    path = None if isinstance(model, EENN) else Path(model)
+    network = model if isinstance(model, EENN) else load(model)
+    stem = _folder(path, out) / (_NAME if path is None else path.with_suffix("").name)
     images = None
     if any(exporter.runs for exporter in exporters.values()):
-        calibration, validation = two_parts(registry, network, Path(model), data)
+        calibration, validation = two_parts(registry, network, path, None if data is None else str(data))
         images = calibration.images
         for exporter in exporters.values():
             exporter.prepare(calibration, validation)
@@ -78,8 +85,8 @@ def _made(registry: Registry, name: str) -> Exporter:
     return made
 
 
-def _folder(model: Path, out: str | Path | None) -> Path:
-    folder = model.absolute().parent if out is None else Path(out).expanduser()
+def _folder(model: Path | None, out: str | Path | None) -> Path:
+    folder = (model.absolute().parent if model else Path()) if out is None else Path(out).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -70,7 +70,9 @@ def labelled(
     return replace(found, samples=_matched(found.samples, network))
 
 
-def two_parts(registry: Registry, network: EENN, model: Path, data: str | None) -> tuple[ImageSet, ImageSet]:
+def two_parts(
+    registry: Registry, network: EENN, model: Path | None, data: str | None
+) -> tuple[ImageSet, ImageSet]:
     """Samples to set something by, and others to measure it on: the parts calibration and validation.
 
     Data that is no run's may name one of them; the rest is then the other. What it names test is left alone,

@@ -8,6 +8,10 @@ def test_every_public_name_is_there():
     assert all(getattr(edanas, name) is not None for name in edanas.__all__)
 
 
+def test_what_a_finished_network_is_for_is_public():
+    assert {"load", "stream", "tune", "retune", "export"} <= set(edanas.__all__)
+
+
 def test_search_is_a_function_whatever_was_imported():
     load_plugins()
     assert callable(edanas.search)

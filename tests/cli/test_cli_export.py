@@ -6,7 +6,9 @@ import pytest
 from exported_nets import network
 from PIL import Image
 
+import edanas
 from edanas.cli import main
+from edanas.core.errors import ConfigError
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.exporting import export
 from edanas.labelled import two_parts
@@ -44,6 +46,15 @@ def test_a_form_that_does_not_run_needs_no_images(model, tmp_path):
     (found,) = export(model, ["c-header"], tmp_path)
     assert found.check is None
     assert [path.name for path in found.files] == ["eenn-2.v1.h"]
+
+
+def test_a_network_in_memory_is_exported_where_one_stands(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (found,) = edanas.export(network(), "pt2-cond", data="digits")
+    assert {path.name for path in found.files} == {"eenn.cond.json", "eenn.cond.pt2"}
+    assert found.check.same == found.check.images
+    with pytest.raises(ConfigError, match="lies in no run's folder"):
+        edanas.export(network(), "pt2-cond")
 
 
 def failing(capsys, *words):
