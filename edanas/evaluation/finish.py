@@ -1,7 +1,6 @@
 """The networks that come back: fine-tuned, thresholds set on the calibration part, tested once, written."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -10,13 +9,14 @@ from edanas.core.attempt import reason
 from edanas.core.contracts import Evaluator, Exporter
 from edanas.core.errors import DISK_FULL, ExportError, RunError
 from edanas.core.progress import Bar, Progress
-from edanas.core.runfolder import writing
+from edanas.core.runfolder import replace_file
 from edanas.core.types import Candidate, Metrics
 from edanas.deploy.checking import export_checked
 from edanas.evaluation.examples import write_examples
 from edanas.evaluation.scoring import Anatomy, score
 from edanas.evaluation.workbench import Workbench
 from edanas.exits.eenn import EENN
+from edanas.exits.intervals import wilson
 from edanas.exits.profiles import collect_profile
 from edanas.exits.thresholds import set_thresholds
 from edanas.training.finetune import finetune, steps_of
@@ -188,15 +188,6 @@ def row(
     }
 
 
-def wilson(share: float, samples: int) -> tuple[float, float]:
-    """The 95% interval of a share measured on so many samples (Wilson, 1927)."""
-    z = 1.959964
-    centre = (share + z * z / (2 * samples)) / (1 + z * z / samples)
-    reach = z / (1 + z * z / samples) * math.sqrt(share * (1 - share) / samples + z * z / (4 * samples**2))
-    # Rounding must not push the share itself out of its interval.
-    return min(share, max(0.0, centre - reach)), max(share, min(1.0, centre + reach))
-
-
 def _read_row(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -206,7 +197,4 @@ def _read_row(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    with writing(path):
-        partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+    replace_file(path, (json.dumps(value, indent=1) + "\n").encode())

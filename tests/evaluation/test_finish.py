@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from small_runs import Recorded, equal_states, parts, relabelled, space, workbench
 
 from edanas.core.contracts import Exporter
@@ -18,7 +16,7 @@ from edanas.core.progress import Silent
 from edanas.core.types import Candidate, SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation import finish
-from edanas.evaluation.finish import Finisher, wilson
+from edanas.evaluation.finish import Finisher
 from edanas.evaluation.scoring import Anatomy, score
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.exits.profiles import collect_profile
@@ -323,7 +321,7 @@ def test_a_full_disk_ends_the_run_and_the_file_is_named(finisher, monkeypatch):
     with pytest.raises(RunError, match=rf"^{made.folder}: cannot be written: No space left"):
         rows(made)
     made = finisher("other")
-    monkeypatch.setattr(Path, "write_text", partial(_raise, full))
+    monkeypatch.setattr(Path, "replace", partial(_raise, full))
     with pytest.raises(RunError, match=r"\.row\.json: cannot be written: No space left"):
         rows(made)
 
@@ -389,26 +387,3 @@ def test_the_bar_is_full_at_the_end_also_on_resuming(epochs, finisher):
         finisher(finetune__epochs=epochs).finish(candidates(), "Finishing", shown)
         assert shown.totals == [2 * (4 * epochs + 1)]
         assert sum(shown.moves) == shown.totals[0]
-
-
-@pytest.mark.parametrize(
-    ("right", "samples", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)
-def test_the_interval_is_the_published_one(right, samples, low, high):
-    """Newcombe, Two-sided confidence intervals for the single proportion, 1998, Table I, method 3."""
-    assert wilson(right / samples, samples) == pytest.approx((low, high), abs=5e-5)
-
-
-@given(st.integers(1, 5000), st.floats(0, 1))
-@settings(deadline=None, max_examples=50)
-def test_the_interval_holds_the_share_and_solves_wilson_s_equation(samples, share):
-    right = round(samples * share)
-    low, high = wilson(right / samples, samples)
-    assert 0 <= low <= right / samples <= high <= 1
-    for end, open_ in ((low, right > 0), (high, right < samples)):
-        if open_:
-            deviations = abs(right / samples - end) / (end * (1 - end) / samples) ** 0.5
-            assert deviations == pytest.approx(1.959964, rel=1e-6)
-        else:
-            assert end == pytest.approx(right / samples, abs=1e-12)

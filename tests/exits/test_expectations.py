@@ -5,9 +5,9 @@ import pytest
 
 from edanas.core.costs import Costs, executed_per_exit
 from edanas.core.types import ExitProfile, SelectionScheme
-from edanas.evaluation.finish import wilson
 from edanas.exits.budgets import Budget, nearest
 from edanas.exits.expectations import FEWEST, expect
+from edanas.exits.intervals import wilson
 from edanas.exits.profiles import leave, outcome
 from edanas.exits.tradeoffs import tradeoffs
 
