@@ -2,7 +2,6 @@ import copy
 import errno
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -321,7 +320,12 @@ def test_a_full_disk_ends_the_run_and_the_file_is_named(finisher, monkeypatch):
     with pytest.raises(RunError, match=rf"^{made.folder}: cannot be written: No space left"):
         rows(made)
     made = finisher("other")
-    monkeypatch.setattr(Path, "replace", partial(_raise, full))
+    rename = Path.replace
+
+    def until_the_row(self, target):
+        return _raise(full) if target.name.endswith(".row.json") else rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", until_the_row)
     with pytest.raises(RunError, match=r"\.row\.json: cannot be written: No space left"):
         rows(made)
 
