@@ -9,7 +9,7 @@ from edanas.core.attempt import reason
 from edanas.core.contracts import Evaluator, Exporter
 from edanas.core.errors import DISK_FULL, ExportError, RunError
 from edanas.core.progress import Bar, Progress
-from edanas.core.runfolder import replace_file
+from edanas.core.runfolder import writing
 from edanas.core.types import Candidate, Metrics
 from edanas.deploy.checking import export_checked
 from edanas.evaluation.examples import write_examples
@@ -197,4 +197,8 @@ def _read_row(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    replace_file(path, (json.dumps(value, indent=1) + "\n").encode())
+    # Under a name of its own, which the next attempt overwrites: a kill leaves nothing lying about.
+    partial = path.with_suffix(".partial")
+    with writing(path):
+        partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
