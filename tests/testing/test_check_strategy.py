@@ -1,5 +1,6 @@
 """The suite finds what is wrong with a strategy."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,8 @@ class Foreign(RandomSearch):
 class Fragile(RandomSearch):
     """Gives up after a failure."""
 
-    def tell(self, genomes: np.ndarray, objectives: np.ndarray) -> None:
-        super().tell(genomes, objectives)
+    def tell(self, genomes: np.ndarray, objectives: np.ndarray, profiles: Sequence[object] = ()) -> None:
+        super().tell(genomes, objectives, profiles)
         self.best = int(np.nanargmin(objectives[:, 0]))
 
 
