@@ -111,7 +111,9 @@ class TableFunction(Function):
 
     def estimated(self, genomes: Genomes) -> int:
         """See `Function.estimated`."""
-        return sum(c.backbone not in self.table for c in self._candidates(genomes))
+        genes = len(self.table.description.variables)  # a nested strategy's genomes are no more than these
+        space = self.space if genomes.shape[1] > genes else self.table.space(CONTINUOUS)
+        return sum(space.backbone(genome) not in self.table for genome in genomes)
 
     def nested(self) -> "TableFunction | None":
         """See `Function.nested`; `None` where some backbones have no exit profile."""
