@@ -5,6 +5,7 @@ archive, which pymoo's survival cuts to a population: what is asked then follows
 however it came about, and nothing good is ever forgotten.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,9 +41,9 @@ class Evolution(Remembering):
         self._crossover = crossover
         self._mutation = mutation
 
+    @abstractmethod
     def survival(self) -> Any:
         """A pymoo survival that sets `rank`, and `crowding` if it has one."""
-        raise NotImplementedError
 
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
         """Children of the survivors."""
