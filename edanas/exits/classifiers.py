@@ -1,4 +1,4 @@
-"""Exit classifiers that are built in: the cheap default, and the paper's."""
+"""Built-in exit classifiers: the cheap default, the paper's, and those of the networks it compares with."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -64,8 +64,7 @@ class Convolutional(ExitClassifier):
             raise ConfigError(
                 f"classifier.channels: found {list(channels)}; allowed: numbers from 1, at least one"
             )
-        if max_size < 1:
-            raise ConfigError(f"classifier.max_size: found {max_size}; allowed: 1 or more")
+        _check_from_one("max_size", max_size)
         _check_dropout(dropout)
         self.channels = tuple(channels)
         self.max_size = max_size
@@ -104,6 +103,83 @@ class ConvolutionalHead(nn.Module):
         return logits
 
 
+class ConvPoolFC(ExitClassifier):
+    """One 3x3 convolution, ReLU, global max-pooling and a linear layer: 9 x C x 128 x H x W multiply-adds.
+
+    The exits of Scardapane et al., Differentiable Branching in Deep Networks for Fast Inference (ICASSP
+    2020), with which the paper's Table I compares: "a convolutional layer with 128 filters, a max-pooling,
+    and a fully-connected layer". Pooling is global here, since a head serves every size of features.
+
+    Args:
+        filters: Output channels of the convolution.
+        stride: Of the convolution; 2 makes it four times as cheap.
+        dropout: Probability of dropping an input of the linear layer while training.
+
+    Raises:
+        ConfigError: An option is out of range.
+    """
+
+    def __init__(self, filters: int = 128, stride: int = 1, dropout: float = 0.0) -> None:
+        _check_from_one("filters", filters)
+        _check_from_one("stride", stride)
+        _check_dropout(dropout)
+        self.filters = filters
+        self.stride = stride
+        self.dropout = dropout
+
+    def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
+        """A head: features (B, point.channels, any H, any W) -> logits (B, num_classes)."""
+        return nn.Sequential(
+            nn.Conv2d(point.channels, self.filters, kernel_size=3, stride=self.stride, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveMaxPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(self.dropout),
+            nn.Linear(self.filters, num_classes),
+        )
+
+
+class MLP(ExitClassifier):
+    """Average pooling and two linear layers with ReLU between them: (C x cells^2 + K) x 1024 multiply-adds.
+
+    The exit of Disabato and Roveri, Reducing the Computation Load of Convolutional Neural Networks through
+    Gate Classification (IJCNN 2018), the paper's EECNN: "two fully-connected layers with 1024 and 10
+    neurons". They see averages here instead of every pixel, since a head serves every size of features.
+
+    Args:
+        hidden: Units between the pooled features and the logits.
+        cells: Features are averaged over a grid of `cells` x `cells`; 1 = over all of the image.
+        dropout: Probability of dropping an input of the last linear layer while training.
+
+    Raises:
+        ConfigError: An option is out of range.
+    """
+
+    def __init__(self, hidden: int = 1024, cells: int = 1, dropout: float = 0.0) -> None:
+        _check_from_one("hidden", hidden)
+        _check_from_one("cells", cells)
+        _check_dropout(dropout)
+        self.hidden = hidden
+        self.cells = cells
+        self.dropout = dropout
+
+    def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
+        """A head: features (B, point.channels, any H, any W) -> logits (B, num_classes)."""
+        return nn.Sequential(
+            nn.AdaptiveAvgPool2d(self.cells),
+            nn.Flatten(),
+            nn.Linear(point.channels * self.cells**2, self.hidden),
+            nn.ReLU(),
+            nn.Dropout(self.dropout),
+            nn.Linear(self.hidden, num_classes),
+        )
+
+
+def _check_from_one(option: str, value: int) -> None:
+    if value < 1:
+        raise ConfigError(f"classifier.{option}: found {value}; allowed: 1 or more")
+
+
 def _check_dropout(dropout: float) -> None:
     if not 0.0 <= dropout < 1.0:
         raise ConfigError(f"classifier.dropout: found {dropout}; allowed: from 0 to below 1")
@@ -112,4 +188,4 @@ def _check_dropout(dropout: float) -> None:
 @hookimpl
 def edanas_exit_classifiers() -> dict[str, Callable[..., ExitClassifier]]:
     """The built-in exit classifiers."""
-    return {"pool-linear": PoolLinear, "paper": Convolutional}
+    return {"pool-linear": PoolLinear, "paper": Convolutional, "conv-pool-fc": ConvPoolFC, "mlp": MLP}

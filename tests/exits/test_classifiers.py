@@ -5,7 +5,7 @@ from torch import nn
 from edanas.core.costs import count_macs
 from edanas.core.errors import ConfigError
 from edanas.core.types import ExitPoint
-from edanas.exits.classifiers import Convolutional, PoolLinear
+from edanas.exits.classifiers import MLP, Convolutional, ConvPoolFC, PoolLinear
 from edanas.testing import check_classifier
 
 POINT = ExitPoint(index=0, channels=24, height=8, width=8)
@@ -17,6 +17,8 @@ POINT = ExitPoint(index=0, channels=24, height=8, width=8)
         PoolLinear(hidden=7, dropout=0.3),
         Convolutional(channels=(4,), max_size=1, dropout=0.3),
         Convolutional(channels=(4, 5), max_size=100),
+        ConvPoolFC(filters=5, stride=2, dropout=0.3),
+        MLP(hidden=5, cells=3, dropout=0.3),
     ],
 )
 def test_options_conform(classifier):
@@ -56,8 +58,29 @@ def test_pooling_takes_maxima_until_the_side_is_small_enough(max_size):
     assert count_macs(head, (24, 8, 8)) == count_macs(head, (24, max_size, max_size))
 
 
+def test_conv_pool_fc_reads_the_strongest_answer_of_each_filter_wherever_it_is():
+    head = ConvPoolFC(filters=8).build(POINT, 10)
+    (conv,) = (m for m in head.modules() if isinstance(m, nn.Conv2d))
+    (linear,) = (m for m in head.modules() if isinstance(m, nn.Linear))
+    features = torch.randn(3, 24, 5, 7)
+    expected = linear(conv(features).relu().amax(dim=(2, 3)))
+    assert torch.equal(head(features), expected)
+    for stride, pixels in ((1, 64), (2, 16)):
+        full = ConvPoolFC(stride=stride).build(POINT, 10)
+        assert count_macs(full, (24, 8, 8)) == pixels * 9 * 24 * 128 + 128 * 10
+
+
+def test_mlp_sees_where_something_is_only_with_cells():
+    features = torch.randn(2, 24, 8, 8)
+    turned = features.flip(3)
+    for cells, blind in ((1, True), (2, False)):
+        head = MLP(cells=cells).build(POINT, 10)
+        assert torch.allclose(head(features), head(turned), atol=1e-5) == blind
+        assert count_macs(head, (24, 8, 8)) == 24 * cells**2 * 1024 + 1024 * 10
+
+
 def test_dropout_acts_in_training_only():
-    for classifier in (PoolLinear(dropout=0.5), Convolutional(dropout=0.5)):
+    for classifier in (PoolLinear(dropout=0.5), Convolutional(dropout=0.5), ConvPoolFC(dropout=0.5)):
         head = classifier.build(POINT, 4)
         features = torch.randn(2, 24, 4, 4)
         assert not torch.equal(head.train()(features), head(features))
@@ -73,6 +96,10 @@ def test_dropout_acts_in_training_only():
         (lambda: Convolutional(channels=(8, 0)), r"classifier\.channels: found \[8, 0\]"),
         (lambda: Convolutional(max_size=0), r"classifier\.max_size: found 0"),
         (lambda: Convolutional(dropout=-0.1), r"classifier\.dropout: found -0\.1"),
+        (lambda: ConvPoolFC(filters=0), r"classifier\.filters: found 0"),
+        (lambda: ConvPoolFC(stride=0), r"classifier\.stride: found 0"),
+        (lambda: MLP(hidden=0), r"classifier\.hidden: found 0"),
+        (lambda: MLP(cells=0), r"classifier\.cells: found 0"),
     ],
 )
 def test_options_out_of_range_are_named(make, message):
