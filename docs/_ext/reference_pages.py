@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 import tomli_w
 import typer
+from figures import FIGURES
 
 from edanas.cli import app as command_line
 from edanas.core import hookspecs
@@ -224,4 +225,5 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "bundles": bundles,
     "commands": commands,
     "floors": floors,
+    **FIGURES,
 }

@@ -198,6 +198,13 @@ def test_tutorials_ran_and_show_what_they_found(site: Path) -> None:
     assert "LargestLogit: leaves [0, 1]" in second.sections["hold-it-against-the-contract"]
 
 
+def test_figures_are_drawn_and_told(site: Path) -> None:
+    for page, count in (("index", 1), ("method", 2)):
+        drawn = re.findall(r'<svg[^>]* aria-label="([^"]+)"', (site / f"{page}.html").read_text())
+        assert len(drawn) == count
+        assert all(len(said.split()) > 8 for said in drawn)
+
+
 def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     pages = {path: Page.read(path) for path in site.rglob("*.html")}
     assert len(pages) > 12
