@@ -27,7 +27,7 @@ from edanas.core.fronts import Fronts
 from edanas.core.machine import usable_cores
 from edanas.core.pareto import minimised
 from edanas.core.progress import Progress
-from edanas.core.settings import Component, Settings
+from edanas.core.settings import Component, Settings, labels
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Candidate, Outcome
 from edanas.data.splits import split
@@ -88,14 +88,14 @@ def check_names(registry: Registry, settings: Settings) -> None:
     )
     for kind, component, taken in components:
         registry.check(kind, component.name, component.options, taken)
-    for kind, names in (
+    for kind, several in (
         ("surrogate model", settings.surrogates),
         ("objective", settings.objectives),
         ("exporter", settings.exports),
         ("logger", settings.loggers),
     ):
-        for name in names:
-            registry.entry(kind, name)
+        for component in several:
+            registry.check(kind, component.name, component.options)
     device_of(settings)
 
 
@@ -206,7 +206,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         device=device_of(settings),
         folder=folder,
     )
-    objectives = tuple(registry.create("objective", name) for name in settings.objectives)
+    objectives = tuple(make("objective", component) for component in settings.objectives)
     evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)
     strategy: SearchStrategy = make("search strategy", settings.strategy)
     fronts = _fronts(registry, settings, strategy, evaluator, objectives)
@@ -228,11 +228,16 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         fronts=fronts,
         objectives=objectives,
         executor=make("executor", settings.executor),
-        exporters=tuple(
-            registry.create("exporter", name) for name in dict.fromkeys((WRITER, *settings.exports))
-        ),
+        exporters=tuple(make("exporter", component) for component in _exporters(settings)),
         remarks=loaded.remarks,
     )
+
+
+def _exporters(settings: Settings) -> tuple[Component, ...]:
+    """What is asked for, after the one that `edanas.load` reads."""
+    asked = settings.exports
+    writers = [each for each in asked if each.name == WRITER] or [Component(WRITER)]
+    return (*writers, *(each for each in asked if each.name != WRITER))
 
 
 def _judge(
@@ -296,21 +301,25 @@ def make_loggers(registry: Registry, settings: Settings) -> dict[Plugin, Logger]
     Raises:
         ConfigError: What one of them writes with is not installed or cannot be used.
     """
-    entries = [registry.entry("logger", name) for name in settings.loggers]
+    chosen = settings.loggers
     return {
-        replace(entry.plugin, name=f"logger '{entry.name}'"): registry.create("logger", entry.name)
-        for entry in entries
+        replace(registry.entry("logger", each.name).plugin, name=f"logger '{label}'"): registry.create(
+            "logger", each.name, each.options
+        )
+        for each, label in zip(chosen, labels(chosen), strict=True)
     }
 
 
-def surrogate_factory(registry: Registry, names: Sequence[str]) -> Callable[[int], SurrogateModel]:
+def surrogate_factory(registry: Registry, chosen: Sequence[Component]) -> Callable[[int], SurrogateModel]:
     """What makes a surrogate for one objective from a seed: the one named, or switching among several."""
 
-    def single(name: str, seed: int) -> SurrogateModel:
-        return cast(SurrogateModel, registry.create("surrogate model", name, {"seed": seed}))
+    def single(component: Component, seed: int) -> SurrogateModel:
+        options = {"seed": seed, **component.options}
+        return cast(SurrogateModel, registry.create("surrogate model", component.name, options))
 
     models: Mapping[str, Callable[[int], SurrogateModel]] = {
-        name: functools.partial(single, name) for name in names
+        label: functools.partial(single, component)
+        for component, label in zip(chosen, labels(chosen), strict=True)
     }
     if len(models) == 1:
         return next(iter(models.values()))

@@ -20,7 +20,7 @@ from edanas.core.contracts import Bundle
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Silent
-from edanas.core.settings import Component
+from edanas.core.settings import Component, components, labels
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.plugins.manager import Plugin, load_plugins
 from edanas.plugins.registry import Registry
@@ -123,6 +123,8 @@ def test_resolved_settings_resolve_to_themselves(registry):
         ({"training": {"epochs": -3}}, r"training\.epochs: -3 from layer 0: expected a whole number >= 0"),
         ({"surrogates": ["rbf", "mlq"]}, r"surrogates: unknown surrogate model 'mlq'\. Did you mean 'mlp'\?"),
         ({"objectives": ["accuracy", "ada"]}, r"objectives: unknown objective 'ada'"),
+        ({"surrogates": [{"name": "rbf", "degre": 0}]}, r"surrogates\.degre: .*'rbf' has no such option"),
+        ({"loggers": [{"name": "tensorboard", "to": 0}]}, r"loggers\.to: .* has no such option"),
         ({"exports": ["safetensor"]}, r"exports: unknown exporter 'safetensor'.*'safetensors'"),
         ({"criterion": "margin"}, r"criterion: unknown confidence criterion 'margin'"),
         ({"evaluation": "sharde"}, r"evaluation: unknown evaluation 'sharde'\. Did you mean 'shared'\?"),
@@ -148,7 +150,7 @@ def test_section_v_of_the_paper_number_for_number(registry):
     provider, space = make_space(registry, found)
     # Section V-A and V-B.
     assert found.data.name == "cifar10"
-    assert found.objectives == ("accuracy", "ada-macs")
+    assert found.objectives == components("accuracy", "ada-macs")
     scheme = registry.create("training scheme", found.scheme.name, found.scheme.options)
     assert (scheme.early, scheme.last) == (1, 1)
     assert found.search.initial == 100
@@ -161,7 +163,7 @@ def test_section_v_of_the_paper_number_for_number(registry):
     assert found.search.results == 4
     # Section IV: joint training, score margin, adaptive switching among four surrogates, NSGA-II.
     assert (found.scheme.name, found.criterion.name) == ("joint", "score-margin")
-    assert set(found.surrogates) == {"rbf", "mlp", "cart", "gp"}
+    assert set(labels(found.surrogates)) == {"rbf", "mlp", "cart", "gp"}
     assert found.strategy.name == "surrogate-nsga2"
     pool = 1 - found.split.test
     assert found.split.train / pool == pytest.approx(45_000 / 50_000)
@@ -255,8 +257,8 @@ def test_threads():
 
 
 def test_one_surrogate_or_a_switch_among_several(registry):
-    assert isinstance(surrogate_factory(registry, ("rbf",))(0), RBF)
-    assert isinstance(surrogate_factory(registry, ("rbf", "gp"))(0), AdaptiveSwitching)
+    assert isinstance(surrogate_factory(registry, components("rbf"))(0), RBF)
+    assert isinstance(surrogate_factory(registry, components("rbf", "gp"))(0), AdaptiveSwitching)
 
 
 SMALL = {

@@ -16,11 +16,12 @@ from figures import FIGURES
 from edanas.cli import app as command_line
 from edanas.core import hookspecs
 from edanas.core.config import SettingDoc, reference
-from edanas.core.convert import describe
+from edanas.core.convert import Written, describe
 from edanas.core.errors import unknown
 from edanas.core.hookspecs import KINDS
-from edanas.core.settings import Component, Settings
+from edanas.core.settings import Components, Settings
 from edanas.plugins.manager import load_plugins
+from edanas.plugins.nested import as_written
 from edanas.plugins.registry import SETTING, Entry, Registry
 from edanas.plugins.signatures import REST
 
@@ -29,8 +30,8 @@ MARK = re.compile(r"^<!-- generated: (?P<name>[a-z]+) -->$", re.MULTILINE)
 TAKEN = {"evaluation": 1}
 """Kinds whose factories get something from the run before their options."""
 
-SETTABLE = {kind for kind, path in SETTING.items() if get_type_hints(Settings).get(path) is Component}
-"""Kinds that are chosen with options. The others' settings hold names alone."""
+LISTED = {kind for kind, path in SETTING.items() if get_type_hints(Settings)[path] == Components}
+"""Kinds of which a setting holds a list."""
 
 GIVEN = {"surrogate model": {"seed"}}
 """Arguments that look like options, but are not the user's to set."""
@@ -109,8 +110,8 @@ def implementations(_: Path) -> str:
         if kind.name == "bundle":
             continue
         parts.append(f"## {kind.name.capitalize()}: `{SETTING[kind.name]}`")
-        if kind.name not in SETTABLE:
-            parts.append("Chosen by name alone; a run uses the defaults of what is listed here.")
+        if kind.name in LISTED:
+            parts.append('A list, each a name or, with options, a table: `{name = "...", option = value}`.')
         for entry in registry().entries(kind.name):
             parts.append(f"### `{entry.name}`\n\n{entry.doc}")
             parts += list(_options(entry))
@@ -123,8 +124,8 @@ def _options(entry: Entry) -> Iterator[str]:
         if name == REST or name in GIVEN.get(entry.kind, ()):
             continue
         default = inspect.Parameter.empty if option.required else option.default
-        path = f"{SETTING[entry.kind]}.{name}" if entry.kind in SETTABLE else name
-        yield _term(path, documented.get(name, ""), describe(option.annotation), default)
+        path = name if entry.kind in LISTED else f"{SETTING[entry.kind]}.{name}"
+        yield _term(path, documented.get(name, ""), describe(as_written(option.annotation)), default)
 
 
 def arguments(factory: Any) -> dict[str, str]:
@@ -215,6 +216,8 @@ def _term(path: str, doc: str, kind: str, default: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, Written):
+        return value.written()
     return "none" if value is None else value
 
 

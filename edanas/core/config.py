@@ -9,12 +9,12 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 import tomli_w
 
-from edanas.core.convert import Limits, Place, convert, describe, shown
+from edanas.core.convert import Limits, Place, Written, convert, describe, plain, shown
 from edanas.core.errors import ConfigError
 from edanas.core.settings import Component, Settings, SplitSettings
 
@@ -25,7 +25,6 @@ _Flat = dict[str, tuple[Any, str]]
 """Value and origin by dotted path; a component's path holds its name, `path.option` an option."""
 
 _DEFAULT = "the default"
-_COMPONENT = "a name, or a table with `name` and options"
 
 
 class SettingDoc(NamedTuple):
@@ -52,7 +51,10 @@ def resolve(layers: Sequence[Layer]) -> Settings:
 
 
 def flatten(settings: Any) -> dict[str, Any]:
-    """Every setting by its dotted path; a component as its name at `path`, options at `path.option`."""
+    """Every setting by its dotted path; a component as its name at `path`, options at `path.option`.
+
+    A list of components stays one value: of names, and of tables where there are options.
+    """
     flat: dict[str, Any] = {}
     for part in fields(settings):
         value = getattr(settings, part.name)
@@ -61,6 +63,8 @@ def flatten(settings: Any) -> dict[str, Any]:
             flat |= {f"{part.name}.{option}": v for option, v in value.options.items()}
         elif is_dataclass(value):
             flat |= {f"{part.name}.{path}": v for path, v in flatten(value).items()}
+        elif isinstance(value, tuple):
+            flat[part.name] = tuple(v.written() if isinstance(v, Written) else v for v in value)
         else:
             flat[part.name] = value
     return flat
@@ -68,16 +72,14 @@ def flatten(settings: Any) -> dict[str, Any]:
 
 def to_plain(settings: Settings) -> dict[str, Any]:
     """Nested tables of TOML's own types, the inverse of `resolve` on one layer."""
-    plain: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
     for part in fields(settings):
         value = getattr(settings, part.name)
-        if isinstance(value, Component):
-            plain[part.name] = {"name": value.name, **value.options} if value.options else value.name
-        elif is_dataclass(value):
-            plain[part.name] = to_plain(value)  # type: ignore[arg-type]
+        if is_dataclass(value) and not isinstance(value, Written):
+            tables[part.name] = to_plain(value)  # type: ignore[arg-type]
         else:
-            plain[part.name] = _plain(value, Place(part.name))
-    return plain
+            tables[part.name] = plain(value, Place(part.name))
+    return tables
 
 
 def to_toml(settings: Settings) -> str:
@@ -147,7 +149,7 @@ def _reference(settings: Any, prefix: str) -> Iterator[SettingDoc]:
     for part in fields(settings):
         value, path = getattr(settings, part.name), prefix + part.name
         if isinstance(value, Component):
-            yield SettingDoc(path, _COMPONENT, value.name, part.metadata["doc"])
+            yield SettingDoc(path, Component.words, value.name, part.metadata["doc"])
         elif is_dataclass(value):
             yield from _reference(value, f"{path}.")
         else:
@@ -176,7 +178,7 @@ def _lay_component(flat: _Flat, path: str, value: Any, origin: str) -> None:
     table = value if isinstance(value, Mapping) else {"name": value}
     name = table.get("name", flat[path][0])
     if not isinstance(name, str) or not name:
-        raise Place(path, origin).error(value, _COMPONENT)
+        raise Place(path, origin).error(value, Component.words)
     if name != flat[path][0]:
         for option in [known for known in flat if known.startswith(f"{path}.")]:
             del flat[option]
@@ -186,7 +188,7 @@ def _lay_component(flat: _Flat, path: str, value: Any, origin: str) -> None:
             continue
         head, _, rest = key.partition(".")
         at = f"{path}.{head}"
-        new = _plain({rest: option} if rest else option, Place(at, origin))
+        new = plain({rest: option} if rest else option, Place(at, origin))
         old = flat.get(at, (None, ""))[0]
         flat[at] = ({**old, **new} if isinstance(old, dict) and isinstance(new, dict) else new, origin)
 
@@ -229,21 +231,6 @@ def _unknown(path: str, group: type, prefix: str, origin: str) -> ConfigError:
 def _shallow_first(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """A layer's items with `strategy` before `strategy.population`, whatever order they were written in."""
     return sorted(((str(key), value) for key, value in table.items()), key=lambda item: item[0].count("."))
-
-
-def _plain(value: Any, place: Place) -> Any:
-    """`value` in TOML's types, so that an option is the same before and after a trip through a file."""
-    if value is None:
-        return "none"
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, place.item(i)) for i, item in enumerate(value)]
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v, Place(f"{place.path}.{k}", place.origin)) for k, v in value.items()}
-    if isinstance(value, (bool, int, str)) or (isinstance(value, float) and value == value):
-        return value
-    raise place.error(value, "text, a number, true or false, a list or a table")
 
 
 def _toml_value(text: str) -> Any:

@@ -7,11 +7,12 @@ import collections.abc
 import math
 import re
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import Parameter
-from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from pathlib import Path, PurePath
+from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
 from edanas.core.errors import ConfigError, near_miss
 
@@ -84,8 +85,31 @@ class Place:
         """The place of an item of this list, counted from 1 as people do."""
         return Place(f"{self.path}[{index + 1}]", self.origin)
 
+    def option(self, name: object) -> "Place":
+        """The place of an item of this table."""
+        return Place(f"{self.path}.{name}", self.origin)
+
     def _quote(self, found: Any) -> str:
         return f"{self.path}: {shown(found)}" + (f" from {self.origin}" if self.origin else "")
+
+
+class Written(ABC):
+    """A type that says itself how it is written in settings; `words` is what an error calls that."""
+
+    words: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def read(cls, value: Any, place: Place) -> Self:
+        """From a plain value, or from one of its own.
+
+        Raises:
+            ConfigError: With the place and what is allowed.
+        """
+
+    @abstractmethod
+    def written(self) -> Any:
+        """In TOML's types: what `read` takes."""
 
 
 def shown(value: Any) -> str:
@@ -108,19 +132,13 @@ def describe(annotation: Any, limits: Limits = ANYTHING) -> str:
         return _describe_sequence(origin or annotation, args, limits)
     if (origin or annotation) in _MAPPINGS:
         return "a table"
-    if annotation is str and limits.choices:
-        return "one of " + ", ".join(limits.choices)
-    if annotation is str and limits.form:
-        return limits.form[1]
-    if annotation is str and limits.length:
-        return "text that is not empty"
+    if annotation is str:
+        return _describe_text(limits)
     if annotation in _WORDS:
         return _WORDS[annotation] + (limits.range if annotation in (int, float) else "")
-    return (
-        "anything"
-        if annotation in (Any, Parameter.empty)
-        else getattr(annotation, "__name__", str(annotation))
-    )
+    if annotation in (Any, Parameter.empty):
+        return "anything"
+    return str(getattr(annotation, "words", getattr(annotation, "__name__", annotation)))
 
 
 def convert(value: Any, annotation: Any, place: Place, limits: Limits = ANYTHING) -> Any:
@@ -147,9 +165,32 @@ def convert(value: Any, annotation: Any, place: Place, limits: Limits = ANYTHING
         return _mapping(value, annotation, place)
     if annotation in _SCALARS:
         return _SCALARS[annotation](value, place, limits)
+    if isinstance(annotation, type) and issubclass(annotation, Written):
+        return annotation.read(value, place)
     if isinstance(annotation, type) and isinstance(value, annotation):
         return value
     raise place.error(value, describe(annotation, limits))
+
+
+def plain(value: Any, place: Place) -> Any:
+    """`value` in TOML's types, so that it is the same before and after a trip through a file.
+
+    Raises:
+        ConfigError: It holds what TOML has no type for.
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, Written):
+        return value.written()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item, place.item(i)) for i, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {str(k): plain(v, place.option(k)) for k, v in value.items()}
+    if isinstance(value, (bool, int, str)) or (isinstance(value, float) and value == value):
+        return value
+    raise place.error(value, "text, a number, true or false, a list or a table")
 
 
 def _literal(value: Any, annotation: Any, place: Place) -> Any:
@@ -238,9 +279,13 @@ def _mapping(value: Any, annotation: Any, place: Place) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise place.error(value, describe(annotation))
     item = (get_args(annotation) or (str, Any))[1]
-    return {
-        str(key): convert(v, item, Place(f"{place.path}.{key}", place.origin)) for key, v in value.items()
-    }
+    return {str(key): convert(v, item, place.option(key)) for key, v in value.items()}
+
+
+def _describe_text(limits: Limits) -> str:
+    if limits.choices:
+        return "one of " + ", ".join(limits.choices)
+    return limits.form[1] if limits.form else "text that is not empty" if limits.length else "text"
 
 
 def _describe_sequence(kind: Any, args: tuple[Any, ...], limits: Limits) -> str:
@@ -260,4 +305,4 @@ _SCALARS: dict[Any, Callable[[Any, Place, Limits], Any]] = {
     str: _text,
     Path: _path,
 }
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}

@@ -1,9 +1,10 @@
 """The run's settings: names, types, defaults and what each means. How they are read is in `config`."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Self
 
-from edanas.core.convert import Limits
+from edanas.core.convert import Limits, Place, Written, plain
 from edanas.core.types import Thresholds
 
 
@@ -16,11 +17,51 @@ def setting(doc: str, default: Any, **limits: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Component:
+class Component(Written):
     """A named implementation with its options: `"name"`, or a table `{name = "...", option = value}`."""
+
+    words: ClassVar[str] = "a name, or a table with `name` and options"
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, value: Any, place: Place) -> Self:
+        """See `Written.read`."""
+        if isinstance(value, cls):
+            return value
+        table = value if isinstance(value, Mapping) else {"name": value}
+        name = table.get("name")
+        if not isinstance(name, str) or not name:
+            raise place.error(value, cls.words)
+        return cls(name, {str(k): plain(v, place.option(k)) for k, v in table.items() if k != "name"})
+
+    def written(self) -> str | dict[str, Any]:
+        """See `Written.written`."""
+        return {"name": self.name, **self.options} if self.options else self.name
+
+
+Components = tuple[Component, ...]
+"""Several implementations of one kind, in order."""
+
+
+def components(*names: str) -> Components:
+    """Implementations of these names, all with their default options."""
+    return tuple(Component(name) for name in names)
+
+
+def labels(chosen: Sequence[Any]) -> list[str]:
+    """What to call each of several components: its name, with a number where that was there before.
+
+    Args:
+        chosen: Components, or as settings hold them: names and tables.
+
+    Raises:
+        ConfigError: One is neither.
+    """
+    names = [Component.read(each, Place("label")).name for each in chosen]
+    seen = [names[: i + 1].count(name) for i, name in enumerate(names)]
+    return [name if times == 1 else f"{name} {times}" for name, times in zip(names, seen, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -113,13 +154,13 @@ class Settings:
         "Folder of an older run on the same space, whose Pareto set is evaluated first; empty = none.", ""
     )
     evaluation: Component = setting("Evaluation mode: `shared` or `finetune`.", Component("shared"))
-    objectives: tuple[str, ...] = setting(
-        "What is optimised, two or more.", ("accuracy", "ada-macs"), length=2, distinct=True
+    objectives: Components = setting(
+        "What is optimised, two or more.", components("accuracy", "ada-macs"), length=2, distinct=True
     )
     strategy: Component = setting("Search strategy.", Component("surrogate-nsga2"))
-    surrogates: tuple[str, ...] = setting(
+    surrogates: Components = setting(
         "Surrogate models to switch among.",
-        ("exit-profiles", "rbf", "mlp", "cart", "gp", "xgboost"),
+        components("exit-profiles", "rbf", "mlp", "cart", "gp", "xgboost"),
         length=1,
         distinct=True,
     )
@@ -141,7 +182,7 @@ class Settings:
     accuracy_drop: float = setting(
         "What thresholds set at the end may cost in calibration accuracy.", 0.0, minimum=0, maximum=1
     )
-    exports: tuple[str, ...] = setting(
+    exports: Components = setting(
         "Exporters applied to each result besides `safetensors`.", (), distinct=True
     )
     examples: int = setting(
@@ -150,6 +191,6 @@ class Settings:
         3,
         minimum=0,
     )
-    loggers: tuple[str, ...] = setting(
+    loggers: Components = setting(
         "Other tools that the run is written down for as it goes, e.g. `tensorboard`.", (), distinct=True
     )

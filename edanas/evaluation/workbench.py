@@ -67,7 +67,7 @@ class Workbench:
     @property
     def measure(self) -> Measure:
         """What costs mean where thresholds are continuous: ADA_MACS if these alone are an objective."""
-        named = self.settings.objectives
+        named = [objective.name for objective in self.settings.objectives]
         return "ada" if "ada-macs" in named and "executed-macs" not in named else "executed"
 
     def seed(self, *names: object) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from edanas.core.contracts import IterationSummary, Logger
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.settings import labels
 from edanas.core.types import Evaluation
 from edanas.loggers.extras import needed
 from edanas.loggers.figures import flat, of_candidate, of_iteration, of_results, recorded
@@ -53,7 +54,7 @@ class MLflowLogger(Logger):
     def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
         """Begin a run there, or go on in the one that this folder had."""
         self._candidates = recorded(folder)
-        self._objectives = list(settings.get("objectives") or [])
+        self._objectives = labels(settings.get("objectives") or [])
         run = self._known(folder / RECORD)
         if run:
             self._client.update_run(run, "RUNNING")

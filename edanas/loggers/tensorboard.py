@@ -10,6 +10,7 @@ from PIL import Image
 
 from edanas.core.contracts import IterationSummary, Logger
 from edanas.core.hookspecs import hookimpl
+from edanas.core.settings import labels
 from edanas.core.types import Evaluation
 from edanas.loggers.extras import needed
 from edanas.loggers.figures import of_candidate, of_iteration, of_results, recorded
@@ -37,7 +38,7 @@ class TensorBoardLogger(Logger):
     def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
         """Begin an event file."""
         self._candidates = recorded(folder)
-        self._objectives = list(settings.get("objectives") or [])
+        self._objectives = labels(settings.get("objectives") or [])
         self._writer = self._open(str(folder / EVENTS))
         self._writer.add_text("settings", _code(tomli_w.dumps(settings)), 0)
         self._writer.flush()

@@ -12,6 +12,7 @@ from edanas.core.convert import Place, convert, describe
 from edanas.core.errors import ConfigError, EdanasError, PluginError, near_miss
 from edanas.core.hookspecs import KINDS, Kind
 from edanas.plugins.manager import RESTRICTION, Plugin, PluginHost, explain
+from edanas.plugins.nested import as_written, found_in, kind_in, made
 from edanas.plugins.signatures import Parameter, parameters
 
 SETTING = {
@@ -160,8 +161,10 @@ class Registry:
     def check(self, kind: str, name: str, options: Mapping[str, Any], taken: int = 0) -> dict[str, Any]:
         """`options` converted to what the factory's annotations ask for, without calling it.
 
+        An option that is an implementation itself stays a `Component`, whose own options are checked, too.
+
         Raises:
-            ConfigError: An option is unknown, missing, or of the wrong type.
+            ConfigError: A name or an option is unknown, missing, or of the wrong type.
         """
         known, path = self.parameters(kind, name, taken), SETTING[kind]
         values: dict[str, Any] = {}
@@ -170,10 +173,13 @@ class Registry:
                 allowed = near_miss(option, (each for each in known))
                 raise ConfigError(f"{path}.{option}: {kind} '{name}' has no such option.{allowed}")
             annotation = known[option].annotation if option in known else Any
-            values[option] = convert(value, annotation, Place(f"{path}.{option}"))
+            values[option] = convert(value, as_written(annotation), Place(f"{path}.{option}"))
+            if inner := kind_in(annotation):
+                for component in found_in(values[option]):
+                    self.check(inner.name, component.name, component.options)
         for option, parameter in known.items():
             if parameter.required and option not in values:
-                wanted = describe(parameter.annotation)
+                wanted = describe(as_written(parameter.annotation))
                 raise ConfigError(f"{path}.{option}: {kind} '{name}' needs it: expected {wanted}")
         return values
 
@@ -188,18 +194,24 @@ class Registry:
         entry = self.entry(kind, name)
         try:
             values = self.check(kind, name, options or {}, len(args))
-            made = entry.factory(*args, **values)
+            known = self.parameters(kind, name, len(args))
+            found = entry.factory(*args, **{k: self._filled(known.get(k), v) for k, v in values.items()})
         except EdanasError:
             raise
         except Exception as error:
             raise PluginError(f"plugin {entry.plugin}: {kind} '{name}' raised {explain(error)}") from error
         contract = _KINDS[kind].contract
-        if not isinstance(made, contract):
-            found = type(made).__name__
+        if not isinstance(found, contract):
             raise PluginError(
-                f"plugin {entry.plugin}: {kind} '{name}' made a {found}; expected a {contract.__name__}"
+                f"plugin {entry.plugin}: {kind} '{name}' made a {type(found).__name__}; "
+                f"expected a {contract.__name__}"
             )
-        return made
+        return found
+
+    def _filled(self, parameter: Parameter | None, value: Any) -> Any:
+        """An option's value, with objects for the implementations that it names."""
+        kind = kind_in(parameter.annotation) if parameter else None
+        return made(value, lambda each: self.create(kind.name, each.name, each.options)) if kind else value
 
 
 def _offered(host: PluginHost, plugin: Plugin, kind: Kind) -> Iterator[Entry]:

@@ -8,6 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from edanas.core.settings import labels
 from edanas.core.types import Evaluation
 from edanas.report.history import of_backbones, qualities
 from edanas.report.state import FINISHED, RUNNING, RunState
@@ -97,7 +98,7 @@ def _trend(state: RunState, width: int, glyphs: Glyphs) -> Iterator[RenderableTy
     lines = [
         ("Hypervolume", sparkline(volumes, width // 2, glyphs), f"{volumes[0]:.4f} to {volumes[-1]:.4f}")
     ]
-    objectives = state.history.settings.get("objectives") or []
+    objectives = labels(state.history.settings.get("objectives") or [])
     found = qualities(steps)
     for number in sorted({each.objective for each in found}):
         line = [each for each in found if each.objective == number]

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from edanas.compose import surrogate_factory
 from edanas.core.archive import Archive
 from edanas.core.contracts import Evaluator, Objective, SearchProblem, SearchStrategy
+from edanas.core.convert import Place
 from edanas.core.engine import Engine, SearchOutcome
 from edanas.core.errors import ConfigError, TableError
 from edanas.core.fronts import Fronts
@@ -29,8 +30,8 @@ def search(
     table: Table | TableEvaluation,
     strategy: str | Component = _DEFAULTS.strategy,
     *,
-    objectives: Sequence[str] = _DEFAULTS.objectives,
-    surrogates: Sequence[str] = _DEFAULTS.surrogates,
+    objectives: Sequence[str | Component] = _DEFAULTS.objectives,
+    surrogates: Sequence[str | Component] = _DEFAULTS.surrogates,
     thresholds: Thresholds | None = None,
     settings: SearchSettings = _DEFAULTS.search,
     seed: int = 0,
@@ -44,9 +45,9 @@ def search(
             that the table lacks; without that, these fail, are recorded as failed, and surrogates that know
             exits learn from genes and values alone.
         strategy: A registered search strategy, by name or with options.
-        objectives: Names of registered objectives. Where a nested strategy searches a plain table, costs are
-            ADA_MACS if these alone are among them, else executed MACs.
-        surrogates: Names of registered surrogate models.
+        objectives: Registered objectives, by name or with options. Where a nested strategy searches a plain
+            table, costs are ADA_MACS if these alone are among them, else executed MACs.
+        surrogates: Registered surrogate models, by name or with options.
         thresholds: What exit points may hold; the table's own if left out, or continuous where the strategy
             is nested.
         settings: How long the search goes on.
@@ -60,19 +61,23 @@ def search(
         CandidateError: Not one candidate of the initial archive is in the table.
     """
     registry = Registry(load_plugins())
-    chosen = Component(strategy) if isinstance(strategy, str) else strategy
+    chosen = Component.read(strategy, Place("strategy"))
+    aims = [Component.read(each, Place("objectives")) for each in objectives]
+    models = [Component.read(each, Place("surrogates")) for each in surrogates]
     searcher: SearchStrategy = registry.create("search strategy", chosen.name, chosen.options)
-    evaluator = table if isinstance(table, TableEvaluation) else _evaluation(table, objectives)
+    evaluator = table if isinstance(table, TableEvaluation) else _evaluation(table, aims)
     space = _space(evaluator, searcher, chosen.name, thresholds)
-    goals: tuple[Objective, ...] = tuple(registry.create("objective", name) for name in objectives)
+    goals: tuple[Objective, ...] = tuple(
+        registry.create("objective", each.name, each.options) for each in aims
+    )
     fronts = Fronts(evaluator, goals) if searcher.nested else None
-    for name in surrogates:
-        registry.entry("surrogate model", name)
+    for model in models:
+        registry.check("surrogate model", model.name, model.options)
     progress = progress or Silent()
     problem = SearchProblem(
         space=space,
         objectives=len(goals),
-        surrogate=surrogate_factory(registry, surrogates),
+        surrogate=surrogate_factory(registry, models),
         seed=seed,
         initial=settings.initial,
         progress=progress,
@@ -83,8 +88,9 @@ def search(
     return _run(space, searcher, evaluator, goals, settings, fronts, folder, progress)
 
 
-def _evaluation(table: Table, objectives: Sequence[str]) -> TableEvaluation:
-    ada = "ada-macs" in objectives and "executed-macs" not in objectives
+def _evaluation(table: Table, objectives: Sequence[Component]) -> TableEvaluation:
+    names = [each.name for each in objectives]
+    ada = "ada-macs" in names and "executed-macs" not in names
     return TableEvaluation(table, measure="ada" if ada else "executed")
 
 

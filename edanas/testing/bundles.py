@@ -66,4 +66,4 @@ def _components(value: Any) -> Iterator[Component]:
     if isinstance(value, Component):
         yield value
     elif isinstance(value, tuple):
-        yield from (Component(name) for name in value)
+        yield from value

@@ -21,7 +21,14 @@ from edanas.core.config import (
 )
 from edanas.core.convert import Limits, Place, convert, describe
 from edanas.core.errors import ConfigError
-from edanas.core.settings import Component, SearchSettings, Settings, SplitSettings, TrainingSettings
+from edanas.core.settings import (
+    Component,
+    SearchSettings,
+    Settings,
+    SplitSettings,
+    TrainingSettings,
+    labels,
+)
 
 
 def refusal(table: dict[str, Any], origin: str = "--set") -> str:
@@ -120,11 +127,17 @@ def test_none_in_thresholds_is_no_exit():
         ),
         (
             {"objectives": ["accuracy"]},
-            "objectives: ['accuracy'] from --set: expected a list of 2 or more, each text, none twice",
+            "objectives: ['accuracy'] from --set: expected a list of 2 or more, each a name, or a table with "
+            "`name` and options, none twice",
         ),
         (
             {"surrogates": "rbf"},
-            "surrogates: 'rbf' from --set: expected a list of 1 or more, each text, none twice",
+            "surrogates: 'rbf' from --set: expected a list of 1 or more, each a name, or a table with "
+            "`name` and options, none twice",
+        ),
+        (
+            {"objectives": ["accuracy", {"weight": 2}]},
+            "objectives[2]: {'weight': 2} from --set: expected a name, or a table with `name` and options",
         ),
         (
             {"training.optimizer": "adam"},
@@ -199,7 +212,9 @@ option = st.recursive(
 )
 keys = st.from_regex(r"[a-z_]{1,8}", fullmatch=True).filter(lambda key: key != "name")
 component = st.builds(Component, text.filter(bool), st.dictionaries(keys, option, max_size=3))
-distinct_names = st.lists(text, min_size=2, max_size=4, unique=True).map(tuple)
+several = st.lists(component, min_size=2, max_size=4).filter(
+    lambda each: all(one not in each[:i] for i, one in enumerate(each))
+)
 training = st.builds(
     TrainingSettings,
     epochs=st.integers(1),
@@ -227,9 +242,9 @@ everything = st.builds(
     criterion=component,
     thresholds=st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=4, unique=True).map(tuple),
     evaluation=component,
-    objectives=distinct_names,
+    objectives=several.map(tuple),
     strategy=component,
-    surrogates=distinct_names,
+    surrogates=several.map(tuple),
     scheme=component,
     executor=component,
     search=st.builds(SearchSettings, initial=st.integers(2), time_limit=numbers),
@@ -237,7 +252,8 @@ everything = st.builds(
     finetune=training,
     recalibration=st.integers(2),
     accuracy_drop=st.floats(0, 1),
-    exports=distinct_names,
+    exports=several.map(tuple),
+    loggers=several.map(tuple),
 )
 
 
@@ -246,6 +262,20 @@ everything = st.builds(
 def test_toml_and_back_is_the_same(made):
     assert resolve([("file", tomllib.loads(to_toml(made)))]) == made
     assert resolve([("plain", to_plain(made))]) == made
+
+
+def test_items_of_a_list_may_have_options():
+    setting = 'objectives=["accuracy", {name="mix", of=["params", {name="tail", q=0.9}], a.b=1}]'
+    made = resolve([("--set", parse_assignment(setting))])
+    mix = {"of": ["params", {"name": "tail", "q": 0.9}], "a": {"b": 1}}
+    assert made.objectives == (Component("accuracy"), Component("mix", mix))
+    assert flatten(made)["objectives"] == ("accuracy", {"name": "mix", **mix})
+    (line,) = changed(Settings(), made)
+    assert line.startswith(
+        "objectives: was ('accuracy', 'ada-macs'), now ('accuracy', {'name': 'mix', 'of': "
+    )
+    same_name = resolve([("--set", {"surrogates": ["rbf", {"name": "rbf", "degree": 0}]})])
+    assert labels(same_name.surrogates) == ["rbf", "rbf 2"]
 
 
 def test_a_file_is_read(tmp_path):

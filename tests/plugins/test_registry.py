@@ -66,6 +66,57 @@ def test_a_missing_option_is_named(registry):
         registry(code).create(KIND, "constant")
 
 
+MIX = """
+from edanas.core.contracts import ConfidenceCriterion
+
+class Mix(ConfidenceCriterion):
+    "Several at once."
+    def __init__(self, of: tuple[ConfidenceCriterion, ...], by_name: dict[str, ConfidenceCriterion] = {}):
+        self.of, self.by_name = of, by_name
+
+    def __call__(self, logits):
+        return sum(each(logits) for each in self.of)
+
+@hookimpl
+def edanas_confidence_criteria():
+    return {"mix": Mix}
+"""
+
+
+def test_an_option_may_be_an_implementation_itself(registry):
+    known = registry(criterion(), MIX)
+    part = {"name": "constant", "value": 2}
+    made = known.create(
+        KIND, "mix", {"of": ["constant", {"name": "mix", "of": [part]}], "by_name": {"x": part}}
+    )
+    assert [type(each).__name__ for each in made.of] == ["Constant", "Mix"]
+    assert (made.of[1].of[0].value, made.by_name["x"].value) == (2.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"of": ["constnat"]},
+            "criterion: unknown confidence criterion 'constnat'. Did you mean 'constant'?",
+        ),
+        (
+            {"of": [{"name": "constant", "valeu": 1}]},
+            "criterion.valeu: .* no such option. Did you mean 'value'",
+        ),
+        (
+            {"of": [{"value": 1}]},
+            r"criterion.of\[1\]: .* expected a name, or a table with `name` and options",
+        ),
+        ({}, "criterion.of: .* needs it: expected a list, each a name, or a table with `name` and options"),
+    ],
+)
+def test_what_is_wrong_with_a_nested_implementation_is_named(registry, options, message):
+    known = registry(criterion(), MIX)
+    with pytest.raises(ConfigError, match=message):
+        known.check(KIND, "mix", options)
+
+
 def test_leading_arguments_are_no_options(registry):
     code = (
         "def make(bench: 'NotImportedHere', value: float = 0.1):\n    return Constant(value, name_of=bench)\n"

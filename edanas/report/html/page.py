@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Sequence
 from importlib import resources
 
+from edanas.core.settings import labels
 from edanas.report.history import History, Step
 from edanas.report.html import sections
 from edanas.report.html.fronts import fronts_chart
@@ -83,7 +84,7 @@ def _parts(result: Result, history: History) -> list[tuple[str, str, str]]:
     chart = fronts_chart(front, single, searched(result, history))
     shown = "\n".join(network(row, classes, pictures) for row in front)
     grown = hypervolume(data.get("hypervolume") or [step.hypervolume for step in steps], steps)
-    quality = surrogates(steps, result.settings.get("objectives") or [])
+    quality = surrogates(steps, labels(result.settings.get("objectives") or []))
     figures = (
         f"<h3>Early-exit networks</h3>{sections.networks_table('Early-exit networks', front)}"
         f"{sections.promises(front)}"
