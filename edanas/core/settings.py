@@ -112,6 +112,13 @@ class TrainingSettings:
     weight_decay: float = setting("Decay of weights; biases and normalisation are spared.", 0.02, minimum=0)
     label_smoothing: float = setting("Share of the target spread over all classes.", 0.0, minimum=0, below=1)
     gradient_clip: float = setting("Largest norm of the gradient; 0 = no clipping.", 5.0, minimum=0)
+    ema: float = setting(
+        "Share of the weights' moving average that stays in a step; the average is what is taken at the end. "
+        "0 = the last weights.",
+        0.0,
+        minimum=0,
+        below=1,
+    )
     augment: tuple[str, ...] = setting(
         "Any of `shift`, `flip`, `rotate`, `erase`.",
         ("shift",),

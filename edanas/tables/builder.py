@@ -112,7 +112,7 @@ def tabulate(registry: Registry, order: Order, progress: Progress, *, overwrite:
     if order.out.exists() and not overwrite:
         return _present(order, progress)
     if order.run is not None:
-        supernet_digest(order.run, order.settings)
+        supernet_digest(order.run)
     with blamed(registry):
         made = compose(registry, order.settings, order.supernet, progress)
     if not made.evaluator.removable:
@@ -194,7 +194,7 @@ def _describe(order: Order, made: Composition, images: str) -> Description:
             "device": made_with["device"],
             "threads": made_with["threads"],
             "data": images,
-            "supernet": supernet_digest(order.supernet, settings),
+            "supernet": supernet_digest(order.supernet),
         },
     )
     return replace(draft, space_size=draft.backbone_space().size())

@@ -143,7 +143,7 @@ def differing(before: Mapping[str, Any], settings: Settings) -> list[str]:
     ]
 
 
-def supernet_digest(folder: Path, settings: Settings) -> str:
+def supernet_digest(folder: Path) -> str:
     """SHA-256 of the trained supernet's weights in `folder`, names and shapes included.
 
     Raises:
@@ -157,7 +157,7 @@ def supernet_digest(folder: Path, settings: Settings) -> str:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        epoch, network = int(state["epoch"]), state["network"]
+        step, steps, network = int(state["step"]), int(state["plan"]["steps"]), state["network"]
         digest = hashlib.sha256()
         for name in sorted(network):
             array = network[name].contiguous().numpy()
@@ -167,11 +167,8 @@ def supernet_digest(folder: Path, settings: Settings) -> str:
         raise RunError(f"{path}: the supernet's checkpoint is damaged ({type(error).__name__})") from error
     except pickle.UnpicklingError as error:
         raise RunError(f"{path}: is no supernet's checkpoint") from error
-    if epoch < settings.training.epochs:
-        raise RunError(
-            f"{path}: the supernet is trained for {epoch} of {settings.training.epochs} epochs; finish the "
-            "run first"
-        )
+    if step < steps:
+        raise RunError(f"{path}: the supernet is trained for {step} of {steps} steps; finish the run first")
     return digest.hexdigest()
 
 

@@ -5,10 +5,10 @@ exit (Yu and Huang, Universally Slimmable Networks, 2019; Yu et al., BigNAS, 202
 up to one update.
 """
 
-import io
-import pickle
-import textwrap
+import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +16,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from edanas.core.contracts import ExitClassifier, Supernet, SupernetProvider, TrainingScheme
-from edanas.core.errors import RunError
-from edanas.core.progress import Progress
+from edanas.core.progress import Bar, Progress
 from edanas.core.settings import TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, Task
+from edanas.training.averaging import Average
+from edanas.training.checkpoint import Checkpoint
+from edanas.training.plan import Plan, Segment
 from edanas.training.steps import Batches, derive_seed, learning_rate, make_optimizer, update
 
 
@@ -64,7 +66,10 @@ class SupernetWithExits(nn.Module):
 
 
 class SandwichTrainer:
-    """Trains a `SupernetWithExits`, one checkpoint an epoch; a cut training goes on to the same weights.
+    """Trains a `SupernetWithExits`; cut anywhere, even in an epoch, it goes on to the same weights.
+
+    What is random in a step derives from the seed and the step's number, so that the checkpoint need hold no
+    more than weights, optimiser and step.
 
     Args:
         network: What to train, already on its device.
@@ -73,7 +78,8 @@ class SandwichTrainer:
         settings: Epochs, rate and the rest.
         scheme: What makes one loss of several.
         seed: The run's seed.
-        checkpoint: The file that holds weights, optimiser and epoch.
+        checkpoint: The file that holds the state.
+        save_every: Seconds between two writings of it; it is written at the end, too.
     """
 
     def __init__(
@@ -85,38 +91,84 @@ class SandwichTrainer:
         scheme: TrainingScheme,
         seed: int,
         checkpoint: Path,
+        save_every: float = 60.0,
     ) -> None:
         self.network, self.space, self.settings, self.scheme = network, space, settings, scheme
-        self.seed, self.checkpoint = seed, checkpoint
+        self.seed, self.checkpoint = seed, Checkpoint(checkpoint, "supernet")
+        self.save_every = save_every
         self.device = next(network.parameters()).device
         self.largest, self.smallest = space.largest(), space.smallest()
         self.batches = Batches(parts, settings, int(self.largest["resolution"]), self.device)
         self.optimizer = make_optimizer(network, settings)
+        self.plan = Plan(settings.epochs * len(self.batches))
+        self.step, self.seconds, self._written = 0, 0.0, -1
 
-    def run(self, progress: Progress) -> None:
-        """Train what is missing; the network is left in eval mode.
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.step >= self.plan.steps
+
+    @property
+    def epochs(self) -> int:
+        """How many passes over the train part are planned, the last one perhaps not whole."""
+        return math.ceil(self.plan.steps / len(self.batches))
+
+    def run(self, progress: Progress, segment: Segment | None = None) -> bool:
+        """Train what is missing, as far as there is time; the network is left in eval mode.
+
+        Args:
+            progress: Where to show it.
+            segment: The time that there is; no limit if left out.
+
+        Returns:
+            Whether the training is finished: only then are the network's weights the trained ones.
 
         Raises:
             RunError: The checkpoint is damaged, belongs to another network, or cannot be written.
         """
+        segment = segment or Segment()
         self.network.to(memory_format=torch.channels_last)
-        first = self._resume()
-        steps = len(self.batches)
-        with progress.task("Training the supernet", steps * self.settings.epochs) as bar:
-            bar.advance(first * steps)
-            for epoch in range(first, self.settings.epochs):
-                self.network.train()
-                with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-                    torch.manual_seed(derive_seed(self.seed, "supernet", epoch))
-                    generator = torch.Generator().manual_seed(derive_seed(self.seed, "sandwich", epoch))
-                    rng = np.random.default_rng(derive_seed(self.seed, "backbones", epoch))
-                    for step, (images, labels) in enumerate(self.batches.epoch(generator)):
-                        loss = self._step(images, labels, rng, epoch * steps + step)
-                        bar.advance(note=f"epoch {epoch + 1}/{self.settings.epochs}, loss {loss:.3f}")
-                self._save(epoch + 1)
+        self.average = Average(self.network, self.settings.ema)
+        self.resume()
+        with progress.task("Training the supernet", self.plan.steps) as bar:
+            bar.advance(self.step)
+            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                self._go_on(segment, bar)
         self.network.eval()
+        return self.finished
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator, step: int) -> float:
+    def _go_on(self, segment: Segment, bar: Bar) -> None:
+        """Step by step to the end of the training or of the segment, and write what was done."""
+        self.network.train()
+        before, saved = self.seconds, 0.0
+        while not self.finished:
+            for images, labels in self._rest_of_epoch():
+                if self.finished or segment.is_over():
+                    # Nothing is written where a step fails: it leaves its traces in BatchNorm's statistics.
+                    return self._save()
+                loss = self._seeded_step(images, labels)
+                self.seconds = before + segment.seconds
+                epoch = -(-self.step // len(self.batches))
+                bar.advance(note=f"epoch {epoch}/{self.epochs}, loss {loss:.3f}")
+                if segment.seconds - saved > self.save_every:
+                    self._save()
+                    saved = segment.seconds
+        return self._save()
+
+    def _rest_of_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        epoch, first = divmod(self.step, len(self.batches))
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "sandwich", epoch))
+        return self.batches.epoch(generator, first)
+
+    def _seeded_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
+        torch.manual_seed(derive_seed(self.seed, "supernet", self.step))
+        rng = np.random.default_rng(derive_seed(self.seed, "backbones", self.step))
+        loss = self._step(images, labels, rng)
+        self.step += 1
+        self.average.update(self.step)
+        return loss
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator) -> float:
         """One update from the largest, the smallest and a random backbone; the largest's mean exit loss."""
         logits = self.network.logits(self.largest, images)
         loss = self.scheme.loss(logits, labels, self.settings.label_smoothing)
@@ -125,54 +177,33 @@ class SandwichTrainer:
         for backbone in (self.smallest, self.space.sample_backbone(rng)):
             student = self.network.logits(backbone, _resized(images, int(backbone["resolution"])))
             self.scheme.loss(student, teacher).backward()  # type: ignore[no-untyped-call]
-        rate = learning_rate(self.settings, step, self.settings.epochs * len(self.batches))
+        rate = learning_rate(self.settings, self.plan.done(self.step) * self.plan.steps, self.plan.steps)
         update(self.optimizer, self.network.parameters(), rate, self.settings.gradient_clip)
         return float(loss.detach()) / len(logits)
 
-    def _save(self, epoch: int) -> None:
-        state = {
-            "epoch": epoch,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        # By way of memory, since torch reports a full disk as a fault of its file format.
-        content = io.BytesIO()
-        torch.save(state, content)
-        partial = self.checkpoint.with_suffix(".partial")
-        try:
-            partial.write_bytes(content.getbuffer())
-            partial.replace(self.checkpoint)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise RunError(f"{self.checkpoint}: cannot be written: {error.strerror or error}") from error
+    def _save(self) -> None:
+        """Write the state; of a finished training only what it gave, which are the averaged weights."""
+        if self._written == self.step:
+            return
+        state: dict[str, Any] = {"step": self.step, "seconds": self.seconds, "plan": self.plan.to_dict()}
+        if self.finished:
+            self.average.apply()
+        else:
+            state |= {"optimizer": self.optimizer.state_dict(), "average": self.average.state()}
+        self.checkpoint.write({**state, "network": self.network.state_dict()})
+        self._written = self.step
 
-    def _resume(self) -> int:
-        """The number of epochs that the checkpoint holds, after loading it; 0 where there is none."""
-        if not self.checkpoint.exists():
-            return 0
-        try:
-            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            epoch = int(state["epoch"])
+    def resume(self) -> None:
+        """Take up the state that the checkpoint holds, if there is one."""
+        with self.checkpoint.reading(self.device) as state:
+            if state is None:
+                return
+            self.plan, step = Plan.from_dict(state["plan"]), int(state["step"])
             self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
-        except _UNREADABLE as error:
-            raise RunError(
-                f"{self.checkpoint}: the supernet's checkpoint is damaged or of another network "
-                f"({_line(error)}); delete the file to train anew"
-            ) from error
-        return epoch
-
-
-_UNREADABLE = (
-    *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
-    *(EOFError, OSError, pickle.UnpicklingError),
-)
-"""What torch raises, on reading and on loading, where a checkpoint is not what it should be."""
-
-
-def _line(error: Exception) -> str:
-    """An error's text on one line, which the names of a whole network would not fit on."""
-    return textwrap.shorten(f"{type(error).__name__}: {error}", width=240, placeholder=" ...")
+            if step < self.plan.steps:
+                self.optimizer.load_state_dict(state["optimizer"])
+                self.average.load(state["average"])
+            self.step, self.seconds, self._written = step, float(state["seconds"]), step
 
 
 def _resized(images: torch.Tensor, resolution: int) -> torch.Tensor:

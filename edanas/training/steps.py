@@ -44,14 +44,21 @@ class Batches:
         full, rest = divmod(len(self.labels), self.settings.batch_size)
         return max(1, full + (rest > 1 and 2 * rest >= self.settings.batch_size))
 
-    def epoch(self, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs of images (B, C, R, R) and labels (B,); order and augmentation follow from `generator`."""
-        order = torch.randperm(len(self.labels), generator=generator)
-        for step in range(len(self)):
-            at = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size].to(
-                self.device
-            )
+    def epoch(
+        self, generator: torch.Generator, first: int = 0
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Pairs of images (B, C, R, R) and labels (B,); order and augmentation follow from `generator`.
+
+        Args:
+            generator: A CPU generator.
+            first: The step to begin with, where the epoch was cut before it; the rest is as it would be.
+        """
+        order = torch.randperm(len(self.labels), generator=generator).to(self.device)
+        base = int(torch.randint(2**62, (), generator=generator))
+        for step in range(first, len(self)):
+            at = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size]
             images = prepare(self.images[at], self.resolution, self.parts.mean, self.parts.std)
+            generator.manual_seed(base + step)
             yield augment(images, self.settings.augment, generator), self.labels[at]
 
 
@@ -68,7 +75,7 @@ def make_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim
     return torch.optim.AdamW(groups, lr=settings.learning_rate)
 
 
-def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
+def learning_rate(settings: TrainingSettings, step: float, steps: int) -> float:
     """The rate at `step` of `steps`: constant, or a cosine to 0 after a linear rise over a tenth."""
     if settings.schedule == "constant":
         return settings.learning_rate

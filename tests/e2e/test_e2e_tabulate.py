@@ -114,8 +114,8 @@ def test_a_run_without_a_trained_supernet_is_refused(edanas: Edanas, finished: P
 
     supernet = finished / "supernet.pt"
     state = torch.load(supernet, weights_only=True)
-    torch.save({**state, "epoch": 1}, supernet)
-    assert "the supernet is trained for 1 of 2 epochs; finish the run first" in refused()
+    torch.save({**state, "step": 1}, supernet)
+    assert "the supernet is trained for 1 of 4 steps; finish the run first" in refused()
     supernet.write_bytes(b"no weights")
     assert "is no supernet's checkpoint" in refused() or "is damaged" in refused()
     supernet.unlink()

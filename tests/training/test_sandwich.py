@@ -11,11 +11,12 @@ from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
 from edanas.exits.classifiers import PoolLinear
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
+from edanas.training.plan import Segment
 from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
 from edanas.training.schemes import Joint
 from edanas.training.steps import Batches
 
-SETTINGS = replace(PLAIN, epochs=3, batch_size=32, augment=("shift", "erase"), label_smoothing=0.1)
+SETTINGS = replace(PLAIN, epochs=3, batch_size=32, augment=("shift", "erase"), label_smoothing=0.1, ema=0.9)
 
 
 def fresh(made=None, dropout=0.3):
@@ -26,9 +27,9 @@ def fresh(made=None, dropout=0.3):
         return SupernetWithExits(made.supernet(task), made, PoolLinear(dropout=dropout), task)
 
 
-def trainer(path, network=None, settings=SETTINGS, scheme=None, over=None, seed=5):
+def trainer(path, network=None, settings=SETTINGS, scheme=None, over=None, seed=5, save_every=60.0):
     return SandwichTrainer(
-        network or fresh(), over or space(), parts(), settings, scheme or Joint(), seed, path
+        network or fresh(), over or space(), parts(), settings, scheme or Joint(), seed, path, save_every
     )
 
 
@@ -61,17 +62,59 @@ STEPS = 2  # 64 samples in batches of 32
 LOSSES = 3 * STEPS  # an epoch's: largest, smallest, random in each step
 
 
-@pytest.mark.parametrize("losses", [1, LOSSES + 4, 2 * LOSSES, 2 * LOSSES + 1])
+@pytest.mark.parametrize("losses", [1, 4, LOSSES + 4, 2 * LOSSES, 2 * LOSSES + 1])
 def test_a_cut_training_goes_on_to_the_same_weights(losses, uninterrupted, tmp_path):
     path = tmp_path / "supernet.pt"
     with pytest.raises(CutError):
-        trainer(path, scheme=CutShort(losses)).run(Silent())
-    assert path.exists() == (losses >= LOSSES)
+        trainer(path, scheme=CutShort(losses), save_every=0.0).run(Silent())
+    assert path.exists() == (losses >= 3)
     torch.rand(3)
     resumed = trainer(path)
-    resumed.run(Silent())
+    assert resumed.run(Silent())
     assert equal_states(resumed.network, uninterrupted)
     assert [p.name for p in tmp_path.iterdir()] == ["supernet.pt"]
+
+
+def test_segments_of_no_time_but_for_a_step_go_on_to_the_same_weights(uninterrupted, tmp_path):
+    class OneStep(Segment):
+        left = 1
+
+        def is_over(self):
+            self.left -= 1
+            return self.left < 0
+
+    path, done = tmp_path / "supernet.pt", []
+    while not done or done[-1] < 3 * STEPS:
+        made = trainer(path)
+        assert made.run(Silent(), OneStep()) == (made.step == 3 * STEPS)
+        done.append(made.step)
+    assert done == list(range(1, 3 * STEPS + 1))
+    assert equal_states(made.network, uninterrupted)
+
+
+def test_a_segment_without_time_does_nothing_and_says_so(tmp_path):
+    made = trainer(tmp_path / "supernet.pt")
+    before = {name: value.clone() for name, value in made.network.state_dict().items()}
+    assert not made.run(Silent(), Segment(0.0))
+    assert all(torch.equal(value, before[name]) for name, value in made.network.state_dict().items())
+
+
+def test_the_average_lies_among_the_weights_that_were(tmp_path):
+    """Of a training's weights, the average differs from the last, and lies between their extremes."""
+    seen = []
+
+    class Watched(Joint):
+        def loss(self, logits, targets, label_smoothing=0.0):
+            seen.append(made.network.head(0, 8)[-1].bias.detach().clone())
+            return super().loss(logits, targets, label_smoothing)
+
+    made = trainer(tmp_path / "supernet.pt", scheme=Watched())
+    made.run(Silent())
+    weights = torch.stack(seen)
+    averaged = made.network.head(0, 8)[-1].bias
+    assert not torch.equal(averaged, weights[-1])
+    assert bool((averaged <= weights.max(0).values + 0.02).all())
+    assert bool((averaged >= weights.min(0).values - 0.02).all())
 
 
 def test_a_finished_training_is_read_back_without_a_step(uninterrupted, tmp_path):
@@ -184,7 +227,7 @@ def test_the_teacher_is_the_largest_backbone_s_last_exit(tmp_path, monkeypatch):
 def test_the_bar_starts_where_the_training_goes_on(tmp_path):
     path = tmp_path / "supernet.pt"
     with pytest.raises(CutError):
-        trainer(path, scheme=CutShort(2 * LOSSES + 2)).run(Silent())
+        trainer(path, scheme=CutShort(2 * LOSSES + 2), save_every=0.0).run(Silent())
     shown = Recorded()
     trainer(path).run(shown)
     assert shown.totals == [3 * STEPS]
