@@ -21,6 +21,7 @@ from edanas.core.contracts import (
     SearchStrategy,
     SupernetProvider,
     SurrogateModel,
+    ThresholdSetter,
 )
 from edanas.core.errors import ConfigError, near_miss, unknown
 from edanas.core.fronts import Fronts
@@ -80,6 +81,7 @@ def check_names(registry: Registry, settings: Settings) -> None:
         ("supernet provider", settings.supernet, 0),
         ("exit classifier", settings.classifier, 0),
         ("confidence criterion", settings.criterion, 0),
+        ("threshold setter", settings.final_thresholds, 0),
         ("search strategy", settings.strategy, 0),
         ("training scheme", settings.scheme, 0),
         ("executor", settings.executor, 0),
@@ -154,6 +156,7 @@ class Composition:
         fronts: What a backbone is worth where thresholds are continuous; otherwise `None`.
         objectives: What is optimised.
         executor: Where evaluations run.
+        setter: Sets the thresholds of each result.
         exporters: What is written of each result.
         remarks: What was done to the images on the way in.
     """
@@ -165,6 +168,7 @@ class Composition:
     fronts: Fronts | None
     objectives: tuple[Objective, ...]
     executor: Executor
+    setter: ThresholdSetter
     exporters: tuple[Exporter, ...]
     remarks: tuple[str, ...]
 
@@ -228,6 +232,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         fronts=fronts,
         objectives=objectives,
         executor=make("executor", settings.executor),
+        setter=make("threshold setter", settings.final_thresholds),
         exporters=tuple(make("exporter", component) for component in _exporters(settings)),
         remarks=loaded.remarks,
     )

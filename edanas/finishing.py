@@ -50,11 +50,10 @@ def _drops(made: Composition, chosen: Sequence[Evaluation]) -> dict[str, float]:
     Calibration sets the thresholds anew; without this it would make every network as accurate as its last
     exit, and the cheap end of the front would be lost.
     """
-    least = made.workbench.settings.accuracy_drop
     if made.fronts is None:
         return {}
     measured = ((e.candidate.id, e.metrics) for e in chosen if e.metrics is not None)
-    return {name: max(least, m.backbone_accuracy - m.accuracy) for name, m in measured}
+    return {name: max(0.0, m.backbone_accuracy - m.accuracy) for name, m in measured}
 
 
 def finish_results(
@@ -69,12 +68,12 @@ def finish_results(
     Raises:
         RunError: There were early-exit networks to finish, and each one failed.
     """
-    finisher = Finisher(made.workbench, made.evaluator, made.exporters)
+    finisher = Finisher(made.workbench, made.evaluator, made.setter, made.exporters)
     settings, pool = made.workbench.settings, list(searched)
     scoring = made.evaluator, archive.get_profile
     if settings.thresholds == CONTINUOUS:
         pool = with_every_number_of_exits(pool, outcome.evaluations, made.objectives, *scoring)
-    elif settings.final_thresholds != "searched":
+    elif made.setter.resets:
         pool = with_all_schemes(pool, made.objectives, settings.thresholds, *scoring)
     chosen = choose_results(pool, made.objectives, settings.search.results)
     candidates = [e.candidate for e in chosen]

@@ -13,6 +13,7 @@ from edanas.core.errors import (
 from edanas.core.types import Backbone, Task
 from edanas.deploy.loading import load_network
 from edanas.exits.eenn import EENN
+from edanas.exits.temperature import TEMPERATURES, temper
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
@@ -70,4 +71,5 @@ def _rebuild(registry: Registry, description: Mapping[str, Any]) -> EENN:
     except (LookupError, TypeError, AttributeError) as error:
         raise WeightsError(f"the network's description is incomplete or damaged: {error!r}") from error
     network.description = dict(description)
+    temper(network, description.get(TEMPERATURES, ()))
     return network

@@ -8,7 +8,7 @@ from edanas.core.errors import ConfigError, DataError
 from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.scoring import Anatomy
-from edanas.exits.budgets import Budget, budget_of, choose, in_units, nearest
+from edanas.exits.budgets import Budget, budget_of, choose, impossible, in_units, nearest
 from edanas.exits.eenn import EENN
 from edanas.exits.expectations import FEWEST, Expectation, Expected, expect
 from edanas.exits.fronts import ThresholdFront
@@ -186,7 +186,7 @@ def _tuned(
     number = choose(front, budget, unit)
     dearest = unit * float(cost_of_leaving(costs[-1], profile.points)[-1])
     if number is None or (budget.quantity != "min_accuracy" and budget.limit > dearest * (1 + 1e-9)):
-        raise ConfigError(_impossible(budget, front, unit, dearest))
+        raise ConfigError(impossible(budget, front, unit, dearest))
     old, scheme = network.scheme, front.schemes[number]
     before = expect(profile, old, costs)
     after = expect(profile, scheme, costs, chosen, seed)
@@ -213,30 +213,6 @@ def _tuned(
         kept,
         said,
     )
-
-
-def _impossible(budget: Budget, front: ThresholdFront, unit: float, dearest: float) -> str:
-    asked = in_units(budget.quantity, budget.limit)
-    if budget.quantity == "min_accuracy":
-        low, high = (in_units("min_accuracy", float(front.accuracy[at])) for at in (0, -1))
-        return (
-            f"min_accuracy: found {asked}; possible on these samples: at most {high}, from {low} with the "
-            "cheapest thresholds"
-        )
-    cost = [in_units(budget.quantity, unit * float(front.cost[at])) for at in (0, -1)]
-    accuracy = [in_units("min_accuracy", float(front.accuracy[at])) for at in (0, -1)]
-    return (
-        f"{budget.quantity}: found {asked}; possible on these samples: {cost[0]} ({accuracy[0]}) to "
-        f"{in_units(budget.quantity, dearest)}; from {cost[1]} ({accuracy[1]}) on nothing is more accurate"
-        f"{_meant(budget, unit * float(front.cost[0]), dearest)}"
-    )
-
-
-def _meant(budget: Budget, least: float, most: float) -> str:
-    """A near miss: the same number in another unit that would be possible."""
-    factors = {"K": 1e3, "M": 1e6, "G": 1e9} if budget.quantity == "max_macs" else {"ms": 1e-3, "us": 1e-6}
-    near = [name for name, factor in factors.items() if least <= budget.limit * factor <= most]
-    return f". Did you mean '{budget.limit:g}{near[0]}'?" if near else ""
 
 
 def _doubts(budget: Budget, after: Expectation, front: ThresholdFront, samples: int) -> tuple[str, ...]:

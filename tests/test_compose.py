@@ -195,7 +195,7 @@ def test_section_v_of_the_paper_number_for_number(registry):
     assert found.classifier.name == "paper"
     # The networks that come back are those of the search, with its thresholds.
     assert found.finetune.epochs == 0
-    assert found.final_thresholds == "searched"
+    assert found.final_thresholds.name == "grid"
     assert (found.search.max_evals, found.search.time_limit) == (0, 0.0)
 
 

@@ -27,6 +27,7 @@ from edanas.core.contracts import (
     SearchStrategy,
     SupernetProvider,
     SurrogateModel,
+    ThresholdSetter,
     TrainingScheme,
 )
 from edanas.core.types import Evaluation
@@ -54,6 +55,7 @@ KINDS = (
     Kind("supernet provider", "edanas_supernet_providers", SupernetProvider),
     Kind("exit classifier", "edanas_exit_classifiers", ExitClassifier),
     Kind("confidence criterion", "edanas_confidence_criteria", ConfidenceCriterion),
+    Kind("threshold setter", "edanas_threshold_setters", ThresholdSetter),
     Kind("surrogate model", "edanas_surrogate_models", SurrogateModel),
     Kind("objective", "edanas_objectives", Objective),
     Kind("search strategy", "edanas_search_strategies", SearchStrategy),
@@ -80,6 +82,11 @@ def edanas_exit_classifiers() -> Mapping[str, Callable[..., ExitClassifier]]:  #
 @hookspec
 def edanas_confidence_criteria() -> Mapping[str, Callable[..., ConfidenceCriterion]]:  # type: ignore[empty-body]
     """Confidence criteria by name: logits (B, K) -> confidence (B,) in [0, 1], larger = surer."""
+
+
+@hookspec
+def edanas_threshold_setters() -> Mapping[str, Callable[..., ThresholdSetter]]:  # type: ignore[empty-body]
+    """Threshold setters by name: what a network does on calibration samples -> its final thresholds."""
 
 
 @hookspec

@@ -181,13 +181,9 @@ class Settings:
         "Training of the results.", TrainingSettings(epochs=5, learning_rate=0.001)
     )
     recalibration: int = setting("Train images that BatchNorm statistics are recomputed on.", 512, minimum=2)
-    final_thresholds: str = setting(
-        "Thresholds of the results: set on the `calibration` part, or as `searched`.",
-        "calibration",
-        choices=("calibration", "searched"),
-    )
-    accuracy_drop: float = setting(
-        "What thresholds set at the end may cost in calibration accuracy.", 0.0, minimum=0, maximum=1
+    final_thresholds: Component = setting(
+        "How thresholds of the results are set, on the calibration part; `grid` keeps the search's.",
+        Component("static"),
     )
     exports: Components = setting(
         "Exporters applied to each result besides `safetensors`.", (), distinct=True

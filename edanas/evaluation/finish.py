@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from edanas.core.attempt import reason
-from edanas.core.contracts import Evaluator, Exporter
+from edanas.core.contracts import Evaluator, Exporter, ThresholdSetter
 from edanas.core.errors import DISK_FULL, ExportError, RunError
 from edanas.core.progress import Bar, Progress
 from edanas.core.runfolder import writing
@@ -15,10 +15,10 @@ from edanas.deploy.checking import export_checked
 from edanas.evaluation.examples import write_examples
 from edanas.evaluation.scoring import Anatomy, score
 from edanas.evaluation.workbench import Workbench
+from edanas.exits.calibration import calibrate
 from edanas.exits.eenn import EENN
 from edanas.exits.intervals import wilson
 from edanas.exits.profiles import collect_profile
-from edanas.exits.thresholds import set_thresholds
 from edanas.training.finetune import finetune, steps_of
 
 MODELS = "models"
@@ -31,11 +31,19 @@ class Finisher:
     Args:
         workbench: The run's objects and data.
         evaluator: Gives each candidate's network as the search judged it.
+        setter: Sets the thresholds.
         exporters: What to write of each result; the first one's first file is what `edanas.load` opens.
     """
 
-    def __init__(self, workbench: Workbench, evaluator: Evaluator, exporters: Sequence[Exporter]) -> None:
-        self.workbench, self.evaluator, self.exporters = workbench, evaluator, exporters
+    def __init__(
+        self,
+        workbench: Workbench,
+        evaluator: Evaluator,
+        setter: ThresholdSetter,
+        exporters: Sequence[Exporter],
+    ) -> None:
+        self.workbench, self.evaluator = workbench, evaluator
+        self.setter, self.exporters = setter, exporters
         self.folder = workbench.folder / MODELS
         self.drops: dict[str, float] = {}
 
@@ -52,8 +60,7 @@ class Finisher:
             candidates: What to finish.
             label: For the bar.
             progress: Where to show it.
-            drops: By candidate, what thresholds set on calibration may cost in accuracy; where a candidate
-                is missing, the setting `accuracy_drop` says it.
+            drops: By candidate, how much accuracy its trade-off gave up against its last exit; a fraction.
 
         Returns:
             A row of `result.json` for each candidate that was finished, in their order (what each key means
@@ -103,26 +110,23 @@ class Finisher:
 
     def _judge(self, candidate: Candidate, network: EENN, progress: Progress) -> dict[str, Any]:
         """Set the thresholds, measure, write the network, and look at the test part."""
-        bench, settings = self.workbench, self.workbench.settings
-        parts, anatomy = bench.parts, bench.anatomy(network)
-        placed, calibration = candidate.scheme.placed, None
-        if placed and settings.final_thresholds == "calibration":
-            promise = collect_profile(network, parts.calibration)
-            points = bench.provider.exit_points
-            drop = self.drops.get(candidate.id, settings.accuracy_drop)
-            network.scheme = set_thresholds(promise, anatomy.costs, placed, points, drop)
+        bench, parts = self.workbench, self.workbench.parts
+        anatomy, placed, calibration = bench.anatomy(network), candidate.scheme.placed, None
+        network.description = bench.describe(candidate.backbone)
+        if placed and self.setter.resets:
+            drop = self.drops.get(candidate.id, 0.0)
+            promise = calibrate(network, parts.calibration, anatomy.costs, self.setter, drop)
             calibration = score(promise, network.scheme, anatomy)
         validation = score(collect_profile(network, parts.validation), network.scheme, anatomy)
         files = self._export(candidate, network, progress)
         profile = collect_profile(network, parts.test)
         test = score(profile, network.scheme, anatomy)
-        most = settings.examples if placed else 0
+        most = bench.settings.examples if placed else 0
         shown = write_examples(bench.folder, candidate.id, network, parts.test, profile, most)
         return row(candidate, network, calibration, validation, test, len(parts.test), files, anatomy, shown)
 
     def _export(self, candidate: Candidate, network: EENN, progress: Progress) -> list[str]:
         """The files; a form that a network cannot be put into is told of, and the others are written."""
-        network.description = self.workbench.describe(candidate.backbone)
         stem = self.folder / f"eenn-{candidate.scheme.exits}-{candidate.id}"
         images, written = self.workbench.parts.calibration.images, []
         for exporter in self.exporters:

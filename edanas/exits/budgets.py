@@ -115,6 +115,38 @@ def nearest(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int:
     return len(front) - 1 if budget.quantity == "min_accuracy" else 0
 
 
+def impossible(budget: Budget, front: ThresholdFront, unit: float, dearest: float) -> str:
+    """What was asked, and what is possible instead, for an error.
+
+    Args:
+        budget: What no scheme of the front meets, or more than any can use.
+        front: By rising cost.
+        unit: As for `choose`.
+        dearest: The cost of a sample that goes through to the last exit, in the budget's units.
+    """
+    asked = in_units(budget.quantity, budget.limit)
+    if budget.quantity == "min_accuracy":
+        low, high = (in_units("min_accuracy", float(front.accuracy[at])) for at in (0, -1))
+        return (
+            f"min_accuracy: found {asked}; possible on these samples: at most {high}, from {low} with the "
+            "cheapest thresholds"
+        )
+    cost = [in_units(budget.quantity, unit * float(front.cost[at])) for at in (0, -1)]
+    accuracy = [in_units("min_accuracy", float(front.accuracy[at])) for at in (0, -1)]
+    return (
+        f"{budget.quantity}: found {asked}; possible on these samples: {cost[0]} ({accuracy[0]}) to "
+        f"{in_units(budget.quantity, dearest)}; from {cost[1]} ({accuracy[1]}) on nothing is more accurate"
+        f"{_meant(budget, unit * float(front.cost[0]), dearest)}"
+    )
+
+
+def _meant(budget: Budget, least: float, most: float) -> str:
+    """A near miss: the same number in another unit that would be possible."""
+    factors = {"K": 1e3, "M": 1e6, "G": 1e9} if budget.quantity == "max_macs" else {"ms": 1e-3, "us": 1e-6}
+    near = [name for name, factor in factors.items() if least <= budget.limit * factor <= most]
+    return f". Did you mean '{budget.limit:g}{near[0]}'?" if near else ""
+
+
 def _read(quantity: Quantity, text: str) -> float:
     units, match = _UNITS[quantity], _TEXT.fullmatch(text)
     if not match:

@@ -14,8 +14,10 @@ _MOST = 10_000
 _KEPT = 400
 
 
-def tradeoffs(profile: ExitProfile, costs: Costs, exit_points: int) -> ThresholdFront:
-    """`threshold_front` over all sets of exits, whole; its accuracies and costs are those of all samples.
+def tradeoffs(
+    profile: ExitProfile, costs: Costs, exit_points: int, *, removable: bool = True
+) -> ThresholdFront:
+    """`threshold_front`, whole; its accuracies and costs are those of all samples.
 
     With more than 10,000 samples, schemes are found on 10,000 of them (equally spaced) and scored on all.
 
@@ -23,10 +25,10 @@ def tradeoffs(profile: ExitProfile, costs: Costs, exit_points: int) -> Threshold
         ValueError, CostError: As `threshold_front`.
     """
     if len(profile) <= _MOST:
-        return threshold_front(profile, costs, exit_points, limit=len(profile) + 2)
+        return threshold_front(profile, costs, exit_points, removable=removable, limit=len(profile) + 2)
     some = np.linspace(0, len(profile) - 1, _MOST).astype(np.int64)
     part = ExitProfile(profile.points, profile.confidence[some], profile.correct[some])
-    schemes = threshold_front(part, costs, exit_points, limit=_KEPT).schemes
+    schemes = threshold_front(part, costs, exit_points, removable=removable, limit=_KEPT).schemes
     columns = np.array([*profile.points, exit_points])
     accuracy, cost = [], []
     for scheme in schemes:

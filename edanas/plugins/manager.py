@@ -29,6 +29,7 @@ BUILT_IN = (
     "edanas.supernets.ofa_mbv3",
     "edanas.exits.classifiers",
     "edanas.exits.criteria",
+    "edanas.exits.setters",
     "edanas.surrogates.builtin",
     "edanas.strategies.objectives",
     "edanas.strategies.surrogate_nsga2",

@@ -78,7 +78,7 @@ PAPER: dict[str, Any] = {
         "augment": ["shift", "flip"],
     },
     "finetune": {"epochs": 0},
-    "final_thresholds": "searched",
+    "final_thresholds": "grid",
 }
 
 # Small photographs, several widths and resolutions, hours instead of minutes.

@@ -19,6 +19,7 @@ SETTING = {
     "supernet provider": "supernet",
     "exit classifier": "classifier",
     "confidence criterion": "criterion",
+    "threshold setter": "final_thresholds",
     "surrogate model": "surrogates",
     "objective": "objectives",
     "search strategy": "strategy",

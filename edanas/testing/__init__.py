@@ -14,6 +14,7 @@ There is one suite for each kind of extension, in `SUITES` by the kind's name:
 supernet provider     `check_provider(MyProvider(widths=(0.25,)))`, with options that keep it small
 exit classifier       `check_classifier(MyClassifier())`
 confidence criterion  `check_criterion(MyCriterion())`
+threshold setter      `check_setter(MySetter())`
 surrogate model       `check_surrogate(MyModel)`, called with a seed
 objective             `check_objective(MyObjective())`
 search strategy       `check_strategy(MyStrategy)`, called with nothing
@@ -41,6 +42,7 @@ from edanas.testing.loggers import check_logger
 from edanas.testing.objectives import check_objective
 from edanas.testing.providers import check_provider
 from edanas.testing.schemes import check_scheme
+from edanas.testing.setters import check_setter
 from edanas.testing.strategies import check_strategy
 from edanas.testing.surrogates import check_surrogate
 
@@ -48,6 +50,7 @@ SUITES: Mapping[str, Callable[..., None]] = {
     "supernet provider": check_provider,
     "exit classifier": check_classifier,
     "confidence criterion": check_criterion,
+    "threshold setter": check_setter,
     "surrogate model": check_surrogate,
     "objective": check_objective,
     "search strategy": check_strategy,
@@ -76,6 +79,7 @@ __all__ = [
     "check_objective",
     "check_provider",
     "check_scheme",
+    "check_setter",
     "check_strategy",
     "check_surrogate",
 ]

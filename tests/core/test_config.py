@@ -251,7 +251,7 @@ everything = st.builds(
     training=training,
     finetune=training,
     recalibration=st.integers(2),
-    accuracy_drop=st.floats(0, 1),
+    final_thresholds=component,
     exports=several.map(tuple),
     loggers=several.map(tuple),
 )

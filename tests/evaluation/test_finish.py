@@ -18,7 +18,9 @@ from edanas.evaluation import finish
 from edanas.evaluation.finish import Finisher
 from edanas.evaluation.scoring import Anatomy, score
 from edanas.evaluation.shared import SharedEvaluation
+from edanas.exits import calibration
 from edanas.exits.profiles import collect_profile
+from edanas.exits.setters import Grid, Static
 from edanas.exits.thresholds import set_thresholds
 
 KEYS = {
@@ -65,14 +67,15 @@ def supernet(tmp_path_factory):
 
 @pytest.fixture
 def finisher(supernet, tmp_path):
-    def make(name="run", data=None, exporters=None, **given):
+    def make(name="run", data=None, exporters=None, setter=None, **given):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         (folder / "supernet.pt").write_bytes(supernet)
         bench = workbench(folder, data, training__epochs=6, **given)
         evaluator = SharedEvaluation(bench)
         evaluator.prepare(Silent())
-        return Finisher(bench, evaluator, exporters if exporters is not None else [SafetensorsExporter()])
+        writers = exporters if exporters is not None else [SafetensorsExporter()]
+        return Finisher(bench, evaluator, setter or Static(), writers)
 
     return make
 
@@ -126,7 +129,7 @@ def test_rows_are_what_the_finished_network_does(finisher):
 
 def test_thresholds_come_from_the_calibration_part(finisher):
     kept = Kept()
-    (row,) = rows(finisher(exporters=[kept], accuracy_drop=0.1), candidates()[:1])
+    (row,) = rows(finisher(exporters=[kept], setter=Static(accuracy_drop=0.1)), candidates()[:1])
     (network,) = kept.networks.values()
     profile = collect_profile(network, parts().calibration)
     expected = set_thresholds(profile, Anatomy.of(network, 1).costs, (0, 2), 4, 0.1)
@@ -139,7 +142,7 @@ def test_thresholds_come_from_the_calibration_part(finisher):
 
 def test_thresholds_that_were_not_set_promise_nothing(finisher):
     _, single = rows(finisher("set"))
-    kept = rows(finisher("searched", final_thresholds="searched"))
+    kept = rows(finisher("searched", setter=Grid()))
     for row in (single, *kept):
         assert row["calibration_accuracy"] is None
         assert row["calibration_executed_macs"] is None
@@ -184,7 +187,8 @@ def test_the_test_part_is_looked_at_once_and_last(finisher, monkeypatch):
         return original(network, data, *args)
 
     at = vars(parts())
-    monkeypatch.setattr(finish, "collect_profile", watched)
+    for module in (calibration, finish):
+        monkeypatch.setattr(module, "collect_profile", watched)
     made = finisher()
     first = rows(made)
     assert looked == ["calibration", "validation", "test", "validation", "test"]
@@ -372,12 +376,12 @@ def test_statistics_are_recomputed_after_fine_tuning(finisher):
 
 
 def test_thresholds_may_stay_as_searched(finisher):
-    found = rows(finisher(final_thresholds="searched"))
+    found = rows(finisher(setter=Grid()))
     assert [row["thresholds"] for row in found] == [list(c.scheme.thresholds) for c in candidates()]
 
 
 def test_without_fine_tuning_the_network_is_the_one_that_was_judged(finisher):
-    made = finisher(final_thresholds="searched", finetune__epochs=0)
+    made = finisher(setter=Grid(), finetune__epochs=0)
     for row, candidate in zip(rows(made), candidates(), strict=True):
         judged = made.evaluator.evaluate(candidate)
         assert row["validation_accuracy"] == judged.accuracy

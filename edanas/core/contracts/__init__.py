@@ -30,6 +30,7 @@ from edanas.core.contracts.search import (
     SearchStrategy,
     SurrogateModel,
 )
+from edanas.core.contracts.thresholds import Answers, Calibration, ThresholdChoice, ThresholdSetter
 
 __all__ = [
     "StagedBackbone",
@@ -38,6 +39,10 @@ __all__ = [
     "ExitClassifier",
     "ConfidenceCriterion",
     "TrainingScheme",
+    "Answers",
+    "Calibration",
+    "ThresholdChoice",
+    "ThresholdSetter",
     "SurrogateModel",
     "ExitInsight",
     "Objective",

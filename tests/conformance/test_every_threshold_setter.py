@@ -1,0 +1,24 @@
+from typing import Any
+
+import pytest
+
+from edanas.plugins.registry import Registry
+from edanas.testing import check_setter
+
+KIND = "threshold setter"
+
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "budget": [{"max_macs": 500}, {"max_macs": "0.2K"}, {"min_accuracy": "60%"}],
+    "static": [{}, {"accuracy_drop": 0.05, "caution": 0}],
+}
+"""What a name is checked with, where it is more or other than its defaults."""
+
+
+def test_conforms(registry: Registry, name: str) -> None:
+    for options in OPTIONS.get(name, [{}]):
+        check_setter(registry.create(KIND, name, options))
+
+
+def test_a_budget_needs_a_limit(registry: Registry) -> None:
+    with pytest.raises(Exception, match="'budget' with no option; allowed: one of max_macs, min_accuracy"):
+        registry.create(KIND, "budget")
