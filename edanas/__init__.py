@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from edanas.api import load, search
     from edanas.exporting import export
     from edanas.prediction import stream
+    from edanas.report.comparison import compare
     from edanas.report.result import Result
     from edanas.retuning import retune
     from edanas.tuning import tune
 
-__all__ = ["search", "load", "stream", "tune", "retune", "export", "Result", "hookimpl"]
+__all__ = ["search", "load", "stream", "tune", "retune", "export", "compare", "Result", "hookimpl"]
 __version__ = VERSION
 
 
@@ -39,6 +40,10 @@ def __getattr__(name: str) -> Any:
         from edanas.exporting import export
 
         return export
+    if name == "compare":
+        from edanas.report.comparison import compare
+
+        return compare
     if name == "Result":
         from edanas.report.result import Result
 

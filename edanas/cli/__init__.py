@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from edanas.cli import doctor, export, plugins, predict, report, run, tabulate, tune, watch
+from edanas.cli import compare, doctor, export, plugins, predict, report, run, tabulate, tune, watch
 from edanas.core.errors import DISK_FULL, EdanasError, Interrupted
 from edanas.core.version import VERSION
 
@@ -60,6 +60,7 @@ def _edanas(
 
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("tune")(tune.tune)
