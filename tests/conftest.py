@@ -1,11 +1,39 @@
-"""Shared by all tests: one thread for torch, and no look at the user's own plugins or cache."""
+"""Shared by all tests: workers, one thread in each, and no look at the user's own plugins or cache."""
+
+import os
+from pathlib import Path
 
 import pytest
-import torch
+
+# Read by whatever computes, in this process, in its workers and in the programs that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+MOST = 4
+"""Workers at most: each holds torch and its nets, and the longest file sets the pace from there on."""
+
+FIRST = ("docs", "e2e", "examples", "faults", "benchmarks", "executors", "report", "cli")
+"""Folders with long tests, the longest first, so that no worker begins one when the others are done."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """None for a file or a test of its own: workers would take longer to start than it takes."""
+    from edanas.core.machine import usable_cores
+
+    named = [Path(argument.partition("::")[0]) for argument in config.args]
+    return 0 if len(named) == 1 and named[0].suffix == ".py" else min(MOST, usable_cores())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long ones first; the order inside a folder stays."""
+    here = Path(__file__).parent
+    rank = {folder: place for place, folder in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.relative_to(here).parts[0], len(rank)))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
+    import torch
+
     torch.set_num_threads(1)
 
 
