@@ -27,12 +27,12 @@ RESTRICTION = "EDANAS_PLUGINS"
 
 BUILT_IN = (
     "edanas.supernets.ofa_mbv3",
+    "edanas.supernets.baselines",
     "edanas.exits.classifiers",
     "edanas.exits.criteria",
     "edanas.exits.setters",
     "edanas.surrogates.builtin",
-    "edanas.goals.objectives",
-    "edanas.goals.mixes",
+    "edanas.strategies.objectives",
     "edanas.strategies.surrogate_nsga2",
     "edanas.strategies.random_search",
     "edanas.strategies.evolution",
@@ -56,6 +56,7 @@ BUILT_IN = (
     "edanas.loggers.tensorboard",
     "edanas.loggers.mlflow",
     "edanas.plugins.mbv3_sm",
+    "edanas.plugins.baselines",
 )
 
 

@@ -1,1 +1,1 @@
-"""Search strategies: what to evaluate next."""
+"""Search strategies and objectives: what to evaluate next, and what to judge it by."""

@@ -9,6 +9,7 @@ from torch import nn
 from edanas.core.contracts import StagedBackbone, Supernet
 from edanas.core.types import Backbone, Choice, Task
 from edanas.supernets.layout import BlockPlan, Layout, NetPlan
+from edanas.supernets.memory import grey_in_channels_last
 
 
 class LastExit(nn.Module):
@@ -93,16 +94,6 @@ def assemble(
     return StagedBackbone([nn.Sequential(*layers) for layers in stages], head, resolution)
 
 
-def _grey_in_channels_last(stem: nn.Module) -> None:
-    """Let a stem for grey images answer in channels-last, in which CPUs train the rest twice as fast.
-
-    One channel is in both memory layouts at once, and torch then decides by the layout of the weights.
-    """
-    for weight in stem.parameters():
-        if weight.ndim == 4 and weight.shape[1] == 1:
-            weight.data = weight.data.clone(memory_format=torch.channels_last)
-
-
 def with_fast_activations(net: nn.Module) -> None:
     """Replace ofa's hard swish and hard sigmoid by torch's, which compute the same in one operator."""
     from ofa.utils import Hsigmoid, Hswish
@@ -151,7 +142,7 @@ class ElasticMobileNetV3(Supernet):
         )
         init_models(self)
         with_fast_activations(self)
-        _grey_in_channels_last(self.first_conv)
+        grey_in_channels_last(self.first_conv)
 
     def _block(self, plan: BlockPlan) -> nn.Module:
         from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import DynamicMBConvLayer
@@ -177,7 +168,7 @@ class ElasticMobileNetV3(Supernet):
         with torch.random.fork_rng(devices=[]):
             net = self._staged(backbone, _Use.extract)
         with_fast_activations(net)
-        _grey_in_channels_last(net.stages[0])
+        grey_in_channels_last(net.stages[0])
         return net
 
     def _staged(self, backbone: Backbone, make: Callable[[_Use], nn.Module]) -> StagedBackbone:
@@ -236,5 +227,5 @@ def build_plain(layout: Layout, plan: NetPlan, task: Task) -> StagedBackbone:
     net = assemble(stages, (expand, mix, classifier), plan.resolution)
     init_models(net)
     with_fast_activations(net)
-    _grey_in_channels_last(net.stages[0])
+    grey_in_channels_last(net.stages[0])
     return net

@@ -1,7 +1,6 @@
 """Supernet provider `ofa-mbv3`: the once-for-all MobileNetV3 space (Cai et al., ICLR 2020), in stages."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.errors import ConfigError, WeightsError
@@ -11,6 +10,7 @@ from edanas.supernets.elastic import ElasticMobileNetV3, build_plain
 from edanas.supernets.layer_costs import LayerCosts
 from edanas.supernets.layout import STAGE_WIDTHS, STAGES, Layout, scaled
 from edanas.supernets.ofa_weights import load
+from edanas.supernets.options import choices, number, numbers, sides, stride, whole
 
 
 class OFAMobileNetV3Provider(SupernetProvider):
@@ -51,26 +51,26 @@ class OFAMobileNetV3Provider(SupernetProvider):
         final_expand: int = 960,
         last_width: int = 1280,
     ) -> None:
-        strides = _numbers("stage_strides", stage_strides, "whole numbers from 1 to 4", _stride)
+        strides = numbers("stage_strides", stage_strides, "whole numbers from 1 to 4", stride)
         if len(strides) != STAGES:
             raise ConfigError(
                 f"supernet.stage_strides: {len(strides)} strides; allowed: {STAGES}, one a stage"
             )
         self.layout = Layout(
-            widths=_choices("widths", widths, "numbers from 0.1 to 4", lambda v: 0.1 <= v <= 4),
-            resolutions=_choices("resolutions", resolutions, "whole numbers from 8 to 1024", _whole(8, 1024)),
-            depths=_choices("depths", depths, "whole numbers from 1 to 8", _whole(1, 8)),
-            kernels=_choices(
-                "kernels", kernels, "odd numbers from 1 to 15", lambda v: _whole(1, 15)(v) and v % 2 == 1
+            widths=choices("widths", widths, "numbers from 0.1 to 4", lambda v: 0.1 <= v <= 4),
+            resolutions=sides(resolutions),
+            depths=choices("depths", depths, "whole numbers from 1 to 8", whole(1, 8)),
+            kernels=choices(
+                "kernels", kernels, "odd numbers from 1 to 15", lambda v: whole(1, 15)(v) and v % 2 == 1
             ),
-            expansions=_choices("expansions", expansions, "numbers above 1, to 12", lambda v: 1 < v <= 12),
-            stem_stride=_number("stem_stride", stem_stride, "a whole number from 1 to 4", _stride),
+            expansions=choices("expansions", expansions, "numbers above 1, to 12", lambda v: 1 < v <= 12),
+            stem_stride=number("stem_stride", stem_stride, "a whole number from 1 to 4", stride),
             stage_strides=strides,
-            dropout=_number("dropout", dropout, "a number from 0 to below 1", lambda v: 0 <= v < 1),
-            final_expand=_number(
-                "final_expand", final_expand, "a whole number from 0 to 8192", _whole(0, 8192)
+            dropout=number("dropout", dropout, "a number from 0 to below 1", lambda v: 0 <= v < 1),
+            final_expand=number(
+                "final_expand", final_expand, "a whole number from 0 to 8192", whole(0, 8192)
             ),
-            last_width=_number("last_width", last_width, "a whole number from 0 to 8192", _whole(0, 8192)),
+            last_width=number("last_width", last_width, "a whole number from 0 to 8192", whole(0, 8192)),
         )
         self._costs = LayerCosts(self.layout)
 
@@ -114,33 +114,6 @@ class OFAMobileNetV3Provider(SupernetProvider):
                 f"weights '{weights}': {type(supernet).__name__} is not this provider's supernet"
             )
         return load(supernet, weights)
-
-
-def _whole(low: int, high: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, int) and low <= value <= high
-
-
-_stride = _whole(1, 4)
-
-
-def _number(name: str, value: Any, allowed: str, fits: Callable[[Any], bool]) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
-        raise ConfigError(f"supernet.{name}: {value!r}; allowed: {allowed}")
-    return value
-
-
-def _numbers(name: str, values: Any, allowed: str, fits: Callable[[Any], bool]) -> tuple[Any, ...]:
-    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-        raise ConfigError(f"supernet.{name}: {values!r}; allowed: a list of {allowed}")
-    return tuple(_number(name, value, allowed, fits) for value in values)
-
-
-def _choices(name: str, values: Any, allowed: str, fits: Callable[[Any], bool]) -> tuple[Any, ...]:
-    """Choices in ascending order."""
-    found = _numbers(name, values, allowed, fits)
-    if len(set(found)) != len(found):
-        raise ConfigError(f"supernet.{name}: {values!r}; allowed: no choice twice")
-    return tuple(sorted(found))
 
 
 @hookimpl

@@ -175,6 +175,9 @@ class SandwichTrainer:
         loss.backward()  # type: ignore[no-untyped-call]
         teacher = logits[-1].detach().softmax(1)
         for backbone in (self.smallest, self.space.sample_backbone(rng)):
+            if backbone == self.largest:
+                # It was just trained: a network alone has nobody to learn from.
+                continue
             student = self.network.logits(backbone, _resized(images, int(backbone["resolution"])))
             self.scheme.loss(student, teacher).backward()  # type: ignore[no-untyped-call]
         rate = learning_rate(self.settings, self.plan.done(self.step) * self.plan.steps, self.plan.steps)

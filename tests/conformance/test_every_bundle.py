@@ -14,4 +14,4 @@ def test_a_run_finds_everything_it_names(registry: Registry, name: str) -> None:
     for preset in registry.bundle(name).presets or ("",):
         settings = layered_settings(registry, [("flags", {"plugin": name, "preset": preset})])
         _, space = make_space(registry, settings)
-        assert space.size() > settings.search.initial
+        assert space.size() > settings.search.initial or settings.search.iterations == 0

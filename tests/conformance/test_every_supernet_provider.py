@@ -11,7 +11,11 @@ SMALL = {
         "stem_stride": 1,
         "final_expand": 64,
         "last_width": 64,
-    }
+    },
+    "eecnn": {"resolutions": [8, 12], "width": 0.06},
+    "alexnet": {"resolutions": [8, 12], "width": 0.06},
+    "vgg13": {"resolutions": [8], "width": 0.03},
+    "resnet18": {"resolutions": [8], "width": 0.03},
 }
 """Options that keep networks small; a provider that is not listed is checked with its defaults."""
 

@@ -10,6 +10,7 @@ from edanas.core.errors import RunError
 from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
 from edanas.exits.classifiers import PoolLinear
+from edanas.supernets.baselines import EECNN
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
 from edanas.training.plan import Segment
 from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
@@ -299,3 +300,13 @@ def test_there_is_a_head_for_every_number_of_channels():
     for index, options in enumerate(provider().exit_channels()):
         for channels in options:
             assert network.head(index, channels)(torch.zeros(2, channels, 3, 2)).shape == (2, 10)
+
+
+def test_a_network_alone_is_trained_once_in_a_step(tmp_path):
+    """Its smallest, random and largest member are one: a second pass would teach it what it just said."""
+    alone = EECNN(resolutions=(8,), width=0.1)
+    over = SearchSpace(alone.variables(), THRESHOLDS, alone.exit_points)
+    settings = replace(SETTINGS, epochs=1)
+    made = trainer(tmp_path / "supernet.pt", fresh(alone), settings, CutShort(STEPS), over)
+    made.run(Silent())
+    assert made.network.training is False

@@ -1,0 +1,33 @@
+"""The bundle of hand-made networks: trained with their exits, and not searched."""
+
+from typing import Any
+
+from edanas.core.contracts import Bundle
+from edanas.core.hookspecs import hookimpl
+
+# Each has one backbone: what is left to find are its thresholds, which need no further evaluation.
+CHOICES: dict[str, Any] = {
+    "criterion": "score-margin",
+    "scheme": "joint",
+    "objectives": ["accuracy", "ada-macs"],
+    "evaluation": "shared",
+    "thresholds": "continuous",
+    "strategy": "nested",
+    "search": {"initial": 2, "iterations": 0, "results": 4},
+    "training": {"epochs": 30, "batch_size": 128, "learning_rate": 0.002, "augment": ["shift", "flip"]},
+    "finetune": {"epochs": 0},
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "eecnn": {"supernet": "eecnn", "classifier": "mlp"},
+    "alexnet": {"supernet": "alexnet", "classifier": "conv-pool-fc"},
+    "vgg13": {"supernet": "vgg13", "classifier": "conv-pool-fc"},
+    "resnet18": {"supernet": "resnet18", "classifier": "conv-pool-fc"},
+}
+
+
+@hookimpl
+def edanas_bundles() -> dict[str, Bundle]:
+    """The bundle."""
+    doc = "The hand-made early-exit networks of the paper's Table I, and what they are without exits."
+    return {"baselines": Bundle(doc, CHOICES, PRESETS)}
