@@ -7,6 +7,7 @@ from edanas.core.version import VERSION
 
 if TYPE_CHECKING:
     from edanas.api import load, search
+    from edanas.benching.bench import bench
     from edanas.exporting import export
     from edanas.prediction import stream
     from edanas.report.comparison import compare
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from edanas.retuning import retune
     from edanas.tuning import tune
 
-__all__ = ["search", "load", "stream", "tune", "retune", "export", "compare", "Result", "hookimpl"]
+__all__ = ["search", "load", "stream", "tune", "retune", "export", "bench", "compare", "Result", "hookimpl"]
 __version__ = VERSION
 
 
@@ -44,6 +45,10 @@ def __getattr__(name: str) -> Any:
         from edanas.report.comparison import compare
 
         return compare
+    if name == "bench":
+        from edanas.benching.bench import bench
+
+        return bench
     if name == "Result":
         from edanas.report.result import Result
 

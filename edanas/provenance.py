@@ -26,20 +26,24 @@ _PACKAGES = (
     "xgboost",
     "ofa",
     "timm",
+    "onnxruntime",
 )
 
 
 def environment(settings: Settings) -> dict[str, Any]:
     """Versions, machine, seed and device: what a repetition needs to know."""
     device = device_of(settings)
+    return {**machine(device), "threads": threads_of(settings), "seed": settings.seed}
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Versions, platform, processor, cores and device."""
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-        "threads": threads_of(settings),
-        "seed": settings.seed,
     }
 
 

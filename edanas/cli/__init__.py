@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from edanas.cli import compare, doctor, export, plugins, predict, report, run, tabulate, tune, watch
+from edanas.cli import bench, compare, doctor, export, plugins, predict, report, run, tabulate, tune, watch
 from edanas.core.errors import DISK_FULL, EdanasError, Interrupted
 from edanas.core.version import VERSION
 
@@ -64,6 +64,7 @@ app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("tune")(tune.tune)
+app.command("bench")(bench.bench)
 app.command("watch")(watch.watch)
 app.command("tabulate")(tabulate.tabulate)
 app.command("plugins")(plugins.plugins)

@@ -1,7 +1,8 @@
 """The machine edanas runs on: where downloads are kept, how many cores there are, how torch computes."""
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,21 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def clock(device: torch.device) -> Callable[[], float]:
+    """Seconds, to take differences of; on an accelerator once it has done what it was asked.
+
+    On a CPU with one thread it is this thread's time, which is blind to what else runs.
+    """
+    if device.type == "cuda":
+
+        def synchronised() -> float:
+            torch.cuda.synchronize(device)
+            return time.perf_counter()
+
+        return synchronised
+    return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
 
 
 @contextmanager

@@ -29,6 +29,8 @@ class ExecutorchExporter(Exporter):
     Devices plan their memory ahead, so that sizes are fixed; the host calls the methods one by one.
     """
 
+    ending = ".pte.json"
+
     def __init__(self) -> None:
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")  # of executorch, on torch's version
@@ -64,10 +66,10 @@ class ExecutorchExporter(Exporter):
                 for number, part in enumerate(parts, 1)
             ],
         }
-        described = stem.with_name(f"{stem.name}.pte.json")
+        described = stem.with_name(f"{stem.name}{self.ending}")
         return write_described(described, description, {f"{stem.name}.pte": content})
 
-    def open(self, path: Path) -> Runner:
+    def open(self, path: Path, threads: int = 1) -> Runner:
         """ExecuTorch's runtime in Python; `path` is the JSON file."""
         return ExecutorchRunner(path)
 

@@ -25,14 +25,16 @@ class OnnxExporter(Exporter):
     def __init__(self) -> None:
         needed("onnx", "onnx", "onnx", "onnxruntime", "onnxscript")
 
+    ending = ".onnx.json"
+
     def export(self, network: nn.Module, stem: Path) -> list[Path]:
         """Write `stem`.onnx.json, `stem`.segment<n>.onnx and `stem`.head<n>.onnx, and `stem`.run_onnx.py."""
         check_folder(stem)
         return write_graphs(network, stem, graphs(network))
 
-    def open(self, path: Path) -> Runner:
+    def open(self, path: Path, threads: int = 1) -> Runner:
         """The files' host loop, with each file checked; `path` is the manifest."""
-        return OnnxRunner(path)
+        return OnnxRunner(path, threads)
 
 
 class OnnxRunner(SegmentRunner):

@@ -33,6 +33,8 @@ class OnnxIfExporter(Exporter):
     `If` is slow in some runtimes and missing in others; `onnx` needs none.
     """
 
+    ending = ".if.json"
+
     def __init__(self) -> None:
         needed("onnx-if", "onnx", "onnx", "onnxruntime", "onnxscript")
 
@@ -47,29 +49,33 @@ class OnnxIfExporter(Exporter):
             **describe(network),
             "segments": [figures(segment) for segment, _, _ in made],
         }
-        described = stem.with_name(f"{stem.name}.if.json")
+        described = stem.with_name(f"{stem.name}{self.ending}")
         return write_described(described, description, {f"{stem.name}.if.onnx": content})
 
-    def open(self, path: Path) -> Runner:
+    def open(self, path: Path, threads: int = 1) -> Runner:
         """A session of onnxruntime; `path` is the JSON file."""
-        return OnnxIfRunner(path)
+        return OnnxIfRunner(path, threads)
 
 
 class OnnxIfRunner(Runner):
     """Asks onnxruntime about one image after the other.
 
+    Args:
+        path: The JSON file.
+        threads: How many threads the runtime uses.
+
     Raises:
         ExportError: A file is missing or damaged, or onnxruntime does not take it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int = 1) -> None:
         manifest, files = read_described(path, FORM, VERSION)
         self.path = path
         try:
             self.exit_points = int(manifest["exit_points"])
             self._segments = len(manifest["segments"])
             (self._model,) = files.values()
-            self._session = _session(self._model)
+            self._session = _session(self._model, threads)
         except Exception as error:
             # onnxruntime has exceptions of its own, which are no more than `Exception`.
             raise ExportError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
@@ -89,7 +95,7 @@ class OnnxIfRunner(Runner):
     def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
         """See `Runner.computed`: onnxruntime's profiler says which nodes ran."""
         with tempfile.TemporaryDirectory() as folder:
-            session = _session(self._model, str(Path(folder) / "profile"))
+            session = _session(self._model, 1, str(Path(folder) / "profile"))
             for image in images:
                 session.run(_OUTPUTS, {"images": image[None]})
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
@@ -101,12 +107,12 @@ class OnnxIfRunner(Runner):
         return tuple(ran)
 
 
-def _session(model: bytes, profile: str = "") -> Any:
+def _session(model: bytes, threads: int, profile: str = "") -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     if profile:
         # Nodes keep their names only if none are fused.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

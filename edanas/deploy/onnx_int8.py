@@ -36,6 +36,7 @@ class OnnxInt8Exporter(Exporter):
     """
 
     exact = False
+    ending = ".int8.onnx.json"
 
     def __init__(self) -> None:
         needed("onnx-int8", "onnx", "onnx", "onnxruntime.quantization", "onnxscript")
@@ -74,9 +75,9 @@ class OnnxInt8Exporter(Exporter):
         figures = {"calibration_images": len(images), "accuracy": accuracy, "bytes": sizes}
         return write_graphs(network, stem, whole, {"int8": figures})
 
-    def open(self, path: Path) -> Runner:
+    def open(self, path: Path, threads: int = 1) -> Runner:
         """As `onnx`."""
-        return OnnxRunner(path)
+        return OnnxRunner(path, threads)
 
     def summary(self, path: Path) -> str:
         """Accuracy and size, before and after."""

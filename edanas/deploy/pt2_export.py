@@ -25,6 +25,8 @@ COND, COND_VERSION = "edanas-pt2-cond", 1
 class Pt2Exporter(Exporter):
     """Programs of torch.export, one for each body and head, with a manifest."""
 
+    ending = ".pt2.json"
+
     def export(self, network: nn.Module, stem: Path) -> list[Path]:
         """Write `stem`.pt2.json, `stem`.segment<n>.pt2 and `stem`.head<n>.pt2."""
         check_folder(stem)
@@ -38,9 +40,9 @@ class Pt2Exporter(Exporter):
             contents.append((part, body, head))
         return write_segments(network, stem, Pt2Network.form, "pt2", contents, {}, {})
 
-    def open(self, path: Path) -> Runner:
-        """The host loop of `onnx`, with torch; `path` is the manifest."""
-        return Pt2Runner(path)
+    def open(self, path: Path, threads: int = 1) -> Runner:
+        """The host loop of `onnx`, with torch and its threads; `path` is the manifest."""
+        return Pt2Runner(path, threads)
 
 
 class Pt2Network(EarlyExitNetwork):
@@ -68,6 +70,8 @@ class Pt2Runner(SegmentRunner):
 class Pt2CondExporter(Exporter):
     """A single program of torch.export with nested torch.cond, for one image at a time."""
 
+    ending = ".cond.json"
+
     def export(self, network: nn.Module, stem: Path) -> list[Path]:
         """Write `stem`.cond.json and `stem`.cond.pt2; the first describes and verifies the second."""
         check_folder(stem)
@@ -85,10 +89,10 @@ class Pt2CondExporter(Exporter):
             **describe(network),
             "segments": [figures(part) for part in parts],
         }
-        described = stem.with_name(f"{stem.name}.cond.json")
+        described = stem.with_name(f"{stem.name}{self.ending}")
         return write_described(described, description, {f"{stem.name}.cond.pt2": content})
 
-    def open(self, path: Path) -> Runner:
+    def open(self, path: Path, threads: int = 1) -> Runner:
         """The program; `path` is the JSON file."""
         return Pt2CondRunner(path)
 

@@ -86,6 +86,11 @@ class EENN(nn.Module):
         return self.backbone.resolution
 
     @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self._weight().device
+
+    @property
     def scheme(self) -> SelectionScheme:
         """Who leaves where. It can be set, also from plain thresholds; every placed exit must have a head."""
         return self._scheme
@@ -266,7 +271,7 @@ class EENN(nn.Module):
 
     @torch.inference_mode()
     def _inferred(self, batch: torch.Tensor, compact: str) -> Prediction:
-        device = self._weight().device
+        device = self.device
         rule = self.rule(compact, device)
         if isinstance(rule, Pace):
             rule.saw(len(batch))
@@ -279,7 +284,7 @@ class EENN(nn.Module):
         return classify(self.segments(), self.criterion, batch, rule)
 
     def _batch(self, images: object) -> torch.Tensor:
-        return as_batch(images, len(self.mean)).to(self._weight().device)
+        return as_batch(images, len(self.mean)).to(self.device)
 
     def _check_mode(self) -> None:
         if self.training:

@@ -3,11 +3,11 @@
 import itertools
 import statistics
 import time
-from collections.abc import Callable
 
 import torch
 
 from edanas.core.costs import Costs
+from edanas.core.machine import clock
 from edanas.exits.eenn import EENN
 
 UNIT = 1e-9
@@ -49,30 +49,29 @@ def latency_costs(network: EENN, batch_size: int = 1) -> Costs:
 
 def _parts(network: EENN, batch_size: int) -> tuple[dict[int, int], dict[int, int]]:
     """Nanoseconds for an image of the stages before each exit, and of its head, by exit point."""
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    clock = _clock(device)
+    now = clock(network.device)
     shape = batch_size, len(network.mean), network.resolution, network.resolution
     noise = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    images = noise.to(device)
+    images = noise.to(network.device)
     segments = network.segments()
     names = [(segment.exit, part) for segment in segments for part in ("stages", "head")]
     times: list[list[float]] = []
     whole: list[float] = []
     begin = time.monotonic()
     while len(times) < _LEAST_PASSES or (len(times) < _MOST_PASSES and time.monotonic() - begin < _SECONDS):
-        marks, features = [clock()], images
+        marks, features = [now()], images
         for segment in segments:
             for stage in segment.stages:
                 features = stage(features)
-            marks.append(clock())
+            marks.append(now())
             sure = network.criterion(segment.head(features))
             if segment.threshold is not None:
                 bool((sure >= segment.threshold).all())
-            marks.append(clock())
+            marks.append(now())
         times.append([after - before for before, after in itertools.pairwise(marks)])
-        start = clock()
+        start = now()
         network.predict(images, batch_size=batch_size, compact="always")  # all leave at the first exit
-        whole.append(clock() - start)
+        whole.append(now() - start)
     # The first passes find cold caches.
     medians = [statistics.median(column) for column in zip(*times[3:], strict=True)]
     medians[0] += max(0.0, statistics.median(whole[3:]) - medians[0] - medians[1])
@@ -81,14 +80,3 @@ def _parts(network: EENN, batch_size: int) -> tuple[dict[int, int], dict[int, in
     parts = ("stages", "head")
     before, behind = ({at: ns for (at, part), ns in found.items() if part == each} for each in parts)
     return before, behind
-
-
-def _clock(device: torch.device) -> Callable[[], float]:
-    if device.type == "cuda":
-
-        def synchronised() -> float:
-            torch.cuda.synchronize(device)
-            return time.perf_counter()
-
-        return synchronised
-    return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter

@@ -7,12 +7,12 @@ long as one sample, and moving the rest together pays only where many leave.
 
 import functools
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from edanas.core.machine import clock
 from edanas.exits.runtime import Segment
 
 SIZES = (1, 4, 16, 64, 256)
@@ -145,18 +145,9 @@ class Pace:
 
 def _seconds(function: Callable[[torch.Tensor], object], given: torch.Tensor) -> float:
     """The least of a few times, once everything is warm."""
-    alone = given.device.type == "cpu" and torch.get_num_threads() == 1
-    clock = time.thread_time if alone else time.perf_counter  # the first is blind to what else is running
-    found = []
+    now, found = clock(given.device), []
     for _ in range(1 + _REPEATS):
-        _wait(given.device)
-        start = clock()
+        start = now()
         function(given)
-        _wait(given.device)
-        found.append(clock() - start)
+        found.append(now() - start)
     return min(found[1:])
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

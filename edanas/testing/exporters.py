@@ -148,6 +148,11 @@ def _check_running(exporter: Exporter, network: nn.Module, folder: Path, images:
     with asked(exporter, "to be opened and to classify images"):
         paths, found = export_checked(exporter, network, folder / _STEM, images)
     require(exporter, found is not None and found.images == len(images), "does not classify all images")
+    require(
+        exporter,
+        paths[0].name == f"{_STEM}{exporter.ending}" and bool(exporter.ending),
+        f"`ending` is '{exporter.ending}', but the file to open is {paths[0].name} for the stem '{_STEM}'",
+    )
     runner = exporter.open(paths[0])
     one = runner.predict(fitting(images[:1], runner).numpy())
     require(exporter, [each.shape for each in one] == [(1,)] * 3, f"one image gives {one!r}")

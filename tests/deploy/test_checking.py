@@ -38,7 +38,9 @@ class Changed(Exporter):
         path.write_text("")
         return [path]
 
-    def open(self, path):
+    ending = ".txt"
+
+    def open(self, path, threads=1):
         return Answers(self.change)
 
 

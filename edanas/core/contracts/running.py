@@ -188,6 +188,10 @@ class Exporter(ABC):
     exact: ClassVar[bool] = True
     """Whether what it writes answers as the network does, save for rounding."""
 
+    ending: ClassVar[str] = ""
+    """What follows the stem in the name of the file to open, where `open` is there; by it, what was written
+    earlier is found again."""
+
     def prepare(self, calibration: ImageSet, validation: ImageSet) -> None:  # noqa: B027 - most need none
         """Called before exports, where there are images: a form that depends on any uses these.
 
@@ -205,8 +209,12 @@ class Exporter(ABC):
             RunError: A file cannot be written.
         """
 
-    def open(self, path: Path) -> Runner:
-        """What `export` wrote, ready to run here; `path` is the first that it returned.
+    def open(self, path: Path, threads: int = 1) -> Runner:
+        """What `export` wrote, ready to run here.
+
+        Args:
+            path: The first that `export` returned.
+            threads: How many the runtime may use; one that has torch's, or none of its own, leaves it.
 
         Raises:
             EdanasError: The files are missing or damaged, or this form does not run on this machine.
