@@ -9,7 +9,7 @@ def test_every_public_name_is_there():
 
 
 def test_what_a_finished_network_is_for_is_public():
-    assert {"load", "stream", "tune", "retune", "export"} <= set(edanas.__all__)
+    assert {"load", "stream", "tune", "retune", "export", "bench"} <= set(edanas.__all__)
 
 
 def test_search_is_a_function_whatever_was_imported():
