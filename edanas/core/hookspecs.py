@@ -106,7 +106,7 @@ def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:  
 
 @hookspec
 def edanas_training_schemes() -> Mapping[str, Callable[..., TrainingScheme]]:  # type: ignore[empty-body]
-    """Training schemes by name: the losses of all exits -> one scalar."""
+    """Training schemes by name: a plan of phases, and the losses of all exits -> one scalar."""
 
 
 @hookspec

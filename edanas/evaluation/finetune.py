@@ -12,15 +12,15 @@ from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
 from edanas.exits.profiles import collect_profile
-from edanas.training.finetune import finetune, steps_of
+from edanas.training.finetune import steps_of
 
 
 class FinetuneEvaluation(Evaluator):
-    """Each candidate inherits the supernet's weights, gets its exits, and is trained jointly (Section IV-A).
+    """Each candidate inherits the supernet's weights, gets its exits, and is trained (Section IV-A).
 
     The steps of the paper: take the backbone with the available pre-trained weights, add heads where the
-    selection scheme places exits, train all exits' losses together for the epochs of `training`, and
-    evaluate.
+    selection scheme places exits, train by the training scheme (the paper's is `joint`) for the epochs of
+    `training`, and evaluate.
 
     Args:
         workbench: The run's objects and data.
@@ -88,8 +88,7 @@ class FinetuneEvaluation(Evaluator):
         network = bench.network(staged, heads, candidate.scheme)
         training = bench.settings.training
         with Silent().task("", steps_of(bench.parts, training)) as bar:
-            finetune(network, bench.parts, training, bench.scheme, bench.seed("train", *name), bar)
-        bench.recalibrate(network)
+            bench.finetune(network, training, bench.seed("train", *name), bar)
         return network
 
 

@@ -19,7 +19,7 @@ from edanas.exits.calibration import calibrate
 from edanas.exits.eenn import EENN
 from edanas.exits.intervals import wilson
 from edanas.exits.profiles import collect_profile
-from edanas.training.finetune import finetune, steps_of
+from edanas.training.finetune import steps_of
 
 MODELS = "models"
 """The folder, in a run's folder, of the finished networks."""
@@ -102,8 +102,7 @@ class Finisher:
         bench, settings = self.workbench, self.workbench.settings.finetune
         network = cast("EENN", self.evaluator.network(candidate))
         if settings.epochs:
-            finetune(network, bench.parts, settings, bench.scheme, bench.seed("finish", candidate.id), bar)
-            bench.recalibrate(network)
+            bench.finetune(network, settings, bench.seed("finish", candidate.id), bar)
         found = self._judge(candidate, network, progress)
         _write_json(done, found)
         return found

@@ -59,6 +59,7 @@ class SharedEvaluation(Evaluator):
             bench.parts,
             bench.settings.training,
             bench.scheme,
+            bench.criterion,
             bench.settings.seed,
             checkpoint,
         )

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from edanas.core.contracts import (
 )
 from edanas.core.costs import exit_points, measure, trace
 from edanas.core.preprocess import prepare
-from edanas.core.settings import Component, Settings
+from edanas.core.progress import Bar
+from edanas.core.settings import Component, Settings, TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, SegmentCost, SelectionScheme
 from edanas.evaluation.scoring import Anatomy
 from edanas.exits.eenn import EENN
 from edanas.exits.schemes import Measure
+from edanas.training.finetune import finetune
 from edanas.training.recalibrate import recalibrate
 from edanas.training.steps import derive_seed, recalibration_sample
 
@@ -43,7 +46,7 @@ class Workbench:
         provider: The supernet's provider.
         classifier: Builds heads.
         criterion: Says how sure an exit is.
-        scheme: Makes one loss of several.
+        scheme: How networks with exits are trained.
         space: Genomes and candidates.
         parts: The data.
         device: Where networks run.
@@ -122,6 +125,12 @@ class Workbench:
                 head = self.classifier.build(point, self.parts.task.num_classes)
             self._heads[point] = measure(head, (point.channels, point.height, point.width))
         return self._heads[point]
+
+    def finetune(self, network: EENN, settings: TrainingSettings, seed: int, bar: Bar) -> None:
+        """Train `network` by the run's scheme, then recompute its BatchNorm statistics."""
+        anew = partial(self.recalibrate, network)
+        finetune(network, self.parts, settings, self.scheme, seed, bar, anew)
+        anew()
 
     def recalibrate(self, network: EENN) -> None:
         """BatchNorm statistics on the run's sample of train images, which is the same for all networks."""

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from edanas.core.contracts import ConfidenceCriterion, StagedBackbone
+from edanas.core.contracts import ConfidenceCriterion, Phase, StagedBackbone
 from edanas.core.errors import ConfigError, EdanasError, near_miss
+from edanas.core.passes import ExitPart, exit_logits, exit_parts
 from edanas.core.preprocess import by_channel, prepare
 from edanas.core.types import SelectionScheme
 from edanas.exits.freezing import compile_parts, simplify
@@ -113,20 +114,19 @@ class EENN(nn.Module):
             )
         self._scheme = scheme
 
-    def logits(self, prepared: torch.Tensor) -> list[torch.Tensor]:
-        """Every head's logits (B, K), ascending, the last exit's last. Nothing stops; gradients flow.
+    def logits(self, prepared: torch.Tensor, phase: Phase | None = None) -> list[torch.Tensor]:
+        """The logits (B, K) of every head, ascending, the last exit's last. Nothing stops; gradients flow.
 
         Args:
             prepared: (B, C, resolution, resolution), as `edanas.core.preprocess.prepare` gives it.
+            phase: Of a training; only the exits that it runs are computed, and only what it trains is
+                tracked.
         """
-        found = []
-        features = prepared
-        for index, stage in enumerate(self.backbone.stages):
-            features = stage(features)
-            if str(index) in self.heads:
-                found.append(self.heads[str(index)](features))
-        found.append(self.backbone.head(features))
-        return found
+        return exit_logits(self.exit_parts(), prepared, phase)
+
+    def exit_parts(self) -> list[ExitPart]:
+        """What belongs to each exit, the last one last."""
+        return exit_parts(self.backbone, {int(key): head for key, head in self.heads.items()})
 
     @torch.no_grad()
     def all_exits(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,23 +1,32 @@
 """The conformance suite of training schemes."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import torch
+from torch import nn
 from torch.nn.functional import one_hot
 
-from edanas.core.contracts import TrainingScheme
+from edanas.core.contracts import ExitBatch, Phase, StagedBackbone, TrainingScheme
+from edanas.core.passes import exit_logits, exit_parts
 from edanas.testing.failure import ConformanceError, asked, require
+from edanas.testing.toynets import ToyCriterion
 
-_BATCH, _CLASSES = 6, 4
+_BATCH, _CLASSES, _FEATURES = 6, 4, 5
 _SMOOTHING = 0.2
 
 
 def check_scheme(scheme: TrainingScheme, exits: Sequence[int] = (1, 2, 5)) -> None:
-    """Hold a training scheme against its contract: one number that every exit learns from, by any targets.
+    """Hold a training scheme against its contract.
+
+    Its plan trains everything; in each phase its loss is one number that all that the phase trains learns
+    from, by labels or a teacher, at any scale of the logits and on their device.
 
     Args:
         scheme: What to check.
-        exits: The numbers of exits, the last one counted, that it is made for.
+        exits: The numbers of exits, the last one counted, of the networks that it is made for. All of them
+            are placed, and then every other.
 
     Raises:
         ConformanceError: Something does not hold.
@@ -25,84 +34,191 @@ def check_scheme(scheme: TrainingScheme, exits: Sequence[int] = (1, 2, 5)) -> No
     with torch.random.fork_rng(devices=[]):
         labels = torch.arange(_BATCH) % _CLASSES
         teacher = torch.randn(_BATCH, _CLASSES, generator=torch.Generator().manual_seed(0)).softmax(dim=1)
-        for count in exits:
-            _check_targets(scheme, count, labels, f"{count} exits on labels")
-            _check_targets(scheme, count, teacher, f"{count} exits on a teacher's probabilities")
-            _check_smoothing(scheme, count, labels)
-            _loss(scheme, _logits(count, batch=1), labels[:1], f"{count} exits on one sample")
-            large = [1e4 * each for each in _logits(count)]
-            _loss(scheme, large, labels, f"{count} exits with logits around 1e4")
+        for points in dict.fromkeys(p for count in exits for p in _placements(count)):
+            phases = _check_plan(scheme, points)
+            for phase in phases:
+                case = _Case(scheme, points, phase)
+                case.check_targets(labels, "labels")
+                case.check_targets(teacher, "a teacher's probabilities")
+                case.check_smoothing(labels)
+                case.check_hard(labels)
+                case.check_device(labels)
+            _check_training(scheme, points, phases, labels)
 
 
-def _check_targets(scheme: TrainingScheme, count: int, targets: torch.Tensor, what: str) -> None:
-    """The loss reaches every exit, and going against its gradient lowers it."""
-    logits = _logits(count)
-    kept = [each.detach().clone() for each in logits]
-    loss = _loss(scheme, logits, targets, what)
-    again = _loss(scheme, logits, targets, what)
-    require(scheme, torch.equal(loss, again), f"{what}: {loss:g}, then {again:g} for the same logits")
-    with asked(scheme, f"{what}: the gradient"):
-        torch.autograd.backward(loss)
-    for index, each in enumerate(logits, start=1):
-        gradient = each.grad
-        state = "missing" if gradient is None else "zero or not finite"
+def _placements(count: int) -> Iterator[tuple[int, ...]]:
+    """Where exits may stand: everywhere, and at every other point; the last exit always."""
+    yield tuple(range(count))
+    yield (*range(0, count - 1, 2), count - 1)
+
+
+def _check_plan(scheme: TrainingScheme, points: tuple[int, ...]) -> tuple[Phase, ...]:
+    what, count = f"exits at {points}", len(points)
+    with asked(scheme, f"{what}: the phases"):
+        phases, again = scheme.phases(points), scheme.phases(points)
+    require(scheme, phases, f"{what}: no phase")
+    require(scheme, phases == again, f"{what}: one plan, then another")
+    for phase in phases:
+        require(scheme, isinstance(phase, Phase), f"{what}: {phase!r} is no Phase")
+        at = f"{what}, phase '{phase.name}'"
         require(
             scheme,
-            gradient is not None and gradient.isfinite().all() and gradient.abs().sum() > 0,
-            f"{what}: the gradient of exit {index} is {state}",
+            0 < phase.share < math.inf,
+            f"{at}: a share of {phase.share}; allowed: a number above 0",
         )
-    require(
-        scheme,
-        all(torch.equal(a, b) for a, b in zip(logits, kept, strict=True)),
-        f"{what}: changes the logits",
-    )
-    nearer = [each.detach() - 0.05 * each.grad for each in logits if each.grad is not None]
-    after = _loss(scheme, nearer, targets, what)
-    require(scheme, after < loss, f"{what}: {loss:g} before a step against the gradient, {after:g} after it")
-    right, wrong = (
-        _loss(scheme, [4.0 * _probabilities(targets).roll(shift, dims=1)] * count, targets, what)
-        for shift in (0, 1)
-    )
-    require(
-        scheme,
-        right < wrong,
-        f"{what}: {right:g} where every exit says what it should, {wrong:g} where it does not",
-    )
+        ascending = all(a < b for a, b in pairwise(phase.exits))
+        require(
+            scheme,
+            phase.exits and ascending and phase.exits[0] >= 0 and phase.exits[-1] < count,
+            f"{at}: exits {phase.exits}; allowed: some of 0 to {count - 1}, ascending",
+        )
+        require(scheme, phase.segments or phase.heads, f"{at}: trains nothing")
+        stray = [n for n in (*phase.segments, *phase.heads) if not 0 <= n <= phase.exits[-1]]
+        stray += [n for n in phase.heads if n not in phase.exits]
+        require(scheme, not stray, f"{at}: trains parts {stray}, which do not run with exits {phase.exits}")
+    for part in ("segments", "heads"):
+        never = set(range(count)).difference(*(getattr(phase, part) for phase in phases))
+        require(scheme, not never, f"{what}: no phase trains {part} {sorted(never)}")
+    return phases
 
 
-def _check_smoothing(scheme: TrainingScheme, count: int, labels: torch.Tensor) -> None:
-    """With smoothing, an exit can be too sure of the label."""
-    sure = [20.0 * _probabilities(labels)] * count
-    what = f"{count} exits that are sure and right"
-    plain = _loss(scheme, sure, labels, what)
-    smoothed = _loss(scheme, sure, labels, f"{what}, label smoothing {_SMOOTHING}", _SMOOTHING)
-    require(
-        scheme,
-        smoothed > plain,
-        f"{what}: {smoothed:g} with label smoothing {_SMOOTHING}, {plain:g} without; expected more",
-    )
+class _Case:
+    """One phase of one plan."""
+
+    def __init__(self, scheme: TrainingScheme, points: tuple[int, ...], phase: Phase) -> None:
+        self.scheme, self.points, self.phase = scheme, points, phase
+        self.what = f"exits at {points}, phase '{phase.name}'"
+        first = min((*phase.segments, math.inf))
+        self.learning = [index in phase.heads or index >= first for index in phase.exits]
+        """Of each exit that runs, whether anything learns from its logits."""
+        self.learned = _learned(scheme, points)
+
+    def check_targets(self, targets: torch.Tensor, kind: str) -> None:
+        """The loss reaches every exit that learns, and going against its gradient lowers it."""
+        logits, what = self._logits(), f"{self.what}, on {kind}"
+        kept = [each.detach().clone() for each in logits]
+        loss, again = self._loss(logits, targets, what), self._loss(logits, targets, what)
+        require(
+            self.scheme, torch.equal(loss, again), f"{what}: {loss:g}, then {again:g} for the same logits"
+        )
+        with asked(self.scheme, f"{what}: the gradient"):
+            torch.autograd.backward(loss)
+        for index, each, learns in zip(self.phase.exits, logits, self.learning, strict=True):
+            state = "missing" if each.grad is None else "zero or not finite"
+            reached = each.grad is not None and each.grad.isfinite().all() and each.grad.abs().sum() > 0
+            require(
+                self.scheme, reached or not learns, f"{what}: the gradient of exit {index + 1} is {state}"
+            )
+        unchanged = all(torch.equal(a, b) for a, b in zip(logits, kept, strict=True))
+        require(self.scheme, unchanged, f"{what}: changes the logits")
+        nearer = [each.detach() - (0 if each.grad is None else 0.05 * each.grad) for each in logits]
+        after = self._loss(nearer, targets, what)
+        text = f"{what}: {loss:g} before a step against the gradient, {after:g} after it"
+        require(self.scheme, after < loss, text)
+        right, wrong = (self._loss(self._saying(targets, shift), targets, what) for shift in (0, 1))
+        text = f"{what}: {right:g} where every exit says what it should, {wrong:g} where it does not"
+        require(self.scheme, right < wrong, text)
+
+    def check_smoothing(self, labels: torch.Tensor) -> None:
+        """With smoothing, an exit can be too sure of the label."""
+        what = f"{self.what}, exits that are sure and right"
+        sure = self._saying(labels, 0, 20.0)
+        plain = self._loss(sure, labels, what)
+        smoothed = self._loss(sure, labels, f"{what}, label smoothing {_SMOOTHING}", _SMOOTHING)
+        text = f"{what}: {smoothed:g} with label smoothing {_SMOOTHING}, {plain:g} without; expected more"
+        require(self.scheme, smoothed > plain, text)
+
+    def check_hard(self, labels: torch.Tensor) -> None:
+        """One sample, and logits that are huge."""
+        self._loss(self._logits(batch=1), labels[:1], f"{self.what}, one sample")
+        huge = [1e4 * each.detach() for each in self._logits()]
+        for each in huge:
+            each.requires_grad_()
+        loss = self._loss(huge, labels, what := f"{self.what}, logits around 1e4")
+        with asked(self.scheme, f"{what}: the gradient"):
+            torch.autograd.backward(loss)
+        finite = all(each.grad is None or each.grad.isfinite().all() for each in huge)
+        require(self.scheme, finite, f"{what}: the gradient is not finite")
+
+    def check_device(self, labels: torch.Tensor) -> None:
+        """The loss is made where the logits are; where there is no other device, on one without memory."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "meta")
+        batch = self._batch([each.detach().to(device) for each in self._logits()], labels.to(device))
+        with asked(self.scheme, f"{self.what}, on device {device.type}: the loss"):
+            self.learned.to(device)
+            found = self.scheme.loss(batch).device
+            self.learned = _learned(self.scheme, self.points)
+        text = f"{self.what}: a loss on {found.type} for logits on {device.type}"
+        require(self.scheme, found.type == device.type, text)
+
+    def _logits(self, batch: int = _BATCH) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(10 + len(self.points))
+        drawn = [torch.randn(batch, _CLASSES, generator=generator) for _ in self.phase.exits]
+        return [each.requires_grad_(learns) for each, learns in zip(drawn, self.learning, strict=True)]
+
+    def _saying(self, targets: torch.Tensor, shift: int, height: float = 4.0) -> list[torch.Tensor]:
+        """Logits that say `targets`, or where they learn others, `shift` classes away."""
+        wanted = targets if targets.is_floating_point() else one_hot(targets, _CLASSES).float()
+        return [height * wanted.roll(shift * learns, dims=1) for learns in self.learning]
+
+    def _batch(self, logits: list[torch.Tensor], targets: torch.Tensor, smoothing: float = 0.0) -> ExitBatch:
+        return ExitBatch(logits, targets, self.phase, self.points, ToyCriterion(), smoothing, self.learned)
+
+    def _loss(
+        self, logits: list[torch.Tensor], targets: torch.Tensor, what: str, smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """The loss, at the same state of torch's generator each time."""
+        return _loss(self.scheme, self._batch(logits, targets, smoothing), what)
 
 
-def _logits(count: int, batch: int = _BATCH) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(10 + count)
-    return [torch.randn(batch, _CLASSES, generator=generator).requires_grad_() for _ in range(count)]
+def _check_training(
+    scheme: TrainingScheme, points: tuple[int, ...], phases: Sequence[Phase], labels: torch.Tensor
+) -> None:
+    """In a network, gradients reach all that a phase trains, and what is learned besides."""
+    learned = _learned(scheme, points)
+    torch.manual_seed(0)
+    stages = [nn.Linear(_FEATURES, _FEATURES, bias=False) for _ in range(points[-1] + 1)]
+    heads = {point: nn.Linear(_FEATURES, _CLASSES, bias=False) for point in points}
+    parts = exit_parts(StagedBackbone(stages, heads.pop(points[-1]), 1), heads)
+    images = torch.randn(_BATCH, _FEATURES)
+    for phase in phases:
+        what = f"exits at {points}, phase '{phase.name}', in a network"
+        logits = exit_logits(parts, images, phase)
+        batch = ExitBatch(logits, labels, phase, points, ToyCriterion(), 0.0, learned)
+        with asked(scheme, f"{what}: the gradient"):
+            torch.autograd.backward(_loss(scheme, batch, what))
+        for index, (segment, head) in enumerate(parts):
+            for kind, modules, trained in (
+                ("segment", segment, index in phase.segments),
+                ("head", [head], index in phase.heads),
+            ):
+                reached = [p.grad is not None for module in modules for p in module.parameters()]
+                text = (
+                    f"{what}: gradients of the {kind} of exit {index + 1}: {any(reached)}; expected {trained}"
+                )
+                require(scheme, reached == [trained] * len(reached), text)
+        for module in (*stages, *heads.values(), parts[-1].head):
+            module.zero_grad()
+    idle = [name for name, p in learned.named_parameters() if p.grad is None]
+    require(scheme, not idle, f"exits at {points}: no phase trains {', '.join(idle)} of what it learns")
 
 
-def _probabilities(targets: torch.Tensor) -> torch.Tensor:
-    return targets if targets.is_floating_point() else one_hot(targets, _CLASSES).float()
+def _learned(scheme: TrainingScheme, points: tuple[int, ...]) -> nn.Module:
+    """What the scheme learns besides; each training has its own."""
+    with asked(scheme, f"exits at {points}: what is learned"):
+        found, other = scheme.learned(points), scheme.learned(points)
+    if found is None or other is None:
+        return nn.Module()
+    require(scheme, isinstance(found, nn.Module), f"learns a {type(found).__name__}, not a torch module")
+    own, others = ({id(p) for p in module.parameters()} for module in (found, other))
+    require(scheme, not own & others, f"exits at {points}: two trainings share what they learn")
+    return found
 
 
-def _loss(
-    scheme: TrainingScheme,
-    logits: list[torch.Tensor],
-    targets: torch.Tensor,
-    what: str,
-    smoothing: float = 0.0,
-) -> torch.Tensor:
-    """The loss, at the same state of torch's generator each time."""
+def _loss(scheme: TrainingScheme, batch: ExitBatch, what: str) -> torch.Tensor:
     torch.manual_seed(0)
     with asked(scheme, f"{what}: the loss"):
-        found: object = scheme.loss(logits, targets, smoothing)
+        found: object = scheme.loss(batch)
     if not isinstance(found, torch.Tensor):
         raise ConformanceError(f"{type(scheme).__name__}: {what}: a {type(found).__name__}, not a tensor")
     require(

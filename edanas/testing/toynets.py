@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from edanas.core.contracts import (
     ConfidenceCriterion,
+    ExitBatch,
     ExitClassifier,
     StagedBackbone,
     Supernet,
@@ -212,12 +213,9 @@ class ToyCriterion(ConfidenceCriterion):
 class ToyScheme(TrainingScheme):
     """The mean of all exits' cross-entropies."""
 
-    def loss(
-        self, logits: Sequence[torch.Tensor], targets: torch.Tensor, label_smoothing: float = 0.0
-    ) -> torch.Tensor:
+    def loss(self, batch: ExitBatch) -> torch.Tensor:
         """See `TrainingScheme.loss`."""
-        losses = [F.cross_entropy(each, targets, label_smoothing=label_smoothing) for each in logits]
-        return torch.stack(losses).mean()
+        return batch.cross_entropies().mean()
 
 
 def toy_images(count: int, seed: int, side: int = 12) -> ImageSet:

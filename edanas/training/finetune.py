@@ -1,66 +1,106 @@
 """Training of one network with its exits: a candidate in `finetune` mode, or a result at the end."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
+from torch import nn
 
-from edanas.core.contracts import TrainingScheme
+from edanas.core.contracts import ConfidenceCriterion, ExitBatch, Phase, TrainingScheme
+from edanas.core.passes import ExitPart
 from edanas.core.progress import Bar
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
-from edanas.training.steps import Batches, derive_seed, learning_rate, make_optimizer, update
+from edanas.training.phases import PhasePlan
+from edanas.training.steps import (
+    Batches,
+    derive_seed,
+    learned_beside,
+    learning_rate,
+    make_optimizer,
+    update,
+)
 
 
 class ExitNetwork(Protocol):
     """What training needs of a network with exits."""
 
     resolution: int
+    points: tuple[int, ...]
+    exit_points: int
+    criterion: ConfidenceCriterion
 
-    def logits(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Prepared images (B, C, R, R) -> logits (B, K) of each exit, the last exit last."""
+    def exit_parts(self) -> list[ExitPart]:
+        """What belongs to each exit, the last one last."""
+
+    def logits(self, prepared: torch.Tensor, phase: Phase | None = None) -> list[torch.Tensor]:
+        """Prepared images (B, C, R, R) -> logits (B, K) of the exits that the phase runs."""
 
 
 def finetune(
-    network: torch.nn.Module,
+    network: nn.Module,
     parts: DataParts,
     settings: TrainingSettings,
     scheme: TrainingScheme,
     seed: int,
     bar: Bar,
+    recalibrate: Callable[[], None],
 ) -> None:
-    """Train all exits of `network` jointly on the train part; the network is left in eval mode.
+    """Train the exits of `network` by the plan of `scheme` on the train part; it is left in eval mode.
 
     The result depends on the weights, the data, the settings and `seed`, not on torch's global generator,
-    which is left as it was.
+    which is left as it was. Each phase is a training of its own: its schedule begins anew.
 
     Args:
         network: An `ExitNetwork`, already on its device.
         parts: The data; only its train part is read.
         settings: Epochs, rate and the rest.
-        scheme: What makes one loss of several.
+        scheme: The phases, and what makes one loss of several.
         seed: For the order of samples, augmentation and dropout.
         bar: Advanced once a step.
+        recalibrate: Recomputes the network's BatchNorm statistics, by which frozen parts run. Called between
+            phases, so that what is trained on frozen parts meets what these will give in the end.
+
+    Raises:
+        ConfigError: The scheme's options do not fit the network's exits.
     """
     exits: ExitNetwork = network  # type: ignore[assignment]
+    points = (*exits.points, exits.exit_points)
     device = next(network.parameters()).device
+    learned = learned_beside(scheme, points, seed, device)
+    trained = nn.ModuleList([network, learned])
     batches = Batches(parts, settings, exits.resolution, device)
-    optimizer = make_optimizer(network, settings)
-    steps = settings.epochs * len(batches)
+    optimizer = make_optimizer(trained, settings)
+    plan, whole = PhasePlan(scheme.phases(points)), settings.epochs * len(batches)
     network.to(memory_format=torch.channels_last)
-    network.train()
     step = 0
     for epoch in range(settings.epochs):
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(derive_seed(seed, "finetune", epoch))
             generator = torch.Generator().manual_seed(derive_seed(seed, "batches", epoch))
             for images, labels in batches.epoch(generator):
-                loss = scheme.loss(exits.logits(images), labels, settings.label_smoothing)
-                loss.backward()  # type: ignore[no-untyped-call]
-                rate = learning_rate(settings, step, steps)
-                update(optimizer, network.parameters(), rate, settings.gradient_clip)
+                phase, done, steps = plan.at(step, whole)
+                if not done:
+                    if step:
+                        recalibrate()
+                    _set_modes(network, exits.exit_parts(), phase)
+                logits, smoothing = exits.logits(images, phase), settings.label_smoothing
+                batch = ExitBatch(logits, labels, phase, points, exits.criterion, smoothing, learned)
+                scheme.loss(batch).backward()  # type: ignore[no-untyped-call]
+                rate = learning_rate(settings, done, steps)
+                update(optimizer, trained.parameters(), rate, settings.gradient_clip)
                 step += 1
                 bar.advance()
     network.eval()
+
+
+def _set_modes(network: nn.Module, parts: list[ExitPart], phase: Phase) -> None:
+    """Training mode for what the phase trains, eval mode for the rest."""
+    network.train()
+    for index, (segment, head) in enumerate(parts):
+        for stage in segment:
+            stage.train(index in phase.segments)
+        head.train(index in phase.heads)
 
 
 def steps_of(parts: DataParts, settings: TrainingSettings) -> int:

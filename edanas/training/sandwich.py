@@ -1,8 +1,8 @@
 """Training a supernet with all its exits at once: the sandwich rule with in-place distillation.
 
 Each step trains the largest backbone on the labels, and the smallest and a random one on the largest's last
-exit (Yu and Huang, Universally Slimmable Networks, 2019; Yu et al., BigNAS, 2020). Gradients of the three add
-up to one update.
+exit of those that the scheme's phase runs (Yu and Huang, Universally Slimmable Networks, 2019; Yu et al.,
+BigNAS, 2020). Gradients of the three add up to one update.
 """
 
 import math
@@ -15,15 +15,32 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edanas.core.contracts import ExitClassifier, Supernet, SupernetProvider, TrainingScheme
+from edanas.core.contracts import (
+    ConfidenceCriterion,
+    ExitBatch,
+    ExitClassifier,
+    Phase,
+    Supernet,
+    SupernetProvider,
+    TrainingScheme,
+)
+from edanas.core.passes import exit_logits, exit_parts
 from edanas.core.progress import Bar, Progress
 from edanas.core.settings import TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, Task
 from edanas.training.averaging import Average
 from edanas.training.checkpoint import Checkpoint
+from edanas.training.phases import PhasePlan
 from edanas.training.plan import Plan, Segment
-from edanas.training.steps import Batches, derive_seed, learning_rate, make_optimizer, update
+from edanas.training.steps import (
+    Batches,
+    derive_seed,
+    learned_beside,
+    learning_rate,
+    make_optimizer,
+    update,
+)
 
 
 class SupernetWithExits(nn.Module):
@@ -41,10 +58,11 @@ class SupernetWithExits(nn.Module):
     ) -> None:
         super().__init__()
         self.supernet = supernet
+        self.channels = provider.exit_channels()
         self.heads = nn.ModuleDict(
             {
                 f"{index}-{channels}": classifier.build(ExitPoint(index, channels, 1, 1), task.num_classes)
-                for index, options in enumerate(provider.exit_channels())
+                for index, options in enumerate(self.channels)
                 for channels in options
             }
         )
@@ -53,16 +71,31 @@ class SupernetWithExits(nn.Module):
         """The shared head of exit point `index` for features of so many channels."""
         return self.heads[f"{index}-{channels}"]
 
-    def logits(self, backbone: Backbone, images: torch.Tensor) -> list[torch.Tensor]:
-        """Prepared images (B, C, R, R) -> logits (B, K) of every exit of `backbone`, the last exit last."""
-        view = self.supernet.view(backbone)
-        outputs, features = [], images
-        for index, stage in enumerate(view.stages):
-            features = stage(features)
-            if index < len(view.stages) - 1:
-                outputs.append(self.head(index, features.shape[1])(features))
-        outputs.append(view.head(features))
-        return outputs
+    def logits(
+        self, backbone: Backbone, images: torch.Tensor, phase: Phase | None = None
+    ) -> list[torch.Tensor]:
+        """Prepared images (B, C, R, R) -> logits (B, K) of every exit of `backbone`, the last exit last.
+
+        Of a training's phase, only the exits that it runs are computed, and only what it trains is tracked.
+        What is frozen runs in the supernet's mode: BatchNorm takes the batch's statistics, since no running
+        statistics fit all backbones.
+        """
+        heads = {index: _HeadsAt(self, index) for index in range(len(self.channels))}
+        return exit_logits(exit_parts(self.supernet.view(backbone), heads), images, phase)
+
+
+class _HeadsAt(nn.Module):
+    """The heads of one exit point; the features' channels choose among them."""
+
+    def __init__(self, network: SupernetWithExits, index: int) -> None:
+        super().__init__()
+        self.options = nn.ModuleDict(
+            {str(channels): network.head(index, channels) for channels in network.channels[index]}
+        )
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.options[str(features.shape[1])](features)
+        return logits
 
 
 class SandwichTrainer:
@@ -76,10 +109,14 @@ class SandwichTrainer:
         space: Where random backbones come from.
         parts: The data; only its train part is read.
         settings: Epochs, rate and the rest.
-        scheme: What makes one loss of several.
+        scheme: The phases, and what makes one loss of several.
+        criterion: The run's, for schemes whose loss depends on confidences.
         seed: The run's seed.
         checkpoint: The file that holds the state.
         save_every: Seconds between two writings of it; it is written at the end, too.
+
+    Raises:
+        ConfigError: The scheme's options do not fit the supernet's exits.
     """
 
     def __init__(
@@ -89,17 +126,22 @@ class SandwichTrainer:
         parts: DataParts,
         settings: TrainingSettings,
         scheme: TrainingScheme,
+        criterion: ConfidenceCriterion,
         seed: int,
         checkpoint: Path,
         save_every: float = 60.0,
     ) -> None:
         self.network, self.space, self.settings, self.scheme = network, space, settings, scheme
-        self.seed, self.checkpoint = seed, Checkpoint(checkpoint, "supernet")
+        self.criterion, self.seed, self.checkpoint = criterion, seed, Checkpoint(checkpoint, "supernet")
         self.save_every = save_every
         self.device = next(network.parameters()).device
         self.largest, self.smallest = space.largest(), space.smallest()
         self.batches = Batches(parts, settings, int(self.largest["resolution"]), self.device)
-        self.optimizer = make_optimizer(network, settings)
+        self.points = tuple(range(len(network.channels) + 1))
+        self.phases = PhasePlan(scheme.phases(self.points))
+        self.learned = learned_beside(scheme, self.points, seed, self.device)
+        self.trained = nn.ModuleList([network, self.learned])
+        self.optimizer = make_optimizer(self.trained, settings)
         self.plan = Plan(settings.epochs * len(self.batches))
         self.step, self.seconds, self._written = 0, 0.0, -1
 
@@ -170,19 +212,27 @@ class SandwichTrainer:
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator) -> float:
         """One update from the largest, the smallest and a random backbone; the largest's mean exit loss."""
-        logits = self.network.logits(self.largest, images)
-        loss = self.scheme.loss(logits, labels, self.settings.label_smoothing)
+        whole = self.plan.steps
+        phase, done, steps = self.phases.at(self.plan.done(self.step) * whole, whole)
+        logits = self.network.logits(self.largest, images, phase)
+        loss = self._loss(logits, labels, phase, self.settings.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         teacher = logits[-1].detach().softmax(1)
         for backbone in (self.smallest, self.space.sample_backbone(rng)):
             if backbone == self.largest:
                 # It was just trained: a network alone has nobody to learn from.
                 continue
-            student = self.network.logits(backbone, _resized(images, int(backbone["resolution"])))
-            self.scheme.loss(student, teacher).backward()  # type: ignore[no-untyped-call]
-        rate = learning_rate(self.settings, self.plan.done(self.step) * self.plan.steps, self.plan.steps)
-        update(self.optimizer, self.network.parameters(), rate, self.settings.gradient_clip)
+            student = self.network.logits(backbone, _resized(images, int(backbone["resolution"])), phase)
+            self._loss(student, teacher, phase).backward()  # type: ignore[no-untyped-call]
+        rate = learning_rate(self.settings, done, steps)
+        update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip)
         return float(loss.detach()) / len(logits)
+
+    def _loss(
+        self, logits: list[torch.Tensor], targets: torch.Tensor, phase: Phase, smoothing: float = 0.0
+    ) -> torch.Tensor:
+        batch = ExitBatch(logits, targets, phase, self.points, self.criterion, smoothing, self.learned)
+        return self.scheme.loss(batch)
 
     def _save(self) -> None:
         """Write the state; of a finished training only what it gave, which are the averaged weights."""
@@ -193,6 +243,7 @@ class SandwichTrainer:
             self.average.apply()
         else:
             state |= {"optimizer": self.optimizer.state_dict(), "average": self.average.state()}
+            state |= {"learned": self.learned.state_dict()}
         self.checkpoint.write({**state, "network": self.network.state_dict()})
         self._written = self.step
 
@@ -206,6 +257,7 @@ class SandwichTrainer:
             if step < self.plan.steps:
                 self.optimizer.load_state_dict(state["optimizer"])
                 self.average.load(state["average"])
+                self.learned.load_state_dict(state["learned"])
             self.step, self.seconds, self._written = step, float(state["seconds"]), step
 
 

@@ -1,11 +1,10 @@
-"""Training schemes: how the losses of several exits become one number."""
+"""Training schemes: in which phases a network with exits is trained, and by which loss."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 
-from edanas.core.contracts import TrainingScheme
+from edanas.core.contracts import ExitBatch, TrainingScheme
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 
@@ -29,16 +28,11 @@ class Joint(TrainingScheme):
             raise ConfigError("scheme.early: found 0, as scheme.last; allowed: one of them above 0")
         self.early, self.last = early, last
 
-    def loss(
-        self, logits: Sequence[torch.Tensor], targets: torch.Tensor, label_smoothing: float = 0.0
-    ) -> torch.Tensor:
+    def loss(self, batch: ExitBatch) -> torch.Tensor:
         """See `TrainingScheme.loss`."""
-        weights = [*[self.early] * (len(logits) - 1), self.last]
-        losses = [
-            weight * F.cross_entropy(exit_logits, targets, label_smoothing=label_smoothing)
-            for weight, exit_logits in zip(weights, logits, strict=True)
-        ]
-        return torch.stack(losses).sum()
+        losses = batch.cross_entropies()
+        weights = [*[self.early] * (len(losses) - 1), self.last]
+        return (losses * losses.new_tensor(weights)).sum()
 
 
 @hookimpl

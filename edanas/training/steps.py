@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
+from edanas.core.contracts import TrainingScheme
 from edanas.core.preprocess import prepare
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts, ImageSet
@@ -60,6 +61,15 @@ class Batches:
             images = prepare(self.images[at], self.resolution, self.parts.mean, self.parts.std)
             generator.manual_seed(base + step)
             yield augment(images, self.settings.augment, generator), self.labels[at]
+
+
+def learned_beside(
+    scheme: TrainingScheme, points: tuple[int, ...], seed: int, device: torch.device
+) -> nn.Module:
+    """What the scheme learns besides a network with exits at `points`: an empty module if nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "learned"))
+        return (scheme.learned(points) or nn.Module()).to(device)
 
 
 def make_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:

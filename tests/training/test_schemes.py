@@ -3,7 +3,9 @@ import math
 import pytest
 import torch
 
+from edanas.core.contracts import ExitBatch, Phase
 from edanas.core.errors import ConfigError
+from edanas.exits.criteria import ScoreMargin
 from edanas.training.schemes import Joint, edanas_training_schemes
 
 
@@ -37,11 +39,24 @@ def logits():
 LABELS = [0, 3, 1, 1, 2]
 
 
+def batch(logits, targets=None, smoothing=0.0, phase=None, points=None, learned=None):
+    """A batch of a network that has an exit at every point, unless told otherwise."""
+    return ExitBatch(
+        logits,
+        torch.tensor(LABELS) if targets is None else targets,
+        phase or Phase.whole(len(logits)),
+        points or tuple(range(len(logits))),
+        ScoreMargin(),
+        smoothing,
+        learned or torch.nn.Module(),
+    )
+
+
 @pytest.mark.parametrize(("early", "last"), [(1.0, 1.0), (0.3, 2.5), (0.0, 1.0), (1.0, 0.0)])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("exits", [1, 2, 3])
 def test_the_loss_is_equation_4(logits, early, last, smoothing, exits):
-    loss = Joint(early, last).loss(logits[:exits], torch.tensor(LABELS), smoothing)
+    loss = Joint(early, last).loss(batch(logits[:exits], smoothing=smoothing))
     targets = one_hot(LABELS, 4, smoothing)
     weights = [*[early] * (exits - 1), last]
     expected = sum(
@@ -55,14 +70,13 @@ def test_the_loss_is_equation_4(logits, early, last, smoothing, exits):
 def test_a_teacher_s_probabilities_are_targets_too(logits):
     teacher = torch.randn(5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64).softmax(1)
     expected = sum(cross_entropy_by_hand(each.tolist(), teacher.tolist()) for each in logits)
-    assert float(Joint().loss(logits, teacher)) == pytest.approx(expected, rel=1e-12)
+    assert float(Joint().loss(batch(logits, teacher))) == pytest.approx(expected, rel=1e-12)
 
 
 def test_each_exit_s_gradient_has_its_weight(logits):
-    labels = torch.tensor(LABELS)
     for each in logits:
         each.requires_grad_()
-    Joint(2.0, 0.5).loss(logits, labels).backward()
+    Joint(2.0, 0.5).loss(batch(logits)).backward()
     for weight, each in zip((2.0, 2.0, 0.5), logits, strict=True):
         expected = weight * (each.detach().softmax(1) - torch.tensor(one_hot(LABELS, 4))) / 5
         assert torch.allclose(each.grad, expected)

@@ -11,7 +11,6 @@ from edanas.core.contracts.networks import (
     StagedBackbone,
     Supernet,
     SupernetProvider,
-    TrainingScheme,
 )
 from edanas.core.contracts.running import (
     Bundle,
@@ -31,6 +30,7 @@ from edanas.core.contracts.search import (
     SurrogateModel,
 )
 from edanas.core.contracts.thresholds import Answers, Calibration, ThresholdChoice, ThresholdSetter
+from edanas.core.contracts.training import ExitBatch, Phase, TrainingScheme
 
 __all__ = [
     "StagedBackbone",
@@ -43,6 +43,8 @@ __all__ = [
     "Calibration",
     "ThresholdChoice",
     "ThresholdSetter",
+    "Phase",
+    "ExitBatch",
     "SurrogateModel",
     "ExitInsight",
     "Objective",

@@ -1,4 +1,4 @@
-"""Contracts of what networks are made of: supernets, heads, confidence, losses."""
+"""Contracts of what networks are made of: supernets, heads, confidence."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -114,19 +114,3 @@ class ConfidenceCriterion(ABC):
     @abstractmethod
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits (B, K) -> confidence (B,) in [0, 1], larger = surer, also for K = 1 and infinities."""
-
-
-class TrainingScheme(ABC):
-    """How the losses of several exits become one number."""
-
-    @abstractmethod
-    def loss(
-        self, logits: Sequence[torch.Tensor], targets: torch.Tensor, label_smoothing: float = 0.0
-    ) -> torch.Tensor:
-        """A scalar from each exit's logits (B, K), the last exit last.
-
-        Args:
-            logits: One tensor an exit.
-            targets: Labels (B,) int64, or a teacher's probabilities (B, K).
-            label_smoothing: Share of the target spread over all classes; 0 with a teacher.
-        """

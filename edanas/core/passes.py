@@ -1,0 +1,79 @@
+"""A pass through the exits of a network: any of them, with any part of the network frozen."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from edanas.core.contracts import Phase, StagedBackbone
+
+
+class ExitPart(NamedTuple):
+    """What belongs to one exit.
+
+    Args:
+        segment: The stages since the exit before it.
+        head: Features (B, C, H, W) -> logits (B, K).
+    """
+
+    segment: tuple[nn.Module, ...]
+    head: nn.Module
+
+
+def exit_parts(backbone: StagedBackbone, heads: Mapping[int, nn.Module]) -> list[ExitPart]:
+    """The network's exits in order, the last exit last; `heads` by exit point."""
+    parts, segment = [], []
+    for index, stage in enumerate(backbone.stages):
+        segment.append(stage)
+        if index in heads:
+            parts.append(ExitPart(tuple(segment), heads[index]))
+            segment = []
+    return [*parts, ExitPart(tuple(segment), backbone.head)]
+
+
+def exit_logits(
+    parts: Sequence[ExitPart], images: torch.Tensor, phase: Phase | None = None
+) -> list[torch.Tensor]:
+    """Prepared images (B, C, R, R) -> logits (B, K) of the exits that `phase` runs; without one, of all.
+
+    No gradient is kept for the parameters of what the phase does not train; modules' modes are not changed.
+    """
+    phase = phase or Phase.whole(len(parts))
+    found, features = [], images
+    for index, (segment, head) in enumerate(parts[: max(phase.exits) + 1]):
+        with frozen(segment if index not in phase.segments else ()):
+            for stage in segment:
+                features = stage(features)
+        runs, served = index in phase.exits, sum(index <= each for each in phase.exits)
+        if phase.rescale:
+            features = _rescaled(features, 1 / served)
+        if runs:
+            with frozen([head] if index not in phase.heads else ()):
+                found.append(head(features))
+        if phase.rescale:
+            features = _rescaled(features, served - runs)
+    return found
+
+
+@contextmanager
+def frozen(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """What is computed inside keeps no gradient for the modules' parameters; it passes through them."""
+    held = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for parameter in held:
+        parameter.requires_grad = False
+    try:
+        yield
+    finally:
+        for parameter in held:
+            parameter.requires_grad = True
+
+
+def _rescaled(features: torch.Tensor, factor: float) -> torch.Tensor:
+    """The same values, whose gradient is multiplied by `factor` on its way back."""
+    if not features.requires_grad:
+        return features
+    same = features.clone()
+    same.register_hook(lambda gradient: gradient * factor)  # type: ignore[no-untyped-call]
+    return same
