@@ -188,7 +188,8 @@ def test_one_tree_on_one_gene_equals_scikit_learns(seed: int, choices: int, coun
     for least in (2, 6):
         expected = DecisionTreeRegressor(min_samples_split=least).fit(genomes, values).predict(unseen)
         found = CART(trees=1, least=least).fit(genomes, values).predict(unseen)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+        # Ours leaves out splits whose gain, between means so close, may be rounding.
+        np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_cart_is_as_good_as_a_loop_over_scikit_learns_trees() -> None:

@@ -149,7 +149,7 @@ def test_torch_s_generator_is_left_as_it_was(tmp_path):
 
 
 def test_the_training_lowers_the_loss_of_every_exit_of_every_backbone(tmp_path):
-    settings = replace(PLAIN, epochs=12, learning_rate=0.02)
+    settings = replace(PLAIN, epochs=16, learning_rate=0.02)
     before, after = fresh(dropout=0.0), fresh(dropout=0.0)
     trainer(tmp_path / "supernet.pt", after, settings).run(Silent())
     rng = np.random.default_rng(0)
