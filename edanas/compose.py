@@ -34,8 +34,11 @@ from edanas.core.types import CONTINUOUS, Candidate, Outcome
 from edanas.data.splits import split
 from edanas.evaluation.workbench import Workbench
 from edanas.plugins.manager import Plugin
-from edanas.plugins.registry import Registry
+from edanas.plugins.registry import SETTING, Registry
 from edanas.surrogates.adaptive import AdaptiveSwitching
+
+TAKEN = {"evaluation": 1}
+"""Kinds whose factories get something from the run before their options."""
 
 WRITER = "safetensors"
 """The exporter that every result goes through: what `edanas.load` reads."""
@@ -62,8 +65,27 @@ def layered_settings(registry: Registry, layers: Sequence[Layer]) -> Settings:
     if preset:
         below.append((f"preset '{preset}'", bundle.presets[preset]))
     settings = resolve([*below, *layers, ("the preset's name", {"preset": preset})])
+    settings = _spelled_out(registry, settings)
     check_names(registry, settings)
     return settings
+
+
+def _spelled_out(registry: Registry, settings: Settings) -> Settings:
+    """The settings with every `name:argument` as a name and an option, so that equal ones compare equal."""
+
+    def spelled(kind: str, component: Component) -> Component:
+        if kind == "data set" and Path(component.name).expanduser().exists():
+            return component
+        return registry.spelled_out(kind, component, TAKEN.get(kind, 0))
+
+    changes: dict[str, Any] = {}
+    for kind, path in SETTING.items():
+        value = getattr(settings, path)
+        if isinstance(value, Component):
+            changes[path] = spelled(kind, value)
+        elif isinstance(value, tuple):
+            changes[path] = tuple(spelled(kind, each) for each in value)
+    return replace(settings, **changes)
 
 
 def _only(table: Any, names: Sequence[str]) -> Any:
@@ -78,18 +100,18 @@ def check_names(registry: Registry, settings: Settings) -> None:
         ConfigError: One does not.
     """
     components = (
-        ("supernet provider", settings.supernet, 0),
-        ("exit classifier", settings.classifier, 0),
-        ("confidence criterion", settings.criterion, 0),
-        ("threshold setter", settings.final_thresholds, 0),
-        ("search strategy", settings.strategy, 0),
-        ("training scheme", settings.scheme, 0),
-        ("executor", settings.executor, 0),
-        ("evaluation", settings.evaluation, 1),
-        ("data set", data_component(registry, settings.data), 0),
+        ("supernet provider", settings.supernet),
+        ("exit classifier", settings.classifier),
+        ("confidence criterion", settings.criterion),
+        ("threshold setter", settings.final_thresholds),
+        ("search strategy", settings.strategy),
+        ("training scheme", settings.scheme),
+        ("executor", settings.executor),
+        ("evaluation", settings.evaluation),
+        ("data set", data_component(registry, settings.data)),
     )
-    for kind, component, taken in components:
-        registry.check(kind, component.name, component.options, taken)
+    for kind, component in components:
+        registry.check(kind, component.name, component.options, TAKEN.get(kind, 0))
     for kind, several in (
         ("surrogate model", settings.surrogates),
         ("objective", settings.objectives),

@@ -93,6 +93,24 @@ def test_options_of_a_component_add_up_over_the_layers(registry):
     assert found.supernet == Component("ofa-mbv3", {"widths": [0.35], "stem_stride": 1, "dropout": 0.1})
 
 
+def test_a_name_with_an_argument_is_the_name_and_its_first_option(registry):
+    short = settled(registry, {"classifier": "mlp:32", "data": "folder:a:b", "executor": "process:2"})
+    long = {
+        "classifier": {"name": "mlp", "hidden": 32},
+        "data": {"name": "folder", "path": "a:b"},
+        "executor": {"name": "process", "workers": 2},
+    }
+    assert short == settled(registry, long)
+    assert short.classifier == Component("mlp", {"hidden": 32})
+
+
+def test_an_argument_may_stand_with_other_options_and_in_lists(registry):
+    found = settled(registry, {"classifier": {"name": "mlp:32", "dropout": 0.5}})
+    assert found.classifier == Component("mlp", {"hidden": 32, "dropout": 0.5})
+    (rbf,) = settled(registry, {"surrogates": ["rbf:0.1"]}).surrogates
+    assert rbf == Component("rbf", {"smoothing": 0.1})
+
+
 def test_settings_need_only_be_complete_together_with_the_bundle_s(registry):
     """These shares sum to 1 with the bundle's 0.4 and 0.2, and not with the defaults."""
     found = settled(registry, {"plugin": "small", "split": {"validation": 0.1, "test": 0.3}})
@@ -129,6 +147,9 @@ def test_resolved_settings_resolve_to_themselves(registry):
         ({"criterion": "margin"}, r"criterion: unknown confidence criterion 'margin'"),
         ({"evaluation": "sharde"}, r"evaluation: unknown evaluation 'sharde'\. Did you mean 'shared'\?"),
         ({"evaluation": {"name": "shared", "x": 1}}, r"evaluation\.x: .*no such option"),
+        ({"classifier": "mpl:32"}, r"classifier: unknown exit classifier 'mpl:32'\. Did you mean 'mlp'\?"),
+        ({"classifier": {"name": "mlp:32", "hidden": 8}}, r"classifier\.hidden: found 8, but 'mlp:32' says"),
+        ({"criterion": "score-margin:2"}, r"criterion: .* 'score-margin' has no option that '2' could be"),
         ({"supernet": {"width": [0.5]}}, r"supernet\.width: .*Did you mean 'widths'\?"),
         ({"supernet": {"widths": "broad"}}, r"supernet\.widths: 'broad': expected a list"),
         ({"data": "digit"}, r"data: 'digit' is neither a data set nor a folder .* Did you mean 'digits'\?"),

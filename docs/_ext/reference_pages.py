@@ -14,6 +14,7 @@ import typer
 from figures import FIGURES
 
 from edanas.cli import app as command_line
+from edanas.compose import TAKEN
 from edanas.core import hookspecs
 from edanas.core.config import SettingDoc, reference
 from edanas.core.convert import Written, describe
@@ -22,19 +23,13 @@ from edanas.core.hookspecs import KINDS
 from edanas.core.settings import Components, Settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.nested import as_written
-from edanas.plugins.registry import SETTING, Entry, Registry
+from edanas.plugins.registry import GIVEN, SETTING, Entry, Registry
 from edanas.plugins.signatures import REST
 
 MARK = re.compile(r"^<!-- generated: (?P<name>[a-z]+) -->$", re.MULTILINE)
 
-TAKEN = {"evaluation": 1}
-"""Kinds whose factories get something from the run before their options."""
-
 LISTED = {kind for kind, path in SETTING.items() if get_type_hints(Settings)[path] == Components}
 """Kinds of which a setting holds a list."""
-
-GIVEN = {"surrogate model": {"seed"}}
-"""Arguments that look like options, but are not the user's to set."""
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def parse_assignment(text: str) -> dict[str, Any]:
     keys = [key.strip() for key in path.split(".")]
     if not equals or not all(keys):
         raise ConfigError(f"--set: found {shown(text)}; expected KEY=VALUE, e.g. training.epochs=5")
-    value = _toml_value(right.strip())
+    value = toml_value(right.strip())
     for key in reversed(keys):
         value = {key: value}
     return dict(value)
@@ -233,7 +233,8 @@ def _shallow_first(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return sorted(((str(key), value) for key, value in table.items()), key=lambda item: item[0].count("."))
 
 
-def _toml_value(text: str) -> Any:
+def toml_value(text: str) -> Any:
+    """`text` as a TOML value, e.g. `3` or `[1, 2]`; what is none stays text."""
     try:
         table = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:

@@ -5,15 +5,17 @@ import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
+from edanas.core.config import toml_value
 from edanas.core.contracts import Bundle
 from edanas.core.convert import Place, convert, describe
 from edanas.core.errors import ConfigError, EdanasError, PluginError, near_miss
 from edanas.core.hookspecs import KINDS, Kind
+from edanas.core.settings import Component
 from edanas.plugins.manager import RESTRICTION, Plugin, PluginHost, explain
 from edanas.plugins.nested import as_written, found_in, kind_in, made
-from edanas.plugins.signatures import Parameter, parameters
+from edanas.plugins.signatures import REST, Parameter, parameters
 
 SETTING = {
     "supernet provider": "supernet",
@@ -32,6 +34,9 @@ SETTING = {
     "bundle": "plugin",
 }
 """The setting that chooses each kind; errors start with it."""
+
+GIVEN = {"surrogate model": {"seed"}}
+"""Arguments that look like options, but are the run's to set."""
 
 _KINDS = {kind.name: kind for kind in KINDS}
 
@@ -137,12 +142,41 @@ class Registry:
         known = _KINDS[kind].name, name
         if known in self._entries:
             return self._entries[known]
-        near = get_close_matches(name, self.names(kind), n=1)
+        near = get_close_matches(name.partition(":")[0], self.names(kind), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         names = ", ".join(f"{entry.name} ({entry.owner})" for entry in self.entries(kind)) or "nothing"
         broken = ", ".join(dict.fromkeys(broken.plugin.name for broken in self.host.broken))
         rest = f" These plugins are broken (see `edanas plugins`): {broken}." if broken else ""
         raise ConfigError(f"{SETTING[kind]}: unknown {kind} '{name}'.{hint} Allowed: {names}.{rest}")
+
+    def spelled_out(self, kind: str, component: Component, taken: int = 0) -> Component:
+        """`name:argument` as a name with its first option, e.g. `timm:resnet18`; any other as it is.
+
+        Args:
+            kind: A name in `KINDS`.
+            component: As settings hold it.
+            taken: As for `parameters`.
+
+        Raises:
+            ConfigError: There is no option that the argument could be, or the option is given as well.
+        """
+        name, colon, argument = component.name.partition(":")
+        if not colon or (kind, component.name) in self._entries or (kind, name) not in self._entries:
+            return component
+        known = self.parameters(kind, name, taken)
+        given = {REST, *GIVEN.get(kind, ())}
+        option = next((each for each in known if each not in given), None)
+        if option is None:
+            raise ConfigError(f"{SETTING[kind]}: {kind} '{name}' has no option that '{argument}' could be")
+        if option in component.options:
+            raise ConfigError(
+                f"{SETTING[kind]}.{option}: found {component.options[option]!r}, but '{component.name}' says "
+                "it already"
+            )
+        annotation = known[option].annotation
+        is_text = str in (annotation, *get_args(annotation))
+        value = argument if is_text else toml_value(argument)
+        return Component(name, {option: value, **component.options})
 
     def bundle(self, name: str) -> Bundle:
         """One bundle, as `entry` finds it."""
@@ -167,6 +201,7 @@ class Registry:
         Raises:
             ConfigError: A name or an option is unknown, missing, or of the wrong type.
         """
+        name, options = self._read(kind, name, options, taken)
         known, path = self.parameters(kind, name, taken), SETTING[kind]
         values: dict[str, Any] = {}
         for option, value in options.items():
@@ -192,9 +227,10 @@ class Registry:
             PluginError: The factory raises what is no `EdanasError`, or makes something that is not of
                 the kind's contract.
         """
+        name, options = self._read(kind, name, options or {}, len(args))
         entry = self.entry(kind, name)
         try:
-            values = self.check(kind, name, options or {}, len(args))
+            values = self.check(kind, name, options, len(args))
             known = self.parameters(kind, name, len(args))
             found = entry.factory(*args, **{k: self._filled(known.get(k), v) for k, v in values.items()})
         except EdanasError:
@@ -208,6 +244,12 @@ class Registry:
                 f"expected a {contract.__name__}"
             )
         return found
+
+    def _read(
+        self, kind: str, name: str, options: Mapping[str, Any], taken: int
+    ) -> tuple[str, Mapping[str, Any]]:
+        spelled = self.spelled_out(kind, Component(name, dict(options)), taken)
+        return spelled.name, spelled.options
 
     def _filled(self, parameter: Parameter | None, value: Any) -> Any:
         """An option's value, with objects for the implementations that it names."""
