@@ -2,15 +2,23 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from operator import length_hint
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edanas.core.errors import DataError
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.errors import ConfigError, DataError, WeightsError
 from edanas.core.progress import Progress, Silent
 from edanas.data.files import image_files
 from edanas.data.reading import read_batches
+from edanas.evaluation.scoring import Anatomy
+from edanas.exits.budgets import budget_of, out_of_reach
 from edanas.exits.eenn import EENN
+from edanas.exits.holding import HOLD, BudgetHolder, blind_path
+from edanas.exits.schemes import cost_of_leaving
 
 Source = str | Path | Iterable[Any]
 
@@ -41,6 +49,7 @@ def stream(
     compact: str = "auto",
     progress: Progress | None = None,
     on_unreadable: Callable[[DataError], None] | None = None,
+    hold_macs: str | float | BudgetHolder | None = None,
 ) -> Iterator[Answer]:
     """Classify images as they come; no more than a batch is in memory.
 
@@ -52,6 +61,10 @@ def stream(
         compact: See `EENN.predict`.
         progress: Where to show a bar; nothing is shown if left out.
         on_unreadable: Called with the error for each file that cannot be read, which is then passed over.
+        hold_macs: Executed multiply-adds for an image that thresholds are to hold on average, moving after
+            each batch (of 62 images at most, by default): a number, a text such as `5M`, `none`, or a holder,
+            which keeps its position for the next stream. If left out, what the network itself says (threshold
+            setter `dynamic`), or nothing. The network has its own thresholds whenever an answer is yielded.
 
     Yields:
         An `Answer` for each image, in order.
@@ -59,16 +72,85 @@ def stream(
     Raises:
         DataError: A path leads to no image, a file cannot be read (without `on_unreadable`), or something is
             no image.
-        ConfigError: `batch_size` or `compact` is out of range.
+        ConfigError: `batch_size` or `compact` is out of range, or the budget cannot be read or held.
+        WeightsError: What the network says about holding a budget is damaged.
     """
     network.predict([], batch_size=batch_size, compact=compact)  # refuses what is wrong before it reads
+    holder = budget_holder(network, hold_macs)
     read, total = _reader(network, source, on_unreadable)
     with (progress or Silent()).task("Predicting", total) as bar:
-        for taken, named in read(batch_size):
+        for taken, named in read(batch_size if holder is None else min(batch_size, holder.batch)):
             if named:
                 names, images = zip(*named, strict=True)
-                yield from _answers(network, names, images, batch_size, compact)
+                with _moved(network, holder):
+                    answers = list(_answers(network, names, images, batch_size, compact))
+                if holder is not None:
+                    holder.note([answer.exit for answer in answers])
+                yield from answers
             bar.advance(taken)
+
+
+def budget_holder(network: EENN, hold_macs: str | float | BudgetHolder | None = None) -> BudgetHolder | None:
+    """What holds a stream of this network to a budget, at its start; `None` where nothing is to be held.
+
+    Where the network's description has a path for its thresholds, found on calibration samples, they follow
+    it; otherwise all move alike in logits.
+
+    Args:
+        network: Whose exits stand.
+        hold_macs: See `stream`.
+
+    Raises:
+        ConfigError, WeightsError: See `stream`.
+    """
+    if isinstance(hold_macs, BudgetHolder):
+        return hold_macs
+    if hold_macs is None:
+        return _noted(network)
+    if hold_macs == "none":
+        return None
+    limit, leaving = _asked(network, hold_macs)
+    return _noted(network, limit) or _blind(network, limit, leaving)
+
+
+def _noted(network: EENN, limit: float | None = None) -> BudgetHolder | None:
+    """What the network's own description says, for another budget if one is given."""
+    values = network.description.get(HOLD)
+    try:
+        return None if values is None else BudgetHolder.from_dict(network.scheme, values, limit)
+    except (LookupError, TypeError, ValueError) as error:
+        raise WeightsError(f"the network's description is damaged: {HOLD}: {error}") from error
+
+
+def _asked(network: EENN, hold_macs: str | float) -> tuple[float, npt.NDArray[np.float64]]:
+    """A budget that can be held, and what an image costs by the exit where it leaves."""
+    try:
+        budget = budget_of(max_macs=hold_macs)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("max_macs", "hold_macs", 1)) from error
+    placed = network.scheme.placed
+    if not placed:
+        raise ConfigError("hold_macs: the network has no early exits, so its cost is what it is")
+    leaving = cost_of_leaving(Anatomy.of(network, len(network.mean)).costs, placed)
+    if wrong := out_of_reach(budget, leaving, placed):
+        raise ConfigError(wrong.replace("max_macs", "hold_macs", 1))
+    return budget.limit, leaving
+
+
+def _blind(network: EENN, limit: float, leaving: npt.NDArray[np.float64]) -> BudgetHolder:
+    path, middle = blind_path(network.scheme, leaving), float(leaving[0] + leaving[-1]) / 2
+    return BudgetHolder(network.scheme, path, leaving.tolist(), limit, start=middle)
+
+
+@contextmanager
+def _moved(network: EENN, holder: BudgetHolder | None) -> Iterator[None]:
+    """The network with the holder's thresholds; afterwards it has its own again."""
+    own = network.scheme
+    network.scheme = own if holder is None else holder.scheme
+    try:
+        yield
+    finally:
+        network.scheme = own
 
 
 _Named = list[tuple[str, Any]]

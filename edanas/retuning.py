@@ -13,9 +13,10 @@ from edanas.core.progress import Progress, Silent
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.data.files import image_files
 from edanas.data.reading import read_batches
-from edanas.exits.budgets import budget_of, in_units
+from edanas.exits.budgets import budget_of, out_of_reach
 from edanas.exits.eenn import EENN
 from edanas.exits.expectations import Expectation, Expected, expect
+from edanas.exits.holding import HOLD
 from edanas.exits.inputs import batches
 from edanas.exits.latency import UNIT
 from edanas.exits.odds import leaving_odds, within_budget
@@ -68,12 +69,8 @@ def retune(
     costs = costs_for(network, budget, batch_size)
     unit, limit = (UNIT, budget.limit / UNIT) if len(costs) > 1 else (1.0, budget.limit)
     leaving = cost_of_leaving(costs[-1], points)
-    if not leaving[0] <= limit * (1 + 1e-9) <= leaving[-1] * (1 + 2e-9):
-        low, high = (in_units(budget.quantity, unit * each) for each in (leaving[0], leaving[-1]))
-        raise ConfigError(
-            f"{budget.quantity}: found {in_units(budget.quantity, budget.limit)}; with the exits that stand, "
-            f"possible: {low} (all leave at exit {points[0] + 1}) to {high} (all go through to the last exit)"
-        )
+    if wrong := out_of_reach(budget, leaving, points, unit):
+        raise ConfigError(wrong)
     before = expect(profile, old, costs)
     kept, count, source = _kept(network, before, shares, len(profile))
     odds = leaving_odds(kept, points, count)
@@ -84,6 +81,7 @@ def retune(
 
     scheme = fitted(profile)
     network.scheme = scheme
+    network.description.pop(HOLD, None)
     after = expect(profile, scheme, costs, fitted, seed)
     # What an earlier tuning noted is of thresholds no longer in force, save how exits are to one another.
     network.description[RECORD] = {

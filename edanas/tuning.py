@@ -12,6 +12,7 @@ from edanas.exits.budgets import Budget, budget_of, choose, impossible, in_units
 from edanas.exits.eenn import EENN
 from edanas.exits.expectations import FEWEST, Expectation, Expected, expect
 from edanas.exits.fronts import ThresholdFront
+from edanas.exits.holding import HOLD
 from edanas.exits.latency import UNIT, latency_costs
 from edanas.exits.profiles import collect_profile
 from edanas.exits.schemes import cost_of_leaving
@@ -191,6 +192,7 @@ def _tuned(
     before = expect(profile, old, costs)
     after = expect(profile, scheme, costs, chosen, seed)
     network.scheme = scheme
+    network.description.pop(HOLD, None)
     network.description[RECORD] = {
         "samples": len(profile),
         "accuracy": after.accuracy.here,

@@ -7,8 +7,15 @@ import torch
 from PIL import Image
 
 import edanas
-from edanas.core.errors import ConfigError, DataError
+from edanas import prediction
+from edanas.core.costs import executed_per_exit
+from edanas.core.errors import ConfigError, DataError, WeightsError
 from edanas.core.preprocess import prepare
+from edanas.core.types import SelectionScheme
+from edanas.evaluation.scoring import Anatomy
+from edanas.exits.holding import HOLD, BudgetHolder, calibrated_path
+from edanas.exits.schemes import cost_of_leaving
+from edanas.exits.temperature import temper
 
 sys.path.insert(0, str(Path(__file__).parent / "exits"))
 from early_exit_nets import CLASSES, make_eenn
@@ -139,3 +146,70 @@ def test_an_empty_folder_and_a_wrong_option_are_refused_first(tmp_path):
         list(edanas.stream(make_eenn((0.3,)), tmp_path))
     with pytest.raises(ConfigError, match="compact: found 'x'"):
         list(edanas.stream(make_eenn((0.3,)), "nowhere", compact="x"))
+
+
+def undecided(count):
+    """Images of two kinds, so that exits are not equally sure of all."""
+    rng = np.random.default_rng(5)
+    return torch.from_numpy(rng.random((count, 1, 8, 8)) * rng.random((count, 1, 1, 1)))
+
+
+def costs_of(network, answers):
+    leaving = executed_per_exit(Anatomy.of(network, 1).costs, network.scheme)
+    return leaving[[answer.exit for answer in answers]]
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_a_held_stream_costs_its_budget_and_leaves_the_network_as_it_was(noted):
+    network, images = make_eenn((0.5, 0.5)), undecided(900)
+    temper(network, (30.0, 30.0, 30.0))  # so that no confidence is 1
+    sure = network.all_exits(undecided(100))[1][:, :-1].float().numpy()
+    network.scheme = own = SelectionScheme(tuple(np.quantile(sure, 0.1, axis=0).tolist()))
+    leaving = cost_of_leaving(Anatomy.of(network, 1).costs, (0, 1))
+    budget = float(leaving[0] + 0.4 * (leaving[-1] - leaving[0]))
+    if noted:
+        path = calibrated_path(sure, own, leaving, (0.3, 0.3, 0.4))
+        network.description[HOLD] = BudgetHolder(own, path, leaving, budget, 80).to_dict()
+    seen = set()
+    answers = []
+    for answer in edanas.stream(network, images, hold_macs=None if noted else budget):
+        answers.append(answer)
+        seen.add(network.scheme)
+    assert seen == {own}
+    assert costs_of(network, answers[200:]).mean() == pytest.approx(budget, rel=0.05)
+    plain = list(edanas.stream(network, images, hold_macs="none"))
+    assert [answer.exit for answer in plain] == network.predict(images).exit.tolist()
+    assert costs_of(network, plain).mean() < 0.9 * budget
+
+
+def test_a_holder_keeps_its_position_for_the_next_stream():
+    network = make_eenn((0.99, 0.99))
+    leaving = cost_of_leaving(Anatomy.of(network, 1).costs, (0, 1))
+    holders = [prediction.budget_holder(network, float(leaving.mean())) for _ in range(2)]
+    images = undecided(300)
+    first = [list(edanas.stream(network, part, hold_macs=holders[0])) for part in images.split(124)]
+    whole = list(edanas.stream(network, images, hold_macs=holders[1]))
+    assert [answer.exit for part in first for answer in part] == [answer.exit for answer in whole]
+    assert holders[0].position == holders[1].position != float(leaving.mean())
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ("5", "hold_macs: found 5 MACs; with the exits that stand, possible: "),
+        ("5k", "hold_macs: found '5k', .* Did you mean '5K'"),
+        (0, "hold_macs: found '0'"),
+    ],
+)
+def test_a_budget_that_cannot_be_held_is_refused(budget, message):
+    with pytest.raises(ConfigError, match=message):
+        next(edanas.stream(make_eenn((0.5, 0.5)), undecided(3), hold_macs=budget))
+    with pytest.raises(ConfigError, match="hold_macs: the network has no early exits"):
+        next(edanas.stream(make_eenn((None, None)), undecided(3), hold_macs="5K"))
+
+
+def test_a_damaged_note_is_told():
+    network = make_eenn((0.5, 0.5))
+    network.description[HOLD] = {"exits": [0, 1]}
+    with pytest.raises(WeightsError, match="the network's description is damaged: hold: "):
+        next(edanas.stream(network, undecided(3)))

@@ -26,7 +26,8 @@ from edanas.core.machine import computing, usable_cores
 from edanas.core.runfolder import replace_file
 from edanas.evaluation.scoring import Anatomy
 from edanas.exits.eenn import EENN
-from edanas.prediction import Answer, stream
+from edanas.exits.holding import BudgetHolder
+from edanas.prediction import Answer, budget_holder, stream
 
 FORMATS = ("csv", "json", "table")
 COLUMNS = ("image", "class", "exit", "confidence")
@@ -53,6 +54,13 @@ def predict(
     freeze: Annotated[
         bool, typer.Option("--freeze/--no-freeze", help="Fold and simplify layers first: faster.")
     ] = True,
+    hold_macs: Annotated[
+        str | None,
+        typer.Option(
+            help="Move thresholds as images come, so that an image takes so many MACs on average, e.g. 5M; "
+            "`none` = leave them. [default: what the network says]"
+        ),
+    ] = None,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Pass over images that cannot be read.")
     ] = False,
@@ -64,6 +72,7 @@ def predict(
     with computing(min(torch.get_num_threads(), usable_cores())):
         network = load(model, device)
         costs = Anatomy.of(network, len(network.mean)).costs
+        holder = _holder(network, hold_macs)
         ready = network.freeze() if freeze else network
         start = time.monotonic()
         answers = list(
@@ -74,10 +83,12 @@ def predict(
                 compact=compact,
                 progress=progress,
                 on_unreadable=skipped.append if skip_unreadable else None,
+                hold_macs="none" if holder is None else holder,
             )
         )
         seconds = time.monotonic() - start
-    summary = _summary(network, costs, answers, len(skipped), seconds)
+    held = None if holder is None else holder.budget
+    summary = _summary(network, costs, answers, len(skipped), seconds, held)
     _write(_text(chosen, [_row(network, answer) for answer in answers], summary), out)
     for error in skipped[:_NAMED]:
         progress.say(f"Skipped: {error}")
@@ -93,6 +104,7 @@ class Summary:
         skipped: How many could not be read.
         exits: How many left at each placed exit and the last, by its name.
         executed_macs: Multiply-adds that ran for an image on average.
+        held_macs: The budget that thresholds were moved for; `None` where they stayed.
         backbone_macs: Multiply-adds of the backbone with its last exit alone.
         images_per_second: Reading included.
     """
@@ -101,6 +113,7 @@ class Summary:
     skipped: int
     exits: dict[str, int]
     executed_macs: float | None
+    held_macs: float | None
     backbone_macs: int
     images_per_second: float | None
 
@@ -112,13 +125,29 @@ class Summary:
             cost = (
                 f"{self.executed_macs / 1e6:.2f}M of {self.backbone_macs / 1e6:.2f}M MACs executed on average"
             )
+            if self.held_macs is not None:
+                cost += f", for a budget of {self.held_macs / 1e6:.2f}M"
             said += [f"left at exit {left}", cost, f"{self.images_per_second:,.0f} images/s with reading"]
         if self.skipped:
             said.append(f"{self.skipped:,} unreadable and skipped")
         return "; ".join(said)
 
 
-def _summary(network: EENN, costs: Costs, answers: Sequence[Answer], skipped: int, seconds: float) -> Summary:
+def _holder(network: EENN, hold_macs: str | None) -> BudgetHolder | None:
+    try:
+        return budget_holder(network, hold_macs)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("hold_macs", "--hold-macs", 1)) from error
+
+
+def _summary(
+    network: EENN,
+    costs: Costs,
+    answers: Sequence[Answer],
+    skipped: int,
+    seconds: float,
+    held: float | None,
+) -> Summary:
     counts = Counter(answer.exit for answer in answers)
     exits = [*network.scheme.placed, network.exit_points]
     shares = [counts[at] / max(len(answers), 1) for at in range(network.exit_points + 1)]
@@ -127,6 +156,7 @@ def _summary(network: EENN, costs: Costs, answers: Sequence[Answer], skipped: in
         skipped=skipped,
         exits={_exit_name(network, at): counts[at] for at in exits},
         executed_macs=executed_macs(costs, network.scheme, shares) if answers else None,
+        held_macs=held,
         backbone_macs=backbone_macs(costs),
         images_per_second=len(answers) / seconds if answers else None,
     )

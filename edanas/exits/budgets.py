@@ -1,11 +1,12 @@
 """Budgets: what a scheme may cost or must reach, read from texts with units, and what meets one."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from edanas.core.errors import ConfigError, near_miss
 from edanas.exits.fronts import ThresholdFront
@@ -137,6 +138,26 @@ def impossible(budget: Budget, front: ThresholdFront, unit: float, dearest: floa
         f"{budget.quantity}: found {asked}; possible on these samples: {cost[0]} ({accuracy[0]}) to "
         f"{in_units(budget.quantity, dearest)}; from {cost[1]} ({accuracy[1]}) on nothing is more accurate"
         f"{_meant(budget, unit * float(front.cost[0]), dearest)}"
+    )
+
+
+def out_of_reach(
+    budget: Budget, leaving: npt.NDArray[np.float64], placed: Sequence[int], unit: float = 1.0
+) -> str:
+    """What is possible instead of a budget that no thresholds can use up, for an error; empty if some can.
+
+    Args:
+        budget: Of a cost.
+        leaving: (P + 1,) costs of a sample that leaves at each placed exit and the last; rising.
+        placed: The exits that stand, one or more.
+        unit: As for `choose`.
+    """
+    if leaving[0] * unit <= budget.limit * (1 + 1e-9) and budget.limit <= unit * leaving[-1] * (1 + 1e-9):
+        return ""
+    low, high = (in_units(budget.quantity, unit * float(each)) for each in (leaving[0], leaving[-1]))
+    return (
+        f"{budget.quantity}: found {in_units(budget.quantity, budget.limit)}; with the exits that stand, "
+        f"possible: {low} (all leave at exit {placed[0] + 1}) to {high} (all go through to the last exit)"
     )
 
 

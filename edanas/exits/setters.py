@@ -6,7 +6,9 @@ from edanas.core.contracts import Calibration, ThresholdChoice, ThresholdSetter
 from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import SelectionScheme
-from edanas.exits.budgets import Budget, budget_of, choose, impossible
+from edanas.exits.budgets import Budget, budget_of, choose, impossible, out_of_reach
+from edanas.exits.holding import HOLD, HORIZON, SHORTEST, BudgetHolder, calibrated_path
+from edanas.exits.profiles import outcome
 from edanas.exits.schemes import cost_of_leaving, restricted
 from edanas.exits.temperature import fit_temperature
 from edanas.exits.thresholds import set_thresholds
@@ -108,6 +110,44 @@ class Budgeted(ThresholdSetter):
         return ThresholdChoice(within(self.budget, calibration))
 
 
+class Dynamic(ThresholdSetter):
+    """A budget of executed MACs that a stream is held to: thresholds move, without labels, as images come.
+
+    At first they are the most accurate ones within the budget, as `budget` sets them. `edanas.stream` and
+    `edanas predict` then move them after each batch (adaptive conformal inference with costs: Gibbs and
+    Candès, NeurIPS 2021; see `edanas.exits.holding`). A single call of the network, and other forms that it
+    is exported to, keep the first ones.
+
+    Args:
+        max_macs: Executed multiply-adds for an image on average: a number, or a text such as `5M`.
+        horizon: Images over which an excess is made up for; fewer follow a drift sooner, and move more.
+
+    Raises:
+        ConfigError: The budget is missing or cannot be read, or the horizon is too short.
+    """
+
+    def __init__(self, max_macs: str | float | None = None, horizon: int = HORIZON) -> None:
+        if max_macs is None:
+            raise ConfigError(f"{_SETTING}: 'dynamic' without max_macs, the budget that it holds")
+        if horizon < SHORTEST:
+            raise ConfigError(f"{_SETTING}.horizon: found {horizon}; allowed: {SHORTEST} images or more")
+        self.budget = read_budget(max_macs)
+        self.horizon = horizon
+
+    def choose(self, calibration: Calibration) -> ThresholdChoice:
+        """See `ThresholdSetter.choose`."""
+        placed = calibration.scheme.placed
+        leaving = cost_of_leaving(calibration.costs, placed)
+        if wrong := out_of_reach(self.budget, leaving, placed):
+            raise CandidateError(wrong)
+        scheme = within(self.budget, calibration)
+        kept = restricted(calibration.profile, placed)
+        shares = outcome(kept, scheme).utilization
+        path = calibrated_path(kept.confidence[:, :-1], scheme, leaving, shares)
+        holder = BudgetHolder(scheme, path, leaving.tolist(), self.budget.limit, self.horizon)
+        return ThresholdChoice(scheme, notes={HOLD: holder.to_dict()})
+
+
 def read_budget(max_macs: str | float | None = None, min_accuracy: str | float | None = None) -> Budget:
     """The budget of a setter's options.
 
@@ -139,4 +179,4 @@ def within(budget: Budget, calibration: Calibration) -> SelectionScheme:
 @hookimpl
 def edanas_threshold_setters() -> dict[str, Callable[..., ThresholdSetter]]:
     """The built-in threshold setters."""
-    return {"grid": Grid, "static": Static, "budget": Budgeted, "calibrated": Calibrated}
+    return {"grid": Grid, "static": Static, "budget": Budgeted, "calibrated": Calibrated, "dynamic": Dynamic}

@@ -143,3 +143,18 @@ def test_wrong_input_is_one_clear_error(arguments, message, model, pictures, tmp
 def test_a_model_that_is_not_there(pictures, tmp_path, capsys):
     assert main(["predict", str(tmp_path / "net.json"), str(pictures)]) == 2
     assert "net.json: cannot be read" in capsys.readouterr().err
+
+
+def test_a_budget_is_held_and_said(model, pictures, capsys):
+    network = edanas.load(model)
+    leaving = executed_per_exit(Anatomy.of(network, 1).costs, network.scheme)
+    budget = int(np.nanmax(leaving)) - 1
+    call = ["predict", str(model), str(pictures), "--device", "cpu", "--format", "json"]
+    assert main([*call, "--hold-macs", str(budget)]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["summary"]["held_macs"] == budget
+    assert "MACs executed on average, for a budget of" in err
+    assert main([*call, "--hold-macs", "none"]) == 0
+    assert json.loads(capsys.readouterr().out)["summary"]["held_macs"] is None
+    assert main([*call, "--hold-macs", "1"]) == 2
+    assert "--hold-macs: found 1 MACs; with the exits that stand, possible: " in capsys.readouterr().err

@@ -9,6 +9,7 @@ KIND = "threshold setter"
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "budget": [{"max_macs": 500}, {"max_macs": "0.2K"}, {"min_accuracy": "60%"}],
+    "dynamic": [{"max_macs": 500}, {"max_macs": "0.3K", "horizon": 50}],
     "static": [{}, {"accuracy_drop": 0.05, "caution": 0}],
 }
 """What a name is checked with, where it is more or other than its defaults."""
