@@ -17,6 +17,9 @@ from edanas.exits.temperature import TEMPERATURES, temper
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
+_BEFORE_RULES = {"name": "early-stop", "options": {}}
+"""How networks answer whose descriptions are from before there were inference rules."""
+
 
 def load(
     path: str | Path,
@@ -47,6 +50,7 @@ def load(
 
 def _rebuild(registry: Registry, description: Mapping[str, Any]) -> EENN:
     """The network of a description, with fresh weights."""
+    description = {"inference": _BEFORE_RULES, **description}
 
     def named(kind: str, key: str) -> Any:
         return registry.create(kind, description[key]["name"], description[key]["options"])
@@ -58,15 +62,18 @@ def _rebuild(registry: Registry, description: Mapping[str, Any]) -> EENN:
         )
         points = exit_points(trace(backbone, task.in_channels)[0])
         classifier = named("exit classifier", "classifier")
+        criterion = named("confidence criterion", "criterion").build(task.num_classes, len(points))
+        rule = named("inference rule", "inference").build(task.num_classes, len(points))
         heads = {at: classifier.build(points[at], task.num_classes) for at in description["heads"]}
         network = EENN(
             backbone,
             heads,
             tuple(description["thresholds"]),
-            named("confidence criterion", "criterion"),
+            criterion,
             description["mean"],
             description["std"],
             description["classes"],
+            rule,
         )
     except (LookupError, TypeError, AttributeError) as error:
         raise WeightsError(f"the network's description is incomplete or damaged: {error!r}") from error

@@ -119,7 +119,7 @@ def confidences_of(
     progress: Progress | None = None,
     on_unreadable: Callable[[DataError], None] | None = None,
 ) -> Confidences:
-    """How sure every exit is of image files, (S, E): a column for each head, then the last exit.
+    """How sure every exit is of image files, (S, E): see `EENN.all_exits`.
 
     Args:
         network: In eval mode.
@@ -173,16 +173,16 @@ def _kept(
 
 def _unlabelled(network: EENN, confidences: Confidences) -> ExitProfile:
     values = np.asarray(confidences, dtype=np.float32)
-    columns = len(network.points) + 1
+    columns = len(network.answering) + 1
     if values.ndim != 2 or values.shape[1] != columns:
         raise DataError(
-            f"confidences: found shape {values.shape}; allowed: (S, {columns}), a column for each exit that "
-            "has a head and the last"
+            f"confidences: found shape {values.shape}; allowed: (S, {columns}), a column for each of the "
+            "network's exits that answers, and for the last"
         )
     if not np.isfinite(values).all():
         raise DataError("confidences: found some that are not finite; allowed: 0 to 1")
     check_enough(len(values))
-    return ExitProfile(network.points, values, np.zeros(values.shape, dtype=np.bool_))
+    return ExitProfile(network.answering, values, np.zeros(values.shape, dtype=np.bool_))
 
 
 def _no_accuracy(found: Expectation) -> Expectation:

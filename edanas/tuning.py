@@ -102,6 +102,8 @@ def tune(
 ) -> Tuning:
     """Thresholds for a budget, over all thresholds and all sets of the network's exits.
 
+    Where an exit looks back at earlier ones, those that stand go on to stand.
+
     The most accurate scheme within `max_macs` or `max_latency`, or the cheapest with `min_accuracy`, on the
     samples given; figures on these are exact. What new samples will give is estimated by making the choice
     again on parts of them; see `edanas.exits.expectations`.
@@ -178,12 +180,13 @@ def _tuned(
     seed: int,
 ) -> Tuning:
     count, unit = network.exit_points, UNIT if len(costs) > 1 else 1.0
+    removable = not network.memory
 
     def chosen(some: ExitProfile) -> SelectionScheme:
-        front = tradeoffs(some, costs[-1], count)
+        front = tradeoffs(some, costs[-1], count, removable=removable)
         return front.schemes[nearest(front, budget, unit)]
 
-    front = tradeoffs(profile, costs[-1], count)
+    front = tradeoffs(profile, costs[-1], count, removable=removable)
     number = choose(front, budget, unit)
     dearest = unit * float(cost_of_leaving(costs[-1], profile.points)[-1])
     if number is None or (budget.quantity != "min_accuracy" and budget.limit > dearest * (1 + 1e-9)):

@@ -20,6 +20,7 @@ from edanas.data.splits import split
 from edanas.evaluation.workbench import Workbench
 from edanas.exits.classifiers import PoolLinear
 from edanas.exits.criteria import ScoreMargin
+from edanas.exits.inference import EarlyStop
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
 from edanas.training.schemes import Joint
 
@@ -69,6 +70,7 @@ def workbench(folder: Path, data: DataParts | None = None, **settings: Any) -> W
         provider=provider(),
         classifier=PoolLinear(),
         criterion=ScoreMargin(),
+        inference=EarlyStop(),
         scheme=Joint(),
         space=space(),
         parts=data or parts(),

@@ -21,6 +21,7 @@ from edanas.core.contracts import (
     Executor,
     ExitClassifier,
     Exporter,
+    InferenceRule,
     IterationSummary,
     Logger,
     Objective,
@@ -55,6 +56,7 @@ KINDS = (
     Kind("supernet provider", "edanas_supernet_providers", SupernetProvider),
     Kind("exit classifier", "edanas_exit_classifiers", ExitClassifier),
     Kind("confidence criterion", "edanas_confidence_criteria", ConfidenceCriterion),
+    Kind("inference rule", "edanas_inference_rules", InferenceRule),
     Kind("threshold setter", "edanas_threshold_setters", ThresholdSetter),
     Kind("surrogate model", "edanas_surrogate_models", SurrogateModel),
     Kind("objective", "edanas_objectives", Objective),
@@ -82,6 +84,11 @@ def edanas_exit_classifiers() -> Mapping[str, Callable[..., ExitClassifier]]:  #
 @hookspec
 def edanas_confidence_criteria() -> Mapping[str, Callable[..., ConfidenceCriterion]]:  # type: ignore[empty-body]
     """Confidence criteria by name: logits (B, K) -> confidence (B,) in [0, 1], larger = surer."""
+
+
+@hookspec
+def edanas_inference_rules() -> Mapping[str, Callable[..., InferenceRule]]:  # type: ignore[empty-body]
+    """Inference rules by name: logits (B, K) of the exits that ran -> the answer (B, K) of who leaves."""
 
 
 @hookspec

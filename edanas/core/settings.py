@@ -148,6 +148,9 @@ class Settings:
     weights: str = setting("Supernet weights: a file, or a name the provider can download; empty = none.", "")
     classifier: Component = setting("Exit classifier.", Component("pool-linear"))
     criterion: Component = setting("Confidence criterion.", Component("score-margin"))
+    inference: Component = setting(
+        "Inference rule: what is answered where a sample leaves.", Component("early-stop")
+    )
     thresholds: Thresholds = setting(
         'What an exit point may hold: thresholds in [0, 1], and `"none"` for no exit; or `"continuous"`: the '
         "search chooses backbones, and each brings all its thresholds.",

@@ -188,6 +188,15 @@ class SegmentCost:
     activations: int
     shape: tuple[int, int, int]
 
+    def __add__(self, other: "SegmentCost") -> "SegmentCost":
+        """Both, of this one's shape: what `other` does, it does with the output of this one."""
+        return SegmentCost(
+            self.macs + other.macs,
+            self.params + other.params,
+            max(self.activations, other.activations),
+            self.shape,
+        )
+
 
 @dataclass(frozen=True)
 class Metrics:

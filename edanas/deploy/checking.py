@@ -138,7 +138,7 @@ def _near(
     The two agree up to the earlier of the two exits: there one found the confidence sufficient.
     """
     sure = np.asarray(network.all_exits(images)[1].cpu())
-    column = {exit_: at for at, exit_ in enumerate((*network.points, network.exit_points))}
+    column = {exit_: at for at, exit_ in enumerate((*network.answering, network.exit_points))}
     near = np.zeros(len(images), dtype=np.bool_)
     for at in np.flatnonzero(left_at != expected):
         exit_ = int(min(left_at[at], expected[at]))

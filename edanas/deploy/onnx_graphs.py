@@ -71,7 +71,7 @@ def graphs(network: nn.Module) -> list[Graphs]:
 def _state(network: nn.Module) -> tuple[Any, ...]:
     """What a translation depends on; torch counts every change of a tensor's values."""
     tensors = [*network.parameters(), *network.buffers()]
-    named = network.scheme, network.criterion, network.mean, network.std, network.classes
+    named = network.scheme, network.criterion, network.inference, network.mean, network.std, network.classes
     versions = tuple((id(tensor), tensor.data_ptr(), tensor._version) for tensor in tensors)
     return (*named, repr(network), network.training, versions)
 

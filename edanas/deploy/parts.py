@@ -1,17 +1,19 @@
 """What exporters read of an EENN, and the parts that they cut it into."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edanas.core.contracts import ConfidenceCriterion, StagedBackbone
+from edanas.core.contracts import ConfidenceCriterion, InferenceRule, StagedBackbone
 from edanas.core.costs import measure, trace
 from edanas.core.errors import ExportError
 from edanas.core.preprocess import by_channel
-from edanas.core.types import SelectionScheme
+from edanas.core.types import SegmentCost, SelectionScheme
+
+Decide = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]]
 
 
 class Network(Protocol):
@@ -27,11 +29,19 @@ class Network(Protocol):
     std: tuple[float, ...]
     resolution: int
     criterion: ConfidenceCriterion
+    inference: InferenceRule
+    memory: bool
     description: dict[str, Any]
     frozen: bool
 
     def freeze(self) -> "Network":
         """A copy for inference."""
+
+    def segments(self) -> Sequence[Any]:
+        """For each placed exit and the last one, among others `decide`: what is made of its logits."""
+
+    def decision_costs(self) -> Sequence[SegmentCost]:
+        """Of `decide`, by exit point, and of the last exit."""
 
 
 class Segment(NamedTuple):
@@ -70,15 +80,17 @@ class Body(nn.Module):
 class Head(nn.Module):
     """An exit, with what it makes of its logits."""
 
-    def __init__(self, head: nn.Module, criterion: ConfidenceCriterion) -> None:
+    def __init__(self, head: nn.Module, decide: Decide, readers: Sequence[object]) -> None:
         super().__init__()
         self.head = head
-        self.criterion = criterion
+        self.decide = decide
+        # So that the weights are seen, if there are any.
+        self.learned = nn.ModuleList(each for each in readers if isinstance(each, nn.Module))
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Segment.head`."""
-        logits = self.head(features)
-        return logits.argmax(dim=1), self.criterion(logits).to(torch.float32)
+        answer, sure, _ = self.decide(self.head(features))
+        return answer.argmax(dim=1), sure.to(torch.float32)
 
 
 class Preparation(nn.Module):
@@ -110,15 +122,23 @@ def segments(network: nn.Module) -> list[Segment]:
     """The segments of a copy, ready for inference: frozen, in float32, on the CPU; the last exit's last.
 
     Raises:
-        ExportError: The network is frozen already, and may hold what cannot be exported.
+        ExportError: The network is frozen already, and may hold what cannot be exported; or its exits look
+            back at earlier ones, which no form carries along.
         CostError: A part's multiply-adds cannot be counted.
     """
     eenn = cast("Network", network)
     if eenn.frozen:
         raise ExportError("a frozen network cannot be exported; export the one that it was frozen from")
+    if eenn.memory:
+        names = " and ".join(type(each).__name__ for each in (eenn.inference, eenn.criterion) if each.memory)
+        raise ExportError(
+            f"the network's exits look back at what earlier ones said ({names}), which only edanas itself "
+            "carries along"
+        )
     macs, heads = costs(network)
     frozen = eenn.freeze()
     cast(nn.Module, frozen).float().cpu()
+    decide = {each.exit: each.decide for each in frozen.segments()}
     stages: list[nn.Module] = [Preparation(eenn.resolution, eenn.mean, eenn.std)]
     found, begin = [], 0
     for at, stage in enumerate(frozen.backbone.stages):
@@ -127,7 +147,10 @@ def segments(network: nn.Module) -> list[Segment]:
         threshold = None if last else eenn.scheme.thresholds[at]
         if last or threshold is not None:
             exit_ = frozen.backbone.head if last else frozen.heads[str(at)]
-            body, head = Body(stages).eval(), Head(exit_, eenn.criterion).eval()
+            body, head = (
+                Body(stages).eval(),
+                Head(exit_, decide[at], (frozen.inference, frozen.criterion)).eval(),
+            )
             found.append(Segment(at, threshold, body, head, sum(macs[begin : at + 1]), heads[at]))
             stages, begin = [], at + 1
     return found
@@ -141,8 +164,10 @@ def costs(network: nn.Module) -> tuple[tuple[int, ...], dict[int, int]]:
     """
     eenn = cast("Network", network)
     stages, last = trace(eenn.backbone, len(eenn.mean))
-    heads = {at: measure(eenn.heads[str(at)], stages[at].shape).macs for at in eenn.scheme.placed}
-    return tuple(stage.macs for stage in stages), {**heads, eenn.exit_points: last.macs}
+    heads = {at: measure(eenn.heads[str(at)], stages[at].shape) for at in eenn.scheme.placed}
+    deciding = eenn.decision_costs()
+    whole = {at: (cost + deciding[at]).macs for at, cost in {**heads, eenn.exit_points: last}.items()}
+    return tuple(stage.macs for stage in stages), whole
 
 
 def describe(network: nn.Module) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ class _Network(Protocol):
     std: tuple[float, ...]
     resolution: int
     criterion: object
+    inference: object
     description: dict[str, Any]
 
 
@@ -67,14 +68,15 @@ def describe(network: nn.Module, weights: str, stored: bytes) -> dict[str, Any]:
     """The content of the JSON file: `network.description`, and what the network itself knows.
 
     Args:
-        network: An EENN. What it knows itself overrules its description, save for the criterion, whose
-            registered name it does not know.
+        network: An EENN. What it knows itself overrules its description, save for criterion and inference
+            rule, whose registered names it does not know.
         weights: The name of the weights' file, beside the JSON.
         stored: The content of that file.
     """
     eenn = cast("_Network", network)
     return {
         "criterion": {"name": type(eenn.criterion).__name__, "options": {}},
+        "inference": {"name": type(eenn.inference).__name__, "options": {}},
         **eenn.description,
         "format_version": FORMAT_VERSION,
         "thresholds": list(eenn.scheme.thresholds),

@@ -85,7 +85,7 @@ class FinetuneEvaluation(Evaluator):
             torch.manual_seed(bench.seed("heads", *name))
             staged = self._supernet.extract(candidate.backbone)
             heads = bench.fresh_heads(staged, candidate.scheme.placed)
-        network = bench.network(staged, heads, candidate.scheme)
+            network = bench.network(staged, heads, candidate.scheme)
         training = bench.settings.training
         with Silent().task("", steps_of(bench.parts, training)) as bar:
             bench.finetune(network, training, bench.seed("train", *name), bar)

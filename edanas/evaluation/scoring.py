@@ -28,8 +28,8 @@ class Anatomy:
 
     Args:
         stages: Each of the M stages.
-        heads: Each head that was built, by exit point.
-        last: The last exit.
+        heads: Each head that was built, by exit point, with what is made of its logits.
+        last: The last exit, as `heads`.
     """
 
     stages: tuple[SegmentCost, ...]
@@ -44,12 +44,12 @@ class Anatomy:
             CostError: A segment cannot be counted.
         """
         stages, last = trace(network.backbone, in_channels)
-        points = exit_points(stages)
+        points, deciding = exit_points(stages), network.decision_costs()
         heads = {
-            index: measure(network.heads[str(index)], (p.channels, p.height, p.width))
+            index: measure(network.heads[str(index)], (p.channels, p.height, p.width)) + deciding[index]
             for index, p in ((index, points[index]) for index in network.points)
         }
-        return cls(stages, heads, last)
+        return cls(stages, heads, last + deciding[-1])
 
     @property
     def costs(self) -> Costs:

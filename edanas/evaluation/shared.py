@@ -29,12 +29,11 @@ class SharedEvaluation(Evaluator):
         workbench: The run's objects and data.
     """
 
-    removable = True
-
     def __init__(self, workbench: Workbench) -> None:
         self.workbench = workbench
+        self.removable = not workbench.memory
         self._network: SupernetWithExits | None = None
-        self._profiles: dict[str, ExitProfile] = {}
+        self._profiles: dict[tuple[str, tuple[int, ...]], ExitProfile] = {}
 
     def prepare(self, progress: Progress) -> None:
         """Build the supernet, fill it with weights if the settings name some, and train it.
@@ -67,11 +66,12 @@ class SharedEvaluation(Evaluator):
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         """See `Evaluator.evaluate`."""
-        return self.rescore(candidate, self._profile(candidate.backbone))
+        return self.rescore(candidate, self.profile(candidate))
 
     def profile(self, candidate: Candidate) -> ExitProfile:
-        """See `Evaluator.profile`: every exit point has a column."""
-        return self._profile(candidate.backbone)
+        """See `Evaluator.profile`: a column for every exit point or, with a memory, the placed ones."""
+        every = tuple(range(self.workbench.provider.exit_points))
+        return self._profile(candidate.backbone, every if self.removable else candidate.scheme.placed)
 
     def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
         """See `Evaluator.rescore`."""
@@ -100,12 +100,12 @@ class SharedEvaluation(Evaluator):
         network.scheme = candidate.scheme
         return network
 
-    def _profile(self, backbone: Backbone) -> ExitProfile:
-        if backbone.id not in self._profiles:
-            network = self._inherit(backbone, tuple(range(self.workbench.provider.exit_points)))
-            profile = collect_profile(network, self.workbench.parts.validation)
-            self._profiles[backbone.id] = profile
-        return self._profiles[backbone.id]
+    def _profile(self, backbone: Backbone, points: tuple[int, ...]) -> ExitProfile:
+        key = backbone.id, points
+        if key not in self._profiles:
+            network = self._inherit(backbone, points)
+            self._profiles[key] = collect_profile(network, self.workbench.parts.validation)
+        return self._profiles[key]
 
     def _inherit(self, backbone: Backbone, points: tuple[int, ...]) -> EENN:
         if self._network is None:
@@ -114,8 +114,10 @@ class SharedEvaluation(Evaluator):
             staged = self._network.supernet.extract(backbone)
         places = exit_points(self.workbench.segments(backbone)[0])
         heads = {at: self._network.head(at, places[at].channels) for at in points}
-        network = self.workbench.network(staged, heads, SelectionScheme((None,) * len(places)))
+        scheme = SelectionScheme(tuple(1.0 if at in points else None for at in range(len(places))))
+        network = self.workbench.network(staged, heads, scheme)
         self.workbench.recalibrate(network)
+        self.workbench.fit(network)
         return network
 
 

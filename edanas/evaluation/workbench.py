@@ -14,6 +14,7 @@ from torch import nn
 from edanas.core.contracts import (
     ConfidenceCriterion,
     ExitClassifier,
+    InferenceRule,
     StagedBackbone,
     SupernetProvider,
     TrainingScheme,
@@ -25,7 +26,9 @@ from edanas.core.settings import Component, Settings, TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, SegmentCost, SelectionScheme
 from edanas.evaluation.scoring import Anatomy
+from edanas.exits.decisions import decision_costs
 from edanas.exits.eenn import EENN
+from edanas.exits.fitting import fit
 from edanas.exits.schemes import Measure
 from edanas.training.finetune import finetune
 from edanas.training.recalibrate import recalibrate
@@ -45,7 +48,8 @@ class Workbench:
         settings: The run's settings.
         provider: The supernet's provider.
         classifier: Builds heads.
-        criterion: Says how sure an exit is.
+        criterion: Says how sure an exit is; each network has one of its own built of it.
+        inference: Says what is answered; as `criterion`.
         scheme: How networks with exits are trained.
         space: Genomes and candidates.
         parts: The data.
@@ -57,6 +61,7 @@ class Workbench:
     provider: SupernetProvider
     classifier: ExitClassifier
     criterion: ConfidenceCriterion
+    inference: InferenceRule
     scheme: TrainingScheme
     space: SearchSpace
     parts: DataParts
@@ -66,6 +71,12 @@ class Workbench:
         default_factory=dict, repr=False
     )
     _heads: dict[ExitPoint, SegmentCost] = field(default_factory=dict, repr=False)
+    _decisions: list[SegmentCost] = field(default_factory=list, repr=False)
+
+    @property
+    def memory(self) -> bool:
+        """Whether an exit's answer or confidence depends on which exits stand before it."""
+        return self.criterion.memory or self.inference.memory
 
     @property
     def measure(self) -> Measure:
@@ -78,18 +89,43 @@ class Workbench:
         return derive_seed(self.settings.seed, *names)
 
     def network(
-        self, backbone: StagedBackbone, heads: Mapping[int, nn.Module], scheme: SelectionScheme
+        self,
+        backbone: StagedBackbone,
+        heads: Mapping[int, nn.Module],
+        scheme: SelectionScheme,
+        criterion: ConfidenceCriterion | None = None,
     ) -> EENN:
-        """An EENN on this run's data, on its device, in eval mode; `heads` are copied."""
+        """An EENN on this run's data, on its device, in eval mode.
+
+        Args:
+            backbone: With its weights.
+            heads: Are copied.
+            scheme: Who leaves where.
+            criterion: Is copied; by default a fresh one, whose weights, if any, are drawn from torch's global
+                generator.
+        """
         copies = {index: copy.deepcopy(head) for index, head in heads.items()}
         parts = self.parts
-        network = EENN(backbone, copies, scheme, self.criterion, parts.mean, parts.std, parts.train.classes)
+        network = EENN(
+            backbone,
+            copies,
+            scheme,
+            self.fresh_criterion() if criterion is None else copy.deepcopy(criterion),
+            parts.mean,
+            parts.std,
+            parts.train.classes,
+            self.inference.build(parts.task.num_classes, self.provider.exit_points),
+        )
         return network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
     def fresh_heads(self, backbone: StagedBackbone, placed: tuple[int, ...]) -> dict[int, nn.Module]:
         """New heads for the exit points `placed`, drawn from torch's global generator."""
         points = self.exit_points(backbone)
         return {at: self.classifier.build(points[at], self.parts.task.num_classes) for at in placed}
+
+    def fresh_criterion(self) -> ConfidenceCriterion:
+        """The criterion of one network, its weights, if any, drawn from torch's global generator."""
+        return self.criterion.build(self.parts.task.num_classes, self.provider.exit_points)
 
     def exit_points(self, backbone: StagedBackbone) -> tuple[ExitPoint, ...]:
         """The shapes of the features at the backbone's exit points."""
@@ -103,8 +139,9 @@ class Workbench:
     def anatomy_of(self, backbone: Backbone, points: tuple[int, ...]) -> Anatomy:
         """What a backbone with heads at `points` costs, from its structure alone."""
         stages, last = self.segments(backbone)
-        places = exit_points(stages)
-        return Anatomy(stages, {at: self._head(places[at]) for at in points}, last)
+        places, deciding = exit_points(stages), self._deciding()
+        heads = {at: self._head(places[at]) + deciding[at] for at in points}
+        return Anatomy(stages, heads, last + deciding[-1])
 
     def segments(self, backbone: Backbone) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
         """What a backbone's stages and last exit cost: counted by its provider, or seen on a built one."""
@@ -126,15 +163,30 @@ class Workbench:
             self._heads[point] = measure(head, (point.channels, point.height, point.width))
         return self._heads[point]
 
+    def _deciding(self) -> tuple[SegmentCost, ...]:
+        """What deciding costs at each exit point and the last exit; the same for all networks of the run."""
+        if not self._decisions:
+            task, points = self.parts.task, self.provider.exit_points
+            with torch.random.fork_rng(devices=[]):
+                criterion = self.fresh_criterion()
+                inference = self.inference.build(task.num_classes, points)
+            self._decisions.extend(decision_costs(inference, criterion, task.num_classes, points))
+        return tuple(self._decisions)
+
     def finetune(self, network: EENN, settings: TrainingSettings, seed: int, bar: Bar) -> None:
-        """Train `network` by the run's scheme, then recompute its BatchNorm statistics."""
+        """Train `network` by the run's scheme, then recompute its BatchNorm statistics, and `fit` it."""
         anew = partial(self.recalibrate, network)
         finetune(network, self.parts, settings, self.scheme, seed, bar, anew)
         anew()
+        self.fit(network)
 
     def recalibrate(self, network: EENN) -> None:
         """BatchNorm statistics on the run's sample of train images, which is the same for all networks."""
         recalibrate(_Exits(network), self._train_images(network.resolution))
+
+    def fit(self, network: EENN) -> None:
+        """On the calibration part, what rule and criterion learn after training, if anything."""
+        fit(network, self.parts.calibration)
 
     def _train_images(self, resolution: int) -> Iterator[torch.Tensor]:
         train = self.parts.train
@@ -145,8 +197,9 @@ class Workbench:
             yield prepare(images, resolution, self.parts.mean, self.parts.std)
 
     def judging_passes(self) -> int:
-        """How many samples pass forward to recalibrate and judge one network."""
-        return min(self.settings.recalibration, len(self.parts.train)) + len(self.parts.validation)
+        """How many samples pass forward to recalibrate, fit and judge one network."""
+        fitted = len(self.parts.calibration) if self.inference.fits or self.criterion.fits else 0
+        return min(self.settings.recalibration, len(self.parts.train)) + fitted + len(self.parts.validation)
 
     def describe(self, backbone: Backbone) -> dict[str, Any]:
         """What `edanas.load` needs, besides what the network itself knows, to build it again."""
@@ -159,6 +212,7 @@ class Workbench:
             "supernet": named(settings.supernet),
             "classifier": named(settings.classifier),
             "criterion": named(settings.criterion),
+            "inference": named(settings.inference),
             "backbone": dict(backbone.choices),
             "in_channels": task.in_channels,
             "num_classes": task.num_classes,

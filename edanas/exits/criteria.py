@@ -1,10 +1,12 @@
-"""Confidence criteria that are built in: the paper's score margin, and the largest probability."""
+"""Confidence criteria that learn nothing: of one exit's answer alone, or of how often exits agreed."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 
-from edanas.core.contracts import ConfidenceCriterion
+from edanas.core.contracts import ConfidenceCriterion, SequenceCriterion
+from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 
 
@@ -28,6 +30,56 @@ class MaxProbability(ConfidenceCriterion):
         return probabilities(logits).amax(dim=1)
 
 
+class Entropy(ConfidenceCriterion):
+    """1 - H / log K, where H is the entropy of the class probabilities (BranchyNet); 1 for one class.
+
+    Teerapittayanon, McDanel and Kung, "BranchyNet: Fast inference via early exiting from deep neural
+    networks", ICPR 2016: there a sample leaves where H is below a threshold. The largest entropy, log K,
+    makes that a fraction for any number of classes.
+    """
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits (B, K) -> confidence (B,) in [0, 1]."""
+        scores = probabilities(logits)
+        if scores.shape[1] == 1:
+            return scores[:, 0]
+        entropy = -(scores * scores.clamp_min(torch.finfo(scores.dtype).tiny).log()).sum(dim=1)
+        return (1.0 - entropy / math.log(scores.shape[1])).clamp(0.0, 1.0)
+
+
+class Patience(SequenceCriterion):
+    """How many exits in a row, this one last, answer alike, as a share of those asked for (PABEE).
+
+    Zhou, Xu, Ge, McAuley, Xu and Wei, "BERT Loses Patience: Fast and robust inference with early exit",
+    NeurIPS 2020. With thresholds of 1, a sample leaves where so many exits agree; lower ones are
+    less patient. Exits that were removed are not asked.
+
+    Args:
+        agreeing: Exits, 2 or more.
+
+    Raises:
+        ConfigError: `agreeing` is out of range.
+    """
+
+    memory = True
+
+    def __init__(self, agreeing: int = 2) -> None:
+        if agreeing < 2:
+            raise ConfigError(f"criterion.agreeing: found {agreeing}; allowed: 2 or more")
+        self.agreeing = agreeing
+
+    def after(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
+        """See `SequenceCriterion.after`. An answer that is no number has no confidence either."""
+        labels = [answer.argmax(dim=1) for answer in answers]
+        alike = torch.ones_like(labels[-1], dtype=torch.bool)
+        run = torch.ones_like(labels[-1])
+        for earlier in reversed(labels[:-1]):
+            alike = alike & (earlier == labels[-1])
+            run = run + alike
+        sure = (run / self.agreeing).clamp(max=1.0)
+        return torch.where(answers[-1].isnan().any(dim=1), float("nan"), sure)
+
+
 def probabilities(logits: torch.Tensor) -> torch.Tensor:
     """Softmax over classes in at least float32, where infinities count as the largest finite numbers.
 
@@ -46,4 +98,9 @@ def probabilities(logits: torch.Tensor) -> torch.Tensor:
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
     """The built-in confidence criteria."""
-    return {"score-margin": ScoreMargin, "max-probability": MaxProbability}
+    return {
+        "score-margin": ScoreMargin,
+        "max-probability": MaxProbability,
+        "entropy": Entropy,
+        "patience": Patience,
+    }

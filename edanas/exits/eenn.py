@@ -9,36 +9,25 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from edanas.core.contracts import ConfidenceCriterion, Phase, StagedBackbone
+from edanas.core.contracts import ConfidenceCriterion, InferenceRule, StagedBackbone
 from edanas.core.errors import ConfigError, EdanasError, near_miss
-from edanas.core.passes import ExitPart, exit_logits, exit_parts
-from edanas.core.preprocess import by_channel, prepare
 from edanas.core.types import SelectionScheme
+from edanas.exits.exit_network import ExitNetwork
 from edanas.exits.freezing import compile_parts, simplify
-from edanas.exits.inputs import as_batch, batches
+from edanas.exits.inputs import batches
 from edanas.exits.pace import Pace
 from edanas.exits.runtime import ALWAYS, NEVER, Compaction, Prediction, Segment, classify, empty, join
 
 COMPACT = ("auto", "always", "never")
 
 
-class EENN(nn.Module):
+class EENN(ExitNetwork):
     """A backbone with heads at some of its exit points, and the scheme that says who leaves where.
 
     Calling it (in `eval` mode) is the deployed network: a batch to a `Prediction`. `predict` does the same
     for any number of images, and faster; `freeze` makes a copy for inference. `logits` is for training.
 
-    Args:
-        backbone: M stages and the last exit.
-        heads: Exit classifiers by exit point index, from 0 to M - 2. A head need not be placed by the scheme.
-        scheme: N = M - 1 thresholds, `None` for "no exit here".
-        criterion: Logits (B, K) -> confidence (B,).
-        mean: One number a channel, of pixels in [0, 1].
-        std: One number a channel, of pixels in [0, 1].
-        classes: The classes' names, by label.
-
-    Raises:
-        ConfigError: Heads, scheme, mean and std do not fit the backbone or one another.
+    Args and errors as `ExitNetwork`.
     """
 
     def __init__(
@@ -50,98 +39,12 @@ class EENN(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         classes: Sequence[str],
+        inference: InferenceRule | None = None,
     ) -> None:
-        super().__init__()
-        self.exit_points = len(backbone.stages) - 1
-        for index in heads:
-            if not 0 <= index < self.exit_points:
-                raise ConfigError(
-                    f"heads: found exit point index {index}; allowed: 0 to {self.exit_points - 1}"
-                )
-        if len(mean) != len(std) or not len(mean) or min(std) <= 0.0:
-            raise ConfigError(
-                f"mean, std: found {list(mean)} and {list(std)}; allowed: one number a channel, std above 0"
-            )
-        self.backbone = backbone
-        self.heads = nn.ModuleDict({str(index): heads[index] for index in sorted(heads)})
-        self.scheme = scheme
-        self.criterion = criterion
-        self.mean = tuple(float(value) for value in mean)
-        self.std = tuple(float(value) for value in std)
-        self.classes = tuple(classes)
-        self.description: dict[str, Any] = {}
-        """What is needed to build this network again; whoever saves it fills this in. Plain values."""
+        super().__init__(backbone, heads, scheme, criterion, mean, std, classes, inference)
         self.frozen = False
         """Whether this is a copy for inference; see `freeze`."""
         self._paces: dict[tuple[Any, ...], Pace] = {}
-        self._normal: tuple[Any, ...] = (None,)
-
-    @property
-    def points(self) -> tuple[int, ...]:
-        """The exit points that have a head, ascending."""
-        return tuple(int(key) for key in self.heads)
-
-    @property
-    def resolution(self) -> int:
-        """Side in pixels that images are resized to."""
-        return self.backbone.resolution
-
-    @property
-    def device(self) -> torch.device:
-        """Where its weights are."""
-        return self._weight().device
-
-    @property
-    def scheme(self) -> SelectionScheme:
-        """Who leaves where. It can be set, also from plain thresholds; every placed exit must have a head."""
-        return self._scheme
-
-    @scheme.setter
-    def scheme(self, scheme: SelectionScheme | Sequence[float | None]) -> None:
-        if not isinstance(scheme, SelectionScheme):
-            try:
-                scheme = SelectionScheme(tuple(scheme))
-            except ValueError as error:
-                raise ConfigError(f"scheme: {error}") from error
-        if len(scheme.thresholds) != self.exit_points:
-            raise ConfigError(
-                f"scheme: found {len(scheme.thresholds)} thresholds; allowed: {self.exit_points}"
-            )
-        if bare := set(scheme.placed) - set(self.points):
-            raise ConfigError(
-                f"scheme: exit {min(bare) + 1} has a threshold but no head; "
-                f"exits with a head: {', '.join(str(point + 1) for point in self.points) or 'none'}"
-            )
-        self._scheme = scheme
-
-    def logits(self, prepared: torch.Tensor, phase: Phase | None = None) -> list[torch.Tensor]:
-        """The logits (B, K) of every head, ascending, the last exit's last. Nothing stops; gradients flow.
-
-        Args:
-            prepared: (B, C, resolution, resolution), as `edanas.core.preprocess.prepare` gives it.
-            phase: Of a training; only the exits that it runs are computed, and only what it trains is
-                tracked.
-        """
-        return exit_logits(self.exit_parts(), prepared, phase)
-
-    def exit_parts(self) -> list[ExitPart]:
-        """What belongs to each exit, the last one last."""
-        return exit_parts(self.backbone, {int(key): head for key, head in self.heads.items()})
-
-    @torch.no_grad()
-    def all_exits(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What every exit would say, for scoring schemes without running the network again.
-
-        Args:
-            images: As for a call.
-
-        Returns:
-            Labels (B, E) int64 and confidences (B, E): a column for each head, ascending, then the last exit.
-        """
-        self._check_mode()
-        logits = self.logits(self._prepare(self._weight().dtype, self._batch(images)))
-        labels = torch.stack([each.argmax(dim=1) for each in logits], dim=1)
-        return labels, torch.stack([self.criterion(each) for each in logits], dim=1)
 
     @torch.no_grad()
     def forward(self, images: torch.Tensor) -> Prediction:
@@ -256,7 +159,8 @@ class EENN(nn.Module):
 
     def segments(self) -> list[Segment]:
         """What runs between the placed exits; the first begins with what prepares images."""
-        found = []
+        found: list[Segment] = []
+        ran: tuple[int, ...] = ()
         # Bound here, since to look for a weight takes as long as a small layer.
         stages: list[Callable[[torch.Tensor], torch.Tensor]] = [partial(self._prepare, self._weight().dtype)]
         heads = self.heads._modules
@@ -264,9 +168,11 @@ class EENN(nn.Module):
             stages.append(stage)
             threshold = self._scheme.thresholds[index] if index < self.exit_points else None
             if threshold is not None:
-                found.append(Segment(index, stages, heads[str(index)], threshold))
+                ran = (*ran, index)
+                found.append(Segment(index, stages, heads[str(index)], self._decision(ran), threshold))
                 stages = []
-        found.append(Segment(self.exit_points, stages, self.backbone.head, None))
+        last = self._decision((*ran, self.exit_points))
+        found.append(Segment(self.exit_points, stages, self.backbone.head, last, None))
         return found
 
     @torch.inference_mode()
@@ -281,23 +187,4 @@ class EENN(nn.Module):
         self._check_mode()
         if not len(batch):
             return empty(batch.device)
-        return classify(self.segments(), self.criterion, batch, rule)
-
-    def _batch(self, images: object) -> torch.Tensor:
-        return as_batch(images, len(self.mean)).to(self.device)
-
-    def _check_mode(self) -> None:
-        if self.training:
-            raise EdanasError("the network is in training mode; call `.eval()` before it classifies images")
-
-    def _weight(self) -> torch.Tensor:
-        return next(self.parameters(), torch.empty(0))
-
-    def _prepare(self, dtype: torch.dtype, images: torch.Tensor) -> torch.Tensor:
-        """As `edanas.core.preprocess.prepare`, in a precision."""
-        key = self.mean, self.std, images.device
-        if self._normal[0] != key:
-            # Made once: to send these to an accelerator would stall it at every batch.
-            self._normal = key, by_channel(self.mean, images.device), by_channel(self.std, images.device)
-        _, mean, std = self._normal
-        return prepare(images, self.resolution, mean, std).to(dtype)
+        return classify(self.segments(), batch, rule)

@@ -8,6 +8,7 @@ import torch
 
 from edanas.core.costs import Costs
 from edanas.core.machine import clock
+from edanas.exits.decisions import Memory
 from edanas.exits.eenn import EENN
 
 UNIT = 1e-9
@@ -60,11 +61,12 @@ def _parts(network: EENN, batch_size: int) -> tuple[dict[int, int], dict[int, in
     begin = time.monotonic()
     while len(times) < _LEAST_PASSES or (len(times) < _MOST_PASSES and time.monotonic() - begin < _SECONDS):
         marks, features = [now()], images
+        memory: Memory = ()
         for segment in segments:
             for stage in segment.stages:
                 features = stage(features)
             marks.append(now())
-            sure = network.criterion(segment.head(features))
+            _, sure, memory = segment.decide(segment.head(features), memory)
             if segment.threshold is not None:
                 bool((sure >= segment.threshold).all())
             marks.append(now())

@@ -22,7 +22,7 @@ def collect_profile(
     """Run every exit on every sample, once, in eval mode; each module's training mode is put back afterwards.
 
     Args:
-        network: Its heads decide which exit points get a column.
+        network: `answering` says which exit points get a column.
         data: Samples of any size.
         batch_size: Samples in a step.
         device: Where to compute: the network is moved there. `None` = where it is.
@@ -36,7 +36,7 @@ def collect_profile(
     if device is not None:
         network.to(device)
     confidences, outcomes = [], []
-    with _evaluating(network), torch.inference_mode():
+    with evaluating(network), torch.inference_mode():
         for start in range(0, len(data), batch_size):
             batch = slice(start, start + batch_size)
             labels, confidence = network.all_exits(data.images[batch])
@@ -45,9 +45,9 @@ def collect_profile(
     confidence = torch.cat(confidences)
     if confidence.isnan().any():
         broken = int(confidence.isnan().any(dim=0).nonzero()[0])
-        name = [*(f"exit {point + 1}" for point in network.points), "the last exit"][broken]
+        name = [*(f"exit {point + 1}" for point in network.answering), "the last exit"][broken]
         raise CandidateError(f"the confidence of {name} is not a number for some samples")
-    return ExitProfile(network.points, confidence.numpy(), torch.cat(outcomes).numpy())
+    return ExitProfile(network.answering, confidence.numpy(), torch.cat(outcomes).numpy())
 
 
 def leave(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
@@ -102,7 +102,7 @@ def _columns(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.in
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
     """Eval mode inside; afterwards each module has the mode it had."""
     training = [module for module in network.modules() if module.training]
     network.eval()

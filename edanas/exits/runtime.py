@@ -10,14 +10,14 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import nn
 
-from edanas.core.contracts import ConfidenceCriterion
+from edanas.exits.decisions import Decision, Memory
 
 
 class Prediction(NamedTuple):
     """What an EENN says about B images.
 
     Args:
-        label: (B,) int64, from 0; the name is `network.classes[label]`.
+        label: (B,) int64, from 0, of the answer there; the name is `network.classes[label]`.
         exit: (B,) int64, the index of the exit point where each sample left, or N for the last exit.
         confidence: (B,) floats in [0, 1], at that exit.
     """
@@ -34,12 +34,14 @@ class Segment(NamedTuple):
         exit: The exit point's index, or N for the last exit.
         stages: In sequence; the first segment's begins with what prepares the images.
         head: Features -> logits (B, K).
+        decide: What is made of the logits.
         threshold: How sure one must be to leave; `None` for the last exit, where everybody leaves.
     """
 
     exit: int
     stages: Sequence[Callable[[torch.Tensor], torch.Tensor]]
     head: nn.Module
+    decide: Decision
     threshold: float | None
 
     def run(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,25 +79,23 @@ class Fixed:
 ALWAYS, NEVER = Fixed(compact=True), Fixed(compact=False)
 
 
-def classify(
-    segments: Sequence[Segment], criterion: ConfidenceCriterion, images: torch.Tensor, rule: Compaction
-) -> Prediction:
+def classify(segments: Sequence[Segment], images: torch.Tensor, rule: Compaction) -> Prediction:
     """Let each of B >= 1 images leave at the first exit that is sure enough.
 
     Args:
         segments: The network's, the last exit's last.
-        criterion: Logits (B, K) -> confidence (B,).
         images: What the first segment takes.
         rule: How the batch is carried.
     """
     if len(images) == 1:
-        return _alone(segments, criterion, images)
+        return _alone(segments, images)
     books = _Books(len(images), images.device)
     features = images
+    memory: Memory = ()
     for number, segment in enumerate(segments):
         pieces, logits = _run(segment, features, rule.chunk(number, len(features)))
-        sure = criterion(logits)
-        books.note(segment.exit, logits, sure)
+        answer, sure, memory = segment.decide(logits, memory)
+        books.note(segment.exit, answer, sure)
         if segment.threshold is None:
             break
         staying = books.staying(sure, segment.threshold)
@@ -104,18 +104,20 @@ def classify(
         features = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
         if len(staying) < len(features) and rule.pays(number, len(features), len(staying)):
             features = features.index_select(0, staying)
+            memory = tuple(each.index_select(0, staying) for each in memory)
             books.keep(staying)
     return books.prediction()
 
 
-def _alone(segments: Sequence[Segment], criterion: ConfidenceCriterion, features: torch.Tensor) -> Prediction:
+def _alone(segments: Sequence[Segment], features: torch.Tensor) -> Prediction:
+    memory: Memory = ()
     for segment in segments:
         features, logits = segment.run(features)
-        sure = criterion(logits)
+        answer, sure, memory = segment.decide(logits, memory)
         if segment.threshold is None or bool(sure >= segment.threshold):
             break
-    left_at = torch.full((1,), segment.exit, dtype=torch.int64, device=logits.device)
-    return Prediction(logits.argmax(dim=1), left_at, sure.to(torch.float32))
+    left_at = torch.full((1,), segment.exit, dtype=torch.int64, device=answer.device)
+    return Prediction(answer.argmax(dim=1), left_at, sure.to(torch.float32))
 
 
 def _run(segment: Segment, features: torch.Tensor, chunk: int) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -140,9 +142,9 @@ class _Books:
         self.undecided: torch.Tensor | None = None  # by row; None: all of them
         self.label = self.exit = self.confidence = torch.empty(0)
 
-    def note(self, exit_: int, logits: torch.Tensor, sure: torch.Tensor) -> None:
-        """Write down what this exit says of all rows that are undecided."""
-        label, sure = logits.argmax(dim=1), sure.to(torch.float32)
+    def note(self, exit_: int, answer: torch.Tensor, sure: torch.Tensor) -> None:
+        """Write down what is answered here for all rows that are undecided."""
+        label, sure = answer.argmax(dim=1), sure.to(torch.float32)
         left_at = torch.full_like(label, exit_)
         if not len(self.label):
             self.label, self.exit, self.confidence = label, left_at, sure

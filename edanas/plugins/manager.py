@@ -30,6 +30,7 @@ BUILT_IN = (
     "edanas.supernets.baselines",
     "edanas.exits.classifiers",
     "edanas.exits.criteria",
+    "edanas.exits.inference",
     "edanas.exits.setters",
     "edanas.surrogates.builtin",
     "edanas.strategies.objectives",

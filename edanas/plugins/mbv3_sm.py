@@ -9,6 +9,7 @@ CHOICES: dict[str, Any] = {
     "supernet": "ofa-mbv3",
     "classifier": "pool-linear",
     "criterion": "score-margin",
+    "inference": "early-stop",
     # The paper's four, and what knows more: the best on held-out candidates is taken.
     "surrogates": ["exit-profiles", "rbf", "mlp", "cart", "gp", "xgboost"],
     "strategy": "surrogate-nsga2",

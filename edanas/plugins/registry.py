@@ -21,6 +21,7 @@ SETTING = {
     "supernet provider": "supernet",
     "exit classifier": "classifier",
     "confidence criterion": "criterion",
+    "inference rule": "inference",
     "threshold setter": "final_thresholds",
     "surrogate model": "surrogates",
     "objective": "objectives",

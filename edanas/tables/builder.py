@@ -117,8 +117,10 @@ def tabulate(registry: Registry, order: Order, progress: Progress, *, overwrite:
         made = compose(registry, order.settings, order.supernet, progress)
     if not made.evaluator.removable:
         raise ConfigError(
-            f"evaluation: '{order.settings.evaluation.name}' gives each selection scheme weights of its own; "
-            "a table needs an evaluation in which one network answers for all schemes, such as 'shared'"
+            f"evaluation: with '{order.settings.evaluation.name}', criterion "
+            f"'{order.settings.criterion.name}' and inference '{order.settings.inference.name}' each set of "
+            "exits has weights, or answers, of its own; a table needs one network that answers for all "
+            "selection schemes: evaluation 'shared', and exits that do not look back at earlier ones"
         )
     with RunLock(order.work), computing(threads_of(order.settings)), blamed(registry), _resumable(order):
         images = digest_of_parts(made.workbench.parts)

@@ -24,8 +24,8 @@ ROWS, ORDER = "rows.journal", "order.json"
 """In the working folder: the backbones profiled so far, and what table they are for."""
 
 DECISIVE = (
-    *("data", "split", "seed", "supernet", "weights", "classifier", "criterion", "evaluation", "scheme"),
-    *("training", "recalibration"),
+    *("data", "split", "seed", "supernet", "weights", "classifier", "criterion", "inference", "evaluation"),
+    *("scheme", "training", "recalibration"),
 )
 """The settings that exit profiles follow from; the others a table may be built with as one likes."""
 

@@ -14,6 +14,7 @@ There is one suite for each kind of extension, in `SUITES` by the kind's name:
 supernet provider     `check_provider(MyProvider(widths=(0.25,)))`, with options that keep it small
 exit classifier       `check_classifier(MyClassifier())`
 confidence criterion  `check_criterion(MyCriterion())`
+inference rule        `check_inference(MyRule())`
 threshold setter      `check_setter(MySetter())`
 surrogate model       `check_surrogate(MyModel)`, called with a seed
 objective             `check_objective(MyObjective())`
@@ -38,6 +39,7 @@ from edanas.testing.evaluations import check_evaluation
 from edanas.testing.executors import check_executor
 from edanas.testing.exporters import check_exporter
 from edanas.testing.failure import ConformanceError
+from edanas.testing.inference import check_inference
 from edanas.testing.loggers import check_logger
 from edanas.testing.objectives import check_objective
 from edanas.testing.providers import check_provider
@@ -50,6 +52,7 @@ SUITES: Mapping[str, Callable[..., None]] = {
     "supernet provider": check_provider,
     "exit classifier": check_classifier,
     "confidence criterion": check_criterion,
+    "inference rule": check_inference,
     "threshold setter": check_setter,
     "surrogate model": check_surrogate,
     "objective": check_objective,
@@ -74,6 +77,7 @@ __all__ = [
     "check_evaluation",
     "check_executor",
     "check_exporter",
+    "check_inference",
     "check_logger",
     "check_missing_data",
     "check_objective",

@@ -15,6 +15,7 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, Candidate, DataParts, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.workbench import Workbench
 from edanas.exits.eenn import EENN
+from edanas.exits.inference import EarlyStop
 from edanas.testing.failure import ConformanceError, asked, require
 from edanas.testing.generators import disturb, generators_restored
 from edanas.testing.toynets import ToyClassifier, ToyCriterion, ToyProvider, ToyScheme, toy_images
@@ -39,6 +40,7 @@ def toy_workbench(folder: Path) -> Workbench:
         provider=provider,
         classifier=ToyClassifier(),
         criterion=ToyCriterion(),
+        inference=EarlyStop(),
         scheme=ToyScheme(),
         space=SearchSpace(provider.variables(), (0.3, 0.6, None), provider.exit_points),
         parts=parts,

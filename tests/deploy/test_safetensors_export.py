@@ -14,6 +14,7 @@ from edanas.core.types import SelectionScheme
 from edanas.deploy.safetensors_export import FORMAT_VERSION, SafetensorsExporter, edanas_exporters
 from edanas.exits.criteria import ScoreMargin
 from edanas.exits.eenn import EENN
+from edanas.exits.inference import EarlyStop
 
 
 class Margin:
@@ -35,6 +36,7 @@ class Network(nn.Module):
         self.std = (0.1, 0.2, 0.3)
         self.resolution = 24
         self.criterion = Margin()
+        self.inference = EarlyStop()
         self.description = {"backbone": {"width": 0.35}, "criterion": {"name": "score-margin", "options": {}}}
 
 

@@ -106,6 +106,7 @@ def test_a_description_is_plain_and_complete(bench):
         "supernet": {"name": "ofa-mbv3", "options": OPTIONS},
         "classifier": {"name": "pool-linear", "options": {}},
         "criterion": {"name": "score-margin", "options": {}},
+        "inference": {"name": "early-stop", "options": {}},
         "backbone": dict(backbone.choices),
         "in_channels": 1,
         "num_classes": 10,

@@ -14,7 +14,7 @@ def test_installed_package_is_listed_with_its_owner(entropy_env):
     listing = entropy_env.run(*LIST)
     assert listing.returncode == 0, listing.stderr
     assert offers(listing.stdout, "edanas-entropy") == {
-        "entropy": "confidence criterion",
+        "tempered-entropy": "confidence criterion",
         "mbv3-entropy": "bundle",
     }
     assert "score-margin" in offers(listing.stdout, "edanas")
@@ -86,7 +86,7 @@ def test_its_bundle_searches_to_the_end(entropy_env, tmp_path):
     )
     assert told.returncode == 0, told.stderr
     result = json.loads((out / "result.json").read_text())
-    assert result["settings"]["criterion"] == "entropy"
+    assert result["settings"]["criterion"] == "tempered-entropy"
     assert result["evaluations"] == 4
     network = json.loads((out / result["front"][0]["model"]).with_suffix(".json").read_text())
-    assert network["criterion"] == {"name": "entropy", "options": {}}
+    assert network["criterion"] == {"name": "tempered-entropy", "options": {}}

@@ -66,7 +66,7 @@ def test_however_a_batch_is_carried_each_sample_gets_what_it_gets_alone(scheme, 
     with torch.no_grad():
         alone = [network(image) for image in images]
         for rule in (ALWAYS, NEVER, Drawn(seed)):
-            found = classify(network.segments(), network.criterion, images, rule)
+            found = classify(network.segments(), images, rule)
             for at, single in enumerate(alone):
                 equal(type(found)(*(each[at : at + 1] for each in found)), single)
 
@@ -168,7 +168,7 @@ def test_the_host_waits_at_most_once_an_exit(compact, count):
     images = pictures(count)
     with torch.no_grad(), Waits() as waits:
         rule = network.rule(compact, torch.device("cpu"))
-        found = classify(network.segments(), network.criterion, images, rule)
+        found = classify(network.segments(), images, rule)
     assert found.exit.tolist() == [4] * count
     assert len(waits.seen) == 3
 

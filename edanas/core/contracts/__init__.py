@@ -5,8 +5,13 @@ contract may raise any `EdanasError`; any other exception is reported as a fault
 implementation.
 """
 
-from edanas.core.contracts.networks import (
+from edanas.core.contracts.deciding import (
     ConfidenceCriterion,
+    ExitReader,
+    InferenceRule,
+    SequenceCriterion,
+)
+from edanas.core.contracts.networks import (
     ExitClassifier,
     StagedBackbone,
     Supernet,
@@ -37,7 +42,10 @@ __all__ = [
     "Supernet",
     "SupernetProvider",
     "ExitClassifier",
+    "ExitReader",
     "ConfidenceCriterion",
+    "SequenceCriterion",
+    "InferenceRule",
     "TrainingScheme",
     "Answers",
     "Calibration",

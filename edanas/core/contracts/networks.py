@@ -1,4 +1,4 @@
-"""Contracts of what networks are made of: supernets, heads, confidence."""
+"""Contracts of what networks are made of: supernets and heads."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -106,11 +106,3 @@ class ExitClassifier(ABC):
         Heads of one exit point with equal channels are shared by all backbones and resolutions of a supernet,
         so a head must accept any H x W.
         """
-
-
-class ConfidenceCriterion(ABC):
-    """How sure an exit is."""
-
-    @abstractmethod
-    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (B, K) -> confidence (B,) in [0, 1], larger = surer, also for K = 1 and infinities."""

@@ -67,13 +67,14 @@ class Executor(ABC):
 
 
 class Evaluator(ABC):
-    """Measures a candidate. Made by `edanas.compose` from a workbench; picklable once prepared.
+    """Measures a candidate. Made by `edanas.compose` from a workbench; picklable once prepared."""
 
-    `removable` says whether a network with fewer exits placed has the weights of the one with more: an exit
-    profile then answers for schemes that remove exits, too.
+    removable: bool = False
+    """Whether a network with fewer exits placed does at these what the one with more does.
+
+    An exit profile then answers for schemes that remove exits, too. That takes the same weights, and that no
+    exit's answer or confidence depends on which exits stand before it.
     """
-
-    removable: ClassVar[bool] = False
 
     @abstractmethod
     def prepare(self, progress: Progress) -> None:

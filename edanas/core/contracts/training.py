@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edanas.core.contracts.networks import ConfidenceCriterion
+from edanas.core.contracts.deciding import ConfidenceCriterion
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class ExitBatch:
 
     def confidences(self) -> list[torch.Tensor]:
         """How sure each exit is, (B,) in [0, 1]; gradients flow as far as the criterion lets them."""
-        return [self.criterion(each) for each in self.logits]
+        at = [self.points[exit_] for exit_ in self.phase.exits]
+        return [self.criterion.after(self.logits[:ran], at[:ran]) for ran in range(1, len(at) + 1)]
 
 
 class TrainingScheme(ABC):

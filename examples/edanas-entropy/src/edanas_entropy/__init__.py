@@ -1,4 +1,4 @@
-"""An edanas plugin: how sure an exit is, by the entropy of its class probabilities."""
+"""An edanas plugin: how sure an exit is, by the entropy of its class probabilities at some temperature."""
 
 import math
 from collections.abc import Callable
@@ -44,13 +44,13 @@ class Entropy(ConfidenceCriterion):
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """The criterion's name, for `--set criterion=entropy`."""
-    return {"entropy": Entropy}
+    """The criterion's name, for `--set criterion=tempered-entropy`."""
+    return {"tempered-entropy": Entropy}
 
 
 # The bundle's choices. What it leaves out keeps edanas's defaults.
 SETTINGS: dict[str, Any] = {
-    "criterion": "entropy",
+    "criterion": "tempered-entropy",
     "thresholds": [0.5, 0.7, 0.85, 0.95, "none"],
     "supernet": {"name": "ofa-mbv3", "widths": [0.35], "resolutions": [24], "stem_stride": 1},
 }
