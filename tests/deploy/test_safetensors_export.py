@@ -72,6 +72,7 @@ def test_the_description_holds_what_is_needed_to_build_it_again(network, tmp_pat
     assert json.loads(described.read_text()) == {
         "backbone": {"width": 0.35},
         "criterion": {"name": "score-margin", "options": {}},
+        "inference": {"name": "EarlyStop", "options": {}},
         "format_version": FORMAT_VERSION,
         "thresholds": [None, 0.1 + 0.2, 1.0],
         "heads": [1, 2],
