@@ -14,6 +14,7 @@ from edanas.core.errors import RunError
 from edanas.core.settings import Settings
 from edanas.core.types import DataParts
 from edanas.core.version import VERSION
+from edanas.training.weights import find
 
 _PACKAGES = (
     "edanas",
@@ -59,7 +60,7 @@ def digest_of_parts(parts: DataParts) -> str:
 
 def digest_of_file(name: str) -> str | None:
     """The SHA-256 of a file's content; `None` where `name` is none, but the provider's, say."""
-    path = Path(name).expanduser()
+    path = find(name) or Path(name).expanduser()
     if not name or not path.is_file():
         return None
     try:

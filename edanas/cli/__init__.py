@@ -12,7 +12,20 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from edanas.cli import bench, compare, doctor, export, plugins, predict, report, run, tabulate, tune, watch
+from edanas.cli import (
+    bench,
+    compare,
+    doctor,
+    export,
+    plugins,
+    predict,
+    report,
+    run,
+    tabulate,
+    train_supernet,
+    tune,
+    watch,
+)
 from edanas.core.errors import DISK_FULL, EdanasError, Interrupted
 from edanas.core.version import VERSION
 
@@ -67,6 +80,7 @@ app.command("tune")(tune.tune)
 app.command("bench")(bench.bench)
 app.command("watch")(watch.watch)
 app.command("tabulate")(tabulate.tabulate)
+app.command("train-supernet")(train_supernet.train_supernet)
 app.command("plugins")(plugins.plugins)
 app.command("doctor")(doctor.doctor)
 

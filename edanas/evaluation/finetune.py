@@ -8,6 +8,7 @@ from edanas.core.contracts import Evaluator, Supernet
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress, Silent
 from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
+from edanas.evaluation.inheriting import fill
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
@@ -41,8 +42,8 @@ class FinetuneEvaluation(Evaluator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bench.seed("weights"))
             self._supernet = bench.provider.supernet(bench.parts.task)
-        if bench.settings.weights:
-            progress.say(bench.provider.load_weights(self._supernet, bench.settings.weights))
+        if said := fill(bench, self._supernet):
+            progress.say(said)
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         """See `Evaluator.evaluate`."""

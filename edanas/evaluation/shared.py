@@ -9,6 +9,7 @@ from edanas.core.costs import exit_points
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
+from edanas.evaluation.inheriting import fill
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
@@ -42,6 +43,17 @@ class SharedEvaluation(Evaluator):
             WeightsError: The weights cannot be had, or belong to another network.
             RunError: The training's checkpoint is damaged.
         """
+        trainer = self.trainer(progress)
+        trainer.run(progress)
+        self._network = trainer.network
+
+    def trainer(self, progress: Progress) -> SandwichTrainer:
+        """What trains the supernet, which is built and filled with weights if the settings name some.
+
+        Raises:
+            WeightsError: The weights cannot be had, or belong to another network.
+            RunError: The training's checkpoint is damaged.
+        """
         bench = self.workbench
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bench.seed("weights"))
@@ -49,11 +61,10 @@ class SharedEvaluation(Evaluator):
             network = SupernetWithExits(supernet, bench.provider, bench.classifier, bench.parts.task)
         checkpoint = bench.folder / CHECKPOINT
         # A checkpoint holds all weights, and the file they came from may be gone by now.
-        if bench.settings.weights and not checkpoint.exists():
-            progress.say(bench.provider.load_weights(supernet, bench.settings.weights))
-        self._network = network.to(bench.device)
-        trainer = SandwichTrainer(
-            self._network,
+        if not checkpoint.exists() and (said := fill(bench, supernet, network.heads)):
+            progress.say(said)
+        return SandwichTrainer(
+            network.to(bench.device),
             bench.space,
             bench.parts,
             bench.settings.training,
@@ -62,7 +73,6 @@ class SharedEvaluation(Evaluator):
             bench.settings.seed,
             checkpoint,
         )
-        trainer.run(progress)
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         """See `Evaluator.evaluate`."""

@@ -157,7 +157,7 @@ def supernet_digest(folder: Path) -> str:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        step, steps, network = int(state["step"]), int(state["plan"]["steps"]), state["network"]
+        step, steps, network = int(state["step"]), int(state["schedule"]["steps"]), state["network"]
         digest = hashlib.sha256()
         for name in sorted(network):
             array = network[name].contiguous().numpy()

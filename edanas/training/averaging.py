@@ -18,8 +18,8 @@ class Average:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
-        self._weights = [parameter.detach() for parameter in network.parameters()]
-        self._averages = [weight.clone() for weight in self._weights] if decay else []
+        self._weights: list[torch.Tensor] = list(network.parameters())
+        self._averages = [weight.detach().clone() for weight in self._weights] if decay else []
 
     @torch.no_grad()
     def update(self, step: int) -> None:

@@ -13,8 +13,8 @@ from edanas.exits.classifiers import PoolLinear
 from edanas.exits.criteria import ScoreMargin
 from edanas.supernets.baselines import EECNN
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
-from edanas.training.plan import Segment
 from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
+from edanas.training.schedule import Segment
 from edanas.training.schemes import Joint
 from edanas.training.steps import Batches
 

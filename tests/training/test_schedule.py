@@ -2,37 +2,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edanas.training.plan import Plan, Segment
+from edanas.training.schedule import Schedule, Segment
 
 steps = st.integers(1, 10_000)
 
 
 @given(steps, st.integers(0, 10_000))
-def test_a_first_plan_is_a_straight_line(total, step):
-    assert Plan(total).done(step) == pytest.approx(step / total)
+def test_a_first_schedule_is_a_straight_line(total, step):
+    assert Schedule(total).done(step) == pytest.approx(step / total)
 
 
 @given(steps, st.data())
-def test_a_refitted_plan_goes_on_where_the_old_one_was_and_ends_in_time(total, data):
+def test_a_refitted_schedule_goes_on_where_the_old_one_was_and_ends_in_time(total, data):
     step = data.draw(st.integers(1, total))
     seconds = data.draw(st.floats(0.1, 1e4))
     wanted = data.draw(st.floats(0.1, 1e5))
-    old = Plan(total)
-    new = old.refitted(step, seconds, wanted)
+    old = Schedule(total)
+    new = old.refitted(step, seconds, wanted, seconds / step)
     assert new.done(step) == pytest.approx(old.done(step)) or new.steps == step
     assert new.done(new.steps) == pytest.approx(1.0)
     expected = seconds + (new.steps - step) * seconds / step
     if new != old:
         assert expected <= max(wanted, seconds) * (1 + 1e-9)
         assert expected + seconds / step >= wanted * (1 - 1e-9)
-        assert Plan.from_dict(new.to_dict()) == new
+        assert Schedule.from_dict(new.to_dict()) == new
 
 
-def test_a_plan_that_fits_within_a_twentieth_stays():
-    plan = Plan(1000)
-    assert plan.refitted(500, 500.0, 1020.0) is plan
-    assert plan.refitted(500, 500.0, 1100.0).steps == 1100
-    assert plan.refitted(500, 500.0, 300.0).steps == 500
+def test_a_schedule_that_fits_within_a_twentieth_stays():
+    fits = Schedule(1000)
+    assert fits.refitted(500, 500.0, 1020.0, 1.0) is fits
+    assert fits.refitted(500, 500.0, 1100.0, 1.0).steps == 1100
+    assert fits.refitted(500, 500.0, 300.0, 1.0).steps == 500
 
 
 def test_a_segment_ends_while_one_more_step_would_not_fit(monkeypatch):

@@ -1,4 +1,4 @@
-"""How many steps a training takes, how far its schedule is at each, and how long it may go on now."""
+"""How many steps a training takes, how far it is at each, and how long it may go on now."""
 
 import math
 import time
@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 DRIFT = 0.05
-"""A plan is made anew where the training would end this much earlier or later than it should."""
+"""A schedule is made anew where the training would end this much earlier or later than it should."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A training's length, which can be changed on the way: the schedule goes on from where it is.
+class Schedule:
+    """A training's length, which can be changed on the way: it goes on from where it is.
 
     Args:
         steps: Of the whole training.
-        since: The step at which this plan was made.
-        position: How far the schedule was by then, a share.
+        since: The step at which this was made.
+        position: How far the training was by then, a share.
     """
 
     steps: int
@@ -25,33 +25,58 @@ class Plan:
     position: float = 0.0
 
     def done(self, step: float) -> float:
-        """The share of the schedule that is behind at `step`: from `position` in a straight line to 1."""
+        """The share of the training that is behind at `step`: from `position` in a straight line to 1."""
         if self.steps <= self.since:
             return 1.0
         return self.position + (1 - self.position) * (step - self.since) / (self.steps - self.since)
 
-    def refitted(self, step: int, seconds: float, total: float) -> "Plan":
-        """The plan that ends after `total` seconds, where `step` steps took `seconds`; itself if it does.
+    def refitted(self, step: int, seconds: float, total: float, each: float) -> "Schedule":
+        """The schedule that ends after `total` seconds; itself where it nearly does.
 
         Args:
-            step: Steps done, at least one.
+            step: Steps done.
             seconds: What they took.
             total: What the whole training may take.
+            each: Seconds that a step takes.
         """
-        left = max(0.0, total - seconds)
-        steps = step + math.floor(left * step / seconds)
+        steps = max(1, step + math.floor(max(0.0, total - seconds) / each))
         if abs(steps - self.steps) <= DRIFT * (self.steps - step):
             return self
-        return Plan(steps, step, self.done(step))
+        return Schedule(steps, step, self.done(step))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Plan":
+    def from_dict(cls, values: Mapping[str, Any]) -> "Schedule":
         """The inverse of `to_dict`."""
         return cls(int(values["steps"]), int(values["since"]), float(values["position"]))
+
+
+@dataclass
+class Pace:
+    """How fast a training went.
+
+    Args:
+        images: That passed through all backbones of a step.
+        seconds: What that took.
+        input_seconds: Of them, spent on making batches; on a GPU, on ordering them to be made.
+    """
+
+    images: int = 0
+    seconds: float = 0.0
+    input_seconds: float = 0.0
+
+    @property
+    def images_per_second(self) -> float:
+        """0 where nothing was trained."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+    @property
+    def input_share(self) -> float:
+        """0 where nothing was trained."""
+        return self.input_seconds / self.seconds if self.seconds else 0.0
 
 
 class Segment:

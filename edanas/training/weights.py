@@ -1,0 +1,159 @@
+"""Trained supernets with their heads, in one safetensors file that carries its recipe."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from edanas.core.errors import WeightsError
+from edanas.core.machine import home
+from edanas.core.runfolder import replace_file
+from edanas.core.types import ImageSet
+
+KIND = "edanas supernet 1"
+SEEN = "trained_on"
+"""The tensor of digests of the images that the supernet was trained on: (N,) int64, ascending."""
+
+
+def find(name: str) -> Path | None:
+    """The file of a trained supernet: a path, or a name in `weights/` under `EDANAS_HOME`; `None` = neither.
+
+    A file that is there but was not written by `write` is none either: it is the provider's to read.
+    """
+    if not name:
+        return None
+    for path in (Path(name).expanduser(), home() / "weights" / f"{name}.safetensors"):
+        if path.is_file():
+            return path if _metadata(path).get("kind") == KIND else None
+    return None
+
+
+def write(
+    path: Path,
+    parts: Mapping[str, nn.Module],
+    recipe: Mapping[str, Any],
+    seen: ImageSet,
+    *,
+    half: bool,
+) -> None:
+    """Write a trained supernet.
+
+    Args:
+        path: The file; it is replaced whole.
+        parts: The supernet and its heads, by the prefix that their tensors get.
+        recipe: What it was made with and is for, in JSON's types; `read_recipe` gives it back.
+        seen: The images it was trained on.
+        half: Store weights of two and more dimensions as float16; the others are few, and wider in range.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    tensors = {SEEN: torch.from_numpy(digests(seen))}
+    for prefix, module in parts.items():
+        for name, tensor in module.state_dict().items():
+            shrunk = half and tensor.is_floating_point() and tensor.ndim > 1
+            kept = tensor.detach().to("cpu", torch.float16 if shrunk else tensor.dtype)
+            tensors[f"{prefix}.{name}"] = kept.contiguous()
+    replace_file(path, save(tensors, {"kind": KIND, "recipe": json.dumps(dict(recipe))}))
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """What the file says it was made with.
+
+    Raises:
+        WeightsError: It is no such file, or damaged.
+    """
+    metadata = _metadata(path)
+    try:
+        if metadata.get("kind") != KIND:
+            raise ValueError(f"kind {metadata.get('kind')!r}")
+        return dict(json.loads(metadata["recipe"]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise WeightsError(f"{path}: no trained supernet with a recipe ({error})") from error
+
+
+def load(path: Path, parts: Mapping[str, nn.Module]) -> str:
+    """Fill modules from the file; returns a sentence on what was taken and left.
+
+    Where the numbers of classes differ, the last layers keep their fresh weights; between grey and colour,
+    the stem's weights are summed over red, green and blue, or shared out among them. Nothing is changed
+    where anything else does not fit.
+
+    Args:
+        path: What `write` wrote.
+        parts: Modules by their prefix; tensors of other prefixes are left.
+
+    Raises:
+        WeightsError: The file is damaged, or of another network.
+    """
+    recipe, afresh, taken = read_recipe(path), [], []
+    with _opened(path) as file:
+        names = set(file.keys())
+        for prefix, module in parts.items():
+            for name, own in module.state_dict().items():
+                if f"{prefix}.{name}" not in names:
+                    raise WeightsError(f"{path}: has no tensor '{prefix}.{name}'; it is of another network")
+                found = _fitted(file.get_tensor(f"{prefix}.{name}"), own, int(recipe["num_classes"]))
+                if found is None:
+                    raise WeightsError(
+                        f"{path}: tensor '{prefix}.{name}' has another shape than {tuple(own.shape)}; the "
+                        "file is of a supernet with other widths, depths, kernels, expansions or heads"
+                    )
+                taken.append((own, found)) if found.numel() else afresh.append(name)
+    with torch.no_grad():
+        for own, found in taken:
+            own.copy_(found)
+    rest = f"; {len(afresh)} tensors of the last layers start afresh, for other classes" if afresh else ""
+    return f"{len(taken)} tensors taken from {path}{rest}"
+
+
+def digests(images: ImageSet) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """A number for each distinct image, ascending: (N,) int64."""
+    pixels = np.ascontiguousarray(images.images.cpu().numpy())
+    each = b"".join(hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in pixels)
+    return np.unique(np.frombuffer(each, dtype=np.int64))
+
+
+def seen_among(path: Path, images: ImageSet) -> float:
+    """The share of `images` that the supernet in `path` was trained on, by their pixels."""
+    with _opened(path) as file:
+        seen = file.get_tensor(SEEN).numpy()
+    asked = digests(images)
+    return float(np.isin(asked, seen).mean())
+
+
+def _fitted(found: torch.Tensor, own: torch.Tensor, classes: int) -> torch.Tensor | None:
+    """`found` in the shape of `own`; empty where it starts afresh, `None` where the two do not fit."""
+    if found.shape == own.shape:
+        return found.to(own.dtype)
+    if found.shape[:1] == (classes,) and found.shape[1:] == own.shape[1:]:
+        return found[:0]
+    if found.ndim == own.ndim == 4 and found.shape[0] == own.shape[0] and found.shape[2:] == own.shape[2:]:
+        if found.shape[1] == 3 and own.shape[1] == 1:
+            return found.sum(1, keepdim=True)
+        if found.shape[1] == 1 and own.shape[1] == 3:
+            return found.expand_as(own) / 3
+    return None
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: cannot be read as safetensors: {error}") from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """A safetensors file's own notes; empty where it is none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}
