@@ -1,4 +1,4 @@
-"""The loop of a long training: cut anywhere, it goes on to the same weights, in as many segments as one likes."""
+"""The loop of a long training: cut anywhere, it goes on to the same weights, in any number of segments."""
 
 import copy
 import math
@@ -56,7 +56,7 @@ class Training(ABC):
         save_every: float = SAVE_EVERY,
     ) -> None:
         self.device = next(network.parameters()).device
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last)
         self._network, self.learned = network, learned
         self.trained = nn.ModuleList([network, learned])
         self.settings, self.seed, self.save_every = settings, seed, save_every
