@@ -38,11 +38,11 @@ from edanas.core.progress import Silent
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, ExitProfile, Outcome
+from edanas.goals.objectives import Accuracy, AdaMacs
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.strategies import surrogate_nsga2
 from edanas.strategies.genetic import Nsga2
-from edanas.strategies.objectives import Accuracy, AdaMacs
 from edanas.surrogates.adaptive import AdaptiveSwitching
 from edanas.tables import Table
 from edanas.tables.evaluation import TableEvaluation

@@ -185,12 +185,12 @@ def _expected(
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operator below the counter: notes the largest counted output, refuses what escapes it."""
+    """Sees every operator below the counter: notes the counted outputs' sizes, refuses what escapes it."""
 
     def __init__(self, counted: Mapping[Any, Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.counted = counted
-        self.largest = 0
+        self.largest = self.total = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -200,6 +200,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if packet in self.counted:
             first = out[0] if isinstance(out, tuple) else out
             self.largest = max(self.largest, first.numel())
+            self.total += first.numel()
         elif func.namespace not in ("aten", "prim", "prims") or packet.__name__ in _UNCOUNTED:
             raise CostError(
                 f"multiply-adds of operator '{func.namespace}::{packet.__name__}' cannot be counted"
@@ -213,14 +214,14 @@ def _zeros(module: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def _segment(module: nn.Module, features: torch.Tensor) -> tuple[SegmentCost, torch.Tensor]:
-    macs, activations, out = _run(module, features)
+    macs, watch, out = _run(module, features)
     channels, height, width = (*out.shape[1:], 1, 1)[:3]
     params = sum(p.numel() for p in module.parameters())
-    return SegmentCost(macs, params, activations, (channels, height, width)), out
+    return SegmentCost(macs, params, watch.largest, (channels, height, width), watch.total), out
 
 
-def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, int, torch.Tensor]:
-    """(MACs, elements of the largest counted output, output) of one pass."""
+def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, _Watch, torch.Tensor]:
+    """(MACs, sizes of the counted outputs, output) of one pass."""
     counter = FlopCounterMode(display=False)
     watch = _Watch(counter.flop_registry)
     name = type(module).__name__
@@ -242,7 +243,7 @@ def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, int, torch.Ten
     total = counter.get_total_flops()
     if total == 0 and any(_is_weighted(child) for child in module.modules()):
         raise CostError(f"{name} has weights, but none of its operators' multiply-adds can be counted")
-    return total // 2, watch.largest, out
+    return total // 2, watch, out
 
 
 def _is_weighted(module: nn.Module) -> bool:

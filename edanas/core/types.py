@@ -181,12 +181,14 @@ class SegmentCost:
         params: Parameters.
         activations: Elements of the largest output of a convolution, linear layer or matrix product in it.
         shape: The output's channels, height and width; a head's logits are (K, 1, 1).
+        outputs: Elements of all such outputs together; `None` where they were not counted.
     """
 
     macs: int
     params: int
     activations: int
     shape: tuple[int, int, int]
+    outputs: int | None = None
 
     def __add__(self, other: "SegmentCost") -> "SegmentCost":
         """Both, of this one's shape: what `other` does, it does with the output of this one."""
@@ -213,6 +215,9 @@ class Metrics:
         backbone_macs: Multiply-adds of the backbone with its last exit.
         params: Parameters of the EENN with its placed heads.
         activations: Elements of the stages' and heads' largest convolution or linear output.
+        outputs: Elements of all such outputs together; `None` where they were not counted.
+        exit_macs: Executed multiply-adds of a sample that leaves at each exit point (`None` where no exit
+            stands), and at the last exit; empty where they are not known, e.g. in an older archive.
     """
 
     accuracy: float
@@ -224,6 +229,8 @@ class Metrics:
     backbone_macs: int
     params: int
     activations: int
+    outputs: int | None = None
+    exit_macs: tuple[float | None, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

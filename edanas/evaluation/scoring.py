@@ -1,5 +1,6 @@
 """A selection scheme scored from an exit profile: no network runs."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from edanas.core.costs import (
     ada_macs,
     backbone_macs,
     executed_macs,
+    executed_per_exit,
     exit_points,
     measure,
     trace,
@@ -95,6 +97,7 @@ def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Me
     """All metrics of a network whose exits behave like `result` under `scheme`, measured or predicted."""
     costs = anatomy.costs
     segments = [*anatomy.stages, *(anatomy.heads[index] for index in scheme.placed), anatomy.last]
+    outputs = [segment.outputs for segment in segments if segment.outputs is not None]
     return Metrics(
         accuracy=result.accuracy,
         utilization=result.utilization,
@@ -105,4 +108,6 @@ def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Me
         backbone_macs=backbone_macs(costs),
         params=sum(segment.params for segment in segments),
         activations=max(segment.activations for segment in segments),
+        outputs=sum(outputs) if len(outputs) == len(segments) else None,
+        exit_macs=tuple(None if math.isnan(m) else m for m in executed_per_exit(costs, scheme).tolist()),
     )

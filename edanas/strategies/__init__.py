@@ -1,1 +1,1 @@
-"""Search strategies and objectives: what to evaluate next, and what to judge it by."""
+"""Search strategies: what to evaluate next."""

@@ -57,17 +57,18 @@ class LayerCosts:
         found = []
         layers = known.layers
         for stage, (depth_name, names) in enumerate(self._names):
-            macs, params, activations = known.stem if stage == 0 else (0, 0, 0)
+            macs, params, activations, outputs = known.stem if stage == 0 else (0, 0, 0, 0)
             depth = backbone[depth_name]
             if depth not in self._layout.depths:
                 raise KeyError(depth_name)
             for layer in range(int(depth)):
                 kernel, expand = names[layer]
-                more, weights, largest = layers[stage, layer > 0, backbone[kernel], backbone[expand]]
+                more, weights, largest, written = layers[stage, layer > 0, backbone[kernel], backbone[expand]]
                 macs += more
                 params += weights
                 activations = max(activations, largest)
-            found.append(SegmentCost(macs, params, activations, known.shapes[stage]))
+                outputs += written
+            found.append(SegmentCost(macs, params, activations, known.shapes[stage], outputs))
         return tuple(found)
 
     def _learn(self, plan: NetPlan, backbone: Backbone, task: Task) -> "_Known":
@@ -96,11 +97,12 @@ class LayerCosts:
 
 
 class _Count(NamedTuple):
-    """Multiply-adds, parameters, and elements of the largest output."""
+    """Multiply-adds, parameters, and elements of the largest output and of all outputs."""
 
     macs: int
     params: int
     activations: int
+    outputs: int
 
 
 class _Known(NamedTuple):
@@ -128,13 +130,15 @@ def block_cost(block: BlockPlan, shape: Shape) -> tuple[_Count, Shape]:
 def _convolution(before: int, after: int, kernel: int, side: int, groups: int = 1) -> _Count:
     """A normalised convolution without bias whose output is `side` pixels wide and high."""
     weights = kernel * kernel * before * after // groups
-    return _Count(weights * side * side, weights + _NORM * after, after * side * side)
+    outputs = after * side * side
+    return _Count(weights * side * side, weights + _NORM * after, outputs, outputs)
 
 
 def _squeeze(channels: int) -> _Count:
     """Squeeze-and-excitation: two linear layers with bias on pooled features."""
     inner = scaled(channels // _SQUEEZE_REDUCTION, 1)
-    return _Count(2 * channels * inner, 2 * channels * inner + inner + channels, max(channels, inner))
+    weights = 2 * channels * inner
+    return _Count(weights, weights + inner + channels, max(channels, inner), inner + channels)
 
 
 def _last_exit(plan: NetPlan, shape: Shape, task: Task) -> SegmentCost:
@@ -146,16 +150,17 @@ def _last_exit(plan: NetPlan, shape: Shape, task: Task) -> SegmentCost:
         channels = plan.final_expand
     if plan.last_width:
         weights = channels * plan.last_width
-        parts.append(_Count(weights, weights, plan.last_width))
+        parts.append(_Count(weights, weights, plan.last_width, plan.last_width))
         channels = plan.last_width
     classes = task.num_classes
-    parts.append(_Count(channels * classes, (channels + 1) * classes, classes))
-    return SegmentCost(*_together(parts), (classes, 1, 1))
+    parts.append(_Count(channels * classes, (channels + 1) * classes, classes, classes))
+    macs, params, activations, outputs = _together(parts)
+    return SegmentCost(macs, params, activations, (classes, 1, 1), outputs)
 
 
 def _together(parts: Iterable[_Count]) -> _Count:
-    macs, params, activations = zip(*parts, strict=True)
-    return _Count(sum(macs), sum(params), max(activations))
+    macs, params, activations, outputs = zip(*parts, strict=True)
+    return _Count(sum(macs), sum(params), max(activations), sum(outputs))
 
 
 def _shrunk(side: int, stride: int) -> int:

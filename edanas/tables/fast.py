@@ -43,6 +43,7 @@ class Bill:
     def metrics(self, found: Outcome, scheme: SelectionScheme) -> Metrics:
         """All metrics; ADA_MACS (Eq. 5) and executed MACs to the last digit as in `edanas.core.costs`."""
         ada, executed, shares = [], [], []
+        exit_macs: list[float | None] = [None] * len(scheme.thresholds)
         upto = vain = 0
         params, activations = self.params, self.activations
         for point, threshold in enumerate(scheme.thresholds):
@@ -51,6 +52,7 @@ class Bill:
                 macs, more, largest = self.heads[point]
                 ada.append(upto + macs)
                 executed.append(upto + macs + vain)
+                exit_macs[point] = float(executed[-1])
                 shares.append(found.utilization[point])
                 vain += macs
                 params += more
@@ -69,4 +71,5 @@ class Bill:
             backbone_macs=whole,
             params=params,
             activations=activations,
+            exit_macs=(*exit_macs, float(whole + vain)),
         )

@@ -177,12 +177,30 @@ def _check_metrics(evaluator: Evaluator, candidate: Candidate, metrics: Metrics)
         f"parameters, {metrics.activations} activations; expected costs above 0, "
         "and executed no less than ADA_MACS",
     )
+    _check_exit_macs(evaluator, name, candidate, metrics)
     if not scheme.exits:
         whole = metrics.backbone_accuracy, float(metrics.backbone_macs), float(metrics.backbone_macs)
         found = metrics.accuracy, metrics.ada_macs, metrics.executed_macs
         require(
             evaluator, found == whole, f"{name}: without exits {found}; expected its backbone's own {whole}"
         )
+
+
+def _check_exit_macs(evaluator: Evaluator, name: str, candidate: Candidate, metrics: Metrics) -> None:
+    """What leaving at each exit costs makes the executed MACs, by utilization."""
+    exits, shares = metrics.exit_macs, metrics.utilization
+    stands = [threshold is not None for threshold in candidate.scheme.thresholds] + [True]
+    require(
+        evaluator,
+        [macs is not None for macs in exits] == stands,
+        f"{name}: MACs of leaving at each exit {exits}; expected numbers just where an exit stands",
+    )
+    mean = sum(share * (macs or 0.0) for share, macs in zip(shares, exits, strict=True))
+    require(
+        evaluator,
+        abs(mean - metrics.executed_macs) <= 1e-6 * metrics.executed_macs,
+        f"{name}: executed MACs {metrics.executed_macs}; leaving at each exit by utilization makes {mean}",
+    )
 
 
 def _check_network(evaluator: Evaluator, candidate: Candidate, metrics: Metrics, parts: DataParts) -> None:

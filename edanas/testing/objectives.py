@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+from dataclasses import replace
 
 from edanas.core.contracts import Objective
 from edanas.core.types import Metrics
@@ -18,6 +19,8 @@ _USUAL = Metrics(
     backbone_macs=4_000_000,
     params=120_000,
     activations=9_216,
+    outputs=60_000,
+    exit_macs=(1e6, None, 4.5e6),
 )
 _SAMPLES = {
     "usual metrics": _USUAL,
@@ -31,6 +34,8 @@ _SAMPLES = {
         backbone_macs=9_000_000,
         params=400_000,
         activations=20_000,
+        outputs=150_000,
+        exit_macs=(None, None, 9e6),
     ),
     "metrics of a network that all samples leave early, never right": Metrics(
         accuracy=0.0,
@@ -42,12 +47,16 @@ _SAMPLES = {
         backbone_macs=50_000,
         params=10,
         activations=1,
+        outputs=2,
+        exit_macs=(1e3, None, 51e3),
     ),
 }
 
 
 def check_objective(objective: Objective) -> None:
     """Hold an objective against its contract: a finite number by the metrics alone, a direction, a unit.
+
+    One that is said to follow from the structure must not depend on how exits behave.
 
     Raises:
         ConformanceError: Something does not hold.
@@ -58,11 +67,36 @@ def check_objective(objective: Objective) -> None:
         f"`maximise` is {objective.maximise!r}; expected True or False",
     )
     require(objective, isinstance(objective.unit, str), f"`unit` is {objective.unit!r}; expected text")
+    require(
+        objective,
+        isinstance(objective.structural, bool),
+        f"`structural` is {objective.structural!r}; expected True or False",
+    )
     values = {name: _value(objective, name, metrics) for name, metrics in _SAMPLES.items()}
+    _check_structural(objective, values["usual metrics"])
     require(
         objective,
         len(set(values.values())) > 1,
         f"is {next(iter(values.values()))} for all of {', '.join(values)}: there is nothing to optimise",
+    )
+
+
+def _check_structural(objective: Objective, usual: float) -> None:
+    """A value that is said to follow from the structure is the same however the exits behave."""
+    other = replace(
+        _USUAL,
+        accuracy=0.1,
+        utilization=(0.0, 0.0, 1.0),
+        exit_accuracy=(None, None, 0.1),
+        ada_macs=4.0e6,
+        executed_macs=4.5e6,
+        backbone_accuracy=0.1,
+    )
+    found = _value(objective, "metrics of exits that behave otherwise", other)
+    require(
+        objective,
+        not objective.structural or found == usual,
+        f"`structural` is True, but with other accuracies and utilization {usual} becomes {found}",
     )
 
 

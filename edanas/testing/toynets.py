@@ -68,9 +68,11 @@ class ToyProvider(SupernetProvider):
             weights = [plan.kernel**2 * plan.inputs * plan.outputs for plan in layers]
             params = sum(weights) + 2 * width * len(layers)
             area = side * side
-            stages.append(SegmentCost(sum(weights) * area, params, width * area, (width, side, side)))
+            shape, outputs = (width, side, side), width * area * len(layers)
+            stages.append(SegmentCost(sum(weights) * area, params, width * area, shape, outputs))
         classes = task.num_classes
-        return tuple(stages), SegmentCost(width * classes, (width + 1) * classes, classes, (classes, 1, 1))
+        last = SegmentCost(width * classes, (width + 1) * classes, classes, (classes, 1, 1), classes)
+        return tuple(stages), last
 
 
 class ToySupernet(Supernet):

@@ -198,6 +198,11 @@ def test_trace_goes_stage_by_stage():
     stages, last = trace(staged(), 2)
     assert [stage.macs for stage in stages] == [4 * 16 * 2 * 9, 8 * 16 * 4 * 9, 6 * 16 * 8]
     assert [stage.activations for stage in stages] == [64, 128, 96]
+    assert [stage.outputs for stage in stages] == [64, 128, 96]
+    two = nn.Sequential(
+        nn.Conv2d(2, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.Flatten(), nn.Linear(48, 5)
+    )
+    assert (measure(two, (2, 8, 8)).activations, measure(two, (2, 8, 8)).outputs) == (64, 64 + 48 + 5)
     assert (last.macs, last.params, last.activations, last.shape) == (30, 35, 5, (5, 1, 1))
     assert exit_points(stages) == (ExitPoint(0, 4, 4, 4), ExitPoint(1, 8, 4, 4))
     costs = Costs.of(stages, {1: last}, last)

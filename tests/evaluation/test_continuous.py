@@ -17,7 +17,7 @@ from edanas.core.types import (
 )
 from edanas.evaluation.scoring import Anatomy, pareto_schemes, score
 from edanas.evaluation.selection import choose_results, with_every_number_of_exits
-from edanas.strategies.objectives import Accuracy, ExecutedMacs
+from edanas.goals.objectives import Accuracy, ExecutedMacs
 
 OBJECTIVES = (Accuracy(), ExecutedMacs())
 POINTS = 3

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
 from edanas.evaluation.selection import choose_results, choose_static, pareto_set, with_all_schemes
-from edanas.strategies.objectives import Accuracy, AdaMacs
+from edanas.goals.objectives import Accuracy, AdaMacs
 
 OBJECTIVES = (Accuracy(), AdaMacs())
 POINTS = 4

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,7 +48,8 @@ def test_a_candidate_is_answered_as_its_own_network_rounded_to_float16_would_be(
     whole, networks, scheme, which, part
 ):
     backbone, profiles, anatomy = networks[which]
-    assert whole.metrics(Candidate(backbone, scheme), part) == score(profiles[part], scheme, anatomy)
+    expected = replace(score(profiles[part], scheme, anatomy), outputs=None)
+    assert whole.metrics(Candidate(backbone, scheme), part) == expected
 
 
 @given(scheme=SCHEMES)
@@ -61,7 +63,8 @@ def test_a_threshold_at_a_confidence_lets_that_sample_leave(whole, networks, sch
             for i, t in enumerate(scheme.thresholds)
         )
     )
-    assert whole.metrics(Candidate(backbone, exact)) == score(profile, exact, anatomy)
+    expected = replace(score(profile, exact, anatomy), outputs=None)
+    assert whole.metrics(Candidate(backbone, exact)) == expected
 
 
 @given(scheme=SCHEMES, rows=st.lists(st.integers(0, 95), min_size=1, max_size=5))

@@ -15,14 +15,23 @@ from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome
 
 
 class Objective(ABC):
-    """One number to optimise, derived from an evaluation's metrics."""
+    """One number to optimise, derived from an evaluation's metrics.
+
+    `structural` says whether it follows from the candidate's structure alone (a cost that does not depend on
+    accuracies or utilization): what it is worth is then known before anything is evaluated.
+    """
 
     maximise: ClassVar[bool] = False
     unit: ClassVar[str] = ""
+    structural: bool = False
 
     @abstractmethod
     def value(self, metrics: Metrics) -> float:
-        """The number in its own direction and unit; the engine minimises inside."""
+        """The number in its own direction and unit; the engine minimises inside.
+
+        Raises:
+            CostError: The metrics lack what it is made of.
+        """
 
 
 @dataclass(frozen=True)
