@@ -4,13 +4,13 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import Any, cast
 
 import torch
 
 from edanas.core.config import Layer, resolve
 from edanas.core.contracts import (
+    Constraint,
     DataSource,
     Evaluator,
     Executor,
@@ -24,14 +24,15 @@ from edanas.core.contracts import (
     ThresholdSetter,
 )
 from edanas.core.errors import ConfigError, near_miss, unknown
+from edanas.core.feasible import Feasibility
 from edanas.core.fronts import Fronts
 from edanas.core.machine import usable_cores
-from edanas.core.pareto import minimised
 from edanas.core.progress import Progress
 from edanas.core.settings import Component, Settings, labels
 from edanas.core.space import SearchSpace
-from edanas.core.types import CONTINUOUS, Candidate, Outcome
+from edanas.core.types import CONTINUOUS
 from edanas.data.splits import split
+from edanas.evaluation.judging import counting, in_numbers, judge_of
 from edanas.evaluation.workbench import Workbench
 from edanas.plugins.manager import Plugin
 from edanas.plugins.registry import SETTING, Registry
@@ -116,6 +117,7 @@ def check_names(registry: Registry, settings: Settings) -> None:
     for kind, several in (
         ("surrogate model", settings.surrogates),
         ("objective", settings.objectives),
+        ("constraint", settings.constraints),
         ("exporter", settings.exports),
         ("logger", settings.loggers),
     ):
@@ -178,6 +180,7 @@ class Composition:
         problem: What the strategy is to be started on.
         fronts: What a backbone is worth where thresholds are continuous; otherwise `None`.
         objectives: What is optimised.
+        limits: What every result must keep.
         executor: Where evaluations run.
         setter: Sets the thresholds of each result.
         exporters: What is written of each result.
@@ -190,6 +193,7 @@ class Composition:
     problem: SearchProblem
     fronts: Fronts | None
     objectives: tuple[Objective, ...]
+    limits: Feasibility
     executor: Executor
     setter: ThresholdSetter
     exporters: tuple[Exporter, ...]
@@ -237,7 +241,13 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     objectives = tuple(make("objective", component) for component in settings.objectives)
     evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)
     strategy: SearchStrategy = make("search strategy", settings.strategy)
-    fronts = _fronts(registry, settings, strategy, evaluator, objectives)
+    constraints: tuple[Constraint, ...] = tuple(make("constraint", each) for each in settings.constraints)
+    for constraint in constraints:
+        constraint.prepare(space)
+    judge = judge_of(workbench, evaluator)
+    limits = Feasibility(constraints, counting(judge), bare=strategy.nested)
+    _check_continuous(registry, settings, strategy, evaluator)
+    fronts = Fronts(evaluator, objectives, limits) if strategy.nested else None
     problem = SearchProblem(
         space=space,
         objectives=len(objectives),
@@ -245,8 +255,10 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         seed=settings.seed,
         initial=settings.search.initial,
         progress=progress,
-        judge=_judge(workbench, evaluator, objectives),
-        front=fronts,
+        judge=in_numbers(judge, objectives, limits),
+        front=fronts.feasible if fronts else None,
+        limits=limits.limits,
+        structure=limits.structure if limits.structural else None,
     )
     return Composition(
         workbench=workbench,
@@ -255,6 +267,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         problem=problem,
         fronts=fronts,
         objectives=objectives,
+        limits=limits,
         executor=make("executor", settings.executor),
         setter=make("threshold setter", settings.final_thresholds),
         exporters=tuple(make("exporter", component) for component in _exporters(settings)),
@@ -269,38 +282,13 @@ def _exporters(settings: Settings) -> tuple[Component, ...]:
     return (*writers, *(each for each in asked if each.name != WRITER))
 
 
-def _judge(
-    workbench: Workbench, evaluator: Evaluator, objectives: Sequence[Objective]
-) -> Callable[[Candidate, Outcome], Sequence[float]] | None:
-    """What turns a predicted outcome into the objectives' minimised values.
-
-    `None` where the evaluation cannot, or where a backbone must be built to be counted: that takes longer
-    than all the rest of an iteration.
-    """
-    task, smallest = workbench.parts.task, workbench.space.smallest()
-    if type(evaluator).judge is Evaluator.judge or workbench.provider.costs(smallest, task) is None:
-        return None
-    one_at_a_time = Lock()
-
-    def judge(candidate: Candidate, outcome: Outcome) -> Sequence[float]:
-        # Surrogates are fitted in several threads, and whoever evaluates may remember what it counted.
-        with one_at_a_time:
-            return minimised(objectives, evaluator.judge(candidate, outcome))
-
-    return judge
-
-
-def _fronts(
-    registry: Registry,
-    settings: Settings,
-    strategy: SearchStrategy,
-    evaluator: Evaluator,
-    objectives: Sequence[Objective],
-) -> Fronts | None:
-    """Where thresholds are continuous, what makes a backbone's trade-offs of its exit profile.
+def _check_continuous(
+    registry: Registry, settings: Settings, strategy: SearchStrategy, evaluator: Evaluator
+) -> None:
+    """Thresholds, strategy and evaluation go together.
 
     Raises:
-        ConfigError: Thresholds, strategy and evaluation do not go together.
+        ConfigError: They do not.
     """
     continuous = settings.thresholds == CONTINUOUS
     name = settings.strategy.name
@@ -317,7 +305,6 @@ def _fronts(
             f"evaluation: '{settings.evaluation.name}' keeps no exit profiles, and continuous thresholds are "
             "found on them"
         )
-    return Fronts(evaluator, objectives) if continuous else None
 
 
 def _nested(registry: Registry, name: str) -> bool:

@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edanas.compose import Composition
 from edanas.core.archive import Archive
 from edanas.core.engine import SearchOutcome
-from edanas.core.errors import (
-    RunError,
-)
+from edanas.core.errors import InfeasibleError, RunError
+from edanas.core.feasible import Feasibility
 from edanas.core.progress import Progress
 from edanas.core.types import CONTINUOUS, Candidate, Evaluation
 from edanas.evaluation.finish import Finisher
@@ -21,6 +21,9 @@ from edanas.evaluation.selection import (
     with_every_number_of_exits,
 )
 from edanas.warmstart import best_of
+
+_TOLD = 3
+"""How many of the nearest candidates are told where nothing keeps the constraints."""
 
 
 def first_candidates(made: Composition) -> tuple[Candidate, ...]:
@@ -56,6 +59,25 @@ def _drops(made: Composition, chosen: Sequence[Evaluation]) -> dict[str, float]:
     return {name: max(0.0, m.backbone_accuracy - m.accuracy) for name, m in measured}
 
 
+def _judged(pool: Sequence[Evaluation], limits: Feasibility) -> list[Evaluation]:
+    """The pool with what each breaks: schemes that were scored from exit profiles are not judged yet."""
+    return [replace(e, violation=limits.violation(e.candidate, e.metrics)) if e.metrics else e for e in pool]
+
+
+def _nearest(pool: Sequence[Evaluation], made: Composition) -> str:
+    """What to tell where nothing keeps the constraints."""
+    measured = sorted((e for e in pool if e.ok), key=lambda e: (e.violation, e.candidate.id))
+    broken = [made.limits.breaches(e.candidate, e.metrics) for e in measured[:_TOLD]]
+    told = [f"{e.candidate.id}: {'; '.join(each)}" for e, each in zip(measured, broken, strict=False)]
+    return "\n".join(
+        (
+            f"none of {len(measured)} candidates keeps the constraints. What came nearest:",
+            *told,
+            f"What was evaluated is kept in {made.workbench.folder}; other constraints need another folder",
+        )
+    )
+
+
 def finish_results(
     made: Composition,
     outcome: SearchOutcome,
@@ -67,14 +89,18 @@ def finish_results(
 
     Raises:
         RunError: There were early-exit networks to finish, and each one failed.
+        InfeasibleError: No candidate keeps the constraints.
     """
-    finisher = Finisher(made.workbench, made.evaluator, made.setter, made.exporters)
+    finisher = Finisher(made.workbench, made.evaluator, made.setter, made.exporters, made.limits)
     settings, pool = made.workbench.settings, list(searched)
     scoring = made.evaluator, archive.get_profile
     if settings.thresholds == CONTINUOUS:
         pool = with_every_number_of_exits(pool, outcome.evaluations, made.objectives, *scoring)
     elif made.setter.resets:
         pool = with_all_schemes(pool, made.objectives, settings.thresholds, *scoring)
+    pool = _judged(pool, made.limits)
+    if pool and not any(e.feasible for e in pool):
+        raise InfeasibleError(_nearest(pool, made))
     chosen = choose_results(pool, made.objectives, settings.search.results)
     candidates = [e.candidate for e in chosen]
     front, failures = finisher.finish(candidates, "Fine-tuning the results", progress, _drops(made, chosen))

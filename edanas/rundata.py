@@ -215,6 +215,7 @@ class RunData:
         if isinstance(value, Evaluation):
             line |= {"id": value.candidate.id, "iteration": value.iteration, "error": value.error}
             line |= {"metrics": value.metrics.to_dict() if value.metrics else None, "seconds": value.seconds}
+            line |= {"violation": value.violation}
         else:
             line |= {k: v for k, v in asdict(value).items() if k != "newest"}
         path = self.folder / LOG
@@ -280,6 +281,8 @@ def in_a_line(evaluation: Evaluation, *, backbones: bool = False) -> str:
         found = f"without early exits validation accuracy {accuracy}%, {macs}M MACs"
     elif metrics is not None:
         found = f"validation accuracy {percent(metrics.accuracy)}%, ADA_MACS {mega(metrics.ada_macs)}M"
+    if evaluation.violation:
+        found += f", violation {evaluation.violation:.3g}"
     return f"iteration {evaluation.iteration}: {candidate.id}, {what}, {found}"
 
 
@@ -296,6 +299,7 @@ def _searched(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "id": candidate.id,
         "iteration": evaluation.iteration,
+        "violation": evaluation.violation,
         "exits": candidate.scheme.exits,
         "thresholds": list(candidate.scheme.thresholds),
         "utilization": list(metrics.utilization),
@@ -305,5 +309,6 @@ def _searched(evaluation: Evaluation) -> dict[str, Any]:
         "backbone_macs": metrics.backbone_macs,
         "backbone_validation_accuracy": metrics.backbone_accuracy,
         "params": metrics.params,
+        "activations": metrics.activations,
         "backbone": dict(candidate.backbone.choices),
     }

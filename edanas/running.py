@@ -160,6 +160,7 @@ def _run(
         notify,
         progress,
         made.fronts,
+        made.limits,
     )
     with data.timed("searching"):
         outcome = engine.run()

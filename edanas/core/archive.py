@@ -36,7 +36,8 @@ CREATE TABLE evaluations (
     status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
     error TEXT,
     metrics TEXT,
-    seconds REAL NOT NULL
+    seconds REAL NOT NULL,
+    violation REAL NOT NULL DEFAULT 0
 );
 CREATE TABLE profiles (
     candidate TEXT PRIMARY KEY,
@@ -112,10 +113,16 @@ class Archive:
                 for statement in _TABLES.split(";"):
                     self._connection.execute(statement)
                 self.set_meta("schema", SCHEMA)
+            elif not self._violations():
+                self._connection.execute("ALTER TABLE evaluations ADD violation REAL NOT NULL DEFAULT 0")
             self._connection.execute("COMMIT")
 
     def _tables(self) -> set[str]:
         return {row[0] for row in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+    def _violations(self) -> bool:
+        """Whether there is a column for violations: archives from before there were constraints lack it."""
+        return "violation" in {row[1] for row in self._rows("PRAGMA table_info(evaluations)")}
 
     def _check(self) -> None:
         found = self.meta().get("schema") if "meta" in self._tables() else None
@@ -155,8 +162,8 @@ class Archive:
         candidate = evaluation.candidate
         metrics = evaluation.metrics
         self._write(
-            "INSERT INTO evaluations (iteration, id, genome, candidate, status, error, metrics, seconds) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO evaluations (iteration, id, genome, candidate, status, error, metrics, seconds, "
+            "violation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             evaluation.iteration,
             candidate.id,
             json.dumps(genome.tolist()),
@@ -165,12 +172,14 @@ class Archive:
             evaluation.error,
             None if metrics is None else json.dumps(metrics.to_dict(), allow_nan=False),
             evaluation.seconds,
+            evaluation.violation,
         )
 
     def replay(self) -> Iterator[tuple[npt.NDArray[np.int64], Evaluation]]:
         """Every genome (D,) with its evaluation, in the order in which they were appended."""
         columns = "genome, candidate, iteration, metrics, error, seconds"
-        for genome, candidate, iteration, metrics, error, seconds in self._rows(
+        columns += ", violation" if self._violations() else ", 0.0"
+        for genome, candidate, iteration, metrics, error, seconds, violation in self._rows(
             f"SELECT {columns} FROM evaluations ORDER BY seq"  # noqa: S608 - fixed text
         ):
             yield (
@@ -181,6 +190,7 @@ class Archive:
                     None if metrics is None else Metrics.from_dict(json.loads(metrics)),
                     error,
                     seconds,
+                    violation,
                 ),
             )
 

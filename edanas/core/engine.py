@@ -16,7 +16,8 @@ import numpy.typing as npt
 from edanas.core.archive import Archive
 from edanas.core.attempt import Attempt, Tried
 from edanas.core.contracts import Evaluator, Executor, IterationSummary, Objective, SearchStrategy
-from edanas.core.errors import Interrupted
+from edanas.core.errors import InfeasibleError, Interrupted
+from edanas.core.feasible import Feasibility
 from edanas.core.ledger import Front, Ledger
 from edanas.core.progress import Bar, Progress, Silent
 from edanas.core.settings import SearchSettings
@@ -69,6 +70,7 @@ class Engine:
             is new.
         progress: Where to show bars.
         front: What an evaluated backbone is worth, where thresholds are continuous.
+        limits: The constraints. What a candidate's structure breaks is not evaluated.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Engine:
         notify: Callable[..., None],
         progress: Progress,
         front: Front | None = None,
+        limits: Feasibility | None = None,
     ) -> None:
         self.space = space
         self.strategy = strategy
@@ -93,7 +96,9 @@ class Engine:
         self.notify = notify
         self.progress = progress
         self._attempt = Attempt(evaluator)
-        self._ledger = Ledger(objectives, front)
+        self._limits = limits or Feasibility()
+        self._ledger = Ledger(objectives, front, self._limits)
+        self._refused: dict[str, tuple[float, Candidate]] = {}
         self._deadline = math.inf
         self._stopped = ""
         self._notes: Mapping[str, str] = {}
@@ -103,6 +108,7 @@ class Engine:
 
         Raises:
             CandidateError: Not one candidate of the initial archive could be evaluated.
+            InfeasibleError: The structure of all candidates that the strategy found breaks a constraint.
             Interrupted: The user pressed Ctrl-C; the archive is closed, and a new engine on it goes on.
             RunError: The archive cannot be written.
         """
@@ -168,6 +174,7 @@ class Engine:
                 np.array([self._ledger.genomes[i] for i in rows], dtype=np.int64),
                 np.array([self._ledger.values[i] for i in rows], dtype=np.float64),
                 [self.archive.get_profile(self._ledger.evaluations[i].candidate.id) for i in rows],
+                np.array([self._ledger.excesses[i] for i in rows], dtype=np.float64),
             )
         return new
 
@@ -196,12 +203,18 @@ class Engine:
         return done
 
     def _plan(self, ask: Callable[[], list[Candidate]], recorded: set[str], count: int) -> list[Candidate]:
-        """What an iteration consists of: what the strategy chooses, less what other iterations hold."""
+        """What an iteration consists of: what the strategy chooses, less what other iterations hold.
+
+        What a candidate's structure makes infeasible is not evaluated.
+        """
         taken = {e.candidate.id for e in self._ledger.evaluations} - recorded
         plan: dict[str, Candidate] = {}
         for choice in ask():
             candidate = self.space.decode(self.space.encode(choice))
-            if candidate.id not in taken:
+            violation = self._limits.structure(candidate)
+            if violation > 0:
+                self._refused[candidate.id] = violation, candidate
+            elif candidate.id not in taken:
                 plan.setdefault(candidate.id, candidate)
         return list(plan.values())[:count]
 
@@ -231,6 +244,12 @@ class Engine:
 
     def _box(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Ideal and reference point of the hypervolume, noted in the archive once they are final."""
+        if not self._ledger.evaluations and self._refused:
+            _, nearest = min(self._refused.values(), key=lambda each: (each[0], each[1].id))
+            raise InfeasibleError(
+                f"the search found no candidate whose structure keeps the constraints; what came nearest, "
+                f"{nearest.id}: {'; '.join(self._limits.breaches(nearest))}"
+            )
         ideal, reference = self._ledger.box()
         if self._stopped != TIME_LIMIT:
             self.archive.set_meta(HYPERVOLUME_BOX, {"ideal": ideal.tolist(), "reference": reference.tolist()})
@@ -252,6 +271,7 @@ class Engine:
                 hypervolume=volume,
                 newest=tuple(self._ledger.evaluations[i] for i in rows),
                 notes=self._notes,
+                feasible=self._ledger.feasible(rows),
             )
             self.notify("edanas_iteration_finished", summary=summary)
             self.archive.set_meta(_FINISHED, iteration + 1)

@@ -68,6 +68,10 @@ class CandidateError(EdanasError):
     """A candidate cannot be built or evaluated; the engine records it and goes on."""
 
 
+class InfeasibleError(EdanasError):
+    """No candidate keeps the constraints; the text says what came nearest."""
+
+
 class Interrupted(EdanasError):  # noqa: N818 - not an error of anyone
     """The user stopped a run; what was evaluated is kept, and the text says how to go on."""
 

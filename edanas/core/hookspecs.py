@@ -16,6 +16,7 @@ import pluggy
 from edanas.core.contracts import (
     Bundle,
     ConfidenceCriterion,
+    Constraint,
     DataSource,
     Evaluator,
     Executor,
@@ -60,6 +61,7 @@ KINDS = (
     Kind("threshold setter", "edanas_threshold_setters", ThresholdSetter),
     Kind("surrogate model", "edanas_surrogate_models", SurrogateModel),
     Kind("objective", "edanas_objectives", Objective),
+    Kind("constraint", "edanas_constraints", Constraint),
     Kind("search strategy", "edanas_search_strategies", SearchStrategy),
     Kind("training scheme", "edanas_training_schemes", TrainingScheme),
     Kind("data set", "edanas_data_sets", DataSource),
@@ -104,6 +106,11 @@ def edanas_surrogate_models() -> Mapping[str, Callable[..., SurrogateModel]]:  #
 @hookspec
 def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:  # type: ignore[empty-body]
     """Objectives by name: metrics -> one number, with its direction and unit."""
+
+
+@hookspec
+def edanas_constraints() -> Mapping[str, Callable[..., Constraint]]:  # type: ignore[empty-body]
+    """Constraints by name: how far a candidate is beyond what is allowed, if it is."""
 
 
 @hookspec

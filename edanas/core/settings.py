@@ -1,5 +1,6 @@
 """The run's settings: names, types, defaults and what each means. How they are read is in `config`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -39,6 +40,47 @@ class Component(Written):
     def written(self) -> str | dict[str, Any]:
         """See `Written.written`."""
         return {"name": self.name, **self.options} if self.options else self.name
+
+
+_BOUND = re.compile(r"(?P<of>[^<>=\s]+)\s*(?P<sign><=|>=)\s*(?P<limit>[^<>=]+)")
+_CHOICES = re.compile(r"(?P<of>\S+)\s+in\s+(?P<allowed>.+)")
+_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "%": 0.01}
+
+
+@dataclass(frozen=True)
+class Condition(Component):
+    """A constraint, which may be written as a text: a bound on an objective, or the choices allowed."""
+
+    words: ClassVar[str] = (
+        'a bound like "params <= 1M" or "accuracy >= 90%", choices like "kernel in 3, 5", a name, or a table '
+        "with `name` and options"
+    )
+
+    @classmethod
+    def read(cls, value: Any, place: Place) -> Self:
+        """See `Written.read`."""
+        given = value.written() if isinstance(value, Component) else value
+        found = super().read(given, place)
+        bound, choices = _BOUND.fullmatch(found.name), _CHOICES.fullmatch(found.name)
+        if bound:
+            of = {"name": bound["of"], **found.options} if found.options else bound["of"]
+            side = "at_most" if bound["sign"] == "<=" else "at_least"
+            return cls("bound", {"of": of, side: _amount(bound["limit"], given, place)})
+        if choices and not found.options:
+            allowed = [_amount(each, given, place) for each in choices["allowed"].split(",")]
+            return cls("choices", {"of": choices["of"], "allowed": allowed})
+        if re.search(r"[<>=\s]", found.name):
+            raise place.error(given, cls.words)
+        return found
+
+
+def _amount(text: str, given: Any, place: Place) -> float:
+    """A number with k, M, G or % behind it."""
+    found = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*([kMG%]?)\s*", text)
+    try:
+        return float(found[1]) * _UNITS[found[2]] if found else float("")
+    except ValueError:
+        raise place.error(given, f"{Condition.words}; {text.strip()!r} is no number") from None
 
 
 Components = tuple[Component, ...]
@@ -167,6 +209,7 @@ class Settings:
     objectives: Components = setting(
         "What is optimised, two or more.", components("accuracy", "ada-macs"), length=2, distinct=True
     )
+    constraints: tuple[Condition, ...] = setting("What every result must keep.", (), distinct=True)
     strategy: Component = setting("Search strategy.", Component("surrogate-nsga2"))
     surrogates: Components = setting(
         "Surrogate models to switch among.",

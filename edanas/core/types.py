@@ -250,6 +250,7 @@ class Evaluation:
     Args:
         iteration: 0 for the initial archive, then from 1.
         seconds: How long it took; not part of what must repeat.
+        violation: By how much the constraints are broken, all excesses together; 0 where all are kept.
     """
 
     candidate: Candidate
@@ -257,11 +258,17 @@ class Evaluation:
     metrics: Metrics | None
     error: str | None = None
     seconds: float = field(default=0.0, compare=False)
+    violation: float = 0.0
 
     @property
     def ok(self) -> bool:
         """Whether there are metrics."""
         return self.metrics is not None
+
+    @property
+    def feasible(self) -> bool:
+        """Whether there are metrics, and all constraints are kept."""
+        return self.ok and self.violation == 0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any, cast
 from edanas.core.attempt import reason
 from edanas.core.contracts import Evaluator, Exporter, ThresholdSetter
 from edanas.core.errors import DISK_FULL, ExportError, RunError
+from edanas.core.feasible import Feasibility
 from edanas.core.progress import Bar, Progress
 from edanas.core.runfolder import writing
 from edanas.core.types import Candidate, Metrics
@@ -33,6 +34,7 @@ class Finisher:
         evaluator: Gives each candidate's network as the search judged it.
         setter: Sets the thresholds.
         exporters: What to write of each result; the first one's first file is what `edanas.load` opens.
+        limits: The constraints, to say what a finished network breaks.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class Finisher:
         evaluator: Evaluator,
         setter: ThresholdSetter,
         exporters: Sequence[Exporter],
+        limits: Feasibility | None = None,
     ) -> None:
         self.workbench, self.evaluator = workbench, evaluator
         self.setter, self.exporters = setter, exporters
+        self.limits = limits or Feasibility()
         self.folder = workbench.folder / MODELS
         self.drops: dict[str, float] = {}
 
@@ -122,7 +126,13 @@ class Finisher:
         test = score(profile, network.scheme, anatomy)
         most = bench.settings.examples if placed else 0
         shown = write_examples(bench.folder, candidate.id, network, parts.test, profile, most)
-        return row(candidate, network, calibration, validation, test, len(parts.test), files, anatomy, shown)
+        found = row(candidate, network, calibration, validation, test, len(parts.test), files, anatomy, shown)
+        finished = Candidate(candidate.backbone, network.scheme)
+        return {
+            **found,
+            "violation": self.limits.violation(finished, validation),
+            "breaches": self.limits.breaches(finished, validation),
+        }
 
     def _export(self, candidate: Candidate, network: EENN, progress: Progress) -> list[str]:
         """The files; a form that a network cannot be put into is told of, and the others are written."""

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.contracts import Evaluator, Objective
+from edanas.core.feasible import feasible_first
 from edanas.core.pareto import minimised, non_dominated, trade_off
 from edanas.core.types import Candidate, Evaluation, ExitProfile, SelectionScheme
 
@@ -15,11 +16,14 @@ _SCHEMES = 1000
 
 
 def pareto_set(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> list[Evaluation]:
-    """The evaluations that no other one dominates, by rising second objective; failed ones are left out."""
+    """The evaluations that no other one dominates, by rising second objective; failed ones are left out.
+
+    Those that keep all constraints dominate the others; where none does, the least violation is on the front.
+    """
     good = [e for e in evaluations if e.metrics is not None]
     if not good:
         return []
-    values = _values(good, objectives)
+    values = feasible_first(_values(good, objectives), np.array([e.violation for e in good]))
     front = np.flatnonzero(non_dominated(values))
     return [good[i] for i in front[np.argsort(values[front, 1], kind="stable")]]
 
@@ -29,11 +33,13 @@ def choose_results(
 ) -> list[Evaluation]:
     """The candidates to finish: for each number of exits the best trade-off (Section V-B of the paper).
 
+    Only candidates that keep all constraints come into question.
+
     A number of exits that no successful candidate has is passed over. Where `count` asks for more, early-exit
     members of the Pareto set follow: the best one in the first objective, then those that lie farthest from
     what is chosen. Where it asks for fewer, the larger numbers of exits are left out.
     """
-    good = [e for e in evaluations if e.metrics is not None and e.candidate.scheme.exits > 0]
+    good = [e for e in evaluations if e.feasible and e.candidate.scheme.exits > 0]
     chosen = []
     for exits in sorted({e.candidate.scheme.exits for e in good}):
         group = pareto_set([e for e in good if e.candidate.scheme.exits == exits], objectives)

@@ -1,1 +1,1 @@
-"""What a search is for: objectives."""
+"""What a search is for: objectives, and constraints."""

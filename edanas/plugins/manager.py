@@ -35,6 +35,7 @@ BUILT_IN = (
     "edanas.surrogates.builtin",
     "edanas.goals.objectives",
     "edanas.goals.mixes",
+    "edanas.goals.constraints",
     "edanas.strategies.surrogate_nsga2",
     "edanas.strategies.random_search",
     "edanas.strategies.evolution",

@@ -25,6 +25,7 @@ SETTING = {
     "threshold setter": "final_thresholds",
     "surrogate model": "surrogates",
     "objective": "objectives",
+    "constraint": "constraints",
     "search strategy": "strategy",
     "training scheme": "scheme",
     "data set": "data",

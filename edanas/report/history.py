@@ -29,6 +29,7 @@ class Step:
         failed: How many of them failed.
         hypervolume: In [0, 1].
         notes: What the search strategy noted, e.g. `{"objective 1": "rbf tau 0.61"}`.
+        feasible: Share of the iteration's candidates that keep all constraints; `None` where there are none.
     """
 
     iteration: int
@@ -36,6 +37,7 @@ class Step:
     failed: int
     hypervolume: float
     notes: Mapping[str, str] = field(default_factory=dict)
+    feasible: float | None = None
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> "Step":
@@ -46,7 +48,8 @@ class Step:
         """
         notes = {str(name): str(text) for name, text in dict(value.get("notes") or {}).items()}
         counts = (int(value["iteration"]), int(value["evaluated"]), int(value["failed"]))
-        return cls(*counts, float(value["hypervolume"]), notes)
+        share = value.get("feasible")
+        return cls(*counts, float(value["hypervolume"]), notes, None if share is None else float(share))
 
 
 @dataclass(frozen=True)

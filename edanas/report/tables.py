@@ -39,7 +39,16 @@ def fronts_table(result: Result) -> RenderableType:
     tested = result.data.get("samples", {}).get("test")
     on = f"Tested once, on {tested} images. " if tested else ""
     note = f"{on}0 early exits: single-exit networks of the same search. {CONVENTION}"
-    return Group(table, "", *(Text(each, style="dim") for each in (note, _promises(front)) if each))
+    notes = (note, _promises(front), _breaches([*front, *result.static_front]))
+    return Group(table, "", *(Text(each, style="dim") for each in notes if each))
+
+
+def _breaches(rows: Sequence[Row]) -> str:
+    """Which finished networks break a constraint that their candidates kept, on the validation part."""
+    told = [f"{row['id']}: {'; '.join(row['breaches'])}" for row in rows if row.get("breaches")]
+    return f"Constraints that are broken after finishing, on the validation part. {'. '.join(told)}." * bool(
+        told
+    )
 
 
 def _promises(front: Sequence[Row]) -> str:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from edanas.core.contracts import SearchProblem, SearchStrategy
 from edanas.core.errors import ConfigError
 from edanas.core.types import Candidate, ExitProfile
-from edanas.strategies.history import Genomes, History, draw, unseen
+from edanas.strategies.allowed import Allowed
+from edanas.strategies.history import Genomes, History, unseen
 
 
 class Remembering(SearchStrategy):
@@ -27,7 +28,8 @@ class Remembering(SearchStrategy):
         """See `SearchStrategy.start`."""
         self._problem = problem
         self._space = problem.space
-        self._history = History(problem.space, problem.objectives)
+        self._history = History(problem.space, problem.objectives, problem.limits)
+        self._allowed = Allowed(problem)
 
     def initial(self) -> list[Candidate]:
         """What the problem wants first, then the extremes where they are wanted, then random candidates."""
@@ -35,9 +37,9 @@ class Remembering(SearchStrategy):
         first = [space.encode(candidate) for candidate in self._problem.first]
         ends = [np.zeros_like(space.counts), space.counts - 1] if self.extremes else []
         rows = space.canonical(np.array([*first, *ends], dtype=np.int64).reshape(-1, space.dimensions))
-        rows = rows[unseen(rows, set())][:count]
+        rows = self._allowed(rows[unseen(rows, set())])[:count]
         rng = np.random.default_rng([self._problem.seed, 0])
-        rest = draw(space, rng, count - len(rows), {row.tobytes() for row in rows})
+        rest = self._allowed.draw(rng, count - len(rows), {row.tobytes() for row in rows})
         return [space.decode(genome) for genome in (*rows, *rest)]
 
     def tell(
@@ -45,17 +47,18 @@ class Remembering(SearchStrategy):
         genomes: Genomes,
         objectives: npt.NDArray[np.float64],
         profiles: Sequence[ExitProfile | None] = (),
+        excesses: npt.NDArray[np.float64] | None = None,
     ) -> None:
         """See `SearchStrategy.tell`."""
-        self._history.add(genomes, objectives, profiles)
+        self._history.add(genomes, objectives, profiles, excesses)
 
     def ask(self, count: int) -> list[Candidate]:
         """What the strategy proposes, then random candidates that were never told, or all that are left."""
         rng = np.random.default_rng([self._problem.seed, len(self._history)])
         chosen = np.asarray(self.propose(rng, count), dtype=np.int64).reshape(-1, self._space.dimensions)
-        chosen = chosen[unseen(chosen, self._history.held)][:count]
+        chosen = self._allowed(chosen[unseen(chosen, self._history.held)])[:count]
         held = self._history.held | {row.tobytes() for row in chosen}
-        rest = draw(self._space, rng, count - len(chosen), held)
+        rest = self._allowed.draw(rng, count - len(chosen), held)
         return [self._space.decode(genome) for genome in (*chosen, *rest)]
 
     @abstractmethod

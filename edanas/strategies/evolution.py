@@ -13,6 +13,7 @@ import numpy as np
 
 from edanas.core.contracts import SearchStrategy
 from edanas.core.hookspecs import hookimpl
+from edanas.strategies.allowed import Allowed
 from edanas.strategies.base import Remembering, check
 from edanas.strategies.genetic import Genomes, Mating
 from edanas.strategies.history import History, unseen
@@ -48,14 +49,17 @@ class Evolution(Remembering):
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
         """Children of the survivors."""
         mating = Mating(self._space, rng, self._crossover, self._mutation)
-        return offspring(self._history, mating, self.survival(), self._population, count)
+        return offspring(self._history, self._allowed, mating, self.survival(), self._population, count)
 
 
-def offspring(history: History, mating: Mating, survival: Any, population: int, count: int) -> Genomes:
+def offspring(
+    history: History, allowed: Allowed, mating: Mating, survival: Any, population: int, count: int
+) -> Genomes:
     """At most `count` children, never told, of what survives of everything that was told.
 
     Args:
-        history: Whose rows are the parents; none are needed.
+        history: Whose rows are the parents, the feasible first; none are needed.
+        allowed: What children's structure must keep.
         mating: Makes the children.
         survival: A pymoo survival that sets `rank`, and `crowding` if it has one.
         population: How many may become parents.
@@ -77,7 +81,7 @@ def offspring(history: History, mating: Mating, survival: Any, population: int, 
             break
         children = mating.do(problem, parents, count).get("X").astype(np.int64)
         children = children.reshape(-1, genomes.shape[1])
-        children = children[unseen(children, held)]
+        children = allowed(children[unseen(children, held)])
         held.update(row.tobytes() for row in children)
         found = np.concatenate([found, children])
     return found[:count]

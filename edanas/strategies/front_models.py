@@ -58,11 +58,13 @@ class Curves(FrontModel):
     Args:
         space: Of backbones.
         judge: See `SearchProblem.judge`.
+        objectives: J, how many of the judge's numbers are objectives; the others are excesses.
         every_exit: Whether all exits stand in every scheme.
     """
 
-    def __init__(self, space: SearchSpace, judge: Judge, *, every_exit: bool) -> None:
+    def __init__(self, space: SearchSpace, judge: Judge, objectives: int, *, every_exit: bool) -> None:
         super().__init__(space)
+        self._objectives = objectives
         self._references = utilizations(space.exit_points)
         self._price = Pricing(judge, self._references, every_exit=every_exit)
         self._accuracies: dict[bytes, Values] = {}
@@ -96,4 +98,6 @@ class Curves(FrontModel):
     def _reach(self, genomes: Genomes, accuracy: Values) -> Values:
         rows = zip(genomes, np.clip(accuracy, 0.0, 1.0), strict=True)
         points = np.stack([self._price(self._space.backbone(genome), row) for genome, row in rows])
-        return np.maximum(self._rays.reach(points) + self._offset, 0.0)
+        values, excesses = points[..., : self._objectives], points[..., self._objectives :]
+        values = np.where((excesses > 0).any(axis=-1, keepdims=True), np.inf, values)
+        return np.maximum(self._rays.reach(values) + self._offset, 0.0)

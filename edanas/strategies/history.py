@@ -6,6 +6,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from edanas.core.feasible import feasible_first
 from edanas.core.pareto import non_dominated
 from edanas.core.space import SearchSpace
 from edanas.core.types import ExitProfile
@@ -26,11 +27,13 @@ class History:
     Args:
         space: Where the genomes are from.
         objectives: J, the values in a row.
+        limits: M, the excesses in a row.
     """
 
-    def __init__(self, space: SearchSpace, objectives: int) -> None:
+    def __init__(self, space: SearchSpace, objectives: int, limits: int = 0) -> None:
         self.genomes: Genomes = np.zeros((0, space.dimensions), dtype=np.int64)
         self.values: Values = np.zeros((0, objectives))
+        self.excesses: Values = np.zeros((0, limits))
         self.held: set[bytes] = set()
         self.profiles: dict[bytes, ExitProfile] = {}
         self._space = space
@@ -38,11 +41,17 @@ class History:
     def __len__(self) -> int:
         return len(self.genomes)
 
-    def add(self, genomes: Genomes, values: Values, profiles: Sequence[ExitProfile | None] = ()) -> None:
-        """Append (n, D) genes and (n, J) values, and keep what exit profiles there are.
+    def add(
+        self,
+        genomes: Genomes,
+        values: Values,
+        profiles: Sequence[ExitProfile | None] = (),
+        excesses: Values | None = None,
+    ) -> None:
+        """Append (n, D) genes, (n, J) values and (n, M) excesses, and keep what exit profiles there are.
 
         Raises:
-            ValueError: There are not as many rows of the one as of the other, or not J values to a row.
+            ValueError: There are not as many rows of the one as of the other, or not J or M numbers to a row.
         """
         rows = self._space.canonical(np.asarray(genomes, dtype=np.int64).reshape(-1, self._space.dimensions))
         numbers = np.asarray(values, dtype=np.float64)
@@ -51,22 +60,45 @@ class History:
                 f"told {len(rows)} genomes with values of shape {numbers.shape}; "
                 f"expected {(len(rows), self.values.shape[1])}"
             )
+        beyond = np.zeros((len(rows), 0)) if excesses is None else np.asarray(excesses, dtype=np.float64)
+        if beyond.shape != (len(rows), self.excesses.shape[1]):
+            raise ValueError(
+                f"told {len(rows)} genomes with excesses of shape {beyond.shape}; "
+                f"expected {(len(rows), self.excesses.shape[1])}"
+            )
         self.genomes = np.concatenate([self.genomes, rows])
+        self.excesses = np.concatenate([self.excesses, beyond])
         self.values = np.concatenate([self.values, numbers])
         self.held.update(row.tobytes() for row in rows)
         for row, profile in zip(rows, profiles, strict=False):
             if profile is not None:
                 self.profiles[row.tobytes()] = profile
 
+    @property
+    def violations(self) -> Values:
+        """(n,) the sum of each row's excesses above 0; NaN where it failed."""
+        return np.asarray(np.maximum(self.excesses, 0.0).sum(axis=1))
+
+    @property
+    def ranked(self) -> Values:
+        """(n, J) values in which dominance puts the feasible first; see `feasible_first`."""
+        return feasible_first(self.values, self.violations)
+
     def succeeded(self) -> tuple[Genomes, Values]:
-        """The rows whose values are all finite: (m, D) and (m, J)."""
+        """The rows whose values are all finite: (m, D) and (m, J) as `ranked`."""
         finite = np.isfinite(self.values).all(axis=1)
-        return self.genomes[finite], self.values[finite]
+        return self.genomes[finite], self.ranked[finite]
+
+    def measured(self) -> tuple[Genomes, Values]:
+        """The same rows with what was measured: (m, D), and (m, J + M) values and excesses."""
+        finite = np.isfinite(self.values).all(axis=1)
+        return self.genomes[finite], np.hstack([self.values, self.excesses])[finite]
 
     def front(self) -> tuple[Genomes, Values]:
-        """The rows that no other row dominates."""
-        best = non_dominated(self.values)
-        return self.genomes[best], self.values[best]
+        """The rows that no other row dominates, the feasible first, as `ranked`."""
+        ranked = self.ranked
+        best = non_dominated(ranked)
+        return self.genomes[best], ranked[best]
 
 
 def unseen(genomes: Genomes, held: Container[bytes]) -> npt.NDArray[np.int64]:

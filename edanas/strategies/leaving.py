@@ -89,7 +89,7 @@ class Pricing:
         self._prices: dict[str, tuple[Values, Values]] = {}
 
     def __call__(self, backbone: Backbone, accuracy: Values) -> Values:
-        """(T,) accuracies -> (T, J) minimised values."""
+        """(T,) accuracies -> (T, J) minimised values, and the excesses behind them, if there are any."""
         if backbone.id not in self._prices:
             self._prices[backbone.id] = self._ask(backbone)
         fixed, slope = self._prices[backbone.id]

@@ -38,7 +38,7 @@ class LocalSearch(Remembering):
     ) -> Genomes:
         """At most `count` neighbours of a layer, one a member and round; `held` then has them, too."""
         order = np.argsort(-contributions(values), kind="stable")
-        waiting = [rng.permutation(self._space.neighbours(layer[at])) for at in order]
+        waiting = [rng.permutation(self._allowed(self._space.neighbours(layer[at]))) for at in order]
         found: list[Genomes] = []
         while waiting and len(found) < count:
             left = []

@@ -15,9 +15,13 @@ from edanas.core.types import Candidate, ExitProfile, Outcome, SelectionScheme
 from edanas.strategies.base import Remembering, check
 from edanas.strategies.front_models import Curves, FrontModel, Reaches
 from edanas.strategies.genetic import cross, dress, mutate
-from edanas.strategies.history import Genomes, Values, draw, unseen
+from edanas.strategies.history import Genomes, Values, unseen
+from edanas.strategies.kriging import Kriging
 from edanas.strategies.leaving import Judge
 from edanas.strategies.rays import Rays
+
+NEAREST = 8
+"""Where nothing is feasible yet, the neighbours of so many are looked at."""
 
 
 class Nested(Remembering):
@@ -73,6 +77,8 @@ class Nested(Remembering):
         if len(genomes) <= 2:
             return genomes[:0]
         fronts = [self._front(genome, row) for genome, row in zip(genomes, values, strict=True)]
+        if not any(np.isfinite(front).any() for front in fronts):
+            return self._towards(rng, genomes)
         rays = self._rays(fronts)
         reaches = np.stack([rays.reach(front) for front in fronts])
         owners = genomes[np.unique(reaches.argmax(axis=0))]
@@ -97,7 +103,8 @@ class Nested(Remembering):
     def _rays(self, fronts: list[Values]) -> Rays:
         """In the box of the run's own hypervolume: its worst corner is that of the initial archive."""
         succeeded = np.isfinite(self._history.values[: self._problem.initial]).all(axis=1).sum()
-        return Rays(np.concatenate(fronts[: max(int(succeeded), 1)]), np.concatenate(fronts))
+        first, every = np.concatenate(fronts[: max(int(succeeded), 1)]), np.concatenate(fronts)
+        return Rays(first if np.isfinite(first).any() else every, every)
 
     def _model(self, genomes: Genomes, fronts: list[Values]) -> FrontModel:
         """Curves with exact costs, where everything that they need is there."""
@@ -109,7 +116,8 @@ class Nested(Remembering):
             return Reaches(self._space)
         if self._curves is None:
             ends = self._space.decode(genomes[0]), profiles[0]
-            self._curves = Curves(self._space, judge, every_exit=not removable(*ends, judge, fronts[0]))
+            standing = not removable(*ends, judge, fronts[0])
+            self._curves = Curves(self._space, judge, self._problem.objectives, every_exit=standing)
         if not self._curves.fits(genomes[0]):
             return Reaches(self._space)
         self._curves.learn(genomes, profiles)
@@ -121,20 +129,34 @@ class Nested(Remembering):
         """Fill the pool: neighbours and random backbones, then children of what gains most."""
         space, size, held = self._space, self._population, self._history.held
         near = self._neighbours(rng, owners, size)
-        pool.add(np.concatenate([near, draw(space, rng, size, held | {row.tobytes() for row in near})]))
+        pool.add(self._with_random(rng, near))
         each()
         for _ in range(1, self._generations):
             parents = np.concatenate([pool.leaders(size), owners])
             pairs = dress(space, rng, parents[rng.integers(0, len(parents), size=size + size % 2)])
             children = space.canonical(cross(rng, pairs[::2], pairs[1::2], 0.5))
             children = mutate(space, rng, children, self._mutation)
-            pool.add(children[unseen(children, held)])
+            pool.add(self._allowed(children[unseen(children, held)]))
             each()
+
+    def _with_random(self, rng: np.random.Generator, genomes: Genomes) -> Genomes:
+        """Genomes, and as many random ones as the population has that were never told."""
+        held = self._history.held | {row.tobytes() for row in genomes}
+        return np.concatenate([genomes, self._allowed.draw(rng, self._population, held)])
+
+    def _towards(self, rng: np.random.Generator, genomes: Genomes) -> Genomes:
+        """Where no trade-off is feasible yet: those that are predicted to break the constraints least."""
+        violations = self._history.violations[np.isfinite(self._history.values).all(axis=1)]
+        nearest = genomes[np.argsort(violations, kind="stable")[:NEAREST]]
+        pool = self._with_random(rng, self._neighbours(rng, nearest, self._population))
+        inputs = Reaches(self._space).inputs
+        mean, _ = Kriging(inputs(genomes), violations[:, None]).predict(inputs(pool))
+        return np.asarray(pool[np.argsort(mean[:, 0], kind="stable")])
 
     def _neighbours(self, rng: np.random.Generator, genomes: Genomes, count: int) -> Genomes:
         """At most `count` neighbours that were never told, at random."""
         rows = np.concatenate([self._space.neighbours(genome) for genome in genomes])
-        new = rows[unseen(rows, self._history.held)]
+        new = self._allowed(rows[unseen(rows, self._history.held)])
         return new[rng.permutation(len(new))[:count]]
 
 
@@ -206,7 +228,8 @@ def removable(candidate: Candidate, profile: ExitProfile, judge: Judge, front: V
     points = len(candidate.scheme.thresholds)
     alone, shares = float(profile.correct[:, -1].mean()), (*((0.0,) * points), 1.0)
     outcome = Outcome(alone, shares, (*((None,) * points), alone), alone)
-    without = np.array(judge(Candidate(candidate.backbone, SelectionScheme((None,) * points)), outcome))
+    judged = judge(Candidate(candidate.backbone, SelectionScheme((None,) * points)), outcome)
+    without = np.array(judged[: front.shape[1]])
     slack = 1e-6 * np.maximum(np.abs(without), 1.0)
     return bool((front <= without + slack).all(axis=1).any())
 

@@ -1,4 +1,4 @@
-"""Surrogates of all objectives, fitted on what was told, and everything that they were asked."""
+"""Surrogates of objectives and constraints, fitted on what was told, and all that they were asked."""
 
 from collections.abc import Callable
 
@@ -7,15 +7,23 @@ import numpy as np
 from edanas.core.contracts import ExitInsight, SearchProblem, SurrogateModel
 from edanas.core.errors import PluginError
 from edanas.core.types import Candidate, Outcome
+from edanas.strategies.allowed import Allowed
 from edanas.strategies.history import Genomes, History, Values, unseen
+
+CEILING = 1e6
+"""How many times the largest value told the values of what is infeasible begin at: beyond all predictions."""
 
 
 class Predictions:
-    """One surrogate for each objective; what was predicted once is kept.
+    """One surrogate for each objective and each measured constraint; what was predicted once is kept.
+
+    Predictions rank as what was told does: the feasible first, then by violation. What a candidate's
+    structure breaks is not predicted, but known.
 
     Args:
         problem: Makes the surrogates.
         history: Two succeeded candidates at least.
+        allowed: Knows what the structure breaks.
         rng: Gives each surrogate its seed.
         each: Called with a note after each surrogate was fitted.
 
@@ -27,6 +35,7 @@ class Predictions:
         self,
         problem: SearchProblem,
         history: History,
+        allowed: Allowed,
         rng: np.random.Generator,
         each: Callable[[str], None] = lambda _note: None,
     ) -> None:
@@ -36,41 +45,63 @@ class Predictions:
         self._genomes: list[Genomes] = []
         self._values: list[Values] = []
         self._models = []
-        for objective in range(problem.objectives):
-            model = _fitted(problem, history, objective, int(rng.integers(2**31)))
+        self._allowed, self._objectives = allowed, problem.objectives
+        self._constrained = problem.limits > 0 or problem.structure is not None
+        told = history.measured()[1]
+        self._ceiling = CEILING * (1.0 + np.abs(told[:, : problem.objectives]).max(axis=0))
+        for column in range(problem.objectives + problem.limits):
+            model = _fitted(problem, history, column, int(rng.integers(2**31)))
+            of = column - problem.objectives
+            name = f"objective {column + 1}" if of < 0 else f"constraint {of + 1}"
             chosen, tau = getattr(model, "chosen", None), getattr(model, "tau", None)
             if chosen is not None and tau is not None:
-                self.notes[f"objective {objective + 1}"] = f"{chosen} tau {tau:.2f}"
+                self.notes[name] = f"{chosen} tau {tau:.2f}"
             self._models.append(model)
-            each(self.notes.get(f"objective {objective + 1}", ""))
+            each(self.notes.get(name, ""))
 
     def __call__(self, genomes: Genomes) -> Values:
-        """(n, D) canonical genomes -> (n, J) predictions; no genome is predicted twice."""
+        """(n, D) canonical genomes -> (n, J) predictions, ranked; no genome is predicted twice."""
         new = genomes[unseen(genomes, self._known.keys())]
         if len(new):
-            found = np.stack([_prediction(model, new) for model in self._models], axis=1)
+            found = self._ranked(new, np.stack([_prediction(model, new) for model in self._models], axis=1))
             for row in new:
                 self._known[row.tobytes()] = len(self._known)
             self._genomes.append(new)
             self._values.append(found)
         return np.concatenate(self._values)[[self._known[row.tobytes()] for row in genomes]]
 
+    def _ranked(self, genomes: Genomes, found: Values) -> Values:
+        values, excesses = found[:, : self._objectives], found[:, self._objectives :]
+        if not self._constrained:
+            return values
+        violations = self._allowed.violations(genomes) + np.maximum(excesses, 0.0).sum(axis=1)
+        # Not `feasible_first`: what is asked later must rank in one order with what was asked before.
+        return np.where(violations[:, None] > 0, self._ceiling * (1.0 + violations[:, None]), values)
+
     def asked(self) -> tuple[Genomes, Values]:
         """All distinct genomes predicted so far (n, D), in order, with their predictions (n, J)."""
         return np.concatenate(self._genomes), np.concatenate(self._values)
 
+    def feasible(self) -> str:
+        """For the log: how many of those asked about are predicted to be feasible; empty = no constraints."""
+        if not self._constrained:
+            return ""
+        values = np.concatenate(self._values)
+        share = float((values < self._ceiling).all(axis=1).mean())
+        return f"{share:.2f} of {len(values)} predicted"
 
-def _fitted(problem: SearchProblem, history: History, objective: int, seed: int) -> SurrogateModel:
-    genomes, values = history.succeeded()
+
+def _fitted(problem: SearchProblem, history: History, column: int, seed: int) -> SurrogateModel:
+    genomes, values = history.measured()
     model = problem.surrogate(seed)
     judge = problem.judge
     if judge is not None and history.profiles:
 
         def value(candidate: Candidate, outcome: Outcome) -> float:
-            return judge(candidate, outcome)[objective]
+            return judge(candidate, outcome)[column]
 
         model.inform(ExitInsight(problem.space, history.profiles, value))
-    return model.fit(genomes.astype(np.float64), values[:, objective])
+    return model.fit(genomes.astype(np.float64), values[:, column])
 
 
 def _prediction(model: SurrogateModel, genomes: Genomes) -> Values:

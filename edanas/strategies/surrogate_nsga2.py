@@ -18,7 +18,7 @@ from edanas.strategies.base import Remembering, check
 from edanas.strategies.contribution import choose_gains
 from edanas.strategies.evolution import offspring
 from edanas.strategies.genetic import Genomes, Mating, Nsga2, Values
-from edanas.strategies.history import draw, unseen
+from edanas.strategies.history import unseen
 from edanas.strategies.predictions import Predictions
 from edanas.strategies.subset import choose
 
@@ -101,18 +101,23 @@ class SurrogateNsga2(Remembering):
 
         search = self._search
         mating = Mating(self._space, rng, search.crossover, search.mutation)
-        return offspring(self._history, mating, RankAndCrowding(), search.population, count)
+        return offspring(self._history, self._allowed, mating, RankAndCrowding(), search.population, count)
 
     def _guided(self, rng: np.random.Generator, count: int) -> Genomes:
         """What the surrogates speak for."""
         front, values = self._history.front()
-        steps = self._problem.objectives + self._search.generations
-        with self._problem.progress.task("Proposing candidates", steps) as bar:
-            predict = Predictions(self._problem, self._history, rng, lambda note: bar.advance(note=note))
+        problem = self._problem
+        steps = problem.objectives + problem.limits + self._search.generations
+        with problem.progress.task("Proposing candidates", steps) as bar:
+            predict = Predictions(
+                problem, self._history, self._allowed, rng, lambda note: bar.advance(note=note)
+            )
             self._notes = predict.notes
             last, _ = self._search.run(
                 self._space, predict, self._start(rng, front), int(rng.integers(2**31)), bar.advance
             )
+        if predict.feasible():
+            self._notes["feasible"] = predict.feasible()
         if self._choice == "spread":
             chosen = self._spread(last, predict, values, count)
         else:
@@ -120,12 +125,15 @@ class SurrogateNsga2(Remembering):
             chosen = self._most_gain(predict, values, count)
         if len(chosen) < count:
             near = np.concatenate([self._space.neighbours(genome) for genome in front])
-            near = near[unseen(near, {row.tobytes() for row in chosen})]
+            near = self._allowed(near[unseen(near, {row.tobytes() for row in chosen})])
             chosen = np.concatenate([chosen, self._spread(near, predict, values, count - len(chosen))])
         return chosen
 
     def notes(self) -> dict[str, str]:
-        """For each objective, the surrogate that adaptive switching chose and its Kendall's tau."""
+        """For each objective and measured constraint, the surrogate that was chosen and its Kendall's tau.
+
+        With constraints also the share of what was asked about that is predicted to be feasible.
+        """
         return dict(self._notes)
 
     def _start(self, rng: np.random.Generator, front: Genomes) -> Genomes:
@@ -133,7 +141,8 @@ class SurrogateNsga2(Remembering):
         size = self._search.population
         front = front[unseen(front, set())]
         kept = front[rng.permutation(len(front))[:size]]
-        return np.concatenate([kept, draw(self._space, rng, size - len(kept), {g.tobytes() for g in kept})])
+        more = self._allowed.draw(rng, size - len(kept), {g.tobytes() for g in kept})
+        return np.concatenate([kept, more])
 
     def _refine(self, rng: np.random.Generator, predict: Predictions) -> None:
         """Predict the neighbours of what is predicted best: the local search that NSGA-II leaves out."""

@@ -1,22 +1,24 @@
 """A search on a table, as a run makes it: with all that exit surrogates and nested strategies need."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from edanas.compose import surrogate_factory
 from edanas.core.archive import Archive
-from edanas.core.contracts import Evaluator, Objective, SearchProblem, SearchStrategy
+from edanas.core.contracts import Constraint, Evaluator, Objective, SearchProblem, SearchStrategy
 from edanas.core.convert import Place
 from edanas.core.engine import Engine, SearchOutcome
 from edanas.core.errors import ConfigError, TableError
+from edanas.core.feasible import Feasibility
 from edanas.core.fronts import Fronts
-from edanas.core.pareto import minimised
 from edanas.core.progress import Progress, Silent
-from edanas.core.settings import Component, SearchSettings, Settings
+from edanas.core.settings import Component, Condition, SearchSettings, Settings
 from edanas.core.space import SearchSpace
-from edanas.core.types import CONTINUOUS, Candidate, Outcome, Thresholds
+from edanas.core.types import CONTINUOUS, Thresholds
+from edanas.evaluation.judging import Judge, counting, in_numbers
 from edanas.executors.serial import Serial
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
@@ -32,6 +34,7 @@ def search(
     *,
     objectives: Sequence[str | Component] = _DEFAULTS.objectives,
     surrogates: Sequence[str | Component] = _DEFAULTS.surrogates,
+    constraints: Sequence[str | Mapping[str, Any] | Component] = (),
     thresholds: Thresholds | None = None,
     settings: SearchSettings = _DEFAULTS.search,
     seed: int = 0,
@@ -48,6 +51,7 @@ def search(
         objectives: Registered objectives, by name or with options. Where a nested strategy searches a plain
             table, costs are ADA_MACS if these alone are among them, else executed MACs.
         surrogates: Registered surrogate models, by name or with options.
+        constraints: What every candidate must keep, as in the settings, e.g. `"params <= 1M"`.
         thresholds: What exit points may hold; the table's own if left out, or continuous where the strategy
             is nested.
         settings: How long the search goes on.
@@ -70,7 +74,10 @@ def search(
     goals: tuple[Objective, ...] = tuple(
         registry.create("objective", each.name, each.options) for each in aims
     )
-    fronts = Fronts(evaluator, goals) if searcher.nested else None
+    judge = _judge(evaluator)
+    wanted = _constraints(registry, constraints, space)
+    limits = Feasibility(wanted, counting(judge), bare=searcher.nested)
+    fronts = Fronts(evaluator, goals, limits) if searcher.nested else None
     for model in models:
         registry.check("surrogate model", model.name, model.options)
     progress = progress or Silent()
@@ -81,11 +88,23 @@ def search(
         seed=seed,
         initial=settings.initial,
         progress=progress,
-        judge=_judge(evaluator, goals),
-        front=fronts,
+        judge=in_numbers(judge, goals, limits),
+        front=fronts.feasible if fronts else None,
+        limits=limits.limits,
+        structure=limits.structure if limits.structural else None,
     )
     searcher.start(problem)
-    return _run(space, searcher, evaluator, goals, settings, fronts, folder, progress)
+    return _run(space, searcher, evaluator, goals, settings, fronts, limits, folder, progress)
+
+
+def _constraints(registry: Registry, wanted: Sequence[Any], space: SearchSpace) -> tuple[Constraint, ...]:
+    found = []
+    for each in wanted:
+        condition = Condition.read(each, Place("constraints"))
+        constraint: Constraint = registry.create("constraint", condition.name, condition.options)
+        constraint.prepare(space)
+        found.append(constraint)
+    return tuple(found)
 
 
 def _evaluation(table: Table, objectives: Sequence[Component]) -> TableEvaluation:
@@ -94,13 +113,11 @@ def _evaluation(table: Table, objectives: Sequence[Component]) -> TableEvaluatio
     return TableEvaluation(table, measure="ada" if ada else "executed")
 
 
-def _judge(
-    evaluator: TableEvaluation, objectives: Sequence[Objective]
-) -> Callable[[Candidate, Outcome], Sequence[float]] | None:
-    """The values of a predicted outcome, where costs are known for all that a strategy may ask about."""
+def _judge(evaluator: TableEvaluation) -> Judge | None:
+    """The metrics of a predicted outcome, where costs are known for all that a strategy may ask about."""
     if evaluator.outside is None and not evaluator.table.description.exhaustive:
         return None
-    return lambda candidate, outcome: minimised(objectives, evaluator.judge(candidate, outcome))
+    return evaluator.judge
 
 
 def _space(
@@ -133,6 +150,7 @@ def _run(
     objectives: tuple[Objective, ...],
     settings: SearchSettings,
     fronts: Fronts | None,
+    limits: Feasibility,
     folder: str | Path | None,
     progress: Progress,
 ) -> SearchOutcome:
@@ -150,4 +168,5 @@ def _run(
             notify=lambda *_, **__: None,
             progress=progress,
             front=fronts,
+            limits=limits,
         ).run()

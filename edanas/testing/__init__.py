@@ -18,6 +18,7 @@ inference rule        `check_inference(MyRule())`
 threshold setter      `check_setter(MySetter())`
 surrogate model       `check_surrogate(MyModel)`, called with a seed
 objective             `check_objective(MyObjective())`
+constraint            `check_constraint(MyConstraint(...))`, with limits that some toy networks break
 search strategy       `check_strategy(MyStrategy)`, called with nothing
 training scheme       `check_scheme(MyScheme())`
 data set              `check_data_set(MyData(path=...))`; without its files `check_missing_data(MyData())`
@@ -33,6 +34,7 @@ from collections.abc import Callable, Mapping
 
 from edanas.testing.bundles import check_bundle
 from edanas.testing.classifiers import check_classifier
+from edanas.testing.constraints import check_constraint
 from edanas.testing.criteria import check_criterion
 from edanas.testing.datasets import check_data_set, check_missing_data
 from edanas.testing.evaluations import check_evaluation
@@ -56,6 +58,7 @@ SUITES: Mapping[str, Callable[..., None]] = {
     "threshold setter": check_setter,
     "surrogate model": check_surrogate,
     "objective": check_objective,
+    "constraint": check_constraint,
     "search strategy": check_strategy,
     "training scheme": check_scheme,
     "data set": check_data_set,
@@ -72,6 +75,7 @@ __all__ = [
     "ConformanceError",
     "check_bundle",
     "check_classifier",
+    "check_constraint",
     "check_criterion",
     "check_data_set",
     "check_evaluation",

@@ -7,13 +7,17 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.contracts import SearchProblem, SearchStrategy
+from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, ExitProfile
 from edanas.testing.failure import require
 from edanas.testing.generators import disturb, generators_restored
 from edanas.testing.profiles import toy_backbones, toy_nested_problem, toy_profile
 from edanas.testing.toys import toy_problem, toy_space
 
-_Told = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], list[ExitProfile | None]]]
+_Rows = tuple[
+    npt.NDArray[np.int64], npt.NDArray[np.float64], list[ExitProfile | None], npt.NDArray[np.float64]
+]
+_Told = list[_Rows]
 
 _COUNT = 5
 _ROUNDS = 3
@@ -43,6 +47,7 @@ def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | 
         _check_first(make, problem)
         _check_failures(make, problem)
         _check_exhaustion(make, small)
+        _check_constraints(make, problem)
 
 
 def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
@@ -101,10 +106,10 @@ def _check_failures(make: Callable[[], SearchStrategy], problem: SearchProblem) 
     chosen = strategy.initial()
     told: _Told = []
     for iteration, failed in enumerate((slice(0, None, 2), slice(None), slice(0, 1)), start=1):
-        genomes, values, profiles = _measured(problem, chosen)
-        values[failed] = np.nan
+        genomes, values, profiles, excesses = _measured(problem, chosen)
+        values[failed] = excesses[failed] = np.nan
         lost = set(range(len(genomes))[failed])
-        told.append((genomes, values, [None if i in lost else p for i, p in enumerate(profiles)]))
+        told.append((genomes, values, [None if i in lost else p for i, p in enumerate(profiles)], excesses))
         strategy.tell(*told[-1])
         chosen = strategy.ask(_COUNT)
         _check_choice(strategy, problem, f"ask {iteration}, after failures", chosen, _COUNT, told)
@@ -123,6 +128,35 @@ def _check_exhaustion(make: Callable[[], SearchStrategy], problem: SearchProblem
         _check_choice(strategy, problem, "ask in a small space", chosen, _COUNT, told)
     found = sum(len(genomes) for genomes, *_ in told)
     require(strategy, found == size, f"finds {found} of a small space's {size} candidates and gives up")
+
+
+def _check_constraints(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
+    """What a structure breaks is not asked for; with constraints, too, choices follow from what was told."""
+    space = problem.space
+
+    def structure(candidate: Candidate) -> float:
+        return max(0.0, _size(space, space.encode(candidate)) - 0.5)
+
+    _check_replay(make, replace(problem, structure=structure, judge=None))
+    strategy = _started(make, replace(problem, structure=structure, judge=None))
+    chosen = strategy.initial()
+    for _ in range(_ROUNDS):
+        rows = _measured(problem, chosen)
+        refused = [row.tolist() for row in rows[0] if _size(space, row) > 0.5]
+        require(
+            strategy,
+            chosen and not refused,
+            f"asks for {len(chosen)} candidates, of which the structure of {refused} breaks a constraint",
+        )
+        strategy.tell(*rows)
+        chosen = strategy.ask(_COUNT)
+    _check_replay(make, replace(problem, limits=1, judge=None))
+
+
+def _size(space: SearchSpace, genome: npt.NDArray[np.int64]) -> float:
+    """How far a genome's genes are from the first choices, as a share."""
+    able = space.expressed(genome) & (space.counts > 1)
+    return float((genome / np.maximum(space.counts - 1, 1))[able].mean())
 
 
 def _check_choice(
@@ -157,17 +191,19 @@ def _started(make: Callable[[], SearchStrategy], problem: SearchProblem) -> Sear
     return strategy
 
 
-def _measured(
-    problem: SearchProblem, candidates: list[Candidate]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], list[ExitProfile | None]]:
-    """Genomes with values that pull in different directions: each objective has an optimum of its own."""
+def _measured(problem: SearchProblem, candidates: list[Candidate]) -> _Rows:
+    """Genomes with values that pull in different directions: each objective has an optimum of its own.
+
+    The measured constraints, if there are any, are kept by a part of them.
+    """
     space = problem.space
     genomes = np.array([space.encode(c) for c in candidates], dtype=np.int64).reshape(-1, space.dimensions)
     scaled = genomes / np.maximum(space.counts - 1, 1)
     optima = np.linspace(0, 1, problem.objectives)
     values = ((scaled[:, None, :] - optima[:, None]) ** 2).mean(axis=2)
     kept = problem.front is not None
-    return genomes, values, [toy_profile(c.backbone) if kept else None for c in candidates]
+    profiles = [toy_profile(c.backbone) if kept else None for c in candidates]
+    return genomes, values, profiles, np.repeat(values[:, -1:] - 0.2, problem.limits, axis=1)
 
 
 def _ids(candidates: list[Candidate]) -> list[str]:

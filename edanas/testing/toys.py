@@ -42,6 +42,7 @@ class ToyEvaluator(Evaluator):
         best = 1 - 1 / (1 + macs**0.3)
         accuracy = best - 0.1 * (1 - staying)
         cost = macs * (staying + sum(leaving) / 3)
+        placed = [n for n, threshold in enumerate(thresholds) if threshold is not None]
         return Metrics(
             accuracy=accuracy,
             utilization=(*leaving, staying),
@@ -52,6 +53,8 @@ class ToyEvaluator(Evaluator):
             backbone_macs=macs,
             params=int(sum(kernel**2 for kernel in kernels)),
             activations=int(backbone["resolution"] ** 2),
+            outputs=int(backbone["resolution"] ** 2 * len(kernels)),
+            exit_macs=(*(macs / 3 if n in placed else None for n in range(len(thresholds))), float(macs)),
         )
 
     def passes(self) -> tuple[float, float]:

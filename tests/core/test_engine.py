@@ -51,8 +51,16 @@ class Lottery(SearchStrategy):
         self.asked += 1
         return self._draw(count)
 
-    def tell(self, genomes: np.ndarray, objectives: np.ndarray, profiles: Sequence[Any] = ()) -> None:
+    def tell(
+        self,
+        genomes: np.ndarray,
+        objectives: np.ndarray,
+        profiles: Sequence[Any] = (),
+        excesses: np.ndarray | None = None,
+    ) -> None:
         assert len(profiles) == len(genomes)
+        assert excesses is not None
+        assert excesses.shape == (len(genomes), 0)
         assert genomes.dtype == np.int64
         assert objectives.shape == (len(genomes), 2)
         self.groups.append(len(genomes))

@@ -58,7 +58,13 @@ class Watching(SearchStrategy):
         left = [g for g in space.genomes() if g.tobytes() not in self.held]
         return [space.decode(left[i]) for i in rng.permutation(len(left))[:count]]
 
-    def tell(self, genomes: Any, objectives: Any, profiles: Sequence[ExitProfile | None] = ()) -> None:
+    def tell(
+        self,
+        genomes: Any,
+        objectives: Any,
+        profiles: Sequence[ExitProfile | None] = (),
+        _excesses: Any = None,
+    ) -> None:
         self.held |= {row.tobytes() for row in genomes}
         self.profiles += profiles
 

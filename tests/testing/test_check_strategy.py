@@ -1,6 +1,5 @@
 """The suite finds what is wrong with a strategy."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -63,8 +62,8 @@ class Foreign(RandomSearch):
 class Fragile(RandomSearch):
     """Gives up after a failure."""
 
-    def tell(self, genomes: np.ndarray, objectives: np.ndarray, profiles: Sequence[object] = ()) -> None:
-        super().tell(genomes, objectives, profiles)
+    def tell(self, genomes: np.ndarray, objectives: np.ndarray, *rest: Any) -> None:
+        super().tell(genomes, objectives, *rest)
         self.best = int(np.nanargmin(objectives[:, 0]))
 
 

@@ -28,6 +28,7 @@ from edanas.core.contracts.running import (
     Runner,
 )
 from edanas.core.contracts.search import (
+    Constraint,
     ExitInsight,
     Objective,
     SearchProblem,
@@ -56,6 +57,7 @@ __all__ = [
     "SurrogateModel",
     "ExitInsight",
     "Objective",
+    "Constraint",
     "SearchProblem",
     "SearchStrategy",
     "DataSource",

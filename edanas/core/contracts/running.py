@@ -260,7 +260,11 @@ class Bundle:
 
 @dataclass(frozen=True)
 class IterationSummary:
-    """What one iteration (0 = the initial archive) brought: counts, and the hypervolume in [0, 1]."""
+    """What one iteration (0 = the initial archive) brought: counts, and the hypervolume in [0, 1].
+
+    `feasible` is the share of the iteration's candidates that keep all constraints (phi of CNAS), `None`
+    where there are no constraints.
+    """
 
     iteration: int
     evaluated: int
@@ -268,3 +272,4 @@ class IterationSummary:
     hypervolume: float
     newest: tuple[Evaluation, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
+    feasible: float | None = None

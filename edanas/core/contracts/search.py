@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,41 @@ class Objective(ABC):
         Raises:
             CostError: The metrics lack what it is made of.
         """
+
+
+class Constraint(ABC):
+    """What a candidate must keep to be a result; how far beyond it is, where it does not.
+
+    `basis` says what decides: the candidate's own `choices`; its `costs`, which follow from the structure
+    alone, too; or the `outcome` of an evaluation. What the structure decides is known before anything is
+    evaluated, and a candidate that breaks it is not.
+    """
+
+    basis: Literal["choices", "costs", "outcome"] = "outcome"
+
+    def prepare(self, space: SearchSpace) -> None:  # noqa: B027 - most have nothing to look for in a space
+        """Called once, before the search.
+
+        Raises:
+            ConfigError: The space has not what the constraint speaks of.
+        """
+
+    @abstractmethod
+    def excess(self, candidate: Candidate, metrics: Metrics | None) -> float:
+        """How far the candidate is beyond what is allowed: 0 or less where the constraint is kept.
+
+        Without unit, as a share of what is allowed: excesses of several constraints are added up. It grows
+        with what is found, also where the constraint is kept, so that it can be predicted.
+
+        Args:
+            candidate: The candidate.
+            metrics: `None` is only given where the basis is `choices`. Where it is `costs`, accuracies and
+                utilization may be anything.
+        """
+
+    @abstractmethod
+    def describe(self, candidate: Candidate, metrics: Metrics | None) -> str:
+        """What was found and what is allowed, e.g. `params is 1.2M; allowed: at most 1M`."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +135,14 @@ class SearchProblem:
         initial: How many candidates the initial archive holds.
         progress: Where to show what takes long.
         first: Candidates that the initial archive begins with, e.g. an older run's best ones; distinct.
-        judge: The J minimised values of a candidate whose exits behave like an outcome, with exact costs;
-            `None` where only a measurement tells.
+        judge: The J minimised values and M excesses of a candidate whose exits behave like an outcome, with
+            exact costs; `None` where only a measurement tells.
         front: All trade-offs that one backbone offers over continuous thresholds, (k, J) minimised values,
-            from its candidate and exit profile; `None` where thresholds are genes.
+            infinite where a constraint is broken, from its candidate and exit profile; `None` where
+            thresholds are genes.
+        limits: M, how many constraints only an evaluation decides.
+        structure: By how much a candidate breaks the constraints that its structure decides, 0 where it
+            keeps them all; others are never evaluated. `None` where there are no such constraints.
     """
 
     space: SearchSpace
@@ -115,6 +154,8 @@ class SearchProblem:
     first: tuple[Candidate, ...] = ()
     judge: Callable[[Candidate, Outcome], Sequence[float]] | None = None
     front: Callable[[Candidate, ExitProfile], npt.NDArray[np.float64]] | None = None
+    limits: int = 0
+    structure: Callable[[Candidate], float] | None = None
 
 
 class SearchStrategy(ABC):
@@ -143,6 +184,7 @@ class SearchStrategy(ABC):
         genomes: npt.NDArray[np.int64],
         objectives: npt.NDArray[np.float64],
         profiles: Sequence[ExitProfile | None] = (),
+        excesses: npt.NDArray[np.float64] | None = None,
     ) -> None:
         """What was evaluated since the last call, in order.
 
@@ -150,6 +192,9 @@ class SearchStrategy(ABC):
             genomes: (n, D) genes.
             objectives: (n, J) minimised values; a failed candidate has a row of NaN.
             profiles: For each row its exit profile, `None` where none was kept; empty = none at all.
+            excesses: (n, M) by how much each is beyond the constraints that an evaluation decides, 0 or less
+                where it keeps one; where thresholds are continuous, of the trade-off that breaks them least.
+                A failed candidate has a row of NaN. `None` = there are none.
         """
 
     @abstractmethod

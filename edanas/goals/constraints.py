@@ -1,0 +1,187 @@
+"""The constraints that come with edanas: bounds, choices, and the single figure of CNAS."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from edanas.core.contracts import Constraint, Objective
+from edanas.core.errors import ConfigError, CostError, near_miss
+from edanas.core.hookspecs import hookimpl
+from edanas.core.space import SearchSpace
+from edanas.core.types import Candidate, Metrics
+
+
+class Bound(Constraint):
+    """An objective's value within limits, e.g. `params <= 1M` or `accuracy >= 90%`.
+
+    The excess is a share of the limit, or plain where the limit is 0.
+
+    Args:
+        of: The objective; it need not be optimised.
+        at_most: Largest value allowed.
+        at_least: Smallest value allowed.
+
+    Raises:
+        ConfigError: There is no limit, or there are two that nothing can keep.
+    """
+
+    def __init__(self, of: Objective, at_most: float | None = None, at_least: float | None = None) -> None:
+        if at_most is None and at_least is None:
+            raise ConfigError("constraints.at_most: missing; allowed: a number here, or in `at_least`")
+        if at_most is not None and at_least is not None and at_least > at_most:
+            raise ConfigError(
+                f"constraints.at_least: found {at_least:g}, more than {at_most:g} of `at_most`; nothing "
+                "can keep both"
+            )
+        self._of, self._at_most, self._at_least = of, at_most, at_least
+        self.basis = "costs" if of.structural else "outcome"
+
+    def excess(self, _candidate: Candidate, metrics: Metrics | None) -> float:
+        """See `Constraint.excess`."""
+        value = self._value(metrics)
+        over = [] if self._at_most is None else [(value - self._at_most) / _scale(self._at_most)]
+        under = [] if self._at_least is None else [(self._at_least - value) / _scale(self._at_least)]
+        return max(over + under)
+
+    def describe(self, _candidate: Candidate, metrics: Metrics | None) -> str:
+        """See `Constraint.describe`."""
+        unit = self._of.unit
+        allowed = [] if self._at_least is None else [f"at least {figure(self._at_least, unit)}"]
+        allowed += [] if self._at_most is None else [f"at most {figure(self._at_most, unit)}"]
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(self._of).__name__).lower()
+        return f"{name} is {figure(self._value(metrics), unit)}; allowed: {' and '.join(allowed)}"
+
+    def _value(self, metrics: Metrics | None) -> float:
+        if metrics is None:
+            raise CostError(f"a bound on {type(self._of).__name__} needs metrics")
+        return self._of.value(metrics)
+
+
+class Choices(Constraint):
+    """Which choices a backbone may be made of, e.g. `kernel in 3, 5`: a functional constraint, as in CNAS.
+
+    The excess is the share of such choices that are none of those allowed.
+
+    Args:
+        of: The variable's name, or its last part, which may be that of many (`stage2.layer3.kernel`).
+        allowed: The values that each of them may have.
+    """
+
+    basis = "choices"
+
+    def __init__(self, of: str, allowed: tuple[float, ...]) -> None:
+        self._of, self._allowed = of, allowed
+
+    def prepare(self, space: SearchSpace) -> None:
+        """See `Constraint.prepare`."""
+        backbones = [v for v in space.variables if v.name in space.largest() or v.name in space.smallest()]
+        known = {v.name for v in backbones} | {v.name.rpartition(".")[2] for v in backbones}
+        if self._of not in known:
+            raise ConfigError(
+                f"constraints.of: no choice of a backbone is '{self._of}'.{near_miss(self._of, known)}"
+            )
+        for variable in backbones:
+            if self._speaks_of(variable.name) and not set(variable.choices) & set(self._allowed):
+                raise ConfigError(
+                    f"constraints.allowed: found {_listed(self._allowed)}, and {variable.name} has none of "
+                    f"these; allowed: {_listed(variable.choices)}"
+                )
+
+    def excess(self, candidate: Candidate, _metrics: Metrics | None) -> float:
+        """See `Constraint.excess`."""
+        found = self._found(candidate)
+        return sum(value not in self._allowed for value in found) / len(found) if found else 0.0
+
+    def describe(self, candidate: Candidate, _metrics: Metrics | None) -> str:
+        """See `Constraint.describe`."""
+        other = sorted(set(self._found(candidate)) - set(self._allowed))
+        return f"{self._of} is {_listed(other or self._found(candidate))}; allowed: {_listed(self._allowed)}"
+
+    def _found(self, candidate: Candidate) -> list[float]:
+        return [value for name, value in candidate.backbone.choices if self._speaks_of(name)]
+
+    def _speaks_of(self, name: str) -> bool:
+        return name == self._of or name.endswith(f".{self._of}")
+
+
+class TinyMl(Constraint):
+    """Parameters, multiply-adds and activations within a device's means, as one figure (CNAS).
+
+    CNAS (Gambella, Falcetta and Roveri, 2022) adds the three up with weights, and what is beyond its maximum
+    once more with a penalty. Here the excess is the weighted sum of what is beyond, as shares of the maxima;
+    a candidate keeps the constraint just where it keeps all three. Multiply-adds are those of the costliest
+    sample, since the device has to serve it, too.
+
+    Args:
+        max_params: Most parameters, with the placed heads.
+        max_macs: Most multiply-adds, with all placed heads and the last exit.
+        max_activations: Most elements that convolutions and linear layers put out.
+        weights: Of parameters, multiply-adds and activations.
+        measure: Activations: `sum`, all outputs, as CNAS counts, or `peak`, the largest.
+
+    Raises:
+        ConfigError: A maximum or a weight is not above 0.
+    """
+
+    basis = "costs"
+
+    def __init__(
+        self,
+        max_params: float,
+        max_macs: float,
+        max_activations: float,
+        weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        measure: Literal["peak", "sum"] = "sum",
+    ) -> None:
+        self._maxima, self._weights, self._measure = (max_params, max_macs, max_activations), weights, measure
+        if min(*self._maxima, *weights) <= 0:
+            raise ConfigError(
+                f"constraints: 'tiny-ml' with maxima {_listed(self._maxima)} and weights {_listed(weights)}; "
+                "allowed: numbers above 0"
+            )
+
+    def excess(self, _candidate: Candidate, metrics: Metrics | None) -> float:
+        """See `Constraint.excess`."""
+        ratios = [found / most - 1.0 for found, most in zip(self._found(metrics), self._maxima, strict=True)]
+        beyond = sum(w * max(0.0, ratio) for w, ratio in zip(self._weights, ratios, strict=True))
+        return beyond if beyond > 0 else max(ratios)
+
+    def describe(self, _candidate: Candidate, metrics: Metrics | None) -> str:
+        """See `Constraint.describe`."""
+        names = ("parameters", "multiply-adds", "activations")
+        found = zip(names, self._found(metrics), self._maxima, strict=True)
+        beyond = [f"{figure(x)} {name} for at most {figure(most)}" for name, x, most in found if x > most]
+        return f"tiny-ml: {', '.join(beyond) or 'all kept'}"
+
+    def _found(self, metrics: Metrics | None) -> tuple[float, float, float]:
+        worst = metrics.exit_macs[-1] if metrics and metrics.exit_macs else None
+        if metrics is None or worst is None:
+            raise CostError("tiny-ml needs what leaving at each exit costs, and the metrics do not say")
+        elements = metrics.activations if self._measure == "peak" else metrics.outputs
+        if elements is None:
+            raise CostError("tiny-ml: the sum of all outputs was not counted; allowed: measure = peak")
+        return float(metrics.params), worst, float(elements)
+
+
+def figure(value: float, unit: str = "") -> str:
+    """A number as constraints are written, with k, M, G or %."""
+    if unit == "%":
+        return f"{100 * value:.4g}%"
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"
+
+
+def _scale(limit: float) -> float:
+    return abs(limit) or 1.0
+
+
+def _listed(values: object) -> str:
+    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)  # type: ignore[attr-defined]
+
+
+@hookimpl
+def edanas_constraints() -> Mapping[str, Callable[..., Constraint]]:
+    """Bounds, functional constraints, and a device's means."""
+    return {"bound": Bound, "choices": Choices, "tiny-ml": TinyMl}

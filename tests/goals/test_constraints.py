@@ -1,0 +1,176 @@
+"""Constraints as users write them, and what each makes of a candidate by hand."""
+
+import re
+import tomllib
+from dataclasses import replace
+
+import pytest
+
+from edanas.core.config import parse_assignment, resolve, to_toml
+from edanas.core.errors import ConfigError, CostError
+from edanas.core.types import Metrics
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
+from edanas.testing.toys import toy_space
+
+SPACE = toy_space()
+CANDIDATE = SPACE.decode(SPACE.encode(SPACE.decode(SPACE.counts - 1)))
+METRICS = Metrics(
+    accuracy=0.75,
+    utilization=(0.5, 0.5),
+    exit_accuracy=(1.0, 0.5),
+    ada_macs=10e6,
+    executed_macs=11e6,
+    backbone_accuracy=0.8,
+    backbone_macs=20_000_000,
+    params=1_200_000,
+    activations=5_000,
+    outputs=9_000,
+    exit_macs=(5e6, 24e6),
+)
+
+
+SUM = {"name": "activations <= 6k", "measure": "sum"}
+DEVICE = {"name": "tiny-ml", "max_params": 2e6, "max_macs": 48e6, "max_activations": 10e3}
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return Registry(load_plugins())
+
+
+def written(*constraints):
+    return resolve([("--set", {"constraints": list(constraints)})]).constraints
+
+
+@pytest.fixture(scope="module")
+def constraint(registry):
+    def made(text):
+        (condition,) = written(text)
+        found = registry.create("constraint", condition.name, condition.options)
+        found.prepare(SPACE)
+        return found
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "excess", "basis", "described"),
+    [
+        ("params <= 1M", 0.2, "costs", "params is 1.2M; allowed: at most 1M"),
+        ("params<=1.2e6", 0.0, "costs", "params is 1.2M; allowed: at most 1.2M"),
+        ("accuracy >= 90%", 1 / 6, "outcome", "accuracy is 75%; allowed: at least 90%"),
+        ("accuracy >= 0.6", -0.25, "outcome", "accuracy is 75%; allowed: at least 60%"),
+        ("worst-case-macs <= 12M", 1.0, "costs", "worst-case-macs is 24M; allowed: at most 12M"),
+        (
+            {"name": "activations <= 6k", "measure": "sum"},
+            0.5,
+            "costs",
+            "activations is 9k; allowed: at most 6k",
+        ),
+        (
+            {"name": "bound", "of": "executed-macs", "at_least": 1e6, "at_most": 5.5e6},
+            1.0,
+            "outcome",
+            "executed-macs is 11M; allowed: at least 1M and at most 5.5M",
+        ),
+        (
+            {"name": "bound", "of": "error", "at_most": 0},
+            0.25,
+            "outcome",
+            "error is 25%; allowed: at most 0%",
+        ),
+        ("kernel in 3, 5", 1.0, "choices", "kernel is 7; allowed: 3, 5"),
+        ("layer2.kernel in 5,7", 0.0, "choices", "layer2.kernel is 7; allowed: 5, 7"),
+        ("depth in 1, 2", 1.0, "choices", "depth is 3; allowed: 1, 2"),
+        (
+            {
+                "name": "tiny-ml",
+                "max_params": 1e6,
+                "max_macs": 16e6,
+                "max_activations": 10e3,
+                "weights": [1, 2, 5],
+            },
+            0.2 + 2 * 0.5,
+            "costs",
+            "tiny-ml: 1.2M parameters for at most 1M, 24M multiply-adds for at most 16M",
+        ),
+        (DEVICE, -0.1, "costs", "tiny-ml: all kept"),
+        (
+            {**DEVICE, "max_activations": 4e3, "measure": "peak"},
+            0.25,
+            "costs",
+            "tiny-ml: 5k activations for at most 4k",
+        ),
+    ],
+)
+def test_an_excess_is_what_it_is_by_hand(constraint, text, excess, basis, described):
+    made = constraint(text)
+    assert made.excess(CANDIDATE, METRICS) == pytest.approx(excess, abs=1e-12)
+    assert made.basis == basis
+    assert made.describe(CANDIDATE, METRICS) == described
+
+
+def test_some_layers_of_many(constraint):
+    genome = SPACE.encode(CANDIDATE)
+    names = [variable.name for variable in SPACE.variables]
+    genome[names.index("layer1.kernel")] = 0
+    two_of_three = constraint("kernel in 3, 5").excess(SPACE.decode(genome), None)
+    assert two_of_three == pytest.approx(2 / 3)
+
+
+def test_what_was_not_counted_is_no_zero(constraint):
+    tiny = constraint({"name": "tiny-ml", "max_params": 1, "max_macs": 1, "max_activations": 1})
+    for bare in (replace(METRICS, outputs=None), replace(METRICS, exit_macs=())):
+        with pytest.raises(CostError):
+            tiny.excess(CANDIDATE, bare)
+
+
+def test_toml_and_back_is_the_same():
+    text = 'constraints=["params <= 1M", "kernel in 3, 5", {name="activations <= 9k", measure="sum"}]'
+    made = resolve([("--set", parse_assignment(text))])
+    assert resolve([("a file", tomllib.loads(to_toml(made)))]) == made
+    assert made.constraints == written(
+        {"name": "bound", "of": "params", "at_most": 1e6},
+        {"name": "choices", "of": "kernel", "allowed": [3, 5]},
+        {"name": "bound", "of": {"name": "activations", "measure": "sum"}, "at_most": 9000},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("params < 1M", "constraints[1]: 'params < 1M' from --set: expected a bound like"),
+        ("params <= 1m", "'1m' is no number"),
+        ("params <= 1.2.3", "'1.2.3' is no number"),
+        ("kernel in small", "'small' is no number"),
+        ("params <= 1M <= 2M", "expected a bound like"),
+        ("1M >= params >= 2", "expected a bound like"),
+        (3, "constraints[1]: 3 from --set: expected a bound like"),
+    ],
+)
+def test_what_is_no_constraint_is_refused(text, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        written(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("parms <= 1M", "objectives: unknown objective 'parms'. Did you mean 'params'?"),
+        ("tiny-lm", "constraints: unknown constraint 'tiny-lm'. Did you mean 'tiny-ml'?"),
+        ("tiny-ml", "constraints.max_params: constraint 'tiny-ml' needs it: expected a number"),
+        ({"name": "bound", "of": "params"}, "constraints.at_most: missing"),
+        ({"name": "bound", "of": "params", "at_most": 1, "at_least": 2}, "found 2, more than 1 of `at_most`"),
+        ({"name": "params <= 1M", "measure": "sum"}, "objective 'params' has no such option"),
+        ("kernels in 3", "constraints.of: no choice of a backbone is 'kernels'. Did you mean 'kernel'?"),
+        ("kernel in 9", "found 9, and layer1.kernel has none of these; allowed: 3, 5, 7"),
+        (
+            {"name": "tiny-ml", "max_params": 0, "max_macs": 1, "max_activations": 1},
+            "constraints: 'tiny-ml' with maxima 0, 1, 1",
+        ),
+    ],
+)
+def test_a_wrong_constraint_says_what_is_allowed(constraint, text, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        constraint(text)
