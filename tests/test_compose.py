@@ -319,5 +319,5 @@ def test_the_same_settings_make_the_same_search(registry, tmp_path):
 
 
 def test_checked_names_can_all_be_made(registry):
-    for preset in ("quick", "paper", "best"):
+    for preset in ("quick", "paper", "best", "cifar"):
         check_names(registry, settled(registry, {"preset": preset}))

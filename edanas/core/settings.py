@@ -162,9 +162,9 @@ class TrainingSettings:
         below=1,
     )
     augment: tuple[str, ...] = setting(
-        "Any of `shift`, `flip`, `rotate`, `erase`.",
+        "Any of `shift`, `flip`, `rotate`, `erase`, `mixup`.",
         ("shift",),
-        choices=("shift", "flip", "rotate", "erase"),
+        choices=("shift", "flip", "rotate", "erase", "mixup"),
         distinct=True,
     )
 
@@ -175,7 +175,7 @@ class Settings:
 
     plugin: str = setting("The bundle that names everything else.", "mbv3-sm", length=1)
     preset: str = setting(
-        "A bundle's further layer, e.g. `quick`, `paper`, `best`; empty = the bundle's first.", ""
+        "A bundle's further layer, e.g. `quick`, `paper`, `best`, `cifar`; empty = the bundle's first.", ""
     )
     data: Component = setting("The data set, or the path of an image folder.", Component("digits"))
     split: SplitSettings = setting("How samples are divided.", SplitSettings())

@@ -13,7 +13,8 @@ from edanas.core.contracts import DataSource
 from edanas.core.errors import ConfigError, DataError, near_miss
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import ImageSet, LoadedData
-from edanas.data.decoding import SUFFIXES, decode
+from edanas.data.cache import decode_once
+from edanas.data.decoding import SUFFIXES
 
 PART_FOLDERS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 """Folder names that set samples apart, and the part they stand for."""
@@ -55,7 +56,7 @@ class Folder(DataSource):
             raise DataError(f"{error.filename or self.path}: cannot be read: {error.strerror}") from error
         classes = sorted(set(found.classes), key=_natural)
         number = {name: label for label, name in enumerate(classes)}
-        images, remarks = decode(found.files, size, self.channels)
+        images, remarks = decode_once(found.files, size, self.channels)
         labels = torch.tensor([number[name] for name in found.classes], dtype=torch.int64)
         samples = ImageSet(images, labels, tuple(classes))
         remarks = (*_ignored(found.ignored, self.path), *remarks)

@@ -102,10 +102,52 @@ BEST: dict[str, Any] = {
     "recalibration": 2000,
 }
 
+# Small photographs of 32 pixels: backbones of 0.7M to 36M multiply-adds, whose features are nowhere smaller
+# than 3x3. Widths share weights, so that one supernet serves every budget; its largest backbone, which every
+# step trains, is little larger than what is asked for. A tenth is for the report.
+CIFAR: dict[str, Any] = {
+    "split": {"train": 0.8, "calibration": 0.05, "validation": 0.05, "test": 0.1},
+    "evaluation": "shared",
+    "objectives": ["accuracy", "executed-macs"],
+    "thresholds": "continuous",
+    "strategy": "nested",
+    "supernet": {
+        "name": "ofa-mbv3",
+        "widths": [0.35, 0.5, 0.75, 1.0],
+        "resolutions": [24, 32],
+        "depths": [1, 2, 3],
+        "kernels": [3, 5],
+        "expansions": [2, 3, 4],
+        "stem_stride": 1,
+        "stage_strides": [2, 2, 1, 2, 1],
+        "final_expand": 480,
+        "last_width": 0,
+    },
+    "search": {"initial": 16, "iterations": 12, "per_iteration": 8, "results": 6},
+    "training": {
+        "epochs": 60,
+        "batch_size": 128,
+        "learning_rate": 0.003,
+        "weight_decay": 0.02,
+        "label_smoothing": 0.05,
+        "ema": 0.999,
+        "augment": ["shift", "flip", "erase"],
+    },
+    "finetune": {
+        "epochs": 5,
+        "batch_size": 128,
+        "learning_rate": 0.0005,
+        "label_smoothing": 0.05,
+        "ema": 0.99,
+        "augment": ["shift", "flip", "erase"],
+    },
+    "recalibration": 2000,
+}
+
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
     """The default bundle."""
     doc = "OFA MobileNetV3 with score-margin exits; RBF, MLP, CART, GP and exit-aware surrogates."
-    presets = {"quick": QUICK, "paper": PAPER, "best": BEST}
+    presets = {"quick": QUICK, "paper": PAPER, "best": BEST, "cifar": CIFAR}
     return {"mbv3-sm": Bundle(doc, CHOICES, presets)}

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -12,6 +13,8 @@ ROTATION = math.radians(12.0)
 ZOOM = 0.1
 ERASED = 0.3
 """Side of the erased square as a share of the image's."""
+MIXED = 0.2
+"""Both parameters of the Beta distribution that a blend's share is drawn from."""
 
 
 def augment(images: torch.Tensor, names: Collection[str], generator: torch.Generator) -> torch.Tensor:
@@ -20,19 +23,61 @@ def augment(images: torch.Tensor, names: Collection[str], generator: torch.Gener
     Args:
         images: (B, C, R, R) normalised floats.
         names: Any of `shift`, `flip`, `rotate` (with a slight zoom) and `erase` (a square set to the mean).
+            What shifts is as wide as the image's border; without `rotate` it is a whole number of pixels.
         generator: A CPU generator; the draws do not depend on the device.
 
     Returns:
         (B, C, R, R), channels-last.
     """
     count = len(images)
-    if {"shift", "flip", "rotate"} & set(names):
+    if "rotate" not in names and {"shift", "flip"} & set(names):
+        images = _moved(images, names, generator)
+    elif "rotate" in names:
         theta = _affine(count, names, generator).to(images.device)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     if "erase" in names:
         images = images * _holes(count, images.shape[-1], generator).to(images.device)
     return images.contiguous(memory_format=torch.channels_last)
+
+
+def mix(
+    images: torch.Tensor, labels: torch.Tensor, classes: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each image blended with another one of the batch, and its label likewise (Zhang et al., mixup, 2018).
+
+    Args:
+        images: (B, C, R, R) normalised floats.
+        labels: (B,) int64.
+        classes: K.
+        generator: A CPU generator.
+
+    Returns:
+        Images (B, C, R, R) and probabilities (B, K).
+    """
+    rng = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
+    share = float(rng.beta(MIXED, MIXED))
+    probabilities = F.one_hot(labels, classes).to(images.dtype)
+    mixed = images * share + images.flip(0) * (1 - share)
+    return mixed, probabilities * share + probabilities.flip(0) * (1 - share)
+
+
+def _moved(images: torch.Tensor, names: Collection[str], generator: torch.Generator) -> torch.Tensor:
+    """Whole pixels moved and mirrored, in one look-up; what comes in from outside repeats the border."""
+    count, _, height, width = images.shape
+    at = [torch.arange(side).expand(count, side) for side in (height, width)]
+    if "shift" in names:
+        share = (torch.rand(2, count, 1, generator=generator) * 2 - 1) * SHIFT
+        at = [
+            (a + (s * a.shape[1]).round().long()).clamp(0, a.shape[1] - 1)
+            for a, s in zip(at, share, strict=True)
+        ]
+    if "flip" in names:
+        mirrored = torch.randint(0, 2, (count, 1), generator=generator).bool()
+        at[1] = torch.where(mirrored, at[1].flip(1), at[1])
+    rows, columns = (a.to(images.device) for a in at)
+    each = torch.arange(count, device=images.device)[:, None, None]
+    return images.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def _affine(count: int, names: Collection[str], generator: torch.Generator) -> torch.Tensor:

@@ -11,6 +11,7 @@ from edanas.core.passes import ExitPart
 from edanas.core.progress import Bar
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
+from edanas.training.averaging import Average
 from edanas.training.phases import PhasePlan
 from edanas.training.steps import (
     Batches,
@@ -73,6 +74,7 @@ def finetune(
     optimizer = make_optimizer(trained, settings)
     plan, whole = PhasePlan(scheme.phases(points)), settings.epochs * len(batches)
     network.to(memory_format=torch.channels_last)
+    average = Average(network, settings.ema)
     step = 0
     for epoch in range(settings.epochs):
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -90,7 +92,9 @@ def finetune(
                 rate = learning_rate(settings, done, steps)
                 update(optimizer, trained.parameters(), rate, settings.gradient_clip)
                 step += 1
+                average.update(step)
                 bar.advance()
+    average.apply()
     network.eval()
 
 

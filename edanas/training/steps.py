@@ -11,7 +11,7 @@ from edanas.core.contracts import TrainingScheme
 from edanas.core.preprocess import prepare
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts, ImageSet
-from edanas.training.augment import augment
+from edanas.training.augment import augment, mix
 
 WARM_UP = 0.1
 """Share of the steps in which the cosine schedule first rises."""
@@ -48,7 +48,9 @@ class Batches:
     def epoch(
         self, generator: torch.Generator, first: int = 0
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs of images (B, C, R, R) and labels (B,); order and augmentation follow from `generator`.
+        """Pairs of images (B, C, R, R) and labels (B,), or probabilities (B, K) where images are mixed.
+
+        Order and augmentation follow from `generator`.
 
         Args:
             generator: A CPU generator.
@@ -60,7 +62,10 @@ class Batches:
             at = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size]
             images = prepare(self.images[at], self.resolution, self.parts.mean, self.parts.std)
             generator.manual_seed(base + step)
-            yield augment(images, self.settings.augment, generator), self.labels[at]
+            images, targets = augment(images, self.settings.augment, generator), self.labels[at]
+            if "mixup" in self.settings.augment:
+                images, targets = mix(images, targets, len(self.parts.train.classes), generator)
+            yield images, targets
 
 
 def learned_beside(

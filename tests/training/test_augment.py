@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edanas.training.augment import ERASED, SHIFT, augment
+from edanas.training.augment import ERASED, SHIFT, augment, mix
 
 NAMES = ("shift", "flip", "rotate", "erase")
 
@@ -120,3 +120,22 @@ def test_erase_sets_one_square_to_the_mean(side):
     assert set(gone.any(1).sum(1).tolist()) == {hole}
     assert set(gone.any(2).sum(1).tolist()) == {hole}
     assert gone.any(0).sum() > hole * hole
+
+
+def test_a_shift_without_rotation_keeps_every_pixel_s_value():
+    images = known(side=16)
+    moved = augment(images, ("shift", "flip"), seeded())
+    for before, after in zip(images, moved, strict=True):
+        assert set(after.flatten().tolist()) <= set(before.flatten().tolist())
+
+
+def test_a_blend_is_of_two_images_and_their_labels_in_equal_shares():
+    labels = torch.arange(16) % 4
+    images = labels.float()[:, None, None, None].expand(16, 3, 5, 5)
+    for seed in range(5):
+        mixed, targets = mix(images, labels, 4, seeded(seed))
+        assert torch.allclose(targets.sum(1), torch.ones(16))
+        assert int((targets > 0).sum(1).max()) <= 2
+        expected = (targets * torch.arange(4.0)).sum(1)
+        assert torch.allclose(mixed, expected[:, None, None, None].expand_as(mixed), atol=1e-5)
+    assert torch.equal(mix(images, labels, 4, seeded())[0], mix(images, labels, 4, seeded())[0])

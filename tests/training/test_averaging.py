@@ -1,0 +1,54 @@
+import pytest
+import torch
+from torch import nn
+
+from edanas.training.averaging import Average
+
+
+def line(value):
+    module = nn.Linear(1, 1)
+    with torch.no_grad():
+        module.weight.fill_(value)
+    return module
+
+
+def test_an_average_is_what_the_recurrence_gives():
+    module, expected = line(0.0), 0.0
+    average = Average(module, 0.5)
+    for step, value in enumerate((4.0, -2.0, 8.0, 1.0), 1):
+        with torch.no_grad():
+            module.weight.fill_(value)
+        keep = min(0.5, (1 + step) / (10 + step))
+        expected = keep * expected + (1 - keep) * value
+        average.update(step)
+    assert module.weight.item() == 1.0
+    average.apply()
+    assert module.weight.item() == pytest.approx(expected)
+
+
+def test_without_a_decay_the_last_weights_stay():
+    module = line(3.0)
+    average = Average(module, 0.0)
+    average.update(1)
+    average.apply()
+    assert module.weight.item() == 3.0
+    assert average.state() == []
+
+
+def test_what_is_kept_goes_on_as_it_would_have():
+    whole, parts = line(1.0), line(1.0)
+    first, second = Average(whole, 0.9), Average(parts, 0.9)
+    for step in range(1, 6):
+        for module in (whole, parts):
+            with torch.no_grad():
+                module.weight.add_(step)
+        first.update(step)
+        second.update(step)
+        kept = [tensor.clone() for tensor in second.state()]
+        second = Average(parts, 0.9)
+        second.load(kept)
+    first.apply()
+    second.apply()
+    assert torch.equal(whole.weight, parts.weight)
+    with pytest.raises(ValueError, match="0 averages; expected 2"):
+        second.load([])
