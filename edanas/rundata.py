@@ -40,6 +40,9 @@ DEFAULT_PLACE = Path("edanas-runs")
 CHANGEABLE = ("search.max_evals", "search.time_limit", "search.patience", "search.min_gain", "loggers")
 """Budgets end a search sooner or later and change nothing in what comes before; loggers change nothing."""
 
+_OF_RESULTS = ("final_thresholds",)
+"""What may change until a result is finished: what the search did does not depend on it."""
+
 _PARTS = (
     CHECKPOINT,
     RESULT,
@@ -145,7 +148,9 @@ class RunData:
         stored = archive.meta().get("settings")
         if stored is not None and self._begun(archive):
             differing = changed(resolve([("", stored)]), self.settings)
-            refused = [line for line in differing if not line.startswith(CHANGEABLE)]
+            finished = any(self.folder.glob(f"{MODELS}/*.row.json"))
+            allowed = CHANGEABLE if finished else (*CHANGEABLE, *_OF_RESULTS)
+            refused = [line for line in differing if not line.startswith(allowed)]
             if refused:
                 raise RunError(
                     f"{self.folder} holds a run with other settings. Changed: {'; '.join(refused)}. Use the "

@@ -118,6 +118,22 @@ def test_a_larger_budget_goes_on_to_the_same_end(
     assert told_of == [evaluation.candidate.id for _, evaluation in whole]
 
 
+def test_a_budget_of_thresholds_that_nothing_meets_does_not_cost_the_search(
+    edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, tmp_path: Path
+) -> None:
+    out, budget = tmp_path / "run", ["--set", "final_thresholds.name=budget", "--set"]
+    told = edanas(*arguments, "--out", out, *budget, "final_thresholds.max_macs=1K")
+    assert told.code == 2
+    assert "max_macs: found 1K MACs; possible on these samples: " in told.err
+    told = edanas(*arguments, "--out", out, *budget, "final_thresholds.max_macs=1G")
+    assert told.code == 0, told.err
+    assert recorded(out) == recorded(undisturbed)
+    assert all(row["calibration_executed_macs"] < 1e9 for row in result_of(out)["front"])
+    told = edanas(*arguments, "--out", out, "--set", "final_thresholds=static")
+    assert told.code == 2
+    assert "Changed: final_thresholds: was 'budget', now 'static'" in told.err
+
+
 def test_a_time_limit_ends_the_search_and_a_larger_one_goes_on(
     edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, tmp_path: Path
 ) -> None:
