@@ -238,6 +238,8 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         device=device_of(settings),
         folder=folder,
     )
+    # Asked here, so that a scheme that does not fit the supernet's exits says so before anything is trained.
+    workbench.scheme.phases(tuple(range(provider.exit_points + 1)))
     objectives = tuple(make("objective", component) for component in settings.objectives)
     evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)
     strategy: SearchStrategy = make("search strategy", settings.strategy)

@@ -10,7 +10,8 @@ from edanas.core.types import DataParts
 from edanas.exits.criteria import ScoreMargin
 from edanas.exits.eenn import EENN
 from edanas.training.finetune import finetune, steps_of
-from edanas.training.schemes import Joint
+from edanas.training.phased import Distill, Layerwise
+from edanas.training.schemes import Joint, JointCombined, Mixed
 from edanas.training.steps import Batches
 
 
@@ -139,3 +140,90 @@ def test_the_bar_moves_once_a_step_and_the_network_is_ready_for_use(epochs):
     assert bar.steps == steps_of(parts(), settings) == 4 * epochs
     assert not any(module.training for module in network.modules())
     assert equal_states(network, before) == (epochs == 0)
+
+
+class Recalibrations:
+    """What a network was like whenever its statistics were recomputed."""
+
+    def __init__(self, network):
+        self.network, self.states = network, []
+
+    def __call__(self):
+        self.states.append(copy.deepcopy(self.network.state_dict()))
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+
+
+def changes(before, after):
+    """Which parts of a network with exits at 0 and 2 differ: stages by number, heads by exit point."""
+    names = {name for name in after if not torch.equal(before[name], after[name])}
+    return {".".join(name.split(".")[: 3 if "stages" in name else 2]) for name in names}
+
+
+STAGES = [f"backbone.stages.{number}" for number in range(5)]
+HEADS = ["heads.0", "heads.2", "backbone.head"]
+
+
+def test_layer_by_layer_nothing_but_an_exit_s_own_part_changes_in_its_phase():
+    """Not even BatchNorm's statistics: earlier stages run in eval mode. Three phases share 8 steps."""
+    network = make()
+    anew = Recalibrations(network)
+    start = copy.deepcopy(network.state_dict())
+    train(network, scheme=Layerwise(), recalibrate=anew)
+    first, second = anew.states
+    assert changes(start, first) == {STAGES[0], HEADS[0]}
+    reset = {name for name in second if "running" in name or "num_batches" in name}
+    weights = {name: value for name, value in second.items() if name not in reset}
+    assert changes(first, weights) == {STAGES[1], STAGES[2], HEADS[1]}
+    weights = {name: value for name, value in network.state_dict().items() if name not in reset}
+    assert changes(second, weights) == {STAGES[3], STAGES[4], HEADS[2]}
+
+
+def test_distilled_exits_leave_the_backbone_as_it_is():
+    network = make()
+    anew = Recalibrations(network)
+    start = copy.deepcopy(network.state_dict())
+    train(network, scheme=Distill(), recalibrate=anew)
+    (backbone,) = anew.states
+    assert changes(start, backbone) == {*STAGES, HEADS[2]}
+    after = {name: v for name, v in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    same = {name: v for name, v in after.items() if "running" not in name}
+    assert changes(backbone, same) == {HEADS[0], HEADS[1]}
+    # The statistics are those that recalibration left, which here are fresh.
+    means = [value for name, value in after.items() if name.endswith("running_mean") and "heads" not in name]
+    assert means
+    assert not any(value.any() for value in means)
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [Joint(weights="learned"), JointCombined("learned"), Layerwise(), Distill(backbone=0.6), Mixed()],
+    ids=lambda scheme: type(scheme).__name__,
+)
+def test_every_scheme_teaches_every_exit_alike_from_the_same_seed(scheme):
+    network, settings = make(dropout=0.0), replace(PLAIN, epochs=12, learning_rate=0.02)
+    before = exit_losses(network)
+    after = exit_losses(train(network, settings, scheme=scheme, recalibrate=lambda: None))
+    assert all(new < old for new, old in zip(after, before, strict=True))
+    torch.rand(3)
+    short = replace(PLAIN, epochs=1)
+    pair = [train(make(), short, scheme=scheme, recalibrate=lambda: None) for _ in range(2)]
+    assert equal_states(*pair)
+
+
+def test_learned_weights_differ_from_fixed_ones_after_some_steps():
+    first, second = train(make()), train(make(), scheme=Joint(weights="learned"))
+    assert not equal_states(first, second)
+
+
+def test_with_sgd_rescaled_gradients_move_what_three_exits_share_a_third_as_far():
+    """One step, without momentum's past: the segments serve three exits, two and one."""
+    settings = replace(PLAIN, epochs=1, batch_size=64, optimizer="sgd", weight_decay=0.0, gradient_clip=0.0)
+    start, plain, rescaled = make(dropout=0), make(dropout=0), make(dropout=0)
+    train(plain, settings)
+    train(rescaled, settings, scheme=Joint(rescale=True))
+    for name, value in start.named_parameters():
+        served = {"0": 3, "1": 2, "2": 2}.get(name.split(".")[2], 1) if "stages" in name else 1
+        moved, less = plain.get_parameter(name) - value, rescaled.get_parameter(name) - value
+        assert torch.allclose(moved / served, less, rtol=1e-3, atol=1e-6), name

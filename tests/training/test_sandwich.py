@@ -6,6 +6,7 @@ import pytest
 import torch
 from small_runs import CPU, OPTIONS, PLAIN, THRESHOLDS, Recorded, equal_states, parts, provider, space
 
+from edanas.core.contracts import TrainingScheme
 from edanas.core.errors import RunError
 from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
@@ -13,9 +14,10 @@ from edanas.exits.classifiers import PoolLinear
 from edanas.exits.criteria import ScoreMargin
 from edanas.supernets.baselines import EECNN
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
+from edanas.training.phased import Distill, Layerwise
 from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
 from edanas.training.schedule import Segment
-from edanas.training.schemes import Joint
+from edanas.training.schemes import Joint, JointCombined, Mixed
 from edanas.training.steps import Batches
 
 SETTINGS = replace(PLAIN, epochs=3, batch_size=32, augment=("shift", "erase"), label_smoothing=0.1, ema=0.9)
@@ -323,3 +325,83 @@ def test_a_network_alone_is_trained_once_in_a_step(tmp_path):
     made = trainer(tmp_path / "supernet.pt", fresh(alone), settings, CutShort(STEPS), over)
     made.run(Silent())
     assert made.network.training is False
+
+
+SCHEMES = {
+    "layerwise": Layerwise(),
+    "distill": Distill(),
+    "mixed, learned": Mixed(weights="learned"),
+    "soft-conditional": JointCombined("soft-conditional"),
+}
+
+
+class CutAt(TrainingScheme):
+    """Another scheme, cut short after so many losses."""
+
+    def __init__(self, scheme, after):
+        self.scheme, self.left = scheme, after
+
+    def phases(self, points):
+        return self.scheme.phases(points)
+
+    def learned(self, points):
+        return self.scheme.learned(points)
+
+    def loss(self, batch):
+        self.left -= 1
+        if self.left < 0:
+            raise CutError
+        return self.scheme.loss(batch)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_phases_go_on_after_a_cut_to_the_same_weights(name, tmp_path):
+    """Six steps; cut in the middle of an epoch, before and at the boundary of two phases."""
+    scheme, settings = SCHEMES[name], replace(SETTINGS, ema=0.9)
+    whole = trainer(tmp_path / "whole.pt", settings=settings, scheme=scheme)
+    whole.run(Silent())
+    path = tmp_path / "supernet.pt"
+    for losses in (3 * 2 + 1, 3 * 1, 3 * 2):
+        with pytest.raises(CutError):
+            trainer(path, settings=settings, scheme=CutAt(scheme, losses), save_every=0.0).run(Silent())
+    resumed = trainer(path, settings=settings, scheme=scheme)
+    assert resumed.run(Silent())
+    assert equal_states(resumed.network, whole.network)
+    assert equal_states(resumed.learned, whole.learned)
+
+
+def test_what_a_phase_does_not_train_stays_in_the_supernet(tmp_path):
+    """Parameters; BatchNorm's statistics are recomputed for each backbone anyway."""
+    network, seen = fresh(), {}
+
+    class Watched(Distill):
+        def loss(self, batch):
+            now = {name: p.detach().clone() for name, p in network.named_parameters()}
+            seen.setdefault(batch.phase.name, now)
+            return super().loss(batch)
+
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, ema=0.0), Watched()).run(Silent())
+    start, after = seen["exits"], dict(network.named_parameters())
+    for name, value in before.items():
+        early = name.startswith("heads.")
+        assert torch.equal(value, start[name]) or not early, name
+        assert torch.equal(start[name], after[name]) or early, name
+    assert any(not torch.equal(start[name], after[name]) for name in after if name.startswith("heads."))
+    assert any(not torch.equal(before[name], start[name]) for name in before)
+
+
+def test_the_teacher_is_the_last_exit_that_the_phase_runs(tmp_path):
+    told = []
+
+    class Watched(Layerwise):
+        def loss(self, batch):
+            told.append((batch.phase.exits, batch.logits[-1].detach(), batch.targets))
+            return super().loss(batch)
+
+    trainer(tmp_path / "supernet.pt", settings=replace(SETTINGS, epochs=3), scheme=Watched()).run(Silent())
+    assert [exits for exits, *_ in told[::3]][-1] == (4,)
+    for step in range(0, len(told), 3):
+        exits, taught, labels = told[step]
+        assert (len(exits), labels.dtype) == (1, torch.int64)
+        assert all(torch.equal(targets, taught.softmax(1)) for _, _, targets in told[step + 1 : step + 3])

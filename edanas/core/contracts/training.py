@@ -42,6 +42,11 @@ class Phase:
         every = tuple(range(exits))
         return cls("all exits", every, every, every, share, rescale)
 
+    @classmethod
+    def backbone(cls, exits: int, share: float = 1.0) -> "Phase":
+        """The backbone with the last exit alone, of a network with so many exits."""
+        return cls("backbone", (exits - 1,), tuple(range(exits)), (exits - 1,), share)
+
 
 @dataclass(frozen=True)
 class ExitBatch:
