@@ -58,7 +58,8 @@ class SharedEvaluation(Evaluator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bench.seed("weights"))
             supernet = bench.provider.supernet(bench.parts.task)
-            network = SupernetWithExits(supernet, bench.provider, bench.classifier, bench.parts.task)
+            task, criterion = bench.parts.task, bench.fresh_criterion()
+            network = SupernetWithExits(supernet, bench.provider, bench.classifier, task, criterion)
         checkpoint = bench.folder / CHECKPOINT
         # A checkpoint holds all weights, and the file they came from may be gone by now.
         if not checkpoint.exists() and (said := fill(bench, supernet, network.heads)):
@@ -69,7 +70,7 @@ class SharedEvaluation(Evaluator):
             bench.parts,
             bench.settings.training,
             bench.scheme,
-            bench.criterion,
+            criterion,
             bench.settings.seed,
             checkpoint,
         )
@@ -125,7 +126,7 @@ class SharedEvaluation(Evaluator):
         places = exit_points(self.workbench.segments(backbone)[0])
         heads = {at: self._network.head(at, places[at].channels) for at in points}
         scheme = SelectionScheme(tuple(1.0 if at in points else None for at in range(len(places))))
-        network = self.workbench.network(staged, heads, scheme)
+        network = self.workbench.network(staged, heads, scheme, self._network.criterion)
         self.workbench.recalibrate(network)
         self.workbench.fit(network)
         return network

@@ -30,6 +30,8 @@ BUILT_IN = (
     "edanas.supernets.baselines",
     "edanas.exits.classifiers",
     "edanas.exits.criteria",
+    "edanas.exits.gates",
+    "edanas.exits.scheduler",
     "edanas.exits.inference",
     "edanas.exits.setters",
     "edanas.surrogates.builtin",

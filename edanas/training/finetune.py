@@ -88,7 +88,7 @@ def finetune(
                     _set_modes(network, exits.exit_parts(), phase)
                 logits, smoothing = exits.logits(images, phase), settings.label_smoothing
                 batch = ExitBatch(logits, labels, phase, points, exits.criterion, smoothing, learned)
-                scheme.loss(batch).backward()  # type: ignore[no-untyped-call]
+                (scheme.loss(batch) + batch.criterion_loss()).backward()  # type: ignore[no-untyped-call]
                 rate = learning_rate(settings, done, steps)
                 update(optimizer, trained.parameters(), rate, settings.gradient_clip)
                 step += 1

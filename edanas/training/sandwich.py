@@ -38,12 +38,19 @@ class SupernetWithExits(nn.Module):
         provider: Names the exit points' channels.
         classifier: Builds the heads.
         task: Channels and classes.
+        criterion: One that learns with the network is a part of it.
     """
 
     def __init__(
-        self, supernet: Supernet, provider: SupernetProvider, classifier: ExitClassifier, task: Task
+        self,
+        supernet: Supernet,
+        provider: SupernetProvider,
+        classifier: ExitClassifier,
+        task: Task,
+        criterion: ConfidenceCriterion | None = None,
     ) -> None:
         super().__init__()
+        self.criterion = criterion
         self.supernet = supernet
         self.channels = provider.exit_channels()
         self.heads = nn.ModuleDict(
@@ -94,7 +101,7 @@ class SandwichTrainer(Training):
         parts: The data; only its train part is read.
         settings: Epochs, rate and the rest.
         scheme: The phases, and what makes one loss of several.
-        criterion: The run's, for schemes whose loss depends on confidences.
+        criterion: The network's, for schemes whose loss depends on confidences, and for what it learns.
         seed: The run's seed.
         checkpoint: The file that holds the state.
         save_every: Seconds between two writings of it; it is written at the end, too.
@@ -146,7 +153,7 @@ class SandwichTrainer(Training):
         self, logits: list[torch.Tensor], targets: torch.Tensor, phase: Phase, smoothing: float = 0.0
     ) -> torch.Tensor:
         batch = ExitBatch(logits, targets, phase, self.points, self.criterion, smoothing, self.learned)
-        return self.scheme.loss(batch)
+        return self.scheme.loss(batch) + batch.criterion_loss()
 
 
 def _resized(images: torch.Tensor, resolution: int) -> torch.Tensor:

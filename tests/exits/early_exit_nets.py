@@ -6,9 +6,10 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from edanas.core.contracts import StagedBackbone
+from edanas.core.contracts import ConfidenceCriterion, InferenceRule, StagedBackbone
 from edanas.exits.criteria import ScoreMargin
 from edanas.exits.eenn import EENN
+from edanas.exits.inference import EarlyStop
 
 RESOLUTION = 8
 CLASSES = ("a", "b", "c")
@@ -19,7 +20,12 @@ def pool_linear(channels: int) -> nn.Module:
 
 
 def make_eenn(
-    scheme: tuple[float | None, ...], heads: Iterable[int] | None = None, seed: int = 0, channels: int = 1
+    scheme: tuple[float | None, ...],
+    heads: Iterable[int] | None = None,
+    seed: int = 0,
+    channels: int = 1,
+    criterion: ConfidenceCriterion | None = None,
+    inference: InferenceRule | None = None,
 ) -> EENN:
     """An EENN of len(scheme) + 1 stages in float64, so that the batch's size does not move a confidence."""
     torch.manual_seed(seed)
@@ -34,10 +40,11 @@ def make_eenn(
         StagedBackbone(stages, pool_linear(widths[-1]), RESOLUTION),
         {index: pool_linear(widths[index + 1]) for index in at},
         scheme,
-        ScoreMargin(),
+        (criterion or ScoreMargin()).build(len(CLASSES), len(scheme)),
         mean=[0.4] * channels,
         std=[0.2] * channels,
         classes=CLASSES,
+        inference=(inference or EarlyStop()).build(len(CLASSES), len(scheme)),
     )
     with torch.no_grad():
         for parameter in network.parameters():

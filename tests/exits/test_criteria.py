@@ -1,9 +1,12 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edanas.exits.criteria import MaxProbability, ScoreMargin
+from edanas.core.errors import ConfigError
+from edanas.exits.criteria import Entropy, MaxProbability, Patience, ScoreMargin
 
 rows = st.integers(1, 6).flatmap(
     lambda k: st.lists(st.lists(st.floats(-30, 30), min_size=k, max_size=k), min_size=1, max_size=5)
@@ -34,7 +37,7 @@ def test_infinities_count_as_the_largest_numbers():
 
 def test_not_a_number_stays_not_a_number():
     logits = torch.tensor([[float("nan"), 0.0], [1.0, 0.0]])
-    for criterion in (ScoreMargin(), MaxProbability()):
+    for criterion in (ScoreMargin(), MaxProbability(), Entropy(), Patience()):
         assert criterion(logits).isnan().tolist() == [True, False]
 
 
@@ -42,3 +45,36 @@ def test_not_a_number_stays_not_a_number():
 def test_half_precision_is_judged_in_float32(dtype):
     logits = torch.tensor([[3.0, 1.0, 0.5]], dtype=dtype)
     assert torch.equal(ScoreMargin()(logits), ScoreMargin()(logits.float()))
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows)
+def test_entropy_equals_its_definition(values):
+    logits = torch.tensor(values, dtype=torch.float64)
+    for sample, sure in zip(logits, Entropy()(logits), strict=True):
+        scores = torch.softmax(sample, dim=0).tolist()
+        if len(scores) == 1:
+            assert sure == 1
+            continue
+        entropy = -sum(p * math.log(p) for p in scores if p)
+        assert float(sure) == pytest.approx(1 - entropy / math.log(len(scores)), abs=1e-9)
+
+
+def test_entropy_by_hand():
+    halves = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0]])
+    assert Entropy()(halves.log()).tolist() == pytest.approx([0.5, 0.0, 1.0], abs=1e-6)
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=6), st.integers(2, 4))
+def test_patience_counts_who_agreed_without_interruption(labels, agreeing):
+    answers = [torch.nn.functional.one_hot(torch.tensor([label]), 3).float() for label in labels]
+    run = 1
+    while run < len(labels) and labels[-1 - run] == labels[-1]:
+        run += 1
+    sure = Patience(agreeing).after(answers, range(len(labels)))
+    assert float(sure) == pytest.approx(min(1.0, run / agreeing))
+
+
+def test_patience_of_one_is_none():
+    with pytest.raises(ConfigError, match=r"criterion\.agreeing: found 1; allowed: 2 or more"):
+        Patience(1)

@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edanas.core.errors import ConfigError, DataError, EdanasError
+from edanas.exits.criteria import Patience, ScoreMargin
+from edanas.exits.gates import LearnedGate
+from edanas.exits.inference import Aggregate, EarlyStop
 from edanas.exits.pace import SIZES, Pace, Times
 from edanas.exits.runtime import ALWAYS, NEVER, classify
+from edanas.exits.scheduler import Scheduler
 
 
 class Drawn:
@@ -69,6 +73,42 @@ def test_however_a_batch_is_carried_each_sample_gets_what_it_gets_alone(scheme, 
             found = classify(network.segments(), images, rule)
             for at, single in enumerate(alone):
                 equal(type(found)(*(each[at : at + 1] for each in found)), single)
+
+
+def by_hand(network, image):
+    """Label, exit and confidence of one image by the definitions, with nothing carried along."""
+    logits = dict(zip((*network.points, network.exit_points), network.said(image), strict=True))
+    ran, answers = [], []
+    for at in (*network.scheme.placed, network.exit_points):
+        ran.append(at)
+        kept = ran if network.inference.memory else ran[-1:]
+        answers.append(network.inference([logits[each] for each in kept], kept))
+        kept = len(ran) if network.criterion.memory else 1
+        sure = network.criterion.after(answers[-kept:], ran[-kept:])
+        if at == network.exit_points or float(sure) >= network.scheme.thresholds[at]:
+            break
+    return int(answers[-1].argmax()), at, float(sure)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    scheme=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=4).map(tuple),
+    criterion=st.sampled_from([ScoreMargin(), Patience(2), Patience(3), Scheduler(), LearnedGate()]),
+    inference=st.sampled_from([EarlyStop(), Aggregate("mean"), Aggregate("geometric"), Aggregate("learned")]),
+    seed=st.integers(0, 999),
+)
+def test_what_earlier_exits_said_goes_along_with_each_sample(scheme, criterion, inference, seed):
+    network = make_eenn(scheme, seed=seed, criterion=criterion, inference=inference)
+    images = pictures(7, seed)
+    for learned in (network.criterion, network.inference):
+        for weight in learned.parameters() if isinstance(learned, torch.nn.Module) else ():
+            torch.nn.init.normal_(weight)
+    with torch.no_grad():
+        alone = [by_hand(network, image) for image in images]
+        for rule in (ALWAYS, NEVER, Drawn(seed)):
+            found = classify(network.segments(), images, rule)
+            assert list(zip(found.label.tolist(), found.exit.tolist(), strict=True)) == [a[:2] for a in alone]
+            assert found.confidence.tolist() == pytest.approx([each[2] for each in alone], abs=1e-6)
 
 
 @pytest.mark.parametrize("compact", ["always", "never", "auto"])

@@ -65,6 +65,18 @@ class ConfidenceCriterion(ExitReader, ABC):
         """
         return self(answers[-1])
 
+    def loss(
+        self, answers: Sequence[torch.Tensor], points: Sequence[int], targets: torch.Tensor
+    ) -> torch.Tensor | float:
+        """What it learns by while the network trains, beside the training scheme's loss; by default nothing.
+
+        Args:
+            answers: (B, K) logits of the exits that run.
+            points: The exits' numbers.
+            targets: Labels (B,) int64, or a teacher's probabilities (B, K).
+        """
+        return 0.0
+
 
 class SequenceCriterion(ConfidenceCriterion):
     """A criterion that asks which exit it is, or what earlier ones answered."""

@@ -81,8 +81,17 @@ class ExitBatch:
 
     def confidences(self) -> list[torch.Tensor]:
         """How sure each exit is, (B,) in [0, 1]; gradients flow as far as the criterion lets them."""
-        at = [self.points[exit_] for exit_ in self.phase.exits]
+        at = self._at
         return [self.criterion.after(self.logits[:ran], at[:ran]) for ran in range(1, len(at) + 1)]
+
+    def criterion_loss(self) -> torch.Tensor | float:
+        """What the criterion learns by, beside the scheme's loss; most learn nothing."""
+        return self.criterion.loss(self.logits, self._at, self.targets)
+
+    @property
+    def _at(self) -> tuple[int, ...]:
+        """The exit points of this phase's exits."""
+        return tuple(self.points[exit_] for exit_ in self.phase.exits)
 
 
 class TrainingScheme(ABC):
