@@ -102,6 +102,9 @@ def test_a_name_with_an_argument_is_the_name_and_its_first_option(registry):
     }
     assert short == settled(registry, long)
     assert short.classifier == Component("mlp", {"hidden": 32})
+    assert settled(registry, {"supernet": "timm:resnet18"}).supernet == Component(
+        "timm", {"model": "resnet18"}
+    )
 
 
 def test_an_argument_may_stand_with_other_options_and_in_lists(registry):

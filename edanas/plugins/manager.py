@@ -28,6 +28,7 @@ RESTRICTION = "EDANAS_PLUGINS"
 BUILT_IN = (
     "edanas.supernets.ofa_mbv3",
     "edanas.supernets.baselines",
+    "edanas.supernets.timm_models",
     "edanas.exits.classifiers",
     "edanas.exits.criteria",
     "edanas.exits.gates",

@@ -2,17 +2,19 @@
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.costs import trace
-from edanas.core.errors import CandidateError
+from edanas.core.errors import CandidateError, WeightsError
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.memory import grey_in_channels_last
 from edanas.supernets.options import sides
+from edanas.supernets.weights import Names, fill, read_tensors
 
 Parts = tuple[Sequence[nn.Module], nn.Module]
 """A network's M stages, and its last exit."""
@@ -58,7 +60,7 @@ class FixedProvider(SupernetProvider):
 
     def supernet(self, task: Task) -> Supernet:
         """See `SupernetProvider.supernet`."""
-        return FixedSupernet(self._made(task), self.side)
+        return FixedSupernet(self._made(task), self.side, task)
 
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
         """See `SupernetProvider.build`.
@@ -83,6 +85,25 @@ class FixedProvider(SupernetProvider):
             CostError: The network does not run, or has operators that cannot be counted.
         """
         return self._counted(self.side(backbone), task)
+
+    def load_weights(self, supernet: Supernet, weights: str) -> str:
+        """Fill `supernet` from a file that holds such a supernet's own tensors.
+
+        Raises:
+            WeightsError: There is no such file, or it holds no weights, or those of another network.
+        """
+        return self.fill(supernet, read_tensors(Path(weights).expanduser()), weights, Names())
+
+    @staticmethod
+    def fill(supernet: Supernet, tensors: Mapping[str, torch.Tensor], source: str, names: Names) -> str:
+        """See `edanas.supernets.weights.fill`.
+
+        Raises:
+            WeightsError: A tensor does not fit, or `supernet` is not of such a provider.
+        """
+        if not isinstance(supernet, FixedSupernet):
+            raise WeightsError(f"{source}: {type(supernet).__name__} is not this provider's supernet")
+        return fill(supernet, supernet.task, tensors, source, names)
 
     def side(self, backbone: Backbone) -> int:
         """The resolution of a backbone of this family.
@@ -113,10 +134,12 @@ class FixedSupernet(Supernet):
     Args:
         parts: Its stages and last exit.
         side: The resolution that a backbone asks for.
+        task: What it was built for.
     """
 
-    def __init__(self, parts: Parts, side: Callable[[Backbone], int]) -> None:
+    def __init__(self, parts: Parts, side: Callable[[Backbone], int], task: Task) -> None:
         super().__init__()
+        self.task = task
         stages, head = parts
         self.stages = nn.ModuleList(stages)
         self.head = head

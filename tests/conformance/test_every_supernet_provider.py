@@ -12,6 +12,7 @@ SMALL = {
         "final_expand": 64,
         "last_width": 64,
     },
+    "timm": {"model": "test_resnet", "resolutions": [16]},
     "eecnn": {"resolutions": [8, 12], "width": 0.06},
     "alexnet": {"resolutions": [8, 12], "width": 0.06},
     "vgg13": {"resolutions": [8], "width": 0.03},
