@@ -223,7 +223,9 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     def make(kind: str, component: Component, *args: Any) -> Any:
         return registry.create(kind, component.name, component.options, *args)
 
-    provider, space = make_space(registry, settings)
+    provider, whole = make_space(registry, settings)
+    strategy: SearchStrategy = make("search strategy", settings.strategy)
+    space = strategy.confine(whole)
     source: DataSource = make("data set", data_component(registry, settings.data))
     loaded = source.load(_largest_side(space), settings.seed)
     workbench = Workbench(
@@ -242,7 +244,6 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     workbench.scheme.phases(tuple(range(provider.exit_points + 1)))
     objectives = tuple(make("objective", component) for component in settings.objectives)
     evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)
-    strategy: SearchStrategy = make("search strategy", settings.strategy)
     constraints: tuple[Constraint, ...] = tuple(make("constraint", each) for each in settings.constraints)
     for constraint in constraints:
         constraint.prepare(space)

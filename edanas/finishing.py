@@ -98,6 +98,7 @@ def finish_results(
         pool = with_every_number_of_exits(pool, outcome.evaluations, made.objectives, *scoring)
     elif made.setter.resets:
         pool = with_all_schemes(pool, made.objectives, settings.thresholds, *scoring)
+        pool = [each for each in pool if each.candidate in made.workbench.space]
     pool = _judged(pool, made.limits)
     if pool and not any(e.feasible for e in pool):
         raise InfeasibleError(_nearest(pool, made))
@@ -113,6 +114,6 @@ def finish_results(
         )
     promised = {e.candidate.id: e.metrics.accuracy for e in chosen if e.metrics is not None}
     rivals = [(promised[row["id"]], row["validation_executed_macs"]) for row in front]
-    single = choose_static(outcome.evaluations, rivals)
+    single = choose_static(outcome.evaluations, rivals, settings.search.results)
     static, more = finisher.finish(single, "Fine-tuning single-exit networks to compare with", progress)
     return front, static, failures + more

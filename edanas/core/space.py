@@ -6,16 +6,17 @@ its gene is 0 in the canonical form. Two canonical genomes are equal if and only
 surrogate never sees one network under two names, and equality of bytes finds duplicates.
 """
 
+import copy
 import hashlib
 import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.errors import CandidateError, ConfigError, PluginError, near_miss, unknown
+from edanas.core.errors import CandidateError, ConfigError, unknown
 from edanas.core.types import (
     CONTINUOUS,
     Backbone,
@@ -25,6 +26,7 @@ from edanas.core.types import (
     Thresholds,
     Variable,
 )
+from edanas.core.variables import check_thresholds, check_variables, list_of, text_of
 
 Genomes = npt.NDArray[np.int64]
 
@@ -48,14 +50,18 @@ class SearchSpace:
     def __init__(self, variables: tuple[Variable, ...], thresholds: Thresholds, exit_points: int) -> None:
         exits: tuple[Variable, ...] = ()
         if thresholds != CONTINUOUS:
-            _check_thresholds(thresholds)
+            check_thresholds(thresholds)
             exits = tuple(Variable(f"exit{i + 1}.threshold", thresholds) for i in range(exit_points))
-        self.variables: tuple[Variable, ...] = (*variables, *exits)
         self.exit_points = exit_points
         self.backbone_dimensions = len(variables)
         """How many genes come before those of the thresholds."""
-        _check_variables(self.variables, self.backbone_dimensions)
-        self.dimensions: int = len(self.variables)
+        self._number((*variables, *exits))
+
+    def _number(self, variables: tuple[Variable, ...]) -> None:
+        """Take these variables, and give each its place in a genome."""
+        check_variables(variables, self.backbone_dimensions)
+        self.variables = variables
+        self.dimensions: int = len(variables)
         self.counts: Genomes = np.array([len(v.choices) for v in self.variables], dtype=np.int64)
         self._index = {v.name: i for i, v in enumerate(self.variables)}
         self._positions = [{choice: i for i, choice in enumerate(v.choices)} for v in self.variables]
@@ -77,6 +83,37 @@ class SearchSpace:
             children = np.flatnonzero(depths == depth)
             levels.append((children, np.array([self._parents[child] for child in children], dtype=np.int64)))
         return levels, calls
+
+    def confined(self, allowed: Callable[[int, float | None], bool]) -> "SearchSpace":
+        """The part of this space whose exit points hold allowed thresholds only.
+
+        Args:
+            allowed: Whether an exit point (from 0) may hold a threshold, or `None` for "no exit here".
+
+        Raises:
+            ConfigError: Thresholds are continuous, or nothing of what an exit point may hold is allowed.
+        """
+        if self.dimensions == self.backbone_dimensions:
+            raise ConfigError("thresholds: found continuous ones; allowed here: a list, to leave some out")
+        kept = []
+        for point, variable in enumerate(self.variables[self.backbone_dimensions :]):
+            choices = tuple(choice for choice in variable.choices if allowed(point, choice))
+            if not choices:
+                found = ", ".join(map(text_of, variable.choices))
+                raise ConfigError(
+                    f"thresholds: found {found}; exit point {point + 1} may hold none of them here"
+                )
+            kept.append(replace(variable, choices=choices))
+        part = copy.copy(self)
+        part._number((*self.variables[: self.backbone_dimensions], *kept))
+        return part
+
+    def __contains__(self, candidate: Candidate) -> bool:
+        try:
+            self.encode(candidate)
+        except CandidateError:
+            return False
+        return True
 
     def expressed(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
         """Which genes say something: (..., D) genes -> (..., D) bool."""
@@ -233,9 +270,8 @@ class SearchSpace:
             return self._positions[index][choice]
         except KeyError:
             variable = self.variables[index]
-            raise CandidateError(
-                f"{variable.name}: found {_text(choice)}; allowed: {', '.join(map(_text, variable.choices))}"
-            ) from None
+            allowed = ", ".join(map(text_of, variable.choices))
+            raise CandidateError(f"{variable.name}: found {text_of(choice)}; allowed: {allowed}") from None
 
     def _names(self) -> list[str]:
         return [v.name for v in self.variables[: self.backbone_dimensions]]
@@ -243,57 +279,5 @@ class SearchSpace:
     @staticmethod
     def _misfit(variable: Variable, *, present: bool) -> str:
         found = "the candidate has it, but it is not expressed" if present else "missing from the candidate"
-        when = f" (it is where {variable.parent} is {_list(variable.when)})" if variable.parent else ""
+        when = f" (it is where {variable.parent} is {list_of(variable.when)})" if variable.parent else ""
         return f"{variable.name}: {found}{when}"
-
-
-def _text(choice: Choice | None) -> str:
-    return "none" if choice is None else str(choice)
-
-
-def _list(choices: frozenset[Choice | None]) -> str:
-    return " or ".join(sorted(map(_text, choices)))
-
-
-def _is_choice(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _check_thresholds(thresholds: Sequence[float | None]) -> None:
-    if not thresholds:
-        raise ConfigError(
-            'thresholds: found none at all; allowed: numbers from 0 to 1, and "none" for no exit'
-        )
-    if len(set(thresholds)) < len(thresholds):
-        raise ConfigError(f"thresholds: {', '.join(map(_text, thresholds))} names one of them twice")
-    for threshold in thresholds:
-        if threshold is not None and not (_is_choice(threshold) and 0 <= threshold <= 1):
-            raise ConfigError(f'thresholds: found {threshold!r}; allowed: 0 to 1, or "none" for no exit')
-
-
-def _check_variables(variables: Sequence[Variable], backbone_dimensions: int) -> None:
-    seen: dict[str, Variable] = {}
-    for position, variable in enumerate(variables):
-        where = f"search space, variable '{variable.name}'"
-        if variable.name in seen:
-            raise PluginError(f"{where}: the name stands twice")
-        if not variable.choices or len(set(variable.choices)) < len(variable.choices):
-            raise PluginError(
-                f"{where}: choices {variable.choices}; allowed: one or more, none of them twice"
-            )
-        if position < backbone_dimensions and not all(map(_is_choice, variable.choices)):
-            raise PluginError(f"{where}: choices {variable.choices}; allowed: finite numbers")
-        if variable.parent is None and variable.when:
-            raise PluginError(f"{where}: has values of a parent ({_list(variable.when)}), but no parent")
-        if variable.parent is not None:
-            if variable.parent not in seen:
-                raise PluginError(
-                    f"{where}: no variable '{variable.parent}' before it.{near_miss(variable.parent, seen)}"
-                )
-            choices = seen[variable.parent].choices
-            if not variable.when or not variable.when <= set(choices):
-                raise PluginError(
-                    f"{where}: expressed where {variable.parent} is {_list(variable.when) or 'nothing'}; "
-                    f"allowed: {', '.join(map(_text, choices))}"
-                )
-        seen[variable.name] = variable

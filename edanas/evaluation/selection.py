@@ -133,17 +133,18 @@ def _score(
 
 
 def choose_static(
-    evaluations: Sequence[Evaluation], rivals: Sequence[tuple[float, float]]
+    evaluations: Sequence[Evaluation], rivals: Sequence[tuple[float, float]], count: int
 ) -> list[Candidate]:
-    """Single-exit networks of the same search to set beside early-exit ones.
+    """Single-exit networks of the same search to set beside early-exit ones, or to come back alone.
 
     Every evaluated backbone is a single-exit network too, with its last exit's accuracy and its own MACs. Of
     those that no other dominates, each rival is given the most accurate at its cost, and the cheapest that is
-    as accurate.
+    as accurate. Without rivals `count` come back, evenly along that front.
 
     Args:
         evaluations: The archive.
         rivals: Accuracy and executed MACs of each early-exit network, on the validation part.
+        count: How many, where there are no rivals.
 
     Returns:
         Distinct candidates without exits, by rising MACs.
@@ -152,7 +153,8 @@ def choose_static(
     singles = [e.metrics for e in front if e.metrics is not None]
     if not singles:
         return []
-    chosen: set[int] = set()
+    evenly = np.linspace(0, len(front) - 1, min(count, len(front))).round()
+    chosen: set[int] = set() if rivals else {int(at) for at in evenly}
     for accuracy, executed in rivals:
         affordable = [i for i, single in enumerate(singles) if single.backbone_macs <= executed]
         as_good = [i for i, single in enumerate(singles) if single.backbone_accuracy >= accuracy]

@@ -40,6 +40,7 @@ BUILT_IN = (
     "edanas.goals.mixes",
     "edanas.goals.constraints",
     "edanas.strategies.surrogate_nsga2",
+    "edanas.strategies.confined",
     "edanas.strategies.random_search",
     "edanas.strategies.evolution",
     "edanas.strategies.local",

@@ -59,14 +59,7 @@ PAPER: dict[str, Any] = {
     "classifier": "paper",
     "thresholds": [0.1, 0.2, "none"],
     "surrogates": ["rbf", "mlp", "cart", "gp"],
-    "strategy": {
-        "name": "surrogate-nsga2",
-        "population": 40,
-        "generations": 20,
-        "extremes": False,
-        "choice": "spread",
-        "unguided": 0.0,
-    },
+    "strategy": "nsga2-joint",
     "search": {"initial": 100, "iterations": 30, "per_iteration": 8, "results": 4},
     "training": {
         "epochs": 5,

@@ -140,7 +140,7 @@ def _space(
             f"outside: strategy '{name}' needs exit profiles, and estimates have none; allowed without "
             "estimates, or with a strategy whose thresholds are a list"
         )
-    return evaluator.table.space(thresholds)
+    return strategy.confine(evaluator.table.space(thresholds))
 
 
 def _run(

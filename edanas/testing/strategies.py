@@ -42,12 +42,22 @@ def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | 
         small = toy_nested_problem(toy_backbones(layers=2), problem.seed, initial=4)
     else:
         small = toy_problem(toy_space(layers=2, exit_points=1), problem.seed, initial=4)
+    problem, small = (_confined(make(), each) for each in (problem, small))
     with generators_restored():
         _check_replay(make, problem)
         _check_first(make, problem)
         _check_failures(make, problem)
         _check_exhaustion(make, small)
         _check_constraints(make, problem)
+
+
+def _confined(strategy: SearchStrategy, problem: SearchProblem) -> SearchProblem:
+    """The problem on the part of its space that the strategy searches."""
+    part = strategy.confine(problem.space)
+    genomes = part.sample(np.random.default_rng(problem.seed), 8)
+    outside = [each for each in map(part.decode, genomes) if each not in problem.space]
+    require(strategy, not outside, f"confine: {outside[:1]} is no candidate of the space that was given")
+    return replace(problem, space=part)
 
 
 def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:

@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 
 from edanas.core.errors import CandidateError, ConfigError, EdanasError, PluginError
 from edanas.core.space import SearchSpace
-from edanas.core.types import Backbone, Candidate, SelectionScheme, Variable
+from edanas.core.types import CONTINUOUS, Backbone, Candidate, SelectionScheme, Variable
 
 FEW = settings(deadline=None, max_examples=30, derandomize=True)
 
@@ -258,3 +258,33 @@ def test_a_space_that_cannot_be_is_refused(variables, thresholds, kind: type[Eda
     with pytest.raises(kind) as error:
         SearchSpace(variables, thresholds, 1)
     assert all(part in str(error.value) for part in parts), str(error.value)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=25)
+def test_a_confined_space_holds_what_is_allowed_and_no_more(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    thresholds = (0.1, 0.4, None)
+    whole = SearchSpace((A,), thresholds, 3)
+    allowed = {(point, t): bool(rng.random() < 0.6) for point in range(3) for t in thresholds}
+    if not all(any(allowed[point, t] for t in thresholds) for point in range(3)):
+        return
+    part = whole.confined(lambda point, threshold: allowed[point, threshold])
+    wanted = {
+        candidate.id
+        for candidate in map(whole.decode, whole.genomes())
+        if all(allowed[point, t] for point, t in enumerate(candidate.scheme.thresholds))
+    }
+    found = [part.decode(genome) for genome in part.genomes()]
+    assert {candidate.id for candidate in found} == wanted
+    assert part.size() == len(found) == len(wanted)
+    assert all(candidate in whole for candidate in found)
+    assert {c.id for c in map(whole.decode, whole.genomes()) if c in part} == wanted
+    assert (part.signature() == whole.signature()) == (part.size() == whole.size())
+
+
+def test_a_space_that_cannot_be_confined_says_why() -> None:
+    with pytest.raises(ConfigError, match=r"found 0\.1, none; exit point 2 may hold none of them here"):
+        SearchSpace((A,), (0.1, None), 2).confined(lambda point, _: point == 0)
+    with pytest.raises(ConfigError, match="found continuous ones"):
+        SearchSpace((A,), CONTINUOUS, 2).confined(lambda *_: True)

@@ -161,7 +161,7 @@ def test_single_exit_rivals_by_brute_force(backbones, wanted, repeated):
         for exits in ([0, 2] if repeated else [1])
     ]
     archive.insert(0, evaluation(99, None, 1.0))
-    found = choose_static(archive, [(a / 6, m) for a, m in wanted])
+    found = choose_static(archive, [(a / 6, m) for a, m in wanted], 0)
     assert len({c.id for c in found}) == len(found)
     assert all(c.scheme.thresholds == (None,) * POINTS for c in found)
     got = [backbones[int(c.backbone["width"])] for c in found]
@@ -184,7 +184,16 @@ def test_single_exit_rivals_by_brute_force(backbones, wanted, repeated):
 
 
 def test_no_single_exit_network_without_a_success():
-    assert choose_static([evaluation(0, None, 1.0)], [(0.5, 1.0)]) == []
+    assert choose_static([evaluation(0, None, 1.0)], [(0.5, 1.0)], 3) == []
+
+
+def test_single_exit_networks_alone_come_back_from_both_ends_of_their_front():
+    archive = [
+        evaluation(0, 0.1, 1.0, 0, backbone=n, backbone_accuracy=n / 10, backbone_macs=10 + n)
+        for n in range(5)
+    ]
+    assert [c.backbone["width"] for c in choose_static(archive, [], 3)] == [0, 2, 4]
+    assert len(choose_static(archive, [], 9)) == 5
 
 
 class Rescorer:

@@ -170,9 +170,19 @@ class SearchStrategy(ABC):
 
     nested: ClassVar[bool] = False
 
+    def confine(self, space: SearchSpace) -> SearchSpace:
+        """The part of a run's space that is searched: what is outside is no result either. All, if left out.
+
+        Called once, before anything else.
+
+        Raises:
+            ConfigError: The space has not what the strategy searches.
+        """
+        return space
+
     @abstractmethod
     def start(self, problem: SearchProblem) -> None:
-        """Called once, before anything else."""
+        """Called once, after `confine`: `problem.space` is what that returned."""
 
     @abstractmethod
     def initial(self) -> list[Candidate]:

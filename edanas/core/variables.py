@@ -1,0 +1,72 @@
+"""What a search space may be made of: checks of variables and thresholds, and how choices are written."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from edanas.core.errors import ConfigError, PluginError, near_miss
+from edanas.core.types import Choice, Variable
+
+
+def text_of(choice: Choice | None) -> str:
+    """A choice for people."""
+    return "none" if choice is None else str(choice)
+
+
+def list_of(choices: frozenset[Choice | None]) -> str:
+    """Choices for people."""
+    return " or ".join(sorted(map(text_of, choices)))
+
+
+def _is_choice(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def check_thresholds(thresholds: Sequence[float | None]) -> None:
+    """Thresholds as settings give them.
+
+    Raises:
+        ConfigError: There are none, one stands twice, or one is outside of [0, 1].
+    """
+    if not thresholds:
+        raise ConfigError(
+            'thresholds: found none at all; allowed: numbers from 0 to 1, and "none" for no exit'
+        )
+    if len(set(thresholds)) < len(thresholds):
+        raise ConfigError(f"thresholds: {', '.join(map(text_of, thresholds))} names one of them twice")
+    for threshold in thresholds:
+        if threshold is not None and not (_is_choice(threshold) and 0 <= threshold <= 1):
+            raise ConfigError(f'thresholds: found {threshold!r}; allowed: 0 to 1, or "none" for no exit')
+
+
+def check_variables(variables: Sequence[Variable], backbone_dimensions: int) -> None:
+    """Variables as a provider gives them, then those of thresholds.
+
+    Raises:
+        PluginError: One has no choices, repeats a choice or a name, or depends on what is not there.
+    """
+    seen: dict[str, Variable] = {}
+    for position, variable in enumerate(variables):
+        where = f"search space, variable '{variable.name}'"
+        if variable.name in seen:
+            raise PluginError(f"{where}: the name stands twice")
+        if not variable.choices or len(set(variable.choices)) < len(variable.choices):
+            raise PluginError(
+                f"{where}: choices {variable.choices}; allowed: one or more, none of them twice"
+            )
+        if position < backbone_dimensions and not all(map(_is_choice, variable.choices)):
+            raise PluginError(f"{where}: choices {variable.choices}; allowed: finite numbers")
+        if variable.parent is None and variable.when:
+            raise PluginError(f"{where}: has values of a parent ({list_of(variable.when)}), but no parent")
+        if variable.parent is not None:
+            if variable.parent not in seen:
+                raise PluginError(
+                    f"{where}: no variable '{variable.parent}' before it.{near_miss(variable.parent, seen)}"
+                )
+            choices = seen[variable.parent].choices
+            if not variable.when or not variable.when <= set(choices):
+                raise PluginError(
+                    f"{where}: expressed where {variable.parent} is {list_of(variable.when) or 'nothing'}; "
+                    f"allowed: {', '.join(map(text_of, choices))}"
+                )
+        seen[variable.name] = variable
