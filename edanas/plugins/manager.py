@@ -45,6 +45,7 @@ BUILT_IN = (
     "edanas.strategies.evolution",
     "edanas.strategies.local",
     "edanas.strategies.nested",
+    "edanas.strategies.two_level",
     "edanas.training.schemes",
     "edanas.data.digits",
     "edanas.data.folder",

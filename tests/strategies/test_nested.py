@@ -15,6 +15,7 @@ from edanas.strategies.kriging import Kriging
 from edanas.strategies.leaving import REFERENCES, Pricing, accuracies, utilizations
 from edanas.strategies.nested import Nested, removable
 from edanas.strategies.random_search import RandomSearch
+from edanas.strategies.two_level import TwoLevel
 from edanas.testing.profiles import toy_backbones, toy_costs, toy_nested_problem, toy_profile
 
 
@@ -117,6 +118,37 @@ def test_predicted_fronts_lead_further_than_chance() -> None:
         problem = toy_nested_problem(toy_backbones(layers=5), seed, initial=6)
         gains.append(trace(lambda: Nested(extremes=False), problem, 5) - trace(RandomSearch, problem, 5))
     assert np.median(gains) > 0
+
+
+def test_two_levels_lead_further_than_chance() -> None:
+    gains = []
+    for seed in range(4):
+        problem = toy_nested_problem(toy_backbones(layers=6), seed, initial=8)
+        searched = trace(lambda: TwoLevel(population=4), problem, 6)
+        gains.append(searched - trace(RandomSearch, problem, 6))
+    assert min(gains) >= 0
+    assert np.median(gains) > 0
+
+
+def test_what_exits_make_of_a_backbone_counts_outside() -> None:
+    """Of two backbones that are equal as they are, the one whose exits are sure becomes the parent."""
+    problem = toy_nested_problem(toy_backbones(layers=5), 0)
+    space = problem.space
+    good, bad = (space.canonical(space.counts * 0 + gene) for gene in (0, 1))
+    right = np.ones((20, 3), dtype=np.bool_)
+    sure = ExitProfile((0, 1), np.tile(np.float32([0.9, 0.9, 0.9]), (20, 1)), right)
+    # Early exits are as sure of what is wrong.
+    lost = ExitProfile((0, 1), sure.confidence, right & np.array([False, False, True]))
+    strategy = TwoLevel()
+    strategy.start(replace(problem, front=lambda _candidate, profile: front_of(profile)))
+    strategy.tell(np.array([good, bad]), np.full((2, 2), 0.5), [sure, lost])
+    inside = strategy._inside(np.array([good, bad]), np.full((2, 2), 0.5))
+    assert inside[0] > inside[1]
+
+
+def front_of(profile: ExitProfile) -> np.ndarray:
+    """Everybody leaves at one exit, which costs its number."""
+    return np.array([[1 - profile.correct[:, exit_].mean(), 1.0 + exit_] for exit_ in range(3)])
 
 
 def test_an_answer_follows_from_all_that_was_told_in_whatever_pieces() -> None:
