@@ -10,7 +10,7 @@ from edanas.core.contracts import SearchProblem, SearchStrategy
 from edanas.core.errors import ConfigError
 from edanas.core.types import Candidate, ExitProfile
 from edanas.strategies.allowed import Allowed
-from edanas.strategies.history import Genomes, History, unseen
+from edanas.strategies.history import Genomes, History, Values, unseen
 
 
 class Remembering(SearchStrategy):
@@ -60,6 +60,13 @@ class Remembering(SearchStrategy):
         held = self._history.held | {row.tobytes() for row in chosen}
         rest = self._allowed.draw(rng, count - len(chosen), held)
         return [self._space.decode(genome) for genome in (*chosen, *rest)]
+
+    def front_of(self, genome: Genomes, values: Values) -> Values:
+        """What an evaluated candidate offers (k, J): over all thresholds where its exit profile answers."""
+        profile = self._history.profiles.get(genome.tobytes())
+        if self._problem.front is None or profile is None:
+            return values[None]
+        return self._problem.front(self._space.decode(genome), profile)
 
     @abstractmethod
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:

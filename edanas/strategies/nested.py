@@ -76,7 +76,7 @@ class Nested(Remembering):
         genomes, values = self._history.succeeded()
         if len(genomes) <= 2:
             return genomes[:0]
-        fronts = [self._front(genome, row) for genome, row in zip(genomes, values, strict=True)]
+        fronts = [self.front_of(genome, row) for genome, row in zip(genomes, values, strict=True)]
         if not any(np.isfinite(front).any() for front in fronts):
             return self._towards(rng, genomes)
         rays = self._rays(fronts)
@@ -92,13 +92,6 @@ class Nested(Remembering):
         chosen = pool.best(count - len(near))
         chosen = chosen[unseen(chosen, {row.tobytes() for row in near})]
         return np.concatenate([chosen, near])
-
-    def _front(self, genome: Genomes, values: Values) -> Values:
-        """What an evaluated backbone offers (k, J): over all thresholds where its exit profile is kept."""
-        profile = self._history.profiles.get(genome.tobytes())
-        if self._problem.front is None or profile is None:
-            return values[None]
-        return self._problem.front(self._space.decode(genome), profile)
 
     def _rays(self, fronts: list[Values]) -> Rays:
         """In the box of the run's own hypervolume: its worst corner is that of the initial archive."""

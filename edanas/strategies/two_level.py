@@ -39,21 +39,17 @@ class TwoLevel(Nsga2Search):
         both = History(self._space, self._problem.objectives + 1)
         both.add(genomes, np.column_stack([values, -self._inside(genomes, values)]))
         mating = Mating(self._space, rng, self._crossover, self._mutation)
-        return offspring(both, mating, self.survival(), self._population, count)
+        return offspring(both, self._allowed, mating, self.survival(), self._population, count)
 
     def _inside(self, genomes: Genomes, values: Values) -> Values:
         """(n,) the share of the archive's box that each backbone dominates by its exits and thresholds."""
-        fronts = [self._front(genome, row) for genome, row in zip(genomes, values, strict=True)]
+        fronts = [self.front_of(genome, row) for genome, row in zip(genomes, values, strict=True)]
         everything = np.concatenate(fronts)
+        if not np.isfinite(everything).all(axis=1).any():
+            # No trade-off keeps the constraints yet: only the outer level tells backbones apart.
+            return np.zeros(len(genomes))
         rays = Rays(everything, everything)
         return np.array([float(rays.volume(rays.reach(front))) for front in fronts])
-
-    def _front(self, genome: Genomes, values: Values) -> Values:
-        """All trade-offs (k, J) of an evaluated backbone; only its own where no exit profile is kept."""
-        profile = self._history.profiles.get(genome.tobytes())
-        if self._problem.front is None or profile is None:
-            return values[None]
-        return self._problem.front(self._space.decode(genome), profile)
 
 
 @hookimpl

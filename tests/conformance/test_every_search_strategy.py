@@ -5,4 +5,5 @@ KIND = "search strategy"
 
 
 def test_conforms(registry: Registry, name: str) -> None:
-    check_strategy(lambda: registry.create(KIND, name))
+    short = {"generations": 3} if "generations" in registry.parameters(KIND, name) else {}
+    check_strategy(lambda: registry.create(KIND, name, short))
