@@ -19,7 +19,7 @@ from edanas.core.contracts import IterationSummary
 from edanas.core.engine import SearchOutcome
 from edanas.core.errors import EdanasError, RunError
 from edanas.core.runfolder import writing
-from edanas.core.settings import Settings
+from edanas.core.settings import Settings, labels
 from edanas.core.space import SearchSpace
 from edanas.core.types import DataParts, Evaluation, Metrics
 from edanas.evaluation.examples import EARLY, EXAMPLES, LATE, WRONG
@@ -32,6 +32,7 @@ from edanas.provenance import digest_of_file, digest_of_parts, environment
 from edanas.report.history import LOG, of_backbones, read_steps
 from edanas.report.result import FILE as RESULT
 from edanas.report.words import in_words, mega, percent
+from edanas.report.writing import FURTHER
 
 CONFIG, ENVIRONMENT = "config.toml", "env.json"
 DEFAULT_PLACE = Path("edanas-runs")
@@ -52,6 +53,7 @@ _PARTS = (
     "pareto.csv",
     "pareto.svg",
     "pareto.png",
+    *FURTHER.values(),
     "report.html",
 )
 _LEFT = (
@@ -249,6 +251,12 @@ class RunData:
             "static_front": list(static),
             "pareto": [_searched(e) for e in pareto_set(searched, made.objectives)],
             "candidates": [_in_numbers(e, e.metrics) for e in searched if e.metrics],
+            "objectives": [
+                {"name": name, "unit": objective.unit, "maximise": objective.maximise}
+                for name, objective in zip(labels(self.settings.objectives), made.objectives, strict=True)
+            ],
+            "values": [[o.value(e.metrics) for o in made.objectives] for e in searched if e.metrics],
+            "violations": [e.violation for e in searched if e.metrics],
             "failures": [
                 *({"id": e.candidate.id, "error": e.error} for e in evaluations if not e.ok),
                 *unfinished,

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -10,8 +10,9 @@ from typing import Any, Self
 import pandas as pd
 from matplotlib.figure import Figure
 
-from edanas.core.errors import EdanasError, RunError
+from edanas.core.errors import EdanasError, RunError, unknown
 from edanas.report import plots
+from edanas.report.trade_offs import draw_pairs, draw_parallel
 from edanas.report.words import Row, in_words, mega, percent, validation_macs
 
 FILE = "result.json"
@@ -28,6 +29,13 @@ NUMBERS = (
     "params",
 )
 LISTS = ("thresholds", "utilization")
+
+PLOTS: Mapping[str, Callable[[Mapping[str, Any]], Figure]] = {
+    "front": plots.draw,
+    "pairs": draw_pairs,
+    "parallel": draw_parallel,
+}
+"""What `Result.plot` draws, by kind."""
 
 
 class Result:
@@ -113,7 +121,13 @@ class Result:
         return result
 
     def best(
-        self, max_macs: float | None = None, min_accuracy: float | None = None, exits: int | None = None
+        self,
+        max_macs: float | None = None,
+        min_accuracy: float | None = None,
+        exits: int | None = None,
+        *,
+        max_params: float | None = None,
+        max_activations: float | None = None,
     ) -> Row:
         """The most accurate network within `max_macs`; with `min_accuracy` alone, the cheapest that has it.
 
@@ -125,12 +139,16 @@ class Result:
             max_macs: Most executed MACs for one image, on average over the validation part.
             min_accuracy: Least validation accuracy, a fraction.
             exits: Number of early exits; 0 asks for single-exit networks. Left out: any early-exit network.
+            max_params: Most parameters, with the placed heads.
+            max_activations: Most elements of the largest output; see `activations` of a row.
 
         Raises:
             EdanasError: An argument makes no sense, or no network will do; the text says what comes nearest.
         """
-        if max_macs is not None and not max_macs > 0:
-            raise EdanasError(f"max_macs: found {max_macs}; allowed: a positive number")
+        bounds = {"max_macs": max_macs, "max_params": max_params, "max_activations": max_activations}
+        for name, most in bounds.items():
+            if most is not None and not most > 0:
+                raise EdanasError(f"{name}: found {most}; allowed: a positive number")
         if min_accuracy is not None and not 0 <= min_accuracy <= 1:
             raise EdanasError(f"min_accuracy: found {min_accuracy}; allowed: a fraction, 0 to 1")
         rows = (
@@ -140,14 +158,18 @@ class Result:
         )
         if not rows:
             raise EdanasError(self._no_such(exits))
+        small = [row for row in rows if _fits(row, "params", max_params)]
+        small = [row for row in small if _fits(row, "activations", max_activations)]
+        if not small:
+            raise EdanasError(_smallest(rows, max_params, max_activations))
         good = [
             row
-            for row in rows
+            for row in small
             if (max_macs is None or validation_macs(row) <= max_macs)
             and (min_accuracy is None or row["validation_accuracy"] >= min_accuracy)
         ]
         if not good:
-            raise EdanasError(_nearest(rows, max_macs, min_accuracy))
+            raise EdanasError(_nearest(small, max_macs, min_accuracy))
         if max_macs is None and min_accuracy is not None:
             return min(good, key=lambda row: (validation_macs(row), -row["validation_accuracy"]))
         return max(good, key=lambda row: (row["validation_accuracy"], -validation_macs(row)))
@@ -164,13 +186,21 @@ class Result:
         rows += [{"kind": "single-exit", **row} for row in self.static_front]
         return pd.DataFrame(rows, columns=None if rows else ["kind", "id", *LISTS, *NUMBERS])
 
-    def plot(self, path: Path | str | None = None) -> Figure:
-        """Accuracy against executed MACs, and the hypervolume; written to `path` (.svg, .png or .pdf) too.
+    def plot(self, path: Path | str | None = None, kind: str = "front") -> Figure:
+        """A plot of the run; written to `path` (.svg, .png or .pdf) too.
+
+        Args:
+            path: Where to write it; left out: nowhere.
+            kind: `front`, accuracy against executed MACs, and the hypervolume; `pairs`, each objective of the
+                search against each other one; `parallel`, the Pareto set as lines over all objectives.
 
         Raises:
-            EdanasError: `path` has another ending, or cannot be written.
+            EdanasError: There is no such kind, the result does not hold what it needs, or `path` has another
+                ending or cannot be written.
         """
-        figure = plots.draw(self.data)
+        if kind not in PLOTS:
+            raise EdanasError(f"kind: {unknown('plot', kind, PLOTS)}")
+        figure = PLOTS[kind](self.data)
         if path is not None:
             plots.save(figure, Path(path))
         return figure
@@ -209,6 +239,21 @@ def _wrong(row: Any) -> str | None:
     if len(row["utilization"]) != len(row["thresholds"]) + 1:
         return f"'utilization' has {len(row['utilization'])} numbers for {len(row['thresholds'])} exit points"
     return None
+
+
+def _fits(row: Row, key: str, most: float | None) -> bool:
+    """Whether a row is within a limit; a result that does not hold the figure is of an older edanas."""
+    if most is not None and key not in row:
+        raise EdanasError(f"max_{key}: the result does not say how many {key} a network has")
+    return most is None or row[key] <= most
+
+
+def _smallest(rows: list[Row], max_params: float | None, max_activations: float | None) -> str:
+    wanted = {"params": max_params, "activations": max_activations}
+    asked = {key: most for key, most in wanted.items() if most is not None}
+    limits = " and ".join(f"at most {most:g} {key}" for key, most in asked.items())
+    least = " and ".join(f"{min(row[key] for row in rows):g} {key}" for key in asked)
+    return f"no network has {limits}; the fewest are {least}"
 
 
 def _nearest(rows: list[Row], max_macs: float | None, min_accuracy: float | None) -> str:

@@ -15,6 +15,8 @@ from edanas.report.result import Result
 
 PARETO, PAGE = "pareto.csv", "report.html"
 PLOTS = ("pareto.svg", "pareto.png")
+FURTHER = {"pairs": "pairs.svg", "parallel": "parallel.svg"}
+"""Plots that a run with more than two objectives leaves besides."""
 
 
 def write_report(folder: Path, content: Mapping[str, Any]) -> Result:
@@ -48,6 +50,9 @@ def write_views(result: Result) -> None:
         (folder / PAGE).write_text(page, encoding="utf-8")
     for name in PLOTS:
         plots.save(figure, folder / name)
+    if len(result.data.get("objectives") or []) > 2 and result.data.get("values"):
+        for kind, name in FURTHER.items():
+            result.plot(folder / name, kind)
 
 
 def _history(folder: Path) -> History | None:

@@ -196,3 +196,19 @@ def test_the_dataframe_holds_both_fronts(data: dict[str, Any]) -> None:
     empty = Result("run", data | {"front": [], "static_front": []}).to_dataframe()
     assert len(empty) == 0
     assert {"kind", "id", "test_accuracy"} <= set(empty.columns)
+
+
+def test_further_limits_hold_before_the_choice(data: dict[str, Any]) -> None:
+    for number, row in enumerate(data["front"]):
+        row |= {"params": 1000 * (4 - number), "activations": 10 * (1 + number)}
+    result = Result("run", data)
+    assert result.best(max_params=3000, max_activations=30)["id"] == "e3"
+    assert result.best(max_params=3000, max_activations=20)["id"] == "e2"
+    assert result.best(max_macs=1.9e6, max_params=3500)["id"] == "e2"
+    with pytest.raises(EdanasError, match="at most 10 params and at most 5 activations; the fewest are 1000"):
+        result.best(max_params=10, max_activations=5)
+    with pytest.raises(EdanasError, match=r"max_params: found -1; allowed: a positive number"):
+        result.best(max_params=-1)
+    del data["front"][0]["activations"]
+    with pytest.raises(EdanasError, match="max_activations: the result does not say"):
+        Result("run", data).best(max_activations=5)
