@@ -1,0 +1,61 @@
+"""Whole runs under each training scheme, named as on the command line."""
+
+from pathlib import Path
+
+import pytest
+from tiny_runs import Edanas, recorded, result_of
+
+SHORT = ("search.initial=3", "search.iterations=0", "search.results=1", "finetune.epochs=1")
+
+
+def flags(*settings: str) -> list[str]:
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ('scheme={name="distill", temperature=2.0}',),
+        ('scheme={name="mixed", weights=[0.2, 0.4, 0.6, 0.8, 1.0], rescale=true}', "training.optimizer=sgd"),
+        ('scheme={name="joint", weights="learned"}', "evaluation=finetune"),
+        ('scheme={name="joint-combined", combine="soft-conditional"}',),
+        ("scheme=layerwise", "evaluation=finetune"),
+    ],
+    ids=lambda settings: ", ".join(settings),
+)
+def test_a_run_under_every_scheme_ends_with_tested_networks(
+    settings: tuple[str, ...], edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    told = edanas(*arguments, "--out", out, *flags(*SHORT, *settings))
+    assert told.code == 0, told.err
+    assert all(evaluation.metrics is not None for _, evaluation in recorded(out))
+    rows = result_of(out)["front"]
+    assert rows
+    assert all(0 < row["test_accuracy"] <= 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        (
+            '{name="joint", weights=[1.0, 1.0]}',
+            "scheme.weights: found 2 weights; allowed: 5, one for each of",
+        ),
+        (
+            '{name="joint", weights="learnt"}',
+            "scheme.weights: 'learnt': expected one of fixed, learned or a list",
+        ),
+        ('{name="distill", temperature=-1}', "scheme.temperature: found -1.0; allowed: a number > 0"),
+        ('{name="distill", temp=2}', "scheme.temp: "),
+        ("layer-wise", "unknown training scheme 'layer-wise'. Did you mean 'layerwise'?"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_is_trained(
+    setting: str, text: str, edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    told = edanas(*arguments, "--out", out, "--set", f"scheme={setting}")
+    assert told.code == 2
+    assert text in told.err
+    assert not (out / "supernet.pt").exists()
