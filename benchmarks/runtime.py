@@ -15,15 +15,16 @@ import argparse
 import copy
 import os
 import platform
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import torch
 
 from edanas.core.costs import Costs, backbone_macs, executed_macs, exit_points, measure, trace
+from edanas.core.machine import clock
 from edanas.core.types import Backbone, Task
+from edanas.deploy.measuring import Side, interleaved
 from edanas.exits.classifiers import PoolLinear
 from edanas.exits.criteria import ScoreMargin
 from edanas.exits.eenn import EENN
@@ -82,22 +83,16 @@ def set_thresholds(network: EENN, images: torch.Tensor, utilization: list[float]
     return [float(count) / len(images) for count in left]
 
 
-def seconds(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median CPU seconds of each, after one run to warm up; repetitions are interleaved."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
-        for name, run in runs.items():
-            start = time.process_time()
-            run()
-            if repeat:
-                found[name].append(time.process_time() - start)
-    return {name: statistics.median(times) for name, times in found.items()}
+def seconds(runs: dict[str, Callable[[Any], object]], calls: Sequence[Any], repeats: int) -> dict[str, float]:
+    """CPU seconds of each for all calls."""
+    now = clock(torch.device("cpu"))
+    found = interleaved({name: Side(run, calls, now) for name, run in runs.items()}, repeats)
+    return {name: timing.mean * len(calls) for name, timing in found.items()}
 
 
-def by_batches(network: EENN, images: torch.Tensor, size: int, compact: str) -> Callable[[], object]:
-    """A pass over `images`, each batch in a call of its own."""
-    parts = torch.split(images, size)
-    return lambda: [network.predict(part, batch_size=size, compact=compact) for part in parts]
+def carried(network: EENN, size: int, compact: str) -> Callable[[torch.Tensor], object]:
+    """A batch in a call of its own."""
+    return lambda part: network.predict(part, batch_size=size, compact=compact)
 
 
 def compare(network: EENN, images: torch.Tensor, ratio: float, kind: str, repeats: int) -> None:
@@ -109,14 +104,15 @@ def compare(network: EENN, images: torch.Tensor, ratio: float, kind: str, repeat
         if size > 1:
             for each in (network, alone):
                 each.rule("auto", torch.device("cpu")).measure(size)
+        calls = torch.split(sample, size)
         runs = {
-            "exits": by_batches(network, sample, size, "auto"),
-            "backbone": by_batches(alone, sample, size, "auto"),
+            "exits": carried(network, size, "auto"),
+            "backbone": carried(alone, size, "auto"),
         }
         if size > 1:
-            runs["always"] = by_batches(network, sample, size, "always")
-            runs["never"] = by_batches(network, sample, size, "never")
-        took = {name: 1e6 * each / len(sample) for name, each in seconds(runs, repeats).items()}
+            runs["always"] = carried(network, size, "always")
+            runs["never"] = carried(network, size, "never")
+        took = {name: 1e6 * each / len(sample) for name, each in seconds(runs, calls, repeats).items()}
         speed_up = took["backbone"] / took["exits"]
         others = ", ".join(f"{name} {took[name]:.0f}" for name in ("always", "never") if name in took)
         print(
@@ -149,10 +145,12 @@ def fixed_overhead(network: EENN, costs: Costs, kind: str, repeats: int) -> None
     with torch.inference_mode():
         weighted = features[:, : head[-1].in_features]
         asking = {
-            "head": lambda: [head(weighted) for _ in range(100)],
-            "criterion and comparison": lambda: [bool(network.criterion(logits) >= 0.5) for _ in range(100)],
+            "head": lambda _: [head(weighted) for _ in range(100)],
+            "criterion and comparison": lambda given: [
+                bool(network.criterion(given) >= 0.5) for _ in range(100)
+            ],
         }
-        took = seconds(asking, repeats)
+        took = seconds(asking, [logits], repeats)
     print(f"  {kind:<8} one image, us by segment: " + _row(alone, ".0f"))
     print(f"  {kind:<8}   of it not in a batch: " + _row(fixed, ".0f"))
     print(f"  {kind:<8}   M multiply-adds:      " + _row(macs, ".2f"))
@@ -181,7 +179,7 @@ def main() -> None:
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f}; torch {version('torch')}, one thread"
     )
-    print(f"seed {options.seed}, {options.repeats} interleaved repetitions, medians of CPU time")
+    print(f"seed {options.seed}, {options.repeats} interleaved repetitions, all warm, medians of CPU time")
     images = torch.randint(0, 256, (512, 3, RESOLUTION, RESOLUTION), dtype=torch.uint8)
     for name in options.networks:
         network, costs = build(*NETWORKS[name], options.seed)

@@ -70,10 +70,11 @@ class Side:
 def interleaved(
     sides: Mapping[str, Side], repeats: int, joules: Callable[[], float] | None = None
 ) -> dict[str, Timing]:
-    """What each side takes, after a repetition to warm up.
+    """What each side takes once it is warm.
 
     Within a repetition one side follows the other, each on all its batches; every second repetition goes the
-    other way round. So what slows the machine for a while slows all of them.
+    other way round. So what slows the machine for a while slows all of them. When a side's turn comes, its
+    first batch is asked once more, before all: how others leave caches and memory counts for nobody.
 
     Args:
         sides: What is compared, by name.
@@ -82,13 +83,13 @@ def interleaved(
     """
     found = {name: np.zeros((repeats, len(side.calls))) for name, side in sides.items()}
     used = dict.fromkeys(sides, 0.0)
-    for repeat in range(-1, repeats):
-        for name in list(sides) if repeat % 2 else reversed(list(sides)):
+    for repeat in range(repeats):
+        for name in reversed(list(sides)) if repeat % 2 else list(sides):
+            side = sides[name]
+            side.run(side.calls[0])
             before = joules() if joules else 0.0
-            took = _once(sides[name])
-            if repeat >= 0:
-                found[name][repeat] = took
-                used[name] += joules() - before if joules else 0.0
+            found[name][repeat] = _once(side)
+            used[name] += joules() - before if joules else 0.0
     return {
         name: Timing(found[name], len(side.calls[0]), used[name] / found[name].size if joules else None)
         for name, side in sides.items()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from edanas.core.machine import clock
-from edanas.exits.runtime import Segment
+from edanas.exits.runtime import Segment, pick
 
 SIZES = (1, 4, 16, 64, 256)
 """Batch sizes that are measured, up to the one in use; larger ones count in proportion to the largest."""
@@ -139,7 +139,7 @@ class Pace:
         for segment, ran, moved in zip(self._segments, known.running, known.moving, strict=True):
             running.append((*ran, _seconds(segment.run, features)))
             features = segment.run(features)[0]
-            moving.append((*moved, _seconds(lambda given: given.index_select(0, rows), features)))
+            moving.append((*moved, _seconds(lambda given: pick(given, rows), features)))
         return Times((*known.sizes, size), tuple(running), tuple(moving))
 
 

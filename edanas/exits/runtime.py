@@ -4,6 +4,7 @@ A segment is what runs between two placed exits, with the exit's head. After it,
 once, to learn who stays; a batch of one asks a single comparison, and keeps no books at all.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -101,11 +102,13 @@ def classify(segments: Sequence[Segment], images: torch.Tensor, rule: Compaction
         staying = books.staying(sure, segment.threshold)
         if not len(staying):
             break
-        features = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-        if len(staying) < len(features) and rule.pays(number, len(features), len(staying)):
-            features = features.index_select(0, staying)
+        carried = len(features)
+        if len(staying) < carried and rule.pays(number, carried, len(staying)):
+            features = _together(_picked(pieces, staying))
             memory = tuple(each.index_select(0, staying) for each in memory)
             books.keep(staying)
+        else:
+            features = _together(pieces)
     return books.prediction()
 
 
@@ -127,6 +130,29 @@ def _run(segment: Segment, features: torch.Tensor, chunk: int) -> tuple[list[tor
         return [features], logits
     pieces, answers = zip(*(segment.run(piece) for piece in torch.split(features, chunk)), strict=True)
     return list(pieces), torch.cat(answers)
+
+
+def pick(features: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Some samples of (B, ...); unlike torch's `index_select`, channels that are last in memory stay last."""
+    if features.dim() != 4 or not features.is_contiguous(memory_format=torch.channels_last):
+        return features.index_select(0, rows)
+    pixels = features.permute(0, 2, 3, 1)  # so that a sample lies in one piece
+    found = pixels.flatten(1).index_select(0, rows)
+    return found.view(len(rows), *pixels.shape[1:]).permute(0, 3, 1, 2)
+
+
+def _picked(pieces: Sequence[torch.Tensor], rows: torch.Tensor) -> list[torch.Tensor]:
+    """Of features in pieces those of the rows, ascending; what leaves is not moved once more to be left."""
+    if len(pieces) == 1 or rows.device.type != "cpu":  # elsewhere, to look at rows is to wait for the device
+        return [pick(_together(pieces), rows)]
+    ends = list(itertools.accumulate(map(len, pieces)))
+    borders = torch.searchsorted(rows, torch.tensor(ends, device=rows.device)).tolist()
+    begins = zip(pieces, [0, *ends], itertools.pairwise([0, *borders]), strict=False)
+    return [pick(piece, rows[low:high] - begin) for piece, begin, (low, high) in begins]
+
+
+def _together(pieces: Sequence[torch.Tensor]) -> torch.Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
 
 
 class _Books:

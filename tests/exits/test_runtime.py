@@ -13,7 +13,7 @@ from edanas.exits.criteria import Patience, ScoreMargin
 from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
 from edanas.exits.pace import SIZES, Pace, Times
-from edanas.exits.runtime import ALWAYS, NEVER, classify
+from edanas.exits.runtime import ALWAYS, NEVER, classify, pick
 from edanas.exits.scheduler import Scheduler
 
 
@@ -109,6 +109,19 @@ def test_what_earlier_exits_said_goes_along_with_each_sample(scheme, criterion, 
             found = classify(network.segments(), images, rule)
             assert list(zip(found.label.tolist(), found.exit.tolist(), strict=True)) == [a[:2] for a in alone]
             assert found.confidence.tolist() == pytest.approx([each[2] for each in alone], abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 4, 2), (5, 1, 4, 4), (5, 3, 1, 1), (5, 7), (5, 2, 3)])
+@pytest.mark.parametrize("rows", [[], [0], [1, 4], [0, 1, 2, 3, 4]])
+def test_picked_samples_lie_in_memory_as_they_lay(shape, rows):
+    plain = torch.randn(shape)
+    at = torch.tensor(rows, dtype=torch.int64)
+    assert torch.equal(pick(plain, at), plain[at])
+    if len(shape) == 4:
+        last = plain.to(memory_format=torch.channels_last)
+        found = pick(last, at)
+        assert torch.equal(found, plain[at])
+        assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("compact", ["always", "never", "auto"])
