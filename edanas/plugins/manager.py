@@ -29,6 +29,7 @@ BUILT_IN = (
     "edanas.supernets.ofa_mbv3",
     "edanas.supernets.baselines",
     "edanas.supernets.timm_models",
+    "edanas.supernets.own_module",
     "edanas.exits.classifiers",
     "edanas.exits.criteria",
     "edanas.exits.gates",

@@ -1,7 +1,11 @@
+from pathlib import Path
+
 from edanas.plugins.registry import Registry
 from edanas.testing import check_provider
 
 KIND = "supernet provider"
+
+OWN = Path(__file__).parents[1] / "supernets" / "own_nets.py"
 
 SMALL = {
     "ofa-mbv3": {
@@ -13,6 +17,10 @@ SMALL = {
         "last_width": 64,
     },
     "timm": {"model": "test_resnet", "resolutions": [16]},
+    "module": {
+        "source": f"{OWN}:make",
+        "resolutions": [8],
+    },
     "eecnn": {"resolutions": [8, 12], "width": 0.06},
     "alexnet": {"resolutions": [8, 12], "width": 0.06},
     "vgg13": {"resolutions": [8], "width": 0.03},
