@@ -1,7 +1,9 @@
 """A C header for those who write the host loop on a microcontroller."""
 
 import hashlib
+import inspect
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
@@ -50,7 +52,10 @@ def header(network: nn.Module, name: str) -> str:
     mean, std = (_floats(values) for values in (eenn.mean, eenn.std))
     names = ",\n    ".join(_text(each) for each in eenn.classes)
     return f"""\
-/* An early-exit network: when to stop. C99, generated; do not edit. */
+/* An early-exit network: when to stop. C99, generated; do not edit.
+ *
+{_readers(eenn)}
+ */
 #ifndef {upper}_H
 #define {upper}_H
 
@@ -90,6 +95,24 @@ static inline int {prefix}_leaves(int row, float confidence)
 
 #endif
 """
+
+
+def _readers(eenn: Network) -> str:
+    """What confidences and answers are, as lines of a comment."""
+    lines = []
+    for what, key, reader in (
+        ("Confidence", "criterion", eenn.criterion),
+        ("Answer", "inference", eenn.inference),
+    ):
+        known = eenn.description.get(key) or {"name": type(reader).__name__, "options": {}}
+        options = ", ".join(f"{name} = {value}" for name, value in known["options"].items())
+        said = (inspect.getdoc(type(reader)) or "").split("\n\n")[0]
+        text = f"{what}: {known['name']}{f' ({options})' if options else ''}. {said}"
+        if reader.memory:
+            text += " It depends on what the exits before said of the image."
+        plain = text.encode("ascii", "replace").decode().replace("*/", "* /")
+        lines += textwrap.wrap(plain, 96, initial_indent=" * ", subsequent_indent=" *     ")
+    return "\n".join(lines)
 
 
 def _rows(network: nn.Module) -> list[str]:

@@ -12,6 +12,7 @@ from edanas.core.errors import RunError
 from edanas.deploy.c_header import CHeaderExporter
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.scoring import Anatomy
+from edanas.exits.criteria import Patience
 
 COMPILER = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
@@ -81,3 +82,21 @@ def test_headers_of_two_networks_go_into_one_program(tmp_path):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(RunError, match="no such folder"):
         CHeaderExporter().export(network(), tmp_path / "none" / "net")
+
+
+def comment_of(odd, tmp_path):
+    (path,) = CHeaderExporter().export(odd, tmp_path / "n")
+    return " ".join(path.read_text().split("*/")[0].replace("\n *", " ").split())
+
+
+def test_the_header_says_what_a_confidence_is(tmp_path):
+    odd = copy.deepcopy(network())
+    said = comment_of(odd, tmp_path)
+    assert "Confidence: score-margin. The largest class probability minus the second largest" in said
+    assert "Answer: early-stop. The exit where a sample leaves answers alone" in said
+    assert "exits before" not in said
+    odd.criterion = Patience(3)
+    odd.description = {**odd.description, "criterion": {"name": "patience", "options": {"agreeing": 3}}}
+    said = comment_of(odd, tmp_path)
+    assert "Confidence: patience (agreeing = 3). How many exits in a row" in said
+    assert "depends on what the exits before said" in said
