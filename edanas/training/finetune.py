@@ -50,7 +50,8 @@ def finetune(
     """Train the exits of `network` by the plan of `scheme` on the train part; it is left in eval mode.
 
     The result depends on the weights, the data, the settings and `seed`, not on torch's global generator,
-    which is left as it was. Each phase is a training of its own: its schedule begins anew.
+    which is left as it was. Each phase is a training of its own: its schedule begins anew, and it ends with
+    averaged weights.
 
     Args:
         network: An `ExitNetwork`, already on its device.
@@ -84,6 +85,7 @@ def finetune(
                 phase, done, steps = plan.at(step, whole)
                 if not done:
                     if step:
+                        average.apply()
                         recalibrate()
                     _set_modes(network, exits.exit_parts(), phase)
                 logits, smoothing = exits.logits(images, phase), settings.label_smoothing

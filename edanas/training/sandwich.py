@@ -26,7 +26,7 @@ from edanas.core.settings import TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, Task
 from edanas.training.loop import SAVE_EVERY, Training
-from edanas.training.phases import PhasePlan
+from edanas.training.phases import Moment, PhasePlan
 from edanas.training.steps import derive_seed, learned_beside, learning_rate, update
 
 
@@ -133,8 +133,10 @@ class SandwichTrainer(Training):
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
         """One update from the largest, the smallest and a random backbone; the largest's mean exit loss."""
         rng = np.random.default_rng(derive_seed(self.seed, "backbones", self.step))
-        whole = self.schedule.steps
-        phase, done, steps = self.phases.at(self.schedule.done(self.step) * whole, whole)
+        phase, done, steps = self._moment(self.step)
+        if self.step and self._moment(self.step - 1).phase is not phase:
+            # What is frozen from here on is what the training will give.
+            self.average.apply()
         logits = self.network.logits(self.largest, images, phase)
         loss = self._loss(logits, labels, phase, self.settings.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -148,6 +150,10 @@ class SandwichTrainer(Training):
         rate = learning_rate(self.settings, done, steps)
         update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip)
         return float(loss.detach()) / len(logits)
+
+    def _moment(self, step: int) -> Moment:
+        whole = self.schedule.steps
+        return self.phases.at(self.schedule.done(step) * whole, whole)
 
     def _loss(
         self, logits: list[torch.Tensor], targets: torch.Tensor, phase: Phase, smoothing: float = 0.0

@@ -180,11 +180,12 @@ def test_layer_by_layer_nothing_but_an_exit_s_own_part_changes_in_its_phase():
     assert changes(second, weights) == {STAGES[3], STAGES[4], HEADS[2]}
 
 
-def test_distilled_exits_leave_the_backbone_as_it_is():
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_distilled_exits_leave_the_backbone_as_it_is(ema):
     network = make()
     anew = Recalibrations(network)
     start = copy.deepcopy(network.state_dict())
-    train(network, scheme=Distill(), recalibrate=anew)
+    train(network, replace(PLAIN, ema=ema), scheme=Distill(), recalibrate=anew)
     (backbone,) = anew.states
     assert changes(start, backbone) == {*STAGES, HEADS[2]}
     after = {name: v for name, v in network.state_dict().items() if not name.endswith("num_batches_tracked")}

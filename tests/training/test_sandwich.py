@@ -370,7 +370,8 @@ def test_phases_go_on_after_a_cut_to_the_same_weights(name, tmp_path):
     assert equal_states(resumed.learned, whole.learned)
 
 
-def test_what_a_phase_does_not_train_stays_in_the_supernet(tmp_path):
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_what_a_phase_does_not_train_stays_in_the_supernet(ema, tmp_path):
     """Parameters; BatchNorm's statistics are recomputed for each backbone anyway."""
     network, seen = fresh(), {}
 
@@ -381,7 +382,7 @@ def test_what_a_phase_does_not_train_stays_in_the_supernet(tmp_path):
             return super().loss(batch)
 
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, ema=0.0), Watched()).run(Silent())
+    trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, ema=ema), Watched()).run(Silent())
     start, after = seen["exits"], dict(network.named_parameters())
     for name, value in before.items():
         early = name.startswith("heads.")
