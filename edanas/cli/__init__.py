@@ -17,12 +17,18 @@ from edanas.cli import (
     compare,
     doctor,
     export,
+from edanas.cli import (
+    new_plugin,
+)
     plugins,
     predict,
     report,
     run,
     tabulate,
+<<<<<<< HEAD
     train_supernet,
+=======
+>>>>>>> aece10a (wip)
     tune,
     watch,
 )
@@ -82,6 +88,7 @@ app.command("watch")(watch.watch)
 app.command("tabulate")(tabulate.tabulate)
 app.command("train-supernet")(train_supernet.train_supernet)
 app.command("plugins")(plugins.plugins)
+app.command("new-plugin")(new_plugin.new_plugin)
 app.command("doctor")(doctor.doctor)
 
 

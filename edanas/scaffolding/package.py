@@ -9,9 +9,11 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import get_type_hints
 
 from edanas.core.errors import ConfigError, RunError, unknown
 from edanas.core.hookspecs import GROUP, KINDS, SPEC_VERSION
+from edanas.core.settings import Components, Settings
 from edanas.core.version import VERSION
 from edanas.plugins.registry import SETTING, Registry
 
@@ -21,11 +23,16 @@ _TESTS = "#### tests\n"
 _NAME = re.compile(r"[a-z]([a-z0-9]|[-_.](?=[a-z0-9]))*", re.IGNORECASE)
 """A distribution's name (PEP 508) that begins with a letter, as a module's has to."""
 
-_FLAGS = {"bundle": "run --plugin {}", "data set": "run --data {}", "exporter": "export MODEL --to {}"}
-"""Kinds that are chosen by a flag of their own."""
+_COMMANDS = {
+    "bundle": "run --plugin {}",
+    "data set": "run --data {}",
+    "exporter": "export MODEL --to {}",
+    "objective": "run --set 'objectives=[\"accuracy\", \"{}\"]'",
+}
+"""How to use a kind that has a flag of its own, or is of no use alone."""
 
-_LISTS = {"surrogate model", "objective", "logger"}
-"""Kinds of which a run may have several."""
+_LISTS = {path for path, held in get_type_hints(Settings).items() if held == Components}
+"""Settings that hold several implementations of their kind."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +148,12 @@ class NewPackage:
             Name="".join(part.capitalize() for part in self.name.split("-")),
             version=VERSION,
             spec_version=SPEC_VERSION,
-            offers=", ".join(f"the {kind} {self.name}" for kind in self.kinds),
+            offers=f"{', '.join(self.kinds)} '{self.name}'",
             rows="\n".join(rows),
             imports="\n".join(
                 f"from {self.package}.{module} import {hook}" for module, hook in sorted(hooks.items())
             ),
-            exports=", ".join(f'"{hook}"' for _, hook in sorted(hooks.items())),
+            exports="\n".join(f'    "{hook}",' for _, hook in sorted(hooks.items())),
         )
 
 
@@ -171,9 +178,9 @@ def _module(kind: str) -> str:
 
 def _use(kind: str, name: str) -> str:
     """A command that uses an extension."""
-    if kind in _FLAGS:
-        return f"edanas {_FLAGS[kind].format(name)}"
-    value = f"'{SETTING[kind]}=[\"{name}\"]'" if kind in _LISTS else f"{SETTING[kind]}={name}"
+    if kind in _COMMANDS:
+        return f"edanas {_COMMANDS[kind].format(name)}"
+    value = f"'{SETTING[kind]}=[\"{name}\"]'" if SETTING[kind] in _LISTS else f"{SETTING[kind]}={name}"
     return f"edanas run --set {value}"
 
 
