@@ -21,7 +21,7 @@ extensions = [
     "reference_pages",
 ]
 # The last one would fetch its table's scripts from the internet.
-exclude_patterns = ["_build", "_ext", "plugin", "tutorials", "sg_execution_times.rst"]
+exclude_patterns = ["_build", "_ext", "tutorials", "sg_execution_times.rst"]
 # Typographic dashes would make `--option` unreadable outside of code.
 smartquotes = False
 

@@ -25,6 +25,7 @@ from edanas.plugins.manager import load_plugins
 from edanas.plugins.nested import as_written
 from edanas.plugins.registry import GIVEN, SETTING, Entry, Registry
 from edanas.plugins.signatures import REST
+from edanas.scaffolding import NewPackage
 
 MARK = re.compile(r"^<!-- generated: (?P<name>[a-z]+) -->$", re.MULTILINE)
 
@@ -189,6 +190,22 @@ def _value(hint: Any) -> str:
     return inner or {str: " TEXT", int: " INTEGER", float: " NUMBER", Path: " PATH"}.get(hint, "")
 
 
+def kinds(_: Path) -> str:
+    """A section for each kind of extension: its contract, and what `edanas new-plugin` writes for it."""
+    parts = []
+    for kind in KINDS:
+        option = kind.name.replace(" ", "-")
+        module, tests = NewPackage("edanas-example", (kind.name,)).parts(kind.name)
+        contract = f"{{py:class}}`~{kind.contract.__module__}.{kind.contract.__name__}`"
+        parts.append(f"## {kind.name.capitalize()}: `--kind {option}`")
+        parts.append(
+            f"{inspect.cleandoc(kind.contract.__doc__ or '').splitlines()[0]} The contract: {contract}."
+        )
+        parts.append(f"```python\n{module.strip()}\n```")
+        parts.append(f"Its tests:\n\n```python\n{tests.strip()}\n```")
+    return "\n\n".join(parts)
+
+
 def floors(source: Path) -> str:
     """The import floors as the checker has them, highest first."""
     text = (source.parent / "pyproject.toml").read_text(encoding="utf-8")
@@ -222,6 +239,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "implementations": implementations,
     "bundles": bundles,
     "commands": commands,
+    "kinds": kinds,
     "floors": floors,
     **FIGURES,
 }

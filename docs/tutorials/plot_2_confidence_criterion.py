@@ -90,7 +90,7 @@ plt.show()
 # -------------
 # A hook gives the class a name. In a package, this function stands in the module that an entry point of the
 # group ``edanas`` names; once that package is installed, ``--set criterion=agreement`` chooses it. The whole
-# package is on the page "Write a plugin in 30 lines".
+# package is on the page "Write a plugin".
 
 
 @hookimpl

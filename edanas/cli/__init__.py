@@ -17,18 +17,13 @@ from edanas.cli import (
     compare,
     doctor,
     export,
-from edanas.cli import (
     new_plugin,
-)
     plugins,
     predict,
     report,
     run,
     tabulate,
-<<<<<<< HEAD
     train_supernet,
-=======
->>>>>>> aece10a (wip)
     tune,
     watch,
 )

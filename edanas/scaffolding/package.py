@@ -9,11 +9,11 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import get_type_hints
+from typing import get_origin, get_type_hints
 
 from edanas.core.errors import ConfigError, RunError, unknown
 from edanas.core.hookspecs import GROUP, KINDS, SPEC_VERSION
-from edanas.core.settings import Components, Settings
+from edanas.core.settings import Settings
 from edanas.core.version import VERSION
 from edanas.plugins.registry import SETTING, Registry
 
@@ -27,11 +27,11 @@ _COMMANDS = {
     "bundle": "run --plugin {}",
     "data set": "run --data {}",
     "exporter": "export MODEL --to {}",
-    "objective": "run --set 'objectives=[\"accuracy\", \"{}\"]'",
+    "objective": 'run --set \'objectives=["accuracy", "{}"]\'',
 }
 """How to use a kind that has a flag of its own, or is of no use alone."""
 
-_LISTS = {path for path, held in get_type_hints(Settings).items() if held == Components}
+_LISTS = {path for path, held in get_type_hints(Settings).items() if get_origin(held) is tuple}
 """Settings that hold several implementations of their kind."""
 
 
@@ -134,13 +134,14 @@ class NewPackage:
             raise RunError(f"{folder}: cannot be written: {error.strerror or error}") from error
         return paths
 
+    def _row(self, kind: str) -> str:
+        """What the README's table says of one kind."""
+        file = f"src/{self.package}/{_module(kind)}.py"
+        return f"| {kind} | `{self.name}` | `{file}` | `{_use(kind, self.name)}` |"
+
     def _fill(self, text: str) -> str:
         """Put this package's names into a template."""
-        hooks = {_module(kind.name): kind.hook for kind in KINDS if kind.name in self.kinds}
-        rows = (
-            f"| {kind} | `{self.name}` | `src/{self.package}/{_module(kind)}.py` | `{_use(kind, self.name)}` |"
-            for kind in self.kinds
-        )
+        hooks = sorted((_module(kind.name), kind.hook) for kind in KINDS if kind.name in self.kinds)
         return Template(text).substitute(
             project=self.project,
             package=self.package,
@@ -149,11 +150,9 @@ class NewPackage:
             version=VERSION,
             spec_version=SPEC_VERSION,
             offers=f"{', '.join(self.kinds)} '{self.name}'",
-            rows="\n".join(rows),
-            imports="\n".join(
-                f"from {self.package}.{module} import {hook}" for module, hook in sorted(hooks.items())
-            ),
-            exports="\n".join(f'    "{hook}",' for _, hook in sorted(hooks.items())),
+            rows="\n".join(self._row(kind) for kind in self.kinds),
+            imports="\n".join(f"from {self.package}.{module} import {hook}" for module, hook in hooks),
+            exports="\n".join(f'    "{hook}",' for _, hook in hooks),
         )
 
 

@@ -4,11 +4,7 @@ import ast
 import inspect
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 import textwrap
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -29,11 +25,11 @@ from edanas.evaluation import finish
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import SETTING, Entry, Registry
 from edanas.rundata import RunData
-from edanas.testing import check_criterion
+from edanas.scaffolding import NewPackage
+from edanas.testing import SUITES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PLUGIN = DOCS / "plugin"
 
 SET_UP = (
     "pip install uv && uv run edanas run --plugin mbv3-sm      "
@@ -272,31 +268,15 @@ def test_python_shown_compiles_and_calls_what_exists() -> None:
                 assert given <= set(inspect.signature(getattr(owner, call.func.attr)).parameters)
 
 
-# The plugin in 30 lines.
-
-
-def test_the_plugin_has_no_more_than_thirty_lines() -> None:
-    lines = [line for path in PLUGIN.iterdir() if path.is_file() for line in path.read_text().splitlines()]
-    assert 0 < len([line for line in lines if line.strip()]) <= 30
-
-
-def test_the_plugin_installs_registers_and_keeps_its_contract(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, packages = tmp_path / "source", tmp_path / "packages"
-    shutil.copytree(PLUGIN, source, ignore=shutil.ignore_patterns("__pycache__"))
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
-    subprocess.run(build, cwd=source, check=True, capture_output=True)
-    (wheel,) = (source / "dist").glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(packages)
-    monkeypatch.syspath_prepend(str(packages))
-    monkeypatch.setenv("EDANAS_PLUGINS", "agreement")
-    registry = Registry(load_plugins())
-    entry = registry.entry("confidence criterion", "agreement")
-    assert (entry.owner, entry.version) == ("edanas-agreement", "0.1.0")
-    for options in ({}, {"temperature": 2}):
-        check_criterion(registry.create("confidence criterion", "agreement", options))
+def test_every_kind_of_plugin_is_shown_as_it_is_generated(site: Path) -> None:
+    page = Page.read(site / "write-a-plugin.html")
+    for kind in KINDS:
+        option = kind.name.replace(" ", "-")
+        section = page.sections[f"{option}-kind-{option}"]
+        module, tests = NewPackage("edanas-example", (kind.name,)).parts(kind.name)
+        assert plain(module) in section and plain(tests) in section, kind.name
+        assert f"{SUITES[kind.name].__name__}(" in section
+        assert f"The contract: {kind.contract.__name__}." in section
 
 
 def test_the_changelog_has_this_version() -> None:
