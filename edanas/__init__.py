@@ -1,5 +1,6 @@
 """edanas: plugin-based AutoML for early-exit neural networks."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from edanas.core.hookspecs import hookimpl
@@ -19,38 +20,21 @@ __all__ = ["search", "load", "stream", "tune", "retune", "export", "bench", "com
 __version__ = VERSION
 
 
+_HOMES = {
+    "search": "edanas.api",
+    "load": "edanas.api",
+    "stream": "edanas.prediction",
+    "tune": "edanas.tuning",
+    "retune": "edanas.retuning",
+    "export": "edanas.exporting",
+    "bench": "edanas.benching.bench",
+    "compare": "edanas.report.comparison",
+    "Result": "edanas.report.result",
+}
+"""Where names are defined. Plugins import `hookimpl` from here; all else is loaded when it is asked for."""
+
+
 def __getattr__(name: str) -> Any:
-    # Plugins import `hookimpl` from here; what needs everything else is loaded when it is asked for.
-    if name in ("load", "search"):
-        from edanas import api
-
-        return getattr(api, name)
-    if name == "stream":
-        from edanas.prediction import stream
-
-        return stream
-    if name == "tune":
-        from edanas.tuning import tune
-
-        return tune
-    if name == "retune":
-        from edanas.retuning import retune
-
-        return retune
-    if name == "export":
-        from edanas.exporting import export
-
-        return export
-    if name == "compare":
-        from edanas.report.comparison import compare
-
-        return compare
-    if name == "bench":
-        from edanas.benching.bench import bench
-
-        return bench
-    if name == "Result":
-        from edanas.report.result import Result
-
-        return Result
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'edanas' has no attribute '{name}'")

@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from edanas.cli import (
     tune,
     watch,
 )
+from edanas.core.deprecation import EdanasDeprecationWarning
 from edanas.core.errors import DISK_FULL, EdanasError, Interrupted
 from edanas.core.version import VERSION
 
@@ -97,6 +99,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, 2 for what the user can put right, 1 for a fault of edanas, 130 after Ctrl-C.
     """
     command = typer.main.get_command(app)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", EdanasDeprecationWarning)
+        warnings.showwarning = _showing(warnings.showwarning)
+        return _run(command, argv)
+
+
+def _showing(other: Callable[..., None]) -> Callable[..., None]:
+    """Deprecations as one line that tells users what to write; other warnings as before."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if issubclass(category, EdanasDeprecationWarning):
+            typer.echo(f"Warning: {message}", err=True)
+        else:
+            other(message, category, *rest, **named)
+
+    return show
+
+
+def _run(command: Any, argv: Sequence[str] | None) -> int:
     try:
         command.main(args=None if argv is None else list(argv), prog_name="edanas")
     except SystemExit as end:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, get_type_hints
 import tomli_w
 
 from edanas.core.convert import Limits, Place, Written, convert, describe, plain, shown
+from edanas.core.deprecation import RENAMED_SETTINGS
 from edanas.core.errors import ConfigError
 from edanas.core.settings import Component, Settings, SplitSettings
 
@@ -164,7 +165,13 @@ def _lay(flat: _Flat, group: type, table: Any, origin: str, prefix: str) -> None
     for key, value in _shallow_first(table):
         head, _, rest = key.partition(".")
         path, hint = prefix + head, hints.get(head)
-        if hint is Component:
+        if hint is None and path in RENAMED_SETTINGS:
+            renamed = RENAMED_SETTINGS[path]
+            renamed.warn(f"The setting {path}, from {origin},")
+            _lay(
+                flat, Settings, {f"{renamed.instead}.{rest}" if rest else renamed.instead: value}, origin, ""
+            )
+        elif hint is Component:
             _lay_component(flat, path, {rest: value} if rest else value, origin)
         elif is_dataclass(hint):
             _lay(flat, hint, {rest: value} if rest else value, origin, f"{path}.")  # type: ignore[arg-type]
