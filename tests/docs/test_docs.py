@@ -80,7 +80,7 @@ def undocumented_options(page: Page, name: str, command: Any) -> list[str]:
 def undocumented_implementations(page: Page, entries: Iterable[Entry], registry: Registry) -> list[str]:
     missing = []
     for entry in entries:
-        kind = f"{entry.kind} {SETTING[entry.kind]}".replace(" ", "-")
+        kind = re.sub("[ _]", "-", f"{entry.kind} {SETTING[entry.kind]}")
         section = page.section(
             entry.name, "bundles-and-presets-plugin-preset" if entry.kind == "bundle" else kind
         )
