@@ -27,6 +27,7 @@ RESTRICTION = "EDANAS_PLUGINS"
 
 BUILT_IN = (
     "edanas.supernets.ofa_mbv3",
+    "edanas.supernets.ofa_proxyless",
     "edanas.supernets.baselines",
     "edanas.supernets.timm_models",
     "edanas.supernets.own_module",

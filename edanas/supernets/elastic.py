@@ -1,4 +1,4 @@
-"""The elastic MobileNetV3: every backbone of the space on shared weights, in `ofa`'s dynamic layers."""
+"""The elastic mobile network: every backbone of the space on shared weights, in `ofa`'s dynamic layers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -106,8 +106,14 @@ def with_fast_activations(net: nn.Module) -> None:
                 setattr(module, name, nn.Hardsigmoid(inplace=True))
 
 
-class ElasticMobileNetV3(Supernet):
-    """The supernet of `OFAMobileNetV3Provider`; fresh weights are drawn as ofa draws them (He, by fan-out).
+def _with_epsilon(net: nn.Module, epsilon: float) -> None:
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = epsilon
+
+
+class ElasticMobileNet(Supernet):
+    """The supernet of a `MobileProvider`; fresh weights are drawn as ofa draws them (He, by fan-out).
 
     Narrower and shallower choices use the first channels and layers; smaller kernels are linear maps of the
     centre of larger ones (Cai et al., Once-for-All, ICLR 2020, Section 3).
@@ -123,24 +129,25 @@ class ElasticMobileNetV3(Supernet):
         super().__init__()
         self.layout = layout
         self.task = task
-        full = layout.largest()
+        full, outer = layout.largest(), layout.family.outer
         self.first_conv: nn.Module = DynamicConvLayer(
-            [task.in_channels], [full.stem], 3, layout.stem_stride, act_func="h_swish"
+            [task.in_channels], [full.stem], 3, layout.stem_stride, act_func=outer
         )
         self.blocks = nn.ModuleList(self._block(plan) for stage in full.stages for plan in stage)
         channels = full.stages[-1][-1].out_channels
         self.final_expand_layer: nn.Module | None = None
         if full.final_expand:
-            self.final_expand_layer = DynamicConvLayer([channels], [full.final_expand], 1, act_func="h_swish")
+            self.final_expand_layer = DynamicConvLayer([channels], [full.final_expand], 1, act_func=outer)
         self.feature_mix_layer: nn.Module | None = None
         if full.last_width:
             self.feature_mix_layer = DynamicConvLayer(
-                [full.final_expand or channels], [full.last_width], 1, use_bn=False, act_func="h_swish"
+                [full.final_expand or channels], [full.last_width], 1, use_bn=False, act_func=outer
             )
         self.classifier: nn.Module = DynamicLinearLayer(
             [full.features], task.num_classes, dropout_rate=layout.dropout
         )
         init_models(self)
+        _with_epsilon(self, layout.family.epsilon)
         with_fast_activations(self)
         grey_in_channels_last(self.first_conv)
 
@@ -167,6 +174,7 @@ class ElasticMobileNetV3(Supernet):
         """See `Supernet.extract`. torch's global generator is left as it was."""
         with torch.random.fork_rng(devices=[]):
             net = self._staged(backbone, _Use.extract)
+        _with_epsilon(net, self.layout.family.epsilon)
         with_fast_activations(net)
         grey_in_channels_last(net.stages[0])
         return net
@@ -197,7 +205,7 @@ class ElasticMobileNetV3(Supernet):
 
 
 def build_plain(layout: Layout, plan: NetPlan, task: Task) -> StagedBackbone:
-    """One backbone in plain layers with fresh weights; the structure of `ElasticMobileNetV3.extract`."""
+    """One backbone in plain layers with fresh weights; the structure of `ElasticMobileNet.extract`."""
     from ofa.utils import init_models
     from ofa.utils.layers import ConvLayer, LinearLayer, MBConvLayer
 
@@ -214,18 +222,20 @@ def build_plain(layout: Layout, plan: NetPlan, task: Task) -> StagedBackbone:
         )
         return Residual(conv) if of.residual else conv
 
+    outer = layout.family.outer
     stages = [[block(of) for of in stage] for stage in plan.stages]
-    stages[0].insert(0, ConvLayer(task.in_channels, plan.stem, 3, layout.stem_stride, act_func="h_swish"))
+    stages[0].insert(0, ConvLayer(task.in_channels, plan.stem, 3, layout.stem_stride, act_func=outer))
     channels = plan.stages[-1][-1].out_channels
     expand = mix = None
     if plan.final_expand:
-        expand = ConvLayer(channels, plan.final_expand, 1, act_func="h_swish")
+        expand = ConvLayer(channels, plan.final_expand, 1, act_func=outer)
         channels = plan.final_expand
     if plan.last_width:
-        mix = ConvLayer(channels, plan.last_width, 1, use_bn=False, act_func="h_swish")
+        mix = ConvLayer(channels, plan.last_width, 1, use_bn=False, act_func=outer)
     classifier = LinearLayer(plan.features, task.num_classes, dropout_rate=layout.dropout)
     net = assemble(stages, (expand, mix, classifier), plan.resolution)
     init_models(net)
+    _with_epsilon(net, layout.family.epsilon)
     with_fast_activations(net)
     grey_in_channels_last(net.stages[0])
     return net

@@ -1,4 +1,4 @@
-"""What MobileNetV3s of the once-for-all space cost, counted layer by layer without building one.
+"""What mobile networks of the once-for-all spaces cost, counted layer by layer without building one.
 
 The convention is that of `edanas.core.costs`, which counts built networks: the two agree to the last unit.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from edanas.core.types import Backbone, Choice, SegmentCost, Task
-from edanas.supernets.layout import STAGES, BlockPlan, Layout, NetPlan, scaled
+from edanas.supernets.layout import BlockPlan, Layout, NetPlan, scaled
 
 _SQUEEZE_REDUCTION = 4
 _NORM = 2
@@ -33,10 +33,10 @@ class LayerCosts:
                 f"stage{stage}.depth",
                 [
                     (f"stage{stage}.layer{n}.kernel", f"stage{stage}.layer{n}.expand")
-                    for n in range(1, layout.depths[-1] + 1)
+                    for n in range(1, layout.depths_of(stage - 1)[-1] + 1)
                 ],
             )
-            for stage in range(1, STAGES + 1)
+            for stage in range(1, layout.family.stages + 1)
         ]
 
     def __call__(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
@@ -59,7 +59,7 @@ class LayerCosts:
         for stage, (depth_name, names) in enumerate(self._names):
             macs, params, activations, outputs = known.stem if stage == 0 else (0, 0, 0, 0)
             depth = backbone[depth_name]
-            if depth not in self._layout.depths:
+            if depth not in self._layout.depths_of(stage):
                 raise KeyError(depth_name)
             for layer in range(int(depth)):
                 kernel, expand = names[layer]

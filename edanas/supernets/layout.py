@@ -1,4 +1,4 @@
-"""The shape of every MobileNetV3 in the once-for-all space: channels, strides, blocks, by backbone."""
+"""The shape of every mobile network in the once-for-all spaces: channels, strides, blocks, by backbone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,11 +6,56 @@ from dataclasses import dataclass
 from edanas.core.errors import CandidateError
 from edanas.core.types import Backbone, Choice, Variable
 
-STEM_WIDTH, FIRST_WIDTH = 16, 16
-STAGE_WIDTHS = (24, 40, 80, 112, 160)
-ACTIVATIONS = ("relu", "relu", "h_swish", "h_swish", "h_swish")
-SQUEEZE = (False, True, False, True, True)
-STAGES = len(STAGE_WIDTHS)
+
+@dataclass(frozen=True)
+class Family:
+    """What all backbones of one kind of mobile network have in common, at width 1.
+
+    Args:
+        stem: Channels of the first convolution.
+        first: Channels of the first block, whose kernel is 3 and which does not expand.
+        widths: Channels of each elastic stage.
+        activations: Of the blocks of each elastic stage; the first block has the first one.
+        squeeze: Whether the blocks of each elastic stage have squeeze-and-excitation.
+        outer: Activation of the first convolution and of the last exit's.
+        single: Whether the last elastic stage always has one block.
+        epsilon: What BatchNorm adds to variances.
+    """
+
+    stem: int
+    first: int
+    widths: tuple[int, ...]
+    activations: tuple[str, ...]
+    squeeze: tuple[bool, ...]
+    outer: str
+    single: bool = False
+    epsilon: float = 1e-5
+
+    @property
+    def stages(self) -> int:
+        """How many elastic stages there are."""
+        return len(self.widths)
+
+
+MOBILENET_V3 = Family(
+    stem=16,
+    first=16,
+    widths=(24, 40, 80, 112, 160),
+    activations=("relu", "relu", "h_swish", "h_swish", "h_swish"),
+    squeeze=(False, True, False, True, True),
+    outer="h_swish",
+)
+
+PROXYLESS = Family(
+    stem=32,
+    first=16,
+    widths=(24, 40, 80, 96, 192, 320),
+    activations=("relu6",) * 6,
+    squeeze=(False,) * 6,
+    outer="relu6",
+    single=True,
+    epsilon=1e-3,
+)
 
 
 def scaled(base: int, multiplier: float) -> int:
@@ -65,8 +110,9 @@ class NetPlan:
 
 @dataclass(frozen=True)
 class Layout:
-    """The options of `OFAMobileNetV3Provider`, checked, and what follows from them without any weights."""
+    """The options of a provider of mobile networks, checked, and what follows from them without weights."""
 
+    family: Family
     widths: tuple[float, ...]
     resolutions: tuple[int, ...]
     depths: tuple[int, ...]
@@ -81,16 +127,20 @@ class Layout:
     def variables(self) -> tuple[Variable, ...]:
         """Resolution, width, and for each stage its depth and each layer's kernel and expansion."""
         found = [Variable("resolution", self.resolutions), Variable("width", self.widths)]
-        for stage in range(1, STAGES + 1):
-            depth = f"stage{stage}.depth"
-            found.append(Variable(depth, self.depths))
-            for layer in range(1, self.depths[-1] + 1):
-                when = frozenset(d for d in self.depths if d >= layer)
-                always = len(when) == len(self.depths)
+        for stage in range(1, self.family.stages + 1):
+            depth, depths = f"stage{stage}.depth", self.depths_of(stage - 1)
+            found.append(Variable(depth, depths))
+            for layer in range(1, depths[-1] + 1):
+                when = frozenset(d for d in depths if d >= layer)
+                always = len(when) == len(depths)
                 for field, choices in (("kernel", self.kernels), ("expand", self.expansions)):
                     name = f"stage{stage}.layer{layer}.{field}"
                     found.append(Variable(name, choices) if always else Variable(name, choices, depth, when))
         return tuple(found)
+
+    def depths_of(self, stage: int) -> tuple[int, ...]:
+        """How many layers an elastic stage, from 0, may have."""
+        return (1,) if self.family.single and stage == self.family.stages - 1 else self.depths
 
     def plan(self, backbone: Backbone) -> NetPlan:
         """The sizes of one backbone.
@@ -100,9 +150,10 @@ class Layout:
         """
         chosen = self._chosen(backbone)
         width = float(chosen["width"])
-        stem, channels = scaled(STEM_WIDTH, width), scaled(FIRST_WIDTH, width)
-        stages = [[BlockPlan(0, stem, channels, 3, 1, 1, "relu", squeeze=False)]]
-        for stage in range(STAGES):
+        family = self.family
+        stem, channels = scaled(family.stem, width), scaled(family.first, width)
+        stages = [[BlockPlan(0, stem, channels, 3, 1, 1, family.activations[0], squeeze=False)]]
+        for stage in range(family.stages):
             blocks = stages[-1] if stage == 0 else []
             if stage:
                 stages.append(blocks)
@@ -111,12 +162,12 @@ class Layout:
                 block = BlockPlan(
                     index=1 + stage * self.depths[-1] + layer,
                     in_channels=channels,
-                    out_channels=scaled(STAGE_WIDTHS[stage], width),
+                    out_channels=scaled(family.widths[stage], width),
                     kernel=int(chosen[f"{prefix}.kernel"]),
                     expand=chosen[f"{prefix}.expand"],
                     stride=self.stage_strides[stage] if layer == 0 else 1,
-                    activation=ACTIVATIONS[stage],
-                    squeeze=SQUEEZE[stage],
+                    activation=family.activations[stage],
+                    squeeze=family.squeeze[stage],
                 )
                 blocks.append(block)
                 channels = block.out_channels

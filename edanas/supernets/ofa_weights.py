@@ -1,10 +1,12 @@
-"""Trained weights for the elastic MobileNetV3: a file, or a name in the zoo of the once-for-all authors."""
+"""Trained weights for elastic mobile networks: a file, or a name in the zoo of the once-for-all authors."""
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from edanas.supernets.download import Remote
-from edanas.supernets.elastic import ElasticMobileNetV3
+from edanas.supernets.elastic import ElasticMobileNet
+from edanas.supernets.layout import PROXYLESS
 from edanas.supernets.weights import Names, fill, locate, read_tensors
 
 _SOURCES = (
@@ -15,6 +17,7 @@ _SOURCES = (
 ZOO: Mapping[str, Remote] = {
     name: Remote(name, tuple(source + name for source in _SOURCES), git_object=git_object)
     for name, git_object in (
+        ("ofa_proxyless_d234_e346_k357_w1.3", "c97035a7a6fe611508f3bb35ffac0ef77262f5e0"),
         ("ofa_mbv3_d234_e346_k357_w1.0", "55d835981d8acd1053657a951b18887a724ddcbf"),
         ("ofa_mbv3_d234_e346_k357_w1.2", "d75a3613bae216091f61fc4b7df77d49cc82ed32"),
     )
@@ -36,11 +39,17 @@ NAMES = Names(
 )
 
 
-def load(supernet: ElasticMobileNetV3, weights: str) -> str:
+def load(supernet: ElasticMobileNet, weights: str) -> str:
     """Fill `supernet` from a file or a name in the zoo; returns a sentence on what was taken and left.
 
     Raises:
         WeightsError: There is no such file or name, it holds no weights, or those of another network.
     """
     path, checked = locate(weights, ZOO)
-    return "; ".join([fill(supernet, supernet.task, read_tensors(path), str(path), NAMES), *checked])
+    names = replace(NAMES, canonical=_proxyless) if supernet.layout.family == PROXYLESS else NAMES
+    return "; ".join([fill(supernet, supernet.task, read_tensors(path), str(path), names), *checked])
+
+
+def _proxyless(name: str) -> str:
+    """As `canonical`, for files in which the last convolution before pooling is called a mix."""
+    return re.sub(r"^feature_mix_layer\.", "final_expand_layer.", canonical(name))

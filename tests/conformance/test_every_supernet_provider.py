@@ -16,6 +16,14 @@ SMALL = {
         "final_expand": 64,
         "last_width": 64,
     },
+    "ofa-proxyless": {
+        "widths": [0.25],
+        "resolutions": [16],
+        "depths": [1],
+        "kernels": [3, 5],
+        "stem_stride": 1,
+        "final_expand": 64,
+    },
     "timm": {"model": "test_resnet", "resolutions": [16]},
     "module": {
         "source": f"{OWN}:make",
