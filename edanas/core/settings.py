@@ -161,6 +161,12 @@ class TrainingSettings:
         minimum=0,
         below=1,
     )
+    precision: str = setting(
+        "`fp32`; `bf16` (on CPUs all but the depthwise convolutions); or `auto`: what is measured to be "
+        "faster when the supernet's training starts, so that weights may differ from start to start.",
+        "fp32",
+        choices=("auto", "fp32", "bf16"),
+    )
     augment: tuple[str, ...] = setting(
         "Any of `shift`, `flip`, `rotate`, `erase`, `mixup`.",
         ("shift",),

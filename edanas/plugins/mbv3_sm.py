@@ -124,6 +124,7 @@ CIFAR: dict[str, Any] = {
         "weight_decay": 0.02,
         "label_smoothing": 0.05,
         "ema": 0.999,
+        "precision": "auto",
         "augment": ["shift", "flip", "erase"],
     },
     "finetune": {

@@ -13,6 +13,7 @@ from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
 from edanas.training.averaging import Average
 from edanas.training.phases import PhasePlan
+from edanas.training.precision import computing_in, without_measuring
 from edanas.training.steps import (
     Batches,
     derive_seed,
@@ -75,6 +76,7 @@ def finetune(
     optimizer = make_optimizer(trained, settings)
     plan, whole = PhasePlan(scheme.phases(points)), settings.epochs * len(batches)
     network.to(memory_format=torch.channels_last)
+    precision = without_measuring(settings.precision, device)
     average = Average(network, settings.ema)
     step = 0
     for epoch in range(settings.epochs):
@@ -88,7 +90,9 @@ def finetune(
                         average.apply()
                         recalibrate()
                     _set_modes(network, exits.exit_parts(), phase)
-                logits, smoothing = exits.logits(images, phase), settings.label_smoothing
+                with computing_in(precision, device):
+                    logits = [each.float() for each in exits.logits(images, phase)]
+                smoothing = settings.label_smoothing
                 batch = ExitBatch(logits, labels, phase, points, exits.criterion, smoothing, learned)
                 (scheme.loss(batch) + batch.criterion_loss()).backward()  # type: ignore[no-untyped-call]
                 rate = learning_rate(settings, done, steps)

@@ -17,6 +17,7 @@ from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
 from edanas.training.averaging import Average
 from edanas.training.checkpoint import Checkpoint
+from edanas.training.precision import AUTO, BF16, FP32
 from edanas.training.schedule import Pace, Schedule, Segment
 from edanas.training.steps import Batches, derive_seed, make_optimizer
 
@@ -66,6 +67,7 @@ class Training(ABC):
         self.schedule = Schedule(settings.epochs * len(self.batches))
         self.average = Average(network, settings.ema)
         self.pace = Pace()
+        self.precision = settings.precision
         self.step, self.seconds, self._written = 0, 0.0, -1
 
     @abstractmethod
@@ -97,6 +99,7 @@ class Training(ABC):
         """
         segment = segment or Segment()
         self.resume()
+        self._decide()
         with progress.task(f"Training the {self.checkpoint.of}", self.schedule.steps) as bar:
             bar.advance(self.step)
             with self._random_apart():
@@ -113,6 +116,7 @@ class Training(ABC):
             RunError: As `run`.
         """
         self.resume()
+        self._decide()
         done, took = self.step, self.seconds
         if not done:
             done, took = TRIAL, self._on_trial()
@@ -125,6 +129,16 @@ class Training(ABC):
             f"{self.schedule.steps} steps, {self.schedule.steps / len(self.batches):.1f} epochs, fit into "
             f"{total:.0f} s at {speed:.0f} images a second"
         )
+
+    def _decide(self) -> None:
+        """Where the precision is to be measured, take the faster one, before the first step."""
+        if self.precision != AUTO:
+            return
+        took = {}
+        for precision in (FP32, BF16) if self.schedule.steps else ():
+            self.precision = precision
+            took[precision] = self._on_trial()
+        self.precision = min(took, key=lambda name: took[name], default=FP32)
 
     def _on_trial(self) -> float:
         """The seconds that `TRIAL` steps take; everything is left as it was."""
@@ -196,6 +210,7 @@ class Training(ABC):
         state: dict[str, Any] = {
             "step": self.step,
             "seconds": self.seconds,
+            "precision": self.precision,
             "schedule": self.schedule.to_dict(),
         }
         if self.finished:
@@ -219,6 +234,7 @@ class Training(ABC):
                 return
             self.schedule, step = Schedule.from_dict(state["schedule"]), int(state["step"])
             self._network.load_state_dict(state["network"])
+            self.precision = str(state["precision"])
             if step < self.schedule.steps:
                 self.optimizer.load_state_dict(state["optimizer"])
                 self.average.load(state["average"])

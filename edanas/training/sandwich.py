@@ -27,6 +27,7 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, Task
 from edanas.training.loop import SAVE_EVERY, Training
 from edanas.training.phases import Moment, PhasePlan
+from edanas.training.precision import computing_in
 from edanas.training.steps import derive_seed, learned_beside, learning_rate, update
 
 
@@ -137,7 +138,7 @@ class SandwichTrainer(Training):
         if self.step and self._moment(self.step - 1).phase is not phase:
             # What is frozen from here on is what the training will give.
             self.average.apply()
-        logits = self.network.logits(self.largest, images, phase)
+        logits = self._logits(self.largest, images, phase)
         loss = self._loss(logits, labels, phase, self.settings.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         teacher = logits[-1].detach().softmax(1)
@@ -145,7 +146,7 @@ class SandwichTrainer(Training):
             if backbone == self.largest:
                 # It was just trained: a network alone has nobody to learn from.
                 continue
-            student = self.network.logits(backbone, _resized(images, int(backbone["resolution"])), phase)
+            student = self._logits(backbone, _resized(images, int(backbone["resolution"])), phase)
             self._loss(student, teacher, phase).backward()  # type: ignore[no-untyped-call]
         rate = learning_rate(self.settings, done, steps)
         update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip)
@@ -154,6 +155,10 @@ class SandwichTrainer(Training):
     def _moment(self, step: int) -> Moment:
         whole = self.schedule.steps
         return self.phases.at(self.schedule.done(step) * whole, whole)
+
+    def _logits(self, backbone: Backbone, images: torch.Tensor, phase: Phase) -> list[torch.Tensor]:
+        with computing_in(self.precision, self.device):
+            return [each.float() for each in self.network.logits(backbone, images, phase)]
 
     def _loss(
         self, logits: list[torch.Tensor], targets: torch.Tensor, phase: Phase, smoothing: float = 0.0

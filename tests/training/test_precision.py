@@ -1,0 +1,44 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from small_runs import CPU, PLAIN
+from test_sandwich import fresh, trainer
+from torch import nn
+
+from edanas.core.progress import Silent
+from edanas.training.precision import computing_in, without_measuring
+
+
+def test_only_depthwise_convolutions_stay_in_float32_on_a_cpu():
+    images = torch.randn(2, 8, 6, 6)
+    point, depth = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8)
+    with computing_in("bf16", CPU):
+        assert point(images).dtype == torch.bfloat16
+        assert depth(images).dtype == torch.float32
+        assert depth(point(images)).dtype == torch.float32
+    assert point(images).dtype == torch.float32
+    with computing_in("fp32", CPU):
+        assert point(images).dtype == torch.float32
+
+
+def test_where_nobody_measures_a_cpu_keeps_float32():
+    assert without_measuring("auto", CPU) == "fp32"
+    assert without_measuring("bf16", CPU) == "bf16"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "auto"])
+def test_a_training_in_other_precision_goes_on_in_it(precision, tmp_path):
+    settings = replace(PLAIN, epochs=1, batch_size=32, precision=precision)
+    made = trainer(tmp_path / "supernet.pt", fresh(), settings)
+    made.run(Silent())
+    assert made.precision in (("fp32", "bf16") if precision == "auto" else ("bf16",))
+    again = trainer(tmp_path / "supernet.pt", fresh(), settings)
+    again.resume()
+    assert again.precision == made.precision
+    # Weights are float32, and moved no further apart than two steps of AdamW can.
+    exact = trainer(tmp_path / "exact.pt", fresh(), replace(settings, precision="fp32"))
+    exact.run(Silent())
+    for one, other in zip(made.network.parameters(), exact.network.parameters(), strict=True):
+        assert one.dtype == torch.float32
+        assert (one - other).abs().max().item() <= 2 * 2 * 0.01 + 1e-3
