@@ -161,6 +161,12 @@ class TrainingSettings:
         minimum=0,
         below=1,
     )
+    distillation: float = setting(
+        "For results: share of the supernet's largest backbone's answers in what is learned; 0 = none.",
+        0.0,
+        minimum=0,
+        maximum=1,
+    )
     precision: str = setting(
         "`fp32`; `bf16` (on CPUs all but the depthwise convolutions); or `auto`: what is measured to be "
         "faster when the supernet's training starts, so that weights may differ from start to start.",

@@ -106,7 +106,8 @@ class Finisher:
         bench, settings = self.workbench, self.workbench.settings.finetune
         network = cast("EENN", self.evaluator.network(candidate))
         if settings.epochs:
-            bench.finetune(network, settings, bench.seed("finish", candidate.id), bar)
+            teacher = self.evaluator.teacher() if settings.distillation else None
+            bench.finetune(network, settings, bench.seed("finish", candidate.id), bar, teacher)
         found = self._judge(candidate, network, progress)
         _write_json(done, found)
         return found

@@ -14,7 +14,8 @@ from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
 from edanas.exits.profiles import collect_profile
-from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
+from edanas.training.sandwich import SandwichTrainer, SupernetWithExits, resized
+from edanas.training.teaching import Teacher
 
 CHECKPOINT = "supernet.pt"
 """The supernet's weights in a run's folder."""
@@ -34,6 +35,7 @@ class SharedEvaluation(Evaluator):
         self.workbench = workbench
         self.removable = not workbench.memory
         self._network: SupernetWithExits | None = None
+        self._teacher: EENN | None = None
         self._profiles: dict[tuple[str, tuple[int, ...]], ExitProfile] = {}
 
     def prepare(self, progress: Progress) -> None:
@@ -104,6 +106,17 @@ class SharedEvaluation(Evaluator):
         bench = self.workbench
         training = 3 * BACKWARD * bench.settings.training.epochs * len(bench.parts.train)
         return training, bench.judging_passes()
+
+    def teacher(self) -> Teacher:
+        """See `Evaluator.teacher`: the supernet's largest backbone, at the size that it reads."""
+        if self._teacher is None:
+            self._teacher = self._inherit(self.workbench.space.largest(), ())
+        network = self._teacher
+
+        def answers(images: torch.Tensor) -> torch.Tensor:
+            return network.logits(resized(images, network.resolution))[-1].softmax(1)
+
+        return answers
 
     def network(self, candidate: Candidate) -> EENN:
         """See `Evaluator.network`."""

@@ -33,6 +33,7 @@ from edanas.exits.schemes import Measure
 from edanas.training.finetune import finetune
 from edanas.training.recalibrate import recalibrate
 from edanas.training.steps import derive_seed, recalibration_sample
+from edanas.training.teaching import Teacher
 
 _BATCH = 256
 
@@ -173,10 +174,17 @@ class Workbench:
             self._decisions.extend(decision_costs(inference, criterion, task.num_classes, points))
         return tuple(self._decisions)
 
-    def finetune(self, network: EENN, settings: TrainingSettings, seed: int, bar: Bar) -> None:
+    def finetune(
+        self,
+        network: EENN,
+        settings: TrainingSettings,
+        seed: int,
+        bar: Bar,
+        teacher: Teacher | None = None,
+    ) -> None:
         """Train `network` by the run's scheme, then recompute its BatchNorm statistics, and `fit` it."""
         anew = partial(self.recalibrate, network)
-        finetune(network, self.parts, settings, self.scheme, seed, bar, anew)
+        finetune(network, self.parts, settings, self.scheme, seed, bar, anew, teacher)
         anew()
         self.fit(network)
 

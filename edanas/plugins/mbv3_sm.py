@@ -133,6 +133,7 @@ CIFAR: dict[str, Any] = {
         "learning_rate": 0.0005,
         "label_smoothing": 0.05,
         "ema": 0.99,
+        "distillation": 0.5,
         "augment": ["shift", "flip", "erase"],
     },
     "recalibration": 2000,

@@ -22,6 +22,7 @@ from edanas.training.steps import (
     make_optimizer,
     update,
 )
+from edanas.training.teaching import Teacher, taught
 
 
 class ExitNetwork(Protocol):
@@ -47,6 +48,7 @@ def finetune(
     seed: int,
     bar: Bar,
     recalibrate: Callable[[], None],
+    teacher: Teacher | None = None,
 ) -> None:
     """Train the exits of `network` by the plan of `scheme` on the train part; it is left in eval mode.
 
@@ -63,6 +65,7 @@ def finetune(
         bar: Advanced once a step.
         recalibrate: Recomputes the network's BatchNorm statistics, by which frozen parts run. Called between
             phases, so that what is trained on frozen parts meets what these will give in the end.
+        teacher: Whom to learn from besides the labels, by the share of `settings.distillation`.
 
     Raises:
         ConfigError: The scheme's options do not fit the network's exits.
@@ -92,7 +95,9 @@ def finetune(
                     _set_modes(network, exits.exit_parts(), phase)
                 with computing_in(precision, device):
                     logits = [each.float() for each in exits.logits(images, phase)]
-                smoothing = settings.label_smoothing
+                smoothing, share = settings.label_smoothing, settings.distillation
+                if teacher is not None and share:
+                    labels, smoothing = taught(images, labels, teacher, share, smoothing), 0.0
                 batch = ExitBatch(logits, labels, phase, points, exits.criterion, smoothing, learned)
                 (scheme.loss(batch) + batch.criterion_loss()).backward()  # type: ignore[no-untyped-call]
                 rate = learning_rate(settings, done, steps)

@@ -146,7 +146,7 @@ class SandwichTrainer(Training):
             if backbone == self.largest:
                 # It was just trained: a network alone has nobody to learn from.
                 continue
-            student = self._logits(backbone, _resized(images, int(backbone["resolution"])), phase)
+            student = self._logits(backbone, resized(images, int(backbone["resolution"])), phase)
             self._loss(student, teacher, phase).backward()  # type: ignore[no-untyped-call]
         rate = learning_rate(self.settings, done, steps)
         update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip)
@@ -167,7 +167,8 @@ class SandwichTrainer(Training):
         return self.scheme.loss(batch) + batch.criterion_loss()
 
 
-def _resized(images: torch.Tensor, resolution: int) -> torch.Tensor:
+def resized(images: torch.Tensor, resolution: int) -> torch.Tensor:
+    """Prepared images (B, C, R, R) at another resolution, antialiased; themselves where it is theirs."""
     if images.shape[-1] == resolution:
         return images
     small = F.interpolate(

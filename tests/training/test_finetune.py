@@ -13,6 +13,7 @@ from edanas.training.finetune import finetune, steps_of
 from edanas.training.phased import Distill, Layerwise
 from edanas.training.schemes import Joint, JointCombined, Mixed
 from edanas.training.steps import Batches
+from edanas.training.teaching import taught
 
 
 def make(placed=(0, 2), seed=0, dropout=0.2):
@@ -228,3 +229,35 @@ def test_with_sgd_rescaled_gradients_move_what_three_exits_share_a_third_as_far(
         served = {"0": 3, "1": 2, "2": 2}.get(name.split(".")[2], 1) if "stages" in name else 1
         moved, less = plain.get_parameter(name) - value, rescaled.get_parameter(name) - value
         assert torch.allclose(moved / served, less, rtol=1e-3, atol=1e-6), name
+
+
+def test_a_teacher_with_the_whole_share_is_learned_from_alone():
+    """Labels do not matter then; with no share, the teacher does not."""
+
+    def answers(images):
+        return torch.nn.functional.one_hot(torch.full((len(images),), 3), 10).float()
+
+    wrong = relabelled(parts().train, torch.zeros_like(parts().train.labels))
+    mislabelled = replace(parts(), train=wrong)
+    bar = Counter()
+    states = []
+    for data, share in ((parts(), 1.0), (mislabelled, 1.0), (parts(), 0.0)):
+        network = make(dropout=0.0)
+        settings = replace(PLAIN, distillation=share, epochs=1)
+        finetune(network, data, settings, Joint(), 0, bar, nothing, answers)
+        states.append(network)
+    assert equal_states(states[0], states[1])
+    assert not equal_states(states[0], states[2])
+    alone = make(dropout=0.0)
+    finetune(alone, parts(), replace(PLAIN, epochs=1), Joint(), 0, bar, nothing)
+    assert equal_states(states[2], alone)
+
+
+def test_a_mixture_of_targets_is_a_mixture_of_losses():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(6, 4), torch.arange(6) % 4
+    answers = torch.randn(6, 4).softmax(1)
+    mixed = taught(torch.zeros(6, 1, 2, 2), labels, lambda _: answers, 0.3, 0.1)
+    loss = torch.nn.functional.cross_entropy
+    expected = 0.7 * loss(logits, labels, label_smoothing=0.1) + 0.3 * loss(logits, answers)
+    assert torch.allclose(loss(logits, mixed), expected, atol=1e-6)

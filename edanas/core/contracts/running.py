@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 
 from edanas.core.errors import CandidateError, EdanasError
@@ -87,6 +88,10 @@ class Evaluator(ABC):
         Raises:
             Exception: Anything; the engine records it as this candidate's reason to fail.
         """
+
+    def teacher(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Whom results may learn from: prepared images (B, C, R, R) -> probabilities (B, K), if anybody."""
+        return None
 
     def profile(self, candidate: Candidate) -> ExitProfile | None:
         """The exit profile that `evaluate` scored this candidate from, for the archive; `None` = not kept.
