@@ -11,7 +11,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 MOST = 4
 """Workers at most: each holds torch and its nets, and the longest file sets the pace from there on."""
 
-FIRST = ("docs", "e2e", "examples", "packaging", "scaffolding", "faults", "benchmarks", "executors", "report", "cli")
+FIRST = ("docs", "e2e", "examples", "packaging", "scaffolding", "faults", "benchmarks", "executors", "cli")
 """Folders with long tests, the longest first, so that no worker begins one when the others are done."""
 
 

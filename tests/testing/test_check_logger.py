@@ -35,6 +35,7 @@ class Lines(Logger):
 class Once(Lines):
     @hookimpl
     def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
+        self.folder = folder
         (folder / "lines.txt").touch(exist_ok=False)
 
 
