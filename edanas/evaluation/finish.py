@@ -11,7 +11,7 @@ from edanas.core.errors import DISK_FULL, ExportError, RunError
 from edanas.core.feasible import Feasibility
 from edanas.core.progress import Bar, Progress
 from edanas.core.runfolder import writing
-from edanas.core.types import Candidate, Metrics
+from edanas.core.types import Candidate, ExitProfile, Metrics
 from edanas.deploy.checking import export_checked
 from edanas.evaluation.examples import write_examples
 from edanas.evaluation.scoring import Anatomy, score
@@ -120,7 +120,7 @@ class Finisher:
         if placed and self.setter.resets:
             drop = self.drops.get(candidate.id, 0.0)
             promise = calibrate(network, parts.calibration, anatomy.costs, self.setter, drop)
-            calibration = score(promise, network.scheme, anatomy)
+            calibration = self._within(candidate, network, promise, anatomy)
         validation = score(collect_profile(network, parts.validation), network.scheme, anatomy)
         files = self._export(candidate, network, progress)
         profile = collect_profile(network, parts.test)
@@ -134,6 +134,18 @@ class Finisher:
             "violation": self.limits.violation(finished, validation),
             "breaches": self.limits.breaches(finished, validation),
         }
+
+    def _within(self, candidate: Candidate, network: EENN, promise: ExitProfile, anatomy: Anatomy) -> Metrics:
+        """Metrics on the calibration part, by the thresholds just set or the searched if these break less.
+
+        Thresholds that are set for accuracy may leave a bound on cost that the search kept to.
+        """
+        reset, searched = (score(promise, scheme, anatomy) for scheme in (network.scheme, candidate.scheme))
+        finished = Candidate(candidate.backbone, network.scheme)
+        if self.limits.violation(candidate, searched) >= self.limits.violation(finished, reset):
+            return reset
+        network.scheme = candidate.scheme
+        return searched
 
     def _export(self, candidate: Candidate, network: EENN, progress: Progress) -> list[str]:
         """The files; a form that a network cannot be put into is told of, and the others are written."""

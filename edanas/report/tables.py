@@ -39,7 +39,7 @@ def fronts_table(result: Result) -> RenderableType:
     tested = result.data.get("samples", {}).get("test")
     on = f"Tested once, on {tested} images. " if tested else ""
     note = f"{on}0 early exits: single-exit networks of the same search. {CONVENTION}"
-    notes = (note, _promises(front), _breaches([*front, *result.static_front]))
+    notes = (note, _promises(front), _breaches(front))
     return Group(table, "", *(Text(each, style="dim") for each in notes if each))
 
 

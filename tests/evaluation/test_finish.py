@@ -11,6 +11,7 @@ from small_runs import Recorded, equal_states, parts, relabelled, space, workben
 
 from edanas.core.contracts import Exporter
 from edanas.core.errors import CandidateError, ExportError, RunError
+from edanas.core.feasible import Feasibility
 from edanas.core.progress import Silent
 from edanas.core.types import Candidate, SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
@@ -22,6 +23,8 @@ from edanas.exits import calibration
 from edanas.exits.profiles import collect_profile
 from edanas.exits.setters import Grid, Static
 from edanas.exits.thresholds import set_thresholds
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
 
 KEYS = {
     "id",
@@ -138,6 +141,28 @@ def test_thresholds_come_from_the_calibration_part(finisher):
     promised = score(profile, network.scheme, Anatomy.of(network, 1))
     assert row["calibration_accuracy"] == promised.accuracy
     assert row["calibration_executed_macs"] == promised.executed_macs
+
+
+def test_thresholds_that_break_a_constraint_give_way_to_those_that_the_search_kept_it_with(finisher):
+    """Searched thresholds let all leave at the first exit; accuracy would keep all until the last."""
+    cheap = Candidate(candidates()[0].backbone, SelectionScheme((0.0, None, 0.2, None)))
+    (free,) = rows(finisher("free"), [cheap])
+    registry = Registry(load_plugins())
+
+    def bound(**limit):
+        return Feasibility([registry.create("constraint", "bound", {"of": "executed-macs", **limit})])
+
+    tight = finisher("tight")
+    tight.limits = bound(at_most=0.9 * free["calibration_executed_macs"])
+    (kept,) = rows(tight, [cheap])
+    assert free["thresholds"] != list(cheap.scheme.thresholds) == kept["thresholds"]
+    assert kept["calibration_executed_macs"] < free["calibration_executed_macs"]
+    assert (kept["violation"], kept["breaches"]) == (0.0, [])
+    loose = finisher("loose")
+    loose.limits = bound(at_most=1, at_least=0)
+    (neither,) = rows(loose, [cheap])
+    assert neither["violation"] == pytest.approx(neither["validation_executed_macs"] - 1)
+    assert "executed-macs is" in neither["breaches"][0]
 
 
 def test_thresholds_that_were_not_set_promise_nothing(finisher):

@@ -1,0 +1,140 @@
+"""Strategies under constraints: where feasible candidates are few, chance seldom finds one and they do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_strategies import Quadratic, large_space
+
+from edanas.core.contracts import SearchProblem
+from edanas.core.feasible import feasible_first
+from edanas.core.pareto import non_dominated
+from edanas.core.progress import Silent
+from edanas.strategies.allowed import Allowed
+from edanas.strategies.evolution import Nsga2Search, SmsEmoa
+from edanas.strategies.history import History
+from edanas.strategies.local import LocalSearch
+from edanas.strategies.nested import Nested
+from edanas.strategies.random_search import RandomSearch
+from edanas.strategies.surrogate_nsga2 import SurrogateNsga2
+from edanas.testing.profiles import toy_backbones, toy_nested_problem, toy_profile
+
+SPACE = large_space()
+
+
+def share(genomes):
+    """How far expressed genes are from the first choice."""
+    scaled = genomes / np.maximum(SPACE.counts - 1, 1)
+    return np.where(SPACE.expressed(genomes), scaled, 0.0).sum(axis=-1) / SPACE.expressed(genomes).sum(
+        axis=-1
+    )
+
+
+def values(genomes):
+    """Larger is better in the one, worse in the other."""
+    return np.stack([(1 - share(genomes)) ** 2, share(genomes) + 0.1 * genomes[:, 0]], axis=1)
+
+
+def excesses(genomes, most):
+    return share(genomes)[:, None] - most
+
+
+def problem(objectives=2, structure=None, limits=0):
+    return SearchProblem(SPACE, objectives, Quadratic, 3, 20, Silent(), structure=structure, limits=limits)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [SurrogateNsga2, lambda: Nsga2Search(population=8), lambda: SmsEmoa(population=8), LocalSearch],
+    ids=["surrogate-nsga2", "nsga2", "sms-emoa", "local"],
+)
+def test_what_only_an_evaluation_tells_is_approached(make):
+    """Of random candidates one in twenty is feasible; of what strategies come to propose, half are."""
+    most = float(np.quantile(share(SPACE.sample(np.random.default_rng(1), 4000)), 0.05))
+
+    def kept(strategy):
+        strategy.start(problem(limits=1))
+        chosen, shares = strategy.initial(), []
+        for _ in range(12):
+            genomes = np.array([SPACE.encode(candidate) for candidate in chosen])
+            shares.append((excesses(genomes, most) <= 0).mean())
+            strategy.tell(genomes, values(genomes), (), excesses(genomes, most))
+            chosen = strategy.ask(8)
+        return np.mean(shares[-5:])
+
+    assert kept(RandomSearch()) <= 0.2
+    assert kept(make()) >= 0.5
+
+
+@pytest.mark.parametrize("make", [RandomSearch, SurrogateNsga2, Nsga2Search, SmsEmoa, LocalSearch])
+def test_a_structure_that_few_have_is_found_without_an_evaluation(make):
+    """One candidate in a thousand; all that is asked for, from the first on, is of it."""
+    most = float(np.quantile(share(SPACE.sample(np.random.default_rng(1), 8000)), 0.001))
+    strategy = make()
+    strategy.start(problem(structure=lambda c: max(0.0, float(share(SPACE.encode(c)[None])[0]) - most)))
+    chosen = strategy.initial()
+    assert len(chosen) == 20
+    for _ in range(2):
+        genomes = np.array([SPACE.encode(candidate) for candidate in chosen])
+        assert (share(genomes) <= most).all()
+        strategy.tell(genomes, values(genomes))
+        chosen = strategy.ask(6)
+
+
+def test_what_no_structure_allows_gives_the_nearest_found():
+    found = Allowed(problem(structure=lambda c: 1.0 + float(share(SPACE.encode(c)[None])[0])))
+    (nearest,) = found.draw(np.random.default_rng(0), 10, set())
+    assert share(nearest[None])[0] == 0
+
+
+def test_the_history_ranks_the_feasible_first():
+    history = History(SPACE, 2, 2)
+    genomes = SPACE.sample(np.random.default_rng(0), 5)
+    told = np.array([[1.0, 1.0], [0.0, 0.0], [2.0, 0.5], [np.nan] * 2, [0.5, 0.1]])
+    beyond = np.array([[-1.0, 0.0], [0.3, -2.0], [-1.0, -1.0], [np.nan] * 2, [0.1, 0.1]])
+    history.add(genomes, told, (), beyond)
+    assert history.violations[[0, 1, 2, 4]].tolist() == [0.0, 0.3, 0.0, 0.2]
+    assert (history.front()[0] == genomes[[0, 2]]).all()
+    assert (history.measured()[1] == np.hstack([told, beyond])[[0, 1, 2, 4]]).all()
+    with pytest.raises(ValueError, match=r"told 5 genomes with excesses of shape \(5, 1\)"):
+        history.add(genomes, told, (), beyond[:, :1])
+
+
+def test_backbones_approach_what_is_feasible_and_then_spread_over_it():
+    """First no trade-off of any backbone is feasible; the nearest are sought, then fronts count again."""
+    space = toy_backbones()
+    free = toy_nested_problem(space, 0, initial=6)
+
+    def violation(candidate):
+        kernels = [v for name, v in candidate.backbone.choices if name.endswith("kernel")]
+        return float(sum(v != 5 for v in kernels)) / 3
+
+    def front(candidate, profile):
+        found = free.front(candidate, profile)
+        return np.where(violation(candidate) > 0, np.inf, found)
+
+    strategy = Nested(extremes=False)
+    strategy.start(replace(free, front=front, limits=1, judge=None))
+    chosen, feasible = strategy.initial(), []
+    for _ in range(6):
+        genomes = np.array([space.encode(c) for c in chosen])
+        profiles = [toy_profile(c.backbone) for c in chosen]
+        measured = np.array([free.front(c, p).mean(axis=0) for c, p in zip(chosen, profiles, strict=True)])
+        beyond = np.array([[violation(c) or -0.1] for c in chosen])
+        feasible += [not violation(c) for c in chosen]
+        strategy.tell(genomes, measured, profiles, beyond)
+        chosen = strategy.ask(4)
+    assert sum(feasible) >= 4
+
+
+def test_three_objectives_are_ranked_as_two_are():
+    genomes = SPACE.sample(np.random.default_rng(0), 40)
+    three = np.hstack([values(genomes), genomes[:, 1:2].astype(float)])
+    kept = excesses(genomes, float(np.median(share(genomes))))
+    for make in (SurrogateNsga2, Nsga2Search, SmsEmoa, LocalSearch, RandomSearch):
+        strategy = make()
+        strategy.start(problem(objectives=3, limits=1))
+        strategy.tell(genomes, three, (), kept)
+        assert len(strategy.ask(8)) == 8
+    ranked = feasible_first(three, np.maximum(kept[:, 0], 0))
+    assert non_dominated(ranked)[kept[:, 0] > 0].sum() == 0
