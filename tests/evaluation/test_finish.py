@@ -16,6 +16,7 @@ from edanas.core.progress import Silent
 from edanas.core.types import Candidate, SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation import finish
+from edanas.evaluation import workbench as workbench_module
 from edanas.evaluation.finish import Finisher
 from edanas.evaluation.scoring import Anatomy, score
 from edanas.evaluation.shared import SharedEvaluation
@@ -328,7 +329,7 @@ def test_fine_tuning_that_diverges_is_a_failure_and_no_row(finisher, monkeypatch
                 weight.fill_(float("nan"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(finish, "finetune", diverged)
+        patched.setattr(workbench_module, "finetune", diverged)
         shown = Recorded()
         found, failures = finisher().finish(candidates(), "Finishing", shown)
     assert found == []
