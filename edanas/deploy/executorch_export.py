@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import Exporter, Runner
-from edanas.core.errors import ExportError
+from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
 from edanas.deploy.extras import needed
-from edanas.deploy.parts import describe, example, segments
+from edanas.deploy.parts import describe, example, said, segments
 from edanas.deploy.segmented import figures
 from edanas.deploy.writing import check_folder, read_described, write_described
 
@@ -50,7 +50,8 @@ class ExecutorchExporter(Exporter):
                     body, head = (each.to(memory_format=torch.contiguous_format) for each in part[2:4])
                     programs[f"segment{number}"] = torch.export.export(body, (features,))
                     features = body(features).contiguous()
-                    programs[f"head{number}"] = torch.export.export(head, (features,))
+                    given = features, *said(network, 1, part.before)
+                    programs[f"head{number}"] = torch.export.export(head, given)
                 content = _lowered(programs)
         except Exception as error:
             text = " ".join(str(error).split())[:300]
@@ -83,6 +84,7 @@ class ExecutorchRunner(Runner):
 
     def __init__(self, path: Path) -> None:
         manifest, files = read_described(path, FORM, VERSION)
+        self.path, self._looks_back = path, bool(manifest.get("looks_back"))
         try:
             from executorch.runtime import Runtime
 
@@ -111,6 +113,8 @@ class ExecutorchRunner(Runner):
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         """See `Runner.backbone`."""
         found = []
+        if self._looks_back:
+            raise EdanasError(f"{self.path}: the last exit looks back at the others, and cannot run alone")
         for image in images:
             features = torch.from_numpy(image[None].copy())
             for segment in self._segments:
@@ -126,9 +130,11 @@ class ExecutorchRunner(Runner):
 
     def _one(self, image: npt.NDArray[np.uint8]) -> tuple[int, int, float]:
         features = torch.from_numpy(image[None].copy())
+        before: list[torch.Tensor] = []
         for number, segment in enumerate(self._segments):
             (features,) = _run(segment["body"], features)
-            label, sure = _run(segment["head"], features)
+            label, sure, *left = _run(segment["head"], features, *before)
+            before += left
             self._ran[number] += 1
             threshold = segment["threshold"]
             if threshold is None or bool(sure >= threshold):
@@ -136,9 +142,9 @@ class ExecutorchRunner(Runner):
         raise ExportError("the last exit has a threshold")
 
 
-def _run(method: Any, features: torch.Tensor) -> list[torch.Tensor]:
+def _run(method: Any, *values: torch.Tensor) -> list[torch.Tensor]:
     """A method's outputs, in memory of their own: the next call overwrites the runtime's."""
-    return [each.clone() for each in method.execute([features])]
+    return [each.clone() for each in method.execute(list(values))]
 
 
 def _lowered(programs: dict[str, Any]) -> bytes:

@@ -4,9 +4,10 @@ All parts are translated at once, each from an input of its own, and then cut ap
 translation takes is the same for one operator and for a thousand.
 """
 
+import itertools
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -15,7 +16,7 @@ from torch import nn
 
 from edanas.core.errors import ExportError
 from edanas.deploy.extras import needed
-from edanas.deploy.parts import Segment, example, segments
+from edanas.deploy.parts import Segment, example, said, segments
 
 
 class Graphs(NamedTuple):
@@ -24,7 +25,8 @@ class Graphs(NamedTuple):
     Args:
         segment: What they were made of.
         body: `onnx.ModelProto`: `images` or the features of the segment before -> its own features.
-        head: `onnx.ModelProto`: these features -> `label<n>` and `confidence<n>`.
+        head: `onnx.ModelProto`: these features, and all that earlier heads left -> `label<n>`,
+            `confidence<n>`, and what it leaves to later ones, `left<n>_1` and so on.
     """
 
     segment: Segment
@@ -33,18 +35,20 @@ class Graphs(NamedTuple):
 
 
 class _Parts(nn.Module):
-    """Every body and every head, each on its own input."""
+    """Every body and every head, each on inputs of its own."""
 
     def __init__(self, parts: Sequence[Segment]) -> None:
         super().__init__()
         self.bodies = nn.ModuleList(part.body for part in parts)
         self.heads = nn.ModuleList(part.head for part in parts)
+        self.before = [part.before for part in parts]
 
     def forward(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Images and all segments' features -> each segment's features, labels and confidences."""
-        found = []
+        """Images, all segments' features, what heads are left -> each body's and each head's outputs."""
+        found, rest = [], inputs[len(self.bodies) + 1 :]
         for number, (body, head) in enumerate(zip(self.bodies, self.heads, strict=True)):
-            found += [body(inputs[number]), *head(inputs[number + 1])]
+            before, rest = rest[: self.before[number]], rest[self.before[number] :]
+            found += [body(inputs[number]), *head(inputs[number + 1], *before)]
         return found
 
 
@@ -80,18 +84,33 @@ def _translate(network: nn.Module) -> list[Graphs]:
     parts = segments(network)
     inputs, shapes = _inputs(network, parts)
     names = ["images", *(f"features{number}" for number in range(1, len(parts) + 1))]
-    outputs = [f"{kind}{number}" for number in range(1, len(parts) + 1) for kind in _OUTPUTS]
-    whole = _exported(_Parts(parts).eval(), inputs, shapes, names, outputs)
+    # Traced, each head has tensors of its own for what it is left: all batches there are of one size.
+    numbers = range(1, len(parts) + 1)
+    left = [_left(parts, number) for number in numbers]
+    known = [_flat(left[: number - 1]) for number in numbers]
+    told = [[f"to{number}_{each}" for each in known[number - 1]] for number in numbers]
+    ends = [[f"label{number}", f"confidence{number}", *left[number - 1]] for number in numbers]
+    outputs = _flat([f"body{number}", *each] for number, each in zip(numbers, ends, strict=True))
+    whole = _exported(_Parts(parts).eval(), inputs, shapes, [*names, *_flat(told)], outputs)
     found = []
-    for number, part in enumerate(parts, 1):
-        body = _cut(whole, names[number - 1], [f"body{number}"], f"segment{number}")
+    for at, (number, part) in enumerate(zip(numbers, parts, strict=True)):
+        body = _cut(whole, [names[at]], [f"body{number}"], f"segment{number}")
         _rename(body, f"body{number}", f"features{number}")
-        ends = [f"label{number}", f"confidence{number}"]
-        found.append(Graphs(part, body, _cut(whole, names[number], ends, f"head{number}")))
+        head = _cut(whole, [names[number], *told[at]], ends[at], f"head{number}")
+        for here, there in zip(told[at], known[at], strict=True):
+            _rename(head, here, there)
+        found.append(Graphs(part, body, head))
     return found
 
 
-_OUTPUTS = ("body", "label", "confidence")
+def _left(parts: Sequence[Segment], number: int) -> list[str]:
+    """The names of what the head of this number, from 1, leaves to later ones."""
+    width = parts[number].before - parts[number - 1].before if number < len(parts) else 0
+    return [f"left{number}_{at}" for at in range(1, width + 1)]
+
+
+def _flat(several: Iterable[Sequence[str]]) -> list[str]:
+    return list(itertools.chain.from_iterable(several))
 
 
 def _inputs(network: nn.Module, parts: Sequence[Segment]) -> tuple[list[torch.Tensor], Any]:
@@ -104,6 +123,10 @@ def _inputs(network: nn.Module, parts: Sequence[Segment]) -> tuple[list[torch.Te
             inputs.append(features.index_select(0, rows).contiguous())
     sides = {2: torch.export.Dim("height", max=1 << 20), 3: torch.export.Dim("width", max=1 << 20)}
     batches = [{0: torch.export.Dim(f"batch{number}", max=1 << 20)} for number in range(len(inputs))]
+    for number, part in enumerate(parts, 1):
+        before = said(network, len(inputs[number]), part.before)
+        batches += [batches[number]] * len(before)
+        inputs += before
     return inputs, {"inputs": [{**batches[0], **sides}, *batches[1:]]}
 
 
@@ -124,8 +147,8 @@ def _exported(module: nn.Module, inputs: Any, shapes: Any, names: list[str], out
         ) from error
 
 
-def _cut(whole: Any, source: str, ends: Sequence[str], label: str) -> Any:
-    """What of `whole` leads from the input `source` to the outputs `ends`."""
+def _cut(whole: Any, sources: Sequence[str], ends: Sequence[str], label: str) -> Any:
+    """What of `whole` leads from the inputs `sources` to the outputs `ends`."""
     import onnx
 
     graph = whole.graph
@@ -136,16 +159,16 @@ def _cut(whole: Any, source: str, ends: Sequence[str], label: str) -> Any:
         if name and name not in wanted:
             wanted.add(name)
             pending += _reads(makers[name]) if name in makers else []
-    foreign = [each.name for each in graph.input if each.name in wanted and each.name != source]
+    foreign = [each.name for each in graph.input if each.name in wanted.difference(sources)]
     if foreign:
-        raise ExportError(f"{label} depends on '{foreign[0]}' besides '{source}'")
+        raise ExportError(f"{label} depends on '{foreign[0]}' besides '{sources[0]}'")
     cut = onnx.ModelProto(ir_version=whole.ir_version)
     cut.opset_import.extend(whole.opset_import)
     cut.functions.extend(whole.functions)
     cut.graph.name = label
     cut.graph.node.extend(node for node in graph.node if wanted.intersection(node.output))
-    cut.graph.input.extend(each for each in graph.input if each.name == source)
-    cut.graph.output.extend(each for each in graph.output if each.name in ends)
+    cut.graph.input.extend(each for each in graph.input if each.name in sources)
+    cut.graph.output.extend(each for end in ends for each in graph.output if each.name == end)
     cut.graph.initializer.extend(each for each in graph.initializer if each.name in wanted)
     _clean(cut, label)
     return cut
@@ -185,7 +208,7 @@ def _rename(model: Any, old: str, new: str) -> None:
             for at, name in enumerate(names):
                 if name == old:
                     names[at] = new
-    for each in model.graph.output:
+    for each in (*model.graph.input, *model.graph.output):
         each.name = new if each.name == old else each.name
 
 

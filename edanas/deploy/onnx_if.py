@@ -160,7 +160,7 @@ def _from(
 
     segment, body, head = made[number]
     nodes = _fresh((*body.graph.node, *head.graph.node), seen)
-    label, sure = (each.name for each in head.graph.output)
+    label, sure, *_ = (each.name for each in head.graph.output)
     here = f"exit{number + 1}"
     constants.append(helper.make_tensor(here, TensorProto.INT64, [1], [segment.exit]))
     if segment.threshold is None:

@@ -3,7 +3,7 @@
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,19 +113,20 @@ def quantised(made: Sequence[Graphs], images: npt.NDArray[np.uint8]) -> list[Gra
     """
     found = []
     features: Any = images
+    said: list[npt.NDArray[Any]] = []
     for segment, body, head in made:
         body8 = _quantised(body, features)
-        features = _run(body, features)
-        found.append(Graphs(segment, body8, _quantised(head, features)))
+        (features,) = _run(body, features)
+        found.append(Graphs(segment, body8, _quantised(head, features, *said)))
+        said += _run(head, features, *said)[2:]
     return found
 
 
-def _quantised(model: Any, inputs: npt.NDArray[Any]) -> Any:
+def _quantised(model: Any, *inputs: npt.NDArray[Any]) -> Any:
     import onnx
     from onnx import shape_inference
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    name = model.graph.input[0].name
     if not {node.op_type for node in model.graph.node} & set(_OPERATORS):
         return model
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -134,7 +135,7 @@ def _quantised(model: Any, inputs: npt.NDArray[Any]) -> Any:
         quantize_static(
             before,
             after,
-            _Reader(name, inputs),
+            _Reader(_named(model, inputs)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_OPERATORS),
             per_channel=True,
@@ -154,27 +155,31 @@ _OPERATORS = ("Conv", "Gemm", "MatMul")
 class _Reader:
     """Batches of inputs, as onnxruntime's calibrator takes them."""
 
-    def __init__(self, name: str, inputs: npt.NDArray[Any]) -> None:
-        self._batches: Iterator[dict[str, Any]] = iter(
-            [{name: inputs[at : at + _BATCH]} for at in range(0, len(inputs), _BATCH)]
-        )
+    def __init__(self, batches: Iterable[dict[str, Any]]) -> None:
+        self._batches = iter(batches)
 
     def get_next(self) -> dict[str, Any] | None:
         """The next batch, or `None`."""
         return next(self._batches, None)
 
 
-def _run(model: Any, inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A body's features."""
+def _named(model: Any, inputs: Sequence[npt.NDArray[Any]]) -> list[dict[str, Any]]:
+    """A model's inputs by name, in batches."""
+    starts = range(0, len(inputs[0]), _BATCH)
+    names = [each.name for each in model.graph.input]
+    return [{name: each[at : at + _BATCH] for name, each in zip(names, inputs, strict=True)} for at in starts]
+
+
+def _run(model: Any, *inputs: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """What a model gives for all samples."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(packed(model), options, providers=["CPUExecutionProvider"])
-    name = model.graph.input[0].name
-    batches = [inputs[at : at + _BATCH] for at in range(0, len(inputs), _BATCH)]
-    return np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
+    answers = [session.run(None, batch) for batch in _named(model, inputs)]
+    return [np.concatenate(each) for each in zip(*answers, strict=True)]
 
 
 @contextmanager

@@ -7,13 +7,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edanas.core.contracts import ConfidenceCriterion, InferenceRule, StagedBackbone
+from edanas.core.contracts import ConfidenceCriterion, ExitReader, InferenceRule, StagedBackbone
 from edanas.core.costs import measure, trace
 from edanas.core.errors import ExportError
 from edanas.core.preprocess import by_channel
 from edanas.core.types import SegmentCost, SelectionScheme
 
-Decide = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]]
+Tensors = tuple[torch.Tensor, ...]
+Decide = Callable[[torch.Tensor, Tensors], tuple[torch.Tensor, torch.Tensor, Tensors]]
+"""Logits (B, K), and what earlier exits left -> answer (B, K), confidence (B,), and what is left now."""
 
 
 class Network(Protocol):
@@ -51,7 +53,9 @@ class Segment(NamedTuple):
         exit: The exit point's index, or N for the last exit.
         threshold: How sure one must be to leave; `None` for the last exit.
         body: Images (B, C, H, W) uint8, or the features of the segment before -> features.
-        head: Features -> labels (B,) int64 and confidences (B,) float32.
+        head: Features, and what earlier heads left -> labels (B,) int64, confidences (B,) float32 and, save
+            for the last exit's, what this one leaves to all later ones, (B, K) float32 each.
+        before: How many tensors earlier heads left: 0 where exits do not look back.
         body_macs: Multiply-adds for one sample.
         head_macs: As `body_macs`.
     """
@@ -60,6 +64,7 @@ class Segment(NamedTuple):
     threshold: float | None
     body: nn.Module
     head: nn.Module
+    before: int
     body_macs: int
     head_macs: int
 
@@ -78,19 +83,32 @@ class Body(nn.Module):
 
 
 class Head(nn.Module):
-    """An exit, with what it makes of its logits."""
+    """An exit, with what it makes of its logits.
 
-    def __init__(self, head: nn.Module, decide: Decide, readers: Sequence[object]) -> None:
+    Args:
+        head: Features -> logits (B, K).
+        decide: What is made of them.
+        readers: The inference rule and the criterion.
+        last: Whether no exit follows.
+    """
+
+    def __init__(self, head: nn.Module, decide: Decide, readers: Sequence[ExitReader], *, last: bool) -> None:
         super().__init__()
         self.head = head
         self.decide = decide
+        self.last = last
+        self.width = width_of(readers)
         # So that the weights are seen, if there are any.
         self.learned = nn.ModuleList(each for each in readers if isinstance(each, nn.Module))
 
-    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, features: torch.Tensor, *before: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """See `Segment.head`."""
-        answer, sure, _ = self.decide(self.head(features))
-        return answer.argmax(dim=1), sure.to(torch.float32)
+        # Here exit by exit, in a decision all logits and then all answers.
+        memory = tuple(each for kind in range(self.width) for each in before[kind :: self.width])
+        answer, sure, kept = self.decide(self.head(features), memory)
+        ran = len(before) // self.width + 1 if self.width else 1
+        left = () if self.last else kept[ran - 1 :: ran]
+        return answer.argmax(dim=1), sure.to(torch.float32), *left
 
 
 class Preparation(nn.Module):
@@ -122,36 +140,29 @@ def segments(network: nn.Module) -> list[Segment]:
     """The segments of a copy, ready for inference: frozen, in float32, on the CPU; the last exit's last.
 
     Raises:
-        ExportError: The network is frozen already, and may hold what cannot be exported; or its exits look
-            back at earlier ones, which no form carries along.
+        ExportError: The network is frozen already, and may hold what cannot be exported.
         CostError: A part's multiply-adds cannot be counted.
     """
     eenn = cast("Network", network)
     if eenn.frozen:
         raise ExportError("a frozen network cannot be exported; export the one that it was frozen from")
-    if eenn.memory:
-        names = " and ".join(type(each).__name__ for each in (eenn.inference, eenn.criterion) if each.memory)
-        raise ExportError(
-            f"the network's exits look back at what earlier ones said ({names}), which only edanas itself "
-            "carries along"
-        )
     macs, heads = costs(network)
     frozen = eenn.freeze()
     cast(nn.Module, frozen).float().cpu()
     decide = {each.exit: each.decide for each in frozen.segments()}
+    readers = frozen.inference, frozen.criterion
     stages: list[nn.Module] = [Preparation(eenn.resolution, eenn.mean, eenn.std)]
-    found, begin = [], 0
+    found: list[Segment] = []
+    begin = 0
     for at, stage in enumerate(frozen.backbone.stages):
         stages.append(stage)
         last = at == eenn.exit_points
         threshold = None if last else eenn.scheme.thresholds[at]
         if last or threshold is not None:
             exit_ = frozen.backbone.head if last else frozen.heads[str(at)]
-            body, head = (
-                Body(stages).eval(),
-                Head(exit_, decide[at], (frozen.inference, frozen.criterion)).eval(),
-            )
-            found.append(Segment(at, threshold, body, head, sum(macs[begin : at + 1]), heads[at]))
+            body, head = Body(stages).eval(), Head(exit_, decide[at], readers, last=last).eval()
+            before, spent = len(found) * width_of(readers), sum(macs[begin : at + 1])
+            found.append(Segment(at, threshold, body, head, before, spent, heads[at]))
             stages, begin = [], at + 1
     return found
 
@@ -170,6 +181,18 @@ def costs(network: nn.Module) -> tuple[tuple[int, ...], dict[int, int]]:
     return tuple(stage.macs for stage in stages), whole
 
 
+def width_of(readers: Sequence[ExitReader]) -> int:
+    """How many tensors each exit leaves to later ones: its logits, its answer, or both, or neither."""
+    return sum(reader.memory for reader in readers)
+
+
+def said(network: nn.Module, count: int, tensors: int) -> Tensors:
+    """What earlier heads may have left, to trace with: so many tensors, (count, K) float32 each."""
+    classes = len(cast("Network", network).classes)
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(count, classes, generator=generator) for _ in range(tensors))
+
+
 def describe(network: nn.Module) -> Mapping[str, Any]:
     """What every manifest says of the network: plain values."""
     eenn = cast("Network", network)
@@ -180,6 +203,7 @@ def describe(network: nn.Module) -> Mapping[str, Any]:
         "mean": list(eenn.mean),
         "std": list(eenn.std),
         "classes": list(eenn.classes),
+        "looks_back": eenn.memory,
     }
 
 

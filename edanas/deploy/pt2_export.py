@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import nn
 from edanas.core.contracts import Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
-from edanas.deploy.parts import Segment, describe, example, segments
+from edanas.deploy.parts import Segment, describe, example, said, segments
 from edanas.deploy.pt2_programs import dimensions, opened, program
 from edanas.deploy.run_onnx import EarlyExitNetwork
 from edanas.deploy.segmented import SegmentRunner, figures, write_segments
@@ -33,10 +32,11 @@ class Pt2Exporter(Exporter):
         features, contents = example(network, 2, extra=3), []
         for number, part in enumerate(segments(network), 1):
             free = dimensions(batch=True, image=number == 1)
-            body = program(part.body, features, free, f"segment {number}")
+            body = program(part.body, (features,), free, f"segment {number}")
             with torch.no_grad():
                 features = part.body(features).contiguous()
-            head = program(part.head, features, dimensions(batch=True, image=False), f"head {number}")
+            given = features, *said(network, len(features), part.before)
+            head = program(part.head, given, dimensions(batch=True, image=False), f"head {number}")
             contents.append((part, body, head))
         return write_segments(network, stem, Pt2Network.form, "pt2", contents, {}, {})
 
@@ -51,14 +51,12 @@ class Pt2Network(EarlyExitNetwork):
     form = "edanas-pt2"
 
     def _open(self, content: bytes, threads: int, providers: Sequence[str]) -> Any:
-        module = opened(content)
+        return opened(content)
 
-        @torch.no_grad()
-        def run(_: None, inputs: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-            answer = module(torch.from_numpy(np.ascontiguousarray(inputs["features"])))
-            return [each.numpy() for each in (answer if isinstance(answer, tuple) else (answer,))]
-
-        return SimpleNamespace(run=run, get_inputs=lambda: [SimpleNamespace(name="features")])
+    @torch.no_grad()
+    def _run(self, session: Any, *values: Any) -> list[Any]:
+        answer = session(*(torch.from_numpy(np.ascontiguousarray(value)) for value in values))
+        return [each.numpy() for each in (answer if isinstance(answer, tuple) else (answer,))]
 
 
 class Pt2Runner(SegmentRunner):
@@ -82,7 +80,7 @@ class Pt2CondExporter(Exporter):
         if whole is None:
             raise ExportError(f"{stem.name}: has no segment")
         free = dimensions(batch=False, image=True)
-        content = program(whole.eval(), example(network, 1, extra=3), free, "the network")
+        content = program(whole.eval(), (example(network, 1, extra=3),), free, "the network")
         description = {
             "format": COND,
             "format_version": COND_VERSION,
@@ -105,10 +103,12 @@ class _Nested(nn.Module):
         self.body, self.head, self.rest = part.body, part.head, rest
         self.exit, self.threshold = part.exit, part.threshold
 
-    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """One image or its features -> label, exit and confidence, (1,) each."""
+    def forward(
+        self, features: torch.Tensor, *before: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """One image or its features, what heads left -> label, exit and confidence, (1,) each."""
         features = self.body(features)
-        label, sure = self.head(features)
+        label, sure, *left = self.head(features, *before)
         here = torch.full_like(label, self.exit)
         if self.rest is None or self.threshold is None:
             return label, here, sure
@@ -116,9 +116,9 @@ class _Nested(nn.Module):
         answer: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = torch.cond(
             (sure >= self.threshold).squeeze(0),
             # A branch may not give back what it was given.
-            lambda _, label, here, sure: (label.clone(), here.clone(), sure.clone()),
-            lambda features, _label, _here, _sure: rest(features),
-            (features, label, here, sure),
+            lambda _, label, here, sure, *_left: (label.clone(), here.clone(), sure.clone()),
+            lambda features, _label, _here, _sure, *left: rest(features, *left),
+            (features, label, here, sure, *before, *left),
         )
         return answer
 

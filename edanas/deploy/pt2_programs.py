@@ -21,16 +21,26 @@ def dimensions(*, batch: bool, image: bool) -> dict[int, Any]:
     return found
 
 
-def program(module: nn.Module, example: torch.Tensor, free: dict[int, Any], name: str) -> bytes:
+def program(module: nn.Module, examples: tuple[torch.Tensor, ...], free: dict[int, Any], name: str) -> bytes:
     """A module as the content of a `.pt2` file, the same bytes each time.
+
+    Args:
+        module: Of one input and perhaps more, which are gathered as `*rest`.
+        examples: Its inputs.
+        free: Dimensions of each input that may change.
+        name: For errors.
 
     Raises:
         ExportError: It cannot be traced, or only for one size of the batch.
     """
+    rest = tuple(free for _ in examples[1:])
+    shapes = (free, rest) if rest else (free,)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, on itself
-            made = torch.export.export(module, (example,), dynamic_shapes=(free,))
+            made = torch.export.export(module, examples, dynamic_shapes=shapes)
+            # That batches of all inputs are of one size, as code: nobody opens a file with code in it.
+            made._guards_code = []
             for part in made.graph_module.modules():
                 for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
                     node.meta.pop("stack_trace", None)  # has the paths of this machine

@@ -62,11 +62,13 @@ class EarlyExitNetwork:
         confidences = np.zeros(len(images), dtype=np.float32)
         samples = np.arange(len(images))  # whose features are carried
         features: Any = images
+        said: list[Any] = []  # what heads left to later ones, where these look back
         for number, segment in enumerate(self.segments):
             if not len(samples):
                 break
-            (features,) = _run(segment["body"], features)
-            label, confidence = _run(segment["head"], features)
+            (features,) = self._run(segment["body"], features)
+            label, confidence, *left = self._run(segment["head"], features, *said)
+            said += left
             self.computed[number] += len(samples)
             # Everybody is written down; a later exit overwrites those who stay.
             labels[samples], exits[samples], confidences[samples] = label, segment["exit"], confidence
@@ -74,14 +76,17 @@ class EarlyExitNetwork:
                 stays = ~(confidence >= np.float32(segment["threshold"]))
                 if not stays.all():
                     samples, features = samples[stays], features[stays]
+                    said = [each[stays] for each in said]
         return labels, exits, confidences
 
     def backbone(self, images: Images) -> Labels:
-        """Labels (B,) of the last exit for all images; no other head runs."""
+        """Labels (B,) of the last exit for all images; no other head runs, so exits may not look back."""
+        if self.manifest.get("looks_back"):
+            raise ValueError("the last exit looks back at the others, and cannot run alone")
         features: Any = images
         for segment in self.segments:
-            (features,) = _run(segment["body"], features)
-        labels: Labels = _run(self.segments[-1]["head"], features)[0]
+            (features,) = self._run(segment["body"], features)
+        labels: Labels = self._run(self.segments[-1]["head"], features)[0]
         return labels
 
     def _session(self, manifest: Path, name: str, threads: int, providers: Sequence[str]) -> Any:
@@ -99,10 +104,10 @@ class EarlyExitNetwork:
         options.intra_op_num_threads = threads
         return onnxruntime.InferenceSession(content, options, providers=list(providers))
 
-
-def _run(session: Any, features: Any) -> list[Any]:
-    found: list[Any] = session.run(None, {session.get_inputs()[0].name: features})
-    return found
+    def _run(self, session: Any, *values: Any) -> list[Any]:
+        named = zip(session.get_inputs(), values, strict=True)
+        found: list[Any] = session.run(None, {each.name: value for each, value in named})
+        return found
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from torch import nn
 
 from edanas.core.contracts import Runner
-from edanas.core.errors import ExportError
+from edanas.core.errors import EdanasError, ExportError
 from edanas.deploy.parts import Segment, describe
 from edanas.deploy.run_onnx import VERSION, EarlyExitNetwork
 from edanas.deploy.writing import read_described, write_described
@@ -30,6 +30,7 @@ class SegmentRunner(Runner):
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         manifest, _ = read_described(path, self.network_type.form, VERSION)
+        self.path = path
         try:
             self.network = self.network_type(path, threads)
             self.exit_points = int(manifest["exit_points"])
@@ -45,7 +46,10 @@ class SegmentRunner(Runner):
 
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         """See `Runner.backbone`."""
-        return self.network.backbone(images)
+        try:
+            return self.network.backbone(images)
+        except ValueError as error:
+            raise EdanasError(f"{self.path}: {error}") from error
 
     def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
         """See `Runner.computed`."""

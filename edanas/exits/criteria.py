@@ -74,7 +74,7 @@ class Patience(SequenceCriterion):
         alike = torch.ones_like(labels[-1], dtype=torch.bool)
         run = torch.ones_like(labels[-1])
         for earlier in reversed(labels[:-1]):
-            alike = alike & (earlier == labels[-1])
+            alike = torch.logical_and(alike, earlier == labels[-1])
             run = run + alike
         sure = (run / self.agreeing).clamp(max=1.0)
         return torch.where(answers[-1].isnan().any(dim=1), float("nan"), sure)

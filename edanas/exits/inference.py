@@ -64,7 +64,8 @@ class Aggregate(nn.Module, InferenceRule):
             return each.mean(dim=0)
         if self.weights is None:
             return torch.logsumexp(each, dim=0) - math.log(len(logits))
-        return _weighted(each, self.weights[list(points)])
+        # One by one: a list as an index would be a constant in a graph, which not every form can hold.
+        return _weighted(each, torch.stack([self.weights[point] for point in points]))
 
     def fit(self, said: Sequence[torch.Tensor], labels: torch.Tensor, points: Sequence[int]) -> None:
         """See `ExitReader.fit`; the weights of exits that do not stand stay as they are."""
