@@ -11,8 +11,19 @@ os.environ["OMP_NUM_THREADS"] = "1"
 MOST = 4
 """Workers at most: each holds torch and its nets, and the longest file sets the pace from there on."""
 
-FIRST = ("docs", "e2e", "examples", "packaging", "scaffolding", "faults", "benchmarks", "executors", "cli")
-"""Folders with long tests, the longest first, so that no worker begins one when the others are done."""
+FIRST = (
+    "docs",
+    "test_quality.py",
+    "e2e",
+    "examples",
+    "packaging",
+    "scaffolding",
+    "faults",
+    "benchmarks",
+    "executors",
+    "cli",
+)
+"""Where long tests are, the longest first, so that no worker begins one when the others are done."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
