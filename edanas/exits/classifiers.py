@@ -175,6 +175,29 @@ class MLP(ExitClassifier):
         )
 
 
+class CarriedLogits(ExitClassifier):
+    """The last K numbers of the features, as they are: logits that a network passed on. No cost, no weights.
+
+    For the supernet `cascade`, whose stages are whole networks.
+    """
+
+    def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
+        """A head: features (B, C, H, W), C x H x W >= num_classes -> logits (B, num_classes)."""
+        return CarriedHead(num_classes)
+
+
+class CarriedHead(nn.Module):
+    """What `CarriedLogits` builds; see there."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features (B, C, H, W) -> logits (B, K)."""
+        return features.flatten(1)[:, -self.num_classes :]
+
+
 def _check_from_one(option: str, value: int) -> None:
     if value < 1:
         raise ConfigError(f"classifier.{option}: found {value}; allowed: 1 or more")
@@ -188,4 +211,10 @@ def _check_dropout(dropout: float) -> None:
 @hookimpl
 def edanas_exit_classifiers() -> dict[str, Callable[..., ExitClassifier]]:
     """The built-in exit classifiers."""
-    return {"pool-linear": PoolLinear, "paper": Convolutional, "conv-pool-fc": ConvPoolFC, "mlp": MLP}
+    return {
+        "pool-linear": PoolLinear,
+        "paper": Convolutional,
+        "conv-pool-fc": ConvPoolFC,
+        "mlp": MLP,
+        "carried": CarriedLogits,
+    }

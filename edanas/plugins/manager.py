@@ -29,6 +29,7 @@ BUILT_IN = (
     "edanas.supernets.ofa_mbv3",
     "edanas.supernets.ofa_proxyless",
     "edanas.supernets.baselines",
+    "edanas.supernets.cascade",
     "edanas.supernets.timm_models",
     "edanas.supernets.own_module",
     "edanas.exits.classifiers",

@@ -24,6 +24,18 @@ SMALL = {
         "stem_stride": 1,
         "final_expand": 64,
     },
+    "cascade": {
+        "of": {
+            "name": "ofa-mbv3",
+            "widths": [0.25],
+            "resolutions": [16],
+            "depths": [1],
+            "kernels": [3],
+            "expansions": [2, 3],
+            "final_expand": 32,
+            "last_width": 32,
+        }
+    },
     "timm": {"model": "test_resnet", "resolutions": [16]},
     "module": {
         "source": f"{OWN}:make",
