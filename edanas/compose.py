@@ -228,6 +228,9 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     space = strategy.confine(whole)
     source: DataSource = make("data set", data_component(registry, settings.data))
     loaded = source.load(_largest_side(space), settings.seed)
+    objectives = tuple(make("objective", component) for component in settings.objectives)
+    constraints: tuple[Constraint, ...] = tuple(make("constraint", each) for each in settings.constraints)
+    asked = [meter for each in (*objectives, *constraints) for meter in each.meters]
     workbench = Workbench(
         settings=settings,
         provider=provider,
@@ -239,12 +242,11 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         parts=split(loaded, settings.split, settings.seed),
         device=device_of(settings),
         folder=folder,
+        meters=tuple({meter.name: meter for meter in asked}.values()),
     )
     # Asked here, so that a scheme that does not fit the supernet's exits says so before anything is trained.
     workbench.scheme.phases(tuple(range(provider.exit_points + 1)))
-    objectives = tuple(make("objective", component) for component in settings.objectives)
     evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)
-    constraints: tuple[Constraint, ...] = tuple(make("constraint", each) for each in settings.constraints)
     for constraint in constraints:
         constraint.prepare(space)
     judge = judge_of(workbench, evaluator)

@@ -26,6 +26,7 @@ from edanas.evaluation.examples import EARLY, EXAMPLES, LATE, WRONG
 from edanas.evaluation.finish import MODELS
 from edanas.evaluation.selection import pareto_set
 from edanas.evaluation.shared import CHECKPOINT
+from edanas.evaluation.stopwatch import FILE as TIMES
 from edanas.loggers.mlflow import RECORD
 from edanas.loggers.tensorboard import EVENTS
 from edanas.provenance import digest_of_file, digest_of_parts, environment
@@ -46,6 +47,7 @@ _OF_RESULTS = ("final_thresholds",)
 
 _PARTS = (
     CHECKPOINT,
+    TIMES,
     RESULT,
     LOG,
     CONFIG,
@@ -58,6 +60,7 @@ _PARTS = (
 )
 _LEFT = (
     "supernet.partial",
+    f"{TIMES}.lock",
     *(f"{name}.partial" for name in _PARTS),
     f"{MODELS}/eenn-*",
     f"{MODELS}/*.row.json",

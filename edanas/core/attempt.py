@@ -77,6 +77,9 @@ def _python(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    for number in value if isinstance(value, list) else [value]:
-        if number is not None:
-            yield number
+    """All of a field, whatever holds them."""
+    if isinstance(value, list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(each)
+    elif value is not None:
+        yield value

@@ -218,6 +218,7 @@ class Metrics:
         outputs: Elements of all such outputs together; `None` where they were not counted.
         exit_macs: Executed multiply-adds of a sample that leaves at each exit point (`None` where no exit
             stands), and at the last exit; empty where they are not known, e.g. in an older archive.
+        exit_times: Nanoseconds of a sample, as `exit_macs`, by the name of the meter that told them.
     """
 
     accuracy: float
@@ -231,6 +232,7 @@ class Metrics:
     activations: int
     outputs: int | None = None
     exit_macs: tuple[float | None, ...] = ()
+    exit_times: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -240,7 +242,23 @@ class Metrics:
     def from_dict(cls, values: Mapping[str, Any]) -> "Metrics":
         """The inverse of `to_dict`, also after a trip through JSON."""
         tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**tuples)
+        times = {name: tuple(each) for name, each in values.get("exit_times", {}).items()}
+        return cls(**{**tuples, "exit_times": times})
+
+
+@dataclass(frozen=True)
+class SegmentTimes:
+    """Nanoseconds of each segment of one backbone, for one sample.
+
+    Args:
+        stages: Of each of the M stages.
+        heads: Of the head at each of the N exit points.
+        last: Of the last exit.
+    """
+
+    stages: tuple[int, ...]
+    heads: tuple[int, ...]
+    last: int
 
 
 @dataclass(frozen=True)

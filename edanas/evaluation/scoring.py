@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edanas.core.costs import (
     Costs,
@@ -32,11 +32,13 @@ class Anatomy:
         stages: Each of the M stages.
         heads: Each head that was built, by exit point, with what is made of its logits.
         last: The last exit, as `heads`.
+        times: Nanoseconds instead of multiply-adds, by the name of the meter that told them.
     """
 
     stages: tuple[SegmentCost, ...]
     heads: Mapping[int, SegmentCost]
     last: SegmentCost
+    times: Mapping[str, Costs] = field(default_factory=dict)
 
     @classmethod
     def of(cls, network: EENN, in_channels: int) -> "Anatomy":
@@ -109,5 +111,10 @@ def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Me
         params=sum(segment.params for segment in segments),
         activations=max(segment.activations for segment in segments),
         outputs=sum(outputs) if len(outputs) == len(segments) else None,
-        exit_macs=tuple(None if math.isnan(m) else m for m in executed_per_exit(costs, scheme).tolist()),
+        exit_macs=_by_exit(costs, scheme),
+        exit_times={name: _by_exit(times, scheme) for name, times in anatomy.times.items()},
     )
+
+
+def _by_exit(costs: Costs, scheme: SelectionScheme) -> tuple[float | None, ...]:
+    return tuple(None if math.isnan(each) else each for each in executed_per_exit(costs, scheme).tolist())

@@ -15,17 +15,20 @@ from edanas.core.contracts import (
     ConfidenceCriterion,
     ExitClassifier,
     InferenceRule,
+    Meter,
+    Specimen,
     StagedBackbone,
     SupernetProvider,
     TrainingScheme,
 )
-from edanas.core.costs import exit_points, measure, trace
+from edanas.core.costs import Costs, exit_points, measure, trace
 from edanas.core.preprocess import prepare
 from edanas.core.progress import Bar
 from edanas.core.settings import Component, Settings, TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, SegmentCost, SelectionScheme
 from edanas.evaluation.scoring import Anatomy
+from edanas.evaluation.stopwatch import once
 from edanas.exits.decisions import decision_costs
 from edanas.exits.eenn import EENN
 from edanas.exits.fitting import fit
@@ -56,6 +59,7 @@ class Workbench:
         parts: The data.
         device: Where networks run.
         folder: The run's folder; training states are kept below it.
+        meters: What tells how long backbones take, where anybody asks.
     """
 
     settings: Settings
@@ -68,11 +72,13 @@ class Workbench:
     parts: DataParts
     device: torch.device
     folder: Path
+    meters: tuple[Meter, ...] = ()
     _segments: dict[str, tuple[tuple[SegmentCost, ...], SegmentCost]] = field(
         default_factory=dict, repr=False
     )
     _heads: dict[ExitPoint, SegmentCost] = field(default_factory=dict, repr=False)
     _decisions: list[SegmentCost] = field(default_factory=list, repr=False)
+    _times: dict[tuple[str, str], Costs] = field(default_factory=dict, repr=False)
 
     @property
     def memory(self) -> bool:
@@ -142,7 +148,8 @@ class Workbench:
         stages, last = self.segments(backbone)
         places, deciding = exit_points(stages), self._deciding()
         heads = {at: self._head(places[at]) + deciding[at] for at in points}
-        return Anatomy(stages, heads, last + deciding[-1])
+        times = {meter.name: self._timed(meter, backbone, places) for meter in self.meters}
+        return Anatomy(stages, heads, last + deciding[-1], times)
 
     def segments(self, backbone: Backbone) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
         """What a backbone's stages and last exit cost: counted by its provider, or seen on a built one."""
@@ -155,6 +162,24 @@ class Workbench:
                 staged = self.provider.build(backbone, task)
             self._segments[backbone.id] = trace(staged, task.in_channels)
         return self._segments[backbone.id]
+
+    def _timed(self, meter: Meter, backbone: Backbone, points: tuple[ExitPoint, ...]) -> Costs:
+        """Nanoseconds, as the meter tells them; one that may tell others next time is asked once a run."""
+        key = meter.name, backbone.id
+        if key not in self._times:
+            task = self.parts.task
+            specimen = Specimen(backbone, self.provider, task, points, lambda: self._specimen(backbone))
+            ask = partial(meter.times, specimen)
+            told = ask() if meter.counted else once(self.folder, *key, ask)
+            self._times[key] = Costs(told.stages, told.heads, told.last)
+        return self._times[key]
+
+    def _specimen(self, backbone: Backbone) -> EENN:
+        with torch.random.fork_rng(devices=[]):
+            staged = self.provider.build(backbone, self.parts.task)
+            everywhere = tuple(range(self.provider.exit_points))
+            heads = self.fresh_heads(staged, everywhere)
+            return self.network(staged, heads, SelectionScheme((None,) * len(everywhere)))
 
     def _head(self, point: ExitPoint) -> SegmentCost:
         """What a head costs at an exit point; remembered for each shape of the features there."""

@@ -35,6 +35,7 @@ class Bound(Constraint):
             )
         self._of, self._at_most, self._at_least = of, at_most, at_least
         self.basis = "costs" if of.structural else "outcome"
+        self.meters = of.meters
 
     def excess(self, _candidate: Candidate, metrics: Metrics | None) -> float:
         """See `Constraint.excess`."""

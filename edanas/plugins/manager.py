@@ -41,6 +41,8 @@ BUILT_IN = (
     "edanas.surrogates.builtin",
     "edanas.goals.objectives",
     "edanas.goals.mixes",
+    "edanas.goals.latency_table",
+    "edanas.evaluation.latency",
     "edanas.goals.constraints",
     "edanas.strategies.surrogate_nsga2",
     "edanas.strategies.confined",

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 
 from edanas.core.contracts import SupernetProvider
 from edanas.core.hookspecs import hookimpl
+from edanas.core.types import Backbone, Task
+from edanas.supernets.layer_names import layer_names
 from edanas.supernets.layout import MOBILENET_V3
 from edanas.supernets.ofa_mobile import MobileProvider, checked_layout
 
@@ -61,6 +63,14 @@ class OFAMobileNetV3Provider(MobileProvider):
                 },
             )
         )
+
+    def layers(self, backbone: Backbone, task: Task) -> tuple[tuple[str, ...], ...]:
+        """See `SupernetProvider.layers`.
+
+        Raises:
+            CandidateError: The backbone is not of this space.
+        """
+        return layer_names(self.layout.plan(backbone), self.layout.stem_stride, task)
 
 
 @hookimpl

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from edanas.plugins.registry import Registry
 from edanas.testing import check_objective
 
@@ -5,5 +7,8 @@ KIND = "objective"
 OPTIONS = {"weighted": {"of": ["accuracy", {"name": "tail", "share": 0.1}], "weights": [1.0, 2e-8]}}
 
 
-def test_conforms(registry: Registry, name: str) -> None:
-    check_objective(registry.create(KIND, name, OPTIONS.get(name)))
+def test_conforms(registry: Registry, name: str, tmp_path: Path) -> None:
+    table = tmp_path / "table.yaml"
+    table.write_text("Logits-input:1x1x8-output:10: {mean: 0.5, count: 1}\n")
+    options = {**OPTIONS, "latency-table": {"path": str(table)}}
+    check_objective(registry.create(KIND, name, options.get(name)))

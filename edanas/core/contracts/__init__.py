@@ -30,9 +30,11 @@ from edanas.core.contracts.running import (
 from edanas.core.contracts.search import (
     Constraint,
     ExitInsight,
+    Meter,
     Objective,
     SearchProblem,
     SearchStrategy,
+    Specimen,
     SurrogateModel,
 )
 from edanas.core.contracts.thresholds import Answers, Calibration, ThresholdChoice, ThresholdSetter
@@ -57,6 +59,8 @@ __all__ = [
     "SurrogateModel",
     "ExitInsight",
     "Objective",
+    "Meter",
+    "Specimen",
     "Constraint",
     "SearchProblem",
     "SearchStrategy",

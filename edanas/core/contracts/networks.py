@@ -87,6 +87,13 @@ class SupernetProvider(ABC):
         """
         return None
 
+    def layers(self, backbone: Backbone, task: Task) -> tuple[tuple[str, ...], ...] | None:
+        """What a latency table of the Once-for-All project calls each layer, by stage, the last exit's last.
+
+        `None`, the default: such tables do not know these networks.
+        """
+        return None
+
     def load_weights(self, supernet: Supernet, weights: str) -> str:
         """Fill `supernet` from a file or a named download; returns a sentence on what was taken and left.
 

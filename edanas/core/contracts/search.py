@@ -8,10 +8,60 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
+from edanas.core.contracts.networks import SupernetProvider
 from edanas.core.progress import Progress
 from edanas.core.space import SearchSpace
-from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome
+from edanas.core.types import (
+    Backbone,
+    Candidate,
+    ExitPoint,
+    ExitProfile,
+    Metrics,
+    Outcome,
+    SegmentTimes,
+    Task,
+)
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """A backbone whose time is asked for.
+
+    Args:
+        backbone: Its choices.
+        provider: Knows what they mean.
+        task: What it is built for.
+        points: Its N exit points.
+        network: Builds an EENN of it with fresh weights and a head at every exit point, in eval mode.
+    """
+
+    backbone: Backbone
+    provider: SupernetProvider
+    task: Task
+    points: tuple[ExitPoint, ...]
+    network: Callable[[], nn.Module]
+
+
+class Meter(ABC):
+    """Tells how long each segment of a backbone takes; what a candidate takes is arithmetic on that.
+
+    `name` is that of its entry in `Metrics.exit_times`: two meters of one name tell the same. `counted` says
+    whether the same backbone always gets the same times, at once: others are asked once for a backbone, and
+    what they told is kept in the run's folder, or else a resumed run would be another one.
+    """
+
+    counted: ClassVar[bool] = False
+    name: str
+
+    @abstractmethod
+    def times(self, specimen: Specimen) -> SegmentTimes:
+        """Of each stage, of the head at each exit point, and of the last exit.
+
+        Raises:
+            CostError: They cannot be told.
+        """
 
 
 class Objective(ABC):
@@ -24,6 +74,8 @@ class Objective(ABC):
     maximise: ClassVar[bool] = False
     unit: ClassVar[str] = ""
     structural: bool = False
+    meters: tuple[Meter, ...] = ()
+    """What must be asked for every candidate, so that metrics have what the value is made of."""
 
     @abstractmethod
     def value(self, metrics: Metrics) -> float:
@@ -43,6 +95,8 @@ class Constraint(ABC):
     """
 
     basis: Literal["choices", "costs", "outcome"] = "outcome"
+    meters: tuple[Meter, ...] = ()
+    """As those of an `Objective`."""
 
     def prepare(self, space: SearchSpace) -> None:  # noqa: B027 - most have nothing to look for in a space
         """Called once, before the search.

@@ -1,0 +1,108 @@
+"""The objective `latency-table`: what a sample takes on a device whose layers somebody measured."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edanas.core.contracts import Meter, Objective, Specimen
+from edanas.core.errors import ConfigError, CostError, near_miss
+from edanas.core.hookspecs import hookimpl
+from edanas.core.types import Metrics, SegmentTimes
+from edanas.goals.times import milliseconds
+
+
+class Table(Meter):
+    """Adds up the layers of each segment, as a table in the format of the Once-for-All project has them.
+
+    Args:
+        path: A YAML file: a layer's description -> `mean`, in milliseconds; and `count`, which is not read.
+
+    Raises:
+        ConfigError: It cannot be read, or is no such table.
+    """
+
+    counted = True
+
+    def __init__(self, path: str) -> None:
+        self.path, self.name = Path(path).expanduser(), f"latency table {path}"
+        if not self._milliseconds:
+            raise ConfigError(f"objectives.path: {self.path} holds no layer")
+
+    def times(self, specimen: Specimen) -> SegmentTimes:
+        """See `Meter.times`."""
+        layers = specimen.provider.layers(specimen.backbone, specimen.task)
+        if layers is None:
+            kind = type(specimen.provider).__name__
+            raise CostError(f"latency-table: {kind} has no layers that such a table knows")
+        *stages, last = (sum(map(self._of, each)) for each in layers)
+        classes = specimen.task.num_classes
+        heads = [
+            self._of(f"Exit-input:{point.height}x{point.width}x{point.channels}-output:{classes}")
+            for point in specimen.points
+        ]
+        return SegmentTimes(tuple(stages), tuple(heads), last)
+
+    def _of(self, layer: str) -> int:
+        if layer not in self._milliseconds:
+            hint = near_miss(layer, list(self._milliseconds))
+            raise CostError(f"{self.path}: has no entry '{layer}'.{hint}")
+        return round(1e6 * self._milliseconds[layer])
+
+    @cached_property
+    def _milliseconds(self) -> dict[str, float]:
+        try:
+            found: Any = yaml.load(self.path.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - the safe one
+        except OSError as error:
+            why = error.strerror or error
+            raise ConfigError(f"objectives.path: {self.path} cannot be read: {why}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            text = " ".join(str(error).split())
+            raise ConfigError(f"objectives.path: {self.path} is no YAML: {text}") from error
+        if not isinstance(found, Mapping):
+            raise ConfigError(f"objectives.path: {self.path} holds no table of layers")
+        return {str(layer): self._mean(str(layer), entry) for layer, entry in found.items()}
+
+    def _mean(self, layer: str, entry: Any) -> float:
+        mean = entry.get("mean") if isinstance(entry, Mapping) else None
+        if isinstance(mean, bool) or not isinstance(mean, int | float) or not 0 <= mean < float("inf"):
+            raise ConfigError(
+                f"objectives.path: {self.path}, '{layer}': found {entry!r}; expected `mean`, milliseconds"
+            )
+        return float(mean)
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class LatencyTable(Objective):
+    """Milliseconds of a sample on average, by a lookup table in the format of the Once-for-All project.
+
+    The latency of a network is the sum of its layers' (Cai and others, Once-for-All, ICLR 2020; ProxylessNAS,
+    ICLR 2019), and what a candidate takes is utilization times what runs up to each exit. Layers are named as
+    in the project's tables for MobileNetV3, e.g. `Conv-input:224x224x3-output:112x112x16`; a head at an exit
+    point is one entry, e.g. `Exit-input:28x28x40-output:1000`. A layer that is not in the table is an error.
+
+    Args:
+        path: The table, a YAML file.
+
+    Raises:
+        ConfigError: It cannot be read, or is no such table.
+    """
+
+    unit = "ms"
+
+    def __init__(self, path: str) -> None:
+        self.meters = (Table(path),)
+
+    def value(self, metrics: Metrics) -> float:
+        """Milliseconds of one sample, on average."""
+        return milliseconds(metrics, self.meters[0].name)
+
+
+@hookimpl
+def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:
+    """The objective `latency-table`."""
+    return {"latency-table": LatencyTable}

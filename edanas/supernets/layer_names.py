@@ -1,0 +1,53 @@
+"""What the latency tables of the Once-for-All project call the layers of a MobileNetV3."""
+
+from edanas.core.types import Task
+from edanas.supernets.layout import BlockPlan, NetPlan
+
+
+def layer_names(plan: NetPlan, stem_stride: int, task: Task) -> tuple[tuple[str, ...], ...]:
+    """Names by stage, those of the last exit last; shapes are height x width x channels.
+
+    Args:
+        plan: The backbone in sizes.
+        stem_stride: Of the first convolution.
+        task: Its channels and classes.
+    """
+    side = _shrunk(plan.resolution, stem_stride)
+    names = [_name("Conv", _shape(plan.resolution, task.in_channels), _shape(side, plan.stem))]
+    found, channels = [], plan.stem
+    for blocks in plan.stages:
+        for block in blocks:
+            names.append(_block(block, side))
+            side, channels = _shrunk(side, block.stride), block.out_channels
+        found.append(tuple(names))
+        names = []
+    if plan.final_expand:
+        names.append(_name("Conv_1", _shape(side, channels), _shape(side, plan.final_expand)))
+        channels = plan.final_expand
+    names.append(_name("AvgPool2D", _shape(side, channels), _shape(1, channels)))
+    if plan.last_width:
+        names.append(_name("Conv_2", _shape(1, channels), _shape(1, plan.last_width)))
+        channels = plan.last_width
+    names.append(_name("Logits", _shape(1, channels), str(task.num_classes)))
+    return (*found, tuple(names))
+
+
+def _block(block: BlockPlan, side: int) -> str:
+    after = _shrunk(side, block.stride)
+    shapes = _name("expanded_conv", _shape(side, block.in_channels), _shape(after, block.out_channels))
+    return (
+        f"{shapes}-expand:{block.mid_channels}-kernel:{block.kernel}-stride:{block.stride}"
+        f"-idskip:{block.residual:d}-se:{block.squeeze:d}-hs:{block.activation == 'h_swish':d}"
+    )
+
+
+def _name(kind: str, before: str, after: str) -> str:
+    return f"{kind}-input:{before}-output:{after}"
+
+
+def _shape(side: int, channels: int) -> str:
+    return f"{side}x{side}x{channels}"
+
+
+def _shrunk(side: int, stride: int) -> int:
+    return (side - 1) // stride + 1
