@@ -32,6 +32,7 @@ from edanas.core.settings import Component, Settings, labels
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS
 from edanas.data.splits import split
+from edanas.data.suiting import suited, survey
 from edanas.evaluation.judging import counting, in_numbers, judge_of
 from edanas.evaluation.workbench import Workbench
 from edanas.plugins.manager import Plugin
@@ -40,6 +41,9 @@ from edanas.surrogates.adaptive import AdaptiveSwitching
 
 TAKEN = {"evaluation": 1}
 """Kinds whose factories get something from the run before their options."""
+
+AUTO = "auto"
+"""The preset that what is in a folder of images is laid over."""
 
 WRITER = "safetensors"
 """The exporter that every result goes through: what `edanas.load` reads."""
@@ -65,10 +69,26 @@ def layered_settings(registry: Registry, layers: Sequence[Layer]) -> Settings:
     below: list[Layer] = [(f"bundle '{named.plugin}'", bundle.settings)]
     if preset:
         below.append((f"preset '{preset}'", bundle.presets[preset]))
-    settings = resolve([*below, *layers, ("the preset's name", {"preset": preset})])
+    own: Layer = ("the preset's name", {"preset": preset})
+    settings = resolve([*below, *layers, own])
+    if preset == AUTO:
+        settings = resolve([*below, _suited(registry, settings), *layers, own])
     settings = _spelled_out(registry, settings)
     check_names(registry, settings)
     return settings
+
+
+def _suited(registry: Registry, settings: Settings) -> Layer:
+    """What suits the images of the folder that the settings name; nothing where they name a data set.
+
+    Raises:
+        DataError: It is no folder of class folders.
+    """
+    data = data_component(registry, settings.data)
+    if data.name != "folder":
+        return f"preset '{AUTO}'", {}
+    folder = Path(str(data.options["path"])).expanduser()
+    return f"what suits {folder}", suited(survey(folder), settings.split.train)
 
 
 def _spelled_out(registry: Registry, settings: Settings) -> Settings:

@@ -187,7 +187,8 @@ class Settings:
 
     plugin: str = setting("The bundle that names everything else.", "mbv3-sm", length=1)
     preset: str = setting(
-        "A bundle's further layer, e.g. `quick`, `paper`, `best`, `cifar`; empty = the bundle's first.", ""
+        "A bundle's further layer, e.g. `quick`, `best`, `auto`; empty = the bundle's first.",
+        "",
     )
     data: Component = setting("The data set, or the path of an image folder.", Component("digits"))
     split: SplitSettings = setting("How samples are divided.", SplitSettings())

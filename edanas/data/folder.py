@@ -23,7 +23,7 @@ CHANNELS = ("auto", "grey", "rgb")
 
 
 @dataclass
-class _Found:
+class Found:
     """Image files in order, each with its class's and part's name, and what was passed over."""
 
     files: list[Path] = field(default_factory=list)
@@ -50,10 +50,7 @@ class Folder(DataSource):
 
     def load(self, size: int, seed: int) -> LoadedData:
         """See `DataSource.load`; transparency is laid over white, EXIF orientation is followed."""
-        try:
-            found = _find(self.path)
-        except OSError as error:
-            raise DataError(f"{error.filename or self.path}: cannot be read: {error.strerror}") from error
+        found = find_images(self.path)
         classes = sorted(set(found.classes), key=_natural)
         number = {name: label for label, name in enumerate(classes)}
         images, remarks = decode_once(found.files, size, self.channels)
@@ -63,12 +60,24 @@ class Folder(DataSource):
         return LoadedData(samples, np.array(found.parts, dtype=np.str_), remarks)
 
 
-def _find(root: Path) -> _Found:
+def find_images(root: Path) -> Found:
+    """Every image file of a folder with its class and part.
+
+    Raises:
+        DataError: It is no folder of class folders, or cannot be read.
+    """
+    try:
+        return _find(root)
+    except OSError as error:
+        raise DataError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
+
+
+def _find(root: Path) -> Found:
     if not root.exists():
         raise DataError(f"{root}: no such folder")
     if not root.is_dir():
         raise DataError(f"{root}: is a file; expected a folder of class folders")
-    found = _Found()
+    found = Found()
     top = _folders(root, found)
     parts = _part_folders(root, top)
     if parts is None:
@@ -106,7 +115,7 @@ def _part_folders(root: Path, top: Sequence[Path]) -> dict[str, Path] | None:
     return parts
 
 
-def _find_classes(root: Path, folders: Sequence[Path], part: str, found: _Found) -> None:
+def _find_classes(root: Path, folders: Sequence[Path], part: str, found: Found) -> None:
     if len(folders) < 2:
         names = ", ".join(f"'{folder.name}'" for folder in folders) or "none"
         raise DataError(f"{root}: at least 2 class folders are needed; found {names}")
@@ -133,7 +142,7 @@ def _check_agreement(parts: Mapping[str, Path], classes: Mapping[str, set[str]])
                 )
 
 
-def _images(folder: Path, found: _Found) -> Iterator[Path]:
+def _images(folder: Path, found: Found) -> Iterator[Path]:
     """Image files in `folder` and below, in an order that does not depend on the machine."""
     for path in _visible(folder, found):
         if path.is_dir() and not path.is_symlink():
@@ -144,13 +153,13 @@ def _images(folder: Path, found: _Found) -> Iterator[Path]:
             found.ignored.append(path)
 
 
-def _folders(root: Path, found: _Found) -> list[Path]:
+def _folders(root: Path, found: Found) -> list[Path]:
     entries = _visible(root, found)
     found.ignored += [path for path in entries if not path.is_dir()]
     return [path for path in entries if path.is_dir()]
 
 
-def _visible(folder: Path, found: _Found | None = None) -> list[Path]:
+def _visible(folder: Path, found: Found | None = None) -> list[Path]:
     """What stands in `folder`, sorted, without what is hidden or another system's bookkeeping."""
     with os.scandir(folder) as entries:
         paths = sorted((Path(entry.path) for entry in entries), key=lambda path: _natural(path.name))

@@ -139,10 +139,18 @@ CIFAR: dict[str, Any] = {
     "recalibration": 2000,
 }
 
+# For a folder of images: resolution, strides, batch and schedule follow from what is in it, and are laid over
+# these by `edanas.data.suiting`.
+AUTO: dict[str, Any] = {
+    **CIFAR,
+    "split": {"train": 0.6, "calibration": 0.1, "validation": 0.1, "test": 0.2},
+    "search": {"initial": 16, "iterations": 8, "per_iteration": 8, "results": 5},
+}
+
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
     """The default bundle."""
     doc = "OFA MobileNetV3 with score-margin exits; RBF, MLP, CART, GP and exit-aware surrogates."
-    presets = {"quick": QUICK, "paper": PAPER, "best": BEST, "cifar": CIFAR}
+    presets = {"quick": QUICK, "paper": PAPER, "best": BEST, "cifar": CIFAR, "auto": AUTO}
     return {"mbv3-sm": Bundle(doc, CHOICES, presets)}
