@@ -11,6 +11,7 @@ from edanas.core.errors import CandidateError
 from edanas.core.preprocess import prepare
 from edanas.core.types import ExitProfile, ImageSet
 from edanas.exits.eenn import EENN
+from edanas.exits.fitting import fit
 from edanas.exits.profiles import collect_profile
 from edanas.exits.temperature import temper
 
@@ -53,7 +54,7 @@ def calibrate(
     network.description |= choice.notes
     if not choice.temperatures:
         return known.profile
-    temper(network, choice.temperatures)
+    _temper(network, samples, choice.temperatures)
     return collect_profile(network, samples)
 
 
@@ -69,8 +70,14 @@ def _answers(network: EENN, samples: ImageSet) -> Answers:
 
 
 def _tempered(network: EENN, samples: ImageSet, temperatures: Sequence[float]) -> ExitProfile:
-    temper(network, temperatures)
+    _temper(network, samples, temperatures)
     try:
         return collect_profile(network, samples)
     finally:
-        temper(network, ())
+        _temper(network, samples, ())
+
+
+def _temper(network: EENN, samples: ImageSet, temperatures: Sequence[float]) -> None:
+    """What rule and criterion learned, they learned of other logits: they learn again."""
+    temper(network, temperatures)
+    fit(network, samples)

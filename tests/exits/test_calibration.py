@@ -15,8 +15,10 @@ from edanas.core.types import SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.scoring import Anatomy, score
 from edanas.exits.calibration import calibrate
+from edanas.exits.fitting import fit
 from edanas.exits.holding import HOLD
 from edanas.exits.profiles import collect_profile
+from edanas.exits.scheduler import Scheduler
 from edanas.exits.schemes import cost_of_leaving
 from edanas.exits.setters import Budgeted, Calibrated, Dynamic, Static
 from edanas.exits.temperature import TEMPERATURES
@@ -99,3 +101,15 @@ def test_a_setter_that_places_other_exits_is_refused(network):
     with pytest.raises(CandidateError, match=r"Elsewhere places exits at \(1,\); expected \(1, 3\)"):
         calibrate(network, SAMPLES, anatomy(network).costs, Elsewhere())
     assert network.scheme == old
+
+
+def test_what_was_learned_is_learned_again_of_calibrated_logits(network):
+    network.criterion = Scheduler().build(10, 4)
+    fit(network, SAMPLES)
+    before = network.criterion.after(network.said(SAMPLES.images)[:1], network.scheme.placed[:1])
+    promise = calibrate(network, SAMPLES, anatomy(network).costs, Calibrated())
+    assert network.description[TEMPERATURES]
+    assert (promise.confidence == collect_profile(network, SAMPLES).confidence).all()
+    fit(network, SAMPLES)
+    assert (promise.confidence == collect_profile(network, SAMPLES).confidence).all()
+    assert (promise.confidence[:, 0] != before.detach().numpy()).any()
