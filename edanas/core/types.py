@@ -197,6 +197,7 @@ class SegmentCost:
             self.params + other.params,
             max(self.activations, other.activations),
             self.shape,
+            None if self.outputs is None or other.outputs is None else self.outputs + other.outputs,
         )
 
 
