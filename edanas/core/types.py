@@ -219,7 +219,7 @@ class Metrics:
         outputs: Elements of all such outputs together; `None` where they were not counted.
         exit_macs: Executed multiply-adds of a sample that leaves at each exit point (`None` where no exit
             stands), and at the last exit; empty where they are not known, e.g. in an older archive.
-        exit_times: Nanoseconds of a sample, as `exit_macs`, by the name of the meter that told them.
+        exit_figures: Other costs of a sample, as `exit_macs`, by the name of the meter that told them.
     """
 
     accuracy: float
@@ -233,7 +233,7 @@ class Metrics:
     activations: int
     outputs: int | None = None
     exit_macs: tuple[float | None, ...] = ()
-    exit_times: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    exit_figures: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -243,13 +243,13 @@ class Metrics:
     def from_dict(cls, values: Mapping[str, Any]) -> "Metrics":
         """The inverse of `to_dict`, also after a trip through JSON."""
         tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        times = {name: tuple(each) for name, each in values.get("exit_times", {}).items()}
-        return cls(**{**tuples, "exit_times": times})
+        figures = {name: tuple(each) for name, each in values.get("exit_figures", {}).items()}
+        return cls(**{**tuples, "exit_figures": figures})
 
 
 @dataclass(frozen=True)
-class SegmentTimes:
-    """Nanoseconds of each segment of one backbone, for one sample.
+class SegmentFigures:
+    """What each segment of one backbone costs for one sample, in the unit of the meter that tells it.
 
     Args:
         stages: Of each of the M stages.

@@ -15,8 +15,8 @@ Judge = Callable[[Candidate, Outcome], Metrics]
 def judge_of(workbench: Workbench, evaluator: Evaluator) -> Judge | None:
     """What turns a predicted outcome into metrics.
 
-    `None` where the evaluation cannot, or where a backbone must be built to be counted or timed: that takes
-    longer than all the rest of an iteration.
+    `None` where the evaluation cannot, or where a backbone must be built to be counted or measured: that
+    takes longer than all the rest of an iteration.
     """
     if not all(meter.counted for meter in workbench.meters):
         return None

@@ -6,10 +6,9 @@ from typing import cast
 from edanas.core.contracts import Meter, Objective, Specimen
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
-from edanas.core.types import Metrics, SegmentTimes
+from edanas.core.types import Metrics, SegmentFigures
 from edanas.exits.eenn import EENN
 from edanas.exits.latency import latency_costs
-from edanas.goals.times import milliseconds
 
 
 class Stopwatch(Meter):
@@ -22,11 +21,13 @@ class Stopwatch(Meter):
     def __init__(self, batch_size: int) -> None:
         self.batch_size, self.name = batch_size, f"latency, batches of {batch_size}"
 
-    def times(self, specimen: Specimen) -> SegmentTimes:
-        """See `Meter.times`."""
+    def figures(self, specimen: Specimen) -> SegmentFigures:
+        """See `Meter.figures`."""
         network = cast(EENN, specimen.network())
         costs = latency_costs(network.freeze(), self.batch_size)
-        return SegmentTimes(costs.stages, tuple(head for head in costs.heads if head is not None), costs.last)
+        return SegmentFigures(
+            costs.stages, tuple(head for head in costs.heads if head is not None), costs.last
+        )
 
 
 class Latency(Objective):
@@ -52,7 +53,7 @@ class Latency(Objective):
 
     def value(self, metrics: Metrics) -> float:
         """Milliseconds of one sample, on average."""
-        return milliseconds(metrics, self.meters[0].name)
+        return self.meters[0].mean(metrics) / 1e6
 
 
 @hookimpl

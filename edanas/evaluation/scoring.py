@@ -32,13 +32,13 @@ class Anatomy:
         stages: Each of the M stages.
         heads: Each head that was built, by exit point, with what is made of its logits.
         last: The last exit, as `heads`.
-        times: Nanoseconds instead of multiply-adds, by the name of the meter that told them.
+        figures: Another unit's instead of multiply-adds, by the name of the meter that told them.
     """
 
     stages: tuple[SegmentCost, ...]
     heads: Mapping[int, SegmentCost]
     last: SegmentCost
-    times: Mapping[str, Costs] = field(default_factory=dict)
+    figures: Mapping[str, Costs] = field(default_factory=dict)
 
     @classmethod
     def of(cls, network: EENN, in_channels: int) -> "Anatomy":
@@ -112,7 +112,7 @@ def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Me
         activations=max(segment.activations for segment in segments),
         outputs=sum(outputs) if len(outputs) == len(segments) else None,
         exit_macs=_by_exit(costs, scheme),
-        exit_times={name: _by_exit(times, scheme) for name, times in anatomy.times.items()},
+        exit_figures={name: _by_exit(told, scheme) for name, told in anatomy.figures.items()},
     )
 
 

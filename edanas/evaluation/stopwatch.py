@@ -10,13 +10,13 @@ from filelock import FileLock
 
 from edanas.core.errors import RunError
 from edanas.core.runfolder import writing
-from edanas.core.types import SegmentTimes
+from edanas.core.types import SegmentFigures
 
 FILE = "times.jsonl"
 """Its name in a run's folder: a line for each meter and backbone."""
 
 
-def once(folder: Path, meter: str, backbone: str, measure: Callable[[], SegmentTimes]) -> SegmentTimes:
+def once(folder: Path, meter: str, backbone: str, measure: Callable[[], SegmentFigures]) -> SegmentFigures:
     """Times of a backbone: those in the folder, or else measured now and written there.
 
     One process measures at a time, as that of another one would count, too.
@@ -34,7 +34,7 @@ def once(folder: Path, meter: str, backbone: str, measure: Callable[[], SegmentT
     with FileLock(folder / f"{FILE}.lock"):
         for known in _lines(path):
             if (known["meter"], known["backbone"]) == (meter, backbone):
-                return SegmentTimes(tuple(known["stages"]), tuple(known["heads"]), int(known["last"]))
+                return SegmentFigures(tuple(known["stages"]), tuple(known["heads"]), int(known["last"]))
         found = measure()
         line = json.dumps({"meter": meter, "backbone": backbone, **asdict(found)})
         with writing(path), path.open("a", encoding="utf-8") as file:

@@ -78,7 +78,7 @@ class Workbench:
     )
     _heads: dict[ExitPoint, SegmentCost] = field(default_factory=dict, repr=False)
     _decisions: list[SegmentCost] = field(default_factory=list, repr=False)
-    _times: dict[tuple[str, str], Costs] = field(default_factory=dict, repr=False)
+    _figures: dict[tuple[str, str], Costs] = field(default_factory=dict, repr=False)
 
     @property
     def memory(self) -> bool:
@@ -148,8 +148,8 @@ class Workbench:
         stages, last = self.segments(backbone)
         places, deciding = exit_points(stages), self._deciding()
         heads = {at: self._head(places[at]) + deciding[at] for at in points}
-        times = {meter.name: self._timed(meter, backbone, places) for meter in self.meters}
-        return Anatomy(stages, heads, last + deciding[-1], times)
+        figures = {meter.name: self._metered(meter, backbone) for meter in self.meters}
+        return Anatomy(stages, heads, last + deciding[-1], figures)
 
     def segments(self, backbone: Backbone) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
         """What a backbone's stages and last exit cost: counted by its provider, or seen on a built one."""
@@ -163,18 +163,31 @@ class Workbench:
             self._segments[backbone.id] = trace(staged, task.in_channels)
         return self._segments[backbone.id]
 
-    def _timed(self, meter: Meter, backbone: Backbone, points: tuple[ExitPoint, ...]) -> Costs:
-        """Nanoseconds, as the meter tells them; one that may tell others next time is asked once a run."""
+    def _metered(self, meter: Meter, backbone: Backbone) -> Costs:
+        """What the meter tells; one that may tell something else next time is asked once a run."""
         key = meter.name, backbone.id
-        if key not in self._times:
-            task = self.parts.task
-            specimen = Specimen(backbone, self.provider, task, points, lambda: self._specimen(backbone))
-            ask = partial(meter.times, specimen)
+        if key not in self._figures:
+            specimen = self._specimen(backbone)
+            ask = partial(meter.figures, specimen)
             told = ask() if meter.counted else once(self.folder, *key, ask)
-            self._times[key] = Costs(told.stages, told.heads, told.last)
-        return self._times[key]
+            self._figures[key] = Costs(told.stages, told.heads, told.last)
+        return self._figures[key]
 
-    def _specimen(self, backbone: Backbone) -> EENN:
+    def _specimen(self, backbone: Backbone) -> Specimen:
+        stages, last = self.segments(backbone)
+        *deciding, at_last = self._deciding()
+        heads = tuple(self._head(p) + d for p, d in zip(exit_points(stages), deciding, strict=True))
+        return Specimen(
+            backbone,
+            self.provider,
+            self.parts.task,
+            stages,
+            heads,
+            last + at_last,
+            partial(self._with_every_head, backbone),
+        )
+
+    def _with_every_head(self, backbone: Backbone) -> EENN:
         with torch.random.fork_rng(devices=[]):
             staged = self.provider.build(backbone, self.parts.task)
             everywhere = tuple(range(self.provider.exit_points))

@@ -10,8 +10,7 @@ import yaml
 from edanas.core.contracts import Meter, Objective, Specimen
 from edanas.core.errors import ConfigError, CostError, near_miss
 from edanas.core.hookspecs import hookimpl
-from edanas.core.types import Metrics, SegmentTimes
-from edanas.goals.times import milliseconds
+from edanas.core.types import Metrics, SegmentFigures
 
 
 class Table(Meter):
@@ -31,8 +30,8 @@ class Table(Meter):
         if not self._milliseconds:
             raise ConfigError(f"objectives.path: {self.path} holds no layer")
 
-    def times(self, specimen: Specimen) -> SegmentTimes:
-        """See `Meter.times`."""
+    def figures(self, specimen: Specimen) -> SegmentFigures:
+        """See `Meter.figures`."""
         layers = specimen.provider.layers(specimen.backbone, specimen.task)
         if layers is None:
             kind = type(specimen.provider).__name__
@@ -43,7 +42,7 @@ class Table(Meter):
             self._of(f"Exit-input:{point.height}x{point.width}x{point.channels}-output:{classes}")
             for point in specimen.points
         ]
-        return SegmentTimes(tuple(stages), tuple(heads), last)
+        return SegmentFigures(tuple(stages), tuple(heads), last)
 
     def _of(self, layer: str) -> int:
         if layer not in self._milliseconds:
@@ -99,7 +98,7 @@ class LatencyTable(Objective):
 
     def value(self, metrics: Metrics) -> float:
         """Milliseconds of one sample, on average."""
-        return milliseconds(metrics, self.meters[0].name)
+        return self.meters[0].mean(metrics) / 1e6
 
 
 @hookimpl

@@ -72,7 +72,7 @@ def check_objective(objective: Objective) -> None:
         isinstance(objective.structural, bool),
         f"`structural` is {objective.structural!r}; expected True or False",
     )
-    samples = {name: _timed(objective, metrics) for name, metrics in _SAMPLES.items()}
+    samples = {name: _metered(objective, metrics) for name, metrics in _SAMPLES.items()}
     values = {name: _value(objective, name, metrics) for name, metrics in samples.items()}
     _check_structural(objective, values["usual metrics"])
     require(
@@ -82,9 +82,9 @@ def check_objective(objective: Objective) -> None:
     )
 
 
-def _timed(objective: Objective, metrics: Metrics) -> Metrics:
-    """With what the objective's meters would tell: here a nanosecond for each multiply-add."""
-    return replace(metrics, exit_times={meter.name: metrics.exit_macs for meter in objective.meters})
+def _metered(objective: Objective, metrics: Metrics) -> Metrics:
+    """With what the objective's meters would tell: here one for each multiply-add."""
+    return replace(metrics, exit_figures={meter.name: metrics.exit_macs for meter in objective.meters})
 
 
 def _check_structural(objective: Objective, usual: float) -> None:
@@ -98,7 +98,7 @@ def _check_structural(objective: Objective, usual: float) -> None:
         executed_macs=4.5e6,
         backbone_accuracy=0.1,
     )
-    found = _value(objective, "metrics of exits that behave otherwise", _timed(objective, other))
+    found = _value(objective, "metrics of exits that behave otherwise", _metered(objective, other))
     require(
         objective,
         not objective.structural or found == usual,

@@ -9,13 +9,13 @@ from small_runs import space, workbench
 from edanas.core.attempt import plain
 from edanas.core.contracts import Meter
 from edanas.core.errors import CandidateError, ConfigError, RunError
-from edanas.core.types import Candidate, Outcome, SegmentTimes, SelectionScheme
+from edanas.core.types import Candidate, Outcome, SegmentFigures, SelectionScheme
 from edanas.evaluation.judging import judge_of
 from edanas.evaluation.latency import Latency
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.evaluation.stopwatch import FILE, once
 
-TIMES = SegmentTimes((1, 2), (3,), 4)
+TIMES = SegmentFigures((1, 2), (3,), 4)
 
 
 class Changing(Meter):
@@ -26,10 +26,10 @@ class Changing(Meter):
     def __init__(self, *, counted=False):
         self.counted, self.asked = counted, 0
 
-    def times(self, specimen):
+    def figures(self, specimen):
         self.asked += 1
         points = len(specimen.points)
-        return SegmentTimes((self.asked,) * (points + 1), (10,) * points, 100)
+        return SegmentFigures((self.asked,) * (points + 1), (10,) * points, 100)
 
 
 def bench(folder, *meters):
@@ -51,7 +51,7 @@ def judged(folder, *meters):
 
 
 def test_times_are_those_of_what_runs_up_to_each_exit(tmp_path):
-    found = judged(tmp_path, Changing()).exit_times
+    found = judged(tmp_path, Changing()).exit_figures
     # A stage takes 1, a head 10, the last exit 100.
     assert found == {"changing": (1 + 10, None, 3 + 20, None, 5 + 20 + 100)}
 
@@ -68,8 +68,8 @@ def test_what_was_measured_once_stays_for_another_process_and_a_resumed_run(tmp_
 
 
 def test_a_time_that_is_no_number_is_refused(tmp_path):
-    metrics = replace(judged(tmp_path), exit_times={"broken": (1.0, None, float("nan"))})
-    with pytest.raises(CandidateError, match="exit_times is nan"):
+    metrics = replace(judged(tmp_path), exit_figures={"broken": (1.0, None, float("nan"))})
+    with pytest.raises(CandidateError, match="exit_figures is nan"):
         plain(metrics)
 
 
@@ -88,7 +88,7 @@ def test_a_line_that_a_cut_left_unfinished_is_measured_again(tmp_path):
     assert once(tmp_path, "m", "a", lambda: TIMES) == TIMES
     whole = (tmp_path / FILE).read_text()
     (tmp_path / FILE).write_text(f'{whole}{{"meter": "m", "backb')
-    other = SegmentTimes((5, 5), (5,), 5)
+    other = SegmentFigures((5, 5), (5,), 5)
     assert once(tmp_path, "m", "b", lambda: other) == other
     assert once(tmp_path, "m", "a", lambda: other) == TIMES
     assert once(tmp_path, "n", "a", lambda: other) == other
@@ -110,7 +110,7 @@ def test_the_machine_is_measured_with_every_head_and_the_mean_is_by_utilization(
     objective = Latency(batch_size=2)
     (meter,) = objective.meters
     metrics = judged(tmp_path, meter)
-    first, _, second, _, last = metrics.exit_times[meter.name]
+    first, _, second, _, last = metrics.exit_figures[meter.name]
     assert 0 < first < second < last
     mean = (0.5 * first + 0.25 * second + 0.25 * last) / 1e6
     assert objective.value(metrics) == pytest.approx(mean)

@@ -2,13 +2,13 @@
 
 import functools
 import random
+from dataclasses import replace
 
 import pytest
 from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 from ofa.nas.efficiency_predictor.latency_lookup_table import MBv3LatencyTable
 
 from edanas.core.contracts import Specimen
-from edanas.core.costs import exit_points
 from edanas.core.errors import ConfigError, CostError
 from edanas.core.types import Backbone, Metrics, Task
 from edanas.goals.latency_table import LatencyTable, Table
@@ -76,8 +76,8 @@ def smallest():
 
 
 def specimen():
-    stages, _ = provider().costs(smallest(), TASK)
-    return Specimen(smallest(), provider(), TASK, exit_points(stages), lambda: None)
+    stages, last = provider().costs(smallest(), TASK)
+    return Specimen(smallest(), provider(), TASK, stages, (), last, lambda: None)
 
 
 def written(path, names):
@@ -93,7 +93,7 @@ def entries():
 
 def test_a_candidate_takes_what_its_samples_run_through(tmp_path):
     path = written(tmp_path / "phone.yaml", entries())
-    times = Table(path).times(specimen())
+    times = Table(path).figures(specimen())
     # 0.5 ms a layer: the stem and two blocks more in the first stage, and the last exit's four.
     assert times.stages == (2_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000)
     assert (times.heads, times.last) == ((250_000,) * 4, 2_000_000)
@@ -109,12 +109,12 @@ def test_a_candidate_takes_what_its_samples_run_through(tmp_path):
         backbone_macs=1,
         params=1,
         activations=1,
-        exit_times={meter.name: (2_000_000.0, None, 6_000_000.0)},
+        exit_figures={meter.name: (2_000_000.0, None, 6_000_000.0)},
     )
     assert objective.value(metrics) == pytest.approx(0.75 * 2 + 0.25 * 6)
     assert Metrics.from_dict(metrics.to_dict()) == metrics
     other = LatencyTable(written(tmp_path / "watch.yaml", entries()))
-    with pytest.raises(CostError, match=r"no times of 'latency table .*watch.yaml'; found: latency table"):
+    with pytest.raises(CostError, match=r"no figures of 'latency table .*watch.yaml'; found: latency table"):
         other.value(metrics)
 
 
@@ -123,13 +123,13 @@ def test_a_layer_that_is_not_there_is_named(tmp_path):
     gone = next(name for name in known if name.startswith("Exit-"))
     del known[gone]
     with pytest.raises(CostError, match=f"phone.yaml: has no entry '{gone}'.* Did you mean 'Exit-"):
-        Table(written(tmp_path / "phone.yaml", known)).times(specimen())
+        Table(written(tmp_path / "phone.yaml", known)).figures(specimen())
 
 
 def test_networks_that_tables_do_not_know_are_refused(tmp_path):
-    other = Specimen(smallest(), ToyProvider(), TASK, (), lambda: None)
+    other = replace(specimen(), provider=ToyProvider())
     with pytest.raises(CostError, match="has no layers that such a table knows"):
-        Table(written(tmp_path / "phone.yaml", entries())).times(other)
+        Table(written(tmp_path / "phone.yaml", entries())).figures(other)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from torch import nn
 
 from edanas.core.contracts.networks import SupernetProvider
+from edanas.core.errors import CostError
 from edanas.core.progress import Progress
 from edanas.core.space import SearchSpace
 from edanas.core.types import (
@@ -20,48 +21,79 @@ from edanas.core.types import (
     ExitProfile,
     Metrics,
     Outcome,
-    SegmentTimes,
+    SegmentCost,
+    SegmentFigures,
     Task,
 )
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """A backbone whose time is asked for.
+    """A backbone that a meter is shown.
 
     Args:
         backbone: Its choices.
         provider: Knows what they mean.
         task: What it is built for.
-        points: Its N exit points.
+        stages: What each of the M stages costs, as counted, with the shape of its features.
+        heads: The same of the head at each of the N exit points, with what decides there.
+        last: The same of the last exit.
         network: Builds an EENN of it with fresh weights and a head at every exit point, in eval mode.
     """
 
     backbone: Backbone
     provider: SupernetProvider
     task: Task
-    points: tuple[ExitPoint, ...]
+    stages: tuple[SegmentCost, ...]
+    heads: tuple[SegmentCost, ...]
+    last: SegmentCost
     network: Callable[[], nn.Module]
+
+    @property
+    def points(self) -> tuple[ExitPoint, ...]:
+        """The N exit points, with the shape of the features there."""
+        return tuple(ExitPoint(index, *stage.shape) for index, stage in enumerate(self.stages[:-1]))
 
 
 class Meter(ABC):
-    """Tells how long each segment of a backbone takes; what a candidate takes is arithmetic on that.
+    """Tells what each segment of a backbone costs in a unit of its own: time, bit operations, bytes sent.
 
-    `name` is that of its entry in `Metrics.exit_times`: two meters of one name tell the same. `counted` says
-    whether the same backbone always gets the same times, at once: others are asked once for a backbone, and
-    what they told is kept in the run's folder, or else a resumed run would be another one.
+    What a candidate costs is arithmetic on that. `name` is that of its entry in `Metrics.exit_figures`: two
+    meters of one name tell the same. `counted` says whether the same backbone always gets the same figures,
+    at once: others are asked once for a backbone, and what they told is kept in the run's folder, or else a
+    resumed run would be another one.
     """
 
     counted: ClassVar[bool] = False
     name: str
 
     @abstractmethod
-    def times(self, specimen: Specimen) -> SegmentTimes:
+    def figures(self, specimen: Specimen) -> SegmentFigures:
         """Of each stage, of the head at each exit point, and of the last exit.
 
         Raises:
             CostError: They cannot be told.
         """
+
+    def by_exit(self, metrics: Metrics) -> tuple[float | None, ...]:
+        """What leaving at each exit point (`None` where no exit stands) and at the last exit costs.
+
+        Raises:
+            CostError: The metrics do not hold this meter's figures.
+        """
+        if self.name not in metrics.exit_figures:
+            known = ", ".join(metrics.exit_figures) or "none"
+            raise CostError(f"the metrics hold no figures of '{self.name}'; found: {known}")
+        return metrics.exit_figures[self.name]
+
+    def mean(self, metrics: Metrics) -> float:
+        """What a sample costs on average.
+
+        Raises:
+            CostError: As `by_exit`.
+        """
+        pairs = zip(metrics.utilization, self.by_exit(metrics), strict=True)
+        return sum(share * figure for share, figure in pairs if figure is not None)
 
 
 class Objective(ABC):
