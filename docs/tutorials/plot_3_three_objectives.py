@@ -9,6 +9,8 @@ weighs three objectives, keeps to bounds on further figures, and is looked at fr
 import tempfile
 from collections import Counter
 
+from matplotlib import pyplot as plt
+
 import edanas
 from edanas.core.errors import EdanasError
 
@@ -41,8 +43,8 @@ result = edanas.search(
             "last_width": 128,
         },
         "surrogates": ["rbf"],
-        "search": {"initial": 12, "iterations": 2, "per_iteration": 8, "results": 2},
-        "training": {"epochs": 3, "batch_size": 64, "learning_rate": 0.01, "augment": []},
+        "search": {"initial": 12, "iterations": 2, "per_iteration": 6, "results": 2},
+        "training": {"epochs": 2, "batch_size": 32, "learning_rate": 0.01, "augment": []},
         "finetune": {"epochs": 1, "augment": []},
         "recalibration": 64,
         "threads": 1,
@@ -55,9 +57,21 @@ result.to_dataframe().filter(columns).round(3)
 # All pairs
 # ---------
 # With three objectives a front is a surface. Each plot shows it from one side: a member of the Pareto set
-# that looks dominated there is better in the objective that is not shown.
+# that looks dominated there is better in the objective that is not shown. ``result.plot(kind="pairs")`` draws
+# it; the run's folder has it as ``pairs.svg`` already.
 
-result.plot(kind="pairs")
+
+def show(kind: str) -> None:
+    """Draw a plot of the result, and show it here."""
+    path = result.folder / f"{kind}.png"
+    width, height = result.plot(path, kind).get_size_inches()
+    plt.figure(figsize=(width, height), layout="constrained")
+    plt.imshow(plt.imread(path))
+    plt.axis("off")
+    plt.show()
+
+
+show("pairs")
 
 # %%
 # All at once
@@ -65,7 +79,7 @@ result.plot(kind="pairs")
 # Each line is a member of the Pareto set, each axis an objective, and up is better on all of them. Where
 # lines cross between two axes, these two objectives are at odds.
 
-result.plot(kind="parallel")
+show("parallel")
 
 # %%
 # How the constraints worked
