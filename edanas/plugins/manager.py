@@ -28,6 +28,7 @@ RESTRICTION = "EDANAS_PLUGINS"
 BUILT_IN = (
     "edanas.supernets.ofa_mbv3",
     "edanas.supernets.ofa_proxyless",
+    "edanas.supernets.ofa_resnet50",
     "edanas.supernets.baselines",
     "edanas.supernets.cascade",
     "edanas.supernets.timm_models",

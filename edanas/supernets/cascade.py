@@ -73,15 +73,17 @@ class CascadeProvider(SupernetProvider):
         for member in members:
             parts, last = self._counted(member, task)
             whole_network = (*parts, last)
+            outputs = [part.outputs for part in whole_network if part.outputs is not None]
             stages.append(
                 SegmentCost(
                     sum(part.macs for part in whole_network),
                     sum(part.params for part in whole_network),
                     max(part.activations for part in whole_network),
                     shape,
+                    sum(outputs) if len(outputs) == len(whole_network) else None,
                 )
             )
-        return tuple(stages), SegmentCost(0, 0, 0, (task.num_classes, 1, 1))
+        return tuple(stages), SegmentCost(0, 0, 0, (task.num_classes, 1, 1), 0)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
         """As of the provider whose backbones these are.

@@ -42,7 +42,7 @@ class Residual(nn.Module):
 
 
 @dataclass(frozen=True)
-class _Use:
+class Use:
     """How a backbone uses one dynamic layer: which slice of it, on how many input channels."""
 
     layer: nn.Module
@@ -69,7 +69,7 @@ class _Use:
 class _View(nn.Module):
     """Runs a slice of a dynamic layer, whatever slice and mode others left it in."""
 
-    def __init__(self, use: _Use) -> None:
+    def __init__(self, use: Use) -> None:
         super().__init__()
         self.layer = use.layer
         self._use = use
@@ -168,40 +168,40 @@ class ElasticMobileNet(Supernet):
 
     def view(self, backbone: Backbone) -> StagedBackbone:
         """See `Supernet.view`. The view owns the layers it uses, whole; it has its own training mode."""
-        return self._staged(backbone, _Use.view)
+        return self._staged(backbone, Use.view)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
         """See `Supernet.extract`. torch's global generator is left as it was."""
         with torch.random.fork_rng(devices=[]):
-            net = self._staged(backbone, _Use.extract)
+            net = self._staged(backbone, Use.extract)
         _with_epsilon(net, self.layout.family.epsilon)
         with_fast_activations(net)
         grey_in_channels_last(net.stages[0])
         return net
 
-    def _staged(self, backbone: Backbone, make: Callable[[_Use], nn.Module]) -> StagedBackbone:
+    def _staged(self, backbone: Backbone, make: Callable[[Use], nn.Module]) -> StagedBackbone:
         """The backbone, each of its layers made by `make`, in the supernet's training mode."""
         plan = self.layout.plan(backbone)
         stages = [[make(self._use_block(block)) for block in stage] for stage in plan.stages]
-        stem = _Use(self.first_conv, {"active_out_channel": plan.stem}, self.task.in_channels)
+        stem = Use(self.first_conv, {"active_out_channel": plan.stem}, self.task.in_channels)
         stages[0].insert(0, make(stem))
         channels = plan.stages[-1][-1].out_channels
         expand = mix = None
         if self.final_expand_layer is not None:
-            expand = make(_Use(self.final_expand_layer, {"active_out_channel": plan.final_expand}, channels))
+            expand = make(Use(self.final_expand_layer, {"active_out_channel": plan.final_expand}, channels))
             channels = plan.final_expand
         if self.feature_mix_layer is not None:
-            mix = make(_Use(self.feature_mix_layer, {"active_out_channel": plan.last_width}, channels))
-        classifier = make(_Use(self.classifier, {}, plan.features))
+            mix = make(Use(self.feature_mix_layer, {"active_out_channel": plan.last_width}, channels))
+        classifier = make(Use(self.classifier, {}, plan.features))
         return assemble(stages, (expand, mix, classifier), plan.resolution).train(self.training)
 
-    def _use_block(self, plan: BlockPlan) -> _Use:
+    def _use_block(self, plan: BlockPlan) -> Use:
         active = {
             "active_out_channel": plan.out_channels,
             "active_kernel_size": plan.kernel,
             "active_expand_ratio": plan.expand,
         }
-        return _Use(self.blocks[plan.index], active, plan.in_channels, plan.residual)
+        return Use(self.blocks[plan.index], active, plan.in_channels, plan.residual)
 
 
 def build_plain(layout: Layout, plan: NetPlan, task: Task) -> StagedBackbone:

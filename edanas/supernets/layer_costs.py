@@ -73,12 +73,12 @@ class LayerCosts:
 
     def _learn(self, plan: NetPlan, backbone: Backbone, task: Task) -> "_Known":
         """Count every layer of one backbone, and remember them."""
-        side = _shrunk(plan.resolution, self._layout.stem_stride)
-        stem = _convolution(task.in_channels, plan.stem, 3, side)
+        side = shrunk(plan.resolution, self._layout.stem_stride)
+        stem = convolution(task.in_channels, plan.stem, 3, side)
         shape = (plan.stem, side, side)
-        counts: list[_Count] = []
+        counts: list[Count] = []
         shapes: list[Shape] = []
-        layers: dict[_Layer, _Count] = {}
+        layers: dict[_Layer, Count] = {}
         for stage, blocks in enumerate(plan.stages):
             for position, block in enumerate(blocks):
                 cost, shape = block_cost(block, shape)
@@ -91,12 +91,12 @@ class LayerCosts:
         key = task, backbone["resolution"], backbone["width"]
         if key not in self._known:
             last = _last_exit(plan, shape, task)
-            self._known[key] = _Known(_together([stem, *counts]), {}, tuple(shapes), last)
+            self._known[key] = _Known(together([stem, *counts]), {}, tuple(shapes), last)
         self._known[key].layers.update(layers)
         return self._known[key]
 
 
-class _Count(NamedTuple):
+class Count(NamedTuple):
     """Multiply-adds, parameters, and elements of the largest output and of all outputs."""
 
     macs: int
@@ -108,37 +108,37 @@ class _Count(NamedTuple):
 class _Known(NamedTuple):
     """What is known of the backbones of one width and resolution: the fixed layers, and those met so far."""
 
-    stem: _Count
-    layers: dict[_Layer, _Count]
+    stem: Count
+    layers: dict[_Layer, Count]
     shapes: tuple[Shape, ...]
     last: SegmentCost
 
 
-def block_cost(block: BlockPlan, shape: Shape) -> tuple[_Count, Shape]:
+def block_cost(block: BlockPlan, shape: Shape) -> tuple[Count, Shape]:
     """One inverted-residual block on features of `shape` (C, H, W): its cost, and the shape it puts out."""
     channels, side, inner = shape[0], shape[1], block.mid_channels
-    after = _shrunk(side, block.stride)
-    parts = [_convolution(inner, inner, block.kernel, after, groups=inner)]
+    after = shrunk(side, block.stride)
+    parts = [convolution(inner, inner, block.kernel, after, groups=inner)]
     if block.expand != 1:
-        parts.append(_convolution(channels, inner, 1, side))
+        parts.append(convolution(channels, inner, 1, side))
     if block.squeeze:
         parts.append(_squeeze(inner))
-    parts.append(_convolution(inner, block.out_channels, 1, after))
-    return _together(parts), (block.out_channels, after, after)
+    parts.append(convolution(inner, block.out_channels, 1, after))
+    return together(parts), (block.out_channels, after, after)
 
 
-def _convolution(before: int, after: int, kernel: int, side: int, groups: int = 1) -> _Count:
+def convolution(before: int, after: int, kernel: int, side: int, groups: int = 1) -> Count:
     """A normalised convolution without bias whose output is `side` pixels wide and high."""
     weights = kernel * kernel * before * after // groups
     outputs = after * side * side
-    return _Count(weights * side * side, weights + _NORM * after, outputs, outputs)
+    return Count(weights * side * side, weights + _NORM * after, outputs, outputs)
 
 
-def _squeeze(channels: int) -> _Count:
+def _squeeze(channels: int) -> Count:
     """Squeeze-and-excitation: two linear layers with bias on pooled features."""
     inner = scaled(channels // _SQUEEZE_REDUCTION, 1)
     weights = 2 * channels * inner
-    return _Count(weights, weights + inner + channels, max(channels, inner), inner + channels)
+    return Count(weights, weights + inner + channels, max(channels, inner), inner + channels)
 
 
 def _last_exit(plan: NetPlan, shape: Shape, task: Task) -> SegmentCost:
@@ -146,23 +146,24 @@ def _last_exit(plan: NetPlan, shape: Shape, task: Task) -> SegmentCost:
     channels, side, _ = shape
     parts = []
     if plan.final_expand:
-        parts.append(_convolution(channels, plan.final_expand, 1, side))
+        parts.append(convolution(channels, plan.final_expand, 1, side))
         channels = plan.final_expand
     if plan.last_width:
         weights = channels * plan.last_width
-        parts.append(_Count(weights, weights, plan.last_width, plan.last_width))
+        parts.append(Count(weights, weights, plan.last_width, plan.last_width))
         channels = plan.last_width
     classes = task.num_classes
-    parts.append(_Count(channels * classes, (channels + 1) * classes, classes, classes))
-    macs, params, activations, outputs = _together(parts)
+    parts.append(Count(channels * classes, (channels + 1) * classes, classes, classes))
+    macs, params, activations, outputs = together(parts)
     return SegmentCost(macs, params, activations, (classes, 1, 1), outputs)
 
 
-def _together(parts: Iterable[_Count]) -> _Count:
+def together(parts: Iterable[Count]) -> Count:
+    """What layers cost one after another."""
     macs, params, activations, outputs = zip(*parts, strict=True)
-    return _Count(sum(macs), sum(params), max(activations), sum(outputs))
+    return Count(sum(macs), sum(params), max(activations), sum(outputs))
 
 
-def _shrunk(side: int, stride: int) -> int:
+def shrunk(side: int, stride: int) -> int:
     """The side after a convolution with an odd kernel, padded to keep the size at stride 1."""
     return (side - 1) // stride + 1

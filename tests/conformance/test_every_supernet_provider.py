@@ -36,6 +36,7 @@ SMALL = {
             "last_width": 32,
         }
     },
+    "ofa-resnet50": {"widths": [0.1], "resolutions": [16], "depths": [0, 1], "expansions": [0.25]},
     "timm": {"model": "test_resnet", "resolutions": [16]},
     "module": {
         "source": f"{OWN}:make",

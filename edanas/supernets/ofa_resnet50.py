@@ -1,0 +1,296 @@
+"""Supernet provider `ofa-resnet50`: the once-for-all ResNet-50 space (Cai et al., ICLR 2020), in stages."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
+from edanas.core.errors import CandidateError, WeightsError
+from edanas.core.hookspecs import hookimpl
+from edanas.core.types import Backbone, Choice, SegmentCost, Task, Variable
+from edanas.supernets.elastic import Residual, Use
+from edanas.supernets.layer_costs import Count, convolution, shrunk, together
+from edanas.supernets.layout import scaled
+from edanas.supernets.memory import grey_in_channels_last
+from edanas.supernets.ofa_weights import canonical
+from edanas.supernets.options import choices, number, sides, stride, whole
+from edanas.supernets.weights import Names, fill, locate, read_tensors
+
+BASE_DEPTHS = (2, 2, 4, 2)
+STAGE_WIDTHS = (256, 512, 1024, 2048)
+STAGES = len(STAGE_WIDTHS)
+
+NAMES = Names(
+    canonical=canonical,
+    classifier=("classifier.linear.weight", "classifier.linear.bias"),
+    stem="input_stem.0.conv.weight",
+    misfit="The file is of a network with other widths, depths or expansions",
+)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A bottleneck block of a backbone: its position among the supernet's, and its sizes."""
+
+    index: int
+    in_channels: int
+    out_channels: int
+    expand: Choice
+    stride: int
+    first: bool
+
+    @property
+    def mid_channels(self) -> int:
+        return scaled(round(self.out_channels * self.expand), 1)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One backbone in sizes: `inner` are the stem's channels inside, `stem` those it puts out."""
+
+    resolution: int
+    inner: int
+    stem: int
+    deep_stem: bool
+    stages: tuple[tuple[_Block, ...], ...]
+
+    @property
+    def features(self) -> int:
+        return self.stages[-1][-1].out_channels
+
+
+class OFAResNet50Provider(SupernetProvider):
+    """ResNet-50 with elastic depth, width and expansion of each stage: 4 stages, 3 exit points.
+
+    Bottleneck blocks with a stem of three 3x3 convolutions, the second of which may be missing, and average
+    pooling in the shortcuts. Stage 1 has the stem and the max-pooling. Weights are a file with the tensors of
+    the authors' `ofa_resnet50`, which they publish where no program may fetch it.
+
+    Args:
+        widths: Width multipliers, for each stage and both parts of the stem; channels are rounded to
+            multiples of 8.
+        resolutions: Sides of the input images in pixels.
+        depths: Blocks of a stage beyond 2, 2, 4 and 2.
+        expansions: Ratios of a block's inner to its output channels.
+        stem_stride: Stride of the first convolution.
+        dropout: Share of the features dropped before the classifier, in training.
+
+    Raises:
+        ConfigError: An option is out of range.
+    """
+
+    exit_points = STAGES - 1
+
+    def __init__(
+        self,
+        *,
+        widths: tuple[float, ...] = (0.65, 0.8, 1.0),
+        resolutions: tuple[int, ...] = (224,),
+        depths: tuple[int, ...] = (0, 1, 2),
+        expansions: tuple[float, ...] = (0.2, 0.25, 0.35),
+        stem_stride: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        self.widths = choices("widths", widths, "numbers from 0.05 to 4", lambda v: 0.05 <= v <= 4)
+        self.resolutions = sides(resolutions)
+        self.depths = choices("depths", depths, "whole numbers from 0 to 8", whole(0, 8))
+        self.expansions = choices("expansions", expansions, "numbers above 0, to 4", lambda v: 0 < v <= 4)
+        self.stem_stride: int = number("stem_stride", stem_stride, "a whole number from 1 to 4", stride)
+        self.dropout: float = number("dropout", dropout, "a number from 0 to below 1", lambda v: 0 <= v < 1)
+
+    def variables(self) -> tuple[Variable, ...]:
+        """`resolution`, `stem.depth/inner/width`, `stageS.width/depth`, and `stageS.layerL.expand`."""
+        found = [Variable("resolution", self.resolutions), Variable("stem.depth", (2, 3))]
+        found += [Variable("stem.inner", self.widths), Variable("stem.width", self.widths)]
+        for stage, base in enumerate(BASE_DEPTHS, 1):
+            depths = tuple(base + more for more in self.depths)
+            found += [Variable(f"stage{stage}.width", self.widths), Variable(f"stage{stage}.depth", depths)]
+            for layer in range(1, depths[-1] + 1):
+                name, when = f"stage{stage}.layer{layer}.expand", frozenset(d for d in depths if d >= layer)
+                parent = None if len(when) == len(depths) else f"stage{stage}.depth"
+                found.append(Variable(name, self.expansions, parent, when if parent else frozenset()))
+        return tuple(found)
+
+    def supernet(self, task: Task) -> Supernet:
+        """See `SupernetProvider.supernet`."""
+        return ElasticResNet(self, task)
+
+    def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
+        """See `SupernetProvider.build`.
+
+        Raises:
+            CandidateError: The backbone is not of this space.
+        """
+        from ofa.utils import init_models
+        from ofa.utils.layers import ConvLayer, LinearLayer, ResNetBottleneckBlock
+
+        plan = self.plan(backbone)
+        inner = plan.inner
+        stem = [ConvLayer(task.in_channels, inner, 3, self.stem_stride, act_func="relu")]
+        if plan.deep_stem:
+            stem.append(Residual(ConvLayer(inner, inner, 3, act_func="relu")))
+        stem.append(ConvLayer(inner, plan.stem, 3, act_func="relu"))
+        stages = [
+            [
+                ResNetBottleneckBlock(b.in_channels, b.out_channels, 3, b.stride, b.expand, b.mid_channels)
+                for b in stage
+            ]
+            for stage in plan.stages
+        ]
+        classifier = LinearLayer(plan.features, task.num_classes, dropout_rate=self.dropout)
+        net = _assemble(stem, stages, classifier, plan)
+        init_models(net)
+        grey_in_channels_last(net.stages[0])
+        return net
+
+    def exit_channels(self) -> tuple[tuple[int, ...], ...]:
+        """See `SupernetProvider.exit_channels`."""
+        points = STAGE_WIDTHS[: self.exit_points]
+        return tuple(tuple(sorted({scaled(base, width) for width in self.widths})) for base in points)
+
+    def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+        """See `SupernetProvider.costs`.
+
+        Raises:
+            CandidateError: The backbone is not of this space.
+        """
+        plan = self.plan(backbone)
+        side = shrunk(plan.resolution, self.stem_stride)
+        parts = [convolution(task.in_channels, plan.inner, 3, side)]
+        if plan.deep_stem:
+            parts.append(convolution(plan.inner, plan.inner, 3, side))
+        parts.append(convolution(plan.inner, plan.stem, 3, side))
+        side, found = shrunk(side, 2), []
+        for stage in plan.stages:
+            for block in stage:
+                after = shrunk(side, block.stride)
+                parts += _block_costs(block, side, after)
+                side = after
+            found.append(_segment(parts, (stage[-1].out_channels, side, side)))
+            parts = []
+        classes = task.num_classes
+        last = Count(plan.features * classes, (plan.features + 1) * classes, classes, classes)
+        return tuple(found), _segment([last], (classes, 1, 1))
+
+    def load_weights(self, supernet: Supernet, weights: str) -> str:
+        """Fill `supernet` from a file with the authors' tensors, or its own.
+
+        Raises:
+            WeightsError: There is no such file, it holds no weights, or those of another network.
+        """
+        if not isinstance(supernet, ElasticResNet):
+            raise WeightsError(
+                f"weights '{weights}': {type(supernet).__name__} is not this provider's supernet"
+            )
+        path, _ = locate(weights, {})
+        return fill(supernet, supernet.task, read_tensors(path), str(path), NAMES)
+
+    def plan(self, backbone: Backbone) -> _Plan:
+        """The sizes of one backbone.
+
+        Raises:
+            CandidateError: A choice is missing or is none of this space's.
+        """
+        for variable in self.variables():
+            if variable.parent is not None and backbone[variable.parent] not in variable.when:
+                continue
+            if variable.name not in backbone or backbone[variable.name] not in variable.choices:
+                found = dict(backbone.choices).get(variable.name, "nothing")
+                raise CandidateError(f"backbone with {variable.name} = {found}; allowed: {variable.choices}")
+        stem = scaled(64, float(backbone["stem.width"]))
+        before, stages, start = stem, [], 0
+        for stage, base in enumerate(BASE_DEPTHS):
+            after = scaled(STAGE_WIDTHS[stage], float(backbone[f"stage{stage + 1}.width"]))
+            blocks = []
+            for layer in range(int(backbone[f"stage{stage + 1}.depth"])):
+                expand = backbone[f"stage{stage + 1}.layer{layer + 1}.expand"]
+                shrinks = layer == 0 and stage > 0
+                blocks.append(_Block(start + layer, before, after, expand, 2 if shrinks else 1, layer == 0))
+                before = after
+            stages.append(tuple(blocks))
+            start += base + self.depths[-1]
+        inner = scaled(scaled(64, float(backbone["stem.inner"])) // 2, 1)
+        return _Plan(int(backbone["resolution"]), inner, stem, backbone["stem.depth"] == 3, tuple(stages))
+
+
+class ElasticResNet(Supernet):
+    """The supernet of `OFAResNet50Provider`, in `ofa`'s dynamic layers; narrow choices use first channels."""
+
+    def __init__(self, provider: OFAResNet50Provider, task: Task) -> None:
+        from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import DynamicConvLayer
+        from ofa.imagenet_classification.elastic_nn.networks.ofa_resnets import OFAResNets
+
+        super().__init__()
+        self.plan, self.task = provider.plan, task
+        whole_net = OFAResNets(
+            task.num_classes,
+            dropout_rate=provider.dropout,
+            depth_list=list(provider.depths),
+            expand_ratio_list=list(provider.expansions),
+            width_mult_list=list(provider.widths),
+        )
+        self.input_stem, self.blocks = whole_net.input_stem, whole_net.blocks
+        self.classifier: nn.Module = whole_net.classifier
+        inner = max(self.input_stem[0].out_channel_list)
+        self.input_stem[0] = DynamicConvLayer(
+            [task.in_channels], [inner], 3, provider.stem_stride, act_func="relu"
+        )
+        grey_in_channels_last(self.input_stem[0])
+
+    def view(self, backbone: Backbone) -> StagedBackbone:
+        """See `Supernet.view`. The view owns the layers it uses, whole; it has its own training mode."""
+        return self._staged(backbone, Use.view)
+
+    def extract(self, backbone: Backbone) -> StagedBackbone:
+        """See `Supernet.extract`. torch's global generator is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            net = self._staged(backbone, Use.extract)
+        grey_in_channels_last(net.stages[0])
+        return net
+
+    def _staged(self, backbone: Backbone, make: Callable[[Use], nn.Module]) -> StagedBackbone:
+        plan = self.plan(backbone)
+        first, second, third = self.input_stem
+        stem = [make(Use(first, {"active_out_channel": plan.inner}, self.task.in_channels))]
+        if plan.deep_stem:
+            conv: nn.Module = second.conv
+            stem.append(make(Use(conv, {"active_out_channel": plan.inner}, plan.inner, residual=True)))
+        stem.append(make(Use(third, {"active_out_channel": plan.stem}, plan.inner)))
+        stages = [[make(self._use(block)) for block in stage] for stage in plan.stages]
+        net = _assemble(stem, stages, make(Use(self.classifier, {}, plan.features)), plan)
+        return net.train(self.training)
+
+    def _use(self, block: _Block) -> Use:
+        active = {"active_expand_ratio": block.expand, "active_out_channel": block.out_channels}
+        return Use(self.blocks[block.index], active, block.in_channels)
+
+
+def _assemble(
+    stem: Sequence[nn.Module], stages: Sequence[Sequence[nn.Module]], classifier: nn.Module, plan: _Plan
+) -> StagedBackbone:
+    parts = [list(stage) for stage in stages]
+    parts[0][:0] = [*stem, nn.MaxPool2d(3, stride=2, padding=1)]
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), classifier)
+    return StagedBackbone([nn.Sequential(*part) for part in parts], head, plan.resolution)
+
+
+def _segment(parts: Sequence[Count], shape: tuple[int, int, int]) -> SegmentCost:
+    cost = together(parts)
+    return SegmentCost(cost.macs, cost.params, cost.activations, shape, cost.outputs)
+
+
+def _block_costs(block: _Block, side: int, after: int) -> Iterator[Count]:
+    mid = block.mid_channels
+    yield convolution(block.in_channels, mid, 1, side)
+    yield convolution(mid, mid, 3, after)
+    yield convolution(mid, block.out_channels, 1, after)
+    if block.first:
+        yield convolution(block.in_channels, block.out_channels, 1, after)
+
+
+@hookimpl
+def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
+    """The built-in provider."""
+    return {"ofa-resnet50": OFAResNet50Provider}
