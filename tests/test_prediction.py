@@ -197,7 +197,7 @@ def test_a_holder_keeps_its_position_for_the_next_stream():
     ("budget", "message"),
     [
         ("5", "hold_macs: found 5 MACs; with the exits that stand, possible: "),
-        ("5k", "hold_macs: found '5k', .* Did you mean '5K'"),
+        ("5m", "hold_macs: found '5m', .* Did you mean '5M'"),
         (0, "hold_macs: found '0'"),
     ],
 )
@@ -205,7 +205,7 @@ def test_a_budget_that_cannot_be_held_is_refused(budget, message):
     with pytest.raises(ConfigError, match=message):
         next(edanas.stream(make_eenn((0.5, 0.5)), undecided(3), hold_macs=budget))
     with pytest.raises(ConfigError, match="hold_macs: the network has no early exits"):
-        next(edanas.stream(make_eenn((None, None)), undecided(3), hold_macs="5K"))
+        next(edanas.stream(make_eenn((None, None)), undecided(3), hold_macs="5k"))
 
 
 def test_a_damaged_note_is_told():

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
+from edanas.core.amounts import SCALES
 from edanas.core.convert import Limits, Place, Written, plain
 from edanas.core.types import Thresholds
 
@@ -44,7 +45,7 @@ class Component(Written):
 
 _BOUND = re.compile(r"(?P<of>[^<>=\s]+)\s*(?P<sign><=|>=)\s*(?P<limit>[^<>=]+)")
 _CHOICES = re.compile(r"(?P<of>\S+)\s+in\s+(?P<allowed>.+)")
-_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "%": 0.01}
+_UNITS = {**SCALES, "%": 0.01}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Condition(Component):
 
 def _amount(text: str, given: Any, place: Place) -> float:
     """A number with k, M, G or % behind it."""
-    found = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*([kMG%]?)\s*", text)
+    found = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*([kKMG%]?)\s*", text)
     try:
         return float(found[1]) * _UNITS[found[2]] if found else float("")
     except ValueError:

@@ -8,18 +8,19 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from edanas.core.amounts import LETTERS, SCALES, scale_of
 from edanas.core.errors import ConfigError, near_miss
 from edanas.exits.fronts import ThresholdFront
 
 Quantity = Literal["max_macs", "min_accuracy", "max_latency"]
 
 _UNITS: Mapping[Quantity, Mapping[str, float]] = {
-    "max_macs": {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9},
+    "max_macs": SCALES,
     "min_accuracy": {"": 1.0, "%": 0.01},
     "max_latency": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
 }
 _EXAMPLES: Mapping[Quantity, str] = {
-    "max_macs": "multiply-adds, such as 5M, 5e6 or 750K",
+    "max_macs": "multiply-adds, such as 5M, 5e6 or 750k",
     "min_accuracy": "more than 0 and at most 1, such as 0.9 or 90%",
     "max_latency": "a time with its unit, such as 3ms, 250us or 0.003s",
 }
@@ -85,10 +86,8 @@ def in_units(quantity: Quantity, value: float) -> str:
         return f"{100 * value:.2f}% accuracy"
     if quantity == "max_latency":
         return f"{1e3 * value:.4g} ms"
-    scale, unit = next(
-        (s, u) for s, u in ((1e9, "G"), (1e6, "M"), (1e3, "K"), (1.0, "")) if value >= s or s == 1
-    )
-    return f"{value / scale:.4g}{unit} MACs"
+    scale, letter = scale_of(value)
+    return f"{value / scale:.4g}{letter} MACs"
 
 
 def choose(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int | None:
@@ -163,8 +162,9 @@ def out_of_reach(
 
 def _meant(budget: Budget, least: float, most: float) -> str:
     """A near miss: the same number in another unit that would be possible."""
-    factors = {"K": 1e3, "M": 1e6, "G": 1e9} if budget.quantity == "max_macs" else {"ms": 1e-3, "us": 1e-6}
-    near = [name for name, factor in factors.items() if least <= budget.limit * factor <= most]
+    names = LETTERS if budget.quantity == "max_macs" else ("ms", "us")
+    factors = _UNITS[budget.quantity]
+    near = [name for name in names if least <= budget.limit * factors[name] <= most]
     return f". Did you mean '{budget.limit:g}{near[0]}'?" if near else ""
 
 

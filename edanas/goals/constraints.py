@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from edanas.core.amounts import scale_of
 from edanas.core.contracts import Constraint, Objective
 from edanas.core.errors import ConfigError, CostError, near_miss
 from edanas.core.hookspecs import hookimpl
@@ -168,10 +169,8 @@ def figure(value: float, unit: str = "") -> str:
     """A number as constraints are written, with k, M, G or %."""
     if unit == "%":
         return f"{100 * value:.4g}%"
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.4g}{letter}"
-    return f"{value:.4g}"
+    scale, letter = scale_of(value)
+    return f"{value / scale:.4g}{letter}"
 
 
 def _scale(limit: float) -> float:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from edanas.core.amounts import scale_of
 from edanas.core.errors import EdanasError
 from edanas.core.feasible import feasible_first
 from edanas.core.pareto import non_dominated
@@ -155,8 +156,5 @@ def _scale(unit: str, values: npt.NDArray[np.float64]) -> tuple[float, str]:
     """What to multiply values of a unit by, and what to write for it then."""
     if unit == "%":
         return 100.0, "%"
-    largest = float(np.abs(values).max())
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if largest >= size:
-            return 1.0 / size, f"{letter} {unit}".strip()
-    return 1.0, unit
+    scale, letter = scale_of(float(np.abs(values).max()))
+    return 1.0 / scale, f"{letter} {unit}".strip()

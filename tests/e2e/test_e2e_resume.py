@@ -124,7 +124,7 @@ def test_a_budget_of_thresholds_that_nothing_meets_does_not_cost_the_search(
     out, budget = tmp_path / "run", ["--set", "final_thresholds.name=budget", "--set"]
     told = edanas(*arguments, "--out", out, *budget, "final_thresholds.max_macs=1K")
     assert told.code == 2
-    assert "max_macs: found 1K MACs; possible on these samples: " in told.err
+    assert "max_macs: found 1k MACs; possible on these samples: " in told.err
     told = edanas(*arguments, "--out", out, *budget, "final_thresholds.max_macs=1G")
     assert told.code == 0, told.err
     assert recorded(out) == recorded(undisturbed)

@@ -23,6 +23,7 @@ from edanas.exits.fronts import ThresholdFront
         ({"max_latency": "250 us"}, 250e-6),
         ({"max_latency": "0.003s"}, 0.003),
         ({"max_latency": 0.003}, 0.003),
+        ({"max_macs": "750k"}, 750e3),
     ],
 )
 def test_what_a_budget_may_look_like(given, limit):
