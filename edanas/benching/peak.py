@@ -1,11 +1,10 @@
 """How much memory a form takes: asked of processes that do nothing else.
 
-A process that has loaded all libraries, and nothing besides, divides itself once for each form. The module is
-run as a program by `peaks`, since whoever calls it has memory of their own.
+Each has loaded all libraries, and nothing besides, before it begins. The module is run as a program by
+`peaks`, since whoever calls it has memory of their own.
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -40,21 +39,25 @@ def peaks(
     """
     if not MemoryMeter.works():
         return {}
+    found: dict[str, int] = {}
     with TemporaryDirectory() as folder:
-        stored, answer = (Path(folder) / name for name in ("images.npy", "answer.jsonl"))
+        stored = Path(folder) / "images.npy"
         np.save(stored, images)
-        job = {
-            "model": str(model.absolute()),
-            "forms": [[each.name, each.exact, _absolute(each.path)] for each in forms],
-            "images": str(stored),
-            "answer": str(answer),
-            "sizes": sorted(sizes),
-            "threads": threads,
-        }
-        command = [sys.executable, "-m", __name__, json.dumps(job)]
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
-        lines = answer.read_text(encoding="utf-8").splitlines() if answer.exists() else []
-    return dict(map(json.loads, lines))
+        for form in forms:
+            answer = Path(folder) / f"{form.name}.txt"
+            job = {
+                "model": str(model.absolute()),
+                "form": [form.name, form.exact, _absolute(form.path)],
+                "images": str(stored),
+                "answer": str(answer),
+                "sizes": sorted(sizes),
+                "threads": threads,
+            }
+            command = [sys.executable, "-m", __name__, json.dumps(job)]
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
+            if answer.exists():
+                found[form.name] = int(answer.read_text(encoding="utf-8"))
+    return found
 
 
 def _absolute(path: Path | None) -> str | None:
@@ -62,23 +65,14 @@ def _absolute(path: Path | None) -> str | None:
 
 
 def main() -> None:
-    """Do the job that the first argument says; a line of the answer for each form that runs."""
+    """Do the job that the first argument says."""
     job = json.loads(sys.argv[1])
     registry = Registry(load_plugins())
-    forms = [Form(name, exact, Path(path) if path else None) for name, exact, path in job["forms"]]
-    for form in forms:
-        if form.path is not None:
-            registry.create("exporter", form.name)  # brings its libraries along
-    for form in forms:
-        child = os.fork()
-        if not child:
-            try:
-                taken = _measure(registry, form, job)
-                with Path(job["answer"]).open("a", encoding="utf-8") as answer:
-                    answer.write(f"{json.dumps([form.name, taken])}\n")
-            finally:
-                os._exit(0)  # whatever it is, it is no reason to be two processes
-        os.waitpid(child, 0)
+    name, exact, path = job["form"]
+    if path is not None:
+        registry.create("exporter", name)  # brings its libraries along
+    taken = _measure(registry, Form(name, exact, Path(path) if path else None), job)
+    Path(job["answer"]).write_text(str(taken), encoding="utf-8")
 
 
 def _measure(registry: Registry, form: Form, job: Mapping[str, Any]) -> int:

@@ -1,7 +1,6 @@
 """What a machine can tell of itself: energy, and a process's memory."""
 
 import mmap
-import os
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
@@ -75,8 +74,8 @@ class MemoryMeter:
 
     @staticmethod
     def works() -> bool:
-        """Whether the system tells, and lets processes divide themselves."""
-        return _STATM.exists() and hasattr(os, "fork")
+        """Whether the system tells."""
+        return _STATM.exists()
 
     def __enter__(self) -> Self:
         self._before = _used()
