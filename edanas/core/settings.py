@@ -168,6 +168,10 @@ class TrainingSettings:
         minimum=0,
         maximum=1,
     )
+    shrinking: bool = setting(
+        "Of a supernet: begin with large backbones, then let kernels, depths, expansions and widths vary.",
+        default=False,
+    )
     precision: str = setting(
         "`fp32`; `bf16` (on CPUs all but the depthwise convolutions); or `auto`: what is measured to be "
         "faster when the supernet's training starts, so that weights may differ from start to start.",

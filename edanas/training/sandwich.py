@@ -28,6 +28,7 @@ from edanas.core.types import Backbone, DataParts, ExitPoint, Task
 from edanas.training.loop import SAVE_EVERY, Training
 from edanas.training.phases import Moment, PhasePlan
 from edanas.training.precision import computing_in
+from edanas.training.shrinking import Shrinking
 from edanas.training.steps import derive_seed, learned_beside, learning_rate, update
 
 
@@ -125,6 +126,7 @@ class SandwichTrainer(Training):
     ) -> None:
         self.network, self.space, self.scheme, self.criterion = network, space, scheme, criterion
         self.largest, self.smallest = space.largest(), space.smallest()
+        self.shrinking = Shrinking(space)
         self.points = tuple(range(len(network.channels) + 1))
         self.phases = PhasePlan(scheme.phases(self.points))
         learned = learned_beside(scheme, self.points, seed, next(network.parameters()).device)
@@ -142,7 +144,7 @@ class SandwichTrainer(Training):
         loss = self._loss(logits, labels, phase, self.settings.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         teacher = logits[-1].detach().softmax(1)
-        for backbone in (self.smallest, self.space.sample_backbone(rng)):
+        for backbone in self._pupils(rng):
             if backbone == self.largest:
                 # It was just trained: a network alone has nobody to learn from.
                 continue
@@ -151,6 +153,13 @@ class SandwichTrainer(Training):
         rate = learning_rate(self.settings, done, steps)
         update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip)
         return float(loss.detach()) / len(logits)
+
+    def _pupils(self, rng: np.random.Generator) -> tuple[Backbone, Backbone]:
+        """The smallest and a random backbone, of what is open by now."""
+        if not self.settings.shrinking:
+            return self.smallest, self.space.sample_backbone(rng)
+        done = self.schedule.done(self.step)
+        return self.shrinking.smallest(done), self.shrinking.sample_backbone(rng, done)
 
     def _moment(self, step: int) -> Moment:
         whole = self.schedule.steps

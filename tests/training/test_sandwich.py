@@ -406,3 +406,16 @@ def test_the_teacher_is_the_last_exit_that_the_phase_runs(tmp_path):
         exits, taught, labels = told[step]
         assert (len(exits), labels.dtype) == (1, torch.int64)
         assert all(torch.equal(targets, taught.softmax(1)) for _, _, targets in told[step + 1 : step + 3])
+
+
+def test_with_shrinking_the_first_step_trains_no_smaller_kernel_and_later_ones_do(tmp_path, monkeypatch):
+    network, seen = fresh(), []
+    settings = replace(SETTINGS, epochs=5, shrinking=True, ema=0.0)
+    made = trainer(tmp_path / "supernet.pt", network, settings)
+    original = network.logits
+    monkeypatch.setattr(network, "logits", lambda b, i, p: seen.append(b) or original(b, i, p))
+    made.run(Silent())
+    largest = dict(space().largest().choices)
+    first = [dict(each.choices) for each in seen[:3]]
+    assert all({**each, "resolution": 0} == {**largest, "resolution": 0} for each in first)
+    assert space().smallest() in seen
