@@ -88,7 +88,8 @@ class Segment:
 
     def __init__(self, limit: float = math.inf) -> None:
         self.limit, self.start = limit, time.monotonic()
-        self._latest, self._longest = self.start, 0.0
+        self._latest: float | None = None
+        self._longest = 0.0
 
     @property
     def seconds(self) -> float:
@@ -98,5 +99,8 @@ class Segment:
     def is_over(self) -> bool:
         """Asked before each step: whether there is no time for another as long as the longest so far."""
         now = time.monotonic()
-        self._longest, self._latest = max(self._longest, now - self._latest), now
+        if self._latest is not None:
+            # What came before the first step, reading the data say, is no step.
+            self._longest = max(self._longest, now - self._latest)
+        self._latest = now
         return now - self.start + self._longest > self.limit

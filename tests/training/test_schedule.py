@@ -36,7 +36,8 @@ def test_a_schedule_that_fits_within_a_twentieth_stays():
 
 
 def test_a_segment_ends_while_one_more_step_would_not_fit(monkeypatch):
-    now = iter([0.0, 0.0, 3.0, 6.0, 8.0])
+    now = iter([0.0, 5.0, 6.0, 8.0, 9.0])
     monkeypatch.setattr("time.monotonic", lambda: next(now))
     segment = Segment(10.0)
+    # The 5 seconds before the first step are none of a step; the longest takes 2.
     assert [segment.is_over() for _ in range(4)] == [False, False, False, True]
