@@ -30,15 +30,17 @@ from matplotlib import pyplot as plt
 
 from edanas.api import layers
 from edanas.cli.progress import ConsoleProgress
-from edanas.compose import Composition, compose, layered_settings, threads_of
+from edanas.compose import Composition, compose
 from edanas.core.archive import Archive
 from edanas.core.machine import computing
 from edanas.core.settings import Settings
 from edanas.core.types import Candidate, Evaluation, SelectionScheme
+from edanas.devices import threads_of
 from edanas.evaluation.scoring import score
 from edanas.exits.fronts import threshold_front
 from edanas.exits.intervals import wilson
 from edanas.exits.profiles import collect_profile
+from edanas.layering import layered_settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.pretraining import Order, train_supernet

@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from edanas.api import layers
-from edanas.compose import compose, layered_settings, threads_of
+from edanas.compose import compose
 from edanas.core.machine import computing
 from edanas.core.progress import Silent
 from edanas.core.types import Candidate, SelectionScheme
+from edanas.devices import threads_of
 from edanas.evaluation.shared import SharedEvaluation
+from edanas.layering import layered_settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edanas.compose import layered_settings
 from edanas.core.config import Layer, parse_assignment, read_toml
 from edanas.core.progress import Progress, Silent
+from edanas.layering import layered_settings
 from edanas.networks import load
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry

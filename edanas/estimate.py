@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from edanas.compose import Composition, compose, device_of, make_space, threads_of
+from edanas.compose import Composition, compose, make_space
 from edanas.core.config import to_plain
 from edanas.core.contracts import StagedBackbone
 from edanas.core.costs import trace
@@ -17,6 +17,7 @@ from edanas.core.machine import computing
 from edanas.core.progress import Silent
 from edanas.core.settings import Settings
 from edanas.core.types import Task
+from edanas.devices import device_of, threads_of
 from edanas.evaluation.workbench import BACKWARD
 from edanas.plugins.registry import Registry
 

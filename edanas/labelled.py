@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edanas.compose import data_component
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.config import read_toml, resolve
 from edanas.core.errors import ConfigError, DataError, EdanasError, near_miss
@@ -15,6 +14,7 @@ from edanas.core.types import ImageSet, LoadedData
 from edanas.data.splits import PARTS, split
 from edanas.evaluation.finish import MODELS
 from edanas.exits.eenn import EENN
+from edanas.layering import data_component
 from edanas.plugins.registry import Registry
 from edanas.rundata import CONFIG, ENVIRONMENT
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from edanas.compose import named_device
 from edanas.core.contracts import StagedBackbone
 from edanas.core.costs import exit_points, trace
 from edanas.core.errors import (
@@ -12,6 +11,7 @@ from edanas.core.errors import (
 )
 from edanas.core.types import Backbone, Task
 from edanas.deploy.loading import load_network
+from edanas.devices import named_device
 from edanas.exits.eenn import EENN
 from edanas.exits.temperature import TEMPERATURES, temper
 from edanas.plugins.manager import load_plugins

@@ -8,13 +8,14 @@ from typing import Any
 
 from torch import nn
 
-from edanas.compose import Composition, compose, threads_of
+from edanas.compose import Composition, compose
 from edanas.core.config import changed, resolve, to_plain
 from edanas.core.errors import ConfigError, Interrupted, RunError
 from edanas.core.machine import computing
 from edanas.core.progress import Progress
 from edanas.core.runfolder import RunLock, replace_file
 from edanas.core.settings import Settings
+from edanas.devices import threads_of
 from edanas.evaluation.inheriting import HEADS, SUPERNET
 from edanas.evaluation.shared import CHECKPOINT, SharedEvaluation
 from edanas.plugins.registry import Registry

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from edanas.compose import device_of, threads_of
 from edanas.core.errors import RunError
 from edanas.core.settings import Settings
 from edanas.core.types import DataParts
 from edanas.core.version import VERSION
+from edanas.devices import device_of, threads_of
 from edanas.training.weights import find
 
 _PACKAGES = (

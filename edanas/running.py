@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edanas.compose import Composition, compose, make_loggers, threads_of
+from edanas.compose import Composition, compose, make_loggers
 from edanas.core.archive import Archive
 from edanas.core.engine import CONVERGED, MAX_EVALS, TIME_LIMIT, Engine
 from edanas.core.errors import (
@@ -23,6 +23,7 @@ from edanas.core.progress import Progress
 from edanas.core.runfolder import RunLock
 from edanas.core.settings import Settings
 from edanas.core.types import Candidate
+from edanas.devices import threads_of
 from edanas.finishing import finish_results, first_candidates, searched_schemes
 from edanas.plugins.manager import explain
 from edanas.plugins.registry import Registry

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from edanas.compose import layered_settings
 from edanas.core.machine import computing
 from edanas.core.progress import Silent
+from edanas.layering import layered_settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.pretraining import Order, train_supernet

@@ -4,24 +4,16 @@ import pytest
 import torch
 from small_runs import OPTIONS
 
-from edanas.compose import (
-    check_names,
-    compose,
-    data_component,
-    device_of,
-    layered_settings,
-    make_space,
-    named_device,
-    surrogate_factory,
-    threads_of,
-)
+from edanas.compose import compose, make_space, surrogate_factory
 from edanas.core.config import resolve, to_plain
 from edanas.core.contracts import Bundle
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Silent
 from edanas.core.settings import Component, components, labels
+from edanas.devices import device_of, named_device, threads_of
 from edanas.evaluation.shared import SharedEvaluation
+from edanas.layering import check_names, data_component, layered_settings
 from edanas.plugins.manager import Plugin, load_plugins
 from edanas.plugins.registry import Registry
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
@@ -188,7 +180,7 @@ def test_section_v_of_the_paper_number_for_number(registry):
     # Section IV: joint training, score margin, adaptive switching among four surrogates, NSGA-II.
     assert (found.scheme.name, found.criterion.name) == ("joint", "score-margin")
     assert set(labels(found.surrogates)) == {"rbf", "mlp", "cart", "gp"}
-    assert found.strategy.name == "surrogate-nsga2"
+    assert found.strategy.name == "nsga2-joint"
     pool = 1 - found.split.test
     assert found.split.train / pool == pytest.approx(45_000 / 50_000)
     # What the paper leaves open, as its public code has it.
@@ -202,7 +194,7 @@ def test_section_v_of_the_paper_number_for_number(registry):
     assert choices["resolution"] == (32, 40, 48, 56, 64)
     assert choices["exit4.threshold"] == (0.1, 0.2, None)
     assert found.search.per_iteration == 8
-    options = registry.parameters("search strategy", "surrogate-nsga2")
+    options = registry.parameters("search strategy", "nsga2-joint")
     strategy = {name: option.default for name, option in options.items()} | found.strategy.options
     assert [strategy[name] for name in ("population", "generations", "crossover", "mutation")] == [
         40,
@@ -210,7 +202,8 @@ def test_section_v_of_the_paper_number_for_number(registry):
         0.9,
         1,
     ]
-    assert strategy["extremes"] is False
+    made = registry.create("search strategy", found.strategy.name, found.strategy.options)
+    assert not made.extremes
     training = found.training
     assert (training.optimizer, training.learning_rate, training.schedule) == ("sgd", 0.01, "constant")
     assert (training.batch_size, training.weight_decay, training.label_smoothing) == (128, 5e-5, 0.0)

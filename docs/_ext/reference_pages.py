@@ -14,13 +14,13 @@ import typer
 from figures import FIGURES
 
 from edanas.cli import app as command_line
-from edanas.compose import TAKEN
 from edanas.core import hookspecs
 from edanas.core.config import SettingDoc, reference
 from edanas.core.convert import Written, describe
 from edanas.core.errors import unknown
 from edanas.core.hookspecs import KINDS
 from edanas.core.settings import Components, Settings
+from edanas.layering import TAKEN
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.nested import as_written
 from edanas.plugins.registry import GIVEN, SETTING, Entry, Registry

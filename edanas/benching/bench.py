@@ -12,7 +12,6 @@ from edanas.benching.contest import contest, enter
 from edanas.benching.forms import check_forms, forms_beside, locate
 from edanas.benching.peak import peaks
 from edanas.benching.results import Bench, Benched
-from edanas.compose import named_device
 from edanas.core.costs import backbone_macs
 from edanas.core.errors import ConfigError, DataError
 from edanas.core.machine import computing
@@ -20,6 +19,7 @@ from edanas.core.progress import Bar, Progress, Silent
 from edanas.core.types import ImageSet
 from edanas.deploy.meters import Energy
 from edanas.deploy.safetensors_export import SafetensorsExporter
+from edanas.devices import named_device
 from edanas.evaluation.finish import MODELS
 from edanas.evaluation.scoring import Anatomy
 from edanas.exits.eenn import EENN

@@ -21,9 +21,9 @@ from edanas.cli.flags import (
 )
 from edanas.cli.progress import ConsoleProgress
 from edanas.cli.report import show
-from edanas.compose import layered_settings
 from edanas.core.config import to_toml
 from edanas.estimate import estimate
+from edanas.layering import layered_settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.rundata import fresh_folder

@@ -20,7 +20,7 @@ from edanas.cli.flags import (
     Weights,
 )
 from edanas.cli.progress import ConsoleProgress
-from edanas.compose import layered_settings
+from edanas.layering import layered_settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.pretraining import Order, Trained, plain

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from edanas.api import blamed, layers
-from edanas.compose import Composition, compose, layered_settings, threads_of
+from edanas.compose import Composition, compose
 from edanas.core.config import read_toml
 from edanas.core.errors import ConfigError, Interrupted, RunError, TableError
 from edanas.core.machine import computing
 from edanas.core.progress import Progress, Silent
 from edanas.core.runfolder import RunLock
 from edanas.core.settings import Settings
+from edanas.devices import threads_of
+from edanas.layering import layered_settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.provenance import digest_of_parts, environment

@@ -1,4 +1,5 @@
-from edanas.compose import layered_settings, make_space
+from edanas.compose import make_space
+from edanas.layering import layered_settings
 from edanas.plugins.registry import Registry
 from edanas.testing import check_bundle
 

@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from edanas.compose import layered_settings, make_space
+from edanas.compose import make_space
 from edanas.core.config import flatten
 from edanas.core.errors import DataError
 from edanas.core.types import Task
 from edanas.data.suiting import Survey, suited, survey
+from edanas.layering import layered_settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 

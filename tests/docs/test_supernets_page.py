@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edanas.api import layers
-from edanas.compose import layered_settings, make_space
+from edanas.compose import make_space
+from edanas.layering import layered_settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
