@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NamedTuple, get_args
@@ -213,8 +214,9 @@ class Registry:
             annotation = known[option].annotation if option in known else Any
             values[option] = convert(value, as_written(annotation), Place(f"{path}.{option}"))
             if inner := kind_in(annotation):
-                for component in found_in(values[option]):
-                    self.check(inner.name, component.name, component.options)
+                with _inside(f"{path}.{option}", inner):
+                    for component in found_in(values[option]):
+                        self.check(inner.name, component.name, component.options)
         for option, parameter in known.items():
             if parameter.required and option not in values:
                 wanted = describe(as_written(parameter.annotation))
@@ -234,7 +236,9 @@ class Registry:
         try:
             values = self.check(kind, name, options, len(args))
             known = self.parameters(kind, name, len(args))
-            found = entry.factory(*args, **{k: self._filled(known.get(k), v) for k, v in values.items()})
+            path = SETTING[kind]
+            filled = {k: self._filled(f"{path}.{k}", known.get(k), v) for k, v in values.items()}
+            found = entry.factory(*args, **filled)
         except EdanasError:
             raise
         except Exception as error:
@@ -253,10 +257,22 @@ class Registry:
         spelled = self.spelled_out(kind, Component(name, dict(options)), taken)
         return spelled.name, spelled.options
 
-    def _filled(self, parameter: Parameter | None, value: Any) -> Any:
+    def _filled(self, path: str, parameter: Parameter | None, value: Any) -> Any:
         """An option's value, with objects for the implementations that it names."""
         kind = kind_in(parameter.annotation) if parameter else None
-        return made(value, lambda each: self.create(kind.name, each.name, each.options)) if kind else value
+        if not kind:
+            return value
+        with _inside(path, kind):
+            return made(value, lambda each: self.create(kind.name, each.name, each.options))
+
+
+@contextmanager
+def _inside(path: str, kind: Kind) -> Iterator[None]:
+    """What is wrong with an implementation of `kind` is said of the option `path`, whose value it is."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{path}{str(error).removeprefix(SETTING[kind.name])}") from error
 
 
 def _offered(host: PluginHost, plugin: Plugin, kind: Kind) -> Iterator[Entry]:

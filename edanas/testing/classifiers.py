@@ -7,13 +7,14 @@ from torch import nn
 
 from edanas.core.contracts import ExitClassifier
 from edanas.core.types import ExitPoint
+from edanas.testing.devices import moved, other_device
 from edanas.testing.failure import ConformanceError, require
 
 _SIZES = ((8, 8), (1, 1), (2, 2), (7, 5), (1, 6), (16, 16))
 
 
 def check_classifier(classifier: ExitClassifier) -> None:
-    """Hold `classifier` against its contract: shapes, any H x W, gradients, one sample at a time, copies.
+    """Hold `classifier` against its contract: shapes, any H x W, gradients, device, single samples, copies.
 
     Random weights are drawn, but torch's global generator is left as it was.
 
@@ -27,6 +28,7 @@ def check_classifier(classifier: ExitClassifier) -> None:
             _check_sizes(classifier, head, channels, classes)
             _check_eval(classifier, head, channels)
             _check_gradients(classifier, head, channels, classes)
+            _check_device(classifier, head, channels)
         _check_independent_heads(classifier)
 
 
@@ -120,6 +122,16 @@ def _check_gradients(classifier: ExitClassifier, head: nn.Module, channels: int,
         features.grad is not None and features.grad.abs().sum() > 0,
         "the gradient of the features is zero: the backbone would not learn from this exit",
     )
+
+
+@torch.no_grad()
+def _check_device(classifier: ExitClassifier, head: nn.Module, channels: int) -> None:
+    """A head runs where its weights are."""
+    device = other_device()
+    features = torch.zeros(2, channels, 6, 6, device=device)
+    found = _run(classifier, moved(head, device), features).device
+    text = f"the head on device {device.type} gives logits on {found.type}"
+    require(classifier, found.type == device.type, text)
 
 
 def _check_independent_heads(classifier: ExitClassifier) -> None:

@@ -7,7 +7,8 @@ from torch import nn
 
 from edanas.core.contracts import ConfidenceCriterion
 from edanas.exits.inference import EarlyStop
-from edanas.testing.failure import ConformanceError, require
+from edanas.testing.devices import moved, other_device
+from edanas.testing.failure import ConformanceError, asked, require
 from edanas.testing.stopping import EXIT_POINTS, built, check_costs, check_network
 
 _TOLERANCE = 1e-6
@@ -16,9 +17,9 @@ _TOLERANCE = 1e-6
 def check_criterion(criterion: ConfidenceCriterion) -> None:
     """Hold `criterion` against its contract, at every exit, after others and alone.
 
-    Shapes, range, independence of the batch, hard inputs, what it costs, and that a network that stops by it
-    says what a plain pass through all exits says. One that learns nothing also keeps an order: the further a
-    class is ahead, the surer.
+    Shapes, range, device, independence of the batch, hard inputs, what it costs, and that a network that
+    stops by it says what a plain pass through all exits says. One that learns nothing also keeps an order:
+    the further a class is ahead, the surer.
 
     Raises:
         ConformanceError: Something does not hold.
@@ -29,6 +30,7 @@ def check_criterion(criterion: ConfidenceCriterion) -> None:
         for classes in (2, 10):
             _check_order(built(criterion, classes), classes)
     _check_batch(built(criterion, 5))
+    _check_device(built(criterion, 5))
     _check_hard_inputs(built(criterion, 3), built(criterion, 1))
     check_network(criterion, EarlyStop(), criterion)
     check_costs(criterion, EarlyStop(), criterion)
@@ -136,6 +138,16 @@ def _check_batch(criterion: ConfidenceCriterion) -> None:
     ):
         _confidence(criterion, changed, what)
         _confidence(criterion, changed[0], what)
+
+
+def _check_device(criterion: ConfidenceCriterion) -> None:
+    """How sure an exit is stands where its answer does."""
+    device = other_device()
+    answers = [torch.zeros(2, 5, device=device) for _ in range(EXIT_POINTS + 1 if criterion.memory else 1)]
+    what = f"for answers on device {device.type}"
+    with asked(criterion, what):
+        found = moved(criterion, device).after(answers, tuple(range(len(answers)))).device
+    require(criterion, found.type == device.type, f"{what}, confidences are on {found.type}")
 
 
 def _check_hard_inputs(criterion: ConfidenceCriterion, single: ConfidenceCriterion) -> None:

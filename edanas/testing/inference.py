@@ -6,14 +6,15 @@ import torch
 
 from edanas.core.contracts import InferenceRule
 from edanas.exits.criteria import MaxProbability
-from edanas.testing.failure import ConformanceError, require
+from edanas.testing.devices import moved, other_device
+from edanas.testing.failure import ConformanceError, asked, require
 from edanas.testing.stopping import EXIT_POINTS, built, check_costs, check_network
 
 _TOLERANCE = 1e-5
 
 
 def check_inference(inference: InferenceRule) -> None:
-    """Hold `inference` against its contract: shapes, independence of the batch, hard inputs, a network.
+    """Hold `inference` against its contract: shapes, device, single samples, hard inputs, a network.
 
     Exits that say the same are to be answered as they say.
 
@@ -25,6 +26,7 @@ def check_inference(inference: InferenceRule) -> None:
         for exits in range(1, EXIT_POINTS + 2):
             _check_answers(rule, classes, exits)
     _check_batch(built(inference, 5))
+    _check_device(built(inference, 5))
     _check_hard_inputs(built(inference, 3))
     check_network(inference, inference, MaxProbability())
     check_costs(inference, inference, MaxProbability())
@@ -80,6 +82,16 @@ def _check_batch(rule: InferenceRule) -> None:
     _answer(rule, [each.double() for each in said], "float64 logits")
     _answer(rule, [each.half() for each in said], "float16 logits")
     _answer(rule, [each.t().contiguous().t() for each in said], "logits with transposed strides")
+
+
+def _check_device(rule: InferenceRule) -> None:
+    """The answer stands where the logits do."""
+    device = other_device()
+    said = [torch.zeros(2, 5, device=device) for _ in range(EXIT_POINTS + 1 if rule.memory else 1)]
+    what = f"for logits on device {device.type}"
+    with asked(rule, what):
+        found = moved(rule, device)(said, tuple(range(len(said)))).device
+    require(rule, found.type == device.type, f"{what}, the answer is on {found.type}")
 
 
 def _check_hard_inputs(rule: InferenceRule) -> None:

@@ -10,6 +10,7 @@ from torch.nn.functional import one_hot
 
 from edanas.core.contracts import ExitBatch, Phase, StagedBackbone, TrainingScheme
 from edanas.core.passes import exit_logits, exit_parts
+from edanas.testing.devices import other_device
 from edanas.testing.failure import ConformanceError, asked, require
 from edanas.testing.toynets import ToyCriterion
 
@@ -142,7 +143,7 @@ class _Case:
 
     def check_device(self, labels: torch.Tensor) -> None:
         """The loss is made where the logits are; where there is no other device, on one without memory."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "meta")
+        device = other_device()
         batch = self._batch([each.detach().to(device) for each in self._logits()], labels.to(device))
         with asked(self.scheme, f"{self.what}, on device {device.type}: the loss"):
             self.learned.to(device)

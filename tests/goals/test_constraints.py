@@ -158,7 +158,7 @@ def test_what_is_no_constraint_is_refused(text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("parms <= 1M", "objectives: unknown objective 'parms'. Did you mean 'params'?"),
+        ("parms <= 1M", "constraints.of: unknown objective 'parms'. Did you mean 'params'?"),
         ("tiny-lm", "constraints: unknown constraint 'tiny-lm'. Did you mean 'tiny-ml'?"),
         ("tiny-ml", "constraints.max_params: constraint 'tiny-ml' needs it: expected a number"),
         ({"name": "bound", "of": "params"}, "constraints.at_most: missing"),

@@ -89,7 +89,16 @@ def test_the_tail_is_that_of_the_samples_themselves(counts, dearest):
     [
         ("weighted", {"of": ["accuracy"], "weights": [1, 2]}, "objectives.weights: found .* for 1 parts"),
         ("weighted", {"of": ["params"], "weights": [0]}, "a number above 0"),
-        ("weighted", {"of": ["parms"], "weights": [1]}, "Did you mean 'params'"),
+        (
+            "weighted",
+            {"of": ["parms"], "weights": [1]},
+            "objectives.of: unknown objective .* Did you mean 'params'",
+        ),
+        (
+            "weighted",
+            {"of": [{"name": "tail", "share": 2}], "weights": [1]},
+            "^objectives.of.share: found 2.0; allowed",
+        ),
         ("tail", {"share": 0.0}, "objectives.share: found 0.0; allowed: above 0 and at most 1"),
         ("model-bytes", {"precision": "int7"}, "objectives.precision: 'int7' is no choice here"),
     ],

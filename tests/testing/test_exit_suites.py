@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from edanas.core.contracts import ConfidenceCriterion, ExitClassifier
-from edanas.testing import ConformanceError, check_classifier, check_criterion
+from edanas.core.contracts import ConfidenceCriterion, ExitClassifier, InferenceRule
+from edanas.testing import ConformanceError, check_classifier, check_criterion, check_inference
 
 
 def softmax(logits: torch.Tensor) -> torch.Tensor:
@@ -18,6 +18,11 @@ def criterion(function, name="Mine") -> ConfidenceCriterion:
 
 def largest(logits: torch.Tensor) -> torch.Tensor:
     return softmax(logits).amax(dim=1)
+
+
+def at_home(values: torch.Tensor) -> torch.Tensor:
+    """The same on the CPU, whatever device they are on."""
+    return torch.zeros(values.shape) if values.is_meta else values.cpu()
 
 
 def test_a_sound_criterion_passes():
@@ -55,6 +60,7 @@ def _normalised_over_the_batch(logits):
         (lambda logits: largest(logits) * torch.rand(len(logits)), "two answers for the same logits"),
         (lambda logits: softmax(logits)[:, 0], "is not surer|is as sure"),
         (_in_place, "changes its input"),
+        (lambda logits: largest(at_home(logits)), "for answers on device .*, confidences are on cpu"),
         (
             lambda logits: largest(logits.view(-1, logits.shape[1])[0:]) if len(logits) else 1 / 0,
             "empty batch",
@@ -64,6 +70,16 @@ def _normalised_over_the_batch(logits):
 def test_a_criterion_that_breaks_its_contract_is_refused_by_name(function, message):
     with pytest.raises(ConformanceError, match="Mine: .*" + message if "|" not in message else message):
         check_criterion(criterion(function))
+
+
+class AtHome(InferenceRule):
+    def __call__(self, logits, points):
+        return at_home(logits[-1])
+
+
+def test_a_rule_that_leaves_the_device_is_refused():
+    with pytest.raises(ConformanceError, match=r"AtHome: for logits on device .*, the answer is on cpu"):
+        check_inference(AtHome())
 
 
 class Head(nn.Module):
@@ -135,6 +151,11 @@ class Unstable(Head):
         return super().forward(features) + (features - features).abs().sqrt().sum(dim=(1, 2, 3))[:, None]
 
 
+class AtHomeHead(Head):
+    def forward(self, features):
+        return at_home(super().forward(features))
+
+
 class Strided(Head):
     def forward(self, features):
         flat = features.as_strided(features.shape, torch.empty(features.shape).stride())
@@ -167,6 +188,7 @@ def test_a_sound_classifier_passes_and_the_random_state_is_left_alone():
         (Batchwise, "differently alone than among others"),
         (InPlace, "changes its input"),
         (Strided, "channels-last"),
+        (AtHomeHead, r"the head on device \w+ gives logits on cpu"),
         (Cut, "no gradient reaches the features"),
         (Detached, "the gradient of the features is zero"),
         (Unused, "no gradient reaches parameter 'spare'"),
