@@ -1,7 +1,10 @@
 """The criterion against its contract, and against the formula, computed by hand."""
 
+import json
 import math
+from pathlib import Path
 
+import edanas
 import pytest
 import torch
 from edanas.core.errors import ConfigError
@@ -45,3 +48,29 @@ def test_higher_temperature_is_less_sure() -> None:
 def test_temperature_must_be_positive() -> None:
     with pytest.raises(ConfigError, match=r"criterion.temperature: 0.0: expected a number > 0"):
         Entropy(temperature=0.0)
+
+
+TINY = {
+    "threads": 1,
+    "surrogates": ["rbf"],
+    "recalibration": 32,
+    "search": {"initial": 3, "iterations": 1, "per_iteration": 1, "results": 1},
+    "training": {"epochs": 1, "batch_size": 256},
+    "finetune": {"epochs": 0},
+    "supernet": {
+        "name": "ofa-mbv3",
+        "widths": [0.1],
+        "resolutions": [8],
+        "depths": [1],
+        "kernels": [3],
+        "stem_stride": 1,
+    },
+}
+
+
+def test_the_bundle_searches_to_the_end(tmp_path: Path) -> None:
+    result = edanas.search(plugin="mbv3-entropy", settings=TINY, out=tmp_path / "run")
+    model = result.folder / result.best()["model"]
+    described = json.loads(model.with_suffix(".json").read_text())
+    assert described["criterion"] == {"name": "tempered-entropy", "options": {}}
+    assert isinstance(edanas.load(model).criterion, Entropy)

@@ -1,0 +1,122 @@
+"""Provider and objective against their contracts, against arithmetic by hand, and in a search."""
+
+import json
+
+import edanas
+import pytest
+import torch
+from edanas.core.archive import Archive
+from edanas.core.contracts import Specimen
+from edanas.core.errors import ConfigError, CostError
+from edanas.core.types import Backbone, SegmentCost, Task
+from edanas.testing import check_objective, check_provider
+from edanas.testing.toynets import ToyProvider
+from torch.nn import functional as F
+
+from edanas_bits import BitOperations, BitsProvider, Quantised, quantised
+
+
+def test_the_provider_conforms():
+    check_provider(BitsProvider(ToyProvider(resolutions=(8,)), bits=(4, 8)), backbones=0)
+
+
+def test_the_objective_conforms():
+    check_objective(BitOperations())
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_a_channel_holds_whole_multiples_of_its_step(bits):
+    weight = torch.randn(3, 5, 7, 7, generator=torch.Generator().manual_seed(0))
+    found = quantised(weight, bits)
+    for channel, rounded in zip(weight, found, strict=True):
+        step = channel.abs().max() / (2 ** (bits - 1) - 1)
+        assert len(rounded.unique()) <= 2**bits - 1
+        torch.testing.assert_close(rounded / step, (channel / step).round(), rtol=0, atol=1e-3)
+    assert torch.equal(quantised(torch.zeros(2, 3), bits), torch.zeros(2, 3))
+
+
+def test_a_module_runs_with_rounded_weights_and_learns_through_the_rounding():
+    conv, images = torch.nn.Conv2d(2, 3, 3), torch.randn(1, 2, 5, 5)
+    kept = conv.weight.detach().clone()
+    out = Quantised(conv, 3)(images)
+    torch.testing.assert_close(out, F.conv2d(images, quantised(kept, 3), conv.bias))
+    out.sum().backward()
+    assert torch.equal(conv.weight, kept)
+    assert conv.weight.grad.abs().min() > 0
+
+
+def segment(macs):
+    return SegmentCost(macs=macs, params=1, activations=1, shape=(1, 1, 1))
+
+
+def specimen(choices):
+    head = segment(10)
+    stages = segment(100), segment(200), segment(300)
+    provider = BitsProvider(ToyProvider())
+    return Specimen(
+        Backbone.of(choices), provider, Task(1, 2), stages, (head, head), segment(7), lambda: None
+    )
+
+
+def test_each_stage_counts_with_its_own_bits():
+    meter = BitOperations(activation_bits=6, head_bits=16).meters[0]
+    found = meter.figures(specimen({"stage1.bits": 4, "stage2.bits": 8, "stage3.bits": 2}))
+    assert found.stages == (100 * 4 * 6, 200 * 8 * 6, 300 * 2 * 6)
+    assert found.heads == (10 * 16 * 6, 10 * 16 * 6)
+    assert found.last == 7 * 2 * 6  # as the last stage
+    with pytest.raises(CostError, match="have no bits; allowed: the supernet `bits`"):
+        meter.figures(specimen({"resolution": 8}))
+
+
+@pytest.mark.parametrize("bits", [(), (1,), (4, 4), (8, 17)])
+def test_bits_out_of_range_are_refused(bits):
+    with pytest.raises(ConfigError, match=r"supernet\.bits: found"):
+        BitsProvider(ToyProvider(), bits=bits)
+
+
+def test_bits_of_an_objective_out_of_range_are_refused():
+    with pytest.raises(ConfigError, match=r"objectives\.head_bits: found 64"):
+        BitOperations(head_bits=64)
+
+
+SETTINGS = {
+    "device": "cpu",
+    "threads": 1,
+    "surrogates": ["rbf"],
+    "thresholds": [0.1, 0.4, "none"],
+    "recalibration": 32,
+    "objectives": ["accuracy", "bit-operations"],
+    "supernet": {
+        "name": "bits",
+        "of": {
+            "name": "ofa-mbv3",
+            "widths": [0.1],
+            "resolutions": [8],
+            "depths": [1],
+            "kernels": [3],
+            "stem_stride": 1,
+        },
+        "bits": [3, 8],
+    },
+    "strategy": "random",
+    "search": {"initial": 4, "iterations": 1, "per_iteration": 1, "results": 1},
+    "training": {"epochs": 1, "batch_size": 256},
+    "finetune": {"epochs": 0},
+}
+
+
+def test_a_search_chooses_bits(tmp_path):
+    result = edanas.search(settings=SETTINGS, out=tmp_path / "run")
+    with Archive(result.folder, read_only=True) as archive:
+        metrics = [evaluation.metrics for _, evaluation in archive.replay()]
+    for each in metrics:
+        # Activations of 8 bits, weights of 3 at least, heads of 32 at most.
+        assert 8 * 3 * each.executed_macs <= BitOperations().value(each) <= 8 * 32 * each.executed_macs
+    (meter,) = BitOperations().meters
+    assert len({meter.by_exit(each)[-1] / each.exit_macs[-1] for each in metrics}) > 1
+    row = result.best()
+    network = edanas.load(result.folder / row["model"])
+    described = json.loads((result.folder / row["model"]).with_suffix(".json").read_text())
+    found = [described["backbone"][f"stage{stage}.bits"] for stage in range(1, 6)]
+    assert [stage.bits for stage in network.backbone.stages] == found
+    assert len(network(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).label) == 2

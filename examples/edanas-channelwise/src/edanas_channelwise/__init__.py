@@ -1,0 +1,322 @@
+"""An edanas plugin: a network that runs some of its channels first, and the others only where it has to."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from edanas import hookimpl
+from edanas.core.contracts import Bundle, ExitClassifier, StagedBackbone, Supernet, SupernetProvider
+from edanas.core.errors import ConfigError
+from edanas.core.types import Backbone, ExitPoint, Task, Variable
+from torch import nn
+from torch.func import functional_call
+
+EDANAS_SPEC_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A backbone in numbers.
+
+    Args:
+        side: Of the images, in pixels.
+        in_channels: Of the images.
+        widths: Channels of each group (rows) in each layer (columns).
+    """
+
+    side: int
+    in_channels: int
+    widths: tuple[tuple[int, ...], ...]
+
+    def size(self, layer: int) -> int:
+        """The side of a layer's features: the first keeps the image's, each further one halves it."""
+        return -(-self.side // (1 << layer))
+
+    def inputs(self, group: int, layer: int) -> int:
+        """The channels that a layer of a group reads: the image's, or those of all groups so far."""
+        if layer == 0:
+            return self.in_channels
+        return sum(widths[layer - 1] for widths in self.widths[: group + 1])
+
+    def pooled(self, groups: int) -> int:
+        """The channels of the last layer in so many groups."""
+        return sum(widths[-1] for widths in self.widths[:groups])
+
+
+class Group(nn.Module):
+    """One stage: a group of channels of every layer, computed from the groups before it and itself.
+
+    What a stage passes on is (B, P, R + 1, 1): the last column is the last layer's channels so far, averaged
+    over the image, which an exit reads; before it lie the image and the other layers' channels so far, filled
+    up with zeros to R whole columns of P.
+
+    Args:
+        plan: The backbone.
+        group: Which group, from 0.
+    """
+
+    def __init__(self, plan: Plan, group: int) -> None:
+        super().__init__()
+        self.plan = plan
+        self.group = group
+        self.layers = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(plan.inputs(group, layer), width, 3, 2 if layer else 1, 1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            )
+            for layer, width in enumerate(plan.widths[group])
+        )
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Images, or what the group before passed on -> what is passed on."""
+        image, earlier, pooled = self._unpacked(features)
+        before = image
+        maps = []
+        for layer, known in zip(self.layers, [*earlier, None], strict=True):
+            new = layer(before)
+            if known is not None:
+                before = torch.cat([known, new], dim=1)
+                maps.append(before)
+        column = torch.cat([pooled, new.mean((2, 3))], dim=1)
+        return _packed([image, *maps], column)
+
+    def _unpacked(self, features: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
+        """The image, the channels so far of all layers but the last, and of the last one, pooled."""
+        plan, known = self.plan, self.plan.widths[: self.group]
+        layers = range(len(self.layers) - 1)
+        shapes = [(plan.in_channels, plan.side)]
+        shapes += [(sum(widths[layer] for widths in known), plan.size(layer)) for layer in layers]
+        if self.group == 0:
+            empty = [features.new_empty(len(features), 0, size, size) for _, size in shapes[1:]]
+            return features, empty, features.new_empty(len(features), 0)
+        sizes = [channels * side * side for channels, side in shapes]
+        flat = features[:, :, :-1].flatten(1)[:, : sum(sizes)]
+        parts = torch.split(flat, sizes, dim=1)
+        maps = [part.reshape(-1, c, side, side) for part, (c, side) in zip(parts, shapes, strict=True)]
+        return maps[0], maps[1:], features[:, :, -1].flatten(1)
+
+
+def _packed(maps: Sequence[torch.Tensor], column: torch.Tensor) -> torch.Tensor:
+    flat = torch.cat([each.flatten(1) for each in maps], dim=1)
+    height = column.shape[1]
+    columns = math.ceil(flat.shape[1] / height)
+    filled = nn.functional.pad(flat, (0, columns * height - flat.shape[1]))
+    return torch.cat([filled.reshape(-1, height, columns), column.unsqueeze(2)], dim=2).unsqueeze(3)
+
+
+class ColumnHead(nn.Module):
+    """A linear layer on the last column of the features.
+
+    Args:
+        channels: P.
+        num_classes: K.
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, num_classes)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features (B, P, H, W), W = 1 out of a stage -> logits (B, K)."""
+        logits: torch.Tensor = self.linear(features[:, :, -1].mean(2))
+        return logits
+
+
+class LastColumn(ExitClassifier):
+    """A linear layer on the channels that the groups so far have in the last layer; for `channelwise`."""
+
+    def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
+        """A head: features (B, point.channels, H, W) -> logits (B, num_classes)."""
+        return ColumnHead(point.channels, num_classes)
+
+
+class ChannelwiseProvider(SupernetProvider):
+    """A plain network of 3x3 convolutions, cut along its channels: each stage is a group of all layers.
+
+    S2DNAS (Yuan and others, S2DNAS: Transforming Static CNN Model for Dynamic Inference via Neural
+    Architecture Search, ECCV 2020, arXiv:1911.07033): channels of each layer are split into groups, and a
+    group reads what itself and earlier ones computed, never a later one. So the first group is a thin network
+    of its own, and each further one makes it wider, until an exit is sure. Searched is how wide each group
+    is; narrower ones use the first channels of wider ones. Exits are `last-column`.
+
+    Args:
+        channels: Of a whole group in each layer; each layer but the first halves the sides.
+        groups: How many there are.
+        widths: Shares of a whole group's channels to choose from.
+        resolutions: Sides of the input images in pixels.
+
+    Raises:
+        ConfigError: An option is out of range.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, ...] = (8, 16, 32),
+        groups: int = 3,
+        widths: tuple[float, ...] = (0.5, 1.0),
+        resolutions: tuple[int, ...] = (32,),
+    ) -> None:
+        _check("channels", channels, "whole numbers from 1", bool(channels) and min(channels) >= 1)
+        _check("groups", groups, "a whole number from 2", groups >= 2)
+        _check(
+            "widths",
+            widths,
+            "shares above 0, at most 1",
+            bool(widths) and 0 < min(widths) <= max(widths) <= 1,
+        )
+        _check("resolutions", resolutions, "pixels from 8", bool(resolutions) and min(resolutions) >= 8)
+        self.channels = channels
+        self.groups = groups
+        self.widths = tuple(sorted(set(widths)))
+        self.resolutions = tuple(sorted(set(resolutions)))
+        self.exit_points = groups - 1
+
+    def variables(self) -> tuple[Variable, ...]:
+        """`resolution`, and the width of each group."""
+        groups = range(1, self.groups + 1)
+        return (
+            Variable("resolution", self.resolutions),
+            *(Variable(_width(group), self.widths) for group in groups),
+        )
+
+    def plan(self, backbone: Backbone, task: Task) -> Plan:
+        """A backbone in numbers."""
+        shares = [float(backbone[_width(group)]) for group in range(1, self.groups + 1)]
+        widths = tuple(tuple(max(1, round(share * c)) for c in self.channels) for share in shares)
+        return Plan(int(backbone["resolution"]), task.in_channels, widths)
+
+    def supernet(self, task: Task) -> Supernet:
+        """See `SupernetProvider.supernet`."""
+        return ChannelwiseSupernet(self, task)
+
+    def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
+        """See `SupernetProvider.build`."""
+        return _staged(self.plan(backbone, task), task)
+
+    def exit_channels(self) -> tuple[tuple[int, ...], ...]:
+        """See `SupernetProvider.exit_channels`: the last layer's channels in all groups so far."""
+        one = {max(1, round(share * self.channels[-1])) for share in self.widths}
+        sums, found = {0}, []
+        for _ in range(self.exit_points):
+            sums = {before + more for before in sums for more in one}
+            found.append(tuple(sorted(sums)))
+        return tuple(found)
+
+
+class ChannelwiseSupernet(Supernet):
+    """All backbones of a `ChannelwiseProvider` on the weights of the widest.
+
+    Args:
+        provider: Knows what backbones are.
+        task: Channels and classes.
+    """
+
+    def __init__(self, provider: ChannelwiseProvider, task: Task) -> None:
+        super().__init__()
+        self.provider = provider
+        self.task = task
+        whole = Plan(provider.resolutions[-1], task.in_channels, (provider.channels,) * provider.groups)
+        self.widest = _staged(whole, task)
+
+    def view(self, backbone: Backbone) -> StagedBackbone:
+        """See `Supernet.view`."""
+        plan = self.provider.plan(backbone, self.task)
+        plain = _skeleton(plan, self.task)
+        stages = [
+            _View(whole, stage, plan) for whole, stage in zip(self.widest.stages, plain.stages, strict=True)
+        ]
+        head = _View(self.widest.head, plain.head, plan)
+        return StagedBackbone(stages, head, plan.side).train(self.training)
+
+    def extract(self, backbone: Backbone) -> StagedBackbone:
+        """See `Supernet.extract`."""
+        plan = self.provider.plan(backbone, self.task)
+        plain = _skeleton(plan, self.task)
+        pairs = zip((*self.widest.stages, self.widest.head), (*plain.stages, plain.head), strict=True)
+        for whole, part in pairs:
+            copies = {name: tensor.detach().clone() for name, tensor in _slices(whole, plan).items()}
+            part.load_state_dict(copies, assign=True)
+        return plain.train(self.training)
+
+
+class _View(nn.Module):
+    """Runs a narrow module on slices of a wide one's tensors."""
+
+    def __init__(self, whole: nn.Module, plain: nn.Module, plan: Plan) -> None:
+        super().__init__()
+        self.whole = whole
+        self._plan = plan
+        # In a tuple, so that its own tensors, which are empty, are none of this module's.
+        self._plain = (plain,)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        (plain,) = self._plain
+        plain.train(self.training)
+        out: torch.Tensor = functional_call(plain, _slices(self.whole, self._plan), (features,))
+        return out
+
+
+def _slices(whole: nn.Module, plan: Plan) -> dict[str, torch.Tensor]:
+    """What a backbone uses of a whole group or last exit, by name; running statistics as views."""
+    tensors = {**dict(whole.named_parameters()), **dict(whole.named_buffers())}
+    if isinstance(whole, Group):
+        return {name: _slice(whole, name, tensor, plan) for name, tensor in tensors.items()}
+    weight, groups = tensors["linear.weight"], len(plan.widths)
+    read = _read(plan, weight.shape[1] // groups, -1, groups)
+    return {**tensors, "linear.weight": weight[:, read]}
+
+
+def _slice(whole: Group, name: str, tensor: torch.Tensor, plan: Plan) -> torch.Tensor:
+    layer = int(name.split(".")[1])
+    if tensor.ndim == 0:  # how many batches BatchNorm has seen
+        return tensor
+    narrow = tensor[: plan.widths[whole.group][layer]]
+    if tensor.ndim == 1 or layer == 0:
+        return narrow
+    return narrow[:, _read(plan, whole.plan.widths[0][layer - 1], layer - 1, whole.group + 1)]
+
+
+def _read(plan: Plan, whole: int, layer: int, groups: int) -> list[int]:
+    """Where the first channels of each of so many groups lie among those of whole groups."""
+    return [g * whole + i for g, widths in enumerate(plan.widths[:groups]) for i in range(widths[layer])]
+
+
+def _staged(plan: Plan, task: Task) -> StagedBackbone:
+    groups = len(plan.widths)
+    stages = [Group(plan, group) for group in range(groups)]
+    return StagedBackbone(stages, ColumnHead(plan.pooled(groups), task.num_classes), plan.side)
+
+
+def _skeleton(plan: Plan, task: Task) -> StagedBackbone:
+    with torch.device("meta"):
+        return _staged(plan, task)
+
+
+def _width(group: int) -> str:
+    return f"group{group}.width"
+
+
+def _check(option: str, found: object, allowed: str, holds: bool) -> None:
+    if not holds:
+        raise ConfigError(f"supernet.{option}: found {found}; allowed: {allowed}")
+
+
+@hookimpl
+def edanas_supernet_providers() -> dict[str, Callable[..., SupernetProvider]]:
+    """The supernet's name."""
+    return {"channelwise": ChannelwiseProvider}
+
+
+@hookimpl
+def edanas_exit_classifiers() -> dict[str, Callable[..., ExitClassifier]]:
+    """The exits that know where to look."""
+    return {"last-column": LastColumn}
+
+
+@hookimpl
+def edanas_bundles() -> dict[str, Bundle]:
+    """Both together, for `--plugin channelwise`."""
+    doc = "Groups of channels one after another, each with an exit (S2DNAS)."
+    return {"channelwise": Bundle(doc, {"supernet": "channelwise", "classifier": "last-column"}, {})}

@@ -1,0 +1,83 @@
+"""An edanas plugin: the cost of a network that is split between a device and a server at its first exit."""
+
+from collections.abc import Callable
+
+from edanas import hookimpl
+from edanas.core.contracts import Meter, Objective, Specimen
+from edanas.core.errors import ConfigError
+from edanas.core.types import Metrics, SegmentFigures
+
+EDANAS_SPEC_VERSION = 1
+
+
+class Sent(Meter):
+    """Bytes of the features at each exit point, in place of the head's cost; the rest costs nothing.
+
+    At the last exit stands what is sent where no exit stands before it: the image, a byte for each value.
+
+    Args:
+        element_bytes: Of one element of the features.
+    """
+
+    counted = True
+
+    def __init__(self, element_bytes: int) -> None:
+        self.element_bytes, self.name = element_bytes, f"bytes sent, {element_bytes} for an element"
+
+    def figures(self, specimen: Specimen) -> SegmentFigures:
+        """See `Meter.figures`."""
+        features = (point.channels * point.height * point.width for point in specimen.points)
+        side = int(specimen.backbone["resolution"])
+        image = specimen.task.in_channels * side * side
+        heads = tuple(self.element_bytes * elements for elements in features)
+        return SegmentFigures((0,) * len(specimen.stages), heads, image)
+
+
+class SplitCost(Objective):
+    """What an image costs a device on average, whose network goes on at a server after its first exit.
+
+    ESAI (Zeinali and others, ESAI: Efficient Split Artificial Intelligence via Early Exiting Using Neural
+    Architecture Search, 2021, arXiv:2106.12549): the device runs the stages up to the first exit, and that
+    exit; where it is not sure, it sends the features on. With U the share that leaves at the first exit,
+    B the bytes of the features there, and c what a byte costs::
+
+        cost = MACs up to the first exit and its head + (1 - U) c B
+
+    What the server computes is free. A network without exits runs on the server alone, and the image is sent.
+
+    Args:
+        per_byte: c, in multiply-adds of the device. 800: a device of 1 GMAC/s that sends 10 Mbit/s, by time.
+        element_bytes: Of one element of the features; 1 = sent in 8 bits.
+
+    Raises:
+        ConfigError: An option is out of range.
+    """
+
+    unit = "MACs"
+
+    def __init__(self, per_byte: float = 800.0, element_bytes: int = 1) -> None:
+        if per_byte < 0:
+            raise ConfigError(f"objectives.per_byte: found {per_byte}; allowed: 0 or more")
+        if element_bytes < 1:
+            raise ConfigError(f"objectives.element_bytes: found {element_bytes}; allowed: 1 or more")
+        self.per_byte = per_byte
+        self.meters = (Sent(element_bytes),)
+
+    def value(self, metrics: Metrics) -> float:
+        """Multiply-adds of one image on average, what is sent counted in them.
+
+        Raises:
+            CostError: The metrics do not say what is sent.
+        """
+        sent = self.meters[0].by_exit(metrics)
+        first, sent_there = next((i, each) for i, each in enumerate(sent) if each is not None)
+        if first == len(sent) - 1:
+            return self.per_byte * sent_there
+        device = metrics.exit_macs[first] or 0.0
+        return device + (1.0 - metrics.utilization[first]) * self.per_byte * sent_there
+
+
+@hookimpl
+def edanas_objectives() -> dict[str, Callable[..., Objective]]:
+    """The objective's name, for `--set 'objectives=["accuracy", "split-cost"]'`."""
+    return {"split-cost": SplitCost}

@@ -1,0 +1,49 @@
+import json
+import os
+from typing import Any
+
+from fresh_environments import ROOT
+
+PACKAGES = sorted(path.parent for path in (ROOT / "examples").glob("*/pyproject.toml"))
+LIST = ("-m", "edanas.cli", "plugins", "--json")
+
+
+def offers(listing: str, owner: str) -> set[str]:
+    found: dict[str, Any] = json.loads(listing)
+    return {f"{entry['kind']} {entry['name']}" for entry in found["entries"] if entry["owner"] == owner}
+
+
+OFFERS = {
+    "edanas-bits": {"supernet provider bits", "objective bit-operations"},
+    "edanas-channelwise": {
+        "supernet provider channelwise",
+        "exit classifier last-column",
+        "bundle channelwise",
+    },
+    "edanas-entropy": {"confidence criterion tempered-entropy", "bundle mbv3-entropy"},
+    "edanas-split": {"objective split-cost"},
+}
+
+
+def test_installed_packages_are_listed_with_their_owners(examples_env):
+    listing = examples_env.run(*LIST)
+    assert listing.returncode == 0, listing.stderr
+    assert {package.name for package in PACKAGES} == set(OFFERS)
+    for owner, expected in OFFERS.items():
+        assert offers(listing.stdout, owner) == expected
+    assert "confidence criterion score-margin" in offers(listing.stdout, "edanas")
+
+
+def test_empty_restriction_hides_them_and_keeps_the_built_ins(examples_env):
+    listing = examples_env.run(*LIST, EDANAS_PLUGINS="")
+    assert listing.returncode == 0, listing.stderr
+    assert not any(offers(listing.stdout, owner) for owner in OFFERS)
+    assert "confidence criterion score-margin" in offers(listing.stdout, "edanas")
+
+
+def test_their_own_tests_pass_where_they_are_installed(examples_env):
+    tests = [str(package / "tests") for package in PACKAGES]
+    options = ("-q", "-W", "error", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(ROOT))
+    outcome = examples_env.run("-m", "pytest", *options, *tests)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert "passed" in outcome.stdout
