@@ -31,7 +31,7 @@ class Plan:
 
     def size(self, layer: int) -> int:
         """The side of a layer's features: the first keeps the image's, each further one halves it."""
-        return -(-self.side // (1 << layer))
+        return math.ceil(self.side / (1 << layer))
 
     def inputs(self, group: int, layer: int) -> int:
         """The channels that a layer of a group reads: the image's, or those of all groups so far."""
