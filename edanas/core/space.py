@@ -100,8 +100,10 @@ class SearchSpace:
             choices = tuple(choice for choice in variable.choices if allowed(point, choice))
             if not choices:
                 found = ", ".join(map(text_of, variable.choices))
+                wanted = '"none"' if allowed(point, None) else "a number"
                 raise ConfigError(
-                    f"thresholds: found {found}; exit point {point + 1} may hold none of them here"
+                    f"thresholds: found {found}; at exit point {point + 1} the strategy needs {wanted} "
+                    "among them"
                 )
             kept.append(replace(variable, choices=choices))
         part = copy.copy(self)

@@ -284,7 +284,9 @@ def test_a_confined_space_holds_what_is_allowed_and_no_more(seed: int) -> None:
 
 
 def test_a_space_that_cannot_be_confined_says_why() -> None:
-    with pytest.raises(ConfigError, match=r"found 0\.1, none; exit point 2 may hold none of them here"):
+    with pytest.raises(ConfigError, match=r"found 0\.1, none; at exit point 2 the strategy needs a number"):
         SearchSpace((A,), (0.1, None), 2).confined(lambda point, _: point == 0)
+    with pytest.raises(ConfigError, match=r'found 0\.1; at exit point 1 the strategy needs "none"'):
+        SearchSpace((A,), (0.1,), 2).confined(lambda _, threshold: threshold is None)
     with pytest.raises(ConfigError, match="found continuous ones"):
         SearchSpace((A,), CONTINUOUS, 2).confined(lambda *_: True)

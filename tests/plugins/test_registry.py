@@ -98,11 +98,11 @@ def test_an_option_may_be_an_implementation_itself(registry):
     [
         (
             {"of": ["constnat"]},
-            "criterion: unknown confidence criterion 'constnat'. Did you mean 'constant'?",
+            "criterion.of: unknown confidence criterion 'constnat'. Did you mean 'constant'?",
         ),
         (
             {"of": [{"name": "constant", "valeu": 1}]},
-            "criterion.valeu: .* no such option. Did you mean 'value'",
+            "criterion.of.valeu: .* no such option. Did you mean 'value'",
         ),
         (
             {"of": [{"value": 1}]},
