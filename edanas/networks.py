@@ -9,6 +9,7 @@ from edanas.core.costs import exit_points, trace
 from edanas.core.errors import (
     WeightsError,
 )
+from edanas.core.trust import from_a_file
 from edanas.core.types import Backbone, Task
 from edanas.deploy.loading import load_network
 from edanas.devices import named_device
@@ -27,6 +28,7 @@ def load(
     *,
     freeze: bool = False,
     compile: bool | str = False,  # noqa: A002 - torch's word
+    trust_code: bool = False,
 ) -> EENN:
     """A finished network: call it on images, or its `predict`, to get labels, exits taken and confidences.
 
@@ -35,15 +37,19 @@ def load(
         device: Where to put it.
         freeze: Make it faster for inference, where its answers may differ by rounding; see `EENN.freeze`.
         compile: Freeze it, and compile its parts; see `EENN.freeze`.
+        trust_code: Whether to run code that the network names: that of a module of one's own (supernet
+            provider `module`). Nothing else in the files is ever run.
 
     Raises:
-        WeightsError: A file is missing or damaged, or the two do not belong together.
+        WeightsError: A file is missing or damaged, or the two do not belong together; or the network names
+            code, and it is not trusted.
         ConfigError: A plugin that the network was made with is not installed, the device is not there, or
             `torch.compile` does not work here.
     """
     place = named_device(device)
     registry = Registry(load_plugins())
-    network = load_network(Path(path), lambda description: _rebuild(registry, description))
+    with from_a_file(trust=trust_code):
+        network = load_network(Path(path), lambda description: _rebuild(registry, description))
     placed = cast(EENN, network.to(place))
     return placed.freeze(compile=compile) if freeze or compile else placed
 

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import StagedBackbone, SupernetProvider
-from edanas.core.errors import ConfigError, near_miss
+from edanas.core.errors import ConfigError, EdanasError, near_miss
 from edanas.core.hookspecs import hookimpl
+from edanas.core.trust import require_trust
 from edanas.core.types import Task
 from edanas.supernets.fixed import FixedProvider, Parts
 
@@ -51,7 +52,7 @@ class ModuleProvider(FixedProvider):
         """See `FixedProvider.parts`."""
         try:
             made = _function(self.source)(in_channels=task.in_channels, num_classes=task.num_classes)
-        except ConfigError:
+        except EdanasError:
             raise
         except Exception as error:
             raise self._wrong(f"called with {_CALLED} it raised {type(error).__name__}: {error}") from error
@@ -125,6 +126,7 @@ def _function(source: str) -> Callable[..., Any]:
             f"supernet.source: found '{source}'; expected FILE.py:FUNCTION or MODULE:FUNCTION, "
             "e.g. nets.py:make"
         )
+    require_trust(source)
     module = _file(Path(place).expanduser()) if place.endswith(".py") else _importable(place)
     found = getattr(module, name, None)
     if not callable(found):
