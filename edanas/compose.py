@@ -11,6 +11,7 @@ from edanas.core.contracts import (
     DataSource,
     Evaluator,
     Executor,
+    ExitClassifier,
     Exporter,
     Logger,
     Objective,
@@ -95,6 +96,8 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         return registry.create(kind, component.name, component.options, *args)
 
     provider, whole = make_space(registry, settings)
+    classifier: ExitClassifier = make("exit classifier", settings.classifier)
+    _check_heads(registry, settings, provider, classifier)
     strategy: SearchStrategy = make("search strategy", settings.strategy)
     space = strategy.confine(whole)
     source: DataSource = make("data set", data_component(registry, settings.data))
@@ -105,7 +108,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     workbench = Workbench(
         settings=settings,
         provider=provider,
-        classifier=make("exit classifier", settings.classifier),
+        classifier=classifier,
         criterion=make("confidence criterion", settings.criterion),
         inference=make("inference rule", settings.inference),
         scheme=make("training scheme", settings.scheme),
@@ -156,6 +159,23 @@ def _exporters(settings: Settings) -> tuple[Component, ...]:
     asked = settings.exports
     writers = [each for each in asked if each.name == WRITER] or [Component(WRITER)]
     return (*writers, *(each for each in asked if each.name != WRITER))
+
+
+def _check_heads(
+    registry: Registry, settings: Settings, provider: SupernetProvider, classifier: ExitClassifier
+) -> None:
+    """Heads can read what the supernet's stages pass on.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    if classifier.reads != provider.passes:
+        entries = registry.entries("exit classifier")
+        others = [each.name for each in entries if getattr(each.factory, "reads", "") == provider.passes]
+        raise ConfigError(
+            f"classifier: '{settings.classifier.name}' reads {classifier.reads}, and the stages of supernet "
+            f"'{settings.supernet.name}' pass on {provider.passes}; allowed: {', '.join(others)}"
+        )
 
 
 def _check_continuous(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edanas.core.config import Layer, resolve
-from edanas.core.errors import ConfigError, near_miss, unknown
+from edanas.core.errors import ConfigError, near_miss
 from edanas.core.settings import Component, Settings
 from edanas.data.suiting import suited, survey
 from edanas.devices import device_of
@@ -35,7 +35,9 @@ def layered_settings(registry: Registry, layers: Sequence[Layer]) -> Settings:
     presets = list(bundle.presets)
     preset = named.preset or (presets[0] if presets else "")
     if preset and preset not in bundle.presets:
-        raise ConfigError(f"preset: {unknown(f'preset of bundle {named.plugin!r}', preset, presets)}")
+        raise ConfigError(
+            f"preset: bundle '{named.plugin}' has no preset '{preset}'.{near_miss(preset, presets)}"
+        )
     below: list[Layer] = [(f"bundle '{named.plugin}'", bundle.settings)]
     if preset:
         below.append((f"preset '{preset}'", bundle.presets[preset]))

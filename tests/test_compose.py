@@ -126,11 +126,11 @@ def test_resolved_settings_resolve_to_themselves(registry):
     [
         ({"plugin": "mbv3-ms"}, r"plugin: unknown bundle 'mbv3-ms'\. Did you mean 'mbv3-sm'\?"),
         ({"plugin": 3}, r"plugin: 3 from layer 0: expected text"),
-        ({"preset": "quik"}, r"preset: Unknown preset of bundle 'mbv3-sm' 'quik'\. Did you mean 'quick'\?"),
+        ({"preset": "quik"}, r"preset: bundle 'mbv3-sm' has no preset 'quik'\. Did you mean 'quick'\?"),
         ({"plugin": "small", "preset": "quick"}, r"preset: .*'quick'.* Allowed: first, second\."),
         (
             {"plugin": "bare", "preset": "quick"},
-            r"preset: Unknown preset of bundle 'bare' 'quick'\. Allowed: no",
+            r"preset: bundle 'bare' has no preset 'quick'\. Allowed: no",
         ),
         ({"trainning": {"epochs": 3}}, r"trainning: unknown setting, from layer 0\. Did you mean 'training'"),
         ({"training": {"epochs": -3}}, r"training\.epochs: -3 from layer 0: expected a whole number >= 0"),
@@ -303,6 +303,19 @@ def test_names_become_objects(registry, tmp_path):
     initial = made.strategy.initial()
     assert len({c.id for c in initial}) == 5
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("supernet", "classifier", "message"),
+    [
+        (SMALL["supernet"], "carried", "'carried' reads logits, and .* 'ofa-mbv3' pass on features; .* mlp"),
+        ({"name": "cascade", "of": SMALL["supernet"]}, "mlp", "pass on logits; allowed: carried$"),
+    ],
+)
+def test_heads_that_cannot_read_what_stages_pass_on(registry, tmp_path, supernet, classifier, message):
+    settings = settled(registry, {**SMALL, "supernet": supernet, "classifier": classifier})
+    with pytest.raises(ConfigError, match=f"classifier: .*{message}"):
+        compose(registry, settings, tmp_path, Silent())
 
 
 def test_the_same_settings_make_the_same_search(registry, tmp_path):

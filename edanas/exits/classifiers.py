@@ -181,6 +181,8 @@ class CarriedLogits(ExitClassifier):
     For the supernet `cascade`, whose stages are whole networks.
     """
 
+    reads = "logits"
+
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
         """A head: features (B, C, H, W), C x H x W >= num_classes -> logits (B, num_classes)."""
         return CarriedHead(num_classes)

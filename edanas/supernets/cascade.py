@@ -34,6 +34,8 @@ class CascadeProvider(SupernetProvider):
         ConfigError: An option is out of range.
     """
 
+    passes = "logits"
+
     def __init__(self, of: SupernetProvider, *, networks: int = 2) -> None:
         self.of = of
         self.networks: int = number("networks", networks, "a whole number from 2 to 8", whole(2, 8))

@@ -2,12 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
 
 from edanas.core.errors import WeightsError
 from edanas.core.types import Backbone, ExitPoint, SegmentCost, Task, Variable
+
+Passed = Literal["features", "logits"]
+"""What reaches an exit point: features to classify, or logits among them that a network there has made."""
 
 
 class StagedBackbone(nn.Module):
@@ -59,6 +63,9 @@ class SupernetProvider(ABC):
     exit_points: int
     """N: how many exit points each backbone has."""
 
+    passes: ClassVar[Passed] = "features"
+    """What stages pass on; only exit classifiers that read it can stand between them."""
+
     @abstractmethod
     def variables(self) -> tuple[Variable, ...]:
         """The backbone's dimensions, each with its choices in the order of rising cost.
@@ -105,6 +112,9 @@ class SupernetProvider(ABC):
 
 class ExitClassifier(ABC):
     """The small head placed at an exit point (the paper's EEC)."""
+
+    reads: ClassVar[Passed] = "features"
+    """What a stage must pass on for the head to make sense."""
 
     @abstractmethod
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
