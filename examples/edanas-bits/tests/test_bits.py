@@ -35,6 +35,13 @@ def test_a_channel_holds_whole_multiples_of_its_step(bits):
     assert torch.equal(quantised(torch.zeros(2, 3), bits), torch.zeros(2, 3))
 
 
+def test_what_is_exported_rounds_alike(monkeypatch):
+    weight = torch.randn(3, 5, 7, 7, generator=torch.Generator().manual_seed(1))
+    expected = quantised(weight, 4)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    torch.testing.assert_close(quantised(weight, 4), expected)
+
+
 def test_a_module_runs_with_rounded_weights_and_learns_through_the_rounding():
     conv, images = torch.nn.Conv2d(2, 3, 3), torch.randn(1, 2, 5, 5)
     kept = conv.weight.detach().clone()

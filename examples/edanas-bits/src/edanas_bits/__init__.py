@@ -24,8 +24,12 @@ def quantised(weight: torch.Tensor, bits: int) -> torch.Tensor:
     most = 2 ** (bits - 1) - 1
     largest = weight.detach().flatten(1).abs().amax(1).float()
     step = (largest / most).clamp_min(torch.finfo(torch.float32).tiny)
-    middle = torch.zeros(len(step), dtype=torch.int32, device=weight.device)
-    rounded = torch.fake_quantize_per_channel_affine(weight.float(), step, middle, 0, -most, most)
+    if torch.compiler.is_exporting():  # other runtimes have no operator for it
+        steps = step.reshape(-1, *(1,) * (weight.ndim - 1))
+        rounded: torch.Tensor = (weight.float() / steps).round() * steps
+    else:
+        middle = torch.zeros(len(step), dtype=torch.int32, device=weight.device)
+        rounded = torch.fake_quantize_per_channel_affine(weight.float(), step, middle, 0, -most, most)
     return rounded.to(weight.dtype)
 
 

@@ -14,6 +14,9 @@ from torch.func import functional_call
 
 EDANAS_SPEC_VERSION = 1
 
+_Known = tuple[torch.Tensor, ...]
+"""Channels that earlier groups computed, in one tensor; none before the first group."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -74,28 +77,26 @@ class Group(nn.Module):
         image, earlier, pooled = self._unpacked(features)
         before = image
         maps = []
-        for layer, known in zip(self.layers, [*earlier, None], strict=True):
-            new = layer(before)
-            if known is not None:
-                before = torch.cat([known, new], dim=1)
-                maps.append(before)
-        column = torch.cat([pooled, new.mean((2, 3))], dim=1)
+        *layers, last = self.layers
+        for layer, known in zip(layers, earlier, strict=True):
+            before = torch.cat([*known, layer(before)], dim=1)
+            maps.append(before)
+        column = torch.cat([*pooled, last(before).mean((2, 3))], dim=1)
         return _packed([image, *maps], column)
 
-    def _unpacked(self, features: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
+    def _unpacked(self, features: torch.Tensor) -> tuple[torch.Tensor, list[_Known], _Known]:
         """The image, the channels so far of all layers but the last, and of the last one, pooled."""
         plan, known = self.plan, self.plan.widths[: self.group]
         layers = range(len(self.layers) - 1)
+        if self.group == 0:
+            return features, [() for _ in layers], ()
         shapes = [(plan.in_channels, plan.side)]
         shapes += [(sum(widths[layer] for widths in known), plan.size(layer)) for layer in layers]
-        if self.group == 0:
-            empty = [features.new_empty(len(features), 0, size, size) for _, size in shapes[1:]]
-            return features, empty, features.new_empty(len(features), 0)
         sizes = [channels * side * side for channels, side in shapes]
         flat = features[:, :, :-1].flatten(1)[:, : sum(sizes)]
         parts = torch.split(flat, sizes, dim=1)
         maps = [part.reshape(-1, c, side, side) for part, (c, side) in zip(parts, shapes, strict=True)]
-        return maps[0], maps[1:], features[:, :, -1].flatten(1)
+        return maps[0], [(each,) for each in maps[1:]], (features[:, :, -1].flatten(1),)
 
 
 def _packed(maps: Sequence[torch.Tensor], column: torch.Tensor) -> torch.Tensor:
