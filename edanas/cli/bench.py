@@ -11,9 +11,9 @@ from edanas.benching.bench import BATCH_SIZES
 from edanas.benching.bench import bench as measure
 from edanas.cli.benched import draw, plain, show
 from edanas.cli.progress import ConsoleProgress
-from edanas.core.errors import ConfigError, RunError
+from edanas.cli.targets import check_file, check_plot
+from edanas.core.errors import ConfigError
 from edanas.core.runfolder import replace_file
-from edanas.report.plots import ENDINGS
 
 
 def bench(
@@ -59,7 +59,8 @@ def bench(
 ) -> None:
     """Measure latency and memory, against the backbone alone and what multiply-adds promise."""
     sizes = _numbers(batch_sizes)
-    _check(to_json, plot)
+    check_plot(plot)
+    check_file("--json", to_json)
     found = measure(
         models,
         data,
@@ -95,16 +96,3 @@ def _numbers(texts: Sequence[str] | None) -> Sequence[int]:
             f"--batch-sizes: found '{(wrong or [''])[0]}'; allowed: whole numbers of 1 or more, as 1,32"
         )
     return [int(word) for word in words]
-
-
-def _check(to_json: Path | None, plot: Path | None) -> None:
-    """Refuse what cannot be written, before anything is measured."""
-    if plot is not None and plot.suffix.lower() not in ENDINGS:
-        raise ConfigError(f"--plot: '{plot.name}' ends in '{plot.suffix}'; allowed: {', '.join(ENDINGS)}")
-    for flag, path in (("--json", to_json), ("--plot", plot)):
-        if path is None:
-            continue
-        if path.is_dir():
-            raise RunError(f"{flag}: {path} is a folder; expected the name of a file to write")
-        if not path.absolute().parent.is_dir():
-            raise RunError(f"{flag}: {path.absolute().parent}: no such folder")

@@ -30,7 +30,8 @@ def show(found: Bench, files: list[Path]) -> None:
     named = ", ".join(f"{name} {versions[name]}" for name in ("edanas", "torch", "onnxruntime"))
     say(f"{machine['platform']}, {machine['cores']} cores, {machine['device']}; {named}")
     threads = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}"
-    say(f"{threads}, {found.clock}, ms for a call; {found.repeats} repetitions in turns, seed {found.seed}")
+    repeats = f"{found.repeats} repetition{'s' * (found.repeats > 1)}"
+    say(f"{threads}, {found.clock}, ms for a call; {repeats} in turns, seed {found.seed}")
     for network in found.networks:
         say(f"\n{_heading(network)}")
         console.print(_by_batch(network, energy=not found.energy))

@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from edanas.cli.targets import check_file, check_plot
 from edanas.core.errors import ConfigError
 from edanas.core.runfolder import replace_file
 from edanas.exits.budgets import budget_of
@@ -38,6 +39,9 @@ def compare(
 ) -> None:
     """Compare runs: accuracy, costs, hypervolume and time of each method, with the spread over seeds."""
     names, folders = zip(*(_parted(run) for run in runs), strict=True)
+    check_plot(plot)
+    check_file("--json", json)
+    check_file("--csv", csv)
     found = compare_runs(folders, names, [_macs(each) for each in at or []])
     console = Console(highlight=False)
     console.print(_table(found))
@@ -48,6 +52,8 @@ def compare(
         replace_file(json, found.to_json().encode())
     if csv:
         replace_file(csv, found.to_dataframe().to_csv(index=False).encode())
+    for path in filter(None, (plot, json, csv)):
+        console.print(f"Written: {path}", markup=False, soft_wrap=True)
 
 
 def _parted(run: str) -> tuple[str | None, Path]:

@@ -20,11 +20,13 @@ from rich.table import Table
 
 from edanas.api import load
 from edanas.cli.progress import ConsoleProgress
+from edanas.cli.targets import check_file
 from edanas.core.costs import Costs, backbone_macs, executed_macs
-from edanas.core.errors import ConfigError, DataError, RunError, near_miss
+from edanas.core.errors import ConfigError, DataError, near_miss
 from edanas.core.machine import computing, usable_cores
 from edanas.core.runfolder import replace_file
 from edanas.evaluation.scoring import Anatomy
+from edanas.exits.budgets import in_units
 from edanas.exits.eenn import EENN
 from edanas.exits.holding import BudgetHolder
 from edanas.prediction import Answer, budget_holder, stream
@@ -118,19 +120,21 @@ class Summary:
     images_per_second: float | None
 
     def line(self) -> str:
-        """For people; MACs in M (1e6) multiply-adds."""
+        """For people."""
         said = [f"{self.images:,} images" if self.images != 1 else "1 image"]
         if self.executed_macs is not None and self.images_per_second is not None:
             left = ", ".join(f"{name} {count / self.images:.1%}" for name, count in self.exits.items())
-            cost = (
-                f"{self.executed_macs / 1e6:.2f}M of {self.backbone_macs / 1e6:.2f}M MACs executed on average"
-            )
+            cost = f"{_macs(self.executed_macs)} of {_macs(self.backbone_macs)} executed on average"
             if self.held_macs is not None:
-                cost += f", for a budget of {self.held_macs / 1e6:.2f}M"
+                cost += f", for a budget of {_macs(self.held_macs)}"
             said += [f"left at exit {left}", cost, f"{self.images_per_second:,.0f} images/s with reading"]
         if self.skipped:
             said.append(f"{self.skipped:,} unreadable and skipped")
         return "; ".join(said)
+
+
+def _macs(value: float) -> str:
+    return in_units("max_macs", value)
 
 
 def _holder(network: EENN, hold_macs: str | None) -> BudgetHolder | None:
@@ -168,10 +172,7 @@ def _format(form: str | None, out: Path | None) -> str:
         raise ConfigError(f"--format: found '{form}'.{near_miss(form, FORMATS)}")
     if out is None:
         return form or "table"
-    if out.is_dir():
-        raise RunError(f"--out: {out} is a folder; expected the name of a file to write")
-    if not out.absolute().parent.is_dir():
-        raise RunError(f"--out: {out.absolute().parent}: no such folder")
+    check_file("--out", out)
     ending = out.suffix.lower().removeprefix(".")
     if form is None and ending not in FORMATS[:2]:
         raise ConfigError(f"--out: '{out.name}' ends neither in .csv nor in .json; or say --format")

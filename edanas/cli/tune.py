@@ -11,11 +11,11 @@ import typer
 
 from edanas.api import load
 from edanas.cli.progress import ConsoleProgress
+from edanas.cli.targets import check_plot
 from edanas.cli.tuned import draw, plain, show
 from edanas.core.errors import ConfigError, DataError, RunError
 from edanas.core.machine import computing, usable_cores
 from edanas.exits.budgets import budget_of
-from edanas.report.plots import ENDINGS
 from edanas.retuning import confidences_of, retune
 from edanas.tuning import tune as tune_network
 
@@ -134,12 +134,7 @@ def _check(
     ):
         if unlabelled and value is not None:
             raise ConfigError(f"{name}: found with --unlabelled; without labels, only a cost can be held")
-    if plot is None:
-        return
-    if plot.suffix.lower() not in ENDINGS:
-        raise ConfigError(f"--plot: '{plot.name}' ends in '{plot.suffix}'; allowed: {', '.join(ENDINGS)}")
-    if not plot.absolute().parent.is_dir():
-        raise RunError(f"--plot: {plot.absolute().parent}: no such folder")
+    check_plot(plot)
 
 
 def _stem(model: Path, out: Path | None, endings: Sequence[str], *, overwrite: bool) -> Path:

@@ -41,6 +41,8 @@ def load_network(path: Path, build: Builder) -> nn.Module:
         WeightsError: A file is missing, damaged, of another version, or the two do not belong together.
         EdanasError: What `build` raises, e.g. for a plugin that is not installed; the file is named.
     """
+    if path.is_dir():
+        raise WeightsError(f"{path}: is a folder; expected a network's .safetensors or .json file")
     described = path.with_suffix(".json")
     description = _description(described)
     weights = described.parent / description["weights"]

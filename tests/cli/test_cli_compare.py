@@ -47,6 +47,7 @@ def test_a_line_for_each_method_with_its_spread_and_files(runs: tuple[Path, Path
     assert json.loads(Path(files[1]).read_text())["methods"][0]["accuracy"] == pytest.approx(0.91)
     assert len(Path(files[2]).read_text().splitlines()) == 3
     assert Path(files[0]).stat().st_size > 1000
+    assert [path for path in files if f"Written: {path}" not in done.output] == []
 
 
 def test_a_folder_with_an_equals_sign_is_a_folder(runs: tuple[Path, Path]) -> None:
@@ -59,8 +60,8 @@ def test_a_folder_with_an_equals_sign_is_a_folder(runs: tuple[Path, Path]) -> No
         (["nowhere"], "nowhere: no such folder"),
         (["=x"], "RUN: found '=x'; expected a folder, or NAME=FOLDER"),
         (["{0}", "--at", "5m"], "--at: found '5m', of unit 'm'"),
-        (["{0}", "--plot", "p.gif"], "p.gif: found the ending '.gif'; allowed: .svg, .png, .pdf"),
-        (["{0}", "--json", "{0}/no/such.json"], "cannot be written"),
+        (["{0}", "--plot", "p.gif"], "--plot: 'p.gif' ends in '.gif'; allowed: .svg, .png, .pdf"),
+        (["{0}", "--json", "{0}/no/such.json"], "/no: no such folder"),
     ],
 )
 def test_wrong_input_is_one_clear_error(

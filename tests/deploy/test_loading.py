@@ -119,6 +119,11 @@ def test_a_missing_file_is_named(gone, opened, saved):
     assert str(caught.value) == f"{saved[gone]}: cannot be read: No such file or directory"
 
 
+def test_a_runs_folder_is_no_network(tmp_path):
+    with pytest.raises(WeightsError, match=r"is a folder; expected a network's \.safetensors or \.json file"):
+        load_network(tmp_path, pytest.fail)
+
+
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:-1], lambda b: b[:-1] + bytes([b[-1] ^ 1])])
 def test_damaged_weights_are_named(damage, saved):
     _, described, weights = saved

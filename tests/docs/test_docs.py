@@ -241,7 +241,7 @@ def test_links_to_files_lead_somewhere(path: Path) -> None:
 
 def shown_commands() -> Iterator[list[str]]:
     """Every `edanas` command that README and pages show, as words."""
-    for path in [ROOT / "README.md", *DOCS.glob("*.md"), *DOCS.glob("reference/*.md")]:
+    for path in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]:
         for block in blocks(path):
             for line in block.splitlines():
                 called = re.search(r"(?:^|&& )(?:uv run )?(edanas [a-z].*)", line)
