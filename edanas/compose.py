@@ -174,7 +174,7 @@ def _check_heads(
         others = [each.name for each in entries if getattr(each.factory, "reads", "") == provider.passes]
         raise ConfigError(
             f"classifier: '{settings.classifier.name}' reads {classifier.reads}, and the stages of supernet "
-            f"'{settings.supernet.name}' pass on {provider.passes}; allowed: {', '.join(others)}"
+            f"'{settings.supernet.name}' pass on {provider.passes}; allowed: {', '.join(others) or 'nothing'}"
         )
 
 

@@ -2,16 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
 
 import torch
 from torch import nn
 
 from edanas.core.errors import WeightsError
 from edanas.core.types import Backbone, ExitPoint, SegmentCost, Task, Variable
-
-Passed = Literal["features", "logits"]
-"""What reaches an exit point: features to classify, or logits among them that a network there has made."""
 
 
 class StagedBackbone(nn.Module):
@@ -63,8 +59,11 @@ class SupernetProvider(ABC):
     exit_points: int
     """N: how many exit points each backbone has."""
 
-    passes: ClassVar[Passed] = "features"
-    """What stages pass on; only exit classifiers that read it can stand between them."""
+    passes: str = "features"
+    """What stages pass on, in a word; only exit classifiers that read it can stand between them.
+
+    `features` to classify; `logits` among them that a network there has made; others by plugins.
+    """
 
     @abstractmethod
     def variables(self) -> tuple[Variable, ...]:
@@ -113,7 +112,7 @@ class SupernetProvider(ABC):
 class ExitClassifier(ABC):
     """The small head placed at an exit point (the paper's EEC)."""
 
-    reads: ClassVar[Passed] = "features"
+    reads: str = "features"
     """What a stage must pass on for the head to make sense."""
 
     @abstractmethod

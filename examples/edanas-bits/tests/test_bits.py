@@ -9,6 +9,7 @@ from edanas.core.archive import Archive
 from edanas.core.contracts import Specimen
 from edanas.core.errors import ConfigError, CostError
 from edanas.core.types import Backbone, SegmentCost, Task
+from edanas.supernets.cascade import CascadeProvider
 from edanas.testing import check_objective, check_provider
 from edanas.testing.toynets import ToyProvider
 from torch.nn import functional as F
@@ -18,6 +19,11 @@ from edanas_bits import BitOperations, BitsProvider, Quantised, quantised
 
 def test_the_provider_conforms():
     check_provider(BitsProvider(ToyProvider(resolutions=(8,)), bits=(4, 8)), backbones=0)
+
+
+def test_exits_read_what_the_wrapped_networks_pass_on():
+    assert BitsProvider(ToyProvider()).passes == "features"
+    assert BitsProvider(CascadeProvider(ToyProvider())).passes == "logits"
 
 
 def test_the_objective_conforms():

@@ -82,6 +82,12 @@ def test_an_option_out_of_range_is_named(option, value):
         ChannelwiseProvider(**{option: value})
 
 
+def test_exits_that_would_average_over_everything_are_refused(tmp_path):
+    other = {"supernet": "channelwise", "classifier": "pool-linear"}
+    with pytest.raises(ConfigError, match="pass on columns; allowed: last-column"):
+        edanas.search(settings=other, out=tmp_path / "run")
+
+
 SETTINGS = {
     "device": "cpu",
     "threads": 1,

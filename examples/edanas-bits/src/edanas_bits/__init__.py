@@ -92,7 +92,7 @@ class BitsProvider(SupernetProvider):
                 f"supernet.bits: found {list(bits)}; allowed: distinct whole numbers from 2 to 16"
             )
         self.of, self.bits = of, tuple(sorted(bits))
-        self.exit_points = of.exit_points
+        self.exit_points, self.passes = of.exit_points, of.passes
 
     def variables(self) -> tuple[Variable, ...]:
         """The other provider's, and `stageN.bits`."""

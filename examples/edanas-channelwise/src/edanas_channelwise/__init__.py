@@ -128,6 +128,8 @@ class ColumnHead(nn.Module):
 class LastColumn(ExitClassifier):
     """A linear layer on the channels that the groups so far have in the last layer; for `channelwise`."""
 
+    reads = "columns"
+
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
         """A head: features (B, point.channels, H, W) -> logits (B, num_classes)."""
         return ColumnHead(point.channels, num_classes)
@@ -151,6 +153,8 @@ class ChannelwiseProvider(SupernetProvider):
     Raises:
         ConfigError: An option is out of range.
     """
+
+    passes = "columns"
 
     def __init__(
         self,
