@@ -143,7 +143,7 @@ def test_impossible_budgets_say_what_is_possible(network, given, message):
 
 def test_a_near_miss_of_the_unit(network):
     dearest = brute_force(network)[:, 0].max() / 1e3
-    with pytest.raises(ConfigError, match=f"Did you mean '{int(dearest)}K'"):
+    with pytest.raises(ConfigError, match=f"Did you mean '{int(dearest)}k'"):
         edanas.tune(network, SAMPLES, max_macs=int(dearest))
 
 

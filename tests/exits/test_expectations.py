@@ -81,6 +81,17 @@ def test_a_cost_that_cannot_vary_has_no_interval():
     assert found.costs[0].low == found.costs[0].high == 470.0
 
 
+def test_that_all_leave_at_one_exit_does_not_mean_that_all_others_will():
+    profile = drawn(20, np.random.default_rng(4))
+    profile.confidence[:, 0] = 0.9
+    found = expect(profile, SelectionScheme((0.5, None)), [COSTS])
+    cheapest, dearest = 107.0, 477.0
+    later = found.shares[2].high  # up to so many may go on to the last exit
+    assert (found.shares[0].here, later) == (1.0, pytest.approx(wilson(0.0, 20)[1]))
+    assert found.costs[0].low == found.costs[0].new == cheapest
+    assert found.costs[0].high == pytest.approx(cheapest + later * (dearest - cheapest))
+
+
 def test_too_few_samples():
     with pytest.raises(ValueError, match="9 samples; at least 10"):
         expect(drawn(9, np.random.default_rng(3)), SelectionScheme((0.5, None)), [COSTS])
