@@ -29,8 +29,8 @@ _ROOT = 8
 _AXES = 4
 """Along how many exits a box is halved at once: 16 boxes of one."""
 
-_STEPS = (1, 3)
-"""How many candidates away from a scheme of the front its neighbours are looked for."""
+_FIRST = _ROOT**_AXES
+"""So many boxes at most at first: with many exits, blocks are larger."""
 
 _CHUNK = 1 << 17
 """Words in a table of bits while boxes are scored: 1 MB, to stay in cache."""
@@ -175,10 +175,9 @@ def search(scorer: Scorer, number: int, found: Incumbents, beam: int) -> bool:
         found.offer(scorer.errors(nothing), scorer.costs(nothing, costs), number, nothing)
         return True
     floor = np.minimum.accumulate(costs[::-1])[::-1]
-    halvings = [max(0, math.ceil(math.log2(size / _ROOT))) for size in sizes]
-    codes, exact = np.arange(math.prod(_blocks(sizes, halvings))), True
-    while len(codes):
-        boxes = np.stack(np.unravel_index(codes, _blocks(sizes, halvings)), axis=1)
+    halvings, exact = _first_halvings(sizes), True
+    boxes = np.indices(_blocks(sizes, halvings)).reshape(len(sizes), -1).T
+    while len(boxes):
         corners = boxes << np.array(halvings)
         errors, total = scorer.errors(corners), scorer.costs(corners, costs)
         found.offer(errors, total, number, corners)
@@ -191,38 +190,16 @@ def search(scorer: Scorer, number: int, found: Incumbents, beam: int) -> bool:
         if len(left) > beam:
             exact = False
             left = left[np.argsort(-promise[left], kind="stable")[:beam]]
-        codes, halvings = _halved(boxes[left], sizes, halvings)
+        boxes, halvings = _halved(boxes[left], sizes, halvings)
     return exact
 
 
-def polish(scorers: Sequence[Scorer], found: Incumbents) -> None:
-    """Try schemes near those of the front, until none of them is better."""
-    tried: set[tuple[int, ...]] = set()
-    while True:
-        on_front = found.front()
-        fresh: dict[int, list[Integers]] = {}
-        for errors in on_front[found.placement[on_front] >= 0]:
-            number = int(found.placement[errors])
-            exits = len(scorers[number].tables)
-            if (key := (number, *found.at[errors, :exits].tolist())) not in tried:
-                tried.add(key)
-                fresh.setdefault(number, []).append(found.at[errors, :exits])
-        if not fresh:
-            return
-        for number, centres in fresh.items():
-            near = _near(np.stack(centres), scorers[number].placement.sizes)
-            costs = scorers[number].costs(near, scorers[number].placement.costs)
-            found.offer(scorers[number].errors(near), costs, number, near)
-
-
-def _near(centres: Integers, sizes: Sequence[int]) -> Integers:
-    """Schemes within some steps of the centres (n, P) at every exit, in lexicographic order."""
-    unit = np.stack(np.meshgrid(*[[-1, 0, 1]] * len(sizes), indexing="ij"), axis=-1).reshape(-1, len(sizes))
-    steps = np.concatenate([unit * step for step in _STEPS])
-    near = (centres[:, None] + steps).reshape(-1, len(sizes))
-    inside = near[((near >= 0) & (near < np.array(sizes))).all(axis=1)]
-    codes = np.unique(np.ravel_multi_index(tuple(inside.T), sizes))
-    return np.stack(np.unravel_index(codes, sizes), axis=1)
+def _first_halvings(sizes: Sequence[int]) -> list[int]:
+    """How often the blocks of the first boxes can be halved, exit by exit."""
+    halvings = [max(0, math.ceil(math.log2(size / _ROOT))) for size in sizes]
+    while math.prod(blocks := _blocks(sizes, halvings)) > _FIRST:
+        halvings[blocks.index(max(blocks))] += 1
+    return halvings
 
 
 def _blocks(sizes: Sequence[int], halvings: Sequence[int]) -> list[int]:
@@ -247,7 +224,7 @@ def _promise(upto: Floats, fewest: Integers, errors: Integers, least: Floats, st
 
 
 def _halved(boxes: Integers, sizes: Sequence[int], halvings: Sequence[int]) -> tuple[Integers, list[int]]:
-    """Rising codes of the boxes' parts, and how often their blocks can still be halved."""
+    """The boxes' parts in lexicographic order, and how often their blocks can still be halved."""
     finer = list(halvings)
     for exit_ in sorted(range(len(sizes)), key=lambda e: -halvings[e])[:_AXES]:
         if halvings[exit_]:
@@ -256,7 +233,15 @@ def _halved(boxes: Integers, sizes: Sequence[int], halvings: Sequence[int]) -> t
             boxes[:, exit_] *= 2
             boxes[1::2, exit_] += 1
             boxes = boxes[boxes[:, exit_] < _blocks(sizes, finer)[exit_]]
-    return np.sort(np.ravel_multi_index(tuple(boxes.T), _blocks(sizes, finer))), finer
+    return ordered(boxes, _blocks(sizes, finer)), finer
+
+
+def ordered(rows: Integers, sizes: Sequence[int]) -> Integers:
+    """Rows in lexicographic order: as single numbers, which is faster, where these do not grow too large."""
+    if math.prod(sizes) >= 1 << 63:
+        return rows[np.lexsort(rows.T[::-1])]
+    codes = np.sort(np.ravel_multi_index(tuple(rows.T), sizes))
+    return np.stack(np.unravel_index(codes, sizes), axis=1)
 
 
 def _packed(rows: Booleans) -> Words:

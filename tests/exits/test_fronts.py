@@ -172,6 +172,30 @@ def test_the_order_of_samples_does_not_matter():
     assert len(fronts) == 1
 
 
+@pytest.mark.parametrize(("removable", "samples"), [(False, 16), (True, 12)])
+def test_more_exits_than_boxes_are_halved_along_are_searched_to_the_end(removable, samples):
+    profile, costs = plausible(samples, seed=5, exits=6), Costs((90, *[50] * 6), (9,) * 6, 9)
+    options = {"removable": removable}
+    front = threshold_front(profile, costs, 6, **options, beam=10**6)
+    other = threshold_front_dp(profile, costs, 6, **options)
+    assert front.exact
+    assert front.cost.tolist() == pytest.approx(other.cost.tolist())
+    assert front.accuracy.tolist() == pytest.approx(other.accuracy.tolist())
+
+
+def test_nine_exits_with_more_combinations_than_numbers_count():
+    """As many as the paper's ResNet-18 has. With these, the front lies above that of each exit alone."""
+    profile, costs = plausible(300, seed=2, exits=9), Costs((90, *[50] * 9), (9,) * 9, 9)
+    front = threshold_front(profile, costs, 9, measure="ada")
+    as_promised(front, profile, costs, "ada")
+    for exit_ in range(9):
+        alone = ExitProfile((exit_,), profile.confidence[:, [exit_, -1]], profile.correct[:, [exit_, -1]])
+        single = threshold_front(alone, costs, 9, measure="ada")
+        for accuracy, cost in zip(single.accuracy, single.cost, strict=True):
+            reached = front.accuracy[front.cost <= cost * 1.01]
+            assert reached.max(initial=0.0) >= accuracy - 0.01
+
+
 def test_a_network_without_exits_has_a_front_of_one():
     profile = plausible(20, seed=9, exits=0)
     for way in (threshold_front, threshold_front_dp):
