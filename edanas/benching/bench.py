@@ -12,6 +12,7 @@ from edanas.benching.contest import contest, enter
 from edanas.benching.forms import check_forms, forms_beside, locate
 from edanas.benching.peak import peaks
 from edanas.benching.results import Bench, Benched
+from edanas.benching.shortfalls import shortfalls
 from edanas.core.costs import backbone_macs
 from edanas.core.errors import ConfigError, DataError
 from edanas.core.machine import computing
@@ -171,6 +172,7 @@ def _benched(registry: Registry, model: Path | EENN, order: _Order, bar: Bar) ->
         each.runner.close()
     remarks += (*missing, *(remark for each in entrants for remark in each.remarks))
     costs = Anatomy.of(network, len(network.mean)).costs
+    remarks += shortfalls(measured, costs, network.scheme)
     name = path.stem if path else _NAME
     return Benched(name, len(samples), part, backbone_macs(costs), tuple(measured), remarks)
 
