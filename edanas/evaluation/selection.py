@@ -14,6 +14,9 @@ from edanas.core.types import Candidate, Evaluation, ExitProfile, SelectionSchem
 _SCHEMES = 1000
 """How many selection schemes are scored on one backbone at most, about 0.05 s."""
 
+_SETS = 6
+"""Of how many sets of equally many exits a backbone's trade-offs are looked for: all that four exits have."""
+
 
 def pareto_set(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> list[Evaluation]:
     """The evaluations that no other one dominates, by rising second objective; failed ones are left out.
@@ -110,11 +113,18 @@ def with_every_number_of_exits(
         if profile is None:
             continue
         for count in range(1, len(profile.points) + 1):
-            for points in itertools.combinations(profile.points, count):
+            for points in _some(list(itertools.combinations(profile.points, count))):
                 placed = SelectionScheme(tuple(1.0 if at in points else None for at in range(exit_points)))
                 schemes = evaluator.schemes(Candidate(backbone, placed), profile)
                 _score(found, source, schemes, evaluator, profile)
     return list(found.values())
+
+
+def _some(sets: Sequence[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
+    """At most `_SETS` of the sets, evenly."""
+    if len(sets) <= _SETS:
+        return sets
+    return [sets[int(at)] for at in np.linspace(0, len(sets) - 1, _SETS).round()]
 
 
 def _score(
