@@ -111,7 +111,10 @@ def _own_settings(registry: Registry, model: Path | None, data: str | None) -> S
     """The settings of the network's run, where the data asked for is the run's."""
     settings = _settings_of(model)
     if data is None and settings is None:
-        raise ConfigError("data: found nothing, and the network lies in no run's folder whose data to take")
+        raise ConfigError(
+            "data: found nothing, and the network lies in no run's folder whose data to take; expected a "
+            "data set's name, or a folder of class folders"
+        )
     own = settings is not None and (data is None or _same(registry, settings, data))
     return settings if own else None
 
