@@ -21,8 +21,8 @@ from edanas.report.attainment import draw_attainment
 from edanas.report.result import Result
 from edanas.report.words import Row, mega
 
-INCIDENTAL = ("seed", "device", "threads", "executor", "loggers", "exports", "examples", "warm_start")
-"""Settings in which runs of one method may differ: none of them makes another method."""
+INCIDENTAL = ("seed", "data", "device", "threads", "executor", "loggers", "exports", "examples", "warm_start")
+"""Settings in which runs of one method may differ: none of them makes another method, on the same images."""
 
 _NAMED = 3
 """So many settings at most make a name; where more differ, the folder's name says more."""
@@ -175,7 +175,7 @@ def _check_same_images(results: Sequence[Result]) -> None:
     first = results[0]
     for other in results[1:]:
         for what, a, b in (
-            ("data", *(r.settings.get("data") for r in (first, other))),
+            ("data", *(_images(r) for r in (first, other))),
             ("classes", *(r.data.get("classes") for r in (first, other))),
             ("samples", *(r.data.get("samples") for r in (first, other))),
         ):
@@ -184,6 +184,15 @@ def _check_same_images(results: Sequence[Result]) -> None:
                     f"{other.folder}: its {what} are {b}, those of {first.folder} are {a}; "
                     "runs can be compared on the same images only"
                 )
+
+
+def _images(result: Result) -> dict[str, Any] | str:
+    """What names a run's images, whatever folder theirs lies in and whoever downloaded them."""
+    data = result.settings.get("data")
+    said = dict(data) if isinstance(data, Mapping) else {"name": data}
+    name = Path(str(said.pop("path", said.pop("name", "")))).name
+    options = {key: value for key, value in said.items() if key not in ("name", "download")}
+    return {"name": name, **options} if options else name
 
 
 def _check_seeds(name: str, results: Sequence[Result]) -> None:

@@ -37,6 +37,24 @@ def test_runs_that_differ_in_seed_and_machine_alone_are_one_method(data: dict[st
     ]
 
 
+def on(data: dict[str, Any], images: Any, seed: int) -> Result:
+    """The small result, of a run whose settings name its images so."""
+    return Result(f"runs/{seed}", {**data, "settings": {**data["settings"], "data": images}, "seed": seed})
+
+
+def test_images_are_the_same_wherever_they_lie(data: dict[str, Any]) -> None:
+    forms = ["photos", "/home/me/photos", {"name": "folder", "path": "../photos"}]
+    (method,) = compare(on(data, form, seed) for seed, form in enumerate(forms)).methods
+    assert len(method.results) == 3
+    (method,) = compare([on(data, "svhn", 1), on(data, {"name": "svhn", "download": True}, 2)]).methods
+    assert len(method.results) == 2
+    grey = {"name": "folder", "path": "photos", "channels": "grey"}
+    with pytest.raises(
+        EdanasError, match=r"its data are \{'name': 'photos', 'channels': 'grey'\}, .* photos"
+    ):
+        compare([on(data, "photos", 1), on(data, grey, 2)])
+
+
 def test_given_names_count_and_many_differences_give_the_folders_name(data: dict[str, Any]) -> None:
     a = changed(data, "runs/a", **{f"option{n}": n for n in range(5)})
     b = changed(data, "runs/second")
