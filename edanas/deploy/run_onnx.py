@@ -110,6 +110,22 @@ class EarlyExitNetwork:
         return found
 
 
+def stored_images(path: str, channels: int) -> Images:
+    """What numpy stored there: (B, channels, H, W) uint8; anything else is a `ValueError`."""
+    try:
+        found: Any = np.load(path)
+    except (EOFError, ValueError) as error:
+        raise ValueError(f"{path}: holds no array of numpy") from error
+    shape: tuple[int, ...] = getattr(found, "shape", ())
+    kind = getattr(found, "dtype", "no array")
+    if kind != np.uint8 or len(shape) != 4 or shape[1] != channels:
+        raise ValueError(
+            f"{path}: found {kind} of shape {shape}; expected uint8 of shape (B, {channels}, H, W)"
+        )
+    images: Images = found
+    return images
+
+
 def main() -> None:
     """Print number, class, exit and confidence of each image."""
     parser = argparse.ArgumentParser(description="Classify images with an exported early-exit network.")
@@ -117,9 +133,13 @@ def main() -> None:
     parser.add_argument("images", help="an .npy file: uint8 of shape (B, C, H, W)")
     parser.add_argument("--threads", type=int, default=0, help="0: as onnxruntime likes")
     given = parser.parse_args()
-    network = EarlyExitNetwork(given.manifest, given.threads)
+    try:
+        network = EarlyExitNetwork(given.manifest, given.threads)
+        images = stored_images(given.images, network.manifest["channels"])
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     last = network.manifest["exit_points"]
-    answers = zip(*network.predict(np.load(given.images)), strict=True)
+    answers = zip(*network.predict(images), strict=True)
     for number, (label, left_at, confidence) in enumerate(answers, 1):
         name = "last" if left_at == last else str(left_at + 1)
         print(f"{number},{network.classes[label]},{name},{confidence:.6f}")

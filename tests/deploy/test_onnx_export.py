@@ -10,7 +10,7 @@ from exported_nets import PLACED, images, network, plain
 
 from edanas.core.costs import executed_per_exit
 from edanas.core.errors import ConfigError, ExportError, RunError
-from edanas.deploy import onnx_graphs
+from edanas.deploy import onnx_graphs, run_onnx
 from edanas.deploy.checking import export_checked
 from edanas.deploy.onnx_export import OnnxExporter
 from edanas.evaluation.scoring import Anatomy
@@ -106,6 +106,29 @@ def test_the_program_runs_alone(exported, tmp_path):
     assert [row[2] for row in rows] == ["last" if at == 4 else str(at + 1) for at in left_at]
     np.testing.assert_allclose([float(row[3]) for row in rows], sure, atol=1e-5)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "No such file or directory"),
+        (b"no array", "images.npy: holds no array of numpy"),
+        (np.zeros((2, 3, 8, 8)), "found float64 of shape (2, 3, 8, 8); expected uint8 of shape (B, 1, H, W)"),
+    ],
+)
+def test_the_program_says_what_is_wrong_with_its_images(
+    content, says, exported, tmp_path, monkeypatch, capsys
+):
+    images = tmp_path / "images.npy"
+    if isinstance(content, bytes):
+        images.write_bytes(content)
+    elif content is not None:
+        np.save(images, content)
+    monkeypatch.setattr(sys, "argv", ["run_onnx.py", str(exported[0]), str(images)])
+    with pytest.raises(SystemExit) as left:
+        run_onnx.main()
+    assert left.value.code == 2
+    assert says in capsys.readouterr().err
 
 
 def test_a_changed_network_is_translated_anew(tmp_path):
