@@ -30,7 +30,7 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS
 from edanas.data.splits import split
 from edanas.devices import device_of
-from edanas.evaluation.judging import counting, in_numbers, judge_of
+from edanas.evaluation.judging import counting, in_numbers, judge_of, measure_of
 from edanas.evaluation.workbench import Workbench
 from edanas.layering import data_component
 from edanas.plugins.manager import Plugin
@@ -117,6 +117,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         device=device_of(settings),
         folder=folder,
         meters=tuple({meter.name: meter for meter in asked}.values()),
+        measure=measure_of(objectives),
     )
     # Asked here, so that a scheme that does not fit the supernet's exits says so before anything is trained.
     workbench.scheme.phases(tuple(range(provider.exit_points + 1)))

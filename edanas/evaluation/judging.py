@@ -8,8 +8,14 @@ from edanas.core.feasible import Feasibility
 from edanas.core.pareto import minimised
 from edanas.core.types import Candidate, Metrics, Outcome
 from edanas.evaluation.workbench import Workbench
+from edanas.exits.schemes import Measure
 
 Judge = Callable[[Candidate, Outcome], Metrics]
+
+
+def measure_of(objectives: Sequence[Objective]) -> Measure:
+    """What thresholds trade against accuracy: ADA_MACS where objectives follow these alone."""
+    return "ada" if {each.macs for each in objectives if each.macs} == {"ada"} else "executed"
 
 
 def judge_of(workbench: Workbench, evaluator: Evaluator) -> Judge | None:

@@ -45,6 +45,7 @@ class Latency(Objective):
     """
 
     unit = "ms"
+    macs = "executed"
 
     def __init__(self, batch_size: int = 1) -> None:
         if batch_size < 1:

@@ -60,6 +60,7 @@ class Workbench:
         device: Where networks run.
         folder: The run's folder; training states are kept below it.
         meters: What tells how long backbones take, where anybody asks.
+        measure: What thresholds trade against accuracy, where they are continuous.
     """
 
     settings: Settings
@@ -73,6 +74,7 @@ class Workbench:
     device: torch.device
     folder: Path
     meters: tuple[Meter, ...] = ()
+    measure: Measure = "ada"
     _segments: dict[str, tuple[tuple[SegmentCost, ...], SegmentCost]] = field(
         default_factory=dict, repr=False
     )
@@ -84,12 +86,6 @@ class Workbench:
     def memory(self) -> bool:
         """Whether an exit's answer or confidence depends on which exits stand before it."""
         return self.criterion.memory or self.inference.memory
-
-    @property
-    def measure(self) -> Measure:
-        """What costs mean where thresholds are continuous: ADA_MACS if these alone are an objective."""
-        named = [objective.name for objective in self.settings.objectives]
-        return "ada" if "ada-macs" in named and "executed-macs" not in named else "executed"
 
     def seed(self, *names: object) -> int:
         """A seed for one purpose of this run."""

@@ -92,6 +92,7 @@ class LatencyTable(Objective):
     """
 
     unit = "ms"
+    macs = "executed"
 
     def __init__(self, path: str) -> None:
         self.meters = (Table(path),)

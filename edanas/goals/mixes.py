@@ -36,6 +36,8 @@ class Weighted(Objective):
         self._parts = [(-w if part.maximise else w, part) for part, w in zip(of, weights, strict=True)]
         self.structural = all(part.structural for part in of)
         self.meters = tuple(meter for part in of for meter in part.meters)
+        followed = [part.macs for part in of if part.macs]
+        self.macs = "executed" if "executed" in followed else followed[0] if followed else None
 
     def value(self, metrics: Metrics) -> float:
         """The sum, smaller = better."""
@@ -59,6 +61,7 @@ class Tail(Objective):
     """
 
     unit = "MACs"
+    macs = "executed"
 
     def __init__(self, share: float = 0.05, measure: Literal["mean", "threshold"] = "mean") -> None:
         if not 0 < share <= 1:

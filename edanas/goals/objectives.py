@@ -37,6 +37,7 @@ class AdaMacs(Objective):
     """ADA_MACS, Eq. 5 of the paper: what a sample costs on average, without heads that were not confident."""
 
     unit = "MACs"
+    macs = "ada"
 
     def value(self, metrics: Metrics) -> float:
         """Multiply-adds of one sample, on average."""
@@ -47,6 +48,7 @@ class ExecutedMacs(Objective):
     """Executed MACs: what a sample really costs on average, heads that were not confident included."""
 
     unit = "MACs"
+    macs = "executed"
 
     def value(self, metrics: Metrics) -> float:
         """Multiply-adds of one sample, on average."""

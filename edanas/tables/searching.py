@@ -18,7 +18,7 @@ from edanas.core.progress import Progress, Silent
 from edanas.core.settings import Component, Condition, SearchSettings, Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Thresholds
-from edanas.evaluation.judging import Judge, counting, in_numbers
+from edanas.evaluation.judging import Judge, counting, in_numbers, measure_of
 from edanas.executors.serial import Serial
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
@@ -69,11 +69,13 @@ def search(
     aims = [Component.read(each, Place("objectives")) for each in objectives]
     models = [Component.read(each, Place("surrogates")) for each in surrogates]
     searcher: SearchStrategy = registry.create("search strategy", chosen.name, chosen.options)
-    evaluator = table if isinstance(table, TableEvaluation) else _evaluation(table, aims)
-    space = _space(evaluator, searcher, chosen.name, thresholds)
     goals: tuple[Objective, ...] = tuple(
         registry.create("objective", each.name, each.options) for each in aims
     )
+    evaluator = (
+        table if isinstance(table, TableEvaluation) else TableEvaluation(table, measure=measure_of(goals))
+    )
+    space = _space(evaluator, searcher, chosen.name, thresholds)
     judge = _judge(evaluator)
     wanted = _constraints(registry, constraints, space)
     limits = Feasibility(wanted, counting(judge), bare=searcher.nested)
@@ -105,12 +107,6 @@ def _constraints(registry: Registry, wanted: Sequence[Any], space: SearchSpace) 
         constraint.prepare(space)
         found.append(constraint)
     return tuple(found)
-
-
-def _evaluation(table: Table, objectives: Sequence[Component]) -> TableEvaluation:
-    names = [each.name for each in objectives]
-    ada = "ada-macs" in names and "executed-macs" not in names
-    return TableEvaluation(table, measure="ada" if ada else "executed")
 
 
 def _judge(evaluator: TableEvaluation) -> Judge | None:

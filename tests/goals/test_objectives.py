@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edanas.core.errors import ConfigError, CostError
 from edanas.core.types import Metrics
+from edanas.evaluation.judging import measure_of
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
@@ -67,6 +68,20 @@ def test_a_value_is_what_it_is_by_hand(objective, name, options, value, maximise
     assert found == pytest.approx(value, rel=1e-12)
     assert type(found) is float
     assert (made.maximise, made.unit, made.structural) == (maximise, unit, structural)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "measure"),
+    [
+        ([("accuracy", {}), ("ada-macs", {})], "ada"),
+        ([("accuracy", {}), ("weighted", {"of": ["ada-macs", "params"], "weights": [1, 1]})], "ada"),
+        ([("ada-macs", {}), ("weighted", {"of": ["ada-macs", "tail"], "weights": [1, 1]})], "executed"),
+        ([("ada-macs", {}), ("latency", {})], "executed"),
+        ([("accuracy", {}), ("params", {})], "executed"),
+    ],
+)
+def test_thresholds_trade_what_the_objectives_follow(objective, chosen, measure):
+    assert measure_of([objective(name, **options) for name, options in chosen]) == measure
 
 
 @given(st.lists(st.integers(0, 20), min_size=2, max_size=5).filter(sum), st.integers(1, 40))

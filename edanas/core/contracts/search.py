@@ -109,6 +109,9 @@ class Objective(ABC):
     meters: tuple[Meter, ...] = ()
     """What must be asked for every candidate, so that metrics have what the value is made of."""
 
+    macs: Literal["ada", "executed"] | None = None
+    """Which multiply-adds its value follows as thresholds move: ADA_MACS, executed MACs, or neither."""
+
     @abstractmethod
     def value(self, metrics: Metrics) -> float:
         """The number in its own direction and unit; the engine minimises inside.
