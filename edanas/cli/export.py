@@ -45,7 +45,9 @@ def _lines(found: Exported) -> list[str]:
     sizes = [path.stat().st_size for path in found.files]
     lines = [f"{found.name}: {len(sizes)} file{'s' * (len(sizes) > 1)}, {_size(sum(sizes))}"]
     lines += [f"  {path} {_size(size)}" for path, size in zip(found.files, sizes, strict=True)]
-    lines.append(f"  {found.check.sentence() if found.check else 'not checked: this form does not run here'}")
+    lines.append(
+        f"  {found.check.sentence() if found.check else 'not checked: this form is not run by itself'}"
+    )
     return [*lines, f"  {found.summary}"] if found.summary else lines
 
 

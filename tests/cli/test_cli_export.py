@@ -35,7 +35,7 @@ def test_every_form_is_written_checked_and_told_of(model, tmp_path, capsys):
     assert [line.split(":")[0] for line in said.splitlines() if line[0] != " "] == forms
     assert said.count("checked on 256 images: 256 have the same label and exit") == 2
     assert said.count("checked on 256 images") == 3
-    assert "not checked: this form does not run here" in said
+    assert "not checked: this form is not run by itself" in said
     figures = json.loads((out / "eenn-2.v1.int8.onnx.json").read_text())["int8"]
     assert f"int8: accuracy {figures['accuracy']['int8']:.2%}" in said
     assert figures["accuracy"]["images"] == 899  # half of all digits; the scales come from the other
