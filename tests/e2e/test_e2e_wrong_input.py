@@ -30,7 +30,10 @@ def refused(told: Told, *parts: str) -> str:
 
 SETTINGS = {
     "bundle": (["--plugin", "mbv3-ms"], ["plugin: unknown bundle 'mbv3-ms'", "Did you mean 'mbv3-sm'?"]),
-    "preset": (["--preset", "papr"], ["preset:", "'papr'", "Did you mean 'paper'?", "best, paper, quick"]),
+    "preset": (
+        ["--preset", "papr"],
+        ["preset:", "'papr'", "Did you mean 'paper'?", "auto, best, cifar, paper, quick"],
+    ),
     "group": (
         ["--set", "serach.initial=5"],
         ["serach: unknown setting, from --set", "Did you mean 'search'?"],
