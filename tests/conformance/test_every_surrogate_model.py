@@ -1,4 +1,5 @@
 from edanas.compose import surrogate_factory
+from edanas.core.settings import Component
 from edanas.plugins.registry import Registry
 from edanas.testing import check_surrogate
 
@@ -10,4 +11,4 @@ def test_conforms(registry: Registry, name: str) -> None:
 
 
 def test_switching_among_several_conforms_too(registry: Registry) -> None:
-    check_surrogate(surrogate_factory(registry, ["rbf", "gp"]))
+    check_surrogate(surrogate_factory(registry, [Component("rbf"), Component("gp")]))

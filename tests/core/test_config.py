@@ -147,7 +147,7 @@ def test_none_in_thresholds_is_no_exit():
         (
             {"training.augment": ["flp"]},
             "training.augment[1]: 'flp' from --set is no choice here. Did you mean 'flip'? "
-            "Allowed: erase, flip, rotate, shift.",
+            "Allowed: erase, flip, mixup, rotate, shift.",
         ),
         (
             {"split.test": 0.3},

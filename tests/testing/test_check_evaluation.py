@@ -101,6 +101,9 @@ class Lopsided(SharedEvaluation):
 class Half(SharedEvaluation):
     """Keeps a profile of every second sample."""
 
+    def evaluate(self, candidate: Candidate) -> Metrics:
+        return self.rescore(candidate, super().profile(candidate))
+
     def profile(self, candidate: Candidate) -> ExitProfile:
         whole = super().profile(candidate)
         return ExitProfile(whole.points, whole.confidence[::2], whole.correct[::2])
