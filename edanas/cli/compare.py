@@ -82,10 +82,10 @@ _NOTE = (
 
 def _table(found: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    headings = ["seeds", "accuracy %", "executed\nMACs M", "ADA_\nMACS M", "hyper-\nvolume", "single\nexits'"]
-    headings += [f"% within\n{mega(budget)}M" for budget in found.budgets]
+    headings = ["seeds", "acc.\n%", "exec.\nMACs M", "ADA_\nMACS M", "hyper-\nvolume", "single\nexits'"]
+    headings += [f"% in\n{mega(budget)}M" for budget in found.budgets]
     table.add_column("method", vertical="bottom", overflow="fold")
-    for heading in (*headings, "evalua-\ntions", "seconds"):
+    for heading in (*headings, "evalu-\nated", "sec-\nonds"):
         table.add_column(heading, justify="right", vertical="bottom")
     for each in found.summary():
         table.add_row(*_cells(each, found.budgets))
