@@ -47,7 +47,8 @@ def search(
         plugin: The bundle.
         out: The run's folder; a new one below `edanas-runs/` if left out.
         seed: Everything random follows from it.
-        preset: A layer of the bundle, e.g. `quick`, `paper`, `best`.
+        preset: A layer of the bundle, e.g. `quick`, `paper`, `best`; if left out `auto` for a folder, where
+            the bundle has it, and else its first.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         evaluation: `shared` or `finetune`.
         max_evals: Stop after so many candidates.
@@ -77,7 +78,7 @@ def search(
     }
     progress = progress or Silent()
     registry = Registry(load_plugins(progress.say))
-    resolved = layered_settings(registry, layers(flags, settings, config))
+    resolved = layered_settings(registry, layers(flags, settings, config), progress.say)
     return run(
         registry,
         resolved,

@@ -1,6 +1,6 @@
 """Layers of settings -> the settings of a run, in which every name and option exists."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 from edanas.core.config import Layer, resolve
 from edanas.core.errors import ConfigError, near_miss
 from edanas.core.settings import Component, Settings
-from edanas.data.suiting import suited, survey
+from edanas.data.suiting import in_words, shares, suited
+from edanas.data.surveying import survey
 from edanas.devices import device_of
 from edanas.plugins.registry import SETTING, Registry
 
@@ -18,72 +19,107 @@ TAKEN = {"evaluation": 1}
 AUTO = "auto"
 """The preset that what is in a folder of images is laid over."""
 
+QUICK = "quick"
+"""The preset that is named to those who cannot wait."""
 
-def layered_settings(registry: Registry, layers: Sequence[Layer]) -> Settings:
+FOLDER = "folder"
+"""The data set that a path stands for."""
+
+
+def layered_settings(
+    registry: Registry, layers: Sequence[Layer], say: Callable[[str], None] = lambda _: None
+) -> Settings:
     """The settings of a run: defaults, the bundle, its preset, then `layers`.
+
+    Where no layer names a preset, it is `auto` for a folder of images, if the bundle has that one, and else
+    the bundle's first.
 
     Args:
         registry: Knows the bundles.
         layers: The user's, e.g. a file, `--set` and flags; the last one that says so names bundle and preset.
+        say: Told what the preset `auto` chose, and why.
 
     Raises:
         ConfigError: A layer is wrong, or the bundle or preset is unknown.
+        DataError: The preset is `auto`, and the folder that is named is none of class folders.
     """
     # Alone, the user's layers need not be complete: shares, say, may only sum to 1 with the bundle's.
     named = resolve([(origin, _only(table, ("plugin", "preset"))) for origin, table in layers])
     bundle = registry.bundle(named.plugin)
     presets = list(bundle.presets)
-    preset = named.preset or (presets[0] if presets else "")
+    below: list[Layer] = [(f"bundle '{named.plugin}'", bundle.settings)]
+    preset = named.preset or _unnamed(registry, presets, [*below, *layers])
     if preset and preset not in bundle.presets:
         raise ConfigError(
             f"preset: bundle '{named.plugin}' has no preset '{preset}'.{near_miss(preset, presets)}"
         )
-    below: list[Layer] = [(f"bundle '{named.plugin}'", bundle.settings)]
     if preset:
         below.append((f"preset '{preset}'", bundle.presets[preset]))
     own: Layer = ("the preset's name", {"preset": preset})
     settings = resolve([*below, *layers, own])
-    if preset == AUTO:
-        settings = resolve([*below, _suited(registry, settings), *layers, own])
+    folder = _folder(registry, settings.data) if preset == AUTO else None
+    found = None if folder is None else survey(folder)
+    if found is not None:
+        split = settings.split if _says(layers, "split") else shares(found.drawn)
+        suits: Layer = (f"what suits {folder}", suited(found, split))
+        settings = resolve([*below, suits, *layers, own])
     settings = _spelled_out(registry, settings)
     check_names(registry, settings)
+    if found is not None:
+        first, *others = in_words(found, settings)
+        quick = "" if named.preset or QUICK not in presets else f" `--preset {QUICK}` takes minutes."
+        for line in (f"Settings that suit {folder} (preset '{AUTO}'): {first}{quick}", *others):
+            say(line)
     return settings
 
 
-def _suited(registry: Registry, settings: Settings) -> Layer:
-    """What suits the images of the folder that the settings name; nothing where they name a data set.
+def _unnamed(registry: Registry, presets: Sequence[str], layers: Sequence[Layer]) -> str:
+    """The preset to take where none is named; empty where there is none."""
+    if AUTO in presets:
+        data = resolve([(origin, _only(table, ("data",))) for origin, table in layers]).data
+        if _folder(registry, data) is not None:
+            return AUTO
+    return presets[0] if presets else ""
+
+
+def _folder(registry: Registry, data: Component) -> Path | None:
+    """The folder of images that `data` names; `None` where it names another data set.
 
     Raises:
-        DataError: It is no folder of class folders.
+        ConfigError: It is neither a name nor the path of something that exists.
     """
-    data = data_component(registry, settings.data)
-    if data.name != "folder":
-        return f"preset '{AUTO}'", {}
-    folder = Path(str(data.options["path"])).expanduser()
-    return f"what suits {folder}", suited(survey(folder), settings.split.train)
+    found = data_component(registry, _spelled(registry, "data set", data))
+    path = found.options.get("path")
+    return Path(str(path)).expanduser() if found.name == FOLDER and path else None
 
 
 def _spelled_out(registry: Registry, settings: Settings) -> Settings:
     """The settings with every `name:argument` as a name and an option, so that equal ones compare equal."""
-
-    def spelled(kind: str, component: Component) -> Component:
-        if kind == "data set" and Path(component.name).expanduser().exists():
-            return component
-        return registry.spelled_out(kind, component, TAKEN.get(kind, 0))
-
     changes: dict[str, Any] = {}
     for kind, path in SETTING.items():
         value = getattr(settings, path)
         if isinstance(value, Component):
-            changes[path] = spelled(kind, value)
+            changes[path] = _spelled(registry, kind, value)
         elif isinstance(value, tuple):
-            changes[path] = tuple(spelled(kind, each) for each in value)
+            changes[path] = tuple(_spelled(registry, kind, each) for each in value)
     return replace(settings, **changes)
+
+
+def _spelled(registry: Registry, kind: str, component: Component) -> Component:
+    if kind == "data set" and Path(component.name).expanduser().exists():
+        return component
+    return registry.spelled_out(kind, component, TAKEN.get(kind, 0))
 
 
 def _only(table: Any, names: Sequence[str]) -> Any:
     """What a layer says about `names`; what is no table at all stays, to be refused with its layer's name."""
-    return {name: table[name] for name in names if name in table} if isinstance(table, Mapping) else table
+    if not isinstance(table, Mapping):
+        return table
+    return {key: value for key, value in table.items() if str(key).partition(".")[0] in names}
+
+
+def _says(layers: Sequence[Layer], name: str) -> bool:
+    return any(_only(table, (name,)) for _, table in layers)
 
 
 def check_names(registry: Registry, settings: Settings) -> None:
@@ -119,6 +155,6 @@ def data_component(registry: Registry, data: Component) -> Component:
         return data
     path = Path(data.name).expanduser()
     if path.exists() or len(path.parts) > 1:
-        return Component("folder", {"path": str(path), **data.options})
+        return Component(FOLDER, {"path": str(path), **data.options})
     hint = near_miss(data.name, registry.names("data set"))
     raise ConfigError(f"data: '{data.name}' is neither a data set nor a folder that exists.{hint}")

@@ -86,8 +86,12 @@ def test_options_of_a_component_add_up_over_the_layers(registry):
 
 
 def test_a_name_with_an_argument_is_the_name_and_its_first_option(registry):
-    short = settled(registry, {"classifier": "mlp:32", "data": "folder:a:b", "executor": "process:2"})
+    short = settled(
+        registry,
+        {"preset": "quick", "classifier": "mlp:32", "data": "folder:a:b", "executor": "process:2"},
+    )
     long = {
+        "preset": "quick",
         "classifier": {"name": "mlp", "hidden": 32},
         "data": {"name": "folder", "path": "a:b"},
         "executor": {"name": "process", "workers": 2},

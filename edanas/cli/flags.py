@@ -12,7 +12,12 @@ Data = Annotated[
 ]
 Download = Annotated[bool, typer.Option("--download", help="Let a torchvision set be downloaded.")]
 Seed = Annotated[int | None, typer.Option(help="Everything random follows from it.")]
-Preset = Annotated[str | None, typer.Option(help="`quick`, `paper`, `best`, `cifar` or `auto`.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="`quick`, `paper`, `best`, `cifar` or `auto`. [default: `auto` for a folder, else `quick`]"
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")]
 Weights = Annotated[str | None, typer.Option(help="Supernet weights: a file, or a zoo name.")]
 Assignments = Annotated[

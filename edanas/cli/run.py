@@ -74,7 +74,7 @@ def run(
         "search.time_limit": time_limit,
         "data.download": True if download else None,
     }
-    settings = layered_settings(registry, layers(flags, assignments or (), config))
+    settings = layered_settings(registry, layers(flags, assignments or (), config), progress.say)
     if dry_run:
         with blamed(registry):
             expected = estimate(registry, settings)

@@ -66,7 +66,8 @@ def tabulate(
         "data.download": True if download else None,
     }
     given = layers(flags, assignments or (), config)
-    order = Order(settings_for(registry, given, run), out, backbones, run, held_out)
+    settings = settings_for(registry, given, run, progress)
+    order = Order(settings, out, backbones, run, held_out)
     table = build_table(registry, order, progress, overwrite=overwrite)
     quality = None if table.description.exhaustive else leave_out(table)
     if as_json:

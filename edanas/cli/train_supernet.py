@@ -65,7 +65,7 @@ def train_supernet(
         "weights": weights,
         "data.download": True if download else None,
     }
-    settings = layered_settings(registry, layers(flags, assignments or (), config))
+    settings = layered_settings(registry, layers(flags, assignments or (), config), progress.say)
     limit = math.inf if time_limit is None else time_limit
     order = Order(settings, out, limit, total_time, half=not full_precision)
     done = train(registry, order, progress)

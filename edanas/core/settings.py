@@ -192,7 +192,8 @@ class Settings:
 
     plugin: str = setting("The bundle that names everything else.", "mbv3-sm", length=1)
     preset: str = setting(
-        "A bundle's further layer, e.g. `quick`, `best`, `auto`; empty = the bundle's first.",
+        "A bundle's further layer, e.g. `quick`, `best`; empty = `auto` for a folder of images, where the "
+        "bundle has it, and else its first.",
         "",
     )
     data: Component = setting("The data set, or the path of an image folder.", Component("digits"))

@@ -44,6 +44,9 @@ FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM",
 
 SIXTEEN_BIT = 65535
 
+_GLANCE = 64
+"""Side in pixels to which an image is reduced to be looked at."""
+
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -128,6 +131,18 @@ def decode_each(files: Sequence[Path], size: int, *, grey: bool) -> list[torch.T
     with warnings.catch_warnings(), ThreadPoolExecutor(4 + (os.cpu_count() or 1)) as pool:
         warnings.filterwarnings("ignore", module=r"PIL\.")
         return list(pool.map(one, files))
+
+
+def look(path: Path) -> tuple[tuple[int, int], bool]:
+    """One image's width and height, upright, and whether it is grey, whatever its mode.
+
+    Raises:
+        DataError: It cannot be read as an image.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        seen = _read(path, _formats(), _GLANCE, grey=False)
+    return seen.size, seen.pixels.ndim == 2
 
 
 def _read(path: Path, formats: Sequence[str], size: int, *, grey: bool) -> _Decoded:

@@ -76,11 +76,12 @@ def build(
     flags = {"data": data, "plugin": plugin, "seed": seed, "preset": preset, "device": device}
     given = layers({**flags, "weights": weights}, settings, config)
     source = None if run is None else Path(run)
-    order = Order(settings_for(registry, given, source), Path(out), backbones, source, held_out)
+    chosen = settings_for(registry, given, source, progress)
+    order = Order(chosen, Path(out), backbones, source, held_out)
     return tabulate(registry, order, progress, overwrite=overwrite)
 
 
-def settings_for(registry: Registry, given: Sequence[Any], run: Path | None) -> Settings:
+def settings_for(registry: Registry, given: Sequence[Any], run: Path | None, progress: Progress) -> Settings:
     """The settings that a user's layers make, over those of a run where one is named.
 
     Raises:
@@ -89,7 +90,7 @@ def settings_for(registry: Registry, given: Sequence[Any], run: Path | None) -> 
         ConfigError: A layer is wrong.
     """
     if run is None:
-        return layered_settings(registry, given)
+        return layered_settings(registry, given, progress.say)
     if not (run / CONFIG).exists():
         raise RunError(
             f"{run}: holds no run ({CONFIG} is missing); expected the folder of one, as `edanas run` makes"

@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edanas.api import layers
@@ -21,17 +22,35 @@ def flags(command):
     words = shlex.split(command)[2:]
     pairs = list(zip(words[::2], words[1::2], strict=True))
     named = {flag.removeprefix("--"): value for flag, value in pairs if flag in ("--plugin", "--preset")}
-    return named, [value for flag, value in pairs if flag == "--set"]
+    return named, [value for flag, value in pairs if flag == "--set"], dict(pairs).get("--config")
+
+
+def block(language):
+    (code,) = re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
+    return code
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_supernet_can_be_made(command, tmp_path, monkeypatch):
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    (tmp_path / "nets.py").write_text(code)
+    (tmp_path / "nets.py").write_text(block("python"))
+    (tmp_path / "authors.toml").write_text(block("toml"))
     monkeypatch.chdir(tmp_path)
     registry = Registry(load_plugins())
-    named, assignments = flags(command)
-    provider, space = make_space(registry, layered_settings(registry, layers(named, assignments, None)))
+    provider, space = make_space(registry, layered_settings(registry, layers(*flags(command))))
     assert provider.exit_points >= 1
     assert provider.exit_channels()
     assert space.largest()["resolution"] >= 16
+
+
+@pytest.mark.parametrize("preset", ["quick", "auto"])
+def test_the_authors_layers_are_the_providers_own(preset, tmp_path):
+    path = tmp_path / "authors.toml"
+    path.write_text(block("toml"))
+    registry = Registry(load_plugins())
+    chosen = layered_settings(registry, layers({"preset": preset}, (), path)).supernet.options
+    # Sizes of images and features may be the preset's.
+    layers_of = chosen.keys() - {"resolutions", "stem_stride", "stage_strides"}
+    own = registry.parameters("supernet provider", "ofa-mbv3")
+    assert len(layers_of) == 6
+    for name in layers_of:
+        assert np.array_equal(chosen[name], own[name].default)

@@ -11,6 +11,7 @@ from PIL import Image
 from edanas.core.archive import Archive
 
 SETTINGS = """
+preset = "quick"
 device = "cpu"
 threads = 1
 surrogates = ["rbf"]

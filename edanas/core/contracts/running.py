@@ -255,7 +255,8 @@ class Bundle:
     Args:
         doc: One line for `edanas plugins`.
         settings: Settings by dotted path or as nested tables, laid over the defaults.
-        presets: Further layers by name, e.g. `quick`, `paper`, `best`; the first is the default.
+        presets: Further layers by name, e.g. `quick`, `paper`, `best`; the first is the default. One called
+            `auto` is the default for a folder of images, and what suits its images is laid over it.
     """
 
     doc: str
