@@ -119,6 +119,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         meters=tuple({meter.name: meter for meter in asked}.values()),
         measure=measure_of(objectives),
     )
+    _check_teacher(settings)
     # Asked here, so that a scheme that does not fit the supernet's exits says so before anything is trained.
     workbench.scheme.phases(tuple(range(provider.exit_points + 1)))
     evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)
@@ -176,6 +177,26 @@ def _check_heads(
         raise ConfigError(
             f"classifier: '{settings.classifier.name}' reads {classifier.reads}, and the stages of supernet "
             f"'{settings.supernet.name}' pass on {provider.passes}; allowed: {', '.join(others) or 'nothing'}"
+        )
+
+
+def _check_teacher(settings: Settings) -> None:
+    """A teacher that is named has somebody to teach, and something to say.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    if not settings.teacher:
+        return
+    if settings.evaluation.name != "shared":
+        raise ConfigError(
+            f"teacher: found '{settings.teacher}', and evaluation '{settings.evaluation.name}' trains no "
+            "supernet; allowed: evaluation 'shared', or an empty teacher"
+        )
+    if not settings.training.distillation:
+        raise ConfigError(
+            f"training.distillation: found 0, and '{settings.teacher}' is to teach; allowed: a number > 0 "
+            "and <= 1, or an empty teacher"
         )
 
 

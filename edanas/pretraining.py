@@ -19,7 +19,7 @@ from edanas.devices import threads_of
 from edanas.evaluation.inheriting import HEADS, SUPERNET
 from edanas.evaluation.shared import CHECKPOINT, SharedEvaluation
 from edanas.plugins.registry import Registry
-from edanas.provenance import digest_of_file, digest_of_parts, environment
+from edanas.provenance import digest_of_file, digest_of_parts, digest_of_teacher, environment
 from edanas.running import blamed
 from edanas.training.sandwich import SandwichTrainer
 from edanas.training.schedule import Segment
@@ -28,7 +28,7 @@ from edanas.training.weights import read_recipe, write
 ORDER = "order.json"
 """In the folder of what is in the making: what it is the making of."""
 
-DECISIVE = ("data", "split", "seed", "supernet", "weights", "classifier", "scheme", "training")
+DECISIVE = ("data", "split", "seed", "supernet", "weights", "teacher", "classifier", "scheme", "training")
 """Settings that a supernet's weights follow from."""
 
 
@@ -107,7 +107,7 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
     with blamed(registry):
         made = compose(registry, order.settings, order.work, progress)
     with RunLock(order.work), computing(threads_of(order.settings)), blamed(registry):
-        _bind(order, digest_of_parts(made.workbench.parts))
+        teacher = _bind(order, digest_of_parts(made.workbench.parts))
         for remark in made.remarks:
             progress.say(remark)
         try:
@@ -120,7 +120,7 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
                 f"Interrupted; what was written is kept in {order.work}. To go on: the same command again"
             ) from None
         if finished:
-            _write(order, made, trainer)
+            _write(order, made, trainer, teacher)
     return _told(order, trainer)
 
 
@@ -153,13 +153,16 @@ def _present(order: Order, progress: Progress) -> Trained:
     )
 
 
-def _bind(order: Order, data: str) -> None:
-    """Make sure that what is in the making was begun with these settings and images.
+def _bind(order: Order, data: str) -> str | None:
+    """Make sure that what is in the making was begun with these settings, images and teacher.
+
+    Returns:
+        The teacher's SHA-256; `None` without one.
 
     Raises:
         RunError: It was begun with others, each of which is named.
     """
-    note = order.work / ORDER
+    note, teacher = order.work / ORDER, digest_of_teacher(order.settings.teacher)
     if note.exists():
         try:
             then = json.loads(note.read_text(encoding="utf-8"))
@@ -172,8 +175,17 @@ def _bind(order: Order, data: str) -> None:
                 f"{order.work}: its training was begun on other images; has the data set changed? Choose "
                 "another --out, or delete the folder to begin anew"
             )
-        return
-    replace_file(note, json.dumps({**order.asked(), "data": data}, indent=1).encode())
+        # One that is gone is missed where it is still needed, and was not there when it was to begin.
+        begun: str | None = then.get("teacher") or teacher
+        if teacher not in (None, begun):
+            raise RunError(
+                f"{order.work}: its training was begun with another teacher; was '{order.settings.teacher}' "
+                "replaced? Choose another --out, or delete the folder to begin anew"
+            )
+        return begun
+    noted = {**order.asked(), "data": data, "teacher": teacher}
+    replace_file(note, json.dumps(noted, indent=1).encode())
+    return teacher
 
 
 def _compare(order: Order, then: dict[str, Any], what: str) -> None:
@@ -188,7 +200,7 @@ def _compare(order: Order, then: dict[str, Any], what: str) -> None:
         )
 
 
-def _write(order: Order, made: Composition, trainer: SandwichTrainer) -> None:
+def _write(order: Order, made: Composition, trainer: SandwichTrainer, teacher: str | None) -> None:
     """The weights with their recipe, and the recipe once more beside them, to be read."""
     parts = made.workbench.parts
     task, space = parts.task, made.workbench.space
@@ -200,6 +212,7 @@ def _write(order: Order, made: Composition, trainer: SandwichTrainer) -> None:
         "in_channels": task.in_channels,
         "num_classes": task.num_classes,
         "data": digest_of_parts(parts),
+        "teacher_sha256": teacher,
         "train_images": len(parts.train),
         "steps": trainer.step,
         "epochs": trainer.epochs,

@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
-from edanas.core.errors import RunError
+from edanas.core.errors import RunError, WeightsError
 from edanas.core.settings import Settings
 from edanas.core.types import DataParts
 from edanas.core.version import VERSION
 from edanas.devices import device_of, threads_of
+from edanas.evaluation.teachers import named_teacher
+from edanas.supernets.timm_models import timm_published
 from edanas.training.weights import find
 
 _PACKAGES = (
@@ -68,6 +70,33 @@ def digest_of_file(name: str) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def digest_of_teacher(name: str) -> str | None:
+    """The SHA-256 of the file that the weights of a teacher lie in, or of the tensors that timm publishes.
+
+    Args:
+        name: As the setting `teacher`; `None` is returned where it is empty, or its file is not there.
+
+    Raises:
+        RunError: The file cannot be read.
+        WeightsError: timm cannot get what it publishes.
+    """
+    model, path = named_teacher(name)
+    if model and path is None:
+        try:
+            published = timm_published(model).state_dict()
+        except WeightsError as error:
+            raise WeightsError(f"teacher: {error}") from error
+        digest = hashlib.sha256()
+        for part, tensor in published.items():
+            digest.update(f"{part} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
+    if path is None:
+        return None
+    # A finished network may be named by its description.
+    return digest_of_file(str(path.with_suffix(".safetensors") if path.suffix == ".json" else path))
 
 
 def _versions() -> dict[str, str]:

@@ -29,7 +29,7 @@ from edanas.evaluation.shared import CHECKPOINT
 from edanas.evaluation.stopwatch import FILE as TIMES
 from edanas.loggers.mlflow import RECORD
 from edanas.loggers.tensorboard import EVENTS
-from edanas.provenance import digest_of_file, digest_of_parts, environment
+from edanas.provenance import digest_of_file, digest_of_parts, digest_of_teacher, environment
 from edanas.report.history import LOG, of_backbones, read_steps
 from edanas.report.result import FILE as RESULT
 from edanas.report.words import in_words, mega, percent
@@ -165,18 +165,24 @@ class RunData:
             archive.set_meta("settings", plain)
 
     def bind_inputs(self, archive: Archive, space: SearchSpace, parts: DataParts) -> None:
-        """Make sure that what the folder holds was made with this space, these images and these weights.
+        """Make sure that what the folder holds was made with this space, these images, weights and teacher.
 
         Raises:
             RunError: It was made with others, e.g. since a plugin was updated or an image was added.
         """
-        weights, classes = self.settings.weights, list(parts.train.classes)
+        weights, teacher, classes = self.settings.weights, self.settings.teacher, list(parts.train.classes)
         known = archive.meta()
         bound = (
             ("space", space.signature(), "of another search space", "a plugin updated"),
             ("classes", classes, f"on classes {known.get('classes')}, now {classes}", "a class renamed"),
             ("data", digest_of_parts(parts), "on other images", "the data set changed"),
             ("weights", digest_of_file(weights), f"with other weights in {weights}", "the file replaced"),
+            (
+                "teacher",
+                digest_of_teacher(teacher),
+                f"with another teacher in {teacher}",
+                "the file replaced",
+            ),
         )
         for key, value, other, cause in bound:
             if value is None:

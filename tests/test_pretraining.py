@@ -1,6 +1,8 @@
 """A supernet trained by itself: in segments, killed, and as what runs begin with."""
 
+import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -93,6 +95,82 @@ def test_a_finished_file_of_other_settings_is_not_overwritten(trained: Path) -> 
     with pytest.raises(RunError, match=r"holds another supernet. Changed: seed: was 7, now 8"):
         train(trained, settings=replace(wanted(trained).settings, seed=8))
     assert trained.read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of timm, trained as a supernet of its own: how one comes by a teacher."""
+    out = tmp_path_factory.mktemp("teacher") / "timm.safetensors"
+    supernet = Component("timm", {"model": "test_resnet", "resolutions": [16]})
+    settings = wanted(out).settings
+    short = replace(settings.training, epochs=1)
+    assert train(out, settings=replace(settings, supernet=supernet, training=short)).finished
+    return out
+
+
+def taught(out: Path, teacher: Path) -> Order:
+    settings = wanted(out).settings
+    learning = replace(settings.training, distillation=0.5)
+    return replace(wanted(out), settings=replace(settings, teacher=str(teacher), training=learning))
+
+
+def test_what_was_trained_so_teaches_and_is_noted(teacher: Path, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "taught.safetensors"
+    done = train_supernet(registry(), replace(taught(out, teacher), half=False), Silent())
+    assert done.finished
+    assert not same_tensors(out, trained)
+    recipe = read_recipe(out)
+    assert recipe["teacher_sha256"] == hashlib.sha256(teacher.read_bytes()).hexdigest()
+    assert recipe["settings"]["teacher"] == str(teacher)
+    assert read_recipe(trained)["teacher_sha256"] is None
+
+
+def test_nobody_goes_on_with_another_teacher(teacher: Path, trained: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "taught.safetensors", tmp_path / "teacher.safetensors"
+    other.write_bytes(teacher.read_bytes())
+    order = replace(taught(out, other), time_limit=0.0)
+    assert not train_supernet(registry(), order, Silent()).finished
+    other.write_bytes(trained.read_bytes())
+    with pytest.raises(RunError, match=r"begun with another teacher; was '.*teacher\.safetensors' replaced"):
+        train_supernet(registry(), order, Silent())
+    with pytest.raises(RunError, match=r"Changed: teacher: was '.*, now ''\. Use"):
+        train(out, settings=replace(order.settings, teacher=""))
+
+
+def test_a_teacher_who_comes_late_is_noted(teacher: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "taught.safetensors", tmp_path / "teacher.safetensors"
+    order = replace(taught(out, other), time_limit=0.0)
+    with pytest.raises(WeightsError, match=r"teacher: '.*teacher\.safetensors': no such file"):
+        train_supernet(registry(), order, Silent())
+    other.write_bytes(teacher.read_bytes())
+    assert train_supernet(registry(), replace(order, time_limit=math.inf), Silent()).finished
+    assert read_recipe(out)["teacher_sha256"] == hashlib.sha256(teacher.read_bytes()).hexdigest()
+
+
+def test_what_was_begun_before_there_were_teachers_goes_on(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "old.safetensors"
+    train(out, time_limit=0.0, half=False)
+    note = out.with_name(f"{out.name}.work") / "order.json"
+    told = json.loads(note.read_text())
+    del told["teacher"], told["settings"]["teacher"]
+    note.write_text(json.dumps(told))
+    assert train(out, half=False).finished
+    assert same_tensors(out, trained)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, r"training\.distillation: found 0, and 'x' is to teach; allowed: a number > 0"),
+        ({"evaluation": Component("finetune")}, r"teacher: found 'x', and evaluation 'finetune' trains no"),
+    ],
+)
+def test_a_teacher_without_a_word_or_a_pupil_is_refused(
+    changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    settings = replace(wanted(tmp_path / "out").settings, teacher="x", **changes)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=message):
+        compose(registry(), settings, tmp_path, Silent())
 
 
 def test_only_the_shared_evaluation_has_a_supernet_to_train(tmp_path: Path) -> None:

@@ -163,7 +163,8 @@ class TrainingSettings:
         below=1,
     )
     distillation: float = setting(
-        "For results: share of the supernet's largest backbone's answers in what is learned; 0 = none.",
+        "Share of a teacher's answers in what is learned: for results, those of the supernet's largest "
+        "backbone; for a supernet, those of `teacher`. 0 = none.",
         0.0,
         minimum=0,
         maximum=1,
@@ -207,6 +208,12 @@ class Settings:
     threads: int = setting("Threads of each process that computes; 0 = all cores.", 0, minimum=0)
     supernet: Component = setting("Supernet provider.", Component("ofa-mbv3"))
     weights: str = setting("Supernet weights: a file, or a name the provider can download; empty = none.", "")
+    teacher: str = setting(
+        "Whom the supernet's largest backbone learns from besides the labels, by the share of "
+        "`training.distillation`: the file of a trained supernet or of a finished network, "
+        "`timm:MODEL@FILE`, or `timm:MODEL` with the weights that timm publishes; empty = nobody.",
+        "",
+    )
     classifier: Component = setting("Exit classifier.", Component("pool-linear"))
     criterion: Component = setting("Confidence criterion.", Component("score-margin"))
     inference: Component = setting(

@@ -1,6 +1,7 @@
 """What a run begins with: trained supernets of ours with their heads, and what only the provider can read."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -43,7 +44,7 @@ def fill(bench: Workbench, supernet: Supernet, heads: nn.Module | None = None) -
             raise WeightsError(f"{error} Trained supernets of your own: {home() / 'weights'}.") from error
     recipe = read_recipe(path)
     _check_kind(bench, path, recipe, heads=heads is not None)
-    _check_unseen(bench.parts, path)
+    check_unseen(bench.parts, path)
     modules: dict[str, nn.Module] = {SUPERNET: supernet}
     if heads is not None:
         modules[HEADS] = heads
@@ -66,8 +67,16 @@ def _check_kind(bench: Workbench, path: object, recipe: Mapping[str, Any], *, he
         )
 
 
-def _check_unseen(parts: DataParts, path: Any) -> None:
-    """What thresholds are set, candidates judged and results tested on was not trained on."""
+def check_unseen(parts: DataParts, path: Path) -> None:
+    """What thresholds are set, candidates judged and results tested on was not trained on.
+
+    Args:
+        parts: A run's data.
+        path: A trained supernet.
+
+    Raises:
+        WeightsError: Of a part that is held out, it has seen more than data sets repeat.
+    """
     for name in ("test", "validation", "calibration"):
         share = seen_among(path, getattr(parts, name))
         if share > MOST_SEEN:

@@ -11,6 +11,7 @@ from edanas.core.progress import Progress
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.inheriting import fill
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
+from edanas.evaluation.teachers import outside_teacher
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.exits.eenn import EENN
 from edanas.exits.profiles import collect_profile
@@ -53,7 +54,7 @@ class SharedEvaluation(Evaluator):
         """What trains the supernet, which is built and filled with weights if the settings name some.
 
         Raises:
-            WeightsError: The weights cannot be had, or belong to another network.
+            WeightsError: The weights, or the teacher, cannot be had, or belong to another network or data.
             RunError: The training's checkpoint is damaged.
         """
         bench = self.workbench
@@ -66,7 +67,7 @@ class SharedEvaluation(Evaluator):
         # A checkpoint holds all weights, and the file they came from may be gone by now.
         if not checkpoint.exists() and (said := fill(bench, supernet, network.heads)):
             progress.say(said)
-        return SandwichTrainer(
+        trainer = SandwichTrainer(
             network.to(bench.device),
             bench.space,
             bench.parts,
@@ -76,6 +77,13 @@ class SharedEvaluation(Evaluator):
             bench.settings.seed,
             checkpoint,
         )
+        if bench.settings.teacher:
+            trainer.resume()
+            # Where nothing is left to learn, the teacher may be gone.
+            if not trainer.finished:
+                trainer.teacher, said = outside_teacher(bench)
+                progress.say(said)
+        return trainer
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         """See `Evaluator.evaluate`."""

@@ -224,13 +224,14 @@ class Workbench:
 
     def recalibrate(self, network: EENN) -> None:
         """BatchNorm statistics on the run's sample of train images, which is the same for all networks."""
-        recalibrate(_Exits(network), self._train_images(network.resolution))
+        recalibrate(_Exits(network), self.train_images(network.resolution))
 
     def fit(self, network: EENN) -> None:
         """On the calibration part, what rule and criterion learn after training, if anything."""
         fit(network, self.parts.calibration)
 
-    def _train_images(self, resolution: int) -> Iterator[torch.Tensor]:
+    def train_images(self, resolution: int) -> Iterator[torch.Tensor]:
+        """The run's sample of train images for BatchNorm statistics, prepared: batches (B, C, R, R)."""
         train = self.parts.train
         at = recalibration_sample(train, self.settings.recalibration, self.settings.seed)
         # Of nearly equal size: each counts as much in the average, and a single sample has no variance.

@@ -44,7 +44,7 @@ class TimmProvider(FixedProvider):
         self, model: str = "resnet18", *, resolutions: tuple[int, ...] = (224,), exits: int = 0
     ) -> None:
         super().__init__(resolutions)
-        self.model = _known(model)
+        self.model = known_to_timm(model)
         self.exits = number("exits", exits, "a whole number from 0 to 1000", whole(0, 1000))
         stages, _ = self.skeleton(Task(3, 2))
         self.exit_points = len(stages) - 1
@@ -66,18 +66,12 @@ class TimmProvider(FixedProvider):
 
     def whole(self, task: Task, **more: Any) -> nn.Module:
         """The model in one piece, with fresh weights; `more` goes to `timm.create_model`."""
-        import timm
-
-        if getattr(timm.get_pretrained_cfg(self.model), "fixed_input_size", False):
-            if len(self.resolutions) > 1:
-                raise ConfigError(
-                    f"supernet.resolutions: found {self.resolutions}; allowed: one alone, since the input "
-                    f"size of '{self.model}' is fixed"
-                )
-            more["img_size"] = self.resolutions[0]
-        made: nn.Module = timm.create_model(
-            self.model, num_classes=task.num_classes, in_chans=task.in_channels, **more
-        )
+        if len(self.resolutions) > 1 and _fixed_size(self.model):
+            raise ConfigError(
+                f"supernet.resolutions: found {self.resolutions}; allowed: one alone, since the input "
+                f"size of '{self.model}' is fixed"
+            )
+        made = timm_model(self.model, task, self.resolutions[0], **more)
         for module in made.modules():
             # A stage must not write into the features that an exit before it reads.
             if getattr(module, "inplace", False) is True:
@@ -93,37 +87,74 @@ class TimmProvider(FixedProvider):
         """
         path = Path(weights).expanduser()
         if weights == PRETRAINED and not path.exists():
-            return self.fill(supernet, self._published(), f"timm's '{self.model}'", self._names())
-        return self.fill(supernet, read_tensors(path), str(path), self._names())
-
-    def _published(self) -> Mapping[str, torch.Tensor]:
-        import timm
-
-        published: Any = timm.get_pretrained_cfg(self.model)
-        try:
-            task = Task(published.input_size[0], published.num_classes)
-            return self.whole(task, pretrained=True).state_dict()
-        except Exception as error:
-            raise WeightsError(
-                f"weights '{PRETRAINED}': timm cannot get what it publishes for '{self.model}': "
-                f"{type(error).__name__}: {error}. A file's path is the other way"
-            ) from error
-
-    def _names(self) -> Names:
-        import timm
-
-        published = timm.get_pretrained_cfg(self.model)
-        layers = _several(getattr(published, "classifier", None))
-        return Names(
-            canonical=lambda name: re.sub(r"^(?:stages\.\d+|head)\.traced\.model\.", "", name),
-            classifier=tuple(f"{layer}.{field}" for layer in layers for field in ("weight", "bias")),
-            stem=next((f"{layer}.weight" for layer in _several(getattr(published, "first_conv", None))), ""),
-            misfit=f"The file is not of timm's '{self.model}'",
-        )
+            try:
+                published = timm_published(self.model, self.resolutions[0])
+            except WeightsError as error:
+                raise WeightsError(f"weights '{PRETRAINED}': {error}") from error
+            return self.fill(
+                supernet, published.state_dict(), f"timm's '{self.model}'", timm_names(self.model)
+            )
+        return self.fill(supernet, read_tensors(path), str(path), timm_names(self.model))
 
 
-def _known(model: str) -> str:
+def timm_model(model: str, task: Task, side: int | None = None, **more: Any) -> nn.Module:
+    """A model of timm with fresh weights.
+
+    Args:
+        model: Its name.
+        task: Channels and classes.
+        side: Of the images in pixels, for models of a fixed input size; `None` = timm's own.
+        more: For `timm.create_model`.
+    """
+    import timm
+
+    if side is not None and _fixed_size(model):
+        more["img_size"] = side
+    made: nn.Module = timm.create_model(
+        model, num_classes=task.num_classes, in_chans=task.in_channels, **more
+    )
+    return made
+
+
+def timm_published(model: str, side: int | None = None) -> nn.Module:
+    """A model with the weights that timm publishes for it; arguments as for `timm_model`.
+
+    Raises:
+        WeightsError: timm cannot get them.
+    """
+    import timm
+
+    published: Any = timm.get_pretrained_cfg(model)
+    try:
+        task = Task(published.input_size[0], published.num_classes)
+        return timm_model(model, task, side, pretrained=True)
+    except Exception as error:
+        raise WeightsError(
+            f"timm cannot get what it publishes for '{model}': {type(error).__name__}: {error}. A file's "
+            "path is the other way"
+        ) from error
+
+
+def timm_names(model: str) -> Names:
+    """What timm calls a model's tensors."""
+    import timm
+
+    published = timm.get_pretrained_cfg(model)
+    layers = _several(getattr(published, "classifier", None))
+    return Names(
+        canonical=lambda name: re.sub(r"^(?:stages\.\d+|head)\.traced\.model\.", "", name),
+        classifier=tuple(f"{layer}.{field}" for layer in layers for field in ("weight", "bias")),
+        stem=next((f"{layer}.weight" for layer in _several(getattr(published, "first_conv", None))), ""),
+        misfit=f"The file is not of timm's '{model}'",
+    )
+
+
+def known_to_timm(model: str, setting: str = "supernet.model") -> str:
     """The model's name.
+
+    Args:
+        model: As `setting` names it.
+        setting: For the message.
 
     Raises:
         ConfigError: timm has no such model.
@@ -135,9 +166,15 @@ def _known(model: str) -> str:
     near = get_close_matches(model, timm.list_models(), n=3)
     hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
     raise ConfigError(
-        f"supernet.model: timm {timm.__version__} has no model '{model}'.{hint} Allowed: the names of "
+        f"{setting}: timm {timm.__version__} has no model '{model}'.{hint} Allowed: the names of "
         "timm.list_models()"
     )
+
+
+def _fixed_size(model: str) -> bool:
+    import timm
+
+    return bool(getattr(timm.get_pretrained_cfg(model), "fixed_input_size", False))
 
 
 def _cuts(model: nn.Module) -> list[Cut]:

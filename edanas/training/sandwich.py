@@ -2,7 +2,7 @@
 
 Each step trains the largest backbone on the labels, and the smallest and a random one on the largest's last
 exit of those that the scheme's phase runs (Yu and Huang, Universally Slimmable Networks, 2019; Yu et al.,
-BigNAS, 2020). Gradients of the three add up to one update.
+BigNAS, 2020). Gradients of the three add up to one update. A teacher from outside teaches the largest alone.
 """
 
 from pathlib import Path
@@ -30,6 +30,7 @@ from edanas.training.phases import Moment, PhasePlan
 from edanas.training.precision import computing_in
 from edanas.training.shrinking import Shrinking
 from edanas.training.steps import derive_seed, learned_beside, learning_rate, update
+from edanas.training.teaching import Teacher, taught
 
 
 class SupernetWithExits(nn.Module):
@@ -127,6 +128,8 @@ class SandwichTrainer(Training):
         self.network, self.space, self.scheme, self.criterion = network, space, scheme, criterion
         self.largest, self.smallest = space.largest(), space.smallest()
         self.shrinking = Shrinking(space)
+        self.teacher: Teacher | None = None
+        """Whom the largest backbone learns from besides the labels, by the share of `distillation`."""
         self.points = tuple(range(len(network.channels) + 1))
         self.phases = PhasePlan(scheme.phases(self.points))
         learned = learned_beside(scheme, self.points, seed, next(network.parameters()).device)
@@ -141,7 +144,7 @@ class SandwichTrainer(Training):
             # What is frozen from here on is what the training will give.
             self.average.apply()
         logits = self._logits(self.largest, images, phase)
-        loss = self._loss(logits, labels, phase, self.settings.label_smoothing)
+        loss = self._loss(logits, *self._targets(images, labels), phase)
         loss.backward()  # type: ignore[no-untyped-call]
         teacher = logits[-1].detach().softmax(1)
         for backbone in self._pupils(rng):
@@ -149,10 +152,18 @@ class SandwichTrainer(Training):
                 # It was just trained: a network alone has nobody to learn from.
                 continue
             student = self._logits(backbone, resized(images, int(backbone["resolution"])), phase)
-            self._loss(student, teacher, phase).backward()  # type: ignore[no-untyped-call]
+            self._loss(student, teacher, 0.0, phase).backward()  # type: ignore[no-untyped-call]
         rate = learning_rate(self.settings, done, steps)
         update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip)
         return float(loss.detach()) / len(logits)
+
+    def _targets(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """What the largest backbone is to say, and what of it is still to be spread over all classes."""
+        smoothing = self.settings.label_smoothing
+        if self.teacher is None:
+            return labels, smoothing
+        with computing_in(self.precision, self.device):
+            return taught(images, labels, self.teacher, self.settings.distillation, smoothing), 0.0
 
     def _pupils(self, rng: np.random.Generator) -> tuple[Backbone, Backbone]:
         """The smallest and a random backbone, of what is open by now."""
@@ -170,7 +181,7 @@ class SandwichTrainer(Training):
             return [each.float() for each in self.network.logits(backbone, images, phase)]
 
     def _loss(
-        self, logits: list[torch.Tensor], targets: torch.Tensor, phase: Phase, smoothing: float = 0.0
+        self, logits: list[torch.Tensor], targets: torch.Tensor, smoothing: float, phase: Phase
     ) -> torch.Tensor:
         batch = ExitBatch(logits, targets, phase, self.points, self.criterion, smoothing, self.learned)
         return self.scheme.loss(batch) + batch.criterion_loss()

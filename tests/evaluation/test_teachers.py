@@ -1,0 +1,268 @@
+"""Whom a supernet learns from besides the labels: who can teach, what is learned, and who is refused."""
+
+import hashlib
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from small_runs import equal_states, parts, workbench
+
+from edanas.core.config import to_plain
+from edanas.core.errors import ConfigError, RunError, WeightsError
+from edanas.core.preprocess import prepare
+from edanas.core.progress import Silent
+from edanas.core.types import SelectionScheme
+from edanas.deploy.safetensors_export import SafetensorsExporter
+from edanas.evaluation.inheriting import HEADS, SUPERNET
+from edanas.evaluation.shared import SharedEvaluation
+from edanas.evaluation.teachers import outside_teacher
+from edanas.provenance import digest_of_teacher
+from edanas.rundata import RunData
+from edanas.training.schedule import Segment
+from edanas.training.schemes import Joint
+from edanas.training.weights import write
+
+SHARE, SMOOTHING = 0.3, 0.1
+
+
+def bench_for(teacher, folder, **settings):
+    taught = {"training__distillation": SHARE, "training__label_smoothing": SMOOTHING}
+    return workbench(folder, teacher=str(teacher), **taught, **settings)
+
+
+def trainer_of(bench):
+    return SharedEvaluation(bench).trainer(Silent())
+
+
+@pytest.fixture(scope="module")
+def supernet(tmp_path_factory):
+    """The file of a supernet that was trained for an epoch."""
+    folder = tmp_path_factory.mktemp("supernet")
+    bench = workbench(folder)
+    made = trainer_of(bench)
+    made.run(Silent())
+    data = bench.parts
+    recipe = {
+        "settings": to_plain(bench.settings),
+        "classes": list(data.train.classes),
+        "in_channels": data.task.in_channels,
+        "num_classes": data.task.num_classes,
+    }
+    modules = {SUPERNET: made.network.supernet, HEADS: made.network.heads}
+    write(folder / "net.safetensors", modules, recipe, data.train, half=False)
+    return folder / "net.safetensors"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An early-exit network, its weights and its description; its images were normalised otherwise."""
+    folder = tmp_path_factory.mktemp("finished")
+    bench = workbench(folder, parts(140, seed=1))
+    backbone = bench.space.smallest()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        staged = bench.provider.build(backbone, bench.parts.task)
+        heads = bench.fresh_heads(staged, (1,))
+        network = bench.network(staged, heads, SelectionScheme((None, 0.1, None, None)))
+    bench.recalibrate(network)
+    network.description = bench.describe(backbone)
+    assert (network.mean, network.std) != (parts().mean, parts().std)
+    described, weights = SafetensorsExporter().export(network, folder / "eenn-2.some")
+    return network, weights, described
+
+
+def timm_file(path, classes=10, channels=1, name="test_resnet"):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = timm.create_model(name, num_classes=classes, in_chans=channels).eval()
+    save_file(model.state_dict(), path)
+    return model
+
+
+IMAGES = parts().train.images[:16]
+
+
+def asked(side=12):
+    """Train images as a step of this run's largest backbone gets them."""
+    return prepare(IMAGES, side, parts().mean, parts().std)
+
+
+@torch.no_grad()
+def test_a_supernets_largest_backbone_answers_as_it_does_for_its_own_results(supernet, tmp_path):
+    teacher, said = outside_teacher(bench_for(supernet, tmp_path))
+    assert said == f"{supernet} teaches at 12 pixels: 30% of what the largest backbone learns"
+    own = SharedEvaluation(workbench(tmp_path, weights=str(supernet), training__epochs=0))
+    own.prepare(Silent())
+    answers = teacher(asked())
+    assert torch.equal(answers, own.teacher()(asked()))
+    assert torch.allclose(answers.sum(1), torch.ones(16))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_finished_network_sees_images_as_it_was_trained_on_them(which, finished, tmp_path):
+    network, path = finished[0], finished[which]
+    teacher, _ = outside_teacher(bench_for(path, tmp_path))
+    answers = teacher(prepare(IMAGES, network.resolution, parts().mean, parts().std))
+    own = prepare(IMAGES, network.resolution, network.mean, network.std)
+    torch.testing.assert_close(answers, network.logits(own)[-1].softmax(1), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_model_of_timm_answers_by_the_weights_in_the_file(tmp_path):
+    model = timm_file(tmp_path / "m.safetensors")
+    teacher, _ = outside_teacher(bench_for(f"timm:test_resnet@{tmp_path / 'm.safetensors'}", tmp_path))
+    torch.testing.assert_close(teacher(asked()), model(asked()).softmax(1), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_what_timm_publishes_is_asked_at_its_size_and_normalised_as_timm_says(tmp_path, monkeypatch):
+    model = timm_file(tmp_path / "unused.safetensors")
+    about = {"input_size": (1, 16, 16), "num_classes": 10, "mean": (0.5,), "std": (0.25,)}
+    model.pretrained_cfg = about
+    monkeypatch.setattr(timm, "create_model", lambda name, **options: model)
+    teacher, said = outside_teacher(bench_for("timm:test_resnet", tmp_path))
+    assert "at 16 pixels" in said
+    # Images of 16 pixels are not resized any more, so that only the normalisation differs.
+    expected = model(prepare(IMAGES, 16, (0.5,), (0.25,))).softmax(1)
+    torch.testing.assert_close(teacher(asked(16)), expected, rtol=1e-4, atol=1e-5)
+    digest = digest_of_teacher("timm:test_resnet")
+    assert digest == digest_of_teacher("timm:test_resnet")
+    model.fc.bias[0] += 1
+    assert digest_of_teacher("timm:test_resnet") not in (digest, None)
+
+
+def test_the_largest_learns_from_labels_and_teacher_and_the_others_from_the_largest(supernet, tmp_path):
+    told = []
+
+    class Watched(Joint):
+        def loss(self, batch):
+            told.append((batch.targets, batch.label_smoothing, batch.logits[-1].detach()))
+            return super().loss(batch)
+
+    bench = replace(bench_for(supernet, tmp_path, training__augment=[]), scheme=Watched())
+    made = trainer_of(bench)
+    before = [p.detach().clone() for p in made.teacher.network.parameters()]
+    steps, original = [], made.make_step
+    made.make_step = lambda images, labels: steps.append((images, labels)) or original(images, labels)
+    made.run(Silent())
+    for (images, labels), large, *pupils in zip(steps, told[::3], told[1::3], told[2::3], strict=True):
+        targets, smoothing, answers = large
+        with torch.no_grad():
+            teacher = made.teacher(images)
+        for sample, label in enumerate(labels):
+            hard = torch.full((10,), SMOOTHING / 10)
+            hard[label] += 1 - SMOOTHING
+            torch.testing.assert_close(targets[sample], (1 - SHARE) * hard + SHARE * teacher[sample])
+        assert smoothing == 0.0
+        assert all(torch.equal(each[0], answers.softmax(1)) for each in pupils)
+    assert all(torch.equal(p, b) for p, b in zip(made.teacher.network.parameters(), before, strict=True))
+    assert not any(module.training for module in made.teacher.network.modules())
+    assert not any(p.requires_grad for p in made.teacher.network.parameters())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_step_by_step_it_comes_to_the_same_weights(precision, supernet, tmp_path):
+    class OneStep(Segment):
+        left = 1
+
+        def is_over(self):
+            self.left -= 1
+            return self.left < 0
+
+    for name in ("whole", "parts", "alone"):
+        (tmp_path / name).mkdir()
+    whole = trainer_of(bench_for(supernet, tmp_path / "whole", training__precision=precision))
+    whole.run(Silent())
+    while not (cut := trainer_of(bench_for(supernet, tmp_path / "parts", training__precision=precision))).run(
+        Silent(), OneStep()
+    ):
+        torch.rand(3)
+    assert equal_states(whole.network, cut.network)
+    alone = trainer_of(bench_for("", tmp_path / "alone", training__precision=precision))
+    alone.run(Silent())
+    assert not equal_states(whole.network, alone.network)
+
+
+def test_a_teacher_who_has_nothing_left_to_teach_may_be_gone(supernet, tmp_path):
+    gone = tmp_path / "gone.safetensors"
+    gone.write_bytes(supernet.read_bytes())
+    trainer_of(bench_for(gone, tmp_path)).run(Silent())
+    gone.unlink()
+    assert trainer_of(bench_for(gone, tmp_path)).finished
+
+
+def test_a_run_does_not_go_on_with_another_teacher(supernet, tmp_path):
+    file = tmp_path / "teacher.safetensors"
+    file.write_bytes(supernet.read_bytes())
+    bench = bench_for(file, tmp_path / "run")
+    bench.folder.mkdir()
+    data = RunData(bench.folder, bench.settings)
+    with closing(data.open_archive()) as archive:
+        data.bind_inputs(archive, bench.space, bench.parts)
+        trainer_of(bench).run(Silent())
+        data.bind_inputs(archive, bench.space, bench.parts)
+        file.write_bytes(supernet.read_bytes() + b" ")
+        with pytest.raises(RunError, match=r"holds a run with another teacher in .*the file replaced"):
+            data.bind_inputs(archive, bench.space, bench.parts)
+        file.unlink()
+        data.bind_inputs(archive, bench.space, bench.parts)
+
+
+def refused(teacher, folder, error=WeightsError, **settings):
+    with pytest.raises(error) as raised:
+        trainer_of(bench_for(teacher, folder, **settings))
+    text = str(raised.value)
+    assert text.startswith("teacher: ")
+    return text
+
+
+def test_who_cannot_teach_is_told_why(supernet, tmp_path, monkeypatch):
+    file = tmp_path / "m.safetensors"
+    timm_file(file, classes=7)
+    assert "m.safetensors: is for 7 classes; allowed: the 10 of" in refused(
+        f"timm:test_resnet@{file}", tmp_path
+    )
+    timm_file(file, channels=3)
+    assert "is for 3 channels; allowed: the 1 of" in refused(f"timm:test_resnet@{file}", tmp_path)
+    assert "The file is not of timm's 'test_resnet'" in refused(f"timm:test_resnet@{supernet}", tmp_path)
+    assert "'no/such.file': no such file; allowed: a trained" in refused("no/such.file", tmp_path)
+    assert "no such file" in refused(tmp_path, tmp_path)
+    assert "Did you mean 'resnet18'" in refused("timm:resnet_18", tmp_path, ConfigError)
+    assert "m.safetensors is no trained supernet that can be read" in refused(file, tmp_path)
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(supernet.read_bytes()[:-100])
+    assert "damaged.safetensors is no trained supernet that can be read" in refused(damaged, tmp_path)
+
+    def offline(*names, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    assert "timm cannot get what it publishes for 'resnet18': OSError" in refused("timm:resnet18", tmp_path)
+
+
+def test_a_supernet_of_other_classes_or_that_saw_what_is_held_out_does_not_teach(supernet, tmp_path):
+    data = parts()
+    train = data.train
+    swapped = replace(
+        data, train=replace(train, classes=(train.classes[1], train.classes[0], *train.classes[2:]))
+    )
+    with pytest.raises(WeightsError, match="is for the class '0' where this run's images have '1'"):
+        outside_teacher(replace(bench_for(supernet, tmp_path), parts=swapped))
+    other = replace(bench_for(supernet, tmp_path), parts=parts(140, seed=1))
+    with pytest.raises(WeightsError, match=r"teacher: .*was trained on \d+% of this run's test images"):
+        outside_teacher(other)
+
+
+def test_the_digest_is_of_the_file_with_the_weights(supernet, finished, tmp_path):
+    def sha256(path):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    _, weights, described = finished
+    assert digest_of_teacher(str(supernet)) == sha256(supernet)
+    assert digest_of_teacher(f"timm:resnet18@{supernet}") == sha256(supernet)
+    assert digest_of_teacher(str(described)) == digest_of_teacher(str(weights)) == sha256(weights)
+    assert digest_of_teacher("") is digest_of_teacher("no/such.file") is None
