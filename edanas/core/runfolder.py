@@ -37,12 +37,22 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises:
         RunError: The folder is missing or not writable, or no space is left.
     """
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which is renamed to it at the end unless something is raised.
+
+    Raises:
+        RunError: The folder is missing or not writable, or no space is left.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     with writing(path):
         try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
+            yield partial
+            with partial.open("rb+") as file:
                 os.fsync(file.fileno())
             partial.replace(path)
         finally:

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 
 from edanas.core.errors import DataError, RunError
 from edanas.core.machine import home
-from edanas.core.runfolder import replace_file
+from edanas.core.runfolder import replacing
 from edanas.data.decoding import decode
+
+_CHUNK = 4096
+"""Files that are asked for at once: each waits as an object of its own."""
 
 _RULE = "1"
 """Changed where `decode` begins to give other pixels of the same files."""
@@ -45,18 +48,19 @@ def decode_once(files: Sequence[Path], size: int, channels: str) -> tuple[torch.
         found = decode(files, size, channels)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, save({"images": found[0]}, {"remarks": json.dumps(found[1])}))
-        except (OSError, RunError):
+            with replacing(path) as partial:
+                save_file({"images": found[0]}, partial, {"remarks": json.dumps(found[1])})
+        except (OSError, RunError, SafetensorError):
             return found
     return found
 
 
 def _key(files: Sequence[Path], size: int, channels: str) -> str:
-    with ThreadPoolExecutor(4 + (os.cpu_count() or 1)) as pool:
-        contents = list(pool.map(_digest, files))
     digest = hashlib.blake2b(f"{_RULE} {version('pillow')} {size} {channels}".encode(), digest_size=16)
-    for content in contents:
-        digest.update(content)
+    with ThreadPoolExecutor(4 + (os.cpu_count() or 1)) as pool:
+        for start in range(0, len(files), _CHUNK):
+            for content in pool.map(_digest, files[start : start + _CHUNK]):
+                digest.update(content)
     return digest.hexdigest()
 
 

@@ -3,18 +3,18 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import ExifTags, Image
 
 from edanas.core.errors import DataError
+from edanas.data.gathering import Gathered, Pixels
 
 SUFFIXES = frozenset(
     {
@@ -58,17 +58,18 @@ TURNS = {
 }
 """What sets an image of this EXIF orientation upright."""
 
-Pixels = npt.NDArray[np.uint8]
+_CHUNK = 4096
+"""Files that are read at once, so that what waits for its place stays small."""
 
 
 @dataclass(frozen=True)
-class _Decoded:
-    """One image: (H, W) where it is grey, else (H, W, 3), and what it was before."""
+class _Seen:
+    """What an image was before."""
 
-    pixels: Pixels
     size: tuple[int, int]
     """Width and height, upright."""
     mode: str
+    colour: bool
     transparent: bool
     turned: bool
     frames: bool
@@ -89,22 +90,17 @@ def decode(files: Sequence[Path], size: int, channels: str) -> tuple[torch.Tenso
         DataError: A file cannot be read as an image; the first such by order is named.
     """
     workers = min(len(files), 4 + (os.cpu_count() or 1))
+    read = partial(_read, formats=_formats(), size=size, grey=channels == "grey")
+    gathered, seen = Gathered(len(files), size, colour=channels == "rgb"), Counter[_Seen]()
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
         # Pillow warns of odd metadata and of large images; neither hinders reading the pixels.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        decoded = list(
-            pool.map(partial(_read, formats=_formats(), size=size, grey=channels == "grey"), files)
-        )
-    sizes = {each.size for each in decoded}
-    width, height = sizes.pop() if len(sizes) == 1 else (size, size)
-    if max(width, height) > size:
-        width = height = size
-    colour = channels == "rgb" or any(each.pixels.ndim == 3 for each in decoded)
-    images = np.empty((len(decoded), 3 if colour else 1, height, width), dtype=np.uint8)
-    for slot, each in zip(images, decoded, strict=True):
-        pixels = _resized(each.pixels, (width, height))
-        slot[:] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    return torch.from_numpy(images), _remarks(decoded, (width, height), channels)
+        for start in range(0, len(files), _CHUNK):
+            for pixels, each in pool.map(read, files[start : start + _CHUNK]):
+                gathered.add(pixels)
+                seen[each] += 1
+    height, width = gathered.images.shape[2:]
+    return torch.from_numpy(gathered.images), _remarks(seen, (width, height), channels)
 
 
 def decode_each(files: Sequence[Path], size: int, *, grey: bool) -> list[torch.Tensor | DataError]:
@@ -121,7 +117,7 @@ def decode_each(files: Sequence[Path], size: int, *, grey: bool) -> list[torch.T
 
     def one(path: Path) -> torch.Tensor | DataError:
         try:
-            pixels = _read(path, formats, size, grey=grey).pixels
+            pixels, _ = _read(path, formats, size, grey=grey)
         except DataError as error:
             return error
         image = torch.tensor(pixels)
@@ -141,11 +137,12 @@ def look(path: Path) -> tuple[tuple[int, int], bool]:
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        seen = _read(path, _formats(), _GLANCE, grey=False)
-    return seen.size, seen.pixels.ndim == 2
+        _, seen = _read(path, _formats(), _GLANCE, grey=False)
+    return seen.size, not seen.colour
 
 
-def _read(path: Path, formats: Sequence[str], size: int, *, grey: bool) -> _Decoded:
+def _read(path: Path, formats: Sequence[str], size: int, *, grey: bool) -> tuple[Pixels, _Seen]:
+    """(H, W) where it is grey, else (H, W, 3)."""
     try:
         with Image.open(path, formats=list(formats)) as image:
             return _convert(image, size, grey=grey)
@@ -159,7 +156,7 @@ def _read(path: Path, formats: Sequence[str], size: int, *, grey: bool) -> _Deco
         raise DataError(f"{path}: cannot be read as an image ({cause})") from error
 
 
-def _convert(image: Image.Image, size: int, *, grey: bool) -> _Decoded:
+def _convert(image: Image.Image, size: int, *, grey: bool) -> tuple[Pixels, _Seen]:
     mode, full = image.mode, image.size
     frames = bool(getattr(image, "is_animated", False))
     image.draft(None, (2 * size, 2 * size))
@@ -177,7 +174,7 @@ def _convert(image: Image.Image, size: int, *, grey: bool) -> _Decoded:
     pixels = np.asarray(plain)
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         pixels = np.ascontiguousarray(pixels[..., 0])
-    return _Decoded(pixels, full, mode, transparent, turn is not None, frames)
+    return pixels, _Seen(full, mode, pixels.ndim == 3, transparent, turn is not None, frames)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -206,39 +203,39 @@ def _plain(image: Image.Image) -> tuple[Image.Image, bool]:
     return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB"), False
 
 
-def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    if pixels.shape[1::-1] == size:
-        return pixels
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
-
-
 def _formats() -> list[str]:
     """Those of `FORMATS` that this build of Pillow has."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _remarks(decoded: Sequence[_Decoded], size: tuple[int, int], channels: str) -> tuple[str, ...]:
+def _remarks(seen: Mapping[_Seen, int], size: tuple[int, int], channels: str) -> tuple[str, ...]:
     remarks = []
+    total = sum(seen.values())
 
     def remark(count: int, done: str) -> None:
         if count:
-            remarks.append(f"{count} of {len(decoded)} images {done}.")
+            remarks.append(f"{count} of {total} images {done}.")
 
-    strange = [each.size for each in decoded if each.size != size]
+    def how_many(what: Callable[[_Seen], bool]) -> int:
+        return sum(count for each, count in seen.items() if what(each))
+
+    strange = [each.size for each in seen if each.size != size]
     if strange:
         smallest, largest = min(strange, key=_area), max(strange, key=_area)
         span = _by(smallest) if smallest == largest else f"{_by(smallest)}..{_by(largest)}"
-        remark(len(strange), f"were resized from {span} to {_by(size)}")
-    modes = Counter(each.mode for each in decoded if each.mode not in ("L", "RGB"))
-    named = ", ".join(f"{mode} {count}" for mode, count in sorted(modes.items()))
-    remark(sum(modes.values()), f"were converted to 8-bit grey or RGB (by mode: {named})")
-    remark(sum(each.transparent for each in decoded), "are transparent in part and were laid over white")
-    remark(sum(each.turned for each in decoded), "were turned or mirrored as their EXIF orientation says")
-    remark(sum(each.frames for each in decoded), "hold several frames, of which the first was taken")
-    colour = sum(each.pixels.ndim == 3 for each in decoded)
-    if channels == "auto" and 0 < colour < len(decoded):
-        remark(len(decoded) - colour, "are grey and were made RGB like the others")
+        remark(how_many(lambda each: each.size != size), f"were resized from {span} to {_by(size)}")
+    modes = Counter[str]()
+    for each, count in seen.items():
+        modes[each.mode] += count * (each.mode not in ("L", "RGB"))
+    named = ", ".join(f"{mode} {count}" for mode, count in sorted(modes.items()) if count)
+    remark(modes.total(), f"were converted to 8-bit grey or RGB (by mode: {named})")
+    remark(how_many(lambda each: each.transparent), "are transparent in part and were laid over white")
+    remark(how_many(lambda each: each.turned), "were turned or mirrored as their EXIF orientation says")
+    remark(how_many(lambda each: each.frames), "hold several frames, of which the first was taken")
+    grey = how_many(lambda each: not each.colour)
+    if channels == "auto" and grey < total:
+        remark(grey, "are grey and were made RGB like the others")
     return tuple(remarks)
 
 

@@ -13,7 +13,7 @@ SMALLEST, LARGEST = 16, 64
 """Least and largest side in pixels of what networks read, whatever the images are."""
 
 MEMORY = 4 * 2**30
-"""Bytes that all images together may take once they are read."""
+"""Bytes that all images together may take once they are read; as many again while they are divided."""
 
 FEW = 100
 """Calibration or validation images below which what follows from them is luck."""
@@ -110,7 +110,7 @@ def in_words(of: Survey, settings: Settings) -> list[str]:
     ]
     gigabytes = of.images * _channels(of) * max(sizes) ** 2 / 1e9
     if gigabytes >= 1:
-        told.append(f"All images are kept in memory, which takes about {gigabytes:.1f} GB.")
+        told.append(f"All images are kept in memory: about {gigabytes:.1f} GB, twice as much at the start.")
     if any(parts.get(part, FEW) < FEW for part in ("calibration", "validation")):
         counts = " and ".join(
             f"{parts[part]} {part}" for part in ("calibration", "validation") if part in parts
