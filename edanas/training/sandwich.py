@@ -21,10 +21,11 @@ from edanas.core.contracts import (
     SupernetProvider,
     TrainingScheme,
 )
-from edanas.core.passes import exit_logits, exit_parts
+from edanas.core.passes import ExitPart, exit_logits, exit_parts
 from edanas.core.settings import TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, Task
+from edanas.training.compiling import Kernels, backend_for
 from edanas.training.loop import SAVE_EVERY, Training
 from edanas.training.phases import Moment, PhasePlan
 from edanas.training.precision import computing_in
@@ -68,6 +69,11 @@ class SupernetWithExits(nn.Module):
         """The shared head of exit point `index` for features of so many channels."""
         return self.heads[f"{index}-{channels}"]
 
+    def parts(self, backbone: Backbone) -> list[ExitPart]:
+        """What belongs to each exit of `backbone`, on the shared weights, the last exit last."""
+        heads = {index: _HeadsAt(self, index) for index in range(len(self.channels))}
+        return exit_parts(self.supernet.view(backbone), heads)
+
     def logits(
         self, backbone: Backbone, images: torch.Tensor, phase: Phase | None = None
     ) -> list[torch.Tensor]:
@@ -77,8 +83,7 @@ class SupernetWithExits(nn.Module):
         What is frozen runs in the supernet's mode: BatchNorm takes the batch's statistics, since no running
         statistics fit all backbones.
         """
-        heads = {index: _HeadsAt(self, index) for index in range(len(self.channels))}
-        return exit_logits(exit_parts(self.supernet.view(backbone), heads), images, phase)
+        return exit_logits(self.parts(backbone), images, phase)
 
 
 class _HeadsAt(nn.Module):
@@ -135,6 +140,7 @@ class SandwichTrainer(Training):
         learned = learned_beside(scheme, self.points, seed, next(network.parameters()).device)
         side, file = int(self.largest["resolution"]), (checkpoint, "supernet")
         super().__init__(network, learned, parts, settings, side, seed, file, save_every)
+        self.kernels = Kernels(network.parts, (self.largest, self.smallest), backend_for(self.device))
 
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
         """One update from the largest, the smallest and a random backbone; the largest's mean exit loss."""
@@ -178,7 +184,10 @@ class SandwichTrainer(Training):
 
     def _logits(self, backbone: Backbone, images: torch.Tensor, phase: Phase) -> list[torch.Tensor]:
         with computing_in(self.precision, self.device):
-            return [each.float() for each in self.network.logits(backbone, images, phase)]
+            logits = self.kernels.logits(backbone, images, phase)
+            if logits is None:
+                logits = self.network.logits(backbone, images, phase)
+            return [each.float() for each in logits]
 
     def _loss(
         self, logits: list[torch.Tensor], targets: torch.Tensor, smoothing: float, phase: Phase

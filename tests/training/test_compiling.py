@@ -1,0 +1,119 @@
+"""What every step runs is compiled on GPUs; here with torch's backend that makes no kernels."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from small_runs import CPU, PLAIN, equal_states, parts, provider, space
+
+from edanas.core.contracts import Phase
+from edanas.core.progress import Silent
+from edanas.core.types import Backbone
+from edanas.exits.classifiers import PoolLinear
+from edanas.exits.criteria import ScoreMargin
+from edanas.supernets.baselines import EECNN
+from edanas.training.compiling import Kernels, backend_for
+from edanas.training.phased import Distill
+from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
+from edanas.training.schemes import Joint
+from edanas.training.steps import Batches
+
+SETTINGS = replace(PLAIN, epochs=1, batch_size=32, augment=("shift",), ema=0.9)
+
+
+def trainer(folder, backend=None, said=None):
+    made = provider()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        task = parts().task
+        network = SupernetWithExits(made.supernet(task), made, PoolLinear(dropout=0.3), task)
+    folder.mkdir()
+    file = folder / "supernet.pt"
+    trainer = SandwichTrainer(network, space(), parts(), SETTINGS, Joint(), ScoreMargin(), 5, file)
+    if backend:
+        trainer.kernels = Kernels(network.parts, (trainer.largest, trainer.smallest), backend)
+        trainer.kernels.say = said.append
+    return trainer
+
+
+@pytest.fixture(autouse=True)
+def _no_kernels_of_other_tests():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def test_a_cpu_compiles_nothing_and_a_gpu_by_torch_s_own_compiler(tmp_path, monkeypatch):
+    assert backend_for(CPU) is None
+    assert backend_for(torch.device("cuda:1")) == "inductor"
+    monkeypatch.setattr(torch, "compile", lambda *given, **more: pytest.fail("compiled on a CPU"))
+    trainer(tmp_path / "cpu").run(Silent())
+
+
+def gradients(made):
+    """Of one step's three backbones together, by name; no update is made."""
+    images, labels = next(Batches(parts(), SETTINGS, 12, CPU).epoch(torch.Generator().manual_seed(3)))
+    made.network.train()
+    made.optimizer.step = lambda: None
+    made.optimizer.zero_grad = lambda set_to_none: None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        made.make_step(images, labels)
+    return {name: p.grad for name, p in made.network.named_parameters() if p.grad is not None}
+
+
+def test_compiled_steps_have_the_gradients_of_others(tmp_path):
+    compiled, said = [], []
+
+    def counting(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    plain, made = trainer(tmp_path / "plain"), trainer(tmp_path / "compiled", counting, said)
+    expected, found = gradients(plain), gradients(made)
+    assert not said
+    assert len(compiled) >= 2 * (len(provider().exit_channels()) + 1)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    # Statistics as well: the trial before the first step leaves none of its own.
+    for name, value in plain.network.named_buffers():
+        torch.testing.assert_close(made.network.get_buffer(name), value, rtol=1e-5, atol=1e-6)
+    known = len(compiled)
+    gradients(made)
+    assert len(compiled) == known
+
+
+def test_what_cannot_be_compiled_is_said_once_and_trained_as_it_is(tmp_path):
+    def broken(graph, inputs):
+        raise RuntimeError("no compiler here\nand more")
+
+    said = []
+    plain, made = trainer(tmp_path / "plain"), trainer(tmp_path / "broken", broken, said)
+    plain.run(Silent())
+    made.run(Silent())
+    assert len(said) == 1
+    assert said[0].startswith("Nothing is compiled: torch.compile fails here: BackendCompilerFailed: ")
+    assert "\n" not in said[0]
+    assert equal_states(made.network, plain.network)
+
+
+def test_what_a_phase_freezes_stays_frozen(tmp_path):
+    alone, task = EECNN(resolutions=(8,), width=0.1), parts().task
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = SupernetWithExits(alone.supernet(task), alone, PoolLinear(), task).train()
+    backbone = Backbone.of({"resolution": 8})
+    kernels = Kernels(network.parts, [backbone], "eager")
+    kernels.say = pytest.fail
+    images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    for phase in (*Distill().phases((0, 1)), Phase.whole(2, rescale=True)):
+        found = []
+        for run in (network.logits, kernels.logits):
+            network.zero_grad()
+            logits = run(backbone, images, phase)
+            torch.stack([each.square().sum() for each in logits]).sum().backward()
+            found.append([torch.zeros(0) if p.grad is None else p.grad for p in network.parameters()])
+        assert any(not len(gradient) for gradient in found[0]) == (phase.rescale is False)
+        torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
+    assert kernels.logits(Backbone.of({"resolution": 16}), images, phase) is None
