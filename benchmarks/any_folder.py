@@ -3,7 +3,7 @@
 Images are written as PNG files into one folder for each class, below OUT: scikit-learn's digits (1,797, grey,
 8 px), or any set in the format of MNIST, such as Fashion-MNIST (Debian has it as the package
 `dataset-fashion-mnist`). Then the command runs, which prints its table; after it come the seconds of its
-parts, and the machine. The same command again goes on where it was cut.
+parts, and the machine. The same command again goes on where it was cut; the seconds are then the last call's.
 
     python benchmarks/any_folder.py runs/digits
     python benchmarks/any_folder.py runs/digits --dry-run    # writes the images, and says what would be done

@@ -221,7 +221,7 @@ def _check_continuous(
     if continuous and type(evaluator).schemes is Evaluator.schemes:
         raise ConfigError(
             f"evaluation: '{settings.evaluation.name}' keeps no exit profiles, and continuous thresholds are "
-            "found on them"
+            "found on them; allowed: an evaluation that keeps them, or thresholds that are a list"
         )
 
 
