@@ -72,11 +72,16 @@ class Calibrated(Static):
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
         """See `ThresholdSetter.choose`."""
-        known = calibration.answers()
-        exits = range(known.logits.shape[1])
-        temperatures = tuple(fit_temperature(known.logits[:, each], known.labels) for each in exits)
+        temperatures = temperatures_of(calibration)
         even = Calibration(**{**vars(calibration), "profile": calibration.tempered(temperatures)})
         return ThresholdChoice(super().choose(even).scheme, temperatures)
+
+
+def temperatures_of(calibration: Calibration) -> tuple[float, ...]:
+    """For each exit with a head, then the last exit: the number to divide its logits by."""
+    known = calibration.answers()
+    exits = range(known.logits.shape[1])
+    return tuple(fit_temperature(known.logits[:, each], known.labels) for each in exits)
 
 
 class Budgeted(ThresholdSetter):

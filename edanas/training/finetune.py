@@ -93,11 +93,11 @@ def finetune(
                         average.apply()
                         recalibrate()
                     _set_modes(network, exits.exit_parts(), phase)
+                smoothing, share = settings.label_smoothing, settings.distillation
                 with computing_in(precision, device):
                     logits = [each.float() for each in exits.logits(images, phase)]
-                smoothing, share = settings.label_smoothing, settings.distillation
-                if teacher is not None and share:
-                    labels, smoothing = taught(images, labels, teacher, share, smoothing), 0.0
+                    if teacher is not None and share:
+                        labels, smoothing = taught(images, labels, teacher, share, smoothing), 0.0
                 batch = ExitBatch(logits, labels, phase, points, exits.criterion, smoothing, learned)
                 (scheme.loss(batch) + batch.criterion_loss()).backward()  # type: ignore[no-untyped-call]
                 rate = learning_rate(settings, done, steps)
