@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,8 @@ def _present(order: Order, progress: Progress) -> Trained:
     """What is there already, if it is what is wanted."""
     recipe = read_recipe(order.out)
     then = {name: recipe["settings"][name] for name in DECISIVE if name in recipe["settings"]}
-    _compare(order, {"settings": then, "total_time": recipe["total_time"]}, f"{order.out} holds")
+    alike = replace(order, settings=portable(order.settings))
+    _compare(alike, {"settings": then, "total_time": recipe["total_time"]}, f"{order.out} holds")
     progress.say(f"{order.out} holds this supernet; nothing is left to do")
     return Trained(
         order.out,
@@ -151,6 +152,22 @@ def _present(order: Order, progress: Progress) -> Trained:
         images_per_second=0.0,
         input_share=0.0,
     )
+
+
+def portable(settings: Settings) -> Settings:
+    """The settings with names of files and folders for their paths: a recipe travels, and a path does not."""
+    model, at, file = settings.teacher.rpartition("@")
+    return replace(
+        settings,
+        data=replace(settings.data, name=_name(settings.data.name)),
+        weights=_name(settings.weights),
+        teacher=f"{model}{at}{_name(file)}",
+        warm_start=_name(settings.warm_start),
+    )
+
+
+def _name(path: str) -> str:
+    return Path(path).expanduser().absolute().name if path else ""
 
 
 def _bind(order: Order, data: str) -> str | None:
@@ -205,7 +222,7 @@ def _write(order: Order, made: Composition, trainer: SandwichTrainer, teacher: s
     parts = made.workbench.parts
     task, space = parts.task, made.workbench.space
     recipe = {
-        "settings": to_plain(order.settings),
+        "settings": to_plain(portable(order.settings)),
         "total_time": order.total_time,
         "space": space.signature(),
         "classes": list(parts.train.classes),

@@ -21,7 +21,7 @@ from edanas.core.errors import ConfigError, RunError, WeightsError
 from edanas.core.progress import Silent
 from edanas.core.settings import Component
 from edanas.evaluation.shared import SharedEvaluation
-from edanas.pretraining import Order, Trained, train_supernet
+from edanas.pretraining import Order, Trained, portable, train_supernet
 from edanas.training.weights import digests, find, read_recipe
 
 
@@ -219,6 +219,16 @@ def test_half_precision_is_near_and_half_as_large(trained: Path, tmp_path: Path)
     recipe = json.loads(out.with_suffix(".json").read_text())
     assert recipe["train_images"] == len(full["trained_on"])
     assert {k: recipe[k] for k in read_recipe(out)} == read_recipe(out)
+
+
+def test_a_recipe_names_files_and_not_where_they_lie() -> None:
+    settings = wanted(Path("x")).settings
+    away = replace(settings, data=Component("~/photos/birds/"), weights="/srv/first.safetensors")
+    told = portable(replace(away, teacher="timm:resnet18@/srv/big.pth"))
+    assert (told.data.name, told.weights, told.warm_start) == ("birds", "first.safetensors", "")
+    assert told.teacher == "timm:resnet18@big.pth"
+    assert portable(told) == told
+    assert portable(settings) == settings
 
 
 def test_what_was_trained_on_is_not_tested_on(trained: Path, tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from torch import nn
 from edanas.core.config import changed as changed_settings
 from edanas.core.config import resolve, to_plain
 from edanas.core.contracts import Supernet
-from edanas.core.errors import WeightsError
+from edanas.core.errors import WeightsError, unknown
 from edanas.core.machine import home
 from edanas.core.types import DataParts
 from edanas.evaluation.workbench import Workbench
-from edanas.training.weights import find, load, read_recipe, seen_among
+from edanas.training.weights import find, load, names, read_recipe, seen_among
 
 SUPERNET, HEADS = "supernet", "heads"
 """The prefixes of the tensors in a supernet's file."""
@@ -41,7 +41,9 @@ def fill(bench: Workbench, supernet: Supernet, heads: nn.Module | None = None) -
         try:
             return bench.provider.load_weights(supernet, name)
         except WeightsError as error:
-            raise WeightsError(f"{error} Trained supernets of your own: {home() / 'weights'}.") from error
+            raise WeightsError(
+                f"{error} {unknown('trained supernet', name, names())} Your own: {home() / 'weights'}."
+            ) from error
     recipe = read_recipe(path)
     _check_kind(bench, path, recipe, heads=heads is not None)
     check_unseen(bench.parts, path)

@@ -21,18 +21,31 @@ KIND = "edanas supernet 1"
 SEEN = "trained_on"
 """The tensor of digests of the images that the supernet was trained on: (N,) int64, ascending."""
 
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+"""The folder of trained supernets that come with the package."""
+
 
 def find(name: str) -> Path | None:
-    """The file of a trained supernet: a path, or a name in `weights/` under `EDANAS_HOME`; `None` = neither.
+    """The file of a trained supernet; `None` where there is none.
 
     A file that is there but was not written by `write` is none either: it is the provider's to read.
+
+    Args:
+        name: A path; or a name in `weights/` under `EDANAS_HOME`, or of those that come with the package.
     """
     if not name:
         return None
-    for path in (Path(name).expanduser(), home() / "weights" / f"{name}.safetensors"):
+    own, pretrained = (folder / f"{name}.safetensors" for folder in (home() / "weights", PRETRAINED))
+    for path in (Path(name).expanduser(), own, pretrained):
         if path.is_file():
             return path if _metadata(path).get("kind") == KIND else None
     return None
+
+
+def names() -> list[str]:
+    """What `find` finds without a path."""
+    folders = (home() / "weights", PRETRAINED)
+    return sorted({path.stem for folder in folders for path in folder.glob("*.safetensors")})
 
 
 def write(
