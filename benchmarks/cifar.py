@@ -12,7 +12,8 @@ FOLDER holds class folders (or `train/` with class folders). The stages, each ke
    as a single-exit network;
 4. on the calibration part each early-exit network gets temperatures, and its front of thresholds; for each
    budget the network is taken whose thresholds within it are the most accurate on the validation part;
-5. the report part is looked at once for each network: the table, both fronts as a plot, and JSON.
+5. the report part is looked at once for each network, as it is and cut off at each of its exits: the table,
+   the fronts as a plot, and JSON.
 
 No part but `train` is trained on, and nothing depends on the report part.
 """
@@ -124,13 +125,15 @@ class Table:
                 networks.finetuned(each)
             self._note("finetuning", {"seconds": time.monotonic() - start})
             early = {each.backbone.id: each for each in wanted if each.kind == EARLY}
-            offers = [networks.offers(networks.finetuned(each), budgets) for each in early.values()]
-            single = [(SINGLE, w.budget, networks.finetuned(w)) for w in wanted if w.kind == SINGLE]
-            rows = networks.report(single)
+            tuned = [networks.finetuned(each) for each in early.values()]
+            offers = [networks.offers(network, budgets) for network in tuned]
+            single = [each for each in wanted if each.kind == SINGLE]
+            rows = [networks.report(SINGLE, each.budget, networks.finetuned(each)) for each in single]
+            rows += [row for network in tuned for row in networks.cuts(network)]
             for within in zip(*offers, strict=True):
                 chosen = max(within, key=lambda offer: offer.accuracy)
                 chosen.network.scheme = chosen.scheme
-                rows += networks.report([(EARLY, chosen.budget, chosen.network)])
+                rows.append(networks.report(EARLY, chosen.budget, chosen.network))
         path.with_suffix(".partial").write_text(json.dumps(rows, indent=1))
         path.with_suffix(".partial").replace(path)
         return rows

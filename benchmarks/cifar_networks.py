@@ -13,7 +13,7 @@ from edanas.compose import Composition
 from edanas.core.archive import Archive
 from edanas.core.contracts import Calibration, ThresholdChoice, ThresholdSetter
 from edanas.core.progress import Progress
-from edanas.core.types import Backbone, Candidate, Evaluation, SelectionScheme
+from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.scoring import score
 from edanas.exits.calibration import calibrate
@@ -25,7 +25,7 @@ from edanas.exits.setters import temperatures_of
 from edanas.exits.temperature import TEMPERATURES
 from edanas.training.finetune import steps_of
 
-EARLY, SINGLE = "early-exit", "single-exit"
+EARLY, SINGLE, CUT = "early-exit", "single-exit", "cut"
 
 
 class Wanted(NamedTuple):
@@ -132,31 +132,39 @@ class Networks:
             found.append(Offer(budget, network, scheme, outcome(seen, scheme).accuracy))
         return found
 
-    def report(self, networks: Sequence[tuple[str, float | None, EENN]]) -> list[dict[str, Any]]:
-        """One look at the report part for each network, under the scheme that it has."""
-        parts, rows = self.bench.parts, []
-        for kind, budget, network in networks:
-            anatomy = self.bench.anatomy(network)
-            test = score(collect_profile(network, parts.test), network.scheme, anatomy)
-            rows.append(
-                {
-                    "kind": kind,
-                    "budget_m": budget and budget / 1e6,
-                    "seed": self.bench.settings.seed,
-                    "executed_macs_m": test.executed_macs / 1e6,
-                    "ada_macs_m": test.ada_macs / 1e6,
-                    "backbone_macs_m": test.backbone_macs / 1e6,
-                    "accuracy": test.accuracy,
-                    "interval": list(wilson(test.accuracy, len(parts.test))),
-                    "utilization": list(test.utilization),
-                    "thresholds": list(network.scheme.thresholds),
-                    "temperatures": network.description.get(TEMPERATURES),
-                    "backbone": dict(network.description["backbone"]),
-                    "backbone_accuracy": test.backbone_accuracy,
-                    "finetuned_seconds": network.description["finetuned_seconds"],
-                }
-            )
-        return rows
+    def report(self, kind: str, budget: float | None, network: EENN) -> dict[str, Any]:
+        """One look at the report part, under the scheme that the network has."""
+        return self._row(kind, budget, network, network.scheme, self._reported(network))
+
+    def cuts(self, network: EENN) -> list[dict[str, Any]]:
+        """The network cut off at each exit: everybody leaves there, and nothing else is computed."""
+        exits, profile = self.bench.provider.exit_points, self._reported(network)
+        every = [SelectionScheme(tuple(0.0 if i == k else None for i in range(exits))) for k in range(exits)]
+        return [self._row(CUT, None, network, scheme, profile) for scheme in every]
+
+    def _reported(self, network: EENN) -> ExitProfile:
+        return collect_profile(network, self.bench.parts.test)
+
+    def _row(
+        self, kind: str, budget: float | None, network: EENN, scheme: SelectionScheme, profile: ExitProfile
+    ) -> dict[str, Any]:
+        test = score(profile, scheme, self.bench.anatomy(network))
+        return {
+            "kind": kind,
+            "budget_m": budget and budget / 1e6,
+            "seed": self.bench.settings.seed,
+            "executed_macs_m": test.executed_macs / 1e6,
+            "ada_macs_m": test.ada_macs / 1e6,
+            "backbone_macs_m": test.backbone_macs / 1e6,
+            "accuracy": test.accuracy,
+            "interval": list(wilson(test.accuracy, len(self.bench.parts.test))),
+            "utilization": list(test.utilization),
+            "thresholds": list(scheme.thresholds),
+            "temperatures": network.description.get(TEMPERATURES),
+            "backbone": dict(network.description["backbone"]),
+            "backbone_accuracy": test.backbone_accuracy,
+            "finetuned_seconds": network.description["finetuned_seconds"],
+        }
 
 
 def best(pool: Sequence[Evaluation], budget: float, kind: str) -> Backbone:

@@ -28,15 +28,21 @@ REFERENCES = (
     ("ResNet-20", 40.8, 92.6),
 )
 
+LABELS = {
+    "early-exit": "early exits",
+    "single-exit": "single exit, same supernet",
+    "cut": "cut off at an exit, same networks",
+}
+
 Row = Mapping[str, Any]
 
 
-def single_exit_cost(rows: Sequence[Row], accuracy: float) -> float | None:
-    """MACs (M) at which the single-exit front, in straight lines between its networks, reaches `accuracy`.
+def cost_on_front(rows: Sequence[Row], accuracy: float, *kinds: str) -> float | None:
+    """MACs (M) at which the front of these kinds, in straight lines between networks, reaches `accuracy`.
 
-    `None` where no single-exit network of `rows` is so accurate.
+    `None` where no such network of `rows` is so accurate.
     """
-    points = sorted((r["executed_macs_m"], r["accuracy"]) for r in rows if r["kind"] == "single-exit")
+    points = sorted((r["executed_macs_m"], r["accuracy"]) for r in rows if r["kind"] in kinds)
     front = [p for i, p in enumerate(points) if all(p[1] > q[1] for q in points[:i])]
     if not front or accuracy > front[-1][1]:
         return None
@@ -46,10 +52,14 @@ def single_exit_cost(rows: Sequence[Row], accuracy: float) -> float | None:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown: a line a network, and where the single-exit front of its supernet is as accurate."""
+    """Markdown: a line a network, and where its supernet's networks without early exits are as accurate.
+
+    "single exit" are whole backbones; "cut" are those and all fine-tuned networks cut off at an exit.
+    """
     lines = [
-        "| network | budget | executed MACs | accuracy (95%) | paper | single exit needs | ratio |",
-        "|---|---|---|---|---|---|---|",
+        "| network | budget | executed MACs | accuracy (95%) | paper "
+        "| single exit needs | ratio | cut needs | ratio |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [f"| {' | '.join(_cells(row, rows))} |" for row in rows]
     return "\n".join(lines)
@@ -58,30 +68,38 @@ def table(rows: Sequence[Row]) -> str:
 def _cells(row: Row, rows: Sequence[Row]) -> tuple[str, ...]:
     early, budget = row["kind"] == "early-exit", row["budget_m"]
     paper = {each[2]: f"{each[0]} {each[3]}%" for each in PUBLISHED if each[1]}
-    same = [each for each in rows if each["seed"] == row["seed"]]
-    needs = single_exit_cost(same, row["accuracy"]) if early else None
     low, high = row["interval"]
-    return (
+    cells = (
         f"{row['kind']}, seed {row['seed']}",
         f"{budget:g}M" if budget else "none",
         f"{row['executed_macs_m']:.2f}M",
         f"{row['accuracy']:.1%} ({low:.1%} to {high:.1%})",
-        paper.get(budget, "") if early else "",
-        f"{needs:.2f}M" if needs else "more than it has" if early else "",
-        f"{row['executed_macs_m'] / needs:.2f}" if needs else "",
     )
+    if not early:
+        return (*cells, "", "", "", "", "")
+    same = [each for each in rows if each["seed"] == row["seed"]]
+    needs = [
+        cost_on_front(same, row["accuracy"], *kinds) for kinds in (("single-exit",), ("single-exit", "cut"))
+    ]
+    compared = [
+        cell
+        for need in needs
+        for cell in (
+            (f"{need:.2f}M", f"{row['executed_macs_m'] / need:.2f}") if need else ("more than it has", "")
+        )
+    ]
+    return (*cells, paper.get(budget, ""), *compared)
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Both fronts of each seed with the published points."""
     mpl.use("Agg")
     figure, axes = plt.subplots(figsize=(7, 4.5))
-    for kind, mark in (("early-exit", "o-"), ("single-exit", "s--")):
+    for kind, mark, colour in (("early-exit", "o-", "C0"), ("single-exit", "s--", "C1"), ("cut", "x", "C5")):
         for number, seed in enumerate(sorted({r["seed"] for r in rows})):
             same = [r for r in rows if r["kind"] == kind and r["seed"] == seed]
             points = sorted((r["executed_macs_m"], 100 * r["accuracy"]) for r in same)
-            colour = "C0" if kind == "early-exit" else "C1"
-            label = None if number else f"{kind}, one supernet"
+            label = None if number else LABELS[kind]
             axes.plot(*zip(*points, strict=True), mark, color=colour, label=label)
     early = [row[2:] for row in PUBLISHED if row[1]]
     single = [row[2:] for row in PUBLISHED if not row[1]]

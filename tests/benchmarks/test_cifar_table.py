@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from cifar_table import single_exit_cost, table
+from cifar_table import cost_on_front, table
 
 Row = dict[str, object]
 
@@ -31,19 +31,19 @@ SINGLE = [row("single-exit", 10, 0.8), row("single-exit", 2, 0.6), row("single-e
     ("accuracy", "macs"), [(0.8, 10), (0.7, 6), (0.85, 15), (0.9, 20), (0.5, 2), (0.95, None)]
 )
 def test_single_exits_in_straight_lines(accuracy: float, macs: float | None) -> None:
-    assert single_exit_cost(SINGLE, accuracy) == (None if macs is None else pytest.approx(macs))
+    assert cost_on_front(SINGLE, accuracy, "single-exit") == (None if macs is None else pytest.approx(macs))
 
 
 def test_what_is_dominated_or_exits_early_is_not_on_the_single_exit_front() -> None:
     more = [*SINGLE, row("single-exit", 12, 0.7), row("early-exit", 1, 0.9)]
-    assert single_exit_cost(more, 0.85) == pytest.approx(15)
+    assert cost_on_front(more, 0.85, "single-exit") == pytest.approx(15)
 
 
 def test_a_table_compares_within_a_seed() -> None:
     early = row("early-exit", 6, 0.8, budget=9.65)
     other = [row("single-exit", 6, 0.8, seed=1)]
-    lines = table([early, *SINGLE, *other]).splitlines()
-    assert len(lines) == 2 + 5
+    lines = table([early, *SINGLE, row("cut", 8, 0.8), *other]).splitlines()
+    assert len(lines) == 2 + 6
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
         "early-exit, seed 0",
         "9.65M",
@@ -52,4 +52,6 @@ def test_a_table_compares_within_a_seed() -> None:
         "EDANAS3 77.7%",
         "10.00M",
         "0.60",
+        "8.00M",
+        "0.75",
     ]
