@@ -110,6 +110,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     for name, macs, accuracy in REFERENCES:
         axes.annotate(name, (macs, accuracy), textcoords="offset points", xytext=(0, 6), ha="center", size=7)
     axes.set(xlabel="executed MACs for an image on average (M)", ylabel="top-1 accuracy (%)")
+    axes.margins(0.08)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.savefig(path, bbox_inches="tight")

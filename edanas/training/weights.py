@@ -144,8 +144,9 @@ def seen_among(path: Path, images: ImageSet) -> float:
 
 def _fitted(found: torch.Tensor, own: torch.Tensor, classes: int) -> torch.Tensor | None:
     """`found` in the shape of `own`; empty where it starts afresh, `None` where the two do not fit."""
+    found = found.to(own.dtype)
     if found.shape == own.shape:
-        return found.to(own.dtype)
+        return found
     if found.shape[:1] == (classes,) and found.shape[1:] == own.shape[1:]:
         return found[:0]
     if found.ndim == own.ndim == 4 and found.shape[0] == own.shape[0] and found.shape[2:] == own.shape[2:]:
