@@ -173,6 +173,11 @@ class TrainingSettings:
         "Of a supernet: begin with large backbones, then let kernels, depths, expansions and widths vary.",
         default=False,
     )
+    random_backbones: int = setting(
+        "Of a supernet: how many random backbones a step trains beside the largest and the smallest.",
+        1,
+        minimum=1,
+    )
     precision: str = setting(
         "`fp32`; `bf16` (on CPUs all but the depthwise convolutions); or `auto`: what is measured to be "
         "faster when the supernet's training starts, so that weights may differ from start to start.",

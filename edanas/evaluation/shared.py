@@ -111,9 +111,9 @@ class SharedEvaluation(Evaluator):
         return pareto_schemes(profile, candidate, anatomy, removable=self.removable, measure=measure)
 
     def passes(self) -> tuple[float, float]:
-        """See `Evaluator.passes`: three backbones train in each step."""
-        bench = self.workbench
-        training = 3 * BACKWARD * bench.settings.training.epochs * len(bench.parts.train)
+        """See `Evaluator.passes`: the largest, the smallest and random backbones train in each step."""
+        bench, settings = self.workbench, self.workbench.settings.training
+        training = (2 + settings.random_backbones) * BACKWARD * settings.epochs * len(bench.parts.train)
         return training, bench.judging_passes()
 
     def teacher(self) -> Teacher:

@@ -1,8 +1,8 @@
 """Training a supernet with all its exits at once: the sandwich rule with in-place distillation.
 
-Each step trains the largest backbone on the labels, and the smallest and a random one on the largest's last
-exit of those that the scheme's phase runs (Yu and Huang, Universally Slimmable Networks, 2019; Yu et al.,
-BigNAS, 2020). Gradients of the three add up to one update. A teacher from outside teaches the largest alone.
+Each step trains the largest backbone on the labels, and the smallest and one random one or more on the
+largest's last exit of those that the scheme's phase runs (Yu and Huang, Universally Slimmable Networks, 2019;
+Yu et al., BigNAS, 2020). Gradients of all add up to one update. A teacher from outside teaches the largest alone.
 """
 
 from pathlib import Path
@@ -143,7 +143,7 @@ class SandwichTrainer(Training):
         self.kernels = Kernels(network.parts, (self.largest, self.smallest), backend_for(self.device))
 
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
-        """One update from the largest, the smallest and a random backbone; the largest's mean exit loss."""
+        """One update from the largest, the smallest and random backbones; the largest's mean exit loss."""
         rng = np.random.default_rng(derive_seed(self.seed, "backbones", self.step))
         phase, done, steps = self._moment(self.step)
         if self.step and self._moment(self.step - 1).phase is not phase:
@@ -171,12 +171,14 @@ class SandwichTrainer(Training):
         with computing_in(self.precision, self.device):
             return taught(images, labels, self.teacher, self.settings.distillation, smoothing), 0.0
 
-    def _pupils(self, rng: np.random.Generator) -> tuple[Backbone, Backbone]:
-        """The smallest and a random backbone, of what is open by now."""
+    def _pupils(self, rng: np.random.Generator) -> list[Backbone]:
+        """The smallest and random backbones, of what is open by now."""
+        count = self.settings.random_backbones
         if not self.settings.shrinking:
-            return self.smallest, self.space.sample_backbone(rng)
+            return [self.smallest, *(self.space.sample_backbone(rng) for _ in range(count))]
         done = self.schedule.done(self.step)
-        return self.shrinking.smallest(done), self.shrinking.sample_backbone(rng, done)
+        drawn = (self.shrinking.sample_backbone(rng, done) for _ in range(count))
+        return [self.shrinking.smallest(done), *drawn]
 
     def _moment(self, step: int) -> Moment:
         whole = self.schedule.steps
