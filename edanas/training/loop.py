@@ -69,6 +69,8 @@ class Training(ABC):
         self.pace = Pace()
         self.precision = settings.precision
         self.step, self.seconds, self._written = 0, 0.0, -1
+        self._each: float | None = None
+        """Seconds that a step took on average in the latest segment."""
 
     @abstractmethod
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
@@ -108,7 +110,7 @@ class Training(ABC):
         return self.finished
 
     def fit(self, total: float) -> str:
-        """Plan as many steps as fit into `total` seconds, by the speed so far or of a few steps on trial.
+        """Plan as many steps as fit into `total` seconds, by the latest segment's speed or a few steps on trial.
 
         A plan that ends about in time stays as it is. Returns a sentence on what is planned, and why.
 
@@ -117,14 +119,12 @@ class Training(ABC):
         """
         self.resume()
         self._decide()
-        done, took = self.step, self.seconds
-        if not done:
-            done, took = TRIAL, self._on_trial()
+        each = self._each or self._on_trial() / TRIAL
         if not self.finished:
-            self.schedule = self.schedule.refitted(self.step, self.seconds, total, took / done)
+            self.schedule = self.schedule.refitted(self.step, self.seconds, total, each)
             self._written = -1
             self._save()
-        speed = done * self.settings.batch_size / took
+        speed = self.settings.batch_size / each
         return (
             f"{self.schedule.steps} steps, {self.schedule.steps / len(self.batches):.1f} epochs, fit into "
             f"{total:.0f} s at {speed:.0f} images a second"
@@ -170,7 +170,7 @@ class Training(ABC):
     def _go_on(self, segment: Segment, bar: Bar) -> None:
         """Step by step to the end of the training or of the segment, and write what was done."""
         self._network.train()
-        before, begun = self.seconds, segment.seconds
+        before, begun, first = self.seconds, segment.seconds, self.step
         saved = begun
         while not self.finished:
             batches, asked = self._rest_of_epoch(), segment.seconds
@@ -184,6 +184,7 @@ class Training(ABC):
                 self.pace.images += len(labels)
                 self.pace.seconds = asked - begun
                 self.seconds = before + self.pace.seconds
+                self._each = self.pace.seconds / (self.step - first)
                 epoch = -(-self.step // len(self.batches))
                 bar.advance(note=f"epoch {epoch}/{self.epochs}, loss {loss:.3f}")
                 if asked - saved > self.save_every:
@@ -210,6 +211,7 @@ class Training(ABC):
         state: dict[str, Any] = {
             "step": self.step,
             "seconds": self.seconds,
+            "each": self._each,
             "precision": self.precision,
             "schedule": self.schedule.to_dict(),
         }
@@ -240,3 +242,4 @@ class Training(ABC):
                 self.average.load(state["average"])
                 self.learned.load_state_dict(state["learned"])
             self.step, self.seconds, self._written = step, float(state["seconds"]), step
+            self._each = state.get("each") or (self.seconds / step if step else None)

@@ -419,3 +419,39 @@ def test_with_shrinking_the_first_step_trains_no_smaller_kernel_and_later_ones_d
     first = [dict(each.choices) for each in seen[:3]]
     assert all({**each, "resolution": 0} == {**largest, "resolution": 0} for each in first)
     assert space().smallest() in seen
+
+
+def test_more_random_backbones_in_a_step_are_other_ones_and_all_learn_from_the_largest(tmp_path, monkeypatch):
+    network, seen = fresh(), []
+    made = trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, random_backbones=3))
+    original = network.logits
+    monkeypatch.setattr(network, "logits", lambda b, i, p: seen.append(b) or original(b, i, p))
+    made.run(Silent())
+    steps = [seen[first : first + 5] for first in range(0, len(seen), 5)]
+    assert len(steps) == 3 * STEPS
+    assert all(step[:2] == [space().largest(), space().smallest()] for step in steps)
+    assert len({backbone.id for step in steps for backbone in step[2:]}) > 3 * STEPS
+
+
+def test_a_training_is_planned_by_the_speed_of_its_latest_segment(tmp_path, monkeypatch):
+    path, settings = tmp_path / "supernet.pt", replace(SETTINGS, epochs=500)
+    clock = {"now": 0.0, "step": 100.0}
+    monkeypatch.setattr("time.monotonic", lambda: clock["now"])
+
+    def timed(made):
+        original = made.make_step
+
+        def make_step(images, labels):
+            clock["now"] += clock["step"]
+            return original(images, labels)
+
+        monkeypatch.setattr(made, "make_step", make_step)
+        return made
+
+    assert not timed(trainer(path, settings=settings)).run(Silent(), Segment(400.0))
+    clock["step"] = 1.0
+    assert not timed(trainer(path, settings=settings)).run(Silent(), Segment(6.0))
+    then = trainer(path, settings=settings)
+    then.fit(500.0)
+    # 3 or 4 steps of 100 seconds, and a few of one: what is left holds as many as it has seconds.
+    assert then.schedule.steps - then.step == pytest.approx(500 - then.seconds)
