@@ -8,8 +8,9 @@ FOLDER holds class folders (or `train/` with class folders). The stages, each ke
 1. the supernet of the preset `cifar` is trained (`edanas train-supernet`), in pieces;
 2. backbones are searched, each with all its exact threshold trade-offs (strategy `nested`);
 3. for each budget of executed multiply-adds, the best early-exit and the best single-exit backbone by
-   validation accuracy are fine-tuned, learning from the supernet's largest backbone too; so is the largest
-   as a single-exit network;
+   validation accuracy are fine-tuned, learning from the supernet's largest backbone too, up to the last
+   exit at which anybody leaves; so is the largest as a single-exit network. A network that was begun is
+   finished, however long the call was to take;
 4. on the calibration part each early-exit network gets temperatures, and its front of thresholds; for each
    budget the network is taken whose thresholds within it are the most accurate on the validation part;
 5. the report part is looked at once for each network, as it is and cut off at each of its exits: the table,
@@ -22,18 +23,22 @@ import argparse
 import json
 import math
 import time
-from functools import cached_property
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from cifar_networks import EARLY, SINGLE, Networks
+import torch
+from cifar_networks import EARLY, SINGLE, Networks, Wanted, reported
 from cifar_table import BUDGETS, PUBLISHED, REFERENCES, draw, table
 
 from edanas.api import layers
 from edanas.cli.progress import ConsoleProgress
-from edanas.compose import Composition, compose
+from edanas.compose import compose
 from edanas.core.archive import Archive
 from edanas.core.machine import computing
+from edanas.core.progress import Progress, Silent
 from edanas.core.settings import Settings
 from edanas.devices import threads_of
 from edanas.layering import layered_settings
@@ -95,45 +100,60 @@ class Table:
             raise TimeUpError
         self._note("supernet", {"seconds": done.seconds, "steps": done.steps[1], "epochs": done.epochs})
 
-    @cached_property
-    def made(self) -> Composition:
-        """Stage 2: the archive is in the run's folder; its results are not fine-tuned and not used."""
-        folder, start = self.out / "search", time.monotonic()
-        settings = self.settings(
-            **{"weights": str(self.weights), "training.epochs": 0, "finetune.epochs": 0, "search.results": 1}
-        )
-        run(self.registry, settings, folder, self.progress)
+    @property
+    def searching(self) -> Settings:
+        """The search's settings; its results are not fine-tuned and not used."""
+        more = {"training.epochs": 0, "finetune.epochs": 0, "search.results": 1}
+        return self.settings(**{"weights": str(self.weights), **more})
+
+    def search(self) -> None:
+        """Stage 2: what was found is in the archive of the run's folder."""
+        start = time.monotonic()
+        run(self.registry, self.searching, self.out / "search", self.progress)
         self._note("search", {"seconds": time.monotonic() - start})
-        made = compose(self.registry, settings, folder, self.progress)
-        with computing(threads_of(settings)):
-            made.evaluator.prepare(self.progress)
-        return made
+
+    def networks(self, folder: Path, progress: Progress) -> Networks:
+        """What the supernet gives; `folder` is for what preparing it writes."""
+        made = compose(self.registry, self.searching, folder, progress)
+        made.evaluator.prepare(progress)
+        return Networks(made, self.out / "networks", self.args.finetune_epochs, progress)
+
+    def finetune(self, wanted: list[Wanted], kind: str) -> None:
+        """Stage 3, of one kind, in processes; the costly ones begin."""
+        path, start, threads = self.out / f"{kind}.took.json", time.monotonic(), threads_of(self.searching)
+        workers = self.args.workers
+        costly_first = sorted(wanted, key=lambda each: -(each.budget or math.inf))
+        begin = (self.args, self.seed, max(1, threads // workers), self.end)
+        with (
+            ProcessPoolExecutor(workers, get_context("spawn"), begin_worker, begin) as pool,
+            self.progress.task(f"Fine-tuning {kind} networks", len(wanted)) as bar,
+        ):
+            for _ in pool.map(finetune_in_worker, costly_first):
+                bar.advance()
+        before = json.loads(path.read_text())["seconds"] if path.exists() else 0.0
+        path.write_text(json.dumps({"seconds": before + time.monotonic() - start, "workers": workers}))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Stages 3 to 5; the last is kept in a file, so that the report part is looked at once."""
-        path, made = self.out / "rows.json", self.made
+        """Stages 3 to 5; the last is kept in a file, so that the report part is looked at once.
+
+        Raises:
+            TimeUpError: Before the last network is fine-tuned.
+        """
+        path, budgets = self.out / "rows.json", [budget * 1e6 for budget in self.args.budgets]
         if path.exists():
             return list(json.loads(path.read_text()))
-        start, budgets = time.monotonic(), [budget * 1e6 for budget in self.args.budgets]
-        networks = Networks(made, self.out / "networks", self.args.finetune_epochs, self.progress)
-        with computing(threads_of(made.workbench.settings)):
+        with computing(threads_of(self.searching)):
+            networks = self.networks(self.out / "search", self.progress)
             with Archive(self.out / "search", read_only=True) as archive:
                 wanted = networks.wanted(archive, budgets)
-            for each in wanted:
-                if not networks.is_finetuned(each) and time.monotonic() > self.end:
+            for kind in (EARLY, SINGLE):
+                named = {each.name: each for each in wanted if each.kind == kind}
+                missing = [each for each in named.values() if not networks.is_finetuned(each)]
+                if missing:
+                    self.finetune(missing, kind)
+                if not all(networks.is_finetuned(each) for each in missing):
                     raise TimeUpError
-                networks.finetuned(each)
-            self._note("finetuning", {"seconds": time.monotonic() - start})
-            early = {each.backbone.id: each for each in wanted if each.kind == EARLY}
-            tuned = [networks.finetuned(each) for each in early.values()]
-            offers = [networks.offers(network, budgets) for network in tuned]
-            single = [each for each in wanted if each.kind == SINGLE]
-            rows = [networks.report(SINGLE, each.budget, networks.finetuned(each)) for each in single]
-            rows += [row for network in tuned for row in networks.cuts(network)]
-            for within in zip(*offers, strict=True):
-                chosen = max(within, key=lambda offer: offer.accuracy)
-                chosen.network.scheme = chosen.scheme
-                rows.append(networks.report(EARLY, chosen.budget, chosen.network))
+            rows = reported(networks, wanted, budgets)
         path.with_suffix(".partial").write_text(json.dumps(rows, indent=1))
         path.with_suffix(".partial").replace(path)
         return rows
@@ -143,6 +163,24 @@ class Table:
         path = self.out / f"{stage}.took.json"
         if not path.exists():
             path.write_text(json.dumps(figures))
+
+
+_IN_WORKER: list[tuple[Networks, float]] = []
+"""What a process fine-tunes with, and when its time is over; set as it starts."""
+
+
+def begin_worker(args: argparse.Namespace, seed: int, threads: int, end: float) -> None:
+    """In a process of its own: prepare the supernet."""
+    torch.set_num_threads(threads)
+    with TemporaryDirectory() as folder:
+        _IN_WORKER.append((Table(args, seed).networks(Path(folder), Silent()), end))
+
+
+def finetune_in_worker(wanted: Wanted) -> None:
+    """Unless the call's time is over; a network that was begun is finished."""
+    networks, end = _IN_WORKER[0]
+    if time.monotonic() < end:
+        networks.finetune(wanted)
 
 
 def parsed() -> argparse.Namespace:
@@ -156,6 +194,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--total-time", type=float, help="seconds of the supernet's training")
     parser.add_argument("--time-limit", type=float, help="seconds of this call")
     parser.add_argument("--finetune-epochs", type=int, default=5)
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that fine-tune, sharing the threads"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--set", action="append", default=[], help="any setting, KEY=VALUE")
     return parser.parse_args()
@@ -170,6 +211,7 @@ def main() -> None:
         for seed in args.seeds:
             stages = Table(args, seed)
             stages.supernet()
+            stages.search()
             rows += stages.rows()
             took[f"seed {seed}"] = {p.name.split(".")[0]: json.loads(p.read_text()) for p in stages.notes}
     except TimeUpError:

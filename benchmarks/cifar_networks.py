@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch import nn
 
 from edanas import load
 from edanas.compose import Composition
 from edanas.core.archive import Archive
-from edanas.core.contracts import Calibration, ThresholdChoice, ThresholdSetter
+from edanas.core.contracts import (
+    Calibration,
+    ExitBatch,
+    Phase,
+    ThresholdChoice,
+    ThresholdSetter,
+    TrainingScheme,
+)
 from edanas.core.progress import Progress
-from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, SelectionScheme
+from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.scoring import score
 from edanas.exits.calibration import calibrate
@@ -27,6 +36,9 @@ from edanas.training.finetune import steps_of
 
 EARLY, SINGLE, CUT = "early-exit", "single-exit", "cut"
 
+SERVED = 0.02
+"""An exit where fewer than this share of the samples leave, as every later one, is not fine-tuned."""
+
 
 class Wanted(NamedTuple):
     """A network to fine-tune.
@@ -35,11 +47,18 @@ class Wanted(NamedTuple):
         kind: `EARLY` or `SINGLE`.
         budget: Executed multiply-adds; `None` for the largest backbone, whatever it costs.
         backbone: Of the supernet.
+        last: The last exit to train, from 0.
     """
 
     kind: str
     budget: float | None
     backbone: Backbone
+    last: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"{self.kind}-{self.backbone.id}" + (f"-{self.last + 1}" if self.kind == EARLY else "")
 
 
 class Offer(NamedTuple):
@@ -65,6 +84,37 @@ class _Tempering(ThresholdSetter):
         return ThresholdChoice(calibration.scheme, temperatures_of(calibration))
 
 
+class UpTo(TrainingScheme):
+    """Another scheme, without the exits behind `last`, which serve nobody, and cost the others accuracy.
+
+    Args:
+        scheme: For networks with every exit.
+        last: From 0.
+    """
+
+    def __init__(self, scheme: TrainingScheme, last: int) -> None:
+        self.scheme, self.last = scheme, last
+
+    def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
+        """See `TrainingScheme.phases`."""
+
+        def kept(exits: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(exit_ for exit_ in exits if exit_ <= self.last)
+
+        return tuple(
+            replace(each, exits=kept(each.exits), segments=kept(each.segments), heads=kept(each.heads))
+            for each in self.scheme.phases(points)
+        )
+
+    def learned(self, points: tuple[int, ...]) -> nn.Module | None:
+        """See `TrainingScheme.learned`."""
+        return self.scheme.learned(points)
+
+    def loss(self, batch: ExitBatch) -> torch.Tensor:
+        """See `TrainingScheme.loss`."""
+        return self.scheme.loss(batch)
+
+
 class Networks:
     """The networks of one supernet.
 
@@ -83,10 +133,16 @@ class Networks:
     def wanted(self, archive: Archive, budgets: Sequence[float]) -> list[Wanted]:
         """The best backbone of each kind by validation accuracy within each budget, and the largest."""
         pool = list(self._trade_offs(archive))
-        found = [
-            Wanted(kind, budget, best(pool, budget, kind)) for kind in (EARLY, SINGLE) for budget in budgets
-        ]
-        return [*found, Wanted(SINGLE, None, self.bench.space.largest())]
+        early = [(budget, best(pool, budget, EARLY)) for budget in budgets]
+        lasts: dict[Backbone, int] = {}
+        for _, each in early:
+            backbone = each.candidate.backbone
+            lasts[backbone] = max(lasts.get(backbone, 0), last_served(each))
+        backbones = [(budget, each.candidate.backbone) for budget, each in early]
+        found = [Wanted(EARLY, budget, backbone, lasts[backbone]) for budget, backbone in backbones]
+        single = [(budget, best(pool, budget, SINGLE).candidate.backbone) for budget in budgets]
+        single.append((None, self.bench.space.largest()))
+        return [*found, *(Wanted(SINGLE, budget, backbone) for budget, backbone in single)]
 
     def _trade_offs(self, archive: Archive) -> Iterator[Evaluation]:
         """Every searched backbone with each of its trade-offs."""
@@ -101,24 +157,26 @@ class Networks:
         """Whether `finetuned` reads the network back."""
         return self._stem(wanted).with_suffix(".json").exists()
 
+    def finetune(self, wanted: Wanted) -> None:
+        """Make the network, with every exit or none, and write it."""
+        start, exits, bench = time.monotonic(), self.bench.provider.exit_points, self.bench
+        scheme = SelectionScheme(((1.0,) if wanted.kind == EARLY else (None,)) * exits)
+        network: Any = self.made.evaluator.network(Candidate(wanted.backbone, scheme))
+        network.description = bench.describe(wanted.backbone)
+        seed = bench.seed("finish", wanted.kind, wanted.backbone.id)
+        if wanted.kind == EARLY:
+            bench = replace(bench, scheme=UpTo(bench.scheme, wanted.last))
+        with self.progress.task(f"Fine-tuning {wanted.name}", steps_of(bench.parts, self.training)) as bar:
+            bench.finetune(network, self.training, seed, bar, self.made.evaluator.teacher())
+        network.description["finetuned_seconds"] = round(time.monotonic() - start, 1)
+        SafetensorsExporter().export(network, self._stem(wanted))
+
     def finetuned(self, wanted: Wanted) -> EENN:
-        """The network with every exit, or none, after fine-tuning; read back if it was made before."""
-        stem, bench = self._stem(wanted), self.bench
-        if not self.is_finetuned(wanted):
-            start, exits = time.monotonic(), bench.provider.exit_points
-            scheme = SelectionScheme(((1.0,) if wanted.kind == EARLY else (None,)) * exits)
-            network: Any = self.made.evaluator.network(Candidate(wanted.backbone, scheme))
-            network.description = bench.describe(wanted.backbone)
-            seed = bench.seed("finish", wanted.kind, wanted.backbone.id)
-            steps = steps_of(bench.parts, self.training)
-            with self.progress.task(f"Fine-tuning {stem.name}", steps) as bar:
-                bench.finetune(network, self.training, seed, bar, self.made.evaluator.teacher())
-            network.description["finetuned_seconds"] = round(time.monotonic() - start, 1)
-            SafetensorsExporter().export(network, stem)
-        return load(stem.with_suffix(".json"), str(bench.device))
+        """The network that `finetune` wrote."""
+        return load(self._stem(wanted).with_suffix(".json"), str(self.bench.device))
 
     def _stem(self, wanted: Wanted) -> Path:
-        return self.folder / f"{wanted.kind}-{wanted.backbone.id}"
+        return self.folder / wanted.name
 
     def offers(self, network: EENN, budgets: Sequence[float]) -> list[Offer]:
         """Temper the exits on the calibration part; the most accurate thresholds there within each budget."""
@@ -136,11 +194,11 @@ class Networks:
         """One look at the report part, under the scheme that the network has."""
         return self._row(kind, budget, network, network.scheme, self._reported(network))
 
-    def cuts(self, network: EENN) -> list[dict[str, Any]]:
-        """The network cut off at each exit: everybody leaves there, and nothing else is computed."""
+    def cuts(self, network: EENN, last: int) -> list[dict[str, Any]]:
+        """The network cut off at each early exit to `last`: all leave there, and no stage behind it runs."""
         exits, profile = self.bench.provider.exit_points, self._reported(network)
         every = [SelectionScheme(tuple(0.0 if i == k else None for i in range(exits))) for k in range(exits)]
-        return [self._row(CUT, None, network, scheme, profile) for scheme in every]
+        return [self._row(CUT, None, network, scheme, profile) for scheme in every[: last + 1]]
 
     def _reported(self, network: EENN) -> ExitProfile:
         return collect_profile(network, self.bench.parts.test)
@@ -167,18 +225,44 @@ class Networks:
         }
 
 
-def best(pool: Sequence[Evaluation], budget: float, kind: str) -> Backbone:
+def reported(networks: Networks, wanted: Sequence[Wanted], budgets: Sequence[float]) -> list[dict[str, Any]]:
+    """Stages 4 and 5 of `cifar.py`: every row of its table."""
+    early = {each.name: each for each in wanted if each.kind == EARLY}
+    tuned = [networks.finetuned(each) for each in early.values()]
+    offers = [networks.offers(network, budgets) for network in tuned]
+    single = [each for each in wanted if each.kind == SINGLE]
+    rows = [networks.report(SINGLE, each.budget, networks.finetuned(each)) for each in single]
+    for each, network in zip(early.values(), tuned, strict=True):
+        rows += networks.cuts(network, each.last)
+    for within in zip(*offers, strict=True):
+        chosen = max(within, key=lambda offer: offer.accuracy)
+        chosen.network.scheme = chosen.scheme
+        rows.append(networks.report(EARLY, chosen.budget, chosen.network))
+    return rows
+
+
+def best(pool: Sequence[Evaluation], budget: float, kind: str) -> Evaluation:
     """The most accurate on the validation part within the budget; the cheapest where nothing is within."""
 
     def figures(each: Evaluation) -> tuple[float, float]:
-        metrics = each.metrics
-        if metrics is None:
-            raise ValueError(f"{each.candidate.id} has no metrics")
+        metrics = _metrics(each)
         if kind == EARLY:
             return metrics.executed_macs, metrics.accuracy
         return metrics.backbone_macs, metrics.backbone_accuracy
 
     within = [each for each in pool if figures(each)[0] <= budget]
     if not within:
-        return min(pool, key=lambda each: figures(each)[0]).candidate.backbone
-    return max(within, key=lambda each: figures(each)[1]).candidate.backbone
+        return min(pool, key=lambda each: figures(each)[0])
+    return max(within, key=lambda each: figures(each)[1])
+
+
+def last_served(evaluation: Evaluation) -> int:
+    """The first exit, from 0, behind which fewer than `SERVED` of the samples leave."""
+    behind = 1 - np.cumsum(_metrics(evaluation).utilization)
+    return int(np.argmax(behind < SERVED))
+
+
+def _metrics(evaluation: Evaluation) -> Metrics:
+    if evaluation.metrics is None:
+        raise ValueError(f"{evaluation.candidate.id} has no metrics")
+    return evaluation.metrics
