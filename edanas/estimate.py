@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,17 @@ from edanas.devices import device_of, threads_of
 from edanas.evaluation.workbench import BACKWARD
 from edanas.plugins.registry import Registry
 
-_SAMPLE = 20
-"""Random backbones that the median is taken of."""
+_SAMPLE = 21
+"""Random backbones whose middle one, by MACs, stands for all that are judged and fine-tuned."""
 
 
 def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
     """The space's size, the MACs of its backbones, and about how long the run will take here.
 
-    MACs are for one sample of the last exit; the time follows from them and from the speed of one measured
-    training step, so it is right to a factor of two or so. Nothing is downloaded: where a known data set is
-    not there, MACs are for what it declares, what depends on its images is `None`, and `unknown` says why.
+    MACs are for one sample of the last exit; the time follows from measured training steps of the smallest,
+    a middling and the largest backbone, so it is right to a factor of two or so. Nothing is downloaded:
+    where a known data set is not there, MACs are for what it declares, what depends on its images is `None`,
+    and `unknown` says why.
 
     Raises:
         EdanasError: As the run itself would, on wrong names, options or data.
@@ -48,24 +50,30 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
             f"{task.in_channels} channels and {task.num_classes} classes."
         )
     rng = np.random.default_rng(settings.seed)
-    random = [_macs(provider.build(space.sample_backbone(rng), task), task) for _ in range(_SAMPLE)]
-    largest = provider.build(space.largest(), task)
-    smallest, typical = _macs(provider.build(space.smallest(), task), task), float(np.median(random))
+    drawn = [space.sample_backbone(rng) for _ in range(_SAMPLE)]
+    typical = sorted(drawn, key=lambda backbone: _macs(provider.build(backbone, task), task))[_SAMPLE // 2]
+    sandwich = [provider.build(each, task) for each in (space.smallest(), typical, space.largest())]
+    smallest, median, largest = macs = [_macs(each, task) for each in sandwich]
     candidates = settings.search.initial + settings.search.iterations * settings.search.per_iteration
     candidates = min(candidates, settings.search.max_evals or candidates)
-    work = None if made is None else _passes(made, settings, candidates) * typical
+    work = took = None
+    if made is not None:
+        times = [_seconds(each, task, settings) for each in sandwich]
+        once, later = _passes(made, settings, candidates)
+        work = once * fmean(macs) + later * median
+        took = once * fmean(times) + later * times[1]
     return {
         "settings": to_plain(settings),
         "space_size": space.size(),
         "genes": space.dimensions,
         "exit_points": provider.exit_points,
         "smallest_backbone_macs": smallest,
-        "median_backbone_macs": int(typical),
-        "largest_backbone_macs": _macs(largest, task),
+        "median_backbone_macs": median,
+        "largest_backbone_macs": largest,
         "train_images": None if made is None else len(made.workbench.parts.train),
         "candidates": candidates,
         "total_macs": None if work is None else int(work),
-        "seconds_here": None if work is None else round(work / _speed(largest, task, settings), 1),
+        "seconds_here": None if took is None else round(took, 1),
         "unknown": unknown,
     }
 
@@ -79,13 +87,13 @@ def _undownloaded(settings: Settings) -> Settings:
     )
 
 
-def _passes(made: Composition, settings: Settings, candidates: int) -> float:
-    """How many samples' forward passes the run takes."""
+def _passes(made: Composition, settings: Settings, candidates: int) -> tuple[float, float]:
+    """How many samples' forward passes come before the search, through the sandwich, and how many later."""
     once, each = made.evaluator.passes()
     train = len(made.workbench.parts.train)
     # About as many single-exit networks are finished as early-exit ones.
     finished = 2 * settings.search.results * settings.finetune.epochs * train * BACKWARD
-    return once + candidates * each + finished
+    return once, candidates * each + finished
 
 
 def _macs(backbone: StagedBackbone, task: Task) -> int:
@@ -93,10 +101,10 @@ def _macs(backbone: StagedBackbone, task: Task) -> int:
     return sum(stage.macs for stage in stages) + last.macs
 
 
-def _speed(network: StagedBackbone, task: Task, settings: Settings) -> float:
-    """Forward-pass MACs in a second, from one training step."""
+def _seconds(network: StagedBackbone, task: Task, settings: Settings) -> float:
+    """What a sample's forward pass takes, from one training step."""
     device = device_of(settings)
-    batch, side, macs = settings.training.batch_size, network.resolution, _macs(network, task)
+    batch, side = settings.training.batch_size, network.resolution
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     images = torch.zeros(batch, task.in_channels, side, side, device=device)
     seconds = []
@@ -107,4 +115,4 @@ def _speed(network: StagedBackbone, task: Task, settings: Settings) -> float:
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds.append(time.perf_counter() - start)
-    return BACKWARD * batch * macs / seconds[-1]
+    return seconds[-1] / (BACKWARD * batch)

@@ -110,9 +110,10 @@ class Training(ABC):
         return self.finished
 
     def fit(self, total: float) -> str:
-        """Plan as many steps as fit into `total` seconds, by the latest segment's speed or a few steps on trial.
+        """Plan as many steps as fit into `total` seconds.
 
-        A plan that ends about in time stays as it is. Returns a sentence on what is planned, and why.
+        The speed is that of the latest segment, or of a few steps on trial. A plan that ends about in time
+        stays as it is. Returns a sentence on what is planned, and why.
 
         Raises:
             RunError: As `run`.

@@ -2,7 +2,8 @@
 
 Each step trains the largest backbone on the labels, and the smallest and one random one or more on the
 largest's last exit of those that the scheme's phase runs (Yu and Huang, Universally Slimmable Networks, 2019;
-Yu et al., BigNAS, 2020). Gradients of all add up to one update. A teacher from outside teaches the largest alone.
+Yu et al., BigNAS, 2020). Gradients of all add up to one update. A teacher from outside teaches the largest
+alone.
 """
 
 from pathlib import Path
