@@ -95,3 +95,15 @@ def result_of(folder: Path) -> dict[str, Any]:
     """The content of `result.json`."""
     found: dict[str, Any] = json.loads((folder / "result.json").read_text())
     return found
+
+
+def refused(told: Told, *parts: str) -> str:
+    """The one error, on standard error and nowhere else, that holds all of `parts`."""
+    assert told.code == 2, told.err
+    assert "Traceback" not in told.out + told.err
+    errors = [line for line in told.err.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1, told.err
+    assert errors[0] == told.err.splitlines()[-1]
+    for part in parts:
+        assert part in errors[0]
+    return errors[0]

@@ -1,25 +1,15 @@
 import copy
-import errno
 import json
-from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from small_runs import Recorded, equal_states, parts, relabelled, space, workbench
+from finishings import Kept, candidates, poisoned, rows
+from small_runs import Recorded, equal_states, parts
 
-from edanas.core.contracts import Exporter
-from edanas.core.errors import CandidateError, ExportError, RunError
 from edanas.core.feasible import Feasibility
-from edanas.core.progress import Silent
 from edanas.core.types import Candidate, SelectionScheme
-from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation import finish
-from edanas.evaluation import workbench as workbench_module
-from edanas.evaluation.finish import Finisher
 from edanas.evaluation.scoring import Anatomy, score
-from edanas.evaluation.shared import SharedEvaluation
 from edanas.exits import calibration
 from edanas.exits.profiles import collect_profile
 from edanas.exits.setters import Grid, Static
@@ -40,61 +30,6 @@ KEYS = {
     "backbone_test_accuracy",
     "params",
 }
-
-
-def candidates():
-    rng = np.random.default_rng(4)
-    schemes = [(0.05, None, 0.2, None), (None, None, None, None)]
-    return [Candidate(space().sample_backbone(rng), SelectionScheme(each)) for each in schemes]
-
-
-class Kept(Exporter):
-    """An exporter that keeps networks, and files of no content."""
-
-    def __init__(self):
-        self.networks = {}
-
-    def export(self, network, stem):
-        self.networks[stem.name] = network
-        path = stem.with_name(f"{stem.name}.kept")
-        path.write_text("")
-        return [path]
-
-
-@pytest.fixture(scope="module")
-def supernet(tmp_path_factory):
-    """A finished supernet training, as bytes."""
-    folder = tmp_path_factory.mktemp("once")
-    SharedEvaluation(workbench(folder, training__epochs=6)).prepare(Silent())
-    return (folder / "supernet.pt").read_bytes()
-
-
-@pytest.fixture
-def finisher(supernet, tmp_path):
-    def make(name="run", data=None, exporters=None, setter=None, **given):
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        (folder / "supernet.pt").write_bytes(supernet)
-        bench = workbench(folder, data, training__epochs=6, **given)
-        evaluator = SharedEvaluation(bench)
-        evaluator.prepare(Silent())
-        writers = exporters if exporters is not None else [SafetensorsExporter()]
-        return Finisher(bench, evaluator, setter or Static(), writers)
-
-    return make
-
-
-def rows(made, wanted=None):
-    """The rows, where nothing fails."""
-    found, failures = made.finish(wanted or candidates(), "Finishing", Silent())
-    assert failures == []
-    return found
-
-
-def poisoned(name):
-    data = parts()
-    part = getattr(data, name)
-    return replace(data, **{name: relabelled(part, (part.labels + 3) % 10)})
 
 
 def test_rows_have_the_keys_that_tools_read(finisher):
@@ -223,147 +158,6 @@ def test_the_test_part_is_looked_at_once_and_last(finisher, monkeypatch):
     assert looked == []
 
 
-def test_a_finished_row_is_read_back_and_not_computed_again(finisher, monkeypatch):
-    first = rows(finisher())
-    made = finisher()
-    monkeypatch.setattr(made.evaluator, "network", lambda candidate: pytest.fail("judged again"))
-    assert rows(made) == first
-    assert rows(made, candidates()[::-1]) == first[::-1]
-
-
-def test_a_finishing_that_was_cut_goes_on(finisher, monkeypatch):
-    whole = rows(finisher("a"))
-    made = finisher("b")
-    original = made.evaluator.network
-
-    def cut(candidate):
-        if candidate == candidates()[1]:
-            raise KeyboardInterrupt
-        return original(candidate)
-
-    monkeypatch.setattr(made.evaluator, "network", cut)
-    with pytest.raises(KeyboardInterrupt):
-        rows(made)
-    assert rows(finisher("b")) == whole
-    left = sorted(p.suffix for p in made.folder.iterdir())
-    assert left == sorted([".json", ".json", ".safetensors"] * 2)
-
-
-class Refusing(Kept):
-    """An exporter that raises on networks with early exits."""
-
-    def __init__(self, error):
-        super().__init__()
-        self.error = error
-
-    def export(self, network, stem):
-        if network.points:
-            raise self.error
-        return super().export(network, stem)
-
-
-class Running(Kept):
-    """An exporter whose files run, and have something to say; early-exit networks do not fit its form."""
-
-    def __init__(self):
-        super().__init__()
-        self.prepared = None
-
-    def prepare(self, calibration, validation):
-        self.prepared = calibration, validation
-
-    def export(self, network, stem):
-        if network.points:
-            raise ExportError("no room for exits")
-        return super().export(network, stem)
-
-    def summary(self, path):
-        return f"{path.name} weighs nothing"
-
-
-class Heard(Recorded):
-    def __init__(self):
-        super().__init__()
-        self.said = []
-
-    def say(self, text):
-        self.said.append(text)
-
-
-def test_a_form_that_a_network_does_not_fit_is_told_of_and_the_rest_is_written(finisher):
-    kept, picky = Kept(), Running()
-    made, progress = finisher(exporters=[kept, picky]), Heard()
-    found, failures = made.finish(candidates(), "Finishing", progress)
-    assert failures == []
-    assert [len(row["files"]) for row in found] == [1, 2]
-    assert picky.prepared == (made.workbench.parts.calibration, made.workbench.parts.validation)
-    early, static = (candidate.id for candidate in candidates())
-    assert f"Network {early} is not exported by Running: no room for exits" in progress.said
-    assert any(f"Network {static}, eenn-0-{static}.kept weighs nothing" in line for line in progress.said)
-
-
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (RuntimeError("no pen"), "RuntimeError: no pen"),
-        (torch.OutOfMemoryError("CUDA out of memory"), "OutOfMemoryError: CUDA out of memory"),
-        (CandidateError("the confidence is not a number"), "CandidateError: the confidence is not a number"),
-        (PermissionError(13, "Permission denied"), "PermissionError: [Errno 13] Permission denied"),
-    ],
-)
-def test_a_network_that_fails_is_recorded_and_passed_over(finisher, error, text):
-    made, shown = finisher("a", exporters=[Refusing(error)]), Recorded()
-    found, failures = made.finish(candidates(), "Finishing", shown)
-    assert [row["id"] for row in found] == [candidates()[1].id]
-    assert failures == [{"id": candidates()[0].id, "error": text}]
-    assert sum(shown.moves) == shown.totals[0]
-    assert not (made.folder / f"{candidates()[0].id}.row.json").exists()
-    # The cause mended, the same folder yields what an undisturbed one does.
-    assert rows(finisher("a", exporters=[Kept()])) == rows(finisher("b", exporters=[Kept()]))
-
-
-def test_fine_tuning_that_diverges_is_a_failure_and_no_row(finisher, monkeypatch):
-    def diverged(network, *_):
-        with torch.no_grad():
-            for weight in network.parameters():
-                weight.fill_(float("nan"))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(workbench_module, "finetune", diverged)
-        shown = Recorded()
-        found, failures = finisher().finish(candidates(), "Finishing", shown)
-    assert found == []
-    assert [failure["id"] for failure in failures] == [candidate.id for candidate in candidates()]
-    assert all("not a number" in failure["error"] for failure in failures)
-    assert sum(shown.moves) == shown.totals[0]
-
-
-@pytest.mark.parametrize("error", [RunError("models: cannot be written"), KeyboardInterrupt()])
-def test_what_concerns_the_run_ends_it(finisher, error):
-    with pytest.raises(type(error)):
-        rows(finisher(exporters=[Refusing(error)]))
-
-
-def test_a_full_disk_ends_the_run_and_the_file_is_named(finisher, monkeypatch):
-    full = OSError(errno.ENOSPC, "No space left on device")  # as from `write`, which knows no name
-    made = finisher(exporters=[Refusing(full)])
-    with pytest.raises(RunError, match=rf"^{made.folder}: cannot be written: No space left"):
-        rows(made)
-    made = finisher("other")
-    rename = Path.replace
-
-    def until_the_row(self, target):
-        return _raise(full) if target.name.endswith(".row.json") else rename(self, target)
-
-    monkeypatch.setattr(Path, "replace", until_the_row)
-    with pytest.raises(RunError, match=r"\.row\.json: cannot be written: No space left"):
-        rows(made)
-
-
-def _raise(error, *_, **__):
-    raise error
-
-
 def test_the_network_is_written_before_the_test_part_is_looked_at(finisher, monkeypatch):
     at, seen = vars(parts()), []
     original = finish.collect_profile
@@ -377,17 +171,6 @@ def test_the_network_is_written_before_the_test_part_is_looked_at(finisher, monk
     monkeypatch.setattr(finish, "collect_profile", watched)
     rows(made)
     assert seen == [[".json", ".safetensors"], [".json", ".json", ".safetensors", ".safetensors"]]
-
-
-def test_a_row_that_cannot_be_read_is_named(finisher):
-    made = finisher()
-    made.folder.mkdir()
-    path = made.folder / f"{candidates()[0].id}.row.json"
-    path.write_text("{")
-    with pytest.raises(
-        RunError, match=r"row\.json: cannot be read .*; delete it to finish this network anew"
-    ):
-        rows(made)
 
 
 def test_statistics_are_recomputed_after_fine_tuning(finisher):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 from small_runs import CPU, PLAIN
-from test_sandwich import fresh, trainer
+from supernet_trainings import fresh, trainer
 from torch import nn
 
 from edanas.core.progress import Silent

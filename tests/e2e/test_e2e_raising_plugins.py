@@ -1,0 +1,148 @@
+"""A plugin that raises is named in one line, and costs no more than it must."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny_runs import Edanas, recorded, refused, result_of
+
+PLUGIN = """
+from edanas import hookimpl
+from edanas.core.contracts import ConfidenceCriterion, Exporter
+from edanas.evaluation.shared import SharedEvaluation
+from edanas.strategies.random_search import RandomSearch
+from edanas.data.digits import Digits
+
+class Criterion(ConfidenceCriterion):
+    def __call__(self, logits):
+        return logits
+    def __init__(self):
+        raise ValueError("no criterion today")
+
+class Evaluation(SharedEvaluation):
+    def evaluate(self, candidate):
+        raise ValueError("no luck")
+
+class Unprepared(SharedEvaluation):
+    def prepare(self, progress):
+        raise KeyError("weights")
+
+class Strategy(RandomSearch):
+    def ask(self, count):
+        return [None][count]
+
+class Data(Digits):
+    def load(self, size, seed):
+        raise FileNotFoundError(2, "No such file", "/there/it/was")
+
+class Writer(Exporter):
+    def export(self, network, stem):
+        raise RuntimeError("no pen")
+
+class Picky(Exporter):
+    def __init__(self):
+        self.asked = 0
+    def export(self, network, stem):
+        self.asked += 1
+        if self.asked in (1, 3):
+            raise RuntimeError("not this one")
+        return []
+
+@hookimpl
+def edanas_confidence_criteria(): return {"raising": Criterion}
+@hookimpl
+def edanas_evaluations(): return {"raising": Evaluation, "unprepared": Unprepared}
+@hookimpl
+def edanas_search_strategies(): return {"raising": Strategy}
+@hookimpl
+def edanas_data_sets(): return {"raising": Data}
+@hookimpl
+def edanas_exporters(): return {"raising": Writer, "picky": Picky}
+@hookimpl
+def edanas_candidate_evaluated(evaluation): raise ValueError("deaf")
+@hookimpl
+def edanas_run_finished(result): raise ValueError("dumb")
+"""
+
+
+NAMED = "plugin e2e-raising 1.0 (entry point 'raising')"
+
+
+@pytest.fixture
+def raising(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed plugin whose every part raises."""
+    folder = tmp_path / "site"
+    info = folder / "e2e_raising-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "e2e_raising_plugin.py").write_text(PLUGIN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: e2e-raising\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edanas]\nraising = e2e_raising_plugin\n")
+    monkeypatch.syspath_prepend(str(folder))
+    yield
+    sys.modules.pop("e2e_raising_plugin", None)
+
+
+RAISING = {
+    "factory": (
+        "criterion=raising",
+        [f"{NAMED}: confidence criterion 'raising' raised", "no criterion today"],
+    ),
+    "data": ("data=raising", [f"{NAMED} raised FileNotFoundError", "/there/it/was"]),
+    "preparation": ("evaluation=unprepared", [f"{NAMED} raised KeyError: 'weights'"]),
+    "strategy": ("strategy=raising", [f"{NAMED} raised IndexError"]),
+    "exporter": (
+        'exports=["raising"]',
+        ["none of the 2 early-exit networks", "most frequent reason (2 times) is RuntimeError: no pen"],
+    ),
+    "evaluation": (
+        "evaluation=raising",
+        ["none of the 6 candidates", "most frequent reason (6 times) is ValueError: no luck", "--overwrite"],
+    ),
+}
+
+
+@pytest.mark.parametrize("part", RAISING)
+def test_a_plugin_that_raises_is_named(
+    edanas: Edanas, tiny: Path, pictures: Path, raising: None, tmp_path: Path, part: str
+) -> None:
+    setting, parts = RAISING[part]
+    out = tmp_path / "run"
+    told = edanas("run", "--config", tiny, f"--set=data={pictures}", "--set", setting, "--out", out)
+    error = refused(told, *parts)
+    assert "fault of edanas" not in error
+    if part in ("factory", "data"):
+        assert not out.exists()
+        refused(edanas("run", "--config", tiny, "--set", setting, "--dry-run"), *parts)
+
+
+def test_networks_that_cannot_be_finished_are_recorded_and_passed_over(
+    edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, raising: None, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    told = edanas(*arguments, "--set", 'exports=["picky"]', "--out", out)
+    assert told.code == 0, told.err
+    data, whole = result_of(out), result_of(undisturbed)
+    ids = {kind: [row["id"] for row in data[kind]] for kind in ("front", "static_front")}
+    assert ids["front"] == [row["id"] for row in whole["front"]][1:]
+    failed = [failure["id"] for failure in data["failures"]]
+    # The third network to be finished is a single-exit one.
+    assert failed[0] == whole["front"][0]["id"]
+    assert len(failed) == 2
+    assert failed[1] not in ids["front"] + ids["static_front"]
+    assert {failure["error"] for failure in data["failures"]} == {"RuntimeError: not this one"}
+    assert data["failed"] == 0
+    for name in failed:
+        assert f"Network {name} could not be finished: RuntimeError: not this one" in told.err
+    assert edanas("report", out).code == 0
+
+
+def test_a_plugin_that_raises_in_events_is_reported_once_and_the_run_goes_on(
+    edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, raising: None, tmp_path: Path
+) -> None:
+    told = edanas(*arguments, "--out", tmp_path / "run")
+    assert told.code == 0, told.err
+    for event, text in (("edanas_candidate_evaluated", "deaf"), ("edanas_run_finished", "dumb")):
+        line = f"{NAMED}: {event} raised ValueError: {text}; the run goes on without it"
+        assert told.err.splitlines().count(line) == 1
+    assert recorded(tmp_path / "run") == recorded(undisturbed)

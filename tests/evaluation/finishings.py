@@ -1,0 +1,42 @@
+"""What finishing a run's results is tried on."""
+
+from dataclasses import replace
+
+import numpy as np
+from small_runs import parts, relabelled, space
+
+from edanas.core.contracts import Exporter
+from edanas.core.progress import Silent
+from edanas.core.types import Candidate, SelectionScheme
+
+
+def candidates():
+    rng = np.random.default_rng(4)
+    schemes = [(0.05, None, 0.2, None), (None, None, None, None)]
+    return [Candidate(space().sample_backbone(rng), SelectionScheme(each)) for each in schemes]
+
+
+class Kept(Exporter):
+    """An exporter that keeps networks, and files of no content."""
+
+    def __init__(self):
+        self.networks = {}
+
+    def export(self, network, stem):
+        self.networks[stem.name] = network
+        path = stem.with_name(f"{stem.name}.kept")
+        path.write_text("")
+        return [path]
+
+
+def rows(made, wanted=None):
+    """The rows, where nothing fails."""
+    found, failures = made.finish(wanted or candidates(), "Finishing", Silent())
+    assert failures == []
+    return found
+
+
+def poisoned(name):
+    data = parts()
+    part = getattr(data, name)
+    return replace(data, **{name: relabelled(part, (part.labels + 3) % 10)})

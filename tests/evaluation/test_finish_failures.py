@@ -1,0 +1,164 @@
+"""Finishing that fails or is cut: what is passed over, what ends the run, and what is read back."""
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+from finishings import Kept, candidates, rows
+from small_runs import Recorded
+
+from edanas.core.errors import CandidateError, ExportError, RunError
+from edanas.evaluation import workbench as workbench_module
+
+
+def test_a_finished_row_is_read_back_and_not_computed_again(finisher, monkeypatch):
+    first = rows(finisher())
+    made = finisher()
+    monkeypatch.setattr(made.evaluator, "network", lambda candidate: pytest.fail("judged again"))
+    assert rows(made) == first
+    assert rows(made, candidates()[::-1]) == first[::-1]
+
+
+def test_a_finishing_that_was_cut_goes_on(finisher, monkeypatch):
+    whole = rows(finisher("a"))
+    made = finisher("b")
+    original = made.evaluator.network
+
+    def cut(candidate):
+        if candidate == candidates()[1]:
+            raise KeyboardInterrupt
+        return original(candidate)
+
+    monkeypatch.setattr(made.evaluator, "network", cut)
+    with pytest.raises(KeyboardInterrupt):
+        rows(made)
+    assert rows(finisher("b")) == whole
+    left = sorted(p.suffix for p in made.folder.iterdir())
+    assert left == sorted([".json", ".json", ".safetensors"] * 2)
+
+
+class Refusing(Kept):
+    """An exporter that raises on networks with early exits."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def export(self, network, stem):
+        if network.points:
+            raise self.error
+        return super().export(network, stem)
+
+
+class Running(Kept):
+    """An exporter whose files run, and have something to say; early-exit networks do not fit its form."""
+
+    def __init__(self):
+        super().__init__()
+        self.prepared = None
+
+    def prepare(self, calibration, validation):
+        self.prepared = calibration, validation
+
+    def export(self, network, stem):
+        if network.points:
+            raise ExportError("no room for exits")
+        return super().export(network, stem)
+
+    def summary(self, path):
+        return f"{path.name} weighs nothing"
+
+
+class Heard(Recorded):
+    def __init__(self):
+        super().__init__()
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def test_a_form_that_a_network_does_not_fit_is_told_of_and_the_rest_is_written(finisher):
+    kept, picky = Kept(), Running()
+    made, progress = finisher(exporters=[kept, picky]), Heard()
+    found, failures = made.finish(candidates(), "Finishing", progress)
+    assert failures == []
+    assert [len(row["files"]) for row in found] == [1, 2]
+    assert picky.prepared == (made.workbench.parts.calibration, made.workbench.parts.validation)
+    early, static = (candidate.id for candidate in candidates())
+    assert f"Network {early} is not exported by Running: no room for exits" in progress.said
+    assert any(f"Network {static}, eenn-0-{static}.kept weighs nothing" in line for line in progress.said)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (RuntimeError("no pen"), "RuntimeError: no pen"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "OutOfMemoryError: CUDA out of memory"),
+        (CandidateError("the confidence is not a number"), "CandidateError: the confidence is not a number"),
+        (PermissionError(13, "Permission denied"), "PermissionError: [Errno 13] Permission denied"),
+    ],
+)
+def test_a_network_that_fails_is_recorded_and_passed_over(finisher, error, text):
+    made, shown = finisher("a", exporters=[Refusing(error)]), Recorded()
+    found, failures = made.finish(candidates(), "Finishing", shown)
+    assert [row["id"] for row in found] == [candidates()[1].id]
+    assert failures == [{"id": candidates()[0].id, "error": text}]
+    assert sum(shown.moves) == shown.totals[0]
+    assert not (made.folder / f"{candidates()[0].id}.row.json").exists()
+    # The cause mended, the same folder yields what an undisturbed one does.
+    assert rows(finisher("a", exporters=[Kept()])) == rows(finisher("b", exporters=[Kept()]))
+
+
+def test_fine_tuning_that_diverges_is_a_failure_and_no_row(finisher, monkeypatch):
+    def diverged(network, *_):
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.fill_(float("nan"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(workbench_module, "finetune", diverged)
+        shown = Recorded()
+        found, failures = finisher().finish(candidates(), "Finishing", shown)
+    assert found == []
+    assert [failure["id"] for failure in failures] == [candidate.id for candidate in candidates()]
+    assert all("not a number" in failure["error"] for failure in failures)
+    assert sum(shown.moves) == shown.totals[0]
+
+
+@pytest.mark.parametrize("error", [RunError("models: cannot be written"), KeyboardInterrupt()])
+def test_what_concerns_the_run_ends_it(finisher, error):
+    with pytest.raises(type(error)):
+        rows(finisher(exporters=[Refusing(error)]))
+
+
+def test_a_full_disk_ends_the_run_and_the_file_is_named(finisher, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")  # as from `write`, which knows no name
+    made = finisher(exporters=[Refusing(full)])
+    with pytest.raises(RunError, match=rf"^{made.folder}: cannot be written: No space left"):
+        rows(made)
+    made = finisher("other")
+    rename = Path.replace
+
+    def until_the_row(self, target):
+        return _raise(full) if target.name.endswith(".row.json") else rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", until_the_row)
+    with pytest.raises(RunError, match=r"\.row\.json: cannot be written: No space left"):
+        rows(made)
+
+
+def _raise(error, *_, **__):
+    raise error
+
+
+def test_a_row_that_cannot_be_read_is_named(finisher):
+    made = finisher()
+    made.folder.mkdir()
+    path = made.folder / f"{candidates()[0].id}.row.json"
+    path.write_text("{")
+    with pytest.raises(
+        RunError, match=r"row\.json: cannot be read .*; delete it to finish this network anew"
+    ):
+        rows(made)

@@ -1,0 +1,59 @@
+"""Trainings of a small supernet, and what cuts them short."""
+
+from dataclasses import replace
+
+import torch
+from small_runs import PLAIN, parts, provider, space
+
+from edanas.exits.classifiers import PoolLinear
+from edanas.exits.criteria import ScoreMargin
+from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
+from edanas.training.schemes import Joint
+
+SETTINGS = replace(PLAIN, epochs=3, batch_size=32, augment=("shift", "erase"), label_smoothing=0.1, ema=0.9)
+
+
+def fresh(made=None, dropout=0.3):
+    made = made or provider()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        task = parts().task
+        return SupernetWithExits(made.supernet(task), made, PoolLinear(dropout=dropout), task)
+
+
+def trainer(path, network=None, settings=SETTINGS, scheme=None, over=None, seed=5, save_every=60.0):
+    return SandwichTrainer(
+        network or fresh(),
+        over or space(),
+        parts(),
+        settings,
+        scheme or Joint(),
+        ScoreMargin(),
+        seed,
+        path,
+        save_every,
+    )
+
+
+class CutError(Exception):
+    """What stops a training in the middle of a step."""
+
+
+class CutShort(Joint):
+    """Raises after so many losses."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.left = after
+
+    def loss(self, batch):
+        self.left -= 1
+        if self.left < 0:
+            raise CutError
+        return super().loss(batch)
+
+
+STEPS = 2  # 64 samples in batches of 32
+
+
+LOSSES = 3 * STEPS  # an epoch's: largest, smallest, random in each step
