@@ -8,9 +8,9 @@ FOLDER holds class folders (or `train/` with class folders). The stages, each ke
 1. the supernet of the preset `cifar` is trained (`edanas train-supernet`), in pieces;
 2. backbones are searched, each with all its exact threshold trade-offs (strategy `nested`);
 3. for each budget of executed multiply-adds, the best early-exit and the best single-exit backbone by
-   validation accuracy are fine-tuned, learning from the supernet's largest backbone too, up to the last
-   exit at which anybody leaves; so is the largest as a single-exit network. A network that was begun is
-   finished, however long the call was to take;
+   validation accuracy are fine-tuned, learning from the supernet's largest backbone too, up to the exit
+   behind which fewer than 2% leave in the search; so is the largest as a single-exit network. A network
+   that was begun is finished, however long the call was to take;
 4. on the calibration part each early-exit network gets temperatures, and its front of thresholds; for each
    budget the network is taken whose thresholds within it are the most accurate on the validation part;
 5. the report part is looked at once for each network, as it is and cut off at each of its exits: the table,
@@ -22,6 +22,7 @@ No part but `train` is trained on, and nothing depends on the report part.
 import argparse
 import json
 import math
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -29,7 +30,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 from cifar_networks import EARLY, SINGLE, Networks, Wanted, reported
 from cifar_table import BUDGETS, PUBLISHED, REFERENCES, draw, table
 
@@ -66,8 +66,26 @@ class Table:
         self.end = time.monotonic() + (args.time_limit or math.inf)
         self.out = args.out / f"seed{seed}"
         self.out.mkdir(parents=True, exist_ok=True)
+        self._check_asked()
         self.progress = ConsoleProgress()
         self.registry = Registry(load_plugins(print))
+
+    def _check_asked(self) -> None:
+        """What stages keep is of one question.
+
+        Raises:
+            SystemExit: What is in the folder was made for another.
+        """
+        path = self.out / "asked.json"
+        asked = {
+            name: getattr(self.args, name) for name in ("budgets", "finetune_epochs", "total_time", "set")
+        }
+        asked["folder"] = str(self.args.folder)
+        before = json.loads(path.read_text()) if path.exists() else asked
+        for name, value in before.items():
+            if value != asked[name]:
+                sys.exit(f"{path}: {name} was {value}, now {asked[name]}; give the same, or another --out")
+        path.write_text(json.dumps(asked))
 
     def settings(self, **flags: Any) -> Settings:
         """The preset's, with what the command line changes."""
@@ -107,8 +125,14 @@ class Table:
         return self.settings(**{"weights": str(self.weights), **more})
 
     def search(self) -> None:
-        """Stage 2: what was found is in the archive of the run's folder."""
+        """Stage 2: what was found is in the archive of the run's folder.
+
+        Raises:
+            TimeUpError: Before it begins; it is cut only by the setting `search.time_limit`.
+        """
         start = time.monotonic()
+        if start > self.end:
+            raise TimeUpError
         run(self.registry, self.searching, self.out / "search", self.progress)
         self._note("search", {"seconds": time.monotonic() - start})
 
@@ -149,7 +173,7 @@ class Table:
             for kind in (EARLY, SINGLE):
                 named = {each.name: each for each in wanted if each.kind == kind}
                 missing = [each for each in named.values() if not networks.is_finetuned(each)]
-                if missing:
+                if missing and time.monotonic() < self.end:
                     self.finetune(missing, kind)
                 if not all(networks.is_finetuned(each) for each in missing):
                     raise TimeUpError
@@ -165,22 +189,22 @@ class Table:
             path.write_text(json.dumps(figures))
 
 
-_IN_WORKER: list[tuple[Networks, float]] = []
-"""What a process fine-tunes with, and when its time is over; set as it starts."""
+_IN_WORKER: list[tuple[Networks, int, float]] = []
+"""What a process fine-tunes with, its threads, and when its time is over; set as it starts."""
 
 
 def begin_worker(args: argparse.Namespace, seed: int, threads: int, end: float) -> None:
     """In a process of its own: prepare the supernet."""
-    torch.set_num_threads(threads)
-    with TemporaryDirectory() as folder:
-        _IN_WORKER.append((Table(args, seed).networks(Path(folder), Silent()), end))
+    with TemporaryDirectory() as folder, computing(threads):
+        _IN_WORKER.append((Table(args, seed).networks(Path(folder), Silent()), threads, end))
 
 
 def finetune_in_worker(wanted: Wanted) -> None:
     """Unless the call's time is over; a network that was begun is finished."""
-    networks, end = _IN_WORKER[0]
+    networks, threads, end = _IN_WORKER[0]
     if time.monotonic() < end:
-        networks.finetune(wanted)
+        with computing(threads):
+            networks.finetune(wanted)
 
 
 def parsed() -> argparse.Namespace:
@@ -223,7 +247,7 @@ def main() -> None:
         "published": PUBLISHED,
         "references": REFERENCES,
         "environment": environment(stages.settings()),
-        "settings": args.set,
+        "asked": vars(args),
     }
     (args.out / "results.json").write_text(json.dumps(content, indent=1, default=str))
     draw(rows, args.out / "results.svg")

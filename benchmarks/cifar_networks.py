@@ -85,7 +85,9 @@ class _Tempering(ThresholdSetter):
 
 
 class UpTo(TrainingScheme):
-    """Another scheme, without the exits behind `last`, which serve nobody, and cost the others accuracy.
+    """Another scheme, without the exits behind `last`: they serve few, and cost the others accuracy.
+
+    What is behind keeps its inherited weights; thresholds may still let samples go there.
 
     Args:
         scheme: For networks with every exit.
@@ -190,23 +192,21 @@ class Networks:
             found.append(Offer(budget, network, scheme, outcome(seen, scheme).accuracy))
         return found
 
-    def report(self, kind: str, budget: float | None, network: EENN) -> dict[str, Any]:
-        """One look at the report part, under the scheme that the network has."""
-        return self._row(kind, budget, network, network.scheme, self._reported(network))
-
-    def cuts(self, network: EENN, last: int) -> list[dict[str, Any]]:
-        """The network cut off at each early exit to `last`: all leave there, and no stage behind it runs."""
-        exits, profile = self.bench.provider.exit_points, self._reported(network)
-        every = [SelectionScheme(tuple(0.0 if i == k else None for i in range(exits))) for k in range(exits)]
-        return [self._row(CUT, None, network, scheme, profile) for scheme in every[: last + 1]]
-
-    def _reported(self, network: EENN) -> ExitProfile:
+    def seen(self, network: EENN) -> ExitProfile:
+        """One look at the report part."""
         return collect_profile(network, self.bench.parts.test)
 
-    def _row(
-        self, kind: str, budget: float | None, network: EENN, scheme: SelectionScheme, profile: ExitProfile
+    def cuts(self, network: EENN, last: int, seen: ExitProfile) -> list[dict[str, Any]]:
+        """The network cut off at each early exit to `last`: all leave there, and no stage behind it runs."""
+        exits = self.bench.provider.exit_points
+        every = [SelectionScheme(tuple(0.0 if i == k else None for i in range(exits))) for k in range(exits)]
+        return [self.row(CUT, None, network, scheme, seen) for scheme in every[: last + 1]]
+
+    def row(
+        self, kind: str, budget: float | None, network: EENN, scheme: SelectionScheme, seen: ExitProfile
     ) -> dict[str, Any]:
-        test = score(profile, scheme, self.bench.anatomy(network))
+        """What the network does on the report part under `scheme`."""
+        test = score(seen, scheme, self.bench.anatomy(network))
         return {
             "kind": kind,
             "budget_m": budget and budget / 1e6,
@@ -227,17 +227,18 @@ class Networks:
 
 def reported(networks: Networks, wanted: Sequence[Wanted], budgets: Sequence[float]) -> list[dict[str, Any]]:
     """Stages 4 and 5 of `cifar.py`: every row of its table."""
-    early = {each.name: each for each in wanted if each.kind == EARLY}
-    tuned = [networks.finetuned(each) for each in early.values()]
-    offers = [networks.offers(network, budgets) for network in tuned]
-    single = [each for each in wanted if each.kind == SINGLE]
-    rows = [networks.report(SINGLE, each.budget, networks.finetuned(each)) for each in single]
-    for each, network in zip(early.values(), tuned, strict=True):
-        rows += networks.cuts(network, each.last)
-    for within in zip(*offers, strict=True):
-        chosen = max(within, key=lambda offer: offer.accuracy)
-        chosen.network.scheme = chosen.scheme
-        rows.append(networks.report(EARLY, chosen.budget, chosen.network))
+    rows, found = [], []
+    for each in {each.name: each for each in wanted if each.kind == EARLY}.values():
+        network = networks.finetuned(each)
+        found.append((networks.offers(network, budgets), networks.seen(network)))
+        rows += networks.cuts(network, each.last, found[-1][1])
+    for each in wanted:
+        if each.kind == SINGLE:
+            network = networks.finetuned(each)
+            rows.append(networks.row(SINGLE, each.budget, network, network.scheme, networks.seen(network)))
+    for at, budget in enumerate(budgets):
+        offers, seen = max(found, key=lambda each: each[0][at].accuracy)
+        rows.append(networks.row(EARLY, budget, offers[at].network, offers[at].scheme, seen))
     return rows
 
 
