@@ -106,6 +106,7 @@ class UpTo(TrainingScheme):
         return tuple(
             replace(each, exits=kept(each.exits), segments=kept(each.segments), heads=kept(each.heads))
             for each in self.scheme.phases(points)
+            if kept(each.exits)
         )
 
     def learned(self, points: tuple[int, ...]) -> nn.Module | None:

@@ -26,7 +26,7 @@ def judged(
         accuracy, leave, exits, macs, macs, backbone_accuracy, backbone_macs, params=1, activations=1
     )
     candidate = Candidate(space().smallest(), SelectionScheme((0.5,) * (len(leave) - 1)))
-    return Evaluation(candidate, metrics=metrics)
+    return Evaluation(candidate, 0, metrics)
 
 
 POOL = [
@@ -72,6 +72,11 @@ def test_a_scheme_up_to_an_exit_runs_and_trains_nothing_behind_it() -> None:
     batch = ExitBatch(logits, labels, phase, points, ScoreMargin())
     expected = sum(torch.nn.functional.cross_entropy(each, labels) for each in logits)
     assert UpTo(Joint(), 1).loss(batch) == pytest.approx(float(expected))
+
+
+def test_phases_without_any_exit_left_fall_away() -> None:
+    phases = UpTo(Mixed(), 1).phases((0, 1, 2, 3, 4))
+    assert [phase.exits for phase in phases] == [(0, 1)]
 
 
 @pytest.mark.parametrize("scheme", [Mixed(), Layerwise()])
