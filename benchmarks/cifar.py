@@ -66,26 +66,24 @@ class Table:
         self.end = time.monotonic() + (args.time_limit or math.inf)
         self.out = args.out / f"seed{seed}"
         self.out.mkdir(parents=True, exist_ok=True)
-        self._check_asked()
         self.progress = ConsoleProgress()
         self.registry = Registry(load_plugins(print))
 
-    def _check_asked(self) -> None:
-        """What stages keep is of one question.
+    def check_asked(self) -> None:
+        """What the stages keep is the answer to one question.
 
         Raises:
             SystemExit: What is in the folder was made for another.
         """
         path = self.out / "asked.json"
-        asked = {
-            name: getattr(self.args, name) for name in ("budgets", "finetune_epochs", "total_time", "set")
-        }
-        asked["folder"] = str(self.args.folder)
-        before = json.loads(path.read_text()) if path.exists() else asked
-        for name, value in before.items():
+        names = ("folder", "budgets", "finetune_epochs", "total_time", "set")
+        asked = {name: getattr(self.args, name) for name in names}
+        asked["folder"] = str(asked["folder"])
+        if not path.exists():
+            path.write_text(json.dumps(asked))
+        for name, value in json.loads(path.read_text()).items():
             if value != asked[name]:
                 sys.exit(f"{path}: {name} was {value}, now {asked[name]}; give the same, or another --out")
-        path.write_text(json.dumps(asked))
 
     def settings(self, **flags: Any) -> Settings:
         """The preset's, with what the command line changes."""
@@ -234,6 +232,7 @@ def main() -> None:
     try:
         for seed in args.seeds:
             stages = Table(args, seed)
+            stages.check_asked()
             stages.supernet()
             stages.search()
             rows += stages.rows()
