@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-import torch
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
@@ -30,6 +29,7 @@ from edanas.cli import (
 )
 from edanas.core.deprecation import EdanasDeprecationWarning
 from edanas.core.errors import DISK_FULL, EdanasError, Interrupted
+from edanas.core.machine import out_of_memory
 from edanas.core.version import VERSION
 
 INTERRUPTED = 130
@@ -173,9 +173,7 @@ _TABLE: tuple[tuple[Callable[[Exception], bool], str], ...] = (
         "permission denied. Expected a file or folder that you may use.",
     ),
     (
-        lambda error: (
-            isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-        ),
+        out_of_memory,
         "out of memory. Try a smaller training.batch_size, finetune.batch_size or supernet. What was printed "
         "as done is kept.",
     ),

@@ -1,5 +1,6 @@
 """The machine edanas runs on: where downloads are kept, how many cores there are, how torch computes."""
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""How drivers and torch's allocator for CPUs say it, in the text of a `RuntimeError`."""
 
 
 def home() -> Path:
@@ -34,6 +38,14 @@ def clock(device: torch.device) -> Callable[[], float]:
 
         return synchronised
     return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether `error` says that memory was short, of whatever device."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or (isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from edanas.core.errors import RunError
+from edanas.core.machine import out_of_memory
 from edanas.core.runfolder import writing
 
 UNREADABLE = (
@@ -58,7 +59,8 @@ class Checkpoint:
         """The state, `None` where there is none yet; what it lacks inside is the file's fault.
 
         Raises:
-            RunError: The file is damaged, or what the block makes of it fails as a damaged one would.
+            RunError: The file is damaged, or what the block makes of it fails as a damaged one would; where
+                memory is short, what says so passes as it is, and the file is not blamed.
         """
         try:
             if not self.path.exists():
@@ -66,6 +68,8 @@ class Checkpoint:
                 return
             yield torch.load(self.path, map_location=device, weights_only=True)
         except UNREADABLE as error:
+            if out_of_memory(error):
+                raise
             raise RunError(
                 f"{self.path}: the {self.of}'s checkpoint is damaged or of another network "
                 f"({_line(error)}); delete the file to train anew"

@@ -50,6 +50,9 @@ def test_every_child_of_the_users_error_has_its_exit_code():
         (OSError(errno.EFBIG, "File too large", "/data/big"), "/data/big: no space left"),
         (MemoryError(), "Error: out of memory. Try a smaller training.batch_size"),
         (torch.OutOfMemoryError("CUDA out of memory"), "Error: out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "Error: out of memory"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried"), "Error: out of memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Error: out of memory"),
     ],
 )
 def test_disk_and_permission(failing, capsys, error, text):
