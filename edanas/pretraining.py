@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from edanas.compose import Composition, compose
 from edanas.core.config import changed, resolve, to_plain
 from edanas.core.errors import ConfigError, Interrupted, RunError
@@ -16,7 +14,7 @@ from edanas.core.progress import Progress
 from edanas.core.runfolder import RunLock, replace_file
 from edanas.core.settings import Settings
 from edanas.devices import threads_of
-from edanas.evaluation.inheriting import HEADS, SUPERNET
+from edanas.evaluation.inheriting import trained_parts
 from edanas.evaluation.shared import CHECKPOINT, SharedEvaluation
 from edanas.plugins.registry import Registry
 from edanas.provenance import digest_of_file, digest_of_parts, digest_of_teacher, environment
@@ -28,7 +26,10 @@ from edanas.training.weights import read_recipe, write
 ORDER = "order.json"
 """In the folder of what is in the making: what it is the making of."""
 
-DECISIVE = ("data", "split", "seed", "supernet", "weights", "teacher", "classifier", "scheme", "training")
+DECISIVE = (
+    *("data", "split", "seed", "supernet", "weights", "teacher"),
+    *("classifier", "criterion", "scheme", "training"),
+)
 """Settings that a supernet's weights follow from."""
 
 
@@ -226,6 +227,7 @@ def _write(order: Order, made: Composition, trainer: SandwichTrainer, teacher: s
         "total_time": order.total_time,
         "space": space.signature(),
         "classes": list(parts.train.classes),
+        "image_shape": list(parts.train.images.shape[1:]),
         "in_channels": task.in_channels,
         "num_classes": task.num_classes,
         "data": digest_of_parts(parts),
@@ -236,9 +238,7 @@ def _write(order: Order, made: Composition, trainer: SandwichTrainer, teacher: s
         "seconds": round(trainer.seconds, 1),
         "environment": environment(order.settings),
     }
-    network = trainer.network
-    modules: dict[str, nn.Module] = {SUPERNET: network.supernet, HEADS: network.heads}
-    write(order.out, modules, recipe, parts.train, half=order.half)
+    write(order.out, trained_parts(trainer.network), recipe, parts.train, half=order.half)
     beside = {**recipe, "sha256": digest_of_file(str(order.out))}
     replace_file(order.out.with_suffix(".json"), (json.dumps(beside, indent=1) + "\n").encode())
     for name in (CHECKPOINT, ORDER):

@@ -37,6 +37,7 @@ class FinetuneEvaluation(Evaluator):
 
         Raises:
             WeightsError: The weights cannot be had, or belong to another network.
+            ConfigError: Weights leave the last layers random, and `training.epochs` is 0.
         """
         bench = self.workbench
         with torch.random.fork_rng(devices=[]):

@@ -44,6 +44,7 @@ class SharedEvaluation(Evaluator):
 
         Raises:
             WeightsError: The weights cannot be had, or belong to another network.
+            ConfigError: Weights leave something random, and `training.epochs` is 0.
             RunError: The training's checkpoint is damaged.
         """
         trainer = self.trainer(progress)
@@ -55,6 +56,7 @@ class SharedEvaluation(Evaluator):
 
         Raises:
             WeightsError: The weights, or the teacher, cannot be had, or belong to another network or data.
+            ConfigError: Weights leave something random, and `training.epochs` is 0.
             RunError: The training's checkpoint is damaged.
         """
         bench = self.workbench
@@ -65,7 +67,7 @@ class SharedEvaluation(Evaluator):
             network = SupernetWithExits(supernet, bench.provider, bench.classifier, task, criterion)
         checkpoint = bench.folder / CHECKPOINT
         # A checkpoint holds all weights, and the file they came from may be gone by now.
-        if not checkpoint.exists() and (said := fill(bench, supernet, network.heads)):
+        if not checkpoint.exists() and (said := fill(bench, supernet, network)):
             progress.say(said)
         trainer = SandwichTrainer(
             network.to(bench.device),

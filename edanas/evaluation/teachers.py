@@ -15,7 +15,8 @@ from edanas.core.preprocess import by_channel
 from edanas.core.space import SearchSpace
 from edanas.core.trust import from_a_file
 from edanas.core.types import DataParts, Task
-from edanas.evaluation.inheriting import SUPERNET, check_unseen
+from edanas.evaluation.inheriting import SUPERNET
+from edanas.evaluation.unseen import check_unseen
 from edanas.evaluation.workbench import Workbench
 from edanas.networks import load as load_finished
 from edanas.plugins.manager import load_plugins
@@ -58,12 +59,14 @@ class Outsider:
         resolution: Side in pixels of the images that it was trained on.
         here: What the run's images are normalised by.
         own: What those were that it was trained on.
+        remark: What the user should know of it.
     """
 
     network: nn.Module
     resolution: int
     here: Normal
     own: Normal
+    remark: str = ""
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """See the class."""
@@ -113,10 +116,8 @@ def outside_teacher(bench: Workbench) -> tuple[Teacher, str]:
     found.network.to(bench.device).to(memory_format=torch.channels_last)
     found.network.eval().requires_grad_(requires_grad=False)
     share = bench.settings.training.distillation
-    return (
-        found,
-        f"{name} teaches at {found.resolution} pixels: {share:.0%} of what the largest backbone learns",
-    )
+    said = f"{name} teaches at {found.resolution} pixels: {share:.0%} of what the largest backbone learns"
+    return found, f"{said}. {found.remark}" if found.remark else said
 
 
 def _of_supernet(path: Path, bench: Workbench) -> Outsider:
@@ -128,7 +129,7 @@ def _of_supernet(path: Path, bench: Workbench) -> Outsider:
     except (LookupError, TypeError) as error:
         raise WeightsError(f"{path}: its recipe is damaged: {error!r}") from error
     _check_fits(path, task, bench.parts, classes)
-    check_unseen(bench.parts, path)
+    untold = check_unseen(bench, path)
     with from_a_file(trust=False), torch.random.fork_rng(devices=[]):
         provider: SupernetProvider = Registry(load_plugins()).create(
             "supernet provider", settings.supernet.name, settings.supernet.options
@@ -139,7 +140,8 @@ def _of_supernet(path: Path, bench: Workbench) -> Outsider:
     backbone: StagedBackbone = supernet.extract(space.largest())
     backbone.to(bench.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     recalibrate(backbone, bench.train_images(backbone.resolution))
-    return Outsider(backbone, backbone.resolution, *[_normal_of(bench.parts)] * 2)
+    normal = _normal_of(bench.parts)
+    return Outsider(backbone, backbone.resolution, normal, normal, untold)
 
 
 def _finished(path: Path, bench: Workbench) -> Outsider:

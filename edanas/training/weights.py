@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ SEEN = "trained_on"
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """The folder of trained supernets that come with the package."""
+
+COPIES = {"cifar10-mbv3": "cifar10"}
+"""Which data set's train images those were trained on in another form: as JPEG copies, of other pixels."""
 
 
 def find(name: str) -> Path | None:
@@ -69,11 +72,10 @@ def write(
         RunError: The file cannot be written.
     """
     tensors = {SEEN: torch.from_numpy(digests(seen))}
-    for prefix, module in parts.items():
-        for name, tensor in module.state_dict().items():
-            shrunk = half and tensor.is_floating_point() and tensor.ndim > 1
-            kept = tensor.detach().to("cpu", torch.float16 if shrunk else tensor.dtype)
-            tensors[f"{prefix}.{name}"] = kept.contiguous()
+    for name, tensor in tensors_of(parts).items():
+        shrunk = half and tensor.is_floating_point() and tensor.ndim > 1
+        kept = tensor.detach().to("cpu", torch.float16 if shrunk else tensor.dtype)
+        tensors[name] = kept.contiguous()
     replace_file(path, save(tensors, {"kind": KIND, "recipe": json.dumps(dict(recipe))}))
 
 
@@ -92,34 +94,47 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path}: no trained supernet with a recipe ({error})") from error
 
 
-def load(path: Path, parts: Mapping[str, nn.Module]) -> str:
+def tensors_of(parts: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
+    """The tensors of modules by their names in a file, which begin with the modules' prefixes."""
+    return {f"{prefix}.{name}": t for prefix, part in parts.items() for name, t in part.state_dict().items()}
+
+
+def prefixes(path: Path) -> set[str]:
+    """Of which parts there are tensors in the file."""
+    with _opened(path) as file:
+        return {name.partition(".")[0] for name in set(file.keys()) - {SEEN}}
+
+
+def load(path: Path, parts: Mapping[str, nn.Module], fresh: Container[str] = ()) -> str:
     """Fill modules from the file; returns a sentence on what was taken and left.
 
-    Where the numbers of classes differ, the last layers keep their fresh weights; between grey and colour,
-    the stem's weights are summed over red, green and blue, or shared out among them. Nothing is changed
-    where anything else does not fit.
+    Between grey and colour, the stem's weights are summed over red, green and blue, or shared out among
+    them. Nothing is changed where anything else does not fit.
 
     Args:
         path: What `write` wrote.
         parts: Modules by their prefix; tensors of other prefixes are left.
+        fresh: Names of tensors, with the prefix, that keep their fresh weights: those for other classes.
 
     Raises:
         WeightsError: The file is damaged, or of another network.
     """
-    recipe, afresh, taken = read_recipe(path), [], []
+    afresh, taken = [], []
     with _opened(path) as file:
         names = set(file.keys())
-        for prefix, module in parts.items():
-            for name, own in module.state_dict().items():
-                if f"{prefix}.{name}" not in names:
-                    raise WeightsError(f"{path}: has no tensor '{prefix}.{name}'; it is of another network")
-                found = _fitted(file.get_tensor(f"{prefix}.{name}"), own, int(recipe["num_classes"]))
-                if found is None:
-                    raise WeightsError(
-                        f"{path}: tensor '{prefix}.{name}' has another shape than {tuple(own.shape)}; the "
-                        "file is of a supernet with other widths, depths, kernels, expansions or heads"
-                    )
-                taken.append((own, found)) if found.numel() else afresh.append(name)
+        for name, own in tensors_of(parts).items():
+            if name not in names:
+                raise WeightsError(f"{path}: has no tensor '{name}'; it is of another network")
+            if name in fresh:
+                afresh.append(name)
+                continue
+            found = _fitted(file.get_tensor(name), own)
+            if found is None:
+                raise WeightsError(
+                    f"{path}: tensor '{name}' has another shape than {tuple(own.shape)}; the file is of a "
+                    "supernet with other widths, depths, kernels, expansions or heads"
+                )
+            taken.append((own, found))
     with torch.no_grad():
         for own, found in taken:
             own.copy_(found)
@@ -142,13 +157,11 @@ def seen_among(path: Path, images: ImageSet) -> float:
     return float(np.isin(asked, seen).mean())
 
 
-def _fitted(found: torch.Tensor, own: torch.Tensor, classes: int) -> torch.Tensor | None:
-    """`found` in the shape of `own`; empty where it starts afresh, `None` where the two do not fit."""
+def _fitted(found: torch.Tensor, own: torch.Tensor) -> torch.Tensor | None:
+    """`found` in the shape of `own`; `None` where the two do not fit."""
     found = found.to(own.dtype)
     if found.shape == own.shape:
         return found
-    if found.shape[:1] == (classes,) and found.shape[1:] == own.shape[1:]:
-        return found[:0]
     if found.ndim == own.ndim == 4 and found.shape[0] == own.shape[0] and found.shape[2:] == own.shape[2:]:
         if found.shape[1] == 3 and own.shape[1] == 1:
             return found.sum(1, keepdim=True)

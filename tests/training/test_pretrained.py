@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from edanas.compose import compose
 from edanas.core.config import to_plain
+from edanas.core.errors import ConfigError
 from edanas.core.progress import Silent
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.layering import layered_settings
@@ -33,17 +34,31 @@ def test_it_is_small_and_is_what_its_recipe_says(file: Path) -> None:
     assert "/" not in beside["settings"]["data"]
 
 
-def test_a_run_of_its_preset_on_other_images_begins_with_it(tmp_path: Path) -> None:
-    given = {"preset": "cifar", "weights": "cifar10-mbv3", "training.epochs": 0, "threads": 1}
+def evaluation(folder: Path, epochs: int) -> SharedEvaluation:
+    """Of digits, which are not what it was trained on."""
+    given = {"preset": "cifar", "weights": "cifar10-mbv3", "training.epochs": epochs, "threads": 1}
     settings = layered_settings(registry(), [("test", given)])
     assert to_plain(settings)["supernet"] == read_recipe(FILES[0])["settings"]["supernet"]
-    evaluation = SharedEvaluation(compose(registry(), settings, tmp_path, Silent()).workbench)
-    evaluation.prepare(Silent())
+    return SharedEvaluation(compose(registry(), settings, folder, Silent()).workbench)
+
+
+def test_a_run_of_its_preset_on_other_images_begins_with_it(tmp_path: Path) -> None:
+    own = evaluation(tmp_path, epochs=1).trainer(Silent()).network.state_dict()
     kept = load_file(FILES[0])
-    own = evaluation._network.state_dict()  # type: ignore[union-attr]
     assert set(own) == set(kept) - {"trained_on"}
-    # Digits are grey: the stem sees the sum of red, green and blue.
     other = {name for name in own if not torch.equal(own[name], kept[name].to(own[name].dtype))}
-    assert len(other) == 1
-    (stem,) = other
+    # Ten digits are not CIFAR-10's ten classes, and grey: the stem sees the sum of red, green and blue.
+    answering = {name for name in own if own[name].shape[:1] == (10,)}
+    assert set() < answering < other
+    (stem,) = other - answering
     assert torch.allclose(own[stem], kept[stem].float().sum(1, keepdim=True))
+
+
+def test_other_classes_are_not_judged_by_layers_that_nobody_trained(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        evaluation(tmp_path, epochs=0).prepare(Silent())
+    said = str(refused.value)
+    assert said.startswith("training.epochs: found 0, and weights ")
+    assert "cifar10-mbv3" in said
+    assert "class 1 was 'airplane', and here it is '0'" in said
+    assert "allowed: 1 or more" in said

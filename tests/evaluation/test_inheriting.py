@@ -1,0 +1,192 @@
+"""What a run takes of a trained supernet: what starts afresh, and what cannot be told of what it has seen."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from small_runs import parts, workbench
+
+from edanas.core.config import to_plain
+from edanas.core.errors import ConfigError
+from edanas.core.progress import Silent
+from edanas.core.settings import Component
+from edanas.evaluation.inheriting import trained_parts
+from edanas.evaluation.shared import SharedEvaluation
+from edanas.evaluation.teachers import outside_teacher
+from edanas.evaluation.unseen import check_unseen
+from edanas.exits.gates import LearnedGate
+from edanas.exits.scheduler import Scheduler
+from edanas.training.weights import find, write
+
+EIGHT = tuple("abcdefgh")
+"""As many classes as the narrowest layers have channels."""
+
+
+class Told(Silent):
+    def __init__(self):
+        self.said = ""
+
+    def say(self, text):
+        self.said += text
+
+
+def changed(data, change):
+    return replace(
+        data, **{name: change(getattr(data, name)) for name in ("train", "calibration", "validation", "test")}
+    )
+
+
+def digits(names=EIGHT):
+    """Digits, as if of so many classes of these names."""
+    return changed(parts(), lambda each: replace(each, labels=each.labels % len(names), classes=tuple(names)))
+
+
+def enlarged(data):
+    """The same images, read at twice the size."""
+    return changed(data, lambda each: replace(each, images=F.interpolate(each.images, scale_factor=2)))
+
+
+def coloured(data):
+    three = changed(data, lambda each: replace(each, images=each.images.expand(-1, 3, -1, -1)))
+    return replace(three, mean=data.mean * 3, std=data.std * 3)
+
+
+def bench_of(folder, data=None, judge=None, **settings):
+    made = workbench(folder, data or digits(), **settings)
+    return made if judge is None else replace(made, criterion=judge)
+
+
+GATED = {"criterion": "learned-gate"}
+
+
+def written(folder, data=None, judge=None, noted=True, **settings):
+    """The file of a supernet whose weights are nobody's fresh ones."""
+    bench = bench_of(folder, data, judge, seed=3, **settings)
+    network = SharedEvaluation(bench).trainer(Silent()).network
+    for tensor in network.state_dict().values():
+        tensor.add_(1)
+    train = bench.parts.train
+    recipe = {
+        "settings": to_plain(bench.settings),
+        "classes": list(train.classes),
+        "in_channels": train.task.in_channels,
+        "num_classes": train.task.num_classes,
+        "image_shape": list(train.images.shape[1:]),
+    }
+    if not noted:
+        del recipe["image_shape"]
+    write(folder / "net.safetensors", trained_parts(network), recipe, train, half=False)
+    return folder / "net.safetensors"
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("gated"), judge=LearnedGate(), **GATED)
+
+
+def begun(file, folder, data=None, judge=None, **settings):
+    """What a run begins with: the network's tensors, and what it was told."""
+    told = Told()
+    bench = bench_of(folder, data, judge, weights=str(file), **settings)
+    return SharedEvaluation(bench).trainer(told).network.state_dict(), told.said
+
+
+def afresh(own, file):
+    kept = load_file(file)
+    return {name for name in own if name not in kept or not torch.equal(own[name], kept[name])}
+
+
+@pytest.mark.parametrize("names", [EIGHT[::-1], ("a", "b", "c", "d", "e", "f", "h", "g"), EIGHT[:5]])
+def test_layers_for_other_classes_start_afresh_and_no_others(names, plain, tmp_path):
+    own, said = begun(plain, tmp_path, digits(names))
+    last = {name for name in own if name.startswith(("heads.", "supernet.classifier."))}
+    assert afresh(own, plain) == last
+    assert any(len(own[name]) == 8 for name in set(own) - last if own[name].ndim)
+    assert f"{len(last)} tensors of the last layers start afresh, for other classes" in said
+    with pytest.raises(ConfigError, match=r"training\.epochs: found 0, and weights .*net\.safetensors leave"):
+        begun(plain, tmp_path, digits(names), training__epochs=0)
+
+
+def test_what_differs_is_said_where_random_layers_would_judge(plain, tmp_path):
+    swapped = digits(("a", "c", "b", *EIGHT[3:]))
+    for data, why in (
+        (swapped, r"the last layers random \(class 2 was 'b', and here it is 'c'\)"),
+        (digits(EIGHT[:5]), r"the last layers random \(trained for 8 classes, and here are 5\)"),
+    ):
+        with pytest.raises(ConfigError, match=why):
+            begun(plain, tmp_path, data, training__epochs=0)
+    own, said = begun(plain, tmp_path, training__epochs=0)
+    assert not afresh(own, plain)
+    assert said.endswith(f"tensors taken from {plain}")
+
+
+def test_a_criterion_that_learned_goes_on_with_the_network(gated, tmp_path):
+    own, _ = begun(gated, tmp_path, judge=LearnedGate(), **GATED, training__epochs=0)
+    assert any(name.startswith("criterion.") for name in own)
+    assert not afresh(own, gated)
+    # Whoever has another one needs no gates.
+    assert not afresh(begun(gated, tmp_path, training__epochs=0)[0], gated)
+
+
+def test_gates_that_nobody_trained_do_not_judge(plain, gated, tmp_path):
+    with pytest.raises(ConfigError, match=r"the criterion random \(criterion: was 'score-margin', now 'lear"):
+        begun(plain, tmp_path, judge=LearnedGate(), **GATED, training__epochs=0)
+    own, said = begun(plain, tmp_path, judge=LearnedGate(), **GATED)
+    assert {name.partition(".")[0] for name in afresh(own, plain)} == {"criterion"}
+    assert "; the criterion starts afresh (criterion: was 'score-margin'" in said
+    wider = {"criterion": {"name": "learned-gate", "hidden": 3}}
+    with pytest.raises(ConfigError, match=r"the criterion random \(criterion\.hidden: was .*, now 3"):
+        begun(gated, tmp_path, judge=LearnedGate(3), **wider, training__epochs=0)
+
+
+def test_a_criterion_that_is_fitted_later_needs_no_training_now(plain, tmp_path):
+    own, said = begun(plain, tmp_path, judge=Scheduler(), criterion="scheduler", training__epochs=0)
+    assert {name.partition(".")[0] for name in afresh(own, plain)} == {"criterion"}
+    assert "afresh" not in said
+
+
+UNTOLD = "has seen images that this run holds out cannot be told: it read them as {}, and here they are {};"
+
+
+@pytest.mark.parametrize(
+    ("change", "noted", "here"),
+    [
+        (enlarged, True, "16x16 pixels in grey"),
+        (coloured, True, "8x8 pixels in colour"),
+        (coloured, False, "8x8 pixels in colour"),
+    ],
+)
+def test_of_images_read_otherwise_it_cannot_be_told_whether_they_were_seen(change, noted, here, tmp_path):
+    file, data = written(tmp_path, noted=noted), change(digits())
+    untold = UNTOLD.format("8x8 pixels in grey", here)
+    assert untold in begun(file, tmp_path / "run", data)[1]
+    # The same seed, split and data set: what is held out is the same, however it was read.
+    assert "cannot be told" not in begun(file, tmp_path / "run", data, seed=3)[1]
+    assert untold in begun(file, tmp_path / "run", data, seed=3, split__test=0.25, split__train=0.5)[1]
+    assert "cannot be told" not in begun(file, tmp_path / "run")[1]
+
+
+def test_of_a_teacher_who_read_images_otherwise_it_cannot_be_told_either(plain, tmp_path):
+    learning = {"teacher": str(plain), "training__distillation": 0.5}
+    _, said = outside_teacher(bench_of(tmp_path, enlarged(digits()), **learning))
+    assert UNTOLD.format("8x8 pixels in grey", "16x16 pixels in grey") in said
+    assert "cannot be told" not in outside_teacher(bench_of(tmp_path, **learning))[1]
+
+
+def test_copies_of_a_data_set_are_no_proof_that_its_images_are_unseen(tmp_path):
+    bench, packaged = bench_of(tmp_path, coloured(parts())), find("cifar10-mbv3")
+
+    def said(data):
+        return check_unseen(replace(bench, settings=replace(bench.settings, data=Component(data))), packaged)
+
+    assert "cifar10-mbv3 was trained on copies of cifar10's train images" in said("cifar10")
+    assert "calibration and validation may be seen, and only the test part is not" in said("cifar10")
+    assert "copies" not in said("cifar100")
+    assert "copies" not in said("digits")
