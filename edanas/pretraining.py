@@ -26,6 +26,9 @@ from edanas.training.weights import read_recipe, write
 ORDER = "order.json"
 """In the folder of what is in the making: what it is the making of."""
 
+SUFFIX = ".safetensors"
+"""What the name of the file of the weights ends in; its recipe beside it ends in `.json`."""
+
 DECISIVE = (
     *("data", "split", "seed", "supernet", "weights", "teacher"),
     *("classifier", "criterion", "scheme", "training"),
@@ -39,10 +42,11 @@ class Order:
 
     Args:
         settings: Of the runs that will begin with it; `evaluation` must be `shared`.
-        out: The file of the weights; the state of the training lies in the folder `OUT.work` beside it.
+        out: The file of the weights, which ends in `SUFFIX`; the state of the training lies in the folder
+            `OUT.work` beside it.
         time_limit: Seconds that this segment may take, from `segment`'s making.
-        total_time: Seconds of training in all segments together, which the schedule is fitted to; `None`
-            where `training.epochs` says how long.
+        total_time: Seconds of training in all segments together, which the schedule is fitted to, whatever
+            `training.epochs` says; `None` where that says how long.
         half: Whether weights are stored as float16.
     """
 
@@ -99,12 +103,9 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
         Interrupted: After Ctrl-C; the same call goes on from there.
     """
     segment = Segment(order.time_limit)
-    if order.settings.evaluation.name != "shared":
-        raise ConfigError(
-            f"evaluation: found '{order.settings.evaluation.name}'; only 'shared' trains a supernet"
-        )
+    order = _checked(order)
     if order.out.exists():
-        return _present(order, progress)
+        return _present(registry, order, progress)
     with blamed(registry):
         made = compose(registry, order.settings, order.work, progress)
     with RunLock(order.work), computing(threads_of(order.settings)), blamed(registry):
@@ -125,6 +126,31 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
     return _told(order, trainer)
 
 
+def _checked(order: Order) -> Order:
+    """The order, which can be carried out.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    settings = order.settings
+    if settings.evaluation.name != "shared":
+        raise ConfigError(f"evaluation: found '{settings.evaluation.name}'; only 'shared' trains a supernet")
+    if order.out.suffix != SUFFIX:
+        raise ConfigError(
+            f"--out: found '{order.out}'; allowed: a file's name that ends in {SUFFIX}. Did you mean "
+            f"'{order.out}{SUFFIX}'?"
+        )
+    if not order.time_limit >= 0:
+        raise ConfigError(f"--time-limit: found {order.time_limit}; allowed: a number >= 0")
+    if order.total_time is None:
+        return order
+    if not 0 < order.total_time < math.inf:
+        raise ConfigError(f"--total-time: found {order.total_time}; allowed: a number > 0, and finite")
+    # The time says how long: what there are no epochs of could not be fitted to it.
+    training = replace(settings.training, epochs=settings.training.epochs or 1)
+    return replace(order, settings=replace(settings, training=training))
+
+
 def _told(order: Order, trainer: SandwichTrainer) -> Trained:
     return Trained(
         order.out,
@@ -137,12 +163,24 @@ def _told(order: Order, trainer: SandwichTrainer) -> Trained:
     )
 
 
-def _present(order: Order, progress: Progress) -> Trained:
-    """What is there already, if it is what is wanted."""
+def _present(registry: Registry, order: Order, progress: Progress) -> Trained:
+    """What is there already, if it is what is wanted.
+
+    Raises:
+        RunError: It was trained with other settings, or on other images.
+    """
     recipe = read_recipe(order.out)
     then = {name: recipe["settings"][name] for name in DECISIVE if name in recipe["settings"]}
     alike = replace(order, settings=portable(order.settings))
     _compare(alike, {"settings": then, "total_time": recipe["total_time"]}, f"{order.out} holds")
+    # Of a folder, the recipe has no more than the name.
+    with blamed(registry):
+        parts = compose(registry, order.settings, order.work, progress).workbench.parts
+    if recipe["data"] != digest_of_parts(parts):
+        raise RunError(
+            f"{order.out} holds a supernet that was trained on other images than those of "
+            f"'{order.settings.data.name}'; choose another --out"
+        )
     progress.say(f"{order.out} holds this supernet; nothing is left to do")
     return Trained(
         order.out,
