@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from edanas.core.config import Layer, resolve
+from edanas.core.contracts import SupernetProvider
 from edanas.core.errors import ConfigError, near_miss
 from edanas.core.settings import Component, Settings
 from edanas.data.suiting import in_words, shares, suited
 from edanas.data.surveying import survey
 from edanas.devices import device_of
+from edanas.plugins.blame import blamed
 from edanas.plugins.registry import SETTING, Registry
 
 TAKEN = {"evaluation": 1}
@@ -42,6 +44,7 @@ def layered_settings(
     Raises:
         ConfigError: A layer is wrong, or the bundle or preset is unknown.
         DataError: The preset is `auto`, and the folder that is named is none of class folders.
+        PluginError: The preset is `auto`, and the supernet's plugin raises something.
     """
     # Alone, the user's layers need not be complete: shares, say, may only sum to 1 with the bundle's.
     named = resolve([(origin, _only(table, ("plugin", "preset"))) for origin, table in layers])
@@ -66,7 +69,7 @@ def layered_settings(
     settings = _spelled_out(registry, settings)
     check_names(registry, settings)
     if found is not None:
-        first, *others = in_words(found, settings)
+        first, *others = in_words(found, settings, _sides(registry, settings.supernet))
         quick = "" if named.preset or QUICK not in presets else f" `--preset {QUICK}` takes minutes."
         for line in (f"Settings that suit {folder} (preset '{AUTO}'): {first}{quick}", *others):
             say(line)
@@ -91,6 +94,19 @@ def _folder(registry: Registry, data: Component) -> Path | None:
     found = data_component(registry, _spelled(registry, "data set", data))
     path = found.options.get("path")
     return Path(str(path)).expanduser() if found.name == FOLDER and path else None
+
+
+def _sides(registry: Registry, supernet: Component) -> tuple[int, ...]:
+    """Sides in pixels of the images that the networks of a supernet read, which need not be options of it.
+
+    Raises:
+        ConfigError: An option is out of range.
+        PluginError: The supernet's plugin raises something.
+    """
+    with blamed(registry):
+        provider: SupernetProvider = registry.create("supernet provider", supernet.name, supernet.options)
+        read = [each.choices for each in provider.variables() if each.name == "resolution"]
+    return tuple(int(side) for choices in read for side in choices if side is not None)
 
 
 def _spelled_out(registry: Registry, settings: Settings) -> Settings:

@@ -10,14 +10,7 @@ import numpy as np
 from edanas.compose import Composition, compose, make_loggers
 from edanas.core.archive import Archive
 from edanas.core.engine import CONVERGED, MAX_EVALS, TIME_LIMIT, Engine
-from edanas.core.errors import (
-    DISK_FULL,
-    CandidateError,
-    EdanasError,
-    Interrupted,
-    PluginError,
-    RunError,
-)
+from edanas.core.errors import CandidateError, Interrupted, RunError
 from edanas.core.machine import computing
 from edanas.core.progress import Progress
 from edanas.core.runfolder import RunLock
@@ -25,11 +18,13 @@ from edanas.core.settings import Settings
 from edanas.core.types import Candidate
 from edanas.devices import threads_of
 from edanas.finishing import finish_results, first_candidates, searched_schemes
-from edanas.plugins.manager import explain
+from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
 from edanas.report.result import Result
 from edanas.report.writing import write_report
 from edanas.rundata import RunData
+
+__all__ = ["run", "blamed"]
 
 FIRST = "first"
 """The archive's note with the genomes that the initial archive begins with."""
@@ -93,24 +88,6 @@ def _explained(folder: Path) -> Iterator[None]:
         raise RunError(
             f"{error}. What failed is recorded in {folder}: when the cause is mended, run with --overwrite"
         ) from error
-
-
-@contextlib.contextmanager
-def blamed(registry: Registry) -> Iterator[None]:
-    """Turn what a plugin raises, and nobody expects, into an error that names the plugin.
-
-    Raises:
-        PluginError: Instead of any exception that came out of a plugin's package, or through it.
-    """
-    try:
-        yield
-    except EdanasError:
-        raise
-    except Exception as error:
-        culprit = registry.host.culprit(error)
-        if culprit is None or (isinstance(error, OSError) and error.errno in DISK_FULL):
-            raise
-        raise PluginError(f"plugin {culprit} raised {explain(error)}") from error
 
 
 def _compose(registry: Registry, settings: Settings, data: RunData, progress: Progress) -> Composition:

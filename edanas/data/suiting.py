@@ -1,5 +1,6 @@
 """Settings that suit a folder of images nobody has said anything about: the preset `auto`."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -52,7 +53,8 @@ def suited(of: Survey, split: SplitSettings) -> dict[str, Any]:
     """What to set for such a folder, in the form of a settings layer.
 
     - Resolution: the images' side to the next multiple of 8, from 16 to 64, and three quarters of it. Where
-      all images together would take more than 4 GiB, the largest multiple of 8 at which they do not.
+      all images together would take more than 4 GiB, the largest multiple of 8 at which they do not. Another
+      supernet than the bundle's reads them as its own options say, whatever they take.
     - Strides: features of the last stages are about 4 pixels wide, and nowhere below 2. Up to 40 pixels the
       stem keeps the size.
     - The last exit is wider from 100 classes on.
@@ -92,23 +94,22 @@ def suited(of: Survey, split: SplitSettings) -> dict[str, Any]:
     }
 
 
-def in_words(of: Survey, settings: Settings) -> list[str]:
+def in_words(of: Survey, settings: Settings, sides: Sequence[int]) -> list[str]:
     """What was chosen and why, and what to be wary of, a sentence or two each.
 
     Args:
         of: What the folder holds.
         settings: Of the run, in which the user may have changed what was chosen.
+        sides: In pixels, at which the supernet's networks read the images, one or more.
     """
     parts, colour = divided(of, settings.split), "grey" if of.grey else "colour"
-    read = settings.supernet.options.get("resolutions")
-    sizes = read if isinstance(read, (list, tuple)) else [side_for(of)]
     told = [
         f"{of.images:,} {colour} images in {of.classes:,} classes, {of.side} px: read at "
-        f"{' and '.join(str(each) for each in sizes)} px; {parts['train']:,} of them train the supernet, "
+        f"{' and '.join(str(each) for each in sides)} px; {parts['train']:,} of them train the supernet, "
         f"{settings.training.epochs} epochs in batches of {settings.training.batch_size}, and each result "
         f"{settings.finetune.epochs} epochs."
     ]
-    gigabytes = of.images * _channels(of) * max(sizes) ** 2 / 1e9
+    gigabytes = of.images * _channels(of) * max(sides) ** 2 / 1e9
     if gigabytes >= 1:
         told.append(f"All images are kept in memory: about {gigabytes:.1f} GB, twice as much at the start.")
     if any(parts.get(part, FEW) < FEW for part in ("calibration", "validation")):

@@ -22,6 +22,7 @@ from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
 GIB = 2**30
+TIMM = {"model": "test_resnet"}
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,8 @@ def test_what_is_said_of_the_parts_is_what_the_split_makes() -> None:
 
 def test_what_one_should_be_wary_of_is_said() -> None:
     def told(found: Survey) -> str:
-        return " ".join(in_words(found, resolve([("", suited(found, shares(found.drawn)))])))
+        layer = suited(found, shares(found.drawn))
+        return " ".join(in_words(found, resolve([("", layer)]), layer["supernet.resolutions"]))
 
     assert "9 calibration and 9 validation images are few" in told(holding(2, 30, 300, grey=False))
     assert "about 4.0 GB" in told(holding(1000, 1300, 224, grey=False))
@@ -210,10 +212,30 @@ def test_what_the_user_says_counts_more(registry: Registry, tmp_path: Path) -> N
     ]
 
 
-def test_another_supernet_takes_nothing_that_was_for_the_first(registry: Registry, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("supernet", "options"), [("ofa-proxyless", {}), ("timm:test_resnet", TIMM)])
+def test_another_supernet_takes_nothing_that_was_for_the_first(
+    supernet: str, options: dict[str, str], registry: Registry, tmp_path: Path
+) -> None:
+    path, told = folder(tmp_path / "images", 2, 4, (32, 32), "RGB"), []
+    flags = {"data": str(path), "supernet": supernet}
+    assert layered_settings(registry, [("flags", flags)], told.append).supernet.options == options
+    assert "32 px: read at 224 px;" in told[0]
+
+
+def test_memory_is_told_for_the_size_that_the_networks_read() -> None:
+    found = holding(1000, 1300, 224, grey=False)
+    settings = resolve([("", suited(found, shares(found.drawn)))])
+    # 1.3 million images of 3 x 224 x 224 bytes.
+    assert "about 195.7 GB" in " ".join(in_words(found, settings, (64, 224)))
+
+
+@pytest.mark.parametrize("sides", [[], [7], [32, 32]])
+def test_sides_that_cannot_be_are_the_user_s_to_put_right(
+    sides: list[int], registry: Registry, tmp_path: Path
+) -> None:
     path = folder(tmp_path / "images", 2, 4, (32, 32), "RGB")
-    flags = {"data": str(path), "supernet": "ofa-proxyless"}
-    assert layered_settings(registry, [("flags", flags)]).supernet.options == {}
+    with pytest.raises(ConfigError, match=r"supernet\.resolutions: .*; allowed: "):
+        layered_settings(registry, [("flags", {"data": str(path), "supernet.resolutions": sides})])
 
 
 def test_what_is_no_folder_of_images_is_named(registry: Registry, tmp_path: Path) -> None:

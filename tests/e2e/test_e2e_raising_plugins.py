@@ -13,6 +13,7 @@ from edanas.core.contracts import ConfidenceCriterion, Exporter
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.strategies.random_search import RandomSearch
 from edanas.data.digits import Digits
+from edanas.supernets.baselines import EECNN
 
 class Criterion(ConfidenceCriterion):
     def __call__(self, logits):
@@ -49,6 +50,12 @@ class Picky(Exporter):
             raise RuntimeError("not this one")
         return []
 
+class Shapeless(EECNN):
+    def variables(self):
+        raise KeyError("sides")
+
+@hookimpl
+def edanas_supernet_providers(): return {"shapeless": Shapeless}
 @hookimpl
 def edanas_confidence_criteria(): return {"raising": Criterion}
 @hookimpl
@@ -114,6 +121,13 @@ def test_a_plugin_that_raises_is_named(
     if part in ("factory", "data"):
         assert not out.exists()
         refused(edanas("run", "--config", tiny, "--set", setting, "--dry-run"), *parts)
+
+
+def test_a_supernet_that_raises_is_named_before_it_is_said_what_it_reads(
+    edanas: Edanas, pictures: Path, raising: None
+) -> None:
+    told = edanas("run", "--data", pictures, "--set", "supernet=shapeless", "--dry-run")
+    refused(told, f"{NAMED} raised KeyError: 'sides'")
 
 
 def test_networks_that_cannot_be_finished_are_recorded_and_passed_over(
