@@ -60,8 +60,9 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
     if made is not None:
         times = [_seconds(each, task, settings) for each in sandwich]
         once, later = _passes(made, settings, candidates)
-        work = once * fmean(macs) + later * median
-        took = once * fmean(times) + later * times[1]
+        trained = (1, settings.training.random_backbones, 1)
+        work = once * fmean(macs, trained) + later * median
+        took = once * fmean(times, trained) + later * times[1]
     return {
         "settings": to_plain(settings),
         "space_size": space.size(),
@@ -88,7 +89,7 @@ def _undownloaded(settings: Settings) -> Settings:
 
 
 def _passes(made: Composition, settings: Settings, candidates: int) -> tuple[float, float]:
-    """How many samples' forward passes come before the search, through the sandwich, and how many later."""
+    """How many samples' forward passes come before the search, on what a step trains, and how many later."""
     once, each = made.evaluator.passes()
     train = len(made.workbench.parts.train)
     # About as many single-exit networks are finished as early-exit ones.

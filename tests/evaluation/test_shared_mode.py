@@ -181,10 +181,12 @@ def test_nothing_is_evaluated_before_it_is_prepared(bench):
         SharedEvaluation(bench).evaluate(candidates()[0])
 
 
-def test_passes_by_hand(bench, evaluator):
+def test_passes_by_hand(evaluator, tmp_path):
     """Three backbones, forward and backward; then the recalibration sample and the validation part."""
     data = parts()
     assert evaluator.passes() == (3 * 3 * 4 * len(data.train), 48 + len(data.validation))
+    more = SharedEvaluation(workbench(tmp_path, training__epochs=4, training__random_backbones=2))
+    assert more.passes() == (4 * 3 * 4 * len(data.train), 48 + len(data.validation))
 
 
 def test_it_is_the_evaluation_named_shared(bench):
