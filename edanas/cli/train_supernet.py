@@ -69,10 +69,10 @@ def train_supernet(
     limit = math.inf if time_limit is None else time_limit
     order = Order(settings, out, limit, total_time, half=not full_precision)
     done = train(registry, order, progress)
-    typer.echo(json.dumps(plain(done), indent=2) if as_json else _in_words(done))
+    typer.echo(json.dumps(plain(done), indent=2) if as_json else _in_words(done, limit))
 
 
-def _in_words(done: Trained) -> str:
+def _in_words(done: Trained, limit: float) -> str:
     step, steps = done.steps
     lines = [f"Step {step} of {steps} ({done.epochs} epochs), {done.seconds:.0f} s of training so far"]
     if done.images_per_second:
@@ -84,6 +84,8 @@ def _in_words(done: Trained) -> str:
     if done.finished:
         size = done.out.stat().st_size / 1e6
         lines.append(f"Written: {done.out} ({size:.1f} MB). A run begins with it by --weights {done.out}")
-    else:
+    elif done.images_per_second:
         lines.append("Not finished. To go on: the same command again")
+    else:
+        lines.append(f"No step fitted into {limit:g} s. To go on: the same command, and more --time-limit")
     return "\n".join(lines)

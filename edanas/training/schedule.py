@@ -88,8 +88,7 @@ class Segment:
 
     def __init__(self, limit: float = math.inf) -> None:
         self.limit, self.start = limit, time.monotonic()
-        self._latest: float | None = None
-        self._longest = 0.0
+        self._asked, self._latest, self._longest = 0, self.start, 0.0
 
     @property
     def seconds(self) -> float:
@@ -97,10 +96,13 @@ class Segment:
         return time.monotonic() - self.start
 
     def is_over(self) -> bool:
-        """Asked before each step: whether there is no time for another as long as the longest so far."""
+        """Asked before each step: whether there is no time for another as long as the longest so far.
+
+        The first one does not count, in which kernels are made; so the second is begun if there is any time.
+        """
         now = time.monotonic()
-        if self._latest is not None:
+        if self._asked > 1:
             # What came before the first step, reading the data say, is no step.
             self._longest = max(self._longest, now - self._latest)
-        self._latest = now
+        self._asked, self._latest = self._asked + 1, now
         return now - self.start + self._longest > self.limit

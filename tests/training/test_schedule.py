@@ -41,3 +41,11 @@ def test_a_segment_ends_while_one_more_step_would_not_fit(monkeypatch):
     segment = Segment(10.0)
     # The 5 seconds before the first step are none of a step; the longest takes 2.
     assert [segment.is_over() for _ in range(4)] == [False, False, False, True]
+
+
+def test_a_first_step_in_which_kernels_are_made_ends_no_segment_early(monkeypatch):
+    now = iter([0.0, 1.0, 61.0, 63.0, 65.0, 67.0, 69.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    segment = Segment(70.0)
+    # 60 seconds for the first step, 2 for each later one: the fifth would end at 71.
+    assert [segment.is_over() for _ in range(6)] == [False, False, False, False, False, True]

@@ -1,0 +1,39 @@
+"""`edanas train-supernet`: what it says of a segment, and how to go on."""
+
+from pathlib import Path
+
+import pytest
+from pretrainer import wanted
+
+from edanas.cli import main
+from edanas.core.config import to_toml
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    config = tmp_path / "tiny.toml"
+    config.write_text(to_toml(wanted(tmp_path / "x").settings))
+    return ["train-supernet", "--config", str(config), "--out", str(tmp_path / "digits.safetensors")]
+
+
+def test_a_segment_in_which_no_step_fitted_says_what_helps(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--time-limit", "0"]) == 0
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("Step 0 of ")
+    assert last == "No step fitted into 0 s. To go on: the same command, and more --time-limit"
+
+
+def test_a_segment_that_made_steps_goes_on_by_the_same_command(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter([False, True])
+    with monkeypatch.context() as patched:
+        patched.setattr("edanas.training.schedule.Segment.is_over", lambda self: next(left))
+        assert main([*command, "--time-limit", "60"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("Step 1 of ")
+    assert told[-1] == "Not finished. To go on: the same command again"
+    assert main(command) == 0
+    assert "Written: " in capsys.readouterr().out
