@@ -113,16 +113,10 @@ class Archive:
                 for statement in _TABLES.split(";"):
                     self._connection.execute(statement)
                 self.set_meta("schema", SCHEMA)
-            elif not self._violations():
-                self._connection.execute("ALTER TABLE evaluations ADD violation REAL NOT NULL DEFAULT 0")
             self._connection.execute("COMMIT")
 
     def _tables(self) -> set[str]:
         return {row[0] for row in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
-
-    def _violations(self) -> bool:
-        """Whether there is a column for violations: archives from before there were constraints lack it."""
-        return "violation" in {row[1] for row in self._rows("PRAGMA table_info(evaluations)")}
 
     def _check(self) -> None:
         found = self.meta().get("schema") if "meta" in self._tables() else None
@@ -177,10 +171,9 @@ class Archive:
 
     def replay(self) -> Iterator[tuple[npt.NDArray[np.int64], Evaluation]]:
         """Every genome (D,) with its evaluation, in the order in which they were appended."""
-        columns = "genome, candidate, iteration, metrics, error, seconds"
-        columns += ", violation" if self._violations() else ", 0.0"
         for genome, candidate, iteration, metrics, error, seconds, violation in self._rows(
-            f"SELECT {columns} FROM evaluations ORDER BY seq"  # noqa: S608 - fixed text
+            "SELECT genome, candidate, iteration, metrics, error, seconds, violation "
+            "FROM evaluations ORDER BY seq"
         ):
             yield (
                 np.array(json.loads(genome), dtype=np.int64),

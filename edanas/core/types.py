@@ -218,7 +218,7 @@ class Metrics:
         activations: Elements of the stages' and heads' largest convolution or linear output.
         outputs: Elements of all such outputs together; `None` where they were not counted.
         exit_macs: Executed multiply-adds of a sample that leaves at each exit point (`None` where no exit
-            stands), and at the last exit; empty where they are not known, e.g. in an older archive.
+            stands), and at the last exit; empty where they are not known.
         exit_figures: Other costs of a sample, as `exit_macs`, by the name of the meter that told them.
     """
 

@@ -70,7 +70,7 @@ class Training(ABC):
         self.precision = settings.precision
         self.step, self.seconds, self._written = 0, 0.0, -1
         self._each: float | None = None
-        """Seconds that a step took on average in the latest segment."""
+        """Seconds that a step took on average in the latest segment that made one; `None` before any."""
 
     @abstractmethod
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
@@ -242,5 +242,5 @@ class Training(ABC):
                 self.optimizer.load_state_dict(state["optimizer"])
                 self.average.load(state["average"])
                 self.learned.load_state_dict(state["learned"])
+            self._each = None if state["each"] is None else float(state["each"])
             self.step, self.seconds, self._written = step, float(state["seconds"]), step
-            self._each = state.get("each") or (self.seconds / step if step else None)

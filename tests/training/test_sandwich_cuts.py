@@ -121,6 +121,18 @@ def test_another_kind_of_content_is_one_clear_error(content, tmp_path):
         trainer(path).run(Silent())
 
 
+def test_a_state_that_lacks_something_is_one_clear_error(tmp_path):
+    path = tmp_path / "supernet.pt"
+    with pytest.raises(CutError):
+        trainer(path, scheme=CutShort(4), save_every=0.0).run(Silent())
+    state = torch.load(path, weights_only=True)
+    assert {"step", "each", "schedule", "average"} < set(state)
+    for missing in state:
+        torch.save({name: value for name, value in state.items() if name != missing}, path)
+        with pytest.raises(RunError, match=rf"supernet\.pt: .* is damaged .*KeyError: '{missing}'"):
+            trainer(path).resume()
+
+
 def test_a_checkpoint_of_another_network_is_one_clear_error(tmp_path):
     path = tmp_path / "supernet.pt"
     whole_checkpoint(path)
