@@ -81,15 +81,13 @@ def _moved(images: torch.Tensor, names: Collection[str], generator: torch.Genera
 
 
 def _affine(count: int, names: Collection[str], generator: torch.Generator) -> torch.Tensor:
-    """(B, 2, 3) matrices in the normalised coordinates of `affine_grid`, where the side is 2 long."""
+    """Turns: (B, 2, 3) matrices in the normalised coordinates of `affine_grid`, where the side is 2 long."""
 
     def uniform(reach: float) -> torch.Tensor:
         return (torch.rand(count, generator=generator) * 2 - 1) * reach
 
-    angle, zoom = torch.zeros(count), torch.ones(count)
+    angle, zoom = uniform(ROTATION), 1 + uniform(ZOOM)
     shift_x, shift_y, mirror = torch.zeros(count), torch.zeros(count), torch.ones(count)
-    if "rotate" in names:
-        angle, zoom = uniform(ROTATION), 1 + uniform(ZOOM)
     if "shift" in names:
         shift_x, shift_y = uniform(2 * SHIFT), uniform(2 * SHIFT)
     if "flip" in names:
