@@ -202,12 +202,27 @@ def test_with_shrinking_the_first_step_trains_no_smaller_kernel_and_later_ones_d
 
 
 def test_more_random_backbones_in_a_step_are_other_ones_and_all_learn_from_the_largest(tmp_path, monkeypatch):
-    network, seen = fresh(), []
+    network, seen, targets = fresh(), [], []
     made = trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, random_backbones=3))
     original = network.logits
-    monkeypatch.setattr(network, "logits", lambda b, i, p: seen.append(b) or original(b, i, p))
+
+    def logits(backbone, images, phase):
+        out = original(backbone, images, phase)
+        seen.append((backbone, out[-1].detach()))
+        return out
+
+    monkeypatch.setattr(network, "logits", logits)
+    monkeypatch.setattr(
+        made.scheme, "loss", lambda batch: targets.append(batch.targets) or Joint().loss(batch)
+    )
     made.run(Silent())
-    steps = [seen[first : first + 5] for first in range(0, len(seen), 5)]
-    assert len(steps) == 3 * STEPS
-    assert all(step[:2] == [space().largest(), space().smallest()] for step in steps)
-    assert len({backbone.id for step in steps for backbone in step[2:]}) > 3 * STEPS
+    assert len(seen) == len(targets) == 5 * 3 * STEPS
+    drawn = set()
+    for first in range(0, len(seen), 5):
+        (large, said), (small, _), *others = seen[first : first + 5]
+        assert (large, small) == (space().largest(), space().smallest())
+        labels, *taught = targets[first : first + 5]
+        assert labels.dtype == torch.int64
+        assert all(torch.equal(each, said.softmax(1)) for each in taught)
+        drawn |= {backbone.id for backbone, _ in others}
+    assert len(drawn) > 3 * STEPS
