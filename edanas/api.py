@@ -8,14 +8,13 @@ from edanas.core.config import Layer, parse_assignment, read_toml
 from edanas.core.progress import Progress, Silent
 from edanas.layering import layered_settings
 from edanas.networks import load
-from edanas.plugins.blame import blamed
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.report.result import Result
 from edanas.rundata import fresh_folder
 from edanas.running import run
 
-__all__ = ["search", "load", "run", "layers", "blamed"]
+__all__ = ["search", "load", "run", "layers"]
 
 SETTINGS_NAME = "the arguments"
 

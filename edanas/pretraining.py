@@ -16,9 +16,9 @@ from edanas.core.settings import Settings
 from edanas.devices import threads_of
 from edanas.evaluation.inheriting import trained_parts
 from edanas.evaluation.shared import CHECKPOINT, SharedEvaluation
+from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
 from edanas.provenance import digest_of_file, digest_of_parts, digest_of_teacher, environment
-from edanas.running import blamed
 from edanas.training.sandwich import SandwichTrainer
 from edanas.training.schedule import Segment
 from edanas.training.weights import read_recipe, write
@@ -222,7 +222,7 @@ def _bind(order: Order, data: str) -> str | None:
     if note.exists():
         try:
             then = json.loads(note.read_text(encoding="utf-8"))
-            images = then["data"]
+            images, taught = then["data"], then["teacher"]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise RunError(f"{note}: damaged ({error}); delete {order.work} to begin anew") from error
         _compare(order, then, f"{order.work} holds the training of")
@@ -232,7 +232,7 @@ def _bind(order: Order, data: str) -> str | None:
                 "another --out, or delete the folder to begin anew"
             )
         # One that is gone is missed where it is still needed, and was not there when it was to begin.
-        begun: str | None = then.get("teacher") or teacher
+        begun: str | None = taught or teacher
         if teacher not in (None, begun):
             raise RunError(
                 f"{order.work}: its training was begun with another teacher; was '{order.settings.teacher}' "

@@ -24,8 +24,6 @@ from edanas.report.result import Result
 from edanas.report.writing import write_report
 from edanas.rundata import RunData
 
-__all__ = ["run", "blamed"]
-
 FIRST = "first"
 """The archive's note with the genomes that the initial archive begins with."""
 

@@ -147,17 +147,6 @@ def test_a_teacher_who_comes_late_is_noted(teacher: Path, tmp_path: Path) -> Non
     assert read_recipe(out)["teacher_sha256"] == hashlib.sha256(teacher.read_bytes()).hexdigest()
 
 
-def test_what_was_begun_before_there_were_teachers_goes_on(trained: Path, tmp_path: Path) -> None:
-    out = tmp_path / "old.safetensors"
-    train(out, time_limit=0.0, half=False)
-    note = out.with_name(f"{out.name}.work") / "order.json"
-    told = json.loads(note.read_text())
-    del told["teacher"], told["settings"]["teacher"]
-    note.write_text(json.dumps(told))
-    assert train(out, half=False).finished
-    assert same_tensors(out, trained)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edanas.api import blamed, layers
+from edanas.api import layers
 from edanas.api import run as run_search
 from edanas.cli.flags import (
     Assignments,
@@ -24,6 +24,7 @@ from edanas.cli.report import show
 from edanas.core.config import to_toml
 from edanas.estimate import estimate
 from edanas.layering import layered_settings
+from edanas.plugins.blame import blamed
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.rundata import fresh_folder

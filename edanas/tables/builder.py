@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edanas.api import blamed, layers
+from edanas.api import layers
 from edanas.compose import Composition, compose
 from edanas.core.config import read_toml
 from edanas.core.errors import ConfigError, Interrupted, RunError, TableError
@@ -16,6 +16,7 @@ from edanas.core.runfolder import RunLock
 from edanas.core.settings import Settings
 from edanas.devices import threads_of
 from edanas.layering import layered_settings
+from edanas.plugins.blame import blamed
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.provenance import digest_of_parts, environment
