@@ -5,43 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from image_folders import load, save
 from PIL import Image
 
-from edanas.core.errors import ConfigError, DataError
-from edanas.core.types import LoadedData
 from edanas.data.folder import Folder, edanas_data_sets
-
-
-def save(
-    path: Path, size: tuple[int, int] = (8, 8), mode: str = "L", value: int = 0, **options: object
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(value)
-    pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    if mode == "I;16":
-        Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(path, **options)
-    else:
-        Image.fromarray(pixels).convert(mode).save(path, **options)
-
-
-def load(path: Path, size: int = 8, **options: str) -> LoadedData:
-    return Folder(path=str(path), **options).load(size, 0)
-
-
-@pytest.fixture
-def flat(tmp_path: Path) -> Path:
-    """Two classes of two grey 8x8 images."""
-    for number, name in enumerate(("a/1.png", "a/2.png", "b/1.png", "b/2.png")):
-        save(tmp_path / name, value=number)
-    return tmp_path
-
-
-@pytest.fixture
-def parted(tmp_path: Path) -> Path:
-    for part in ("train", "val", "test"):
-        for number, name in enumerate("ab"):
-            save(tmp_path / part / name / "1.png", value=number)
-    return tmp_path
 
 
 def test_it_is_registered_as_folder() -> None:
@@ -256,136 +223,12 @@ def test_a_link_that_leads_back_does_not_repeat_images(flat: Path) -> None:
     assert len(load(flat).samples) == 4
 
 
-@pytest.mark.parametrize("damage", ["garbage", "truncated", "empty"])
-@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "tif"])
-def test_a_damaged_image_is_named(flat: Path, damage: str, suffix: str) -> None:
-    path = flat / "b" / f"3.{suffix}"
-    save(path, size=(64, 64), mode="RGB")
-    whole = path.read_bytes()
-    path.write_bytes(
-        {"garbage": b"\x00no image", "truncated": whole[: len(whole) // 2], "empty": b""}[damage]
-    )
-    with pytest.raises(DataError, match=rf"b/3.{suffix}: cannot be read as an image"):
-        load(flat)
-
-
-def test_the_first_damaged_image_is_named_every_time(flat: Path) -> None:
-    for name in ("a/1.png", "b/2.png", "a/2.png"):
-        (flat / name).write_bytes(b"")
-    for _ in range(3):
-        with pytest.raises(DataError, match=r"a/1.png"):
-            load(flat)
-
-
-def test_a_file_that_is_another_kind_of_program_is_refused(flat: Path) -> None:
-    (flat / "b" / "3.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
-    with pytest.raises(DataError, match=r"b/3.png: cannot be read"):
-        load(flat)
-
-
-def test_a_decompression_bomb_is_refused(flat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save(flat / "b" / "3.png", size=(60, 60))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match=r"b/3.png: image too large"):
-        load(flat)
-
-
 def test_a_large_photo_is_no_bomb(flat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(flat / "b" / "3.png", size=(60, 60))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
     assert len(load(flat).samples) == 5
 
 
-def test_floating_point_pixels_are_refused(flat: Path) -> None:
-    Image.fromarray(np.ones((8, 8), dtype=np.float32)).save(flat / "b" / "3.tif")
-    with pytest.raises(DataError, match=r"b/3.tif: .*floating-point pixels; allowed: 8 or 16 bits"):
-        load(flat)
-
-
-def test_an_empty_class_folder_is_named(flat: Path) -> None:
-    (flat / "c").mkdir()
-    (flat / "c" / "notes.txt").write_text("")
-    with pytest.raises(DataError, match=r"/c: class folder without an image; an image ends in .avif, .bmp"):
-        load(flat)
-
-
-def test_one_class_is_not_enough(tmp_path: Path) -> None:
-    save(tmp_path / "only" / "1.png")
-    with pytest.raises(DataError, match=r"at least 2 class folders are needed; found 'only'"):
-        load(tmp_path)
-
-
-def test_images_without_class_folders_are_not_enough(tmp_path: Path) -> None:
-    save(tmp_path / "1.png")
-    with pytest.raises(DataError, match=r"at least 2 class folders are needed; found none"):
-        load(tmp_path)
-
-
-def test_parts_must_hold_the_same_classes(parted: Path) -> None:
-    save(parted / "train" / "c" / "1.png")
-    with pytest.raises(DataError, match=r"test: no class folder for 'c', which train/ has") as missing:
-        save(parted / "val" / "c" / "1.png")
-        load(parted)
-    assert "same classes" in str(missing.value)
-    save(parted / "test" / "c" / "1.png")
-    save(parted / "test" / "d" / "1.png")
-    with pytest.raises(DataError, match=r"train: no class folder for 'd', which test/ has"):
-        load(parted)
-
-
-def test_two_validation_parts_are_one_too_many(parted: Path) -> None:
-    save(parted / "validation" / "a" / "1.png")
-    with pytest.raises(DataError, match=r"both val/ and validation/"):
-        load(parted)
-
-
-@pytest.mark.parametrize("names", [("test/a/1.png", "val/a/1.png"), ("train/1.png", "test/1.png")])
-def test_parts_need_class_folders_in_train(tmp_path: Path, names: tuple[str, ...]) -> None:
-    for name in names:
-        save(tmp_path / name)
-    with pytest.raises(DataError, match=r"found .*test/.* but no class folders in train/"):
-        load(tmp_path)
-
-
 def test_other_folders_beside_the_parts_are_ignored(parted: Path) -> None:
     (parted / "meta").mkdir()
     assert "meta" in load(parted).remarks[0]
-
-
-def test_what_is_no_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere: no such folder"):
-        load(tmp_path / "nowhere")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"file: is a file; expected a folder"):
-        load(tmp_path / "file")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
-@pytest.mark.parametrize("name", [".", "a", "a/1.png"])
-def test_forbidden_places_are_named(flat: Path, name: str) -> None:
-    (flat / name).chmod(0)
-    try:
-        with pytest.raises(DataError, match=r"(?i)permission"):
-            load(flat)
-    finally:
-        (flat / name).chmod(0o755)
-
-
-def test_a_folder_that_may_not_be_listed_is_named(flat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scandir = os.scandir
-
-    def guarded(path: Path) -> object:
-        if Path(path).name == "b":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", guarded)
-    with pytest.raises(DataError, match=r"/b: cannot be read: Permission denied"):
-        load(flat)
-
-
-def test_wrong_options_are_named() -> None:
-    with pytest.raises(ConfigError, match=r"data.path: found nothing"):
-        Folder()
-    with pytest.raises(ConfigError, match=r"data.channels: found 'gray'. Did you mean 'grey'\?"):
-        Folder(path=".", channels="gray")

@@ -1,0 +1,25 @@
+"""Folders of small images, and how they are read."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from edanas.core.types import LoadedData
+from edanas.data.folder import Folder
+
+
+def save(
+    path: Path, size: tuple[int, int] = (8, 8), mode: str = "L", value: int = 0, **options: object
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(value)
+    pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    if mode == "I;16":
+        Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(path, **options)
+    else:
+        Image.fromarray(pixels).convert(mode).save(path, **options)
+
+
+def load(path: Path, size: int = 8, **options: str) -> LoadedData:
+    return Folder(path=str(path), **options).load(size, 0)
