@@ -109,7 +109,7 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
     with blamed(registry):
         made = compose(registry, order.settings, order.work, progress)
     with RunLock(order.work), computing(threads_of(order.settings)), blamed(registry):
-        teacher = _bind(order, digest_of_parts(made.workbench.parts))
+        outside = _bind(order, digest_of_parts(made.workbench.parts))
         for remark in made.remarks:
             progress.say(remark)
         try:
@@ -122,7 +122,7 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
                 f"Interrupted; what was written is kept in {order.work}. To go on: the same command again"
             ) from None
         if finished:
-            _write(order, made, trainer, teacher)
+            _write(order, made, trainer, outside)
     return _told(order, trainer)
 
 
@@ -209,39 +209,40 @@ def _name(path: str) -> str:
     return Path(path).expanduser().absolute().name if path else ""
 
 
-def _bind(order: Order, data: str) -> str | None:
-    """Make sure that what is in the making was begun with these settings, images and teacher.
+def _bind(order: Order, data: str) -> dict[str, str | None]:
+    """Make sure that what is in the making was begun with these settings, images and files.
 
     Returns:
-        The teacher's SHA-256; `None` without one.
+        The SHA-256 of the `teacher` and of the `weights` that the training began with; `None` without one.
 
     Raises:
         RunError: It was begun with others, each of which is named.
     """
-    note, teacher = order.work / ORDER, digest_of_teacher(order.settings.teacher)
-    if note.exists():
-        try:
-            then = json.loads(note.read_text(encoding="utf-8"))
-            images, taught = then["data"], then["teacher"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise RunError(f"{note}: damaged ({error}); delete {order.work} to begin anew") from error
-        _compare(order, then, f"{order.work} holds the training of")
-        if images != data:
-            raise RunError(
-                f"{order.work}: its training was begun on other images; has the data set changed? Choose "
-                "another --out, or delete the folder to begin anew"
-            )
+    settings, note = order.settings, order.work / ORDER
+    outside = {"teacher": digest_of_teacher(settings.teacher), "weights": digest_of_file(settings.weights)}
+    if not note.exists():
+        replace_file(note, json.dumps({**order.asked(), "data": data, **outside}, indent=1).encode())
+        return outside
+    try:
+        then = json.loads(note.read_text(encoding="utf-8"))
+        images, begun = then["data"], {name: then[name] for name in outside}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise RunError(f"{note}: damaged ({error}); delete {order.work} to begin anew") from error
+    _compare(order, then, f"{order.work} holds the training of")
+    if images != data:
+        raise RunError(
+            f"{order.work}: its training was begun on other images; has the data set changed? Choose "
+            "another --out, or delete the folder to begin anew"
+        )
+    for name, digest in outside.items():
         # One that is gone is missed where it is still needed, and was not there when it was to begin.
-        begun: str | None = taught or teacher
-        if teacher not in (None, begun):
+        begun[name] = begun[name] or digest
+        if digest not in (None, begun[name]):
             raise RunError(
-                f"{order.work}: its training was begun with another teacher; was '{order.settings.teacher}' "
+                f"{order.work}: its training was begun with other {name}; was '{getattr(settings, name)}' "
                 "replaced? Choose another --out, or delete the folder to begin anew"
             )
-        return begun
-    noted = {**order.asked(), "data": data, "teacher": teacher}
-    replace_file(note, json.dumps(noted, indent=1).encode())
-    return teacher
+    return begun
 
 
 def _compare(order: Order, then: dict[str, Any], what: str) -> None:
@@ -256,7 +257,7 @@ def _compare(order: Order, then: dict[str, Any], what: str) -> None:
         )
 
 
-def _write(order: Order, made: Composition, trainer: SandwichTrainer, teacher: str | None) -> None:
+def _write(order: Order, made: Composition, trainer: SandwichTrainer, outside: dict[str, str | None]) -> None:
     """The weights with their recipe, and the recipe once more beside them, to be read."""
     parts = made.workbench.parts
     task, space = parts.task, made.workbench.space
@@ -269,7 +270,7 @@ def _write(order: Order, made: Composition, trainer: SandwichTrainer, teacher: s
         "in_channels": task.in_channels,
         "num_classes": task.num_classes,
         "data": digest_of_parts(parts),
-        "teacher_sha256": teacher,
+        **{f"{name}_sha256": digest for name, digest in outside.items()},
         "train_images": len(parts.train),
         "steps": trainer.step,
         "epochs": trainer.epochs,

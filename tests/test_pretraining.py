@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 from pretrainer import registry, wanted
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from edanas.compose import compose
 from edanas.core.errors import ConfigError, RunError, WeightsError
@@ -131,7 +132,7 @@ def test_nobody_goes_on_with_another_teacher(teacher: Path, trained: Path, tmp_p
     order = replace(taught(out, other), time_limit=0.0)
     assert not train_supernet(registry(), order, Silent()).finished
     other.write_bytes(trained.read_bytes())
-    with pytest.raises(RunError, match=r"begun with another teacher; was '.*teacher\.safetensors' replaced"):
+    with pytest.raises(RunError, match=r"begun with other teacher; was '.*teacher\.safetensors' replaced"):
         train_supernet(registry(), order, Silent())
     with pytest.raises(RunError, match=r"Changed: teacher: was '.*, now ''\. Use"):
         train(out, settings=replace(order.settings, teacher=""))
@@ -145,6 +146,21 @@ def test_a_teacher_who_comes_late_is_noted(teacher: Path, tmp_path: Path) -> Non
     other.write_bytes(teacher.read_bytes())
     assert train_supernet(registry(), replace(order, time_limit=math.inf), Silent()).finished
     assert read_recipe(out)["teacher_sha256"] == hashlib.sha256(teacher.read_bytes()).hexdigest()
+
+
+def test_the_weights_that_it_began_with_are_noted_and_not_replaced(trained: Path, tmp_path: Path) -> None:
+    out, first = tmp_path / "second.safetensors", tmp_path / "first.safetensors"
+    first.write_bytes(trained.read_bytes())
+    order = replace(wanted(out), settings=replace(wanted(out).settings, weights=str(first)), time_limit=0.0)
+    assert not train_supernet(registry(), order, Silent()).finished
+    with safe_open(trained, "pt") as file:
+        save_file({name: 2 * tensor for name, tensor in load_file(trained).items()}, first, file.metadata())
+    with pytest.raises(RunError, match=r"begun with other weights; was '.*first\.safetensors' replaced"):
+        train_supernet(registry(), order, Silent())
+    first.write_bytes(trained.read_bytes())
+    assert train_supernet(registry(), replace(order, time_limit=math.inf), Silent()).finished
+    assert read_recipe(out)["weights_sha256"] == hashlib.sha256(trained.read_bytes()).hexdigest()
+    assert read_recipe(trained)["weights_sha256"] is None
 
 
 @pytest.mark.parametrize(

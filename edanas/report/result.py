@@ -259,10 +259,17 @@ def _smallest(rows: list[Row], max_params: float | None, max_activations: float 
 def _nearest(rows: list[Row], max_macs: float | None, min_accuracy: float | None) -> str:
     cheapest = min(rows, key=validation_macs)
     surest = max(rows, key=lambda row: float(row["validation_accuracy"]))
-    wanted = [] if max_macs is None else [f"at most {mega(max_macs)}M executed MACs"]
+    wanted = [] if max_macs is None else [_at_most(max_macs)]
     wanted += [] if min_accuracy is None else [f"at least {percent(min_accuracy)}% validation accuracy"]
     named = {f"the cheapest {_worth(cheapest)}": 0, f"the most accurate {_worth(surest)}": 0}
     return f"no network has {' and '.join(wanted)}; {', '.join(named)}"
+
+
+def _at_most(macs: float) -> str:
+    """So few that no network has them were meant in millions."""
+    if macs < 1000:
+        return f"at most {macs:g} executed MACs (was {macs:g}M meant? That is max_macs={macs:g}e6)"
+    return f"at most {mega(macs)}M executed MACs"
 
 
 def _worth(row: Row) -> str:

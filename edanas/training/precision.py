@@ -7,20 +7,40 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from edanas.training.depthwise import depthwise, is_quick, pair
+
 AUTO, FP32, BF16 = "auto", "fp32", "bf16"
 
 
-class _DepthwiseInFloat(TorchFunctionMode):
-    """Leaves depthwise convolutions in float32: their backward pass in bfloat16 is slow on CPUs."""
+class _QuickDepthwise(TorchFunctionMode):
+    """Computes depthwise convolutions by `depthwise`, where that can."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         named = kwargs or {}
-        if func is torch.conv2d and (named.get("groups") or (args[6] if len(args) > 6 else 1)) > 1:
-            with torch.autocast("cpu", enabled=False):
-                return func(args[0].float(), args[1].float(), *args[2:], **named)
+        if func is torch.conv2d:
+            return self._conv2d(*args, **named)
         return func(*args, **named)
+
+    def _conv2d(
+        self,
+        input: torch.Tensor,  # noqa: A002
+        weight: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> torch.Tensor:
+        options = bias, stride, padding, dilation, groups
+        if groups == 1:
+            return torch.conv2d(input, weight, *options)
+        if is_quick(weight, *options):
+            return depthwise(input, weight, pair(stride)[0], pair(padding)[0])
+        with torch.autocast("cpu", enabled=False):
+            # The backward pass of these, too, is slow in bfloat16.
+            return torch.conv2d(input.float(), weight.float(), *options)
 
 
 @contextmanager
@@ -38,7 +58,7 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             yield
         else:
-            with _DepthwiseInFloat():
+            with _QuickDepthwise():
                 yield
 
 

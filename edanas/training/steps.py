@@ -87,7 +87,7 @@ def make_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim
     ]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def learning_rate(settings: TrainingSettings, step: float, steps: int) -> float:

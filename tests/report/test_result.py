@@ -169,6 +169,7 @@ def test_the_best_within_limits(data: dict[str, Any], wanted: dict[str, Any], na
             {"max_macs": 0.5e6},
             r"no network has at most 0.500M executed MACs; the cheapest \(1 early exit\) has 96.0% at 1.00M",
         ),
+        ({"max_macs": 10}, r"at most 10 executed MACs \(was 10M meant\? That is max_macs=10e6\); the"),
         ({"min_accuracy": 0.99}, r"at least 99.0% validation accuracy; .*the most accurate .* has 98.5%"),
         ({"max_macs": 1e6, "min_accuracy": 0.98}, r"at most 1.00M executed MACs and at least 98.0%"),
         ({"exits": 7}, r"exits: found 7; there are networks with 0, 1, 2, 3, 4"),

@@ -10,13 +10,13 @@ from edanas.core.progress import Silent
 from edanas.training.precision import computing_in, without_measuring
 
 
-def test_only_depthwise_convolutions_stay_in_float32_on_a_cpu():
+def test_only_what_would_be_slow_on_a_cpu_stays_in_float32():
     images = torch.randn(2, 8, 6, 6)
-    point, depth = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8)
+    point, depth = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
+    grouped = nn.Conv2d(8, 8, 3, padding=1, groups=4)
     with computing_in("bf16", CPU):
-        assert point(images).dtype == torch.bfloat16
-        assert depth(images).dtype == torch.float32
-        assert depth(point(images)).dtype == torch.float32
+        assert point(images).dtype == depth(images).dtype == depth(point(images)).dtype == torch.bfloat16
+        assert grouped(images).dtype == grouped(point(images)).dtype == torch.float32
     assert point(images).dtype == torch.float32
     with computing_in("fp32", CPU):
         assert point(images).dtype == torch.float32
