@@ -12,6 +12,9 @@ import torch
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 """How drivers and torch's allocator for CPUs say it, in the text of a `RuntimeError`."""
 
+_KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384"
+"""oneDNN makes a kernel for every shape and keeps 1,024 of them; random backbones have many more shapes."""
+
 
 def home() -> Path:
     """The folder in the environment variable `EDANAS_HOME`, or else `~/.cache/edanas`; it may not exist."""
@@ -50,7 +53,12 @@ def out_of_memory(error: Exception) -> bool:
 
 @contextmanager
 def computing(threads: int) -> Iterator[None]:
-    """Inside, torch computes in so many threads, cuDNN with kernels that repeat; then as before."""
+    """Inside, torch computes in so many threads, cuDNN with kernels that repeat; then as before.
+
+    How many kernels oneDNN keeps is raised for the whole process, if nothing was computed before, unless the
+    environment says how many.
+    """
+    os.environ.setdefault(*_KERNELS)
     cudnn = torch.backends.cudnn
     before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark
     torch.set_num_threads(threads)

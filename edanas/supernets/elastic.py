@@ -193,7 +193,9 @@ class ElasticMobileNet(Supernet):
         if self.feature_mix_layer is not None:
             mix = make(Use(self.feature_mix_layer, {"active_out_channel": plan.last_width}, channels))
         classifier = make(Use(self.classifier, {}, plan.features))
-        return assemble(stages, (expand, mix, classifier), plan.resolution).train(self.training)
+        staged = assemble(stages, (expand, mix, classifier), plan.resolution)
+        # What is new is in training mode, and a view sets the mode of its layers as it runs.
+        return staged if self.training else staged.eval()
 
     def _use_block(self, plan: BlockPlan) -> Use:
         active = {

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 
@@ -27,3 +29,13 @@ def test_cores_are_those_the_process_may_use(monkeypatch):
     monkeypatch.delattr("os.sched_getaffinity")
     monkeypatch.setattr("os.cpu_count", lambda: None)
     assert usable_cores() == 1
+
+
+def test_kernels_of_many_shapes_are_kept_unless_the_environment_says_how_many(monkeypatch):
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.setenv(name, "7")
+    with computing(1):
+        assert os.environ[name] == "7"
+    monkeypatch.delenv(name)
+    with computing(1):
+        assert int(os.environ[name]) > 1024
