@@ -221,8 +221,7 @@ def _bind(order: Order, data: str) -> dict[str, str | None]:
     settings, note = order.settings, order.work / ORDER
     outside = {"teacher": digest_of_teacher(settings.teacher), "weights": digest_of_file(settings.weights)}
     if not note.exists():
-        replace_file(note, json.dumps({**order.asked(), "data": data, **outside}, indent=1).encode())
-        return outside
+        return _noted(order, data, outside)
     try:
         then = json.loads(note.read_text(encoding="utf-8"))
         images, begun = then["data"], {name: then[name] for name in outside}
@@ -234,15 +233,23 @@ def _bind(order: Order, data: str) -> dict[str, str | None]:
             f"{order.work}: its training was begun on other images; has the data set changed? Choose "
             "another --out, or delete the folder to begin anew"
         )
+    if not (order.work / CHECKPOINT).exists():
+        # It could not begin: with files that were missing, or refused.
+        return _noted(order, data, outside)
     for name, digest in outside.items():
-        # One that is gone is missed where it is still needed, and was not there when it was to begin.
-        begun[name] = begun[name] or digest
+        # One that is gone is missed where it is still needed.
         if digest not in (None, begun[name]):
             raise RunError(
-                f"{order.work}: its training was begun with other {name}; was '{getattr(settings, name)}' "
-                "replaced? Choose another --out, or delete the folder to begin anew"
+                f"{order.work}: {name} '{getattr(settings, name)}' is not what its training was begun with; "
+                "was it replaced? Choose another --out, or delete the folder to begin anew"
             )
     return begun
+
+
+def _noted(order: Order, data: str, outside: dict[str, str | None]) -> dict[str, str | None]:
+    noted = {**order.asked(), "data": data, **outside}
+    replace_file(order.work / ORDER, json.dumps(noted, indent=1).encode())
+    return outside
 
 
 def _compare(order: Order, then: dict[str, Any], what: str) -> None:
@@ -270,7 +277,8 @@ def _write(order: Order, made: Composition, trainer: SandwichTrainer, outside: d
         "in_channels": task.in_channels,
         "num_classes": task.num_classes,
         "data": digest_of_parts(parts),
-        **{f"{name}_sha256": digest for name, digest in outside.items()},
+        "teacher_sha256": outside["teacher"],
+        "begun_with_sha256": outside["weights"],
         "train_images": len(parts.train),
         "steps": trainer.step,
         "epochs": trainer.epochs,

@@ -132,7 +132,9 @@ def test_nobody_goes_on_with_another_teacher(teacher: Path, trained: Path, tmp_p
     order = replace(taught(out, other), time_limit=0.0)
     assert not train_supernet(registry(), order, Silent()).finished
     other.write_bytes(trained.read_bytes())
-    with pytest.raises(RunError, match=r"begun with other teacher; was '.*teacher\.safetensors' replaced"):
+    with pytest.raises(
+        RunError, match=r"teacher '.*teacher\.safetensors' is not what its training was begun"
+    ):
         train_supernet(registry(), order, Silent())
     with pytest.raises(RunError, match=r"Changed: teacher: was '.*, now ''\. Use"):
         train(out, settings=replace(order.settings, teacher=""))
@@ -155,12 +157,12 @@ def test_the_weights_that_it_began_with_are_noted_and_not_replaced(trained: Path
     assert not train_supernet(registry(), order, Silent()).finished
     with safe_open(trained, "pt") as file:
         save_file({name: 2 * tensor for name, tensor in load_file(trained).items()}, first, file.metadata())
-    with pytest.raises(RunError, match=r"begun with other weights; was '.*first\.safetensors' replaced"):
+    with pytest.raises(RunError, match=r"weights '.*first\.safetensors' is not what its training was begun"):
         train_supernet(registry(), order, Silent())
     first.write_bytes(trained.read_bytes())
     assert train_supernet(registry(), replace(order, time_limit=math.inf), Silent()).finished
-    assert read_recipe(out)["weights_sha256"] == hashlib.sha256(trained.read_bytes()).hexdigest()
-    assert read_recipe(trained)["weights_sha256"] is None
+    assert read_recipe(out)["begun_with_sha256"] == hashlib.sha256(trained.read_bytes()).hexdigest()
+    assert read_recipe(trained)["begun_with_sha256"] is None
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ import torch
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 """How drivers and torch's allocator for CPUs say it, in the text of a `RuntimeError`."""
 
-_KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384"
-"""oneDNN makes a kernel for every shape and keeps 1,024 of them; random backbones have many more shapes."""
+_KERNELS = "PRIMITIVE_CACHE_CAPACITY"
+"""What oneDNN asks the environment for, behind one of these."""
+
+_ONEDNN = "ONEDNN_", "DNNL_"
 
 
 def home() -> Path:
@@ -51,14 +53,18 @@ def out_of_memory(error: Exception) -> bool:
     return known or (isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY))
 
 
+def keep_kernels(count: int) -> None:
+    """Have oneDNN keep so many kernels instead of 1,024, unless the environment says how many.
+
+    It makes one for every shape that it meets, of some 50 KB. Without effect once anything was convolved.
+    """
+    if not any(prefix + _KERNELS in os.environ for prefix in _ONEDNN):
+        os.environ[_ONEDNN[0] + _KERNELS] = str(count)
+
+
 @contextmanager
 def computing(threads: int) -> Iterator[None]:
-    """Inside, torch computes in so many threads, cuDNN with kernels that repeat; then as before.
-
-    How many kernels oneDNN keeps is raised for the whole process, if nothing was computed before, unless the
-    environment says how many.
-    """
-    os.environ.setdefault(*_KERNELS)
+    """Inside, torch computes in so many threads, cuDNN with kernels that repeat; then as before."""
     cudnn = torch.backends.cudnn
     before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark
     torch.set_num_threads(threads)

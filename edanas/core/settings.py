@@ -179,7 +179,7 @@ class TrainingSettings:
         minimum=1,
     )
     precision: str = setting(
-        "`fp32`; `bf16` (matrix products and convolutions in bfloat16); or `auto`: what is measured to be "
+        "`fp32`; `bf16` (products and convolutions, on CPUs where quick); or `auto`: what is measured to be "
         "faster when the supernet's training starts, so that weights may differ from start to start.",
         "fp32",
         choices=("auto", "fp32", "bf16"),

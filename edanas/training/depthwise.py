@@ -1,10 +1,12 @@
 """Depthwise convolutions in bfloat16 whose gradients are quick to compute on CPUs.
 
-torch's own are not: the weight gradient of a kernel of 5 takes 13 times as long as the convolution itself,
-and the input gradient at stride 2 some 100 times; for a kernel of 3, and at stride 1, neither does.
+torch's own are not: the weight gradient of a kernel of 5 takes some 13 times as long as the convolution
+itself, and the input gradient at stride 2 some 100 times (`benchmarks/depthwise.py`). The weight gradient
+of a kernel of 3 is quick, and so is the input gradient at stride 1.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,11 +20,20 @@ SIDE = 3
 
 def pair(value: int | Sequence[int]) -> tuple[int, int]:
     """What is given once for rows and columns, or for each."""
-    rows, columns = (value, value) if isinstance(value, int) else value
+    values = (value,) if isinstance(value, int) else tuple(value)
+    rows, columns = values * 2 if len(values) == 1 else values
     return rows, columns
 
 
-def is_quick(
+@cache
+def has_bfloat16() -> bool:
+    """Whether this CPU has kernels for bfloat16: without them, torch convolves channel by channel."""
+    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return there and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def can_compute(
+    features: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor | None,
     stride: int | Sequence[int],
@@ -30,17 +41,18 @@ def is_quick(
     dilation: int | Sequence[int],
     groups: int,
 ) -> bool:
-    """Whether `depthwise` computes a `torch.conv2d` of these arguments."""
-    if bias is not None or isinstance(padding, str) or pair(dilation) != (1, 1):
+    """Whether `depthwise` does what `torch.conv2d` does with these arguments, on this CPU."""
+    if features.ndim != 4 or bias is not None or isinstance(padding, str) or pair(dilation) != (1, 1):
         return False
     channels, inputs, kernel, columns = weight.shape
     (down, right), (high, wide) = pair(stride), pair(padding)
     alike = kernel == columns and down == right and high == wide and channels == groups and inputs == 1
-    return alike and kernel % 2 == 1 and down in (1, 2) and (kernel <= SIDE or high >= SIDE // 2)
+    fits = alike and kernel % 2 == 1 and down in (1, 2) and (kernel <= SIDE or high >= SIDE // 2)
+    return fits and has_bfloat16()
 
 
 def depthwise(features: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
-    """As `torch.conv2d` with as many groups as channels, in bfloat16.
+    """As `torch.conv2d` with as many groups as channels, in bfloat16; can be differentiated once.
 
     Args:
         features: (B, C, H, W), of any floating type.
@@ -90,8 +102,8 @@ def weight_gradient(
 ) -> torch.Tensor:
     """The gradient by `weight` of a depthwise convolution whose result has the `gradient`.
 
-    That of a larger kernel holds, at every even row and column, that of a kernel of `SIDE` which reads the
-    same features from there on; moving the gradient of the result is the same.
+    That of a larger kernel is put together of those of kernels of `SIDE`, one from every even row and column
+    on. Each reads the features further down and to the right, for which the gradient of the result is moved.
     """
     kernel, inner = weight.shape[-1], SIDE // 2
     if kernel <= SIDE:

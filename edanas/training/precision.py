@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from edanas.training.depthwise import depthwise, is_quick, pair
+from edanas.training.depthwise import can_compute, depthwise, pair
 
 AUTO, FP32, BF16 = "auto", "fp32", "bf16"
 
 
 class _QuickDepthwise(TorchFunctionMode):
-    """Computes depthwise convolutions by `depthwise`, where that can."""
+    """Computes depthwise convolutions by `depthwise`; other grouped ones, which are slow, in float32."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
@@ -36,16 +36,17 @@ class _QuickDepthwise(TorchFunctionMode):
         options = bias, stride, padding, dilation, groups
         if groups == 1:
             return torch.conv2d(input, weight, *options)
-        if is_quick(weight, *options):
+        if can_compute(input, weight, *options):
             return depthwise(input, weight, pair(stride)[0], pair(padding)[0])
         with torch.autocast("cpu", enabled=False):
-            # The backward pass of these, too, is slow in bfloat16.
             return torch.conv2d(input.float(), weight.float(), *options)
 
 
 @contextmanager
 def computing_in(precision: str, device: torch.device) -> Iterator[None]:
-    """Inside, matrix products and convolutions run in `precision`; weights and gradients stay float32.
+    """Inside, matrix products and convolutions run in `precision`; weights and their gradients stay float32.
+
+    On CPUs grouped convolutions run in bfloat16 only where that is quick.
 
     Args:
         precision: `fp32` or `bf16`.

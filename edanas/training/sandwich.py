@@ -22,6 +22,7 @@ from edanas.core.contracts import (
     SupernetProvider,
     TrainingScheme,
 )
+from edanas.core.machine import keep_kernels
 from edanas.core.passes import ExitPart, exit_logits, exit_parts
 from edanas.core.settings import TrainingSettings
 from edanas.core.space import SearchSpace
@@ -33,6 +34,9 @@ from edanas.training.precision import computing_in
 from edanas.training.shrinking import Shrinking
 from edanas.training.steps import derive_seed, learned_beside, learning_rate, update
 from edanas.training.teaching import Teacher, taught
+
+_KERNELS = 8192
+"""Random backbones have convolutions of many more shapes than 1,024, in every step others."""
 
 
 class SupernetWithExits(nn.Module):
@@ -131,6 +135,7 @@ class SandwichTrainer(Training):
         checkpoint: Path,
         save_every: float = SAVE_EVERY,
     ) -> None:
+        keep_kernels(_KERNELS)
         self.network, self.space, self.scheme, self.criterion = network, space, scheme, criterion
         self.largest, self.smallest = space.largest(), space.smallest()
         self.shrinking = Shrinking(space)

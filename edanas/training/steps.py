@@ -87,6 +87,7 @@ def make_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim
     ]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9)
+    # One operator for all; it wants gradients in their parameters' memory format, as autograd makes them.
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 

@@ -202,6 +202,18 @@ def test_each_view_has_its_own_mode(supernet):
     assert torch.equal(judging.eval()(images(backbone)), expected)
 
 
+def test_a_new_view_is_in_the_supernet_s_mode_whatever_another_left_its_layers_in():
+    net, backbone = SMALL.supernet(TASK).train(), space(SMALL).largest()
+    net.view(backbone).eval()(images(backbone))
+    before = {name: value.clone() for name, value in net.named_buffers()}
+    net.view(backbone)(images(backbone))
+    assert any(not torch.equal(value, before[name]) for name, value in net.named_buffers())
+    net.eval()
+    before = {name: value.clone() for name, value in net.named_buffers()}
+    net.view(backbone)(images(backbone))
+    assert all(torch.equal(value, before[name]) for name, value in net.named_buffers())
+
+
 def test_training_a_view_trains_the_supernet_and_nothing_extracted():
     torch.manual_seed(1)
     provider = OFAMobileNetV3Provider(

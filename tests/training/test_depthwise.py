@@ -1,11 +1,16 @@
 """Depthwise convolutions in bfloat16: torch's own, in float32, are the oracle."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edanas.training.depthwise import depthwise, input_gradient, is_quick, weight_gradient
+from edanas.training import depthwise as quick
+from edanas.training.depthwise import can_compute, depthwise, input_gradient, weight_gradient
+
+pytestmark = pytest.mark.skipif(not quick.has_bfloat16(), reason="this CPU has no kernels for bfloat16")
 
 
 @settings(deadline=None, max_examples=60)
@@ -25,8 +30,7 @@ def test_gradients_are_those_of_torch(
     height, width = max(height, kernel - 2 * padding), max(width, kernel - 2 * padding)
     features = torch.randn(2, 3, height, width, generator=generator, requires_grad=True)
     weight = torch.randn(3, 1, kernel, kernel, generator=generator, requires_grad=True)
-    if not is_quick(weight, None, stride, padding, 1, 3):
-        return
+    assert can_compute(features, weight, None, stride, padding, 1, 3)
     out = torch.conv2d(features, weight, None, stride, padding, 1, 3)
     gradient = torch.randn(out.shape, generator=generator)
     of_features, of_weight = torch.autograd.grad(out, (features, weight), gradient)
@@ -37,9 +41,10 @@ def test_gradients_are_those_of_torch(
 
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_in_bfloat16_it_is_as_exact_as_that_is(kernel: int, stride: int) -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_in_bfloat16_it_is_as_exact_as_that_is(kernel: int, stride: int, layout: torch.memory_format) -> None:
     torch.manual_seed(0)
-    features = torch.randn(8, 4, 8, 8, requires_grad=True)
+    features = torch.randn(8, 4, 8, 8).contiguous(memory_format=layout).requires_grad_()
     weight = torch.randn(4, 1, kernel, kernel, requires_grad=True)
     whole = torch.conv2d(features, weight, None, stride, kernel // 2, 1, 4)
     out = depthwise(features, weight, stride, kernel // 2)
@@ -52,12 +57,26 @@ def test_in_bfloat16_it_is_as_exact_as_that_is(kernel: int, stride: int) -> None
     assert all(each.dtype == torch.float32 for each in found)
 
 
-def test_gradients_are_known_of_what_is_trained_alone() -> None:
-    features, weight = torch.randn(2, 3, 6, 6), torch.randn(3, 1, 3, 3, requires_grad=True)
-    out = depthwise(features, weight, 1, 1)
-    torch.autograd.grad(out.sum(), weight)
-    frozen = depthwise(features.requires_grad_(), weight.detach(), 2, 1)
-    torch.autograd.grad(frozen.sum(), features)
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_gradients_are_computed_of_what_is_trained_alone(
+    kernel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, weight = torch.randn(2, 3, 6, 6), torch.randn(3, 1, kernel, kernel)
+    asked: list[tuple[bool, bool]] = []
+    made = quick.gradients
+
+    def gradients(*args: Any) -> Any:
+        asked.append(args[-1])
+        return made(*args)
+
+    monkeypatch.setattr(quick, "gradients", gradients)
+    one = weight.clone().requires_grad_()
+    torch.autograd.grad(depthwise(features, one, 1, kernel // 2).sum(), one)
+    assert set(asked) == {(False, True)}
+    asked.clear()
+    other = features.clone().requires_grad_()
+    torch.autograd.grad(depthwise(other, weight, 2, kernel // 2).sum(), other)
+    assert set(asked) == {(True, False)}
 
 
 @pytest.mark.parametrize(
@@ -83,4 +102,12 @@ def test_what_it_cannot_do_is_left_to_torch(
     dilation: int,
     groups: int,
 ) -> None:
-    assert not is_quick(torch.zeros(weight), bias, stride, padding, dilation, groups)  # type: ignore[arg-type]
+    features = torch.zeros(2, groups * weight[1], 8, 8)
+    given: Any = (torch.zeros(weight), bias, stride, padding, dilation, groups)
+    assert not can_compute(features, *given)
+
+
+def test_images_in_no_batch_are_left_to_torch() -> None:
+    weight = torch.zeros(3, 1, 3, 3)
+    assert can_compute(torch.zeros(1, 3, 8, 8), weight, None, (1,), (1, 1), 1, 3)
+    assert not can_compute(torch.zeros(3, 8, 8), weight, None, 1, 1, 1, 3)
