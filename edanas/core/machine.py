@@ -13,9 +13,9 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 """How drivers and torch's allocator for CPUs say it, in the text of a `RuntimeError`."""
 
 _KERNELS = "PRIMITIVE_CACHE_CAPACITY"
-"""What oneDNN asks the environment for, behind one of these."""
+"""What oneDNN asks the environment for, behind one of `_PREFIXES`."""
 
-_ONEDNN = "ONEDNN_", "DNNL_"
+_PREFIXES = "ONEDNN_", "DNNL_"
 
 
 def home() -> Path:
@@ -56,10 +56,10 @@ def out_of_memory(error: Exception) -> bool:
 def keep_kernels(count: int) -> None:
     """Have oneDNN keep so many kernels instead of 1,024, unless the environment says how many.
 
-    It makes one for every shape that it meets, of some 50 KB. Without effect once anything was convolved.
+    It makes one for every shape that it meets. Without effect once anything was convolved.
     """
-    if not any(prefix + _KERNELS in os.environ for prefix in _ONEDNN):
-        os.environ[_ONEDNN[0] + _KERNELS] = str(count)
+    if not any(prefix + _KERNELS in os.environ for prefix in _PREFIXES):
+        os.environ[_PREFIXES[0] + _KERNELS] = str(count)
 
 
 @contextmanager

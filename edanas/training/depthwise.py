@@ -89,7 +89,15 @@ class _Depthwise(Function):
 def input_gradient(
     gradient: torch.Tensor, features: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
 ) -> torch.Tensor:
-    """The gradient by `features` of a depthwise convolution whose result has the `gradient`."""
+    """The gradient (B, C, H, W) by `features` of a depthwise convolution.
+
+    Args:
+        gradient: By the result, (B, C, H', W').
+        features: (B, C, H, W).
+        weight: (C, 1, K, K).
+        stride: As in `depthwise`.
+        padding: As in `depthwise`.
+    """
     if stride == 1:
         return gradients(gradient, features, weight, stride, padding, (True, False))[0]
     # Of the features no more than the shape is read.
@@ -100,7 +108,7 @@ def input_gradient(
 def weight_gradient(
     gradient: torch.Tensor, features: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
 ) -> torch.Tensor:
-    """The gradient by `weight` of a depthwise convolution whose result has the `gradient`.
+    """The gradient (C, 1, K, K) by `weight` of a depthwise convolution; arguments as of `input_gradient`.
 
     That of a larger kernel is put together of those of kernels of `SIDE`, one from every even row and column
     on. Each reads the features further down and to the right, for which the gradient of the result is moved.
@@ -129,7 +137,16 @@ def gradients(
     padding: int,
     wanted: tuple[bool, bool],
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of torch's own making, by `features` and by `weight`; only those that are wanted are there."""
+    """Of torch's own making, by `features` and by `weight`, in their shapes.
+
+    Args:
+        gradient: As of `input_gradient`, and so are those that follow.
+        features: (B, C, H, W).
+        weight: (C, 1, K, K).
+        stride: Of the convolution.
+        padding: Of the convolution.
+        wanted: Which of the two; in place of the other is nothing to be read.
+    """
     found: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = torch.ops.aten.convolution_backward(
         gradient,
         features,

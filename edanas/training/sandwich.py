@@ -35,7 +35,7 @@ from edanas.training.shrinking import Shrinking
 from edanas.training.steps import derive_seed, learned_beside, learning_rate, update
 from edanas.training.teaching import Teacher, taught
 
-_KERNELS = 8192
+_KEPT_KERNELS = 8192
 """Random backbones have convolutions of many more shapes than 1,024, in every step others."""
 
 
@@ -135,7 +135,7 @@ class SandwichTrainer(Training):
         checkpoint: Path,
         save_every: float = SAVE_EVERY,
     ) -> None:
-        keep_kernels(_KERNELS)
+        keep_kernels(_KEPT_KERNELS)
         self.network, self.space, self.scheme, self.criterion = network, space, scheme, criterion
         self.largest, self.smallest = space.largest(), space.smallest()
         self.shrinking = Shrinking(space)
