@@ -7,10 +7,10 @@ FOLDER holds class folders (or `train/` with class folders). The stages, each ke
 
 1. the supernet of the preset `cifar` is trained (`edanas train-supernet`), in pieces;
 2. backbones are searched, each with all its exact threshold trade-offs (strategy `nested`);
-3. for each budget of executed multiply-adds, the best early-exit and the best single-exit backbone by
-   validation accuracy are fine-tuned, learning from the supernet's largest backbone too, up to the exit
-   behind which fewer than 2% leave in the search; so is the largest as a single-exit network. A network
-   that was begun is finished, however long the call was to take;
+3. for each budget of executed multiply-adds, the best early-exit backbones (`--candidates`) and the best
+   single-exit backbone by validation accuracy are fine-tuned, learning from the supernet's largest backbone
+   too, up to the exit behind which fewer than 2% leave in the search; so is the largest as a single-exit
+   network. A network that was begun is finished, however long the call was to take;
 4. on the calibration part each early-exit network gets temperatures, and its front of thresholds; for each
    budget the network is taken whose thresholds within it are the most accurate on the validation part;
 5. the report part is looked at once for each network, as it is and cut off at each of its exits: the table,
@@ -76,7 +76,7 @@ class Table:
             SystemExit: What is in the folder was made for another.
         """
         path = self.out / "asked.json"
-        names = ("folder", "budgets", "finetune_epochs", "total_time", "set")
+        names = ("folder", "budgets", "finetune_epochs", "candidates", "total_time", "set")
         asked = {name: getattr(self.args, name) for name in names}
         asked["folder"] = str(asked["folder"])
         if not path.exists():
@@ -167,7 +167,7 @@ class Table:
         with computing(threads_of(self.searching)):
             networks = self.networks(self.out / "search", self.progress)
             with Archive(self.out / "search", read_only=True) as archive:
-                wanted = networks.wanted(archive, budgets)
+                wanted = networks.wanted(archive, budgets, self.args.candidates)
             for kind in (EARLY, SINGLE):
                 named = {each.name: each for each in wanted if each.kind == kind}
                 missing = [each for each in named.values() if not networks.is_finetuned(each)]
@@ -216,6 +216,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--total-time", type=float, help="seconds of the supernet's training")
     parser.add_argument("--time-limit", type=float, help="seconds of this call")
     parser.add_argument("--finetune-epochs", type=int, default=5)
+    parser.add_argument(
+        "--candidates", type=int, default=1, help="early-exit backbones to fine-tune a budget"
+    )
     parser.add_argument(
         "--workers", type=int, default=1, help="processes that fine-tune, sharing the threads"
     )

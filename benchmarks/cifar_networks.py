@@ -133,19 +133,27 @@ class Networks:
         self.training = replace(self.bench.settings.finetune, epochs=epochs)
         self.folder.mkdir(exist_ok=True)
 
-    def wanted(self, archive: Archive, budgets: Sequence[float]) -> list[Wanted]:
-        """The best backbone of each kind by validation accuracy within each budget, and the largest."""
+    def wanted(self, archive: Archive, budgets: Sequence[float], candidates: int) -> list[Wanted]:
+        """What to fine-tune, by validation accuracy within each budget.
+
+        Args:
+            archive: Of the search.
+            budgets: Executed multiply-adds.
+            candidates: How many early-exit backbones a budget. Of single-exit ones it is the best, and once
+                the largest.
+        """
         pool = list(self._trade_offs(archive))
-        early = [(budget, best(pool, budget, EARLY)) for budget in budgets]
-        lasts: dict[Backbone, int] = {}
-        for _, each in early:
-            backbone = each.candidate.backbone
-            lasts[backbone] = max(lasts.get(backbone, 0), last_served(each))
-        backbones = [(budget, each.candidate.backbone) for budget, each in early]
-        found = [Wanted(EARLY, budget, backbone, lasts[backbone]) for budget, backbone in backbones]
-        single = [(budget, best(pool, budget, SINGLE).candidate.backbone) for budget in budgets]
-        single.append((None, self.bench.space.largest()))
-        return [*found, *(Wanted(SINGLE, budget, backbone) for budget, backbone in single)]
+        early = [
+            Wanted(EARLY, budget, each.candidate.backbone, last_served(each))
+            for budget in budgets
+            for each in best(pool, budget, EARLY, candidates)
+        ]
+        single = [
+            Wanted(SINGLE, budget, each.candidate.backbone)
+            for budget in budgets
+            for each in best(pool, budget, SINGLE)
+        ]
+        return [*early, *single, Wanted(SINGLE, None, self.bench.space.largest())]
 
     def _trade_offs(self, archive: Archive) -> Iterator[Evaluation]:
         """Every searched backbone with each of its trade-offs."""
@@ -243,8 +251,11 @@ def reported(networks: Networks, wanted: Sequence[Wanted], budgets: Sequence[flo
     return rows
 
 
-def best(pool: Sequence[Evaluation], budget: float, kind: str) -> Evaluation:
-    """The most accurate on the validation part within the budget; the cheapest where nothing is within."""
+def best(pool: Sequence[Evaluation], budget: float, kind: str, count: int = 1) -> list[Evaluation]:
+    """The most accurate backbones on the validation part within the budget, each with its best trade-off.
+
+    The cheapest alone where nothing is within.
+    """
 
     def figures(each: Evaluation) -> tuple[float, float]:
         metrics = _metrics(each)
@@ -254,8 +265,11 @@ def best(pool: Sequence[Evaluation], budget: float, kind: str) -> Evaluation:
 
     within = [each for each in pool if figures(each)[0] <= budget]
     if not within:
-        return min(pool, key=lambda each: figures(each)[0])
-    return max(within, key=lambda each: figures(each)[1])
+        return [min(pool, key=lambda each: figures(each)[0])]
+    found: dict[Backbone, Evaluation] = {}
+    for each in sorted(within, key=lambda each: -figures(each)[1]):
+        found.setdefault(each.candidate.backbone, each)
+    return list(found.values())[:count]
 
 
 def last_served(evaluation: Evaluation) -> int:

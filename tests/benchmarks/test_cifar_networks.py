@@ -1,6 +1,7 @@
 """Which networks `benchmarks/cifar.py` fine-tunes, and up to which exit."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,17 @@ POOL = [
 def test_the_most_accurate_within_the_budget_or_else_the_cheapest(
     kind: str, budget: float, chosen: int
 ) -> None:
-    assert best(POOL, budget, kind) is POOL[chosen]
+    assert best(POOL, budget, kind) == [POOL[chosen]]
+
+
+def test_the_best_few_are_different_backbones_each_with_its_best_trade_off() -> None:
+    other = space().largest()
+    worse, better = (
+        replace(judged(3.0, accuracy, 3, 0.75, (1.0,)), candidate=Candidate(other, SelectionScheme((0.5,))))
+        for accuracy in (0.61, 0.65)
+    )
+    assert best([*POOL, worse, better], 5.0, EARLY, 3) == [POOL[1], better]
+    assert best([*POOL, worse, better], 1.0, EARLY, 3) == [POOL[0]]
 
 
 def test_exits_behind_which_hardly_anybody_leaves_serve_nobody() -> None:
