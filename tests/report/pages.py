@@ -10,6 +10,9 @@ from edanas.report.result import Result
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
+EVIL = "<script>alert(1)</script>\"'&{x}\u202eقطة"
+"""A name in which everything stands that could break out of its place in a page."""
+
 
 class Reader(HTMLParser):
     """Checks that tags nest, and keeps every tag, attribute and text.
