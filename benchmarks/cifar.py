@@ -215,9 +215,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--budgets", type=float, nargs="+", default=list(BUDGETS), help="MACs in M")
     parser.add_argument("--total-time", type=float, help="seconds of the supernet's training")
     parser.add_argument("--time-limit", type=float, help="seconds of this call")
-    parser.add_argument("--finetune-epochs", type=int, default=5)
+    parser.add_argument("--finetune-epochs", type=int, default=3)
     parser.add_argument(
-        "--candidates", type=int, default=1, help="early-exit backbones to fine-tune a budget"
+        "--candidates",
+        type=int,
+        choices=range(1, 9),
+        default=1,
+        help="early-exit backbones to fine-tune a budget",
     )
     parser.add_argument(
         "--workers", type=int, default=1, help="processes that fine-tune, sharing the threads"

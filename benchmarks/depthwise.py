@@ -1,8 +1,8 @@
 """Gradients of depthwise convolutions in bfloat16 on a CPU: ours beside torch's own.
 
-For convolutions such as the preset `cifar` has, milliseconds of the convolution, of its weight gradient and
-of its input gradient: by torch in float32, by torch in bfloat16, and by ours. Sides are interleaved; seconds
-are CPU time of one thread.
+For convolutions of mobile networks on small images, milliseconds of the convolution, of its weight gradient
+and of its input gradient: by torch in float32, by torch in bfloat16, and by ours. Sides are interleaved;
+seconds are CPU time of one thread.
 
     python benchmarks/depthwise.py
 """

@@ -1,9 +1,9 @@
 """Which choices of a space for small photographs pay: supernets trained for equal time, then compared.
 
-Each variant differs from the preset `cifar` in one thing: the strides, the widths, or the resolutions. Each
-is trained for as long as the others on the same images; then random backbones are judged on the validation
-part, and for each budget of multiply-adds the best single-exit accuracy within it is printed. A few minutes
-order variants only roughly: read differences beside the spread over seeds.
+Each variant differs from the preset `cifar` in the strides, the widths, or the resolutions. Each is trained
+for as long as the others on the same images; then random backbones are judged on the validation part, and for
+each budget of multiply-adds the best single-exit accuracy within it is printed. A few minutes order variants
+only roughly: read differences beside the spread over seeds.
 
     python benchmarks/space_ablation.py FOLDER --minutes 5 --backbones 24 --seeds 0 1
 """
@@ -29,13 +29,18 @@ from edanas.plugins.registry import Registry
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "cifar": {},
-    "stem stride 2": {"supernet.stem_stride": 2},
-    "stages 1 2 2 1 2": {"supernet.stage_strides": [1, 2, 2, 1, 2]},
+    "stem stride 1": {"supernet.stem_stride": 1},
+    "stem stride 1, stages 2 2 1 2 1, 24 and 32 pixels": {
+        "supernet.stem_stride": 1,
+        "supernet.stage_strides": [2, 2, 1, 2, 1],
+        "supernet.resolutions": [24, 32],
+    },
+    "stages 2 2 1 2 1": {"supernet.stage_strides": [2, 2, 1, 2, 1]},
     "stages 2 2 2 1 2 (ImageNet's)": {"supernet.stage_strides": [2, 2, 2, 1, 2]},
     "width 0.5 alone": {"supernet.widths": [0.5]},
     "widths to 0.75": {"supernet.widths": [0.35, 0.5, 0.75]},
     "32 pixels alone": {"supernet.resolutions": [32]},
-    "24, 32 and 40 pixels": {"supernet.resolutions": [24, 32, 40]},
+    "48 pixels alone": {"supernet.resolutions": [48]},
 }
 
 
@@ -89,7 +94,7 @@ def main() -> None:
         macs = [m for m, _ in runs[0][0]]
         steps = [step for _, step in runs]
         print(
-            f"{name:<30} {'  '.join(cells)}   {min(macs):.1f}M to {max(macs):.1f}M, steps {steps}", flush=True
+            f"{name:<50} {'  '.join(cells)}   {min(macs):.1f}M to {max(macs):.1f}M, steps {steps}", flush=True
         )
 
 

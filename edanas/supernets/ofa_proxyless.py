@@ -21,7 +21,7 @@ class OFAProxylessProvider(MobileProvider):
         depths: Layers in a stage.
         kernels: Sizes of the depthwise convolutions, odd.
         expansions: Ratios of a layer's inner to its input channels, larger than 1.
-        stem_stride: Stride of the first convolution; 1 for images of 32 pixels and less.
+        stem_stride: Stride of the first convolution; 1 keeps the side of small images.
         stage_strides: Stride of each of the 6 elastic stages.
         dropout: Share of the features dropped before the classifier, in training.
         final_expand: Channels of the last 1x1 convolution before pooling, at width 1; 0 = none.

@@ -61,6 +61,7 @@ def test_the_best_few_are_different_backbones_each_with_its_best_trade_off() -> 
         for accuracy in (0.61, 0.65)
     )
     assert best([*POOL, worse, better], 5.0, EARLY, 3) == [POOL[1], better]
+    assert best([*POOL, worse, better], 5.0, EARLY, 1) == [POOL[1]]
     assert best([*POOL, worse, better], 1.0, EARLY, 3) == [POOL[0]]
 
 
