@@ -1,12 +1,17 @@
-"""Shared by all tests: workers, one thread in each, and no look at the user's own plugins or cache."""
+"""Settings of the whole suite: workers, one thread in each, no time limits, no plugins of the user."""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Read by whatever computes, in this process, in its workers and in the programs that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A loaded machine is slow, not wrong: neither an example nor the drawing of examples has a time limit.
+settings.register_profile("edanas", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edanas")
 
 MOST = 4
 """Workers at most: each holds torch and its nets, and the longest file sets the pace from there on."""

@@ -16,6 +16,7 @@ import torch
 from pretrainer import registry, wanted
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from waiting import PATIENCE
 
 from edanas.compose import compose
 from edanas.core.errors import ConfigError, RunError, WeightsError
@@ -49,8 +50,8 @@ def test_killed_in_an_epoch_it_goes_on_to_the_same_file(trained: Path, tmp_path:
     out = tmp_path / "killed.safetensors"
     state = out.with_name(f"{out.name}.work") / "supernet.pt"
     child = subprocess.Popen([sys.executable, Path(__file__).with_name("pretrainer.py"), str(out)])
-    deadline = time.monotonic() + 60
-    while not state.exists() and time.monotonic() < deadline:
+    end = time.monotonic() + PATIENCE
+    while not state.exists() and time.monotonic() < end:
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
@@ -79,7 +80,7 @@ def test_a_total_time_decides_how_long(tmp_path: Path) -> None:
     order = replace(order, settings=replace(order.settings, training=endless), total_time=1.0)
     done = train_supernet(registry(), order, Silent())
     assert done.finished
-    assert 0.2 < done.seconds < 5
+    assert 0 < done.steps[1] < endless.epochs
     assert read_recipe(done.out)["total_time"] == 1.0
 
 

@@ -1,5 +1,6 @@
-"""Lint, format, types and import floors: part of the test command, so that one command says it all."""
+"""Lint, format, types and import floors, and that no test is timed: part of the one test command."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -27,3 +28,62 @@ def test_the_source_passes(check: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+CLOCKS = {"monotonic", "perf_counter", "perf_counter_ns", "process_time", "thread_time", "time", "time_ns"}
+DURATIONS = {"elapsed", "seconds", "duration", "wall"}
+
+
+def timed(tree: ast.AST) -> list[int]:
+    """The lines that set a time limit for examples, or compare a measured duration with a number."""
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("settings"):
+            lines += [node.lineno for word in node.keywords if word.arg == "deadline"]
+        if isinstance(node, ast.Assert):
+            lines += [
+                each.lineno for each in ast.walk(node) if isinstance(each, ast.Compare) and bounds(each)
+            ]
+    return lines
+
+
+def bounds(compare: ast.Compare) -> bool:
+    """Whether a comparison is of a clock or a duration with a number other than zero."""
+    if not any(isinstance(each, ast.Lt | ast.LtE | ast.Gt | ast.GtE) for each in compare.ops):
+        return False
+    sides = [compare.left, *compare.comparators]
+    numbers = [each.value for each in sides if isinstance(each, ast.Constant)]
+    return any(map(durations, sides)) and any(isinstance(each, int | float) and each for each in numbers)
+
+
+def durations(side: ast.expr) -> bool:
+    names = {
+        each.attr if isinstance(each, ast.Attribute) else each.id
+        for each in ast.walk(side)
+        if isinstance(each, ast.Attribute | ast.Name)
+    }
+    return bool(names & (CLOCKS | DURATIONS))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("@settings(deadline=200)\ndef test(): ...", [1]),
+        ("assert 0.2 < done.seconds < 5", [1]),
+        ("assert time.monotonic() - start < 3", [1]),
+        ("assert elapsed <= 2.5", [1]),
+        ("assert done.seconds > 0", []),
+        ("assert expected.seconds == 3.0", []),
+        ("assert len(rows) < 5", []),
+    ],
+)
+def test_a_timed_test_is_recognised(line: str, expected: list[int]) -> None:
+    assert timed(ast.parse(line)) == expected
+
+
+def test_no_test_is_timed() -> None:
+    assert {
+        str(path.relative_to(ROOT)): lines
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if (lines := timed(ast.parse(path.read_text())))
+    } == {}

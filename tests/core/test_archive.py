@@ -47,7 +47,7 @@ def one(index: int = 0) -> tuple[Evaluation, np.ndarray]:
     return Evaluation(candidate, 0, None, "ValueError: no"), np.array([index, 0, 1], dtype=np.int64)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(evaluations(), max_size=4, unique_by=lambda e: e.candidate.id))
 def test_evaluations_come_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, appended: list[Evaluation]

@@ -97,7 +97,7 @@ everything = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(everything)
 def test_toml_and_back_is_the_same(made):
     assert resolve([("file", tomllib.loads(to_toml(made)))]) == made

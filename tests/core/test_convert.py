@@ -61,7 +61,7 @@ def test_refused_conversion(value, annotation, text):
 
 
 @given(st.floats(-3, 3), st.floats(-2, 0), st.floats(0, 2))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_limits_hold_as_they_say(value, low, high):
     assert Limits(minimum=low, maximum=high).hold(value) == (low <= value <= high)
     assert Limits(above=low, below=high).hold(value) == (low < value < high)

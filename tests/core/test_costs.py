@@ -88,7 +88,7 @@ def small_nets(draw):
     return nn.Sequential(*layers), start, macs + channels * side * side * classes, max(largest, classes)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(small_nets(), st.integers(1, 3))
 def test_equals_the_formula(net, batch):
     module, (channels, side), macs, largest = net
@@ -223,7 +223,7 @@ def leaving(draw):
     return costs, scheme, left
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(leaving())
 def test_ada_and_executed_macs_equal_a_count_sample_by_sample(case):
     costs, scheme, left = case

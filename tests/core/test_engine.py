@@ -60,7 +60,7 @@ def test_hypervolume_grows_between_points_fixed_by_the_initial_archive(
     assert outcome.hypervolumes[-1] == pytest.approx(area / total)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=5))
 def test_interruptions_change_nothing(
     whole: tuple[SearchOutcome, list[Any], Events],

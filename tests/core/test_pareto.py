@@ -19,7 +19,7 @@ from edanas.core.pareto import (
 )
 from edanas.core.types import Metrics
 
-FEW = settings(deadline=None, max_examples=60, derandomize=True)
+FEW = settings(max_examples=60, derandomize=True)
 
 
 def values_of(objectives: int, largest: int = 4) -> st.SearchStrategy[np.ndarray]:

@@ -22,7 +22,7 @@ def stored(count=2, channels=3, height=9, width=9, seed=0):
     side=st.integers(1, 20),
     dtype=st.sampled_from([torch.uint8, torch.float16, torch.float32, torch.float64]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_shape_type_and_layout(count, channels, height, width, side, dtype):
     images = stored(count, channels, height, width)
     images = images if dtype == torch.uint8 else (images / 255).to(dtype)

@@ -13,7 +13,7 @@ from edanas.core.errors import CandidateError, ConfigError, EdanasError, PluginE
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Backbone, Candidate, SelectionScheme, Variable
 
-FEW = settings(deadline=None, max_examples=30, derandomize=True)
+FEW = settings(max_examples=30, derandomize=True)
 
 
 def once_for_all() -> SearchSpace:
@@ -109,7 +109,7 @@ def test_neighbours_agree_with_every_change_of_every_gene(space: SearchSpace) ->
         assert {row.tobytes() for row in found} == expected
 
 
-@settings(deadline=None, max_examples=20, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 @given(st.integers(0, 2**32))
 def test_once_for_all_round_trips(seed: int) -> None:
     space = once_for_all()
@@ -261,7 +261,7 @@ def test_a_space_that_cannot_be_is_refused(variables, thresholds, kind: type[Eda
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_a_confined_space_holds_what_is_allowed_and_no_more(seed: int) -> None:
     rng = np.random.default_rng(seed)
     thresholds = (0.1, 0.4, None)

@@ -38,7 +38,7 @@ shares = st.tuples(*[st.integers(5, 60)] * 4).map(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     free=st.lists(st.integers(4, 60), min_size=2, max_size=6),
     named=st.sets(st.sampled_from(["validation", "test"])),

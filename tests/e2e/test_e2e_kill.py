@@ -10,6 +10,7 @@ from typing import Any
 import killer
 import pytest
 from tiny_runs import Edanas, recorded, result_of
+from waiting import PATIENCE
 
 from edanas.cli import progress
 
@@ -55,7 +56,7 @@ def test_killed_at_every_step_of_the_way(
     arguments: tuple[str, ...], undisturbed: Path, tmp_path: Path
 ) -> None:
     process = start(SCRIPT, *arguments, "--out", tmp_path / "run")
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     ended: list[str] = out.split()
     # Each life was ended at its next-later step, so kills fell into every part of a run.
@@ -71,7 +72,7 @@ def test_a_killed_command_is_resumed_to_the_same_end(
     process = start("-m", "edanas.cli", *arguments, "--out", out, "-v")
     seen = wait_for(process, "iteration 0: ")
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL
     whole, before = recorded(undisturbed), recorded(out)
     assert before == whole[: len(before)]
@@ -93,7 +94,7 @@ def test_a_second_process_is_told_who_holds_the_folder_and_ctrl_c_ends_the_first
         assert told.code == 2
         assert f"{out} is used by process {process.pid} on " in told.err
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert err.splitlines()[-1] == (
         f"Interrupted; what was done is kept in {out}. To go on: the same command with --out {out}"

@@ -47,7 +47,7 @@ def archives(smallest=0):
 
 
 @given(archives())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_the_pareto_set_by_brute_force(archive):
     good = [e for e in archive if e.ok]
     found = pareto_set(archive, OBJECTIVES)
@@ -57,7 +57,7 @@ def test_the_pareto_set_by_brute_force(archive):
 
 
 @given(archives(), st.integers(1, 8))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_results_are_distinct_members_one_for_each_number_of_exits_first(archive, count):
     good = [e for e in archive if e.ok and e.candidate.scheme.exits > 0]
     found = choose_results(archive, OBJECTIVES, count)
@@ -83,7 +83,7 @@ def fronts():
 
 
 @given(fronts(), st.integers(3, 8))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_further_results_are_the_most_accurate_then_those_farthest_from_the_chosen(archive, count):
     """Each one more, by brute force: the largest distance to the nearest chosen, spans scaled to 1."""
     found = choose_results(archive, OBJECTIVES, count)
@@ -153,7 +153,7 @@ def singles():
 
 
 @given(singles(), st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=3), st.booleans())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_single_exit_rivals_by_brute_force(backbones, wanted, repeated):
     archive = [
         evaluation(0, 0.1, 1.0, exits, backbone=n, backbone_accuracy=a / 6, backbone_macs=m)

@@ -13,7 +13,7 @@ rows = st.integers(1, 6).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(rows)
 def test_values_equal_their_definitions(values):
     logits = torch.tensor(values, dtype=torch.float64)
@@ -47,7 +47,7 @@ def test_half_precision_is_judged_in_float32(dtype):
     assert torch.equal(ScoreMargin()(logits), ScoreMargin()(logits.float()))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(rows)
 def test_entropy_equals_its_definition(values):
     logits = torch.tensor(values, dtype=torch.float64)

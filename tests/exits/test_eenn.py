@@ -72,7 +72,7 @@ def samples_seen(network: EENN) -> dict[str, list[int]]:
 thresholds = st.one_of(st.none(), st.sampled_from([0.0, 1.0]), st.floats(0.0, 1.0))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     scheme=st.lists(thresholds, min_size=0, max_size=4).map(tuple),
     count=st.integers(0, 9),

@@ -70,7 +70,7 @@ def small_cases(draw):
 SURE = ExitProfile((0,), np.ones((3, 2), dtype=np.float32), np.array([[False, True]] * 3))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(small_cases(), st.booleans(), st.sampled_from(["executed", "ada"]), st.sampled_from([1, 8]))
 @example((SURE, Costs((5, 5), (90,), 1)), True, "ada", 1)
 @example((SURE, Costs((5, 5), (90,), 1)), False, "executed", 1)

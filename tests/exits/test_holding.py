@@ -79,7 +79,7 @@ def any_confidences(draw):
     return np.concatenate([made[part](draw(st.integers(1, 150))) for part in parts]).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     any_confidences(),
     st.sampled_from(["blind", "calibrated"]),
@@ -95,7 +95,7 @@ def test_no_images_in_a_row_cost_more_or_less_than_the_bound_allows(confidence, 
     assert farthest <= 1.75 * (DEAREST - CHEAPEST) * horizon + 1e-6
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(any_confidences(), st.sampled_from(["blind", "calibrated"]), st.integers(1, 300), st.integers(8, 300))
 def test_thresholds_are_always_valid_and_steps_bounded(confidence, kind, batch, horizon):
     holder = holder_for(kind, 500.0, horizon)

@@ -106,7 +106,7 @@ def test_the_gate_s_own_loss_trains_nothing_but_gates():
     assert taught == [True, False, True, True]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.permutations(range(4)), st.integers(0, 99))
 def test_the_gate_does_not_ask_which_class(order, seed):
     torch.manual_seed(seed)

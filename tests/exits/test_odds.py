@@ -29,7 +29,7 @@ def cases(draw):
     return confidence, odds, tuple(range(1, 1 + exits)), costs, budget
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(cases())
 def test_the_budget_holds_within_a_sample(case):
     confidence, odds, points, costs, budget = case
@@ -40,7 +40,7 @@ def test_the_budget_holds_within_a_sample(case):
     assert cost > min(budget, costs[-1]) - (costs[-1] - costs[0]) / len(confidence) - 1e-6
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(cases(), st.integers(1, 3))
 def test_ties_leave_together_and_the_budget_still_holds(case, levels):
     confidence, odds, points, costs, budget = case

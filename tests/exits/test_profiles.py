@@ -48,7 +48,7 @@ def scored_profiles(draw):
     return ExitProfile(points, confidence, correct), SelectionScheme(scheme)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(scored_profiles())
 def test_scoring_equals_a_loop_over_samples(case):
     profile, scheme = case

@@ -58,7 +58,7 @@ def equal(one, other) -> None:
 thresholds = st.one_of(st.none(), st.floats(0.0, 1.0))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     scheme=st.lists(thresholds, min_size=1, max_size=4).map(tuple),
     count=st.integers(1, 12),
@@ -90,7 +90,7 @@ def by_hand(network, image):
     return int(answers[-1].argmax()), at, float(sure)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     scheme=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=4).map(tuple),
     criterion=st.sampled_from([ScoreMargin(), Patience(2), Patience(3), Scheduler(), LearnedGate()]),

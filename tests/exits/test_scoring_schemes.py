@@ -28,7 +28,7 @@ def cases(draw):
     return profile, rng.random(exits + 1) * 100, grids
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(cases())
 def test_all_schemes_at_once_are_what_each_is_by_itself(case):
     profile, costs, grids = case

@@ -35,7 +35,7 @@ def every_scheme(calibration):
         yield figures(calibration, SelectionScheme(tuple(chosen.get(at) for at in range(4))))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.sampled_from(SCHEMES),
     st.integers(2, 7),
@@ -56,7 +56,7 @@ def test_a_budget_of_macs_is_met_by_the_most_accurate_scheme(scheme, samples, le
     assert cost == pytest.approx(min(m for a, m in fits if a >= accuracy - 1e-9))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.sampled_from(SCHEMES),
     st.integers(2, 7),

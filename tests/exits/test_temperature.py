@@ -16,7 +16,7 @@ def images(count=16):
     return torch.rand(count, 1, RESOLUTION, RESOLUTION, generator=torch.Generator().manual_seed(1))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**16), st.integers(1, 30), st.integers(1, 5), st.sampled_from([0.1, 1.0, 30.0]))
 def test_no_temperature_is_better_than_the_one_found(seed, samples, classes, scale):
     rng = np.random.default_rng(seed)

@@ -80,7 +80,7 @@ def lowered(profile: ExitProfile, scheme: SelectionScheme, caution: int) -> Sele
     return SelectionScheme(tuple(thresholds))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(small_cases(), st.sampled_from([-0.15, 0.0, 0.1, 0.3, 1.0]), st.sampled_from([0, 0, 1, 3]))
 def test_the_result_is_the_cheapest_of_all_schemes_that_are_accurate_enough(case, drop, caution):
     profile, costs, placed = case

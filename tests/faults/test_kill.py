@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import searcher
+from waiting import PATIENCE
 
 from edanas.core.archive import Archive
 from edanas.core.errors import RunError
@@ -55,7 +56,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the sweep forks")
 def test_killed_before_each_statement_of_the_archive(tmp_path: Path, undisturbed: list[Any]) -> None:
     process = start("sweep", tmp_path)
-    answer, errors = process.communicate(timeout=120)
+    answer, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     killed = int(answer)
     sizes = set()
@@ -80,7 +81,7 @@ def test_a_printed_candidate_survives_a_kill_and_the_folder_is_free(
         pass
     process.kill()
     # Workers hold these pipes too: they end only when the workers have ended.
-    assert process.communicate(timeout=60)[0] == ""
+    assert process.communicate(timeout=PATIENCE)[0] == ""
     assert process.returncode == -signal.SIGKILL
     before = recorded(tmp_path)
     assert [evaluation.candidate.id for _, evaluation in before] == printed
@@ -93,7 +94,7 @@ def test_ctrl_c_ends_tidily_and_says_how_to_go_on(tmp_path: Path, undisturbed: l
     printed = lines(process, 2)
     # As a terminal does: to the workers too, of which one may be importing still.
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert (
         errors == "interrupted after 2 evaluations, which are kept; run the same again to go on from there\n"

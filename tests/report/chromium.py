@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from waiting import PATIENCE
+
 FOUND = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
 )
@@ -21,8 +23,6 @@ _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
 )
-_PATIENCE = 30.0
-"""Seconds to wait for an answer."""
 
 
 class Chromium:
@@ -78,7 +78,7 @@ class Chromium:
         finally:
             os.close(self._write)
             os.close(self._read)
-            self._process.wait(_PATIENCE)
+            self._process.wait(PATIENCE)
 
     def call(self, method: str, **arguments: Any) -> dict[str, Any]:
         """One command for the page."""
@@ -99,7 +99,7 @@ class Chromium:
 
     def until(self, expression: str) -> None:
         """Wait for an expression to become true: what a browser does later has no other end."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + PATIENCE
         while not self.evaluate(expression):
             assert time.monotonic() < end, expression
             time.sleep(0.02)
@@ -146,7 +146,7 @@ class Chromium:
             self._take(answer)
 
     def _receive(self) -> dict[str, Any]:
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + PATIENCE
         while b"\0" not in self._buffer:
             assert select.select([self._read], [], [], max(0.0, end - time.monotonic()))[0], "no answer"
             found = os.read(self._read, 1 << 16)

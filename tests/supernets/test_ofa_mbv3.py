@@ -85,7 +85,7 @@ LAYOUTS = [
 
 
 @given(st.data())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_costs_are_those_of_the_built_backbone(data):
     """Segment by segment, whatever the space, and however much of the backbone was counted before."""
     provider = data.draw(st.sampled_from(LAYOUTS))

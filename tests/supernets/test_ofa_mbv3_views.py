@@ -153,7 +153,7 @@ def test_fresh_weights_follow_torchs_generator_and_extracting_does_not_touch_it(
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.sampled_from([(1,), (1, 3)]),
     st.sampled_from([(3,), (3, 5), (1, 5, 7)]),

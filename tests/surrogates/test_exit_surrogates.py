@@ -31,7 +31,7 @@ def profile(rng: np.random.Generator, samples: int, points: tuple[int, ...]) -> 
 
 
 @given(st.lists(THRESHOLD, min_size=3, max_size=3), st.integers(1, 200), st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shares_are_those_of_the_profile_s_own_outcome(
     thresholds: list[float | None], samples: int, seed: int
 ) -> None:
@@ -195,7 +195,7 @@ def _crowds(count: int) -> st.SearchStrategy[list[int]]:
 
 
 @given(st.lists(st.integers(0, 12), min_size=4, max_size=80), st.integers(0, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_folds_hold_every_row_once(groups: list[int], seed: int) -> None:
     folds = split_folds(len(groups), 10, seed, np.unique(groups, return_inverse=True)[1])
     assert sorted(np.concatenate(folds).tolist()) == list(range(len(groups)))
@@ -204,7 +204,7 @@ def test_folds_hold_every_row_once(groups: list[int], seed: int) -> None:
 
 
 @given(st.integers(4, 13).flatmap(_crowds), st.integers(0, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_groups_are_never_split_where_there_are_enough(groups: list[int], seed: int) -> None:
     numbers = np.unique(groups, return_inverse=True)[1]
     held = [set(numbers[fold].tolist()) for fold in split_folds(len(groups), 10, seed, numbers)]

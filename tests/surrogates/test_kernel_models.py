@@ -20,7 +20,7 @@ from edanas.surrogates.rbf import RBF
 Make = Callable[..., SurrogateModel]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.integers(2, 6), st.sampled_from([1e-6, 0.0, 0.5]))
 def test_rbf_equals_scipys(seed: int, genes: int, smoothing: float) -> None:
     rng = np.random.default_rng(seed)

@@ -178,7 +178,7 @@ def test_options_out_of_range_are_named(make: Make, options: dict[str, float], m
         make(**options)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.integers(1, 5), st.integers(3, 40))
 def test_one_tree_on_one_gene_equals_scikit_learns(seed: int, choices: int, count: int) -> None:
     rng = np.random.default_rng(seed)
@@ -215,7 +215,7 @@ def test_cart_keeps_to_its_cuts() -> None:
     assert len(np.unique(coarse)) == 8
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.floats(1e-6, 1e6), st.floats(-1e6, 1e6))
 def test_standardiser_round_trip(seed: int, spread: float, shift: float) -> None:
     data = np.random.default_rng(seed).normal(size=(7, 3)) * spread + shift

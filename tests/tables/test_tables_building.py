@@ -54,7 +54,7 @@ def test_rows_made_with_another_supernet_are_refused(tmp_path):
 
 
 @given(records=st.lists(st.binary(max_size=40) | st.text(max_size=9), max_size=6), cut=st.integers(0, 400))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_journal_keeps_what_came_before_a_cut(tmp_path_factory, records, cut):
     path = tmp_path_factory.mktemp("journal") / "rows.journal"
     sizes = []
@@ -93,7 +93,7 @@ def test_a_backbone_that_fails_is_left_out_with_its_reason(made, tmp_path):
 
 
 @given(count=st.integers(1, 800), seed=st.integers(0, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_backbones_are_distinct_canonical_and_begin_with_the_ends(count, seed):
     space = toy_space(layers=4, exit_points=0)
     chosen = choose(space, count, seed)

@@ -39,7 +39,7 @@ def test_a_description_comes_back_as_it_went_in(whole):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_damaged_byte_and_no_cut_goes_unnoticed(small, tmp_path_factory, data):
     content = bytearray(small.read_bytes())
     at = data.draw(st.integers(0, len(content) - 1))

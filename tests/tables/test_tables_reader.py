@@ -43,7 +43,7 @@ def networks(whole):
 
 
 @given(scheme=SCHEMES, which=st.integers(0, 5), part=st.sampled_from(["validation", "test"]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_candidate_is_answered_as_its_own_network_rounded_to_float16_would_be(
     whole, networks, scheme, which, part
 ):
@@ -53,7 +53,7 @@ def test_a_candidate_is_answered_as_its_own_network_rounded_to_float16_would_be(
 
 
 @given(scheme=SCHEMES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_threshold_at_a_confidence_lets_that_sample_leave(whole, networks, scheme):
     backbone, profiles, anatomy = networks[1]
     profile = profiles["validation"]
@@ -68,7 +68,7 @@ def test_a_threshold_at_a_confidence_lets_that_sample_leave(whole, networks, sch
 
 
 @given(scheme=SCHEMES, rows=st.lists(st.integers(0, 95), min_size=1, max_size=5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_sweep_counts_what_each_backbone_answers(whole, scheme, rows):
     leaving, right = whole.sweep(scheme, "validation", np.array(rows))
     for row, left, correct in zip(rows, leaving, right, strict=True):

@@ -18,7 +18,7 @@ def known(count=16, side=12, channels=3):
 
 
 @given(st.sets(st.sampled_from(NAMES)), st.integers(1, 5), st.sampled_from([1, 3]), st.integers(3, 17))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_shape_layout_and_repetition(names, count, channels, side):
     images = torch.randn(count, channels, side, side, generator=seeded(1))
     first = augment(images, names, seeded())

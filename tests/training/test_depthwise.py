@@ -13,7 +13,7 @@ from edanas.training.depthwise import can_compute, depthwise, input_gradient, we
 pytestmark = pytest.mark.skipif(not quick.has_bfloat16(), reason="this CPU has no kernels for bfloat16")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from([1, 3, 5, 7]),
     st.sampled_from([1, 2]),

@@ -35,7 +35,7 @@ def epoch(batches, seed=0):
 
 
 @given(st.integers(1, 70), st.integers(1, 40), st.integers(0, 3))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_sample_once_an_epoch_but_for_a_small_rest(count, size, seed):
     batches = Batches(numbered(count), TrainingSettings(batch_size=size, augment=()), 4, CPU)
     given_ = epoch(batches, seed)
