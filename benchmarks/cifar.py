@@ -33,20 +33,19 @@ from typing import Any
 from cifar_networks import EARLY, SINGLE, Networks, Wanted, reported
 from cifar_table import BUDGETS, PUBLISHED, REFERENCES, draw, table
 
-from edanas.api import layers
 from edanas.cli.progress import ConsoleProgress
-from edanas.compose import compose
 from edanas.core.archive import Archive
+from edanas.core.devices import threads_of
 from edanas.core.machine import computing
 from edanas.core.progress import Progress, Silent
 from edanas.core.settings import Settings
-from edanas.devices import threads_of
-from edanas.layering import layered_settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
-from edanas.pretraining import Order, train_supernet
-from edanas.provenance import environment
-from edanas.running import run
+from edanas.run.compose import compose
+from edanas.run.execution import run
+from edanas.run.layers import layered_settings, user_layers
+from edanas.run.pretraining import Order, train_supernet
+from edanas.run.provenance import environment
 
 
 class TimeUpError(Exception):
@@ -93,7 +92,7 @@ class Table:
             "seed": self.seed,
             "device": self.args.device,
         }
-        return layered_settings(self.registry, layers({**given, **flags}, self.args.set))
+        return layered_settings(self.registry, user_layers({**given, **flags}, self.args.set))
 
     @property
     def notes(self) -> list[Path]:

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from edanas import load
-from edanas.compose import Composition
 from edanas.core.archive import Archive
 from edanas.core.contracts import (
     Calibration,
@@ -25,13 +24,15 @@ from edanas.core.progress import Progress
 from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.scoring import score
-from edanas.exits.calibration import calibrate
-from edanas.exits.eenn import EENN
-from edanas.exits.fronts import threshold_front
-from edanas.exits.intervals import wilson
-from edanas.exits.profiles import collect_profile, outcome
-from edanas.exits.setters import temperatures_of
-from edanas.exits.temperature import TEMPERATURES
+from edanas.model.calibration import calibrate
+from edanas.model.eenn import EENN
+from edanas.model.profiling import collect_profile
+from edanas.model.temperature import TEMPERATURES
+from edanas.numerics.intervals import wilson
+from edanas.run.compose import Composition
+from edanas.thresholds.fronts import threshold_front
+from edanas.thresholds.profiles import outcome
+from edanas.thresholds.setters import temperatures_of
 from edanas.training.finetune import steps_of
 
 EARLY, SINGLE, CUT = "early-exit", "single-exit", "cut"

@@ -33,7 +33,7 @@ import torch
 from surrogates import objectives
 
 from edanas.core.contracts import ExitInsight, SearchProblem, SurrogateModel
-from edanas.core.pareto import minimised
+from edanas.core.objective_values import minimised
 from edanas.core.progress import Silent
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace

@@ -17,19 +17,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau
 
-from edanas.api import layers
 from edanas.cli.progress import ConsoleProgress
-from edanas.compose import compose
+from edanas.core.devices import threads_of
 from edanas.core.machine import computing
 from edanas.core.progress import Silent
 from edanas.core.types import Candidate, SelectionScheme
-from edanas.devices import threads_of
 from edanas.evaluation.shared import SharedEvaluation
-from edanas.exits.eenn import EENN
-from edanas.exits.profiles import collect_profile
-from edanas.layering import layered_settings
+from edanas.model.eenn import EENN
+from edanas.model.profiling import collect_profile
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
+from edanas.run.compose import compose
+from edanas.run.layers import layered_settings, user_layers
 
 _RESAMPLED = 1000
 
@@ -60,7 +59,7 @@ def main() -> None:
     args = parser.parse_args()
     progress, registry = ConsoleProgress(), Registry(load_plugins(print))
     flags = {"data": str(args.folder), "preset": "cifar", "seed": args.seed, "weights": str(args.weights)}
-    settings = layered_settings(registry, layers({**flags, "training.epochs": 0}, args.set))
+    settings = layered_settings(registry, user_layers({**flags, "training.epochs": 0}, args.set))
     with tempfile.TemporaryDirectory() as folder, computing(threads_of(settings)):
         bench = compose(registry, settings, Path(folder), progress).workbench
         evaluation = SharedEvaluation(bench)

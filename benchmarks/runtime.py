@@ -21,13 +21,14 @@ from typing import Any
 
 import torch
 
-from edanas.core.costs import Costs, backbone_macs, executed_macs, exit_points, measure, trace
+from edanas.core.costs import Costs, backbone_macs, executed_macs
 from edanas.core.machine import clock
+from edanas.core.tracing import exit_points, measure, trace
 from edanas.core.types import Backbone, Task
 from edanas.deploy.measuring import Side, interleaved
 from edanas.exits.classifiers import PoolLinear
 from edanas.exits.criteria import ScoreMargin
-from edanas.exits.eenn import EENN
+from edanas.model.eenn import EENN
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
 
 NETWORKS = {"2M": (0.35, 2, 3), "11M": (1.0, 2, 3), "26M": (1.0, 4, 4)}

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.pareto import hypervolume, non_dominated
 from edanas.core.space import SearchSpace
 from edanas.core.types import Variable
+from edanas.numerics.pareto import hypervolume, non_dominated
 
 Genomes = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ from search_functions import Function, Values
 from search_rivals import OURS
 from search_runs import Run
 
-from edanas.core.pareto import non_dominated
+from edanas.numerics.pareto import non_dominated
 
 Runs = Mapping[tuple[Any, ...], Run]
 

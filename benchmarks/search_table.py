@@ -19,13 +19,13 @@ import numpy as np
 from search_functions import Function, Genomes, Values
 
 from edanas.core.costs import ada_macs, executed_macs
-from edanas.core.pareto import non_dominated
 from edanas.core.progress import Silent
 from edanas.core.types import CONTINUOUS, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
-from edanas.exits.schemes import cost_of_leaving
+from edanas.numerics.pareto import non_dominated
 from edanas.tables import Neighbours, Table
 from edanas.tables.digits import digits_table
 from edanas.tables.evaluation import TableEvaluation
+from edanas.thresholds.schemes import cost_of_leaving
 
 Measure = Literal["executed", "ada"]
 
@@ -61,7 +61,7 @@ class Fronts:
     @classmethod
     def of(cls, table: Table, measure: Measure) -> "Fronts":
         """Computed in two minutes or so."""
-        from edanas.exits.fronts import threshold_front
+        from edanas.thresholds.fronts import threshold_front
 
         searched: list[tuple[float, float]] = []
         held_out: list[tuple[float, float]] = []

@@ -16,16 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from edanas.api import layers
-from edanas.compose import compose
+from edanas.core.devices import threads_of
 from edanas.core.machine import computing
 from edanas.core.progress import Silent
 from edanas.core.types import Candidate, SelectionScheme
-from edanas.devices import threads_of
 from edanas.evaluation.shared import SharedEvaluation
-from edanas.layering import layered_settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
+from edanas.run.compose import compose
+from edanas.run.layers import layered_settings, user_layers
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "cifar": {},
@@ -51,7 +50,7 @@ def judge(
     registry = Registry(load_plugins(print))
     flags = {"data": str(args.folder), "preset": "cifar", "seed": seed, "threads": args.threads}
     given = {**flags, "training.epochs": 1000, "training.precision": "fp32", **changes}
-    settings = layered_settings(registry, layers(given, args.set))
+    settings = layered_settings(registry, user_layers(given, args.set))
     with tempfile.TemporaryDirectory() as folder, computing(threads_of(settings)):
         made = compose(registry, settings, Path(folder), Silent())
         evaluation = SharedEvaluation(made.workbench)

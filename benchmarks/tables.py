@@ -23,10 +23,10 @@ import torch
 from edanas.cli.progress import ConsoleProgress
 from edanas.core.types import Candidate, ExitProfile
 from edanas.evaluation.scoring import score
-from edanas.exits.profiles import leave
 from edanas.tables import Neighbours, Table
 from edanas.tables.digits import digits_table
 from edanas.tables.quality import leave_out
+from edanas.thresholds.profiles import leave
 
 REPEATS = 5
 

@@ -26,16 +26,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from dynamic_programming import threshold_front_dp
+from generalization_gap import ThresholdGap, threshold_gap
 
 from edanas.core.archive import Archive
 from edanas.core.costs import Costs
 from edanas.core.types import ExitProfile, SelectionScheme
-from edanas.exits.dynamic import threshold_front_dp
-from edanas.exits.fronts import ThresholdFront, threshold_front
-from edanas.exits.gaps import ThresholdGap, threshold_gap
-from edanas.exits.profiles import outcome
-from edanas.exits.schemes import cost_of_leaving, restricted, score_schemes
-from edanas.exits.thresholds import set_thresholds
+from edanas.thresholds.continuous import set_thresholds
+from edanas.thresholds.fronts import ThresholdFront, threshold_front
+from edanas.thresholds.profiles import outcome
+from edanas.thresholds.schemes import cost_of_leaving, restricted, score_schemes
 
 COSTS = Costs(stages=(100, 150, 200, 250, 300), heads=(7, 5, 11, 3), last=20)
 WIDE = 10**9

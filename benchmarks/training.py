@@ -33,9 +33,9 @@ from ofa.utils import Hswish
 from torch import nn
 
 from edanas.core.config import resolve
-from edanas.core.costs import count_macs
 from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
+from edanas.core.tracing import count_macs
 from edanas.core.types import Backbone, DataParts, ImageSet, Task
 from edanas.exits.classifiers import PoolLinear
 from edanas.exits.criteria import ScoreMargin

@@ -22,12 +22,12 @@ import numpy as np
 from edanas.core.costs import Costs, executed_per_exit
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.evaluation.finish import wilson
-from edanas.exits.budgets import Budget, nearest
-from edanas.exits.expectations import expect
-from edanas.exits.odds import leaving_odds, within_budget
-from edanas.exits.profiles import leave, outcome
-from edanas.exits.schemes import cost_of_leaving
-from edanas.exits.tradeoffs import tradeoffs
+from edanas.thresholds.budgets import Budget, nearest
+from edanas.thresholds.optimism import expect
+from edanas.thresholds.profiles import leave, outcome
+from edanas.thresholds.quantile_thresholds import leaving_odds, within_budget
+from edanas.thresholds.sampled_front import tradeoffs
+from edanas.thresholds.schemes import cost_of_leaving
 
 COSTS = Costs(stages=(100, 150, 200, 250, 300), heads=(7, 5, 11, 3), last=20)
 

@@ -8,13 +8,13 @@ from edanas.core.version import VERSION
 
 if TYPE_CHECKING:
     from edanas.api import load, search
-    from edanas.benching.bench import bench
-    from edanas.exporting import export
-    from edanas.prediction import stream
+    from edanas.benchmark.bench import bench
+    from edanas.model.exporting import export
+    from edanas.model.prediction import stream
+    from edanas.model.retuning import retune
+    from edanas.model.tuning import tune
     from edanas.report.comparison import compare
     from edanas.report.result import Result
-    from edanas.retuning import retune
-    from edanas.tuning import tune
 
 __all__ = ["search", "load", "stream", "tune", "retune", "export", "bench", "compare", "Result", "hookimpl"]
 __version__ = VERSION
@@ -23,11 +23,11 @@ __version__ = VERSION
 _HOMES = {
     "search": "edanas.api",
     "load": "edanas.api",
-    "stream": "edanas.prediction",
-    "tune": "edanas.tuning",
-    "retune": "edanas.retuning",
-    "export": "edanas.exporting",
-    "bench": "edanas.benching.bench",
+    "stream": "edanas.model.prediction",
+    "tune": "edanas.model.tuning",
+    "retune": "edanas.model.retuning",
+    "export": "edanas.model.exporting",
+    "bench": "edanas.benchmark.bench",
     "compare": "edanas.report.comparison",
     "Result": "edanas.report.result",
 }

@@ -4,19 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edanas.core.config import Layer, parse_assignment, read_toml
 from edanas.core.progress import Progress, Silent
-from edanas.layering import layered_settings
-from edanas.networks import load
+from edanas.model.loading import load
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.report.result import Result
-from edanas.rundata import fresh_folder
-from edanas.running import run
+from edanas.run.execution import run
+from edanas.run.folder import fresh_folder
+from edanas.run.layers import layered_settings, user_layers
 
-__all__ = ["search", "load", "run", "layers"]
-
-SETTINGS_NAME = "the arguments"
+__all__ = ["search", "load", "run"]
 
 
 def search(
@@ -78,7 +75,7 @@ def search(
     }
     progress = progress or Silent()
     registry = Registry(load_plugins(progress.say))
-    resolved = layered_settings(registry, layers(flags, settings, config), progress.say)
+    resolved = layered_settings(registry, user_layers(flags, settings, config), progress.say)
     return run(
         registry,
         resolved,
@@ -87,24 +84,3 @@ def search(
         overwrite=overwrite,
         verbose=verbose,
     )
-
-
-def layers(
-    flags: Mapping[str, Any],
-    settings: Mapping[str, Any] | Sequence[str] = (),
-    config: str | Path | None = None,
-) -> list[Layer]:
-    """A user's settings in the order in which they count: a file, assignments, then flags not `None`.
-
-    Raises:
-        ConfigError: The file cannot be read, or an assignment is not `key=value`.
-    """
-    found: list[Layer] = []
-    if config is not None:
-        found.append((str(config), read_toml(Path(config))))
-    if isinstance(settings, Mapping):
-        found.append(("settings", settings))
-    else:
-        found.extend(("--set", parse_assignment(text)) for text in settings)
-    found.append((SETTINGS_NAME, {name: value for name, value in flags.items() if value is not None}))
-    return found

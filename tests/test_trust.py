@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import user_nets
 
 import edanas
 from edanas.cli import main
@@ -12,10 +13,10 @@ from edanas.core.trust import VARIABLE
 from edanas.core.types import Backbone, Task
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.exits.criteria import ScoreMargin
-from edanas.exits.eenn import EENN
-from edanas.supernets.own_module import ModuleProvider
+from edanas.model.eenn import EENN
+from edanas.supernets.user_module import ModuleProvider
 
-NETS = Path(__file__).parent / "supernets" / "own_nets.py"
+NETS = Path(user_nets.__file__)
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def model(tmp_path: Path) -> Path:
 
 def test_code_is_not_run_unasked(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    with pytest.raises(WeightsError, match=r"names code of its own, .*own_nets.py:make.*trust_code=True"):
+    with pytest.raises(WeightsError, match=r"names code of its own, .*user_nets.py:make.*trust_code=True"):
         edanas.load(model)
     images = torch.zeros(2, 1, 8, 8)
     trusted = edanas.load(model, trust_code=True)

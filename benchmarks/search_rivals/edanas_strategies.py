@@ -5,12 +5,12 @@ from functools import cache
 
 import numpy as np
 
-from edanas.compose import surrogate_factory
 from edanas.core.contracts import SearchProblem
 from edanas.core.progress import Silent
 from edanas.core.settings import Settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
+from edanas.run.compose import surrogate_factory
 from search_rivals import Options, Recorder
 
 

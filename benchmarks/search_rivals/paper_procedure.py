@@ -14,8 +14,8 @@ they are, as in that code.
 
 import numpy as np
 
-from edanas.compose import surrogate_factory
-from edanas.core.pareto import non_dominated
+from edanas.numerics.pareto import non_dominated
+from edanas.run.compose import surrogate_factory
 from search_rivals import Genomes, Options, Recorder, Values
 from search_rivals.edanas_strategies import registry
 

@@ -20,11 +20,11 @@ from edanas.core.convert import Written, describe
 from edanas.core.errors import unknown
 from edanas.core.hookspecs import KINDS
 from edanas.core.settings import Components, Settings
-from edanas.layering import TAKEN
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.nested import as_written
 from edanas.plugins.registry import GIVEN, SETTING, Entry, Registry
 from edanas.plugins.signatures import REST
+from edanas.run.layers import TAKEN
 from edanas.scaffolding import NewPackage
 
 MARK = re.compile(r"^<!-- generated: (?P<name>[a-z]+) -->$", re.MULTILINE)

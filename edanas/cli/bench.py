@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from edanas.benching.bench import BATCH_SIZES
-from edanas.benching.bench import bench as measure
-from edanas.cli.benched import draw, plain, show
+from edanas.benchmark.bench import BATCH_SIZES
+from edanas.benchmark.bench import bench as measure
+from edanas.cli.bench_view import draw, plain, show
 from edanas.cli.progress import ConsoleProgress
 from edanas.cli.targets import check_file, check_plot
 from edanas.core.errors import ConfigError

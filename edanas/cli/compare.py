@@ -12,10 +12,10 @@ from rich.table import Table
 from edanas.cli.targets import check_file, check_plot
 from edanas.core.errors import ConfigError
 from edanas.core.runfolder import replace_file
-from edanas.exits.budgets import budget_of
 from edanas.report.comparison import Comparison
 from edanas.report.comparison import compare as compare_runs
 from edanas.report.words import CONVENTION, NONE, mega
+from edanas.thresholds.budgets import budget_of
 
 
 def compare(

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 
 from edanas.core.machine import computing, usable_cores
-from edanas.exporting import Exported
-from edanas.exporting import export as export_network
+from edanas.model.exporting import Exported
+from edanas.model.exporting import export as export_network
 
 
 def export(

@@ -25,11 +25,11 @@ from edanas.core.costs import Costs, backbone_macs, executed_macs
 from edanas.core.errors import ConfigError, DataError, near_miss
 from edanas.core.machine import computing, usable_cores
 from edanas.core.runfolder import replace_file
-from edanas.evaluation.scoring import Anatomy
-from edanas.exits.budgets import in_units
-from edanas.exits.eenn import EENN
-from edanas.exits.holding import BudgetHolder
-from edanas.prediction import Answer, budget_holder, stream
+from edanas.model.anatomy import Anatomy
+from edanas.model.eenn import EENN
+from edanas.model.prediction import Answer, budget_holder, stream
+from edanas.thresholds.budgets import in_units
+from edanas.thresholds.stream_budget import BudgetHolder
 
 FORMATS = ("csv", "json", "table")
 COLUMNS = ("image", "class", "exit", "confidence")

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from edanas.api import layers
 from edanas.api import run as run_search
 from edanas.cli.flags import (
     Assignments,
@@ -22,12 +21,12 @@ from edanas.cli.flags import (
 from edanas.cli.progress import ConsoleProgress
 from edanas.cli.report import show
 from edanas.core.config import to_toml
-from edanas.estimate import estimate
-from edanas.layering import layered_settings
 from edanas.plugins.blame import blamed
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
-from edanas.rundata import fresh_folder
+from edanas.run.estimate import estimate
+from edanas.run.folder import fresh_folder
+from edanas.run.layers import layered_settings, user_layers
 
 
 def run(
@@ -75,7 +74,7 @@ def run(
         "search.time_limit": time_limit,
         "data.download": True if download else None,
     }
-    settings = layered_settings(registry, layers(flags, assignments or (), config), progress.say)
+    settings = layered_settings(registry, user_layers(flags, assignments or (), config), progress.say)
     if dry_run:
         with blamed(registry):
             expected = estimate(registry, settings)

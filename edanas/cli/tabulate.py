@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from edanas.api import layers
 from edanas.cli.flags import (
     Assignments,
     Config,
@@ -21,6 +20,7 @@ from edanas.cli.flags import (
 from edanas.cli.progress import ConsoleProgress
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
+from edanas.run.layers import user_layers
 from edanas.tables.builder import settings_for
 from edanas.tables.builder import tabulate as build_table
 from edanas.tables.format import HELD_OUT
@@ -65,7 +65,7 @@ def tabulate(
         "weights": weights,
         "data.download": True if download else None,
     }
-    given = layers(flags, assignments or (), config)
+    given = user_layers(flags, assignments or (), config)
     settings = settings_for(registry, given, run, progress)
     order = Order(settings, out, backbones, run, held_out)
     table = build_table(registry, order, progress, overwrite=overwrite)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from edanas.api import layers
 from edanas.cli.flags import (
     Assignments,
     Config,
@@ -20,11 +19,11 @@ from edanas.cli.flags import (
     Weights,
 )
 from edanas.cli.progress import ConsoleProgress
-from edanas.layering import layered_settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
-from edanas.pretraining import Order, Trained, plain
-from edanas.pretraining import train_supernet as train
+from edanas.run.layers import layered_settings, user_layers
+from edanas.run.pretraining import Order, Trained, plain
+from edanas.run.pretraining import train_supernet as train
 
 
 def train_supernet(
@@ -65,7 +64,7 @@ def train_supernet(
         "weights": weights,
         "data.download": True if download else None,
     }
-    settings = layered_settings(registry, layers(flags, assignments or (), config), progress.say)
+    settings = layered_settings(registry, user_layers(flags, assignments or (), config), progress.say)
     limit = math.inf if time_limit is None else time_limit
     order = Order(settings, out, limit, total_time, half=not full_precision)
     done = train(registry, order, progress)

@@ -12,12 +12,12 @@ import typer
 from edanas.api import load
 from edanas.cli.progress import ConsoleProgress
 from edanas.cli.targets import check_plot
-from edanas.cli.tuned import draw, plain, show
+from edanas.cli.tune_view import draw, plain, show
 from edanas.core.errors import ConfigError, DataError, RunError
 from edanas.core.machine import computing, usable_cores
-from edanas.exits.budgets import budget_of
-from edanas.retuning import confidences_of, retune
-from edanas.tuning import tune as tune_network
+from edanas.model.retuning import confidences_of, retune
+from edanas.model.tuning import tune as tune_network
+from edanas.thresholds.budgets import budget_of
 
 _MODEL_ENDINGS, _PLOT = (".safetensors", ".json"), ".svg"
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from edanas.core.contracts import Evaluator, Objective
 from edanas.core.feasible import Feasibility
-from edanas.core.pareto import minimised
+from edanas.core.objective_values import minimised
 from edanas.core.types import Candidate, Evaluation, ExitProfile, Metrics
 
 

@@ -12,8 +12,9 @@ from edanas.core.attempt import Tried, reason
 from edanas.core.contracts import Objective
 from edanas.core.errors import CandidateError
 from edanas.core.feasible import Feasibility
-from edanas.core.pareto import minimised, normalised_hypervolume, reference_point
+from edanas.core.objective_values import minimised
 from edanas.core.types import Candidate, Evaluation, ExitProfile, Metrics
+from edanas.numerics.pareto import normalised_hypervolume, reference_point
 
 Values = npt.NDArray[np.float64]
 

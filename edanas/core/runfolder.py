@@ -15,7 +15,10 @@ from filelock import FileLock, Timeout
 from edanas.core.errors import RunError
 
 LOCK = "run.lock"
-"""The locked file's name in a run's folder; `run.lock.json` beside it says who holds it."""
+"""Name of the locked file in a run's folder; `run.lock.json` beside it names the holding process."""
+
+CONFIG, ENVIRONMENT, MODELS = "config.toml", "env.json", "models"
+"""Names in a run's folder: its settings, what it was made with, and the folder of its finished networks."""
 
 
 @contextlib.contextmanager

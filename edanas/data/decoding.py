@@ -14,7 +14,7 @@ import torch
 from PIL import ExifTags, Image
 
 from edanas.core.errors import DataError
-from edanas.data.gathering import Gathered, Pixels
+from edanas.data.image_array import Gathered, Pixels
 
 SUFFIXES = frozenset(
     {

@@ -8,7 +8,7 @@ import torch
 from edanas.core.contracts import DataSource
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import ImageSet, LoadedData
-from edanas.data.images import fit
+from edanas.data.image_array import fit
 
 LEVELS = 16
 """The brightest pixel of the original, which counts dots in a 4x4 block."""

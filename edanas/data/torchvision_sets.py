@@ -18,7 +18,7 @@ from edanas.core.errors import AbsentDataError, DataError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.machine import home
 from edanas.core.types import ImageSet, LoadedData
-from edanas.data.images import fit
+from edanas.data.image_array import fit
 
 
 class TorchvisionSet(DataSource):

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from edanas.core.contracts import ConfidenceCriterion, ExitReader, InferenceRule, StagedBackbone
-from edanas.core.costs import measure, trace
 from edanas.core.errors import ExportError
 from edanas.core.preprocess import by_channel
+from edanas.core.tracing import measure, trace
 from edanas.core.types import SegmentCost, SelectionScheme
 
 Tensors = tuple[torch.Tensor, ...]

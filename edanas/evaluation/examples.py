@@ -13,8 +13,8 @@ from PIL import Image
 
 from edanas.core.runfolder import writing
 from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
-from edanas.exits.eenn import EENN
-from edanas.exits.profiles import leave
+from edanas.model.eenn import EENN
+from edanas.thresholds.profiles import leave
 
 EXAMPLES = "examples"
 """The folder, in a run's folder, of these images."""

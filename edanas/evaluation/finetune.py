@@ -11,8 +11,8 @@ from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, Selectio
 from edanas.evaluation.inheriting import fill
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.workbench import BACKWARD, Workbench
-from edanas.exits.eenn import EENN
-from edanas.exits.profiles import collect_profile
+from edanas.model.eenn import EENN
+from edanas.model.profiling import collect_profile
 from edanas.training.finetune import steps_of
 
 

@@ -10,20 +10,18 @@ from edanas.core.contracts import Evaluator, Exporter, ThresholdSetter
 from edanas.core.errors import DISK_FULL, ExportError, RunError
 from edanas.core.feasible import Feasibility
 from edanas.core.progress import Bar, Progress
-from edanas.core.runfolder import writing
+from edanas.core.runfolder import MODELS, writing
 from edanas.core.types import Candidate, ExitProfile, Metrics
 from edanas.deploy.checking import export_checked
 from edanas.evaluation.examples import write_examples
-from edanas.evaluation.scoring import Anatomy, score
+from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
-from edanas.exits.calibration import calibrate
-from edanas.exits.eenn import EENN
-from edanas.exits.intervals import wilson
-from edanas.exits.profiles import collect_profile
+from edanas.model.anatomy import Anatomy
+from edanas.model.calibration import calibrate
+from edanas.model.eenn import EENN
+from edanas.model.profiling import collect_profile
+from edanas.numerics.intervals import wilson
 from edanas.training.finetune import steps_of
-
-MODELS = "models"
-"""The folder, in a run's folder, of the finished networks."""
 
 
 class Finisher:

@@ -5,10 +5,10 @@ from threading import Lock
 
 from edanas.core.contracts import Evaluator, Objective
 from edanas.core.feasible import Feasibility
-from edanas.core.pareto import minimised
+from edanas.core.objective_values import minimised
 from edanas.core.types import Candidate, Metrics, Outcome
 from edanas.evaluation.workbench import Workbench
-from edanas.exits.schemes import Measure
+from edanas.thresholds.schemes import Measure
 
 Judge = Callable[[Candidate, Outcome], Metrics]
 

@@ -7,15 +7,15 @@ from edanas.core.contracts import Meter, Objective, Specimen
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Metrics, SegmentFigures
-from edanas.exits.eenn import EENN
-from edanas.exits.latency import latency_costs
+from edanas.model.eenn import EENN
+from edanas.model.part_latency import latency_costs
 
 
 class Stopwatch(Meter):
     """Measures the segments of a frozen network with fresh weights, where the run's networks run.
 
     Args:
-        batch_size: Images at once; see `edanas.exits.latency`.
+        batch_size: Images at once; see `edanas.model.part_latency`.
     """
 
     def __init__(self, batch_size: int) -> None:

@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from edanas.core.contracts import Evaluator, Objective
 from edanas.core.feasible import feasible_first
-from edanas.core.pareto import minimised, non_dominated, trade_off
+from edanas.core.objective_values import minimised
 from edanas.core.types import Candidate, Evaluation, ExitProfile, SelectionScheme
+from edanas.numerics.pareto import non_dominated, trade_off
 
 _SCHEMES = 1000
 """How many selection schemes are scored on one backbone at most, about 0.05 s."""

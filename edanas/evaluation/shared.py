@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 import torch
 
 from edanas.core.contracts import Evaluator
-from edanas.core.costs import exit_points
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress
+from edanas.core.tracing import exit_points
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.inheriting import fill
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.teachers import outside_teacher
 from edanas.evaluation.workbench import BACKWARD, Workbench
-from edanas.exits.eenn import EENN
-from edanas.exits.profiles import collect_profile
+from edanas.model.eenn import EENN
+from edanas.model.profiling import collect_profile
 from edanas.training.sandwich import SandwichTrainer, SupernetWithExits, resized
 from edanas.training.teaching import Teacher
 

@@ -18,7 +18,7 @@ from edanas.core.types import DataParts, Task
 from edanas.evaluation.inheriting import SUPERNET
 from edanas.evaluation.unseen import check_unseen
 from edanas.evaluation.workbench import Workbench
-from edanas.networks import load as load_finished
+from edanas.model.loading import load as load_finished
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.supernets.timm_models import known_to_timm, timm_model, timm_names, timm_published

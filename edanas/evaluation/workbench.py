@@ -21,18 +21,19 @@ from edanas.core.contracts import (
     SupernetProvider,
     TrainingScheme,
 )
-from edanas.core.costs import Costs, exit_points, measure, trace
+from edanas.core.costs import Costs
 from edanas.core.preprocess import prepare
 from edanas.core.progress import Bar
 from edanas.core.settings import Component, Settings, TrainingSettings
 from edanas.core.space import SearchSpace
+from edanas.core.tracing import exit_points, measure, trace
 from edanas.core.types import Backbone, DataParts, ExitPoint, SegmentCost, SelectionScheme
-from edanas.evaluation.scoring import Anatomy
 from edanas.evaluation.stopwatch import once
 from edanas.exits.decisions import decision_costs
-from edanas.exits.eenn import EENN
-from edanas.exits.fitting import fit
-from edanas.exits.schemes import Measure
+from edanas.model.anatomy import Anatomy
+from edanas.model.eenn import EENN
+from edanas.model.fitting import fit
+from edanas.thresholds.schemes import Measure
 from edanas.training.finetune import finetune
 from edanas.training.recalibrate import recalibrate
 from edanas.training.steps import derive_seed, recalibration_sample

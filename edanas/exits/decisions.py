@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import ConfidenceCriterion, InferenceRule
-from edanas.core.costs import measure
+from edanas.core.tracing import measure
 from edanas.core.types import SegmentCost
 
 Memory = tuple[torch.Tensor, ...]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from edanas.core.contracts import InferenceRule
 from edanas.core.hookspecs import hookimpl
-from edanas.exits.minimising import minimise
+from edanas.numerics.minimization import minimise
 
 _PENALTY = 0.01
 """On the squares of the exits' weights, in nats for each sample: where they matter little, they are equal."""

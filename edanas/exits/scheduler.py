@@ -10,7 +10,7 @@ from edanas.core.contracts import ConfidenceCriterion, SequenceCriterion
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.exits.criteria import Entropy, probabilities
-from edanas.exits.minimising import minimise
+from edanas.numerics.minimization import minimise
 
 _OWN = 3
 """What an exit is scored by besides probabilities: the largest, the entropy, and the vote."""

@@ -142,7 +142,7 @@ CIFAR: dict[str, Any] = {
 }
 
 # For a folder of images: resolution, strides, batch and schedule follow from what is in it, and are laid over
-# these by `edanas.data.suiting`.
+# these by `edanas.data.auto_preset`.
 AUTO: dict[str, Any] = {
     **CIFAR,
     "split": {"train": 0.6, "calibration": 0.1, "validation": 0.1, "test": 0.2},

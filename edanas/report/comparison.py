@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from edanas.core.errors import EdanasError, RunError
-from edanas.core.pareto import normalised_hypervolume, reference_point
+from edanas.numerics.pareto import normalised_hypervolume, reference_point
 from edanas.report import plots
 from edanas.report.attainment import draw_attainment
 from edanas.report.result import Result

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from edanas.core.errors import EdanasError
-from edanas.core.pareto import non_dominated
+from edanas.numerics.pareto import non_dominated
 from edanas.report.extent import accuracy_floor
 from edanas.report.words import Row
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from edanas.core.errors import EdanasError, RunError, unknown
 from edanas.report import plots
-from edanas.report.trade_offs import draw_pairs, draw_parallel
+from edanas.report.objective_plots import draw_pairs, draw_parallel
 from edanas.report.words import Row, in_words, mega, percent, validation_macs
 
 FILE = "result.json"

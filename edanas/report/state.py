@@ -7,8 +7,7 @@ from typing import Any
 
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.errors import RunError
-from edanas.core.runfolder import LOCK, holder_runs
-from edanas.evaluation.finish import MODELS
+from edanas.core.runfolder import LOCK, MODELS, holder_runs
 from edanas.report.history import History, read_history
 from edanas.report.result import FILE as RESULT
 from edanas.report.result import Result

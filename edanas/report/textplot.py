@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edanas.core.pareto import non_dominated
+from edanas.numerics.pareto import non_dominated
 from edanas.report.extent import accuracy_floor
 from edanas.report.words import mega
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.pareto import hypervolume, non_dominated
+from edanas.numerics.pareto import hypervolume, non_dominated
 
 Values = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.int64]

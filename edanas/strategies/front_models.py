@@ -9,8 +9,8 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import ExitProfile
 from edanas.strategies.history import Genomes, Values
 from edanas.strategies.kriging import Kriging
-from edanas.strategies.leaving import Judge, Pricing, accuracies, utilizations
-from edanas.strategies.rays import Rays
+from edanas.strategies.pricing import Judge, Pricing, accuracies, utilizations
+from edanas.strategies.ray_hypervolume import Rays
 
 
 class FrontModel(ABC):

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.feasible import feasible_first
-from edanas.core.pareto import non_dominated
 from edanas.core.space import SearchSpace
 from edanas.core.types import ExitProfile
+from edanas.numerics.pareto import non_dominated
 
 Genomes = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]

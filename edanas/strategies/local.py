@@ -6,7 +6,7 @@ import numpy as np
 
 from edanas.core.contracts import SearchStrategy
 from edanas.core.hookspecs import hookimpl
-from edanas.core.pareto import non_dominated
+from edanas.numerics.pareto import non_dominated
 from edanas.strategies.base import Remembering
 from edanas.strategies.contribution import contributions
 from edanas.strategies.history import Genomes, Values, unseen

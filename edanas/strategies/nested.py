@@ -17,8 +17,8 @@ from edanas.strategies.front_models import Curves, FrontModel, Reaches
 from edanas.strategies.genetic import cross, dress, mutate
 from edanas.strategies.history import Genomes, Values, unseen
 from edanas.strategies.kriging import Kriging
-from edanas.strategies.leaving import Judge
-from edanas.strategies.rays import Rays
+from edanas.strategies.pricing import Judge
+from edanas.strategies.ray_hypervolume import Rays
 
 NEAREST = 8
 """Where nothing is feasible yet, the neighbours of so many are looked at."""

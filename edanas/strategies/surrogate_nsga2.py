@@ -13,7 +13,7 @@ import numpy as np
 from edanas.core.contracts import SearchStrategy
 from edanas.core.errors import ConfigError, unknown
 from edanas.core.hookspecs import hookimpl
-from edanas.core.pareto import non_dominated, reference_point
+from edanas.numerics.pareto import non_dominated, reference_point
 from edanas.strategies.base import Remembering, check
 from edanas.strategies.contribution import choose_gains
 from edanas.strategies.evolution import offspring

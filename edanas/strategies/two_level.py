@@ -9,7 +9,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.strategies.evolution import Nsga2Search, offspring
 from edanas.strategies.genetic import Genomes, Mating
 from edanas.strategies.history import History, Values
-from edanas.strategies.rays import Rays
+from edanas.strategies.ray_hypervolume import Rays
 
 
 class TwoLevel(Nsga2Search):

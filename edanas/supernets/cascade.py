@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
-from edanas.core.costs import trace
 from edanas.core.errors import WeightsError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.tracing import trace
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.options import number, whole
 

@@ -9,7 +9,7 @@ from torch import nn
 from edanas.core.contracts import StagedBackbone, Supernet
 from edanas.core.types import Backbone, Choice, Task
 from edanas.supernets.layout import BlockPlan, Layout, NetPlan
-from edanas.supernets.memory import grey_in_channels_last
+from edanas.supernets.memory_format import grey_in_channels_last
 
 
 class LastExit(nn.Module):

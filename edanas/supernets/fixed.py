@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
-from edanas.core.costs import trace
 from edanas.core.errors import CandidateError, WeightsError
+from edanas.core.tracing import trace
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
-from edanas.supernets.memory import grey_in_channels_last
+from edanas.supernets.memory_format import grey_in_channels_last
 from edanas.supernets.options import sides
 from edanas.supernets.weights import Names, fill, read_tensors
 

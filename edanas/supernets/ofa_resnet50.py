@@ -13,7 +13,7 @@ from edanas.core.types import Backbone, Choice, SegmentCost, Task, Variable
 from edanas.supernets.elastic import Residual, Use
 from edanas.supernets.layer_costs import Count, convolution, shrunk, together
 from edanas.supernets.layout import scaled
-from edanas.supernets.memory import grey_in_channels_last
+from edanas.supernets.memory_format import grey_in_channels_last
 from edanas.supernets.ofa_weights import canonical
 from edanas.supernets.options import choices, number, sides, stride, whole
 from edanas.supernets.weights import Names, fill, locate, read_tensors

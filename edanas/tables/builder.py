@@ -6,21 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edanas.api import layers
-from edanas.compose import Composition, compose
 from edanas.core.config import read_toml
+from edanas.core.devices import threads_of
 from edanas.core.errors import ConfigError, Interrupted, RunError, TableError
 from edanas.core.machine import computing
 from edanas.core.progress import Progress, Silent
-from edanas.core.runfolder import RunLock
+from edanas.core.runfolder import CONFIG, RunLock
 from edanas.core.settings import Settings
-from edanas.devices import threads_of
-from edanas.layering import layered_settings
 from edanas.plugins.blame import blamed
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
-from edanas.provenance import digest_of_parts, environment
-from edanas.rundata import CONFIG
+from edanas.run.compose import Composition, compose
+from edanas.run.layers import layered_settings, user_layers
+from edanas.run.provenance import digest_of_parts, environment
 from edanas.tables.choose import choose
 from edanas.tables.fill import Filling
 from edanas.tables.format import HELD_OUT, SEARCHED, Description
@@ -75,7 +73,7 @@ def build(
     progress = progress or Silent()
     registry = Registry(load_plugins(progress.say))
     flags = {"data": data, "plugin": plugin, "seed": seed, "preset": preset, "device": device}
-    given = layers({**flags, "weights": weights}, settings, config)
+    given = user_layers({**flags, "weights": weights}, settings, config)
     source = None if run is None else Path(run)
     chosen = settings_for(registry, given, source, progress)
     order = Order(chosen, Path(out), backbones, source, held_out)

@@ -8,12 +8,13 @@ from edanas.core.contracts import Evaluator
 from edanas.core.errors import CandidateError
 from edanas.core.progress import Progress
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
-from edanas.evaluation.scoring import Anatomy, metrics_of
-from edanas.exits.fronts import threshold_front
-from edanas.exits.profiles import outcome
-from edanas.exits.schemes import Measure
+from edanas.evaluation.scoring import metrics_of
+from edanas.model.anatomy import Anatomy
 from edanas.tables.outside import Answer, Neighbours
 from edanas.tables.reader import Table
+from edanas.thresholds.fronts import threshold_front
+from edanas.thresholds.profiles import outcome
+from edanas.thresholds.schemes import Measure
 
 
 class TableEvaluation(Evaluator):

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from edanas.core.types import Metrics, Outcome, SelectionScheme
-from edanas.evaluation.scoring import Anatomy
+from edanas.model.anatomy import Anatomy
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, Candidate, Metrics, Outcome, SegmentCost, SelectionScheme
-from edanas.evaluation.scoring import Anatomy, metrics_of
+from edanas.evaluation.scoring import metrics_of
+from edanas.model.anatomy import Anatomy
 from edanas.tables.format import SEGMENT_COSTS
 from edanas.tables.kriging import Floats, Smoother, features
 from edanas.tables.reader import UNKNOWN_SHAPE, Table

@@ -19,7 +19,7 @@ from edanas.core.types import (
     SelectionScheme,
     Thresholds,
 )
-from edanas.evaluation.scoring import Anatomy
+from edanas.model.anatomy import Anatomy
 from edanas.tables.fast import Bill
 from edanas.tables.format import SEARCHED, SEGMENT_COSTS, Arrays, Description, read
 
@@ -169,7 +169,7 @@ class Table:
         return bill.metrics(self.outcome(row, candidate.scheme, part), candidate.scheme)
 
     def outcome(self, row: int, scheme: SelectionScheme, part: str = SEARCHED) -> Outcome:
-        """Who leaves where and is right, for the backbone in that row: `edanas.exits.profiles.outcome`.
+        """Who leaves where and is right, for the backbone in that row: `edanas.thresholds.profiles.outcome`.
 
         Samples are the bits of whole numbers here: hundreds of them are compared and counted at once.
 

@@ -11,9 +11,9 @@ from edanas.core.attempt import reason
 from edanas.core.contracts import Evaluator
 from edanas.core.errors import CandidateError
 from edanas.core.types import Backbone, Candidate, ExitProfile, ImageSet, SelectionScheme
-from edanas.evaluation.scoring import Anatomy
-from edanas.exits.eenn import EENN
-from edanas.exits.profiles import collect_profile
+from edanas.model.anatomy import Anatomy
+from edanas.model.eenn import EENN
+from edanas.model.profiling import collect_profile
 from edanas.tables.format import SEGMENT_COSTS
 
 Row = dict[str, npt.NDArray[Any]]

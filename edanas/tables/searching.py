@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edanas.compose import surrogate_factory
 from edanas.core.archive import Archive
 from edanas.core.contracts import Constraint, Evaluator, Objective, SearchProblem, SearchStrategy
 from edanas.core.convert import Place
@@ -22,6 +21,7 @@ from edanas.evaluation.judging import Judge, counting, in_numbers, measure_of
 from edanas.executors.serial import Serial
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
+from edanas.run.compose import surrogate_factory
 from edanas.tables.evaluation import TableEvaluation
 from edanas.tables.reader import Table
 

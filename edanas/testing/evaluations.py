@@ -14,8 +14,8 @@ from edanas.core.settings import Component, Settings, TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, Candidate, DataParts, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.workbench import Workbench
-from edanas.exits.eenn import EENN
 from edanas.exits.inference import EarlyStop
+from edanas.model.eenn import EENN
 from edanas.testing.failure import ConformanceError, asked, require
 from edanas.testing.generators import disturb, generators_restored
 from edanas.testing.toynets import ToyClassifier, ToyCriterion, ToyProvider, ToyScheme, toy_images

@@ -14,7 +14,7 @@ from edanas.core.contracts import Exporter
 from edanas.core.errors import EdanasError
 from edanas.core.types import ImageSet
 from edanas.deploy.checking import export_checked, fitting
-from edanas.exits.eenn import EENN
+from edanas.model.eenn import EENN
 from edanas.testing.evaluations import toy_network
 from edanas.testing.failure import ConformanceError, asked, require
 from edanas.testing.toynets import toy_images

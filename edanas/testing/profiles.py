@@ -10,8 +10,8 @@ from edanas.core.contracts import SearchProblem
 from edanas.core.costs import Costs, ada_macs
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Backbone, Candidate, ExitProfile, Outcome
-from edanas.exits.fronts import threshold_front
 from edanas.testing.toys import toy_problem, toy_space
+from edanas.thresholds.fronts import threshold_front
 
 EXIT_POINTS = 2
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
-from edanas.core.costs import trace
 from edanas.core.errors import WeightsError
+from edanas.core.tracing import trace
 from edanas.core.types import Backbone, Task
 from edanas.testing.failure import ConformanceError, asked, require
 from edanas.testing.generators import disturb, generators_restored

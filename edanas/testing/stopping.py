@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import ConfidenceCriterion, ExitReader, InferenceRule
-from edanas.core.costs import count_macs
 from edanas.core.space import SearchSpace
+from edanas.core.tracing import count_macs
 from edanas.core.types import Task
 from edanas.exits.decisions import Decision, decided, decision_costs
-from edanas.exits.eenn import EENN
-from edanas.exits.fitting import fit
+from edanas.model.eenn import EENN
+from edanas.model.fitting import fit
 from edanas.testing.failure import require
 from edanas.testing.toynets import PoolLinear, ToyProvider, toy_images
 

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.contracts import SupernetProvider
-from edanas.core.costs import count_macs
 from edanas.core.space import SearchSpace
+from edanas.core.tracing import count_macs
 from edanas.core.types import Task
 from edanas.testing.failure import ConformanceError, asked, require
 

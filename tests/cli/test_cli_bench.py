@@ -8,14 +8,14 @@ from exported_nets import network, samples
 from small_runs import workbench
 
 import edanas
-from edanas.benching.forms import Form
-from edanas.benching.peak import peaks
+from edanas.benchmark.forms import Form
+from edanas.benchmark.peak import peaks
 from edanas.cli import main
 from edanas.core.config import to_toml
 from edanas.core.errors import ConfigError, DataError, ExportError
 from edanas.deploy.meters import MemoryMeter
 from edanas.deploy.safetensors_export import SafetensorsExporter
-from edanas.exporting import export
+from edanas.model.exporting import export
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import edanas
 from edanas.cli import main
 from edanas.core.errors import ConfigError
 from edanas.deploy.safetensors_export import SafetensorsExporter
-from edanas.exporting import export
-from edanas.labelled import two_parts
+from edanas.model.exporting import export
+from edanas.model.labelled_samples import two_parts
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 

@@ -12,7 +12,7 @@ from edanas.cli import main
 from edanas.core.costs import executed_per_exit
 from edanas.core.types import SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
-from edanas.evaluation.scoring import Anatomy
+from edanas.model.anatomy import Anatomy
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,15 @@ from edanas.core.types import SelectionScheme
 from edanas.data.digits import Digits
 from edanas.data.splits import split
 from edanas.deploy.safetensors_export import SafetensorsExporter
-from edanas.evaluation.scoring import Anatomy
-from edanas.exits.profiles import collect_profile, outcome
+from edanas.model.anatomy import Anatomy
+from edanas.model.profiling import collect_profile
+from edanas.thresholds.profiles import outcome
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """One division of the samples instead of five: intervals have tests of their own."""
-    monkeypatch.setattr("edanas.exits.expectations._REPEATS", 1)
+    monkeypatch.setattr("edanas.thresholds.optimism._REPEATS", 1)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
-from edanas.compose import make_space
-from edanas.layering import layered_settings
 from edanas.plugins.registry import Registry
+from edanas.run.compose import make_space
+from edanas.run.layers import layered_settings
 from edanas.testing import check_bundle
 
 KIND = "bundle"

@@ -1,6 +1,6 @@
-from edanas.compose import surrogate_factory
 from edanas.core.settings import Component
 from edanas.plugins.registry import Registry
+from edanas.run.compose import surrogate_factory
 from edanas.testing import check_surrogate
 
 KIND = "surrogate model"

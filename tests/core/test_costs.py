@@ -12,18 +12,9 @@ from torchvision.models import (
 )
 
 from edanas.core.contracts import StagedBackbone
-from edanas.core.costs import (
-    Costs,
-    ada_macs,
-    backbone_macs,
-    count_macs,
-    executed_macs,
-    executed_per_exit,
-    exit_points,
-    measure,
-    trace,
-)
+from edanas.core.costs import Costs, ada_macs, backbone_macs, executed_macs, executed_per_exit
 from edanas.core.errors import CostError
+from edanas.core.tracing import count_macs, exit_points, measure, trace
 from edanas.core.types import ExitPoint, SelectionScheme
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from edanas.core.archive import Archive
 from edanas.core.engine import Engine, SearchOutcome
 from edanas.core.errors import Interrupted, RunError
-from edanas.core.pareto import non_dominated
 from edanas.core.progress import Silent
 from edanas.core.types import Candidate
+from edanas.numerics.pareto import non_dominated
 from edanas.testing.toys import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
 
 

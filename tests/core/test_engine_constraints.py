@@ -11,11 +11,12 @@ from edanas.core.contracts import Constraint, SearchProblem
 from edanas.core.engine import Engine, SearchOutcome
 from edanas.core.errors import InfeasibleError, Interrupted
 from edanas.core.feasible import Feasibility
-from edanas.core.pareto import minimised, normalised_hypervolume, reference_point
+from edanas.core.objective_values import minimised
 from edanas.core.progress import Silent
 from edanas.core.settings import SearchSettings
 from edanas.core.types import Candidate, Metrics
 from edanas.executors.serial import Serial
+from edanas.numerics.pareto import normalised_hypervolume, reference_point
 from edanas.strategies.evolution import Nsga2Search
 from edanas.testing.toys import LinearSurrogate, ToyAccuracy, ToyCost, ToyEvaluator, toy_space
 

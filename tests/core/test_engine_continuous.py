@@ -12,12 +12,12 @@ from edanas.core.archive import Archive
 from edanas.core.contracts import Evaluator, SearchStrategy
 from edanas.core.engine import COMPLETED, CONVERGED, Engine, SearchOutcome
 from edanas.core.fronts import Fronts
-from edanas.core.pareto import normalised_hypervolume, reference_point
 from edanas.core.progress import Silent
 from edanas.core.settings import SearchSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Candidate, ExitProfile, Metrics, SelectionScheme
 from edanas.executors.serial import Serial
+from edanas.numerics.pareto import normalised_hypervolume, reference_point
 from edanas.testing.toys import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
 
 LENGTH = SearchSettings(initial=6, iterations=3, per_iteration=4)

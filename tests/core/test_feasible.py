@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from edanas.core.contracts import Constraint
 from edanas.core.errors import CandidateError
 from edanas.core.feasible import Feasibility, feasible_first
-from edanas.core.pareto import non_dominated
 from edanas.core.types import Backbone, Candidate, Metrics, SelectionScheme
+from edanas.numerics.pareto import non_dominated
 from edanas.testing.toys import ToyEvaluator, toy_space
 
 

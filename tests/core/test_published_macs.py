@@ -5,7 +5,7 @@ import timm
 import torch
 import torchvision
 
-from edanas.core.costs import count_macs
+from edanas.core.tracing import count_macs
 
 PAPERS = [
     ("resnet18", 1.8e9, 0.01),  # He et al., Deep Residual Learning (CVPR 2016), Table 1

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from edanas.core.errors import DataError
-from edanas.data.surveying import survey
+from edanas.data.auto_preset import survey
 
 
 def draw(path: Path, size: tuple[int, int], mode: str = "L", seed: int = 0) -> None:

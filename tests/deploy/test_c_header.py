@@ -11,8 +11,8 @@ from edanas.core.costs import executed_per_exit
 from edanas.core.errors import RunError
 from edanas.deploy.c_header import CHeaderExporter
 from edanas.deploy.safetensors_export import SafetensorsExporter
-from edanas.evaluation.scoring import Anatomy
 from edanas.exits.criteria import Patience
+from edanas.model.anatomy import Anatomy
 
 COMPILER = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]

@@ -16,11 +16,11 @@ from edanas.deploy.onnx_if import OnnxIfExporter
 from edanas.deploy.onnx_int8 import OnnxInt8Exporter
 from edanas.deploy.pt2_export import Pt2CondExporter, Pt2Exporter
 from edanas.exits.criteria import Entropy, Patience, ScoreMargin
-from edanas.exits.eenn import EENN
-from edanas.exits.fitting import fit
 from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
 from edanas.exits.scheduler import Scheduler
+from edanas.model.eenn import EENN
+from edanas.model.fitting import fit
 from edanas.testing.toynets import PoolLinear, ToyProvider, toy_images
 
 SAMPLES = toy_images(40, seed=1)

@@ -13,8 +13,8 @@ from edanas.core.errors import ConfigError, ExportError, RunError
 from edanas.deploy import onnx_graphs, run_onnx
 from edanas.deploy.checking import export_checked
 from edanas.deploy.onnx_export import OnnxExporter
-from edanas.evaluation.scoring import Anatomy
 from edanas.exits.criteria import ScoreMargin
+from edanas.model.anatomy import Anatomy
 from edanas.testing.evaluations import toy_network
 from edanas.testing.toynets import toy_images
 

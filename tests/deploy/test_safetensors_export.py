@@ -13,8 +13,8 @@ from edanas.core.errors import RunError
 from edanas.core.types import SelectionScheme
 from edanas.deploy.safetensors_export import FORMAT_VERSION, SafetensorsExporter, edanas_exporters
 from edanas.exits.criteria import ScoreMargin
-from edanas.exits.eenn import EENN
 from edanas.exits.inference import EarlyStop
+from edanas.model.eenn import EENN
 
 
 class Margin:

@@ -9,7 +9,7 @@ import torch
 import edanas
 from edanas.deploy.checking import export_checked
 from edanas.deploy.safetensors_export import SafetensorsExporter
-from edanas.exits.temperature import TEMPERATURES, temper
+from edanas.model.temperature import TEMPERATURES, temper
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 

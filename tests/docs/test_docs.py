@@ -24,7 +24,7 @@ from edanas.core.types import Metrics
 from edanas.evaluation import finish
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import SETTING, Entry, Registry
-from edanas.rundata import RunData
+from edanas.run.folder import RunData
 from edanas.scaffolding import NewPackage
 from edanas.testing import SUITES
 
@@ -179,7 +179,7 @@ def test_every_key_of_a_result_is_documented(site: Path) -> None:
 
 def test_public_names_and_contracts_are_in_the_python_reference(site: Path) -> None:
     page = Page.read(site / "reference" / "api.html")
-    public = {f"edanas.{name}" for name in edanas.__all__} | {"edanas.core.costs.count_macs"}
+    public = {f"edanas.{name}" for name in edanas.__all__} | {"edanas.core.tracing.count_macs"}
     public |= {f"edanas.core.contracts.{k.contract.__name__}" for k in KINDS}
     public |= {f"edanas.core.types.{Metrics.__name__}", f"{contracts.__name__}.StagedBackbone"}
     assert public - page.ids == set()

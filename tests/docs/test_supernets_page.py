@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edanas.api import layers
-from edanas.compose import make_space
-from edanas.layering import layered_settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
+from edanas.run.compose import make_space
+from edanas.run.layers import layered_settings, user_layers
 
 PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "supernets.md").read_text(encoding="utf-8")
 
@@ -36,7 +35,7 @@ def test_the_supernet_can_be_made(command, tmp_path, monkeypatch):
     (tmp_path / "authors.toml").write_text(block("toml"))
     monkeypatch.chdir(tmp_path)
     registry = Registry(load_plugins())
-    provider, space = make_space(registry, layered_settings(registry, layers(*flags(command))))
+    provider, space = make_space(registry, layered_settings(registry, user_layers(*flags(command))))
     assert provider.exit_points >= 1
     assert provider.exit_channels()
     assert space.largest()["resolution"] >= 16
@@ -47,7 +46,7 @@ def test_the_authors_layers_are_the_providers_own(preset, tmp_path):
     path = tmp_path / "authors.toml"
     path.write_text(block("toml"))
     registry = Registry(load_plugins())
-    chosen = layered_settings(registry, layers({"preset": preset}, (), path)).supernet.options
+    chosen = layered_settings(registry, user_layers({"preset": preset}, (), path)).supernet.options
     # Sizes of images and features may be the preset's.
     layers_of = chosen.keys() - {"resolutions", "stem_stride", "stage_strides"}
     own = registry.parameters("supernet provider", "ofa-mbv3")

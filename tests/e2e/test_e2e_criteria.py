@@ -9,10 +9,10 @@ from safetensors.torch import load_file
 
 import edanas
 from edanas.core.types import SelectionScheme
-from edanas.evaluation.scoring import Anatomy
-from edanas.exits.schemes import cost_of_leaving
+from edanas.model.anatomy import Anatomy
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
+from edanas.thresholds.schemes import cost_of_leaving
 
 CHOSEN: list[dict[str, Any]] = [
     {"criterion": "score-margin", "inference": {"name": "aggregate", "combine": "mean"}},
@@ -39,7 +39,7 @@ def test_every_name_has_its_run() -> None:
 def test_a_run_by_name(
     chosen: dict[str, Any], tiny: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edanas.exits.expectations._REPEATS", 1)
+    monkeypatch.setattr("edanas.thresholds.optimism._REPEATS", 1)
     result = edanas.search(str(pictures), out=tmp_path / "run", config=tiny, settings={**SHORT, **chosen})
     (row,) = result.front
     path = tmp_path / "run" / row["model"]

@@ -27,7 +27,7 @@ def test_a_finished_run_says_so_and_does_nothing(
     edanas: Edanas, arguments: tuple[str, ...], finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing may be read or made: the objects of a run cannot even be had.
-    monkeypatch.delattr("edanas.running.compose")
+    monkeypatch.delattr("edanas.run.execution.compose")
     before = content(finished)
     told = edanas(*arguments, "--out", finished)
     assert told.code == 0, told.err

@@ -5,7 +5,7 @@ from edanas.core.progress import Silent
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.finish import Finisher
 from edanas.evaluation.shared import SharedEvaluation
-from edanas.exits.setters import Static
+from edanas.thresholds.setters import Static
 
 
 @pytest.fixture(scope="module")

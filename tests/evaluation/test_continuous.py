@@ -15,9 +15,10 @@ from edanas.core.types import (
     SegmentCost,
     SelectionScheme,
 )
-from edanas.evaluation.scoring import Anatomy, pareto_schemes, score
+from edanas.evaluation.scoring import pareto_schemes, score
 from edanas.evaluation.selection import choose_results, with_every_number_of_exits
 from edanas.goals.objectives import Accuracy, ExecutedMacs
+from edanas.model.anatomy import Anatomy
 
 OBJECTIVES = (Accuracy(), ExecutedMacs())
 POINTS = 3

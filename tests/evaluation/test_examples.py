@@ -8,8 +8,8 @@ from small_runs import parts
 
 from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
 from edanas.evaluation.examples import choose, write_examples
-from edanas.exits.eenn import Prediction
-from edanas.exits.profiles import leave
+from edanas.model.eenn import Prediction
+from edanas.thresholds.profiles import leave
 
 
 @st.composite

@@ -9,8 +9,9 @@ from edanas.core.errors import WeightsError
 from edanas.core.progress import Silent
 from edanas.core.types import Candidate, DataParts, ImageSet, SelectionScheme
 from edanas.evaluation.finetune import FinetuneEvaluation, edanas_evaluations
-from edanas.evaluation.scoring import Anatomy, score
-from edanas.exits.profiles import collect_profile
+from edanas.evaluation.scoring import score
+from edanas.model.anatomy import Anatomy
+from edanas.model.profiling import collect_profile
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,14 @@ from small_runs import Recorded, equal_states, parts
 from edanas.core.feasible import Feasibility
 from edanas.core.types import Candidate, SelectionScheme
 from edanas.evaluation import finish
-from edanas.evaluation.scoring import Anatomy, score
-from edanas.exits import calibration
-from edanas.exits.profiles import collect_profile
-from edanas.exits.setters import Grid, Static
-from edanas.exits.thresholds import set_thresholds
+from edanas.evaluation.scoring import score
+from edanas.model import calibration
+from edanas.model.anatomy import Anatomy
+from edanas.model.profiling import collect_profile
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
+from edanas.thresholds.continuous import set_thresholds
+from edanas.thresholds.setters import Grid, Static
 
 KEYS = {
     "id",

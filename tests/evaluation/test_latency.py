@@ -106,7 +106,7 @@ def test_a_damaged_line_is_named(tmp_path, line):
 
 
 def test_the_machine_is_measured_with_every_head_and_the_mean_is_by_utilization(tmp_path, monkeypatch):
-    monkeypatch.setattr("edanas.exits.latency._MOST_PASSES", 15)
+    monkeypatch.setattr("edanas.model.part_latency._MOST_PASSES", 15)
     objective = Latency(batch_size=2)
     (meter,) = objective.meters
     metrics = judged(tmp_path, meter)

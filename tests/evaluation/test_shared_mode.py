@@ -8,12 +8,13 @@ import torch
 from small_runs import CPU, parts, space, workbench
 
 from edanas.core.contracts import Evaluator
-from edanas.core.costs import count_macs
 from edanas.core.progress import Silent
+from edanas.core.tracing import count_macs
 from edanas.core.types import Candidate, SelectionScheme
-from edanas.evaluation.scoring import Anatomy, score
+from edanas.evaluation.scoring import score
 from edanas.evaluation.shared import SharedEvaluation, edanas_evaluations
-from edanas.exits.profiles import collect_profile
+from edanas.model.anatomy import Anatomy
+from edanas.model.profiling import collect_profile
 
 
 @pytest.fixture(scope="module")

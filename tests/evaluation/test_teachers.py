@@ -19,8 +19,8 @@ from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.inheriting import HEADS, SUPERNET
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.evaluation.teachers import outside_teacher
-from edanas.provenance import digest_of_teacher
-from edanas.rundata import RunData
+from edanas.run.folder import RunData
+from edanas.run.provenance import digest_of_teacher
 from edanas.training.schedule import Segment
 from edanas.training.schemes import Joint
 from edanas.training.weights import write

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from edanas.core.costs import count_macs
 from edanas.core.errors import ConfigError
+from edanas.core.tracing import count_macs
 from edanas.core.types import ExitPoint
 from edanas.exits.classifiers import MLP, Convolutional, ConvPoolFC, PoolLinear
 from edanas.testing import check_classifier

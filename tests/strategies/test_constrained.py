@@ -8,8 +8,8 @@ from test_strategies import Quadratic, large_space
 
 from edanas.core.contracts import SearchProblem
 from edanas.core.feasible import feasible_first
-from edanas.core.pareto import non_dominated
 from edanas.core.progress import Silent
+from edanas.numerics.pareto import non_dominated
 from edanas.strategies.allowed import Allowed
 from edanas.strategies.evolution import Nsga2Search, SmsEmoa
 from edanas.strategies.history import History

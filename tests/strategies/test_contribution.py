@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from edanas.core.pareto import hypervolume, non_dominated
+from edanas.numerics.pareto import hypervolume, non_dominated
 from edanas.strategies.contribution import choose_gains, contributions, gains
-from edanas.strategies.rays import Rays
+from edanas.strategies.ray_hypervolume import Rays
 
 
 def gains_anew(front: np.ndarray, points: np.ndarray, reference: np.ndarray) -> list[float]:

@@ -9,11 +9,11 @@ import pytest
 from edanas.core.contracts import SearchStrategy
 from edanas.core.costs import ada_macs, executed_macs
 from edanas.core.errors import ConfigError
-from edanas.core.pareto import hypervolume
 from edanas.core.types import Candidate, ExitProfile, Outcome, SelectionScheme
+from edanas.numerics.pareto import hypervolume
 from edanas.strategies.kriging import Kriging
-from edanas.strategies.leaving import REFERENCES, Pricing, accuracies, utilizations
 from edanas.strategies.nested import Nested, removable
+from edanas.strategies.pricing import REFERENCES, Pricing, accuracies, utilizations
 from edanas.strategies.random_search import RandomSearch
 from edanas.strategies.two_level import TwoLevel
 from edanas.testing.profiles import toy_backbones, toy_costs, toy_nested_problem, toy_profile

@@ -9,10 +9,10 @@ import pytest
 
 from edanas.core.contracts import SearchProblem, SearchStrategy, SurrogateModel
 from edanas.core.errors import ConfigError, PluginError
-from edanas.core.pareto import non_dominated, normalised_hypervolume
 from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
 from edanas.core.types import Variable
+from edanas.numerics.pareto import non_dominated, normalised_hypervolume
 from edanas.strategies.evolution import Nsga2Search, SmsEmoa
 from edanas.strategies.local import LocalSearch
 from edanas.strategies.random_search import RandomSearch

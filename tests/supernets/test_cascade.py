@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from edanas.core.costs import Costs, ada_macs, count_macs, executed_macs, measure
+from edanas.core.costs import Costs, ada_macs, executed_macs
 from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.space import SearchSpace
+from edanas.core.tracing import count_macs, measure
 from edanas.core.types import Backbone, ExitPoint, SelectionScheme, Task
 from edanas.exits.classifiers import CarriedLogits
 from edanas.plugins.manager import load_plugins

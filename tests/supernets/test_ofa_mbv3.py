@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ofa_spaces import SMALL, TASK, backbones, space
 from torch import nn
 
-from edanas.core.costs import count_macs, exit_points, trace
 from edanas.core.errors import CandidateError, ConfigError
+from edanas.core.tracing import count_macs, exit_points, trace
 from edanas.core.types import Backbone, Task
 from edanas.supernets.layout import scaled
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider

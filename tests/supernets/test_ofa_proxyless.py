@@ -4,8 +4,8 @@ import pytest
 import torch
 from ofa.imagenet_classification.elastic_nn.networks.ofa_proxyless import OFAProxylessNASNets
 
-from edanas.core.costs import trace
 from edanas.core.errors import WeightsError
+from edanas.core.tracing import trace
 from edanas.core.types import Backbone, Task
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
 from edanas.supernets.ofa_proxyless import OFAProxylessProvider

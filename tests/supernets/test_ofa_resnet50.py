@@ -3,7 +3,7 @@ import random
 import torch
 from ofa.imagenet_classification.elastic_nn.networks.ofa_resnets import OFAResNets
 
-from edanas.core.costs import trace
+from edanas.core.tracing import trace
 from edanas.core.types import Backbone, Task
 from edanas.supernets.ofa_resnet50 import BASE_DEPTHS, OFAResNet50Provider
 

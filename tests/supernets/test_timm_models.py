@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 from timm.models import _registry
 from torch import nn
 
-from edanas.core.costs import count_macs
 from edanas.core.errors import ConfigError, WeightsError
+from edanas.core.tracing import count_macs
 from edanas.core.types import Backbone, Task
 from edanas.supernets.cutting import Cut, CutError, segments
 from edanas.supernets.timm_models import TimmProvider

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from edanas.core.contracts import ExitInsight, SurrogateModel
 from edanas.core.space import CONTINUOUS, SearchSpace
 from edanas.core.types import ExitProfile, SelectionScheme
-from edanas.exits.profiles import outcome
 from edanas.surrogates.adaptive import AdaptiveSwitching, kendall_tau, split_folds
 from edanas.surrogates.evidence import Evidence
 from edanas.surrogates.exit_curves import ExitCurves
@@ -17,6 +16,7 @@ from edanas.surrogates.gp import GP
 from edanas.surrogates.informed import MOST
 from edanas.surrogates.smoothing import Smoother, indicators
 from edanas.testing.insights import toy_archive, toy_cost, toy_insight, toy_profile, toy_values
+from edanas.thresholds.profiles import outcome
 
 both = pytest.mark.parametrize("model", [ExitCurves, ExitProfiles])
 THRESHOLD = st.none() | st.sampled_from([0.0, 0.1, 0.3, 0.5, 1.0])

@@ -11,7 +11,8 @@ from toy_tables import evaluator
 from edanas.core.errors import CandidateError, TableError
 from edanas.core.types import Backbone, Candidate, ExitProfile, SelectionScheme
 from edanas.evaluation.scoring import score
-from edanas.exits.profiles import collect_profile, outcome
+from edanas.model.profiling import collect_profile
+from edanas.thresholds.profiles import outcome
 
 POINTS = (0, 1)
 EVERYWHERE = SelectionScheme((0.0, 0.0))

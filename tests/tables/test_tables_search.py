@@ -8,12 +8,13 @@ from toy_tables import evaluator
 from edanas.core.archive import Archive
 from edanas.core.engine import Engine
 from edanas.core.errors import CandidateError, ConfigError, TableError
-from edanas.core.pareto import minimised, non_dominated
+from edanas.core.objective_values import minimised
 from edanas.core.progress import Silent
 from edanas.core.settings import SearchSettings
 from edanas.core.types import Candidate, Outcome, SelectionScheme
 from edanas.evaluation.scoring import score
 from edanas.executors.serial import Serial
+from edanas.numerics.pareto import non_dominated
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.strategies.random_search import RandomSearch

@@ -11,7 +11,7 @@ from edanas.core.errors import CandidateError
 from edanas.core.progress import Progress
 from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.shared import SharedEvaluation
-from edanas.exits.eenn import EENN
+from edanas.model.eenn import EENN
 from edanas.testing import ConformanceError, check_evaluation
 
 

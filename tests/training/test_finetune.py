@@ -8,7 +8,7 @@ from torch import nn
 
 from edanas.core.types import DataParts
 from edanas.exits.criteria import ScoreMargin
-from edanas.exits.eenn import EENN
+from edanas.model.eenn import EENN
 from edanas.training.finetune import finetune, steps_of
 from edanas.training.phased import Distill, Layerwise
 from edanas.training.schemes import Joint, JointCombined, Mixed

@@ -8,13 +8,13 @@ import torch
 from pretrainer import registry
 from safetensors.torch import load_file
 
-from edanas.compose import compose
 from edanas.core.config import to_plain
 from edanas.core.errors import ConfigError
 from edanas.core.progress import Silent
 from edanas.evaluation.shared import SharedEvaluation
-from edanas.layering import layered_settings
-from edanas.provenance import digest_of_file
+from edanas.run.compose import compose
+from edanas.run.layers import layered_settings
+from edanas.run.provenance import digest_of_file
 from edanas.training.weights import PRETRAINED, find, names, read_recipe
 
 FILES = sorted(PRETRAINED.glob("*.safetensors"))

@@ -68,7 +68,7 @@ class Executor(ABC):
 
 
 class Evaluator(ABC):
-    """Measures a candidate. Made by `edanas.compose` from a workbench; picklable once prepared."""
+    """Measures a candidate. Made by `edanas.run.compose` from a workbench; picklable once prepared."""
 
     removable: bool = False
     """Whether a network with fewer exits placed does at these what the one with more does.

@@ -3,15 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from edanas.core.costs import Costs
 from edanas.core.types import ExitProfile, SelectionScheme
-
-if TYPE_CHECKING:  # a floor above; nothing of it is needed to run
-    from edanas.core.costs import Costs
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Calibration:
     """
 
     profile: ExitProfile
-    costs: "Costs"
+    costs: Costs
     scheme: SelectionScheme
     given_up: float
     answers: Callable[[], Answers]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from edanas.core.pareto import non_dominated
+from edanas.numerics.pareto import non_dominated
 from edanas.report.extent import accuracy_floor
 from edanas.report.html.charts import Chart, Point, spread
 from edanas.report.html.markup import text

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edanas.core.pareto import non_dominated
 from edanas.core.types import Evaluation
+from edanas.numerics.pareto import non_dominated
 from edanas.report.history import History, of_backbones
 from edanas.report.html.charts import Point
 from edanas.report.result import Result

@@ -3,8 +3,8 @@
 import edanas
 import pytest
 import torch
-from edanas.core.costs import trace
 from edanas.core.errors import ConfigError
+from edanas.core.tracing import trace
 from edanas.core.types import Backbone, Task
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry

@@ -1,0 +1,189 @@
+"""Multiply-adds, parameters and activations of modules, counted in one pass on zeros."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from edanas.core.contracts import StagedBackbone
+from edanas.core.errors import CostError
+from edanas.core.types import ExitPoint, SegmentCost
+
+_FREE = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
+"""Modules whose weight costs nothing by the convention: a table that is read, or a normalisation's scale."""
+
+
+_UNCOUNTED = (
+    *("mv", "addmv", "dot", "vdot", "addr", "_trilinear", "_cdist_forward", "_int_mm"),
+    *("mkldnn_rnn_layer", "_cudnn_rnn", "miopen_rnn", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell"),
+    *("_native_multi_head_attention", "_transformer_encoder_layer_fwd"),
+    *("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_fused_attention_overrideable"),
+)
+"""torch's own operators that multiply, but that its counter has no formula for (in some versions)."""
+
+
+def count_macs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """Multiply-adds of one forward pass of `module` in eval mode, on zeros.
+
+    Args:
+        module: Runs on one tensor; its training mode, statistics and gradients stay as they are.
+        input_shape: (C, H, W) for one sample; any other length is taken as it is, batch first.
+
+    Raises:
+        CostError: The module does not run on that shape, or has weights in operators that cannot be counted.
+    """
+    shape = (1, *input_shape) if len(input_shape) == 3 else input_shape
+    return _run(module, _zeros(module, shape))[0]
+
+
+def measure(module: nn.Module, input_shape: tuple[int, int, int]) -> SegmentCost:
+    """The cost of `module`, e.g. an exit's head, for one sample of shape (C, H, W).
+
+    Raises:
+        CostError: As `count_macs`.
+    """
+    return _segment(module, _zeros(module, (1, *input_shape)))[0]
+
+
+def trace(backbone: StagedBackbone, in_channels: int) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+    """The costs of each of the M stages, and of the last exit.
+
+    Give it an extracted or built backbone: a view on a supernet owns more parameters than the backbone has,
+    and may compute with its weights before it uses them.
+
+    Raises:
+        CostError: As `count_macs`.
+    """
+    features = _zeros(backbone, (1, in_channels, backbone.resolution, backbone.resolution))
+    stages = []
+    for stage in backbone.stages:
+        cost, features = _segment(stage, features)
+        stages.append(cost)
+    return tuple(stages), _segment(backbone.head, features)[0]
+
+
+def exit_points(stages: Sequence[SegmentCost]) -> tuple[ExitPoint, ...]:
+    """The places between the stages, with the shape of the features there."""
+    return tuple(ExitPoint(index, *stage.shape) for index, stage in enumerate(stages[:-1]))
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operator below the counter: notes the counted outputs' sizes, refuses what escapes it."""
+
+    def __init__(self, counted: Mapping[Any, Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.counted = counted
+        self.largest = self.total = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        packet = getattr(func, "_overloadpacket", func)
+        out = func(*args, **(kwargs or {}))
+        if packet in self.counted:
+            first = out[0] if isinstance(out, tuple) else out
+            self.largest = max(self.largest, first.numel())
+            self.total += first.numel()
+        elif func.namespace not in ("aten", "prim", "prims") or packet.__name__ in _UNCOUNTED:
+            raise CostError(
+                f"multiply-adds of operator '{func.namespace}::{packet.__name__}' cannot be counted"
+            )
+        return out
+
+
+def _zeros(module: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
+    like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+    return torch.zeros(shape, dtype=like.dtype, device=like.device)
+
+
+def _segment(module: nn.Module, features: torch.Tensor) -> tuple[SegmentCost, torch.Tensor]:
+    macs, watch, out = _run(module, features)
+    channels, height, width = (*out.shape[1:], 1, 1)[:3]
+    params = sum(p.numel() for p in module.parameters())
+    return SegmentCost(macs, params, watch.largest, (channels, height, width), watch.total), out
+
+
+def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, _Watch, torch.Tensor]:
+    """(MACs, sizes of the counted outputs, output) of one pass."""
+    counter = FlopCounterMode(display=False)
+    watch = _Watch(counter.flop_registry)
+    name = type(module).__name__
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(_eval_mode(module))
+            stack.enter_context(_no_fused_transformer())
+            stack.enter_context(_each_weight_counts(module, counter))
+            stack.enter_context(watch)
+            stack.enter_context(counter)
+            out: torch.Tensor = module(features)
+    except CostError as error:
+        raise CostError(f"{name}: {error}") from error
+    except Exception as error:
+        raise CostError(
+            f"{name} does not run on an input of shape {tuple(features.shape)}: {error}"
+        ) from error
+    total = counter.get_total_flops()
+    if total == 0 and any(_is_weighted(child) for child in module.modules()):
+        raise CostError(f"{name} has weights, but none of its operators' multiply-adds can be counted")
+    return total // 2, watch, out
+
+
+def _is_weighted(module: nn.Module) -> bool:
+    own = module.parameters(recurse=False)
+    return not isinstance(module, _FREE) and any(p.ndim >= 2 for p in own)
+
+
+@contextmanager
+def _eval_mode(module: nn.Module) -> Iterator[None]:
+    """Eval mode inside, each submodule's own mode again afterwards."""
+    modes = [(child, child.training) for child in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for child, mode in modes:
+            child.training = mode
+
+
+@contextmanager
+def _no_fused_transformer() -> Iterator[None]:
+    """Attention in operators that the counter knows, as in training, instead of one that it does not."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+@contextmanager
+def _each_weight_counts(module: nn.Module, counter: FlopCounterMode) -> Iterator[None]:
+    """Refuse a module that holds a weight of two or more dimensions and runs without a counted operator.
+
+    A module with children that are counted passes even if its own weight is used in an uncounted operator.
+    """
+    before: dict[nn.Module, int] = {}
+    names = {child: name for name, child in module.named_modules() if _is_weighted(child)}
+
+    def enter(child: nn.Module, _: Any) -> None:
+        before[child] = counter.get_total_flops()
+
+    def leave(child: nn.Module, _: Any, __: Any) -> None:
+        if counter.get_total_flops() == before[child]:
+            at = f" at '{names[child]}'" if names[child] else ""
+            raise CostError(
+                f"multiply-adds of {type(child).__name__}{at} cannot be counted, though it has weights"
+            )
+
+    with ExitStack() as stack:
+        for child in names:
+            stack.callback(child.register_forward_pre_hook(enter).remove)
+            stack.callback(child.register_forward_hook(leave).remove)
+        yield

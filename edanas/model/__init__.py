@@ -1,0 +1,1 @@
+"""The finished network: module, runtime, fusion, loading, prediction, tuning and export."""

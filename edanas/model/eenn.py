@@ -1,0 +1,190 @@
+"""An early-exit network that really stops: what has left is not computed any further."""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from edanas.core.contracts import ConfidenceCriterion, InferenceRule, StagedBackbone
+from edanas.core.errors import ConfigError, EdanasError, near_miss
+from edanas.core.types import SelectionScheme
+from edanas.model.exit_network import ExitNetwork
+from edanas.model.fusion import compile_parts, simplify
+from edanas.model.inputs import batches
+from edanas.model.runtime import ALWAYS, NEVER, Compaction, Prediction, Segment, classify, empty, join
+from edanas.model.throughput import Pace
+
+COMPACT = ("auto", "always", "never")
+
+
+class EENN(ExitNetwork):
+    """A backbone with heads at some of its exit points, and the scheme that says who leaves where.
+
+    Calling it (in `eval` mode) is the deployed network: a batch to a `Prediction`. `predict` does the same
+    for any number of images, and faster; `freeze` makes a copy for inference. `logits` is for training.
+
+    Args and errors as `ExitNetwork`.
+    """
+
+    def __init__(
+        self,
+        backbone: StagedBackbone,
+        heads: Mapping[int, nn.Module],
+        scheme: SelectionScheme | Sequence[float | None],
+        criterion: ConfidenceCriterion,
+        mean: Sequence[float],
+        std: Sequence[float],
+        classes: Sequence[str],
+        inference: InferenceRule | None = None,
+    ) -> None:
+        super().__init__(backbone, heads, scheme, criterion, mean, std, classes, inference)
+        self.frozen = False
+        """Whether this is a copy for inference; see `freeze`."""
+        self._paces: dict[tuple[Any, ...], Pace] = {}
+
+    @torch.no_grad()
+    def forward(self, images: torch.Tensor) -> Prediction:
+        """Classify one batch as it is, letting each sample go at the first placed exit that is sure enough.
+
+        After each exit only the samples that stay are carried on; when none is left, no further stage runs.
+        `predict` takes more kinds of input, and is faster on large batches.
+
+        Args:
+            images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size. The range of floats is
+                checked in the host's memory only: to look at those on an accelerator would stall it.
+
+        Returns:
+            On the network's device.
+
+        Raises:
+            DataError: Another shape, number of channels, or type of values.
+            EdanasError: The network is in training mode.
+        """
+        return self._classify(self._batch(images), ALWAYS)
+
+    def predict(
+        self,
+        images: torch.Tensor | npt.NDArray[Any] | Iterable[torch.Tensor | npt.NDArray[Any]],
+        *,
+        batch_size: int = 256,
+        compact: str = "auto",
+    ) -> Prediction:
+        """Classify any number of images, in batches.
+
+        Whatever `compact` says, the labels and exits are those of a call, save where a confidence lies within
+        rounding of its threshold: floats depend on the batch that they are computed in.
+
+        Args:
+            images: A tensor as for a call; a NumPy array of the same, which may have its channels last as
+                image files are read; or an iterable of images or batches, which may differ in size.
+            batch_size: How many images are computed at once, at most.
+            compact: Whether samples that stay are moved together after each exit: `always`; `never` (all are
+                carried on until none is undecided); or `auto`, where that is faster. What is faster is
+                measured, by the size of the batch, once twice as many samples were classified as measuring
+                takes, and remembered; `auto` also cuts batches into chunks where that is faster.
+
+        Returns:
+            On the CPU, in the order of the images.
+
+        Raises:
+            DataError: Something is no image.
+            ConfigError: `batch_size` or `compact` is out of range.
+            EdanasError: The network is in training mode.
+        """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size: found {batch_size}; allowed: 1 or more")
+        if compact not in COMPACT:
+            raise ConfigError(f"compact: found '{compact}'.{near_miss(compact, COMPACT)}")
+        self._check_mode()
+        cut = batches(images, len(self.mean), self.resolution, batch_size)
+        return join([self._inferred(batch, compact) for batch in cut])
+
+    def rule(self, compact: str, device: torch.device) -> Compaction:
+        """How `predict` carries batches; for `auto` a `Pace`, by device, precision and placed exits."""
+        if compact != "auto":
+            return ALWAYS if compact == "always" else NEVER
+        key = self._scheme.placed, device, self._weight().dtype
+        if key not in self._paces:
+            shape = 1, len(self.mean), self.resolution, self.resolution
+            noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+            self._paces[key] = Pace(self.segments(), noise.to(device))
+        return self._paces[key]
+
+    def freeze(self, *, compile: bool | str = False) -> "EENN":  # noqa: A002 - torch's word
+        """A copy for inference: the same answers within rounding, faster. It cannot be trained.
+
+        BatchNorm is folded into the convolutions before it, dropout is taken out, and 1x1 convolutions of
+        pooled features become linear layers; see `edanas.model.fusion`.
+
+        Args:
+            compile: Have `torch.compile` make kernels of each stage and head, which takes minutes and a C++
+                compiler, and rounds more coarsely (confidences to about 1e-4); a text names another
+                of its backends than the default.
+
+        Raises:
+            ConfigError: `torch.compile` does not work here.
+        """
+        frozen = copy.deepcopy(self).eval().requires_grad_(requires_grad=False)
+        frozen.frozen = True
+        frozen._paces = {}
+        weight = frozen._weight()
+        shape = 2, len(self.mean), self.resolution, self.resolution
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        sample = noise.to(weight.device, weight.dtype, memory_format=torch.channels_last)
+        simplify(frozen, lambda: frozen.logits(sample))
+        frozen.to(memory_format=torch.channels_last)
+        if compile:
+            holders = (frozen.backbone.stages, frozen.heads)
+            parts = [(holder, name) for holder in holders for name, _ in holder.named_children()]
+            compile_parts(
+                [*parts, (frozen.backbone, "head")],
+                "inductor" if compile is True else compile,
+                lambda count: frozen.logits(sample[:1].repeat(count, 1, 1, 1)),
+            )
+        return frozen
+
+    def train(self, mode: bool = True) -> "EENN":  # noqa: FBT001, FBT002 - torch's signature
+        """See `torch.nn.Module.train`.
+
+        Raises:
+            EdanasError: The network is frozen.
+        """
+        if mode and self.frozen:
+            raise EdanasError("a frozen network cannot be trained; train the one it was frozen from")
+        return super().train(mode)
+
+    def segments(self) -> list[Segment]:
+        """What runs between the placed exits; the first begins with what prepares images."""
+        found: list[Segment] = []
+        ran: tuple[int, ...] = ()
+        # Bound here, since to look for a weight takes as long as a small layer.
+        stages: list[Callable[[torch.Tensor], torch.Tensor]] = [partial(self._prepare, self._weight().dtype)]
+        heads = self.heads._modules
+        for index, stage in enumerate(self.backbone.stages):
+            stages.append(stage)
+            threshold = self._scheme.thresholds[index] if index < self.exit_points else None
+            if threshold is not None:
+                ran = (*ran, index)
+                found.append(Segment(index, stages, heads[str(index)], self._decision(ran), threshold))
+                stages = []
+        last = self._decision((*ran, self.exit_points))
+        found.append(Segment(self.exit_points, stages, self.backbone.head, last, None))
+        return found
+
+    @torch.inference_mode()
+    def _inferred(self, batch: torch.Tensor, compact: str) -> Prediction:
+        device = self.device
+        rule = self.rule(compact, device)
+        if isinstance(rule, Pace):
+            rule.saw(len(batch))
+        return self._classify(batch.to(device), rule)
+
+    def _classify(self, batch: torch.Tensor, rule: Compaction) -> Prediction:
+        self._check_mode()
+        if not len(batch):
+            return empty(batch.device)
+        return classify(self.segments(), batch, rule)

@@ -1,0 +1,94 @@
+"""Finished networks in other forms, each checked right after it is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edanas.core.contracts import Exporter
+from edanas.core.errors import ConfigError, RunError
+from edanas.deploy.checking import Check, export_checked
+from edanas.model.eenn import EENN
+from edanas.model.labelled_samples import two_parts
+from edanas.model.loading import load
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
+
+_KIND, _NAME = "exporter", "eenn"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One form of a network.
+
+    Args:
+        name: The exporter's.
+        files: What was written, the one to open first.
+        check: What the check of it found; `None` for a form that does not run here.
+        summary: What the exporter has to say, in a sentence or none.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    check: Check | None
+    summary: str
+
+
+def export(
+    model: str | Path | EENN,
+    to: str | Sequence[str] = ("onnx",),
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+) -> list[Exported]:
+    """Write a finished network in other forms, and see that they do what the network does.
+
+    Args:
+        model: A network's `.safetensors` or `.json` file, whose name the files get; or a network, whose files
+            are named `eenn`.
+        to: Exporters' names, or one.
+        out: The folder to write to, made if it is missing; the model's own, or for a network the present one,
+            if left out.
+        data: Labelled images to check with, and to set the scales of 8-bit integers by: a data set's name, or
+            the path of a folder of class folders; the data of the run that the file lies in if left out.
+
+    Raises:
+        ConfigError: There is no such exporter, its package is not installed, or there are no images.
+        DataError: The images cannot be read, or do not fit the network.
+        WeightsError: The network cannot be loaded.
+        ExportError: It cannot be put into this form, or the form does not do what the network does.
+        RunError: The folder cannot be written to.
+    """
+    registry = Registry(load_plugins())
+    exporters = {name: _made(registry, name) for name in dict.fromkeys([to] if isinstance(to, str) else to)}
+    if not exporters:
+        raise ConfigError(f"exports: found none; allowed: {', '.join(registry.names(_KIND))}")
+    path = None if isinstance(model, EENN) else Path(model)
+    network = model if isinstance(model, EENN) else load(model)
+    stem = _folder(path, out) / (_NAME if path is None else path.with_suffix("").name)
+    images = None
+    if any(exporter.runs for exporter in exporters.values()):
+        calibration, validation = two_parts(registry, network, path, None if data is None else str(data))
+        images = calibration.images
+        for exporter in exporters.values():
+            exporter.prepare(calibration, validation)
+    found = []
+    for name, exporter in exporters.items():
+        if images is None:
+            files, check = exporter.export(network, stem), None
+        else:
+            files, check = export_checked(exporter, network, stem, images)
+        found.append(Exported(name, tuple(files), check, exporter.summary(files[0]) if files else ""))
+    return found
+
+
+def _made(registry: Registry, name: str) -> Exporter:
+    made: Exporter = registry.create(_KIND, name)
+    return made
+
+
+def _folder(model: Path | None, out: str | Path | None) -> Path:
+    folder = (model.absolute().parent if model else Path()) if out is None else Path(out).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: is no folder to write to: {error.strerror or error}") from error
+    return folder

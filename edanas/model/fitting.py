@@ -1,0 +1,28 @@
+"""What inference rule and confidence criterion learn after the network is trained."""
+
+import torch
+
+from edanas.core.types import ImageSet
+from edanas.model.eenn import EENN
+from edanas.model.profiling import evaluating
+
+
+def fit(network: EENN, data: ImageSet, batch_size: int = 256) -> None:
+    """Fit the rule on what the exits say, and then the criterion on what the rule makes of it; if they learn.
+
+    Args:
+        network: Its rule and criterion are changed in place; where one has a memory, for the exits that the
+            scheme places.
+        data: Samples that the network was not trained on.
+        batch_size: Samples in a step.
+    """
+    rule, criterion = network.inference, network.criterion
+    if not len(data) or not (rule.fits or criterion.fits):
+        return
+    points = (*network.answering, network.exit_points)
+    with evaluating(network), torch.no_grad():
+        batches = [network.said(data.images[at : at + batch_size]) for at in range(0, len(data), batch_size)]
+        said = [torch.cat(each) for each in zip(*batches, strict=True)]
+        labels = data.labels.to(said[0].device)
+        rule.fit(said, labels, points)
+        criterion.fit(network.decided(said)[0], labels, points)

@@ -1,0 +1,88 @@
+"""Finished networks, built again from their files: `load`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from edanas.core.contracts import StagedBackbone
+from edanas.core.devices import named_device
+from edanas.core.errors import (
+    WeightsError,
+)
+from edanas.core.tracing import exit_points, trace
+from edanas.core.trust import from_a_file
+from edanas.core.types import Backbone, Task
+from edanas.deploy.loading import load_network
+from edanas.model.eenn import EENN
+from edanas.model.temperature import TEMPERATURES, temper
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
+
+_BEFORE_RULES = {"name": "early-stop", "options": {}}
+"""How networks answer whose descriptions are from before there were inference rules."""
+
+
+def load(
+    path: str | Path,
+    device: str = "cpu",
+    *,
+    freeze: bool = False,
+    compile: bool | str = False,  # noqa: A002 - torch's word
+    trust_code: bool = False,
+) -> EENN:
+    """A finished network: call it on images, or its `predict`, to get labels, exits taken and confidences.
+
+    Args:
+        path: The `.safetensors` or `.json` file of a result, in its run's folder `models`.
+        device: Where to put it.
+        freeze: Make it faster for inference, where its answers may differ by rounding; see `EENN.freeze`.
+        compile: Freeze it, and compile its parts; see `EENN.freeze`.
+        trust_code: Whether to run code that the network names: that of a module of one's own (supernet
+            provider `module`). Nothing else in the files is ever run.
+
+    Raises:
+        WeightsError: A file is missing or damaged, or the two do not belong together; or the network names
+            code, and it is not trusted.
+        ConfigError: A plugin that the network was made with is not installed, the device is not there, or
+            `torch.compile` does not work here.
+    """
+    place = named_device(device)
+    registry = Registry(load_plugins())
+    with from_a_file(trust=trust_code):
+        network = load_network(Path(path), lambda description: _rebuild(registry, description))
+    placed = cast(EENN, network.to(place))
+    return placed.freeze(compile=compile) if freeze or compile else placed
+
+
+def _rebuild(registry: Registry, description: Mapping[str, Any]) -> EENN:
+    """The network of a description, with fresh weights."""
+    description = {"inference": _BEFORE_RULES, **description}
+
+    def named(kind: str, key: str) -> Any:
+        return registry.create(kind, description[key]["name"], description[key]["options"])
+
+    try:
+        task = Task(description["in_channels"], description["num_classes"])
+        backbone: StagedBackbone = named("supernet provider", "supernet").build(
+            Backbone.of(description["backbone"]), task
+        )
+        points = exit_points(trace(backbone, task.in_channels)[0])
+        classifier = named("exit classifier", "classifier")
+        criterion = named("confidence criterion", "criterion").build(task.num_classes, len(points))
+        rule = named("inference rule", "inference").build(task.num_classes, len(points))
+        heads = {at: classifier.build(points[at], task.num_classes) for at in description["heads"]}
+        network = EENN(
+            backbone,
+            heads,
+            tuple(description["thresholds"]),
+            criterion,
+            description["mean"],
+            description["std"],
+            description["classes"],
+            rule,
+        )
+    except (LookupError, TypeError, AttributeError) as error:
+        raise WeightsError(f"the network's description is incomplete or damaged: {error!r}") from error
+    network.description = dict(description)
+    temper(network, description.get(TEMPERATURES, ()))
+    return network

@@ -1,0 +1,84 @@
+"""Seconds instead of multiply-adds: what each part of a network takes on this machine."""
+
+import itertools
+import statistics
+import time
+
+import torch
+
+from edanas.core.costs import Costs
+from edanas.core.machine import clock
+from edanas.exits.decisions import Memory
+from edanas.model.eenn import EENN
+
+UNIT = 1e-9
+"""Costs are counted in nanoseconds."""
+
+_LEAST_PASSES, _MOST_PASSES = 15, 200
+_SECONDS = 3.0
+
+
+@torch.inference_mode()
+def latency_costs(network: EENN, batch_size: int = 1) -> Costs:
+    """Nanoseconds of each stage and head for one image, at their medians over many passes.
+
+    A sample that leaves at an exit takes the stages up to it and all placed heads up to it, so that
+    everything that is arithmetic on multiply-adds holds of these too. What a call takes besides, such as
+    checking its input, counts with the first stage; preparing images, the criterion and the decision count
+    where they run. Between two exits that have heads only the sum is known; it stands at the last of the
+    stages there.
+
+    On a CPU with one thread this thread's time is taken, which is blind to what else runs.
+
+    Args:
+        network: In eval mode. All its heads are measured, placed or not.
+        batch_size: Images that are computed at once; their time is divided by their number. Later parts
+            count as if the batch stayed full: true of single images, optimistic of batches that shrink.
+    """
+    scheme = network.scheme
+    try:
+        network.scheme = tuple(
+            0.0 if point in network.points else None for point in range(network.exit_points)
+        )
+        stages, heads = _parts(network, batch_size)
+    finally:
+        network.scheme = scheme
+    last = heads.pop(network.exit_points)
+    known = tuple(heads.get(point) for point in range(network.exit_points))
+    return Costs(tuple(stages.get(at, 0) for at in range(network.exit_points + 1)), known, last)
+
+
+def _parts(network: EENN, batch_size: int) -> tuple[dict[int, int], dict[int, int]]:
+    """Nanoseconds for an image of the stages before each exit, and of its head, by exit point."""
+    now = clock(network.device)
+    shape = batch_size, len(network.mean), network.resolution, network.resolution
+    noise = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    images = noise.to(network.device)
+    segments = network.segments()
+    names = [(segment.exit, part) for segment in segments for part in ("stages", "head")]
+    times: list[list[float]] = []
+    whole: list[float] = []
+    begin = time.monotonic()
+    while len(times) < _LEAST_PASSES or (len(times) < _MOST_PASSES and time.monotonic() - begin < _SECONDS):
+        marks, features = [now()], images
+        memory: Memory = ()
+        for segment in segments:
+            for stage in segment.stages:
+                features = stage(features)
+            marks.append(now())
+            _, sure, memory = segment.decide(segment.head(features), memory)
+            if segment.threshold is not None:
+                bool((sure >= segment.threshold).all())
+            marks.append(now())
+        times.append([after - before for before, after in itertools.pairwise(marks)])
+        start = now()
+        network.predict(images, batch_size=batch_size, compact="always")  # all leave at the first exit
+        whole.append(now() - start)
+    # The first passes find cold caches.
+    medians = [statistics.median(column) for column in zip(*times[3:], strict=True)]
+    medians[0] += max(0.0, statistics.median(whole[3:]) - medians[0] - medians[1])
+    each = [max(1, round(median / batch_size / UNIT)) for median in medians]
+    found = dict(zip(names, each, strict=True))
+    parts = ("stages", "head")
+    before, behind = ({at: ns for (at, part), ns in found.items() if part == each} for each in parts)
+    return before, behind

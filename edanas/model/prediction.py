@@ -1,0 +1,204 @@
+"""Predictions with names: of image files, of folders, of whatever an iterator yields."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from operator import length_hint
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.errors import ConfigError, DataError, WeightsError
+from edanas.core.progress import Progress, Silent
+from edanas.data.files import image_files, read_batches
+from edanas.model.anatomy import Anatomy
+from edanas.model.eenn import EENN
+from edanas.thresholds.budgets import budget_of, out_of_reach
+from edanas.thresholds.schemes import cost_of_leaving
+from edanas.thresholds.stream_budget import HOLD, BudgetHolder, blind_path
+
+Source = str | Path | Iterable[Any]
+
+
+class Answer(NamedTuple):
+    """What an EENN says about one image.
+
+    Args:
+        name: The file's path, the name that came with the image, or its number, from 1.
+        label: From 0.
+        class_name: `network.classes[label]`.
+        exit: The index of the exit point where it left, or N for the last exit.
+        confidence: In [0, 1], at that exit.
+    """
+
+    name: str
+    label: int
+    class_name: str
+    exit: int
+    confidence: float
+
+
+def stream(
+    network: EENN,
+    source: Source,
+    *,
+    batch_size: int = 256,
+    compact: str = "auto",
+    progress: Progress | None = None,
+    on_unreadable: Callable[[DataError], None] | None = None,
+    hold_macs: str | float | BudgetHolder | None = None,
+) -> Iterator[Answer]:
+    """Classify images as they come; no more than a batch is in memory.
+
+    Args:
+        network: In eval mode.
+        source: The path of an image or of a folder, whose images are found in it and below; several of these;
+            or an iterable of images (see `EENN.predict`) or of pairs (name, image).
+        batch_size: How many images are read and computed at once.
+        compact: See `EENN.predict`.
+        progress: Where to show a bar; nothing is shown if left out.
+        on_unreadable: Called with the error for each file that cannot be read, which is then passed over.
+        hold_macs: Executed multiply-adds for an image that thresholds are to hold on average, moving after
+            each batch (of 62 images at most, by default): a number, a text such as `5M`, `none`, or a holder,
+            which keeps its position for the next stream. If left out, what the network itself says (threshold
+            setter `dynamic`), or nothing. The network has its own thresholds whenever an answer is yielded.
+
+    Yields:
+        An `Answer` for each image, in order.
+
+    Raises:
+        DataError: A path leads to no image, a file cannot be read (without `on_unreadable`), or something is
+            no image.
+        ConfigError: `batch_size` or `compact` is out of range, or the budget cannot be read or held.
+        WeightsError: What the network says about holding a budget is damaged.
+    """
+    network.predict([], batch_size=batch_size, compact=compact)  # refuses what is wrong before it reads
+    holder = budget_holder(network, hold_macs)
+    read, total = _reader(network, source, on_unreadable)
+    with (progress or Silent()).task("Predicting", total) as bar:
+        for taken, named in read(batch_size if holder is None else min(batch_size, holder.batch)):
+            if named:
+                names, images = zip(*named, strict=True)
+                with _moved(network, holder):
+                    answers = list(_answers(network, names, images, batch_size, compact))
+                if holder is not None:
+                    holder.note([answer.exit for answer in answers])
+                yield from answers
+            bar.advance(taken)
+
+
+def budget_holder(network: EENN, hold_macs: str | float | BudgetHolder | None = None) -> BudgetHolder | None:
+    """What holds a stream of this network to a budget, at its start; `None` where nothing is to be held.
+
+    Where the network's description has a path for its thresholds, found on calibration samples, they follow
+    it; otherwise all move alike in logits.
+
+    Args:
+        network: Whose exits stand.
+        hold_macs: See `stream`.
+
+    Raises:
+        ConfigError, WeightsError: See `stream`.
+    """
+    if isinstance(hold_macs, BudgetHolder):
+        return hold_macs
+    if hold_macs is None:
+        return _noted(network)
+    if hold_macs == "none":
+        return None
+    limit, leaving = _asked(network, hold_macs)
+    return _noted(network, limit) or _blind(network, limit, leaving)
+
+
+def _noted(network: EENN, limit: float | None = None) -> BudgetHolder | None:
+    """What the network's own description says, for another budget if one is given."""
+    values = network.description.get(HOLD)
+    try:
+        return None if values is None else BudgetHolder.from_dict(network.scheme, values, limit)
+    except (LookupError, TypeError, ValueError) as error:
+        raise WeightsError(f"the network's description is damaged: {HOLD}: {error}") from error
+
+
+def _asked(network: EENN, hold_macs: str | float) -> tuple[float, npt.NDArray[np.float64]]:
+    """A budget that can be held, and what an image costs by the exit where it leaves."""
+    try:
+        budget = budget_of(max_macs=hold_macs)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("max_macs", "hold_macs", 1)) from error
+    placed = network.scheme.placed
+    if not placed:
+        raise ConfigError("hold_macs: the network has no early exits, so its cost is what it is")
+    leaving = cost_of_leaving(Anatomy.of(network, len(network.mean)).costs, placed)
+    if wrong := out_of_reach(budget, leaving, placed):
+        raise ConfigError(wrong.replace("max_macs", "hold_macs", 1))
+    return budget.limit, leaving
+
+
+def _blind(network: EENN, limit: float, leaving: npt.NDArray[np.float64]) -> BudgetHolder:
+    path, middle = blind_path(network.scheme, leaving), float(leaving[0] + leaving[-1]) / 2
+    return BudgetHolder(network.scheme, path, leaving.tolist(), limit, start=middle)
+
+
+@contextmanager
+def _moved(network: EENN, holder: BudgetHolder | None) -> Iterator[None]:
+    """The network with the holder's thresholds; afterwards it has its own again."""
+    own = network.scheme
+    network.scheme = own if holder is None else holder.scheme
+    try:
+        yield
+    finally:
+        network.scheme = own
+
+
+_Named = list[tuple[str, Any]]
+_Reader = Callable[[int], Iterator[tuple[int, _Named]]]
+
+
+def _answers(
+    network: EENN, names: Sequence[str], images: Sequence[Any], batch_size: int, compact: str
+) -> Iterator[Answer]:
+    try:
+        found = network.predict(images, batch_size=batch_size, compact=compact)
+    except DataError as error:
+        raise DataError(f"among {names[0]} to {names[-1]}: {error}") from error
+    if len(found.label) != len(names):
+        raise DataError(f"among {names[0]} to {names[-1]}: found a batch of images; allowed: one image each")
+    rows = zip(names, *(each.tolist() for each in found), strict=True)
+    for name, label, left_at, confidence in rows:
+        yield Answer(name, label, network.classes[label], left_at, confidence)
+
+
+def _reader(
+    network: EENN, source: Source, on_unreadable: Callable[[DataError], None] | None
+) -> tuple[_Reader, int | None]:
+    """What yields (images taken, those that are images, with names) by batches, and how many there are."""
+    paths = [source] if isinstance(source, str | Path) else source
+    if isinstance(paths, list | tuple) and paths and all(isinstance(each, str | Path) for each in paths):
+        files = image_files(paths)
+        return lambda size: _from_files(network, files, size, on_unreadable), len(files)
+    if not isinstance(paths, Iterable):
+        raise DataError(f"source: found a {type(source).__name__}; allowed: paths, or an iterable of images")
+    count = length_hint(paths, -1)
+    return lambda size: _from_iterable(paths, size), None if count < 0 else count
+
+
+def _from_files(
+    network: EENN, files: Sequence[Path], size: int, on_unreadable: Callable[[DataError], None] | None
+) -> Iterator[tuple[int, _Named]]:
+    grey = len(network.mean) == 1
+    for taken, images in read_batches(
+        files, size, network.resolution, grey=grey, on_unreadable=on_unreadable
+    ):
+        yield taken, [(str(path), image) for path, image in images]
+
+
+def _from_iterable(images: Iterable[Any], size: int) -> Iterator[tuple[int, _Named]]:
+    rest = enumerate(images, start=1)
+    while batch := list(itertools.islice(rest, size)):
+        named = [
+            each if isinstance(each, tuple) and isinstance(each[0], str) else (str(number), each)
+            for number, each in batch
+        ]
+        yield len(named), named

@@ -1,0 +1,60 @@
+"""Collects the exit profile of a network: one pass over the samples."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from edanas.core.errors import CandidateError, DataError
+from edanas.core.types import ExitProfile, ImageSet
+from edanas.model.eenn import EENN
+
+
+def collect_profile(
+    network: EENN,
+    data: ImageSet,
+    batch_size: int = 256,
+    device: torch.device | str | None = None,
+) -> ExitProfile:
+    """Run every exit on every sample, once, in eval mode; each module's training mode is put back afterwards.
+
+    Args:
+        network: `answering` says which exit points get a column.
+        data: Samples of any size.
+        batch_size: Samples in a step.
+        device: Where to compute: the network is moved there. `None` = where it is.
+
+    Raises:
+        CandidateError: An exit's confidence is not a number.
+        DataError: There are no samples, or they do not fit the network.
+    """
+    if not len(data):
+        raise DataError("exit profile: found no samples; allowed: one or more")
+    if device is not None:
+        network.to(device)
+    confidences, outcomes = [], []
+    with evaluating(network), torch.inference_mode():
+        for start in range(0, len(data), batch_size):
+            batch = slice(start, start + batch_size)
+            labels, confidence = network.all_exits(data.images[batch])
+            confidences.append(confidence.float().cpu())
+            outcomes.append(labels.cpu() == data.labels[batch, None].cpu())
+    confidence = torch.cat(confidences)
+    if confidence.isnan().any():
+        broken = int(confidence.isnan().any(dim=0).nonzero()[0])
+        name = [*(f"exit {point + 1}" for point in network.answering), "the last exit"][broken]
+        raise CandidateError(f"the confidence of {name} is not a number for some samples")
+    return ExitProfile(network.answering, confidence.numpy(), torch.cat(outcomes).numpy())
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Eval mode inside; afterwards each module has the mode it had."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

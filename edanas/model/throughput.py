@@ -1,0 +1,153 @@
+"""How long a network's segments take at which batch size, and what follows for how to carry a batch.
+
+On a CPU time grows with the batch, from the first sample on, and large features fall out of the caches, so
+that a batch goes best in chunks and compaction pays almost at once. On an accelerator small batches take as
+long as one sample, and moving the rest together pays only where many leave.
+"""
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from edanas.core.machine import clock
+from edanas.model.runtime import Segment, pick
+
+SIZES = (1, 4, 16, 64, 256)
+"""Batch sizes that are measured, up to the one in use; larger ones count in proportion to the largest."""
+
+_REPEATS = 3
+
+_WORTH = 2
+"""Measured once so many times as many samples were classified as measuring takes."""
+
+_CPU_CHUNK = 32
+"""Chunks on a CPU before anything is measured: large features in pieces of this size stay in most caches."""
+
+_GAIN = 0.95
+"""Chunks are used where a sample then takes less than this share of its time in the largest size measured."""
+
+
+_MEASURING = threading.Lock()
+"""Of the whole process: who measures beside another measures the other as well."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """What was measured, never changed: whoever reads one while another thread measures reads a whole.
+
+    Args:
+        sizes: Batch sizes, the first of `SIZES`.
+        running: Seconds of one pass in one piece, stages and head, by segment and size.
+        moving: Seconds of picking so many rows out of the features behind a segment, by segment and size.
+    """
+
+    sizes: tuple[int, ...]
+    running: tuple[tuple[float, ...], ...]
+    moving: tuple[tuple[float, ...], ...]
+
+    @functools.cached_property
+    def chunks(self) -> tuple[int | None, ...]:
+        """Where a sample takes least, by segment; `None` where that is hardly less than in the largest."""
+        return tuple(map(self._best, self.running))
+
+    def seconds(self, segment: int, count: int) -> float:
+        """Of `count` samples through a segment, in its chunks."""
+        times, chunk = self.running[segment], self.chunks[segment]
+        if chunk is None:
+            return self.between(times, count)
+        whole, rest = divmod(count, chunk)
+        return whole * times[self.sizes.index(chunk)] + (self.between(times, rest) if rest else 0.0)
+
+    def between(self, times: Sequence[float], count: int) -> float:
+        """On the line between the sizes measured; beyond the largest, in proportion."""
+        if count >= self.sizes[-1]:
+            return times[-1] * count / self.sizes[-1]
+        above = next(i for i, size in enumerate(self.sizes) if size > count)
+        low, high = self.sizes[above - 1], self.sizes[above]
+        return times[above - 1] + (times[above] - times[above - 1]) * (count - low) / (high - low)
+
+    def _best(self, times: Sequence[float]) -> int | None:
+        each = [seconds / size for seconds, size in zip(times, self.sizes, strict=True)]
+        best = min(range(len(each)), key=each.__getitem__, default=-1)
+        return self.sizes[best] if each and each[best] < _GAIN * each[-1] else None
+
+
+class Pace:
+    """Seconds of each segment, and of moving its features, by batch size. A `Compaction`.
+
+    Until it has measured, it always compacts. What it decides moves predictions by rounding alone. Threads
+    may share one.
+
+    Args:
+        segments: As for `edanas.model.runtime.classify`.
+        image: A batch of one image as the first segment takes it; it is repeated to be measured on.
+    """
+
+    def __init__(self, segments: Sequence[Segment], image: torch.Tensor) -> None:
+        self._segments, self._image = segments, image
+        self.times = Times((), ((),) * len(segments), ((),) * len(segments))
+        self._seen = 0
+
+    def saw(self, count: int) -> None:
+        """A batch of `count` samples is about to be classified; after enough of them, measure."""
+        missing = self._missing(count) if count > 1 else []
+        self._seen += count
+        if missing and self._seen >= _WORTH * (_REPEATS + 2) * sum(missing):
+            self.measure(count)
+
+    def chunk(self, segment: int, count: int) -> int:
+        """See `edanas.model.runtime.Compaction.chunk`."""
+        measured = self.times.chunks[segment]
+        if measured is None and self._missing(count):
+            return _CPU_CHUNK if self._image.device.type == "cpu" else count
+        return measured or count
+
+    def pays(self, segment: int, carried: int, staying: int) -> bool:
+        """See `edanas.model.runtime.Compaction.pays`: all that follows, with and without those who left."""
+        times = self.times
+        if not times.sizes:
+            return True
+        gained = -times.between(times.moving[segment], staying)
+        for following in range(segment + 1, len(self._segments)):
+            gained += times.seconds(following, carried) - times.seconds(following, staying)
+        return gained > 0.0
+
+    def break_even(self, segment: int, count: int) -> float | None:
+        """The least share of `count` samples that must leave behind `segment` for compaction to pay."""
+        paying = (gone for gone in range(1, count) if self.pays(segment, count, count - gone))
+        return next((gone / count for gone in paying), None)
+
+    @torch.inference_mode()
+    def measure(self, count: int) -> None:
+        """Time the sizes up to `count` that were not timed yet."""
+        with _MEASURING:
+            for size in self._missing(count):
+                self.times = self._measured(self.times, size)
+
+    def _missing(self, count: int) -> list[int]:
+        """The sizes up to `count`, and the next one, that are not measured."""
+        needed = 1 + sum(size < min(count, SIZES[-1]) for size in SIZES)
+        return list(SIZES[len(self.times.sizes) : needed])
+
+    def _measured(self, known: Times, size: int) -> Times:
+        features = self._image.expand(size, -1, -1, -1).contiguous()
+        rows = torch.arange(size, device=features.device)
+        running, moving = [], []
+        for segment, ran, moved in zip(self._segments, known.running, known.moving, strict=True):
+            running.append((*ran, _seconds(segment.run, features)))
+            features = segment.run(features)[0]
+            moving.append((*moved, _seconds(lambda given: pick(given, rows), features)))
+        return Times((*known.sizes, size), tuple(running), tuple(moving))
+
+
+def _seconds(function: Callable[[torch.Tensor], object], given: torch.Tensor) -> float:
+    """The least of a few times, once everything is warm."""
+    now, found = clock(given.device), []
+    for _ in range(1 + _REPEATS):
+        start = now()
+        function(given)
+        found.append(now() - start)
+    return min(found[1:])

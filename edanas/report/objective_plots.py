@@ -1,0 +1,160 @@
+"""Plots of more than two objectives: each pair, and all side by side as parallel coordinates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from edanas.core.amounts import scale_of
+from edanas.core.errors import EdanasError
+from edanas.core.feasible import feasible_first
+from edanas.numerics.pareto import non_dominated
+from edanas.report.plots import CANDIDATE, EARLY, INK, SINGLE, style
+
+COLOURS = "cividis"
+"""Told apart by colour-blind readers, and in grey."""
+
+
+@dataclass(frozen=True)
+class TradeOffs:
+    """What the search found, by objective.
+
+    Args:
+        names: J objectives with the unit that `values` are in, e.g. `params (k)`.
+        values: (n, J) in these units.
+        maximise: (J,) whether more is better.
+        front: (n,) which candidates no other one dominates, the feasible first.
+        feasible: (n,) which keep all constraints.
+    """
+
+    names: tuple[str, ...]
+    values: npt.NDArray[np.float64]
+    maximise: npt.NDArray[np.bool_]
+    front: npt.NDArray[np.bool_]
+    feasible: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> "TradeOffs":
+        """From the content of `result.json`.
+
+        Raises:
+            EdanasError: It does not say what candidates are worth, or there are none.
+        """
+        objectives, rows = data.get("objectives") or [], data.get("values") or []
+        if not objectives or not rows:
+            raise EdanasError(
+                "the result does not say what candidates are worth in each objective: it is of an older "
+                "edanas, or nothing was evaluated"
+            )
+        values = np.array(rows, dtype=np.float64)
+        maximise = np.array([bool(each["maximise"]) for each in objectives])
+        violations = np.array(data.get("violations") or [0.0] * len(values), dtype=np.float64)
+        front = non_dominated(feasible_first(np.where(maximise, -values, values), violations))
+        scales = [
+            _scale(str(o.get("unit", "")), column) for o, column in zip(objectives, values.T, strict=True)
+        ]
+        names = tuple(
+            f"{o['name']} ({unit})" if unit else str(o["name"])
+            for o, (_, unit) in zip(objectives, scales, strict=True)
+        )
+        return cls(names, values * [size for size, _ in scales], maximise, front, violations == 0)
+
+
+def draw_pairs(data: Mapping[str, Any]) -> Figure:
+    """Each objective against each other one: a triangle of plots, the Pareto set on top.
+
+    Args:
+        data: The content of `result.json`.
+
+    Raises:
+        EdanasError: As `TradeOffs.of`.
+    """
+    found = TradeOffs.of(data)
+    count = len(found.names) - 1
+    side = max(2.4, 3.4 - 0.3 * count)
+    size = max(side * count + 1.0, 5.0), max(side * count + 0.6, 4.0)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(count, count, squeeze=False, sharex="col", sharey="row")
+    for row in range(count):
+        for column in range(count):
+            axes = grid[row][column]
+            if column > row:
+                axes.set_visible(False)
+                continue
+            _draw_pair(axes, found, column, row + 1)
+            if row == count - 1:
+                axes.set_xlabel(found.names[column], color=INK)
+            if column == 0:
+                axes.set_ylabel(found.names[row + 1], color=INK)
+    handles = [Line2D([], [], linestyle="", **look) for rows, look in _looks(found) if rows.any()]
+    figure.legend(handles=handles, loc="upper right", frameon=False, labelcolor=INK, fontsize=9)
+    return figure
+
+
+def draw_parallel(data: Mapping[str, Any]) -> Figure:
+    """The Pareto set as lines from objective to objective, on each of which up is better.
+
+    Colours follow the first objective. The ends of an axis are the best and the worst of the Pareto set.
+
+    Args:
+        data: The content of `result.json`.
+
+    Raises:
+        EdanasError: As `TradeOffs.of`.
+    """
+    found = TradeOffs.of(data)
+    values = found.values[found.front]
+    low, high = values.min(axis=0), values.max(axis=0)
+    share = np.where(high > low, (values - low) / np.where(high > low, high - low, 1.0), 0.5)
+    height = np.where(found.maximise, share, 1.0 - share)
+    places = [float(place) for place in range(len(found.names))]
+    figure = Figure(figsize=(2.0 * len(places) + 1.0, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    colours = mpl.colormaps[COLOURS]
+    for line in height[np.argsort(height[:, 0], kind="stable")]:
+        axes.plot(places, line, "o-", color=colours(0.95 * line[0]), alpha=0.8, lw=1.4, ms=4, mew=0)
+    best, worst = np.where(found.maximise, (high, low), (low, high))
+    for place, good, bad in zip(places, best, worst, strict=True):
+        axes.plot([place, place], [0, 1], color=INK, lw=0.8, zorder=0)
+        axes.text(place, 1.04, f"{good:.4g}", ha="center", va="bottom", color=INK, size=9)
+        axes.text(place, -0.04, f"{bad:.4g}", ha="center", va="top", color=INK, size=9)
+    axes.set_xticks(places, found.names, color=INK)
+    axes.tick_params(length=0, pad=14)
+    axes.set_ylim(-0.12, 1.12)
+    axes.set_yticks([])
+    axes.set_ylabel("worst of the Pareto set to best", color=INK)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+def _draw_pair(axes: Axes, found: TradeOffs, x: int, y: int) -> None:
+    for rows, look in _looks(found):
+        axes.plot(found.values[rows, x], found.values[rows, y], linestyle="", **look)
+    style(axes)
+
+
+def _looks(found: TradeOffs) -> list[tuple[npt.NDArray[np.bool_], dict[str, Any]]]:
+    """Candidates in three groups, and how each is drawn."""
+    behind = {"marker": "o", "color": CANDIDATE, "alpha": 0.5, "ms": 3.5, "mew": 0, "label": "dominated"}
+    broken = {"marker": "x", "color": SINGLE, "alpha": 0.6, "ms": 4, "label": "breaks a constraint"}
+    best = {"marker": "o", "color": EARLY, "ms": 5, "mew": 0, "label": "Pareto set"}
+    return [
+        (found.feasible & ~found.front, behind),
+        (~found.feasible, broken),
+        (found.feasible & found.front, best),
+    ]
+
+
+def _scale(unit: str, values: npt.NDArray[np.float64]) -> tuple[float, str]:
+    """What to multiply values of a unit by, and what to write for it then."""
+    if unit == "%":
+        return 100.0, "%"
+    scale, letter = scale_of(float(np.abs(values).max()))
+    return 1.0 / scale, f"{letter} {unit}".strip()

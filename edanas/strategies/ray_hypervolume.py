@@ -1,0 +1,67 @@
+"""Hypervolume as a mean over rays: how far a front reaches from the reference point in each direction.
+
+Along each of a fixed set of rays a front is one number, however many points and objectives it has. So a whole
+front can be regressed upon as a vector, and what a front adds to another is a mean of differences.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+from scipy.stats.qmc import Sobol
+
+from edanas.numerics.pareto import reference_point
+
+Values = npt.NDArray[np.float64]
+
+RAYS = 64
+"""Directions for two objectives, a power of two; each further objective doubles them, up to 16 times."""
+
+
+class Rays:
+    """Rays from a reference point through the box in which hypervolume counts (Zhang and Golovin, 2020).
+
+    Args:
+        references: (n, J) values whose maxima give the reference point, as the run's own does.
+        values: (m, J) values whose minima are the box's other corner.
+    """
+
+    def __init__(self, references: Values, values: Values) -> None:
+        self.reference = reference_point(references)
+        span = self.reference - values.min(axis=0)
+        self._span = np.where(span > 0, span, 1.0)
+        self._directions = _directions(len(self.reference))
+
+    def reach(self, points: Values) -> Values:
+        """(..., k, J) minimised values -> (..., R): how far the best of the k points reaches on each ray."""
+        inside = np.maximum(self.reference - points, 0.0) / self._span
+        # Objectives first: a minimum over two numbers in a row is slow.
+        columns = np.ascontiguousarray(np.moveaxis(inside, -1, 0))
+        found = np.zeros((*points.shape[:-2], len(self._directions)))
+        for ray, direction in enumerate(self._directions):
+            least = columns[0] / direction[0]
+            for column, share in zip(columns[1:], direction[1:], strict=True):
+                np.minimum(least, column / share, out=least)
+            found[..., ray] = least.max(axis=-1)
+        return found
+
+    def volume(self, reach: Values) -> Values:
+        """(..., R) reaches -> (...): the dominated share of the box."""
+        objectives = len(self.reference)
+        ball = math.pi ** (objectives / 2) / (2**objectives * math.gamma(objectives / 2 + 1))
+        return np.asarray(ball * (reach**objectives).mean(axis=-1))
+
+
+def _directions(objectives: int) -> Values:
+    """(R, J) unit vectors with positive coordinates, spread evenly."""
+    if objectives == 1:
+        return np.ones((1, 1))
+    if objectives == 2:
+        angles = (np.arange(RAYS) + 0.5) * math.pi / (2 * RAYS)
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    power = RAYS.bit_length() - 1 + min(objectives - 2, 4)
+    even = Sobol(objectives, scramble=False).random_base2(power) + 0.5 / 2**power
+    # The lengths of a normal vector's coordinates: its direction is uniform on the sphere.
+    drawn = norm.ppf(0.5 + 0.5 * even)
+    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))

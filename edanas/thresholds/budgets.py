@@ -1,0 +1,187 @@
+"""Budgets: what a scheme may cost or must reach, read from texts with units, and what meets one."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.amounts import LETTERS, SCALES, scale_of
+from edanas.core.errors import ConfigError, near_miss
+from edanas.thresholds.fronts import ThresholdFront
+
+Quantity = Literal["max_macs", "min_accuracy", "max_latency"]
+
+_UNITS: Mapping[Quantity, Mapping[str, float]] = {
+    "max_macs": SCALES,
+    "min_accuracy": {"": 1.0, "%": 0.01},
+    "max_latency": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
+}
+_EXAMPLES: Mapping[Quantity, str] = {
+    "max_macs": "multiply-adds, such as 5M, 5e6 or 750k",
+    "min_accuracy": "more than 0 and at most 1, such as 0.9 or 90%",
+    "max_latency": "a time with its unit, such as 3ms, 250us or 0.003s",
+}
+_TEXT = re.compile(r"\s*([+-]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\W\d_]*|%)\s*")
+
+_ROUNDING = 1e-9
+"""A budget is met by what exceeds it by no more than this share: sums of floats round."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One condition on a selection scheme.
+
+    Args:
+        quantity: What it is about.
+        limit: Multiply-adds for a sample on average, a fraction, or seconds for a sample on average.
+    """
+
+    quantity: Quantity
+    limit: float
+
+    def __str__(self) -> str:
+        relation = "at least" if self.quantity == "min_accuracy" else "at most"
+        return f"{relation} {in_units(self.quantity, self.limit)}"
+
+
+def budget_of(
+    max_macs: str | float | None = None,
+    min_accuracy: str | float | None = None,
+    max_latency: str | float | None = None,
+) -> Budget:
+    """The one budget that is given.
+
+    Args:
+        max_macs: A number of multiply-adds, or a text such as `5M`.
+        min_accuracy: A fraction, or a text such as `90%`.
+        max_latency: Seconds, or a text with its unit such as `3ms`.
+
+    Raises:
+        ConfigError: None or several are given, or one cannot be read or is out of range.
+    """
+    values: dict[Quantity, str | float | None] = {
+        "max_macs": max_macs,
+        "min_accuracy": min_accuracy,
+        "max_latency": max_latency,
+    }
+    given = {quantity: value for quantity, value in values.items() if value is not None}
+    if len(given) != 1:
+        found = " and ".join(given) or "none"
+        raise ConfigError(f"budget: found {found}; allowed: one of {', '.join(values)}")
+    ((quantity, value),) = given.items()
+    limit = _read(quantity, value) if isinstance(value, str) else float(value)
+    if not 0.0 < limit < np.inf or (quantity == "min_accuracy" and limit > 1.0):
+        percent = quantity == "min_accuracy" and 1.0 < limit <= 100.0 and "%" not in str(value)
+        hint = f" Did you mean '{limit:g}%'?" if percent else ""
+        raise ConfigError(f"{quantity}: found '{value}'; allowed: {_EXAMPLES[quantity]}.{hint}")
+    return Budget(quantity, limit)
+
+
+def in_units(quantity: Quantity, value: float) -> str:
+    """A value for people: `4.95M MACs`, `91.30%`, `2.914 ms`."""
+    if quantity == "min_accuracy":
+        return f"{100 * value:.2f}% accuracy"
+    if quantity == "max_latency":
+        return f"{1e3 * value:.4g} ms"
+    scale, letter = scale_of(value)
+    return f"{value / scale:.4g}{letter} MACs"
+
+
+def choose(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int | None:
+    """The number of the scheme that meets a budget best; `None` where none does.
+
+    Of those that are cheap enough it is the most accurate, of those accurate enough the cheapest.
+
+    Args:
+        front: By rising cost.
+        budget: What is asked.
+        unit: What one unit of the front's cost is in the budget's units, e.g. 1e-9 for nanoseconds.
+    """
+    if budget.quantity == "min_accuracy":
+        enough = np.flatnonzero(front.accuracy >= budget.limit - _ROUNDING)
+        return int(enough[0]) if len(enough) else None
+    cheap = np.flatnonzero(unit * front.cost <= budget.limit * (1 + _ROUNDING))
+    return int(cheap[-1]) if len(cheap) else None
+
+
+def nearest(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int:
+    """As `choose`, but where nothing meets the budget the scheme that misses it least."""
+    number = choose(front, budget, unit)
+    if number is not None:
+        return number
+    return len(front) - 1 if budget.quantity == "min_accuracy" else 0
+
+
+def impossible(budget: Budget, front: ThresholdFront, unit: float, dearest: float) -> str:
+    """What was asked, and what is possible instead, for an error.
+
+    Args:
+        budget: What no scheme of the front meets, or more than any can use.
+        front: By rising cost.
+        unit: As for `choose`.
+        dearest: The cost of a sample that goes through to the last exit, in the budget's units.
+    """
+    asked = in_units(budget.quantity, budget.limit)
+    if budget.quantity == "min_accuracy":
+        low, high = (in_units("min_accuracy", float(front.accuracy[at])) for at in (0, -1))
+        return (
+            f"min_accuracy: found {asked}; possible on these samples: at most {high}, from {low} with the "
+            "cheapest thresholds"
+        )
+    cost = [in_units(budget.quantity, unit * float(front.cost[at])) for at in (0, -1)]
+    accuracy = [in_units("min_accuracy", float(front.accuracy[at])) for at in (0, -1)]
+    return (
+        f"{budget.quantity}: found {asked}; possible on these samples: {cost[0]} ({accuracy[0]}) to "
+        f"{in_units(budget.quantity, dearest)}; from {cost[1]} ({accuracy[1]}) on nothing is more accurate"
+        f"{_meant(budget, unit * float(front.cost[0]), dearest)}"
+    )
+
+
+def out_of_reach(
+    budget: Budget, leaving: npt.NDArray[np.float64], placed: Sequence[int], unit: float = 1.0
+) -> str:
+    """What is possible instead of a budget that no thresholds can use up, for an error; empty if some can.
+
+    Args:
+        budget: Of a cost.
+        leaving: (P + 1,) costs of a sample that leaves at each placed exit and the last; rising.
+        placed: The exits that stand, one or more.
+        unit: As for `choose`.
+    """
+    if leaving[0] * unit <= budget.limit * (1 + 1e-9) and budget.limit <= unit * leaving[-1] * (1 + 1e-9):
+        return ""
+    low, high = (in_units(budget.quantity, unit * float(each)) for each in (leaving[0], leaving[-1]))
+    return (
+        f"{budget.quantity}: found {in_units(budget.quantity, budget.limit)}; with the exits that stand, "
+        f"possible: {low} (all leave at exit {placed[0] + 1}) to {high} (all go through to the last exit)"
+    )
+
+
+def _meant(budget: Budget, least: float, most: float) -> str:
+    """A near miss: the same number in another unit that would be possible."""
+    names = LETTERS if budget.quantity == "max_macs" else ("ms", "us")
+    factors = _UNITS[budget.quantity]
+    near = [name for name in names if least <= budget.limit * factors[name] <= most]
+    return f". Did you mean '{budget.limit:g}{near[0]}'?" if near else ""
+
+
+def _read(quantity: Quantity, text: str) -> float:
+    units, match = _UNITS[quantity], _TEXT.fullmatch(text)
+    if not match:
+        raise ConfigError(f"{quantity}: found '{text}'; allowed: {_EXAMPLES[quantity]}")
+    number, unit = match.groups()
+    if unit not in units:
+        # `5m` and `3MS` are near misses, not other words for the same.
+        alike = [each for each in units if each.lower() == unit.lower()]
+        meant = f" Did you mean '{number}{alike[0]}'?" if alike else ""
+        if not unit:
+            meant = f" Did you mean '{number}ms'?"
+        hint = meant or near_miss(unit, [each for each in units if each])
+        raise ConfigError(
+            f"{quantity}: found '{text}', {f'of unit {unit!r}' if unit else 'without a unit'}; "
+            f"allowed: {_EXAMPLES[quantity]}.{hint}"
+        )
+    return float(number.replace(",", "").replace("_", "")) * units[unit]

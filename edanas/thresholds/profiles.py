@@ -1,0 +1,57 @@
+"""Exit profiles: one pass over the samples, and then every selection scheme is arithmetic."""
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.types import ExitProfile, Outcome, SelectionScheme
+
+
+def leave(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
+    """The profile's column at which each sample leaves: (S,).
+
+    Confidences are compared in their own precision, float32, as the network itself does.
+
+    Raises:
+        ValueError: An exit is placed where the profile has no column, or the profile has more exit points.
+    """
+    columns = _columns(profile, scheme)
+    last = len(profile.points)
+    if not len(columns):
+        return np.full(len(profile), last, dtype=np.int64)
+    thresholds = np.array([scheme.thresholds[i] for i in scheme.placed], dtype=np.float32)
+    fires = profile.confidence[:, columns] >= thresholds
+    return np.where(fires.any(axis=1), columns[fires.argmax(axis=1)], last)
+
+
+def outcome(profile: ExitProfile, scheme: SelectionScheme) -> Outcome:
+    """Accuracy and utilization under `scheme`, without running the network.
+
+    Raises:
+        ValueError: The profile is empty, or `scheme` does not fit it; see `leave`.
+    """
+    if not len(profile):
+        raise ValueError("an exit profile without samples has no accuracy")
+    column = leave(profile, scheme)
+    correct = profile.correct[np.arange(len(profile)), column]
+    # Exit point of each column; the last exit comes after all exit points.
+    exits = np.array([*profile.points, len(scheme.thresholds)])[column]
+    size = len(scheme.thresholds) + 1
+    samples = np.bincount(exits, minlength=size)
+    right = np.bincount(exits, weights=correct, minlength=size)
+    return Outcome(
+        accuracy=float(correct.mean()),
+        utilization=tuple(float(n) / len(profile) for n in samples),
+        exit_accuracy=tuple(float(r / n) if n else None for r, n in zip(right, samples, strict=True)),
+        backbone_accuracy=float(profile.correct[:, -1].mean()),
+    )
+
+
+def _columns(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
+    for point in scheme.placed:
+        if point not in profile.points:
+            raise ValueError(
+                f"the scheme places an exit at {point}; the profile's exit points: {profile.points}"
+            )
+    if profile.points and profile.points[-1] >= len(scheme.thresholds):
+        raise ValueError(f"{len(scheme.thresholds)} thresholds; the profile's exit points: {profile.points}")
+    return np.array([profile.points.index(point) for point in scheme.placed], dtype=np.int64)

@@ -1,0 +1,243 @@
+"""The preset `auto`: what it sets for folders of all kinds, and that it is taken where none is named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from edanas.core.config import flatten, resolve, to_plain, to_toml
+from edanas.core.errors import ConfigError, DataError
+from edanas.core.settings import SplitSettings
+from edanas.core.types import ImageSet, LoadedData, Task
+from edanas.data.auto_preset import Survey, divided, in_words, shares, suited
+from edanas.data.splits import split
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
+from edanas.run.compose import make_space
+from edanas.run.layers import layered_settings
+
+GIB = 2**30
+TIMM = {"model": "test_resnet"}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry(load_plugins(print))
+
+
+def holding(classes: int, each: int, side: int, *, grey: bool) -> Survey:
+    images = classes * each
+    return Survey(images, images, frozenset(), classes, each, each, side, grey)
+
+
+SURVEYS = st.builds(
+    holding,
+    classes=st.integers(2, 1000),
+    each=st.integers(4, 3000),
+    side=st.integers(1, 6000),
+    grey=st.booleans(),
+)
+
+
+def folder(path: Path, classes: int, each: int, size: tuple[int, int], mode: str) -> Path:
+    rng = np.random.default_rng(0)
+    for label in range(classes):
+        (path / f"c{label}").mkdir(parents=True)
+        for number in range(each):
+            pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+            Image.fromarray(pixels).convert(mode).save(path / f"c{label}" / f"{number}.png")
+    return path
+
+
+@given(SURVEYS)
+def test_whatever_a_folder_holds_the_networks_and_the_schedule_are_sensible(found: Survey) -> None:
+    layer = suited(found, shares(found.drawn))
+    largest = max(layer["supernet.resolutions"])
+    assert 16 <= min(layer["supernet.resolutions"]) <= largest <= 64
+    for side in layer["supernet.resolutions"]:
+        for stride in (layer["supernet.stem_stride"], *layer["supernet.stage_strides"]):
+            side = -(-side // stride)
+        assert 2 <= side <= 8
+    assert found.images * (1 if found.grey else 3) * largest**2 <= 4 * GIB
+    # Nothing is thrown away but for memory's sake, and nothing is enlarged to more than twice its area.
+    if found.images * 3 * 64**2 <= 4 * GIB:
+        assert largest >= min(found.side, 64)
+    assert largest <= max(16, found.side + 7)
+    assert 5 <= layer["training.epochs"] <= 200
+    assert 2 <= layer["finetune.epochs"] <= layer["training.epochs"]
+    assert ("flip" in layer["training.augment"]) != found.grey
+    assert layer["training.batch_size"] in (16, 32, 64, 128)
+    assert layer["training.batch_size"] >= 2 * min(found.classes, 16)
+
+
+@given(SURVEYS)
+def test_shares_leave_every_part_what_it_needs(found: Survey) -> None:
+    chosen = shares(found.drawn)
+    assert chosen.train + chosen.calibration + chosen.validation + chosen.test == pytest.approx(1)
+    parts = divided(found, chosen)
+    assert parts["train"] >= found.drawn // 2
+    for part in ("calibration", "validation"):
+        assert parts[part] >= min(99, 0.14 * found.drawn - 1)
+        assert parts[part] <= max(10_100, 0.1 * found.drawn)
+    assert parts["test"] >= parts["validation"]
+
+
+@pytest.mark.parametrize(("train", "epochs"), [(40_000, 25), (1_000, 158), (12, 200), (3_000_000, 5)])
+def test_the_larger_the_set_the_fewer_epochs(train: int, epochs: int) -> None:
+    found = holding(2, round(train / 0.6 / 2), 32, grey=True)
+    assert suited(found, SplitSettings(0.6, 0.1, 0.1, 0.2))["training.epochs"] == epochs
+
+
+def test_parts_that_are_set_apart_do_not_train() -> None:
+    found = Survey(3000, 1000, frozenset({"test", "validation"}), 2, 500, 500, 32, grey=True)
+    assert divided(found, SplitSettings(0.6, 0.2, 0.1, 0.1)) == {"train": 750, "calibration": 250}
+
+
+# Folders as they come, and for each: the sides read, the parts, the batch, the epochs.
+FOLDERS = {
+    "two classes of 30 photographs": (holding(2, 30, 300, grey=False), [48, 64], (30, 9, 9, 12), 16, 200),
+    "ImageNet": (holding(1000, 1300, 224, grey=False), [24, 32], (1_259_960, 10_010, 10_010, 20_020), 128, 5),
+    "clothes": (holding(10, 6000, 28, grey=True), [24, 32], (36_000, 6000, 6000, 12_000), 128, 26),
+    "small digits": (holding(10, 180, 8, grey=True), [16], (1080, 180, 180, 360), 32, 152),
+    "a hundred classes": (holding(100, 600, 32, grey=False), [24, 32], (36_000, 6000, 6000, 12_000), 128, 26),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_folders_as_they_come(name: str, registry: Registry) -> None:
+    found, sides, parts, batch, epochs = FOLDERS[name]
+    bundle = registry.bundle("mbv3-sm")
+    layer = suited(found, shares(found.drawn))
+    settings = resolve([("bundle", bundle.settings), ("auto", bundle.presets["auto"]), ("folder", layer)])
+    assert settings.supernet.options["resolutions"] == sides
+    assert tuple(divided(found, settings.split).values()) == parts
+    assert (settings.training.batch_size, settings.training.epochs) == (batch, epochs)
+    provider, space = make_space(registry, settings)
+    task = Task(1 if found.grey else 3, found.classes)
+    costs = [provider.costs(each, task) for each in (space.smallest(), space.largest())]
+    small, large = (
+        sum(segment.macs for segment in (*cost[0], cost[1])) for cost in costs if cost is not None
+    )
+    assert 0.2e6 < small < 2e6
+    assert 15e6 < large < 60e6
+
+
+def test_what_is_said_of_the_parts_is_what_the_split_makes() -> None:
+    labels = np.repeat(np.arange(2), 30)
+    blank = torch.zeros(60, 1, 1, 1, dtype=torch.uint8)
+    samples = ImageSet(blank, torch.from_numpy(labels), ("a", "b"))
+    found = holding(2, 30, 1, grey=True)
+    made = split(LoadedData(samples, np.array([""] * 60), ()), shares(60), seed=0)
+    told = divided(found, shares(60))
+    assert {part: len(getattr(made, part)) for part in told} == told
+
+
+def test_what_one_should_be_wary_of_is_said() -> None:
+    def told(found: Survey) -> str:
+        layer = suited(found, shares(found.drawn))
+        return " ".join(in_words(found, resolve([("", layer)]), layer["supernet.resolutions"]))
+
+    assert "9 calibration and 9 validation images are few" in told(holding(2, 30, 300, grey=False))
+    assert "about 4.0 GB" in told(holding(1000, 1300, 224, grey=False))
+    uneven = Survey(5050, 5050, frozenset(), 2, 50, 5000, 32, grey=True)
+    assert "out of balance, 50 to 5,000" in told(uneven)
+    calm = told(holding(10, 500, 28, grey=True))
+    assert not any(word in calm for word in ("few", "GB", "balance"))
+    assert all(
+        word in calm for word in ("5,000 grey images", "10 classes", "28 px", "24 and 32 px", "91 epochs")
+    )
+
+
+@pytest.mark.parametrize(
+    ("classes", "size", "mode", "sides"),
+    [(2, (12, 9), "L", [16]), (3, (32, 32), "RGB", [24, 32]), (101, (120, 75), "RGB", [48, 64])],
+)
+def test_a_folder_without_a_preset_gets_what_suits_it(
+    classes: int, size: tuple[int, int], mode: str, sides: list[int], registry: Registry, tmp_path: Path
+) -> None:
+    path, told = folder(tmp_path / "images", classes, 4, size, mode), []
+    settings = layered_settings(registry, [("flags", {"data": str(path)})], told.append)
+    assert (settings.preset, settings.supernet.options["resolutions"]) == ("auto", sides)
+    assert "`--preset quick` takes minutes" in told[0]
+    named = layered_settings(registry, [("flags", {"data": str(path), "preset": "auto"})], told.append)
+    assert named == settings
+    # What a run writes down is what it goes on with, though the folder should hold more by then.
+    again = layered_settings(registry, [("config.toml", to_plain(settings))])
+    assert to_toml(again) == to_toml(settings)
+    by_option = [("flags", {"data": "folder", "data.path": str(path)})]
+    assert layered_settings(registry, by_option).training == settings.training
+    assert layered_settings(registry, [("flags", {"data": f"folder:{path}"})]).preset == "auto"
+
+
+@pytest.mark.parametrize(
+    "flags", [{}, {"data": "cifar10"}, {"data": "folder"}, {"preset": "quick"}, {"plugin": "baselines"}]
+)
+def test_all_else_keeps_the_bundles_first_preset(
+    flags: dict[str, str], registry: Registry, tmp_path: Path
+) -> None:
+    path, told = folder(tmp_path / "images", 2, 4, (8, 8), "L"), []
+    layer = {"data": str(path), **flags} if flags.keys() & {"preset", "plugin"} else flags
+    first = next(iter(registry.bundle(flags.get("plugin", "mbv3-sm")).presets))
+    assert layered_settings(registry, [("flags", layer)], told.append).preset == first
+    assert told == []
+
+
+def test_data_that_is_not_there_is_named(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="neither a data set nor a folder"):
+        layered_settings(registry, [("flags", {"data": "digts"})])
+    with pytest.raises(DataError, match="no such folder"):
+        layered_settings(registry, [("flags", {"data": str(tmp_path / "no" / "such")})])
+
+
+def test_what_the_user_says_counts_more(registry: Registry, tmp_path: Path) -> None:
+    path = folder(tmp_path / "images", 2, 4, (32, 32), "RGB")
+    mine = {"data": str(path), "training.epochs": 3, "supernet.resolutions": [16], "split.test": 0.1}
+    with pytest.raises(ConfigError, match=r"split: .*expected shares that sum to 1"):
+        layered_settings(registry, [("flags", mine)])
+    flat = flatten(layered_settings(registry, [("flags", {**mine, "split": {"train": 0.7}})]))
+    assert flat["training.epochs"] == 3
+    assert flat["supernet.resolutions"] == [16]
+    assert flat["training.batch_size"] == 16
+    # With a share of the user's own, the others are the preset's, which the user can look up.
+    assert [flat[f"split.{part}"] for part in ("train", "calibration", "validation", "test")] == [
+        0.7,
+        0.1,
+        0.1,
+        0.1,
+    ]
+
+
+@pytest.mark.parametrize(("supernet", "options"), [("ofa-proxyless", {}), ("timm:test_resnet", TIMM)])
+def test_another_supernet_takes_nothing_that_was_for_the_first(
+    supernet: str, options: dict[str, str], registry: Registry, tmp_path: Path
+) -> None:
+    path, told = folder(tmp_path / "images", 2, 4, (32, 32), "RGB"), []
+    flags = {"data": str(path), "supernet": supernet}
+    assert layered_settings(registry, [("flags", flags)], told.append).supernet.options == options
+    assert "32 px: read at 224 px;" in told[0]
+
+
+def test_memory_is_told_for_the_size_that_the_networks_read() -> None:
+    found = holding(1000, 1300, 224, grey=False)
+    settings = resolve([("", suited(found, shares(found.drawn)))])
+    # 1.3 million images of 3 x 224 x 224 bytes.
+    assert "about 195.7 GB" in " ".join(in_words(found, settings, (64, 224)))
+
+
+@pytest.mark.parametrize("sides", [[], [7], [32, 32]])
+def test_sides_that_cannot_be_are_the_user_s_to_put_right(
+    sides: list[int], registry: Registry, tmp_path: Path
+) -> None:
+    path = folder(tmp_path / "images", 2, 4, (32, 32), "RGB")
+    with pytest.raises(ConfigError, match=r"supernet\.resolutions: .*; allowed: "):
+        layered_settings(registry, [("flags", {"data": str(path), "supernet.resolutions": sides})])
+
+
+def test_what_is_no_folder_of_images_is_named(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(DataError, match="at least 2 class folders"):
+        layered_settings(registry, [("flags", {"data": str(tmp_path)})])

@@ -1,0 +1,253 @@
+import copy
+import pickle
+from collections import Counter
+
+import pytest
+import torch
+from early_exit_nets import CLASSES, make_eenn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from edanas.core.contracts import ConfidenceCriterion, StagedBackbone
+from edanas.core.errors import ConfigError, DataError, EdanasError
+from edanas.core.preprocess import prepare
+from edanas.core.types import SelectionScheme
+from edanas.model.eenn import EENN
+
+
+class FirstPixel(ConfidenceCriterion):
+    """The first logit itself: with the network below, a test sets confidences to the last bit."""
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits[:, 0]
+
+
+class ReadPixel(nn.Module):
+    """Logits (pixel, 0), where the pixel says how sure this exit is."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        pixel = features[:, 0, 0, self.index]
+        return torch.stack([pixel, torch.zeros_like(pixel)], dim=1)
+
+
+class Counted(nn.Module):
+    """Passes features on, and notes how many samples came by at each call."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.batches: list[int] = []
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(features))
+        out: torch.Tensor = self.inner(features)
+        return out
+
+
+def dictated(scheme: tuple[float | None, ...]) -> EENN:
+    """An EENN whose exit e is exactly as sure as the pixel in column e of the image's first row."""
+    count = len(scheme) + 1
+    stages = [Counted(nn.Identity()) for _ in range(count)]
+    heads = {index: Counted(ReadPixel(index)) for index in range(count - 1)}
+    backbone = StagedBackbone(stages, Counted(ReadPixel(count - 1)), resolution=4)
+    return EENN(backbone, heads, scheme, FirstPixel(), [0.0], [1.0], ["x", "y"]).eval()
+
+
+def dictate(*confidences: tuple[float, ...]) -> torch.Tensor:
+    images = torch.zeros(len(confidences), 1, 4, 4)
+    for sample, row in enumerate(confidences):
+        images[sample, 0, 0, : len(row)] = torch.tensor(row)
+    return images
+
+
+def samples_seen(network: EENN) -> dict[str, list[int]]:
+    return {name: module.batches for name, module in network.named_modules() if isinstance(module, Counted)}
+
+
+thresholds = st.one_of(st.none(), st.sampled_from([0.0, 1.0]), st.floats(0.0, 1.0))
+
+
+@settings(max_examples=60)
+@given(
+    scheme=st.lists(thresholds, min_size=0, max_size=4).map(tuple),
+    count=st.integers(0, 9),
+    seed=st.integers(0, 2**16),
+    ties=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3)), max_size=4),
+)
+def test_the_stopped_pass_equals_the_plain_all_exits_pass(scheme, count, seed, ties):
+    network = make_eenn((None,) * len(scheme), heads=range(len(scheme)), seed=seed)
+    images = torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    labels, confidences = network.all_exits(images)
+    wanted = list(scheme)
+    for sample, exit_ in ties:
+        # Just below a sample's own confidence: it must leave, others must go by their own.
+        if sample < count and exit_ < len(scheme):
+            wanted[exit_] = max(0.0, float(confidences[sample, exit_]) - 1e-9)
+    network.scheme = wanted
+    found = network(images)
+    for sample in range(count):
+        leaves = len(wanted)
+        for exit_, threshold in enumerate(wanted):
+            if threshold is not None and confidences[sample, exit_] >= threshold:
+                leaves = exit_
+                break
+        assert found.exit[sample] == leaves
+        assert found.label[sample] == labels[sample, leaves]
+        assert found.confidence[sample].item() == pytest.approx(float(confidences[sample, leaves]), abs=1e-6)
+    assert found.label.shape == found.exit.shape == found.confidence.shape == (count,)
+
+
+def test_a_confidence_of_exactly_the_threshold_leaves():
+    network = dictated((0.1, 0.3))
+    found = network(dictate((0.1, 0, 0.5), (0.0999, 0.3, 0.5), (0.0999, 0.2999, 0.5)))
+    assert found.exit.tolist() == [0, 1, 2]
+    assert found.confidence.tolist() == pytest.approx([0.1, 0.3, 0.5])
+
+
+def test_no_exit_is_a_state_that_no_confidence_fires():
+    sure = dictate((1.0, 1.0, 1.0))
+    assert dictated((None, None))(sure).exit.tolist() == [2]
+    assert dictated((None, 1.0))(sure).exit.tolist() == [1]
+    assert dictated((1.0, 1.0))(sure).exit.tolist() == [0]
+
+
+def test_threshold_zero_lets_everyone_go_and_a_nan_confidence_lets_nobody():
+    network = dictated((0.0, 0.0))
+    assert network(dictate((0.0, 0.0, 0.0))).exit.tolist() == [0]
+    network.heads["0"].inner = _Broken()
+    assert network(dictate((1.0, 1.0, 1.0))).exit.tolist() == [1]
+
+
+class _Broken(nn.Module):
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(features), 2), float("nan"))
+
+
+def test_who_has_left_is_not_computed_any_further():
+    network = dictated((0.5, None, 0.5))
+    network(dictate((0.9, 0, 0, 0), (0.1, 1, 0.9, 0), (0.1, 1, 0.1, 1), (0.8, 0, 0, 0)))
+    assert samples_seen(network) == {
+        "backbone.stages.0": [4],
+        "heads.0": [4],
+        "backbone.stages.1": [2],
+        "heads.1": [],  # not placed
+        "backbone.stages.2": [2],
+        "heads.2": [2],
+        "backbone.stages.3": [1],
+        "backbone.head": [1],
+    }
+
+
+def test_nothing_runs_after_the_last_sample_left_and_nothing_for_an_empty_batch():
+    network = dictated((0.5, 0.5))
+    network(dictate((0.9,), (0.1, 0.9)))
+    seen = samples_seen(network)
+    assert seen["backbone.stages.2"] == seen["backbone.head"] == []
+    empty = dictated((0.5, 0.5))
+    assert empty(torch.zeros(0, 1, 4, 4)).label.shape == (0,)
+    assert Counter(map(tuple, samples_seen(empty).values())) == {(): 6}
+
+
+def test_survivors_are_only_moved_when_somebody_left():
+    network = dictated((0.5, 0.5))
+    features = []
+    network.backbone.stages[1].register_forward_pre_hook(lambda _, args: features.append(args[0]))
+    network.backbone.stages[0].register_forward_hook(lambda _, __, out: features.append(out))
+    network(dictate((0.1, 0.9), (0.2, 0.9)))
+    assert features[0] is features[1]
+
+
+def test_logits_are_those_of_every_head_and_carry_gradients():
+    network = make_eenn((0.5, None, 0.5), heads=[2, 0]).train()
+    prepared = torch.randn(4, 1, 8, 8, dtype=torch.float64)
+    logits = network.logits(prepared)
+    assert network.points == (0, 2)
+    assert [tuple(each.shape) for each in logits] == [(4, 3)] * 3
+    sum(each.square().sum() for each in logits).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    network.eval()
+    assert torch.equal(network.logits(prepared)[-1], network.backbone(prepared))
+
+
+def test_images_of_any_size_and_type_are_prepared_by_the_one_rule():
+    network = make_eenn((None, None), channels=3)
+    images = torch.randint(0, 256, (2, 3, 11, 17), dtype=torch.uint8)
+    expected = network.backbone(prepare(images, 8, network.mean, network.std).double())
+    found = network(images)
+    assert found.label.tolist() == expected.argmax(1).tolist()
+    as_floats = network(images.double() / 255)
+    assert as_floats.confidence.tolist() == pytest.approx(found.confidence.tolist(), abs=1e-5)
+    single = network(images[1])
+    assert single.label.tolist() == found.label[1:].tolist()
+    assert single.confidence.tolist() == pytest.approx(found.confidence[1:].tolist(), abs=1e-6)
+    assert not found.confidence.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_network_computes_in_its_own_precision(dtype):
+    network = make_eenn((0.5, None)).to(dtype)
+    found = network(torch.rand(3, 1, 8, 8, dtype=torch.float64))
+    assert found.confidence.dtype == torch.float32
+    assert ((found.confidence >= 0) & (found.confidence <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(2, 3, 8, 8), r"shape \(2, 3, 8, 8\).*allowed: \(B, 1, H, W\) or \(1, H, W\)"),
+        (torch.zeros(8, 8), r"shape \(8, 8\)"),
+        (torch.zeros(3, 8, 8), r"shape \(3, 8, 8\)"),
+        (torch.zeros(1, 1, 0, 8), r"shape \(1, 1, 0, 8\)"),
+        (torch.zeros(1, 1, 8, 8, dtype=torch.int64), "int64; allowed: uint8, or floats"),
+        (torch.full((1, 1, 8, 8), 255.0), r"floats from 255 to 255; allowed: 0 to 1"),
+        (torch.full((1, 1, 8, 8), float("nan")), "nan"),
+        ([[0.0]], "a list; allowed: a torch tensor"),
+    ],
+)
+def test_unusable_images_are_one_clear_error(images, message):
+    with pytest.raises(DataError, match=message):
+        make_eenn((0.5,))(images)
+
+
+def test_a_network_in_training_mode_does_not_classify():
+    network = make_eenn((0.5,)).train()
+    for call in (network, network.all_exits):
+        with pytest.raises(EdanasError, match=r"training mode; call `\.eval\(\)`"):
+            call(torch.zeros(1, 1, 8, 8))
+
+
+def test_a_scheme_must_fit_the_heads():
+    network = make_eenn((None, None, None), heads=[0, 2])
+    network.scheme = SelectionScheme((0.5, None, 0.25))
+    assert network.scheme.placed == (0, 2)
+    with pytest.raises(ConfigError, match="exit 2 has a threshold but no head; exits with a head: 1, 3"):
+        network.scheme = (None, 0.5, None)
+    with pytest.raises(ConfigError, match="2 thresholds; allowed: 3"):
+        network.scheme = (None, 0.5)
+    with pytest.raises(ConfigError, match=r"threshold 1 is 1\.5; allowed: 0 to 1"):
+        network.scheme = (1.5, None, None)
+    assert network.scheme.thresholds == (0.5, None, 0.25)
+
+
+def test_heads_and_normalisation_must_fit_the_backbone():
+    with pytest.raises(ConfigError, match="exit point index 2; allowed: 0 to 1"):
+        make_eenn((None, None), heads=[0, 1, 2][2:])
+    network = make_eenn((None,))
+    for mean, std in (([0.5], [0.1, 0.2]), ([], []), ([0.5], [0.0])):
+        with pytest.raises(ConfigError, match="one number a channel, std above 0"):
+            EENN(network.backbone, {}, (None,), network.criterion, mean, std, CLASSES)
+
+
+def test_it_survives_copying_pickling_and_a_state_dict():
+    network = make_eenn((0.3, None, 0.4), heads=[2, 0, 1])
+    images = torch.rand(5, 1, 8, 8)
+    expected = network(images)
+    other = make_eenn((0.3, None, 0.4), heads=[0, 1, 2], seed=9)
+    other.load_state_dict(network.state_dict())
+    for same in (copy.deepcopy(network), pickle.loads(pickle.dumps(network)), other):
+        assert all(torch.equal(a, b) for a, b in zip(same(images), expected, strict=True))

@@ -1,0 +1,231 @@
+"""Tuning of small networks; the choice against brute force over all thresholds."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_runs import parts, space, workbench
+
+import edanas
+from edanas.core.costs import Costs, executed_macs
+from edanas.core.errors import ConfigError, DataError
+from edanas.core.types import SelectionScheme
+from edanas.model.anatomy import Anatomy
+from edanas.model.part_latency import latency_costs
+from edanas.model.profiling import collect_profile
+from edanas.thresholds.optimism import expect
+from edanas.thresholds.profiles import outcome
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    """One division of the samples instead of five: intervals have tests of their own."""
+    monkeypatch.setattr("edanas.thresholds.optimism._REPEATS", 1)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    return workbench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture
+def network(bench):
+    """Two heads, and outcomes at random: enough to tell thresholds apart."""
+    backbone = space().sample_backbone(np.random.default_rng(0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        staged = bench.provider.build(backbone, bench.parts.task)
+        heads = bench.fresh_heads(staged, (0, 2))
+    made = bench.network(staged, heads, SelectionScheme((0.5, None, 0.5, None)))
+    bench.recalibrate(made)
+    made.description = bench.describe(backbone)
+    return made.eval()
+
+
+SAMPLES = parts().test
+
+
+def brute_force(network):
+    """(executed MACs, accuracy) of every set of exits and every way to tell these samples apart."""
+    profile, costs = collect_profile(network, SAMPLES), Anatomy.of(network, 1).costs
+    columns = [[*sorted({*map(float, column), 1.0}), None] for column in profile.confidence[:, :-1].T]
+    found = []
+    for first, second in itertools.product(*columns):
+        scheme = SelectionScheme((first, None, second, None))
+        known = outcome(profile, scheme)
+        found.append((executed_macs(costs, scheme, known.utilization), known.accuracy))
+    return np.array(found)
+
+
+def test_no_thresholds_are_better_within_a_budget(network):
+    every = brute_force(network)
+    for share in (0.1, 0.5, 0.9):
+        limit = float(np.quantile(np.unique(every[:, 0]), share))
+        found = edanas.tune(network, SAMPLES, max_macs=limit)
+        assert found.macs.here <= limit * (1 + 1e-9)
+        assert found.accuracy.here == pytest.approx(every[every[:, 0] <= limit, 1].max())
+        least = float(np.quantile(every[:, 1], share))
+        found = edanas.tune(network, SAMPLES, min_accuracy=least)
+        assert found.accuracy.here >= least - 1e-9
+        assert found.macs.here == pytest.approx(every[every[:, 1] >= least - 1e-9, 0].min())
+
+
+def test_what_is_told_is_what_the_network_does(network):
+    old = network.scheme
+    limit = float(np.median(brute_force(network)[:, 0]))
+    found = edanas.tune(network, SAMPLES, max_macs=limit)
+    answers = network.predict(SAMPLES.images)
+    assert network.scheme == found.scheme
+    assert found.old == old
+    assert found.thresholds == found.scheme.thresholds
+    assert found.accuracy.here == pytest.approx((answers.label == SAMPLES.labels).float().mean().item())
+    shares = [(answers.exit == at).float().mean().item() for at in range(5)]
+    assert [share.here for share in found.after.shares] == pytest.approx(shares)
+    assert found.macs.low <= found.macs.new <= found.macs.high
+    assert found.accuracy.low <= found.accuracy.new <= found.accuracy.high
+    assert any("28 samples are few" in remark for remark in found.remarks)
+    assert found.latency is None
+
+
+def test_a_written_network_keeps_its_weights_and_has_the_new_thresholds(network, tmp_path):
+    found = edanas.tune(network, SAMPLES, min_accuracy=0.01)
+    described, _ = found.write(tmp_path / "net-tuned")
+    again = edanas.load(described)
+    assert again.scheme == found.scheme
+    assert all(torch.equal(again.state_dict()[name], value) for name, value in network.state_dict().items())
+    assert again.description["tuning"]["samples"] == 28
+    for one, other in zip(again.predict(SAMPLES.images), network.predict(SAMPLES.images), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_latency_is_held_by_the_same_arithmetic(network, monkeypatch):
+    macs = costs_of(network)
+    thrice = Costs(
+        tuple(3 * each for each in macs.stages), tuple(h and 3 * h for h in macs.heads), 3 * macs.last
+    )
+    monkeypatch.setattr("edanas.model.tuning.latency_costs", lambda network, batch_size: thrice)
+    limit = float(np.median(brute_force(network)[:, 0]))
+    by_macs = edanas.tune(network, SAMPLES, max_macs=limit)
+    by_time = edanas.tune(network, SAMPLES, max_latency=3e-9 * limit)
+    assert by_time.scheme == by_macs.scheme
+    assert by_time.quantities == ("max_macs", "max_latency")
+    assert by_time.macs == by_macs.macs
+    assert by_time.latency.here == pytest.approx(3e-9 * by_macs.macs.here)
+    assert by_time.front.cost == pytest.approx(3e-9 * by_macs.front.cost)
+
+
+def test_every_part_that_can_be_told_apart_takes_time(network):
+    old = network.scheme
+    costs = latency_costs(network, batch_size=2)
+    assert [head is not None for head in costs.heads] == [True, False, True, False]
+    assert [stage > 0 for stage in costs.stages] == [True, False, True, False, True]
+    assert costs.last > 0
+    assert network.scheme == old
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_macs": 1}, r"possible on these samples: .* MACs \(.*accuracy\) to"),
+        ({"max_macs": "100G"}, "max_macs: found 100G MACs; possible"),
+        ({"min_accuracy": 1.0}, r"found 100\.00% accuracy; possible on these samples: at most"),
+        ({"max_latency": "1us"}, "max_latency: found 0.001 ms; possible on these samples"),
+        ({"max_latency": "1ms", "batch_size": 0}, "batch_size: found 0"),
+    ],
+)
+def test_impossible_budgets_say_what_is_possible(network, given, message):
+    old = network.scheme
+    with pytest.raises(ConfigError, match=message):
+        edanas.tune(network, SAMPLES, **given)
+    assert network.scheme == old
+
+
+def test_a_near_miss_of_the_unit(network):
+    dearest = brute_force(network)[:, 0].max() / 1e3
+    with pytest.raises(ConfigError, match=f"Did you mean '{int(dearest)}k'"):
+        edanas.tune(network, SAMPLES, max_macs=int(dearest))
+
+
+def test_too_few_samples(network):
+    with pytest.raises(DataError, match="samples: found 9; at least 10"):
+        edanas.tune(network, SAMPLES.subset(np.arange(9)), min_accuracy=0.01)
+
+
+def confidences(network, count=400, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.beta(2, 3, (count, len(network.points) + 1)).astype(np.float32)
+
+
+def possible(network, share):
+    """MACs so far between those of the first exit and those of going through."""
+    costs = Anatomy.of(network, 1).costs
+    ends = [
+        executed_macs(costs, SelectionScheme((0.5, None, 0.5, None)), used)
+        for used in ([1, 0, 0, 0, 0], [0, 0, 0, 0, 1])
+    ]
+    return ends[0] + share * (ends[1] - ends[0]), ends
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6])
+def test_without_labels_a_budget_is_held(network, share):
+    sure = confidences(network)
+    limit, (low, high) = possible(network, share)
+    found = edanas.retune(network, sure, max_macs=limit)
+    assert limit - (high - low) / len(sure) <= found.macs.here <= limit
+    assert found.scheme.placed == (0, 2)
+    assert np.isnan(found.accuracy.new)
+    assert found.front is None
+    assert any("none is promised" in remark for remark in found.remarks)
+    fresh = expect(
+        replace_profile(network, confidences(network, 20_000, seed=1)), found.scheme, [costs_of(network)]
+    )
+    assert found.macs.low <= fresh.costs[0].here <= found.macs.high
+
+
+def costs_of(network):
+    return Anatomy.of(network, 1).costs
+
+
+def replace_profile(network, sure):
+    profile = collect_profile(network, SAMPLES)
+    return replace(profile, confidence=sure, correct=np.zeros(sure.shape, dtype=np.bool_))
+
+
+def test_strictness_comes_from_what_is_known(network):
+    sure, limit = confidences(network), possible(network, 0.5)[0]
+    own = edanas.retune(network, sure, max_macs=limit)
+    assert any("what the old thresholds do" in remark for remark in own.remarks)
+    given = edanas.retune(network, sure, max_macs=limit, shares=[0.1, 0, 0.8, 0, 0.1])
+    other = edanas.retune(network, sure, max_macs=limit, shares=[0.6, 0, 0.1, 0, 0.3])
+    assert given.after.shares[0].here < other.after.shares[0].here
+    network.description["tuning"] = {"samples": 100, "shares": [0.1, 0, 0.8, 0, 0.1]}
+    noted = edanas.retune(network, sure, max_macs=limit)
+    assert noted.after.shares[0].here == pytest.approx(given.after.shares[0].here, abs=0.02)
+    assert any("labelled samples noted" in remark for remark in noted.remarks)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"max_macs": 1}, ConfigError, "with the exits that stand, possible: .* .all leave at exit 1"),
+        ({"max_macs": "100G"}, ConfigError, "with the exits that stand, possible"),
+        ({}, ConfigError, "budget: found none"),
+        ({"shares": [0.5, 0.5]}, ConfigError, r"shares: found \[0.5, 0.5\]; allowed: 5 fractions"),
+        ({"samples": np.zeros((20, 2))}, DataError, r"confidences: found shape \(20, 2\); allowed: \(S, 3\)"),
+        ({"samples": np.full((20, 3), np.nan)}, DataError, "not finite"),
+        ({"samples": np.zeros((5, 3))}, DataError, "samples: found 5; at least 10"),
+    ],
+)
+def test_wrong_input_without_labels(network, given, error, message):
+    sure = given.pop("samples", confidences(network))
+    budget = {} if not given and error is ConfigError else {"max_macs": possible(network, 0.5)[0]}
+    with pytest.raises(error, match=message):
+        edanas.retune(network, sure, **{**budget, **given})
+
+
+def test_a_network_without_exits_has_nothing_to_retune(network):
+    network.scheme = (None,) * 4
+    with pytest.raises(ConfigError, match="no early exits"):
+        edanas.retune(network, confidences(network), max_macs="1M")

@@ -1,0 +1,46 @@
+"""A tiny supernet to train; as a program, its training with a state at each step, to be killed."""
+
+import sys
+from pathlib import Path
+
+from edanas.core.machine import computing
+from edanas.core.progress import Silent
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
+from edanas.run.layers import layered_settings
+from edanas.run.pretraining import Order, train_supernet
+from edanas.training import sandwich
+
+TINY = {
+    "seed": 7,
+    "device": "cpu",
+    "threads": 1,
+    "supernet": {
+        "name": "ofa-mbv3",
+        "widths": [0.1, 0.35],
+        "resolutions": [8],
+        "depths": [1, 2],
+        "kernels": [3, 5],
+        "expansions": [3],
+        "stem_stride": 1,
+        "final_expand": 0,
+        "last_width": 0,
+    },
+    "split": {"train": 0.08, "calibration": 0.1, "validation": 0.1, "test": 0.72},
+    "training": {"epochs": 2, "batch_size": 32, "ema": 0.9, "label_smoothing": 0.1},
+}
+
+
+def registry() -> Registry:
+    return Registry(load_plugins(print))
+
+
+def wanted(out: Path) -> Order:
+    return Order(layered_settings(registry(), [("tiny", TINY)]), out)
+
+
+if __name__ == "__main__":
+    sandwich.SandwichTrainer.__init__.__defaults__ = (0.0,)  # a state at each step
+    with computing(1):
+        order = wanted(Path(sys.argv[1]))
+        train_supernet(registry(), Order(order.settings, order.out, half=False), Silent())

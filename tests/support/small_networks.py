@@ -1,0 +1,48 @@
+"""Options with which every built-in supernet provider makes small networks."""
+
+from pathlib import Path
+from typing import Any
+
+OWN = Path(__file__).with_name("user_nets.py")
+
+SMALL: dict[str, dict[str, Any]] = {
+    "ofa-mbv3": {
+        "widths": [0.25, 0.5],
+        "resolutions": [16, 24],
+        "depths": [1, 2],
+        "stem_stride": 1,
+        "final_expand": 64,
+        "last_width": 64,
+    },
+    "ofa-proxyless": {
+        "widths": [0.25],
+        "resolutions": [16],
+        "depths": [1],
+        "kernels": [3, 5],
+        "stem_stride": 1,
+        "final_expand": 64,
+    },
+    "cascade": {
+        "of": {
+            "name": "ofa-mbv3",
+            "widths": [0.25],
+            "resolutions": [16],
+            "depths": [1],
+            "kernels": [3],
+            "expansions": [2, 3],
+            "final_expand": 32,
+            "last_width": 32,
+        }
+    },
+    "ofa-resnet50": {"widths": [0.1], "resolutions": [16], "depths": [0, 1], "expansions": [0.25]},
+    "timm": {"model": "test_resnet", "resolutions": [16]},
+    "module": {
+        "source": f"{OWN}:make",
+        "resolutions": [8],
+    },
+    "eecnn": {"resolutions": [8, 12], "width": 0.06},
+    "alexnet": {"resolutions": [8, 12], "width": 0.06},
+    "vgg13": {"resolutions": [8], "width": 0.03},
+    "resnet18": {"resolutions": [8], "width": 0.03},
+}
+"""Options that keep networks small; a provider that is not listed is checked with its defaults."""

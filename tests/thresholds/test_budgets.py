@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from edanas.core.errors import ConfigError
+from edanas.core.types import SelectionScheme
+from edanas.thresholds.budgets import Budget, budget_of, choose, in_units, nearest
+from edanas.thresholds.fronts import ThresholdFront
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [
+        ({"max_macs": "5M"}, 5e6),
+        ({"max_macs": "5e6"}, 5e6),
+        ({"max_macs": " 5,000,000 "}, 5e6),
+        ({"max_macs": "750 K"}, 750e3),
+        ({"max_macs": ".5G"}, 5e8),
+        ({"max_macs": 1200.0}, 1200.0),
+        ({"min_accuracy": "0.9"}, 0.9),
+        ({"min_accuracy": "90%"}, 0.9),
+        ({"min_accuracy": 1}, 1.0),
+        ({"max_latency": "3ms"}, 0.003),
+        ({"max_latency": "250 us"}, 250e-6),
+        ({"max_latency": "0.003s"}, 0.003),
+        ({"max_latency": 0.003}, 0.003),
+        ({"max_macs": "750k"}, 750e3),
+    ],
+)
+def test_what_a_budget_may_look_like(given, limit):
+    budget = budget_of(**given)
+    assert budget.quantity == next(iter(given))
+    assert budget.limit == pytest.approx(limit)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "budget: found none"),
+        ({"max_macs": "5M", "min_accuracy": 0.9}, "budget: found max_macs and min_accuracy"),
+        ({"max_macs": "5m"}, "Did you mean '5M'"),
+        ({"max_macs": "5X"}, "of unit 'X'"),
+        ({"max_macs": "many"}, "max_macs: found 'many'"),
+        ({"max_macs": "-5M"}, "max_macs: found '-5M'"),
+        ({"max_macs": 0}, "max_macs: found '0'"),
+        ({"max_macs": float("nan")}, "max_macs: found 'nan'"),
+        ({"min_accuracy": "90"}, "Did you mean '90%'"),
+        ({"min_accuracy": 90}, "Did you mean '90%'"),
+        ({"min_accuracy": "101%"}, "min_accuracy: found '101%'"),
+        ({"max_latency": "3"}, "Did you mean '3ms'"),
+        ({"max_latency": "3MS"}, "Did you mean '3ms'"),
+        ({"max_latency": "3 mss"}, "Did you mean 'ms'"),
+    ],
+)
+def test_what_it_may_not(given, message):
+    with pytest.raises(ConfigError, match=message):
+        budget_of(**given)
+
+
+FRONT = ThresholdFront(
+    (SelectionScheme((0.1,)), SelectionScheme((0.5,)), SelectionScheme((None,))),
+    np.array([0.5, 0.7, 0.9]),
+    np.array([10.0, 20.0, 40.0]),
+    exact=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("budget", "unit", "chosen", "near"),
+    [
+        (Budget("max_macs", 9), 1.0, None, 0),
+        (Budget("max_macs", 10), 1.0, 0, 0),
+        (Budget("max_macs", 39), 1.0, 1, 1),
+        (Budget("max_macs", 1e9), 1.0, 2, 2),
+        (Budget("max_latency", 0.02), 1e-3, 1, 1),
+        (Budget("min_accuracy", 0.1), 1.0, 0, 0),
+        (Budget("min_accuracy", 0.7), 1.0, 1, 1),
+        (Budget("min_accuracy", 0.91), 1.0, None, 2),
+    ],
+)
+def test_what_meets_a_budget(budget, unit, chosen, near):
+    assert choose(FRONT, budget, unit) == chosen
+    assert nearest(FRONT, budget, unit) == near
+
+
+@pytest.mark.parametrize(
+    ("quantity", "value", "text"),
+    [
+        ("max_macs", 4_950_000, "4.95M MACs"),
+        ("max_macs", 12, "12 MACs"),
+        ("min_accuracy", 0.913, "91.30% accuracy"),
+        ("max_latency", 0.002914, "2.914 ms"),
+    ],
+)
+def test_values_for_people(quantity, value, text):
+    assert in_units(quantity, value) == text

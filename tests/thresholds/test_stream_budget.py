@@ -1,0 +1,212 @@
+"""What a held stream keeps: a bound for any images, the budget for steady ones, and valid thresholds."""
+
+import functools
+import itertools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edanas.core.errors import CandidateError, ConfigError
+from edanas.core.types import ExitProfile, SelectionScheme
+from edanas.testing.setters import COSTS, toy_calibration
+from edanas.thresholds.profiles import leave, outcome
+from edanas.thresholds.schemes import cost_of_leaving
+from edanas.thresholds.setters import Budgeted, Dynamic
+from edanas.thresholds.stream_budget import HOLD, BudgetHolder, blind_path, calibrated_path
+
+SCHEME = SelectionScheme((0.5, None, 0.6, 0.7))
+LEAVING = cost_of_leaving(COSTS, SCHEME.placed)
+CHEAPEST, DEAREST = float(LEAVING[0]), float(LEAVING[-1])
+
+
+def sure(samples, seed, drift=0.0):
+    """Confidences (S, 3) of the exits that stand; with drift, exits are less sure."""
+    rng = np.random.default_rng(seed)
+    evidence = np.array([1.0, 1.7, 2.1]) - 1.2 * rng.normal(size=(samples, 1)) - drift
+    return np.tanh(np.abs(evidence + rng.normal(size=(samples, 3)))).astype(np.float32) * (1 - 0.3 * drift)
+
+
+def batched(confidence, size):
+    return [confidence[at : at + size] for at in range(0, len(confidence), size)]
+
+
+@functools.cache
+def known_path():
+    known = sure(200, seed=99)
+    profile = ExitProfile(SCHEME.placed, np.pad(known, ((0, 0), (0, 1))), np.ones((200, 4), dtype=np.bool_))
+    return calibrated_path(known, SCHEME, LEAVING, outcome(profile, SCHEME).utilization)
+
+
+def holder_for(kind, budget, horizon=200):
+    if kind == "blind":
+        return BudgetHolder(
+            SCHEME, blind_path(SCHEME, LEAVING), LEAVING, budget, horizon, (CHEAPEST + DEAREST) / 2
+        )
+    return BudgetHolder(SCHEME, known_path(), LEAVING, budget, horizon)
+
+
+def stream(holder, confidence, batch):
+    """Executed MACs of each sample, thresholds moving after each batch."""
+    found = []
+    for part in batched(confidence, batch):
+        rows = np.pad(part, ((0, 0), (0, 1)))
+        profile = ExitProfile(SCHEME.placed, rows, np.ones(rows.shape, dtype=np.bool_))
+        columns = leave(profile, holder.scheme)
+        found += LEAVING[columns].tolist()
+        exits = np.array([*SCHEME.placed, 4])[columns]
+        holder.note(exits.tolist())
+    return np.array(found)
+
+
+@st.composite
+def any_confidences(draw):
+    """Of no kind in particular: ties, zeros, jumps, everybody sure, nobody sure; never exactly 1."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    parts = draw(
+        st.lists(st.sampled_from(["zero", "high", "low", "mixed", "levels"]), min_size=1, max_size=5)
+    )
+    made = {
+        "zero": lambda n: np.zeros((n, 3)),
+        "high": lambda n: np.full((n, 3), 0.9999),
+        "low": lambda n: rng.random((n, 3)) * 0.1,
+        "mixed": lambda n: rng.random((n, 3)) * 0.9999,
+        "levels": lambda n: rng.integers(0, 3, (n, 3)) / 4,
+    }
+    parts = draw(st.lists(st.sampled_from(sorted(made)), min_size=1, max_size=5))
+    return np.concatenate([made[part](draw(st.integers(1, 150))) for part in parts]).astype(np.float32)
+
+
+@settings(max_examples=60)
+@given(
+    any_confidences(),
+    st.sampled_from(["blind", "calibrated"]),
+    st.floats(CHEAPEST, DEAREST),
+    st.sampled_from([(1, 40), (5, 40), (10, 200)]),
+)
+def test_no_images_in_a_row_cost_more_or_less_than_the_bound_allows(confidence, kind, budget, sizes):
+    batch, horizon = sizes
+    holder = holder_for(kind, budget, horizon)
+    spent = stream(holder, confidence, batch)
+    sums = np.array([0.0, *np.cumsum(spent - budget)])[[*range(0, len(spent), batch), len(spent)]]
+    farthest = np.abs(sums[:, None] - sums).max()
+    assert farthest <= 1.75 * (DEAREST - CHEAPEST) * horizon + 1e-6
+
+
+@settings(max_examples=60)
+@given(any_confidences(), st.sampled_from(["blind", "calibrated"]), st.integers(1, 300), st.integers(8, 300))
+def test_thresholds_are_always_valid_and_steps_bounded(confidence, kind, batch, horizon):
+    holder = holder_for(kind, 500.0, horizon)
+    for part in batched(confidence, batch):
+        before = holder.position
+        stream(holder, part, len(part))
+        assert holder.scheme.placed == SCHEME.placed
+        assert all(float(np.float32(t)) == t for t in holder.scheme.thresholds if t is not None)
+        largest = min(len(part) / horizon, 0.125) * (DEAREST - CHEAPEST)
+        assert abs(holder.position - before) <= largest + 1e-6
+
+
+def test_confidences_of_exactly_one_never_lead_above_the_budget():
+    holder = holder_for("calibrated", 800.0, 100)
+    spent = stream(holder, np.ones((3000, 3), dtype=np.float32), 10)
+    assert spent.mean() == CHEAPEST
+    harder = stream(holder, np.zeros((2000, 3), dtype=np.float32), 10)
+    assert harder.mean() <= 800 + 1.75 * (DEAREST - CHEAPEST) * 100 / 2000
+
+
+@pytest.mark.parametrize("kind", ["blind", "calibrated"])
+@pytest.mark.parametrize("batch", [1, 32, 256])
+@pytest.mark.parametrize("budget", [250.0, 500.0, 850.0])
+def test_steady_images_cost_the_budget_and_drifted_ones_again(kind, batch, budget):
+    holder = holder_for(kind, budget, 200)
+    settling = 1500 if batch < 50 else 12_000  # a batch counts for an eighth of the horizon at most
+    stream(holder, sure(settling, seed=1), batch)
+    assert stream(holder, sure(3000, seed=2), batch).mean() == pytest.approx(budget, rel=0.03)
+    stream(holder, sure(settling, seed=3, drift=0.8), batch)
+    assert stream(holder, sure(3000, seed=4, drift=0.8), batch).mean() == pytest.approx(budget, rel=0.03)
+
+
+def test_the_order_within_a_batch_does_not_matter():
+    exits = [0, 4, 2, 2, 3, 4, 0, 0]
+    positions = set()
+    for order in itertools.islice(itertools.permutations(exits), 0, 40_000, 997):
+        holder = holder_for("blind", 400.0)
+        holder.note(list(order))
+        positions.add(holder.position)
+    assert len(positions) == 1
+    holder = holder_for("blind", 400.0)
+    before = holder.position
+    holder.note([])
+    assert holder.position == before
+
+
+@pytest.mark.parametrize("kind", ["blind", "calibrated"])
+def test_along_a_path_nobody_leaves_later_than_before(kind):
+    path = holder_for(kind, 500.0).path
+    rows = np.array([path.at(macs) for macs in np.linspace(CHEAPEST - 400, DEAREST + 400, 300)])
+    assert (np.diff(rows, axis=0) >= 0).all()
+    assert (rows[0] == 0).all()
+    assert (rows[-1] == 1).all()
+
+
+def test_on_its_calibration_samples_a_place_on_the_path_costs_what_it_says():
+    holder = holder_for("calibrated", 500.0)
+    known = sure(200, seed=99)
+    for macs in np.linspace(CHEAPEST, DEAREST, 12):
+        rows = np.pad(known, ((0, 0), (0, 1)))
+        profile = ExitProfile(SCHEME.placed, rows, np.ones(rows.shape, dtype=np.bool_))
+        at = dict(zip(SCHEME.placed, holder.path.at(float(macs)), strict=True))
+        columns = leave(profile, SelectionScheme(tuple(at.get(point) for point in range(4))))
+        assert LEAVING[columns].mean() == pytest.approx(macs, abs=0.02 * (DEAREST - CHEAPEST))
+
+
+def test_dynamic_begins_as_budget_does_and_notes_how_to_go_on():
+    known = toy_calibration(SCHEME.thresholds, 120)
+    choice = Dynamic(max_macs="0.5K", horizon=300).choose(known)
+    assert choice.scheme == Budgeted(max_macs=500).choose(known).scheme
+    noted = json.loads(json.dumps(choice.notes[HOLD]))
+    holder = BudgetHolder.from_dict(choice.scheme, noted)
+    assert (holder.budget, holder.horizon, holder.position) == (500.0, 300, 500.0)
+    assert holder.to_dict() == choice.notes[HOLD]
+    other = BudgetHolder.from_dict(choice.scheme, noted, 300.0)
+    assert (other.budget, other.position) == (300.0, 300.0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"exits": [0, 1]},
+        {"leaving": [1.0, 2.0]},
+        {"max_macs": 1e9},
+        {"horizon": 0},
+        {"path": {"macs": [1.0, 2.0], "thresholds": [[0.0] * 3, [2.0] * 3]}},
+        {"path": {"macs": [2.0, 1.0], "thresholds": [[0.0] * 3, [1.0] * 3]}},
+        {"path": {"macs": [], "thresholds": []}},
+        {"path": {}},
+        {"path": None},
+    ],
+)
+def test_damaged_notes_are_refused(damage):
+    noted = holder_for("calibrated", 500.0).to_dict() | damage
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        BudgetHolder.from_dict(SCHEME, noted)
+
+
+def test_an_exit_that_does_not_stand_is_refused():
+    with pytest.raises(ValueError, match="left at exit point 1; allowed: 0, 2, 3, 4"):
+        holder_for("blind", 500.0).note([0, 1])
+
+
+def test_budgets_that_cannot_be_held_are_refused():
+    known = toy_calibration(SCHEME.thresholds, 40)
+    for macs, found in (("50", "50 MACs"), ("5K", "5k MACs")):
+        with pytest.raises(CandidateError, match=rf"^max_macs: found {found}; with the exits that"):
+            Dynamic(max_macs=macs).choose(known)
+    with pytest.raises(ConfigError, match="'dynamic' without max_macs"):
+        Dynamic()
+    with pytest.raises(ConfigError, match=r"final_thresholds\.max_macs: found '0'"):
+        Dynamic(max_macs="0")
+    with pytest.raises(ConfigError, match=r"final_thresholds\.horizon: found 7; allowed: 8 images or more"):
+        Dynamic(max_macs="5M", horizon=7)
