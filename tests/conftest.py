@@ -1,6 +1,7 @@
 """Settings of the whole suite: workers, one thread in each, no time limits, no plugins of the user."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import HealthCheck, settings
 
 # Read by whatever computes, in this process, in its workers and in the programs that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A suite that was started in the background ignores Ctrl-C, and so would the programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A loaded machine is slow, not wrong: neither an example nor the drawing of examples has a time limit.
 settings.register_profile("edanas", deadline=None, suppress_health_check=[HealthCheck.too_slow])
