@@ -16,7 +16,7 @@ from torch import nn
 
 from edanas.core.errors import ExportError
 from edanas.deploy.extras import needed
-from edanas.deploy.parts import Segment, example, said, segments
+from edanas.deploy.parts import ExportSegment, example, said, segments
 
 
 class Graphs(NamedTuple):
@@ -29,7 +29,7 @@ class Graphs(NamedTuple):
             `confidence<n>`, and what it leaves to later ones, `left<n>_1` and so on.
     """
 
-    segment: Segment
+    segment: ExportSegment
     body: Any
     head: Any
 
@@ -37,7 +37,7 @@ class Graphs(NamedTuple):
 class _Parts(nn.Module):
     """Every body and every head, each on inputs of its own."""
 
-    def __init__(self, parts: Sequence[Segment]) -> None:
+    def __init__(self, parts: Sequence[ExportSegment]) -> None:
         super().__init__()
         self.bodies = nn.ModuleList(part.body for part in parts)
         self.heads = nn.ModuleList(part.head for part in parts)
@@ -103,7 +103,7 @@ def _translate(network: nn.Module) -> list[Graphs]:
     return found
 
 
-def _left(parts: Sequence[Segment], number: int) -> list[str]:
+def _left(parts: Sequence[ExportSegment], number: int) -> list[str]:
     """The names of what the head of this number, from 1, leaves to later ones."""
     width = parts[number].before - parts[number - 1].before if number < len(parts) else 0
     return [f"left{number}_{at}" for at in range(1, width + 1)]
@@ -113,7 +113,7 @@ def _flat(several: Iterable[Sequence[str]]) -> list[str]:
     return list(itertools.chain.from_iterable(several))
 
 
-def _inputs(network: nn.Module, parts: Sequence[Segment]) -> tuple[list[torch.Tensor], Any]:
+def _inputs(network: nn.Module, parts: Sequence[ExportSegment]) -> tuple[list[torch.Tensor], Any]:
     """An example for each input, in batches of different sizes, and which dimensions may change."""
     inputs = [example(network, 2, extra=3)]
     with torch.no_grad():

@@ -46,7 +46,7 @@ class Network(Protocol):
         """Of `decide`, by exit point, and of the last exit."""
 
 
-class Segment(NamedTuple):
+class ExportSegment(NamedTuple):
     """What lies between two placed exits, with the exit behind it.
 
     Args:
@@ -77,7 +77,7 @@ class Body(nn.Module):
         self.stages = nn.Sequential(*stages)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """See `Segment.body`."""
+        """See `ExportSegment.body`."""
         found: torch.Tensor = self.stages(features)
         return found
 
@@ -102,7 +102,7 @@ class Head(nn.Module):
         self.learned = nn.ModuleList(each for each in readers if isinstance(each, nn.Module))
 
     def forward(self, features: torch.Tensor, *before: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """See `Segment.head`."""
+        """See `ExportSegment.head`."""
         # Here exit by exit, in a decision all logits and then all answers.
         memory = tuple(each for kind in range(self.width) for each in before[kind :: self.width])
         answer, sure, kept = self.decide(self.head(features), memory)
@@ -136,7 +136,7 @@ class Preparation(nn.Module):
         return found
 
 
-def segments(network: nn.Module) -> list[Segment]:
+def segments(network: nn.Module) -> list[ExportSegment]:
     """The segments of a copy, ready for inference: frozen, in float32, on the CPU; the last exit's last.
 
     Raises:
@@ -152,7 +152,7 @@ def segments(network: nn.Module) -> list[Segment]:
     decide = {each.exit: each.decide for each in frozen.segments()}
     readers = frozen.inference, frozen.criterion
     stages: list[nn.Module] = [Preparation(eenn.resolution, eenn.mean, eenn.std)]
-    found: list[Segment] = []
+    found: list[ExportSegment] = []
     begin = 0
     for at, stage in enumerate(frozen.backbone.stages):
         stages.append(stage)
@@ -162,7 +162,7 @@ def segments(network: nn.Module) -> list[Segment]:
             exit_ = frozen.backbone.head if last else frozen.heads[str(at)]
             body, head = Body(stages).eval(), Head(exit_, decide[at], readers, last=last).eval()
             before, spent = len(found) * width_of(readers), sum(macs[begin : at + 1])
-            found.append(Segment(at, threshold, body, head, before, spent, heads[at]))
+            found.append(ExportSegment(at, threshold, body, head, before, spent, heads[at]))
             stages, begin = [], at + 1
     return found
 

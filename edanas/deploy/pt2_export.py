@@ -12,7 +12,7 @@ from torch import nn
 from edanas.core.contracts import Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
-from edanas.deploy.parts import Segment, describe, example, said, segments
+from edanas.deploy.parts import ExportSegment, describe, example, said, segments
 from edanas.deploy.pt2_programs import dimensions, opened, program
 from edanas.deploy.run_onnx import EarlyExitNetwork
 from edanas.deploy.segmented import SegmentRunner, figures, write_segments
@@ -98,7 +98,7 @@ class Pt2CondExporter(Exporter):
 class _Nested(nn.Module):
     """A segment, and all that follows where it is not sure enough."""
 
-    def __init__(self, part: Segment, rest: "_Nested | None") -> None:
+    def __init__(self, part: ExportSegment, rest: "_Nested | None") -> None:
         super().__init__()
         self.body, self.head, self.rest = part.body, part.head, rest
         self.exit, self.threshold = part.exit, part.threshold

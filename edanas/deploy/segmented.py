@@ -10,7 +10,7 @@ from torch import nn
 
 from edanas.core.contracts import Runner
 from edanas.core.errors import EdanasError, ExportError
-from edanas.deploy.parts import Segment, describe
+from edanas.deploy.parts import ExportSegment, describe
 from edanas.deploy.run_onnx import VERSION, EarlyExitNetwork
 from edanas.deploy.writing import read_described, write_described
 
@@ -63,7 +63,7 @@ def write_segments(
     stem: Path,
     form: str,
     ending: str,
-    contents: Sequence[tuple[Segment, bytes, bytes]],
+    contents: Sequence[tuple[ExportSegment, bytes, bytes]],
     more: Mapping[str, Any],
     free: Mapping[str, bytes],
 ) -> list[Path]:
@@ -94,7 +94,7 @@ def write_segments(
     return write_described(stem.with_name(f"{stem.name}.{ending}.json"), description, files, free)
 
 
-def figures(segment: Segment) -> dict[str, Any]:
+def figures(segment: ExportSegment) -> dict[str, Any]:
     """What a manifest says of a segment, whatever the form."""
     return {
         "exit": segment.exit,

@@ -16,7 +16,7 @@ from edanas.model.exit_network import ExitNetwork
 from edanas.model.fusion import compile_parts, simplify
 from edanas.model.inputs import batches
 from edanas.model.runtime import ALWAYS, NEVER, Compaction, Prediction, Segment, classify, empty, join
-from edanas.model.throughput import Pace
+from edanas.model.throughput import Throughput
 
 COMPACT = ("auto", "always", "never")
 
@@ -44,7 +44,7 @@ class EENN(ExitNetwork):
         super().__init__(backbone, heads, scheme, criterion, mean, std, classes, inference)
         self.frozen = False
         """Whether this is a copy for inference; see `freeze`."""
-        self._paces: dict[tuple[Any, ...], Pace] = {}
+        self._paces: dict[tuple[Any, ...], Throughput] = {}
 
     @torch.no_grad()
     def forward(self, images: torch.Tensor) -> Prediction:
@@ -104,14 +104,14 @@ class EENN(ExitNetwork):
         return join([self._inferred(batch, compact) for batch in cut])
 
     def rule(self, compact: str, device: torch.device) -> Compaction:
-        """How `predict` carries batches; for `auto` a `Pace`, by device, precision and placed exits."""
+        """How `predict` carries batches; for `auto` a `Throughput`, by device, precision and placed exits."""
         if compact != "auto":
             return ALWAYS if compact == "always" else NEVER
         key = self._scheme.placed, device, self._weight().dtype
         if key not in self._paces:
             shape = 1, len(self.mean), self.resolution, self.resolution
             noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-            self._paces[key] = Pace(self.segments(), noise.to(device))
+            self._paces[key] = Throughput(self.segments(), noise.to(device))
         return self._paces[key]
 
     def freeze(self, *, compile: bool | str = False) -> "EENN":  # noqa: A002 - torch's word
@@ -179,7 +179,7 @@ class EENN(ExitNetwork):
     def _inferred(self, batch: torch.Tensor, compact: str) -> Prediction:
         device = self.device
         rule = self.rule(compact, device)
-        if isinstance(rule, Pace):
+        if isinstance(rule, Throughput):
             rule.saw(len(batch))
         return self._classify(batch.to(device), rule)
 

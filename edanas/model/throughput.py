@@ -75,7 +75,7 @@ class Times:
         return self.sizes[best] if each and each[best] < _GAIN * each[-1] else None
 
 
-class Pace:
+class Throughput:
     """Seconds of each segment, and of moving its features, by batch size. A `Compaction`.
 
     Until it has measured, it always compacts. What it decides moves predictions by rounding alone. Threads

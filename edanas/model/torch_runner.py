@@ -10,7 +10,7 @@ from torch import nn
 
 from edanas.core.contracts import Runner
 from edanas.model.eenn import EENN
-from edanas.model.throughput import Pace
+from edanas.model.throughput import Throughput
 
 
 class TorchRunner(Runner):
@@ -31,7 +31,7 @@ class TorchRunner(Runner):
         """Let the runtime measure now what it otherwise measures after some batches of `size`."""
         for network in (self.network, self._alone):
             rule = network.rule("auto", network.device)
-            if size > 1 and isinstance(rule, Pace):
+            if size > 1 and isinstance(rule, Throughput):
                 rule.measure(size)
 
     def predict(

@@ -20,7 +20,7 @@ from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher, environment
 from edanas.training.sandwich import SandwichTrainer
-from edanas.training.schedule import Segment
+from edanas.training.schedule import TimeSlice
 from edanas.training.weights import read_recipe, write
 
 ORDER = "order.json"
@@ -102,7 +102,7 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
         EdanasError: Something the user can put right.
         Interrupted: After Ctrl-C; the same call goes on from there.
     """
-    segment = Segment(order.time_limit)
+    segment = TimeSlice(order.time_limit)
     order = _checked(order)
     if order.out.exists():
         return _present(registry, order, progress)

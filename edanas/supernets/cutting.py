@@ -27,7 +27,7 @@ class Cut:
     channels: int
 
 
-class Segment(nn.Module):
+class ModelSegment(nn.Module):
     """A part of a model between two cuts, with features (B, C, H, W) outside, whatever it has inside.
 
     N tokens are features of height N and width 1.
@@ -53,7 +53,9 @@ class Segment(nn.Module):
         return out
 
 
-def segments(model: nn.Module, cuts: Sequence[Cut], sample: torch.Tensor) -> tuple[list[Segment], list[Cut]]:
+def segments(
+    model: nn.Module, cuts: Sequence[Cut], sample: torch.Tensor
+) -> tuple[list[ModelSegment], list[Cut]]:
     """The model's parts in order, and the cuts between them: those of `cuts` that are possible.
 
     Args:
@@ -88,7 +90,7 @@ def segments(model: nn.Module, cuts: Sequence[Cut], sample: torch.Tensor) -> tup
     _check_separate(parts)
     ends: list[Layout | None] = [*layouts, None]
     enters: list[Layout] = ["nchw", *layouts]
-    return [Segment(*each) for each in zip(parts, enters, ends, strict=True)], kept
+    return [ModelSegment(*each) for each in zip(parts, enters, ends, strict=True)], kept
 
 
 class _Root(nn.Module):

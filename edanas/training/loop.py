@@ -18,7 +18,7 @@ from edanas.core.types import DataParts
 from edanas.training.averaging import Average
 from edanas.training.checkpoint import Checkpoint
 from edanas.training.precision import AUTO, BF16, FP32
-from edanas.training.schedule import Pace, Schedule, Segment
+from edanas.training.schedule import Schedule, TimeSlice, TrainingSpeed
 from edanas.training.steps import Batches, derive_seed, make_optimizer
 
 SAVE_EVERY = 60.0
@@ -66,7 +66,7 @@ class Training(ABC):
         self.optimizer = make_optimizer(self.trained, settings)
         self.schedule = Schedule(settings.epochs * len(self.batches))
         self.average = Average(network, settings.ema)
-        self.pace = Pace()
+        self.pace = TrainingSpeed()
         self.precision = settings.precision
         self.step, self.seconds, self._written = 0, 0.0, -1
         self._each: float | None = None
@@ -86,7 +86,7 @@ class Training(ABC):
         """How many passes over the train part are planned, the last one perhaps not whole."""
         return math.ceil(self.schedule.steps / len(self.batches))
 
-    def run(self, progress: Progress, segment: Segment | None = None) -> bool:
+    def run(self, progress: Progress, segment: TimeSlice | None = None) -> bool:
         """Train what is missing, as far as there is time; the network is left in eval mode.
 
         Args:
@@ -99,7 +99,7 @@ class Training(ABC):
         Raises:
             RunError: The checkpoint is damaged, belongs to another network, or cannot be written.
         """
-        segment = segment or Segment()
+        segment = segment or TimeSlice()
         self.resume()
         self._decide()
         with progress.task(f"Training the {self.checkpoint.of}", self.schedule.steps) as bar:
@@ -168,7 +168,7 @@ class Training(ABC):
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             yield
 
-    def _go_on(self, segment: Segment, bar: Bar) -> None:
+    def _go_on(self, segment: TimeSlice, bar: Bar) -> None:
         """Step by step to the end of the training or of the segment, and write what was done."""
         self._network.train()
         before, begun, first = self.seconds, segment.seconds, self.step

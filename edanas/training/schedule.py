@@ -55,7 +55,7 @@ class Schedule:
 
 
 @dataclass
-class Pace:
+class TrainingSpeed:
     """How fast a training went.
 
     Args:
@@ -79,7 +79,7 @@ class Pace:
         return self.input_seconds / self.seconds if self.seconds else 0.0
 
 
-class Segment:
+class TimeSlice:
     """The time that a training has now; it ends between two steps, early enough for one more to fit.
 
     Args:

@@ -30,7 +30,7 @@ def test_a_segment_that_made_steps_goes_on_by_the_same_command(
 ) -> None:
     left = iter([False, True])
     with monkeypatch.context() as patched:
-        patched.setattr("edanas.training.schedule.Segment.is_over", lambda self: next(left))
+        patched.setattr("edanas.training.schedule.TimeSlice.is_over", lambda self: next(left))
         assert main([*command, "--time-limit", "60"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("Step 1 of ")

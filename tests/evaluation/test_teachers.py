@@ -21,7 +21,7 @@ from edanas.evaluation.shared import SharedEvaluation
 from edanas.evaluation.teachers import outside_teacher
 from edanas.run.folder import RunData
 from edanas.run.provenance import digest_of_teacher
-from edanas.training.schedule import Segment
+from edanas.training.schedule import TimeSlice
 from edanas.training.schemes import Joint
 from edanas.training.weights import write
 
@@ -166,7 +166,7 @@ def test_the_largest_learns_from_labels_and_teacher_and_the_others_from_the_larg
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_step_by_step_it_comes_to_the_same_weights(precision, supernet, tmp_path):
-    class OneStep(Segment):
+    class OneStep(TimeSlice):
         left = 1
 
         def is_over(self):

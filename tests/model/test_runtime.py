@@ -14,7 +14,7 @@ from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
 from edanas.exits.scheduler import Scheduler
 from edanas.model.runtime import ALWAYS, NEVER, classify, pick
-from edanas.model.throughput import SIZES, Pace, Times
+from edanas.model.throughput import SIZES, Throughput, Times
 
 
 class Drawn:
@@ -181,10 +181,10 @@ def test_threads_share_what_was_measured():
     assert {len(each) for each in (*pace.times.running, *pace.times.moving)} == {len(SIZES)}
 
 
-def timed(running: list[list[float]], moving: list[list[float]]) -> Pace:
+def timed(running: list[list[float]], moving: list[list[float]]) -> Throughput:
     """A pace whose seconds are given, for a network of that many segments."""
     network = make_eenn((0.5,) * (len(running) - 1))
-    pace = Pace(network.segments(), pictures(1))
+    pace = Throughput(network.segments(), pictures(1))
     pace.times = Times(SIZES, tuple(map(tuple, running)), tuple(map(tuple, moving)))
     return pace
 

@@ -14,7 +14,7 @@ from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
 from edanas.training.phased import Distill, Layerwise
-from edanas.training.schedule import Segment
+from edanas.training.schedule import TimeSlice
 from edanas.training.schemes import JointCombined, Mixed
 
 
@@ -39,7 +39,7 @@ def test_a_cut_training_goes_on_to_the_same_weights(losses, uninterrupted, tmp_p
 
 
 def test_segments_of_no_time_but_for_a_step_go_on_to_the_same_weights(uninterrupted, tmp_path):
-    class OneStep(Segment):
+    class OneStep(TimeSlice):
         left = 1
 
         def is_over(self):
@@ -58,7 +58,7 @@ def test_segments_of_no_time_but_for_a_step_go_on_to_the_same_weights(uninterrup
 def test_a_segment_without_time_does_nothing_and_says_so(tmp_path):
     made = trainer(tmp_path / "supernet.pt")
     before = {name: value.clone() for name, value in made.network.state_dict().items()}
-    assert not made.run(Silent(), Segment(0.0))
+    assert not made.run(Silent(), TimeSlice(0.0))
     assert all(torch.equal(value, before[name]) for name, value in made.network.state_dict().items())
 
 
@@ -214,9 +214,9 @@ def test_a_training_is_planned_by_the_speed_of_its_latest_segment(tmp_path, monk
         monkeypatch.setattr(made, "make_step", make_step)
         return made
 
-    assert not timed(trainer(path, settings=settings)).run(Silent(), Segment(400.0))
+    assert not timed(trainer(path, settings=settings)).run(Silent(), TimeSlice(400.0))
     clock["step"] = 1.0
-    assert not timed(trainer(path, settings=settings)).run(Silent(), Segment(6.0))
+    assert not timed(trainer(path, settings=settings)).run(Silent(), TimeSlice(6.0))
     then = trainer(path, settings=settings)
     then.fit(500.0)
     # 3 or 4 steps of 100 seconds, and a few of one: what is left holds as many as it has seconds.

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edanas.training.schedule import Schedule, Segment
+from edanas.training.schedule import Schedule, TimeSlice
 
 steps = st.integers(1, 10_000)
 
@@ -38,7 +38,7 @@ def test_a_schedule_that_fits_within_a_twentieth_stays():
 def test_a_segment_ends_while_one_more_step_would_not_fit(monkeypatch):
     now = iter([0.0, 5.0, 6.0, 8.0, 9.0])
     monkeypatch.setattr("time.monotonic", lambda: next(now))
-    segment = Segment(10.0)
+    segment = TimeSlice(10.0)
     # The 5 seconds before the first step are none of a step; the longest takes 2.
     assert [segment.is_over() for _ in range(4)] == [False, False, False, True]
 
@@ -46,6 +46,6 @@ def test_a_segment_ends_while_one_more_step_would_not_fit(monkeypatch):
 def test_a_first_step_in_which_kernels_are_made_ends_no_segment_early(monkeypatch):
     now = iter([0.0, 1.0, 61.0, 63.0, 65.0, 67.0, 69.0])
     monkeypatch.setattr("time.monotonic", lambda: next(now))
-    segment = Segment(70.0)
+    segment = TimeSlice(70.0)
     # 60 seconds for the first step, 2 for each later one: the fifth would end at 71.
     assert [segment.is_over() for _ in range(6)] == [False, False, False, False, False, True]
