@@ -7,7 +7,7 @@ evaluates what is missing there, and goes on: the archive ends as that of a run 
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 import numpy as np
@@ -53,51 +53,56 @@ class SearchOutcome:
     stopped: str
 
 
+@dataclass(frozen=True)
+class SearchSetup:
+    """The parts of one search, apart from its archive and its listeners.
+
+    Args:
+        space: Maps genomes to candidates.
+        strategy: Started; it has received no evaluation yet.
+        evaluator: Prepared.
+        executor: Runs the evaluations; the engine closes it when the search ends.
+        objectives: At least one.
+        settings: The length of the search. The time limit counts from the call of `Engine.run`, so that a run
+            that spent it can continue; at least one candidate is evaluated.
+        front: Computes the front of an evaluated backbone, where thresholds are continuous.
+        limits: The constraints. A candidate whose structure breaks one is not evaluated.
+    """
+
+    space: SearchSpace
+    strategy: SearchStrategy
+    evaluator: Evaluator
+    executor: Executor
+    objectives: Sequence[Objective]
+    settings: SearchSettings
+    front: Front | None = None
+    limits: Feasibility = field(default_factory=Feasibility)
+
+
 class Engine:
     """One search, from an archive that may hold the first part of it already.
 
     Args:
-        space: What genomes and candidates mean.
-        strategy: Started, and told nothing yet.
-        evaluator: Prepared.
-        executor: Where evaluations run; closed when the search ends.
-        archive: Of this search alone, perhaps interrupted. Stays open, unless the user interrupts.
-        objectives: What is optimised, at least one.
-        settings: The search's length. The time limit counts from the call of `run`, so that a run that spent
-            it can be continued; at least one candidate is evaluated.
+        setup: The parts of the search.
+        archive: The archive of this search alone, perhaps interrupted. It stays open, unless the user
+            interrupts.
         notify: Called as `notify("edanas_candidate_evaluated", evaluation=...)` when an evaluation is
-            durable, and as `notify("edanas_iteration_finished", summary=...)`. A resumed run tells only what
-            is new.
-        progress: Where to show bars.
-        front: What an evaluated backbone is worth, where thresholds are continuous.
-        limits: The constraints. What a candidate's structure breaks is not evaluated.
+            durable, and as `notify("edanas_iteration_finished", summary=...)`. A resumed run reports only
+            new events.
+        progress: Shows the progress bars.
     """
 
     def __init__(
-        self,
-        space: SearchSpace,
-        strategy: SearchStrategy,
-        evaluator: Evaluator,
-        executor: Executor,
-        archive: Archive,
-        objectives: Sequence[Objective],
-        settings: SearchSettings,
-        notify: Callable[..., None],
-        progress: Progress,
-        front: Front | None = None,
-        limits: Feasibility | None = None,
+        self, setup: SearchSetup, archive: Archive, notify: Callable[..., None], progress: Progress
     ) -> None:
-        self.space = space
-        self.strategy = strategy
-        self.evaluator = evaluator
-        self.executor = executor
+        self.space, self.strategy, self.settings = setup.space, setup.strategy, setup.settings
+        self.executor = setup.executor
         self.archive = archive
-        self.settings = settings
         self.notify = notify
         self.progress = progress
-        self._attempt = Attempt(evaluator)
-        self._limits = limits or Feasibility()
-        self._ledger = Ledger(objectives, front, self._limits)
+        self._attempt = Attempt(setup.evaluator)
+        self._limits = setup.limits
+        self._ledger = Ledger(setup.objectives, setup.front, setup.limits)
         self._refused: dict[str, tuple[float, Candidate]] = {}
         self._deadline = math.inf
         self._stopped = ""

@@ -9,7 +9,7 @@ import numpy as np
 
 from edanas.core.archive import Archive
 from edanas.core.devices import threads_of
-from edanas.core.engine import CONVERGED, MAX_EVALS, TIME_LIMIT, Engine
+from edanas.core.engine import CONVERGED, MAX_EVALS, TIME_LIMIT, Engine, SearchSetup
 from edanas.core.errors import CandidateError, Interrupted, RunError
 from edanas.core.machine import computing
 from edanas.core.progress import Progress
@@ -125,19 +125,17 @@ def _run(
     registry.host.notify("edanas_run_started", settings=data.plain_settings(), folder=data.folder)
     with data.timed("preparing the evaluation"):
         made.evaluator.prepare(progress)
-    engine = Engine(
+    setup = SearchSetup(
         made.workbench.space,
         made.strategy,
         made.evaluator,
         made.executor,
-        archive,
         made.objectives,
         settings.search,
-        notify,
-        progress,
         made.fronts,
         made.limits,
     )
+    engine = Engine(setup, archive, notify, progress)
     with data.timed("searching"):
         outcome = engine.run()
     with data.timed("finishing the results"):

@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from edanas.core.archive import Archive
-from edanas.core.contracts import Constraint, Evaluator, Objective, SearchProblem, SearchStrategy
+from edanas.core.contracts import Constraint, Objective, SearchProblem, SearchStrategy
 from edanas.core.convert import Place
-from edanas.core.engine import Engine, SearchOutcome
+from edanas.core.engine import Engine, SearchOutcome, SearchSetup
 from edanas.core.errors import ConfigError, TableError
 from edanas.core.feasible import Feasibility
 from edanas.core.fronts import Fronts
@@ -96,7 +96,8 @@ def search(
         structure=limits.structure if limits.structural else None,
     )
     searcher.start(problem)
-    return _run(space, searcher, evaluator, goals, settings, fronts, limits, folder, progress)
+    setup = SearchSetup(space, searcher, evaluator, Serial(), goals, settings, fronts, limits)
+    return _run(setup, folder, progress)
 
 
 def _constraints(registry: Registry, wanted: Sequence[Any], space: SearchSpace) -> tuple[Constraint, ...]:
@@ -139,30 +140,8 @@ def _space(
     return strategy.confine(evaluator.table.space(thresholds))
 
 
-def _run(
-    space: SearchSpace,
-    strategy: SearchStrategy,
-    evaluator: Evaluator,
-    objectives: tuple[Objective, ...],
-    settings: SearchSettings,
-    fronts: Fronts | None,
-    limits: Feasibility,
-    folder: str | Path | None,
-    progress: Progress,
-) -> SearchOutcome:
+def _run(setup: SearchSetup, folder: str | Path | None, progress: Progress) -> SearchOutcome:
     with ExitStack() as stack:
         place = folder or stack.enter_context(TemporaryDirectory(prefix="edanas-"))
         archive = stack.enter_context(Archive(Path(place)))
-        return Engine(
-            space=space,
-            strategy=strategy,
-            evaluator=evaluator,
-            executor=Serial(),
-            archive=archive,
-            objectives=objectives,
-            settings=settings,
-            notify=lambda *_, **__: None,
-            progress=progress,
-            front=fronts,
-            limits=limits,
-        ).run()
+        return Engine(setup, archive, lambda *_, **__: None, progress).run()

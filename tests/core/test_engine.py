@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edanas.core.archive import Archive
-from edanas.core.engine import Engine, SearchOutcome
+from edanas.core.engine import Engine, SearchOutcome, SearchSetup
 from edanas.core.errors import Interrupted, RunError
 from edanas.core.progress import Silent
 from edanas.core.types import Candidate
@@ -125,17 +125,8 @@ def test_ctrl_c_while_the_strategy_thinks_closes_everything(tmp_path: Path) -> N
     strategy = Pondering()
     strategy.start(toy_problem(space, seed=5, initial=6))
     archive = Archive(tmp_path)
-    engine = Engine(
-        space,
-        strategy,
-        ToyEvaluator(),
-        executor,
-        archive,
-        (ToyAccuracy(), ToyCost()),
-        LENGTH,
-        Events(),
-        Silent(),
-    )
+    setup = SearchSetup(space, strategy, ToyEvaluator(), executor, (ToyAccuracy(), ToyCost()), LENGTH)
+    engine = Engine(setup, archive, Events(), Silent())
     with pytest.raises(
         Interrupted, match="after 6 evaluations, which are kept; run the same again"
     ) as caught:

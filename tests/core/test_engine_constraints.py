@@ -8,7 +8,7 @@ import pytest
 
 from edanas.core.archive import Archive
 from edanas.core.contracts import Constraint, SearchProblem
-from edanas.core.engine import Engine, SearchOutcome
+from edanas.core.engine import Engine, SearchOutcome, SearchSetup
 from edanas.core.errors import InfeasibleError, Interrupted
 from edanas.core.feasible import Feasibility
 from edanas.core.objective_values import minimised
@@ -73,18 +73,9 @@ def search(
             events.extend(values.values())
 
     with Archive(folder) as archive:
-        return Engine(
-            SPACE,
-            strategy,
-            Cut(cut),
-            Serial(),
-            archive,
-            OBJECTIVES,
-            SearchSettings(initial=8, iterations=4, per_iteration=5),
-            notify,
-            Silent(),
-            limits=limits,
-        ).run()
+        length = SearchSettings(initial=8, iterations=4, per_iteration=5)
+        setup = SearchSetup(SPACE, strategy, Cut(cut), Serial(), OBJECTIVES, length, limits=limits)
+        return Engine(setup, archive, notify, Silent()).run()
 
 
 SMALL = AtMost("params", 60, "costs")

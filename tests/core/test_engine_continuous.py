@@ -10,7 +10,7 @@ import pytest
 
 from edanas.core.archive import Archive
 from edanas.core.contracts import Evaluator, SearchStrategy
-from edanas.core.engine import COMPLETED, CONVERGED, Engine, SearchOutcome
+from edanas.core.engine import COMPLETED, CONVERGED, Engine, SearchOutcome, SearchSetup
 from edanas.core.fronts import Fronts
 from edanas.core.progress import Silent
 from edanas.core.settings import SearchSettings
@@ -78,11 +78,8 @@ def search(
     strategy.start(replace(toy_problem(space, seed=3), initial=length.initial))
     fronts = Fronts(evaluator, OBJECTIVES) if nested else None
     with Archive(folder) as archive:
-        engine = Engine(
-            *(space, strategy, evaluator, Serial(), archive, OBJECTIVES, length),
-            *(lambda *_args, **_values: None, Silent(), fronts),
-        )
-        return engine.run(), strategy
+        setup = SearchSetup(space, strategy, evaluator, Serial(), OBJECTIVES, length, fronts)
+        return Engine(setup, archive, lambda *_args, **_values: None, Silent()).run(), strategy
 
 
 def test_a_backbone_is_worth_its_whole_front(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from edanas.core.archive import Archive
 from edanas.core.contracts import Executor
-from edanas.core.engine import Engine, SearchOutcome
+from edanas.core.engine import Engine, SearchOutcome, SearchSetup
 from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.progress import Silent
 from edanas.core.settings import SearchSettings
@@ -39,9 +39,8 @@ def search(folder: Path, executor: Executor) -> SearchOutcome:
     length = SearchSettings(initial=5, iterations=2, per_iteration=4)
     objectives = (ToyAccuracy(), ToyCost())
     with Archive(folder) as archive:
-        return Engine(
-            space, strategy, Sums(), executor, archive, objectives, length, lambda *_, **__: None, Silent()
-        ).run()
+        setup = SearchSetup(space, strategy, Sums(), executor, objectives, length)
+        return Engine(setup, archive, lambda *_, **__: None, Silent()).run()
 
 
 def test_the_archive_is_that_of_the_serial_executor(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from edanas.core.archive import Archive
 from edanas.core.contracts import Evaluator, Executor, IterationSummary, Objective, SearchStrategy
-from edanas.core.engine import Engine, SearchOutcome
+from edanas.core.engine import Engine, SearchOutcome, SearchSetup
 from edanas.core.progress import Silent
 from edanas.core.settings import SearchSettings
 from edanas.core.space import SearchSpace
@@ -137,17 +137,9 @@ def search(
     strategy = strategy or Lottery()
     strategy.start(toy_problem(space, seed=5, initial=length.initial))
     with Archive(folder) as archive:
-        return Engine(
-            space,
-            strategy,
-            evaluator or ToyEvaluator(),
-            executor or Serial(),
-            archive,
-            objectives,
-            length,
-            notify,
-            progress or Calm(),
-        ).run()
+        evaluator = evaluator or ToyEvaluator()
+        setup = SearchSetup(space, strategy, evaluator, executor or Serial(), objectives, length)
+        return Engine(setup, archive, notify, progress or Calm()).run()
 
 
 def recorded(folder: Path) -> list[tuple[list[int], Evaluation]]:

@@ -12,7 +12,7 @@ from typing import Any
 from edanas.core import archive as archive_module
 from edanas.core.archive import Archive
 from edanas.core.contracts import Executor
-from edanas.core.engine import Engine, SearchOutcome
+from edanas.core.engine import Engine, SearchOutcome, SearchSetup
 from edanas.core.errors import EdanasError
 from edanas.core.progress import Silent
 from edanas.core.runfolder import RunLock
@@ -42,9 +42,8 @@ def search(folder: Path, notify: Callable[..., None], executor: Executor | None 
     strategy.start(toy_problem(space, seed=3, initial=LENGTH.initial))
     objectives = (ToyAccuracy(), ToyCost())
     with RunLock(folder), Archive(folder) as archive:
-        return Engine(
-            space, strategy, Evaluator(), executor or Serial(), archive, objectives, LENGTH, notify, Silent()
-        ).run()
+        setup = SearchSetup(space, strategy, Evaluator(), executor or Serial(), objectives, LENGTH)
+        return Engine(setup, archive, notify, Silent()).run()
 
 
 def run(folder: Path, executor: Executor, pause: int) -> None:

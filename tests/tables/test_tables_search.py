@@ -6,7 +6,7 @@ import pytest
 from toy_tables import evaluator
 
 from edanas.core.archive import Archive
-from edanas.core.engine import Engine
+from edanas.core.engine import Engine, SearchSetup
 from edanas.core.errors import CandidateError, ConfigError, TableError
 from edanas.core.objective_values import minimised
 from edanas.core.progress import Silent
@@ -39,18 +39,9 @@ def test_an_engine_that_sees_all_of_a_table_finds_the_front_of_all_profiles(whol
     strategy = RandomSearch()
     strategy.start(toy_problem(space, initial=90))
     with Archive(tmp_path) as archive:
-        engine = Engine(
-            space,
-            strategy,
-            TableEvaluation(whole),
-            Serial(),
-            archive,
-            OBJECTIVES,
-            SearchSettings(initial=90, iterations=9, per_iteration=50),
-            lambda *_, **__: None,
-            Silent(),
-        )
-        found = engine.run()
+        length = SearchSettings(initial=90, iterations=9, per_iteration=50)
+        setup = SearchSetup(space, strategy, TableEvaluation(whole), Serial(), OBJECTIVES, length)
+        found = Engine(setup, archive, lambda *_, **__: None, Silent()).run()
     assert found.stopped == "exhausted"
     assert len(found.evaluations) == space.size() == 384
     values = [
