@@ -1,23 +1,26 @@
-"""What users build on changes knowingly, or not at all."""
+"""The public API equals the listing in the repository."""
 
 import subprocess
 import sys
 from difflib import unified_diff
+from pathlib import Path
 
+import api_listing
 from api_listing import FILE, listing
 
 
 def test_the_public_api_is_the_one_written_down() -> None:
-    """From a fresh process: what other tests registered or imported is not part of it."""
+    """A fresh process lists the names, without those that other tests registered or imported."""
     code = "from api_listing import listing; print('\\n'.join(listing()))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=FILE.parents[1], capture_output=True, text=True, check=True
-    )
+    folder = Path(api_listing.__file__).parent
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     written = FILE.read_text(encoding="utf-8").splitlines()
     changes = "\n".join(unified_diff(written, done.stdout.splitlines(), "written", "found", n=0, lineterm=""))
     assert not changes, (
-        f"{changes}\n\nIf that is meant: `python tests/api_listing.py` writes it down; CHANGELOG.md says it. "
-        "What goes or changes its meaning is deprecated first, see docs/reference/stability.md."
+        f"{changes}\n\nIf the change is intended, run `python tests/support/api_listing.py` and note it in "
+        "CHANGELOG.md. "
+        "Names that are removed or change their meaning are deprecated first: docs/reference/stability.md."
     )
 
 

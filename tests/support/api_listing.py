@@ -1,4 +1,4 @@
-"""What edanas promises to keep, a line each: `python tests/api_listing.py` writes it down anew."""
+"""Listing of the public API, one line a name; run as a program, it writes the golden file."""
 
 import inspect
 import re
@@ -18,12 +18,18 @@ from edanas.core.config import reference
 FILE = Path(__file__).parents[1] / "golden" / "public_api.txt"
 
 
+def public_names() -> dict[ModuleType, list[str]]:
+    """Return the public names of each module whose names are promised to stay."""
+    names = {module: list(module.__all__) for module in (edanas, contracts, testing, tables)}
+    names[types] = [name for name in vars(types) if _own(types, name)]
+    names[hookspecs] = [name for name in vars(hookspecs) if name.startswith("edanas_")]
+    return names
+
+
 def listing() -> list[str]:
-    """Names with signatures, settings with what they hold, commands with their options; sorted."""
-    named = {module: module.__all__ for module in (edanas, contracts, testing, tables)}
-    named[types] = [name for name in vars(types) if _own(types, name)]
-    named[hookspecs] = [name for name in vars(hookspecs) if name.startswith("edanas_")]
-    lines = [line for module, names in named.items() for name in names for line in _lines(module, name)]
+    """Return names with signatures, settings with their types and commands with their options, sorted."""
+    modules = public_names().items()
+    lines = [line for module, names in modules for name in names for line in _lines(module, name)]
     lines += [f"setting {line.path}: {line.type}" for line in reference()]
     return sorted({*lines, *_commands()})
 
@@ -33,24 +39,24 @@ def _own(module: ModuleType, name: str) -> bool:
 
 
 def _lines(module: ModuleType, name: str) -> Iterator[str]:
-    found, path = getattr(module, name), f"{module.__name__}.{name}"
-    if not callable(found):
+    value, path = getattr(module, name), f"{module.__name__}.{name}"
+    if not callable(value):
         yield path
         return
-    yield f"{path}{_signature(found)}"
-    if inspect.isclass(found):
-        for own, member in vars(found).items():
-            if not own.startswith("_") or own == "__call__":
-                called = member.__func__ if isinstance(member, classmethod | staticmethod) else member
-                yield f"{path}.{own}{_signature(called) if inspect.isfunction(called) else ''}"
+    yield f"{path}{_signature(value)}"
+    if inspect.isclass(value):
+        for attribute, member in vars(value).items():
+            if not attribute.startswith("_") or attribute == "__call__":
+                function = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+                yield f"{path}.{attribute}{_signature(function) if inspect.isfunction(function) else ''}"
 
 
-def _signature(found: Any) -> str:
+def _signature(value: Any) -> str:
     try:
-        text = str(inspect.signature(found))
+        text = str(inspect.signature(value))
     except (TypeError, ValueError):
         return ""
-    # What `typing` and `pathlib` call things is theirs; addresses of defaults are nobody's.
+    # Module names of annotations and addresses of defaults differ between versions of Python.
     text = re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", text)
     return re.sub(r" at 0x[0-9a-f]+", "", text).replace("'", "")
 
