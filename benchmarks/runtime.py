@@ -25,7 +25,7 @@ from edanas.core.costs import Costs, backbone_macs, executed_macs
 from edanas.core.machine import clock
 from edanas.core.tracing import exit_points, measure, trace
 from edanas.core.types import Backbone, Task
-from edanas.deploy.measuring import Side, interleaved
+from edanas.deploy.timing import Side, interleaved_timings
 from edanas.exits.classifiers import PoolLinear
 from edanas.exits.criteria import ScoreMargin
 from edanas.model.eenn import EENN
@@ -87,7 +87,7 @@ def set_thresholds(network: EENN, images: torch.Tensor, utilization: list[float]
 def seconds(runs: dict[str, Callable[[Any], object]], calls: Sequence[Any], repeats: int) -> dict[str, float]:
     """CPU seconds of each for all calls."""
     now = clock(torch.device("cpu"))
-    found = interleaved({name: Side(run, calls, now) for name, run in runs.items()}, repeats)
+    found = interleaved_timings({name: Side(run, calls, now) for name, run in runs.items()}, repeats)
     return {name: timing.mean * len(calls) for name, timing in found.items()}
 
 

@@ -20,7 +20,7 @@ from edanas.core.machine import computing
 from edanas.core.progress import Bar, Progress, Silent
 from edanas.core.runfolder import MODELS
 from edanas.core.types import ImageSet
-from edanas.deploy.meters import Energy
+from edanas.deploy.resource_meters import Energy
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
@@ -69,7 +69,7 @@ def bench(
 ) -> Bench:
     """What networks take on this machine, beside their own backbones and what multiply-adds promise.
 
-    Everything that is compared answers the same real images in turns; see `edanas.deploy.measuring`.
+    Everything that is compared answers the same real images in turns; see `edanas.deploy.timing`.
     Images are prepared and confidences compared within the time. Each form is first held against the network.
 
     Args:

@@ -15,9 +15,9 @@ from edanas.core.errors import EdanasError
 from edanas.core.machine import clock
 from edanas.core.progress import Bar
 from edanas.core.types import ImageSet
-from edanas.deploy.checking import SAMPLES, Check, check, fitting
-from edanas.deploy.measuring import Images, Side, Timing, batches, interleaved
-from edanas.deploy.meters import Energy
+from edanas.deploy.export_check import SAMPLES, Check, check, resized_images
+from edanas.deploy.resource_meters import Energy
+from edanas.deploy.timing import Images, Side, Timing, batches, interleaved_timings
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
 from edanas.model.torch_runner import TorchRunner
@@ -74,7 +74,7 @@ def enter(
     runner = open_form(registry, form, lambda: network, threads, sizes[-1])
     name = str(form.path or form.name)
     checked = check(network, runner, samples.images[:SAMPLES], exact=form.exact, name=name)
-    images = fitting(samples.images, runner).numpy()
+    images = resized_images(samples.images, runner).numpy()
     labels, exits, _ = runner.predict(images)
     remarks: tuple[str, ...] = ()
     try:
@@ -111,7 +111,7 @@ def contest(
         alone = {
             f"{each.form.name} alone": _side(each, size, alone=True) for each in entrants if not each.remarks
         }
-        timings = interleaved({**early, **alone}, repeats, energy.joules)
+        timings = interleaved_timings({**early, **alone}, repeats, energy.joules)
         for name, sized in found.items():
             ratio = backbone_macs(costs) / executed[name]
             sized.append(BatchBench(size, timings[name], timings.get(f"{name} alone"), ratio))

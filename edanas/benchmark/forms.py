@@ -6,8 +6,8 @@ from pathlib import Path
 
 from edanas.core.contracts import Exporter, Runner
 from edanas.core.errors import ConfigError, near_miss
+from edanas.core.optional_packages import MissingExtraError
 from edanas.core.types import ImageSet
-from edanas.deploy.extras import MissingExtraError
 from edanas.model.eenn import EENN
 from edanas.model.torch_runner import TorchRunner
 from edanas.plugins.registry import Registry

@@ -17,9 +17,9 @@ import torch
 
 from edanas.benchmark.forms import Form, open_form
 from edanas.core.machine import computing
-from edanas.deploy.checking import fitting
-from edanas.deploy.measuring import Images, batches
-from edanas.deploy.meters import MemoryMeter
+from edanas.deploy.export_check import resized_images
+from edanas.deploy.resource_meters import MemoryMeter
+from edanas.deploy.timing import Images, batches
 from edanas.model.loading import load
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
@@ -80,7 +80,7 @@ def _measure(registry: Registry, form: Form, job: Mapping[str, Any]) -> int:
     images = torch.from_numpy(np.load(job["images"]))
     with computing(threads), MemoryMeter() as meter:
         runner = open_form(registry, form, lambda: load(job["model"]), threads, sizes[-1])
-        asked = fitting(images, runner).numpy()
+        asked = resized_images(images, runner).numpy()
         for size in sizes:
             runner.predict(batches(asked, size)[0])
     return meter.bytes

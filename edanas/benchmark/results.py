@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edanas.deploy.measuring import Timing
+from edanas.deploy.timing import Timing
 
 
 @dataclass(frozen=True)

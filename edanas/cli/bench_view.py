@@ -11,7 +11,7 @@ from rich.table import Table
 
 from edanas.benchmark.results import BatchBench, Bench, Benched, ByExit, FormBench
 from edanas.core.runfolder import replace_file
-from edanas.deploy.measuring import PERCENTILES, Timing
+from edanas.deploy.timing import PERCENTILES, Timing
 from edanas.report.plots import save
 from edanas.report.speedup import Series, draw_speedup
 from edanas.report.words import NONE, mega, percent

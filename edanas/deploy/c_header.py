@@ -14,9 +14,9 @@ from torch import nn
 from edanas.core.contracts import Exporter
 from edanas.core.hookspecs import hookimpl
 from edanas.core.runfolder import replace_file
-from edanas.deploy.parts import Network, costs
-from edanas.deploy.safetensors_export import weights_of
-from edanas.deploy.writing import check_folder
+from edanas.deploy.manifest import check_folder
+from edanas.deploy.safetensors_export import weights_bytes
+from edanas.deploy.segments import Network, part_macs
 
 
 class CHeaderExporter(Exporter):
@@ -66,7 +66,7 @@ def header(network: nn.Module, name: str) -> str:
 #define {upper}_CLASSES {len(eenn.classes)}
 #define {upper}_CHANNELS {len(eenn.mean)}
 #define {upper}_RESOLUTION {eenn.resolution} /* pixels, height and width */
-#define {upper}_WEIGHTS_SHA256 "{hashlib.sha256(weights_of(network)).hexdigest()}"
+#define {upper}_WEIGHTS_SHA256 "{hashlib.sha256(weights_bytes(network)).hexdigest()}"
 
 /* In the order in which they run. Multiply-adds are those of one image. */
 static const struct {{
@@ -117,7 +117,7 @@ def _readers(eenn: Network) -> str:
 
 def _rows(network: nn.Module) -> list[str]:
     eenn = cast("Network", network)
-    stages, heads = costs(network)
+    stages, heads = part_macs(network)
     rows, begin, executed = [], 0, 0
     for at in (*eenn.scheme.placed, eenn.exit_points):
         body, head = sum(stages[begin : at + 1]), heads[at]

@@ -15,10 +15,10 @@ from torch import nn
 from edanas.core.contracts import Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
-from edanas.deploy.extras import needed
-from edanas.deploy.parts import describe, example, said, segments
-from edanas.deploy.segmented import figures
-from edanas.deploy.writing import check_folder, read_described, write_described
+from edanas.core.optional_packages import import_optional
+from edanas.deploy.manifest import check_folder, read_described, write_described
+from edanas.deploy.segment_files import segment_fields
+from edanas.deploy.segments import example_images, example_memory, manifest_fields, segments
 
 FORM, VERSION = "edanas-executorch", 1
 
@@ -34,14 +34,14 @@ class ExecutorchExporter(Exporter):
     def __init__(self) -> None:
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")  # of executorch, on torch's version
-            needed("executorch", "executorch", "executorch.exir", "executorch.runtime")
+            import_optional("exports", "executorch", "executorch", "executorch.exir", "executorch.runtime")
 
     def export(self, network: nn.Module, stem: Path) -> list[Path]:
         """Write `stem`.pte.json and `stem`.pte, with methods `segment<n>` and `head<n>`."""
         check_folder(stem)
         parts = segments(network)
         programs: dict[str, Any] = {}
-        features = example(network, 1)
+        features = example_images(network, 1)
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")  # of torch, on itself
@@ -50,7 +50,7 @@ class ExecutorchExporter(Exporter):
                     body, head = (each.to(memory_format=torch.contiguous_format) for each in part[2:4])
                     programs[f"segment{number}"] = torch.export.export(body, (features,))
                     features = body(features).contiguous()
-                    given = features, *said(network, 1, part.before)
+                    given = features, *example_memory(network, 1, part.before)
                     programs[f"head{number}"] = torch.export.export(head, given)
                 content = _lowered(programs)
         except Exception as error:
@@ -61,9 +61,9 @@ class ExecutorchExporter(Exporter):
         description = {
             "format": FORM,
             "format_version": VERSION,
-            **describe(network),
+            **manifest_fields(network),
             "segments": [
-                {**figures(part), "body": f"segment{number}", "head": f"head{number}"}
+                {**segment_fields(part), "body": f"segment{number}", "head": f"head{number}"}
                 for number, part in enumerate(parts, 1)
             ],
         }

@@ -8,12 +8,12 @@ from torch import nn
 
 from edanas.core.contracts import Exporter, Runner
 from edanas.core.hookspecs import hookimpl
+from edanas.core.optional_packages import import_optional
 from edanas.deploy import run_onnx
-from edanas.deploy.extras import needed
-from edanas.deploy.onnx_graphs import Graphs, graphs, serialised
+from edanas.deploy.manifest import check_folder
+from edanas.deploy.onnx_graphs import Graphs, segment_graphs, serialised
 from edanas.deploy.run_onnx import EarlyExitNetwork
-from edanas.deploy.segmented import SegmentRunner, write_segments
-from edanas.deploy.writing import check_folder
+from edanas.deploy.segment_files import SegmentRunner, write_segments
 
 
 class OnnxExporter(Exporter):
@@ -23,14 +23,14 @@ class OnnxExporter(Exporter):
     """
 
     def __init__(self) -> None:
-        needed("onnx", "onnx", "onnx", "onnxruntime", "onnxscript")
+        import_optional("exports", "onnx", "onnx", "onnx", "onnxruntime", "onnxscript")
 
     ending = ".onnx.json"
 
     def export(self, network: nn.Module, stem: Path) -> list[Path]:
         """Write `stem`.onnx.json, `stem`.segment<n>.onnx and `stem`.head<n>.onnx, and `stem`.run_onnx.py."""
         check_folder(stem)
-        return write_graphs(network, stem, graphs(network))
+        return write_graphs(network, stem, segment_graphs(network))
 
     def open(self, path: Path, threads: int = 1) -> Runner:
         """The files' host loop, with each file checked; `path` is the manifest."""

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from edanas.core.errors import ExportError
-from edanas.deploy.extras import needed
-from edanas.deploy.parts import ExportSegment, example, said, segments
+from edanas.core.optional_packages import import_optional
+from edanas.deploy.segments import ExportSegment, example_images, example_memory, segments
 
 
 class Graphs(NamedTuple):
@@ -56,7 +56,7 @@ _made: WeakKeyDictionary[nn.Module, tuple[Any, list[Graphs]]] = WeakKeyDictionar
 _making = threading.Lock()
 
 
-def graphs(network: nn.Module) -> list[Graphs]:
+def segment_graphs(network: nn.Module) -> list[Graphs]:
     """The graphs of each segment. They are kept while the network lives and is unchanged: do not change them.
 
     Raises:
@@ -115,7 +115,7 @@ def _flat(several: Iterable[Sequence[str]]) -> list[str]:
 
 def _inputs(network: nn.Module, parts: Sequence[ExportSegment]) -> tuple[list[torch.Tensor], Any]:
     """An example for each input, in batches of different sizes, and which dimensions may change."""
-    inputs = [example(network, 2, extra=3)]
+    inputs = [example_images(network, 2, extra=3)]
     with torch.no_grad():
         for number, part in enumerate(parts):
             features = part.body(inputs[-1])
@@ -124,7 +124,7 @@ def _inputs(network: nn.Module, parts: Sequence[ExportSegment]) -> tuple[list[to
     sides = {2: torch.export.Dim("height", max=1 << 20), 3: torch.export.Dim("width", max=1 << 20)}
     batches = [{0: torch.export.Dim(f"batch{number}", max=1 << 20)} for number in range(len(inputs))]
     for number, part in enumerate(parts, 1):
-        before = said(network, len(inputs[number]), part.before)
+        before = example_memory(network, len(inputs[number]), part.before)
         batches += [batches[number]] * len(before)
         inputs += before
     return inputs, {"inputs": [{**batches[0], **sides}, *batches[1:]]}
@@ -132,7 +132,7 @@ def _inputs(network: nn.Module, parts: Sequence[ExportSegment]) -> tuple[list[to
 
 def _exported(module: nn.Module, inputs: Any, shapes: Any, names: list[str], outputs: list[str]) -> Any:
     """One `onnx.ModelProto` of all parts."""
-    needed("onnx", "onnx", "onnx", "onnxscript")
+    import_optional("exports", "onnx", "onnx", "onnx", "onnxscript")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch and onnxscript say of each other's versions
@@ -214,10 +214,10 @@ def _rename(model: Any, old: str, new: str) -> None:
 
 def serialised(body: Any, head: Any) -> tuple[bytes, bytes]:
     """Both as bytes."""
-    return packed(body), packed(head)
+    return model_bytes(body), model_bytes(head)
 
 
-def packed(model: Any) -> bytes:
+def model_bytes(model: Any) -> bytes:
     """A model as bytes, the same each time."""
     found: bytes = model.SerializeToString(deterministic=True)
     return found

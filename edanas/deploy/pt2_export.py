@@ -12,11 +12,11 @@ from torch import nn
 from edanas.core.contracts import Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
-from edanas.deploy.parts import ExportSegment, describe, example, said, segments
-from edanas.deploy.pt2_programs import dimensions, opened, program
+from edanas.deploy.manifest import check_folder, read_described, write_described
+from edanas.deploy.pt2_programs import dynamic_dimensions, load_program, program_bytes
 from edanas.deploy.run_onnx import EarlyExitNetwork
-from edanas.deploy.segmented import SegmentRunner, figures, write_segments
-from edanas.deploy.writing import check_folder, read_described, write_described
+from edanas.deploy.segment_files import SegmentRunner, segment_fields, write_segments
+from edanas.deploy.segments import ExportSegment, example_images, example_memory, manifest_fields, segments
 
 COND, COND_VERSION = "edanas-pt2-cond", 1
 
@@ -29,14 +29,16 @@ class Pt2Exporter(Exporter):
     def export(self, network: nn.Module, stem: Path) -> list[Path]:
         """Write `stem`.pt2.json, `stem`.segment<n>.pt2 and `stem`.head<n>.pt2."""
         check_folder(stem)
-        features, contents = example(network, 2, extra=3), []
+        features, contents = example_images(network, 2, extra=3), []
         for number, part in enumerate(segments(network), 1):
-            free = dimensions(batch=True, image=number == 1)
-            body = program(part.body, (features,), free, f"segment {number}")
+            free = dynamic_dimensions(batch=True, image=number == 1)
+            body = program_bytes(part.body, (features,), free, f"segment {number}")
             with torch.no_grad():
                 features = part.body(features).contiguous()
-            given = features, *said(network, len(features), part.before)
-            head = program(part.head, given, dimensions(batch=True, image=False), f"head {number}")
+            given = features, *example_memory(network, len(features), part.before)
+            head = program_bytes(
+                part.head, given, dynamic_dimensions(batch=True, image=False), f"head {number}"
+            )
             contents.append((part, body, head))
         return write_segments(network, stem, Pt2Network.form, "pt2", contents, {}, {})
 
@@ -51,7 +53,7 @@ class Pt2Network(EarlyExitNetwork):
     form = "edanas-pt2"
 
     def _open(self, content: bytes, threads: int, providers: Sequence[str]) -> Any:
-        return opened(content)
+        return load_program(content)
 
     @torch.no_grad()
     def _run(self, session: Any, *values: Any) -> list[Any]:
@@ -79,13 +81,13 @@ class Pt2CondExporter(Exporter):
             whole = _Nested(part, whole)
         if whole is None:
             raise ExportError(f"{stem.name}: has no segment")
-        free = dimensions(batch=False, image=True)
-        content = program(whole.eval(), (example(network, 1, extra=3),), free, "the network")
+        free = dynamic_dimensions(batch=False, image=True)
+        content = program_bytes(whole.eval(), (example_images(network, 1, extra=3),), free, "the network")
         description = {
             "format": COND,
             "format_version": COND_VERSION,
-            **describe(network),
-            "segments": [figures(part) for part in parts],
+            **manifest_fields(network),
+            "segments": [segment_fields(part) for part in parts],
         }
         described = stem.with_name(f"{stem.name}{self.ending}")
         return write_described(described, description, {f"{stem.name}.cond.pt2": content})
@@ -137,7 +139,7 @@ class Pt2CondRunner(Runner):
             self.exit_points = int(manifest["exit_points"])
             self._segments = len(manifest["segments"])
             (content,) = files.values()
-            self._module = opened(content)
+            self._module = load_program(content)
         except Exception as error:
             raise ExportError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
 

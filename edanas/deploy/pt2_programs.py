@@ -13,7 +13,7 @@ from edanas.deploy.pt2_safety import plain_archive
 _BATCH, _SIDE = 1 << 20, 1 << 20
 
 
-def dimensions(*, batch: bool, image: bool) -> dict[int, Any]:
+def dynamic_dimensions(*, batch: bool, image: bool) -> dict[int, Any]:
     """Which dimensions of an input may change."""
     found: dict[int, Any] = {0: torch.export.Dim("batch", max=_BATCH)} if batch else {}
     if image:
@@ -21,7 +21,9 @@ def dimensions(*, batch: bool, image: bool) -> dict[int, Any]:
     return found
 
 
-def program(module: nn.Module, examples: tuple[torch.Tensor, ...], free: dict[int, Any], name: str) -> bytes:
+def program_bytes(
+    module: nn.Module, examples: tuple[torch.Tensor, ...], free: dict[int, Any], name: str
+) -> bytes:
     """A module as the content of a `.pt2` file, the same bytes each time.
 
     Args:
@@ -52,7 +54,7 @@ def program(module: nn.Module, examples: tuple[torch.Tensor, ...], free: dict[in
     return file.getvalue()
 
 
-def opened(content: bytes) -> nn.Module:
+def load_program(content: bytes) -> nn.Module:
     """The module of a `.pt2` file.
 
     Raises:

@@ -48,14 +48,14 @@ class SafetensorsExporter(Exporter):
         """
         described = stem.with_name(f"{stem.name}.json")
         weights = stem.with_name(f"{stem.name}.safetensors")
-        stored = weights_of(network)
+        stored = weights_bytes(network)
         text = json.dumps(describe(network, weights.name, stored), indent=2, allow_nan=False)
         replace_file(weights, stored)
         replace_file(described, f"{text}\n".encode())
         return [described, weights]
 
 
-def weights_of(network: nn.Module) -> bytes:
+def weights_bytes(network: nn.Module) -> bytes:
     """All weights, as `.safetensors` holds them."""
     # Clones, since weights that share memory cannot be stored otherwise.
     tensors = {

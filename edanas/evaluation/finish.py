@@ -12,7 +12,7 @@ from edanas.core.feasible import Feasibility
 from edanas.core.progress import Bar, Progress
 from edanas.core.runfolder import MODELS, writing
 from edanas.core.types import Candidate, ExitProfile, Metrics
-from edanas.deploy.checking import export_checked
+from edanas.deploy.export_check import export_checked
 from edanas.evaluation.examples import write_examples
 from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench

@@ -11,10 +11,16 @@ from typing import Any
 from edanas.core.contracts import IterationSummary, Logger
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.optional_packages import import_optional
 from edanas.core.settings import labels
 from edanas.core.types import Evaluation
-from edanas.loggers.extras import needed
-from edanas.loggers.figures import flat, of_candidate, of_iteration, of_results, recorded
+from edanas.loggers.run_figures import (
+    archived_count,
+    candidate_figures,
+    flat_settings,
+    iteration_figures,
+    result_figures,
+)
 
 RECORD = "mlflow.json"
 """In a run's folder: which MLflow run it is, so that a resumed one goes on in it."""
@@ -36,8 +42,8 @@ class MLflowLogger(Logger):
     """
 
     def __init__(self) -> None:
-        self._entities = needed("mlflow", "mlflow.entities")
-        tracking = needed("mlflow", "mlflow.tracking")
+        self._entities = import_optional("loggers", "mlflow", "mlflow", "mlflow.entities")
+        tracking = import_optional("loggers", "mlflow", "mlflow", "mlflow.tracking")
         try:
             self._client: Any = tracking.MlflowClient()
         except Exception as error:
@@ -53,7 +59,7 @@ class MLflowLogger(Logger):
     @hookimpl
     def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
         """Begin a run there, or go on in the one that this folder had."""
-        self._candidates = recorded(folder)
+        self._candidates = archived_count(folder)
         self._objectives = labels(settings.get("objectives") or [])
         run = self._known(folder / RECORD)
         if run:
@@ -66,18 +72,18 @@ class MLflowLogger(Logger):
     @hookimpl
     def edanas_candidate_evaluated(self, evaluation: Evaluation) -> None:
         """Send what was measured."""
-        self._send(of_candidate(evaluation), self._candidates)
+        self._send(candidate_figures(evaluation), self._candidates)
         self._candidates += 1
 
     @hookimpl
     def edanas_iteration_finished(self, summary: IterationSummary) -> None:
         """Send the search's figures."""
-        self._send(of_iteration(summary, self._objectives), summary.iteration)
+        self._send(iteration_figures(summary, self._objectives), summary.iteration)
 
     @hookimpl
     def edanas_run_finished(self, result: Mapping[str, Any], folder: Path) -> None:
         """Send what the test part said and the files for people, and end the run there."""
-        for number, (_, figures) in enumerate(of_results(result)):
+        for number, (_, figures) in enumerate(result_figures(result)):
             self._send(figures, number)
         if not self._run:
             return
@@ -114,7 +120,7 @@ class MLflowLogger(Logger):
     def _describe(self, run: str, settings: Mapping[str, Any]) -> None:
         values = [
             self._entities.Param(_allowed(name), value[:_LONGEST] or "(empty)")
-            for name, value in flat(settings).items()
+            for name, value in flat_settings(settings).items()
         ]
         for start in range(0, len(values), _BATCH):
             self._client.log_batch(run, params=values[start : start + _BATCH])

@@ -10,10 +10,10 @@ from PIL import Image
 
 from edanas.core.contracts import IterationSummary, Logger
 from edanas.core.hookspecs import hookimpl
+from edanas.core.optional_packages import import_optional
 from edanas.core.settings import labels
 from edanas.core.types import Evaluation
-from edanas.loggers.extras import needed
-from edanas.loggers.figures import of_candidate, of_iteration, of_results, recorded
+from edanas.loggers.run_figures import archived_count, candidate_figures, iteration_figures, result_figures
 
 EVENTS = "tensorboard"
 """The folder, in a run's folder, to point TensorBoard at."""
@@ -29,7 +29,9 @@ class TensorBoardLogger(Logger):
     """
 
     def __init__(self) -> None:
-        self._open = needed("tensorboard", "torch.utils.tensorboard").SummaryWriter
+        self._open = import_optional(
+            "loggers", "tensorboard", "tensorboard", "torch.utils.tensorboard"
+        ).SummaryWriter
         self._writer: Any = None
         self._objectives: list[str] = []
         self._candidates = 0
@@ -37,7 +39,7 @@ class TensorBoardLogger(Logger):
     @hookimpl
     def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
         """Begin an event file."""
-        self._candidates = recorded(folder)
+        self._candidates = archived_count(folder)
         self._objectives = labels(settings.get("objectives") or [])
         self._writer = self._open(str(folder / EVENTS))
         self._writer.add_text("settings", _code(tomli_w.dumps(settings)), 0)
@@ -46,7 +48,7 @@ class TensorBoardLogger(Logger):
     @hookimpl
     def edanas_candidate_evaluated(self, evaluation: Evaluation) -> None:
         """Write what was measured."""
-        self._write(of_candidate(evaluation), self._candidates)
+        self._write(candidate_figures(evaluation), self._candidates)
         if evaluation.error and self._writer is not None:
             self._writer.add_text("candidate/error", _code(evaluation.error), self._candidates)
         self._candidates += 1
@@ -54,7 +56,7 @@ class TensorBoardLogger(Logger):
     @hookimpl
     def edanas_iteration_finished(self, summary: IterationSummary) -> None:
         """Write the search's figures, and see that they can be read at once."""
-        self._write(of_iteration(summary, self._objectives), summary.iteration)
+        self._write(iteration_figures(summary, self._objectives), summary.iteration)
         if self._writer is not None:
             self._writer.flush()
 
@@ -63,9 +65,9 @@ class TensorBoardLogger(Logger):
         """Write what the test part said and the plot, and close the file."""
         if self._writer is None:
             return
-        for number, (_, figures) in enumerate(of_results(result)):
+        for number, (_, figures) in enumerate(result_figures(result)):
             self._write(figures, number)
-        names = "\n".join(f"{number}: {name}" for number, (name, _) in enumerate(of_results(result)))
+        names = "\n".join(f"{number}: {name}" for number, (name, _) in enumerate(result_figures(result)))
         self._writer.add_text("result/networks", _code(names), 0)
         if (folder / _PLOT).is_file():
             with Image.open(folder / _PLOT) as plot:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edanas.core.contracts import Exporter
 from edanas.core.errors import ConfigError, RunError
-from edanas.deploy.checking import Check, export_checked
+from edanas.deploy.export_check import Check, export_checked
 from edanas.model.eenn import EENN
 from edanas.model.labelled_samples import two_parts
 from edanas.model.loading import load

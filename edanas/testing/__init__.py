@@ -34,13 +34,13 @@ from collections.abc import Callable, Mapping
 
 from edanas.testing.bundles import check_bundle
 from edanas.testing.classifiers import check_classifier
+from edanas.testing.conformance import ConformanceError
 from edanas.testing.constraints import check_constraint
 from edanas.testing.criteria import check_criterion
 from edanas.testing.datasets import check_data_set, check_missing_data
 from edanas.testing.evaluations import check_evaluation
 from edanas.testing.executors import check_executor
 from edanas.testing.exporters import check_exporter
-from edanas.testing.failure import ConformanceError
 from edanas.testing.inference import check_inference
 from edanas.testing.loggers import check_logger
 from edanas.testing.objectives import check_objective

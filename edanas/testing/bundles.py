@@ -7,7 +7,7 @@ from edanas.core.config import Layer, resolve, to_plain
 from edanas.core.errors import EdanasError
 from edanas.core.settings import Component, Settings
 from edanas.plugins.registry import SETTING, Registry
-from edanas.testing.failure import ConformanceError, asked, require
+from edanas.testing.conformance import ConformanceError, reported_call, require
 
 
 def check_bundle(name: str, registry: Registry) -> None:
@@ -21,7 +21,7 @@ def check_bundle(name: str, registry: Registry) -> None:
         ConformanceError: Something does not hold.
     """
     owner = f"bundle '{name}'"
-    with asked(owner, "finding it"):
+    with reported_call(owner, "finding it"):
         bundle = registry.bundle(name)
     require(
         owner,
@@ -34,7 +34,7 @@ def check_bundle(name: str, registry: Registry) -> None:
         below: Layer = (owner, bundle.settings)
         layer: Layer = (where, bundle.presets.get(preset, {}))
         _check_scope(where, below, layer)
-        with asked(where, "resolving its settings"):
+        with reported_call(where, "resolving its settings"):
             settings = resolve([below, layer])
             again = resolve([("a file", to_plain(settings))])
         require(where, again == settings, "its settings differ after a trip through TOML's types")

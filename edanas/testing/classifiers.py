@@ -7,8 +7,8 @@ from torch import nn
 
 from edanas.core.contracts import ExitClassifier
 from edanas.core.types import ExitPoint
+from edanas.testing.conformance import ConformanceError, require
 from edanas.testing.devices import moved, other_device
-from edanas.testing.failure import ConformanceError, require
 
 _SIZES = ((8, 8), (1, 1), (2, 2), (7, 5), (1, 6), (16, 16))
 

@@ -11,8 +11,8 @@ from edanas.core.contracts import Constraint
 from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Metrics
-from edanas.testing.failure import asked, require
-from edanas.testing.toys import ToyEvaluator, toy_space
+from edanas.testing.conformance import reported_call, require
+from edanas.testing.toy_search import ToyEvaluator, toy_space
 
 _BASES = ("choices", "costs", "outcome")
 _CANDIDATES = 60
@@ -37,7 +37,7 @@ def check_constraint(constraint: Constraint, space: SearchSpace | None = None) -
         constraint.basis in _BASES,
         f"`basis` is {constraint.basis!r}; expected one of {', '.join(_BASES)}",
     )
-    with asked(constraint, "preparing for a search space"):
+    with reported_call(constraint, "preparing for a search space"):
         constraint.prepare(space)
     shown = _shown(space)
     found = [_excess(constraint, candidate, metrics) for candidate, metrics in shown]
@@ -49,7 +49,7 @@ def check_constraint(constraint: Constraint, space: SearchSpace | None = None) -
     )
     _check_basis(constraint, shown, found)
     for (candidate, metrics), excess in zip(shown, found, strict=True):
-        with asked(constraint, f"a description of {candidate.id}"):
+        with reported_call(constraint, f"a description of {candidate.id}"):
             text: object = constraint.describe(candidate, metrics)
         require(
             constraint,
@@ -90,7 +90,7 @@ def _check_basis(
 
 def _excess(constraint: Constraint, candidate: Candidate, metrics: Metrics | None) -> float:
     kept = copy.deepcopy((candidate, metrics))
-    with asked(constraint, f"the excess of {candidate.id}, {metrics},"):
+    with reported_call(constraint, f"the excess of {candidate.id}, {metrics},"):
         found: object = constraint.excess(candidate, metrics)
         again = constraint.excess(candidate, metrics)
     require(

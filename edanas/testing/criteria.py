@@ -7,9 +7,9 @@ from torch import nn
 
 from edanas.core.contracts import ConfidenceCriterion
 from edanas.exits.inference import EarlyStop
+from edanas.testing.conformance import ConformanceError, reported_call, require
 from edanas.testing.devices import moved, other_device
-from edanas.testing.failure import ConformanceError, asked, require
-from edanas.testing.stopping import EXIT_POINTS, built, check_costs, check_network
+from edanas.testing.exit_decisions import EXIT_POINTS, built, check_costs, check_network
 
 _TOLERANCE = 1e-6
 
@@ -145,7 +145,7 @@ def _check_device(criterion: ConfidenceCriterion) -> None:
     device = other_device()
     answers = [torch.zeros(2, 5, device=device) for _ in range(EXIT_POINTS + 1 if criterion.memory else 1)]
     what = f"for answers on device {device.type}"
-    with asked(criterion, what):
+    with reported_call(criterion, what):
         found = moved(criterion, device).after(answers, tuple(range(len(answers)))).device
     require(criterion, found.type == device.type, f"{what}, confidences are on {found.type}")
 

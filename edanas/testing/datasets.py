@@ -6,8 +6,8 @@ import torch
 from edanas.core.contracts import DataSource
 from edanas.core.errors import DataError
 from edanas.core.types import LoadedData
-from edanas.testing.failure import ConformanceError, asked, require
-from edanas.testing.generators import disturb, generators_restored
+from edanas.testing.conformance import ConformanceError, reported_call, require
+from edanas.testing.random_generators import generators_restored, seed_global_generators
 
 _SMALL, _LARGE = 6, 64
 _PARTS = {"", "train", "validation", "test"}
@@ -25,7 +25,7 @@ def check_data_set(source: DataSource) -> None:
         small, large = (_loaded(source, size, seed=0) for size in (_SMALL, _LARGE))
         _check_sizes(source, small, large)
         for state in (1, 2):
-            disturb(state)
+            seed_global_generators(state)
             again = _loaded(source, _SMALL, seed=0)
             differing = _differences(small, again)
             require(source, not differing, f"two loads at one seed differ in {', '.join(differing)}")
@@ -51,7 +51,7 @@ def check_missing_data(source: DataSource) -> None:
 
 
 def _loaded(source: DataSource, size: int, seed: int) -> LoadedData:
-    with asked(source, f"load(size={size}, seed={seed})"):
+    with reported_call(source, f"load(size={size}, seed={seed})"):
         data: object = source.load(size, seed)
     if not isinstance(data, LoadedData):
         raise ConformanceError(f"{type(source).__name__}: load gives a {type(data).__name__}, no LoadedData")

@@ -16,9 +16,9 @@ from edanas.core.types import Backbone, Candidate, DataParts, ExitProfile, Metri
 from edanas.evaluation.workbench import Workbench
 from edanas.exits.inference import EarlyStop
 from edanas.model.eenn import EENN
-from edanas.testing.failure import ConformanceError, asked, require
-from edanas.testing.generators import disturb, generators_restored
-from edanas.testing.toynets import ToyClassifier, ToyCriterion, ToyProvider, ToyScheme, toy_images
+from edanas.testing.conformance import ConformanceError, reported_call, require
+from edanas.testing.random_generators import generators_restored, seed_global_generators
+from edanas.testing.toy_networks import ToyClassifier, ToyCriterion, ToyProvider, ToyScheme, toy_images
 
 _SLIPS = 1
 """Validation samples that may fall on the other side of a threshold when batches are cut otherwise."""
@@ -85,7 +85,7 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
         _check_passes(evaluator)
         profiles = _profiles(evaluator, candidates, len(bench.parts.validation))
         _compare(evaluator, found, _evaluate(evaluator, candidates), "asked a second time")
-        with asked(evaluator, "a trip through pickle, once prepared,"):
+        with reported_call(evaluator, "a trip through pickle, once prepared,"):
             sent: Evaluator = pickle.loads(pickle.dumps(evaluator))  # noqa: S301 - our own bytes
         _compare(evaluator, found, _evaluate(sent, candidates[::-1])[::-1], "in another process's order")
         other = _prepared(make, folder / "second", state=2)
@@ -102,11 +102,11 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
 
 def _prepared(make: Callable[[Workbench], Evaluator], folder: Path, state: int) -> Evaluator:
     folder.mkdir(exist_ok=True)
-    disturb(state)
+    seed_global_generators(state)
     made: object = make(toy_workbench(folder))
     if not isinstance(made, Evaluator):
         raise ConformanceError(f"{make!r}: makes a {type(made).__name__}; expected an Evaluator")
-    with asked(made, "prepare"):
+    with reported_call(made, "prepare"):
         made.prepare(Silent())
     return made
 
@@ -127,8 +127,8 @@ def _candidates(bench: Workbench) -> list[Candidate]:
 def _evaluate(evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Metrics]:
     found = []
     for number, candidate in enumerate(candidates):
-        disturb(number)
-        with asked(evaluator, f"evaluate, {_named(candidate)},"):
+        seed_global_generators(number)
+        with reported_call(evaluator, f"evaluate, {_named(candidate)},"):
             metrics: object = evaluator.evaluate(candidate)
         if not isinstance(metrics, Metrics):
             raise ConformanceError(f"{type(evaluator).__name__}: evaluate gives a {type(metrics).__name__}")
@@ -206,7 +206,7 @@ def _check_exit_macs(evaluator: Evaluator, name: str, candidate: Candidate, metr
 def _check_network(evaluator: Evaluator, candidate: Candidate, metrics: Metrics, parts: DataParts) -> None:
     """The network that is handed on is the one that was judged."""
     name = _named(candidate)
-    with asked(evaluator, f"the network of {name}"):
+    with reported_call(evaluator, f"the network of {name}"):
         network: object = evaluator.network(candidate)
         if not isinstance(network, EENN):
             raise ConformanceError(f"{type(evaluator).__name__}: network gives a {type(network).__name__}")
@@ -247,7 +247,7 @@ def _profiles(
     for candidate in candidates:
         name = _named(candidate)
         evaluator.evaluate(candidate)
-        with asked(evaluator, f"profile, {name},"):
+        with reported_call(evaluator, f"profile, {name},"):
             profile = evaluator.profile(candidate)
         if profile is not None:
             require(
@@ -273,7 +273,7 @@ def _check_rescoring(
             continue
         nothing = SelectionScheme((None,) * len(candidate.scheme.thresholds))
         bare = Candidate(candidate.backbone, nothing)
-        with asked(evaluator, f"rescore, {_named(candidate)},"):
+        with reported_call(evaluator, f"rescore, {_named(candidate)},"):
             again, alone = evaluator.rescore(candidate, profile), evaluator.rescore(bare, profile)
         _compare(evaluator, [metrics], [again], f"({_named(candidate)}) {when}")
         _check_metrics(evaluator, bare, alone)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from math import isqrt
 
 from edanas.core.contracts import Executor
-from edanas.testing.failure import ConformanceError, require
+from edanas.testing.conformance import ConformanceError, require
 
 _AHEAD = 64
 """Items that an executor may take before it needs them; a time limit bites that much later."""

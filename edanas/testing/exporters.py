@@ -13,11 +13,11 @@ from torch import nn
 from edanas.core.contracts import Exporter
 from edanas.core.errors import EdanasError
 from edanas.core.types import ImageSet
-from edanas.deploy.checking import export_checked, fitting
+from edanas.deploy.export_check import export_checked, resized_images
 from edanas.model.eenn import EENN
+from edanas.testing.conformance import ConformanceError, reported_call, require
 from edanas.testing.evaluations import toy_network
-from edanas.testing.failure import ConformanceError, asked, require
-from edanas.testing.toynets import toy_images
+from edanas.testing.toy_networks import toy_images
 
 _STEM = "eenn-2.exits"
 """With a dot, since what follows a dot is no suffix of a stem."""
@@ -41,7 +41,7 @@ def check_exporter(
     """
     first, second = network or _toy(0), another or _toy(1)
     images = _images(first)
-    with asked(exporter, "`prepare`, with images,"):
+    with reported_call(exporter, "`prepare`, with images,"):
         exporter.prepare(images, images)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -80,7 +80,7 @@ def _export(exporter: Exporter, network: nn.Module, folder: Path, stem: str = _S
     before = {path.name for path in folder.iterdir()}
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     training = network.training
-    with asked(exporter, f"export to the stem '{stem}'"):
+    with reported_call(exporter, f"export to the stem '{stem}'"):
         paths: object = exporter.export(network, folder / stem)
     if not isinstance(paths, list) or not paths or not all(isinstance(path, Path) for path in paths):
         raise ConformanceError(
@@ -145,7 +145,7 @@ def _check_missing_folder(exporter: Exporter, network: nn.Module, folder: Path) 
 
 def _check_running(exporter: Exporter, network: nn.Module, folder: Path, images: torch.Tensor) -> None:
     folder.mkdir()
-    with asked(exporter, "to be opened and to classify images"):
+    with reported_call(exporter, "to be opened and to classify images"):
         paths, found = export_checked(exporter, network, folder / _STEM, images)
     require(exporter, found is not None and found.images == len(images), "does not classify all images")
     require(
@@ -154,7 +154,7 @@ def _check_running(exporter: Exporter, network: nn.Module, folder: Path, images:
         f"`ending` is '{exporter.ending}', but the file to open is {paths[0].name} for the stem '{_STEM}'",
     )
     runner = exporter.open(paths[0])
-    one = runner.predict(fitting(images[:1], runner).numpy())
+    one = runner.predict(resized_images(images[:1], runner).numpy())
     require(exporter, [each.shape for each in one] == [(1,)] * 3, f"one image gives {one!r}")
     wanted = [np.dtype(np.int64), np.dtype(np.int64), np.dtype(np.float32)]
     require(exporter, [each.dtype for each in one] == wanted, f"one image gives {one!r}; expected {wanted}")

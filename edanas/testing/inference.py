@@ -6,9 +6,9 @@ import torch
 
 from edanas.core.contracts import InferenceRule
 from edanas.exits.criteria import MaxProbability
+from edanas.testing.conformance import ConformanceError, reported_call, require
 from edanas.testing.devices import moved, other_device
-from edanas.testing.failure import ConformanceError, asked, require
-from edanas.testing.stopping import EXIT_POINTS, built, check_costs, check_network
+from edanas.testing.exit_decisions import EXIT_POINTS, built, check_costs, check_network
 
 _TOLERANCE = 1e-5
 
@@ -89,7 +89,7 @@ def _check_device(rule: InferenceRule) -> None:
     device = other_device()
     said = [torch.zeros(2, 5, device=device) for _ in range(EXIT_POINTS + 1 if rule.memory else 1)]
     what = f"for logits on device {device.type}"
-    with asked(rule, what):
+    with reported_call(rule, what):
         found = moved(rule, device)(said, tuple(range(len(said)))).device
     require(rule, found.type == device.type, f"{what}, the answer is on {found.type}")
 

@@ -11,7 +11,7 @@ from edanas.core.errors import PluginError
 from edanas.core.hookspecs import KINDS
 from edanas.core.types import Backbone, Candidate, Evaluation, Metrics, SelectionScheme
 from edanas.plugins.manager import Plugin, PluginHost
-from edanas.testing.failure import ConformanceError, asked, require
+from edanas.testing.conformance import ConformanceError, reported_call, require
 
 _SETTINGS: Mapping[str, Any] = {
     "plugin": "mbv3-sm",
@@ -64,7 +64,7 @@ def _tell(logger: Logger, folder: Path, evaluations: list[Evaluation]) -> None:
         with host.joined({plugin: logger}):
             for event, arguments in events:
                 before = copy.deepcopy(arguments)
-                with asked(logger, f"take {event}"):
+                with reported_call(logger, f"take {event}"):
                     host.call(plugin, event, **arguments)
                 require(logger, arguments == before, f"changes what {event} hands it")
     except PluginError as error:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edanas.core.contracts import Objective
 from edanas.core.types import Metrics
-from edanas.testing.failure import asked, require
+from edanas.testing.conformance import reported_call, require
 
 _USUAL = Metrics(
     accuracy=0.83,
@@ -108,7 +108,7 @@ def _check_structural(objective: Objective, usual: float) -> None:
 
 def _value(objective: Objective, name: str, metrics: Metrics) -> float:
     kept = copy.deepcopy(metrics)
-    with asked(objective, f"the value of {name}, {metrics},"):
+    with reported_call(objective, f"the value of {name}, {metrics},"):
         found = objective.value(metrics)
     require(
         objective,

@@ -12,8 +12,8 @@ from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.errors import WeightsError
 from edanas.core.tracing import trace
 from edanas.core.types import Backbone, Task
-from edanas.testing.failure import ConformanceError, asked, require
-from edanas.testing.generators import disturb, generators_restored
+from edanas.testing.conformance import ConformanceError, reported_call, require
+from edanas.testing.random_generators import generators_restored, seed_global_generators
 from edanas.testing.variables import check_costs, check_variables
 
 _TASKS = (Task(in_channels=1, num_classes=2), Task(in_channels=3, num_classes=7))
@@ -53,8 +53,8 @@ def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
         cases += [_Case(f"a random one ({i})", space.sample_backbone(rng)) for i in range(backbones)]
         check_costs(provider, space)
         for task in _TASKS:
-            disturb(0)
-            with asked(provider, f"a supernet for {task}"):
+            seed_global_generators(0)
+            with reported_call(provider, f"a supernet for {task}"):
                 supernet = provider.supernet(task)
             _check_fresh(provider, supernet, task)
             _live_in(supernet)
@@ -69,11 +69,11 @@ def _check_fresh(provider: SupernetProvider, supernet: Supernet, task: Task) -> 
     """Fresh weights are drawn from torch's global generator and from nothing else."""
     require(provider, isinstance(supernet, Supernet), f"supernet() makes a {type(supernet).__name__}")
     first = supernet.state_dict()
-    disturb(0)
+    seed_global_generators(0)
     torch.rand(1)
     again = provider.supernet(task).state_dict()
     require(provider, not _equal(first, again), "fresh weights do not follow torch's global generator")
-    disturb(1)
+    seed_global_generators(1)
     torch.manual_seed(0)
     again = provider.supernet(task).state_dict()
     require(provider, _equal(first, again), "fresh weights differ at the same torch.manual_seed")
@@ -83,7 +83,7 @@ def _check_backbone(provider: SupernetProvider, supernet: Supernet, task: Task, 
     """View, extract and build are one network in three forms."""
     what = f"{case.name}, {dict(case.backbone.choices)}, for {task}"
     images = case.images(task)
-    with asked(provider, f"making {case.name}"), torch.no_grad():
+    with reported_call(provider, f"making {case.name}"), torch.no_grad():
         view = supernet.view(case.backbone)
         plain = supernet.extract(case.backbone)
         fresh = provider.build(case.backbone, task)
@@ -118,7 +118,7 @@ def _check_backbone(provider: SupernetProvider, supernet: Supernet, task: Task, 
 
 def _check_counted(provider: SupernetProvider, case: _Case, net: StagedBackbone, task: Task) -> None:
     """Costs told from the structure are those of the network that it makes, segment by segment."""
-    with asked(provider, f"the costs of {case.name}"):
+    with reported_call(provider, f"the costs of {case.name}"):
         counted = provider.costs(case.backbone, task)
     if counted is None:
         return
@@ -155,7 +155,10 @@ def _check_form(
         provider, net.resolution == side, f"{form} has the resolution {net.resolution}; {side} was asked for"
     )
     features = images
-    with asked(provider, f"running the {form} of {case.name} on {tuple(images.shape)}"), torch.no_grad():
+    with (
+        reported_call(provider, f"running the {form} of {case.name} on {tuple(images.shape)}"),
+        torch.no_grad(),
+    ):
         outputs = []
         for stage in net.stages:
             features = stage(features)
@@ -203,7 +206,7 @@ def _check_interleaving(
         provider, supernet.view(cases[0].backbone).training, "a view of a training supernet is in eval mode"
     )
     supernet.eval()
-    with asked(provider, "a trip of the supernet through pickle"):
+    with reported_call(provider, "a trip of the supernet through pickle"):
         copied: Supernet = pickle.loads(pickle.dumps(supernet))  # noqa: S301 - our own bytes
     again = copied.view(cases[-1].backbone).eval()
     require(
@@ -220,7 +223,7 @@ def _check_training(provider: SupernetProvider, supernet: Supernet, task: Task, 
         before = supernet.extract(case.backbone)
         kept = {name: tensor.clone() for name, tensor in before.state_dict().items()}
         optimizer.zero_grad()
-        with asked(provider, f"training the view of {case.name}"):
+        with reported_call(provider, f"training the view of {case.name}"):
             logits = supernet.view(case.backbone).train()(case.images(task))
             weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1))
             torch.autograd.backward((logits * weights).sum())

@@ -10,9 +10,9 @@ from torch.nn.functional import one_hot
 
 from edanas.core.contracts import ExitBatch, Phase, StagedBackbone, TrainingScheme
 from edanas.core.passes import exit_logits, exit_parts
+from edanas.testing.conformance import ConformanceError, reported_call, require
 from edanas.testing.devices import other_device
-from edanas.testing.failure import ConformanceError, asked, require
-from edanas.testing.toynets import ToyCriterion
+from edanas.testing.toy_networks import ToyCriterion
 
 _BATCH, _CLASSES, _FEATURES = 6, 4, 5
 _SMOOTHING = 0.2
@@ -55,7 +55,7 @@ def _placements(count: int) -> Iterator[tuple[int, ...]]:
 
 def _check_plan(scheme: TrainingScheme, points: tuple[int, ...]) -> tuple[Phase, ...]:
     what, count = f"exits at {points}", len(points)
-    with asked(scheme, f"{what}: the phases"):
+    with reported_call(scheme, f"{what}: the phases"):
         phases, again = scheme.phases(points), scheme.phases(points)
     require(scheme, phases, f"{what}: no phase")
     require(scheme, phases == again, f"{what}: one plan, then another")
@@ -102,7 +102,7 @@ class _Case:
         require(
             self.scheme, torch.equal(loss, again), f"{what}: {loss:g}, then {again:g} for the same logits"
         )
-        with asked(self.scheme, f"{what}: the gradient"):
+        with reported_call(self.scheme, f"{what}: the gradient"):
             torch.autograd.backward(loss)
         for index, each, learns in zip(self.phase.exits, logits, self.learning, strict=True):
             state = "missing" if each.grad is None else "zero or not finite"
@@ -136,7 +136,7 @@ class _Case:
         for each in huge:
             each.requires_grad_()
         loss = self._loss(huge, labels, what := f"{self.what}, logits around 1e4")
-        with asked(self.scheme, f"{what}: the gradient"):
+        with reported_call(self.scheme, f"{what}: the gradient"):
             torch.autograd.backward(loss)
         finite = all(each.grad is None or each.grad.isfinite().all() for each in huge)
         require(self.scheme, finite, f"{what}: the gradient is not finite")
@@ -145,7 +145,7 @@ class _Case:
         """The loss is made where the logits are; where there is no other device, on one without memory."""
         device = other_device()
         batch = self._batch([each.detach().to(device) for each in self._logits()], labels.to(device))
-        with asked(self.scheme, f"{self.what}, on device {device.type}: the loss"):
+        with reported_call(self.scheme, f"{self.what}, on device {device.type}: the loss"):
             self.learned.to(device)
             found = self.scheme.loss(batch).device
             self.learned = _learned(self.scheme, self.points)
@@ -186,7 +186,7 @@ def _check_training(
         what = f"exits at {points}, phase '{phase.name}', in a network"
         logits = exit_logits(parts, images, phase)
         batch = ExitBatch(logits, labels, phase, points, ToyCriterion(), 0.0, learned)
-        with asked(scheme, f"{what}: the gradient"):
+        with reported_call(scheme, f"{what}: the gradient"):
             torch.autograd.backward(_loss(scheme, batch, what))
         for index, (segment, head) in enumerate(parts):
             for kind, modules, trained in (
@@ -206,7 +206,7 @@ def _check_training(
 
 def _learned(scheme: TrainingScheme, points: tuple[int, ...]) -> nn.Module:
     """What the scheme learns besides; each training has its own."""
-    with asked(scheme, f"exits at {points}: what is learned"):
+    with reported_call(scheme, f"exits at {points}: what is learned"):
         found, other = scheme.learned(points), scheme.learned(points)
     if found is None or other is None:
         return nn.Module()
@@ -218,7 +218,7 @@ def _learned(scheme: TrainingScheme, points: tuple[int, ...]) -> nn.Module:
 
 def _loss(scheme: TrainingScheme, batch: ExitBatch, what: str) -> torch.Tensor:
     torch.manual_seed(0)
-    with asked(scheme, f"{what}: the loss"):
+    with reported_call(scheme, f"{what}: the loss"):
         found: object = scheme.loss(batch)
     if not isinstance(found, torch.Tensor):
         raise ConformanceError(f"{type(scheme).__name__}: {what}: a {type(found).__name__}, not a tensor")

@@ -12,7 +12,7 @@ from edanas.core.costs import Costs
 from edanas.core.errors import CandidateError
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.exits.criteria import ScoreMargin
-from edanas.testing.failure import ConformanceError, asked, require
+from edanas.testing.conformance import ConformanceError, reported_call, require
 
 COSTS = Costs(stages=(100, 150, 200, 250, 300), heads=(7, 5, 11, 3), last=20)
 """Of the networks that setters are checked on: 107 multiply-adds at least, 1,046 at most."""
@@ -103,7 +103,7 @@ def _check(setter: ThresholdSetter, given: Calibration, what: str) -> bool:
     require(setter, placed == given.scheme.placed, f"{what}: places {placed}; expected {given.scheme.placed}")
     _check_exact(setter, [t for t in choice.scheme.thresholds if t is not None], f"{what}: thresholds")
     _check_temperatures(setter, choice, given, what)
-    with asked(setter, f"{what}: its notes as JSON"):
+    with reported_call(setter, f"{what}: its notes as JSON"):
         read = json.loads(json.dumps(dict(choice.notes), allow_nan=False))
     require(setter, read == dict(choice.notes), f"{what}: its notes are other ones after a trip through JSON")
     return True
@@ -130,7 +130,7 @@ def _check_exact(setter: ThresholdSetter, values: Sequence[float], what: str) ->
 
 
 def _choice(setter: ThresholdSetter, given: Calibration, what: str) -> ThresholdChoice | None:
-    with asked(setter, f"{what}: choosing"):
+    with reported_call(setter, f"{what}: choosing"):
         try:
             found: object = setter.choose(given)
         except CandidateError:

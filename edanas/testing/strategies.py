@@ -9,10 +9,10 @@ import numpy.typing as npt
 from edanas.core.contracts import SearchProblem, SearchStrategy
 from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, ExitProfile
-from edanas.testing.failure import require
-from edanas.testing.generators import disturb, generators_restored
-from edanas.testing.profiles import toy_backbones, toy_nested_problem, toy_profile
-from edanas.testing.toys import toy_problem, toy_space
+from edanas.testing.conformance import require
+from edanas.testing.random_generators import generators_restored, seed_global_generators
+from edanas.testing.toy_nested_search import toy_backbone_profile, toy_backbones, toy_nested_problem
+from edanas.testing.toy_search import toy_problem, toy_space
 
 _Rows = tuple[
     npt.NDArray[np.int64], npt.NDArray[np.float64], list[ExitProfile | None], npt.NDArray[np.float64]
@@ -64,11 +64,11 @@ def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) ->
     """Run a few iterations; before each, a fresh strategy that is only told must choose the same."""
     strategy = _started(make, problem)
     told: _Told = []
-    disturb(0)
+    seed_global_generators(0)
     initial = strategy.initial()
     require(strategy, initial, "the initial archive is empty")
     _check_choice(strategy, problem, "initial", initial, problem.initial, told)
-    disturb(1)
+    seed_global_generators(1)
     again = _started(make, problem).initial()
     require(strategy, _ids(again) == _ids(initial), "another initial archive at the same seed")
     chosen = initial
@@ -83,7 +83,7 @@ def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) ->
             all(isinstance(k, str) and isinstance(v, str) for k, v in notes.items()),
             f"notes hold more than text: {notes}",
         )
-        disturb(iteration)
+        seed_global_generators(iteration)
         fresh = _started(make, problem)
         for rows in told:
             fresh.tell(*rows)
@@ -212,7 +212,7 @@ def _measured(problem: SearchProblem, candidates: list[Candidate]) -> _Rows:
     optima = np.linspace(0, 1, problem.objectives)
     values = ((scaled[:, None, :] - optima[:, None]) ** 2).mean(axis=2)
     kept = problem.front is not None
-    profiles = [toy_profile(c.backbone) if kept else None for c in candidates]
+    profiles = [toy_backbone_profile(c.backbone) if kept else None for c in candidates]
     return genomes, values, profiles, np.repeat(values[:, -1:] - 0.2, problem.limits, axis=1)
 
 

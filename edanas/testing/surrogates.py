@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.contracts import SurrogateModel
-from edanas.testing.failure import ConformanceError, asked, require
-from edanas.testing.generators import disturb, generator_states, generators_restored
-from edanas.testing.informed import check_informed
+from edanas.testing.conformance import ConformanceError, reported_call, require
+from edanas.testing.exit_insight_suite import check_informed
+from edanas.testing.random_generators import generator_states, generators_restored, seed_global_generators
 
 _Array = npt.NDArray[np.float64]
 
@@ -49,7 +49,7 @@ def _check_shapes(make: Callable[[int], SurrogateModel]) -> None:
     unseen, truth = _data(seed=1)
     model = make(_SEED)
     kept = genomes.copy(), values.copy()
-    with asked(model, f"fit on genomes {genomes.shape}"):
+    with reported_call(model, f"fit on genomes {genomes.shape}"):
         fitted = model.fit(genomes, values)
     require(model, fitted is model, f"fit returns {fitted!r}; expected the model itself")
     found = _predict(model, unseen, "unseen genomes")
@@ -77,7 +77,7 @@ def _check_seed(make: Callable[[int], SurrogateModel]) -> None:
     genomes, values = _data()
     answers = []
     for state in (1, 2):
-        disturb(state)
+        seed_global_generators(state)
         before = generator_states()
         model = make(_SEED).fit(genomes, values)
         answers.append(_predict(model, genomes, "the samples it was fitted on"))
@@ -110,7 +110,7 @@ def _check_degenerate(make: Callable[[int], SurrogateModel]) -> None:
     }
     for name, (X, y) in cases.items():
         model = make(_SEED)
-        with asked(model, f"fit on {name} ({X.shape})"):
+        with reported_call(model, f"fit on {name} ({X.shape})"):
             model.fit(X.copy(), y.copy())
         _predict(model, X, f"after {name}, the same genomes")
         _predict(model, 2.0 - X, f"after {name}, other genomes")
@@ -140,13 +140,15 @@ def _check_cross_validation(make: Callable[[int], SurrogateModel]) -> None:
 def _cross_validate(
     model: SurrogateModel, genomes: _Array, values: _Array, folds: list[npt.NDArray[np.int64]]
 ) -> _Array:
-    with asked(model, f"cross_validate on {len(values)} samples in folds of {[len(f) for f in folds]}"):
+    with reported_call(
+        model, f"cross_validate on {len(values)} samples in folds of {[len(f) for f in folds]}"
+    ):
         found = model.cross_validate(genomes, values, folds)
     return _checked(model, found, len(values), "cross_validate")
 
 
 def _predict(model: SurrogateModel, genomes: _Array, what: str) -> _Array:
-    with asked(model, f"predict, {what} ({genomes.shape})"):
+    with reported_call(model, f"predict, {what} ({genomes.shape})"):
         found = model.predict(genomes)
     return _checked(model, found, len(genomes), f"predict, {what}")
 

@@ -7,14 +7,14 @@ from edanas.core.contracts import SupernetProvider
 from edanas.core.space import SearchSpace
 from edanas.core.tracing import count_macs
 from edanas.core.types import Task
-from edanas.testing.failure import ConformanceError, asked, require
+from edanas.testing.conformance import ConformanceError, reported_call, require
 
 _TASK = Task(in_channels=1, num_classes=2)
 
 
 def check_variables(provider: SupernetProvider) -> SearchSpace:
     """The space they make; the constructor of `SearchSpace` holds them against one another."""
-    with asked(provider, "the search space of `variables()`"):
+    with reported_call(provider, "the search space of `variables()`"):
         variables, points = provider.variables(), provider.exit_points
         space = SearchSpace(variables, (0.5, None), points)
     require(provider, points >= 1, f"exit_points is {points}; expected 1 or more")
@@ -46,7 +46,7 @@ def check_costs(provider: SupernetProvider, space: SearchSpace) -> None:
     def macs(genome: npt.NDArray[np.int64]) -> int:
         backbone = space.backbone(space.canonical(genome))
         side = int(backbone["resolution"])
-        with asked(provider, f"the cost of {dict(backbone.choices)}"):
+        with reported_call(provider, f"the cost of {dict(backbone.choices)}"):
             return count_macs(provider.build(backbone, _TASK), (1, side, side))
 
     largest = space.counts - 1

@@ -5,7 +5,7 @@ from edanas.benchmark.results import BatchBench, ByExit, FormBench
 from edanas.benchmark.shortfalls import shortfalls
 from edanas.core.costs import Costs
 from edanas.core.types import SelectionScheme
-from edanas.deploy.measuring import Timing
+from edanas.deploy.timing import Timing
 
 SCHEME = SelectionScheme((0.5, None))
 SMALL = Costs(stages=(40, 30, 28), heads=(10, 5), last=2)  # until exit 1 half of the backbone's 100

@@ -13,7 +13,7 @@ from edanas.benchmark.peak import peaks
 from edanas.cli import main
 from edanas.core.config import to_toml
 from edanas.core.errors import ConfigError, DataError, ExportError
-from edanas.deploy.meters import MemoryMeter
+from edanas.deploy.resource_meters import MemoryMeter
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.exporting import export
 

@@ -1,6 +1,6 @@
 import pytest
 
-from edanas.deploy.extras import MissingExtraError
+from edanas.core.optional_packages import MissingExtraError
 from edanas.plugins.registry import Registry
 from edanas.testing import check_exporter
 

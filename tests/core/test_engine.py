@@ -16,7 +16,7 @@ from edanas.core.errors import Interrupted, RunError
 from edanas.core.progress import Silent
 from edanas.core.types import Candidate
 from edanas.numerics.pareto import non_dominated
-from edanas.testing.toys import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
+from edanas.testing.toy_search import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
 
 
 def test_an_undisturbed_run(whole: tuple[SearchOutcome, list[Any], Events]) -> None:

@@ -18,7 +18,7 @@ from edanas.core.types import Candidate, Metrics
 from edanas.executors.serial import Serial
 from edanas.numerics.pareto import normalised_hypervolume, reference_point
 from edanas.strategies.evolution import Nsga2Search
-from edanas.testing.toys import LinearSurrogate, ToyAccuracy, ToyCost, ToyEvaluator, toy_space
+from edanas.testing.toy_search import LinearSurrogate, ToyAccuracy, ToyCost, ToyEvaluator, toy_space
 
 OBJECTIVES = (ToyAccuracy(), ToyCost())
 SPACE = toy_space()

@@ -18,7 +18,7 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Candidate, ExitProfile, Metrics, SelectionScheme
 from edanas.executors.serial import Serial
 from edanas.numerics.pareto import normalised_hypervolume, reference_point
-from edanas.testing.toys import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
+from edanas.testing.toy_search import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
 
 LENGTH = SearchSettings(initial=6, iterations=3, per_iteration=4)
 OBJECTIVES = (ToyAccuracy(), ToyCost())

@@ -12,7 +12,7 @@ from edanas.core.archive import Archive
 from edanas.core.engine import SearchOutcome
 from edanas.core.errors import CandidateError, RunError
 from edanas.core.types import Evaluation, Metrics
-from edanas.testing.toys import ToyAccuracy, ToyCost
+from edanas.testing.toy_search import ToyAccuracy, ToyCost
 
 
 class OutOfMemoryError(RuntimeError):

@@ -11,7 +11,7 @@ from edanas.core.engine import SearchOutcome
 from edanas.core.errors import CandidateError
 from edanas.core.settings import SearchSettings
 from edanas.core.types import Candidate
-from edanas.testing.toys import toy_space
+from edanas.testing.toy_search import toy_space
 
 
 @pytest.mark.parametrize("budget", [1, 5, 6, 7, 10, 17, 18, 40])

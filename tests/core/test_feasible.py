@@ -12,7 +12,7 @@ from edanas.core.errors import CandidateError
 from edanas.core.feasible import Feasibility, feasible_first
 from edanas.core.types import Backbone, Candidate, Metrics, SelectionScheme
 from edanas.numerics.pareto import non_dominated
-from edanas.testing.toys import ToyEvaluator, toy_space
+from edanas.testing.toy_search import ToyEvaluator, toy_space
 
 
 def dominates(one, other):

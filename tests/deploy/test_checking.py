@@ -6,7 +6,7 @@ from exported_nets import images, network, plain
 
 from edanas.core.contracts import Exporter, Runner
 from edanas.core.errors import ExportError
-from edanas.deploy.checking import ROUNDING, export_checked
+from edanas.deploy.export_check import ROUNDING, export_checked
 
 
 class Answers(Runner):

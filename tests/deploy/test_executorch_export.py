@@ -3,9 +3,9 @@ import sys
 import pytest
 from exported_nets import images, network
 
-from edanas.deploy.checking import export_checked, fitting
+from edanas.core.optional_packages import MissingExtraError
 from edanas.deploy.executorch_export import ExecutorchExporter
-from edanas.deploy.extras import MissingExtraError
+from edanas.deploy.export_check import export_checked, resized_images
 
 
 def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch):
@@ -22,6 +22,6 @@ def test_each_stage_is_a_method_and_those_not_needed_do_not_run(tmp_path):
     assert found.same + found.rounded == len(images())
     assert found.computed[0] > found.computed[1] > found.computed[2] > 0
     runner = exporter.open(paths[0])
-    asked = fitting(images(), runner)
+    asked = resized_images(images(), runner)
     assert asked.shape[-2:] == (12, 12)
     assert (runner.backbone(asked.numpy()) == network().all_exits(asked)[0][:, -1].numpy()).all()

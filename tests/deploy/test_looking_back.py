@@ -9,11 +9,11 @@ from edanas.core.contracts import ConfidenceCriterion, InferenceRule
 from edanas.core.errors import EdanasError
 from edanas.core.space import SearchSpace
 from edanas.core.types import Task
-from edanas.deploy.checking import export_checked
 from edanas.deploy.executorch_export import ExecutorchExporter
+from edanas.deploy.export_check import export_checked
 from edanas.deploy.onnx_export import OnnxExporter
-from edanas.deploy.onnx_if import OnnxIfExporter
-from edanas.deploy.onnx_int8 import OnnxInt8Exporter
+from edanas.deploy.onnx_if_export import OnnxIfExporter
+from edanas.deploy.onnx_int8_export import OnnxInt8Exporter
 from edanas.deploy.pt2_export import Pt2CondExporter, Pt2Exporter
 from edanas.exits.criteria import Entropy, Patience, ScoreMargin
 from edanas.exits.gates import LearnedGate
@@ -21,7 +21,7 @@ from edanas.exits.inference import Aggregate, EarlyStop
 from edanas.exits.scheduler import Scheduler
 from edanas.model.eenn import EENN
 from edanas.model.fitting import fit
-from edanas.testing.toynets import PoolLinear, ToyProvider, toy_images
+from edanas.testing.toy_networks import PoolLinear, ToyProvider, toy_images
 
 SAMPLES = toy_images(40, seed=1)
 

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from edanas.deploy.measuring import Side, Timing, batches, interleaved
+from edanas.deploy.timing import Side, Timing, batches, interleaved_timings
 
 
 def images(count):
@@ -34,7 +34,7 @@ def test_sides_take_turns_and_are_warm_before_they_count():
 
         return Side(run, batches(images(4), 2), lambda: moment["now"])
 
-    found = interleaved({"slow": side("slow"), "fast": side("fast")}, 2, lambda: float(next(ticks)))
+    found = interleaved_timings({"slow": side("slow"), "fast": side("fast")}, 2, lambda: float(next(ticks)))
     assert {name: timing.mean for name, timing in found.items()} == took
     assert {name: timing.seconds.shape for name, timing in found.items()} == {"slow": (2, 2), "fast": (2, 2)}
     assert found["slow"].joules == 0.5  # one for a repetition of two calls

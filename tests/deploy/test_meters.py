@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edanas.deploy.meters import Energy, MemoryMeter
+from edanas.deploy.resource_meters import Energy, MemoryMeter
 
 
 def package(root, number, microjoules, most=1000):

@@ -11,12 +11,12 @@ from exported_nets import PLACED, images, network, plain
 from edanas.core.costs import executed_per_exit
 from edanas.core.errors import ConfigError, ExportError, RunError
 from edanas.deploy import onnx_graphs, run_onnx
-from edanas.deploy.checking import export_checked
+from edanas.deploy.export_check import export_checked
 from edanas.deploy.onnx_export import OnnxExporter
 from edanas.exits.criteria import ScoreMargin
 from edanas.model.anatomy import Anatomy
 from edanas.testing.evaluations import toy_network
-from edanas.testing.toynets import toy_images
+from edanas.testing.toy_networks import toy_images
 
 onnx = pytest.importorskip("onnx")
 

@@ -5,10 +5,10 @@ import pytest
 from exported_nets import PLACED, images, network, plain
 
 from edanas.core.errors import EdanasError, ExportError
-from edanas.deploy.checking import export_checked
-from edanas.deploy.onnx_if import OnnxIfExporter
+from edanas.deploy.export_check import export_checked
+from edanas.deploy.onnx_if_export import OnnxIfExporter
 from edanas.testing.evaluations import toy_network
-from edanas.testing.toynets import toy_images
+from edanas.testing.toy_networks import toy_images
 
 onnx = pytest.importorskip("onnx")
 

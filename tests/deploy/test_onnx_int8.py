@@ -7,9 +7,9 @@ from exported_nets import images, network, samples
 from small_runs import parts
 
 from edanas.core.errors import ExportError
-from edanas.deploy.checking import export_checked
+from edanas.deploy.export_check import export_checked
 from edanas.deploy.onnx_export import OnnxExporter
-from edanas.deploy.onnx_int8 import OnnxInt8Exporter
+from edanas.deploy.onnx_int8_export import OnnxInt8Exporter
 
 onnx = pytest.importorskip("onnx")
 

@@ -7,9 +7,9 @@ import torch
 from exported_nets import images, network, plain
 
 from edanas.core.errors import EdanasError, ExportError
-from edanas.deploy.checking import export_checked
+from edanas.deploy.export_check import export_checked
 from edanas.deploy.pt2_export import Pt2CondExporter, Pt2Exporter
-from edanas.deploy.pt2_programs import opened
+from edanas.deploy.pt2_programs import load_program
 from edanas.testing.evaluations import toy_network
 
 FORMS = {"pt2": Pt2Exporter, "cond": Pt2CondExporter}
@@ -64,7 +64,7 @@ def test_a_program_with_a_pickle_is_not_opened(member, tmp_path, capsys):
     poison = io.BytesIO()
     torch.save(Harmful(), poison)
     with pytest.raises(ExportError, match=member.partition("/")[2]):
-        opened(archived({**members, member: poison.getvalue()}))
+        load_program(archived({**members, member: poison.getvalue()}))
     assert "this ran" not in capsys.readouterr().out
 
 
@@ -119,7 +119,7 @@ def test_a_graph_with_code_is_refused_before_torch_reads_it(field, new, tmp_path
     assert graph != json.loads(members[GRAPH])
     monkeypatch.setattr(torch.export, "load", lambda _: pytest.fail("torch read it"))
     with pytest.raises(ExportError, match=r"model\.json': |has code as text"):
-        opened(archived({**members, GRAPH: json.dumps(graph).encode()}))
+        load_program(archived({**members, GRAPH: json.dumps(graph).encode()}))
     assert "this ran" not in capsys.readouterr().out
 
 
@@ -127,5 +127,5 @@ def test_a_second_graph_hidden_behind_the_first_is_refused(tmp_path):
     """zip readers differ in which of two members of one name they take."""
     members = toy_members(tmp_path)
     with pytest.raises(ExportError, match="twice"):
-        opened(archived({**members, GRAPH.replace("model.json", "MODEL.json"): members[GRAPH]}))
-    assert opened(archived(members)) is not None
+        load_program(archived({**members, GRAPH.replace("model.json", "MODEL.json"): members[GRAPH]}))
+    assert load_program(archived(members)) is not None

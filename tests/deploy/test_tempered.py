@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import edanas
-from edanas.deploy.checking import export_checked
+from edanas.deploy.export_check import export_checked
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.temperature import TEMPERATURES, temper
 from edanas.plugins.manager import load_plugins

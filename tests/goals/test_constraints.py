@@ -11,7 +11,7 @@ from edanas.core.errors import ConfigError, CostError
 from edanas.core.types import Metrics
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
-from edanas.testing.toys import toy_space
+from edanas.testing.toy_search import toy_space
 
 SPACE = toy_space()
 CANDIDATE = SPACE.decode(SPACE.encode(SPACE.decode(SPACE.counts - 1)))

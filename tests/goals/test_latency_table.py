@@ -13,7 +13,7 @@ from edanas.core.errors import ConfigError, CostError
 from edanas.core.types import Backbone, Metrics, Task
 from edanas.goals.latency_table import LatencyTable, Table
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
-from edanas.testing.toynets import ToyProvider
+from edanas.testing.toy_networks import ToyProvider
 
 TASK = Task(3, 10)
 SIDE = 64

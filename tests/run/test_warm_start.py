@@ -14,7 +14,7 @@ from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
 from edanas.run.warm_start import best_of
-from edanas.testing.toys import ToyAccuracy, ToyCost, ToyEvaluator, toy_space
+from edanas.testing.toy_search import ToyAccuracy, ToyCost, ToyEvaluator, toy_space
 
 OBJECTIVES = (ToyAccuracy(), ToyCost())
 

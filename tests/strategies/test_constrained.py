@@ -17,7 +17,7 @@ from edanas.strategies.local import LocalSearch
 from edanas.strategies.nested import Nested
 from edanas.strategies.random_search import RandomSearch
 from edanas.strategies.surrogate_nsga2 import SurrogateNsga2
-from edanas.testing.profiles import toy_backbones, toy_nested_problem, toy_profile
+from edanas.testing.toy_nested_search import toy_backbone_profile, toy_backbones, toy_nested_problem
 
 SPACE = large_space()
 
@@ -118,7 +118,7 @@ def test_backbones_approach_what_is_feasible_and_then_spread_over_it():
     chosen, feasible = strategy.initial(), []
     for _ in range(6):
         genomes = np.array([space.encode(c) for c in chosen])
-        profiles = [toy_profile(c.backbone) for c in chosen]
+        profiles = [toy_backbone_profile(c.backbone) for c in chosen]
         measured = np.array([free.front(c, p).mean(axis=0) for c, p in zip(chosen, profiles, strict=True)])
         beyond = np.array([[violation(c) or -0.1] for c in chosen])
         feasible += [not violation(c) for c in chosen]

@@ -16,7 +16,12 @@ from edanas.strategies.nested import Nested, removable
 from edanas.strategies.pricing import REFERENCES, Pricing, accuracies, utilizations
 from edanas.strategies.random_search import RandomSearch
 from edanas.strategies.two_level import TwoLevel
-from edanas.testing.profiles import toy_backbones, toy_costs, toy_nested_problem, toy_profile
+from edanas.testing.toy_nested_search import (
+    toy_backbone_profile,
+    toy_backbones,
+    toy_costs,
+    toy_nested_problem,
+)
 
 
 @pytest.mark.parametrize("exit_points", [1, 2, 3, 4, 6])
@@ -101,7 +106,7 @@ def trace(make: Callable[[], SearchStrategy], problem, iterations: int) -> float
     chosen = strategy.initial()
     for _ in range(iterations + 1):
         genomes = np.array([space.encode(c) for c in chosen])
-        profiles = [toy_profile(c.backbone) for c in chosen]
+        profiles = [toy_backbone_profile(c.backbone) for c in chosen]
         plain = [
             [1 - p.correct[:, -1].mean(), sum(toy_costs(c.backbone).stages)]
             for c, p in zip(chosen, profiles, strict=True)
@@ -157,7 +162,9 @@ def test_an_answer_follows_from_all_that_was_told_in_whatever_pieces() -> None:
     genomes = np.unique(space.sample(np.random.default_rng(0), 30), axis=0)
     values = np.random.default_rng(1).random((len(genomes), 2))
     values[::4] = np.nan
-    profiles = [None if i % 4 == 0 else toy_profile(space.backbone(g)) for i, g in enumerate(genomes)]
+    profiles = [
+        None if i % 4 == 0 else toy_backbone_profile(space.backbone(g)) for i, g in enumerate(genomes)
+    ]
     once, pieces = Nested(), Nested()
     once.start(problem)
     once.tell(genomes, values, profiles)
@@ -178,7 +185,7 @@ def test_exits_that_cannot_be_left_out_are_paid_for() -> None:
         return [1 - outcome.accuracy, executed_macs(costs, candidate.scheme, outcome.utilization)]
 
     backbone = space.largest()
-    profile, candidate = toy_profile(backbone), space.decode(space.counts - 1)
+    profile, candidate = toy_backbone_profile(backbone), space.decode(space.counts - 1)
     alone = float(profile.correct[:, -1].mean())
     kept = Outcome(alone, (0.0, 0.0, 1.0), (None, None, alone), alone)
     removed = Candidate(backbone, SelectionScheme((None, None)))

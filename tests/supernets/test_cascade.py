@@ -10,7 +10,7 @@ from edanas.exits.classifiers import CarriedLogits
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.supernets.cascade import CascadeProvider
-from edanas.testing.toynets import ToyProvider
+from edanas.testing.toy_networks import ToyProvider
 
 TASK = Task(in_channels=3, num_classes=5)
 TOY = ToyProvider(resolutions=(8,))

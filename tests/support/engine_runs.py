@@ -13,7 +13,7 @@ from edanas.core.progress import Silent
 from edanas.core.settings import SearchSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Evaluation, Metrics
-from edanas.testing.toys import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
+from edanas.testing.toy_search import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
 
 LENGTH = SearchSettings(initial=6, iterations=3, per_iteration=4)
 

@@ -21,7 +21,7 @@ from edanas.core.types import Candidate, Evaluation, Metrics
 from edanas.executors.process import Process
 from edanas.executors.serial import Serial
 from edanas.strategies.random_search import RandomSearch
-from edanas.testing.toys import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
+from edanas.testing.toy_search import ToyAccuracy, ToyCost, ToyEvaluator, toy_problem, toy_space
 
 LENGTH = SearchSettings(initial=5, iterations=3, per_iteration=4)
 TOTAL = 17

@@ -15,7 +15,7 @@ from edanas.surrogates.exit_profiles import ExitProfiles
 from edanas.surrogates.gp import GP
 from edanas.surrogates.informed import MOST
 from edanas.surrogates.smoothing import Smoother, indicators
-from edanas.testing.insights import toy_archive, toy_cost, toy_insight, toy_profile, toy_values
+from edanas.testing.toy_exit_insight import toy_archive, toy_cost, toy_insight, toy_profile, toy_values
 from edanas.thresholds.profiles import outcome
 
 both = pytest.mark.parametrize("model", [ExitCurves, ExitProfiles])

@@ -13,7 +13,7 @@ from edanas.tables.choose import choose
 from edanas.tables.journal import Journal
 from edanas.tables.reader import Table
 from edanas.tables.rows import Profiler, compact
-from edanas.testing.toys import toy_space
+from edanas.testing.toy_search import toy_space
 
 
 class Cut(Serial):

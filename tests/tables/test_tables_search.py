@@ -23,7 +23,7 @@ from edanas.tables.evaluation import TableEvaluation
 from edanas.tables.outside import Neighbours
 from edanas.tables.quality import leave_out
 from edanas.tables.searching import search
-from edanas.testing.toys import ToyAccuracy, ToyCost, toy_problem
+from edanas.testing.toy_search import ToyAccuracy, ToyCost, toy_problem
 
 THRESHOLDS = (0.5, None)
 SCHEMES = [SelectionScheme(pair) for pair in itertools.product(THRESHOLDS, repeat=2)]

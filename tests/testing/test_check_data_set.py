@@ -11,7 +11,7 @@ from edanas.core.contracts import DataSource
 from edanas.core.errors import DataError
 from edanas.core.types import ImageSet, LoadedData
 from edanas.testing import ConformanceError, check_data_set, check_missing_data
-from edanas.testing.toynets import toy_images
+from edanas.testing.toy_networks import toy_images
 
 
 class Toy(DataSource):

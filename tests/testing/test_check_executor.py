@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from edanas.core.contracts import Executor
+from edanas.testing.conformance import ConformanceError
 from edanas.testing.executors import check_executor
-from edanas.testing.failure import ConformanceError
 
 
 class Hasty(Executor):

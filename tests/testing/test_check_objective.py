@@ -9,7 +9,7 @@ import pytest
 from edanas.core.contracts import Objective
 from edanas.core.types import Metrics
 from edanas.testing import ConformanceError, check_objective
-from edanas.testing.toys import ToyAccuracy, ToyCost
+from edanas.testing.toy_search import ToyAccuracy, ToyCost
 
 
 def objective(value: Any, **attributes: Any) -> Objective:

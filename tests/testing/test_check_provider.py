@@ -10,7 +10,7 @@ from torch import nn
 from edanas.core.contracts import StagedBackbone, Supernet
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.testing import ConformanceError, check_provider
-from edanas.testing.toynets import ToyProvider, ToySupernet
+from edanas.testing.toy_networks import ToyProvider, ToySupernet
 
 
 class Backwards(ToyProvider):

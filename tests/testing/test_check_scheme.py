@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from edanas.core.contracts import ExitBatch, Phase, TrainingScheme
 from edanas.testing import ConformanceError, check_scheme
-from edanas.testing.toynets import ToyScheme
+from edanas.testing.toy_networks import ToyScheme
 
 
 def scheme(loss: Any = None, **methods: Any) -> TrainingScheme:

@@ -8,7 +8,7 @@ import pytest
 from edanas.core.contracts import SearchStrategy
 from edanas.core.types import Backbone, Candidate, SelectionScheme
 from edanas.strategies.random_search import RandomSearch
-from edanas.testing.failure import ConformanceError
+from edanas.testing.conformance import ConformanceError
 from edanas.testing.strategies import check_strategy
 
 

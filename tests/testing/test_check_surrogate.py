@@ -9,7 +9,7 @@ from edanas.core.contracts import ExitInsight, SurrogateModel
 from edanas.core.errors import EdanasError
 from edanas.surrogates.exit_profiles import ExitProfiles
 from edanas.testing import ConformanceError, check_surrogate
-from edanas.testing.toys import LinearSurrogate
+from edanas.testing.toy_search import LinearSurrogate
 
 
 class Model(LinearSurrogate):

@@ -11,7 +11,7 @@ from edanas.core.errors import ConfigError, CostError
 from edanas.core.types import Backbone, SegmentCost, Task
 from edanas.supernets.cascade import CascadeProvider
 from edanas.testing import check_objective, check_provider
-from edanas.testing.toynets import ToyProvider
+from edanas.testing.toy_networks import ToyProvider
 from torch.nn import functional as F
 
 from edanas_bits import BitOperations, BitsProvider, Quantised, quantised

@@ -11,7 +11,7 @@ from edanas.core.errors import ConfigError
 from edanas.core.types import Backbone, Metrics, SegmentCost, Task
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
 from edanas.testing import check_objective
-from edanas.testing.toynets import ToyProvider
+from edanas.testing.toy_networks import ToyProvider
 
 from edanas_split import SplitCost
 

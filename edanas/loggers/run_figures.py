@@ -11,7 +11,7 @@ from edanas.core.notes import surrogate_notes
 from edanas.core.types import Evaluation
 
 
-def recorded(folder: Path) -> int:
+def archived_count(folder: Path) -> int:
     """How many candidates a run's archive holds already: a resumed run counts on from there."""
     if not (folder / ARCHIVE).is_file():
         return 0
@@ -19,7 +19,7 @@ def recorded(folder: Path) -> int:
         return archive.count()
 
 
-def of_candidate(evaluation: Evaluation) -> dict[str, float]:
+def candidate_figures(evaluation: Evaluation) -> dict[str, float]:
     """What the search measured on the validation part; MACs in M (1e6) for one image."""
     metrics = evaluation.metrics
     if metrics is None:
@@ -34,7 +34,7 @@ def of_candidate(evaluation: Evaluation) -> dict[str, float]:
     }
 
 
-def of_iteration(summary: IterationSummary, objectives: Sequence[str]) -> dict[str, float]:
+def iteration_figures(summary: IterationSummary, objectives: Sequence[str]) -> dict[str, float]:
     """Hypervolume, failures so far, and Kendall's tau of each objective's surrogate."""
     found = {"search/hypervolume": summary.hypervolume, "search/failed": float(summary.failed)}
     for note in surrogate_notes(summary.notes):
@@ -44,7 +44,7 @@ def of_iteration(summary: IterationSummary, objectives: Sequence[str]) -> dict[s
     return found
 
 
-def of_results(result: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
+def result_figures(result: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
     """For each finished network its name and what the test part said."""
     for row in (*result["front"], *result["static_front"]):
         yield (
@@ -59,12 +59,12 @@ def of_results(result: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float
         )
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings by dotted path, as text."""
     found: dict[str, str] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
+            found |= flat_settings(value, f"{prefix}{name}.")
         else:
             found[f"{prefix}{name}"] = str(value)
     return found

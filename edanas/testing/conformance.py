@@ -15,7 +15,7 @@ def require(owner: object, kept: object, text: str) -> None:
 
 
 @contextmanager
-def asked(owner: object, what: str) -> Iterator[None]:
+def reported_call(owner: object, what: str) -> Iterator[None]:
     """An exception inside becomes a `ConformanceError` that says `what` was asked of the implementation."""
     try:
         yield

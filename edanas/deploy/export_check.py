@@ -90,7 +90,7 @@ def export_checked(
 
 def check(network: Any, runner: Runner, images: torch.Tensor, *, exact: bool, name: str) -> Check:
     """Compare a runner with the network; arguments and errors as `export_checked`."""
-    images = fitting(images, runner)
+    images = resized_images(images, runner)
     asked = images.numpy()
     expected = [np.asarray(each.cpu()) for each in network(images)]
     found = runner.predict(asked)
@@ -117,7 +117,7 @@ def check(network: Any, runner: Runner, images: torch.Tensor, *, exact: bool, na
     return Check(len(asked), int(same.sum()), int(rounded.sum()), difference, computed)
 
 
-def fitting(images: torch.Tensor, runner: Runner) -> torch.Tensor:
+def resized_images(images: torch.Tensor, runner: Runner) -> torch.Tensor:
     """Images (B, C, H, W) uint8 in a size that the runner takes, as bytes again."""
     if runner.side is None:
         return images

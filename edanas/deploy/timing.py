@@ -67,7 +67,7 @@ class Side:
     now: Callable[[], float]
 
 
-def interleaved(
+def interleaved_timings(
     sides: Mapping[str, Side], repeats: int, joules: Callable[[], float] | None = None
 ) -> dict[str, Timing]:
     """What each side takes once it is warm.

@@ -10,9 +10,9 @@ from torch import nn
 
 from edanas.core.contracts import Runner
 from edanas.core.errors import EdanasError, ExportError
-from edanas.deploy.parts import ExportSegment, describe
+from edanas.deploy.manifest import read_described, write_described
 from edanas.deploy.run_onnx import VERSION, EarlyExitNetwork
-from edanas.deploy.writing import read_described, write_described
+from edanas.deploy.segments import ExportSegment, manifest_fields
 
 
 class SegmentRunner(Runner):
@@ -83,18 +83,18 @@ def write_segments(
     for number, (segment, *parts) in enumerate(contents, 1):
         body, head = (f"{stem.name}.{kind}{number}.{ending}" for kind in ("segment", "head"))
         files[body], files[head] = parts
-        listed.append({**figures(segment), "body": body, "head": head})
+        listed.append({**segment_fields(segment), "body": body, "head": head})
     description = {
         "format": form,
         "format_version": VERSION,
-        **describe(network),
+        **manifest_fields(network),
         "segments": listed,
         **more,
     }
     return write_described(stem.with_name(f"{stem.name}.{ending}.json"), description, files, free)
 
 
-def figures(segment: ExportSegment) -> dict[str, Any]:
+def segment_fields(segment: ExportSegment) -> dict[str, Any]:
     """What a manifest says of a segment, whatever the form."""
     return {
         "exit": segment.exit,

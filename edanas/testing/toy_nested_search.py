@@ -10,7 +10,7 @@ from edanas.core.contracts import SearchProblem
 from edanas.core.costs import Costs, ada_macs
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Backbone, Candidate, ExitProfile, Outcome
-from edanas.testing.toys import toy_problem, toy_space
+from edanas.testing.toy_search import toy_problem, toy_space
 from edanas.thresholds.fronts import threshold_front
 
 EXIT_POINTS = 2
@@ -22,7 +22,7 @@ def toy_backbones(layers: int = 3) -> SearchSpace:
     return SearchSpace(discrete.variables, CONTINUOUS, EXIT_POINTS)
 
 
-def toy_profile(backbone: Backbone, samples: int = 40) -> ExitProfile:
+def toy_backbone_profile(backbone: Backbone, samples: int = 40) -> ExitProfile:
     """Later exits and larger kernels are right more often; what is right is mostly surer."""
     seed = int.from_bytes(hashlib.sha256(backbone.id.encode()).digest()[:4], "little")
     noise = np.random.default_rng(seed).normal(size=(samples, EXIT_POINTS + 1))

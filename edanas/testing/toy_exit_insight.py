@@ -8,7 +8,7 @@ import numpy.typing as npt
 from edanas.core.contracts import ExitInsight
 from edanas.core.space import Genomes, SearchSpace
 from edanas.core.types import Candidate, ExitProfile, Outcome
-from edanas.testing.toys import toy_space
+from edanas.testing.toy_search import toy_space
 from edanas.thresholds.profiles import outcome
 
 _SAMPLES = 60

@@ -13,8 +13,8 @@ from edanas.core.types import Task
 from edanas.exits.decisions import Decision, decided, decision_costs
 from edanas.model.eenn import EENN
 from edanas.model.fitting import fit
-from edanas.testing.failure import require
-from edanas.testing.toynets import PoolLinear, ToyProvider, toy_images
+from edanas.testing.conformance import require
+from edanas.testing.toy_networks import PoolLinear, ToyProvider, toy_images
 
 EXIT_POINTS = 3
 """N of what the suites build."""

@@ -15,11 +15,11 @@ from torch import nn
 from edanas.core.contracts import Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
-from edanas.deploy.extras import needed
-from edanas.deploy.onnx_graphs import Graphs, graphs, packed
-from edanas.deploy.parts import describe
-from edanas.deploy.segmented import figures
-from edanas.deploy.writing import check_folder, read_described, write_described
+from edanas.core.optional_packages import import_optional
+from edanas.deploy.manifest import check_folder, read_described, write_described
+from edanas.deploy.onnx_graphs import Graphs, model_bytes, segment_graphs
+from edanas.deploy.segment_files import segment_fields
+from edanas.deploy.segments import manifest_fields
 
 FORM, VERSION = "edanas-onnx-if", 1
 
@@ -36,18 +36,18 @@ class OnnxIfExporter(Exporter):
     ending = ".if.json"
 
     def __init__(self) -> None:
-        needed("onnx-if", "onnx", "onnx", "onnxruntime", "onnxscript")
+        import_optional("exports", "onnx-if", "onnx", "onnx", "onnxruntime", "onnxscript")
 
     def export(self, network: nn.Module, stem: Path) -> list[Path]:
         """Write `stem`.if.json and `stem`.if.onnx; the first only describes and verifies the second."""
         check_folder(stem)
-        made = graphs(network)
-        content = packed(nested(made))
+        made = segment_graphs(network)
+        content = model_bytes(nested_graph(made))
         description = {
             "format": FORM,
             "format_version": VERSION,
-            **describe(network),
-            "segments": [figures(segment) for segment, _, _ in made],
+            **manifest_fields(network),
+            "segments": [segment_fields(segment) for segment, _, _ in made],
         }
         described = stem.with_name(f"{stem.name}{self.ending}")
         return write_described(described, description, {f"{stem.name}.if.onnx": content})
@@ -121,7 +121,7 @@ def _session(model: bytes, threads: int, profile: str = "") -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def nested(made: Sequence[Graphs]) -> Any:
+def nested_graph(made: Sequence[Graphs]) -> Any:
     """One `onnx.ModelProto`: `images` (1, C, H, W) uint8 -> `label`, `exit`, `confidence`, (1,) each."""
     import onnx
     from onnx import TensorProto, helper

@@ -97,7 +97,7 @@ class Head(nn.Module):
         self.head = head
         self.decide = decide
         self.last = last
-        self.width = width_of(readers)
+        self.width = memory_width(readers)
         # So that the weights are seen, if there are any.
         self.learned = nn.ModuleList(each for each in readers if isinstance(each, nn.Module))
 
@@ -146,7 +146,7 @@ def segments(network: nn.Module) -> list[ExportSegment]:
     eenn = cast("Network", network)
     if eenn.frozen:
         raise ExportError("a frozen network cannot be exported; export the one that it was frozen from")
-    macs, heads = costs(network)
+    macs, heads = part_macs(network)
     frozen = eenn.freeze()
     cast(nn.Module, frozen).float().cpu()
     decide = {each.exit: each.decide for each in frozen.segments()}
@@ -161,13 +161,13 @@ def segments(network: nn.Module) -> list[ExportSegment]:
         if last or threshold is not None:
             exit_ = frozen.backbone.head if last else frozen.heads[str(at)]
             body, head = Body(stages).eval(), Head(exit_, decide[at], readers, last=last).eval()
-            before, spent = len(found) * width_of(readers), sum(macs[begin : at + 1])
+            before, spent = len(found) * memory_width(readers), sum(macs[begin : at + 1])
             found.append(ExportSegment(at, threshold, body, head, before, spent, heads[at]))
             stages, begin = [], at + 1
     return found
 
 
-def costs(network: nn.Module) -> tuple[tuple[int, ...], dict[int, int]]:
+def part_macs(network: nn.Module) -> tuple[tuple[int, ...], dict[int, int]]:
     """Multiply-adds of each stage, and of each placed exit's head by exit point, the last's by N.
 
     Raises:
@@ -181,19 +181,19 @@ def costs(network: nn.Module) -> tuple[tuple[int, ...], dict[int, int]]:
     return tuple(stage.macs for stage in stages), whole
 
 
-def width_of(readers: Sequence[ExitReader]) -> int:
+def memory_width(readers: Sequence[ExitReader]) -> int:
     """How many tensors each exit leaves to later ones: its logits, its answer, or both, or neither."""
     return sum(reader.memory for reader in readers)
 
 
-def said(network: nn.Module, count: int, tensors: int) -> Tensors:
+def example_memory(network: nn.Module, count: int, tensors: int) -> Tensors:
     """What earlier heads may have left, to trace with: so many tensors, (count, K) float32 each."""
     classes = len(cast("Network", network).classes)
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.randn(count, classes, generator=generator) for _ in range(tensors))
 
 
-def describe(network: nn.Module) -> Mapping[str, Any]:
+def manifest_fields(network: nn.Module) -> Mapping[str, Any]:
     """What every manifest says of the network: plain values."""
     eenn = cast("Network", network)
     return {
@@ -207,7 +207,7 @@ def describe(network: nn.Module) -> Mapping[str, Any]:
     }
 
 
-def example(network: nn.Module, count: int, extra: int = 0) -> torch.Tensor:
+def example_images(network: nn.Module, count: int, extra: int = 0) -> torch.Tensor:
     """Bytes to trace with: (count, C, H, W) uint8, `extra` pixels higher and twice that wider than read."""
     eenn = cast("Network", network)
     shape = count, len(eenn.mean), eenn.resolution + extra, eenn.resolution + 2 * extra

@@ -15,12 +15,12 @@ from torch import nn
 from edanas.core.contracts import Exporter, Runner
 from edanas.core.errors import ExportError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.optional_packages import import_optional
 from edanas.core.runfolder import replace_file
 from edanas.core.types import ImageSet
-from edanas.deploy.extras import needed
+from edanas.deploy.manifest import check_folder
 from edanas.deploy.onnx_export import OnnxRunner, write_graphs
-from edanas.deploy.onnx_graphs import Graphs, graphs, packed
-from edanas.deploy.writing import check_folder
+from edanas.deploy.onnx_graphs import Graphs, model_bytes, segment_graphs
 
 IMAGES = 256
 """Calibration images that are used, at most."""
@@ -39,7 +39,7 @@ class OnnxInt8Exporter(Exporter):
     ending = ".int8.onnx.json"
 
     def __init__(self) -> None:
-        needed("onnx-int8", "onnx", "onnx", "onnxruntime.quantization", "onnxscript")
+        import_optional("exports", "onnx-int8", "onnx", "onnx", "onnxruntime.quantization", "onnxscript")
         self._calibration: ImageSet | None = None
         self._validation: ImageSet | None = None
 
@@ -61,9 +61,9 @@ class OnnxInt8Exporter(Exporter):
                 "images, e.g. `edanas export MODEL --to onnx-int8 --data FOLDER`"
             )
         images = calibration.images[:IMAGES].numpy()
-        made = graphs(network)
+        made = segment_graphs(network)
         try:
-            whole = quantised(made, images)
+            whole = quantised_graphs(made, images)
         except Exception as error:
             text = " ".join(str(error).split())[:300]
             raise ExportError(
@@ -104,7 +104,7 @@ def _accuracies(
     return {**found, "images": len(asked)}
 
 
-def quantised(made: Sequence[Graphs], images: npt.NDArray[np.uint8]) -> list[Graphs]:
+def quantised_graphs(made: Sequence[Graphs], images: npt.NDArray[np.uint8]) -> list[Graphs]:
     """Convolutions and matrix products in 8 bits, weights by channel; all else stays in floats.
 
     Args:
@@ -131,7 +131,7 @@ def _quantised(model: Any, *inputs: npt.NDArray[Any]) -> Any:
         return model
     with tempfile.TemporaryDirectory() as folder, _quiet():
         before, after = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
-        replace_file(before, packed(shape_inference.infer_shapes(model)))
+        replace_file(before, model_bytes(shape_inference.infer_shapes(model)))
         quantize_static(
             before,
             after,
@@ -177,7 +177,7 @@ def _run(model: Any, *inputs: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(packed(model), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model_bytes(model), options, providers=["CPUExecutionProvider"])
     answers = [session.run(None, batch) for batch in _named(model, inputs)]
     return [np.concatenate(each) for each in zip(*answers, strict=True)]
 
@@ -196,7 +196,7 @@ def _quiet() -> Iterator[None]:
 
 def _size(made: Sequence[Graphs]) -> int:
     """Bytes of all graphs."""
-    return sum(len(packed(model)) for _, *models in made for model in models)
+    return sum(len(model_bytes(model)) for _, *models in made for model in models)
 
 
 @hookimpl

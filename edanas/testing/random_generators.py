@@ -20,7 +20,7 @@ def generators_restored() -> Iterator[None]:
             np.random.set_state(states[1])  # noqa: NPY002 - as below
 
 
-def disturb(seed: int) -> None:
+def seed_global_generators(seed: int) -> None:
     """Set the global generators of `random`, NumPy and torch."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - the global generator is what is disturbed

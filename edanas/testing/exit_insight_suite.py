@@ -8,8 +8,8 @@ import numpy.typing as npt
 from edanas.core.contracts import ExitInsight, SurrogateModel
 from edanas.core.errors import EdanasError
 from edanas.core.space import Genomes
-from edanas.testing.failure import ConformanceError, asked, require
-from edanas.testing.insights import scrambled, toy_archive, toy_insight, toy_values
+from edanas.testing.conformance import ConformanceError, reported_call, require
+from edanas.testing.toy_exit_insight import scrambled, toy_archive, toy_insight, toy_values
 
 _Array = npt.NDArray[np.float64]
 
@@ -69,7 +69,7 @@ def _check_folds(make: Callable[[int], SurrogateModel], insight: ExitInsight, ge
     answers = []
     for told, known in ((insight, values), (scrambled(insight, list(genomes[folds[0]])), changed)):
         model = make(_SEED)
-        with asked(model, "cross_validate, told of exit profiles,"):
+        with reported_call(model, "cross_validate, told of exit profiles,"):
             model.inform(told)
             answers.append(model.cross_validate(genomes.astype(np.float64), known, folds)[folds[0]])
     worst = float(np.abs(answers[0] - answers[1]).max())
@@ -95,7 +95,7 @@ def _check_without_profiles(
 def _predicted(
     model: SurrogateModel, insight: ExitInsight, given: Genomes, values: _Array, unseen: Genomes
 ) -> _Array:
-    with asked(model, "fit and predict, told of exit profiles,"):
+    with reported_call(model, "fit and predict, told of exit profiles,"):
         model.inform(insight)
         found = model.fit(given.astype(np.float64), values).predict(unseen.astype(np.float64))
     require(
