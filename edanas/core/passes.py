@@ -2,24 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from edanas.core.contracts import Phase, StagedBackbone
-
-
-class ExitPart(NamedTuple):
-    """What belongs to one exit.
-
-    Args:
-        segment: The stages since the exit before it.
-        head: Features (B, C, H, W) -> logits (B, K).
-    """
-
-    segment: tuple[nn.Module, ...]
-    head: nn.Module
+from edanas.core.contracts import ExitPart, Phase, StagedBackbone
 
 
 def exit_parts(backbone: StagedBackbone, heads: Mapping[int, nn.Module]) -> list[ExitPart]:

@@ -6,17 +6,15 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-from torch import nn
 
-from edanas.core.contracts import Exporter
+from edanas.core.contracts import ExitNetwork, Exporter
 from edanas.core.hookspecs import hookimpl
 from edanas.core.runfolder import replace_file
 from edanas.deploy.manifest import check_folder
 from edanas.deploy.safetensors_export import weights_bytes
-from edanas.deploy.segments import Network, part_macs
+from edanas.deploy.segments import part_macs
 
 
 class CHeaderExporter(Exporter):
@@ -25,7 +23,7 @@ class CHeaderExporter(Exporter):
     The networks themselves come from another exporter; the header says when to stop running them.
     """
 
-    def export(self, network: nn.Module, stem: Path) -> list[Path]:
+    def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
         """Write `stem`.h, whose names begin with that of `stem`, as far as C allows."""
         check_folder(stem)
         path = stem.with_name(f"{stem.name}.h")
@@ -33,7 +31,7 @@ class CHeaderExporter(Exporter):
         return [path]
 
 
-def header(network: nn.Module, name: str) -> str:
+def header(network: ExitNetwork, name: str) -> str:
     """The header's text.
 
     Args:
@@ -43,18 +41,17 @@ def header(network: nn.Module, name: str) -> str:
     Raises:
         CostError: Multiply-adds of a part cannot be counted.
     """
-    eenn = cast("Network", network)
     prefix = re.sub(r"\W", "_", name, flags=re.ASCII).lower()
     prefix = f"n{prefix}" if prefix[:1].isdigit() else prefix
     upper = prefix.upper()
     rows = _rows(network)
     table = ",\n    ".join(rows)
-    mean, std = (_floats(values) for values in (eenn.mean, eenn.std))
-    names = ",\n    ".join(_text(each) for each in eenn.classes)
+    mean, std = (_floats(values) for values in (network.mean, network.std))
+    names = ",\n    ".join(_text(each) for each in network.classes)
     return f"""\
 /* An early-exit network: when to stop. C99, generated; do not edit.
  *
-{_readers(eenn)}
+{_readers(network)}
  */
 #ifndef {upper}_H
 #define {upper}_H
@@ -62,10 +59,10 @@ def header(network: nn.Module, name: str) -> str:
 #include <stdint.h>
 
 #define {upper}_EXITS {len(rows)} /* the placed exits and the last one, which always stands */
-#define {upper}_EXIT_POINTS {eenn.exit_points}
-#define {upper}_CLASSES {len(eenn.classes)}
-#define {upper}_CHANNELS {len(eenn.mean)}
-#define {upper}_RESOLUTION {eenn.resolution} /* pixels, height and width */
+#define {upper}_EXIT_POINTS {network.exit_points}
+#define {upper}_CLASSES {len(network.classes)}
+#define {upper}_CHANNELS {len(network.mean)}
+#define {upper}_RESOLUTION {network.resolution} /* pixels, height and width */
 #define {upper}_WEIGHTS_SHA256 "{hashlib.sha256(weights_bytes(network)).hexdigest()}"
 
 /* In the order in which they run. Multiply-adds are those of one image. */
@@ -97,14 +94,14 @@ static inline int {prefix}_leaves(int row, float confidence)
 """
 
 
-def _readers(eenn: Network) -> str:
+def _readers(network: ExitNetwork) -> str:
     """What confidences and answers are, as lines of a comment."""
     lines = []
     for what, key, reader in (
-        ("Confidence", "criterion", eenn.criterion),
-        ("Answer", "inference", eenn.inference),
+        ("Confidence", "criterion", network.criterion),
+        ("Answer", "inference", network.inference),
     ):
-        known = eenn.description.get(key) or {"name": type(reader).__name__, "options": {}}
+        known = network.description.get(key) or {"name": type(reader).__name__, "options": {}}
         options = ", ".join(f"{name} = {value}" for name, value in known["options"].items())
         said = (inspect.getdoc(type(reader)) or "").split("\n\n")[0]
         text = f"{what}: {known['name']}{f' ({options})' if options else ''}. {said}"
@@ -115,14 +112,13 @@ def _readers(eenn: Network) -> str:
     return "\n".join(lines)
 
 
-def _rows(network: nn.Module) -> list[str]:
-    eenn = cast("Network", network)
+def _rows(network: ExitNetwork) -> list[str]:
     stages, heads = part_macs(network)
     rows, begin, executed = [], 0, 0
-    for at in (*eenn.scheme.placed, eenn.exit_points):
+    for at in (*network.scheme.placed, network.exit_points):
         body, head = sum(stages[begin : at + 1]), heads[at]
         begin, executed = at + 1, executed + body + head
-        threshold = eenn.scheme.thresholds[at] if at < eenn.exit_points else 0.0
+        threshold = network.scheme.thresholds[at] if at < network.exit_points else 0.0
         macs = ", ".join(f"UINT64_C({value})" for value in (body, head, executed))
         rows.append(f"{{{at}, {_floats([threshold or 0.0])}, {macs}}}")
     return rows

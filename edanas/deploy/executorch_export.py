@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
-from edanas.core.contracts import Exporter, Runner
+from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
@@ -36,7 +35,7 @@ class ExecutorchExporter(Exporter):
             warnings.simplefilter("ignore")  # of executorch, on torch's version
             import_optional("exports", "executorch", "executorch", "executorch.exir", "executorch.runtime")
 
-    def export(self, network: nn.Module, stem: Path) -> list[Path]:
+    def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
         """Write `stem`.pte.json and `stem`.pte, with methods `segment<n>` and `head<n>`."""
         check_folder(stem)
         parts = segments(network)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
-from edanas.core.contracts import Exporter, Runner
+from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.preprocess import scale
 
@@ -49,7 +48,7 @@ class Check:
 
 
 def export_checked(
-    exporter: Exporter, network: nn.Module, stem: Path, images: torch.Tensor
+    exporter: Exporter, network: ExitNetwork, stem: Path, images: torch.Tensor
 ) -> tuple[list[Path], Check | None]:
     """Export, open what was written, and compare it with the network.
 
@@ -88,7 +87,7 @@ def export_checked(
         raise ExportError(f"{paths[0]}: cannot be run: {type(error).__name__}: {text}") from error
 
 
-def check(network: Any, runner: Runner, images: torch.Tensor, *, exact: bool, name: str) -> Check:
+def check(network: ExitNetwork, runner: Runner, images: torch.Tensor, *, exact: bool, name: str) -> Check:
     """Compare a runner with the network; arguments and errors as `export_checked`."""
     images = resized_images(images, runner)
     asked = images.numpy()
@@ -131,7 +130,10 @@ def _needed(placed: Sequence[int], left_at: npt.NDArray[np.int64]) -> tuple[int,
 
 
 def _near(
-    network: Any, images: torch.Tensor, left_at: npt.NDArray[np.int64], expected: npt.NDArray[np.int64]
+    network: ExitNetwork,
+    images: torch.Tensor,
+    left_at: npt.NDArray[np.int64],
+    expected: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.bool_]:
     """Whether a confidence within rounding of its threshold explains an image that left elsewhere.
 

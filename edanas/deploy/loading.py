@@ -5,7 +5,7 @@ import json
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -15,8 +15,7 @@ from torch import nn
 from edanas.core.errors import EdanasError, WeightsError
 from edanas.deploy.safetensors_export import FORMAT_VERSION
 
-Builder = Callable[[dict[str, Any]], nn.Module]
-"""From the content of the JSON file to a network with fresh weights."""
+Network = TypeVar("Network", bound=nn.Module)
 
 _NEEDED = (
     *("supernet", "classifier", "criterion", "backbone", "in_channels", "num_classes", "thresholds"),
@@ -28,14 +27,14 @@ _DTYPES = {
 }
 
 
-def load_network(path: Path, build: Builder) -> nn.Module:
+def load_network(path: Path, build: Callable[[dict[str, Any]], Network]) -> Network:
     """The network that the exporter `safetensors` wrote, in eval mode on the CPU.
 
     No code from the files is run: the description is JSON, the weights are safetensors.
 
     Args:
         path: The `.json` or the `.safetensors` file; the other one lies beside it.
-        build: Makes the network from its description.
+        build: Builds the network, with fresh weights, from the content of the JSON file.
 
     Raises:
         WeightsError: A file is missing, damaged, of another version, or the two do not belong together.
@@ -61,7 +60,7 @@ def load_network(path: Path, build: Builder) -> nn.Module:
     return network.eval()
 
 
-def _built(path: Path, description: dict[str, Any], build: Builder) -> nn.Module:
+def _built(path: Path, description: dict[str, Any], build: Callable[[dict[str, Any]], Network]) -> Network:
     """The described network with fresh weights of the type that was saved."""
     try:
         with torch.random.fork_rng(devices=[]):

@@ -4,9 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from edanas.core.contracts import Exporter, Runner
+from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
 from edanas.deploy import run_onnx
@@ -27,7 +25,7 @@ class OnnxExporter(Exporter):
 
     ending = ".onnx.json"
 
-    def export(self, network: nn.Module, stem: Path) -> list[Path]:
+    def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
         """Write `stem`.onnx.json, `stem`.segment<n>.onnx and `stem`.head<n>.onnx, and `stem`.run_onnx.py."""
         check_folder(stem)
         return write_graphs(network, stem, segment_graphs(network))
@@ -44,7 +42,7 @@ class OnnxRunner(SegmentRunner):
 
 
 def write_graphs(
-    network: nn.Module, stem: Path, made: Sequence[Graphs], more: dict[str, Any] | None = None
+    network: ExitNetwork, stem: Path, made: Sequence[Graphs], more: dict[str, Any] | None = None
 ) -> list[Path]:
     """Write what `OnnxRunner` reads.
 

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from edanas.core.contracts import ExitNetwork
 from edanas.core.errors import ExportError
 from edanas.core.optional_packages import import_optional
 from edanas.deploy.segments import ExportSegment, example_images, example_memory, segments
@@ -56,7 +57,7 @@ _made: WeakKeyDictionary[nn.Module, tuple[Any, list[Graphs]]] = WeakKeyDictionar
 _making = threading.Lock()
 
 
-def segment_graphs(network: nn.Module) -> list[Graphs]:
+def segment_graphs(network: ExitNetwork) -> list[Graphs]:
     """The graphs of each segment. They are kept while the network lives and is unchanged: do not change them.
 
     Raises:
@@ -72,7 +73,7 @@ def segment_graphs(network: nn.Module) -> list[Graphs]:
         return known[1]
 
 
-def _state(network: nn.Module) -> tuple[Any, ...]:
+def _state(network: ExitNetwork) -> tuple[Any, ...]:
     """What a translation depends on; torch counts every change of a tensor's values."""
     tensors = [*network.parameters(), *network.buffers()]
     named = network.scheme, network.criterion, network.inference, network.mean, network.std, network.classes
@@ -80,7 +81,7 @@ def _state(network: nn.Module) -> tuple[Any, ...]:
     return (*named, repr(network), network.training, versions)
 
 
-def _translate(network: nn.Module) -> list[Graphs]:
+def _translate(network: ExitNetwork) -> list[Graphs]:
     parts = segments(network)
     inputs, shapes = _inputs(network, parts)
     names = ["images", *(f"features{number}" for number in range(1, len(parts) + 1))]
@@ -113,7 +114,7 @@ def _flat(several: Iterable[Sequence[str]]) -> list[str]:
     return list(itertools.chain.from_iterable(several))
 
 
-def _inputs(network: nn.Module, parts: Sequence[ExportSegment]) -> tuple[list[torch.Tensor], Any]:
+def _inputs(network: ExitNetwork, parts: Sequence[ExportSegment]) -> tuple[list[torch.Tensor], Any]:
     """An example for each input, in batches of different sizes, and which dimensions may change."""
     inputs = [example_images(network, 2, extra=3)]
     with torch.no_grad():

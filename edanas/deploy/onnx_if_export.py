@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
-from edanas.core.contracts import Exporter, Runner
+from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
@@ -38,7 +37,7 @@ class OnnxIfExporter(Exporter):
     def __init__(self) -> None:
         import_optional("exports", "onnx-if", "onnx", "onnx", "onnxruntime", "onnxscript")
 
-    def export(self, network: nn.Module, stem: Path) -> list[Path]:
+    def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
         """Write `stem`.if.json and `stem`.if.onnx; the first only describes and verifies the second."""
         check_folder(stem)
         made = segment_graphs(network)

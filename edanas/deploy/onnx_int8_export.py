@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
-from edanas.core.contracts import Exporter, Runner
+from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.errors import ExportError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
@@ -47,7 +46,7 @@ class OnnxInt8Exporter(Exporter):
         """See `Exporter.prepare`."""
         self._calibration, self._validation = calibration, validation
 
-    def export(self, network: nn.Module, stem: Path) -> list[Path]:
+    def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
         """Write the files of `onnx`, with `.int8` behind `stem`.
 
         Raises:
@@ -91,7 +90,7 @@ class OnnxInt8Exporter(Exporter):
 
 
 def _accuracies(
-    network: nn.Module, samples: ImageSet, forms: Mapping[str, Sequence[Graphs]]
+    network: ExitNetwork, samples: ImageSet, forms: Mapping[str, Sequence[Graphs]]
 ) -> dict[str, float | int]:
     """Of each form, with the exits that it takes; and of how many images."""
     asked, right = samples.images.numpy(), samples.labels.numpy()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from edanas.core.contracts import Exporter, Runner
+from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
 from edanas.deploy.manifest import check_folder, read_described, write_described
@@ -26,7 +26,7 @@ class Pt2Exporter(Exporter):
 
     ending = ".pt2.json"
 
-    def export(self, network: nn.Module, stem: Path) -> list[Path]:
+    def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
         """Write `stem`.pt2.json, `stem`.segment<n>.pt2 and `stem`.head<n>.pt2."""
         check_folder(stem)
         features, contents = example_images(network, 2, extra=3), []
@@ -72,7 +72,7 @@ class Pt2CondExporter(Exporter):
 
     ending = ".cond.json"
 
-    def export(self, network: nn.Module, stem: Path) -> list[Path]:
+    def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
         """Write `stem`.cond.json and `stem`.cond.pt2; the first describes and verifies the second."""
         check_folder(stem)
         parts = segments(network)

@@ -4,33 +4,18 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
 from safetensors.torch import save
 from torch import nn
 
-from edanas.core.contracts import Exporter
+from edanas.core.contracts import ExitNetwork, Exporter
 from edanas.core.hookspecs import hookimpl
 from edanas.core.runfolder import replace_file
-from edanas.core.types import SelectionScheme
 
 FORMAT_VERSION = 1
 """Raised when the description changes so that older readers would build another network."""
-
-
-class _Network(Protocol):
-    """What is read of an EENN besides its weights."""
-
-    scheme: SelectionScheme
-    points: tuple[int, ...]
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    resolution: int
-    criterion: object
-    inference: object
-    description: dict[str, Any]
 
 
 class SafetensorsExporter(Exporter):
@@ -40,7 +25,7 @@ class SafetensorsExporter(Exporter):
     together, whatever was interrupted before.
     """
 
-    def export(self, network: nn.Module, stem: Path) -> list[Path]:
+    def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
         """Write `stem`.json and `stem`.safetensors; each is replaced as a whole or not at all.
 
         Raises:
@@ -64,7 +49,7 @@ def weights_bytes(network: nn.Module) -> bytes:
     return save(tensors, metadata={"format": "pt"})
 
 
-def describe(network: nn.Module, weights: str, stored: bytes) -> dict[str, Any]:
+def describe(network: ExitNetwork, weights: str, stored: bytes) -> dict[str, Any]:
     """The content of the JSON file: `network.description`, and what the network itself knows.
 
     Args:
@@ -73,18 +58,17 @@ def describe(network: nn.Module, weights: str, stored: bytes) -> dict[str, Any]:
         weights: The name of the weights' file, beside the JSON.
         stored: The content of that file.
     """
-    eenn = cast("_Network", network)
     return {
-        "criterion": {"name": type(eenn.criterion).__name__, "options": {}},
-        "inference": {"name": type(eenn.inference).__name__, "options": {}},
-        **eenn.description,
+        "criterion": {"name": type(network.criterion).__name__, "options": {}},
+        "inference": {"name": type(network.inference).__name__, "options": {}},
+        **network.description,
         "format_version": FORMAT_VERSION,
-        "thresholds": list(eenn.scheme.thresholds),
-        "heads": list(eenn.points),
-        "classes": list(eenn.classes),
-        "mean": list(eenn.mean),
-        "std": list(eenn.std),
-        "resolution": eenn.resolution,
+        "thresholds": list(network.scheme.thresholds),
+        "heads": list(network.points),
+        "classes": list(network.classes),
+        "mean": list(network.mean),
+        "std": list(network.std),
+        "resolution": network.resolution,
         "dtype": str(_dtype(network)).removeprefix("torch."),
         "weights": weights,
         "weights_sha256": hashlib.sha256(stored).hexdigest(),

@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
-from edanas.core.contracts import Runner
+from edanas.core.contracts import ExitNetwork, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.deploy.manifest import read_described, write_described
 from edanas.deploy.run_onnx import VERSION, EarlyExitNetwork
@@ -59,7 +58,7 @@ class SegmentRunner(Runner):
 
 
 def write_segments(
-    network: nn.Module,
+    network: ExitNetwork,
     stem: Path,
     form: str,
     ending: str,

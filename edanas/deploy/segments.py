@@ -1,49 +1,17 @@
 """What exporters read of an EENN, and the parts that they cut it into."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edanas.core.contracts import ConfidenceCriterion, ExitReader, InferenceRule, StagedBackbone
+from edanas.core.contracts import ExitNetwork, ExitReader
+from edanas.core.contracts.exit_network import Decide, Memory
 from edanas.core.errors import ExportError
 from edanas.core.preprocess import by_channel
 from edanas.core.tracing import measure, trace
-from edanas.core.types import SegmentCost, SelectionScheme
-
-Tensors = tuple[torch.Tensor, ...]
-Decide = Callable[[torch.Tensor, Tensors], tuple[torch.Tensor, torch.Tensor, Tensors]]
-"""Logits (B, K), and what earlier exits left -> answer (B, K), confidence (B,), and what is left now."""
-
-
-class Network(Protocol):
-    """An EENN, as far as exporters know it."""
-
-    backbone: StagedBackbone
-    heads: nn.ModuleDict
-    scheme: SelectionScheme
-    points: tuple[int, ...]
-    exit_points: int
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    resolution: int
-    criterion: ConfidenceCriterion
-    inference: InferenceRule
-    memory: bool
-    description: dict[str, Any]
-    frozen: bool
-
-    def freeze(self) -> "Network":
-        """A copy for inference."""
-
-    def segments(self) -> Sequence[Any]:
-        """For each placed exit and the last one, among others `decide`: what is made of its logits."""
-
-    def decision_costs(self) -> Sequence[SegmentCost]:
-        """Of `decide`, by exit point, and of the last exit."""
 
 
 class ExportSegment(NamedTuple):
@@ -136,28 +104,27 @@ class Preparation(nn.Module):
         return found
 
 
-def segments(network: nn.Module) -> list[ExportSegment]:
+def segments(network: ExitNetwork) -> list[ExportSegment]:
     """The segments of a copy, ready for inference: frozen, in float32, on the CPU; the last exit's last.
 
     Raises:
         ExportError: The network is frozen already, and may hold what cannot be exported.
         CostError: A part's multiply-adds cannot be counted.
     """
-    eenn = cast("Network", network)
-    if eenn.frozen:
+    if network.frozen:
         raise ExportError("a frozen network cannot be exported; export the one that it was frozen from")
     macs, heads = part_macs(network)
-    frozen = eenn.freeze()
-    cast(nn.Module, frozen).float().cpu()
+    frozen = network.freeze()
+    frozen.float().cpu()
     decide = {each.exit: each.decide for each in frozen.segments()}
     readers = frozen.inference, frozen.criterion
-    stages: list[nn.Module] = [Preparation(eenn.resolution, eenn.mean, eenn.std)]
+    stages: list[nn.Module] = [Preparation(network.resolution, network.mean, network.std)]
     found: list[ExportSegment] = []
     begin = 0
     for at, stage in enumerate(frozen.backbone.stages):
         stages.append(stage)
-        last = at == eenn.exit_points
-        threshold = None if last else eenn.scheme.thresholds[at]
+        last = at == network.exit_points
+        threshold = None if last else network.scheme.thresholds[at]
         if last or threshold is not None:
             exit_ = frozen.backbone.head if last else frozen.heads[str(at)]
             body, head = Body(stages).eval(), Head(exit_, decide[at], readers, last=last).eval()
@@ -167,17 +134,16 @@ def segments(network: nn.Module) -> list[ExportSegment]:
     return found
 
 
-def part_macs(network: nn.Module) -> tuple[tuple[int, ...], dict[int, int]]:
+def part_macs(network: ExitNetwork) -> tuple[tuple[int, ...], dict[int, int]]:
     """Multiply-adds of each stage, and of each placed exit's head by exit point, the last's by N.
 
     Raises:
         CostError: One cannot be counted.
     """
-    eenn = cast("Network", network)
-    stages, last = trace(eenn.backbone, len(eenn.mean))
-    heads = {at: measure(eenn.heads[str(at)], stages[at].shape) for at in eenn.scheme.placed}
-    deciding = eenn.decision_costs()
-    whole = {at: (cost + deciding[at]).macs for at, cost in {**heads, eenn.exit_points: last}.items()}
+    stages, last = trace(network.backbone, len(network.mean))
+    heads = {at: measure(network.heads[str(at)], stages[at].shape) for at in network.scheme.placed}
+    deciding = network.decision_costs()
+    whole = {at: (cost + deciding[at]).macs for at, cost in {**heads, network.exit_points: last}.items()}
     return tuple(stage.macs for stage in stages), whole
 
 
@@ -186,29 +152,27 @@ def memory_width(readers: Sequence[ExitReader]) -> int:
     return sum(reader.memory for reader in readers)
 
 
-def example_memory(network: nn.Module, count: int, tensors: int) -> Tensors:
+def example_memory(network: ExitNetwork, count: int, tensors: int) -> Memory:
     """What earlier heads may have left, to trace with: so many tensors, (count, K) float32 each."""
-    classes = len(cast("Network", network).classes)
+    classes = len(network.classes)
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.randn(count, classes, generator=generator) for _ in range(tensors))
 
 
-def manifest_fields(network: nn.Module) -> Mapping[str, Any]:
+def manifest_fields(network: ExitNetwork) -> Mapping[str, Any]:
     """What every manifest says of the network: plain values."""
-    eenn = cast("Network", network)
     return {
-        "exit_points": eenn.exit_points,
-        "channels": len(eenn.mean),
-        "resolution": eenn.resolution,
-        "mean": list(eenn.mean),
-        "std": list(eenn.std),
-        "classes": list(eenn.classes),
-        "looks_back": eenn.memory,
+        "exit_points": network.exit_points,
+        "channels": len(network.mean),
+        "resolution": network.resolution,
+        "mean": list(network.mean),
+        "std": list(network.std),
+        "classes": list(network.classes),
+        "looks_back": network.memory,
     }
 
 
-def example_images(network: nn.Module, count: int, extra: int = 0) -> torch.Tensor:
+def example_images(network: ExitNetwork, count: int, extra: int = 0) -> torch.Tensor:
     """Bytes to trace with: (count, C, H, W) uint8, `extra` pixels higher and twice that wider than read."""
-    eenn = cast("Network", network)
-    shape = count, len(eenn.mean), eenn.resolution + extra, eenn.resolution + 2 * extra
+    shape = count, len(network.mean), network.resolution + extra, network.resolution + 2 * extra
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)

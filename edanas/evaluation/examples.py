@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from edanas.core.contracts import ExitNetwork
 from edanas.core.runfolder import writing
 from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
-from edanas.model.eenn import EENN
 from edanas.thresholds.profiles import leave
 
 EXAMPLES = "examples"
@@ -54,7 +54,7 @@ def choose(profile: ExitProfile, scheme: SelectionScheme, most: int) -> dict[str
 
 
 def write_examples(
-    folder: Path, stem: str, network: EENN, data: ImageSet, profile: ExitProfile, most: int
+    folder: Path, stem: str, network: ExitNetwork, data: ImageSet, profile: ExitProfile, most: int
 ) -> list[dict[str, Any]]:
     """Write the chosen images, and say what the network made of each.
 

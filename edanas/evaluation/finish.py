@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from edanas.core.attempt import reason
-from edanas.core.contracts import Evaluator, Exporter, ThresholdSetter
+from edanas.core.contracts import Evaluator, ExitNetwork, Exporter, ThresholdSetter
 from edanas.core.errors import DISK_FULL, ExportError, RunError
 from edanas.core.feasible import Feasibility
 from edanas.core.progress import Bar, Progress
@@ -18,7 +18,6 @@ from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
 from edanas.model.anatomy import Anatomy
 from edanas.model.calibration import calibrate
-from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
 from edanas.numerics.intervals import wilson
 from edanas.training.finetune import steps_of
@@ -102,7 +101,7 @@ class Finisher:
         if done.exists():
             return _read_row(done)
         bench, settings = self.workbench, self.workbench.settings.finetune
-        network = cast("EENN", self.evaluator.network(candidate))
+        network = self.evaluator.network(candidate)
         if settings.epochs:
             teacher = self.evaluator.teacher() if settings.distillation else None
             bench.finetune(network, settings, bench.seed("finish", candidate.id), bar, teacher)
@@ -110,7 +109,7 @@ class Finisher:
         _write_json(done, found)
         return found
 
-    def _judge(self, candidate: Candidate, network: EENN, progress: Progress) -> dict[str, Any]:
+    def _judge(self, candidate: Candidate, network: ExitNetwork, progress: Progress) -> dict[str, Any]:
         """Set the thresholds, measure, write the network, and look at the test part."""
         bench, parts = self.workbench, self.workbench.parts
         anatomy, placed, calibration = bench.anatomy(network), candidate.scheme.placed, None
@@ -133,7 +132,9 @@ class Finisher:
             "breaches": self.limits.breaches(finished, validation),
         }
 
-    def _within(self, candidate: Candidate, network: EENN, promise: ExitProfile, anatomy: Anatomy) -> Metrics:
+    def _within(
+        self, candidate: Candidate, network: ExitNetwork, promise: ExitProfile, anatomy: Anatomy
+    ) -> Metrics:
         """Metrics on the calibration part, by the thresholds just set or the searched if these break less.
 
         Thresholds that are set for accuracy may leave a bound on cost that the search kept to.
@@ -145,7 +146,7 @@ class Finisher:
         network.scheme = candidate.scheme
         return searched
 
-    def _export(self, candidate: Candidate, network: EENN, progress: Progress) -> list[str]:
+    def _export(self, candidate: Candidate, network: ExitNetwork, progress: Progress) -> list[str]:
         """The files; a form that a network cannot be put into is told of, and the others are written."""
         stem = self.folder / f"eenn-{candidate.scheme.exits}-{candidate.id}"
         images, written = self.workbench.parts.calibration.images, []
@@ -174,7 +175,7 @@ class _Share:
 
 def row(
     candidate: Candidate,
-    network: EENN,
+    network: ExitNetwork,
     calibration: Metrics | None,
     validation: Metrics,
     test: Metrics,

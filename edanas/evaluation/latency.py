@@ -1,13 +1,11 @@
 """The objective `latency`: what a sample takes on this machine, measured."""
 
 from collections.abc import Callable, Mapping
-from typing import cast
 
 from edanas.core.contracts import Meter, Objective, Specimen
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Metrics, SegmentFigures
-from edanas.model.eenn import EENN
 from edanas.model.part_latency import latency_costs
 
 
@@ -23,7 +21,7 @@ class Stopwatch(Meter):
 
     def figures(self, specimen: Specimen) -> SegmentFigures:
         """See `Meter.figures`."""
-        network = cast(EENN, specimen.network())
+        network = specimen.network()
         costs = latency_costs(network.freeze(), self.batch_size)
         return SegmentFigures(
             costs.stages, tuple(head for head in costs.heads if head is not None), costs.last

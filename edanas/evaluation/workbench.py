@@ -14,6 +14,7 @@ from torch import nn
 from edanas.core.contracts import (
     ConfidenceCriterion,
     ExitClassifier,
+    ExitNetwork,
     InferenceRule,
     Meter,
     Specimen,
@@ -136,7 +137,7 @@ class Workbench:
         stages, _ = trace(backbone, self.parts.task.in_channels)
         return exit_points(stages)
 
-    def anatomy(self, network: EENN) -> Anatomy:
+    def anatomy(self, network: ExitNetwork) -> Anatomy:
         """What the network's segments cost."""
         return Anatomy.of(network, self.parts.task.in_channels)
 
@@ -211,7 +212,7 @@ class Workbench:
 
     def finetune(
         self,
-        network: EENN,
+        network: ExitNetwork,
         settings: TrainingSettings,
         seed: int,
         bar: Bar,
@@ -223,11 +224,11 @@ class Workbench:
         anew()
         self.fit(network)
 
-    def recalibrate(self, network: EENN) -> None:
+    def recalibrate(self, network: ExitNetwork) -> None:
         """BatchNorm statistics on the run's sample of train images, which is the same for all networks."""
         recalibrate(_Exits(network), self.train_images(network.resolution))
 
-    def fit(self, network: EENN) -> None:
+    def fit(self, network: ExitNetwork) -> None:
         """On the calibration part, what rule and criterion learn after training, if anything."""
         fit(network, self.parts.calibration)
 
@@ -264,9 +265,9 @@ class Workbench:
 
 
 class _Exits(nn.Module):
-    """Runs all exits of an EENN, so that BatchNorm in its heads sees data too."""
+    """Runs all exits of a network, so that BatchNorm in its heads sees data too."""
 
-    def __init__(self, network: EENN) -> None:
+    def __init__(self, network: ExitNetwork) -> None:
         super().__init__()
         self.network = network
 

@@ -12,11 +12,9 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import ConfidenceCriterion, InferenceRule
+from edanas.core.contracts.exit_network import Memory
 from edanas.core.tracing import measure
 from edanas.core.types import SegmentCost
-
-Memory = tuple[torch.Tensor, ...]
-"""(B, K) each; its length follows from the exits that ran."""
 
 
 class Decision(NamedTuple):
@@ -45,7 +43,7 @@ class Decision(NamedTuple):
         return answer, sure, (said if inference.memory else ()) + (answers if criterion.memory else ())
 
 
-def decided(
+def decide_all(
     decisions: Sequence[Decision], logits: Sequence[torch.Tensor]
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Answers (B, K) and confidences (B,) at each exit, as if nobody had left before; gradients flow.

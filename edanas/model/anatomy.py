@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edanas.core.contracts import ExitNetwork
 from edanas.core.costs import Costs
 from edanas.core.tracing import exit_points, measure, trace
 from edanas.core.types import SegmentCost
-from edanas.model.eenn import EENN
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Anatomy:
     figures: Mapping[str, Costs] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, network: EENN, in_channels: int) -> "Anatomy":
+    def of(cls, network: ExitNetwork, in_channels: int) -> "Anatomy":
         """By running each segment once on zeros.
 
         Raises:

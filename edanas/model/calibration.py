@@ -5,12 +5,11 @@ from functools import partial
 
 import torch
 
-from edanas.core.contracts import Answers, Calibration, ThresholdSetter
+from edanas.core.contracts import Answers, Calibration, ExitNetwork, ThresholdSetter
 from edanas.core.costs import Costs
 from edanas.core.errors import CandidateError
 from edanas.core.preprocess import prepare
 from edanas.core.types import ExitProfile, ImageSet
-from edanas.model.eenn import EENN
 from edanas.model.fitting import fit
 from edanas.model.profiling import collect_profile
 from edanas.model.temperature import temper
@@ -19,7 +18,7 @@ _BATCH = 256
 
 
 def calibrate(
-    network: EENN, samples: ImageSet, costs: Costs, setter: ThresholdSetter, given_up: float = 0.0
+    network: ExitNetwork, samples: ImageSet, costs: Costs, setter: ThresholdSetter, given_up: float = 0.0
 ) -> ExitProfile:
     """Give `network` the thresholds, temperatures and notes that `setter` chooses.
 
@@ -59,7 +58,7 @@ def calibrate(
 
 
 @torch.inference_mode()
-def _answers(network: EENN, samples: ImageSet) -> Answers:
+def _answers(network: ExitNetwork, samples: ImageSet) -> Answers:
     device = next(network.parameters()).device
     found = []
     for batch in torch.split(samples.images, _BATCH):
@@ -69,7 +68,7 @@ def _answers(network: EENN, samples: ImageSet) -> Answers:
     return Answers(torch.cat(found).numpy(), samples.labels.cpu().numpy())
 
 
-def _tempered(network: EENN, samples: ImageSet, temperatures: Sequence[float]) -> ExitProfile:
+def _tempered(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> ExitProfile:
     _temper(network, samples, temperatures)
     try:
         return collect_profile(network, samples)
@@ -77,7 +76,7 @@ def _tempered(network: EENN, samples: ImageSet, temperatures: Sequence[float]) -
         _temper(network, samples, ())
 
 
-def _temper(network: EENN, samples: ImageSet, temperatures: Sequence[float]) -> None:
+def _temper(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> None:
     """What rule and criterion learned, they learned of other logits: they learn again."""
     temper(network, temperatures)
     fit(network, samples)

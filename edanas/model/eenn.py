@@ -9,25 +9,25 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from edanas.core.contracts import ConfidenceCriterion, InferenceRule, StagedBackbone
+from edanas.core.contracts import ConfidenceCriterion, InferenceRule, Prediction, Segment, StagedBackbone
 from edanas.core.errors import ConfigError, EdanasError, near_miss
 from edanas.core.types import SelectionScheme
-from edanas.model.exit_network import ExitNetwork
+from edanas.model.backbone_with_exits import BackboneWithExits
 from edanas.model.fusion import compile_parts, simplify
 from edanas.model.inputs import batches
-from edanas.model.runtime import ALWAYS, NEVER, Compaction, Prediction, Segment, classify, empty, join
+from edanas.model.runtime import ALWAYS, NEVER, Compaction, classify, empty, join
 from edanas.model.throughput import Throughput
 
 COMPACT = ("auto", "always", "never")
 
 
-class EENN(ExitNetwork):
+class EENN(BackboneWithExits):
     """A backbone with heads at some of its exit points, and the scheme that says who leaves where.
 
     Calling it (in `eval` mode) is the deployed network: a batch to a `Prediction`. `predict` does the same
     for any number of images, and faster; `freeze` makes a copy for inference. `logits` is for training.
 
-    Args and errors as `ExitNetwork`.
+    Args and errors as `BackboneWithExits`.
     """
 
     def __init__(

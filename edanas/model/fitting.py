@@ -2,12 +2,12 @@
 
 import torch
 
+from edanas.core.contracts import ExitNetwork
 from edanas.core.types import ImageSet
-from edanas.model.eenn import EENN
 from edanas.model.profiling import evaluating
 
 
-def fit(network: EENN, data: ImageSet, batch_size: int = 256) -> None:
+def fit(network: ExitNetwork, data: ImageSet, batch_size: int = 256) -> None:
     """Fit the rule on what the exits say, and then the criterion on what the rule makes of it; if they learn.
 
     Args:
@@ -21,8 +21,11 @@ def fit(network: EENN, data: ImageSet, batch_size: int = 256) -> None:
         return
     points = (*network.answering, network.exit_points)
     with evaluating(network), torch.no_grad():
-        batches = [network.said(data.images[at : at + batch_size]) for at in range(0, len(data), batch_size)]
-        said = [torch.cat(each) for each in zip(*batches, strict=True)]
-        labels = data.labels.to(said[0].device)
-        rule.fit(said, labels, points)
-        criterion.fit(network.decided(said)[0], labels, points)
+        batches = [
+            network.answering_logits(data.images[at : at + batch_size])
+            for at in range(0, len(data), batch_size)
+        ]
+        logits = [torch.cat(each) for each in zip(*batches, strict=True)]
+        labels = data.labels.to(logits[0].device)
+        rule.fit(logits, labels, points)
+        criterion.fit(network.decide(logits)[0], labels, points)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from edanas.core.contracts import StagedBackbone
 from edanas.core.devices import named_device
@@ -50,7 +50,7 @@ def load(
     registry = Registry(load_plugins())
     with from_a_file(trust=trust_code):
         network = load_network(Path(path), lambda description: _rebuild(registry, description))
-    placed = cast(EENN, network.to(place))
+    placed = network.to(place)
     return placed.freeze(compile=compile) if freeze or compile else placed
 
 

@@ -6,10 +6,10 @@ import time
 
 import torch
 
+from edanas.core.contracts import ExitNetwork
+from edanas.core.contracts.exit_network import Memory
 from edanas.core.costs import Costs
 from edanas.core.machine import clock
-from edanas.exits.decisions import Memory
-from edanas.model.eenn import EENN
 
 UNIT = 1e-9
 """Costs are counted in nanoseconds."""
@@ -19,7 +19,7 @@ _SECONDS = 3.0
 
 
 @torch.inference_mode()
-def latency_costs(network: EENN, batch_size: int = 1) -> Costs:
+def latency_costs(network: ExitNetwork, batch_size: int = 1) -> Costs:
     """Nanoseconds of each stage and head for one image, at their medians over many passes.
 
     A sample that leaves at an exit takes the stages up to it and all placed heads up to it, so that
@@ -48,7 +48,7 @@ def latency_costs(network: EENN, batch_size: int = 1) -> Costs:
     return Costs(tuple(stages.get(at, 0) for at in range(network.exit_points + 1)), known, last)
 
 
-def _parts(network: EENN, batch_size: int) -> tuple[dict[int, int], dict[int, int]]:
+def _parts(network: ExitNetwork, batch_size: int) -> tuple[dict[int, int], dict[int, int]]:
     """Nanoseconds for an image of the stages before each exit, and of its head, by exit point."""
     now = clock(network.device)
     shape = batch_size, len(network.mean), network.resolution, network.resolution

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from edanas.core.contracts import ExitNetwork
 from edanas.core.errors import CandidateError, DataError
 from edanas.core.types import ExitProfile, ImageSet
-from edanas.model.eenn import EENN
 
 
 def collect_profile(
-    network: EENN,
+    network: ExitNetwork,
     data: ImageSet,
     batch_size: int = 256,
     device: torch.device | str | None = None,

@@ -5,51 +5,13 @@ once, to learn who stays; a batch of one asks a single comparison, and keeps no 
 """
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
-from torch import nn
 
-from edanas.exits.decisions import Decision, Memory
-
-
-class Prediction(NamedTuple):
-    """What an EENN says about B images.
-
-    Args:
-        label: (B,) int64, from 0, of the answer there; the name is `network.classes[label]`.
-        exit: (B,) int64, the index of the exit point where each sample left, or N for the last exit.
-        confidence: (B,) floats in [0, 1], at that exit.
-    """
-
-    label: torch.Tensor
-    exit: torch.Tensor
-    confidence: torch.Tensor
-
-
-class Segment(NamedTuple):
-    """Stages, and the exit behind them.
-
-    Args:
-        exit: The exit point's index, or N for the last exit.
-        stages: In sequence; the first segment's begins with what prepares the images.
-        head: Features -> logits (B, K).
-        decide: What is made of the logits.
-        threshold: How sure one must be to leave; `None` for the last exit, where everybody leaves.
-    """
-
-    exit: int
-    stages: Sequence[Callable[[torch.Tensor], torch.Tensor]]
-    head: nn.Module
-    decide: Decision
-    threshold: float | None
-
-    def run(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features behind the stages, and the head's logits."""
-        for stage in self.stages:
-            features = stage(features)
-        return features, self.head(features)
+from edanas.core.contracts import Prediction, Segment
+from edanas.core.contracts.exit_network import Memory
 
 
 class Compaction(Protocol):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from edanas.model.eenn import EENN
+from edanas.core.contracts import ExitNetwork
 
 TEMPERATURES = "temperatures"
 """The key of a description where temperatures stand: one for each head, then the last exit's."""
@@ -41,7 +41,7 @@ class Tempered(nn.Module):
         return logits / self.temperature
 
 
-def temper(network: EENN, temperatures: Sequence[float]) -> None:
+def temper(network: ExitNetwork, temperatures: Sequence[float]) -> None:
     """Have each exit's logits divided by a temperature, in place of what they were divided by before.
 
     The network's description keeps the temperatures, so that `edanas.load` builds it the same.

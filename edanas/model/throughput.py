@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import torch
 
+from edanas.core.contracts import Segment
 from edanas.core.machine import clock
-from edanas.model.runtime import Segment, pick
+from edanas.model.runtime import pick
 
 SIZES = (1, 4, 16, 64, 256)
 """Batch sizes that are measured, up to the one in use; larger ones count in proportion to the largest."""

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from torch import nn
-
-from edanas.core.contracts import Evaluator
+from edanas.core.contracts import Evaluator, ExitNetwork
 from edanas.core.errors import CandidateError
 from edanas.core.progress import Progress
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
@@ -95,7 +93,7 @@ class TableEvaluation(Evaluator):
         """No sample passes through anything."""
         return 0.0, 0.0
 
-    def network(self, candidate: Candidate) -> nn.Module:
+    def network(self, candidate: Candidate) -> ExitNetwork:
         """A table has answers, and no networks.
 
         Raises:

@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.attempt import reason
-from edanas.core.contracts import Evaluator
+from edanas.core.contracts import Evaluator, ExitNetwork
 from edanas.core.errors import CandidateError
 from edanas.core.types import Backbone, Candidate, ExitProfile, ImageSet, SelectionScheme
 from edanas.model.anatomy import Anatomy
-from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
 from edanas.tables.format import SEGMENT_COSTS
 
@@ -45,8 +44,8 @@ class Profiler:
     def _row(self, backbone: Backbone) -> Row:
         everywhere = SelectionScheme((0.0,) * self.exit_points)
         network = self.evaluator.network(Candidate(backbone, everywhere))
-        if not isinstance(network, EENN):
-            raise CandidateError(f"the evaluation gave a {type(network).__name__}; expected an EENN")
+        if not isinstance(network, ExitNetwork):
+            raise CandidateError(f"the evaluation gave a {type(network).__name__}; expected an ExitNetwork")
         row = segment_costs(Anatomy.of(network, self.in_channels))
         for part, data in self.parts.items():
             row |= compact(part, collect_profile(network, data))

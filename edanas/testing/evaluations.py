@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from edanas.core.contracts import Evaluator
+from edanas.core.contracts import Evaluator, ExitNetwork
 from edanas.core.errors import CandidateError
 from edanas.core.progress import Silent
 from edanas.core.settings import Component, Settings, TrainingSettings
@@ -208,7 +208,7 @@ def _check_network(evaluator: Evaluator, candidate: Candidate, metrics: Metrics,
     name = _named(candidate)
     with reported_call(evaluator, f"the network of {name}"):
         network: object = evaluator.network(candidate)
-        if not isinstance(network, EENN):
+        if not isinstance(network, ExitNetwork):
             raise ConformanceError(f"{type(evaluator).__name__}: network gives a {type(network).__name__}")
         label, left_at, _ = network.eval()(parts.validation.images)
     require(evaluator, network.scheme == candidate.scheme, f"{name}: its network has {network.scheme}")

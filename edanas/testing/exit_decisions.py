@@ -10,7 +10,7 @@ from edanas.core.contracts import ConfidenceCriterion, ExitReader, InferenceRule
 from edanas.core.space import SearchSpace
 from edanas.core.tracing import count_macs
 from edanas.core.types import Task
-from edanas.exits.decisions import Decision, decided, decision_costs
+from edanas.exits.decisions import Decision, decide_all, decision_costs
 from edanas.model.eenn import EENN
 from edanas.model.fitting import fit
 from edanas.testing.conformance import require
@@ -90,7 +90,7 @@ class _Together(nn.Module):
     def forward(self, logits: torch.Tensor) -> torch.Tensor:
         ran = [tuple(self.points[: at + 1]) for at in range(len(self.points))]
         decisions = [Decision(self.rule, self.criterion, each) for each in ran]
-        return decided(decisions, [logits] * len(ran))[0][-1]
+        return decide_all(decisions, [logits] * len(ran))[0][-1]
 
 
 def _network(inference: InferenceRule, criterion: ConfidenceCriterion, seed: int = 0) -> EENN:

@@ -4,13 +4,12 @@ import os
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from edanas.core.contracts import Exporter
+from edanas.core.contracts import ExitNetwork, Exporter
 from edanas.core.errors import EdanasError
 from edanas.core.types import ImageSet
 from edanas.deploy.export_check import export_checked, resized_images
@@ -24,7 +23,7 @@ _STEM = "eenn-2.exits"
 
 
 def check_exporter(
-    exporter: Exporter, network: nn.Module | None = None, another: nn.Module | None = None
+    exporter: Exporter, network: ExitNetwork | None = None, another: ExitNetwork | None = None
 ) -> None:
     """Hold an exporter against its contract: files named after the stem, the same bytes each time.
 
@@ -74,7 +73,7 @@ def _images(network: Any) -> ImageSet:
     return ImageSet(channels, found.labels % len(network.classes), network.classes)
 
 
-def _export(exporter: Exporter, network: nn.Module, folder: Path, stem: str = _STEM) -> dict[str, bytes]:
+def _export(exporter: Exporter, network: ExitNetwork, folder: Path, stem: str = _STEM) -> dict[str, bytes]:
     """The files by name with their content; the network is unchanged."""
     folder.mkdir(exist_ok=True)
     before = {path.name for path in folder.iterdir()}
@@ -104,7 +103,7 @@ def _export(exporter: Exporter, network: nn.Module, folder: Path, stem: str = _S
 
 
 def _check_replacing(
-    exporter: Exporter, network: nn.Module, folder: Path, expected: dict[str, bytes]
+    exporter: Exporter, network: ExitNetwork, folder: Path, expected: dict[str, bytes]
 ) -> None:
     """A file is replaced by another: whoever has the old one open still reads it whole."""
     old = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -124,14 +123,14 @@ def _check_replacing(
     )
 
 
-def _check_beside(exporter: Exporter, network: nn.Module, folder: Path, expected: dict[str, bytes]) -> None:
+def _check_beside(exporter: Exporter, network: ExitNetwork, folder: Path, expected: dict[str, bytes]) -> None:
     """Another stem that differs only after a dot is another network."""
     _export(exporter, network, folder, stem="eenn-2.static")
     found = {name: (folder / name).read_bytes() for name in expected if (folder / name).exists()}
     require(exporter, found == expected, f"an export to 'eenn-2.static' changes the files of '{_STEM}'")
 
 
-def _check_missing_folder(exporter: Exporter, network: nn.Module, folder: Path) -> None:
+def _check_missing_folder(exporter: Exporter, network: ExitNetwork, folder: Path) -> None:
     try:
         found: object = exporter.export(network, folder / _STEM)
     except EdanasError:
@@ -143,7 +142,7 @@ def _check_missing_folder(exporter: Exporter, network: nn.Module, folder: Path) 
     )
 
 
-def _check_running(exporter: Exporter, network: nn.Module, folder: Path, images: torch.Tensor) -> None:
+def _check_running(exporter: Exporter, network: ExitNetwork, folder: Path, images: torch.Tensor) -> None:
     folder.mkdir()
     with reported_call(exporter, "to be opened and to classify images"):
         paths, found = export_checked(exporter, network, folder / _STEM, images)
@@ -158,7 +157,7 @@ def _check_running(exporter: Exporter, network: nn.Module, folder: Path, images:
     require(exporter, [each.shape for each in one] == [(1,)] * 3, f"one image gives {one!r}")
     wanted = [np.dtype(np.int64), np.dtype(np.int64), np.dtype(np.float32)]
     require(exporter, [each.dtype for each in one] == wanted, f"one image gives {one!r}; expected {wanted}")
-    points = cast("EENN", network).exit_points
+    points = network.exit_points
     require(exporter, runner.exit_points == points, f"exit_points is {runner.exit_points}, not {points}")
     runner.close()
     for path in paths:

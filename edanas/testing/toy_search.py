@@ -4,9 +4,9 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
-from edanas.core.contracts import Evaluator, Objective, SearchProblem, SurrogateModel
+from edanas.core.contracts import Evaluator, ExitNetwork, Objective, SearchProblem, SurrogateModel
+from edanas.core.errors import CandidateError
 from edanas.core.progress import Progress, Silent
 from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Metrics, Variable
@@ -61,9 +61,13 @@ class ToyEvaluator(Evaluator):
         """No sample passes through anything."""
         return 0.0, 0.0
 
-    def network(self, candidate: Candidate) -> nn.Module:
-        """There is no network behind the formula."""
-        return nn.Identity()
+    def network(self, candidate: Candidate) -> ExitNetwork:
+        """There is no network behind the formula.
+
+        Raises:
+            CandidateError: Always.
+        """
+        raise CandidateError(f"{candidate.id}: no network stands behind the formula")
 
 
 class ToyAccuracy(Objective):

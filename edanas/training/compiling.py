@@ -7,8 +7,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from edanas.core.contracts import Phase
-from edanas.core.passes import ExitPart, exit_logits
+from edanas.core.contracts import ExitPart, Phase
+from edanas.core.passes import exit_logits
 from edanas.core.types import Backbone
 
 Backend = str | Callable[..., Any]

@@ -1,13 +1,11 @@
 """Training of one network with its exits: a candidate in `finetune` mode, or a result at the end."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import nn
 
-from edanas.core.contracts import ConfidenceCriterion, ExitBatch, Phase, TrainingScheme
-from edanas.core.passes import ExitPart
+from edanas.core.contracts import ExitBatch, ExitNetwork, ExitPart, Phase, TrainingScheme
 from edanas.core.progress import Bar
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
@@ -25,23 +23,8 @@ from edanas.training.steps import (
 from edanas.training.teaching import Teacher, taught
 
 
-class ExitNetwork(Protocol):
-    """What training needs of a network with exits."""
-
-    resolution: int
-    points: tuple[int, ...]
-    exit_points: int
-    criterion: ConfidenceCriterion
-
-    def exit_parts(self) -> list[ExitPart]:
-        """What belongs to each exit, the last one last."""
-
-    def logits(self, prepared: torch.Tensor, phase: Phase | None = None) -> list[torch.Tensor]:
-        """Prepared images (B, C, R, R) -> logits (B, K) of the exits that the phase runs."""
-
-
 def finetune(
-    network: nn.Module,
+    network: ExitNetwork,
     parts: DataParts,
     settings: TrainingSettings,
     scheme: TrainingScheme,
@@ -57,7 +40,7 @@ def finetune(
     averaged weights.
 
     Args:
-        network: An `ExitNetwork`, already on its device.
+        network: On its device.
         parts: The data; only its train part is read.
         settings: Epochs, rate and the rest.
         scheme: The phases, and what makes one loss of several.
@@ -70,12 +53,11 @@ def finetune(
     Raises:
         ConfigError: The scheme's options do not fit the network's exits.
     """
-    exits: ExitNetwork = network  # type: ignore[assignment]
-    points = (*exits.points, exits.exit_points)
+    points = (*network.points, network.exit_points)
     device = next(network.parameters()).device
     learned = learned_beside(scheme, points, seed, device)
     trained = nn.ModuleList([network, learned])
-    batches = Batches(parts, settings, exits.resolution, device)
+    batches = Batches(parts, settings, network.resolution, device)
     optimizer = make_optimizer(trained, settings)
     plan, whole = PhasePlan(scheme.phases(points)), settings.epochs * len(batches)
     network.to(memory_format=torch.channels_last)
@@ -92,13 +74,13 @@ def finetune(
                     if step:
                         average.apply()
                         recalibrate()
-                    _set_modes(network, exits.exit_parts(), phase)
+                    _set_modes(network, network.exit_parts(), phase)
                 smoothing, share = settings.label_smoothing, settings.distillation
                 with computing_in(precision, device):
-                    logits = [each.float() for each in exits.logits(images, phase)]
+                    logits = [each.float() for each in network.logits(images, phase)]
                     if teacher is not None and share:
                         labels, smoothing = taught(images, labels, teacher, share, smoothing), 0.0
-                batch = ExitBatch(logits, labels, phase, points, exits.criterion, smoothing, learned)
+                batch = ExitBatch(logits, labels, phase, points, network.criterion, smoothing, learned)
                 (scheme.loss(batch) + batch.criterion_loss()).backward()  # type: ignore[no-untyped-call]
                 rate = learning_rate(settings, done, steps)
                 update(optimizer, trained.parameters(), rate, settings.gradient_clip)

@@ -17,13 +17,14 @@ from edanas.core.contracts import (
     ConfidenceCriterion,
     ExitBatch,
     ExitClassifier,
+    ExitPart,
     Phase,
     Supernet,
     SupernetProvider,
     TrainingScheme,
 )
 from edanas.core.machine import keep_kernels
-from edanas.core.passes import ExitPart, exit_logits, exit_parts
+from edanas.core.passes import exit_logits, exit_parts
 from edanas.core.settings import TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, Task

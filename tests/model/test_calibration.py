@@ -107,7 +107,7 @@ def test_a_setter_that_places_other_exits_is_refused(network):
 def test_what_was_learned_is_learned_again_of_calibrated_logits(network):
     network.criterion = Scheduler().build(10, 4)
     fit(network, SAMPLES)
-    before = network.criterion.after(network.said(SAMPLES.images)[:1], network.scheme.placed[:1])
+    before = network.criterion.after(network.answering_logits(SAMPLES.images)[:1], network.scheme.placed[:1])
     promise = calibrate(network, SAMPLES, anatomy(network).costs, Calibrated())
     assert network.description[TEMPERATURES]
     assert (promise.confidence == collect_profile(network, SAMPLES).confidence).all()

@@ -77,7 +77,7 @@ def test_however_a_batch_is_carried_each_sample_gets_what_it_gets_alone(scheme, 
 
 def by_hand(network, image):
     """Label, exit and confidence of one image by the definitions, with nothing carried along."""
-    logits = dict(zip((*network.points, network.exit_points), network.said(image), strict=True))
+    logits = dict(zip((*network.points, network.exit_points), network.answering_logits(image), strict=True))
     ran, answers = [], []
     for at in (*network.scheme.placed, network.exit_points):
         ran.append(at)

@@ -11,6 +11,7 @@ from edanas.core.contracts.deciding import (
     InferenceRule,
     SequenceCriterion,
 )
+from edanas.core.contracts.exit_network import ExitNetwork, ExitPart, Prediction, Segment
 from edanas.core.contracts.networks import (
     ExitClassifier,
     StagedBackbone,
@@ -49,6 +50,10 @@ __all__ = [
     "ConfidenceCriterion",
     "SequenceCriterion",
     "InferenceRule",
+    "ExitNetwork",
+    "Prediction",
+    "Segment",
+    "ExitPart",
     "TrainingScheme",
     "Answers",
     "Calibration",

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
+from edanas.core.contracts.exit_network import ExitNetwork
 from edanas.core.errors import CandidateError, EdanasError
 from edanas.core.progress import Progress
 from edanas.core.types import (
@@ -142,7 +142,7 @@ class Evaluator(ABC):
         """For estimates: how many samples' forward passes `prepare` takes, and one `evaluate`."""
 
     @abstractmethod
-    def network(self, candidate: Candidate) -> nn.Module:
+    def network(self, candidate: Candidate) -> ExitNetwork:
         """The candidate's EENN with the weights that `evaluate` judged, to be fine-tuned further."""
 
 
@@ -207,7 +207,7 @@ class Exporter(ABC):
         """
 
     @abstractmethod
-    def export(self, network: nn.Module, stem: Path) -> list[Path]:
+    def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
         """Write files whose names begin with `stem`; returns their paths, the one to open first.
 
         Raises:

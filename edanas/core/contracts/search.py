@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
+from edanas.core.contracts.exit_network import ExitNetwork
 from edanas.core.contracts.networks import SupernetProvider
 from edanas.core.errors import CostError
 from edanas.core.progress import Progress
@@ -47,7 +47,7 @@ class Specimen:
     stages: tuple[SegmentCost, ...]
     heads: tuple[SegmentCost, ...]
     last: SegmentCost
-    network: Callable[[], nn.Module]
+    network: Callable[[], ExitNetwork]
 
     @property
     def points(self) -> tuple[ExitPoint, ...]:

@@ -6,17 +6,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from edanas.core.contracts import ConfidenceCriterion, InferenceRule, Phase, StagedBackbone
+from edanas.core.contracts import (
+    ConfidenceCriterion,
+    ExitNetwork,
+    ExitPart,
+    InferenceRule,
+    Phase,
+    StagedBackbone,
+)
 from edanas.core.errors import ConfigError, EdanasError
-from edanas.core.passes import ExitPart, exit_logits, exit_parts
+from edanas.core.passes import exit_logits, exit_parts
 from edanas.core.preprocess import by_channel, prepare
 from edanas.core.types import SegmentCost, SelectionScheme
-from edanas.exits.decisions import Decision, decided, decision_costs
+from edanas.exits.decisions import Decision, decide_all, decision_costs
 from edanas.exits.inference import EarlyStop
 from edanas.model.inputs import as_batch
 
 
-class ExitNetwork(nn.Module):
+class BackboneWithExits(ExitNetwork):
     """A backbone with heads at some of its exit points, and the scheme that says who leaves where.
 
     Args:
@@ -140,22 +147,22 @@ class ExitNetwork(nn.Module):
             Labels (B, E) int64 and confidences (B, E): a column for each of `answering`, then the last exit.
         """
         self._check_mode()
-        answers, confidences = self.decided(self.said(images))
+        answers, confidences = self.decide(self.answering_logits(images))
         return torch.stack([each.argmax(dim=1) for each in answers], dim=1), torch.stack(confidences, dim=1)
 
-    def said(self, images: torch.Tensor) -> list[torch.Tensor]:
+    def answering_logits(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Logits (B, K) of each of `answering` and the last exit; images as for a call."""
         found = self.logits(self._prepare(self._weight().dtype, self._batch(images)))
         every = (*self.points, self.exit_points)
         return [found[every.index(point)] for point in (*self.answering, self.exit_points)]
 
-    def decided(self, said: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """What is made of logits (B, K) as `said` gives them: answers (B, K) and confidences (B,).
+    def decide(self, logits: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Turn `answering_logits` into answers (B, K) and confidences (B,) of each exit.
 
         Nobody leaves, and gradients flow.
         """
         ran = (*self.answering, self.exit_points)
-        return decided([self._decision(ran[: at + 1]) for at in range(len(ran))], said)
+        return decide_all([self._decision(ran[: at + 1]) for at in range(len(ran))], logits)
 
     def decision_costs(self) -> tuple[SegmentCost, ...]:
         """What deciding costs at each exit point and the last exit; see `edanas.exits.decisions`."""
