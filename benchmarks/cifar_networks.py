@@ -33,7 +33,7 @@ from edanas.run.compose import Composition
 from edanas.thresholds.fronts import threshold_front
 from edanas.thresholds.profiles import outcome
 from edanas.thresholds.setters import temperatures_of
-from edanas.training.finetune import steps_of
+from edanas.training.finetune import step_count
 
 EARLY, SINGLE, CUT = "early-exit", "single-exit", "cut"
 
@@ -178,7 +178,7 @@ class Networks:
         seed = bench.seed("finish", wanted.kind, wanted.backbone.id)
         if wanted.kind == EARLY:
             bench = replace(bench, scheme=UpTo(bench.scheme, wanted.last))
-        with self.progress.task(f"Fine-tuning {wanted.name}", steps_of(bench.parts, self.training)) as bar:
+        with self.progress.task(f"Fine-tuning {wanted.name}", step_count(bench.parts, self.training)) as bar:
             bench.finetune(network, self.training, seed, bar, self.made.evaluator.teacher())
         network.description["finetuned_seconds"] = round(time.monotonic() - start, 1)
         SafetensorsExporter().export(network, self._stem(wanted))

@@ -40,10 +40,10 @@ from edanas.core.types import Backbone, DataParts, ImageSet, Task
 from edanas.exits.classifiers import PoolLinear
 from edanas.exits.criteria import ScoreMargin
 from edanas.plugins.mbv3_sm import CIFAR
-from edanas.supernets import elastic
+from edanas.supernets import elastic_mobile
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
-from edanas.training.precision import computing_in
-from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
+from edanas.training.precision import compute_precision
+from edanas.training.sandwich import SandwichTraining, SupernetWithExits
 from edanas.training.schemes import Joint
 from edanas.training.steps import make_optimizer, update
 
@@ -95,11 +95,11 @@ def timed(runs: dict[str, Callable[[], None]], repeats: int, device: torch.devic
 
 def as_ofa_trains(provider: OFAMobileNetV3Provider, device: torch.device) -> nn.Module:
     """The same supernet with ofa's own activations, in the memory layout that it is made in."""
-    fast, elastic.with_fast_activations = elastic.with_fast_activations, lambda net: None
+    fast, elastic_mobile.use_torch_activations = elastic_mobile.use_torch_activations, lambda net: None
     try:
         return provider.supernet(TASK).to(device).train()
     finally:
-        elastic.with_fast_activations = fast
+        elastic_mobile.use_torch_activations = fast
 
 
 def compare(args: argparse.Namespace, device: torch.device) -> list[dict[str, Any]]:
@@ -131,7 +131,7 @@ def compare(args: argparse.Namespace, device: torch.device) -> list[dict[str, An
         def logits(
             precision: str, backbone: Backbone = backbone, last: torch.Tensor = last
         ) -> list[torch.Tensor]:
-            with computing_in(precision, device):
+            with compute_precision(precision, device):
                 return ours.logits(backbone, last)
 
         runs = {
@@ -175,7 +175,7 @@ def input_share(args: argparse.Namespace, device: torch.device) -> dict[str, flo
     )
     network = SupernetWithExits(provider.supernet(TASK), provider, PoolLinear(), TASK).to(device)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = SandwichTrainer(
+        trainer = SandwichTraining(
             network,
             space,
             parts,

@@ -1,1 +1,1 @@
-"""Labelled images from anywhere, in memory as uint8 at one size, and the rule that splits them in four."""
+"""Data sources: labelled images in memory as uint8 of one size, and their division into four parts."""

@@ -1,4 +1,4 @@
-"""The preset `auto`: settings that suit a folder of images, from a survey of its files."""
+"""The preset `auto`: a survey of a folder of images, and the settings that follow from it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,32 +9,44 @@ from typing import Any
 import numpy as np
 
 from edanas.core.settings import Settings, SplitSettings
-from edanas.data.decoding import look
+from edanas.data.decoding import inspect_image
 from edanas.data.folder import find_images
 from edanas.data.splits import PARTS
 
-_LOOKED_AT = 64
-"""Files that are opened, at equal distances."""
+SMALLEST, LARGEST = 16, 64
+"""Least and largest side in pixels of the images that networks read."""
+
+MEMORY = 4 * 2**30
+"""Bytes that all decoded images together may take; dividing them into parts needs as many again."""
+
+FEW = 100
+"""Below this number of calibration or validation images, results depend on chance."""
+
+UNEVEN = 10
+"""Ratio of the largest class to the smallest above which a warning is printed."""
+
+_SAMPLED_FILES = 64
+"""Number of files that a survey opens, at equal distances in the sorted list."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder holds.
+    """Numbers and kinds of the images in a folder.
 
     Args:
-        images: How many, in all parts.
-        drawn: How many of them the split divides: all but those in a `val/` or `test/`.
-        apart: The parts that the folder itself sets apart.
-        classes: How many.
-        fewest: Images of the rarest class that the split divides.
-        most: Images of the commonest.
-        side: Of the images looked at, the median of the shorter sides in pixels.
-        grey: Whether all of them are, in whatever mode they are kept.
+        images: Number of images in all parts.
+        pool: Number of images that the split divides: all but those in `val/` or `test/`.
+        fixed_parts: Names of the parts that have folders of their own, other than `train`.
+        classes: Number of classes.
+        fewest: Images of the smallest class in the pool.
+        most: Images of the largest class in the pool.
+        side: Median of the shorter sides of the sampled images, in pixels.
+        grey: Whether all sampled images are grey, in any colour mode.
     """
 
     images: int
-    drawn: int
-    apart: frozenset[str]
+    pool: int
+    fixed_parts: frozenset[str]
     classes: int
     fewest: int
     most: int
@@ -43,100 +55,102 @@ class Survey:
 
 
 def survey(folder: Path) -> Survey:
-    """Look at the names of all files, and into some.
+    """Count the images of a folder by their names, and open a sample of 64 for size and colour.
 
     Raises:
-        DataError: It is no folder of class folders, or the images looked at cannot be read.
+        DataError: The folder has no class folders, or a sampled image cannot be read.
     """
-    found = find_images(folder)
-    at = np.linspace(0, len(found.files) - 1, min(_LOOKED_AT, len(found.files))).round().astype(int)
-    seen = [look(found.files[i]) for i in at]
-    apart = frozenset(found.parts) - {"", "train"}
-    each = Counter(name for name, part in zip(found.classes, found.parts, strict=True) if part not in apart)
+    listing = find_images(folder)
+    count = len(listing.files)
+    positions = np.linspace(0, count - 1, min(_SAMPLED_FILES, count)).round().astype(int)
+    sample = [inspect_image(listing.files[position]) for position in positions]
+    fixed_parts = frozenset(listing.parts) - {"", "train"}
+    pairs = zip(listing.classes, listing.parts, strict=True)
+    class_sizes = Counter(name for name, part in pairs if part not in fixed_parts)
     return Survey(
-        images=len(found.files),
-        drawn=each.total(),
-        apart=apart,
-        classes=len(each),
-        fewest=min(each.values()),
-        most=max(each.values()),
-        side=int(np.median([min(size) for size, _ in seen])),
-        grey=all(grey for _, grey in seen),
+        images=count,
+        pool=class_sizes.total(),
+        fixed_parts=fixed_parts,
+        classes=len(class_sizes),
+        fewest=min(class_sizes.values()),
+        most=max(class_sizes.values()),
+        side=int(np.median([min(size) for size, _ in sample])),
+        grey=all(grey for _, grey in sample),
     )
 
 
-SMALLEST, LARGEST = 16, 64
-"""Least and largest side in pixels of what networks read, whatever the images are."""
+def split_shares(images: int) -> SplitSettings:
+    """Return the shares of the four parts for a number of images.
 
-MEMORY = 4 * 2**30
-"""Bytes that all images together may take once they are read; as many again while they are divided."""
+    Calibration and validation get 10% each, the test part 20%. Below 1,000 images, calibration and validation
+    get 100 images each, but at most 15%. Above 100,000 images they get 10,000 each, and the test part twice
+    that, since more images would not make the figures more reliable.
 
-FEW = 100
-"""Calibration or validation images below which what follows from them is luck."""
-
-UNEVEN = 10
-"""How many times more images one class may have than another before it is said."""
-
-
-def shares(images: int) -> SplitSettings:
-    """How to divide so many images.
-
-    A tenth each is for calibration and validation and a fifth for the test. Below a thousand images it is
-    100 each for calibration and validation, though no more than 15%; above 100,000 it is 10,000 each, and
-    twice that for the test, since further ones make nothing surer.
+    Example:
+        >>> split_shares(50_000)
+        SplitSettings(train=0.6, calibration=0.1, validation=0.1, test=0.2)
     """
-    held = min(0.15, max(FEW / images, min(0.1, 10_000 / images)))
-    held = round(held, 4)
-    test = round(min(0.2, 2 * held), 4)
-    return SplitSettings(round(1 - 2 * held - test, 4), held, held, test)
+    share = min(0.15, max(FEW / images, min(0.1, 10_000 / images)))
+    share = round(share, 4)
+    test = round(min(0.2, 2 * share), 4)
+    return SplitSettings(round(1 - 2 * share - test, 4), share, share, test)
 
 
-def divided(of: Survey, split: SplitSettings) -> dict[str, int]:
-    """About how many images each part that the split draws will have."""
-    drawn = {part: getattr(split, part) for part in PARTS if part not in of.apart}
-    return {part: max(1, round(of.drawn * share / sum(drawn.values()))) for part, share in drawn.items()}
+def part_sizes(surveyed: Survey, split: SplitSettings) -> dict[str, int]:
+    """Return the approximate number of images of each part that the split draws from the pool."""
+    shares = {part: getattr(split, part) for part in PARTS if part not in surveyed.fixed_parts}
+    total = sum(shares.values())
+    return {part: max(1, round(surveyed.pool * share / total)) for part, share in shares.items()}
 
 
-def side_for(of: Survey) -> int:
-    """Side in pixels at which the images are kept: see `suited`."""
-    wanted = int(np.clip(-(-of.side // 8) * 8, SMALLEST, LARGEST))
-    room = (MEMORY / (of.images * _channels(of))) ** 0.5
-    return max(SMALLEST, min(wanted, int(room // 8) * 8))
+def image_side(surveyed: Survey) -> int:
+    """Return the side in pixels to which images are resized; `auto_settings` describes the rule."""
+    side = int(np.clip(-(-surveyed.side // 8) * 8, SMALLEST, LARGEST))
+    side_in_memory = (MEMORY / (surveyed.images * _channels(surveyed))) ** 0.5
+    return max(SMALLEST, min(side, int(side_in_memory // 8) * 8))
 
 
-def suited(of: Survey, split: SplitSettings) -> dict[str, Any]:
-    """What to set for such a folder, in the form of a settings layer.
+def auto_settings(surveyed: Survey, split: SplitSettings) -> dict[str, Any]:
+    """Return the settings for a surveyed folder, as a layer of settings.
 
-    - Resolution: the images' side to the next multiple of 8, from 16 to 64, and three quarters of it. Where
-      all images together would take more than 4 GiB, the largest multiple of 8 at which they do not. Another
-      supernet than the bundle's reads them as its own options say, whatever they take.
-    - Strides: features of the last stages are about 4 pixels wide, and nowhere below 2. Up to 40 pixels the
-      stem keeps the size.
+    - Resolution: the side of the images, rounded up to a multiple of 8 between 16 and 64, and three quarters
+      of it. If all images would take more than 4 GiB, it is the largest multiple of 8 at which they fit.
+      The options of another supernet than the bundle's are not changed.
+    - Strides: the features of the last stages are about 4 pixels wide, and nowhere below 2. Up to 40 pixels
+      the stem has stride 1.
     - The last exit is wider from 100 classes on.
-    - Batch: a hundredth of the train part as a power of two, from 16 (32 where there are more than 8 classes)
-      to 128; the rate goes with its root.
-    - Epochs: 5,000 by the root of the train images, from 5 to 200. That is 158 for 1,000 images, and 25 for
-      the 40,000 of CIFAR-10, on which this length was measured. Results are tuned for a tenth of it.
-    - Augmentation: grey images are turned a little and never mirrored, for they may be characters; colour
-      photographs are mirrored, and parts of them erased.
+    - Batch size: a hundredth of the train part, as a power of two from 16 (32 for more than 8 classes) to
+      128. The learning rate is proportional to its square root.
+    - Epochs: 5,000 divided by the square root of the number of train images, from 5 to 200. That is 158
+      for 1,000 images, and 25 for the 40,000 of CIFAR-10, for which this length was measured. Results are
+      fine-tuned for a tenth of it.
+    - Augmentation: grey images are rotated slightly and never mirrored, since they may be characters. Colour
+      images are mirrored, and a square of them is erased.
 
     Args:
-        of: What the folder holds.
-        split: How it will be divided.
+        surveyed: The survey of the folder.
+        split: The shares by which it is divided.
+
+    Example:
+        >>> digits = Survey(1797, 1797, frozenset(), 10, 174, 183, side=8, grey=True)
+        >>> settings = auto_settings(digits, split_shares(digits.pool))
+        >>> settings["supernet.resolutions"], settings["training.batch_size"], settings["training.epochs"]
+        ([16], 32, 152)
     """
-    side, count = side_for(of), divided(of, split)["train"]
-    batch = int(2 ** np.clip(round(np.log2(max(1, count / 100))), 4 if of.classes <= 8 else 5, 7))
-    epochs = int(np.clip(round(5000 / count**0.5), 5, 200))
-    augment = ["shift", "rotate"] if of.grey else ["shift", "flip", "erase"]
+    side, train_images = image_side(surveyed), part_sizes(surveyed, split)["train"]
+    smallest_exponent = 4 if surveyed.classes <= 8 else 5
+    batch = int(2 ** np.clip(round(np.log2(max(1, train_images / 100))), smallest_exponent, 7))
+    epochs = int(np.clip(round(5000 / train_images**0.5), 5, 200))
+    augment = ["shift", "rotate"] if surveyed.grey else ["shift", "flip", "erase"]
     rate = 0.003 * (batch / 128) ** 0.5
-    many = of.classes >= 100
+    many_classes = surveyed.classes >= 100
     return {
         "split": asdict(split),
         "supernet.resolutions": sorted({max(SMALLEST, round(0.75 * side / 8) * 8), side}),
         "supernet.stem_stride": 1 if side <= 40 else 2,
         "supernet.stage_strides": [2, 2, 1, 1, 1] if side <= 20 else [2, 2, 1, 2, 1],
-        "supernet.final_expand": 960 if many else 480,
-        "supernet.last_width": 1280 if many else 0,
+        "supernet.final_expand": 960 if many_classes else 480,
+        "supernet.last_width": 1280 if many_classes else 0,
         "training.batch_size": batch,
         "training.learning_rate": round(rate, 5),
         "training.epochs": epochs,
@@ -145,40 +159,41 @@ def suited(of: Survey, split: SplitSettings) -> dict[str, Any]:
         "finetune.learning_rate": round(rate / 6, 5),
         "finetune.epochs": max(2, round(epochs / 10)),
         "finetune.augment": augment,
-        "recalibration": int(np.clip(count, 2, 2000)),
+        "recalibration": int(np.clip(train_images, 2, 2000)),
     }
 
 
-def in_words(of: Survey, settings: Settings, sides: Sequence[int]) -> list[str]:
-    """What was chosen and why, and what to be wary of, a sentence or two each.
+def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int]) -> list[str]:
+    """Return a sentence on the chosen settings, then warnings about the data.
 
     Args:
-        of: What the folder holds.
-        settings: Of the run, in which the user may have changed what was chosen.
-        sides: In pixels, at which the supernet's networks read the images, one or more.
+        surveyed: The survey of the folder.
+        settings: The settings of the run, in which the user may have changed the preset's.
+        sides: Sides in pixels of the images that the supernet's networks read, one or more.
     """
-    parts, colour = divided(of, settings.split), "grey" if of.grey else "colour"
-    told = [
-        f"{of.images:,} {colour} images in {of.classes:,} classes, {of.side} px: read at "
-        f"{' and '.join(str(each) for each in sides)} px; {parts['train']:,} of them train the supernet, "
+    parts, colour = part_sizes(surveyed, settings.split), "grey" if surveyed.grey else "colour"
+    sentences = [
+        f"{surveyed.images:,} {colour} images in {surveyed.classes:,} classes, {surveyed.side} px: read at "
+        f"{' and '.join(str(side) for side in sides)} px; {parts['train']:,} of them train the supernet for "
         f"{settings.training.epochs} epochs in batches of {settings.training.batch_size}, and each result "
-        f"{settings.finetune.epochs} epochs."
+        f"for {settings.finetune.epochs} epochs."
     ]
-    gigabytes = of.images * _channels(of) * max(sides) ** 2 / 1e9
+    gigabytes = surveyed.images * _channels(surveyed) * max(sides) ** 2 / 1e9
     if gigabytes >= 1:
-        told.append(f"All images are kept in memory: about {gigabytes:.1f} GB, twice as much at the start.")
-    if any(parts.get(part, FEW) < FEW for part in ("calibration", "validation")):
-        counts = " and ".join(
-            f"{parts[part]} {part}" for part in ("calibration", "validation") if part in parts
+        sentences.append(
+            f"The run holds all images in memory: about {gigabytes:.1f} GB, and twice that at the start."
         )
-        told.append(f"{counts} images are few: what is chosen, and where images leave, is partly luck.")
-    if of.most > UNEVEN * of.fewest:
-        told.append(
-            f"Classes are out of balance, {of.fewest:,} to {of.most:,} images: accuracy says little "
+    small_parts = [part for part in ("calibration", "validation") if part in parts]
+    if any(parts[part] < FEW for part in small_parts):
+        counts = " and ".join(f"{parts[part]} {part}" for part in small_parts)
+        sentences.append(f"{counts} images are few: thresholds and the choice of networks depend on chance.")
+    if surveyed.most > UNEVEN * surveyed.fewest:
+        sentences.append(
+            f"Classes are imbalanced, {surveyed.fewest:,} to {surveyed.most:,} images: accuracy says little "
             "about the rare ones."
         )
-    return told
+    return sentences
 
 
-def _channels(of: Survey) -> int:
-    return 1 if of.grey else 3
+def _channels(surveyed: Survey) -> int:
+    return 1 if surveyed.grey else 3

@@ -1,4 +1,4 @@
-"""Decoded images kept under `EDANAS_HOME`: a folder of image files is decoded once, until a file changes."""
+"""A cache of decoded images under `EDANAS_HOME`: files are decoded again only after one has changed."""
 
 import hashlib
 import json
@@ -18,18 +18,17 @@ from edanas.core.runfolder import replacing
 from edanas.data.decoding import decode
 
 _CHUNK = 4096
-"""Files that are asked for at once: each waits as an object of its own."""
+"""Files that are digested at once, which bounds the number of waiting results."""
 
 _RULE = "1"
-"""Changed where `decode` begins to give other pixels of the same files."""
+"""Version of the decoding rule: a new one whenever `decode` returns other pixels for the same files."""
 
 
 def decode_once(files: Sequence[Path], size: int, channels: str) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """What `edanas.data.decoding.decode` gives, from the cache where the same was decoded before.
+    """Return the result of `edanas.data.decoding.decode`, from the cache if possible.
 
-    The cache file's name is a digest of the files' contents in their order, of the arguments, and of what
-    decodes, so that it never answers for anything else. A cache that cannot be written, or that is damaged,
-    is done without.
+    The name of a cache file is a digest of the files' contents in order, of the arguments, and of the
+    versions of Pillow and the decoding rule. If the cache is damaged or cannot be written, files are decoded.
 
     Args:
         files: One or more files.
@@ -37,22 +36,22 @@ def decode_once(files: Sequence[Path], size: int, channels: str) -> tuple[torch.
         channels: See `decode`.
 
     Returns:
-        As `decode`.
+        The images and remarks; see `decode`.
 
     Raises:
-        DataError: As `decode`.
+        DataError: A file cannot be read as an image.
     """
     path = home() / "decoded" / f"{_key(files, size, channels)}.safetensors"
-    found = _read(path)
-    if found is None:
-        found = decode(files, size, channels)
+    decoded = _read(path)
+    if decoded is None:
+        decoded = decode(files, size, channels)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as partial:
-                save_file({"images": found[0]}, partial, {"remarks": json.dumps(found[1])})
+                save_file({"images": decoded[0]}, partial, {"remarks": json.dumps(decoded[1])})
         except (OSError, RunError, SafetensorError):
-            return found
-    return found
+            return decoded
+    return decoded
 
 
 def _key(files: Sequence[Path], size: int, channels: str) -> str:
@@ -74,7 +73,7 @@ def _digest(path: Path) -> bytes:
 
 
 def _read(path: Path) -> tuple[torch.Tensor, tuple[str, ...]] | None:
-    """What the cache holds; `None` where it is not there or damaged."""
+    """Return the content of a cache file; `None` if there is none or it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             images: torch.Tensor = file.get_tensor("images")

@@ -1,4 +1,4 @@
-"""Image files of any size, mode and format -> one uint8 tensor, and remarks on what was done to them."""
+"""Decoding of image files of any size, mode and format into uint8 tensors, with remarks on conversions."""
 
 import os
 import warnings
@@ -8,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
 
 from edanas.core.errors import DataError
-from edanas.data.image_array import Gathered, Pixels
+from edanas.data.image_array import ImageArray, Pixels
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = frozenset(
     {
@@ -37,34 +40,35 @@ SUFFIXES = frozenset(
         ".webp",
     }
 )
-"""Names that end so, in either case, are images."""
+"""Endings of the names of image files, in lower case; upper case counts too."""
 
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-"""What a file is tried as, whatever its name: pixel formats only, none that starts another program."""
+"""Formats that a file is decoded as, whatever its name: only those that start no other program."""
 
 SIXTEEN_BIT = 65535
-
-_GLANCE = 64
-"""Side in pixels to which an image is reduced to be looked at."""
+"""The brightest value of a 16-bit pixel."""
 
 TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
 }
-"""What sets an image of this EXIF orientation upright."""
+"""EXIF orientation -> the member of Pillow's `Transpose` that sets the image upright."""
+
+_INSPECTION_SIDE = 64
+"""Side in pixels to which an image is reduced before its colours are inspected."""
 
 _CHUNK = 4096
-"""Files that are read at once, so that what waits for its place stays small."""
+"""Files that are decoded at once, which bounds the memory of images that wait for their place."""
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What an image was before."""
+class _Original:
+    """Properties of an image file before its conversion."""
 
     size: tuple[int, int]
     """Width and height, upright."""
@@ -72,50 +76,50 @@ class _Seen:
     colour: bool
     transparent: bool
     turned: bool
-    frames: bool
+    animated: bool
 
 
 def decode(files: Sequence[Path], size: int, channels: str) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """Read image files, in threads.
+    """Decode image files in threads into one tensor.
 
     Args:
         files: One or more files.
-        size: Equal images no larger than this keep their size; all others become size x size.
-        channels: `grey`, `rgb`, or `auto`: grey where all images are.
+        size: Images that all have one size, no larger than this, keep it; all others become size x size.
+        channels: `grey`, `rgb`, or `auto`: grey if all images are grey.
 
     Returns:
-        (N, C, H, W) uint8 in the order of `files`, and one sentence for each thing done.
+        (N, C, H, W) uint8 in the order of `files`, and one sentence for each kind of conversion.
 
     Raises:
-        DataError: A file cannot be read as an image; the first such by order is named.
+        DataError: A file cannot be read as an image; the error names the first of them.
     """
     workers = min(len(files), 4 + (os.cpu_count() or 1))
     read = partial(_read, formats=_formats(), size=size, grey=channels == "grey")
-    gathered, seen = Gathered(len(files), size, colour=channels == "rgb"), Counter[_Seen]()
+    array, originals = ImageArray(len(files), size, colour=channels == "rgb"), Counter[_Original]()
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
-        # Pillow warns of odd metadata and of large images; neither hinders reading the pixels.
+        # Pillow warns of odd metadata and of large images; the pixels are good in both cases.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         for start in range(0, len(files), _CHUNK):
-            for pixels, each in pool.map(read, files[start : start + _CHUNK]):
-                gathered.add(pixels)
-                seen[each] += 1
-    height, width = gathered.images.shape[2:]
-    return torch.from_numpy(gathered.images), _remarks(seen, (width, height), channels)
+            for pixels, original in pool.map(read, files[start : start + _CHUNK]):
+                array.add(pixels)
+                originals[original] += 1
+    height, width = array.images.shape[2:]
+    return torch.from_numpy(array.images), _remarks(originals, (width, height), channels)
 
 
 def decode_each(files: Sequence[Path], size: int, *, grey: bool) -> list[torch.Tensor | DataError]:
-    """Read image files, in threads, each one by itself: what one becomes does not depend on the others.
+    """Decode image files in threads, each independently of the others.
 
     Args:
         files: Any number of files.
-        size: An image that is larger in width or height becomes size x size; others keep their size.
-        grey: Whether to give one channel, or three.
+        size: An image that is wider or higher becomes size x size; others keep their size.
+        grey: Return one channel for each image, not three.
 
     Returns:
-        For each file (C, H, W) uint8, or what is wrong with it.
+        For each file (C, H, W) uint8, or the error.
     """
 
-    def one(path: Path) -> torch.Tensor | DataError:
+    def decode_one(path: Path) -> torch.Tensor | DataError:
         try:
             pixels, _ = _read(path, formats, size, grey=grey)
         except DataError as error:
@@ -126,23 +130,25 @@ def decode_each(files: Sequence[Path], size: int, *, grey: bool) -> list[torch.T
     formats = _formats()
     with warnings.catch_warnings(), ThreadPoolExecutor(4 + (os.cpu_count() or 1)) as pool:
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        return list(pool.map(one, files))
+        return list(pool.map(decode_one, files))
 
 
-def look(path: Path) -> tuple[tuple[int, int], bool]:
-    """One image's width and height, upright, and whether it is grey, whatever its mode.
+def inspect_image(path: Path) -> tuple[tuple[int, int], bool]:
+    """Return an image's upright width and height, and whether all its pixels are grey.
 
     Raises:
-        DataError: It cannot be read as an image.
+        DataError: The file cannot be read as an image.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        _, seen = _read(path, _formats(), _GLANCE, grey=False)
-    return seen.size, not seen.colour
+        _, original = _read(path, _formats(), _INSPECTION_SIDE, grey=False)
+    return original.size, not original.colour
 
 
-def _read(path: Path, formats: Sequence[str], size: int, *, grey: bool) -> tuple[Pixels, _Seen]:
-    """(H, W) where it is grey, else (H, W, 3)."""
+def _read(path: Path, formats: Sequence[str], size: int, *, grey: bool) -> tuple[Pixels, _Original]:
+    """Decode one file into (H, W) if it is grey, else into (H, W, 3)."""
+    from PIL import Image
+
     try:
         with Image.open(path, formats=list(formats)) as image:
             return _convert(image, size, grey=grey)
@@ -156,37 +162,43 @@ def _read(path: Path, formats: Sequence[str], size: int, *, grey: bool) -> tuple
         raise DataError(f"{path}: cannot be read as an image ({cause})") from error
 
 
-def _convert(image: Image.Image, size: int, *, grey: bool) -> tuple[Pixels, _Seen]:
-    mode, full = image.mode, image.size
-    frames = bool(getattr(image, "is_animated", False))
+def _convert(image: "Image.Image", size: int, *, grey: bool) -> tuple[Pixels, _Original]:
+    from PIL import Image
+
+    mode, full_size = image.mode, image.size
+    animated = bool(getattr(image, "is_animated", False))
     image.draft(None, (2 * size, 2 * size))
     image.load()
-    plain, transparent = _plain(image)
+    converted, transparent = _to_grey_or_rgb(image)
     orientation = _orientation(image)
     turn = TURNS.get(orientation)
     if turn is not None:
-        plain = plain.transpose(turn)
-        full = full[::-1] if orientation > 4 else full
+        converted = converted.transpose(Image.Transpose[turn])
+        full_size = full_size[::-1] if orientation > 4 else full_size
     if grey:
-        plain = plain.convert("L")
-    if max(full) > size:
-        plain = plain.resize((size, size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(plain)
+        converted = converted.convert("L")
+    if max(full_size) > size:
+        converted = converted.resize((size, size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(converted)
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         pixels = np.ascontiguousarray(pixels[..., 0])
-    return pixels, _Seen(full, mode, pixels.ndim == 3, transparent, turn is not None, frames)
+    return pixels, _Original(full_size, mode, pixels.ndim == 3, transparent, turn is not None, animated)
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: "Image.Image") -> int:
+    from PIL import ExifTags
+
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
-        # Broken metadata beside good pixels is common, and no reason to refuse the image.
+        # Broken metadata beside good pixels is common, and no reason to reject the image.
         return 1
 
 
-def _plain(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The image in mode `L` or `RGB`, and whether any of it was transparent."""
+def _to_grey_or_rgb(image: "Image.Image") -> tuple["Image.Image", bool]:
+    """Return the image in mode `L` or `RGB`, and whether any pixel was transparent."""
+    from PIL import Image
+
     if image.mode.startswith("I"):
         values = np.asarray(image, dtype=np.int64)
         if values.min() < 0 or values.max() > SIXTEEN_BIT:
@@ -197,45 +209,50 @@ def _plain(image: Image.Image) -> tuple[Image.Image, bool]:
     if image.has_transparency_data:
         layers = image.convert("RGBA")
         transparent = int(np.asarray(layers.getchannel("A")).min()) < 255
-        return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert(
-            "RGB"
-        ), transparent
+        white = Image.new("RGBA", layers.size, "white")
+        return Image.alpha_composite(white, layers).convert("RGB"), transparent
     return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB"), False
 
 
 def _formats() -> list[str]:
-    """Those of `FORMATS` that this build of Pillow has."""
+    """Return those of `FORMATS` that this build of Pillow supports."""
+    from PIL import Image
+
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _remarks(seen: Mapping[_Seen, int], size: tuple[int, int], channels: str) -> tuple[str, ...]:
+def _remarks(originals: Mapping[_Original, int], size: tuple[int, int], channels: str) -> tuple[str, ...]:
+    """Return one sentence for each kind of conversion, with the number of images."""
     remarks = []
-    total = sum(seen.values())
+    total = sum(originals.values())
 
-    def remark(count: int, done: str) -> None:
+    def remark(count: int, conversion: str) -> None:
         if count:
-            remarks.append(f"{count} of {total} images {done}.")
+            remarks.append(f"{count} of {total} images {conversion}.")
 
-    def how_many(what: Callable[[_Seen], bool]) -> int:
-        return sum(count for each, count in seen.items() if what(each))
+    def count_where(condition: Callable[[_Original], bool]) -> int:
+        return sum(count for original, count in originals.items() if condition(original))
 
-    strange = [each.size for each in seen if each.size != size]
-    if strange:
-        smallest, largest = min(strange, key=_area), max(strange, key=_area)
-        span = _by(smallest) if smallest == largest else f"{_by(smallest)}..{_by(largest)}"
-        remark(how_many(lambda each: each.size != size), f"were resized from {span} to {_by(size)}")
+    other_sizes = [original.size for original in originals if original.size != size]
+    if other_sizes:
+        smallest, largest = min(other_sizes, key=_area), max(other_sizes, key=_area)
+        sizes = (
+            _size_text(smallest) if smallest == largest else f"{_size_text(smallest)}..{_size_text(largest)}"
+        )
+        resized = count_where(lambda image: image.size != size)
+        remark(resized, f"were resized from {sizes} to {_size_text(size)}")
     modes = Counter[str]()
-    for each, count in seen.items():
-        modes[each.mode] += count * (each.mode not in ("L", "RGB"))
-    named = ", ".join(f"{mode} {count}" for mode, count in sorted(modes.items()) if count)
-    remark(modes.total(), f"were converted to 8-bit grey or RGB (by mode: {named})")
-    remark(how_many(lambda each: each.transparent), "are transparent in part and were laid over white")
-    remark(how_many(lambda each: each.turned), "were turned or mirrored as their EXIF orientation says")
-    remark(how_many(lambda each: each.frames), "hold several frames, of which the first was taken")
-    grey = how_many(lambda each: not each.colour)
+    for original, count in originals.items():
+        modes[original.mode] += count * (original.mode not in ("L", "RGB"))
+    mode_counts = ", ".join(f"{mode} {count}" for mode, count in sorted(modes.items()) if count)
+    remark(modes.total(), f"were converted to 8-bit grey or RGB (by mode: {mode_counts})")
+    remark(count_where(lambda image: image.transparent), "have transparent pixels and were put on white")
+    remark(count_where(lambda image: image.turned), "were rotated or mirrored by their EXIF orientation")
+    remark(count_where(lambda image: image.animated), "hold several frames; the first frame is used")
+    grey = count_where(lambda image: not image.colour)
     if channels == "auto" and grey < total:
-        remark(grey, "are grey and were made RGB like the others")
+        remark(grey, "are grey and were converted to RGB like the others")
     return tuple(remarks)
 
 
@@ -243,5 +260,5 @@ def _area(size: tuple[int, int]) -> int:
     return size[0] * size[1]
 
 
-def _by(size: tuple[int, int]) -> str:
+def _size_text(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"

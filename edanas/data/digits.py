@@ -1,4 +1,4 @@
-"""Scikit-learn's handwritten digits: 1,797 real images of 8x8 grey pixels, nothing to download."""
+"""Scikit-learn's handwritten digits: 1,797 real images of 8x8 grey pixels, without a download."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,14 +11,20 @@ from edanas.core.types import ImageSet, LoadedData
 from edanas.data.image_array import fit
 
 LEVELS = 16
-"""The brightest pixel of the original, which counts dots in a 4x4 block."""
+"""The brightest pixel of the originals, which count the dots in 4x4 blocks."""
 
 
 class Digits(DataSource):
-    """Scikit-learn's 1,797 handwritten digits, 8x8 grey: built in, nothing to download."""
+    """Scikit-learn's 1,797 handwritten digits, 8x8 grey: built in, nothing to download.
+
+    Example:
+        >>> data = Digits().load(size=8, seed=0)
+        >>> data.samples.images.shape, len(data.samples.classes)
+        (torch.Size([1797, 1, 8, 8]), 10)
+    """
 
     def load(self, size: int, seed: int) -> LoadedData:
-        """See `DataSource.load`; pixels are scaled from 0..16 to 0..255."""
+        """Load the digits; see `DataSource.load`. Pixels are scaled from 0..16 to 0..255."""
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
@@ -31,5 +37,5 @@ class Digits(DataSource):
 
 @hookimpl
 def edanas_data_sets() -> Mapping[str, Callable[..., DataSource]]:
-    """The digits."""
+    """Register `digits`."""
     return {"digits": Digits}

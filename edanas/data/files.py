@@ -1,4 +1,4 @@
-"""Image files: which files a path names, and their pixels batch by batch."""
+"""Lists of image files from paths, and their pixels in batches."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,40 +11,48 @@ from edanas.data.decoding import SUFFIXES, decode_each
 
 
 def image_files(paths: Iterable[str | Path]) -> list[Path]:
-    """Files as they are named, and of each folder all that are named like images, in it and below, sorted.
+    """Return the given files, and in place of each folder the sorted image files in it and below.
 
     Raises:
         DataError: A path does not exist or cannot be read, or a folder holds no image.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("b.png", "a.JPG", "notes.txt"):
+        ...         _ = (Path(folder) / name).write_bytes(b"")
+        ...     print([path.name for path in image_files([folder])])
+        ['a.JPG', 'b.png']
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            below = sorted(_below(path))
-            if not below:
+            images = sorted(_images_below(path))
+            if not images:
                 endings = ", ".join(sorted(SUFFIXES))
                 raise DataError(f"{path}: no image in this folder or below; an image ends in {endings}")
-            found += below
+            files += images
         elif path.exists():
-            found.append(path)
+            files.append(path)
         else:
             raise DataError(f"{path}: no such file or folder; expected an image, or a folder of images")
-    return found
+    return files
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not _hidden(name)]
+def _images_below(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder, onerror=_raise_data_error):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
         for name in names:
-            if Path(name).suffix.lower() in SUFFIXES and not _hidden(name):
-                yield Path(place) / name
+            if Path(name).suffix.lower() in SUFFIXES and not _is_hidden(name):
+                yield Path(parent) / name
 
 
-def _hidden(name: str) -> bool:
-    """Hidden, or another system's bookkeeping."""
+def _is_hidden(name: str) -> bool:
+    """Return whether a name is hidden, or is of the metadata that macOS puts into archives."""
     return name.startswith((".", "__MACOSX"))
 
 
-def _refuse(error: OSError) -> None:
+def _raise_data_error(error: OSError) -> None:
     raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
@@ -56,20 +64,20 @@ def read_batches(
     grey: bool,
     on_unreadable: Callable[[DataError], None] | None = None,
 ) -> Iterator[tuple[int, list[tuple[Path, torch.Tensor]]]]:
-    """Read image files in order.
+    """Read image files in order, batch by batch.
 
     Args:
         files: Any number of files.
-        count: How many are read at once.
-        size: See `decode_each`.
-        grey: See `decode_each`.
-        on_unreadable: Called with the error for each file that cannot be read, which is then passed over.
+        count: Files in a batch.
+        size: Largest side in pixels; see `decode_each`.
+        grey: Return one channel for each image, not three.
+        on_unreadable: Called with the error for each file that cannot be read; the file is then skipped.
 
     Yields:
-        How many files were taken, and those that are images, (C, H, W) uint8 each.
+        The number of files in the batch, and those that are images with their pixels, (C, H, W) uint8 each.
 
     Raises:
-        DataError: A file cannot be read, without `on_unreadable`.
+        DataError: A file cannot be read, and `on_unreadable` is `None`.
     """
     for start in range(0, len(files), count):
         batch = files[start : start + count]

@@ -1,4 +1,4 @@
-"""A folder of class folders, flat or in parts: which file belongs to which class and part."""
+"""The data set `folder`: images in class folders, with or without folders for the parts."""
 
 import os
 import re
@@ -17,14 +17,22 @@ from edanas.data.cache import decode_once
 from edanas.data.decoding import SUFFIXES
 
 PART_FOLDERS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
-"""Folder names that set samples apart, and the part they stand for."""
+"""Names of folders for a part of the data, and the part."""
 
 CHANNELS = ("auto", "grey", "rgb")
+"""Allowed values of the option `channels`."""
 
 
 @dataclass
-class Found:
-    """Image files in order, each with its class's and part's name, and what was passed over."""
+class ImageListing:
+    """The image files of a folder in order.
+
+    Args:
+        files: Paths of the images.
+        classes: The class of each file.
+        parts: The part of each file; empty = the split decides.
+        ignored: Files and folders that are hidden or no images.
+    """
 
     files: list[Path] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
@@ -33,11 +41,14 @@ class Found:
 
 
 class Folder(DataSource):
-    """A folder of class folders, or of `train/`, `val/`, `test/` with class folders; images of any kind.
+    """Images in class folders, or in `train/`, `val/` and `test/` with class folders.
 
     Args:
-        path: The folder. Images may stand in subfolders of a class folder.
-        channels: `auto` (grey where every image is grey), `grey` or `rgb`.
+        path: The folder. A class folder may have subfolders.
+        channels: `auto` (grey if every image is grey), `grey` or `rgb`.
+
+    Raises:
+        ConfigError: `path` is empty, or `channels` is unknown.
     """
 
     def __init__(self, *, path: str = "", channels: str = "auto") -> None:
@@ -49,22 +60,35 @@ class Folder(DataSource):
         self.channels = channels
 
     def load(self, size: int, seed: int) -> LoadedData:
-        """See `DataSource.load`; transparency is laid over white, EXIF orientation is followed."""
-        found = find_images(self.path)
-        classes = sorted(set(found.classes), key=_natural)
-        number = {name: label for label, name in enumerate(classes)}
-        images, remarks = decode_once(found.files, size, self.channels)
-        labels = torch.tensor([number[name] for name in found.classes], dtype=torch.int64)
+        """Decode all images; see `DataSource.load`.
+
+        Transparent pixels are put on white, and images are turned by their EXIF orientation.
+        """
+        listing = find_images(self.path)
+        classes = sorted(set(listing.classes), key=_natural_key)
+        label_of = {name: label for label, name in enumerate(classes)}
+        images, remarks = decode_once(listing.files, size, self.channels)
+        labels = torch.tensor([label_of[name] for name in listing.classes], dtype=torch.int64)
         samples = ImageSet(images, labels, tuple(classes))
-        remarks = (*_ignored(found.ignored, self.path), *remarks)
-        return LoadedData(samples, np.array(found.parts, dtype=np.str_), remarks)
+        remarks = (*_ignored_remark(listing.ignored, self.path), *remarks)
+        return LoadedData(samples, np.array(listing.parts, dtype=np.str_), remarks)
 
 
-def find_images(root: Path) -> Found:
-    """Every image file of a folder with its class and part.
+def find_images(root: Path) -> ImageListing:
+    """List the image files of a folder with their classes and parts.
 
     Raises:
-        DataError: It is no folder of class folders, or cannot be read.
+        DataError: The folder has no class folders, or cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("cat/1.png", "dog/1.png", "dog/2.png"):
+        ...         path = Path(folder) / name
+        ...         path.parent.mkdir(exist_ok=True)
+        ...         _ = path.write_bytes(b"")
+        ...     find_images(Path(folder)).classes
+        ['cat', 'dog', 'dog']
     """
     try:
         return _find(root)
@@ -72,40 +96,42 @@ def find_images(root: Path) -> Found:
         raise DataError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
 
 
-def _find(root: Path) -> Found:
+def _find(root: Path) -> ImageListing:
     if not root.exists():
         raise DataError(f"{root}: no such folder")
     if not root.is_dir():
         raise DataError(f"{root}: is a file; expected a folder of class folders")
-    found = Found()
-    top = _folders(root, found)
+    listing = ImageListing()
+    top = _folders(root, listing)
     parts = _part_folders(root, top)
     if parts is None:
-        _find_classes(root, top, "", found)
-        return found
-    found.ignored += [folder for folder in top if folder not in parts.values()]
-    named = {}
+        _find_classes(root, top, "", listing)
+        return listing
+    listing.ignored += [folder for folder in top if folder not in parts.values()]
+    class_folders = {}
     for part, folder in parts.items():
-        named[part] = _folders(folder, found)
-        _find_classes(folder, named[part], part, found)
-    _check_agreement(parts, {part: {each.name for each in folders} for part, folders in named.items()})
-    return found
+        class_folders[part] = _folders(folder, listing)
+        _find_classes(folder, class_folders[part], part, listing)
+    _check_agreement(
+        parts, {part: {each.name for each in folders} for part, folders in class_folders.items()}
+    )
+    return listing
 
 
 def _part_folders(root: Path, top: Sequence[Path]) -> dict[str, Path] | None:
-    """Part -> folder where `root` is laid out in parts, `None` where it holds class folders.
+    """Return part -> folder, or `None` if `root` holds class folders.
 
-    A class may be called "train" (CIFAR-100 has one): only a `train/` that holds folders is a part.
+    A class may be called "train" (CIFAR-100 has one), so only a `train/` that holds folders is a part.
     """
-    special = [folder for folder in top if folder.name in PART_FOLDERS]
-    nested = [folder for folder in special if any(each.is_dir() for each in _visible(folder))]
-    if not nested and (not special or len(special) < len(top)):
+    named_like_parts = [folder for folder in top if folder.name in PART_FOLDERS]
+    nested = [folder for folder in named_like_parts if any(each.is_dir() for each in _visible(folder))]
+    if not nested and (not named_like_parts or len(named_like_parts) < len(top)):
         return None
     if "train" not in {folder.name for folder in nested}:
-        names = ", ".join(f"{folder.name}/" for folder in special)
+        names = ", ".join(f"{folder.name}/" for folder in named_like_parts)
         raise DataError(f"{root}: found {names} but no class folders in train/; expected train/CLASS/IMAGE")
     parts: dict[str, Path] = {}
-    for folder in special:
+    for folder in named_like_parts:
         part = PART_FOLDERS[folder.name]
         if part in parts:
             raise DataError(
@@ -115,25 +141,25 @@ def _part_folders(root: Path, top: Sequence[Path]) -> dict[str, Path] | None:
     return parts
 
 
-def _find_classes(root: Path, folders: Sequence[Path], part: str, found: Found) -> None:
+def _find_classes(root: Path, folders: Sequence[Path], part: str, listing: ImageListing) -> None:
     if len(folders) < 2:
         names = ", ".join(f"'{folder.name}'" for folder in folders) or "none"
         raise DataError(f"{root}: at least 2 class folders are needed; found {names}")
-    for folder in sorted(folders, key=lambda each: _natural(each.name)):
-        files = list(_images(folder, found))
+    for folder in sorted(folders, key=lambda each: _natural_key(each.name)):
+        files = list(_images(folder, listing))
         if not files:
             raise DataError(
                 f"{folder}: class folder without an image; an image ends in {', '.join(sorted(SUFFIXES))}"
             )
-        found.files += files
-        found.classes += [folder.name] * len(files)
-        found.parts += [part] * len(files)
+        listing.files += files
+        listing.classes += [folder.name] * len(files)
+        listing.parts += [part] * len(files)
 
 
 def _check_agreement(parts: Mapping[str, Path], classes: Mapping[str, set[str]]) -> None:
     for part, folder in parts.items():
         for other, beside in ((part, "train"), ("train", part)):
-            missing = sorted(classes[beside] - classes[other], key=_natural)
+            missing = sorted(classes[beside] - classes[other], key=_natural_key)
             if missing:
                 names = ", ".join(f"'{name}'" for name in missing)
                 raise DataError(
@@ -142,50 +168,50 @@ def _check_agreement(parts: Mapping[str, Path], classes: Mapping[str, set[str]])
                 )
 
 
-def _images(folder: Path, found: Found) -> Iterator[Path]:
-    """Image files in `folder` and below, in an order that does not depend on the machine."""
-    for path in _visible(folder, found):
+def _images(folder: Path, listing: ImageListing) -> Iterator[Path]:
+    """Yield the image files in `folder` and below, in an order that is the same on every machine."""
+    for path in _visible(folder, listing):
         if path.is_dir() and not path.is_symlink():
-            yield from _images(path, found)
+            yield from _images(path, listing)
         elif path.suffix.lower() in SUFFIXES:
             yield path
         else:
-            found.ignored.append(path)
+            listing.ignored.append(path)
 
 
-def _folders(root: Path, found: Found) -> list[Path]:
-    entries = _visible(root, found)
-    found.ignored += [path for path in entries if not path.is_dir()]
+def _folders(root: Path, listing: ImageListing) -> list[Path]:
+    entries = _visible(root, listing)
+    listing.ignored += [path for path in entries if not path.is_dir()]
     return [path for path in entries if path.is_dir()]
 
 
-def _visible(folder: Path, found: Found | None = None) -> list[Path]:
-    """What stands in `folder`, sorted, without what is hidden or another system's bookkeeping."""
+def _visible(folder: Path, listing: ImageListing | None = None) -> list[Path]:
+    """Return the sorted entries of `folder` that are neither hidden nor metadata of macOS."""
     with os.scandir(folder) as entries:
-        paths = sorted((Path(entry.path) for entry in entries), key=lambda path: _natural(path.name))
+        paths = sorted((Path(entry.path) for entry in entries), key=lambda path: _natural_key(path.name))
     hidden = [path for path in paths if path.name.startswith((".", "__MACOSX"))]
-    if found is not None:
-        found.ignored += hidden
+    if listing is not None:
+        listing.ignored += hidden
     return [path for path in paths if path not in hidden]
 
 
-def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """A sorting key by which "class2" stands before "class10"."""
+def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Return a sorting key that places "class2" before "class10"."""
     pieces = re.split(r"([0-9]+)", name)
     return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece], name
 
 
-def _ignored(paths: Sequence[Path], root: Path) -> tuple[str, ...]:
+def _ignored_remark(paths: Sequence[Path], root: Path) -> tuple[str, ...]:
     if not paths:
         return ()
     names = [path.relative_to(root).as_posix() for path in paths[:3]]
     more = ", ..." if len(paths) > len(names) else ""
     return (
-        f"{len(paths)} files or folders are hidden or no images and were ignored: {', '.join(names)}{more}.",
+        f"{len(paths)} files or folders were ignored, being hidden or no images: {', '.join(names)}{more}.",
     )
 
 
 @hookimpl
 def edanas_data_sets() -> Mapping[str, Callable[..., DataSource]]:
-    """Image folders."""
+    """Register `folder`."""
     return {"folder": Folder}

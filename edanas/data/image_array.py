@@ -3,22 +3,28 @@
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch.nn.functional import interpolate
 
 Pixels = npt.NDArray[np.uint8]
 
 
-class Gathered:
-    """So many images in one array, so that no second copy of them is ever held but for a moment at the start.
+class ImageArray:
+    """One array that images are added to one by one, without a second copy of all of them.
 
-    The first image says how large the array's are. It is laid out anew where another size comes, once, and
-    where the first colours come, once.
+    The first image sets the array's size and number of channels. The array is rebuilt at most twice: when the
+    first image of another size is added, and when the first colour image is added.
 
     Args:
-        count: How many images there will be.
-        side: Images that are not all of one size become side x side.
-        colour: Whether grey images become RGB, too, whatever comes.
+        count: Number of images that will be added.
+        side: If the images differ in size, all become side x side.
+        colour: Convert grey images to RGB even if no image has colours.
+
+    Example:
+        >>> array = ImageArray(2, side=8, colour=False)
+        >>> array.add(np.zeros((8, 8), dtype=np.uint8))
+        >>> array.add(np.zeros((4, 6, 3), dtype=np.uint8))
+        >>> array.images.shape
+        (2, 3, 8, 8)
     """
 
     def __init__(self, count: int, side: int, *, colour: bool) -> None:
@@ -27,25 +33,27 @@ class Gathered:
         self.images: Pixels = np.empty((0, 1, 0, 0), dtype=np.uint8)
 
     def add(self, pixels: Pixels) -> None:
-        """Take the next image: (H, W) where it is grey, else (H, W, 3)."""
+        """Add the next image: (H, W) if it is grey, else (H, W, 3)."""
         channels = 3 if self.colour or pixels.ndim == 3 else 1
         if not self.filled:
             self.images = np.empty((self.count, channels, *pixels.shape[:2]), dtype=np.uint8)
-        same = pixels.shape[:2] == self.images.shape[2:]
-        height, width = self.images.shape[2:] if same else (self.side, self.side)
+        same_size = pixels.shape[:2] == self.images.shape[2:]
+        height, width = self.images.shape[2:] if same_size else (self.side, self.side)
         shape = (self.count, max(channels, self.images.shape[1]), height, width)
         if shape != self.images.shape:
-            self._lay_out(shape)
+            self._rebuild(shape)
         self._put(self.filled, pixels)
         self.filled += 1
 
-    def _lay_out(self, shape: tuple[int, ...]) -> None:
+    def _rebuild(self, shape: tuple[int, ...]) -> None:
         before, self.images = self.images, np.empty(shape, dtype=np.uint8)
         for number in range(self.filled):
             planes = before[number]
             self._put(number, planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0))
 
     def _put(self, number: int, pixels: Pixels) -> None:
+        from PIL import Image
+
         size = self.images.shape[:1:-1]
         if pixels.shape[1::-1] != size:
             resized = Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.BILINEAR)
@@ -54,18 +62,23 @@ class Gathered:
 
 
 CHUNK = 512
-"""Images resized at once: keeps the floats that resizing needs far below the size of the data."""
+"""Images resized at once, which bounds the memory for their float copies."""
 
 
 def fit(images: torch.Tensor, size: int) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """Equal-sized images, resized (antialiased) to size x size where a side is longer than `size`.
+    """Resize images (antialiased) to size x size if a side is longer than `size`.
 
     Args:
         images: (N, C, H, W) uint8.
         size: Side in pixels that the largest searched network reads.
 
     Returns:
-        The images, uint8, and a remark where they were resized.
+        The images, uint8, and a remark if they were resized.
+
+    Example:
+        >>> images, remarks = fit(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), size=6)
+        >>> remarks
+        ('All 2 images were resized from 8x8 to 6x6.',)
     """
     height, width = images.shape[-2:]
     if max(height, width) <= size:

@@ -1,4 +1,4 @@
-"""The split rule: four disjoint parts, stratified by class, from a seed."""
+"""Division of the data into four disjoint parts, stratified by class, by a seed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,9 @@ from edanas.core.settings import SplitSettings
 from edanas.core.types import DataParts, ImageSet, LoadedData
 
 PARTS = ("train", "calibration", "validation", "test")
+"""Names of the parts, in the order in which they are drawn."""
 STD_FLOOR = 1e-3
-"""Smallest standard deviation to divide pixels in [0, 1] by: a channel that never changes stays finite."""
+"""Smallest standard deviation that pixels in [0, 1] are divided by, so that constant channels stay finite."""
 
 Indices = npt.NDArray[np.int64]
 
@@ -21,29 +22,36 @@ Indices = npt.NDArray[np.int64]
 def split(data: LoadedData, settings: SplitSettings, seed: int) -> DataParts:
     """Divide `data` into train, calibration, validation and test.
 
-    A validation or test part that the source names is taken whole. The rest, the pool, is divided among the
-    other parts by their shares, renormalised: in each class, a part gets its share rounded down or up, and at
-    least one sample. A part's samples are in shuffled order, so that a prefix of it is a sample of it.
+    A validation or test part that the source names is used as it is. All other samples, the pool, are divided
+    among the other parts by their shares, renormalised. In each class, a part gets its share rounded down or
+    up, and at least one sample. The samples of a part are shuffled, so that any prefix is a random sample.
 
     Args:
-        data: What a data source gave.
+        data: The data of a source.
         settings: The shares.
-        seed: Not negative. Same seed and data, same split.
+        seed: Not negative. The same seed and data give the same split.
 
     Raises:
-        ConfigError: A share is negative, or 0 where it is needed, or they do not sum to 1.
-        DataError: The data is inconsistent, or a class has too few samples to stand in every part.
+        ConfigError: A share is negative, or 0 for a part that is drawn, or the shares do not sum to 1.
+        DataError: The data is inconsistent, or a class has fewer samples than there are parts to draw.
+
+    Example:
+        >>> labels = torch.arange(20) % 2
+        >>> samples = ImageSet(torch.zeros(20, 1, 4, 4, dtype=torch.uint8), labels, ("a", "b"))
+        >>> parts = split(LoadedData(samples, np.full(20, ""), ()), SplitSettings(0.6, 0.1, 0.1, 0.2), seed=0)
+        >>> len(parts.train), len(parts.calibration), len(parts.validation), len(parts.test)
+        (12, 2, 2, 4)
     """
     _check_data(data)
-    named = set(np.unique(data.parts).tolist()) - {"", "train"}
-    drawn = [part for part in PARTS if part not in named]
+    named_parts = set(np.unique(data.parts).tolist()) - {"", "train"}
+    drawn = [part for part in PARTS if part not in named_parts]
     shares = _shares(settings, drawn)
     rng = np.random.default_rng(seed)
     pool = np.isin(data.parts, ["", "train"])
-    chosen = _draw(data.samples, pool, dict(zip(drawn, shares, strict=True)), rng)
-    for part in sorted(named):
-        chosen[part] = rng.permutation(np.flatnonzero(data.parts == part))
-    sets = {part: data.samples.subset(chosen[part]) for part in PARTS}
+    indices = _draw(data.samples, pool, dict(zip(drawn, shares, strict=True)), rng)
+    for part in sorted(named_parts):
+        indices[part] = rng.permutation(np.flatnonzero(data.parts == part))
+    sets = {part: data.samples.subset(indices[part]) for part in PARTS}
     mean, std = _statistics(sets["train"].images)
     return DataParts(**sets, mean=mean, std=std)
 
@@ -64,32 +72,32 @@ def _check_data(data: LoadedData) -> None:
         raise DataError(
             f"labels run from {int(labels.min())} to {int(labels.max())}; expected 0 to {len(classes) - 1}"
         )
-    strange = sorted(set(np.unique(data.parts).tolist()) - {"", "train", "validation", "test"})
-    if strange:
-        raise DataError(f"the data names a part '{strange[0]}'; allowed: train, validation, test, or none")
+    unknown = sorted(set(np.unique(data.parts).tolist()) - {"", "train", "validation", "test"})
+    if unknown:
+        raise DataError(f"the data names a part '{unknown[0]}'; allowed: train, validation, test, or none")
 
 
 def _shares(settings: SplitSettings, drawn: Sequence[str]) -> npt.NDArray[np.float64]:
-    """The drawn parts' shares, renormalised to sum to 1."""
+    """Return the shares of the drawn parts, renormalised to sum to 1."""
     shares = {part: float(getattr(settings, part)) for part in PARTS}
     for part, share in shares.items():
         if not 0.0 <= share <= 1.0 or (part in drawn and share == 0.0):
             raise ConfigError(f"split.{part}: found {share:g}; allowed: more than 0, less than 1")
     total = sum(shares.values())
     if abs(total - 1.0) > 1e-6:
-        raise ConfigError(f"split: the shares sum to {total:g} ({_listed(shares)}); they must sum to 1")
-    wanted = np.array([shares[part] for part in drawn])
-    normalised: npt.NDArray[np.float64] = wanted / wanted.sum()
+        raise ConfigError(f"split: the shares sum to {total:g} ({_share_list(shares)}); they must sum to 1")
+    drawn_shares = np.array([shares[part] for part in drawn])
+    normalised: npt.NDArray[np.float64] = drawn_shares / drawn_shares.sum()
     return normalised
 
 
 def _draw(
     samples: ImageSet, pool: npt.NDArray[np.bool_], shares: Mapping[str, float], rng: np.random.Generator
 ) -> dict[str, Indices]:
-    """Indices for each part in `shares`, disjoint, together the whole pool."""
+    """Return disjoint indices for each part in `shares`, which together are the whole pool."""
     labels = samples.labels.numpy()
-    owed = np.zeros(len(shares))
-    taken: dict[str, list[Indices]] = {part: [] for part in shares}
+    shortfall = np.zeros(len(shares))
+    pieces_of: dict[str, list[Indices]] = {part: [] for part in shares}
     for label, name in enumerate(samples.classes):
         members = rng.permutation(np.flatnonzero(pool & (labels == label)))
         if len(members) < len(shares):
@@ -97,37 +105,37 @@ def _draw(
                 f"class '{name}' has {len(members)} samples to divide; "
                 f"at least {len(shares)} are needed: one each for {', '.join(shares)}"
             )
-        counts = _apportion(len(members), np.array(list(shares.values())), owed)
+        counts = _apportion(len(members), np.array(list(shares.values())), shortfall)
         for part, piece in zip(shares, np.split(members, np.cumsum(counts)[:-1]), strict=True):
-            taken[part].append(piece)
-    return {part: rng.permutation(np.concatenate(pieces)) for part, pieces in taken.items()}
+            pieces_of[part].append(piece)
+    return {part: rng.permutation(np.concatenate(pieces)) for part, pieces in pieces_of.items()}
 
 
 def _apportion(
-    count: int, shares: npt.NDArray[np.float64], owed: npt.NDArray[np.float64]
+    count: int, shares: npt.NDArray[np.float64], shortfall: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.int64]:
-    """Whole numbers, each at least 1, that sum to `count`: the quotas rounded down or up.
+    """Round the quotas down or up to whole numbers of at least 1 that sum to `count`.
 
     Args:
         count: Samples of a class, no fewer than there are shares.
-        shares: What each part should get; they sum to 1.
-        owed: What earlier classes' rounding left each part short of; it decides who is rounded up, so that
-            the parts as wholes stay near their shares too. Brought up to date in place.
+        shares: The share of each part; they sum to 1.
+        shortfall: Samples that each part lacks from the rounding of earlier classes, updated in place. Parts
+            that lack most are rounded up, so that whole parts stay near their shares too.
     """
     quotas = count * shares
     counts = np.maximum(np.floor(quotas + 1e-9).astype(np.int64), 1)
     while counts.sum() > count:
         counts[np.argmax(counts)] -= 1
-    owed += quotas - counts
+    shortfall += quotas - counts
     fractional = quotas - counts > 1e-9
-    up = np.argsort(np.where(fractional, -owed, np.inf), kind="stable")[: count - int(counts.sum())]
+    up = np.argsort(np.where(fractional, -shortfall, np.inf), kind="stable")[: count - int(counts.sum())]
     counts[up] += 1
-    owed[up] -= 1
+    shortfall[up] -= 1
     return counts
 
 
 def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation by channel, of pixels in [0, 1]; summed in whole numbers, so exactly."""
+    """Return mean and standard deviation by channel of pixels in [0, 1]; sums are exact, in whole numbers."""
     means, stds = [], []
     for channel in images.unbind(dim=1):
         counts = torch.bincount(channel.reshape(-1), minlength=256).tolist()
@@ -139,5 +147,5 @@ def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, .
     return tuple(means), tuple(stds)
 
 
-def _listed(shares: Mapping[str, float]) -> str:
+def _share_list(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{part} {share:g}" for part, share in shares.items())

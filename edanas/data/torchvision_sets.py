@@ -1,7 +1,7 @@
-"""Well-known data sets by torchvision, kept under `EDANAS_HOME/data` and downloaded only when asked to.
+"""Well-known data sets from torchvision, stored under `EDANAS_HOME/data`, downloaded only on request.
 
-Torchvision checks each archive's MD5 before it unpacks it, and CIFAR's pickles again before it reads them, so
-nothing but the published files is ever loaded.
+Torchvision checks the MD5 of each archive before it unpacks it, and of CIFAR's pickles before it reads them.
+Only the published files are therefore loaded.
 """
 
 import sys
@@ -22,31 +22,31 @@ from edanas.data.image_array import fit
 
 
 class TorchvisionSet(DataSource):
-    """A torchvision data set; its official test part stays the test part.
+    """A data set of torchvision; its official test part is the test part.
 
     Args:
         root: Folder of the files; empty = `data` under the environment variable `EDANAS_HOME`
-            (`~/.cache/edanas` where that is not set).
-        download: Whether missing files may be fetched.
+            (`~/.cache/edanas` if that is not set).
+        download: Download missing files.
     """
 
     name: ClassVar[str]
-    """As registered."""
+    """The registered name."""
     source: ClassVar[str]
     """The class in `torchvision.datasets`."""
     channels: ClassVar[int]
-    """Of the images: 1 or 3."""
+    """Channels of the images: 1 or 3."""
     classes: ClassVar[int]
-    """How many there are."""
+    """Number of classes."""
     by_split: ClassVar[bool] = False
-    """Whether that class takes `split="test"` and keeps `labels`, rather than `train=False` and `targets`."""
+    """True if the class takes `split="test"` and has `labels`, in place of `train=False` and `targets`."""
 
     def __init__(self, *, root: str = "", download: bool = False) -> None:
         self.root = Path(root).expanduser() if root else home() / "data"
         self.download = download
 
     def load(self, size: int, seed: int) -> LoadedData:
-        """See `DataSource.load`."""
+        """Load train and test images; see `DataSource.load`."""
         train, test = self._open("train"), self._open("test")
         images, remarks = fit(torch.cat([_images(train), _images(test)]), size)
         labels = torch.cat([self._labels(train), self._labels(test)])
@@ -57,15 +57,15 @@ class TorchvisionSet(DataSource):
     def _open(self, part: str) -> Any:
         from torchvision import datasets
 
-        which: dict[str, Any] = {"split": part} if self.by_split else {"train": part == "train"}
+        arguments: dict[str, Any] = {"split": part} if self.by_split else {"train": part == "train"}
         try:
             with redirect_stdout(sys.stderr):
-                return getattr(datasets, self.source)(str(self.root), download=self.download, **which)
+                return getattr(datasets, self.source)(str(self.root), download=self.download, **arguments)
         except Exception as error:
-            # Servers, archives and decoders fail in many ways; each is a matter of files and not of code.
-            raise self._explain(error) from error
+            # Servers, archives and decoders raise many kinds of errors, all of them about files.
+            raise self._data_error(error) from error
 
-    def _explain(self, error: Exception) -> DataError:
+    def _data_error(self, error: Exception) -> DataError:
         cause = " ".join(str(error).split()) or type(error).__name__
         if self.download:
             return DataError(
@@ -136,7 +136,7 @@ class Stl10(TorchvisionSet):
 
 
 def _images(part: Any) -> torch.Tensor:
-    """(N, C, H, W) uint8 from any of torchvision's layouts: (N, H, W), (N, H, W, 3) or (N, 3, H, W)."""
+    """Return (N, C, H, W) uint8 from torchvision's (N, H, W), (N, H, W, 3) or (N, 3, H, W)."""
     pixels = torch.as_tensor(part.data)
     if pixels.ndim == 3:
         return pixels[:, None]
@@ -145,6 +145,6 @@ def _images(part: Any) -> torch.Tensor:
 
 @hookimpl
 def edanas_data_sets() -> Mapping[str, Callable[..., DataSource]]:
-    """Torchvision's classification sets of small images."""
+    """Register torchvision's classification sets of small images."""
     sets = (Cifar10, Cifar100, Mnist, FashionMnist, Kmnist, Svhn, Stl10)
-    return {each.name: each for each in sets}
+    return {data_set.name: data_set for data_set in sets}

@@ -13,7 +13,7 @@ from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
-from edanas.training.finetune import steps_of
+from edanas.training.finetune import step_count
 
 
 class FinetuneEvaluation(Evaluator):
@@ -89,7 +89,7 @@ class FinetuneEvaluation(Evaluator):
             heads = bench.fresh_heads(staged, candidate.scheme.placed)
             network = bench.network(staged, heads, candidate.scheme)
         training = bench.settings.training
-        with Silent().task("", steps_of(bench.parts, training)) as bar:
+        with Silent().task("", step_count(bench.parts, training)) as bar:
             bench.finetune(network, training, bench.seed("train", *name), bar)
         return network
 

@@ -20,7 +20,7 @@ from edanas.model.anatomy import Anatomy
 from edanas.model.calibration import calibrate
 from edanas.model.profiling import collect_profile
 from edanas.numerics.intervals import wilson
-from edanas.training.finetune import steps_of
+from edanas.training.finetune import step_count
 
 
 class Finisher:
@@ -75,7 +75,7 @@ class Finisher:
         for exporter in self.exporters:
             exporter.prepare(self.workbench.parts.calibration, self.workbench.parts.validation)
         # One step more for what comes before and after the training of each.
-        steps = 1 + steps_of(self.workbench.parts, self.workbench.settings.finetune)
+        steps = 1 + step_count(self.workbench.parts, self.workbench.settings.finetune)
         rows, failures = [], []
         with progress.task(label, steps * len(candidates)) as bar:
             for number, candidate in enumerate(candidates, 1):

@@ -16,7 +16,7 @@ from edanas.core.types import Task
 from edanas.evaluation.unseen import check_unseen
 from edanas.evaluation.workbench import Workbench
 from edanas.training.sandwich import SupernetWithExits
-from edanas.training.weights import find, load, names, prefixes, read_recipe, tensors_of
+from edanas.training.supernet_file import find, load, names, prefixes, read_recipe, tensors_of
 
 SUPERNET, HEADS, CRITERION = "supernet", "heads", "criterion"
 """The prefixes of the tensors in a supernet's file, which are those in a `SupernetWithExits`, too."""

@@ -15,8 +15,8 @@ from edanas.evaluation.teachers import outside_teacher
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
-from edanas.training.sandwich import SandwichTrainer, SupernetWithExits, resized
-from edanas.training.teaching import Teacher
+from edanas.training.distillation import Teacher
+from edanas.training.sandwich import SandwichTraining, SupernetWithExits, resized
 
 CHECKPOINT = "supernet.pt"
 """The supernet's weights in a run's folder."""
@@ -51,7 +51,7 @@ class SharedEvaluation(Evaluator):
         trainer.run(progress)
         self._network = trainer.network
 
-    def trainer(self, progress: Progress) -> SandwichTrainer:
+    def trainer(self, progress: Progress) -> SandwichTraining:
         """What trains the supernet, which is built and filled with weights if the settings name some.
 
         Raises:
@@ -69,7 +69,7 @@ class SharedEvaluation(Evaluator):
         # A checkpoint holds all weights, and the file they came from may be gone by now.
         if not checkpoint.exists() and (said := fill(bench, supernet, network)):
             progress.say(said)
-        trainer = SandwichTrainer(
+        trainer = SandwichTraining(
             network.to(bench.device),
             bench.space,
             bench.parts,

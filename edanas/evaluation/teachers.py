@@ -21,12 +21,17 @@ from edanas.evaluation.workbench import Workbench
 from edanas.model.loading import load as load_finished
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
-from edanas.supernets.timm_models import known_to_timm, timm_model, timm_names, timm_published
-from edanas.supernets.weights import Names, fill, read_tensors
+from edanas.supernets.timm_models import (
+    check_timm_model,
+    create_timm_model,
+    pretrained_timm_model,
+    timm_names,
+)
+from edanas.supernets.weights import TensorNames, fill, read_tensors
+from edanas.training.distillation import Teacher
 from edanas.training.recalibrate import recalibrate
 from edanas.training.sandwich import resized
-from edanas.training.teaching import Teacher
-from edanas.training.weights import find, load, read_recipe
+from edanas.training.supernet_file import find, load, read_recipe
 
 TIMM = "timm:"
 
@@ -160,10 +165,10 @@ def _finished(path: Path, bench: Workbench) -> Outsider:
 
 def _of_timm(model: str, path: Path | None, bench: Workbench) -> Outsider:
     """A model of timm, with weights from a file of its own names or with those that timm publishes."""
-    known_to_timm(model, f"'{TIMM}{model}'")
+    check_timm_model(model, f"'{TIMM}{model}'")
     here = _normal_of(bench.parts)
     if path is None:
-        network: Any = timm_published(model)
+        network: Any = pretrained_timm_model(model)
         about = network.pretrained_cfg
         channels, _, side = about["input_size"]
         _check_fits(f"timm's '{model}'", Task(channels, about["num_classes"]), bench.parts)
@@ -173,12 +178,12 @@ def _of_timm(model: str, path: Path | None, bench: Workbench) -> Outsider:
     _check_fits(path, task, bench.parts)
     # The file does not say what images it was trained on: they are taken to have been as they are here.
     side = int(bench.space.largest()["resolution"])
-    network = timm_model(model, task, side)
+    network = create_timm_model(model, task, side)
     fill(network, task, tensors, str(path), timm_names(model))
     return Outsider(network, side, here, here)
 
 
-def _task_of(tensors: Mapping[str, torch.Tensor], names: Names, here: Task) -> Task:
+def _task_of(tensors: Mapping[str, torch.Tensor], names: TensorNames, here: Task) -> Task:
     """What weights are for, as far as their shapes say it; the rest is as it is here."""
     found = {names.canonical(name): tensor for name, tensor in tensors.items()}
     stem, last = found.get(names.stem), found.get(names.classifier[0]) if names.classifier else None

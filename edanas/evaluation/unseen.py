@@ -8,7 +8,7 @@ from edanas.core.config import resolve
 from edanas.core.errors import WeightsError
 from edanas.core.settings import Settings
 from edanas.evaluation.workbench import Workbench
-from edanas.training.weights import COPIES, PRETRAINED, read_recipe, seen_among
+from edanas.training.supernet_file import COPIES, PRETRAINED, read_recipe, trained_share
 
 MOST_SEEN = 0.01
 """A part that is held out may hold this share of a supernet's train images: data sets repeat some."""
@@ -31,7 +31,7 @@ def check_unseen(bench: Workbench, path: Path) -> str:
     """
     recipe = read_recipe(path)
     for name in ("test", "validation", "calibration"):
-        share = seen_among(path, getattr(bench.parts, name))
+        share = trained_share(path, getattr(bench.parts, name))
         if share > MOST_SEEN:
             split = ", ".join(f"{k} {v:g}" for k, v in recipe["settings"]["split"].items())
             raise WeightsError(

@@ -35,10 +35,10 @@ from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
 from edanas.model.fitting import fit
 from edanas.thresholds.schemes import Measure
+from edanas.training.distillation import Teacher
 from edanas.training.finetune import finetune
 from edanas.training.recalibrate import recalibrate
 from edanas.training.steps import derive_seed, recalibration_sample
-from edanas.training.teaching import Teacher
 
 _BATCH = 256
 

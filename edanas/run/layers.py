@@ -10,7 +10,7 @@ from edanas.core.contracts import SupernetProvider
 from edanas.core.devices import device_of
 from edanas.core.errors import ConfigError, near_miss
 from edanas.core.settings import Component, Settings
-from edanas.data.auto_preset import in_words, shares, suited, survey
+from edanas.data.auto_preset import auto_settings, choice_sentences, split_shares, survey
 from edanas.plugins.blame import blamed
 from edanas.plugins.data_sets import FOLDER, data_component
 from edanas.plugins.registry import SETTING, Registry
@@ -63,13 +63,13 @@ def layered_settings(
     folder = _folder(registry, settings.data) if preset == AUTO else None
     found = None if folder is None else survey(folder)
     if found is not None:
-        split = settings.split if _says(layers, "split") else shares(found.drawn)
-        suits: Layer = (f"what suits {folder}", suited(found, split))
+        split = settings.split if _says(layers, "split") else split_shares(found.pool)
+        suits: Layer = (f"what suits {folder}", auto_settings(found, split))
         settings = resolve([*below, suits, *layers, own])
     settings = _spelled_out(registry, settings)
     check_names(registry, settings)
     if found is not None:
-        first, *others = in_words(found, settings, _sides(registry, settings.supernet))
+        first, *others = choice_sentences(found, settings, _sides(registry, settings.supernet))
         quick = "" if named.preset or QUICK not in presets else f" `--preset {QUICK}` takes minutes."
         for line in (f"Settings that suit {folder} (preset '{AUTO}'): {first}{quick}", *others):
             say(line)

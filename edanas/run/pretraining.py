@@ -19,9 +19,9 @@ from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher, environment
-from edanas.training.sandwich import SandwichTrainer
+from edanas.training.sandwich import SandwichTraining
 from edanas.training.schedule import TimeSlice
-from edanas.training.weights import read_recipe, write
+from edanas.training.supernet_file import read_recipe, write
 
 ORDER = "order.json"
 """In the folder of what is in the making: what it is the making of."""
@@ -151,7 +151,7 @@ def _checked(order: Order) -> Order:
     return replace(order, settings=replace(settings, training=training))
 
 
-def _told(order: Order, trainer: SandwichTrainer) -> Trained:
+def _told(order: Order, trainer: SandwichTraining) -> Trained:
     return Trained(
         order.out,
         trainer.finished,
@@ -264,7 +264,9 @@ def _compare(order: Order, then: dict[str, Any], what: str) -> None:
         )
 
 
-def _write(order: Order, made: Composition, trainer: SandwichTrainer, outside: dict[str, str | None]) -> None:
+def _write(
+    order: Order, made: Composition, trainer: SandwichTraining, outside: dict[str, str | None]
+) -> None:
     """The weights with their recipe, and the recipe once more beside them, to be read."""
     parts = made.workbench.parts
     task, space = parts.task, made.workbench.space

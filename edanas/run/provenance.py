@@ -15,8 +15,8 @@ from edanas.core.settings import Settings
 from edanas.core.types import DataParts
 from edanas.core.version import VERSION
 from edanas.evaluation.teachers import named_teacher
-from edanas.supernets.timm_models import timm_published
-from edanas.training.weights import find
+from edanas.supernets.timm_models import pretrained_timm_model
+from edanas.training.supernet_file import find
 
 _PACKAGES = (
     "edanas",
@@ -85,7 +85,7 @@ def digest_of_teacher(name: str) -> str | None:
     model, path = named_teacher(name)
     if model and path is None:
         try:
-            published = timm_published(model).state_dict()
+            published = pretrained_timm_model(model).state_dict()
         except WeightsError as error:
             raise WeightsError(f"teacher: {error}") from error
         digest = hashlib.sha256()

@@ -13,8 +13,8 @@ from torch import nn
 from edanas.core.contracts import SupernetProvider
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Task
-from edanas.supernets.fixed import FixedProvider, Parts
-from edanas.supernets.options import number
+from edanas.supernets.fixed_network import FixedProvider, Parts
+from edanas.supernets.option_checks import checked_number
 
 
 class Baseline(FixedProvider):
@@ -30,7 +30,9 @@ class Baseline(FixedProvider):
 
     def __init__(self, *, resolutions: tuple[int, ...] = (32,), width: float = 1.0) -> None:
         super().__init__(resolutions)
-        self.width: float = number("width", width, "a number from 0.01 to 4", lambda v: 0.01 <= v <= 4)
+        self.width: float = checked_number(
+            "width", width, "a number from 0.01 to 4", lambda v: 0.01 <= v <= 4
+        )
 
     def scaled(self, channels: int) -> int:
         """`channels` at this width."""

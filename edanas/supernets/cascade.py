@@ -10,9 +10,8 @@ from torch.nn import functional as F
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.errors import WeightsError
 from edanas.core.hookspecs import hookimpl
-from edanas.core.tracing import trace
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
-from edanas.supernets.options import number, whole
+from edanas.supernets.option_checks import checked_number, is_whole
 
 _Split = Callable[[Backbone], Sequence[Backbone]]
 
@@ -38,7 +37,9 @@ class CascadeProvider(SupernetProvider):
 
     def __init__(self, of: SupernetProvider, *, networks: int = 2) -> None:
         self.of = of
-        self.networks: int = number("networks", networks, "a whole number from 2 to 8", whole(2, 8))
+        self.networks: int = checked_number(
+            "networks", networks, "a whole number from 2 to 8", is_whole(2, 8)
+        )
         self.exit_points = self.networks - 1
 
     def variables(self) -> tuple[Variable, ...]:
@@ -115,6 +116,8 @@ class CascadeProvider(SupernetProvider):
         return sum(stage.macs for stage in stages) + last.macs
 
     def _counted(self, member: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+        from edanas.core.tracing import trace
+
         counted = self.of.costs(member, task)
         if counted is None:
             with torch.random.fork_rng(devices=[]):
@@ -148,7 +151,7 @@ class CascadeSupernet(Supernet):
         return _sequence(networks, self.task).train(self.training)
 
 
-class Turn(nn.Module):
+class CascadeStage(nn.Module):
     """One network of a cascade: the image, with or without earlier logits -> the image with its own logits.
 
     What is passed on has one channel: the image's channels below one another, then rows with the logits at
@@ -191,7 +194,7 @@ class _LastLogits(nn.Module):
 
 
 def _sequence(networks: Sequence[StagedBackbone], task: Task) -> StagedBackbone:
-    turns = [Turn(net, task.in_channels, first=index == 0) for index, net in enumerate(networks)]
+    turns = [CascadeStage(net, task.in_channels, first=index == 0) for index, net in enumerate(networks)]
     return StagedBackbone(turns, _LastLogits(task.num_classes), networks[0].resolution)
 
 

@@ -19,7 +19,7 @@ from edanas.core.machine import home
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0
-_PASSING = {408, 425, 429}
+_TRANSIENT = {408, 425, 429}
 """HTTP statuses below 500 that may go away by themselves."""
 
 
@@ -40,11 +40,11 @@ class Remote:
     git_object: str | None = None
 
 
-class _RefusedError(Exception):
+class _PermanentError(Exception):
     """This mirror will not do, however often it is asked."""
 
 
-class _PassingError(Exception):
+class _TransientError(Exception):
     """This mirror may do if asked again."""
 
 
@@ -73,7 +73,7 @@ def fetch(
     for url in mirrors:
         try:
             return path, _from_mirror(url, path, remote, attempts, pause)
-        except _RefusedError as error:
+        except _PermanentError as error:
             causes.append(f"{url}: {error}")
     raise WeightsError(
         f"weights '{remote.name}' cannot be downloaded ({'; '.join(causes)}). "
@@ -91,7 +91,7 @@ def _check_cached(path: Path, remote: Remote) -> str:
             record.write_text(digest + "\n")
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except _RefusedError as error:
+    except _PermanentError as error:
         raise WeightsError(f"{path}: {error}; delete the file to download it again") from error
     if expected not in (None, digest):
         raise WeightsError(
@@ -109,9 +109,9 @@ def _from_mirror(url: str, path: Path, remote: Remote, attempts: int, pause: Cal
             try:
                 _transfer(url, part)
                 break
-            except _PassingError as error:
+            except _TransientError as error:
                 if attempt == attempts:
-                    raise _RefusedError(f"{error}, {attempts} times") from error
+                    raise _PermanentError(f"{error}, {attempts} times") from error
                 pause(2.0 ** (attempt - 1))
         digest = _digest(part, hashlib.sha256())
         how = _check(part, digest, remote, beside=url + ".sha256")
@@ -143,54 +143,57 @@ def _transfer(url: str, target: Path) -> None:
             try:
                 chunk = response.read(_CHUNK)
             except (http.client.HTTPException, OSError) as error:
-                raise _PassingError(f"broken off after {received} bytes") from error
+                raise _TransientError(f"broken off after {received} bytes") from error
             if not chunk:
                 break
             received += len(chunk)
             file.write(chunk)
     if length is not None and received != int(length):
-        raise _PassingError(f"{received} of {length} bytes received")
+        raise _TransientError(f"{received} of {length} bytes received")
 
 
 def _open(url: str) -> http.client.HTTPResponse:
     scheme = urlsplit(url).scheme
     if scheme not in ("http", "https", "file"):
-        raise _RefusedError(f"scheme '{scheme}'; allowed: http, https, file")
+        raise _PermanentError(f"scheme '{scheme}'; allowed: http, https, file")
     request = urllib.request.Request(url, headers={"User-Agent": "edanas"})  # noqa: S310 - scheme checked above
     try:
         response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310
         return response
     except urllib.error.HTTPError as error:
         error.close()
-        kind = _PassingError if error.code >= 500 or error.code in _PASSING else _RefusedError
+        kind = _TransientError if error.code >= 500 or error.code in _TRANSIENT else _PermanentError
         raise kind(f"HTTP status {error.code}") from error
     except (http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", None) or error
-        raise (_RefusedError if scheme == "file" else _PassingError)(str(reason)) from error
+        raise (_PermanentError if scheme == "file" else _TransientError)(str(reason)) from error
 
 
 def _check(path: Path, digest: str, remote: Remote, beside: str | None = None) -> str:
     """How the file was found to be the right one; `beside` is the URL of a mirror's own checksum."""
     if remote.sha256 is not None:
         if digest != remote.sha256:
-            raise _RefusedError(f"SHA-256 {digest}, expected {remote.sha256}")
+            raise _PermanentError(f"SHA-256 {digest}, expected {remote.sha256}")
         return f"SHA-256 {digest} as expected"
     if remote.git_object is not None:
         blob = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
         found = _digest(path, blob)
         if found != remote.git_object:
-            raise _RefusedError(f"git object {found}, expected {remote.git_object}")
+            raise _PermanentError(f"git object {found}, expected {remote.git_object}")
         return f"the file its authors' repository holds; SHA-256 {digest}"
     published = _published(beside) if beside else None
     if published is None:
         return f"no checksum is known; SHA-256 {digest} recorded"
     if digest != published:
-        raise _RefusedError(f"SHA-256 {digest}, expected {published} by {beside}")
+        raise _PermanentError(f"SHA-256 {digest}, expected {published} by {beside}")
     return f"SHA-256 {digest} as its mirror states"
 
 
 def _published(url: str) -> str | None:
-    with suppress(_RefusedError, _PassingError, OSError, http.client.HTTPException), _open(url) as response:
+    with (
+        suppress(_PermanentError, _TransientError, OSError, http.client.HTTPException),
+        _open(url) as response,
+    ):
         return _hex_digest(response.read(1024).decode("ascii", "replace"))
     return None
 

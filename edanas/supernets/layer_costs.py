@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from edanas.core.types import Backbone, Choice, SegmentCost, Task
-from edanas.supernets.layout import BlockPlan, Layout, NetPlan, scaled
+from edanas.supernets.mobile_space import BlockPlan, MobileSpace, NetPlan, scaled
 
 _SQUEEZE_REDUCTION = 4
 _NORM = 2
@@ -25,7 +25,7 @@ class LayerCosts:
         layout: What the numbers of a backbone mean.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: MobileSpace) -> None:
         self._layout = layout
         self._known: dict[tuple[Task, Choice, Choice], _Known] = {}
         self._names = [
@@ -91,7 +91,7 @@ class LayerCosts:
         key = task, backbone["resolution"], backbone["width"]
         if key not in self._known:
             last = _last_exit(plan, shape, task)
-            self._known[key] = _Known(together([stem, *counts]), {}, tuple(shapes), last)
+            self._known[key] = _Known(total([stem, *counts]), {}, tuple(shapes), last)
         self._known[key].layers.update(layers)
         return self._known[key]
 
@@ -124,7 +124,7 @@ def block_cost(block: BlockPlan, shape: Shape) -> tuple[Count, Shape]:
     if block.squeeze:
         parts.append(_squeeze(inner))
     parts.append(convolution(inner, block.out_channels, 1, after))
-    return together(parts), (block.out_channels, after, after)
+    return total(parts), (block.out_channels, after, after)
 
 
 def convolution(before: int, after: int, kernel: int, side: int, groups: int = 1) -> Count:
@@ -154,11 +154,11 @@ def _last_exit(plan: NetPlan, shape: Shape, task: Task) -> SegmentCost:
         channels = plan.last_width
     classes = task.num_classes
     parts.append(Count(channels * classes, (channels + 1) * classes, classes, classes))
-    macs, params, activations, outputs = together(parts)
+    macs, params, activations, outputs = total(parts)
     return SegmentCost(macs, params, activations, (classes, 1, 1), outputs)
 
 
-def together(parts: Iterable[Count]) -> Count:
+def total(parts: Iterable[Count]) -> Count:
     """What layers cost one after another."""
     macs, params, activations, outputs = zip(*parts, strict=True)
     return Count(sum(macs), sum(params), max(activations), sum(outputs))

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from edanas.core.contracts import SupernetProvider
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Backbone, Task
-from edanas.supernets.layer_names import layer_names
-from edanas.supernets.layout import MOBILENET_V3
-from edanas.supernets.ofa_mobile import MobileProvider, checked_layout
+from edanas.supernets.latency_table_names import layer_names
+from edanas.supernets.mobile_space import MOBILENET_V3
+from edanas.supernets.ofa_mobile import MobileProvider, checked_space
 
 
 class OFAMobileNetV3Provider(MobileProvider):
@@ -47,7 +47,7 @@ class OFAMobileNetV3Provider(MobileProvider):
         last_width: int = 1280,
     ) -> None:
         super().__init__(
-            checked_layout(
+            checked_space(
                 MOBILENET_V3,
                 {
                     "widths": widths,

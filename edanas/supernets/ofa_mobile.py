@@ -5,11 +5,18 @@ from typing import Any
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
-from edanas.supernets.elastic import ElasticMobileNet, build_plain
+from edanas.supernets.elastic_mobile import ElasticMobileNet, build_plain
 from edanas.supernets.layer_costs import LayerCosts
-from edanas.supernets.layout import Family, Layout, scaled
+from edanas.supernets.mobile_space import Family, MobileSpace, scaled
 from edanas.supernets.ofa_weights import load
-from edanas.supernets.options import choices, number, numbers, sides, stride, whole
+from edanas.supernets.option_checks import (
+    checked_choices,
+    checked_number,
+    checked_numbers,
+    checked_sides,
+    is_stride,
+    is_whole,
+)
 
 
 class MobileProvider(SupernetProvider):
@@ -19,7 +26,7 @@ class MobileProvider(SupernetProvider):
         layout: The options, checked.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: MobileSpace) -> None:
         self.layout = layout
         self.exit_points = layout.family.stages - 1
         self._costs = LayerCosts(layout)
@@ -66,35 +73,41 @@ class MobileProvider(SupernetProvider):
         return load(supernet, weights)
 
 
-def checked_layout(family: Family, options: dict[str, Any]) -> Layout:
+def checked_space(family: Family, options: dict[str, Any]) -> MobileSpace:
     """The layout of a family of mobile networks from a provider's options, by name.
 
     Raises:
         ConfigError: An option is out of range.
     """
     given = options
-    strides = numbers("stage_strides", given["stage_strides"], "whole numbers from 1 to 4", stride)
+    strides = checked_numbers("stage_strides", given["stage_strides"], "whole numbers from 1 to 4", is_stride)
     if len(strides) != family.stages:
         raise ConfigError(
             f"supernet.stage_strides: {len(strides)} strides; allowed: {family.stages}, one a stage"
         )
-    odd = whole(1, 15)
-    return Layout(
+    odd = is_whole(1, 15)
+    return MobileSpace(
         family=family,
-        widths=choices("widths", given["widths"], "numbers from 0.1 to 4", lambda v: 0.1 <= v <= 4),
-        resolutions=sides(given["resolutions"]),
-        depths=choices("depths", given["depths"], "whole numbers from 1 to 8", whole(1, 8)),
-        kernels=choices(
+        widths=checked_choices("widths", given["widths"], "numbers from 0.1 to 4", lambda v: 0.1 <= v <= 4),
+        resolutions=checked_sides(given["resolutions"]),
+        depths=checked_choices("depths", given["depths"], "whole numbers from 1 to 8", is_whole(1, 8)),
+        kernels=checked_choices(
             "kernels", given["kernels"], "odd numbers from 1 to 15", lambda v: odd(v) and v % 2 == 1
         ),
-        expansions=choices(
+        expansions=checked_choices(
             "expansions", given["expansions"], "numbers above 1, to 12", lambda v: 1 < v <= 12
         ),
-        stem_stride=number("stem_stride", given["stem_stride"], "a whole number from 1 to 4", stride),
-        stage_strides=strides,
-        dropout=number("dropout", given["dropout"], "a number from 0 to below 1", lambda v: 0 <= v < 1),
-        final_expand=number(
-            "final_expand", given["final_expand"], "a whole number from 0 to 8192", whole(0, 8192)
+        stem_stride=checked_number(
+            "stem_stride", given["stem_stride"], "a whole number from 1 to 4", is_stride
         ),
-        last_width=number("last_width", given["last_width"], "a whole number from 0 to 8192", whole(0, 8192)),
+        stage_strides=strides,
+        dropout=checked_number(
+            "dropout", given["dropout"], "a number from 0 to below 1", lambda v: 0 <= v < 1
+        ),
+        final_expand=checked_number(
+            "final_expand", given["final_expand"], "a whole number from 0 to 8192", is_whole(0, 8192)
+        ),
+        last_width=checked_number(
+            "last_width", given["last_width"], "a whole number from 0 to 8192", is_whole(0, 8192)
+        ),
     )

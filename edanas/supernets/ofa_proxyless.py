@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 from edanas.core.contracts import SupernetProvider
 from edanas.core.hookspecs import hookimpl
-from edanas.supernets.layout import PROXYLESS
-from edanas.supernets.ofa_mobile import MobileProvider, checked_layout
+from edanas.supernets.mobile_space import PROXYLESS
+from edanas.supernets.ofa_mobile import MobileProvider, checked_space
 
 
 class OFAProxylessProvider(MobileProvider):
@@ -44,7 +44,7 @@ class OFAProxylessProvider(MobileProvider):
         final_expand: int = 1280,
     ) -> None:
         super().__init__(
-            checked_layout(
+            checked_space(
                 PROXYLESS,
                 {
                     "widths": widths,

@@ -10,19 +10,19 @@ from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.errors import CandidateError, WeightsError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Backbone, Choice, SegmentCost, Task, Variable
-from edanas.supernets.elastic import Residual, Use
-from edanas.supernets.layer_costs import Count, convolution, shrunk, together
-from edanas.supernets.layout import scaled
+from edanas.supernets.elastic_mobile import LayerSlice, Residual
+from edanas.supernets.layer_costs import Count, convolution, shrunk, total
 from edanas.supernets.memory_format import grey_in_channels_last
+from edanas.supernets.mobile_space import scaled
 from edanas.supernets.ofa_weights import canonical
-from edanas.supernets.options import choices, number, sides, stride, whole
-from edanas.supernets.weights import Names, fill, locate, read_tensors
+from edanas.supernets.option_checks import checked_choices, checked_number, checked_sides, is_stride, is_whole
+from edanas.supernets.weights import TensorNames, fill, locate, read_tensors
 
 BASE_DEPTHS = (2, 2, 4, 2)
 STAGE_WIDTHS = (256, 512, 1024, 2048)
 STAGES = len(STAGE_WIDTHS)
 
-NAMES = Names(
+NAMES = TensorNames(
     canonical=canonical,
     classifier=("classifier.linear.weight", "classifier.linear.bias"),
     stem="input_stem.0.conv.weight",
@@ -93,12 +93,18 @@ class OFAResNet50Provider(SupernetProvider):
         stem_stride: int = 2,
         dropout: float = 0.0,
     ) -> None:
-        self.widths = choices("widths", widths, "numbers from 0.05 to 4", lambda v: 0.05 <= v <= 4)
-        self.resolutions = sides(resolutions)
-        self.depths = choices("depths", depths, "whole numbers from 0 to 8", whole(0, 8))
-        self.expansions = choices("expansions", expansions, "numbers above 0, to 4", lambda v: 0 < v <= 4)
-        self.stem_stride: int = number("stem_stride", stem_stride, "a whole number from 1 to 4", stride)
-        self.dropout: float = number("dropout", dropout, "a number from 0 to below 1", lambda v: 0 <= v < 1)
+        self.widths = checked_choices("widths", widths, "numbers from 0.05 to 4", lambda v: 0.05 <= v <= 4)
+        self.resolutions = checked_sides(resolutions)
+        self.depths = checked_choices("depths", depths, "whole numbers from 0 to 8", is_whole(0, 8))
+        self.expansions = checked_choices(
+            "expansions", expansions, "numbers above 0, to 4", lambda v: 0 < v <= 4
+        )
+        self.stem_stride: int = checked_number(
+            "stem_stride", stem_stride, "a whole number from 1 to 4", is_stride
+        )
+        self.dropout: float = checked_number(
+            "dropout", dropout, "a number from 0 to below 1", lambda v: 0 <= v < 1
+        )
 
     def variables(self) -> tuple[Variable, ...]:
         """`resolution`, `stem.depth/inner/width`, `stageS.width/depth`, and `stageS.layerL.expand`."""
@@ -241,30 +247,30 @@ class ElasticResNet(Supernet):
 
     def view(self, backbone: Backbone) -> StagedBackbone:
         """See `Supernet.view`. The view owns the layers it uses, whole; it has its own training mode."""
-        return self._staged(backbone, Use.view)
+        return self._staged(backbone, LayerSlice.view)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
         """See `Supernet.extract`. torch's global generator is left as it was."""
         with torch.random.fork_rng(devices=[]):
-            net = self._staged(backbone, Use.extract)
+            net = self._staged(backbone, LayerSlice.extract)
         grey_in_channels_last(net.stages[0])
         return net
 
-    def _staged(self, backbone: Backbone, make: Callable[[Use], nn.Module]) -> StagedBackbone:
+    def _staged(self, backbone: Backbone, make: Callable[[LayerSlice], nn.Module]) -> StagedBackbone:
         plan = self.plan(backbone)
         first, second, third = self.input_stem
-        stem = [make(Use(first, {"active_out_channel": plan.inner}, self.task.in_channels))]
+        stem = [make(LayerSlice(first, {"active_out_channel": plan.inner}, self.task.in_channels))]
         if plan.deep_stem:
             conv: nn.Module = second.conv
-            stem.append(make(Use(conv, {"active_out_channel": plan.inner}, plan.inner, residual=True)))
-        stem.append(make(Use(third, {"active_out_channel": plan.stem}, plan.inner)))
+            stem.append(make(LayerSlice(conv, {"active_out_channel": plan.inner}, plan.inner, residual=True)))
+        stem.append(make(LayerSlice(third, {"active_out_channel": plan.stem}, plan.inner)))
         stages = [[make(self._use(block)) for block in stage] for stage in plan.stages]
-        net = _assemble(stem, stages, make(Use(self.classifier, {}, plan.features)), plan)
+        net = _assemble(stem, stages, make(LayerSlice(self.classifier, {}, plan.features)), plan)
         return net.train(self.training)
 
-    def _use(self, block: _Block) -> Use:
+    def _use(self, block: _Block) -> LayerSlice:
         active = {"active_expand_ratio": block.expand, "active_out_channel": block.out_channels}
-        return Use(self.blocks[block.index], active, block.in_channels)
+        return LayerSlice(self.blocks[block.index], active, block.in_channels)
 
 
 def _assemble(
@@ -277,7 +283,7 @@ def _assemble(
 
 
 def _segment(parts: Sequence[Count], shape: tuple[int, int, int]) -> SegmentCost:
-    cost = together(parts)
+    cost = total(parts)
     return SegmentCost(cost.macs, cost.params, cost.activations, shape, cost.outputs)
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from edanas.supernets.download import Remote
-from edanas.supernets.elastic import ElasticMobileNet
-from edanas.supernets.layout import PROXYLESS
-from edanas.supernets.weights import Names, fill, locate, read_tensors
+from edanas.supernets.elastic_mobile import ElasticMobileNet
+from edanas.supernets.mobile_space import PROXYLESS
+from edanas.supernets.weights import TensorNames, fill, locate, read_tensors
 
 _SOURCES = (
     "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/",
@@ -31,7 +31,7 @@ def canonical(name: str) -> str:
     return re.sub(r"\b(conv|bn|linear)\.\1\.", r"\1.", name)
 
 
-NAMES = Names(
+NAMES = TensorNames(
     canonical=canonical,
     classifier=("classifier.linear.weight", "classifier.linear.bias"),
     stem="first_conv.conv.weight",

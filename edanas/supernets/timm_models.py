@@ -13,10 +13,10 @@ from edanas.core.contracts import Supernet, SupernetProvider
 from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Task
-from edanas.supernets.cutting import Cut, CutError, segments
-from edanas.supernets.fixed import FixedProvider, Parts
-from edanas.supernets.options import number, whole
-from edanas.supernets.weights import Names, read_tensors
+from edanas.supernets.fixed_network import FixedProvider, Parts
+from edanas.supernets.model_cutting import Cut, CutError, cut_model
+from edanas.supernets.option_checks import checked_number, is_whole
+from edanas.supernets.weights import TensorNames, read_tensors
 
 PRETRAINED = "pretrained"
 """The name, as weights, of what timm itself publishes for the model."""
@@ -44,8 +44,8 @@ class TimmProvider(FixedProvider):
         self, model: str = "resnet18", *, resolutions: tuple[int, ...] = (224,), exits: int = 0
     ) -> None:
         super().__init__(resolutions)
-        self.model = known_to_timm(model)
-        self.exits = number("exits", exits, "a whole number from 0 to 1000", whole(0, 1000))
+        self.model = check_timm_model(model)
+        self.exits = checked_number("exits", exits, "a whole number from 0 to 1000", is_whole(0, 1000))
         stages, _ = self.skeleton(Task(3, 2))
         self.exit_points = len(stages) - 1
         if not self.exit_points:
@@ -57,9 +57,9 @@ class TimmProvider(FixedProvider):
         side, device = self.resolutions[-1], next(made.parameters()).device
         sample = torch.zeros((2, task.in_channels, side, side), device=device)
         try:
-            found, possible = segments(made, _cuts(made), sample)
+            found, possible = cut_model(made, _cuts(made), sample)
             if 0 < self.exits < len(possible) - 1:
-                found, _ = segments(made, _thinned(possible, self.exits), sample)
+                found, _ = cut_model(made, _thinned(possible, self.exits), sample)
         except CutError as error:
             raise ConfigError(f"supernet.model: '{self.model}' cannot be cut into stages: {error}") from error
         return found[:-1], found[-1]
@@ -71,7 +71,7 @@ class TimmProvider(FixedProvider):
                 f"supernet.resolutions: found {self.resolutions}; allowed: one alone, since the input "
                 f"size of '{self.model}' is fixed"
             )
-        made = timm_model(self.model, task, self.resolutions[0], **more)
+        made = create_timm_model(self.model, task, self.resolutions[0], **more)
         for module in made.modules():
             # A stage must not write into the features that an exit before it reads.
             if getattr(module, "inplace", False) is True:
@@ -88,7 +88,7 @@ class TimmProvider(FixedProvider):
         path = Path(weights).expanduser()
         if weights == PRETRAINED and not path.exists():
             try:
-                published = timm_published(self.model, self.resolutions[0])
+                published = pretrained_timm_model(self.model, self.resolutions[0])
             except WeightsError as error:
                 raise WeightsError(f"weights '{PRETRAINED}': {error}") from error
             return self.fill(
@@ -97,7 +97,7 @@ class TimmProvider(FixedProvider):
         return self.fill(supernet, read_tensors(path), str(path), timm_names(self.model))
 
 
-def timm_model(model: str, task: Task, side: int | None = None, **more: Any) -> nn.Module:
+def create_timm_model(model: str, task: Task, side: int | None = None, **more: Any) -> nn.Module:
     """A model of timm with fresh weights.
 
     Args:
@@ -116,8 +116,8 @@ def timm_model(model: str, task: Task, side: int | None = None, **more: Any) -> 
     return made
 
 
-def timm_published(model: str, side: int | None = None) -> nn.Module:
-    """A model with the weights that timm publishes for it; arguments as for `timm_model`.
+def pretrained_timm_model(model: str, side: int | None = None) -> nn.Module:
+    """A model with the weights that timm publishes for it; arguments as for `create_timm_model`.
 
     Raises:
         WeightsError: timm cannot get them.
@@ -127,7 +127,7 @@ def timm_published(model: str, side: int | None = None) -> nn.Module:
     published: Any = timm.get_pretrained_cfg(model)
     try:
         task = Task(published.input_size[0], published.num_classes)
-        return timm_model(model, task, side, pretrained=True)
+        return create_timm_model(model, task, side, pretrained=True)
     except Exception as error:
         raise WeightsError(
             f"timm cannot get what it publishes for '{model}': {type(error).__name__}: {error}. A file's "
@@ -135,13 +135,13 @@ def timm_published(model: str, side: int | None = None) -> nn.Module:
         ) from error
 
 
-def timm_names(model: str) -> Names:
+def timm_names(model: str) -> TensorNames:
     """What timm calls a model's tensors."""
     import timm
 
     published = timm.get_pretrained_cfg(model)
     layers = _several(getattr(published, "classifier", None))
-    return Names(
+    return TensorNames(
         canonical=lambda name: re.sub(r"^(?:stages\.\d+|head)\.traced\.model\.", "", name),
         classifier=tuple(f"{layer}.{field}" for layer in layers for field in ("weight", "bias")),
         stem=next((f"{layer}.weight" for layer in _several(getattr(published, "first_conv", None))), ""),
@@ -149,7 +149,7 @@ def timm_names(model: str) -> Names:
     )
 
 
-def known_to_timm(model: str, setting: str = "supernet.model") -> str:
+def check_timm_model(model: str, setting: str = "supernet.model") -> str:
     """The model's name.
 
     Args:

@@ -18,7 +18,7 @@ from edanas.core.errors import ConfigError, EdanasError, near_miss
 from edanas.core.hookspecs import hookimpl
 from edanas.core.trust import require_trust
 from edanas.core.types import Task
-from edanas.supernets.fixed import FixedProvider, Parts
+from edanas.supernets.fixed_network import FixedProvider, Parts
 
 _CALLED = "in_channels=..., num_classes=..."
 

@@ -13,7 +13,7 @@ from edanas.supernets.download import Remote, fetch
 
 
 @dataclass(frozen=True)
-class Names:
+class TensorNames:
     """What a family of networks calls its tensors.
 
     Args:
@@ -72,7 +72,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def fill(
-    supernet: nn.Module, task: Task, tensors: Mapping[str, torch.Tensor], source: str, names: Names
+    supernet: nn.Module, task: Task, tensors: Mapping[str, torch.Tensor], source: str, names: TensorNames
 ) -> str:
     """Copy `tensors` into `supernet`; returns a sentence on what was taken and left.
 
@@ -98,7 +98,7 @@ def fill(
     return "; ".join([f"{len(expected)} tensors taken from {source}", *remarks.values()])
 
 
-def _adapt(found: dict[str, torch.Tensor], task: Task, names: Names) -> dict[str, str]:
+def _adapt(found: dict[str, torch.Tensor], task: Task, names: TensorNames) -> dict[str, str]:
     """Change `found` where classes or colours differ; a remark by the first tensor concerned."""
     remarks = {}
     weight = found.get(names.classifier[0]) if names.classifier else None

@@ -9,18 +9,18 @@ from edanas.core.contracts import ExitBatch, ExitNetwork, ExitPart, Phase, Train
 from edanas.core.progress import Bar
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
-from edanas.training.averaging import Average
-from edanas.training.phases import PhasePlan
-from edanas.training.precision import computing_in, without_measuring
+from edanas.training.distillation import Teacher, distillation_targets
+from edanas.training.phase_plan import PhasePlan
+from edanas.training.precision import compute_precision, resolve_precision
 from edanas.training.steps import (
     Batches,
     derive_seed,
-    learned_beside,
     learning_rate,
     make_optimizer,
+    scheme_module,
     update,
 )
-from edanas.training.teaching import Teacher, taught
+from edanas.training.weight_average import WeightAverage
 
 
 def finetune(
@@ -51,18 +51,18 @@ def finetune(
         teacher: Whom to learn from besides the labels, by the share of `settings.distillation`.
 
     Raises:
-        ConfigError: The scheme's options do not fit the network's exits.
+        ConfigError: The scheme's options do not fit the network's network.
     """
     points = (*network.points, network.exit_points)
     device = next(network.parameters()).device
-    learned = learned_beside(scheme, points, seed, device)
+    learned = scheme_module(scheme, points, seed, device)
     trained = nn.ModuleList([network, learned])
     batches = Batches(parts, settings, network.resolution, device)
     optimizer = make_optimizer(trained, settings)
     plan, whole = PhasePlan(scheme.phases(points)), settings.epochs * len(batches)
     network.to(memory_format=torch.channels_last)
-    precision = without_measuring(settings.precision, device)
-    average = Average(network, settings.ema)
+    precision = resolve_precision(settings.precision, device)
+    average = WeightAverage(network, settings.ema)
     step = 0
     for epoch in range(settings.epochs):
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -76,10 +76,13 @@ def finetune(
                         recalibrate()
                     _set_modes(network, network.exit_parts(), phase)
                 smoothing, share = settings.label_smoothing, settings.distillation
-                with computing_in(precision, device):
+                with compute_precision(precision, device):
                     logits = [each.float() for each in network.logits(images, phase)]
                     if teacher is not None and share:
-                        labels, smoothing = taught(images, labels, teacher, share, smoothing), 0.0
+                        labels, smoothing = (
+                            distillation_targets(images, labels, teacher, share, smoothing),
+                            0.0,
+                        )
                 batch = ExitBatch(logits, labels, phase, points, network.criterion, smoothing, learned)
                 (scheme.loss(batch) + batch.criterion_loss()).backward()  # type: ignore[no-untyped-call]
                 rate = learning_rate(settings, done, steps)
@@ -100,6 +103,6 @@ def _set_modes(network: nn.Module, parts: list[ExitPart], phase: Phase) -> None:
         head.train(index in phase.heads)
 
 
-def steps_of(parts: DataParts, settings: TrainingSettings) -> int:
+def step_count(parts: DataParts, settings: TrainingSettings) -> int:
     """How many steps `finetune` will take, for a progress bar."""
     return settings.epochs * len(Batches(parts, settings, 1, torch.device("cpu")))

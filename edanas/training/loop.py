@@ -15,16 +15,16 @@ from torch import nn
 from edanas.core.progress import Bar, Progress
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
-from edanas.training.averaging import Average
 from edanas.training.checkpoint import Checkpoint
 from edanas.training.precision import AUTO, BF16, FP32
 from edanas.training.schedule import Schedule, TimeSlice, TrainingSpeed
 from edanas.training.steps import Batches, derive_seed, make_optimizer
+from edanas.training.weight_average import WeightAverage
 
 SAVE_EVERY = 60.0
 """Seconds between two writings of a training's state."""
 
-WARMING, TRIAL = 2, 6
+WARM_UP_STEPS, TRIAL_STEPS = 2, 6
 """Steps on trial, by which a schedule is fitted to a time: those that are not counted, and those that are."""
 
 
@@ -65,7 +65,7 @@ class Training(ABC):
         self.batches = Batches(parts, settings, resolution, self.device)
         self.optimizer = make_optimizer(self.trained, settings)
         self.schedule = Schedule(settings.epochs * len(self.batches))
-        self.average = Average(network, settings.ema)
+        self.average = WeightAverage(network, settings.ema)
         self.pace = TrainingSpeed()
         self.precision = settings.precision
         self.step, self.seconds, self._written = 0, 0.0, -1
@@ -101,11 +101,11 @@ class Training(ABC):
         """
         segment = segment or TimeSlice()
         self.resume()
-        self._decide()
+        self._choose_precision()
         with progress.task(f"Training the {self.checkpoint.of}", self.schedule.steps) as bar:
             bar.advance(self.step)
-            with self._random_apart():
-                self._go_on(segment, bar)
+            with self._isolated_random_state():
+                self._train_segment(segment, bar)
         self._network.eval()
         return self.finished
 
@@ -119,8 +119,8 @@ class Training(ABC):
             RunError: As `run`.
         """
         self.resume()
-        self._decide()
-        each = self._each or self._on_trial() / TRIAL
+        self._choose_precision()
+        each = self._each or self._time_trial_steps() / TRIAL_STEPS
         if not self.finished:
             self.schedule = self.schedule.refitted(self.step, self.seconds, total, each)
             self._written = -1
@@ -131,44 +131,44 @@ class Training(ABC):
             f"{total:.0f} s at {speed:.0f} images a second"
         )
 
-    def _decide(self) -> None:
+    def _choose_precision(self) -> None:
         """Where the precision is to be measured, take the faster one, before the first step."""
         if self.precision != AUTO:
             return
         took = {}
         for precision in (FP32, BF16) if self.schedule.steps else ():
             self.precision = precision
-            took[precision] = self._on_trial()
+            took[precision] = self._time_trial_steps()
         self.precision = min(took, key=lambda name: took[name], default=FP32)
 
-    def _on_trial(self) -> float:
-        """The seconds that `TRIAL` steps take; everything is left as it was."""
+    def _time_trial_steps(self) -> float:
+        """The seconds that `TRIAL_STEPS` steps take; everything is left as it was."""
         before = copy.deepcopy((self.trained.state_dict(), self.optimizer.state_dict()))
         self._network.train()
         seconds = 0.0
-        with self._random_apart():
+        with self._isolated_random_state():
             batches = self._rest_of_epoch()
-            for number in range(WARMING + TRIAL):
+            for number in range(WARM_UP_STEPS + TRIAL_STEPS):
                 start = time.monotonic()
                 batch = next(batches, None)
                 if batch is None:
                     batches = self._rest_of_epoch()
                     batch = next(batches)
                 self._seeded_step(*batch)
-                seconds += (time.monotonic() - start) * (number >= WARMING)
+                seconds += (time.monotonic() - start) * (number >= WARM_UP_STEPS)
                 self.step = 0
         self.trained.load_state_dict(before[0])
         self.optimizer.load_state_dict(before[1])
-        self.average = Average(self._network, self.settings.ema)
+        self.average = WeightAverage(self._network, self.settings.ema)
         return seconds
 
     @contextmanager
-    def _random_apart(self) -> Iterator[None]:
+    def _isolated_random_state(self) -> Iterator[None]:
         """Nothing here changes what others draw from torch's global generators."""
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             yield
 
-    def _go_on(self, segment: TimeSlice, bar: Bar) -> None:
+    def _train_segment(self, segment: TimeSlice, bar: Bar) -> None:
         """Step by step to the end of the training or of the segment, and write what was done."""
         self._network.train()
         before, begun, first = self.seconds, segment.seconds, self.step

@@ -12,7 +12,7 @@ from edanas.training.depthwise import can_compute, depthwise, pair
 AUTO, FP32, BF16 = "auto", "fp32", "bf16"
 
 
-class _QuickDepthwise(TorchFunctionMode):
+class _FastDepthwise(TorchFunctionMode):
     """Computes depthwise convolutions by `depthwise`; other grouped ones, which are slow, in float32."""
 
     def __torch_function__(
@@ -43,7 +43,7 @@ class _QuickDepthwise(TorchFunctionMode):
 
 
 @contextmanager
-def computing_in(precision: str, device: torch.device) -> Iterator[None]:
+def compute_precision(precision: str, device: torch.device) -> Iterator[None]:
     """Inside, matrix products and convolutions run in `precision`; weights and their gradients stay float32.
 
     On CPUs grouped convolutions run in bfloat16 only where that is quick.
@@ -59,11 +59,11 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             yield
         else:
-            with _QuickDepthwise():
+            with _FastDepthwise():
                 yield
 
 
-def without_measuring(precision: str, device: torch.device) -> str:
+def resolve_precision(precision: str, device: torch.device) -> str:
     """`auto` as it is where nobody measures: bfloat16 on GPUs that compute in it, float32 elsewhere."""
     if precision != AUTO:
         return precision

@@ -28,13 +28,13 @@ from edanas.core.passes import exit_logits, exit_parts
 from edanas.core.settings import TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, Task
-from edanas.training.compiling import Kernels, backend_for
+from edanas.training.compilation import CompiledStages, backend_for
+from edanas.training.distillation import Teacher, distillation_targets
 from edanas.training.loop import SAVE_EVERY, Training
-from edanas.training.phases import Moment, PhasePlan
-from edanas.training.precision import computing_in
+from edanas.training.phase_plan import Moment, PhasePlan
+from edanas.training.precision import compute_precision
 from edanas.training.shrinking import Shrinking
-from edanas.training.steps import derive_seed, learned_beside, learning_rate, update
-from edanas.training.teaching import Teacher, taught
+from edanas.training.steps import derive_seed, learning_rate, scheme_module, update
 
 _KEPT_KERNELS = 8192
 """Random backbones have convolutions of many more shapes than 1,024, in every step others."""
@@ -106,7 +106,7 @@ class _HeadsAt(nn.Module):
         return logits
 
 
-class SandwichTrainer(Training):
+class SandwichTraining(Training):
     """Trains a `SupernetWithExits`; cut anywhere, even in an epoch, it goes on to the same weights.
 
     Args:
@@ -144,10 +144,10 @@ class SandwichTrainer(Training):
         """Whom the largest backbone learns from besides the labels, by the share of `distillation`."""
         self.points = tuple(range(len(network.channels) + 1))
         self.phases = PhasePlan(scheme.phases(self.points))
-        learned = learned_beside(scheme, self.points, seed, next(network.parameters()).device)
+        learned = scheme_module(scheme, self.points, seed, next(network.parameters()).device)
         side, file = int(self.largest["resolution"]), (checkpoint, "supernet")
         super().__init__(network, learned, parts, settings, side, seed, file, save_every)
-        self.kernels = Kernels(network.parts, (self.largest, self.smallest), backend_for(self.device))
+        self.kernels = CompiledStages(network.parts, (self.largest, self.smallest), backend_for(self.device))
 
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
         """One update from the largest, the smallest and random backbones; the largest's mean exit loss."""
@@ -175,8 +175,10 @@ class SandwichTrainer(Training):
         smoothing = self.settings.label_smoothing
         if self.teacher is None:
             return labels, smoothing
-        with computing_in(self.precision, self.device):
-            return taught(images, labels, self.teacher, self.settings.distillation, smoothing), 0.0
+        with compute_precision(self.precision, self.device):
+            return distillation_targets(
+                images, labels, self.teacher, self.settings.distillation, smoothing
+            ), 0.0
 
     def _pupils(self, rng: np.random.Generator) -> list[Backbone]:
         """The smallest and random backbones, of what is open by now."""
@@ -192,7 +194,7 @@ class SandwichTrainer(Training):
         return self.phases.at(self.schedule.done(step) * whole, whole)
 
     def _logits(self, backbone: Backbone, images: torch.Tensor, phase: Phase) -> list[torch.Tensor]:
-        with computing_in(self.precision, self.device):
+        with compute_precision(self.precision, self.device):
             logits = self.kernels.logits(backbone, images, phase)
             if logits is None:
                 logits = self.network.logits(backbone, images, phase)

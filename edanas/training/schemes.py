@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 from edanas.core.contracts import ExitBatch, Phase, TrainingScheme
 from edanas.core.errors import ConfigError, near_miss
 from edanas.core.hookspecs import hookimpl
-from edanas.training.phased import Distill, Layerwise, share_of
+from edanas.training.phased_schemes import Distill, Layerwise, share_of
 
 Weights = Literal["fixed", "learned"]
 _WEIGHTS, _COMBINATIONS = ("fixed", "learned"), ("mean", "learned", "soft-conditional")

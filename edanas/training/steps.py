@@ -68,7 +68,7 @@ class Batches:
             yield images, targets
 
 
-def learned_beside(
+def scheme_module(
     scheme: TrainingScheme, points: tuple[int, ...], seed: int, device: torch.device
 ) -> nn.Module:
     """What the scheme learns besides a network with exits at `points`: an empty module if nothing."""

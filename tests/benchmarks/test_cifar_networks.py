@@ -15,7 +15,7 @@ from cifar_networks import EARLY, SINGLE, UpTo, Wanted, best, last_served
 from edanas.core.contracts import ExitBatch
 from edanas.core.types import Candidate, Evaluation, Metrics, SelectionScheme
 from edanas.exits.criteria import ScoreMargin
-from edanas.training.phased import Layerwise
+from edanas.training.phased_schemes import Layerwise
 from edanas.training.schemes import Joint, Mixed
 
 

@@ -13,7 +13,7 @@ from edanas.core.config import flatten, resolve, to_plain, to_toml
 from edanas.core.errors import ConfigError, DataError
 from edanas.core.settings import SplitSettings
 from edanas.core.types import ImageSet, LoadedData, Task
-from edanas.data.auto_preset import Survey, divided, in_words, shares, suited
+from edanas.data.auto_preset import Survey, auto_settings, choice_sentences, part_sizes, split_shares
 from edanas.data.splits import split
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
@@ -55,7 +55,7 @@ def folder(path: Path, classes: int, each: int, size: tuple[int, int], mode: str
 
 @given(SURVEYS)
 def test_whatever_a_folder_holds_the_networks_and_the_schedule_are_sensible(found: Survey) -> None:
-    layer = suited(found, shares(found.drawn))
+    layer = auto_settings(found, split_shares(found.pool))
     largest = max(layer["supernet.resolutions"])
     assert 16 <= min(layer["supernet.resolutions"]) <= largest <= 64
     for side in layer["supernet.resolutions"]:
@@ -76,25 +76,25 @@ def test_whatever_a_folder_holds_the_networks_and_the_schedule_are_sensible(foun
 
 @given(SURVEYS)
 def test_shares_leave_every_part_what_it_needs(found: Survey) -> None:
-    chosen = shares(found.drawn)
+    chosen = split_shares(found.pool)
     assert chosen.train + chosen.calibration + chosen.validation + chosen.test == pytest.approx(1)
-    parts = divided(found, chosen)
-    assert parts["train"] >= found.drawn // 2
+    parts = part_sizes(found, chosen)
+    assert parts["train"] >= found.pool // 2
     for part in ("calibration", "validation"):
-        assert parts[part] >= min(99, 0.14 * found.drawn - 1)
-        assert parts[part] <= max(10_100, 0.1 * found.drawn)
+        assert parts[part] >= min(99, 0.14 * found.pool - 1)
+        assert parts[part] <= max(10_100, 0.1 * found.pool)
     assert parts["test"] >= parts["validation"]
 
 
 @pytest.mark.parametrize(("train", "epochs"), [(40_000, 25), (1_000, 158), (12, 200), (3_000_000, 5)])
 def test_the_larger_the_set_the_fewer_epochs(train: int, epochs: int) -> None:
     found = holding(2, round(train / 0.6 / 2), 32, grey=True)
-    assert suited(found, SplitSettings(0.6, 0.1, 0.1, 0.2))["training.epochs"] == epochs
+    assert auto_settings(found, SplitSettings(0.6, 0.1, 0.1, 0.2))["training.epochs"] == epochs
 
 
 def test_parts_that_are_set_apart_do_not_train() -> None:
     found = Survey(3000, 1000, frozenset({"test", "validation"}), 2, 500, 500, 32, grey=True)
-    assert divided(found, SplitSettings(0.6, 0.2, 0.1, 0.1)) == {"train": 750, "calibration": 250}
+    assert part_sizes(found, SplitSettings(0.6, 0.2, 0.1, 0.1)) == {"train": 750, "calibration": 250}
 
 
 # Folders as they come, and for each: the sides read, the parts, the batch, the epochs.
@@ -111,10 +111,10 @@ FOLDERS = {
 def test_folders_as_they_come(name: str, registry: Registry) -> None:
     found, sides, parts, batch, epochs = FOLDERS[name]
     bundle = registry.bundle("mbv3-sm")
-    layer = suited(found, shares(found.drawn))
+    layer = auto_settings(found, split_shares(found.pool))
     settings = resolve([("bundle", bundle.settings), ("auto", bundle.presets["auto"]), ("folder", layer)])
     assert settings.supernet.options["resolutions"] == sides
-    assert tuple(divided(found, settings.split).values()) == parts
+    assert tuple(part_sizes(found, settings.split).values()) == parts
     assert (settings.training.batch_size, settings.training.epochs) == (batch, epochs)
     provider, space = make_space(registry, settings)
     task = Task(1 if found.grey else 3, found.classes)
@@ -131,22 +131,22 @@ def test_what_is_said_of_the_parts_is_what_the_split_makes() -> None:
     blank = torch.zeros(60, 1, 1, 1, dtype=torch.uint8)
     samples = ImageSet(blank, torch.from_numpy(labels), ("a", "b"))
     found = holding(2, 30, 1, grey=True)
-    made = split(LoadedData(samples, np.array([""] * 60), ()), shares(60), seed=0)
-    told = divided(found, shares(60))
+    made = split(LoadedData(samples, np.array([""] * 60), ()), split_shares(60), seed=0)
+    told = part_sizes(found, split_shares(60))
     assert {part: len(getattr(made, part)) for part in told} == told
 
 
 def test_what_one_should_be_wary_of_is_said() -> None:
     def told(found: Survey) -> str:
-        layer = suited(found, shares(found.drawn))
-        return " ".join(in_words(found, resolve([("", layer)]), layer["supernet.resolutions"]))
+        layer = auto_settings(found, split_shares(found.pool))
+        return " ".join(choice_sentences(found, resolve([("", layer)]), layer["supernet.resolutions"]))
 
     assert "9 calibration and 9 validation images are few" in told(holding(2, 30, 300, grey=False))
     assert "about 4.0 GB" in told(holding(1000, 1300, 224, grey=False))
     uneven = Survey(5050, 5050, frozenset(), 2, 50, 5000, 32, grey=True)
-    assert "out of balance, 50 to 5,000" in told(uneven)
+    assert "imbalanced, 50 to 5,000" in told(uneven)
     calm = told(holding(10, 500, 28, grey=True))
-    assert not any(word in calm for word in ("few", "GB", "balance"))
+    assert not any(word in calm for word in ("few", "GB", "imbalanced"))
     assert all(
         word in calm for word in ("5,000 grey images", "10 classes", "28 px", "24 and 32 px", "91 epochs")
     )
@@ -223,9 +223,9 @@ def test_another_supernet_takes_nothing_that_was_for_the_first(
 
 def test_memory_is_told_for_the_size_that_the_networks_read() -> None:
     found = holding(1000, 1300, 224, grey=False)
-    settings = resolve([("", suited(found, shares(found.drawn)))])
+    settings = resolve([("", auto_settings(found, split_shares(found.pool)))])
     # 1.3 million images of 3 x 224 x 224 bytes.
-    assert "about 195.7 GB" in " ".join(in_words(found, settings, (64, 224)))
+    assert "about 195.7 GB" in " ".join(choice_sentences(found, settings, (64, 224)))
 
 
 @pytest.mark.parametrize("sides", [[], [7], [32, 32]])

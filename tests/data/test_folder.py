@@ -78,7 +78,7 @@ def test_colour_makes_everything_rgb(flat: Path) -> None:
     data = load(flat)
     assert data.samples.images.shape == (5, 3, 8, 8)
     assert torch.equal(data.samples.images[0, 0], data.samples.images[0, 2])
-    assert "4 of 5 images are grey and were made RGB like the others." in data.remarks
+    assert "4 of 5 images are grey and were converted to RGB like the others." in data.remarks
 
 
 def test_grey_pictures_in_colour_files_are_grey(flat: Path) -> None:
@@ -147,7 +147,7 @@ def test_transparency_is_laid_over_white(flat: Path) -> None:
     assert int(data.samples.images[2].min()) == 255
     assert data.remarks == (
         "3 of 4 images were converted to 8-bit grey or RGB (by mode: P 1, RGBA 2).",
-        "2 of 4 images are transparent in part and were laid over white.",
+        "2 of 4 images have transparent pixels and were put on white.",
     )
 
 
@@ -169,7 +169,7 @@ def test_exif_orientation_is_followed(tmp_path: Path) -> None:
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "b" / "1.png", exif=exif)
     data = load(tmp_path)
     assert torch.equal(data.samples.images[0], data.samples.images[1])
-    assert data.remarks == ("1 of 2 images were turned or mirrored as their EXIF orientation says.",)
+    assert data.remarks == ("1 of 2 images were rotated or mirrored by their EXIF orientation.",)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -200,7 +200,7 @@ def test_several_frames_give_the_first(flat: Path) -> None:
     first, second = Image.new("L", (8, 8), 10), Image.new("L", (8, 8), 200)
     first.save(flat / "a" / "1.gif", save_all=True, append_images=[second])
     data = load(flat)
-    assert "1 of 5 images hold several frames, of which the first was taken." in data.remarks
+    assert "1 of 5 images hold several frames; the first frame is used." in data.remarks
     assert int(data.samples.images[0].max()) == 10
 
 
@@ -213,7 +213,7 @@ def test_other_files_are_ignored_with_a_remark(flat: Path) -> None:
     assert len(data.samples) == 4
     assert len(data.remarks) == 1
     assert (
-        "4 files or folders are hidden or no images and were ignored: .git, notes.txt, a/.hidden.png, ..."
+        "4 files or folders were ignored, being hidden or no images: .git, notes.txt, a/.hidden.png, ..."
         in (data.remarks[0])
     )
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from edanas.data.image_array import Gathered, Pixels
+from edanas.data.image_array import ImageArray, Pixels
 
 SIDE = 4
 
@@ -37,7 +37,7 @@ def test_one_by_one_is_as_all_at_once(drawn: list[tuple[tuple[int, int], bool, i
         np.random.default_rng(seed).integers(0, 256, (*size, 3) if rgb else size, dtype=np.uint8)
         for size, rgb, seed in drawn
     ]
-    gathered = Gathered(len(images), SIDE, colour=colour)
+    gathered = ImageArray(len(images), SIDE, colour=colour)
     for image in images:
         gathered.add(image)
     expected = at_once(images, colour=colour)

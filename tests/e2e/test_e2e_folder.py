@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tiny_runs import SETTINGS, Edanas, result_of
 
-SUITS = "120 grey images in 3 classes, 8 px: read at {} px; 60 of them train the supernet, {} epochs"
+SUITS = "120 grey images in 3 classes, 8 px: read at {} px; 60 of them train the supernet for {} epochs"
 
 
 @pytest.fixture

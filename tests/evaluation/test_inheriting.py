@@ -18,7 +18,7 @@ from edanas.evaluation.teachers import outside_teacher
 from edanas.evaluation.unseen import check_unseen
 from edanas.exits.gates import LearnedGate
 from edanas.exits.scheduler import Scheduler
-from edanas.training.weights import find, write
+from edanas.training.supernet_file import find, write
 
 EIGHT = tuple("abcdefgh")
 """As many classes as the narrowest layers have channels."""

@@ -23,7 +23,7 @@ from edanas.run.folder import RunData
 from edanas.run.provenance import digest_of_teacher
 from edanas.training.schedule import TimeSlice
 from edanas.training.schemes import Joint
-from edanas.training.weights import write
+from edanas.training.supernet_file import write
 
 SHARE, SMOOTHING = 0.3, 0.1
 

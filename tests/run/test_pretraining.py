@@ -25,7 +25,7 @@ from edanas.core.settings import Component
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.run.compose import compose
 from edanas.run.pretraining import Order, Trained, portable, train_supernet
-from edanas.training.weights import digests, find, read_recipe
+from edanas.training.supernet_file import find, image_digests, read_recipe
 
 
 def train(out: Path, **changes: object) -> Trained:
@@ -262,5 +262,5 @@ def test_a_damaged_file_is_one_clear_error(trained: Path, tmp_path: Path) -> Non
 def test_equal_images_have_one_digest() -> None:
     data = compose(registry(), wanted(Path("x")).settings, Path("x"), Silent()).workbench.parts.train
     twice = replace(data, images=torch.cat([data.images, data.images]), labels=data.labels.repeat(2))
-    assert (digests(twice) == digests(data)).all()
-    assert len(digests(data)) <= len(data)
+    assert (image_digests(twice) == image_digests(data)).all()
+    assert len(image_digests(data)) <= len(data)

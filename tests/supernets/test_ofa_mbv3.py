@@ -13,7 +13,7 @@ from torch import nn
 from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.tracing import count_macs, exit_points, trace
 from edanas.core.types import Backbone, Task
-from edanas.supernets.layout import scaled
+from edanas.supernets.mobile_space import scaled
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
 
 

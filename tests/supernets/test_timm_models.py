@@ -10,7 +10,7 @@ from torch import nn
 from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.tracing import count_macs
 from edanas.core.types import Backbone, Task
-from edanas.supernets.cutting import Cut, CutError, segments
+from edanas.supernets.model_cutting import Cut, CutError, cut_model
 from edanas.supernets.timm_models import TimmProvider
 
 RGB = Task(in_channels=3, num_classes=5)
@@ -149,7 +149,7 @@ class Skipping(nn.Module):
 def test_a_cut_across_a_skip_connection_is_passed_over():
     cuts = [Cut("first", 4), Cut("second", 4), Cut("third", 4)]
     model, images = Skipping(), torch.randn(2, 3, 4, 4)
-    parts, kept = segments(model, cuts, images)
+    parts, kept = cut_model(model, cuts, images)
     assert [cut.module for cut in kept] == ["first", "third"]
     assert torch.equal(nn.Sequential(*parts)(images), model(images))
 
@@ -161,4 +161,4 @@ class Choosing(Skipping):
 
 def test_a_forward_pass_that_depends_on_the_images_cannot_be_cut():
     with pytest.raises(CutError, match="cannot be traced"):
-        segments(Choosing(), [Cut("first", 4)], torch.ones(1, 3, 4, 4))
+        cut_model(Choosing(), [Cut("first", 4)], torch.ones(1, 3, 4, 4))

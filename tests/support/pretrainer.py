@@ -40,7 +40,7 @@ def wanted(out: Path) -> Order:
 
 
 if __name__ == "__main__":
-    sandwich.SandwichTrainer.__init__.__defaults__ = (0.0,)  # a state at each step
+    sandwich.SandwichTraining.__init__.__defaults__ = (0.0,)  # a state at each step
     with computing(1):
         order = wanted(Path(sys.argv[1]))
         train_supernet(registry(), Order(order.settings, order.out, half=False), Silent())

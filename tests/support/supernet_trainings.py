@@ -7,7 +7,7 @@ from small_runs import PLAIN, parts, provider, space
 
 from edanas.exits.classifiers import PoolLinear
 from edanas.exits.criteria import ScoreMargin
-from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
+from edanas.training.sandwich import SandwichTraining, SupernetWithExits
 from edanas.training.schemes import Joint
 
 SETTINGS = replace(PLAIN, epochs=3, batch_size=32, augment=("shift", "erase"), label_smoothing=0.1, ema=0.9)
@@ -22,7 +22,7 @@ def fresh(made=None, dropout=0.3):
 
 
 def trainer(path, network=None, settings=SETTINGS, scheme=None, over=None, seed=5, save_every=60.0):
-    return SandwichTrainer(
+    return SandwichTraining(
         network or fresh(),
         over or space(),
         parts(),

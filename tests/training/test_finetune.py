@@ -9,11 +9,11 @@ from torch import nn
 from edanas.core.types import DataParts
 from edanas.exits.criteria import ScoreMargin
 from edanas.model.eenn import EENN
-from edanas.training.finetune import finetune, steps_of
-from edanas.training.phased import Distill, Layerwise
+from edanas.training.distillation import distillation_targets
+from edanas.training.finetune import finetune, step_count
+from edanas.training.phased_schemes import Distill, Layerwise
 from edanas.training.schemes import Joint, JointCombined, Mixed
 from edanas.training.steps import Batches
-from edanas.training.teaching import taught
 
 
 def make(placed=(0, 2), seed=0, dropout=0.2):
@@ -138,7 +138,7 @@ def test_the_bar_moves_once_a_step_and_the_network_is_ready_for_use(epochs):
     network = make().train()
     before = copy.deepcopy(network)
     train(network, settings, bar=bar)
-    assert bar.steps == steps_of(parts(), settings) == 4 * epochs
+    assert bar.steps == step_count(parts(), settings) == 4 * epochs
     assert not any(module.training for module in network.modules())
     assert equal_states(network, before) == (epochs == 0)
 
@@ -257,7 +257,7 @@ def test_a_mixture_of_targets_is_a_mixture_of_losses():
     torch.manual_seed(0)
     logits, labels = torch.randn(6, 4), torch.arange(6) % 4
     answers = torch.randn(6, 4).softmax(1)
-    mixed = taught(torch.zeros(6, 1, 2, 2), labels, lambda _: answers, 0.3, 0.1)
+    mixed = distillation_targets(torch.zeros(6, 1, 2, 2), labels, lambda _: answers, 0.3, 0.1)
     loss = torch.nn.functional.cross_entropy
     expected = 0.7 * loss(logits, labels, label_smoothing=0.1) + 0.3 * loss(logits, answers)
     assert torch.allclose(loss(logits, mixed), expected, atol=1e-6)

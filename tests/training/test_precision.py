@@ -8,26 +8,26 @@ from torch import nn
 
 from edanas.core.progress import Silent
 from edanas.training.depthwise import has_bfloat16
-from edanas.training.precision import computing_in, without_measuring
+from edanas.training.precision import compute_precision, resolve_precision
 
 
 def test_only_what_would_be_slow_on_a_cpu_stays_in_float32():
     images = torch.randn(2, 8, 6, 6)
     point, depth = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
     grouped = nn.Conv2d(8, 8, 3, padding=1, groups=4)
-    with computing_in("bf16", CPU):
+    with compute_precision("bf16", CPU):
         assert point(images).dtype == torch.bfloat16
         quick = torch.bfloat16 if has_bfloat16() else torch.float32
         assert depth(images).dtype == depth(point(images)).dtype == quick
         assert grouped(images).dtype == grouped(point(images)).dtype == torch.float32
     assert point(images).dtype == torch.float32
-    with computing_in("fp32", CPU):
+    with compute_precision("fp32", CPU):
         assert point(images).dtype == torch.float32
 
 
 def test_where_nobody_measures_a_cpu_keeps_float32():
-    assert without_measuring("auto", CPU) == "fp32"
-    assert without_measuring("bf16", CPU) == "bf16"
+    assert resolve_precision("auto", CPU) == "fp32"
+    assert resolve_precision("bf16", CPU) == "bf16"
 
 
 @pytest.mark.parametrize("precision", ["bf16", "auto"])

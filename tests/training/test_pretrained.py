@@ -15,7 +15,7 @@ from edanas.evaluation.shared import SharedEvaluation
 from edanas.run.compose import compose
 from edanas.run.layers import layered_settings
 from edanas.run.provenance import digest_of_file
-from edanas.training.weights import PRETRAINED, find, names, read_recipe
+from edanas.training.supernet_file import PRETRAINED, find, names, read_recipe
 
 FILES = sorted(PRETRAINED.glob("*.safetensors"))
 

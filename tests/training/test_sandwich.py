@@ -11,7 +11,7 @@ from supernet_trainings import SETTINGS, STEPS, CutShort, fresh, trainer
 from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
 from edanas.supernets.baselines import EECNN
-from edanas.training.phased import Distill, Layerwise
+from edanas.training.phased_schemes import Distill, Layerwise
 from edanas.training.schemes import Joint
 from edanas.training.steps import Batches
 

@@ -13,7 +13,7 @@ from edanas.core.errors import RunError
 from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
-from edanas.training.phased import Distill, Layerwise
+from edanas.training.phased_schemes import Distill, Layerwise
 from edanas.training.schedule import TimeSlice
 from edanas.training.schemes import JointCombined, Mixed
 

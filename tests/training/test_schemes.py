@@ -8,7 +8,7 @@ from edanas.core.contracts import ConfidenceCriterion, ExitBatch, Phase
 from edanas.core.errors import ConfigError
 from edanas.exits.criteria import ScoreMargin
 from edanas.testing import check_scheme
-from edanas.training.phased import Distill, Layerwise
+from edanas.training.phased_schemes import Distill, Layerwise
 from edanas.training.schemes import Joint, JointCombined, Mixed
 
 

@@ -9,7 +9,7 @@ Teacher = Callable[[torch.Tensor], torch.Tensor]
 """Prepared images (B, C, R, R) -> probabilities (B, K)."""
 
 
-def taught(
+def distillation_targets(
     images: torch.Tensor, targets: torch.Tensor, teacher: Teacher, share: float, smoothing: float
 ) -> torch.Tensor:
     """Labels and a teacher's answers as one target (Hinton et al., Distilling the Knowledge, 2015).

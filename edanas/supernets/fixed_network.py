@@ -10,11 +10,10 @@ from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.errors import CandidateError, WeightsError
-from edanas.core.tracing import trace
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.memory_format import grey_in_channels_last
-from edanas.supernets.options import sides
-from edanas.supernets.weights import Names, fill, read_tensors
+from edanas.supernets.option_checks import checked_sides
+from edanas.supernets.weights import TensorNames, fill, read_tensors
 
 Parts = tuple[Sequence[nn.Module], nn.Module]
 """A network's M stages, and its last exit."""
@@ -39,7 +38,7 @@ class FixedProvider(SupernetProvider):
     """
 
     def __init__(self, resolutions: tuple[int, ...]) -> None:
-        self.resolutions = sides(resolutions)
+        self.resolutions = checked_sides(resolutions)
         self._known: dict[tuple[int, Task], Costs] = {}
 
     @abstractmethod
@@ -92,10 +91,10 @@ class FixedProvider(SupernetProvider):
         Raises:
             WeightsError: There is no such file, or it holds no weights, or those of another network.
         """
-        return self.fill(supernet, read_tensors(Path(weights).expanduser()), weights, Names())
+        return self.fill(supernet, read_tensors(Path(weights).expanduser()), weights, TensorNames())
 
     @staticmethod
-    def fill(supernet: Supernet, tensors: Mapping[str, torch.Tensor], source: str, names: Names) -> str:
+    def fill(supernet: Supernet, tensors: Mapping[str, torch.Tensor], source: str, names: TensorNames) -> str:
         """See `edanas.supernets.weights.fill`.
 
         Raises:
@@ -122,6 +121,8 @@ class FixedProvider(SupernetProvider):
         return stages, head
 
     def _counted(self, side: int, task: Task) -> Costs:
+        from edanas.core.tracing import trace
+
         if (side, task) not in self._known:
             stages, head = self.skeleton(task)
             self._known[side, task] = trace(StagedBackbone(stages, head, side), task.in_channels)
@@ -147,8 +148,8 @@ class FixedSupernet(Supernet):
 
     def view(self, backbone: Backbone) -> StagedBackbone:
         """See `Supernet.view`. The view has its own training mode."""
-        stages = [InOwnMode(stage) for stage in self.stages]
-        return StagedBackbone(stages, InOwnMode(self.head), self._side(backbone)).train(self.training)
+        stages = [ModeWrapper(stage) for stage in self.stages]
+        return StagedBackbone(stages, ModeWrapper(self.head), self._side(backbone)).train(self.training)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
         """See `Supernet.extract`."""
@@ -156,7 +157,7 @@ class FixedSupernet(Supernet):
         return StagedBackbone(stages, copy.deepcopy(self.head), self._side(backbone)).train(self.training)
 
 
-class InOwnMode(nn.Module):
+class ModeWrapper(nn.Module):
     """Runs a module that others run too, in this one's training mode."""
 
     def __init__(self, module: nn.Module) -> None:

@@ -21,7 +21,7 @@ def test_counts_are_of_what_the_split_divides(tmp_path: Path) -> None:
         for number in range(count):
             draw(tmp_path / part / name / f"{number}.png", (6, 4))
     found = survey(tmp_path)
-    assert (found.images, found.drawn, found.apart) == (20, 10, {"test"})
+    assert (found.images, found.pool, found.fixed_parts) == (20, 10, {"test"})
     assert (found.classes, found.fewest, found.most) == (2, 3, 7)
 
 

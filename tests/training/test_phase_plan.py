@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edanas.core.contracts import Phase
-from edanas.training.phases import PhasePlan
+from edanas.training.phase_plan import PhasePlan
 
 SHARES = st.lists(st.floats(0.01, 10.0), min_size=1, max_size=6)
 

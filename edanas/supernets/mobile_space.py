@@ -109,7 +109,7 @@ class NetPlan:
 
 
 @dataclass(frozen=True)
-class Layout:
+class MobileSpace:
     """The options of a provider of mobile networks, checked, and what follows from them without weights."""
 
     family: Family

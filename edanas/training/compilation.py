@@ -1,4 +1,4 @@
-"""Kernels of `torch.compile` for the backbones that every step of a supernet's training runs, on GPUs."""
+"""Compilation with `torch.compile` of the backbones that every training step runs, on GPUs."""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +23,7 @@ def backend_for(device: torch.device) -> Backend | None:
     return "inductor" if device.type == "cuda" else None
 
 
-class Kernels:
+class CompiledStages:
     """Runs a few backbones by kernels made for each of their stages and heads, which are static graphs.
 
     They are made at a backbone's first step, and again for each phase, size of batch and precision, by a

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from edanas.training.averaging import Average
+from edanas.training.weight_average import WeightAverage
 
 
 def line(value):
@@ -14,7 +14,7 @@ def line(value):
 
 def test_an_average_is_what_the_recurrence_gives():
     module, expected = line(0.0), 0.0
-    average = Average(module, 0.5)
+    average = WeightAverage(module, 0.5)
     for step, value in enumerate((4.0, -2.0, 8.0, 1.0), 1):
         with torch.no_grad():
             module.weight.fill_(value)
@@ -28,7 +28,7 @@ def test_an_average_is_what_the_recurrence_gives():
 
 def test_without_a_decay_the_last_weights_stay():
     module = line(3.0)
-    average = Average(module, 0.0)
+    average = WeightAverage(module, 0.0)
     average.update(1)
     average.apply()
     assert module.weight.item() == 3.0
@@ -37,7 +37,7 @@ def test_without_a_decay_the_last_weights_stay():
 
 def test_what_is_kept_goes_on_as_it_would_have():
     whole, parts = line(1.0), line(1.0)
-    first, second = Average(whole, 0.9), Average(parts, 0.9)
+    first, second = WeightAverage(whole, 0.9), WeightAverage(parts, 0.9)
     for step in range(1, 6):
         for module in (whole, parts):
             with torch.no_grad():
@@ -45,7 +45,7 @@ def test_what_is_kept_goes_on_as_it_would_have():
         first.update(step)
         second.update(step)
         kept = [tensor.clone() for tensor in second.state()]
-        second = Average(parts, 0.9)
+        second = WeightAverage(parts, 0.9)
         second.load(kept)
     first.apply()
     second.apply()

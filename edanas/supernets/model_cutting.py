@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import fx, nn
 
-Layout = Literal["nchw", "nhwc", "tokens"]
+FeatureLayout = Literal["nchw", "nhwc", "tokens"]
 """How features lie: (B, C, H, W), (B, H, W, C) or (B, N, C)."""
 
 
@@ -27,13 +27,13 @@ class Cut:
     channels: int
 
 
-class ModelSegment(nn.Module):
+class TracedStage(nn.Module):
     """A part of a model between two cuts, with features (B, C, H, W) outside, whatever it has inside.
 
     N tokens are features of height N and width 1.
     """
 
-    def __init__(self, traced: nn.Module, enter: Layout, leave: Layout | None) -> None:
+    def __init__(self, traced: nn.Module, enter: FeatureLayout, leave: FeatureLayout | None) -> None:
         super().__init__()
         self.traced = traced
         self.enter = enter
@@ -53,9 +53,9 @@ class ModelSegment(nn.Module):
         return out
 
 
-def segments(
+def cut_model(
     model: nn.Module, cuts: Sequence[Cut], sample: torch.Tensor
-) -> tuple[list[ModelSegment], list[Cut]]:
+) -> tuple[list[TracedStage], list[Cut]]:
     """The model's parts in order, and the cuts between them: those of `cuts` that are possible.
 
     Args:
@@ -88,9 +88,9 @@ def segments(
         raise CutError("no module's output stands between two stages")
     parts.append(_part(root, graph, start, begin, None))
     _check_separate(parts)
-    ends: list[Layout | None] = [*layouts, None]
-    enters: list[Layout] = ["nchw", *layouts]
-    return [ModelSegment(*each) for each in zip(parts, enters, ends, strict=True)], kept
+    ends: list[FeatureLayout | None] = [*layouts, None]
+    enters: list[FeatureLayout] = ["nchw", *layouts]
+    return [TracedStage(*each) for each in zip(parts, enters, ends, strict=True)], kept
 
 
 class _Root(nn.Module):
@@ -178,7 +178,7 @@ def _run(part: nn.Module, features: Any) -> Any:
         part.train(training)
 
 
-def _layout(out: Any, channels: int, usual: Any) -> Layout | None:
+def _layout(out: Any, channels: int, usual: Any) -> FeatureLayout | None:
     """How features lie, or `None` where they are none."""
     if not isinstance(out, torch.Tensor) or out.ndim not in (3, 4):
         return None

@@ -18,8 +18,8 @@ from edanas.core.runfolder import replace_file
 from edanas.core.types import ImageSet
 
 KIND = "edanas supernet 1"
-SEEN = "trained_on"
-"""The tensor of digests of the images that the supernet was trained on: (N,) int64, ascending."""
+TRAINED_ON = "trained_on"
+"""The tensor of image_digests of the images that the supernet was trained on: (N,) int64, ascending."""
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """The folder of trained supernets that come with the package."""
@@ -71,7 +71,7 @@ def write(
     Raises:
         RunError: The file cannot be written.
     """
-    tensors = {SEEN: torch.from_numpy(digests(seen))}
+    tensors = {TRAINED_ON: torch.from_numpy(image_digests(seen))}
     for name, tensor in tensors_of(parts).items():
         shrunk = half and tensor.is_floating_point() and tensor.ndim > 1
         kept = tensor.detach().to("cpu", torch.float16 if shrunk else tensor.dtype)
@@ -102,7 +102,7 @@ def tensors_of(parts: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
 def prefixes(path: Path) -> set[str]:
     """Of which parts there are tensors in the file."""
     with _opened(path) as file:
-        return {name.partition(".")[0] for name in set(file.keys()) - {SEEN}}
+        return {name.partition(".")[0] for name in set(file.keys()) - {TRAINED_ON}}
 
 
 def load(path: Path, parts: Mapping[str, nn.Module], fresh: Container[str] = ()) -> str:
@@ -142,18 +142,18 @@ def load(path: Path, parts: Mapping[str, nn.Module], fresh: Container[str] = ())
     return f"{len(taken)} tensors taken from {path}{rest}"
 
 
-def digests(images: ImageSet) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def image_digests(images: ImageSet) -> "np.ndarray[Any, np.dtype[np.int64]]":
     """A number for each distinct image, ascending: (N,) int64."""
     pixels = np.ascontiguousarray(images.images.cpu().numpy())
     each = b"".join(hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in pixels)
     return np.unique(np.frombuffer(each, dtype=np.int64))
 
 
-def seen_among(path: Path, images: ImageSet) -> float:
+def trained_share(path: Path, images: ImageSet) -> float:
     """The share of `images` that the supernet in `path` was trained on, by their pixels."""
     with _opened(path) as file:
-        seen = file.get_tensor(SEEN).numpy()
-    asked = digests(images)
+        seen = file.get_tensor(TRAINED_ON).numpy()
+    asked = image_digests(images)
     return float(np.isin(asked, seen).mean())
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 
-class Average:
+class WeightAverage:
     """A running average of a network's parameters; BatchNorm statistics are not averaged.
 
     The decay grows to its value: after t steps it is at most (1 + t) / (10 + t), so that the first weights

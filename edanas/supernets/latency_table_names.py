@@ -1,7 +1,7 @@
 """What the latency tables of the Once-for-All project call the layers of a MobileNetV3."""
 
 from edanas.core.types import Task
-from edanas.supernets.layout import BlockPlan, NetPlan
+from edanas.supernets.mobile_space import BlockPlan, NetPlan
 
 
 def layer_names(plan: NetPlan, stem_stride: int, task: Task) -> tuple[tuple[str, ...], ...]:

@@ -8,8 +8,8 @@ from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet
 from edanas.core.types import Backbone, Choice, Task
-from edanas.supernets.layout import BlockPlan, Layout, NetPlan
 from edanas.supernets.memory_format import grey_in_channels_last
+from edanas.supernets.mobile_space import BlockPlan, MobileSpace, NetPlan
 
 
 class LastExit(nn.Module):
@@ -42,7 +42,7 @@ class Residual(nn.Module):
 
 
 @dataclass(frozen=True)
-class Use:
+class LayerSlice:
     """How a backbone uses one dynamic layer: which slice of it, on how many input channels."""
 
     layer: nn.Module
@@ -69,7 +69,7 @@ class Use:
 class _View(nn.Module):
     """Runs a slice of a dynamic layer, whatever slice and mode others left it in."""
 
-    def __init__(self, use: Use) -> None:
+    def __init__(self, use: LayerSlice) -> None:
         super().__init__()
         self.layer = use.layer
         self._use = use
@@ -94,7 +94,7 @@ def assemble(
     return StagedBackbone([nn.Sequential(*layers) for layers in stages], head, resolution)
 
 
-def with_fast_activations(net: nn.Module) -> None:
+def use_torch_activations(net: nn.Module) -> None:
     """Replace ofa's hard swish and hard sigmoid by torch's, which compute the same in one operator."""
     from ofa.utils import Hsigmoid, Hswish
 
@@ -106,7 +106,7 @@ def with_fast_activations(net: nn.Module) -> None:
                 setattr(module, name, nn.Hardsigmoid(inplace=True))
 
 
-def _with_epsilon(net: nn.Module, epsilon: float) -> None:
+def _set_epsilon(net: nn.Module, epsilon: float) -> None:
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = epsilon
@@ -119,7 +119,7 @@ class ElasticMobileNet(Supernet):
     centre of larger ones (Cai et al., Once-for-All, ICLR 2020, Section 3).
     """
 
-    def __init__(self, layout: Layout, task: Task) -> None:
+    def __init__(self, layout: MobileSpace, task: Task) -> None:
         from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import (
             DynamicConvLayer,
             DynamicLinearLayer,
@@ -147,8 +147,8 @@ class ElasticMobileNet(Supernet):
             [full.features], task.num_classes, dropout_rate=layout.dropout
         )
         init_models(self)
-        _with_epsilon(self, layout.family.epsilon)
-        with_fast_activations(self)
+        _set_epsilon(self, layout.family.epsilon)
+        use_torch_activations(self)
         grey_in_channels_last(self.first_conv)
 
     def _block(self, plan: BlockPlan) -> nn.Module:
@@ -168,45 +168,47 @@ class ElasticMobileNet(Supernet):
 
     def view(self, backbone: Backbone) -> StagedBackbone:
         """See `Supernet.view`. The view owns the layers it uses, whole; it has its own training mode."""
-        return self._staged(backbone, Use.view)
+        return self._staged(backbone, LayerSlice.view)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
         """See `Supernet.extract`. torch's global generator is left as it was."""
         with torch.random.fork_rng(devices=[]):
-            net = self._staged(backbone, Use.extract)
-        _with_epsilon(net, self.layout.family.epsilon)
-        with_fast_activations(net)
+            net = self._staged(backbone, LayerSlice.extract)
+        _set_epsilon(net, self.layout.family.epsilon)
+        use_torch_activations(net)
         grey_in_channels_last(net.stages[0])
         return net
 
-    def _staged(self, backbone: Backbone, make: Callable[[Use], nn.Module]) -> StagedBackbone:
+    def _staged(self, backbone: Backbone, make: Callable[[LayerSlice], nn.Module]) -> StagedBackbone:
         """The backbone, each of its layers made by `make`, in the supernet's training mode."""
         plan = self.layout.plan(backbone)
         stages = [[make(self._use_block(block)) for block in stage] for stage in plan.stages]
-        stem = Use(self.first_conv, {"active_out_channel": plan.stem}, self.task.in_channels)
+        stem = LayerSlice(self.first_conv, {"active_out_channel": plan.stem}, self.task.in_channels)
         stages[0].insert(0, make(stem))
         channels = plan.stages[-1][-1].out_channels
         expand = mix = None
         if self.final_expand_layer is not None:
-            expand = make(Use(self.final_expand_layer, {"active_out_channel": plan.final_expand}, channels))
+            expand = make(
+                LayerSlice(self.final_expand_layer, {"active_out_channel": plan.final_expand}, channels)
+            )
             channels = plan.final_expand
         if self.feature_mix_layer is not None:
-            mix = make(Use(self.feature_mix_layer, {"active_out_channel": plan.last_width}, channels))
-        classifier = make(Use(self.classifier, {}, plan.features))
+            mix = make(LayerSlice(self.feature_mix_layer, {"active_out_channel": plan.last_width}, channels))
+        classifier = make(LayerSlice(self.classifier, {}, plan.features))
         staged = assemble(stages, (expand, mix, classifier), plan.resolution)
         # What is new is in training mode, and a view sets the mode of its layers as it runs.
         return staged if self.training else staged.eval()
 
-    def _use_block(self, plan: BlockPlan) -> Use:
+    def _use_block(self, plan: BlockPlan) -> LayerSlice:
         active = {
             "active_out_channel": plan.out_channels,
             "active_kernel_size": plan.kernel,
             "active_expand_ratio": plan.expand,
         }
-        return Use(self.blocks[plan.index], active, plan.in_channels, plan.residual)
+        return LayerSlice(self.blocks[plan.index], active, plan.in_channels, plan.residual)
 
 
-def build_plain(layout: Layout, plan: NetPlan, task: Task) -> StagedBackbone:
+def build_plain(layout: MobileSpace, plan: NetPlan, task: Task) -> StagedBackbone:
     """One backbone in plain layers with fresh weights; the structure of `ElasticMobileNet.extract`."""
     from ofa.utils import init_models
     from ofa.utils.layers import ConvLayer, LinearLayer, MBConvLayer
@@ -237,7 +239,7 @@ def build_plain(layout: Layout, plan: NetPlan, task: Task) -> StagedBackbone:
     classifier = LinearLayer(plan.features, task.num_classes, dropout_rate=layout.dropout)
     net = assemble(stages, (expand, mix, classifier), plan.resolution)
     init_models(net)
-    _with_epsilon(net, layout.family.epsilon)
-    with_fast_activations(net)
+    _set_epsilon(net, layout.family.epsilon)
+    use_torch_activations(net)
     grey_in_channels_last(net.stages[0])
     return net

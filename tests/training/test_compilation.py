@@ -12,9 +12,9 @@ from edanas.core.types import Backbone
 from edanas.exits.classifiers import PoolLinear
 from edanas.exits.criteria import ScoreMargin
 from edanas.supernets.baselines import EECNN
-from edanas.training.compiling import Kernels, backend_for
-from edanas.training.phased import Distill
-from edanas.training.sandwich import SandwichTrainer, SupernetWithExits
+from edanas.training.compilation import CompiledStages, backend_for
+from edanas.training.phased_schemes import Distill
+from edanas.training.sandwich import SandwichTraining, SupernetWithExits
 from edanas.training.schemes import Joint
 from edanas.training.steps import Batches
 
@@ -29,9 +29,9 @@ def trainer(folder, backend=None, said=None):
         network = SupernetWithExits(made.supernet(task), made, PoolLinear(dropout=0.3), task)
     folder.mkdir()
     file = folder / "supernet.pt"
-    trainer = SandwichTrainer(network, space(), parts(), SETTINGS, Joint(), ScoreMargin(), 5, file)
+    trainer = SandwichTraining(network, space(), parts(), SETTINGS, Joint(), ScoreMargin(), 5, file)
     if backend:
-        trainer.kernels = Kernels(network.parts, (trainer.largest, trainer.smallest), backend)
+        trainer.kernels = CompiledStages(network.parts, (trainer.largest, trainer.smallest), backend)
         trainer.kernels.say = said.append
     return trainer
 
@@ -104,7 +104,7 @@ def test_what_a_phase_freezes_stays_frozen(tmp_path):
         torch.manual_seed(0)
         network = SupernetWithExits(alone.supernet(task), alone, PoolLinear(), task).train()
     backbone = Backbone.of({"resolution": 8})
-    kernels = Kernels(network.parts, [backbone], "eager")
+    kernels = CompiledStages(network.parts, [backbone], "eager")
     kernels.say = pytest.fail
     images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     for phase in (*Distill().phases((0, 1)), Phase.whole(2, rescale=True)):

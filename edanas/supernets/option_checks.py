@@ -8,15 +8,15 @@ from edanas.core.errors import ConfigError
 Fits = Callable[[Any], bool]
 
 
-def whole(low: int, high: int) -> Fits:
+def is_whole(low: int, high: int) -> Fits:
     """Whether a value is a whole number in [`low`, `high`]."""
     return lambda value: isinstance(value, int) and low <= value <= high
 
 
-stride = whole(1, 4)
+is_stride = is_whole(1, 4)
 
 
-def number(name: str, value: Any, allowed: str, fits: Fits) -> Any:
+def checked_number(name: str, value: Any, allowed: str, fits: Fits) -> Any:
     """A number that fits.
 
     Args:
@@ -33,25 +33,25 @@ def number(name: str, value: Any, allowed: str, fits: Fits) -> Any:
     return value
 
 
-def numbers(name: str, values: Any, allowed: str, fits: Fits) -> tuple[Any, ...]:
+def checked_numbers(name: str, values: Any, allowed: str, fits: Fits) -> tuple[Any, ...]:
     """One or more of them; arguments and errors as of `number`."""
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise ConfigError(f"supernet.{name}: {values!r}; allowed: a list of {allowed}")
-    return tuple(number(name, value, allowed, fits) for value in values)
+    return tuple(checked_number(name, value, allowed, fits) for value in values)
 
 
-def choices(name: str, values: Any, allowed: str, fits: Fits) -> tuple[Any, ...]:
+def checked_choices(name: str, values: Any, allowed: str, fits: Fits) -> tuple[Any, ...]:
     """Distinct ones, in ascending order; arguments and errors as of `number`."""
-    found = numbers(name, values, allowed, fits)
+    found = checked_numbers(name, values, allowed, fits)
     if len(set(found)) != len(found):
         raise ConfigError(f"supernet.{name}: {values!r}; allowed: no choice twice")
     return tuple(sorted(found))
 
 
-def sides(resolutions: Any) -> tuple[int, ...]:
+def checked_sides(resolutions: Any) -> tuple[int, ...]:
     """The option `resolutions`: sides of the input images in pixels, ascending.
 
     Raises:
         ConfigError: As `number`.
     """
-    return choices("resolutions", resolutions, "whole numbers from 8 to 1024", whole(8, 1024))
+    return checked_choices("resolutions", resolutions, "whole numbers from 8 to 1024", is_whole(8, 1024))
