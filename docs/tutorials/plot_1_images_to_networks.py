@@ -2,9 +2,9 @@
 From images to a set of networks
 ================================
 
-One call reads labelled images, searches, trains what comes back, measures it once on images that nothing has
-seen before, and writes everything to a folder. Here the images are scikit-learn's handwritten digits, and the
-search is kept so small that it ends within seconds; leave ``settings`` out for one that is worth its name.
+One call reads labelled images, searches, trains the results, tests them once on held-out images, and writes
+everything to a folder. The images here are scikit-learn's handwritten digits, and the search is small enough
+to end within seconds; leave out ``settings`` for a useful one.
 """
 
 import tempfile
@@ -19,9 +19,9 @@ from edanas.core.errors import EdanasError
 # %%
 # Search
 # ------
-# ``plugin`` names a bundle: a set of choices for everything, here the default one. ``settings`` are laid over
-# it; each is explained in the settings reference. The digits are 8 pixels wide, so the strides are chosen to
-# keep some of them for the later stages.
+# ``plugin`` names a bundle: settings for everything, here those of the default bundle. ``settings`` override
+# them; the settings reference explains each one. The digits are 8 pixels wide, so the strides keep some
+# pixels for the later stages.
 
 folder = tempfile.mkdtemp(prefix="edanas-tutorial-")
 result = edanas.search(
@@ -50,18 +50,18 @@ result = edanas.search(
 print(result)
 
 # %%
-# What came back
-# --------------
-# One early-exit network for each number of exits, as far as ``search.results`` goes, and single-exit networks
-# of the same search to hold them against. MACs are multiply-adds for one image on average; executed MACs
-# count every head that ran. What every column means is in the reference of ``result.json``.
+# Results
+# -------
+# There is one early-exit network for each number of exits, up to ``search.results``, and single-exit networks
+# of the same search for comparison. MACs are multiply-adds for one image on average; executed MACs
+# count every head that ran. The reference of ``result.json`` describes every column.
 
 columns = ["kind", "exits", "test_accuracy", "executed_macs", "backbone_macs", "backbone_test_accuracy"]
 result.to_dataframe().filter(columns).round(3)
 
 # %%
-# The same as a picture: further up is more accurate, further left is cheaper. ``result.plot()`` draws it; the
-# run's folder has it as ``pareto.png`` and ``pareto.svg`` already.
+# The plot shows accuracy against cost. ``result.plot()`` draws it; the run folder has it as ``pareto.png``
+# and ``pareto.svg``.
 
 plt.figure(figsize=(8, 7), layout="constrained")
 plt.imshow(plt.imread(result.folder / "pareto.png"))
@@ -71,13 +71,13 @@ plt.show()
 # %%
 # Choose one
 # ----------
-# ``best`` judges by validation accuracy, so that the test accuracy it reports was not used to choose. Asked
-# for something that no network can do, it says which comes nearest.
+# ``best`` chooses by validation accuracy, so the test accuracy stays unbiased. If no network meets the
+# limits, the error names the nearest one.
 
 row = result.best()
 print(f"{row['exits']} early exits, test accuracy {row['test_accuracy']:.1%}")
 print("thresholds:", row["thresholds"])
-print("leave at each exit point, and at the last exit:", [round(share, 2) for share in row["utilization"]])
+print("utilization of exit points and last exit:", [round(share, 2) for share in row["utilization"]])
 
 try:
     result.best(min_accuracy=1.0, max_macs=1.0)
@@ -87,8 +87,8 @@ except EdanasError as error:
 # %%
 # Use it
 # ------
-# ``load`` builds the network from two files, JSON and safetensors; no code in them is run. The network takes
-# images of any size as they are, bytes or floats from 0 to 1, and stops for each one where it is sure enough.
+# ``load`` builds the network from two files, JSON and safetensors, and runs no code from them. The network
+# takes images of any size, bytes or floats from 0 to 1. Each image exits at the first confident exit.
 
 network = edanas.load(result.folder / row["model"])
 images = torch.tensor(load_digits().images[:8] / 16.0, dtype=torch.float32)[:, None]
@@ -99,8 +99,8 @@ print("exit      ", prediction.exit.tolist())
 print("confidence", [round(float(confidence), 2) for confidence in prediction.confidence])
 
 # %%
-# Each digit with the exit it left at. (Exit 5 would be the last one.) After so little training the first
-# heads are seldom sure.
+# The titles give label and exit of each digit; exit 5 is the last one. After this short training, the first
+# heads are seldom confident.
 
 figure, axes = plt.subplots(1, 8, figsize=(10, 1.8))
 for axis, image, label, exit_ in zip(axes, images, prediction.label, prediction.exit, strict=True):
@@ -110,9 +110,9 @@ for axis, image, label, exit_ in zip(axes, images, prediction.label, prediction.
 plt.show()
 
 # %%
-# The run's folder
-# ----------------
-# Everything is on disk. The same call with the same ``out`` reads a finished run back, and goes on with one
-# that was cut.
+# Run folder
+# ----------
+# All results are on disk. The same call with the same ``out`` reads a finished run, and resumes an
+# interrupted one.
 
 print(*sorted(path.name for path in result.folder.iterdir()), sep="\n")

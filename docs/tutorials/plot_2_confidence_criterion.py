@@ -2,9 +2,9 @@
 A confidence criterion of your own
 ==================================
 
-An early exit answers if it is sure enough. What "sure" means is a confidence criterion: logits in, one number
-from 0 to 1 out, larger for surer. The paper takes the margin between the two most likely classes. Here is
-another one: how likely two draws from the class probabilities agree.
+A sample exits if the exit's confidence reaches the threshold. A confidence criterion maps logits to a number
+from 0 to 1, larger for more confident. The paper uses the margin between the two most likely classes. This
+page writes another one: the probability that two draws from the class probabilities agree.
 """
 
 import torch
@@ -16,17 +16,17 @@ from edanas.exits.criteria import ScoreMargin
 from edanas.testing import ConformanceError, check_criterion
 
 # %%
-# Write it
-# --------
-# One class, one method. The arguments of its constructor are the options that users set, with
-# ``--set criterion.temperature=2.0``, say: annotate them and give each a default.
+# Implementation
+# --------------
+# A criterion is a class with one method. The arguments of its constructor are its options in the settings,
+# e.g. ``--set criterion.temperature=2.0``: annotate each one and give it a default.
 
 
 class Agreement(ConfidenceCriterion):
-    """How likely two draws from the class probabilities agree.
+    """Probability that two draws from the class probabilities agree.
 
     Args:
-        temperature: What logits are divided by first; larger = less sure.
+        temperature: Divisor of the logits; larger = less confident.
     """
 
     def __init__(self, temperature: float = 1.0) -> None:
@@ -41,15 +41,15 @@ class Agreement(ConfidenceCriterion):
 Agreement()(torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [9.0, 0.0, 0.0]]))
 
 # %%
-# Hold it against the contract
-# ----------------------------
-# The suites that the built-in implementations are tested with are there for yours: shapes, range, order,
-# single samples against batches, infinite logits. Silence is good news.
+# Conformance
+# -----------
+# The suites that test the built-in implementations are public. This one checks shapes, range, order,
+# single samples against batches, and infinite logits. It returns nothing if all checks pass.
 
 check_criterion(Agreement())
 
 # %%
-# A criterion that forgets to scale is told so, with the input it fails on.
+# For a criterion without scaling, the error names the failing input.
 
 
 class LargestLogit(ConfidenceCriterion):
@@ -66,11 +66,11 @@ except ConformanceError as error:
     print(error)
 
 # %%
-# What it changes
-# ---------------
-# Ten classes, of which one is ahead of a second, and both of the rest. Where two classes are close, the
-# margin is small however unlikely the others are; agreement stays near a half there. So the same threshold
-# means different things to the two, and thresholds belong to their criterion.
+# Comparison with the score margin
+# --------------------------------
+# Of ten classes, one leads a second, and both lead the rest. If two classes are close, the
+# margin is small, however unlikely the others are; agreement stays near one half there. The same threshold
+# therefore has another effect with each criterion.
 
 ahead = torch.linspace(0, 6, 100)
 figure, axis = plt.subplots(figsize=(6, 3.5))
@@ -86,11 +86,11 @@ figure.tight_layout()
 plt.show()
 
 # %%
-# Make it known
-# -------------
-# A hook gives the class a name. In a package, this function stands in the module that an entry point of the
-# group ``edanas`` names; once that package is installed, ``--set criterion=agreement`` chooses it. The whole
-# package is on the page "Write a plugin".
+# Registration
+# ------------
+# A hook gives the class a name. In a package, this function is in the module that an entry point of the
+# group ``edanas`` names; once the package is installed, ``--set criterion=agreement`` selects it. The page
+# "Write a plugin" shows the whole package.
 
 
 @hookimpl

@@ -2,8 +2,8 @@
 Three objectives and a constraint
 =================================
 
-Accuracy and multiply-adds are not all that counts: a network has to fit into memory, too. Here a search
-weighs three objectives, keeps to bounds on further figures, and is looked at from all sides.
+Besides accuracy and multiply-adds, the size of a network matters, since it has to fit into memory. This
+search optimises three objectives under constraints, and plots its front.
 """
 
 import tempfile
@@ -15,15 +15,15 @@ import edanas
 from edanas.core.errors import EdanasError
 
 # %%
-# Say what is wanted
-# ------------------
-# ``objectives`` names what is weighed: how often the networks are right, what they compute for an image on
-# average, and how many parameters they have. ``constraints`` says what each result must keep: the costliest
-# image may take 600k multiply-adds, and kernels are of 3 or 5 pixels. Both follow from a candidate's
-# structure, so candidates that break them are not even evaluated. ``accuracy >= 55%`` is known only
-# afterwards: those that keep it come first wherever candidates are compared.
+# Objectives and constraints
+# --------------------------
+# ``objectives`` lists three figures: accuracy, average executed multiply-adds of an image, and number of
+# parameters. ``constraints`` bounds each result: the costliest
+# image may take 600k multiply-adds, and kernels are of 3 or 5 pixels. Both depend only on a candidate's
+# structure, so candidates that break them are not evaluated. ``accuracy >= 55%`` is known only
+# after the evaluation: feasible candidates come first in every comparison.
 #
-# The sizes are tiny, so that this page is made in seconds; networks that are right more often take longer.
+# The sizes are tiny, so that this page is built in seconds; more accurate networks take longer.
 
 result = edanas.search(
     data="digits",
@@ -54,15 +54,15 @@ columns = ["exits", "validation_accuracy", "executed_macs", "params", "violation
 result.to_dataframe().filter(columns).round(3)
 
 # %%
-# All pairs
-# ---------
-# With three objectives a front is a surface. Each plot shows it from one side: a member of the Pareto set
-# that looks dominated there is better in the objective that is not shown. ``result.plot(kind="pairs")`` draws
-# it; the run's folder has it as ``pairs.svg`` already.
+# Plots of all pairs
+# ------------------
+# With three objectives a front is a surface, and each plot is a projection: a member of the Pareto set
+# that looks dominated there is better in the third objective. ``result.plot(kind="pairs")`` draws
+# it; the run folder has it as ``pairs.svg``.
 
 
 def show(kind: str) -> None:
-    """Draw a plot of the result, and show it here."""
+    """Draw a plot of the result and show it on this page."""
     path = result.folder / f"{kind}.png"
     width, height = result.plot(path, kind).get_size_inches()
     plt.figure(figsize=(width, height), layout="constrained")
@@ -74,18 +74,18 @@ def show(kind: str) -> None:
 show("pairs")
 
 # %%
-# All at once
-# -----------
-# Each line is a member of the Pareto set, each axis an objective, and up is better on all of them. Where
-# lines cross between two axes, these two objectives are at odds.
+# Parallel coordinates
+# --------------------
+# Each line is a member of the Pareto set, each axis an objective, and higher is better on all of them. Lines
+# that cross between two axes show a conflict of the two objectives.
 
 show("parallel")
 
 # %%
-# How the constraints worked
-# --------------------------
-# The share of feasible candidates is logged in each iteration: it grows, since infeasible ones are no parents
-# where there are others. All kernels are allowed ones.
+# Constraints during the search
+# -----------------------------
+# Each iteration logs the share of feasible candidates. It grows, since feasible candidates are preferred as
+# parents. All kernels are allowed ones.
 
 for step in result.data["iterations"]:
     print(f"iteration {step['iteration']}: {step['feasible']:.0%} of the candidates keep all constraints")
@@ -96,7 +96,7 @@ print("kernels of the Pareto set:", dict(Counter(kernels)))
 # %%
 # Choose one
 # ----------
-# ``best`` takes limits on each of them, by validation accuracy as always.
+# ``best`` takes a limit on each of them, and chooses by validation accuracy.
 
 row = result.best(max_params=1.5 * min(row["params"] for row in result.front))
 print(f"{row['params']} parameters, {row['executed_macs'] / 1e6:.2f}M executed MACs on average")

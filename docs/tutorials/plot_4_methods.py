@@ -1,11 +1,11 @@
 """
-Methods side by side
-====================
+Comparison of methods
+=====================
 
-Every method that the paper builds on or compares with goes by a name. Here most of them run on scikit-
-learn's handwritten digits, each with all else left as it is, and one call compares them. The runs are as
-small as they can be, so that this page is built within minutes: it shows how to compare, and not who wins.
-For that, take the same lines, leave out what makes them small, and give each method several seeds.
+Every method that the paper builds on or compares with has a name. Most of them run here on scikit-learn's
+handwritten digits, each with all other settings equal, and one call compares them. The runs are
+as small as possible, so that this page is built within minutes: it shows the procedure, not a ranking.
+For a ranking, remove the settings that shrink the runs, and use several seeds for each method.
 """
 
 import tempfile
@@ -20,9 +20,9 @@ from edanas.cli import main
 folder = Path(tempfile.mkdtemp(prefix="edanas-methods-"))
 
 # %%
-# What all runs have in common
-# ----------------------------
-# A small supernet, eight candidates, and one early-exit network each in the end.
+# Common settings
+# ---------------
+# A small supernet, eight candidates, and one early-exit network as the result.
 
 COMMON = {
     "plugin": "mbv3-sm",
@@ -48,8 +48,7 @@ COMMON = {
 }
 
 # %%
-# One supernet, trained once, is where most of the runs begin; ``training.epochs=0`` then leaves it as it
-# is.
+# Most of the runs start from one trained supernet; ``training.epochs=0`` leaves its weights unchanged.
 
 (folder / "common.toml").write_text(tomli_w.dumps(COMMON))
 weights = folder / "digits.safetensors"
@@ -57,11 +56,11 @@ main(["train-supernet", "--config", str(folder / "common.toml"), "--out", str(we
 TRAINED = {"weights": str(weights), "training": {**COMMON["training"], "epochs": 0}}
 
 # %%
-# The methods
-# -----------
-# A name, and the settings that make it. All else is the bundle's: joint training, score margin, early
-# stop, thresholds set on calibration images, NSGA-II on surrogates. How a network is trained, and a
-# criterion that is trained with it, need a training of their own.
+# Methods
+# -------
+# Each method has a name and its settings. All others are the bundle's: joint training, score margin, early
+# stop, thresholds set on calibration images, NSGA-II on surrogates. A training scheme, and a
+# criterion that learns with the network, need their own training.
 
 GATED = {
     "criterion": "learned-gate",
@@ -92,11 +91,11 @@ for number, settings in enumerate(METHODS.values()):
     results.append(edanas.search(out=folder / f"run-{number}", seed=0, settings={**COMMON, **settings}))
 
 # %%
-# The table
-# ---------
+# Table
+# -----
 # ``edanas compare NAME=RUN ...`` prints the same. Accuracy is that of the test part, for the network that
-# validation chooses; executed MACs count every head that was asked, ADA_MACS is the paper's measure.
-# Seconds are those of a whole run, which for most methods began with the trained supernet.
+# validation selects; executed MACs count every evaluated head, ADA_MACS is the paper's measure.
+# Seconds are those of a whole run; most methods started from the trained supernet.
 
 compared = edanas.compare(results, names=list(METHODS))
 table = compared.to_dataframe().set_index("method")
@@ -105,14 +104,14 @@ table[["accuracy", "ada_macs", "executed_macs", "backbone_macs", "seconds"]].rou
 )
 
 # %%
-# The picture
-# -----------
-# With so many methods a plot of some says more. ``plot`` draws what each attains within a cost; with
-# several seeds it has a band from the worst to the best.
+# Plot
+# ----
+# A plot of a few methods is easier to read. ``plot`` draws the best accuracy within each cost; with
+# several seeds it adds a band from the worst to the best.
 
-some = ["default", "entropy", "patience", "aggregate", "grid (paper)", "two-level (HADAS)"]
-shown = edanas.compare([results[list(METHODS).index(name)] for name in some], names=some)
-shown.plot(folder / "compared.png")
+selected = ["default", "entropy", "patience", "aggregate", "grid (paper)", "two-level (HADAS)"]
+plotted = edanas.compare([results[list(METHODS).index(name)] for name in selected], names=selected)
+plotted.plot(folder / "compared.png")
 plt.figure(figsize=(7.4, 5.2), layout="constrained")
 plt.imshow(plt.imread(folder / "compared.png"))
 plt.axis("off")

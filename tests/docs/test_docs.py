@@ -191,9 +191,9 @@ def test_tutorials_ran_and_show_what_they_found(site: Path) -> None:
     assert re.search(r"<Result of .*: \d+ early-exit and \d+ single-exit networks>", text)
     assert len([each for each in first.loaded if "sphx_glr_plot_1" in each]) == 2
     second = Page.read(site / "gallery" / "plot_2_confidence_criterion.html")
-    assert "LargestLogit: leaves [0, 1]" in second.sections["hold-it-against-the-contract"]
+    assert "LargestLogit: leaves [0, 1]" in second.sections["conformance"]
     third = Page.read(site / "gallery" / "plot_3_three_objectives.html")
-    assert "of the candidates keep all constraints" in third.sections["how-the-constraints-worked"]
+    assert "of the candidates keep all constraints" in third.sections["constraints-during-the-search"]
     assert len([each for each in third.loaded if "sphx_glr_plot_3" in each]) == 2
 
 
