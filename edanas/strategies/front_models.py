@@ -7,8 +7,8 @@ import numpy as np
 
 from edanas.core.space import SearchSpace
 from edanas.core.types import ExitProfile
+from edanas.numerics.kriging import Kriging
 from edanas.strategies.history import Genomes, Values
-from edanas.strategies.kriging import Kriging
 from edanas.strategies.pricing import Judge, Pricing, accuracies, utilizations
 from edanas.strategies.ray_hypervolume import Rays
 

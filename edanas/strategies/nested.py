@@ -12,11 +12,11 @@ import numpy as np
 from edanas.core.contracts import SearchStrategy
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Candidate, ExitProfile, Outcome, SelectionScheme
+from edanas.numerics.kriging import Kriging
 from edanas.strategies.base import Remembering, check
 from edanas.strategies.front_models import Curves, FrontModel, Reaches
 from edanas.strategies.genetic import cross, dress, mutate
 from edanas.strategies.history import Genomes, Values, unseen
-from edanas.strategies.kriging import Kriging
 from edanas.strategies.pricing import Judge
 from edanas.strategies.ray_hypervolume import Rays
 

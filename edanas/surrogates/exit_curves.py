@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from edanas.core.space import Genomes
 from edanas.core.types import Candidate, Outcome
+from edanas.numerics.smoother import Smoother
 from edanas.surrogates.arrays import Array
+from edanas.surrogates.backbone_smoother import fit_smoother
 from edanas.surrogates.informed import FEWEST, Informed, Known, outcome_of
-from edanas.surrogates.smoothing import Smoother
 
 GRID = tuple(np.linspace(0.0, 1.0, 11).tolist())
 """Thresholds at which curves are learnt, beside those of the archive; between them they are straight."""
@@ -127,8 +128,8 @@ class _Curves(NamedTuple):
         told = [known.evidence.alone(exit_, float(threshold)) for threshold in thresholds]
         sure, wrong = (np.stack([each[which][rows] for each in told], axis=1) for which in (0, 1))
         smoothers = (
-            Smoother.fit(features, known.owners, sure),
-            Smoother.fit(features, known.owners, wrong),
+            fit_smoother(features, known.owners, sure),
+            fit_smoother(features, known.owners, wrong),
         )
         return cls(thresholds, sure, wrong, smoothers)
 

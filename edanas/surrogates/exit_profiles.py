@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from edanas.core.space import Genomes
 from edanas.core.types import Candidate, Outcome, SelectionScheme
+from edanas.numerics.smoother import Smoother
+from edanas.surrogates.backbone_smoother import fit_smoother
 from edanas.surrogates.informed import FEWEST, Informed, Known, outcome_of
-from edanas.surrogates.smoothing import Smoother
 
 _SCHEMES = 24
 """Of the archive's schemes so many decide which genes matter."""
@@ -83,7 +84,7 @@ class _Group(NamedTuple):
         for exit_ in (*np.flatnonzero(common).tolist(), known.space.exit_points):
             for which, smoother in enumerate(smoothers):
                 outputs = np.stack([share[which][rows, exit_] for share in shares], axis=1)
-                smoother[exit_] = Smoother.fit(features, known.owners, outputs)
+                smoother[exit_] = fit_smoother(features, known.owners, outputs)
         return cls(rows, *smoothers)
 
     def outcomes(self, known: Known, genomes: Genomes, candidates: Sequence[Candidate]) -> list[Outcome]:

@@ -12,9 +12,9 @@ from edanas.core.contracts import ExitInsight, SurrogateModel
 from edanas.core.space import Genomes
 from edanas.core.types import Candidate, Outcome
 from edanas.surrogates.arrays import Array, training_set
+from edanas.surrogates.backbone_smoother import indicators
 from edanas.surrogates.evidence import Evidence
 from edanas.surrogates.gp import GP
-from edanas.surrogates.smoothing import indicators
 
 FEWEST = 6
 """Backbones with a profile below which genes and values are learnt instead."""

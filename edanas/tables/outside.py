@@ -10,8 +10,10 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, Candidate, Metrics, Outcome, SegmentCost, SelectionScheme
 from edanas.evaluation.scoring import metrics_of
 from edanas.model.anatomy import Anatomy
+from edanas.numerics.gaussian_process import Array
+from edanas.numerics.smoother import Smoother
 from edanas.tables.format import SEGMENT_COSTS
-from edanas.tables.kriging import Floats, Smoother, features
+from edanas.tables.interpolation import features, fit_smoother
 from edanas.tables.reader import UNKNOWN_SHAPE, Table
 
 MOST = 600
@@ -47,7 +49,7 @@ class Neighbours:
         self._rows = spread if rows is None else rows
         self._space: SearchSpace = table.description.backbone_space()
         self._features = features(self._space, table.genomes[self._rows])
-        self._behaviour = Smoother.fit(self._features, self._examples())
+        self._behaviour = fit_smoother(self._features, self._examples())
         self._logs, self._costs = self._fit_costs()
         self._known = lru_cache(_SCHEMES)(self._known_of)
         self._share = lru_cache(_BACKBONES)(self._share_of)
@@ -97,7 +99,7 @@ class Neighbours:
         """
         return self._share(backbone)[1]
 
-    def _examples(self) -> Floats:
+    def _examples(self) -> Array:
         """(n, T): behaviour under a few schemes, by which variables are weighed."""
         points = self.table.description.exit_points
         one_exit = [
@@ -108,7 +110,7 @@ class Neighbours:
         known = [self._known_of(scheme) for scheme in (SelectionScheme((None,) * points), *one_exit)]
         return np.hstack([np.hstack([leaving, right]) for leaving, right, _ in known])
 
-    def _known_of(self, scheme: SelectionScheme) -> tuple[Floats, Floats, Floats]:
+    def _known_of(self, scheme: SelectionScheme) -> tuple[Array, Array, Array]:
         """Fractions of all samples, by row: leaving and right at each exit, right at the last if all came."""
         leaving, right = self.table.sweep(scheme, self.part, self._rows)
         total = self.table.description.parts[self.part]
@@ -116,13 +118,13 @@ class Neighbours:
         _, at_last = self.table.sweep(nobody, self.part, self._rows)
         return leaving / total, right / total, at_last[:, -1] / total
 
-    def _fit_costs(self) -> tuple[Floats, list[Smoother]]:
+    def _fit_costs(self) -> tuple[Array, list[Smoother]]:
         """Logarithms of the costs, (segments, n, kinds), and what predicts them, by segment."""
         costs = np.stack([self.table.segments(name)[self._rows] for name in SEGMENT_COSTS], axis=2)
         logs = np.log1p(costs.astype(np.float64)).transpose(1, 0, 2)
-        return logs, [Smoother.fit(self._features, segment) for segment in logs]
+        return logs, [fit_smoother(self._features, segment) for segment in logs]
 
-    def _share_of(self, backbone: Backbone) -> tuple[Floats, Anatomy]:
+    def _share_of(self, backbone: Backbone) -> tuple[Array, Anatomy]:
         """How much each known backbone tells of this one, and what its segments should cost."""
         row = features(self._space, self.table.genome(backbone)[None])
         found = [
@@ -134,6 +136,6 @@ class Neighbours:
         return self._behaviour.weights(row)[0], anatomy
 
 
-def _whole(logs: Floats) -> tuple[int, int, int, tuple[int, int, int]]:
+def _whole(logs: Array) -> tuple[int, int, int, tuple[int, int, int]]:
     macs, params, activations = np.rint(np.expm1(np.maximum(logs, 0.0))).astype(np.int64).tolist()
     return macs, params, activations, UNKNOWN_SHAPE

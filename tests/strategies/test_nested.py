@@ -10,8 +10,8 @@ from edanas.core.contracts import SearchStrategy
 from edanas.core.costs import ada_macs, executed_macs
 from edanas.core.errors import ConfigError
 from edanas.core.types import Candidate, ExitProfile, Outcome, SelectionScheme
+from edanas.numerics.kriging import Kriging
 from edanas.numerics.pareto import hypervolume
-from edanas.strategies.kriging import Kriging
 from edanas.strategies.nested import Nested, removable
 from edanas.strategies.pricing import REFERENCES, Pricing, accuracies, utilizations
 from edanas.strategies.random_search import RandomSearch

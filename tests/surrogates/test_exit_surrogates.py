@@ -9,12 +9,12 @@ from edanas.core.contracts import ExitInsight, SurrogateModel
 from edanas.core.space import CONTINUOUS, SearchSpace
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.surrogates.adaptive import AdaptiveSwitching, kendall_tau, split_folds
+from edanas.surrogates.backbone_smoother import fit_smoother, indicators
 from edanas.surrogates.evidence import Evidence
 from edanas.surrogates.exit_curves import ExitCurves
 from edanas.surrogates.exit_profiles import ExitProfiles
 from edanas.surrogates.gp import GP
 from edanas.surrogates.informed import MOST
-from edanas.surrogates.smoothing import Smoother, indicators
 from edanas.testing.toy_exit_insight import toy_archive, toy_cost, toy_insight, toy_profile, toy_values
 from edanas.thresholds.profiles import outcome
 
@@ -60,13 +60,17 @@ def test_weights_are_those_of_kriging_by_its_formulas() -> None:
     space, genomes = toy_archive(30)
     rows, owners = indicators(space, genomes, np.zeros((30, 0), dtype=np.bool_))
     outputs = np.random.default_rng(0).normal(size=(20, 3)) + rows[:20] @ np.arange(rows.shape[1])[:, None]
-    fitted = Smoother.fit(rows[:20], owners, outputs)
+    fitted = fit_smoother(rows[:20], owners, outputs)
     weights = fitted.weights(rows[20:])
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
-    lower = np.tril(fitted.factor)
-    K = lower @ lower.T
-    m = fitted.known @ (rows[20:] * fitted.scale).T
-    k = np.exp(fitted.decay * (m - 1)) + fitted.linear * m
+    process, known = fitted.process, rows[:20] * fitted.scale
+    decay, linear = 2 * process.theta, process.kernel.linear
+
+    def covariance(m: np.ndarray) -> np.ndarray:
+        return np.exp(decay * (m - 1)) + linear * m
+
+    K = covariance(known @ known.T) + process.noise * np.eye(20)
+    k = covariance(known @ (rows[20:] * fitted.scale).T)
     y = outputs[:, 0]
     inverse = np.linalg.inv(K)
     mean = inverse.sum(axis=0) @ y / inverse.sum()

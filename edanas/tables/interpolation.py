@@ -1,0 +1,62 @@
+"""Backbones as numeric features, and a smoother over them; see `edanas.numerics.smoother`."""
+
+import numpy as np
+
+from edanas.core.space import Genomes, SearchSpace
+from edanas.numerics.gaussian_process import Array, GaussianProcess, Grid, Pairs, leave_one_out
+from edanas.numerics.smoother import Smoother
+
+_CONSTANT = 10.0
+"""Prior variance of the mean, against 1 of the deviations."""
+
+_SCALES = (0.5, 1.0, 2.0)
+_NOISES = (1e-3, 1e-1)
+_MOST = 150
+"""Most rows on which scale and noise are chosen: the time grows with their cube."""
+
+
+def features(space: SearchSpace, genomes: Genomes) -> Array:
+    """Encode genomes as numbers from -1/2 to 1/2, (n, D); unexpressed genes are 0.
+
+    Costs are products of powers of most choices, so a choice is represented by its logarithm, or by its
+    position where not all choices are positive.
+    """
+    columns = []
+    expressed = space.expressed(genomes)
+    for at, variable in enumerate(space.variables):
+        choices = np.array(variable.choices, dtype=np.float64)
+        values = np.log(choices) if (choices > 0).all() else np.arange(len(choices), dtype=np.float64)
+        low, high = values.min(), values.max()
+        scaled = (values - low) / (high - low) - 0.5 if high > low else np.zeros_like(values)
+        columns.append(np.where(expressed[:, at], scaled[genomes[:, at]], 0.0))
+    return np.stack(columns, axis=1)
+
+
+def fit_smoother(rows: Array, examples: Array) -> Smoother:
+    """Fit Kriging with a constant, a linear and a squared-exponential covariance.
+
+    See Rasmussen and Williams (2006). The relevance of a variable is its slope in a linear model of the
+    examples. The scale of the distances and the noise are those on a grid with the least leave-one-out error.
+
+    Args:
+        rows: (n, D) features.
+        examples: (n, T) quantities of the kind to be predicted.
+    """
+    deviation = examples.std(axis=0)
+    varying = examples[:, deviation > 1e-12 * (1 + np.abs(examples).max(axis=0))]
+    if not varying.shape[1]:
+        process = GaussianProcess(_kernel, rows * 0, 0.5, 1.0, lower=False)
+        return Smoother(process, np.zeros(rows.shape[1]), unknown_mean=False)
+    targets = (varying - varying.mean(axis=0)) / varying.std(axis=0)
+    centred = rows - rows.mean(axis=0)
+    ridge = centred.T @ centred + 1e-3 * len(rows) * np.eye(rows.shape[1])
+    relevance = np.sqrt(np.mean(np.linalg.solve(ridge, centred.T @ targets) ** 2, axis=1))
+    thetas = [0.5 / scale**2 for scale in _SCALES]
+    grid = Grid(thetas, [_kernel], _NOISES, _MOST, leave_one_out, lower=False)
+    return Smoother.fit(rows, relevance, targets, grid, unknown_mean=False)
+
+
+def _kernel(one: Array, other: Array) -> Pairs:
+    inner = (other @ one.T).T
+    squares = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)[None] - 2 * inner
+    return Pairs(np.maximum(squares, 0.0), _CONSTANT + inner)
