@@ -32,7 +32,7 @@ from edanas.numerics.intervals import wilson
 from edanas.run.compose import Composition
 from edanas.thresholds.fronts import threshold_front
 from edanas.thresholds.profiles import outcome
-from edanas.thresholds.setters import temperatures_of
+from edanas.thresholds.setters import fit_temperatures
 from edanas.training.finetune import step_count
 
 EARLY, SINGLE, CUT = "early-exit", "single-exit", "cut"
@@ -82,7 +82,7 @@ class _Tempering(ThresholdSetter):
     """Temperatures alone; thresholds stay."""
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
-        return ThresholdChoice(calibration.scheme, temperatures_of(calibration))
+        return ThresholdChoice(calibration.scheme, fit_temperatures(calibration))
 
 
 class UpTo(TrainingScheme):

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from edanas.core.costs import Costs
 from edanas.core.types import ExitProfile, SelectionScheme
-from edanas.thresholds.fronts import ThresholdFront, check_fits
-from edanas.thresholds.schemes import Measure, cost_of_leaving, restricted, separating
+from edanas.thresholds.fronts import ThresholdFront, check_profile
+from edanas.thresholds.schemes import Measure, exit_costs, restrict_profile, separating_thresholds
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def threshold_front_dp(
 
     Args and errors as `threshold_front`.
     """
-    check_fits(profile, costs, exit_points)
+    check_profile(profile, costs, exit_points)
     points = profile.points
     sets = [points]
     if removable:
@@ -41,8 +41,8 @@ def threshold_front_dp(
         sets = [each for size in sizes for each in itertools.combinations(points, size)]
     found: list[tuple[int, float, SelectionScheme]] = []
     for placed in sets:
-        leaving = cost_of_leaving(costs, placed, measure).tolist()
-        for errors, cost, thresholds in _best(restricted(profile, placed), leaving):
+        leaving = exit_costs(costs, placed, measure).tolist()
+        for errors, cost, thresholds in _best(restrict_profile(profile, placed), leaving):
             chosen = dict(zip(placed, thresholds, strict=True))
             scheme = SelectionScheme(tuple(chosen.get(point) for point in range(exit_points)))
             found.append((errors, cost, scheme))
@@ -61,7 +61,7 @@ def _best(profile: ExitProfile, leaving: list[float]) -> list[Label]:
     states: dict[int, list[Label]] = {_mask(np.ones(len(profile), dtype=np.bool_)): [(0, 0.0, ())]}
     for exit_ in range(len(profile.points)):
         confidence = profile.confidence[:, exit_]
-        choices = [(float(t), _mask(confidence >= t)) for t in separating(confidence)]
+        choices = [(float(t), _mask(confidence >= t)) for t in separating_thresholds(confidence)]
         after: dict[int, list[Label]] = {}
         for left, labels in states.items():
             # Of thresholds that the same samples reach, one is enough.

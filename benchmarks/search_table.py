@@ -25,7 +25,7 @@ from edanas.numerics.pareto import non_dominated
 from edanas.tables import Neighbours, Table
 from edanas.tables.digits import digits_table
 from edanas.tables.evaluation import TableEvaluation
-from edanas.thresholds.schemes import cost_of_leaving
+from edanas.thresholds.schemes import exit_costs
 
 Measure = Literal["executed", "ada"]
 
@@ -178,7 +178,7 @@ def _grid_front(table: Table, measure: Measure) -> Values:
     def leaving(placed: tuple[int, ...]) -> Values:
         costs = np.zeros((len(every), points + 1))
         for row, each in enumerate(every):
-            costs[row, [*placed, points]] = cost_of_leaving(each, placed, measure)
+            costs[row, [*placed, points]] = exit_costs(each, placed, measure)
         return costs
 
     front = np.zeros((0, 2))

@@ -26,7 +26,7 @@ from edanas.evaluation.scoring import score
 from edanas.tables import Neighbours, Table
 from edanas.tables.digits import digits_table
 from edanas.tables.quality import leave_out
-from edanas.thresholds.profiles import leave
+from edanas.thresholds.profiles import exit_columns
 
 REPEATS = 5
 
@@ -79,7 +79,7 @@ def rounding(table: Table, count: int, seed: int) -> None:
         gap = np.spacing(kept.confidence.astype(np.float16)).astype(np.float32)
         noise = rng.uniform(-0.5, 0.5, kept.confidence.shape).astype(np.float32) * gap
         full = ExitProfile(kept.points, np.clip(kept.confidence + noise, 0, 1), kept.correct)
-        moved += int((leave(kept, candidate.scheme) != leave(full, candidate.scheme)).sum())
+        moved += int((exit_columns(kept, candidate.scheme) != exit_columns(full, candidate.scheme)).sum())
         total += len(kept)
     print(f"samples that leave elsewhere because confidences are float16: {moved} of {total:,}")
 

@@ -35,7 +35,7 @@ from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.thresholds.continuous import set_thresholds
 from edanas.thresholds.fronts import ThresholdFront, threshold_front
 from edanas.thresholds.profiles import outcome
-from edanas.thresholds.schemes import cost_of_leaving, restricted, score_schemes
+from edanas.thresholds.schemes import exit_costs, restrict_profile, score_schemes
 
 COSTS = Costs(stages=(100, 150, 200, 250, 300), heads=(7, 5, 11, 3), last=20)
 WIDE = 10**9
@@ -67,7 +67,7 @@ def quantiles(profile: ExitProfile, count: int) -> list[Any]:
 def schemes(seed: int) -> None:
     """Schemes a second, and by the loop."""
     profile = synthetic(5000, seed)
-    leaving = cost_of_leaving(COSTS, profile.points)
+    leaving = exit_costs(COSTS, profile.points)
     for count in (6, 10, 18, 24):
         grids = quantiles(profile, count)
         seconds = min(timed(lambda g=grids: score_schemes(profile, leaving, g))[0] for _ in range(5))
@@ -104,8 +104,8 @@ def grid_only(profile: ExitProfile, count: int) -> tuple[Any, Any]:
     cost, accuracy = [], []
     for size in range(len(profile.points) + 1):
         for points in itertools.combinations(profile.points, size):
-            kept = restricted(profile, points)
-            right, macs = score_schemes(kept, cost_of_leaving(COSTS, points), quantiles(kept, count))
+            kept = restrict_profile(profile, points)
+            right, macs = score_schemes(kept, exit_costs(COSTS, points), quantiles(kept, count))
             cost.append(macs.ravel())
             accuracy.append(right.ravel())
     return np.concatenate(cost), np.concatenate(accuracy)

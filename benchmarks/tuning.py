@@ -22,12 +22,12 @@ import numpy as np
 from edanas.core.costs import Costs, executed_per_exit
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.evaluation.finish import wilson
-from edanas.thresholds.budgets import Budget, nearest
-from edanas.thresholds.optimism import expect
-from edanas.thresholds.profiles import leave, outcome
-from edanas.thresholds.quantile_thresholds import leaving_odds, within_budget
-from edanas.thresholds.sampled_front import tradeoffs
-from edanas.thresholds.schemes import cost_of_leaving
+from edanas.thresholds.budgets import Budget, nearest_scheme
+from edanas.thresholds.optimism import estimate_expectation
+from edanas.thresholds.profiles import exit_columns, outcome
+from edanas.thresholds.quantile_thresholds import exit_odds, thresholds_within_budget
+from edanas.thresholds.sampled_front import sampled_threshold_front
+from edanas.thresholds.schemes import exit_costs
 
 COSTS = Costs(stages=(100, 150, 200, 250, 300), heads=(7, 5, 11, 3), last=20)
 
@@ -47,7 +47,7 @@ def drawn(samples: int, exits: int, rng: np.random.Generator, drift: float = 0.0
 
 def mean_macs(profile: ExitProfile, scheme: SelectionScheme, costs: Costs) -> float:
     """Executed MACs for a sample."""
-    columns = np.array([*profile.points, len(scheme.thresholds)])[leave(profile, scheme)]
+    columns = np.array([*profile.points, len(scheme.thresholds)])[exit_columns(profile, scheme)]
     return float(executed_per_exit(costs, scheme)[columns].mean())
 
 
@@ -57,15 +57,15 @@ def coverage(samples: int, exits: int, budget: Budget, cases: int, seed: int) ->
     others = drawn(200_000, exits, rng)
 
     def chosen(profile: ExitProfile) -> SelectionScheme:
-        front = tradeoffs(profile, costs, exits)
-        return front.schemes[nearest(front, budget)]
+        front = sampled_threshold_front(profile, costs, exits)
+        return front.schemes[nearest_scheme(front, budget)]
 
     rows = []
     start = time.process_time()
     for number in range(cases):
         profile = drawn(samples, exits, rng)
         scheme = chosen(profile)
-        found = expect(profile, scheme, [costs], chosen, number)
+        found = estimate_expectation(profile, scheme, [costs], chosen, number)
         there, macs = outcome(others, scheme), mean_macs(others, scheme, costs)
         a, c = found.accuracy, found.costs[0]
         low, high = wilson(a.here, samples)
@@ -90,14 +90,14 @@ def drifted(samples: int, share: float, cases: int, seed: int) -> None:
     """One line: what a budget is kept to on a drifted stream."""
     rng, costs, exits = np.random.default_rng(seed), costs_of(4), 4
     points = tuple(range(exits))
-    leaving = cost_of_leaving(costs, points)
+    leaving = exit_costs(costs, points)
     rows = []
     for _ in range(cases):
         calibration, stream, later = (drawn(samples, exits, rng, drift) for drift in (0, 0.8, 0.8))
-        odds = leaving_odds([0.3, 0.25, 0.2, 0.15, 0.1], points, samples)
+        odds = exit_odds([0.3, 0.25, 0.2, 0.15, 0.1], points, samples)
         budget = leaving[0] + share * (leaving[-1] - leaving[0])
         old, new = (
-            within_budget(profile.confidence[:, :-1], odds, points, leaving, budget, exits)
+            thresholds_within_budget(profile.confidence[:, :-1], odds, points, leaving, budget, exits)
             for profile in (calibration, stream)
         )
         pairs = ((old, calibration), (old, later), (new, stream), (new, later))

@@ -24,7 +24,7 @@ from edanas.deploy.resource_meters import Energy
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
-from edanas.model.labelled_samples import labelled, two_parts
+from edanas.model.labelled_samples import read_labelled_samples, read_two_parts
 from edanas.model.loading import load
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
@@ -185,7 +185,7 @@ def _samples(
     if isinstance(order.data, ImageSet):
         found, part = order.data, "the images given"
     else:
-        read = labelled(registry, network, path, order.data, order.part)
+        read = read_labelled_samples(registry, network, path, order.data, order.part)
         found, part, remarks = read.samples, read.part, read.remarks
     if not len(found):
         raise DataError(f"data: {part} has no samples")
@@ -198,6 +198,6 @@ def _two_parts(
     registry: Registry, network: EENN, path: Path | None, data: str | ImageSet | None
 ) -> tuple[ImageSet, ImageSet]:
     if not isinstance(data, ImageSet):
-        return two_parts(registry, network, path, data)
+        return read_two_parts(registry, network, path, data)
     half = len(data) // 2
     return data.subset(np.arange(half)), data.subset(np.arange(half, len(data)))

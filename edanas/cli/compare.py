@@ -15,7 +15,7 @@ from edanas.core.runfolder import replace_file
 from edanas.report.comparison import Comparison
 from edanas.report.comparison import compare as compare_runs
 from edanas.report.words import CONVENTION, NONE, mega
-from edanas.thresholds.budgets import budget_of
+from edanas.thresholds.budgets import parse_budget
 
 
 def compare(
@@ -68,7 +68,7 @@ def _parted(run: str) -> tuple[str | None, Path]:
 
 def _macs(text: str) -> float:
     try:
-        return budget_of(max_macs=text).limit
+        return parse_budget(max_macs=text).limit
     except ConfigError as error:
         raise ConfigError(str(error).replace("max_macs", "--at", 1)) from error
 

@@ -28,7 +28,7 @@ from edanas.core.runfolder import replace_file
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
 from edanas.model.prediction import Answer, budget_holder, stream
-from edanas.thresholds.budgets import in_units
+from edanas.thresholds.budgets import format_quantity
 from edanas.thresholds.stream_budget import BudgetHolder
 
 FORMATS = ("csv", "json", "table")
@@ -134,7 +134,7 @@ class Summary:
 
 
 def _macs(value: float) -> str:
-    return in_units("max_macs", value)
+    return format_quantity("max_macs", value)
 
 
 def _holder(network: EENN, hold_macs: str | None) -> BudgetHolder | None:

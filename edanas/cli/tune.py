@@ -15,9 +15,9 @@ from edanas.cli.targets import check_plot
 from edanas.cli.tune_view import draw, plain, show
 from edanas.core.errors import ConfigError, DataError, RunError
 from edanas.core.machine import computing, usable_cores
-from edanas.model.retuning import confidences_of, retune
+from edanas.model.retuning import collect_confidences, retune
 from edanas.model.tuning import tune as tune_network
-from edanas.thresholds.budgets import budget_of
+from edanas.thresholds.budgets import parse_budget
 
 _MODEL_ENDINGS, _PLOT = (".safetensors", ".json"), ".svg"
 
@@ -69,7 +69,7 @@ def tune(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Set new thresholds for a budget, and tell what to expect on new images."""
-    budget_of(max_macs, min_accuracy, max_latency)
+    parse_budget(max_macs, min_accuracy, max_latency)
     _check(unlabelled, data, part, min_accuracy, plot)
     endings = _MODEL_ENDINGS if unlabelled or plot else (*_MODEL_ENDINGS, _PLOT)
     stem = _stem(model, out, endings, overwrite=overwrite)
@@ -79,7 +79,7 @@ def tune(
     with computing(min(torch.get_num_threads(), usable_cores())):
         if unlabelled:
             network = load(model, device)
-            confidences = confidences_of(
+            confidences = collect_confidences(
                 network,
                 unlabelled,
                 progress=progress,

@@ -15,7 +15,7 @@ from edanas.core.runfolder import replace_file
 from edanas.model.tuning import Tuning
 from edanas.report.plots import save
 from edanas.report.threshold_plot import Interval, draw_tradeoff
-from edanas.thresholds.budgets import in_units
+from edanas.thresholds.budgets import format_quantity
 from edanas.thresholds.optimism import Expected
 
 _WIDTH = 100
@@ -91,7 +91,7 @@ def _rows(done: Tuning) -> list[tuple[str, str, str, str]]:
 
 def _row(name: str, quantity: Any, old: Expected, new: Expected) -> tuple[str, str, str, str]:
     def text(value: float) -> str:
-        return in_units(quantity, value).removesuffix(" accuracy")
+        return format_quantity(quantity, value).removesuffix(" accuracy")
 
     return name, text(old.here), text(new.here), _interval(new, text)
 

@@ -14,7 +14,7 @@ from PIL import Image
 from edanas.core.contracts import ExitNetwork
 from edanas.core.runfolder import writing
 from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
-from edanas.thresholds.profiles import leave
+from edanas.thresholds.profiles import exit_columns
 
 EXAMPLES = "examples"
 """The folder, in a run's folder, of these images."""
@@ -38,7 +38,7 @@ def choose(profile: ExitProfile, scheme: SelectionScheme, most: int) -> dict[str
         scheme: The network's own.
         most: Images of each kind; 0 = none.
     """
-    left_at = leave(profile, scheme)
+    left_at = exit_columns(profile, scheme)
     first, last = int(left_at.min()), int(left_at.max())
     samples = np.arange(len(profile))
     sure, right = profile.confidence[samples, left_at], profile.correct[samples, left_at]

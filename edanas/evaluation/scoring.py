@@ -7,7 +7,7 @@ from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, Selectio
 from edanas.model.anatomy import Anatomy
 from edanas.thresholds.fronts import threshold_front
 from edanas.thresholds.profiles import outcome
-from edanas.thresholds.schemes import Measure, restricted
+from edanas.thresholds.schemes import Measure, restrict_profile
 
 _TRADE_OFFS = 64
 """Schemes kept of one backbone's front at most: those that add most hypervolume."""
@@ -40,7 +40,7 @@ def pareto_schemes(
         measure: Whether executed MACs count, or ADA_MACS.
     """
     scheme = candidate.scheme
-    known = restricted(profile, scheme.placed)
+    known = restrict_profile(profile, scheme.placed)
     points = len(scheme.thresholds)
     return threshold_front(
         known, anatomy.costs, points, removable=removable, measure=measure, limit=_TRADE_OFFS

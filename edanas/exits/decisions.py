@@ -71,11 +71,13 @@ def decision_costs(
     Raises:
         CostError: It cannot be counted.
     """
-    found = [measure(_Deciding(inference, criterion, at), (classes, 1, 1)) for at in range(exit_points + 1)]
+    found = [
+        measure(_DecisionModule(inference, criterion, at), (classes, 1, 1)) for at in range(exit_points + 1)
+    ]
     return (*(replace(cost, params=0) for cost in found[:-1]), found[-1])
 
 
-class _Deciding(nn.Module):
+class _DecisionModule(nn.Module):
     """A decision as a module of logits (1, K, 1, 1)."""
 
     def __init__(self, inference: InferenceRule, criterion: ConfidenceCriterion, point: int) -> None:

@@ -12,7 +12,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.exits.criteria import Entropy, probabilities
 from edanas.numerics.minimization import minimise
 
-_OWN = 3
+_OTHER_FEATURES = 3
 """What an exit is scored by besides probabilities: the largest, the entropy, and the vote."""
 
 
@@ -50,7 +50,7 @@ class Scheduler(SequenceCriterion, nn.Module):
         """See `ExitReader.build`; before it is fitted, it is half sure of everything."""
         made = Scheduler(self.penalty)
         for _ in range(exit_points + 1):
-            score = nn.Linear(classes + _OWN + exit_points, 1)
+            score = nn.Linear(classes + _OTHER_FEATURES + exit_points, 1)
             nn.init.zeros_(score.weight)
             nn.init.zeros_(score.bias)
             made.scores.append(score)

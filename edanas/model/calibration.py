@@ -12,7 +12,7 @@ from edanas.core.preprocess import prepare
 from edanas.core.types import ExitProfile, ImageSet
 from edanas.model.fitting import fit
 from edanas.model.profiling import collect_profile
-from edanas.model.temperature import temper
+from edanas.model.temperature import apply_temperatures
 
 _BATCH = 256
 
@@ -41,8 +41,8 @@ def calibrate(
         costs=costs,
         scheme=network.scheme,
         given_up=given_up,
-        answers=partial(_answers, network, samples),
-        tempered=partial(_tempered, network, samples),
+        answers=partial(_collect_answers, network, samples),
+        tempered=partial(_tempered_profile, network, samples),
     )
     choice = setter.choose(known)
     if choice.scheme.placed != known.scheme.placed:
@@ -53,12 +53,12 @@ def calibrate(
     network.description |= choice.notes
     if not choice.temperatures:
         return known.profile
-    _temper(network, samples, choice.temperatures)
+    _set_temperatures(network, samples, choice.temperatures)
     return collect_profile(network, samples)
 
 
 @torch.inference_mode()
-def _answers(network: ExitNetwork, samples: ImageSet) -> Answers:
+def _collect_answers(network: ExitNetwork, samples: ImageSet) -> Answers:
     device = next(network.parameters()).device
     found = []
     for batch in torch.split(samples.images, _BATCH):
@@ -68,15 +68,15 @@ def _answers(network: ExitNetwork, samples: ImageSet) -> Answers:
     return Answers(torch.cat(found).numpy(), samples.labels.cpu().numpy())
 
 
-def _tempered(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> ExitProfile:
-    _temper(network, samples, temperatures)
+def _tempered_profile(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> ExitProfile:
+    _set_temperatures(network, samples, temperatures)
     try:
         return collect_profile(network, samples)
     finally:
-        _temper(network, samples, ())
+        _set_temperatures(network, samples, ())
 
 
-def _temper(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> None:
+def _set_temperatures(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> None:
     """What rule and criterion learned, they learned of other logits: they learn again."""
-    temper(network, temperatures)
+    apply_temperatures(network, temperatures)
     fit(network, samples)

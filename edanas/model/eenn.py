@@ -15,7 +15,7 @@ from edanas.core.types import SelectionScheme
 from edanas.model.backbone_with_exits import BackboneWithExits
 from edanas.model.fusion import compile_parts, simplify
 from edanas.model.inputs import batches
-from edanas.model.runtime import ALWAYS, NEVER, Compaction, classify, empty, join
+from edanas.model.runtime import ALWAYS, NEVER, Compaction, classify, empty_prediction, join_predictions
 from edanas.model.throughput import Throughput
 
 COMPACT = ("auto", "always", "never")
@@ -101,7 +101,7 @@ class EENN(BackboneWithExits):
             raise ConfigError(f"compact: found '{compact}'.{near_miss(compact, COMPACT)}")
         self._check_mode()
         cut = batches(images, len(self.mean), self.resolution, batch_size)
-        return join([self._inferred(batch, compact) for batch in cut])
+        return join_predictions([self._inferred(batch, compact) for batch in cut])
 
     def rule(self, compact: str, device: torch.device) -> Compaction:
         """How `predict` carries batches; for `auto` a `Throughput`, by device, precision and placed exits."""
@@ -180,11 +180,11 @@ class EENN(BackboneWithExits):
         device = self.device
         rule = self.rule(compact, device)
         if isinstance(rule, Throughput):
-            rule.saw(len(batch))
+            rule.count_samples(len(batch))
         return self._classify(batch.to(device), rule)
 
     def _classify(self, batch: torch.Tensor, rule: Compaction) -> Prediction:
         self._check_mode()
         if not len(batch):
-            return empty(batch.device)
+            return empty_prediction(batch.device)
         return classify(self.segments(), batch, rule)

@@ -8,7 +8,7 @@ from edanas.core.contracts import Exporter
 from edanas.core.errors import ConfigError, RunError
 from edanas.deploy.export_check import Check, export_checked
 from edanas.model.eenn import EENN
-from edanas.model.labelled_samples import two_parts
+from edanas.model.labelled_samples import read_two_parts
 from edanas.model.loading import load
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
@@ -58,15 +58,17 @@ def export(
         RunError: The folder cannot be written to.
     """
     registry = Registry(load_plugins())
-    exporters = {name: _made(registry, name) for name in dict.fromkeys([to] if isinstance(to, str) else to)}
+    exporters = {
+        name: _exporter(registry, name) for name in dict.fromkeys([to] if isinstance(to, str) else to)
+    }
     if not exporters:
         raise ConfigError(f"exports: found none; allowed: {', '.join(registry.names(_KIND))}")
     path = None if isinstance(model, EENN) else Path(model)
     network = model if isinstance(model, EENN) else load(model)
-    stem = _folder(path, out) / (_NAME if path is None else path.with_suffix("").name)
+    stem = _output_folder(path, out) / (_NAME if path is None else path.with_suffix("").name)
     images = None
     if any(exporter.runs for exporter in exporters.values()):
-        calibration, validation = two_parts(registry, network, path, None if data is None else str(data))
+        calibration, validation = read_two_parts(registry, network, path, None if data is None else str(data))
         images = calibration.images
         for exporter in exporters.values():
             exporter.prepare(calibration, validation)
@@ -80,12 +82,12 @@ def export(
     return found
 
 
-def _made(registry: Registry, name: str) -> Exporter:
+def _exporter(registry: Registry, name: str) -> Exporter:
     made: Exporter = registry.create(_KIND, name)
     return made
 
 
-def _folder(model: Path | None, out: str | Path | None) -> Path:
+def _output_folder(model: Path | None, out: str | Path | None) -> Path:
     folder = (model.absolute().parent if model else Path()) if out is None else Path(out).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import torch
 
 from edanas.core.contracts import ExitNetwork
 from edanas.core.types import ImageSet
-from edanas.model.profiling import evaluating
+from edanas.model.profiling import eval_mode
 
 
 def fit(network: ExitNetwork, data: ImageSet, batch_size: int = 256) -> None:
@@ -20,7 +20,7 @@ def fit(network: ExitNetwork, data: ImageSet, batch_size: int = 256) -> None:
     if not len(data) or not (rule.fits or criterion.fits):
         return
     points = (*network.answering, network.exit_points)
-    with evaluating(network), torch.no_grad():
+    with eval_mode(network), torch.no_grad():
         batches = [
             network.answering_logits(data.images[at : at + batch_size])
             for at in range(0, len(data), batch_size)

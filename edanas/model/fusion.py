@@ -52,29 +52,29 @@ def simplify(network: nn.Module, run: Callable[[], object]) -> None:
         network: In eval mode, on its device; changed in place.
         run: A pass through all of `network`, on two samples or more.
     """
-    seen = _Seen()
-    seen.watch(network, run)
+    record = _PassRecord()
+    record.watch(network, run)
     replaced: dict[nn.Module, nn.Module] = {}
-    for norm, given in seen.normalised.items():
-        layer = seen.makers.get(id(given))
-        if layer is not None and seen.uses[id(given)] == 1 == seen.calls[norm] == seen.calls[layer]:
+    for norm, given in record.normalised.items():
+        layer = record.makers.get(id(given))
+        if layer is not None and record.uses[id(given)] == 1 == record.calls[norm] == record.calls[layer]:
             rest = nn.Sequential(*norm.children())
-            if torch.equal(norm(given.clone()), rest(_normal(norm, given))):
+            if torch.equal(norm(given.clone()), rest(_normalise(norm, given))):
                 _fold(layer, norm)
                 replaced[norm] = rest if len(rest) else nn.Identity()
-    replaced |= {module: nn.Identity() for module in seen.calls if isinstance(module, _DropoutNd)}
-    replaced |= {module: Pooled(module) for module in seen.pooled}
+    replaced |= {module: nn.Identity() for module in record.calls if isinstance(module, _DropoutNd)}
+    replaced |= {module: Pooled(module) for module in record.pooled}
     for module in list(network.modules()):
         for name, child in list(module._modules.items()):
             if child is not None and child in replaced:
                 module._modules[name] = replaced[child]
             # Where a container ran as often as the child, nobody took the child out by its position.
             idle = type(module) is nn.Sequential and isinstance(module._modules[name], nn.Identity)
-            if idle and child is not None and seen.calls[module] == seen.calls[child] > 0:
+            if idle and child is not None and record.calls[module] == record.calls[child] > 0:
                 del module._modules[name]
 
 
-class _Seen(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _PassRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """What one pass did: who ran how often, which layer made a tensor, and how many operators read it."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class _Seen(TorchDispatchMode):  # type: ignore[no-untyped-call]
             (self.pooled.add if small and self.calls[module] == 1 else self.pooled.discard)(module)
 
 
-def _normal(norm: _BatchNorm, given: torch.Tensor) -> torch.Tensor:
+def _normalise(norm: _BatchNorm, given: torch.Tensor) -> torch.Tensor:
     """What batch normalisation alone makes of `given`: some of its kinds hold an activation, too."""
     return F.batch_norm(
         given, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps

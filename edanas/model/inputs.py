@@ -80,7 +80,7 @@ def batches(images: object, channels: int, resolution: int, size: int) -> Iterat
         DataError: Something among them is no image; it is numbered, from 1, where several were given.
     """
     if isinstance(images, torch.Tensor | np.ndarray):
-        yield from (part for part in torch.split(_tensor(images, channels), size) if len(part))
+        yield from (part for part in torch.split(_checked_batch(images, channels), size) if len(part))
         return
     if not isinstance(images, Iterable) or isinstance(images, str | bytes):
         raise DataError(
@@ -90,23 +90,23 @@ def batches(images: object, channels: int, resolution: int, size: int) -> Iterat
     waiting: list[torch.Tensor] = []
     for number, each in enumerate(images, start=1):
         try:
-            waiting += torch.split(_tensor(each, channels), 1)
+            waiting += torch.split(_checked_batch(each, channels), 1)
         except DataError as error:
             raise DataError(f"image {number} of the iterable: {error}") from error
         while len(waiting) >= size:
-            yield _joined(waiting[:size], resolution)
+            yield _stack_samples(waiting[:size], resolution)
             waiting = waiting[size:]
     if waiting:
-        yield _joined(waiting, resolution)
+        yield _stack_samples(waiting, resolution)
 
 
-def _tensor(images: object, channels: int) -> torch.Tensor:
+def _checked_batch(images: object, channels: int) -> torch.Tensor:
     if isinstance(images, np.ndarray):
         return as_batch(from_array(images, channels), channels)
     return as_batch(images, channels)
 
 
-def _joined(samples: list[torch.Tensor], resolution: int) -> torch.Tensor:
+def _stack_samples(samples: list[torch.Tensor], resolution: int) -> torch.Tensor:
     """Samples of (1, C, H, W) as one batch; each is scaled by itself where they differ."""
     first = samples[0]
     if all(each.shape == first.shape and each.dtype == first.dtype for each in samples):

@@ -21,7 +21,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledSamples:
     """Samples with labels as the network numbers its classes.
 
     Args:
@@ -35,13 +35,13 @@ class Labelled:
     remarks: tuple[str, ...]
 
 
-def labelled(
+def read_labelled_samples(
     registry: Registry,
     network: EENN,
     model: Path | None,
     data: str | None,
     part: str | None,
-) -> Labelled:
+) -> LabelledSamples:
     """Read samples for a network.
 
     Where the network lies in its run's folder and the data is the run's, the parts are the run's, and the
@@ -61,15 +61,15 @@ def labelled(
     """
     if part is not None and part not in (*PARTS, ALL):
         raise ConfigError(f"part: found '{part}'.{near_miss(part, (*PARTS, ALL))}")
-    settings = _own_settings(registry, model, data)
+    settings = _settings_of_own_data(registry, model, data)
     if settings is not None:
-        found = _of_run(registry, network, settings, part)
+        found = _read_run_part(registry, network, settings, part)
     else:
-        found = _of_source(registry, network, str(data), part)
-    return replace(found, samples=_matched(found.samples, network))
+        found = _read_named_part(registry, network, str(data), part)
+    return replace(found, samples=_match_network(found.samples, network))
 
 
-def two_parts(
+def read_two_parts(
     registry: Registry, network: EENN, model: Path | None, data: str | None
 ) -> tuple[ImageSet, ImageSet]:
     """Samples to set something by, and others to measure it on: the parts calibration and validation.
@@ -87,13 +87,14 @@ def two_parts(
         ConfigError: There is no such data.
         DataError: It cannot be read, has classes that the network does not know, or leaves fewer than 2.
     """
-    settings = _own_settings(registry, model, data)
+    settings = _settings_of_own_data(registry, model, data)
     if settings is not None:
         setting, measuring = (
-            _of_run(registry, network, settings, part).samples for part in ("calibration", "validation")
+            _read_run_part(registry, network, settings, part).samples
+            for part in ("calibration", "validation")
         )
-        return _matched(setting, network), _matched(measuring, network)
-    loaded = _source(registry, network, str(data))
+        return _match_network(setting, network), _match_network(measuring, network)
+    loaded = _load_source(registry, network, str(data))
     parts = [np.flatnonzero(loaded.parts == part) for part in ("calibration", "validation")]
     rest = np.flatnonzero(~np.isin(loaded.parts, ["calibration", "validation", "test"]))
     rest = np.random.default_rng(0).permutation(rest)
@@ -102,23 +103,25 @@ def two_parts(
     halves = [part if len(part) else rest for part in parts]
     if not all(map(len, halves)):
         raise DataError(f"{data}: found {len(rest)} images beside its named parts; allowed: 2 or more")
-    setting, measuring = (_matched(loaded.samples.subset(half), network) for half in halves)
-    return setting, measuring
+    calibration, validation = (_match_network(loaded.samples.subset(half), network) for half in halves)
+    return calibration, validation
 
 
-def _own_settings(registry: Registry, model: Path | None, data: str | None) -> Settings | None:
+def _settings_of_own_data(registry: Registry, model: Path | None, data: str | None) -> Settings | None:
     """The settings of the network's run, where the data asked for is the run's."""
-    settings = _settings_of(model)
+    settings = _run_settings(model)
     if data is None and settings is None:
         raise ConfigError(
             "data: found nothing, and the network lies in no run's folder whose data to take; expected a "
             "data set's name, or a folder of class folders"
         )
-    own = settings is not None and (data is None or _same(registry, settings, data))
+    own = settings is not None and (data is None or _is_run_data(registry, settings, data))
     return settings if own else None
 
 
-def _of_run(registry: Registry, network: EENN, settings: Settings, part: str | None) -> Labelled:
+def _read_run_part(
+    registry: Registry, network: EENN, settings: Settings, part: str | None
+) -> LabelledSamples:
     loaded = _load(registry, data_component(registry, settings.data), network, settings.seed)
     chosen = part or "calibration"
     remarks = list(loaded.remarks)
@@ -127,13 +130,13 @@ def _of_run(registry: Registry, network: EENN, settings: Settings, part: str | N
     if chosen == "test":
         remarks.append("The test part is used up by this: what is found on it is no test accuracy any more.")
     if chosen == ALL:
-        return Labelled(loaded.samples, "all of the run's data", tuple(remarks))
+        return LabelledSamples(loaded.samples, "all of the run's data", tuple(remarks))
     samples = getattr(split(loaded, settings.split, settings.seed), chosen)
-    return Labelled(samples, f"the run's {chosen} part", tuple(remarks))
+    return LabelledSamples(samples, f"the run's {chosen} part", tuple(remarks))
 
 
-def _of_source(registry: Registry, network: EENN, data: str, part: str | None) -> Labelled:
-    loaded = _source(registry, network, data)
+def _read_named_part(registry: Registry, network: EENN, data: str, part: str | None) -> LabelledSamples:
+    loaded = _load_source(registry, network, data)
     named = sorted({str(name) for name in loaded.parts} - {""})
     if part is None and named:
         kept, words = loaded.parts != "train", f"all but the train part of {data}"
@@ -147,10 +150,10 @@ def _of_source(registry: Registry, network: EENN, data: str, part: str | None) -
     if not kept.any():
         raise DataError(f"{data}: {words} has no samples")
     samples = loaded.samples.subset(np.flatnonzero(kept))
-    return Labelled(samples, words, loaded.remarks)
+    return LabelledSamples(samples, words, loaded.remarks)
 
 
-def _source(registry: Registry, network: EENN, data: str) -> LoadedData:
+def _load_source(registry: Registry, network: EENN, data: str) -> LoadedData:
     component = data_component(registry, Component(data))
     if component.name == "folder":
         channels = "grey" if len(network.mean) == 1 else "rgb"
@@ -160,11 +163,11 @@ def _source(registry: Registry, network: EENN, data: str) -> LoadedData:
 
 def _load(registry: Registry, component: Component, network: EENN, seed: int) -> LoadedData:
     source = registry.create("data set", component.name, component.options)
-    loaded: LoadedData = source.load(_side(registry, network), seed)
+    loaded: LoadedData = source.load(_image_side(registry, network), seed)
     return loaded
 
 
-def _side(registry: Registry, network: EENN) -> int:
+def _image_side(registry: Registry, network: EENN) -> int:
     """The side that a run reads images at: the largest of the network's search space."""
     supernet = network.description.get("supernet")
     if not supernet:
@@ -180,7 +183,7 @@ def _side(registry: Registry, network: EENN) -> int:
     return int(max([network.resolution, *sides]))
 
 
-def _settings_of(model: Path | None) -> Settings | None:
+def _run_settings(model: Path | None) -> Settings | None:
     """The settings of the run in whose folder `models` a network lies, if it does.
 
     Raises:
@@ -201,7 +204,7 @@ def _settings_of(model: Path | None) -> Settings | None:
         raise ConfigError(f"{config}: cannot be read: {error}") from error
 
 
-def _same(registry: Registry, settings: Settings, data: str) -> bool:
+def _is_run_data(registry: Registry, settings: Settings, data: str) -> bool:
     def known(component: Component) -> tuple[str, str]:
         found = data_component(registry, component)
         path = found.options.get("path")
@@ -213,7 +216,7 @@ def _same(registry: Registry, settings: Settings, data: str) -> bool:
         return False  # the run's data is gone; an error about `data` follows where it is read
 
 
-def _matched(samples: ImageSet, network: EENN) -> ImageSet:
+def _match_network(samples: ImageSet, network: EENN) -> ImageSet:
     """With the network's channels, and labels as it numbers its classes."""
     number = {name: label for label, name in enumerate(network.classes)}
     used = torch.unique(samples.labels).tolist()

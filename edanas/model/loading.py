@@ -14,7 +14,7 @@ from edanas.core.trust import from_a_file
 from edanas.core.types import Backbone, Task
 from edanas.deploy.loading import load_network
 from edanas.model.eenn import EENN
-from edanas.model.temperature import TEMPERATURES, temper
+from edanas.model.temperature import TEMPERATURES, apply_temperatures
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
@@ -49,12 +49,12 @@ def load(
     place = named_device(device)
     registry = Registry(load_plugins())
     with from_a_file(trust=trust_code):
-        network = load_network(Path(path), lambda description: _rebuild(registry, description))
+        network = load_network(Path(path), lambda description: _build_network(registry, description))
     placed = network.to(place)
     return placed.freeze(compile=compile) if freeze or compile else placed
 
 
-def _rebuild(registry: Registry, description: Mapping[str, Any]) -> EENN:
+def _build_network(registry: Registry, description: Mapping[str, Any]) -> EENN:
     """The network of a description, with fresh weights."""
     description = {"inference": _BEFORE_RULES, **description}
 
@@ -84,5 +84,5 @@ def _rebuild(registry: Registry, description: Mapping[str, Any]) -> EENN:
     except (LookupError, TypeError, AttributeError) as error:
         raise WeightsError(f"the network's description is incomplete or damaged: {error!r}") from error
     network.description = dict(description)
-    temper(network, description.get(TEMPERATURES, ()))
+    apply_temperatures(network, description.get(TEMPERATURES, ()))
     return network

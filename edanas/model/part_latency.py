@@ -40,7 +40,7 @@ def latency_costs(network: ExitNetwork, batch_size: int = 1) -> Costs:
         network.scheme = tuple(
             0.0 if point in network.points else None for point in range(network.exit_points)
         )
-        stages, heads = _parts(network, batch_size)
+        stages, heads = _measure_parts(network, batch_size)
     finally:
         network.scheme = scheme
     last = heads.pop(network.exit_points)
@@ -48,7 +48,7 @@ def latency_costs(network: ExitNetwork, batch_size: int = 1) -> Costs:
     return Costs(tuple(stages.get(at, 0) for at in range(network.exit_points + 1)), known, last)
 
 
-def _parts(network: ExitNetwork, batch_size: int) -> tuple[dict[int, int], dict[int, int]]:
+def _measure_parts(network: ExitNetwork, batch_size: int) -> tuple[dict[int, int], dict[int, int]]:
     """Nanoseconds for an image of the stages before each exit, and of its head, by exit point."""
     now = clock(network.device)
     shape = batch_size, len(network.mean), network.resolution, network.resolution

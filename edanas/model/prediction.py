@@ -15,9 +15,9 @@ from edanas.core.progress import Progress, Silent
 from edanas.data.files import image_files, read_batches
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
-from edanas.thresholds.budgets import budget_of, out_of_reach
-from edanas.thresholds.schemes import cost_of_leaving
-from edanas.thresholds.stream_budget import HOLD, BudgetHolder, blind_path
+from edanas.thresholds.budgets import parse_budget, unreachable_budget_message
+from edanas.thresholds.schemes import exit_costs
+from edanas.thresholds.stream_budget import HOLD, BudgetHolder, uncalibrated_path
 
 Source = str | Path | Iterable[Any]
 
@@ -81,8 +81,8 @@ def stream(
         for taken, named in read(batch_size if holder is None else min(batch_size, holder.batch)):
             if named:
                 names, images = zip(*named, strict=True)
-                with _moved(network, holder):
-                    answers = list(_answers(network, names, images, batch_size, compact))
+                with _held_thresholds(network, holder):
+                    answers = list(_classify_batch(network, names, images, batch_size, compact))
                 if holder is not None:
                     holder.note([answer.exit for answer in answers])
                 yield from answers
@@ -105,14 +105,14 @@ def budget_holder(network: EENN, hold_macs: str | float | BudgetHolder | None = 
     if isinstance(hold_macs, BudgetHolder):
         return hold_macs
     if hold_macs is None:
-        return _noted(network)
+        return _described_holder(network)
     if hold_macs == "none":
         return None
-    limit, leaving = _asked(network, hold_macs)
-    return _noted(network, limit) or _blind(network, limit, leaving)
+    limit, leaving = _checked_budget(network, hold_macs)
+    return _described_holder(network, limit) or _uncalibrated_holder(network, limit, leaving)
 
 
-def _noted(network: EENN, limit: float | None = None) -> BudgetHolder | None:
+def _described_holder(network: EENN, limit: float | None = None) -> BudgetHolder | None:
     """What the network's own description says, for another budget if one is given."""
     values = network.description.get(HOLD)
     try:
@@ -121,28 +121,28 @@ def _noted(network: EENN, limit: float | None = None) -> BudgetHolder | None:
         raise WeightsError(f"the network's description is damaged: {HOLD}: {error}") from error
 
 
-def _asked(network: EENN, hold_macs: str | float) -> tuple[float, npt.NDArray[np.float64]]:
+def _checked_budget(network: EENN, hold_macs: str | float) -> tuple[float, npt.NDArray[np.float64]]:
     """A budget that can be held, and what an image costs by the exit where it leaves."""
     try:
-        budget = budget_of(max_macs=hold_macs)
+        budget = parse_budget(max_macs=hold_macs)
     except ConfigError as error:
         raise ConfigError(str(error).replace("max_macs", "hold_macs", 1)) from error
     placed = network.scheme.placed
     if not placed:
         raise ConfigError("hold_macs: the network has no early exits, so its cost is what it is")
-    leaving = cost_of_leaving(Anatomy.of(network, len(network.mean)).costs, placed)
-    if wrong := out_of_reach(budget, leaving, placed):
+    leaving = exit_costs(Anatomy.of(network, len(network.mean)).costs, placed)
+    if wrong := unreachable_budget_message(budget, leaving, placed):
         raise ConfigError(wrong.replace("max_macs", "hold_macs", 1))
     return budget.limit, leaving
 
 
-def _blind(network: EENN, limit: float, leaving: npt.NDArray[np.float64]) -> BudgetHolder:
-    path, middle = blind_path(network.scheme, leaving), float(leaving[0] + leaving[-1]) / 2
+def _uncalibrated_holder(network: EENN, limit: float, leaving: npt.NDArray[np.float64]) -> BudgetHolder:
+    path, middle = uncalibrated_path(network.scheme, leaving), float(leaving[0] + leaving[-1]) / 2
     return BudgetHolder(network.scheme, path, leaving.tolist(), limit, start=middle)
 
 
 @contextmanager
-def _moved(network: EENN, holder: BudgetHolder | None) -> Iterator[None]:
+def _held_thresholds(network: EENN, holder: BudgetHolder | None) -> Iterator[None]:
     """The network with the holder's thresholds; afterwards it has its own again."""
     own = network.scheme
     network.scheme = own if holder is None else holder.scheme
@@ -156,7 +156,7 @@ _Named = list[tuple[str, Any]]
 _Reader = Callable[[int], Iterator[tuple[int, _Named]]]
 
 
-def _answers(
+def _classify_batch(
     network: EENN, names: Sequence[str], images: Sequence[Any], batch_size: int, compact: str
 ) -> Iterator[Answer]:
     try:

@@ -34,7 +34,7 @@ def collect_profile(
     if device is not None:
         network.to(device)
     confidences, outcomes = [], []
-    with evaluating(network), torch.inference_mode():
+    with eval_mode(network), torch.inference_mode():
         for start in range(0, len(data), batch_size):
             batch = slice(start, start + batch_size)
             labels, confidence = network.all_exits(data.images[batch])
@@ -49,7 +49,7 @@ def collect_profile(
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
+def eval_mode(network: nn.Module) -> Iterator[None]:
     """Eval mode inside; afterwards each module has the mode it had."""
     training = [module for module in network.modules() if module.training]
     network.eval()

@@ -15,11 +15,19 @@ from edanas.data.files import image_files, read_batches
 from edanas.model.eenn import EENN
 from edanas.model.inputs import batches
 from edanas.model.part_latency import UNIT
-from edanas.model.tuning import RECORD, Tuning, check_enough, costs_for, few, in_seconds, opened
-from edanas.thresholds.budgets import budget_of, out_of_reach
-from edanas.thresholds.optimism import Expectation, Expected, expect
-from edanas.thresholds.quantile_thresholds import leaving_odds, within_budget
-from edanas.thresholds.schemes import cost_of_leaving, restricted
+from edanas.model.tuning import (
+    TUNING_NOTES,
+    Tuning,
+    check_sample_count,
+    costs_for,
+    latency_in_seconds,
+    loaded_network,
+    small_sample_remarks,
+)
+from edanas.thresholds.budgets import parse_budget, unreachable_budget_message
+from edanas.thresholds.optimism import Expectation, Expected, estimate_expectation
+from edanas.thresholds.quantile_thresholds import exit_odds, thresholds_within_budget
+from edanas.thresholds.schemes import exit_costs, restrict_profile
 from edanas.thresholds.stream_budget import HOLD
 
 Confidences = npt.NDArray[np.float32]
@@ -59,32 +67,32 @@ def retune(
         DataError: Images cannot be read, or confidences do not fit the network, or they are fewer than 10.
         WeightsError: The model cannot be read.
     """
-    budget = budget_of(max_macs, None, max_latency)
-    network = opened(model, device)
-    confidences = samples if isinstance(samples, np.ndarray) else confidences_of(network, samples)
-    profile = _unlabelled(network, confidences)
+    budget = parse_budget(max_macs, None, max_latency)
+    network = loaded_network(model, device)
+    confidences = samples if isinstance(samples, np.ndarray) else collect_confidences(network, samples)
+    profile = _unlabelled_profile(network, confidences)
     old, points = network.scheme, network.scheme.placed
     if not points:
         raise ConfigError("thresholds: the network has no early exits, so its cost is what it is")
     costs = costs_for(network, budget, batch_size)
     unit, limit = (UNIT, budget.limit / UNIT) if len(costs) > 1 else (1.0, budget.limit)
-    leaving = cost_of_leaving(costs[-1], points)
-    if wrong := out_of_reach(budget, leaving, points, unit):
+    leaving = exit_costs(costs[-1], points)
+    if wrong := unreachable_budget_message(budget, leaving, points, unit):
         raise ConfigError(wrong)
-    before = expect(profile, old, costs)
-    kept, count, source = _kept(network, before, shares, len(profile))
-    odds = leaving_odds(kept, points, count)
+    before = estimate_expectation(profile, old, costs)
+    kept, count, source = _reference_shares(network, before, shares, len(profile))
+    odds = exit_odds(kept, points, count)
 
     def fitted(some: ExitProfile) -> SelectionScheme:
-        confidence = restricted(some, points).confidence[:, :-1]
-        return within_budget(confidence, odds, points, leaving, limit, network.exit_points)
+        confidence = restrict_profile(some, points).confidence[:, :-1]
+        return thresholds_within_budget(confidence, odds, points, leaving, limit, network.exit_points)
 
     scheme = fitted(profile)
     network.scheme = scheme
     network.description.pop(HOLD, None)
-    after = expect(profile, scheme, costs, fitted, seed)
+    after = estimate_expectation(profile, scheme, costs, fitted, seed)
     # What an earlier tuning noted is of thresholds no longer in force, save how exits are to one another.
-    network.description[RECORD] = {
+    network.description[TUNING_NOTES] = {
         "samples": count,
         "shares": kept,
         "unlabelled": len(profile),
@@ -94,7 +102,7 @@ def retune(
     remarks = (
         "Without labels nothing is known of the accuracy on these samples, and none is promised.",
         f"How strict exits are to one another is from {source}.",
-        *few(len(profile)),
+        *small_sample_remarks(len(profile)),
     )
     quantities = ("max_macs", "max_latency")[: len(costs)]
     return Tuning(
@@ -103,15 +111,15 @@ def retune(
         old,
         scheme,
         len(profile),
-        in_seconds(_no_accuracy(before)),
-        in_seconds(_no_accuracy(after)),
+        latency_in_seconds(_without_accuracy(before)),
+        latency_in_seconds(_without_accuracy(after)),
         quantities,
         None,
         remarks,
     )
 
 
-def confidences_of(
+def collect_confidences(
     network: EENN,
     source: str | Path | Sequence[str | Path],
     *,
@@ -147,11 +155,11 @@ def confidences_of(
     return torch.cat(found).numpy()
 
 
-def _kept(
+def _reference_shares(
     network: EENN, before: Expectation, shares: Sequence[float] | None, samples: int
 ) -> tuple[list[float], int, str]:
     """Who left where, the odds of which are to be kept in their ratios; on how many samples, and whence."""
-    noted = network.description.get(RECORD)
+    noted = network.description.get(TUNING_NOTES)
     source = "the shares given"
     if shares is None and isinstance(noted, dict):
         try:
@@ -171,7 +179,7 @@ def _kept(
     return values.tolist(), samples, source
 
 
-def _unlabelled(network: EENN, confidences: Confidences) -> ExitProfile:
+def _unlabelled_profile(network: EENN, confidences: Confidences) -> ExitProfile:
     values = np.asarray(confidences, dtype=np.float32)
     columns = len(network.answering) + 1
     if values.ndim != 2 or values.shape[1] != columns:
@@ -181,9 +189,9 @@ def _unlabelled(network: EENN, confidences: Confidences) -> ExitProfile:
         )
     if not np.isfinite(values).all():
         raise DataError("confidences: found some that are not finite; allowed: 0 to 1")
-    check_enough(len(values))
+    check_sample_count(len(values))
     return ExitProfile(network.answering, values, np.zeros(values.shape, dtype=np.bool_))
 
 
-def _no_accuracy(found: Expectation) -> Expectation:
+def _without_accuracy(found: Expectation) -> Expectation:
     return replace(found, accuracy=Expected(*[float("nan")] * 4))

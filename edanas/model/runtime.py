@@ -1,7 +1,7 @@
 """Classifying a batch: segment by segment, where each sample leaves at its own exit.
 
 A segment is what runs between two placed exits, with the exit's head. After it, the host waits for the device
-once, to learn who stays; a batch of one asks a single comparison, and keeps no books at all.
+once, to learn who stays; a batch of one asks a single comparison, and keeps no state at all.
 """
 
 import itertools
@@ -51,30 +51,30 @@ def classify(segments: Sequence[Segment], images: torch.Tensor, rule: Compaction
         rule: How the batch is carried.
     """
     if len(images) == 1:
-        return _alone(segments, images)
-    books = _Books(len(images), images.device)
+        return _classify_one(segments, images)
+    state = _BatchState(len(images), images.device)
     features = images
     memory: Memory = ()
     for number, segment in enumerate(segments):
-        pieces, logits = _run(segment, features, rule.chunk(number, len(features)))
+        pieces, logits = _run_in_pieces(segment, features, rule.chunk(number, len(features)))
         answer, sure, memory = segment.decide(logits, memory)
-        books.note(segment.exit, answer, sure)
+        state.record(segment.exit, answer, sure)
         if segment.threshold is None:
             break
-        staying = books.staying(sure, segment.threshold)
+        staying = state.staying(sure, segment.threshold)
         if not len(staying):
             break
         carried = len(features)
         if len(staying) < carried and rule.pays(number, carried, len(staying)):
-            features = _together(_picked(pieces, staying))
+            features = _concatenate(_select_from_pieces(pieces, staying))
             memory = tuple(each.index_select(0, staying) for each in memory)
-            books.keep(staying)
+            state.carry_only(staying)
         else:
-            features = _together(pieces)
-    return books.prediction()
+            features = _concatenate(pieces)
+    return state.prediction()
 
 
-def _alone(segments: Sequence[Segment], features: torch.Tensor) -> Prediction:
+def _classify_one(segments: Sequence[Segment], features: torch.Tensor) -> Prediction:
     memory: Memory = ()
     for segment in segments:
         features, logits = segment.run(features)
@@ -85,7 +85,9 @@ def _alone(segments: Sequence[Segment], features: torch.Tensor) -> Prediction:
     return Prediction(answer.argmax(dim=1), left_at, sure.to(torch.float32))
 
 
-def _run(segment: Segment, features: torch.Tensor, chunk: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+def _run_in_pieces(
+    segment: Segment, features: torch.Tensor, chunk: int
+) -> tuple[list[torch.Tensor], torch.Tensor]:
     """The features in pieces of at most `chunk` samples, and all logits."""
     if chunk >= len(features):
         features, logits = segment.run(features)
@@ -94,7 +96,7 @@ def _run(segment: Segment, features: torch.Tensor, chunk: int) -> tuple[list[tor
     return list(pieces), torch.cat(answers)
 
 
-def pick(features: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+def select_rows(features: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """Some samples of (B, ...); unlike torch's `index_select`, channels that are last in memory stay last."""
     if features.dim() != 4 or not features.is_contiguous(memory_format=torch.channels_last):
         return features.index_select(0, rows)
@@ -103,21 +105,21 @@ def pick(features: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return found.view(len(rows), *pixels.shape[1:]).permute(0, 3, 1, 2)
 
 
-def _picked(pieces: Sequence[torch.Tensor], rows: torch.Tensor) -> list[torch.Tensor]:
+def _select_from_pieces(pieces: Sequence[torch.Tensor], rows: torch.Tensor) -> list[torch.Tensor]:
     """Of features in pieces those of the rows, ascending; what leaves is not moved once more to be left."""
     if len(pieces) == 1 or rows.device.type != "cpu":  # elsewhere, to look at rows is to wait for the device
-        return [pick(_together(pieces), rows)]
+        return [select_rows(_concatenate(pieces), rows)]
     ends = list(itertools.accumulate(map(len, pieces)))
     borders = torch.searchsorted(rows, torch.tensor(ends, device=rows.device)).tolist()
     begins = zip(pieces, [0, *ends], itertools.pairwise([0, *borders]), strict=False)
-    return [pick(piece, rows[low:high] - begin) for piece, begin, (low, high) in begins]
+    return [select_rows(piece, rows[low:high] - begin) for piece, begin, (low, high) in begins]
 
 
-def _together(pieces: Sequence[torch.Tensor]) -> torch.Tensor:
+def _concatenate(pieces: Sequence[torch.Tensor]) -> torch.Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
 
 
-class _Books:
+class _BatchState:
     """Who is where: rows of the features that are carried, and what is known of each sample.
 
     Nobody who leaves is picked out, for that would be one more wait for the device: everybody undecided is
@@ -130,7 +132,7 @@ class _Books:
         self.undecided: torch.Tensor | None = None  # by row; None: all of them
         self.label = self.exit = self.confidence = torch.empty(0)
 
-    def note(self, exit_: int, answer: torch.Tensor, sure: torch.Tensor) -> None:
+    def record(self, exit_: int, answer: torch.Tensor, sure: torch.Tensor) -> None:
         """Write down what is answered here for all rows that are undecided."""
         label, sure = answer.argmax(dim=1), sure.to(torch.float32)
         left_at = torch.full_like(label, exit_)
@@ -151,7 +153,7 @@ class _Books:
         self.undecided = undecided if self.undecided is None else undecided & self.undecided
         return self.undecided.nonzero().squeeze(1)
 
-    def keep(self, rows: torch.Tensor) -> None:
+    def carry_only(self, rows: torch.Tensor) -> None:
         """From now on only these rows are carried, all of them undecided."""
         self.samples = rows if self.samples is None else self.samples.index_select(0, rows)
         self.undecided = None
@@ -161,14 +163,14 @@ class _Books:
         return Prediction(self.label, self.exit, self.confidence)
 
 
-def empty(device: torch.device) -> Prediction:
+def empty_prediction(device: torch.device) -> Prediction:
     """The prediction on no image."""
     label = torch.zeros(0, dtype=torch.int64, device=device)
     return Prediction(label, label.clone(), torch.zeros(0, device=device))
 
 
-def join(found: Sequence[Prediction]) -> Prediction:
+def join_predictions(found: Sequence[Prediction]) -> Prediction:
     """One prediction on the CPU of several batches', in order."""
     if not found:
-        return empty(torch.device("cpu"))
+        return empty_prediction(torch.device("cpu"))
     return Prediction(*(torch.cat(each).cpu() for each in zip(*found, strict=True)))

@@ -17,7 +17,7 @@ TEMPERATURES = "temperatures"
 """The key of a description where temperatures stand: one for each head, then the last exit's."""
 
 
-class Tempered(nn.Module):
+class TemperedHead(nn.Module):
     """A head whose logits are divided by a temperature.
 
     A scale of its own, not folded into the last layer: a plugin's head need not end in a linear layer, and
@@ -41,7 +41,7 @@ class Tempered(nn.Module):
         return logits / self.temperature
 
 
-def temper(network: ExitNetwork, temperatures: Sequence[float]) -> None:
+def apply_temperatures(network: ExitNetwork, temperatures: Sequence[float]) -> None:
     """Have each exit's logits divided by a temperature, in place of what they were divided by before.
 
     The network's description keeps the temperatures, so that `edanas.load` builds it the same.
@@ -58,17 +58,17 @@ def temper(network: ExitNetwork, temperatures: Sequence[float]) -> None:
     if len(values) != count or not all(0.0 < each < np.inf for each in values):
         raise ValueError(f"temperatures: found {values}; allowed: {count} numbers above 0")
     for key, value in zip(network.heads, values, strict=False):
-        network.heads[key] = _tempered(network.heads[key], value)
-    network.backbone.head = _tempered(network.backbone.head, values[-1])
+        network.heads[key] = _tempered_head(network.heads[key], value)
+    network.backbone.head = _tempered_head(network.backbone.head, values[-1])
     network.description.pop(TEMPERATURES, None)
     if temperatures:
         network.description[TEMPERATURES] = values
 
 
-def _tempered(head: nn.Module, temperature: float) -> nn.Module:
-    bare = head.head if isinstance(head, Tempered) else head
+def _tempered_head(head: nn.Module, temperature: float) -> nn.Module:
+    bare = head.head if isinstance(head, TemperedHead) else head
     if temperature == 1.0:
         return bare
-    made = Tempered(bare, temperature)
+    made = TemperedHead(bare, temperature)
     weight = next(bare.parameters(), None)
     return (made if weight is None else made.to(weight.device, weight.dtype)).train(bare.training)

@@ -14,20 +14,20 @@ import torch
 
 from edanas.core.contracts import Segment
 from edanas.core.machine import clock
-from edanas.model.runtime import pick
+from edanas.model.runtime import select_rows
 
 SIZES = (1, 4, 16, 64, 256)
 """Batch sizes that are measured, up to the one in use; larger ones count in proportion to the largest."""
 
 _REPEATS = 3
 
-_WORTH = 2
+_MEASURING_RATIO = 2
 """Measured once so many times as many samples were classified as measuring takes."""
 
 _CPU_CHUNK = 32
 """Chunks on a CPU before anything is measured: large features in pieces of this size stay in most caches."""
 
-_GAIN = 0.95
+_CHUNK_GAIN = 0.95
 """Chunks are used where a sample then takes less than this share of its time in the largest size measured."""
 
 
@@ -73,7 +73,7 @@ class Times:
     def _best(self, times: Sequence[float]) -> int | None:
         each = [seconds / size for seconds, size in zip(times, self.sizes, strict=True)]
         best = min(range(len(each)), key=each.__getitem__, default=-1)
-        return self.sizes[best] if each and each[best] < _GAIN * each[-1] else None
+        return self.sizes[best] if each and each[best] < _CHUNK_GAIN * each[-1] else None
 
 
 class Throughput:
@@ -92,17 +92,17 @@ class Throughput:
         self.times = Times((), ((),) * len(segments), ((),) * len(segments))
         self._seen = 0
 
-    def saw(self, count: int) -> None:
+    def count_samples(self, count: int) -> None:
         """A batch of `count` samples is about to be classified; after enough of them, measure."""
-        missing = self._missing(count) if count > 1 else []
+        missing = self._missing_sizes(count) if count > 1 else []
         self._seen += count
-        if missing and self._seen >= _WORTH * (_REPEATS + 2) * sum(missing):
+        if missing and self._seen >= _MEASURING_RATIO * (_REPEATS + 2) * sum(missing):
             self.measure(count)
 
     def chunk(self, segment: int, count: int) -> int:
         """See `edanas.model.runtime.Compaction.chunk`."""
         measured = self.times.chunks[segment]
-        if measured is None and self._missing(count):
+        if measured is None and self._missing_sizes(count):
             return _CPU_CHUNK if self._image.device.type == "cpu" else count
         return measured or count
 
@@ -125,26 +125,26 @@ class Throughput:
     def measure(self, count: int) -> None:
         """Time the sizes up to `count` that were not timed yet."""
         with _MEASURING:
-            for size in self._missing(count):
-                self.times = self._measured(self.times, size)
+            for size in self._missing_sizes(count):
+                self.times = self._add_size(self.times, size)
 
-    def _missing(self, count: int) -> list[int]:
+    def _missing_sizes(self, count: int) -> list[int]:
         """The sizes up to `count`, and the next one, that are not measured."""
         needed = 1 + sum(size < min(count, SIZES[-1]) for size in SIZES)
         return list(SIZES[len(self.times.sizes) : needed])
 
-    def _measured(self, known: Times, size: int) -> Times:
+    def _add_size(self, known: Times, size: int) -> Times:
         features = self._image.expand(size, -1, -1, -1).contiguous()
         rows = torch.arange(size, device=features.device)
         running, moving = [], []
         for segment, ran, moved in zip(self._segments, known.running, known.moving, strict=True):
-            running.append((*ran, _seconds(segment.run, features)))
+            running.append((*ran, _shortest_time(segment.run, features)))
             features = segment.run(features)[0]
-            moving.append((*moved, _seconds(lambda given: pick(given, rows), features)))
+            moving.append((*moved, _shortest_time(lambda given: select_rows(given, rows), features)))
         return Times((*known.sizes, size), tuple(running), tuple(moving))
 
 
-def _seconds(function: Callable[[torch.Tensor], object], given: torch.Tensor) -> float:
+def _shortest_time(function: Callable[[torch.Tensor], object], given: torch.Tensor) -> float:
     """The least of a few times, once everything is warm."""
     now, found = clock(given.device), []
     for _ in range(1 + _REPEATS):

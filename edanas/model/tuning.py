@@ -9,23 +9,30 @@ from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
-from edanas.model.labelled_samples import labelled
+from edanas.model.labelled_samples import read_labelled_samples
 from edanas.model.loading import load
 from edanas.model.part_latency import UNIT, latency_costs
 from edanas.model.profiling import collect_profile
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
-from edanas.thresholds.budgets import Budget, budget_of, choose, impossible, in_units, nearest
+from edanas.thresholds.budgets import (
+    Budget,
+    choose_scheme,
+    format_quantity,
+    nearest_scheme,
+    parse_budget,
+    unmet_budget_message,
+)
 from edanas.thresholds.fronts import ThresholdFront
-from edanas.thresholds.optimism import FEWEST, Expectation, Expected, expect
-from edanas.thresholds.sampled_front import tradeoffs
-from edanas.thresholds.schemes import cost_of_leaving
+from edanas.thresholds.optimism import MIN_SAMPLES, Expectation, Expected, estimate_expectation
+from edanas.thresholds.sampled_front import sampled_threshold_front
+from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.stream_budget import HOLD
 
-RECORD = "tuning"
+TUNING_NOTES = "tuning"
 """The key of a description under which tuning notes what it was done on."""
 
-_FEW = 100
+_ADVISED_SAMPLES = 100
 """Samples below which intervals are wide and the choice is mostly luck."""
 
 
@@ -128,36 +135,36 @@ def tune(
         DataError: The data cannot be read, does not fit the network, or has fewer than 10 samples.
         WeightsError: The model cannot be read.
     """
-    budget = budget_of(max_macs, min_accuracy, max_latency)
-    network = opened(model, device)
+    budget = parse_budget(max_macs, min_accuracy, max_latency)
+    network = loaded_network(model, device)
     remarks: tuple[str, ...] = ()
     if isinstance(data, ImageSet):
         samples = data
     else:
         named = None if data is None else str(data)
         path = None if isinstance(model, EENN) else Path(model)
-        found = labelled(Registry(load_plugins()), network, path, named, part)
+        found = read_labelled_samples(Registry(load_plugins()), network, path, named, part)
         samples, remarks = found.samples, (f"Tuned on {found.part}.", *found.remarks)
-    check_enough(len(samples))
+    check_sample_count(len(samples))
     profile = collect_profile(network, samples)
     costs = costs_for(network, budget, batch_size)
-    return _tuned(network, budget, profile, costs, remarks, seed)
+    return _tune_on_profile(network, budget, profile, costs, remarks, seed)
 
 
-def opened(model: str | Path | EENN, device: str) -> EENN:
+def loaded_network(model: str | Path | EENN, device: str) -> EENN:
     """A network, or the one of a file."""
     return model if isinstance(model, EENN) else load(model, device)
 
 
-def check_enough(samples: int) -> None:
+def check_sample_count(samples: int) -> None:
     """Refuse samples that are too few.
 
     Raises:
         DataError: They are.
     """
-    if samples < FEWEST:
+    if samples < MIN_SAMPLES:
         raise DataError(
-            f"samples: found {samples}; at least {FEWEST} are needed to tell what to expect of new ones"
+            f"samples: found {samples}; at least {MIN_SAMPLES} are needed to tell what to expect of new ones"
         )
 
 
@@ -171,7 +178,7 @@ def costs_for(network: EENN, budget: Budget, batch_size: int) -> tuple[Costs, ..
     return macs, latency_costs(network if network.frozen else network.freeze(), batch_size)
 
 
-def _tuned(
+def _tune_on_profile(
     network: EENN,
     budget: Budget,
     profile: ExitProfile,
@@ -183,20 +190,20 @@ def _tuned(
     removable = not network.memory
 
     def chosen(some: ExitProfile) -> SelectionScheme:
-        front = tradeoffs(some, costs[-1], count, removable=removable)
-        return front.schemes[nearest(front, budget, unit)]
+        front = sampled_threshold_front(some, costs[-1], count, removable=removable)
+        return front.schemes[nearest_scheme(front, budget, unit)]
 
-    front = tradeoffs(profile, costs[-1], count, removable=removable)
-    number = choose(front, budget, unit)
-    dearest = unit * float(cost_of_leaving(costs[-1], profile.points)[-1])
+    front = sampled_threshold_front(profile, costs[-1], count, removable=removable)
+    number = choose_scheme(front, budget, unit)
+    dearest = unit * float(exit_costs(costs[-1], profile.points)[-1])
     if number is None or (budget.quantity != "min_accuracy" and budget.limit > dearest * (1 + 1e-9)):
-        raise ConfigError(impossible(budget, front, unit, dearest))
+        raise ConfigError(unmet_budget_message(budget, front, unit, dearest))
     old, scheme = network.scheme, front.schemes[number]
-    before = expect(profile, old, costs)
-    after = expect(profile, scheme, costs, chosen, seed)
+    before = estimate_expectation(profile, old, costs)
+    after = estimate_expectation(profile, scheme, costs, chosen, seed)
     network.scheme = scheme
     network.description.pop(HOLD, None)
-    network.description[RECORD] = {
+    network.description[TUNING_NOTES] = {
         "samples": len(profile),
         "accuracy": after.accuracy.here,
         "executed_macs": after.costs[0].here,
@@ -204,7 +211,7 @@ def _tuned(
         "budget": str(budget),
     }
     kept = replace(front, cost=unit * front.cost)
-    said = (*remarks, *_doubts(budget, after, front, len(profile)))
+    said = (*remarks, *_result_remarks(budget, after, front, len(profile)))
     quantities = ("max_macs", "max_latency")[: len(costs)]
     return Tuning(
         network,
@@ -212,21 +219,24 @@ def _tuned(
         old,
         scheme,
         len(profile),
-        in_seconds(before),
-        in_seconds(after),
+        latency_in_seconds(before),
+        latency_in_seconds(after),
         quantities,
         kept,
         said,
     )
 
 
-def _doubts(budget: Budget, after: Expectation, front: ThresholdFront, samples: int) -> tuple[str, ...]:
-    said = list(few(samples))
+def _result_remarks(
+    budget: Budget, after: Expectation, front: ThresholdFront, samples: int
+) -> tuple[str, ...]:
+    said = list(small_sample_remarks(samples))
     found = after.accuracy
     if budget.quantity == "min_accuracy" and found.new < budget.limit:
+        expected = format_quantity("min_accuracy", found.new)
         said.append(
-            f"The accuracy asked for holds on these samples; expect {in_units('min_accuracy', found.new)} on "
-            "new ones. Ask for more to have room."
+            f"The accuracy asked for holds on these samples; expect {expected} on new ones. Ask for more to "
+            "have room."
         )
     if not front.exact:
         said.append(
@@ -236,17 +246,17 @@ def _doubts(budget: Budget, after: Expectation, front: ThresholdFront, samples: 
     return tuple(said)
 
 
-def few(samples: int) -> tuple[str, ...]:
+def small_sample_remarks(samples: int) -> tuple[str, ...]:
     """What to say where samples are few."""
-    if samples >= _FEW:
+    if samples >= _ADVISED_SAMPLES:
         return ()
     return (
         f"{samples} samples are few: intervals are wide, and what they say is itself uncertain. "
-        f"At least {_FEW}, better 1,000, are advised.",
+        f"At least {_ADVISED_SAMPLES}, better 1,000, are advised.",
     )
 
 
-def in_seconds(found: Expectation) -> Expectation:
+def latency_in_seconds(found: Expectation) -> Expectation:
     """With the second of two costs in seconds."""
     rest = (Expected(*(UNIT * value for value in vars(each).values())) for each in found.costs[1:])
     return replace(found, costs=(found.costs[0], *rest))

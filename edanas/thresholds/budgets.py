@@ -44,10 +44,10 @@ class Budget:
 
     def __str__(self) -> str:
         relation = "at least" if self.quantity == "min_accuracy" else "at most"
-        return f"{relation} {in_units(self.quantity, self.limit)}"
+        return f"{relation} {format_quantity(self.quantity, self.limit)}"
 
 
-def budget_of(
+def parse_budget(
     max_macs: str | float | None = None,
     min_accuracy: str | float | None = None,
     max_latency: str | float | None = None,
@@ -72,7 +72,7 @@ def budget_of(
         found = " and ".join(given) or "none"
         raise ConfigError(f"budget: found {found}; allowed: one of {', '.join(values)}")
     ((quantity, value),) = given.items()
-    limit = _read(quantity, value) if isinstance(value, str) else float(value)
+    limit = _parse_quantity(quantity, value) if isinstance(value, str) else float(value)
     if not 0.0 < limit < np.inf or (quantity == "min_accuracy" and limit > 1.0):
         percent = quantity == "min_accuracy" and 1.0 < limit <= 100.0 and "%" not in str(value)
         hint = f" Did you mean '{limit:g}%'?" if percent else ""
@@ -80,7 +80,7 @@ def budget_of(
     return Budget(quantity, limit)
 
 
-def in_units(quantity: Quantity, value: float) -> str:
+def format_quantity(quantity: Quantity, value: float) -> str:
     """A value for people: `4.95M MACs`, `91.30%`, `2.914 ms`."""
     if quantity == "min_accuracy":
         return f"{100 * value:.2f}% accuracy"
@@ -90,7 +90,7 @@ def in_units(quantity: Quantity, value: float) -> str:
     return f"{value / scale:.4g}{letter} MACs"
 
 
-def choose(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int | None:
+def choose_scheme(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int | None:
     """The number of the scheme that meets a budget best; `None` where none does.
 
     Of those that are cheap enough it is the most accurate, of those accurate enough the cheapest.
@@ -107,15 +107,15 @@ def choose(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int | No
     return int(cheap[-1]) if len(cheap) else None
 
 
-def nearest(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int:
+def nearest_scheme(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int:
     """As `choose`, but where nothing meets the budget the scheme that misses it least."""
-    number = choose(front, budget, unit)
+    number = choose_scheme(front, budget, unit)
     if number is not None:
         return number
     return len(front) - 1 if budget.quantity == "min_accuracy" else 0
 
 
-def impossible(budget: Budget, front: ThresholdFront, unit: float, dearest: float) -> str:
+def unmet_budget_message(budget: Budget, front: ThresholdFront, unit: float, dearest: float) -> str:
     """What was asked, and what is possible instead, for an error.
 
     Args:
@@ -124,23 +124,24 @@ def impossible(budget: Budget, front: ThresholdFront, unit: float, dearest: floa
         unit: As for `choose`.
         dearest: The cost of a sample that goes through to the last exit, in the budget's units.
     """
-    asked = in_units(budget.quantity, budget.limit)
+    limit = format_quantity(budget.quantity, budget.limit)
     if budget.quantity == "min_accuracy":
-        low, high = (in_units("min_accuracy", float(front.accuracy[at])) for at in (0, -1))
+        low, high = (format_quantity("min_accuracy", float(front.accuracy[at])) for at in (0, -1))
         return (
-            f"min_accuracy: found {asked}; possible on these samples: at most {high}, from {low} with the "
+            f"min_accuracy: found {limit}; possible on these samples: at most {high}, from {low} with the "
             "cheapest thresholds"
         )
-    cost = [in_units(budget.quantity, unit * float(front.cost[at])) for at in (0, -1)]
-    accuracy = [in_units("min_accuracy", float(front.accuracy[at])) for at in (0, -1)]
+    cost = [format_quantity(budget.quantity, unit * float(front.cost[at])) for at in (0, -1)]
+    most = format_quantity(budget.quantity, dearest)
+    accuracy = [format_quantity("min_accuracy", float(front.accuracy[at])) for at in (0, -1)]
     return (
-        f"{budget.quantity}: found {asked}; possible on these samples: {cost[0]} ({accuracy[0]}) to "
-        f"{in_units(budget.quantity, dearest)}; from {cost[1]} ({accuracy[1]}) on nothing is more accurate"
-        f"{_meant(budget, unit * float(front.cost[0]), dearest)}"
+        f"{budget.quantity}: found {limit}; possible on these samples: {cost[0]} ({accuracy[0]}) to "
+        f"{most}; nothing above {cost[1]} ({accuracy[1]}) is more accurate"
+        f"{_unit_hint(budget, unit * float(front.cost[0]), dearest)}"
     )
 
 
-def out_of_reach(
+def unreachable_budget_message(
     budget: Budget, leaving: npt.NDArray[np.float64], placed: Sequence[int], unit: float = 1.0
 ) -> str:
     """What is possible instead of a budget that no thresholds can use up, for an error; empty if some can.
@@ -153,14 +154,17 @@ def out_of_reach(
     """
     if leaving[0] * unit <= budget.limit * (1 + 1e-9) and budget.limit <= unit * leaving[-1] * (1 + 1e-9):
         return ""
-    low, high = (in_units(budget.quantity, unit * float(each)) for each in (leaving[0], leaving[-1]))
+    limit, low, high = (
+        format_quantity(budget.quantity, value)
+        for value in (budget.limit, unit * float(leaving[0]), unit * float(leaving[-1]))
+    )
     return (
-        f"{budget.quantity}: found {in_units(budget.quantity, budget.limit)}; with the exits that stand, "
-        f"possible: {low} (all leave at exit {placed[0] + 1}) to {high} (all go through to the last exit)"
+        f"{budget.quantity}: found {limit}; possible with the placed exits: {low} (all samples exit at exit "
+        f"{placed[0] + 1}) to {high} (all samples exit at the last exit)"
     )
 
 
-def _meant(budget: Budget, least: float, most: float) -> str:
+def _unit_hint(budget: Budget, least: float, most: float) -> str:
     """A near miss: the same number in another unit that would be possible."""
     names = LETTERS if budget.quantity == "max_macs" else ("ms", "us")
     factors = _UNITS[budget.quantity]
@@ -168,7 +172,7 @@ def _meant(budget: Budget, least: float, most: float) -> str:
     return f". Did you mean '{budget.limit:g}{near[0]}'?" if near else ""
 
 
-def _read(quantity: Quantity, text: str) -> float:
+def _parse_quantity(quantity: Quantity, text: str) -> float:
     units, match = _UNITS[quantity], _TEXT.fullmatch(text)
     if not match:
         raise ConfigError(f"{quantity}: found '{text}'; allowed: {_EXAMPLES[quantity]}")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edanas.core.costs import Costs
 from edanas.core.types import ExitProfile, SelectionScheme
-from edanas.thresholds.schemes import cost_of_leaving, restricted, separating, sum_where_leaving
+from edanas.thresholds.schemes import exit_costs, restrict_profile, separating_thresholds, sum_at_exits
 
 _SCHEMES = 400_000
 """About how many schemes one enumeration scores: 24 thresholds for each of four exits."""
@@ -102,12 +102,12 @@ class _Search:
         accuracy_drop: float,
         caution: int,
     ) -> "_Search":
-        kept = restricted(profile, points)
+        kept = restrict_profile(profile, points)
         confidence, correct = kept.confidence[:, :-1], kept.correct
-        thresholds = [separating(column) for column in confidence.T]
+        thresholds = [separating_thresholds(column) for column in confidence.T]
         fires = [np.searchsorted(t, c, side="right") for t, c in zip(thresholds, confidence.T, strict=True)]
-        lenient = [_raised(each, caution) for each in fires]
-        cost = cost_of_leaving(costs, points)
+        lenient = [_shift_by_caution(each, caution) for each in fires]
+        cost = exit_costs(costs, points)
         # The rounding of a fraction times the number of samples must not ask for one sample more.
         needed = math.ceil(float(correct[:, -1].sum()) - accuracy_drop * len(profile) - 1e-6)
         return cls(thresholds, np.stack(fires, axis=1), np.stack(lenient, axis=1), correct, cost, needed)
@@ -123,7 +123,9 @@ class _Search:
             windows = [
                 (int(g[max(i - 1, 0)]), int(g[min(i + 1, len(g) - 1)])) for g, i in zip(grid, at, strict=True)
             ]
-            finer = [_between(*window, keep, size) for window, keep in zip(windows, chosen, strict=True)]
+            finer = [
+                _refined_indices(*window, keep, size) for window, keep in zip(windows, chosen, strict=True)
+            ]
             if all(np.isin(new, old).all() for new, old in zip(finer, grid, strict=True)):
                 return [float(t[index]) for t, index in zip(self.thresholds, chosen, strict=True)]
             grid = finer
@@ -159,10 +161,10 @@ class _Search:
     ) -> npt.NDArray[np.float64]:
         """The sum of each sample's value (S, P + 1) where it leaves, for every scheme on `grid`."""
         levels = [np.searchsorted(g, fires[:, e], side="left") for e, g in enumerate(grid)]
-        return sum_where_leaving(levels, [len(g) for g in grid], values)
+        return sum_at_exits(levels, [len(g) for g in grid], values)
 
 
-def _raised(fires: npt.NDArray[np.int64], caution: int) -> npt.NDArray[np.int64]:
+def _shift_by_caution(fires: npt.NDArray[np.int64], caution: int) -> npt.NDArray[np.int64]:
     """Each sample's number of firing thresholds (S,) replaced by that of the sample `caution` places surer.
 
     So a threshold that lets anyone go lets `caution` more go, with all who are as sure as the last of them;
@@ -173,7 +175,7 @@ def _raised(fires: npt.NDArray[np.int64], caution: int) -> npt.NDArray[np.int64]
     return ordered[np.minimum(last_of_equals + caution, len(fires) - 1)]
 
 
-def _between(low: int, high: int, keep: int, size: int) -> npt.NDArray[np.int64]:
+def _refined_indices(low: int, high: int, keep: int, size: int) -> npt.NDArray[np.int64]:
     """About `size` indices from `low` to `high`, `keep` among them."""
     if high - low < size:
         return np.arange(low, high + 1)

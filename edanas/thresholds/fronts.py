@@ -16,8 +16,8 @@ from edanas.thresholds.branch_and_bound import (
     Scorer,
     search,
 )
-from edanas.thresholds.local_search import FEW, polish, try_each_alone
-from edanas.thresholds.schemes import Measure, cost_of_leaving, restricted, separating
+from edanas.thresholds.local_search import FEW_EXITS, offer_single_exits, polish
+from edanas.thresholds.schemes import Measure, exit_costs, restrict_profile, separating_thresholds
 
 _WORK = 6_400_000
 """Boxes halved at most = this / (words of 64 samples)³: with 4 exits all that are open, up to 300 samples.
@@ -87,17 +87,17 @@ def threshold_front(
     """
     if limit < 2 or (beam is not None and beam < 1):
         raise ValueError(f"limit {limit}, beam {beam}; allowed: a limit of 2 or more, a beam of 1 or more")
-    check_fits(profile, costs, exit_points)
+    check_profile(profile, costs, exit_points)
     placements = [
-        place(profile, points, costs, removable=removable, measure=measure)
+        make_placement(profile, points, costs, removable=removable, measure=measure)
         for points in placed_sets(profile, removable=removable, measure=measure)
     ]
     scorers = [Scorer(placement) for placement in placements]
     found = Incumbents(len(profile), len(profile.points))
     width = beam or _beam(len(profile), len(profile.points), len(placements))
     for number, scorer in enumerate(scorers):
-        if len(placements[number].points) > FEW:
-            try_each_alone(scorer, number, found)
+        if len(placements[number].points) > FEW_EXITS:
+            offer_single_exits(scorer, number, found)
     complete = [search(scorer, number, found, width) for number, scorer in enumerate(scorers)]
     exact = all(complete)
     if not exact:
@@ -118,28 +118,28 @@ def placed_sets(profile: ExitProfile, *, removable: bool, measure: Measure) -> l
     return list(itertools.chain.from_iterable(itertools.combinations(points, size) for size in sizes))
 
 
-def place(
+def make_placement(
     profile: ExitProfile, points: tuple[int, ...], costs: Costs, *, removable: bool, measure: Measure
 ) -> Placement:
     """The exits at `points` with their candidate thresholds and the samples that pass these."""
-    kept = restricted(profile, points)
-    leaving = cost_of_leaving(costs, points, measure)
+    kept = restrict_profile(profile, points)
+    leaving = exit_costs(costs, points, measure)
     thresholds: list[tuple[float | None, ...]] = []
     passing: list[Booleans] = []
     for exit_, confidence in enumerate(kept.confidence[:, :-1].T):
         level = np.unique(confidence, return_inverse=True)[1]
-        values: list[float | None] = [float(each) for each in separating(confidence)]
+        values: list[float | None] = [float(each) for each in separating_thresholds(confidence)]
         if removable:
             # Nobody leaves: dearer than without the exit, or just the same.
             values[int(level.max()) + 1 :] = [None] if measure == "ada" else []
-        worth = _worth(kept.correct[:, exit_:], level, leaving[exit_:])
+        worth = _useful_thresholds(kept.correct[:, exit_:], level, leaving[exit_:])
         at = worth[worth < len(values)]
         thresholds.append(tuple(values[i] for i in at))
         passing.append(level < at[:, None])
     return Placement(points, tuple(thresholds), passing, kept.correct, leaving)
 
 
-def _worth(correct: Booleans, level: Integers, leaving: Floats) -> Integers:
+def _useful_thresholds(correct: Booleans, level: Integers, leaving: Floats) -> Integers:
     """Numbers of an exit's separating thresholds that may be on a front, rising.
 
     A threshold is not, if everybody at the next lower confidence may leave too at no greater cost and with no
@@ -168,7 +168,7 @@ def _front(
     errors = found.front()
     accuracy = 1.0 - errors / (len(found.least) - 1)
     cost = found.least[errors] / (len(found.least) - 1)
-    kept = _most_volume(accuracy, cost, limit)
+    kept = _thin_front(accuracy, cost, limit)
     schemes = []
     for number in errors[kept]:
         placement = placements[found.placement[number]]
@@ -182,7 +182,7 @@ def _front(
     return ThresholdFront(tuple(schemes), accuracy[kept], cost[kept], exact)
 
 
-def _most_volume(accuracy: Floats, cost: Floats, limit: int) -> Integers:
+def _thin_front(accuracy: Floats, cost: Floats, limit: int) -> Integers:
     """At most `limit` rows of a front by rising cost: what adds least hypervolume is left out, one by one."""
     kept = np.arange(len(cost))
     while len(kept) > limit:
@@ -191,7 +191,7 @@ def _most_volume(accuracy: Floats, cost: Floats, limit: int) -> Integers:
     return kept
 
 
-def check_fits(profile: ExitProfile, costs: Costs, exit_points: int) -> None:
+def check_profile(profile: ExitProfile, costs: Costs, exit_points: int) -> None:
     """Refuse a profile that is empty, or of more exit points than costs are known for.
 
     Raises:

@@ -8,17 +8,17 @@ import numpy as np
 
 from edanas.thresholds.branch_and_bound import Incumbents, Integers, Scorer, ordered
 
-FEW = 5
+FEW_EXITS = 5
 """With more exits than these the beam loses much: each exit alone is tried, and neighbours far away."""
 
-_MOVED = 2
+_MAX_MOVED_EXITS = 2
 """At how many exits a neighbour differs at most, with more than a few exits."""
 
 _STEPS, _FAR = (1, 3), (1, 3, 9, 27, 81, 243)
 """How many candidates away from a scheme of the front its neighbours are looked for."""
 
 
-def try_each_alone(scorer: Scorer, number: int, found: Incumbents) -> None:
+def offer_single_exits(scorer: Scorer, number: int, found: Incumbents) -> None:
     """Offer the schemes of a placement in which one exit has any candidate, and the others are strictest."""
     schemes = _each_alone(scorer.placement.sizes)
     found.offer(scorer.errors(schemes), scorer.costs(schemes, scorer.placement.costs), number, schemes)
@@ -39,14 +39,14 @@ def polish(scorers: Sequence[Scorer], found: Incumbents) -> None:
         if not fresh:
             return
         for number, centres in fresh.items():
-            near = _near(np.stack(centres), scorers[number].placement.sizes)
+            near = _neighbours(np.stack(centres), scorers[number].placement.sizes)
             costs = scorers[number].costs(near, scorers[number].placement.costs)
             found.offer(scorers[number].errors(near), costs, number, near)
 
 
-def _near(centres: Integers, sizes: Sequence[int]) -> Integers:
+def _neighbours(centres: Integers, sizes: Sequence[int]) -> Integers:
     """Schemes within some steps of the centres (n, P) at every exit, in lexicographic order."""
-    lengths = _STEPS if len(sizes) <= FEW else _FAR
+    lengths = _STEPS if len(sizes) <= FEW_EXITS else _FAR
     steps = np.concatenate([_directions(len(sizes)) * length for length in lengths])
     near = (centres[:, None] + steps).reshape(-1, len(sizes))
     inside = near[((near >= 0) & (near < np.array(sizes))).all(axis=1)]
@@ -58,7 +58,7 @@ def _near(centres: Integers, sizes: Sequence[int]) -> Integers:
 @functools.cache
 def _directions(exits: int) -> Integers:
     """(n, P) of -1, 0 and 1."""
-    moved = exits if exits <= FEW else _MOVED
+    moved = exits if exits <= FEW_EXITS else _MAX_MOVED_EXITS
     rows = [
         [dict(zip(at, signs, strict=True)).get(exit_, 0) for exit_ in range(exits)]
         for count in range(moved + 1)

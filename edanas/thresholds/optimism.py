@@ -24,9 +24,9 @@ from scipy.stats import t as student
 from edanas.core.costs import Costs, executed_per_exit
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.numerics.intervals import Z, wilson
-from edanas.thresholds.profiles import leave
+from edanas.thresholds.profiles import exit_columns
 
-FEWEST = 10
+MIN_SAMPLES = 10
 """Samples: with fewer, there is nothing to divide."""
 
 _FOLDS, _REPEATS = 10, 5
@@ -71,7 +71,7 @@ class Expectation:
     shares: tuple[Expected, ...]
 
 
-def expect(
+def estimate_expectation(
     profile: ExitProfile,
     scheme: SelectionScheme,
     costs: Sequence[Costs],
@@ -89,25 +89,25 @@ def expect(
         seed: The divisions follow from it.
 
     Raises:
-        ValueError: There are fewer than `FEWEST` samples, or the scheme does not fit the profile.
+        ValueError: There are fewer than `MIN_SAMPLES` samples, or the scheme does not fit the profile.
     """
-    if len(profile) < FEWEST:
-        raise ValueError(f"{len(profile)} samples; at least {FEWEST} are needed")
+    if len(profile) < MIN_SAMPLES:
+        raise ValueError(f"{len(profile)} samples; at least {MIN_SAMPLES} are needed")
     exits = _exits(profile, scheme)
-    figures = _figures(profile, scheme, costs)
+    figures = _sample_figures(profile, scheme, costs)
     optimism = np.zeros(len(costs) + 1) if choose is None else _optimism(profile, costs, choose, seed)
     wider = 1.0 if choose is None else _WIDER
     here = figures.mean(axis=0)
     guess = here - optimism
     shares = np.bincount(exits, minlength=len(scheme.thresholds) + 1) / len(profile)
     return Expectation(
-        accuracy=_share(here[0], float(np.clip(guess[0], 0.0, 1.0)), len(profile), wider),
+        accuracy=_share_interval(here[0], float(np.clip(guess[0], 0.0, 1.0)), len(profile), wider),
         costs=tuple(
-            _mean(h, g, figures[:, number], _bounds(each, scheme), wider)
+            _mean_interval(h, g, figures[:, number], _bounds(each, scheme), wider)
             for number, (h, g, each) in enumerate(zip(here[1:], guess[1:], costs, strict=True), start=1)
         ),
         shares=tuple(
-            _share(share, share, len(profile), wider)
+            _share_interval(share, share, len(profile), wider)
             if at == len(shares) - 1 or at in scheme.placed
             else Expected(0.0, 0.0, 0.0, 0.0)
             for at, share in enumerate(shares.tolist())
@@ -115,7 +115,7 @@ def expect(
     )
 
 
-def part_of(profile: ExitProfile, samples: npt.NDArray[np.generic]) -> ExitProfile:
+def subset_profile(profile: ExitProfile, samples: npt.NDArray[np.generic]) -> ExitProfile:
     """The profile of some of its samples, by a mask or their numbers."""
     return ExitProfile(profile.points, profile.confidence[samples], profile.correct[samples])
 
@@ -130,20 +130,20 @@ def _optimism(profile: ExitProfile, costs: Sequence[Costs], choose: Choice, seed
         fold = rng.permutation(np.arange(count) % folds)
         for each in range(folds):
             out = fold == each
-            figures = _figures(profile, choose(part_of(profile, ~out)), costs)
+            figures = _sample_figures(profile, choose(subset_profile(profile, ~out)), costs)
             total += out.mean() * (figures[~out].mean(axis=0) - figures[out].mean(axis=0))
     return total / repeats
 
 
 def _exits(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
     """The exit point where each sample leaves, N for the last exit."""
-    return np.array([*profile.points, len(scheme.thresholds)])[leave(profile, scheme)]
+    return np.array([*profile.points, len(scheme.thresholds)])[exit_columns(profile, scheme)]
 
 
-def _figures(profile: ExitProfile, scheme: SelectionScheme, costs: Sequence[Costs]) -> Floats:
+def _sample_figures(profile: ExitProfile, scheme: SelectionScheme, costs: Sequence[Costs]) -> Floats:
     """Right or wrong, and each cost, by sample: (S, 1 + costs)."""
     exits = _exits(profile, scheme)
-    right = profile.correct[np.arange(len(profile)), leave(profile, scheme)]
+    right = profile.correct[np.arange(len(profile)), exit_columns(profile, scheme)]
     return np.column_stack([right, *(executed_per_exit(each, scheme)[exits] for each in costs)])
 
 
@@ -152,12 +152,14 @@ def _bounds(costs: Costs, scheme: SelectionScheme) -> tuple[float, float]:
     return float(np.nanmin(each)), float(np.nanmax(each))
 
 
-def _share(here: float, guess: float, samples: int, wider: float) -> Expected:
+def _share_interval(here: float, guess: float, samples: int, wider: float) -> Expected:
     """Wilson's interval, `wider` times as wide as at so many samples."""
     return Expected(float(here), guess, *wilson(guess, samples, wider * Z))
 
 
-def _mean(here: float, guess: float, values: Floats, bounds: tuple[float, float], wider: float) -> Expected:
+def _mean_interval(
+    here: float, guess: float, values: Floats, bounds: tuple[float, float], wider: float
+) -> Expected:
     """Student's interval of a mean that cannot leave `bounds`; Wilson's where no value differs."""
     count = len(values)
     low, high = bounds

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from edanas.core.types import ExitProfile, Outcome, SelectionScheme
 
 
-def leave(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
+def exit_columns(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
     """The profile's column at which each sample leaves: (S,).
 
     Confidences are compared in their own precision, float32, as the network itself does.
@@ -31,7 +31,7 @@ def outcome(profile: ExitProfile, scheme: SelectionScheme) -> Outcome:
     """
     if not len(profile):
         raise ValueError("an exit profile without samples has no accuracy")
-    column = leave(profile, scheme)
+    column = exit_columns(profile, scheme)
     correct = profile.correct[np.arange(len(profile)), column]
     # Exit point of each column; the last exit comes after all exit points.
     exits = np.array([*profile.points, len(scheme.thresholds)])[column]

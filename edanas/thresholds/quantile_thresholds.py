@@ -25,7 +25,7 @@ _FARTHEST = 60.0
 """Logarithms of odds beyond which everybody leaves, or nobody."""
 
 
-def leaving_odds(utilization: Sequence[float], placed: Sequence[int], samples: int) -> Floats:
+def exit_odds(utilization: Sequence[float], placed: Sequence[int], samples: int) -> Floats:
     """Logarithms of the odds to leave at each placed exit, for those who reach it: (P,).
 
     Half a sample is added to those who leave and to those who stay (Haldane, 1956; Anscombe, 1956), so that
@@ -41,7 +41,9 @@ def leaving_odds(utilization: Sequence[float], placed: Sequence[int], samples: i
     return np.asarray(np.log((counts[:-1] + 0.5) / (staying + 0.5)))
 
 
-def with_odds(confidence: Confidences, odds: Floats, points: Sequence[int], count: int) -> SelectionScheme:
+def thresholds_at_odds(
+    confidence: Confidences, odds: Floats, points: Sequence[int], count: int
+) -> SelectionScheme:
     """Thresholds with which each exit lets go, of those who reach it, the share that its odds say.
 
     Of S who reach it, S / (1 + e^odds) stay, rounded down; where those at the boundary are equally sure, all
@@ -57,12 +59,12 @@ def with_odds(confidence: Confidences, odds: Floats, points: Sequence[int], coun
     thresholds: dict[int, float] = {}
     for column, point in enumerate(points):
         here = confidence[:, column]
-        thresholds[point] = _letting_stay(here[reached], 1.0 / (1.0 + np.exp(odds[column])))
+        thresholds[point] = _threshold_for_share(here[reached], 1.0 / (1.0 + np.exp(odds[column])))
         reached &= here < np.float32(thresholds[point])
     return SelectionScheme(tuple(thresholds.get(point) for point in range(count)))
 
 
-def within_budget(
+def thresholds_within_budget(
     confidence: Confidences,
     odds: Floats,
     points: Sequence[int],
@@ -90,13 +92,13 @@ def within_budget(
         raise ValueError(f"{len(confidence)} samples and {len(points)} exits; both are needed")
     limit = budget * (1 + 1e-9)
     low, high = -_FARTHEST - odds.max(), _FARTHEST - odds.min()
-    best = with_odds(confidence, odds + high, points, count)
-    least = with_odds(confidence, odds + low, points, count)
+    best = thresholds_at_odds(confidence, odds + high, points, count)
+    least = thresholds_at_odds(confidence, odds + low, points, count)
     if mean_cost(confidence, least, points, costs_of_exit) <= limit:
         return least
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        scheme = with_odds(confidence, odds + middle, points, count)
+        scheme = thresholds_at_odds(confidence, odds + middle, points, count)
         if mean_cost(confidence, scheme, points, costs_of_exit) <= limit:
             best, high = scheme, middle
         else:
@@ -113,7 +115,7 @@ def mean_cost(
     return float(costs_of_exit[fires.argmax(axis=1)].mean())
 
 
-def _letting_stay(confidence: Confidences, share: float) -> float:
+def _threshold_for_share(confidence: Confidences, share: float) -> float:
     """The threshold that so many of these, rounded down, stay below, or fewer where some are equally sure."""
     ordered = np.sort(confidence)
     staying = int(np.floor(share * len(ordered) + 1e-9))

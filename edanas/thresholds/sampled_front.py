@@ -6,7 +6,7 @@ from edanas.core.costs import Costs, executed_per_exit
 from edanas.core.types import ExitProfile
 from edanas.numerics.pareto import non_dominated
 from edanas.thresholds.fronts import ThresholdFront, threshold_front
-from edanas.thresholds.profiles import leave
+from edanas.thresholds.profiles import exit_columns
 
 _MOST = 10_000
 """Samples that a front is searched on; of more, so many are drawn."""
@@ -14,7 +14,7 @@ _MOST = 10_000
 _KEPT = 400
 
 
-def tradeoffs(
+def sampled_threshold_front(
     profile: ExitProfile, costs: Costs, exit_points: int, *, removable: bool = True
 ) -> ThresholdFront:
     """`threshold_front`, whole; its accuracies and costs are those of all samples.
@@ -32,7 +32,7 @@ def tradeoffs(
     columns = np.array([*profile.points, exit_points])
     accuracy, cost = [], []
     for scheme in schemes:
-        left = leave(profile, scheme)
+        left = exit_columns(profile, scheme)
         accuracy.append(profile.correct[np.arange(len(profile)), left].mean())
         cost.append(executed_per_exit(costs, scheme)[columns[left]].mean())
     kept = non_dominated(np.column_stack([cost, -np.array(accuracy)]))

@@ -44,12 +44,12 @@ def score_schemes(
         )
     levels = _levels(profile, grids)
     shape = [len(grid) for grid in grids]
-    right = sum_where_leaving(levels, shape, profile.correct)
-    cost = sum_where_leaving(levels, shape, np.broadcast_to(costs, profile.correct.shape))
+    right = sum_at_exits(levels, shape, profile.correct)
+    cost = sum_at_exits(levels, shape, np.broadcast_to(costs, profile.correct.shape))
     return right / len(profile), cost / len(profile)
 
 
-def count_leaving(profile: ExitProfile, grids: Sequence[Thresholds]) -> Integers:
+def count_exits(profile: ExitProfile, grids: Sequence[Thresholds]) -> Integers:
     """How many samples leave at each exit, (E, G1, ..., GP), for the schemes of `score_schemes`.
 
     Raises:
@@ -58,11 +58,11 @@ def count_leaving(profile: ExitProfile, grids: Sequence[Thresholds]) -> Integers
     levels = _levels(profile, grids)
     shape = [len(grid) for grid in grids]
     here = np.eye(profile.correct.shape[1])
-    counts = [sum_where_leaving(levels, shape, np.broadcast_to(e, profile.correct.shape)) for e in here]
+    counts = [sum_at_exits(levels, shape, np.broadcast_to(e, profile.correct.shape)) for e in here]
     return np.stack(counts).astype(np.int64)
 
 
-def restricted(profile: ExitProfile, placed: Sequence[int]) -> ExitProfile:
+def restrict_profile(profile: ExitProfile, placed: Sequence[int]) -> ExitProfile:
     """The profile with the columns of the exit points `placed` and the last exit alone.
 
     Raises:
@@ -75,7 +75,7 @@ def restricted(profile: ExitProfile, placed: Sequence[int]) -> ExitProfile:
     return ExitProfile(points, profile.confidence[:, columns], profile.correct[:, columns])
 
 
-def cost_of_leaving(costs: Costs, placed: Sequence[int], measure: Measure = "executed") -> Floats:
+def exit_costs(costs: Costs, placed: Sequence[int], measure: Measure = "executed") -> Floats:
     """Multiply-adds of a sample that leaves at each exit point of `placed`, ascending, or the last: (P + 1,).
 
     Raises:
@@ -88,7 +88,7 @@ def cost_of_leaving(costs: Costs, placed: Sequence[int], measure: Measure = "exe
     return np.array([mean(costs, scheme, each.tolist()) for each in everyone])
 
 
-def separating(confidence: Thresholds) -> Thresholds:
+def separating_thresholds(confidence: Thresholds) -> Thresholds:
     """Rising thresholds that split the values (S,) in every way: below all, between neighbours, above all.
 
     The lowest is half the least value, not 0: a sample much less sure than any seen before stays. The highest
@@ -102,7 +102,7 @@ def separating(confidence: Thresholds) -> Thresholds:
     return thresholds if values[-1] == 1.0 else np.append(thresholds, np.float32(1.0))
 
 
-def sum_where_leaving(levels: Sequence[Integers], shape: Sequence[int], values: npt.NDArray[Any]) -> Floats:
+def sum_at_exits(levels: Sequence[Integers], shape: Sequence[int], values: npt.NDArray[Any]) -> Floats:
     """The sum of each sample's value (S, P + 1) at the exit where it leaves, for every scheme on a grid.
 
     Those who pass the first exits and leave at the next fill a box of the joint histogram of levels;
@@ -121,7 +121,7 @@ def sum_where_leaving(levels: Sequence[Integers], shape: Sequence[int], values: 
             sums = np.bincount(flat, weights=values[:, exit_], minlength=math.prod(bins)).reshape(bins)
         else:
             sums = values[:, exit_].sum(dtype=np.float64)
-        leaving = _boxes(np.asarray(sums), last=exit_ == len(shape))
+        leaving = _box_sums(np.asarray(sums), last=exit_ == len(shape))
         total += leaving.reshape(leaving.shape + (1,) * (len(shape) - leaving.ndim))
     return total
 
@@ -141,7 +141,7 @@ def _levels(profile: ExitProfile, grids: Sequence[Thresholds]) -> list[Integers]
     return levels
 
 
-def _boxes(sums: npt.NDArray[Any], *, last: bool) -> npt.NDArray[Any]:
+def _box_sums(sums: npt.NDArray[Any], *, last: bool) -> npt.NDArray[Any]:
     """Who leaves at the exit of the last axis, having passed all before; for `last`, who passes all axes."""
     for axis in range(sums.ndim):
         upto = sums.cumsum(axis=axis)

@@ -6,12 +6,18 @@ from edanas.core.contracts import Calibration, ThresholdChoice, ThresholdSetter
 from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import SelectionScheme
-from edanas.thresholds.budgets import Budget, budget_of, choose, impossible, out_of_reach
+from edanas.thresholds.budgets import (
+    Budget,
+    choose_scheme,
+    parse_budget,
+    unmet_budget_message,
+    unreachable_budget_message,
+)
 from edanas.thresholds.continuous import set_thresholds
 from edanas.thresholds.profiles import outcome
-from edanas.thresholds.sampled_front import tradeoffs
-from edanas.thresholds.schemes import cost_of_leaving, restricted
-from edanas.thresholds.stream_budget import HOLD, HORIZON, SHORTEST, BudgetHolder, calibrated_path
+from edanas.thresholds.sampled_front import sampled_threshold_front
+from edanas.thresholds.schemes import exit_costs, restrict_profile
+from edanas.thresholds.stream_budget import HOLD, HORIZON, MIN_HORIZON, BudgetHolder, calibrated_path
 from edanas.thresholds.temperature import fit_temperature
 
 _SETTING = "final_thresholds"
@@ -72,12 +78,12 @@ class Calibrated(Static):
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
         """See `ThresholdSetter.choose`."""
-        temperatures = temperatures_of(calibration)
+        temperatures = fit_temperatures(calibration)
         even = Calibration(**{**vars(calibration), "profile": calibration.tempered(temperatures)})
         return ThresholdChoice(super().choose(even).scheme, temperatures)
 
 
-def temperatures_of(calibration: Calibration) -> tuple[float, ...]:
+def fit_temperatures(calibration: Calibration) -> tuple[float, ...]:
     """For each exit with a head, then the last exit: the number to divide its logits by."""
     known = calibration.answers()
     exits = range(known.logits.shape[1])
@@ -108,11 +114,11 @@ class Budgeted(ThresholdSetter):
                 f"{_SETTING}: 'budget' with {' and '.join(found) or 'no option'}; allowed: one of max_macs, "
                 "min_accuracy"
             )
-        self.budget = read_budget(max_macs, min_accuracy)
+        self.budget = parse_setting_budget(max_macs, min_accuracy)
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
         """See `ThresholdSetter.choose`."""
-        return ThresholdChoice(within(self.budget, calibration))
+        return ThresholdChoice(best_within_budget(self.budget, calibration))
 
 
 class Dynamic(ThresholdSetter):
@@ -134,50 +140,54 @@ class Dynamic(ThresholdSetter):
     def __init__(self, max_macs: str | float | None = None, horizon: int = HORIZON) -> None:
         if max_macs is None:
             raise ConfigError(f"{_SETTING}: 'dynamic' without max_macs, the budget that it holds")
-        if horizon < SHORTEST:
-            raise ConfigError(f"{_SETTING}.horizon: found {horizon}; allowed: {SHORTEST} images or more")
-        self.budget = read_budget(max_macs)
+        if horizon < MIN_HORIZON:
+            raise ConfigError(f"{_SETTING}.horizon: found {horizon}; allowed: {MIN_HORIZON} images or more")
+        self.budget = parse_setting_budget(max_macs)
         self.horizon = horizon
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
         """See `ThresholdSetter.choose`."""
         placed = calibration.scheme.placed
-        leaving = cost_of_leaving(calibration.costs, placed)
-        if wrong := out_of_reach(self.budget, leaving, placed):
+        leaving = exit_costs(calibration.costs, placed)
+        if wrong := unreachable_budget_message(self.budget, leaving, placed):
             raise CandidateError(wrong)
-        scheme = within(self.budget, calibration)
-        kept = restricted(calibration.profile, placed)
+        scheme = best_within_budget(self.budget, calibration)
+        kept = restrict_profile(calibration.profile, placed)
         shares = outcome(kept, scheme).utilization
         path = calibrated_path(kept.confidence[:, :-1], scheme, leaving, shares)
         holder = BudgetHolder(scheme, path, leaving.tolist(), self.budget.limit, self.horizon)
         return ThresholdChoice(scheme, notes={HOLD: holder.to_dict()})
 
 
-def read_budget(max_macs: str | float | None = None, min_accuracy: str | float | None = None) -> Budget:
+def parse_setting_budget(
+    max_macs: str | float | None = None, min_accuracy: str | float | None = None
+) -> Budget:
     """The budget of a setter's options.
 
     Raises:
         ConfigError: It cannot be read, or is out of range; the text has the setting's whole name.
     """
     try:
-        return budget_of(max_macs, min_accuracy)
+        return parse_budget(max_macs, min_accuracy)
     except ConfigError as error:
         raise ConfigError(f"{_SETTING}.{error}") from error
 
 
-def within(budget: Budget, calibration: Calibration) -> SelectionScheme:
+def best_within_budget(budget: Budget, calibration: Calibration) -> SelectionScheme:
     """The best thresholds within `budget` for the exits that stand.
 
     Raises:
         CandidateError: There are none.
     """
     placed = calibration.scheme.placed
-    kept = restricted(calibration.profile, placed)
-    front = tradeoffs(kept, calibration.costs, len(calibration.scheme.thresholds), removable=False)
-    number = choose(front, budget)
+    kept = restrict_profile(calibration.profile, placed)
+    front = sampled_threshold_front(
+        kept, calibration.costs, len(calibration.scheme.thresholds), removable=False
+    )
+    number = choose_scheme(front, budget)
     if number is None:
-        dearest = float(cost_of_leaving(calibration.costs, placed)[-1])
-        raise CandidateError(impossible(budget, front, 1.0, dearest))
+        dearest = float(exit_costs(calibration.costs, placed)[-1])
+        raise CandidateError(unmet_budget_message(budget, front, 1.0, dearest))
     return front.schemes[number]
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.types import SelectionScheme
-from edanas.thresholds.quantile_thresholds import leaving_odds, mean_cost, with_odds
+from edanas.thresholds.quantile_thresholds import exit_odds, mean_cost, thresholds_at_odds
 
 HOLD = "hold"
 """The key of a description under which stands how a stream is to hold a budget."""
@@ -32,10 +32,10 @@ HOLD = "hold"
 HORIZON = 500
 """Images over which an excess is made up for."""
 
-SHORTEST = 8
+MIN_HORIZON = 8
 """Images: no horizon is shorter. No batch moves thresholds by more than its excess divided by this."""
 
-_LARGEST_STEP = 1 / SHORTEST
+_LARGEST_STEP = 1 / MIN_HORIZON
 
 _ROOM = 0.25
 """Of the costs' range: how far a path goes on where no calibration sample is, for images of another kind."""
@@ -79,27 +79,29 @@ def calibrated_path(
         utilization: Who leaves where with `scheme`, N + 1 fractions.
     """
     points, count = scheme.placed, len(scheme.thresholds)
-    odds = leaving_odds(utilization, points, len(confidence))
+    odds = exit_odds(utilization, points, len(confidence))
     farthest = float(np.abs(odds).max() + np.log(2 * len(confidence) + 2))
     shifts = np.linspace(-farthest, farthest, _SHIFTS)
-    strict_first = [_placed(with_odds(confidence, odds + each, points, count)) for each in shifts]
+    strict_first = [
+        _placed_thresholds(thresholds_at_odds(confidence, odds + each, points, count)) for each in shifts
+    ]
     # An exit that nobody reaches any more stays as it was when somebody did.
     rows = np.minimum.accumulate(strict_first, axis=0)[::-1]
     macs = np.array([_mean_cost(confidence, row, leaving) for row in rows])
-    return _path(macs, rows, _ROOM * float(leaving[-1] - leaving[0]))
+    return _thin_path(macs, rows, _ROOM * float(leaving[-1] - leaving[0]))
 
 
-def blind_path(scheme: SelectionScheme, leaving: Floats) -> ThresholdPath:
+def uncalibrated_path(scheme: SelectionScheme, leaving: Floats) -> ThresholdPath:
     """A path through `scheme` where no confidences are known: all thresholds move alike in logits.
 
     `scheme` lies in its middle; costs are evenly spread, and not what they will be.
     """
-    middle = np.clip(_placed(scheme), 1e-4, 1 - 1e-4)
+    middle = np.clip(_placed_thresholds(scheme), 1e-4, 1 - 1e-4)
     moves = np.linspace(-_LOGITS, _LOGITS, _KNOTS)[:, None]
     rows = 1.0 / (1.0 + np.exp(-(np.log(middle / (1 - middle)) + moves)))
-    rows[_KNOTS // 2] = _placed(scheme)
+    rows[_KNOTS // 2] = _placed_thresholds(scheme)
     macs = np.linspace(leaving[0], leaving[-1], _KNOTS)
-    return _path(macs, np.maximum.accumulate(rows, axis=0), float(macs[1] - macs[0]))
+    return _thin_path(macs, np.maximum.accumulate(rows, axis=0), float(macs[1] - macs[0]))
 
 
 class BudgetHolder:
@@ -129,10 +131,11 @@ class BudgetHolder:
         self.leaving = np.array(leaving, dtype=np.float64)
         fits = path.thresholds.shape[1] == scheme.exits == len(self.leaving) - 1 > 0
         reachable = self.leaving[0] <= budget * (1 + 1e-9) and budget <= self.leaving[-1] * (1 + 1e-9)
-        if not fits or not reachable or horizon < SHORTEST:
+        if not fits or not reachable or horizon < MIN_HORIZON:
             raise ValueError(
                 f"{scheme.exits} exits, {len(self.leaving)} costs, a budget of {budget:g} MACs, a horizon of "
-                f"{horizon}; allowed: an exit or more, a budget between the costs, a horizon from {SHORTEST}"
+                f"{horizon}; allowed: 1 exit or more, a budget between the costs, a horizon of {MIN_HORIZON} "
+                "or more"
             )
         self.path, self.budget, self.horizon = path, float(budget), horizon
         self.position = self.budget if start is None else start
@@ -141,7 +144,7 @@ class BudgetHolder:
     @property
     def batch(self) -> int:
         """Of how many images a batch should be at most, for thresholds to move as soon as they may."""
-        return self.horizon // SHORTEST
+        return self.horizon // MIN_HORIZON
 
     @property
     def scheme(self) -> SelectionScheme:
@@ -207,11 +210,11 @@ def _mean_cost(confidence: Confidences, thresholds: Floats, leaving: Floats) -> 
     return mean_cost(confidence, SelectionScheme(tuple(thresholds.tolist())), points, leaving)
 
 
-def _placed(scheme: SelectionScheme) -> Floats:
+def _placed_thresholds(scheme: SelectionScheme) -> Floats:
     return np.array([each for each in scheme.thresholds if each is not None], dtype=np.float64)
 
 
-def _path(macs: Floats, rows: Floats, room: float) -> ThresholdPath:
+def _thin_path(macs: Floats, rows: Floats, room: float) -> ThresholdPath:
     """About `_KNOTS` of the rows, evenly spread in cost; beyond them it is `room` on to 0 and to 1."""
     # Of rows that cost the same the last, so that the cheapest are no laxer than they need be.
     macs, place = np.unique(macs[::-1], return_index=True)

@@ -11,7 +11,7 @@ from edanas.cli import main
 from edanas.core.errors import ConfigError
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.exporting import export
-from edanas.model.labelled_samples import two_parts
+from edanas.model.labelled_samples import read_two_parts
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
@@ -99,7 +99,7 @@ def folders(tmp_path):
 
 def greys(model, data):
     registry = Registry(load_plugins())
-    found = two_parts(registry, network(), model, data)
+    found = read_two_parts(registry, network(), model, data)
     return [(sorted(set(each.images.unique().tolist())), len(each)) for each in found]
 
 

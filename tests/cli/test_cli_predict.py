@@ -157,4 +157,4 @@ def test_a_budget_is_held_and_said(model, pictures, capsys):
     assert main([*call, "--hold-macs", "none"]) == 0
     assert json.loads(capsys.readouterr().out)["summary"]["held_macs"] is None
     assert main([*call, "--hold-macs", "1"]) == 2
-    assert "--hold-macs: found 1 MACs; with the exits that stand, possible: " in capsys.readouterr().err
+    assert "--hold-macs: found 1 MACs; possible with the placed exits: " in capsys.readouterr().err

@@ -9,7 +9,7 @@ import torch
 import edanas
 from edanas.deploy.export_check import export_checked
 from edanas.deploy.safetensors_export import SafetensorsExporter
-from edanas.model.temperature import TEMPERATURES, temper
+from edanas.model.temperature import TEMPERATURES, apply_temperatures
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
@@ -17,7 +17,7 @@ from edanas.plugins.registry import Registry
 @pytest.fixture
 def network():
     made = copy.deepcopy(exported_nets.network())
-    temper(made, (0.5, 1.75, 3.0))
+    apply_temperatures(made, (0.5, 1.75, 3.0))
     sure = made.all_exits(exported_nets.images())[1]
     middle = [sure[:, column].sort().values for column in (0, 1)]
     made.scheme = (None, *(float(m[len(m) // 2 - 1 : len(m) // 2 + 1].mean()) for m in middle[:1]), None, 0.9)

@@ -12,7 +12,7 @@ from edanas.core.types import SelectionScheme
 from edanas.model.anatomy import Anatomy
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
-from edanas.thresholds.schemes import cost_of_leaving
+from edanas.thresholds.schemes import exit_costs
 
 CHOSEN: list[dict[str, Any]] = [
     {"criterion": "score-margin", "inference": {"name": "aggregate", "combine": "mean"}},
@@ -66,6 +66,6 @@ def test_a_run_by_name(
         assert tuned.scheme.placed == placed
     network.scheme = SelectionScheme(tuple(0.5 if at in placed else None for at in range(4)))
     sure = network.all_exits(images)[1].numpy()
-    least, *_, most = cost_of_leaving(Anatomy.of(network, 1).costs, placed)
+    least, *_, most = exit_costs(Anatomy.of(network, 1).costs, placed)
     again = edanas.retune(network, sure, max_macs=float(least + most) / 2)
     assert again.macs.here <= (least + most) / 2

@@ -9,7 +9,7 @@ from small_runs import parts
 from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
 from edanas.evaluation.examples import choose, write_examples
 from edanas.model.eenn import Prediction
-from edanas.thresholds.profiles import leave
+from edanas.thresholds.profiles import exit_columns
 
 
 @st.composite
@@ -29,7 +29,7 @@ def profiles(draw):
 @given(profiles(), st.integers(0, 4))
 def test_the_chosen_are_what_they_are_called(made, most):
     profile, scheme = made
-    chosen, exits = choose(profile, scheme, most), leave(profile, scheme)
+    chosen, exits = choose(profile, scheme, most), exit_columns(profile, scheme)
     at = np.arange(len(profile))
     sure, right = profile.confidence[at, exits], profile.correct[at, exits]
     everybody = [sample for found in chosen.values() for sample in found]

@@ -20,7 +20,7 @@ from edanas.model.calibration import calibrate
 from edanas.model.fitting import fit
 from edanas.model.profiling import collect_profile
 from edanas.model.temperature import TEMPERATURES
-from edanas.thresholds.schemes import cost_of_leaving
+from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.setters import Budgeted, Calibrated, Dynamic, Static
 from edanas.thresholds.stream_budget import HOLD
 
@@ -37,7 +37,7 @@ def anatomy(network):
 
 
 def middle(network):
-    leaving = cost_of_leaving(anatomy(network).costs, exported_nets.PLACED)
+    leaving = exit_costs(anatomy(network).costs, exported_nets.PLACED)
     return float(leaving[:2].mean())
 
 
@@ -78,7 +78,7 @@ def test_a_dynamic_network_holds_its_budget_when_it_is_loaded(network, tmp_path)
     loaded = edanas.load(SafetensorsExporter().export(network, tmp_path / "net")[0])
     assert loaded.description[HOLD] == network.description[HOLD]
     images = exported_nets.images().repeat(12, 1, 1, 1)
-    leaving = cost_of_leaving(anatomy(network).costs, exported_nets.PLACED)
+    leaving = exit_costs(anatomy(network).costs, exported_nets.PLACED)
     columns = {exit_: column for column, exit_ in enumerate((*exported_nets.PLACED, 4))}
     spent = [leaving[columns[answer.exit]] for answer in edanas.stream(loaded, images)]
     bound = 1.75 * (leaving[-1] - leaving[0]) * 24 / len(spent)

@@ -13,8 +13,8 @@ from edanas.core.preprocess import prepare
 from edanas.core.types import SelectionScheme
 from edanas.model import prediction
 from edanas.model.anatomy import Anatomy
-from edanas.model.temperature import temper
-from edanas.thresholds.schemes import cost_of_leaving
+from edanas.model.temperature import apply_temperatures
+from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.stream_budget import HOLD, BudgetHolder, calibrated_path
 
 
@@ -159,10 +159,10 @@ def costs_of(network, answers):
 @pytest.mark.parametrize("noted", [False, True])
 def test_a_held_stream_costs_its_budget_and_leaves_the_network_as_it_was(noted):
     network, images = make_eenn((0.5, 0.5)), undecided(900)
-    temper(network, (30.0, 30.0, 30.0))  # so that no confidence is 1
+    apply_temperatures(network, (30.0, 30.0, 30.0))  # so that no confidence is 1
     sure = network.all_exits(undecided(100))[1][:, :-1].float().numpy()
     network.scheme = own = SelectionScheme(tuple(np.quantile(sure, 0.1, axis=0).tolist()))
-    leaving = cost_of_leaving(Anatomy.of(network, 1).costs, (0, 1))
+    leaving = exit_costs(Anatomy.of(network, 1).costs, (0, 1))
     budget = float(leaving[0] + 0.4 * (leaving[-1] - leaving[0]))
     if noted:
         path = calibrated_path(sure, own, leaving, (0.3, 0.3, 0.4))
@@ -181,7 +181,7 @@ def test_a_held_stream_costs_its_budget_and_leaves_the_network_as_it_was(noted):
 
 def test_a_holder_keeps_its_position_for_the_next_stream():
     network = make_eenn((0.99, 0.99))
-    leaving = cost_of_leaving(Anatomy.of(network, 1).costs, (0, 1))
+    leaving = exit_costs(Anatomy.of(network, 1).costs, (0, 1))
     holders = [prediction.budget_holder(network, float(leaving.mean())) for _ in range(2)]
     images = undecided(300)
     first = [list(edanas.stream(network, part, hold_macs=holders[0])) for part in images.split(124)]
@@ -193,7 +193,7 @@ def test_a_holder_keeps_its_position_for_the_next_stream():
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
-        ("5", "hold_macs: found 5 MACs; with the exits that stand, possible: "),
+        ("5", "hold_macs: found 5 MACs; possible with the placed exits: "),
         ("5m", "hold_macs: found '5m', .* Did you mean '5M'"),
         (0, "hold_macs: found '0'"),
     ],

@@ -13,7 +13,7 @@ from edanas.exits.criteria import Patience, ScoreMargin
 from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
 from edanas.exits.scheduler import Scheduler
-from edanas.model.runtime import ALWAYS, NEVER, classify, pick
+from edanas.model.runtime import ALWAYS, NEVER, classify, select_rows
 from edanas.model.throughput import SIZES, Throughput, Times
 
 
@@ -116,10 +116,10 @@ def test_what_earlier_exits_said_goes_along_with_each_sample(scheme, criterion, 
 def test_picked_samples_lie_in_memory_as_they_lay(shape, rows):
     plain = torch.randn(shape)
     at = torch.tensor(rows, dtype=torch.int64)
-    assert torch.equal(pick(plain, at), plain[at])
+    assert torch.equal(select_rows(plain, at), plain[at])
     if len(shape) == 4:
         last = plain.to(memory_format=torch.channels_last)
-        found = pick(last, at)
+        found = select_rows(last, at)
         assert torch.equal(found, plain[at])
         assert found.is_contiguous(memory_format=torch.channels_last)
 

@@ -15,7 +15,7 @@ from edanas.core.types import SelectionScheme
 from edanas.model.anatomy import Anatomy
 from edanas.model.part_latency import latency_costs
 from edanas.model.profiling import collect_profile
-from edanas.thresholds.optimism import expect
+from edanas.thresholds.optimism import estimate_expectation
 from edanas.thresholds.profiles import outcome
 
 
@@ -178,7 +178,7 @@ def test_without_labels_a_budget_is_held(network, share):
     assert np.isnan(found.accuracy.new)
     assert found.front is None
     assert any("none is promised" in remark for remark in found.remarks)
-    fresh = expect(
+    fresh = estimate_expectation(
         replace_profile(network, confidences(network, 20_000, seed=1)), found.scheme, [costs_of(network)]
     )
     assert found.macs.low <= fresh.costs[0].here <= found.macs.high
@@ -209,8 +209,8 @@ def test_strictness_comes_from_what_is_known(network):
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"max_macs": 1}, ConfigError, "with the exits that stand, possible: .* .all leave at exit 1"),
-        ({"max_macs": "100G"}, ConfigError, "with the exits that stand, possible"),
+        ({"max_macs": 1}, ConfigError, "possible with the placed exits: .* .all samples exit at exit 1"),
+        ({"max_macs": "100G"}, ConfigError, "possible with the placed exits"),
         ({}, ConfigError, "budget: found none"),
         ({"shares": [0.5, 0.5]}, ConfigError, r"shares: found \[0.5, 0.5\]; allowed: 5 fractions"),
         ({"samples": np.zeros((20, 2))}, DataError, r"confidences: found shape \(20, 2\); allowed: \(S, 3\)"),

@@ -3,7 +3,7 @@ import pytest
 
 from edanas.core.errors import ConfigError
 from edanas.core.types import SelectionScheme
-from edanas.thresholds.budgets import Budget, budget_of, choose, in_units, nearest
+from edanas.thresholds.budgets import Budget, choose_scheme, format_quantity, nearest_scheme, parse_budget
 from edanas.thresholds.fronts import ThresholdFront
 
 
@@ -27,7 +27,7 @@ from edanas.thresholds.fronts import ThresholdFront
     ],
 )
 def test_what_a_budget_may_look_like(given, limit):
-    budget = budget_of(**given)
+    budget = parse_budget(**given)
     assert budget.quantity == next(iter(given))
     assert budget.limit == pytest.approx(limit)
 
@@ -53,7 +53,7 @@ def test_what_a_budget_may_look_like(given, limit):
 )
 def test_what_it_may_not(given, message):
     with pytest.raises(ConfigError, match=message):
-        budget_of(**given)
+        parse_budget(**given)
 
 
 FRONT = ThresholdFront(
@@ -78,8 +78,8 @@ FRONT = ThresholdFront(
     ],
 )
 def test_what_meets_a_budget(budget, unit, chosen, near):
-    assert choose(FRONT, budget, unit) == chosen
-    assert nearest(FRONT, budget, unit) == near
+    assert choose_scheme(FRONT, budget, unit) == chosen
+    assert nearest_scheme(FRONT, budget, unit) == near
 
 
 @pytest.mark.parametrize(
@@ -92,4 +92,4 @@ def test_what_meets_a_budget(budget, unit, chosen, near):
     ],
 )
 def test_values_for_people(quantity, value, text):
-    assert in_units(quantity, value) == text
+    assert format_quantity(quantity, value) == text

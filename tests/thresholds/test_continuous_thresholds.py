@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edanas.core.costs import Costs, executed_macs
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.thresholds.continuous import set_thresholds
-from edanas.thresholds.profiles import leave, outcome
+from edanas.thresholds.profiles import exit_columns, outcome
 
 COSTS = Costs(stages=(100, 150, 200, 250, 300), heads=(7, 5, 11, 3), last=20)
 
@@ -157,7 +157,7 @@ def test_neighbours_in_float32_are_still_told_apart():
     confidence = np.array([[low, 0.9], [high, 0.9]], dtype=np.float32)
     profile = ExitProfile((0,), confidence, np.array([[False, True], [True, True]]))
     scheme = set_thresholds(profile, Costs((10, 10), (1,), 1), [0], 1, caution=0)
-    assert leave(profile, scheme).tolist() == [1, 0]
+    assert exit_columns(profile, scheme).tolist() == [1, 0]
 
 
 def test_an_exit_that_nobody_should_take_stays_with_a_strict_threshold():

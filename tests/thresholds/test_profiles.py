@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from edanas.core.errors import CandidateError, DataError
 from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
 from edanas.model.profiling import collect_profile
-from edanas.thresholds.profiles import leave, outcome
+from edanas.thresholds.profiles import exit_columns, outcome
 
 
 def image_set(count: int, seed: int = 0) -> ImageSet:
@@ -54,7 +54,7 @@ def scored_profiles(draw):
 def test_scoring_equals_a_loop_over_samples(case):
     profile, scheme = case
     columns, exits, right = one_by_one(profile, scheme)
-    assert leave(profile, scheme).tolist() == columns
+    assert exit_columns(profile, scheme).tolist() == columns
     found = outcome(profile, scheme)
     assert found.accuracy == pytest.approx(right / len(profile))
     assert found.backbone_accuracy == pytest.approx(profile.correct[:, -1].sum() / len(profile))
@@ -72,16 +72,16 @@ def test_scoring_equals_a_loop_over_samples(case):
 
 def test_a_removed_exit_does_not_fire_at_a_confidence_of_one():
     profile = ExitProfile((0,), np.ones((2, 2), np.float32), np.ones((2, 2), bool))
-    assert leave(profile, SelectionScheme((None,))).tolist() == [1, 1]
-    assert leave(profile, SelectionScheme((1.0,))).tolist() == [0, 0]
+    assert exit_columns(profile, SelectionScheme((None,))).tolist() == [1, 1]
+    assert exit_columns(profile, SelectionScheme((1.0,))).tolist() == [0, 0]
 
 
 def test_a_scheme_that_does_not_fit_the_profile_is_refused():
     profile = ExitProfile((0, 2), np.zeros((2, 3), np.float32), np.ones((2, 3), bool))
     with pytest.raises(ValueError, match="exit at 1"):
-        leave(profile, SelectionScheme((0.5, 0.5, None)))
+        exit_columns(profile, SelectionScheme((0.5, 0.5, None)))
     with pytest.raises(ValueError, match="2 thresholds"):
-        leave(profile, SelectionScheme((0.5, None)))
+        exit_columns(profile, SelectionScheme((0.5, None)))
     with pytest.raises(ValueError, match="without samples"):
         outcome(ExitProfile((), np.zeros((0, 1), np.float32), np.zeros((0, 1), bool)), SelectionScheme(()))
 
@@ -107,7 +107,7 @@ def test_the_network_that_stops_does_what_its_profile_says():
         # A little lower than the sample at the median, whose last bits depend on the batch.
         network.scheme = tuple(None if t is None else max(0.0, t - 1e-5) for t in scheme)
         found = network(data.images)
-        column = leave(profile, network.scheme)
+        column = exit_columns(profile, network.scheme)
         assert found.exit.tolist() == [(*profile.points, 3)[c] for c in column]
         accuracy = float((found.label == data.labels).float().mean())
         assert outcome(profile, network.scheme).accuracy == pytest.approx(accuracy)

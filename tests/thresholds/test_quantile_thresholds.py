@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edanas.thresholds.quantile_thresholds import leaving_odds, mean_cost, with_odds, within_budget
+from edanas.thresholds.quantile_thresholds import (
+    exit_odds,
+    mean_cost,
+    thresholds_at_odds,
+    thresholds_within_budget,
+)
 
 
 def leaving_shares(confidence, scheme, points):
@@ -33,7 +38,7 @@ def cases(draw):
 @given(cases())
 def test_the_budget_holds_within_a_sample(case):
     confidence, odds, points, costs, budget = case
-    scheme = within_budget(confidence, odds, points, costs, budget, 6)
+    scheme = thresholds_within_budget(confidence, odds, points, costs, budget, 6)
     cost = mean_cost(confidence, scheme, points, costs)
     assert scheme.placed == points
     assert cost <= budget * (1 + 1e-6)
@@ -45,7 +50,7 @@ def test_the_budget_holds_within_a_sample(case):
 def test_ties_leave_together_and_the_budget_still_holds(case, levels):
     confidence, odds, points, costs, budget = case
     tied = (np.round(confidence * levels) / levels).astype(np.float32)
-    scheme = within_budget(tied, odds, points, costs, budget, 6)
+    scheme = thresholds_within_budget(tied, odds, points, costs, budget, 6)
     assert mean_cost(tied, scheme, points, costs) <= budget * (1 + 1e-6)
 
 
@@ -55,7 +60,7 @@ def test_odds_keep_their_ratios():
     odds = np.log([0.2, 1.0, 3.0])
     costs = np.array([10.0, 20.0, 40.0, 50.0])
     for budget in (15.0, 25.0, 45.0):
-        scheme = within_budget(confidence, odds, points, costs, budget, 4)
+        scheme = thresholds_within_budget(confidence, odds, points, costs, budget, 4)
         shares = np.array(leaving_shares(confidence, scheme, points))
         found = np.log(shares / (1 - shares))
         assert np.diff(found) == pytest.approx(np.diff(odds), abs=0.02)
@@ -66,7 +71,7 @@ def test_the_cost_is_that_of_each_sample():
     rng = np.random.default_rng(1)
     confidence, points = rng.random((50, 2), dtype=np.float32), (0, 2)
     costs = np.array([1.0, 5.0, 9.0])
-    scheme = with_odds(confidence, np.array([0.3, -0.5]), points, 3)
+    scheme = thresholds_at_odds(confidence, np.array([0.3, -0.5]), points, 3)
     each = [
         next((c for c, sure, p in zip(costs, row, points, strict=False) if sure >= scheme.thresholds[p]), 9.0)
         for row in confidence
@@ -75,7 +80,7 @@ def test_the_cost_is_that_of_each_sample():
 
 
 def test_odds_of_an_exit_where_everybody_or_nobody_leaves_are_finite():
-    odds = leaving_odds([0.0, 0.5, 0.5, 0.0], (0, 1, 2), 10)
+    odds = exit_odds([0.0, 0.5, 0.5, 0.0], (0, 1, 2), 10)
     # (k + 1/2) / (n - k + 1/2) by hand: none of 10, 5 of 10, all of 5.
     assert np.exp(odds) == pytest.approx([0.5 / 10.5, 1.0, 5.5 / 0.5])
 
@@ -83,8 +88,8 @@ def test_odds_of_an_exit_where_everybody_or_nobody_leaves_are_finite():
 def test_a_strict_share_lets_nobody_go_and_a_lenient_one_everybody():
     confidence = np.array([[0.0], [0.3], [1.0]], dtype=np.float32)
     for odds, left in itertools.product([-50.0], [1]):
-        scheme = with_odds(confidence, np.array([odds]), (0,), 1)
+        scheme = thresholds_at_odds(confidence, np.array([odds]), (0,), 1)
         # Whoever is exactly 1 sure cannot be kept by any threshold.
         assert (confidence[:, 0] >= scheme.thresholds[0]).sum() == left
-    scheme = with_odds(confidence, np.array([50.0]), (0,), 1)
+    scheme = thresholds_at_odds(confidence, np.array([50.0]), (0,), 1)
     assert (confidence[:, 0] >= scheme.thresholds[0]).all()

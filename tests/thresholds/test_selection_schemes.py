@@ -9,7 +9,13 @@ from edanas.core.costs import Costs, ada_macs, executed_macs
 from edanas.core.errors import CostError
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.thresholds.profiles import outcome
-from edanas.thresholds.schemes import cost_of_leaving, count_leaving, restricted, score_schemes, separating
+from edanas.thresholds.schemes import (
+    count_exits,
+    exit_costs,
+    restrict_profile,
+    score_schemes,
+    separating_thresholds,
+)
 
 COSTS = Costs(stages=(100, 150, 200, 250), heads=(7, None, 11), last=20)
 
@@ -33,7 +39,7 @@ def cases(draw):
 def test_all_schemes_at_once_are_what_each_is_by_itself(case):
     profile, costs, grids = case
     accuracy, cost = score_schemes(profile, costs, grids)
-    leaving = count_leaving(profile, grids)
+    leaving = count_exits(profile, grids)
     assert accuracy.shape == cost.shape == leaving.shape[1:] == tuple(len(grid) for grid in grids)
     for at in itertools.product(*[range(len(grid)) for grid in grids]):
         thresholds = tuple(float(grid[i]) for grid, i in zip(grids, at, strict=True))
@@ -47,28 +53,26 @@ def test_some_columns_make_the_profile_of_a_network_with_those_exits():
     rng = np.random.default_rng(0)
     profile = ExitProfile((0, 2, 3), rng.random((9, 4), dtype=np.float32), rng.random((9, 4)) < 0.5)
     scheme = SelectionScheme((0.5, None, None, 0.3))
-    kept = restricted(profile, [3, 0])
+    kept = restrict_profile(profile, [3, 0])
     assert kept.points == (0, 3)
     assert outcome(kept, scheme) == outcome(profile, scheme)
     with pytest.raises(ValueError, match="exit point 1; the profile has"):
-        restricted(profile, [0, 1])
+        restrict_profile(profile, [0, 1])
 
 
 def test_costs_of_leaving_weigh_to_the_networks_cost():
     scheme, shares = SelectionScheme((0.5, None, 0.5)), [0.25, 0.0, 0.35, 0.4]
     standing = [0.25, 0.35, 0.4]
     for measure, mean in (("executed", executed_macs), ("ada", ada_macs)):
-        assert standing @ cost_of_leaving(COSTS, (0, 2), measure) == pytest.approx(
-            mean(COSTS, scheme, shares)
-        )
+        assert standing @ exit_costs(COSTS, (0, 2), measure) == pytest.approx(mean(COSTS, scheme, shares))
     with pytest.raises(CostError, match="exit 2 stands"):
-        cost_of_leaving(COSTS, (1,))
+        exit_costs(COSTS, (1,))
 
 
 @pytest.mark.parametrize("top", [0.9, 1.0])
 def test_separating_thresholds_split_in_every_way_that_is_possible(top):
     values = np.array([0.2, top, 0.5, 0.5], dtype=np.float32)
-    splits = {tuple(values >= threshold) for threshold in separating(values)}
+    splits = {tuple(values >= threshold) for threshold in separating_thresholds(values)}
     somebody = {(True,) * 4, (False, True, True, True), (False, True, False, False)}
     nobody = {(False,) * 4}
     assert splits == (somebody if top == 1 else somebody | nobody)

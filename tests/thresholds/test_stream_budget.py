@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.testing.setters import COSTS, toy_calibration
-from edanas.thresholds.profiles import leave, outcome
-from edanas.thresholds.schemes import cost_of_leaving
+from edanas.thresholds.profiles import exit_columns, outcome
+from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.setters import Budgeted, Dynamic
-from edanas.thresholds.stream_budget import HOLD, BudgetHolder, blind_path, calibrated_path
+from edanas.thresholds.stream_budget import HOLD, BudgetHolder, calibrated_path, uncalibrated_path
 
 SCHEME = SelectionScheme((0.5, None, 0.6, 0.7))
-LEAVING = cost_of_leaving(COSTS, SCHEME.placed)
+LEAVING = exit_costs(COSTS, SCHEME.placed)
 CHEAPEST, DEAREST = float(LEAVING[0]), float(LEAVING[-1])
 
 
@@ -43,7 +43,7 @@ def known_path():
 def holder_for(kind, budget, horizon=200):
     if kind == "blind":
         return BudgetHolder(
-            SCHEME, blind_path(SCHEME, LEAVING), LEAVING, budget, horizon, (CHEAPEST + DEAREST) / 2
+            SCHEME, uncalibrated_path(SCHEME, LEAVING), LEAVING, budget, horizon, (CHEAPEST + DEAREST) / 2
         )
     return BudgetHolder(SCHEME, known_path(), LEAVING, budget, horizon)
 
@@ -54,7 +54,7 @@ def stream(holder, confidence, batch):
     for part in batched(confidence, batch):
         rows = np.pad(part, ((0, 0), (0, 1)))
         profile = ExitProfile(SCHEME.placed, rows, np.ones(rows.shape, dtype=np.bool_))
-        columns = leave(profile, holder.scheme)
+        columns = exit_columns(profile, holder.scheme)
         found += LEAVING[columns].tolist()
         exits = np.array([*SCHEME.placed, 4])[columns]
         holder.note(exits.tolist())
@@ -158,7 +158,7 @@ def test_on_its_calibration_samples_a_place_on_the_path_costs_what_it_says():
         rows = np.pad(known, ((0, 0), (0, 1)))
         profile = ExitProfile(SCHEME.placed, rows, np.ones(rows.shape, dtype=np.bool_))
         at = dict(zip(SCHEME.placed, holder.path.at(float(macs)), strict=True))
-        columns = leave(profile, SelectionScheme(tuple(at.get(point) for point in range(4))))
+        columns = exit_columns(profile, SelectionScheme(tuple(at.get(point) for point in range(4))))
         assert LEAVING[columns].mean() == pytest.approx(macs, abs=0.02 * (DEAREST - CHEAPEST))
 
 

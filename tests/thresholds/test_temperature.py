@@ -7,7 +7,7 @@ from early_exit_nets import RESOLUTION, make_eenn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edanas.model.temperature import TEMPERATURES, temper
+from edanas.model.temperature import TEMPERATURES, apply_temperatures
 from edanas.testing.setters import toy_calibration
 from edanas.thresholds.setters import Calibrated, Static
 from edanas.thresholds.temperature import fit_temperature, negative_log_likelihood
@@ -41,7 +41,7 @@ def test_logits_of_a_known_temperature_are_brought_back():
 def test_labels_stay_and_confidences_are_those_of_scaled_logits():
     network = make_eenn((0.5, None, 0.5), heads=(0, 2))
     labels, before = network.all_exits(images())
-    temper(network, (2.0, 0.5, 4.0))
+    apply_temperatures(network, (2.0, 0.5, 4.0))
     after = network.all_exits(images())
     assert torch.equal(after[0], labels)
     plain = make_eenn((0.5, None, 0.5), heads=(0, 2))
@@ -56,12 +56,12 @@ def test_labels_stay_and_confidences_are_those_of_scaled_logits():
 def test_temperatures_are_replaced_and_not_multiplied():
     network = make_eenn((0.5, 0.5))
     before, state = network.all_exits(images())[1], copy.deepcopy(network.state_dict())
-    temper(network, (2.0, 3.0, 4.0))
-    temper(network, (1.0, 1.0, 1.0))
+    apply_temperatures(network, (2.0, 3.0, 4.0))
+    apply_temperatures(network, (1.0, 1.0, 1.0))
     assert torch.equal(network.all_exits(images())[1], before)
-    temper(network, (2.0, 3.0, 4.0))
+    apply_temperatures(network, (2.0, 3.0, 4.0))
     assert network.description[TEMPERATURES] == [2.0, 3.0, 4.0]
-    temper(network, ())
+    apply_temperatures(network, ())
     assert network.state_dict().keys() == state.keys()
     assert TEMPERATURES not in network.description
 
@@ -69,7 +69,7 @@ def test_temperatures_are_replaced_and_not_multiplied():
 @pytest.mark.parametrize("wrong", [(1.0, 2.0), (1.0, 2.0, 0.0), (1.0, 2.0, float("inf"))])
 def test_what_is_no_temperature_is_refused(wrong):
     with pytest.raises(ValueError, match="allowed: 3 numbers above 0"):
-        temper(make_eenn((0.5, 0.5)), wrong)
+        apply_temperatures(make_eenn((0.5, 0.5)), wrong)
 
 
 def test_calibrated_exits_are_likelier_and_thresholds_are_static_ones_on_them():
