@@ -5,14 +5,17 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
-from edanas.core.errors import RunError
+from edanas.core.errors import PluginError, RunError
+
+if TYPE_CHECKING:
+    from edanas.core.contracts import Evaluator, Logger
 
 LOCK = "run.lock"
 """Name of the locked file in a run's folder; `run.lock.json` beside it names the holding process."""
@@ -82,6 +85,29 @@ def holder_runs(folder: Path) -> bool | None:
     except OSError:
         return True  # there, and somebody else's
     return True
+
+
+def left_files(plugin: "Evaluator | Logger") -> tuple[str, ...]:
+    """Return the glob patterns of the files that a plugin leaves in a run's folder.
+
+    Raises:
+        PluginError: A pattern is not relative to the folder, or leaves it.
+    """
+    patterns = tuple(map(str, plugin.files()))
+    for pattern in patterns:
+        path = Path(pattern)
+        if not path.parts or path.anchor or ".." in path.parts:
+            raise PluginError(
+                f"{type(plugin).__name__}: `files` returns '{pattern}'; allowed: patterns relative to the "
+                "run's folder, without '..'"
+            )
+    return patterns
+
+
+def matching_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Return the files in `folder` that match one of the glob patterns, in order; no folders."""
+    paths = {path for pattern in patterns for path in folder.glob(pattern)}
+    return sorted(path for path in paths if path.is_symlink() or not path.is_dir())
 
 
 class RunLock:

@@ -27,7 +27,7 @@ def judge_of(workbench: Workbench, evaluator: Evaluator) -> Judge | None:
     if not all(meter.counted for meter in workbench.meters):
         return None
     task, smallest = workbench.parts.task, workbench.space.smallest()
-    if type(evaluator).judge is Evaluator.judge or workbench.provider.costs(smallest, task) is None:
+    if not evaluator.judges or workbench.provider.costs(smallest, task) is None:
         return None
     one_at_a_time = Lock()
 

@@ -1,6 +1,7 @@
 """Evaluation mode `shared`: one training of the supernet with all its exits, inherited by every candidate."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
@@ -32,6 +33,8 @@ class SharedEvaluation(Evaluator):
         workbench: The run's objects and data.
     """
 
+    trains_supernet = True
+
     def __init__(self, workbench: Workbench) -> None:
         self.workbench = workbench
         self.removable = not workbench.memory
@@ -50,6 +53,10 @@ class SharedEvaluation(Evaluator):
         trainer = self.trainer(progress)
         trainer.run(progress)
         self._network = trainer.network
+
+    def files(self) -> Sequence[str]:
+        """See `Evaluator.files`: the checkpoint, and what an interrupted write of it leaves."""
+        return CHECKPOINT, str(Path(CHECKPOINT).with_suffix(".partial")), f"{CHECKPOINT}.partial"
 
     def trainer(self, progress: Progress) -> SandwichTraining:
         """What trains the supernet, which is built and filled with weights if the settings name some.

@@ -43,12 +43,8 @@ class Aggregate(nn.Module, InferenceRule):
     def __init__(self, combine: Literal["mean", "geometric", "learned"] = "mean") -> None:
         super().__init__()
         self.combine = combine
+        self.fits = combine == "learned"
         self.weights: nn.Parameter | None = None
-
-    @property
-    def fits(self) -> bool:
-        """See `ExitReader.fits`."""
-        return self.combine == "learned"
 
     def build(self, classes: int, exit_points: int) -> "Aggregate":
         """See `ExitReader.build`; equal weights, until they are fitted."""

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,10 @@ class MLflowLogger(Logger):
         self._run = ""
         self._objectives: list[str] = []
         self._candidates = 0
+
+    def files(self) -> Sequence[str]:
+        """See `Logger.files`."""
+        return (RECORD,)
 
     @hookimpl
     def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:

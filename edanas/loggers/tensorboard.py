@@ -1,6 +1,6 @@
 """TensorBoard: event files in the run's folder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ class TensorBoardLogger(Logger):
         self._writer: Any = None
         self._objectives: list[str] = []
         self._candidates = 0
+
+    def files(self) -> Sequence[str]:
+        """See `Logger.files`."""
+        return (f"{EVENTS}/events.out.tfevents.*",)
 
     @hookimpl
     def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:

@@ -119,10 +119,10 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         meters=tuple({meter.name: meter for meter in asked}.values()),
         measure=measure_of(objectives),
     )
-    _check_teacher(settings)
     # Asked here, so that a scheme that does not fit the supernet's exits says so before anything is trained.
     workbench.scheme.phases(tuple(range(provider.exit_points + 1)))
     evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)
+    _check_teacher(registry, settings, evaluator)
     for constraint in constraints:
         constraint.prepare(space)
     judge = judge_of(workbench, evaluator)
@@ -180,7 +180,7 @@ def _check_heads(
         )
 
 
-def _check_teacher(settings: Settings) -> None:
+def _check_teacher(registry: Registry, settings: Settings, evaluator: Evaluator) -> None:
     """A teacher that is named has somebody to teach, and something to say.
 
     Raises:
@@ -188,16 +188,23 @@ def _check_teacher(settings: Settings) -> None:
     """
     if not settings.teacher:
         return
-    if settings.evaluation.name != "shared":
+    if not evaluator.trains_supernet:
+        others = " or ".join(f"'{name}'" for name in supernet_trainers(registry))
         raise ConfigError(
             f"teacher: found '{settings.teacher}', and evaluation '{settings.evaluation.name}' trains no "
-            "supernet; allowed: evaluation 'shared', or an empty teacher"
+            f"supernet; allowed: evaluation {others}, or an empty teacher"
         )
     if not settings.training.distillation:
         raise ConfigError(
             f"training.distillation: found 0, and '{settings.teacher}' is to teach; allowed: a number > 0 "
             "and <= 1, or an empty teacher"
         )
+
+
+def supernet_trainers(registry: Registry) -> list[str]:
+    """Return the names of the evaluations that train a supernet, as far as their factories declare it."""
+    entries = registry.entries("evaluation")
+    return [each.name for each in entries if getattr(each.factory, "trains_supernet", False)]
 
 
 def _check_continuous(
@@ -218,7 +225,7 @@ def _check_continuous(
             f"strategy: '{name}' works where thresholds are {wanted}, and here they are {held}; "
             f"allowed: {', '.join(other) or 'none that is installed'}, or thresholds that are {wanted}"
         )
-    if continuous and type(evaluator).schemes is Evaluator.schemes:
+    if continuous and not evaluator.keeps_profiles:
         raise ConfigError(
             f"evaluation: '{settings.evaluation.name}' keeps no exit profiles, and continuous thresholds are "
             "found on them; allowed: an evaluation that keeps them, or thresholds that are a list"

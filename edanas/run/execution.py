@@ -49,18 +49,19 @@ def run(
     # What is wrong with options or images is found before there is a folder, and before a run is discarded.
     loggers = make_loggers(registry, settings)
     made = None if data.exists() and not overwrite else _compose(registry, settings, data, progress)
-    with RunLock(folder), computing(threads_of(settings)):
+    with RunLock(folder), computing(threads_of(settings)), blamed(registry):
         if overwrite:
             data.discard()
-        with contextlib.closing(data.open_archive()) as archive:
+        with contextlib.closing(data.open_archive(made.evaluator if made else None)) as archive:
             if data.finished():
                 result = Result.read(folder)
                 progress.say(f"{folder} holds this run, {_end(result)}; nothing is left to do")
                 return result
             progress.say(f"Folder: {folder}")
             data.write_inputs()
-            with _explained(folder), blamed(registry), registry.host.joined(loggers):
+            with _explained(folder), registry.host.joined(loggers):
                 made = made or _compose(registry, settings, data, progress)
+                data.note_files(archive, made.evaluator, loggers.values())
                 return _run(registry, made, data, archive, progress, verbose=verbose)
 
 

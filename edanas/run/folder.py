@@ -4,29 +4,26 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.archive import Archive
 from edanas.core.config import changed, resolve, to_plain, to_toml
-from edanas.core.contracts import IterationSummary
+from edanas.core.contracts import Evaluator, IterationSummary, Logger
 from edanas.core.engine import SearchOutcome
 from edanas.core.errors import EdanasError, RunError
-from edanas.core.runfolder import CONFIG, ENVIRONMENT, MODELS, writing
+from edanas.core.runfolder import CONFIG, ENVIRONMENT, MODELS, left_files, matching_files, writing
 from edanas.core.settings import Settings, labels
 from edanas.core.space import SearchSpace
 from edanas.core.types import DataParts, Evaluation, Metrics
 from edanas.evaluation.examples import EARLY, EXAMPLES, LATE, WRONG
 from edanas.evaluation.selection import pareto_set
-from edanas.evaluation.shared import CHECKPOINT
 from edanas.evaluation.stopwatch import FILE as TIMES
-from edanas.loggers.mlflow import RECORD
-from edanas.loggers.tensorboard import EVENTS
 from edanas.report.history import LOG, of_backbones, read_steps
 from edanas.report.result import FILE as RESULT
 from edanas.report.words import in_words, mega, percent
@@ -44,7 +41,6 @@ _OF_RESULTS = ("final_thresholds",)
 """What may change until a result is finished: what the search did does not depend on it."""
 
 _PARTS = (
-    CHECKPOINT,
     TIMES,
     RESULT,
     LOG,
@@ -57,7 +53,6 @@ _PARTS = (
     "report.html",
 )
 _LEFT = (
-    "supernet.partial",
     f"{TIMES}.lock",
     *(f"{name}.partial" for name in _PARTS),
     f"{MODELS}/eenn-*",
@@ -65,10 +60,17 @@ _LEFT = (
     f"{MODELS}/*.partial",
     f"{MODELS}/.*.partial",
     *(f"{EXAMPLES}/*-{kind}.*" for kind in (EARLY, LATE, WRONG)),
-    f"{EVENTS}/events.out.tfevents.*",
-    RECORD,
 )
 """Patterns of a run's further files; a user's own in the same folders have other names."""
+
+FILES = "files"
+"""The archive's note with the patterns of the files that the evaluation and the loggers leave."""
+
+_UNNOTED = {
+    "evaluation": ["supernet.pt", "supernet.partial", "supernet.pt.partial"],
+    "loggers": ["tensorboard/events.out.tfevents.*", "mlflow.json"],
+}
+"""The patterns for an archive of a version that did not note them."""
 
 
 def fresh_folder(settings: Settings) -> Path:
@@ -102,24 +104,54 @@ class RunData:
         """Delete what a run leaves in its folder, and nothing else; nothing where no run is."""
         if not self.exists():
             return
-        further = [path for pattern in _LEFT for path in self.folder.glob(pattern)]
-        for path in (*(self.folder / name for name in _PARTS), *further):
+        patterns = (*_PARTS, *_LEFT, *self._noted_files())
+        for path in matching_files(self.folder, patterns):
             path.unlink(missing_ok=True)
-        for name in (MODELS, EXAMPLES, EVENTS):
-            with contextlib.suppress(OSError):  # not there, or with files that are not the run's
-                (self.folder / name).rmdir()
+        parents = {parent for pattern in patterns for parent in PurePath(pattern).parents if parent.parts}
+        folders = [path for parent in parents for path in self.folder.glob(str(parent)) if path.is_dir()]
+        for path in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+            with contextlib.suppress(OSError):  # it holds files that are not the run's
+                path.rmdir()
         # Last, since it is what says that the rest belongs to a run.
         for name in (f"{ARCHIVE}-wal", f"{ARCHIVE}-shm", ARCHIVE):
             (self.folder / name).unlink(missing_ok=True)
 
-    def open_archive(self) -> Archive:
+    def _noted_files(self) -> list[str]:
+        """Return the patterns that the archive notes, of the evaluation and the loggers."""
+        try:
+            with Archive(self.folder, read_only=True) as archive:
+                noted = archive.meta().get(FILES, _UNNOTED)
+        except EdanasError:
+            noted = _UNNOTED
+        return [*noted["evaluation"], *noted["loggers"]]
+
+    def note_files(self, archive: Archive, evaluator: Evaluator, loggers: Iterable[Logger]) -> None:
+        """Note the files of the evaluation and the loggers, so that `discard` finds them without the plugins.
+
+        Raises:
+            PluginError: One of them names files outside the run's folder.
+        """
+        new = {
+            "evaluation": left_files(evaluator),
+            "loggers": [pattern for logger in loggers for pattern in left_files(logger)],
+        }
+        known = archive.meta().get(FILES) or (_UNNOTED if archive.count() else dict.fromkeys(new, ()))
+        archive.set_meta(FILES, {owner: sorted({*known[owner], *new[owner]}) for owner in new})
+
+    def open_archive(self, evaluator: Evaluator | None = None) -> Archive:
         """The archive, after making sure that it is of these settings; a new one takes them.
+
+        Args:
+            evaluator: The evaluation, if it is made already; a folder without a run may hold none of its
+                files.
 
         Raises:
             RunError: The folder holds a run with other settings, each of which is named, or files that a run
                 would overwrite though no run wrote them.
         """
-        found = [name for name in _PARTS if (self.folder / name).exists()]
+        own = matching_files(self.folder, left_files(evaluator)) if evaluator else []
+        found = [path.name for path in own if path.suffix != ".partial"]
+        found += [name for name in _PARTS if (self.folder / name).exists()]
         if found and not self.exists():
             raise RunError(
                 f"{self.folder} holds {', '.join(found)} but no {ARCHIVE}, so this is no run, and running "
@@ -144,7 +176,8 @@ class RunData:
 
     def _begun(self, archive: Archive) -> bool:
         """Whether there is anything yet that other settings would have made otherwise."""
-        return archive.count() > 0 or (self.folder / CHECKPOINT).exists()
+        files = archive.meta().get(FILES, _UNNOTED)["evaluation"]
+        return archive.count() > 0 or bool(matching_files(self.folder, files))
 
     def _bind_settings(self, archive: Archive) -> None:
         plain = to_plain(self.settings)

@@ -2,22 +2,22 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edanas.core.config import changed, resolve, to_plain
 from edanas.core.devices import threads_of
-from edanas.core.errors import ConfigError, Interrupted, RunError
+from edanas.core.errors import ConfigError, Interrupted, PluginError, RunError
 from edanas.core.machine import computing
 from edanas.core.progress import Progress
-from edanas.core.runfolder import RunLock, replace_file
+from edanas.core.runfolder import RunLock, left_files, matching_files, replace_file
 from edanas.core.settings import Settings
 from edanas.evaluation.inheriting import trained_parts
-from edanas.evaluation.shared import CHECKPOINT, SharedEvaluation
 from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
-from edanas.run.compose import Composition, compose
+from edanas.run.compose import Composition, compose, supernet_trainers
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher, environment
 from edanas.training.sandwich import SandwichTraining
 from edanas.training.schedule import TimeSlice
@@ -41,7 +41,7 @@ class Order:
     """A supernet that is wanted.
 
     Args:
-        settings: Of the runs that will begin with it; `evaluation` must be `shared`.
+        settings: Of the runs that will begin with it; their evaluation trains a supernet.
         out: The file of the weights, which ends in `SUFFIX`; the state of the training lies in the folder
             `OUT.work` beside it.
         time_limit: Seconds that this segment may take, from `segment`'s making.
@@ -103,17 +103,17 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
         Interrupted: After Ctrl-C; the same call goes on from there.
     """
     segment = TimeSlice(order.time_limit)
-    order = _checked(order)
+    order = _checked(registry, order)
     if order.out.exists():
         return _present(registry, order, progress)
     with blamed(registry):
         made = compose(registry, order.settings, order.work, progress)
     with RunLock(order.work), computing(threads_of(order.settings)), blamed(registry):
-        outside = _bind(order, digest_of_parts(made.workbench.parts))
+        outside = _bind(order, digest_of_parts(made.workbench.parts), left_files(made.evaluator))
         for remark in made.remarks:
             progress.say(remark)
         try:
-            trainer = SharedEvaluation(made.workbench).trainer(progress)
+            trainer = _trainer(made, progress)
             if order.total_time is not None:
                 progress.say(trainer.fit(order.total_time))
             finished = trainer.run(progress, segment)
@@ -126,15 +126,38 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
     return _told(order, trainer)
 
 
-def _checked(order: Order) -> Order:
+def _trainer(made: Composition, progress: Progress) -> SandwichTraining:
+    """Return the training of the run's evaluation.
+
+    Raises:
+        ConfigError: The evaluation trains no supernet.
+        PluginError: Its trainer is of another class.
+    """
+    if not made.evaluator.trains_supernet:
+        name = made.workbench.settings.evaluation.name
+        raise ConfigError(f"evaluation: found '{name}', which trains no supernet")
+    trainer: object = made.evaluator.trainer(progress)
+    if not isinstance(trainer, SandwichTraining):
+        raise PluginError(
+            f"{type(made.evaluator).__name__}: `trainer` returns a {type(trainer).__name__}; expected a "
+            "SandwichTraining"
+        )
+    return trainer
+
+
+def _checked(registry: Registry, order: Order) -> Order:
     """The order, which can be carried out.
 
     Raises:
         ConfigError: It cannot.
     """
     settings = order.settings
-    if settings.evaluation.name != "shared":
-        raise ConfigError(f"evaluation: found '{settings.evaluation.name}'; only 'shared' trains a supernet")
+    name = settings.evaluation.name
+    factory = registry.entry("evaluation", name).factory
+    # A factory that is a function declares nothing: its evaluation is checked once it is made.
+    if isinstance(factory, type) and not getattr(factory, "trains_supernet", False):
+        others = " or ".join(f"'{each}'" for each in supernet_trainers(registry))
+        raise ConfigError(f"evaluation: found '{name}'; only {others} trains a supernet")
     if order.out.suffix != SUFFIX:
         raise ConfigError(
             f"--out: found '{order.out}'; allowed: a file's name that ends in {SUFFIX}. Did you mean "
@@ -209,7 +232,7 @@ def _name(path: str) -> str:
     return Path(path).expanduser().absolute().name if path else ""
 
 
-def _bind(order: Order, data: str) -> dict[str, str | None]:
+def _bind(order: Order, data: str, files: Sequence[str]) -> dict[str, str | None]:
     """Make sure that what is in the making was begun with these settings, images and files.
 
     Returns:
@@ -233,7 +256,7 @@ def _bind(order: Order, data: str) -> dict[str, str | None]:
             f"{order.work}: its training was begun on other images; has the data set changed? Choose "
             "another --out, or delete the folder to begin anew"
         )
-    if not (order.work / CHECKPOINT).exists():
+    if not matching_files(order.work, files):
         # It could not begin: with files that were missing, or refused.
         return _noted(order, data, outside)
     for name, digest in outside.items():
@@ -290,5 +313,5 @@ def _write(
     write(order.out, trained_parts(trainer.network), recipe, parts.train, half=order.half)
     beside = {**recipe, "sha256": digest_of_file(str(order.out))}
     replace_file(order.out.with_suffix(".json"), (json.dumps(beside, indent=1) + "\n").encode())
-    for name in (CHECKPOINT, ORDER):
-        (order.work / name).unlink(missing_ok=True)
+    for path in (*matching_files(order.work, left_files(made.evaluator)), order.work / ORDER):
+        path.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import torch
 from edanas.core.contracts import Evaluator, ExitNetwork
 from edanas.core.errors import CandidateError
 from edanas.core.progress import Silent
+from edanas.core.runfolder import left_files, matching_files
 from edanas.core.settings import Component, Settings, TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, Candidate, DataParts, ExitProfile, Metrics, Outcome, SelectionScheme
@@ -18,7 +19,9 @@ from edanas.exits.inference import EarlyStop
 from edanas.model.eenn import EENN
 from edanas.testing.conformance import ConformanceError, reported_call, require
 from edanas.testing.random_generators import generators_restored, seed_global_generators
+from edanas.testing.run_files import check_run_files
 from edanas.testing.toy_networks import ToyClassifier, ToyCriterion, ToyProvider, ToyScheme, toy_images
+from edanas.training.sandwich import SandwichTraining
 
 _SLIPS = 1
 """Validation samples that may fall on the other side of a threshold when batches are cut otherwise."""
@@ -98,6 +101,9 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
             _check_rescoring(scorer, candidates, found, profiles, when)
         for candidate, metrics in zip(candidates, found, strict=True):
             _check_judging(evaluator, candidate, metrics)
+        _check_profiles(evaluator, candidates, profiles)
+        check_run_files(evaluator, bench.folder)
+        _check_trainer(make, folder / "third")
 
 
 def _prepared(make: Callable[[Workbench], Evaluator], folder: Path, state: int) -> Evaluator:
@@ -232,6 +238,7 @@ def _check_judging(evaluator: Evaluator, candidate: Candidate, metrics: Metrics)
         judged: object = evaluator.judge(candidate, told)
     except CandidateError:
         return
+    require(evaluator, evaluator.judges, "implements `judge`, and `judges` is False")
     require(
         evaluator,
         judged == metrics,
@@ -286,3 +293,38 @@ def _check_passes(evaluator: Evaluator) -> None:
         len(passes) == 2 and all(0 <= number < float("inf") for number in passes),
         f"passes() is {passes}; expected two numbers of samples",
     )
+
+
+def _check_profiles(
+    evaluator: Evaluator, candidates: Sequence[Candidate], profiles: Sequence[ExitProfile | None]
+) -> None:
+    """An evaluation that keeps profiles gives one for each candidate, and Pareto-optimal schemes from it."""
+    if not evaluator.keeps_profiles:
+        return
+    for candidate, profile in zip(candidates, profiles, strict=True):
+        if profile is None:
+            raise ConformanceError(
+                f"{type(evaluator).__name__}: `keeps_profiles` is True, {_named(candidate)} has no profile"
+            )
+        with reported_call(evaluator, f"schemes, {_named(candidate)},"):
+            schemes = evaluator.schemes(candidate, profile)
+        require(evaluator, len(schemes) > 0, f"{_named(candidate)}: `schemes` gives none; expected some")
+
+
+def _check_trainer(make: Callable[[Workbench], Evaluator], folder: Path) -> None:
+    """An evaluation that trains a supernet has a trainer, whose state is one of its files."""
+    folder.mkdir()
+    evaluator = make(toy_workbench(folder))
+    if not evaluator.trains_supernet:
+        return
+    with reported_call(evaluator, "trainer"):
+        trainer: object = evaluator.trainer(Silent())
+        if not isinstance(trainer, SandwichTraining):
+            raise ConformanceError(
+                f"{type(evaluator).__name__}: trainer gives a {type(trainer).__name__}; expected a "
+                "SandwichTraining"
+            )
+        finished = trainer.run(Silent())
+    require(evaluator, finished, "its trainer's `run` ends before the training is finished")
+    state = matching_files(folder, left_files(evaluator))
+    require(evaluator, bool(state), "its trainer leaves no state that `files` matches")

@@ -12,6 +12,7 @@ from edanas.core.hookspecs import KINDS
 from edanas.core.types import Backbone, Candidate, Evaluation, Metrics, SelectionScheme
 from edanas.plugins.manager import Plugin, PluginHost
 from edanas.testing.conformance import ConformanceError, reported_call, require
+from edanas.testing.run_files import check_run_files
 
 _SETTINGS: Mapping[str, Any] = {
     "plugin": "mbv3-sm",
@@ -39,9 +40,11 @@ def check_logger(make: Callable[[], Logger]) -> None:
         (folder / "result.json").write_text("{}\n", encoding="utf-8")
         _tell(make(), folder, [_succeeded(0), _failed(1), _succeeded(2)])
         _tell(make(), folder, [_succeeded(3)])
-        _tell(make(), folder, [])
+        last = make()
+        _tell(last, folder, [])
         kept = (folder / "result.json").read_text(encoding="utf-8") == "{}\n"
         require("logger", kept, "changes the run's result.json")
+        check_run_files(last, folder)
 
 
 def _tell(logger: Logger, folder: Path, evaluations: list[Evaluation]) -> None:

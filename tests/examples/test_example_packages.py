@@ -21,7 +21,7 @@ OFFERS = {
         "bundle channelwise",
     },
     "edanas-entropy": {"confidence criterion tempered-entropy", "bundle mbv3-entropy"},
-    "edanas-split": {"objective split-cost"},
+    "edanas-split": {"objective split-cost", "logger device-share"},
 }
 
 

@@ -128,6 +128,42 @@ class Dreamer(SharedEvaluation):
         return replace(super().judge(candidate, outcome), executed_macs=1.0)
 
 
+class Silent(SharedEvaluation):
+    """Judges, though it declares that it does not."""
+
+    judges = False
+
+
+class Untidy(SharedEvaluation):
+    """Leaves a file that it does not list."""
+
+    def prepare(self, progress: Progress) -> None:
+        super().prepare(progress)
+        (self.workbench.folder / "scratch.npz").touch()
+
+
+class Profileless(SharedEvaluation):
+    """Declares profiles, and keeps none."""
+
+    def evaluate(self, candidate: Candidate) -> Metrics:
+        return self.rescore(candidate, super().profile(candidate))
+
+    def profile(self, candidate: Candidate) -> None:  # type: ignore[override]
+        return None
+
+
+class Trainerless(SharedEvaluation):
+    """Declares a training of the supernet, and hands out none."""
+
+    def prepare(self, progress: Progress) -> None:
+        trainer = super().trainer(progress)
+        trainer.run(progress)
+        self._network = trainer.network
+
+    def trainer(self, progress: Progress) -> Any:
+        return None
+
+
 class Unjudging(SharedEvaluation):
     """Leaves it at measuring."""
 
@@ -151,6 +187,10 @@ class Unjudging(SharedEvaluation):
         (Half, "the profile has 20 samples and exit points .*; expected 40"),
         (Unlike, "candidate 1 .* scored again has params 7, then"),
         (Dreamer, "judge gives .*executed_macs=1.0.* of its own outcome; evaluate gave"),
+        (Silent, "implements `judge`, and `judges` is False"),
+        (Untidy, "leaves scratch.npz, which `files` does not match"),
+        (Profileless, "`keeps_profiles` is True, thresholds .* has no profile"),
+        (Trainerless, "trainer gives a NoneType; expected a SandwichTraining"),
         (Endless, r"passes\(\) is \(inf, 1.0\)"),
         (lambda bench: bench, "makes a Workbench; expected an Evaluator"),
     ],

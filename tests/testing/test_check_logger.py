@@ -18,6 +18,9 @@ class Lines(Logger):
     def __init__(self) -> None:
         self.folder = Path()
 
+    def files(self) -> tuple[str, ...]:
+        return ("lines.txt",)
+
     def write(self, line: str) -> None:
         with (self.folder / "lines.txt").open("a") as file:
             file.write(f"{line}\n")
@@ -57,6 +60,21 @@ class Spoiling(Lines):
         (self.folder / "result.json").write_text("{}")
 
 
+class Untidy(Lines):
+    def files(self) -> tuple[str, ...]:
+        return ()
+
+
+class Greedy(Lines):
+    def files(self) -> tuple[str, ...]:
+        return ("*.txt",)
+
+
+class Outside(Lines):
+    def files(self) -> tuple[str, ...]:
+        return ("../lines.txt",)
+
+
 class Deaf(Logger):
     """Takes no event."""
 
@@ -83,6 +101,9 @@ def test_a_sound_logger_passes() -> None:
         (Sure, "take edanas_candidate_evaluated raises AttributeError"),
         (Changing, "changes what edanas_run_finished hands it"),
         (Spoiling, "changes the run's result.json"),
+        (Untidy, "leaves lines.txt, which `files` does not match"),
+        (Greedy, "`files` matches own.txt, which others own"),
+        (Outside, r"`files` returns '../lines.txt'; allowed: patterns relative"),
         (Deaf, "no function is marked with @edanas.hookimpl"),
         (Misspelled, "unknown hook 'edanas_run_ended'"),
         (Offering, "has the hook .*edanas_loggers.*; expected lifecycle events alone"),

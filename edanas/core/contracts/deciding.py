@@ -2,9 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
+
+from edanas.core.contracts.capabilities import derive
 
 
 class ExitReader:
@@ -17,6 +19,13 @@ class ExitReader:
 
     memory: bool = False
     """Whether earlier exits count as well. An exit profile then holds only for the very exits that stood."""
+
+    fits: bool = False
+    """Whether `fit` is implemented. A subclass that overrides `fit` need not declare it."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        derive(cls, "fits", "fit")
 
     def build(self, classes: int, exit_points: int) -> Self:
         """One for a single network; fresh weights, if any, are drawn from torch's global generator.
@@ -38,11 +47,6 @@ class ExitReader:
             labels: (S,) int64.
             points: The exits' numbers.
         """
-
-    @property
-    def fits(self) -> bool:
-        """Whether `fit` is there."""
-        return type(self).fit is not ExitReader.fit
 
 
 class ConfidenceCriterion(ExitReader, ABC):

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from edanas.core.contracts.capabilities import derive
 from edanas.core.contracts.exit_network import ExitNetwork
-from edanas.core.errors import CandidateError, EdanasError
+from edanas.core.errors import CandidateError, ConfigError, EdanasError
 from edanas.core.progress import Progress
 from edanas.core.types import (
     Candidate,
@@ -68,44 +69,92 @@ class Executor(ABC):
 
 
 class Evaluator(ABC):
-    """Measures a candidate. Made by `edanas.run.compose` from a workbench; picklable once prepared."""
+    """Measures candidates. `edanas.run.compose` makes one from a workbench; once prepared, it is picklable.
+
+    A capability is a class attribute, or an attribute of each object. A class that overrides `judge` or
+    `schemes` has `judges` or `keeps_profiles` without declaring it; a wrapper takes those of what it wraps.
+    """
 
     removable: bool = False
-    """Whether a network with fewer exits placed does at these what the one with more does.
+    """Whether an exit profile also holds for schemes that remove exits from its network.
 
-    An exit profile then answers for schemes that remove exits, too. That takes the same weights, and that no
-    exit's answer or confidence depends on which exits stand before it.
+    This requires the same weights, and that neither the logits nor the confidence of an exit depend on the
+    exits before it.
     """
+
+    trains_supernet: bool = False
+    """Whether `prepare` trains a supernet, and `trainer` does it in pieces. The setting `teacher` and the
+    command `edanas train-supernet` require it."""
+
+    keeps_profiles: bool = False
+    """Whether candidates have exit profiles: `profile`, `rescore` and `schemes`. Continuous thresholds
+    require it."""
+
+    judges: bool = False
+    """Whether `judge` is implemented."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        derive(cls, "keeps_profiles", "schemes")
+        derive(cls, "judges", "judge")
 
     @abstractmethod
     def prepare(self, progress: Progress) -> None:
-        """What is needed once, first, e.g. training the supernet; resumes where it was cut."""
+        """Do the work that is needed once, e.g. train the supernet; resume it where it was interrupted."""
 
     @abstractmethod
     def evaluate(self, candidate: Candidate) -> Metrics:
         """Measure on the validation part. The result depends on the candidate and the seed, not on the order.
 
         Raises:
-            Exception: Anything; the engine records it as this candidate's reason to fail.
+            Exception: Anything; the engine records it as the reason why this candidate failed.
         """
 
+    def files(self) -> Sequence[str]:
+        """Return the files that this evaluation leaves in the run's folder.
+
+        `edanas run --overwrite` deletes them, and a folder with one of them but without a run is refused. The
+        run's archive stores the patterns before `prepare`.
+
+        Returns:
+            Glob patterns relative to the run's folder, e.g. `("supernet.pt", "states/*.npz")`. They match
+            none of the files that a run writes itself.
+        """
+        return ()
+
+    def trainer(self, progress: Progress) -> Any:
+        """Return the supernet's training, an `edanas.training.sandwich.SandwichTraining` or a subclass.
+
+        Its checkpoint lies in the workbench's folder, and `files` lists it. `edanas train-supernet` runs the
+        training in pieces.
+
+        Raises:
+            ConfigError: Always, unless an evaluation with `trains_supernet` overrides this.
+        """
+        raise ConfigError(f"evaluation: {type(self).__name__} trains no supernet")
+
     def teacher(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
-        """Whom results may learn from: prepared images (B, C, R, R) -> probabilities (B, K), if anybody."""
+        """Return a teacher for the results: prepared images (B, C, R, R) -> probabilities (B, K).
+
+        `None`, the default, means that results learn from labels alone.
+        """
         return None
 
     def profile(self, candidate: Candidate) -> ExitProfile | None:
-        """The exit profile that `evaluate` scored this candidate from, for the archive; `None` = not kept.
+        """Return the exit profile that `evaluate` scored this candidate from; `None` if it has none.
 
-        Called right after `evaluate`, in the same process.
+        The engine calls this right after `evaluate`, in the same process, and archives the profile.
         """
         return None
 
     def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
-        """Metrics of any selection scheme on a backbone whose exit profile is at hand; no network runs.
+        """Return the metrics of any selection scheme on a backbone whose exit profile is known.
+
+        No network runs.
 
         Args:
             candidate: Places exits only where the profile has a column.
-            profile: What `profile` gave for a candidate with this backbone.
+            profile: The result of `profile` for a candidate with this backbone.
 
         Raises:
             CandidateError: Always, unless an evaluation that keeps profiles overrides this.
@@ -115,10 +164,10 @@ class Evaluator(ABC):
         )
 
     def judge(self, candidate: Candidate, outcome: Outcome) -> Metrics:
-        """Metrics of a candidate whose exits behave like `outcome`; costs follow from its structure alone.
+        """Return the metrics of a candidate with a hypothetical outcome; costs follow from its structure.
 
-        No network runs and no weights are needed. Called hundreds of times between two evaluations: to be
-        worth having it must take less than a millisecond on a backbone that is new.
+        No network runs and no weights are needed. Strategies call this hundreds of times between two
+        evaluations, so it should take less than a millisecond on a new backbone.
 
         Raises:
             CandidateError: Always, unless an evaluation whose costs follow from the structure overrides this.
@@ -126,11 +175,11 @@ class Evaluator(ABC):
         raise CandidateError(f"{candidate.id}: {type(self).__name__} cannot tell costs from the structure")
 
     def schemes(self, candidate: Candidate, profile: ExitProfile) -> Sequence[SelectionScheme]:
-        """The selection schemes that are Pareto optimal on one backbone over continuous thresholds.
+        """Return the selection schemes that are Pareto optimal on one backbone over continuous thresholds.
 
         Args:
-            candidate: Its scheme says which exits were built.
-            profile: What `profile` gave for it.
+            candidate: Its scheme places the exits that were built.
+            profile: The result of `profile` for it.
 
         Raises:
             CandidateError: Always, unless an evaluation that keeps profiles overrides this.
@@ -139,11 +188,11 @@ class Evaluator(ABC):
 
     @abstractmethod
     def passes(self) -> tuple[float, float]:
-        """For estimates: how many samples' forward passes `prepare` takes, and one `evaluate`."""
+        """Return how many samples' forward passes `prepare` takes, and one `evaluate`, for estimates."""
 
     @abstractmethod
     def network(self, candidate: Candidate) -> ExitNetwork:
-        """The candidate's EENN with the weights that `evaluate` judged, to be fine-tuned further."""
+        """Return the candidate's EENN with the weights that `evaluate` measured, for further fine-tuning."""
 
 
 class Runner(ABC):
@@ -194,9 +243,16 @@ class Exporter(ABC):
     exact: ClassVar[bool] = True
     """Whether what it writes answers as the network does, save for rounding."""
 
+    runs: bool = False
+    """Whether `open` is implemented. A subclass that overrides `open` need not declare it."""
+
     ending: ClassVar[str] = ""
     """What follows the stem in the name of the file to open, where `open` is there; by it, what was written
     earlier is found again."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        derive(cls, "runs", "open")
 
     def prepare(self, calibration: ImageSet, validation: ImageSet) -> None:  # noqa: B027 - most need none
         """Called before exports, where there are images: a form that depends on any uses these.
@@ -227,25 +283,28 @@ class Exporter(ABC):
         """
         raise EdanasError(f"{path}: what {type(self).__name__} writes cannot be run here")
 
-    @property
-    def runs(self) -> bool:
-        """Whether `open` is there."""
-        return type(self).open is not Exporter.open
-
     def summary(self, path: Path) -> str:
         """What there is to say of what `export` wrote, in a sentence or none; `path` as for `open`."""
         return ""
 
 
 class Logger:
-    """Writes a run down for another tool, as it goes: a plugin that a run asks for by name.
+    """Reports a run to another tool while it goes on: a plugin that a run requests by name.
 
-    It has methods marked with `edanas.hookimpl` for the lifecycle events that it takes, one or more, and is
-    told of nothing else. It is made before anything of the run is read, and may refuse then with an
-    `EdanasError`, e.g. where a package is not installed; what it raises later is reported once for each
-    event, and the run goes on. Events come in their order, from one thread; a resumed run tells a fresh
-    logger only what is new.
+    It has one or more methods that are marked with `edanas.hookimpl` and named after lifecycle events, and
+    receives no other event. A run makes it before it reads anything. The constructor may raise an
+    `EdanasError`, e.g. if a package is not installed; a later exception is reported once for each event, and
+    the run goes on. Events arrive in order, from one thread; a resumed run reports only new events to a fresh
+    logger.
     """
+
+    def files(self) -> Sequence[str]:
+        """Return the files that this logger leaves in the run's folder, for `edanas run --overwrite`.
+
+        Returns:
+            Glob patterns relative to the run's folder; see `Evaluator.files`.
+        """
+        return ()
 
 
 @dataclass(frozen=True)

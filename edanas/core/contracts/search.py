@@ -4,11 +4,12 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from edanas.core.contracts.capabilities import derive
 from edanas.core.contracts.exit_network import ExitNetwork
 from edanas.core.contracts.networks import SupernetProvider
 from edanas.core.errors import CostError
@@ -176,6 +177,13 @@ class ExitInsight:
 
 class SurrogateModel(ABC):
     """A regressor from a genome to one objective. All randomness comes from the argument `seed`."""
+
+    reads_profiles: bool = False
+    """Whether `inform` is implemented. A subclass that overrides `inform` need not declare it."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        derive(cls, "reads_profiles", "inform")
 
     def inform(self, insight: ExitInsight) -> None:  # noqa: B027 - most models learn from genes and values alone
         """Called before `fit` where exit profiles are kept; most models have no use for them.

@@ -10,10 +10,10 @@ from edanas.core.contracts import Specimen
 from edanas.core.errors import ConfigError
 from edanas.core.types import Backbone, Metrics, SegmentCost, Task
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
-from edanas.testing import check_objective
+from edanas.testing import check_logger, check_objective
 from edanas.testing.toy_networks import ToyProvider
 
-from edanas_split import SplitCost
+from edanas_split import DeviceShare, SplitCost
 
 METRICS = Metrics(
     accuracy=0.9,
@@ -31,6 +31,10 @@ METRICS = Metrics(
 
 def test_the_objective_conforms():
     check_objective(SplitCost())
+
+
+def test_the_logger_conforms():
+    check_logger(DeviceShare)
 
 
 def test_the_device_computes_up_to_the_first_exit_and_sends_for_who_is_not_sure():
@@ -86,6 +90,7 @@ SETTINGS = {
         "stem_stride": 1,
     },
     "strategy": "random",
+    "loggers": ["device-share"],
     "search": {"initial": 4, "iterations": 1, "per_iteration": 1, "results": 1},
     "training": {"epochs": 1, "batch_size": 256},
     "finetune": {"epochs": 0},
@@ -107,3 +112,17 @@ def test_a_search_knows_what_the_features_at_the_first_exit_are(tmp_path):
         assert sent[first] == features.numel()
         assert SplitCost().value(evaluation.metrics) >= evaluation.metrics.exit_macs[first]
     assert found
+    table = (result.folder / "split.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in table[1:]] == [each.id for each in evaluated(result)]
+
+
+def test_the_table_goes_with_the_run_that_it_is_of(tmp_path):
+    out = tmp_path / "run"
+    for seed in (0, 1):
+        result = edanas.search(plugin="mbv3-sm", settings={**SETTINGS, "seed": seed}, out=out, overwrite=True)
+        assert len((out / "split.csv").read_text().splitlines()) == 1 + len(evaluated(result))
+
+
+def evaluated(result):
+    with Archive(result.folder, read_only=True) as archive:
+        return [evaluation.candidate for _, evaluation in archive.replay() if evaluation.ok]

@@ -1,11 +1,13 @@
 """An edanas plugin: the cost of a network that is split between a device and a server at its first exit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from edanas import hookimpl
-from edanas.core.contracts import Meter, Objective, Specimen
+from edanas.core.contracts import Logger, Meter, Objective, Specimen
 from edanas.core.errors import ConfigError
-from edanas.core.types import Metrics, SegmentFigures
+from edanas.core.types import Evaluation, Metrics, SegmentFigures
 
 EDANAS_SPEC_VERSION = 1
 
@@ -75,6 +77,43 @@ class SplitCost(Objective):
             return self.per_byte * sent_there
         device = metrics.exit_macs[first] or 0.0
         return device + (1.0 - metrics.utilization[first]) * self.per_byte * sent_there
+
+
+class DeviceShare(Logger):
+    """Writes `split.csv` in the run's folder: for each candidate, the share of images that stay on the device.
+
+    `edanas run --overwrite` deletes the file with the run, since `files` lists it.
+    """
+
+    def __init__(self) -> None:
+        self._path = Path()
+
+    def files(self) -> Sequence[str]:
+        """See `Logger.files`."""
+        return ("split.csv",)
+
+    @hookimpl
+    def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
+        """Begin the table, or continue that of a resumed run."""
+        self._path = folder / "split.csv"
+        if not self._path.exists():
+            self._path.write_text("id,share,accuracy\n", encoding="utf-8")
+
+    @hookimpl
+    def edanas_candidate_evaluated(self, evaluation: Evaluation) -> None:
+        """Add a row; a candidate that failed has none."""
+        candidate, metrics = evaluation.candidate, evaluation.metrics
+        if metrics is None:
+            return
+        share = metrics.utilization[candidate.scheme.placed[0]] if candidate.scheme.placed else 0.0
+        with self._path.open("a", encoding="utf-8") as table:
+            table.write(f"{candidate.id},{share:.4f},{metrics.accuracy:.4f}\n")
+
+
+@hookimpl
+def edanas_loggers() -> dict[str, Callable[..., Logger]]:
+    """The logger's name, for `--set 'loggers=["device-share"]'`."""
+    return {"device-share": DeviceShare}
 
 
 @hookimpl
