@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import small_runs
-from edanas.training.weights import read_recipe
 from pretrainer import wanted
 
 from edanas import hookimpl
@@ -29,6 +28,7 @@ from edanas.run.folder import RunData
 from edanas.run.pretraining import Order, train_supernet
 from edanas.training.checkpoint import Checkpoint
 from edanas.training.sandwich import SandwichTraining
+from edanas.training.supernet_file import read_recipe
 
 
 class Foreign(SharedEvaluation):
