@@ -1,10 +1,11 @@
 """Surrogates that know what an exit is beside those that learn from genes and values: tau and regret.
 
 Everything is exact: candidates and their metrics come from the exhaustive table of digits backbones
-(`edanas.tables.digits`). An archive holds random candidates, as a search's first one does; the test is on
-random candidates of the whole space ("all"), and on those near the front ("near": of 4,000 random ones those
-that fewest dominate), none of them in the archive. Regret: of 1,000 candidates the model picks the 8 that it
-thinks best; how much worse is the best of them than the best of all, in percent of the candidates' range.
+(`edanas.tables.digits_table`). An archive holds random candidates, as a search's first one does; the test is
+on random candidates of the whole space ("all"), and on those near the front ("near": of 4,000 random ones
+those that fewest dominate), none of them in the archive. Regret: of 1,000 candidates the model picks the 8
+that it thinks best; how much worse is the best of them than the best of all, in percent of the candidates'
+range.
 
     python benchmarks/exit_surrogates.py TABLE              # made at TABLE if it is not there yet
     python benchmarks/exit_surrogates.py TABLE --archives 340 --repeats 3 --models gp exit-profiles
@@ -29,7 +30,7 @@ from edanas.core.types import Candidate, Metrics, Outcome
 from edanas.surrogates.adaptive import AdaptiveSwitching, kendall_tau
 from edanas.surrogates.builtin import edanas_surrogate_models
 from edanas.tables import Table
-from edanas.tables.digits import digits_table
+from edanas.tables.digits_table import digits_table
 from edanas.tables.evaluation import TableEvaluation
 
 Array = npt.NDArray[np.float64]

@@ -1,8 +1,8 @@
 """How fast a table of exit profiles answers, what float16 costs, and how good its estimates are.
 
-The digits table of `edanas.tables.digits` is built where it is missing (its time by the clock and of all
-processes is then printed). Times are processor time of one thread, side by side with scoring the same exit
-profiles in memory; the smallest of several repeats.
+The digits table of `edanas.tables.digits_table` is built where it is missing (its time by the clock and of
+all processes is then printed). Times are processor time of one thread, side by side with scoring the same
+exit profiles in memory; the smallest of several repeats.
 
     python benchmarks/tables.py
     python benchmarks/tables.py --table /path/to/table.safetensors
@@ -24,8 +24,8 @@ from edanas.cli.progress import ConsoleProgress
 from edanas.core.types import Candidate, ExitProfile
 from edanas.evaluation.scoring import score
 from edanas.tables import Neighbours, Table
-from edanas.tables.digits import digits_table
-from edanas.tables.quality import leave_out
+from edanas.tables.digits_table import digits_table
+from edanas.tables.estimate_quality import leave_out
 from edanas.thresholds.profiles import exit_columns
 
 REPEATS = 5

@@ -23,10 +23,10 @@ from edanas.plugins.registry import Registry
 from edanas.run.layers import user_layers
 from edanas.tables.builder import settings_for
 from edanas.tables.builder import tabulate as build_table
-from edanas.tables.format import HELD_OUT
-from edanas.tables.order import Order
-from edanas.tables.quality import leave_out
-from edanas.tables.summary import in_words, plain
+from edanas.tables.estimate_quality import leave_out
+from edanas.tables.file_format import HELD_OUT
+from edanas.tables.summary import summary_dict, summary_text
+from edanas.tables.table_request import TableRequest
 
 
 def tabulate(
@@ -67,10 +67,10 @@ def tabulate(
     }
     given = user_layers(flags, assignments or (), config)
     settings = settings_for(registry, given, run, progress)
-    order = Order(settings, out, backbones, run, held_out)
+    order = TableRequest(settings, out, backbones, run, held_out)
     table = build_table(registry, order, progress, overwrite=overwrite)
     quality = None if table.description.exhaustive else leave_out(table)
     if as_json:
-        typer.echo(json.dumps(plain(table, quality), indent=2))
+        typer.echo(json.dumps(summary_dict(table, quality), indent=2))
         return
-    typer.echo(in_words(table, quality))
+    typer.echo(summary_text(table, quality))

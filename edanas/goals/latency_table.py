@@ -13,7 +13,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Metrics, SegmentFigures
 
 
-class Table(Meter):
+class LatencyTableMeter(Meter):
     """Adds up the layers of each segment, as a table in the format of the Once-for-All project has them.
 
     Args:
@@ -95,7 +95,7 @@ class LatencyTable(Objective):
     macs = "executed"
 
     def __init__(self, path: str) -> None:
-        self.meters = (Table(path),)
+        self.meters = (LatencyTableMeter(path),)
 
     def value(self, metrics: Metrics) -> float:
         """Milliseconds of one sample, on average."""

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from edanas.core.contracts import SearchProblem, SearchStrategy
 from edanas.core.errors import ConfigError
 from edanas.core.types import Candidate, ExitProfile
-from edanas.strategies.allowed import Allowed
-from edanas.strategies.history import Genomes, History, Values, unseen
+from edanas.strategies.search_history import Genomes, SearchHistory, Values, unseen
+from edanas.strategies.structure_filter import StructureFilter
 
 
 class Remembering(SearchStrategy):
@@ -28,8 +28,8 @@ class Remembering(SearchStrategy):
         """See `SearchStrategy.start`."""
         self._problem = problem
         self._space = problem.space
-        self._history = History(problem.space, problem.objectives, problem.limits)
-        self._allowed = Allowed(problem)
+        self._history = SearchHistory(problem.space, problem.objectives, problem.limits)
+        self._allowed = StructureFilter(problem)
 
     def initial(self) -> list[Candidate]:
         """What the problem wants first, then the extremes where they are wanted, then random candidates."""

@@ -13,10 +13,10 @@ import numpy as np
 
 from edanas.core.contracts import SearchStrategy
 from edanas.core.hookspecs import hookimpl
-from edanas.strategies.allowed import Allowed
 from edanas.strategies.base import Remembering, check
 from edanas.strategies.genetic import Genomes, Mating
-from edanas.strategies.history import History, unseen
+from edanas.strategies.search_history import SearchHistory, unseen
+from edanas.strategies.structure_filter import StructureFilter
 
 ATTEMPTS = 20
 """How often parents mate again for children that were never evaluated."""
@@ -53,7 +53,12 @@ class Evolution(Remembering):
 
 
 def offspring(
-    history: History, allowed: Allowed, mating: Mating, survival: Any, population: int, count: int
+    history: SearchHistory,
+    allowed: StructureFilter,
+    mating: Mating,
+    survival: Any,
+    population: int,
+    count: int,
 ) -> Genomes:
     """At most `count` children, never told, of what survives of everything that was told.
 

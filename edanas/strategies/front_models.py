@@ -8,9 +8,9 @@ import numpy as np
 from edanas.core.space import SearchSpace
 from edanas.core.types import ExitProfile
 from edanas.numerics.kriging import Kriging
-from edanas.strategies.history import Genomes, Values
 from edanas.strategies.pricing import Judge, Pricing, accuracies, utilizations
 from edanas.strategies.ray_hypervolume import Rays
+from edanas.strategies.search_history import Genomes, Values
 
 
 class FrontModel(ABC):

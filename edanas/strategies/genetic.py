@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.space import SearchSpace
-from edanas.strategies.history import unseen
+from edanas.strategies.search_history import unseen
 
 Genomes = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]

@@ -16,9 +16,9 @@ from edanas.numerics.kriging import Kriging
 from edanas.strategies.base import Remembering, check
 from edanas.strategies.front_models import Curves, FrontModel, Reaches
 from edanas.strategies.genetic import cross, dress, mutate
-from edanas.strategies.history import Genomes, Values, unseen
 from edanas.strategies.pricing import Judge
 from edanas.strategies.ray_hypervolume import Rays
+from edanas.strategies.search_history import Genomes, Values, unseen
 
 NEAREST = 8
 """Where nothing is feasible yet, the neighbours of so many are looked at."""

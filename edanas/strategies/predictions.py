@@ -7,17 +7,17 @@ import numpy as np
 from edanas.core.contracts import ExitInsight, SearchProblem, SurrogateModel
 from edanas.core.errors import PluginError
 from edanas.core.types import Candidate, Outcome
-from edanas.strategies.allowed import Allowed
-from edanas.strategies.history import Genomes, History, Values, unseen
+from edanas.strategies.search_history import Genomes, SearchHistory, Values, unseen
+from edanas.strategies.structure_filter import StructureFilter
 
 CEILING = 1e6
 """How many times the largest value told the values of what is infeasible begin at: beyond all predictions."""
 
 
-class Predictions:
+class ObjectivePredictions:
     """One surrogate for each objective and each measured constraint; what was predicted once is kept.
 
-    Predictions rank as what was told does: the feasible first, then by violation. What a candidate's
+    ObjectivePredictions rank as what was told does: the feasible first, then by violation. What a candidate's
     structure breaks is not predicted, but known.
 
     Args:
@@ -34,8 +34,8 @@ class Predictions:
     def __init__(
         self,
         problem: SearchProblem,
-        history: History,
-        allowed: Allowed,
+        history: SearchHistory,
+        allowed: StructureFilter,
         rng: np.random.Generator,
         each: Callable[[str], None] = lambda _note: None,
     ) -> None:
@@ -91,7 +91,7 @@ class Predictions:
         return f"{share:.2f} of {len(values)} predicted"
 
 
-def _fitted(problem: SearchProblem, history: History, column: int, seed: int) -> SurrogateModel:
+def _fitted(problem: SearchProblem, history: SearchHistory, column: int, seed: int) -> SurrogateModel:
     genomes, values = history.measured()
     model = problem.surrogate(seed)
     judge = problem.judge

@@ -7,7 +7,7 @@ import numpy as np
 from edanas.core.contracts import SearchStrategy
 from edanas.core.hookspecs import hookimpl
 from edanas.strategies.base import Remembering
-from edanas.strategies.history import Genomes
+from edanas.strategies.search_history import Genomes
 
 
 class RandomSearch(Remembering):

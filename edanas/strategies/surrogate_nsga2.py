@@ -15,12 +15,12 @@ from edanas.core.errors import ConfigError, unknown
 from edanas.core.hookspecs import hookimpl
 from edanas.numerics.pareto import non_dominated, reference_point
 from edanas.strategies.base import Remembering, check
-from edanas.strategies.contribution import choose_gains
 from edanas.strategies.evolution import offspring
 from edanas.strategies.genetic import Genomes, Mating, Nsga2, Values
-from edanas.strategies.history import unseen
-from edanas.strategies.predictions import Predictions
-from edanas.strategies.subset import choose
+from edanas.strategies.hypervolume_gain import choose_gains
+from edanas.strategies.predictions import ObjectivePredictions
+from edanas.strategies.search_history import unseen
+from edanas.strategies.spread_subset import choose
 
 CHOICES = ("hypervolume", "spread")
 
@@ -109,7 +109,7 @@ class SurrogateNsga2(Remembering):
         problem = self._problem
         steps = problem.objectives + problem.limits + self._search.generations
         with problem.progress.task("Proposing candidates", steps) as bar:
-            predict = Predictions(
+            predict = ObjectivePredictions(
                 problem, self._history, self._allowed, rng, lambda note: bar.advance(note=note)
             )
             self._notes = predict.notes
@@ -144,7 +144,7 @@ class SurrogateNsga2(Remembering):
         more = self._allowed.draw(rng, size - len(kept), {g.tobytes() for g in kept})
         return np.concatenate([kept, more])
 
-    def _refine(self, rng: np.random.Generator, predict: Predictions) -> None:
+    def _refine(self, rng: np.random.Generator, predict: ObjectivePredictions) -> None:
         """Predict the neighbours of what is predicted best: the local search that NSGA-II leaves out."""
         for _ in range(self._refinement):
             genomes, values = predict.asked()
@@ -152,12 +152,12 @@ class SurrogateNsga2(Remembering):
             climbers = genomes[rng.permutation(best)[:CLIMBERS]]
             predict(np.concatenate([self._space.neighbours(genome) for genome in climbers]))
 
-    def _spread(self, pool: Genomes, predict: Predictions, front: Values, count: int) -> Genomes:
+    def _spread(self, pool: Genomes, predict: ObjectivePredictions, front: Values, count: int) -> Genomes:
         """Of a pool's new genomes the best by layers, evenly along the front."""
         new = pool[unseen(pool, self._history.held)]
         return new[choose(front, predict(new), count)] if len(new) else new
 
-    def _most_gain(self, predict: Predictions, front: Values, count: int) -> Genomes:
+    def _most_gain(self, predict: ObjectivePredictions, front: Values, count: int) -> Genomes:
         """Of all that was predicted and is new, what adds most; where nothing does, the best by layers."""
         genomes, values = predict.asked()
         new = unseen(genomes, self._history.held)

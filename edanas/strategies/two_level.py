@@ -8,8 +8,8 @@ from edanas.core.contracts import SearchStrategy
 from edanas.core.hookspecs import hookimpl
 from edanas.strategies.evolution import Nsga2Search, offspring
 from edanas.strategies.genetic import Genomes, Mating
-from edanas.strategies.history import History, Values
 from edanas.strategies.ray_hypervolume import Rays
+from edanas.strategies.search_history import SearchHistory, Values
 
 
 class TwoLevel(Nsga2Search):
@@ -36,7 +36,7 @@ class TwoLevel(Nsga2Search):
         genomes, values = self._history.succeeded()
         if not len(genomes):
             return genomes
-        both = History(self._space, self._problem.objectives + 1)
+        both = SearchHistory(self._space, self._problem.objectives + 1)
         both.add(genomes, np.column_stack([values, -self._inside(genomes, values)]))
         mating = Mating(self._space, rng, self._crossover, self._mutation)
         return offspring(both, self._allowed, mating, self.survival(), self._population, count)

@@ -11,13 +11,13 @@ from edanas.core.types import Candidate, Outcome
 from edanas.numerics.smoother import Smoother
 from edanas.surrogates.arrays import Array
 from edanas.surrogates.backbone_smoother import fit_smoother
-from edanas.surrogates.informed import FEWEST, Informed, Known, outcome_of
+from edanas.surrogates.profile_model import FEWEST, ProfileModel, TrainingProfiles, outcome_of
 
 GRID = tuple(np.linspace(0.0, 1.0, 11).tolist())
 """Thresholds at which curves are learnt, beside those of the archive; between them they are straight."""
 
 
-class ExitCurves(Informed):
+class ExitCurves(ProfileModel):
     """Curves by exit over thresholds, smoothed over backbones, then combined along the network.
 
     For each exit, alone: the share of all samples that are sure enough, and of those that are and are wrong.
@@ -34,7 +34,7 @@ class ExitCurves(Informed):
         seed: Decides which backbones count where there are very many.
     """
 
-    def _learn(self, known: Known) -> None:
+    def _learn(self, known: TrainingProfiles) -> None:
         grid = {*GRID, *(t for c in known.candidates for t in c.scheme.thresholds if t is not None)}
         thresholds = np.array(sorted(grid))
         self._curves: dict[int, _Curves] = {}
@@ -48,7 +48,7 @@ class ExitCurves(Informed):
         self._couple(known)
 
     def _outcomes(
-        self, known: Known, genomes: Genomes, candidates: Sequence[Candidate]
+        self, known: TrainingProfiles, genomes: Genomes, candidates: Sequence[Candidate]
     ) -> list[Outcome | None]:
         features, last = known.describe(genomes, candidates), known.space.exit_points
         predicted = {exit_: curves.predict(features) for exit_, curves in self._curves.items()}
@@ -85,7 +85,7 @@ class ExitCurves(Informed):
             staying = max(0.0, staying - leaving[exit_])
         return leaving, wrong
 
-    def _couple(self, known: Known) -> None:
+    def _couple(self, known: TrainingProfiles) -> None:
         """How much exits agree on who is easy, and leave their wrong answers to those who are still there."""
         last = known.space.exit_points
         sums = np.zeros((last + 1, 4))
@@ -122,7 +122,9 @@ class _Curves(NamedTuple):
     smoothers: tuple[Smoother, Smoother]
 
     @classmethod
-    def of(cls, known: Known, exit_: int, here: npt.NDArray[np.bool_], thresholds: Array) -> "_Curves":
+    def of(
+        cls, known: TrainingProfiles, exit_: int, here: npt.NDArray[np.bool_], thresholds: Array
+    ) -> "_Curves":
         """From the profiles that are `here`."""
         rows, features = known.counted[here], known.features[here]
         told = [known.evidence.alone(exit_, float(threshold)) for threshold in thresholds]

@@ -11,13 +11,13 @@ from edanas.core.space import Genomes
 from edanas.core.types import Candidate, Outcome, SelectionScheme
 from edanas.numerics.smoother import Smoother
 from edanas.surrogates.backbone_smoother import fit_smoother
-from edanas.surrogates.informed import FEWEST, Informed, Known, outcome_of
+from edanas.surrogates.profile_model import FEWEST, ProfileModel, TrainingProfiles, outcome_of
 
 _SCHEMES = 24
 """Of the archive's schemes so many decide which genes matter."""
 
 
-class ExitProfiles(Informed):
+class ExitProfiles(ProfileModel):
     """Regression over backbones alone, under the candidate's own scheme.
 
     The scheme's outcome on each archived backbone is exact, arithmetic on its exit profile. Who leaves at
@@ -30,11 +30,11 @@ class ExitProfiles(Informed):
         seed: Decides which backbones count where there are very many.
     """
 
-    def _learn(self, known: Known) -> None:
+    def _learn(self, known: TrainingProfiles) -> None:
         self._groups: dict[bytes, _Group | None] = {}
 
     def _outcomes(
-        self, known: Known, genomes: Genomes, candidates: Sequence[Candidate]
+        self, known: TrainingProfiles, genomes: Genomes, candidates: Sequence[Candidate]
     ) -> list[Outcome | None]:
         found: list[Outcome | None] = [None] * len(candidates)
         waiting: dict[bytes, list[int]] = {}
@@ -68,7 +68,7 @@ class _Group(NamedTuple):
     wrong: Mapping[int, Smoother]
 
     @classmethod
-    def of(cls, known: Known, covering: npt.NDArray[np.bool_]) -> "_Group | None":
+    def of(cls, known: TrainingProfiles, covering: npt.NDArray[np.bool_]) -> "_Group | None":
         """`None` where hardly a profile answers."""
         rows, features = known.counted[covering], known.features[covering]
         if len(rows) < FEWEST:
@@ -87,7 +87,9 @@ class _Group(NamedTuple):
                 smoother[exit_] = fit_smoother(features, known.owners, outputs)
         return cls(rows, *smoothers)
 
-    def outcomes(self, known: Known, genomes: Genomes, candidates: Sequence[Candidate]) -> list[Outcome]:
+    def outcomes(
+        self, known: TrainingProfiles, genomes: Genomes, candidates: Sequence[Candidate]
+    ) -> list[Outcome]:
         """Predicted, for candidates whose exits these profiles have."""
         features, last = known.describe(genomes, candidates), known.space.exit_points
         leaving_by = {exit_: smoother.weights(features) for exit_, smoother in self.leaving.items()}

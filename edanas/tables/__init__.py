@@ -2,8 +2,8 @@
 
 from edanas.tables.builder import build
 from edanas.tables.evaluation import TableEvaluation
-from edanas.tables.outside import Answer, Neighbours
+from edanas.tables.neighbours import Answer, Neighbours
 from edanas.tables.reader import Table
-from edanas.tables.searching import search
+from edanas.tables.table_search import search
 
 __all__ = ["Answer", "Neighbours", "Table", "TableEvaluation", "build", "search"]

@@ -19,13 +19,20 @@ from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose
 from edanas.run.layers import layered_settings, user_layers
 from edanas.run.provenance import digest_of_parts, environment
-from edanas.tables.choose import choose
-from edanas.tables.fill import Filling
-from edanas.tables.format import HELD_OUT, SEARCHED, Description
+from edanas.tables.backbone_choice import choose_backbones
+from edanas.tables.file_format import HELD_OUT, SEARCHED, Description
 from edanas.tables.journal import Journal
-from edanas.tables.order import ROWS, Order, check_images, deciding, differing, supernet_digest
 from edanas.tables.reader import Table
-from edanas.tables.rows import Profiler
+from edanas.tables.row_profiler import RowProfiler
+from edanas.tables.table_request import (
+    ROWS,
+    TableRequest,
+    changed_settings,
+    check_images,
+    decisive_settings,
+    supernet_digest,
+)
+from edanas.tables.table_writer import TableWriter
 
 
 def build(
@@ -76,7 +83,7 @@ def build(
     given = user_layers({**flags, "weights": weights}, settings, config)
     source = None if run is None else Path(run)
     chosen = settings_for(registry, given, source, progress)
-    order = Order(chosen, Path(out), backbones, source, held_out)
+    order = TableRequest(chosen, Path(out), backbones, source, held_out)
     return tabulate(registry, order, progress, overwrite=overwrite)
 
 
@@ -96,7 +103,7 @@ def settings_for(registry: Registry, given: Sequence[Any], run: Path | None, pro
         )
     base = (str(run / CONFIG), read_toml(run / CONFIG))
     settings = layered_settings(registry, [base, *given])
-    lines = differing(deciding(layered_settings(registry, [base])), settings)
+    lines = changed_settings(decisive_settings(layered_settings(registry, [base])), settings)
     if lines:
         raise TableError(
             f"{run}: the table is of this run's supernet, and other settings do not go with it: "
@@ -105,7 +112,9 @@ def settings_for(registry: Registry, given: Sequence[Any], run: Path | None, pro
     return settings
 
 
-def tabulate(registry: Registry, order: Order, progress: Progress, *, overwrite: bool = False) -> Table:
+def tabulate(
+    registry: Registry, order: TableRequest, progress: Progress, *, overwrite: bool = False
+) -> Table:
     """Build or finish the table that `order` describes; see `build`.
 
     Raises:
@@ -135,10 +144,10 @@ def tabulate(registry: Registry, order: Order, progress: Progress, *, overwrite:
     return Table.open(order.out)
 
 
-def _present(order: Order, progress: Progress) -> Table:
+def _present(order: TableRequest, progress: Progress) -> Table:
     """The table that is there already, if it is the one that is wanted."""
     table = Table.open(order.out)
-    lines = order.differing(table.description.provenance)
+    lines = order.changed_settings(table.description.provenance)
     wanted = min(order.backbones, table.description.space_size)
     found = len(table) + len(table.description.failed)
     if found != wanted:
@@ -153,7 +162,7 @@ def _present(order: Order, progress: Progress) -> Table:
 
 
 @contextmanager
-def _resumable(order: Order) -> Iterator[None]:
+def _resumable(order: TableRequest) -> Iterator[None]:
     """Add to what ends a building how to go on."""
     try:
         yield
@@ -163,22 +172,22 @@ def _resumable(order: Order) -> Iterator[None]:
         ) from None
 
 
-def _build(order: Order, made: Composition, images: str, progress: Progress) -> None:
+def _build(order: TableRequest, made: Composition, images: str, progress: Progress) -> None:
     bench = made.workbench
     for remark in made.remarks:
         progress.say(remark)
     made.evaluator.prepare(progress)
     description = _describe(order, made, images)
-    genomes = choose(description.backbone_space(), order.backbones, bench.seed("table"))
+    genomes = choose_backbones(description.backbone_space(), order.backbones, bench.seed("table"))
     parts = {name: getattr(bench.parts, name) for name in description.parts}
-    profiler = Profiler(made.evaluator, description.exit_points, bench.parts.task.in_channels, parts)
+    profiler = RowProfiler(made.evaluator, description.exit_points, bench.parts.task.in_channels, parts)
     with closing(Journal(order.work / ROWS, description.provenance)) as journal:
-        Filling(description, genomes, journal, profiler, made.executor, progress).run(order.out)
+        TableWriter(description, genomes, journal, profiler, made.executor, progress).run(order.out)
     with suppress(OSError):  # the table is written: what was in the making is only in the way
         (order.work / ROWS).unlink()
 
 
-def _describe(order: Order, made: Composition, images: str) -> Description:
+def _describe(order: TableRequest, made: Composition, images: str) -> Description:
     """The table that is wanted, before a backbone is profiled."""
     settings, provider, data = order.settings, made.workbench.provider, made.workbench.parts
     made_with = environment(settings)

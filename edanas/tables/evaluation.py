@@ -8,7 +8,7 @@ from edanas.core.progress import Progress
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.scoring import metrics_of
 from edanas.model.anatomy import Anatomy
-from edanas.tables.outside import Answer, Neighbours
+from edanas.tables.neighbours import Answer, Neighbours
 from edanas.tables.reader import Table
 from edanas.thresholds.fronts import threshold_front
 from edanas.thresholds.profiles import outcome

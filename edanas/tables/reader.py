@@ -20,8 +20,8 @@ from edanas.core.types import (
     Thresholds,
 )
 from edanas.model.anatomy import Anatomy
-from edanas.tables.fast import Bill
-from edanas.tables.format import SEARCHED, SEGMENT_COSTS, Arrays, Description, read
+from edanas.tables.backbone_costs import BackboneCosts
+from edanas.tables.file_format import SEARCHED, SEGMENT_COSTS, Arrays, Description, read
 
 _ONE = 0x3C00
 """Bits of 1.0 in float16. Bits of floats that are not negative are in the order of the floats."""
@@ -37,7 +37,7 @@ class Table:
     Args:
         path: Where it was read from.
         description: What it says of itself.
-        arrays: Its tensors, as `edanas.tables.format` has them.
+        arrays: Its tensors, as `edanas.tables.file_format` has them.
         digest: Names its content.
     """
 
@@ -51,7 +51,7 @@ class Table:
         self._everybody = {p: _bits(np.ones(size, dtype=np.bool_)) for p, size in description.parts.items()}
         self._row_of = {genome.tobytes(): row for row, genome in enumerate(self._genomes)}
         self._known: dict[Backbone, int] = {}
-        self._bills: dict[int, Bill] = {}
+        self._bills: dict[int, BackboneCosts] = {}
 
     @classmethod
     def open(cls, path: str | Path, *, verify: bool = True) -> Self:
@@ -165,7 +165,7 @@ class Table:
         row = self.row(candidate.backbone)
         bill = self._bills.get(row)
         if bill is None:
-            bill = self._bills[row] = Bill.of(self.anatomy(candidate.backbone))
+            bill = self._bills[row] = BackboneCosts.of(self.anatomy(candidate.backbone))
         return bill.metrics(self.outcome(row, candidate.scheme, part), candidate.scheme)
 
     def outcome(self, row: int, scheme: SelectionScheme, part: str = SEARCHED) -> Outcome:

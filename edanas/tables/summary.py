@@ -3,11 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from edanas.tables.quality import FEWEST, Quality
+from edanas.tables.estimate_quality import FEWEST, Quality
 from edanas.tables.reader import Table
 
 
-def plain(table: Table, quality: Quality | None) -> dict[str, Any]:
+def summary_dict(table: Table, quality: Quality | None) -> dict[str, Any]:
     """Where it is, its digest and size, its description, and how good estimates for what it lacks are."""
     return {
         "path": str(table.path),
@@ -18,7 +18,7 @@ def plain(table: Table, quality: Quality | None) -> dict[str, Any]:
     }
 
 
-def in_words(table: Table, quality: Quality | None) -> str:
+def summary_text(table: Table, quality: Quality | None) -> str:
     """For people."""
     about = table.description
     size = f"{len(table):,} of {about.space_size:,} backbones"

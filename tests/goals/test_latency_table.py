@@ -11,7 +11,7 @@ from ofa.nas.efficiency_predictor.latency_lookup_table import MBv3LatencyTable
 from edanas.core.contracts import Specimen
 from edanas.core.errors import ConfigError, CostError
 from edanas.core.types import Backbone, Metrics, Task
-from edanas.goals.latency_table import LatencyTable, Table
+from edanas.goals.latency_table import LatencyTable, LatencyTableMeter
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
 from edanas.testing.toy_networks import ToyProvider
 
@@ -93,7 +93,7 @@ def entries():
 
 def test_a_candidate_takes_what_its_samples_run_through(tmp_path):
     path = written(tmp_path / "phone.yaml", entries())
-    times = Table(path).figures(specimen())
+    times = LatencyTableMeter(path).figures(specimen())
     # 0.5 ms a layer: the stem and two blocks more in the first stage, and the last exit's four.
     assert times.stages == (2_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000)
     assert (times.heads, times.last) == ((250_000,) * 4, 2_000_000)
@@ -123,13 +123,13 @@ def test_a_layer_that_is_not_there_is_named(tmp_path):
     gone = next(name for name in known if name.startswith("Exit-"))
     del known[gone]
     with pytest.raises(CostError, match=f"phone.yaml: has no entry '{gone}'.* Did you mean 'Exit-"):
-        Table(written(tmp_path / "phone.yaml", known)).figures(specimen())
+        LatencyTableMeter(written(tmp_path / "phone.yaml", known)).figures(specimen())
 
 
 def test_networks_that_tables_do_not_know_are_refused(tmp_path):
     other = replace(specimen(), provider=ToyProvider())
     with pytest.raises(CostError, match="has no layers that such a table knows"):
-        Table(written(tmp_path / "phone.yaml", entries())).figures(other)
+        LatencyTableMeter(written(tmp_path / "phone.yaml", entries())).figures(other)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from edanas.core.contracts import SearchProblem
 from edanas.core.feasible import feasible_first
 from edanas.core.progress import Silent
 from edanas.numerics.pareto import non_dominated
-from edanas.strategies.allowed import Allowed
 from edanas.strategies.evolution import Nsga2Search, SmsEmoa
-from edanas.strategies.history import History
-from edanas.strategies.local import LocalSearch
+from edanas.strategies.local_search import LocalSearch
 from edanas.strategies.nested import Nested
 from edanas.strategies.random_search import RandomSearch
+from edanas.strategies.search_history import SearchHistory
+from edanas.strategies.structure_filter import StructureFilter
 from edanas.strategies.surrogate_nsga2 import SurrogateNsga2
 from edanas.testing.toy_nested_search import toy_backbone_profile, toy_backbones, toy_nested_problem
 
@@ -82,13 +82,13 @@ def test_a_structure_that_few_have_is_found_without_an_evaluation(make):
 
 
 def test_what_no_structure_allows_gives_the_nearest_found():
-    found = Allowed(problem(structure=lambda c: 1.0 + float(share(SPACE.encode(c)[None])[0])))
+    found = StructureFilter(problem(structure=lambda c: 1.0 + float(share(SPACE.encode(c)[None])[0])))
     (nearest,) = found.draw(np.random.default_rng(0), 10, set())
     assert share(nearest[None])[0] == 0
 
 
 def test_the_history_ranks_the_feasible_first():
-    history = History(SPACE, 2, 2)
+    history = SearchHistory(SPACE, 2, 2)
     genomes = SPACE.sample(np.random.default_rng(0), 5)
     told = np.array([[1.0, 1.0], [0.0, 0.0], [2.0, 0.5], [np.nan] * 2, [0.5, 0.1]])
     beyond = np.array([[-1.0, 0.0], [0.3, -2.0], [-1.0, -1.0], [np.nan] * 2, [0.1, 0.1]])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edanas.numerics.pareto import hypervolume, non_dominated
-from edanas.strategies.contribution import choose_gains, contributions, gains
+from edanas.strategies.hypervolume_gain import choose_gains, contributions, gains
 from edanas.strategies.ray_hypervolume import Rays
 
 

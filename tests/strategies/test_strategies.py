@@ -14,7 +14,7 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import Variable
 from edanas.numerics.pareto import non_dominated, normalised_hypervolume
 from edanas.strategies.evolution import Nsga2Search, SmsEmoa
-from edanas.strategies.local import LocalSearch
+from edanas.strategies.local_search import LocalSearch
 from edanas.strategies.random_search import RandomSearch
 from edanas.strategies.surrogate_nsga2 import SurrogateNsga2
 

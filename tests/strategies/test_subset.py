@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from edanas.strategies.subset import choose, spread_subset
+from edanas.strategies.spread_subset import choose, spread_subset
 
 
 def deviation(fixed: np.ndarray, chosen: np.ndarray) -> float:

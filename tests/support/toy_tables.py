@@ -10,11 +10,11 @@ import numpy as np
 from edanas.core.progress import Silent
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.executors.serial import Serial
-from edanas.tables.choose import choose
-from edanas.tables.fill import Filling
-from edanas.tables.format import Description
+from edanas.tables.backbone_choice import choose_backbones
+from edanas.tables.file_format import Description
 from edanas.tables.journal import Journal
-from edanas.tables.rows import Profiler
+from edanas.tables.row_profiler import RowProfiler
+from edanas.tables.table_writer import TableWriter
 from edanas.testing.evaluations import toy_workbench
 
 
@@ -45,17 +45,17 @@ def description(**changed) -> Description:
     return Description(**{**values, **changed})
 
 
-def profiler() -> Profiler:
+def profiler() -> RowProfiler:
     bench = evaluator().workbench
-    return Profiler(evaluator(), 2, 1, {"validation": bench.parts.validation, "test": bench.parts.test})
+    return RowProfiler(evaluator(), 2, 1, {"validation": bench.parts.validation, "test": bench.parts.test})
 
 
 def fill(path: Path, genomes: np.ndarray, **parts) -> None:
     """Write a table of these backbones; what is in the making lies in `rows.journal` beside it."""
     given = {"profiler": profiler(), "executor": Serial(), "progress": Silent(), **parts}
     with closing(Journal(path.with_name("rows.journal"), {"supernet": "toy"})) as journal:
-        Filling(description(), genomes, journal, **given).run(path)
+        TableWriter(description(), genomes, journal, **given).run(path)
 
 
 def genomes(count: int = 96) -> np.ndarray:
-    return choose(description().backbone_space(), count, 0)
+    return choose_backbones(description().backbone_space(), count, 0)

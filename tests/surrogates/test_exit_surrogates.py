@@ -10,11 +10,11 @@ from edanas.core.space import CONTINUOUS, SearchSpace
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.surrogates.adaptive import AdaptiveSwitching, kendall_tau, split_folds
 from edanas.surrogates.backbone_smoother import fit_smoother, indicators
-from edanas.surrogates.evidence import Evidence
 from edanas.surrogates.exit_curves import ExitCurves
 from edanas.surrogates.exit_profiles import ExitProfiles
 from edanas.surrogates.gp import GP
-from edanas.surrogates.informed import MOST
+from edanas.surrogates.profile_bits import ProfileBits
+from edanas.surrogates.profile_model import MOST
 from edanas.testing.toy_exit_insight import toy_archive, toy_cost, toy_insight, toy_profile, toy_values
 from edanas.thresholds.profiles import outcome
 
@@ -38,7 +38,7 @@ def test_shares_are_those_of_the_profile_s_own_outcome(
     rng = np.random.default_rng(seed)
     points = [(0, 1, 2), (1,), (0, 2), ()]
     profiles = [profile(rng, samples + at, each) for at, each in enumerate(points)]
-    evidence, scheme = Evidence(profiles, 3), SelectionScheme(tuple(thresholds))
+    evidence, scheme = ProfileBits(profiles, 3), SelectionScheme(tuple(thresholds))
     covered = evidence.covers(scheme.placed)
     assert covered.tolist() == [set(scheme.placed) <= set(each) for each in points]
     shares = evidence.shares(scheme)
@@ -140,7 +140,7 @@ def test_told_of_too_few_profiles_it_learns_from_genes(model: type[SurrogateMode
 def test_very_many_backbones_are_thinned_and_all_are_still_told_exactly(
     model: type[SurrogateModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edanas.surrogates.informed.MOST", 20)
+    monkeypatch.setattr("edanas.surrogates.profile_model.MOST", 20)
     assert MOST > 20
     fitted, insight, unseen, truth, seen = informed(model)
     np.testing.assert_allclose(fitted.predict(seen.astype(float)), toy_values(insight, seen))

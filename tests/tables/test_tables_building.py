@@ -9,10 +9,10 @@ from toy_tables import fill, genomes, profiler
 from edanas.core.errors import CandidateError, RunError, TableError
 from edanas.core.types import ExitProfile
 from edanas.executors.serial import Serial
-from edanas.tables.choose import choose
+from edanas.tables.backbone_choice import choose_backbones
 from edanas.tables.journal import Journal
 from edanas.tables.reader import Table
-from edanas.tables.rows import Profiler, compact
+from edanas.tables.row_profiler import RowProfiler, compact
 from edanas.testing.toy_search import toy_space
 
 
@@ -74,13 +74,13 @@ def test_a_journal_keeps_what_came_before_a_cut(tmp_path_factory, records, cut):
 
 
 def test_a_backbone_that_fails_is_left_out_with_its_reason(made, tmp_path):
-    class Fragile(Profiler):
+    class Fragile(RowProfiler):
         def _row(self, backbone):
             if backbone["width"] == 8:
                 raise CandidateError("too wide")
             return super()._row(backbone)
 
-    fragile = Fragile(*(getattr(profiler(), name) for name in Profiler.__dataclass_fields__))
+    fragile = Fragile(*(getattr(profiler(), name) for name in RowProfiler.__dataclass_fields__))
     fill(tmp_path / "table.safetensors", genomes()[::8], profiler=fragile)
     table = Table.open(tmp_path / "table.safetensors")
     assert {backbone["width"] for backbone in table.backbones} == {4}
@@ -96,10 +96,10 @@ def test_a_backbone_that_fails_is_left_out_with_its_reason(made, tmp_path):
 @settings(max_examples=40)
 def test_backbones_are_distinct_canonical_and_begin_with_the_ends(count, seed):
     space = toy_space(layers=4, exit_points=0)
-    chosen = choose(space, count, seed)
+    chosen = choose_backbones(space, count, seed)
     assert len(chosen) == min(count, space.size()) == len(np.unique(chosen, axis=0))
     assert (space.canonical(chosen) == chosen).all()
-    assert (chosen == choose(space, count, seed)).all()
+    assert (chosen == choose_backbones(space, count, seed)).all()
     if count > 1:
         every = {space.backbone(genome) for genome in chosen}
         assert {space.smallest(), space.largest()} <= every

@@ -10,7 +10,7 @@ from toy_tables import description
 
 from edanas.core.errors import EdanasError, RunError, TableError
 from edanas.core.types import Candidate, SelectionScheme
-from edanas.tables.format import Description, creating
+from edanas.tables.file_format import Description, creating
 from edanas.tables.reader import Table
 
 KEY = "edanas.table"

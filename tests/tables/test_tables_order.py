@@ -5,7 +5,7 @@ import pytest
 
 from edanas.core.archive import FILE, Archive
 from edanas.core.errors import RunError
-from edanas.tables.order import check_images
+from edanas.tables.table_request import check_images
 
 
 def test_another_run_s_archive_is_read_and_its_folder_left_as_it_was(tmp_path):

@@ -19,10 +19,10 @@ from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.strategies.random_search import RandomSearch
 from edanas.surrogates.exit_profiles import ExitProfiles
+from edanas.tables.estimate_quality import leave_out
 from edanas.tables.evaluation import TableEvaluation
-from edanas.tables.outside import Neighbours
-from edanas.tables.quality import leave_out
-from edanas.tables.searching import search
+from edanas.tables.neighbours import Neighbours
+from edanas.tables.table_search import search
 from edanas.testing.toy_search import ToyAccuracy, ToyCost, toy_problem
 
 THRESHOLDS = (0.5, None)

@@ -12,13 +12,13 @@ from edanas.core.contracts import Executor
 from edanas.core.errors import CandidateError, TableError
 from edanas.core.progress import Progress
 from edanas.core.space import SearchSpace
-from edanas.tables.format import Description, creating
+from edanas.tables.file_format import Description, creating
 from edanas.tables.journal import Journal
-from edanas.tables.rows import Profiler, Row
+from edanas.tables.row_profiler import Row, RowProfiler
 
 
 @dataclass(frozen=True)
-class Filling:
+class TableWriter:
     """One table in the making.
 
     Args:
@@ -33,7 +33,7 @@ class Filling:
     description: Description
     genomes: npt.NDArray[np.int64]
     journal: Journal
-    profiler: Profiler
+    profiler: RowProfiler
     executor: Executor
     progress: Progress
 

@@ -13,13 +13,13 @@ from edanas.core.errors import CandidateError
 from edanas.core.types import Backbone, Candidate, ExitProfile, ImageSet, SelectionScheme
 from edanas.model.anatomy import Anatomy
 from edanas.model.profiling import collect_profile
-from edanas.tables.format import SEGMENT_COSTS
+from edanas.tables.file_format import SEGMENT_COSTS
 
 Row = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Profiler:
+class RowProfiler:
     """What an executor runs: backbone -> its row, or the reason why there is none. Picklable.
 
     Args:

@@ -13,8 +13,8 @@ from edanas.core.space import Genomes
 from edanas.core.types import Candidate, Outcome
 from edanas.surrogates.arrays import Array, training_set
 from edanas.surrogates.backbone_smoother import indicators
-from edanas.surrogates.evidence import Evidence
 from edanas.surrogates.gp import GP
+from edanas.surrogates.profile_bits import ProfileBits
 
 FEWEST = 6
 """Backbones with a profile below which genes and values are learnt instead."""
@@ -24,7 +24,7 @@ MOST = 600
 cross-validation half as many, as the cost grows with their cube and there is one fit for each fold."""
 
 
-class Informed(SurrogateModel):
+class ProfileModel(SurrogateModel):
     """Predicts what the exits do, and leaves the objective's value, with exact costs, to the insight.
 
     Told nothing of profiles, or of too few, it learns from genes and values as `gp` does, and so it does for
@@ -37,7 +37,7 @@ class Informed(SurrogateModel):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self._insight: ExitInsight | None = None
-        self._held: _Held | None = None
+        self._held: _ProfileSet | None = None
 
     def inform(self, insight: ExitInsight) -> None:
         """See `SurrogateModel.inform`."""
@@ -48,12 +48,12 @@ class Informed(SurrogateModel):
         X, y = training_set(genomes, values)
         self._plain = GP()
         self._training: tuple[Array, Array] | None = (X, y)
-        self._known: Known | None = None
+        self._known: TrainingProfiles | None = None
         held = self._gather(X)
         if held is not None:
             rows = held.rows(X)
             if len(rows) >= FEWEST:
-                self._known = Known(held, rows, held.thinned(rows, self._most(), self.seed))
+                self._known = TrainingProfiles(held, rows, held.thinned(rows, self._most(), self.seed))
                 self._learn(self._known)
         return self
 
@@ -87,12 +87,12 @@ class Informed(SurrogateModel):
         return held_out
 
     @abstractmethod
-    def _learn(self, known: "Known") -> None:
+    def _learn(self, known: "TrainingProfiles") -> None:
         """Whatever can be done before candidates are asked for."""
 
     @abstractmethod
     def _outcomes(
-        self, known: "Known", genomes: Genomes, candidates: Sequence[Candidate]
+        self, known: "TrainingProfiles", genomes: Genomes, candidates: Sequence[Candidate]
     ) -> list[Outcome | None]:
         """What the exits of each candidate do; `None` where the profiles say nothing."""
 
@@ -105,13 +105,13 @@ class Informed(SurrogateModel):
     def _most(self) -> int:
         return MOST if self._held is None else MOST // 2
 
-    def _gather(self, X: Array) -> "_Held | None":
+    def _gather(self, X: Array) -> "_ProfileSet | None":
         if self._held is not None or self._insight is None:
             return self._held
-        return _Held.of(self._insight, X)
+        return _ProfileSet.of(self._insight, X)
 
 
-class _Held:
+class _ProfileSet:
     """The profiles of some genomes, and what they say; rows are distinct genomes.
 
     Args:
@@ -124,7 +124,7 @@ class _Held:
         self.space = space
         self.genomes = genomes
         self.candidates = [space.decode(genome) for genome in genomes]
-        self.evidence = Evidence([insight.profiles[row.tobytes()] for row in genomes], space.exit_points)
+        self.evidence = ProfileBits([insight.profiles[row.tobytes()] for row in genomes], space.exit_points)
         placed = np.zeros((len(genomes), space.exit_points), dtype=np.bool_)
         for row, candidate in zip(placed, self.candidates, strict=True):
             row[list(candidate.scheme.placed)] = True
@@ -134,7 +134,7 @@ class _Held:
         self._at = {row.tobytes(): at for at, row in enumerate(genomes)}
 
     @classmethod
-    def of(cls, insight: ExitInsight, X: Array) -> "_Held | None":
+    def of(cls, insight: ExitInsight, X: Array) -> "_ProfileSet | None":
         """Those of (n, D) genes that have a profile."""
         space = insight.space
         if X.shape[1] != space.dimensions:
@@ -170,7 +170,7 @@ class _Held:
         return np.concatenate([np.sort(older), newest])
 
 
-class Known:
+class TrainingProfiles:
     """What one fit may use.
 
     Args:
@@ -179,7 +179,9 @@ class Known:
         counted: Those of them that weights are computed for.
     """
 
-    def __init__(self, held: _Held, rows: npt.NDArray[np.int64], counted: npt.NDArray[np.int64]) -> None:
+    def __init__(
+        self, held: _ProfileSet, rows: npt.NDArray[np.int64], counted: npt.NDArray[np.int64]
+    ) -> None:
         self.space, self.evidence, self.counted = held.space, held.evidence, counted
         self.features, self.owners = held.features[counted], held.owners
         self.candidates = [held.candidates[at] for at in counted]

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from edanas.core.types import CONTINUOUS, Candidate, SelectionScheme
-from edanas.tables.outside import MOST, Neighbours
+from edanas.tables.neighbours import MOST, Neighbours
 from edanas.tables.reader import Table
 
 FOLDS, SCHEMES = 5, 6

@@ -19,7 +19,7 @@ class Shares(NamedTuple):
     wrong: Array
 
 
-class Evidence:
+class ProfileBits:
     """Exit profiles as bits: one for each sample, exit and threshold that was asked for, 64 to a word.
 
     A scheme is then a few logical operations and counts on small arrays, whatever the number of backbones.

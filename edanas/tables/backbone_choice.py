@@ -9,7 +9,7 @@ _DENSE = 4
 """Where a table holds more than one backbone in so many, the space is listed and drawn from."""
 
 
-def choose(space: SearchSpace, count: int, seed: int) -> npt.NDArray[np.int64]:
+def choose_backbones(space: SearchSpace, count: int, seed: int) -> npt.NDArray[np.int64]:
     """(n, D) distinct genomes: all where there are no more than `count`, in lexicographic order.
 
     Otherwise the smallest and the largest backbone, then random ones. Where the space is large against

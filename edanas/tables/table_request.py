@@ -18,7 +18,7 @@ from edanas.core.errors import RunError, TableError, unknown
 from edanas.core.runfolder import writing
 from edanas.core.settings import Settings
 from edanas.evaluation.shared import CHECKPOINT
-from edanas.tables.format import HELD_OUT
+from edanas.tables.file_format import HELD_OUT
 
 ROWS, ORDER = "rows.journal", "order.json"
 """In the working folder: the backbones profiled so far, and what table they are for."""
@@ -31,7 +31,7 @@ DECISIVE = (
 
 
 @dataclass(frozen=True)
-class Order:
+class TableRequest:
     """What table is wanted.
 
     Args:
@@ -73,11 +73,11 @@ class Order:
 
     def asked(self) -> dict[str, Any]:
         """What the table's rows follow from, in JSON's types."""
-        return {"settings": deciding(self.settings), "held_out": self.held_out}
+        return {"settings": decisive_settings(self.settings), "held_out": self.held_out}
 
-    def differing(self, asked: Mapping[str, Any]) -> list[str]:
+    def changed_settings(self, asked: Mapping[str, Any]) -> list[str]:
         """In words, where another order asked otherwise."""
-        lines = differing(asked["settings"], self.settings)
+        lines = changed_settings(asked["settings"], self.settings)
         if asked["held_out"] != self.held_out:
             lines.append(f"held-out part: was {asked['held_out']}, now {self.held_out}")
         return lines
@@ -95,7 +95,7 @@ class Order:
         if note.exists():
             try:
                 before = json.loads(note.read_text(encoding="utf-8"))
-                lines = self.differing(before)
+                lines = self.changed_settings(before)
                 if before["data"] != data:
                     lines.append("the images of the data set have changed")
             except (OSError, ValueError, LookupError, TypeError) as error:
@@ -128,14 +128,14 @@ class Order:
         return json.dumps({**self.asked(), "data": data}).encode()
 
 
-def deciding(settings: Settings) -> dict[str, Any]:
+def decisive_settings(settings: Settings) -> dict[str, Any]:
     """The settings that exit profiles follow from, in JSON's types."""
     plain = to_plain(settings)
     return {name: plain[name] for name in DECISIVE}
 
 
-def differing(before: Mapping[str, Any], settings: Settings) -> list[str]:
-    """In words, where `settings` decide otherwise than those that `deciding` gave."""
+def changed_settings(before: Mapping[str, Any], settings: Settings) -> list[str]:
+    """In words, where `settings` decide otherwise than those that `decisive_settings` gave."""
     return [
         f"{path}: was {shown(old)}, now {shown(new)}"
         for path, (old, new) in differences(resolve([("", before)]), settings).items()

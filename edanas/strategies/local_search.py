@@ -8,8 +8,8 @@ from edanas.core.contracts import SearchStrategy
 from edanas.core.hookspecs import hookimpl
 from edanas.numerics.pareto import non_dominated
 from edanas.strategies.base import Remembering
-from edanas.strategies.contribution import contributions
-from edanas.strategies.history import Genomes, Values, unseen
+from edanas.strategies.hypervolume_gain import contributions
+from edanas.strategies.search_history import Genomes, Values, unseen
 
 
 class LocalSearch(Remembering):

@@ -21,7 +21,7 @@ POOL = 1024
 """How many new candidates the walk gathers to draw from."""
 
 
-class History:
+class SearchHistory:
     """Everything told so far, in the archive's order, whatever the number of calls it came in.
 
     Args:

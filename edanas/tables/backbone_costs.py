@@ -10,7 +10,7 @@ from edanas.model.anatomy import Anatomy
 
 
 @dataclass(frozen=True)
-class Bill:
+class BackboneCosts:
     """Costs of one backbone as plain numbers: multiply-adds, parameters, activations of each segment.
 
     Args:

@@ -12,7 +12,7 @@ from edanas.evaluation.scoring import metrics_of
 from edanas.model.anatomy import Anatomy
 from edanas.numerics.gaussian_process import Array
 from edanas.numerics.smoother import Smoother
-from edanas.tables.format import SEGMENT_COSTS
+from edanas.tables.file_format import SEGMENT_COSTS
 from edanas.tables.interpolation import features, fit_smoother
 from edanas.tables.reader import UNKNOWN_SHAPE, Table
 

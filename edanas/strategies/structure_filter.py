@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from edanas.core.contracts import SearchProblem
 from edanas.strategies.genetic import cross, dress, mutate
-from edanas.strategies.history import Genomes, Values, draw, unseen
+from edanas.strategies.search_history import Genomes, Values, draw, unseen
 
 POOL = 64
 """Genomes in each generation of the search for candidates that are allowed."""
@@ -14,7 +14,7 @@ GENERATIONS = 40
 """So many at most; half of them without any that is new end it, too."""
 
 
-class Allowed:
+class StructureFilter:
     """What `SearchProblem.structure` allows; remembers what it was asked.
 
     Where the structure decides nothing, all is allowed.
