@@ -202,7 +202,9 @@ def test_an_exit_that_does_not_stand_is_refused():
 def test_budgets_that_cannot_be_held_are_refused():
     known = toy_calibration(SCHEME.thresholds, 40)
     for macs, found in (("50", "50 MACs"), ("5K", "5k MACs")):
-        with pytest.raises(CandidateError, match=rf"^max_macs: found {found}; possible with the placed exits"):
+        with pytest.raises(
+            CandidateError, match=rf"^max_macs: found {found}; possible with the placed exits"
+        ):
             Dynamic(max_macs=macs).choose(known)
     with pytest.raises(ConfigError, match="'dynamic' without max_macs"):
         Dynamic()
