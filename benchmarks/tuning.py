@@ -21,7 +21,7 @@ import numpy as np
 
 from edanas.core.costs import Costs, executed_per_exit
 from edanas.core.types import ExitProfile, SelectionScheme
-from edanas.evaluation.finish import wilson
+from edanas.numerics.intervals import wilson
 from edanas.thresholds.budgets import Budget, nearest_scheme
 from edanas.thresholds.optimism import estimate_expectation
 from edanas.thresholds.profiles import exit_columns, outcome

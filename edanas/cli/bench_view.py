@@ -12,9 +12,9 @@ from rich.table import Table
 from edanas.benchmark.results import BatchBench, Bench, Benched, ByExit, FormBench
 from edanas.core.runfolder import replace_file
 from edanas.deploy.timing import PERCENTILES, Timing
+from edanas.report.formatting import NONE, mega, percent
 from edanas.report.plots import save
 from edanas.report.speedup import Series, draw_speedup
-from edanas.report.words import NONE, mega, percent
 
 _WIDTH = 100
 

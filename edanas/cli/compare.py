@@ -14,7 +14,7 @@ from edanas.core.errors import ConfigError
 from edanas.core.runfolder import replace_file
 from edanas.report.comparison import Comparison
 from edanas.report.comparison import compare as compare_runs
-from edanas.report.words import CONVENTION, NONE, mega
+from edanas.report.formatting import CONVENTION, NONE, mega
 from edanas.thresholds.budgets import parse_budget
 
 

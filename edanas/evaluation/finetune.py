@@ -8,7 +8,7 @@ from edanas.core.contracts import Evaluator, Supernet
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress, Silent
 from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
-from edanas.evaluation.inheriting import fill
+from edanas.evaluation.initial_weights import fill
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.workbench import BACKWARD, Workbench
 from edanas.model.eenn import EENN

@@ -10,7 +10,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress
 from edanas.core.tracing import exit_points
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
-from edanas.evaluation.inheriting import fill
+from edanas.evaluation.initial_weights import fill
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.teachers import outside_teacher
 from edanas.evaluation.workbench import BACKWARD, Workbench

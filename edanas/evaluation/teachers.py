@@ -15,8 +15,8 @@ from edanas.core.preprocess import by_channel
 from edanas.core.space import SearchSpace
 from edanas.core.trust import from_a_file
 from edanas.core.types import DataParts, Task
-from edanas.evaluation.inheriting import SUPERNET
-from edanas.evaluation.unseen import check_unseen
+from edanas.evaluation.initial_weights import SUPERNET
+from edanas.evaluation.leakage import check_unseen
 from edanas.evaluation.workbench import Workbench
 from edanas.model.loading import load as load_finished
 from edanas.plugins.manager import load_plugins

@@ -29,7 +29,7 @@ from edanas.core.settings import Component, Settings, TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.tracing import exit_points, measure, trace
 from edanas.core.types import Backbone, DataParts, ExitPoint, SegmentCost, SelectionScheme
-from edanas.evaluation.stopwatch import once
+from edanas.evaluation.measured_times import once
 from edanas.exits.decisions import decision_costs
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN

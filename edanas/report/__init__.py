@@ -1,1 +1,1 @@
-"""What a finished run has to say: `result.json`, tables for the terminal, plots, and an HTML page."""
+"""Reports on finished runs: `result.json`, tables for the terminal, plots, and an HTML page."""

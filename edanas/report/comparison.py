@@ -1,4 +1,4 @@
-"""Several runs on the same images, side by side: runs that differ in their seed alone are one method."""
+"""Comparison of runs on the same images; runs that differ in nothing but the seed are one method."""
 
 import json
 import statistics
@@ -7,33 +7,35 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from matplotlib.figure import Figure
 
 from edanas.core.errors import EdanasError, RunError
+from edanas.core.result_row import ResultRow
 from edanas.numerics.pareto import normalised_hypervolume, reference_point
-from edanas.report import plots
-from edanas.report.attainment import draw_attainment
-from edanas.report.result import Result
-from edanas.report.words import Row, mega
+from edanas.report.choice import Bounds
+from edanas.report.formatting import mega
+from edanas.report.result import Result, choose_network
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 INCIDENTAL = ("seed", "data", "device", "threads", "executor", "loggers", "exports", "examples", "warm_start")
-"""Settings in which runs of one method may differ: none of them makes another method, on the same images."""
+"""Settings in which the runs of one method may differ."""
 
-_NAMED = 3
-"""So many settings at most make a name; where more differ, the folder's name says more."""
+_NAME_SETTINGS = 3
+"""Most settings in a method's name; where more differ, the folder's name is used."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """Runs of the same settings, one for each seed.
+    """Runs with the same settings, one per seed.
 
     Args:
-        name: As given, or what sets these settings apart from the other methods'.
+        name: The given name, or the settings that differ from those of the other methods.
         results: By rising seed.
     """
 
@@ -41,32 +43,32 @@ class Method:
     results: tuple[Result, ...]
 
     @cached_property
-    def networks(self) -> tuple[tuple[Row, ...], ...]:
-        """For each seed the early-exit networks; the single-exit ones where the method makes no others."""
-        early = any(result.front for result in self.results)
-        return tuple(tuple(result.front if early else result.static_front) for result in self.results)
+    def networks(self) -> tuple[tuple[ResultRow, ...], ...]:
+        """The early-exit networks of each seed; the single-exit ones if the method has no others."""
+        has_exits = any(result.early_exit for result in self.results)
+        return tuple(result.early_exit if has_exits else result.single_exit for result in self.results)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What several methods reach on one data set, with the spread over seeds.
+    """Figures of several methods on one data set, with their spread over seeds.
 
     Args:
-        methods: In the order that their first runs were given in.
-        budgets: Executed MACs for which the accuracy within them is told, ascending.
+        methods: In the order of their first runs.
+        budgets: Bounds on executed MACs, ascending; the accuracy within each is reported.
     """
 
     methods: tuple[Method, ...]
     budgets: tuple[float, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each method and seed what the run reached; accuracies are fractions of the test part.
+        """Return the figures of each run, by method and seed; accuracies are fractions of the test part.
 
-        `accuracy`, `executed_macs`, `ada_macs` and `backbone_macs` are those of the network that
-        `Result.best` chooses by validation accuracy. `hypervolume` is the share, in [0, 1], of the box
-        between no cost, no error and the worst of all methods that the method's networks dominate in test
-        error and executed MACs; `single_exit_hypervolume` that of the same search's single-exit networks.
-        `within` has for each budget the accuracy of the best network in it, or `None`.
+        `accuracy`, `executed_macs`, `ada_macs` and `backbone_macs` belong to the network that `Result.best`
+        chooses by validation accuracy. `hypervolume`, in [0, 1], is the share that the run's networks
+        dominate of the box between no test error at no executed MACs and the worst network of all methods;
+        `single_exit_hypervolume` is that of the run's single-exit networks. `within` maps each budget to the
+        accuracy of the best network within it, or to `None`.
         """
         return [
             {"method": method.name, "seed": result.seed, **self._figures(result, networks)}
@@ -75,31 +77,39 @@ class Comparison:
         ]
 
     def summary(self) -> list[dict[str, Any]]:
-        """For each method the means over its seeds, and `spread` with their standard deviations.
+        """Return the means over seeds of each method, and their standard deviations in `spread`.
 
-        The standard deviation is that of the sample, and `None` with one seed; a mean is `None` where a seed
-        has no value.
+        The standard deviation is that of the sample, and `None` with one seed. A mean is `None` if a seed has
+        no value.
         """
-        return [_summed(method.name, rows) for method, rows in self._by_method()]
+        return [_summary(method.name, rows) for method, rows in self._by_method()]
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """`rows` as a table, a column for each budget."""
+    def to_dataframe(self) -> "pd.DataFrame":
+        """Return `rows` as a table with one column per budget."""
+        import pandas as pd
+
         flat = []
         for row in self.rows():
-            within = {f"within_{mega(b)}M": value for b, value in row.pop("within").items()}
+            within = {f"within_{mega(budget)}M": value for budget, value in row.pop("within").items()}
             flat.append({**row, **within})
         return pd.DataFrame(flat)
 
     def to_json(self) -> str:
-        """`summary` and `rows`, for tools."""
+        """Return `summary` and `rows` as JSON."""
         return json.dumps({"methods": self.summary(), "runs": self.rows()}, indent=1) + "\n"
 
-    def plot(self, path: Path | str | None = None) -> Figure:
-        """Test accuracy that each method attains within executed MACs; written to `path` too.
+    def plot(self, path: Path | str | None = None) -> "Figure":
+        """Plot the test accuracy that each method attains within executed MACs.
+
+        Args:
+            path: The file to write; `None` = none.
 
         Raises:
             EdanasError: `path` has another ending than .svg, .png or .pdf, or cannot be written.
         """
+        from edanas.report import plots
+        from edanas.report.attainment import draw_attainment
+
         figure = draw_attainment({method.name: method.networks for method in self.methods}, self.budgets)
         if path is not None:
             plots.save(figure, Path(path))
@@ -108,23 +118,23 @@ class Comparison:
     @cached_property
     def _reference(self) -> npt.NDArray[np.float64]:
         results = [result for method in self.methods for result in method.results]
-        return reference_point(_values([row for r in results for row in (*r.front, *r.static_front)]))
+        return reference_point(_values([row for r in results for row in (*r.early_exit, *r.single_exit)]))
 
-    def _figures(self, result: Result, networks: Sequence[Row]) -> dict[str, Any]:
-        best = result.best(exits=None if result.front else 0)
+    def _figures(self, result: Result, networks: Sequence[ResultRow]) -> dict[str, Any]:
+        best = _best(result, Bounds())
         return {
-            "accuracy": best["test_accuracy"],
-            "executed_macs": best["executed_macs"],
-            "ada_macs": best["ada_macs"],
-            "backbone_macs": best["backbone_macs"],
+            "accuracy": best.test_accuracy,
+            "executed_macs": best.executed_macs,
+            "ada_macs": best.ada_macs,
+            "backbone_macs": best.backbone_macs,
             "hypervolume": self._hypervolume(networks),
-            "single_exit_hypervolume": self._hypervolume(result.static_front),
+            "single_exit_hypervolume": self._hypervolume(result.single_exit),
             "within": {budget: _within(result, budget) for budget in self.budgets},
             "evaluations": result.data.get("evaluations"),
             "seconds": sum(result.data.get("seconds", {}).values()) or None,
         }
 
-    def _hypervolume(self, rows: Sequence[Row]) -> float:
+    def _hypervolume(self, rows: Sequence[ResultRow]) -> float:
         return normalised_hypervolume(_values(rows), np.zeros(2), self._reference) if rows else 0.0
 
     def _by_method(self) -> Iterator[tuple[Method, list[dict[str, Any]]]]:
@@ -136,18 +146,32 @@ class Comparison:
 def compare(
     runs: Iterable[Result | Path | str], names: Sequence[str | None] = (), budgets: Iterable[float] = ()
 ) -> Comparison:
-    """Runs on the same images side by side.
+    """Compare runs on the same images.
 
     Args:
         runs: Results, or folders of finished runs.
-        names: For each run the method's name, `None` to have it found. Runs of one name are one method; so
-            are runs without a name whose settings differ in nothing but the seed and the machine.
-        budgets: Executed MACs to tell accuracies for.
+        names: The method's name of each run; `None` = made of its settings. Runs with one name are one
+            method; so are runs without a name whose settings differ only in the seed and the machine.
+        budgets: Bounds on executed MACs; the accuracy within each is reported.
 
     Raises:
         RunError: A folder holds no finished run.
-        EdanasError: There is nothing to compare, runs are on different images, one method has a seed twice,
-            or a budget is not positive.
+        EdanasError: There is nothing to compare, the runs are on different images, two runs of a method have
+            one seed, or a budget is not positive.
+
+    Example:
+        >>> row = {
+        ...     "id": "a1", "exits": 1, "thresholds": [0.9], "utilization": [0.6, 0.4], "params": 1000,
+        ...     "test_accuracy": 0.97, "validation_accuracy": 0.98, "ada_macs": 4e6, "executed_macs": 4.5e6,
+        ...     "backbone_macs": 9e6, "backbone_test_accuracy": 0.975,
+        ... }
+        >>> runs = [
+        ...     Result(f"run-{seed}", {"front": [row], "static_front": [], "settings": {}, "seed": seed})
+        ...     for seed in (0, 1)
+        ... ]
+        >>> comparison = compare(runs, names=["mine", "mine"], budgets=[5e6])
+        >>> comparison.summary()[0]["within"]
+        {5000000.0: 0.97}
     """
     results = [run if isinstance(run, Result) else Result.read(run) for run in runs]
     if not results:
@@ -157,18 +181,17 @@ def compare(
             raise RunError(
                 f"{result.folder}: the run finished without a network; there is nothing to compare"
             )
-    wanted = sorted(set(budgets))
-    if wanted and not wanted[0] > 0:
-        raise EdanasError(f"budgets: found {wanted[0]:g}; allowed: executed MACs above 0")
+    limits = sorted(set(budgets))
+    if limits and not limits[0] > 0:
+        raise EdanasError(f"budgets: found {limits[0]:g}; allowed: executed MACs above 0")
     _check_same_images(results)
-    given = list(names) or [None] * len(results)
     groups: dict[str, list[Result]] = {}
-    for name, result in zip(_named(results, given), results, strict=True):
+    for name, result in zip(_method_names(results, names or [None] * len(results)), results, strict=True):
         groups.setdefault(name, []).append(result)
     for name, group in groups.items():
         _check_seeds(name, group)
     methods = (Method(name, tuple(sorted(g, key=lambda result: result.seed))) for name, g in groups.items())
-    return Comparison(tuple(methods), tuple(wanted))
+    return Comparison(tuple(methods), tuple(limits))
 
 
 def _check_same_images(results: Sequence[Result]) -> None:
@@ -187,11 +210,11 @@ def _check_same_images(results: Sequence[Result]) -> None:
 
 
 def _images(result: Result) -> dict[str, Any] | str:
-    """What names a run's images, whatever folder theirs lies in and whoever downloaded them."""
+    """Return the name and options of a run's data set, without its folder's parents and its download."""
     data = result.settings.get("data")
-    said = dict(data) if isinstance(data, Mapping) else {"name": data}
-    name = Path(str(said.pop("path", said.pop("name", "")))).name
-    options = {key: value for key, value in said.items() if key not in ("name", "download")}
+    values = dict(data) if isinstance(data, Mapping) else {"name": data}
+    name = Path(str(values.pop("path", values.pop("name", "")))).name
+    options = {key: value for key, value in values.items() if key not in ("name", "download")}
     return {"name": name, **options} if options else name
 
 
@@ -204,50 +227,56 @@ def _check_seeds(name: str, results: Sequence[Result]) -> None:
             )
 
 
-def _named(results: Sequence[Result], given: Sequence[str | None]) -> list[str]:
-    """A name for each run; equal for runs of equal settings."""
+def _method_names(results: Sequence[Result], names: Sequence[str | None]) -> list[str]:
+    """Return the method's name of each run: the given one, or one that runs of equal settings share."""
     settings = [_flat(result.settings) for result in results]
-    keys = list(dict.fromkeys(key for each in settings for key in each))
-    differing = [key for key in keys if len({json.dumps(each.get(key)) for each in settings}) > 1]
-    names: dict[str, str] = {}
-    found = []
-    for name, result, own in zip(given, results, settings, strict=True):
-        identity = json.dumps(own, sort_keys=True)
-        if identity not in names:
-            said = [f"{key.removesuffix('.name')}={_short(own[key])}" for key in differing if key in own]
-            fits = len(said) > 0 and len(differing) <= _NAMED
-            own_name = ", ".join(said) if fits else result.folder.resolve().name
-            names[identity] = str(result.folder) if own_name in names.values() else own_name
-        found.append(name or names[identity])
-    return found
+    keys = list(dict.fromkeys(key for values in settings for key in values))
+    differing = [key for key in keys if len({json.dumps(values.get(key)) for values in settings}) > 1]
+    automatic: dict[str, str] = {}
+    method_names = []
+    for name, result, values in zip(names, results, settings, strict=True):
+        identity = json.dumps(values, sort_keys=True)
+        if identity not in automatic:
+            parts = [
+                f"{key.removesuffix('.name')}={_short(values[key])}" for key in differing if key in values
+            ]
+            is_short = len(parts) > 0 and len(differing) <= _NAME_SETTINGS
+            candidate = ", ".join(parts) if is_short else result.folder.resolve().name
+            automatic[identity] = str(result.folder) if candidate in automatic.values() else candidate
+        method_names.append(name or automatic[identity])
+    return method_names
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in settings.items():
         if not prefix and key in INCIDENTAL:
             continue
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return found
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
 
 
 def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def _best(result: Result, bounds: Bounds) -> ResultRow:
+    return choose_network(result, bounds, None if result.early_exit else 0)
+
+
 def _within(result: Result, budget: float) -> float | None:
     try:
-        return float(result.best(max_macs=budget, exits=None if result.front else 0)["test_accuracy"])
+        return float(_best(result, Bounds(max_macs=budget)).test_accuracy)
     except EdanasError:
         return None
 
 
-def _values(rows: Sequence[Row]) -> npt.NDArray[np.float64]:
-    """(n, 2), minimised: test error and executed MACs."""
-    return np.array([[1 - row["test_accuracy"], row["executed_macs"]] for row in rows], dtype=np.float64)
+def _values(rows: Sequence[ResultRow]) -> npt.NDArray[np.float64]:
+    """Return test error and executed MACs, to be minimised: (n, 2)."""
+    return np.array([[1 - row.test_accuracy, row.executed_macs] for row in rows], dtype=np.float64)
 
 
-def _summed(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _summary(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     keys = [key for key in rows[0] if key not in ("method", "seed", "within")]
     means = {key: _mean([row[key] for row in rows]) for key in keys}
     budgets = rows[0]["within"]

@@ -1,4 +1,4 @@
-"""How a search went: what its archive and its log say, while it runs or afterwards. Nothing is changed."""
+"""History of a search, read from the archive and the log of a run folder, during the run or after it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,22 +14,22 @@ from edanas.core.notes import surrogate_notes
 from edanas.core.types import CONTINUOUS, Evaluation
 
 LOG = "log.jsonl"
-"""The log's name in a run's folder: a line for each evaluation and iteration."""
+"""The log's name in a run folder; it has one line per evaluation and iteration."""
 
 ITERATION = "edanas_iteration_finished"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One complete iteration, 0 being the initial archive.
+    """A complete iteration; iteration 0 is the initial archive.
 
     Args:
         iteration: Its number.
         evaluated: Candidates in the archive after it.
-        failed: How many of them failed.
+        failed: Number of them that failed.
         hypervolume: In [0, 1].
-        notes: What the search strategy noted, e.g. `{"objective 1": "rbf tau 0.61"}`.
-        feasible: Share of the iteration's candidates that keep all constraints; `None` where there are none.
+        notes: Notes of the search strategy, e.g. `{"objective 1": "rbf tau 0.61"}`.
+        feasible: Share of the iteration's candidates that keep all constraints; `None` = no constraints.
     """
 
     iteration: int
@@ -41,10 +41,10 @@ class Step:
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> "Step":
-        """From a line of the log, or from an entry of `iterations` in `result.json`.
+        """Read a line of the log, or an entry of `iterations` in `result.json`.
 
         Raises:
-            LookupError, TypeError, ValueError: It is no such thing.
+            LookupError, TypeError, ValueError: `value` is neither.
         """
         notes = {str(name): str(text) for name, text in dict(value.get("notes") or {}).items()}
         counts = (int(value["iteration"]), int(value["evaluated"]), int(value["failed"]))
@@ -54,13 +54,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Quality:
-    """How well the surrogate of one objective ranked candidates that it had not seen, in one iteration.
+    """Rank correlation of one objective's surrogate on candidates that it was not fitted to.
 
     Args:
         iteration: Its number.
         objective: From 0.
         surrogate: The name of the model in use.
-        tau: Kendall's rank correlation, -1 to 1.
+        tau: Kendall's rank correlation, in [-1, 1].
     """
 
     iteration: int
@@ -70,13 +70,13 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class History:
-    """What a run's folder says about its search.
+class RunHistory:
+    """The archive and the complete iterations of a run's search.
 
     Args:
-        evaluations: The archive, in order; empty where there is none.
+        evaluations: The archive, in order; empty if there is none.
         steps: The complete iterations, in order.
-        settings: What the archive was begun with, as plain values.
+        settings: The settings that the archive was created with, as plain values.
     """
 
     evaluations: tuple[Evaluation, ...] = ()
@@ -84,27 +84,29 @@ class History:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_history(folder: Path) -> History:
-    """The archive and the log of the run in `folder`; empty where there are none.
+def read_history(folder: Path) -> RunHistory:
+    """Read the archive and the log of the run in `folder`; a missing file counts as empty.
 
     Raises:
         RunError: The archive is damaged, or of another version.
     """
     steps = read_steps(folder)
     if not (folder / ARCHIVE).is_file():
-        return History(steps=steps)
+        return RunHistory(steps=steps)
     with closing(Archive(folder, read_only=True)) as archive:
         evaluations = tuple(evaluation for _, evaluation in archive.replay())
-        return History(evaluations, steps, archive.meta().get("settings") or {})
+        return RunHistory(evaluations, steps, archive.meta().get("settings") or {})
 
 
 def read_steps(folder: Path) -> tuple[Step, ...]:
-    """The complete iterations by the log; of one told twice, across an interruption, the later telling.
+    """Read the complete iterations from the log.
+
+    An interrupted run may have logged an iteration twice; the later line counts. Damaged lines are skipped.
 
     Raises:
         RunError: The log cannot be read.
     """
-    path, found = folder / LOG, {}
+    path, steps = folder / LOG, {}
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -117,24 +119,24 @@ def read_steps(folder: Path) -> tuple[Step, ...]:
         try:
             step = Step.of(json.loads(line))
         except (LookupError, TypeError, ValueError):
-            continue  # cut off by a kill or a full disk
-        found[step.iteration] = step
-    return tuple(found[number] for number in sorted(found))
+            continue
+        steps[step.iteration] = step
+    return tuple(steps[number] for number in sorted(steps))
 
 
 def qualities(steps: Sequence[Step]) -> list[Quality]:
-    """The surrogates' quality by iteration, as far as the strategy notes one."""
+    """Return the surrogates' quality by iteration, as far as the strategy notes it."""
     return [Quality(step.iteration, *note) for step in steps for note in surrogate_notes(step.notes)]
 
 
-def of_backbones(settings: Mapping[str, Any]) -> bool:
-    """Whether the search is one of backbones with continuous thresholds.
+def searches_backbones(settings: Mapping[str, Any]) -> bool:
+    """Return whether the search evaluates backbones, since its thresholds are continuous.
 
-    A row of its archive is then a backbone with all exits and thresholds of 1. What it is worth are all of
-    its trade-offs, which the hypervolume counts; the row's own figures are the last exit's at the cost of the
-    whole backbone and of all heads.
+    Each row of its archive is then a backbone with every exit and thresholds of 1. The figures of the row are
+    those of the last exit, at the cost of the whole backbone and all heads. The hypervolume counts the
+    backbone's trade-offs over thresholds instead.
 
     Args:
-        settings: A run's, as plain values.
+        settings: A run's settings, as plain values.
     """
     return settings.get("thresholds") == CONTINUOUS

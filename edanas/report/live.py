@@ -1,4 +1,4 @@
-"""One frame of a run in the terminal: progress, front, hypervolume, surrogates, last candidates, failures."""
+"""Live view of a run in the terminal: progress, front, hypervolume, surrogates, candidates, failures."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,23 +10,23 @@ from rich.text import Text
 
 from edanas.core.settings import labels
 from edanas.core.types import Evaluation
-from edanas.report.history import of_backbones, qualities
+from edanas.report.formatting import exits_text, mega, percent
+from edanas.report.history import qualities, searches_backbones
 from edanas.report.state import FINISHED, RUNNING, RunState
 from edanas.report.tables import fronts_table
 from edanas.report.textplot import ASCII, Glyphs, scatter, sparkline
-from edanas.report.words import in_words, mega, percent
 
 _PLOT = 12
-"""Lines of the front's plot."""
+"""Lines of the plot of the front."""
 _LAST, _REASONS = 5, 3
-"""Candidates, and reasons to fail, that are listed."""
+"""Most candidates, and most reasons of failure, in the lists."""
 
 
 class Frame:
-    """What `edanas watch` shows of one look at a run; as wide as the terminal.
+    """The view of a run at one time, as wide as the terminal.
 
     Args:
-        state: The look.
+        state: The run's state.
     """
 
     def __init__(self, state: RunState) -> None:
@@ -39,7 +39,7 @@ class Frame:
     def _parts(self, width: int, glyphs: Glyphs) -> Iterator[RenderableType]:
         state, history = self.state, self.state.history
         yield from _head(state, width)
-        heading, points = _searched(state)
+        heading, points = _candidates(state)
         if points:
             costs, accuracies = zip(*points, strict=True)
             yield Text(f"\n{heading}", style="bold")
@@ -49,48 +49,49 @@ class Frame:
             yield Text("\nResults", style="bold")
             yield fronts_table(state.result)
         elif history.evaluations:
-            backbones = of_backbones(history.settings)
+            backbones = searches_backbones(history.settings)
             last = "backbones, without early exits" if backbones else "candidates"
             yield Text(f"\nLast {last}", style="bold")
             yield _last(history.evaluations[-_LAST:], backbones=backbones)
         yield from _failures(history.evaluations)
 
 
-def _searched(state: RunState) -> tuple[str, list[tuple[float, float]]]:
-    """What is plotted, in words, with the MACs and the validation accuracy of each point.
+def _candidates(state: RunState) -> tuple[str, list[tuple[float, float]]]:
+    """Return the heading of the plot, and MACs and validation accuracy of each point.
 
-    The trade-offs of a search of backbones need costs by exit, which the archive does not hold; the result
-    has them. Until then the backbones themselves are shown, and the hypervolume tells of their trade-offs.
+    A search with continuous thresholds is shown by its trade-offs, which only the result holds, since their
+    costs by exit are not in the archive. An unfinished one is shown by its backbones.
     """
-    found = [each.metrics for each in state.history.evaluations if each.metrics is not None]
-    if not of_backbones(state.settings):
+    every = state.history.evaluations
+    metrics = [evaluation.metrics for evaluation in every if evaluation.metrics is not None]
+    if not searches_backbones(state.settings):
         heading = "Front of the search (validation, before fine-tuning)"
-        return heading, [(each.executed_macs, each.accuracy) for each in found]
+        return heading, [(each.executed_macs, each.accuracy) for each in metrics]
     if state.result is not None:
-        kept = state.result.data.get("candidates") or []
+        trade_offs = state.result.data.get("candidates") or []
         heading = "Trade-offs of the search (validation, before fine-tuning)"
-        return heading, [(each[0], each[1]) for each in kept]
+        return heading, [(values[0], values[1]) for values in trade_offs]
     heading = (
         "Backbones without early exits (validation, before fine-tuning);\n"
-        "what early exits make of them is what the hypervolume counts"
+        "the hypervolume counts their trade-offs with early exits"
     )
-    return heading, [(each.backbone_macs, each.backbone_accuracy) for each in found]
+    return heading, [(each.backbone_macs, each.backbone_accuracy) for each in metrics]
 
 
 def _head(state: RunState, width: int) -> Iterator[RenderableType]:
     done = len(state.history.evaluations)
-    failed = sum(not each.ok for each in state.history.evaluations)
+    failed = sum(not evaluation.ok for evaluation in state.history.evaluations)
     style = {RUNNING: "cyan", FINISHED: "green"}.get(state.status, "yellow")
     yield Text.assemble((printable(str(state.folder)), "bold"), ": ", (state.doing, style))
-    of = f" of {state.planned}" if state.planned else ""
-    counts = f"{done}{of} candidates" + (f", {failed} failed" if failed else "")
+    planned = f" of {state.planned}" if state.planned else ""
+    counts = f"{done}{planned} candidates" + (f", {failed} failed" if failed else "")
     line = Table.grid(padding=(0, 1))
     line.add_row(Text(counts), ProgressBar(max(state.planned, done, 1), done, width=max(10, width - 40)))
     yield line
 
 
 def _trend(state: RunState, width: int, glyphs: Glyphs) -> Iterator[RenderableType]:
-    """Hypervolume and surrogates' quality by iteration."""
+    """Show hypervolume and surrogates' quality by iteration."""
     steps = state.history.steps
     if not steps:
         return
@@ -99,36 +100,37 @@ def _trend(state: RunState, width: int, glyphs: Glyphs) -> Iterator[RenderableTy
         ("Hypervolume", sparkline(volumes, width // 2, glyphs), f"{volumes[0]:.4f} to {volumes[-1]:.4f}")
     ]
     objectives = labels(state.history.settings.get("objectives") or [])
-    found = qualities(steps)
-    for number in sorted({each.objective for each in found}):
-        line = [each for each in found if each.objective == number]
+    every = qualities(steps)
+    for number in sorted({quality.objective for quality in every}):
+        own = [quality for quality in every if quality.objective == number]
         name = objectives[number] if number < len(objectives) else f"objective {number + 1}"
-        said = f"{line[-1].surrogate}, tau {line[-1].tau:.2f}"
-        lines.append((f"Surrogate of {name}", sparkline([e.tau for e in line], width // 2, glyphs), said))
+        latest = f"{own[-1].surrogate}, tau {own[-1].tau:.2f}"
+        bars = sparkline([quality.tau for quality in own], width // 2, glyphs)
+        lines.append((f"Surrogate of {name}", bars, latest))
     table = Table.grid(padding=(0, 2))
-    for each in lines:
-        table.add_row(*(Text(printable(part)) for part in each))
+    for line in lines:
+        table.add_row(*(Text(printable(cell)) for cell in line))
     yield Text()
     yield table
 
 
 def _last(evaluations: Sequence[Evaluation], *, backbones: bool) -> Table:
     table = Table.grid(padding=(0, 2))
-    for each in evaluations:
-        found = Text("failed", style="red")
-        if (metrics := each.metrics) is not None:
-            worth = metrics.accuracy, metrics.executed_macs
-            accuracy, macs = (metrics.backbone_accuracy, metrics.backbone_macs) if backbones else worth
-            found = Text(f"{percent(accuracy):>5}% at {mega(macs)}M")
-        exits = [] if backbones else [in_words(each.candidate.scheme.exits)]
-        table.add_row(
-            f"iteration {each.iteration}", each.candidate.id, *exits, found, f"{each.seconds:.1f} s"
-        )
+    for evaluation in evaluations:
+        outcome = Text("failed", style="red")
+        if (metrics := evaluation.metrics) is not None:
+            accuracy, macs = metrics.accuracy, metrics.executed_macs
+            if backbones:
+                accuracy, macs = metrics.backbone_accuracy, metrics.backbone_macs
+            outcome = Text(f"{percent(accuracy):>5}% at {mega(macs)}M")
+        exits = [] if backbones else [exits_text(evaluation.candidate.scheme.exits)]
+        iteration, seconds = f"iteration {evaluation.iteration}", f"{evaluation.seconds:.1f} s"
+        table.add_row(iteration, evaluation.candidate.id, *exits, outcome, seconds)
     return table
 
 
 def _failures(evaluations: Sequence[Evaluation]) -> Iterator[RenderableType]:
-    reasons = Counter(str(each.error) for each in evaluations if not each.ok)
+    reasons = Counter(str(evaluation.error) for evaluation in evaluations if not evaluation.ok)
     if not reasons:
         return
     yield Text("\nFailures", style="bold")
@@ -139,5 +141,10 @@ def _failures(evaluations: Sequence[Evaluation]) -> Iterator[RenderableType]:
 
 
 def printable(text: str) -> str:
-    """Text that moves no cursor: what is no character to see becomes a space."""
-    return "".join(each if each.isprintable() else " " for each in text)
+    r"""Return the text with a space for each unprintable character, so that it cannot move the cursor.
+
+    Example:
+        >>> printable("a\x1b[2Jb")
+        'a [2Jb'
+    """
+    return "".join(character if character.isprintable() else " " for character in text)

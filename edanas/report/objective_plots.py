@@ -1,15 +1,11 @@
-"""Plots of more than two objectives: each pair, and all side by side as parallel coordinates."""
+"""Plots of more than two objectives: each pair, and parallel coordinates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from edanas.core.amounts import scale_of
 from edanas.core.errors import EdanasError
@@ -17,20 +13,24 @@ from edanas.core.feasible import feasible_first
 from edanas.numerics.pareto import non_dominated
 from edanas.report.plots import CANDIDATE, EARLY, INK, SINGLE, style
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 COLOURS = "cividis"
-"""Told apart by colour-blind readers, and in grey."""
+"""A colour map that colour-blind readers can distinguish, also in grey."""
 
 
 @dataclass(frozen=True)
 class TradeOffs:
-    """What the search found, by objective.
+    """The candidates of a search by objective.
 
     Args:
-        names: J objectives with the unit that `values` are in, e.g. `params (k)`.
+        names: Names of J objectives with the unit of their values, e.g. `params (k)`.
         values: (n, J) in these units.
-        maximise: (J,) whether more is better.
-        front: (n,) which candidates no other one dominates, the feasible first.
-        feasible: (n,) which keep all constraints.
+        maximise: (J,) `True` if more is better.
+        front: (n,) `True` for the non-dominated candidates; feasible candidates dominate the others.
+        feasible: (n,) `True` for candidates that keep all constraints.
     """
 
     names: tuple[str, ...]
@@ -41,19 +41,19 @@ class TradeOffs:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> "TradeOffs":
-        """From the content of `result.json`.
+        """Read them from the content of `result.json`.
 
         Raises:
-            EdanasError: It does not say what candidates are worth, or there are none.
+            EdanasError: It lacks the candidates' objective values.
         """
         objectives, rows = data.get("objectives") or [], data.get("values") or []
         if not objectives or not rows:
             raise EdanasError(
-                "the result does not say what candidates are worth in each objective: it is of an older "
-                "edanas, or nothing was evaluated"
+                "the result lacks the candidates' objective values: an older edanas wrote it, or nothing was "
+                "evaluated"
             )
         values = np.array(rows, dtype=np.float64)
-        maximise = np.array([bool(each["maximise"]) for each in objectives])
+        maximise = np.array([bool(objective["maximise"]) for objective in objectives])
         violations = np.array(data.get("violations") or [0.0] * len(values), dtype=np.float64)
         front = non_dominated(feasible_first(np.where(maximise, -values, values), violations))
         scales = [
@@ -66,8 +66,8 @@ class TradeOffs:
         return cls(names, values * [size for size, _ in scales], maximise, front, violations == 0)
 
 
-def draw_pairs(data: Mapping[str, Any]) -> Figure:
-    """Each objective against each other one: a triangle of plots, the Pareto set on top.
+def draw_pairs(data: Mapping[str, Any]) -> "Figure":
+    """Draw each objective against each other one in a triangle of plots, with the Pareto set on top.
 
     Args:
         data: The content of `result.json`.
@@ -75,8 +75,11 @@ def draw_pairs(data: Mapping[str, Any]) -> Figure:
     Raises:
         EdanasError: As `TradeOffs.of`.
     """
-    found = TradeOffs.of(data)
-    count = len(found.names) - 1
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    trade_offs = TradeOffs.of(data)
+    count = len(trade_offs.names) - 1
     side = max(2.4, 3.4 - 0.3 * count)
     size = max(side * count + 1.0, 5.0), max(side * count + 0.6, 4.0)
     figure = Figure(figsize=size, layout="constrained")
@@ -87,20 +90,20 @@ def draw_pairs(data: Mapping[str, Any]) -> Figure:
             if column > row:
                 axes.set_visible(False)
                 continue
-            _draw_pair(axes, found, column, row + 1)
+            _draw_pair(axes, trade_offs, column, row + 1)
             if row == count - 1:
-                axes.set_xlabel(found.names[column], color=INK)
+                axes.set_xlabel(trade_offs.names[column], color=INK)
             if column == 0:
-                axes.set_ylabel(found.names[row + 1], color=INK)
-    handles = [Line2D([], [], linestyle="", **look) for rows, look in _looks(found) if rows.any()]
+                axes.set_ylabel(trade_offs.names[row + 1], color=INK)
+    handles = [Line2D([], [], linestyle="", **look) for rows, look in _looks(trade_offs) if rows.any()]
     figure.legend(handles=handles, loc="upper right", frameon=False, labelcolor=INK, fontsize=9)
     return figure
 
 
-def draw_parallel(data: Mapping[str, Any]) -> Figure:
-    """The Pareto set as lines from objective to objective, on each of which up is better.
+def draw_parallel(data: Mapping[str, Any]) -> "Figure":
+    """Draw the Pareto set as parallel coordinates, with the better values at the top of each axis.
 
-    Colours follow the first objective. The ends of an axis are the best and the worst of the Pareto set.
+    The colour follows the first objective. Each axis ends at the best and the worst value of the Pareto set.
 
     Args:
         data: The content of `result.json`.
@@ -108,23 +111,26 @@ def draw_parallel(data: Mapping[str, Any]) -> Figure:
     Raises:
         EdanasError: As `TradeOffs.of`.
     """
-    found = TradeOffs.of(data)
-    values = found.values[found.front]
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    trade_offs = TradeOffs.of(data)
+    values = trade_offs.values[trade_offs.front]
     low, high = values.min(axis=0), values.max(axis=0)
     share = np.where(high > low, (values - low) / np.where(high > low, high - low, 1.0), 0.5)
-    height = np.where(found.maximise, share, 1.0 - share)
-    places = [float(place) for place in range(len(found.names))]
+    height = np.where(trade_offs.maximise, share, 1.0 - share)
+    places = [float(place) for place in range(len(trade_offs.names))]
     figure = Figure(figsize=(2.0 * len(places) + 1.0, 4.2), layout="constrained")
     axes = figure.add_subplot()
     colours = mpl.colormaps[COLOURS]
     for line in height[np.argsort(height[:, 0], kind="stable")]:
         axes.plot(places, line, "o-", color=colours(0.95 * line[0]), alpha=0.8, lw=1.4, ms=4, mew=0)
-    best, worst = np.where(found.maximise, (high, low), (low, high))
+    best, worst = np.where(trade_offs.maximise, (high, low), (low, high))
     for place, good, bad in zip(places, best, worst, strict=True):
         axes.plot([place, place], [0, 1], color=INK, lw=0.8, zorder=0)
         axes.text(place, 1.04, f"{good:.4g}", ha="center", va="bottom", color=INK, size=9)
         axes.text(place, -0.04, f"{bad:.4g}", ha="center", va="top", color=INK, size=9)
-    axes.set_xticks(places, found.names, color=INK)
+    axes.set_xticks(places, trade_offs.names, color=INK)
     axes.tick_params(length=0, pad=14)
     axes.set_ylim(-0.12, 1.12)
     axes.set_yticks([])
@@ -134,26 +140,26 @@ def draw_parallel(data: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _draw_pair(axes: Axes, found: TradeOffs, x: int, y: int) -> None:
-    for rows, look in _looks(found):
-        axes.plot(found.values[rows, x], found.values[rows, y], linestyle="", **look)
+def _draw_pair(axes: "Axes", trade_offs: TradeOffs, x: int, y: int) -> None:
+    for rows, look in _looks(trade_offs):
+        axes.plot(trade_offs.values[rows, x], trade_offs.values[rows, y], linestyle="", **look)
     style(axes)
 
 
-def _looks(found: TradeOffs) -> list[tuple[npt.NDArray[np.bool_], dict[str, Any]]]:
-    """Candidates in three groups, and how each is drawn."""
+def _looks(trade_offs: TradeOffs) -> list[tuple[npt.NDArray[np.bool_], dict[str, Any]]]:
+    """Return the three groups of candidates, each as a mask with its drawing style."""
     behind = {"marker": "o", "color": CANDIDATE, "alpha": 0.5, "ms": 3.5, "mew": 0, "label": "dominated"}
     broken = {"marker": "x", "color": SINGLE, "alpha": 0.6, "ms": 4, "label": "breaks a constraint"}
     best = {"marker": "o", "color": EARLY, "ms": 5, "mew": 0, "label": "Pareto set"}
     return [
-        (found.feasible & ~found.front, behind),
-        (~found.feasible, broken),
-        (found.feasible & found.front, best),
+        (trade_offs.feasible & ~trade_offs.front, behind),
+        (~trade_offs.feasible, broken),
+        (trade_offs.feasible & trade_offs.front, best),
     ]
 
 
 def _scale(unit: str, values: npt.NDArray[np.float64]) -> tuple[float, str]:
-    """What to multiply values of a unit by, and what to write for it then."""
+    """Return the factor and the unit to show values with."""
     if unit == "%":
         return 100.0, "%"
     scale, letter = scale_of(float(np.abs(values).max()))

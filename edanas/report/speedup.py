@@ -1,27 +1,29 @@
-"""The plot of what early exits save on a machine, against what multiply-adds promise."""
+"""Plot of the measured speed-up of early exits against the ratio of multiply-adds."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edanas.report.plots import CANDIDATE, INK, style
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
-"""Okabe and Ito's, for a form of a network each; when all are taken, they come again with hollow marks."""
+"""The colours of Okabe and Ito, one per form of a network; further forms get hollow marks."""
 
 _MARKERS = "osD^vP*X"
-"""For a batch size each."""
+"""One per batch size."""
 
 
 class Series(NamedTuple):
-    """One form of one network.
+    """Measurements of one form of one network.
 
     Args:
-        name: For the legend.
+        name: Name in the legend.
         speed_ups: Batch size, MACs ratio and measured speed-up.
-        exits: By exit: its name, milliseconds of an image that leaves there, and the 95th percentile.
+        exits: Of each exit its name, and mean and 95th percentile of the latency of an image that exits
+            there, in milliseconds.
     """
 
     name: str
@@ -29,9 +31,11 @@ class Series(NamedTuple):
     exits: Sequence[tuple[str, float, float]]
 
 
-def draw_speedup(series: Sequence[Series]) -> Figure:
-    """Measured speed-up against the ratio of multiply-adds, and latency by exit where it was measured."""
-    by_exit = any(each.exits for each in series)
+def draw_speedup(series: Sequence[Series]) -> "Figure":
+    """Draw measured speed-up against the ratio of multiply-adds, and the latency by exit if measured."""
+    from matplotlib.figure import Figure
+
+    by_exit = any(form.exits for form in series)
     figure = Figure(figsize=(10.0 if by_exit else 5.4, 4.8), layout="constrained")
     panels = figure.subplots(1, 2 if by_exit else 1, squeeze=False)[0]
     _draw_ratios(panels[0], series, named=not by_exit)
@@ -40,17 +44,17 @@ def draw_speedup(series: Sequence[Series]) -> Figure:
     return figure
 
 
-def _draw_ratios(axes: Axes, series: Sequence[Series], *, named: bool) -> None:
-    """Colours are forms, named here where no other panel does."""
-    points = [point for each in series for point in each.speed_ups]
+def _draw_ratios(axes: "Axes", series: Sequence[Series], *, named: bool) -> None:
+    """Draw one colour per form, and name the forms in the legend if `named`."""
+    points = [point for form in series for point in form.speed_ups]
     top = 1.05 * max([1.0, *(value for _, *values in points for value in values)])
-    axes.plot([0, top], [0, top], color=CANDIDATE, lw=1.2, ls="--", label="as multiply-adds promise")
+    axes.plot([0, top], [0, top], color=CANDIDATE, lw=1.2, ls="--", label="proportional to multiply-adds")
     axes.axhline(1.0, color=CANDIDATE, lw=0.8, ls=":", label="the backbone alone")
     sizes = sorted({size for size, *_ in points})
-    for number, each in enumerate(series):
+    for number, form in enumerate(series):
         if named:
-            axes.plot([], [], "o", ms=7, label=each.name, **_look(number))
-        for size, ratio, speed_up in each.speed_ups:
+            axes.plot([], [], "o", ms=7, label=form.name, **_look(number))
+        for size, ratio, speed_up in form.speed_ups:
             mark = _MARKERS[sizes.index(size) % len(_MARKERS)]
             axes.plot(ratio, speed_up, mark, ms=7, alpha=0.85, **_look(number))
     for size in sizes:
@@ -63,30 +67,30 @@ def _draw_ratios(axes: Axes, series: Sequence[Series], *, named: bool) -> None:
     _finish(axes)
 
 
-def _draw_exits(axes: Axes, series: Sequence[Series]) -> None:
-    names = list(dict.fromkeys(name for each in series for name, *_ in each.exits))
+def _draw_exits(axes: "Axes", series: Sequence[Series]) -> None:
+    names = list(dict.fromkeys(name for form in series for name, *_ in form.exits))
     names.sort(key=lambda name: (name == "last exit", name))
-    for number, each in enumerate(series):
-        if not each.exits:
+    for number, form in enumerate(series):
+        if not form.exits:
             continue
-        places = [names.index(name) for name, *_ in each.exits]
-        _, means, high = zip(*each.exits, strict=True)
+        places = [names.index(name) for name, *_ in form.exits]
+        _, means, high = zip(*form.exits, strict=True)
         look = _look(number)
-        axes.plot(places, means, "o-", ms=5, lw=1.4, label=each.name, **look)
+        axes.plot(places, means, "o-", ms=5, lw=1.4, label=form.name, **look)
         axes.plot(places, high, "_", color=look["color"], ms=9)
     axes.set_xticks(range(len(names)), names)
     axes.set_ylim(bottom=0)
-    axes.set_ylabel("ms for a single image that leaves there\n(dash: 95% take less)", color=INK)
+    axes.set_ylabel("ms for a single image that exits there\n(dash: 95% take less)", color=INK)
     _finish(axes)
 
 
-def _finish(axes: Axes) -> None:
+def _finish(axes: "Axes") -> None:
     style(axes)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, labelcolor=INK, fontsize=8)
 
 
 def _look(number: int) -> dict[str, Any]:
-    """Colour and filling of a series' marks; no two of the first 14 look alike."""
-    again, color = divmod(number, len(_COLORS))
-    filled = {"markerfacecolor": "none", "markeredgewidth": 1.4} if again % 2 else {"markeredgewidth": 0}
+    """Return colour and filling of a form's marks; the first 14 differ."""
+    cycle, color = divmod(number, len(_COLORS))
+    filled = {"markerfacecolor": "none", "markeredgewidth": 1.4} if cycle % 2 else {"markeredgewidth": 0}
     return {"color": _COLORS[color], **filled}

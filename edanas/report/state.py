@@ -1,4 +1,4 @@
-"""Where a run stands, read from its folder while another process may be writing there."""
+"""State of a run, read from its folder while another process may write there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.errors import RunError
 from edanas.core.runfolder import LOCK, MODELS, holder_runs
-from edanas.report.history import History, read_history
+from edanas.report.history import RunHistory, read_history
 from edanas.report.result import FILE as RESULT
 from edanas.report.result import Result
 
@@ -17,32 +17,32 @@ RUNNING, FINISHED, STOPPED = "running", "finished", "stopped"
 
 @dataclass(frozen=True)
 class RunState:
-    """One look at a run.
+    """Snapshot of a run.
 
     Args:
-        folder: Its folder.
+        folder: The run folder.
         status: `running`, `finished`, or `stopped`: ended without a result.
-        history: Its archive and log.
-        planned: Evaluations that its settings ask for; 0 where they are not known yet.
-        networks: Networks finished so far.
-        result: Of a finished run.
+        history: The archive and the log.
+        planned: Number of evaluations by the settings; 0 = not known yet.
+        networks: Number of finished networks.
+        result: The result of a finished run, otherwise `None`.
     """
 
     folder: Path
     status: str
-    history: History
+    history: RunHistory
     planned: int
     networks: int
     result: Result | None
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The run's settings as plain values; empty where they are not known yet."""
+        """The run's settings as plain values; empty if they are not known yet."""
         return self.history.settings or (self.result.settings if self.result else {})
 
     @property
     def doing(self) -> str:
-        """What the run is at, in words."""
+        """The current activity, in words."""
         done = len(self.history.evaluations)
         if self.status != RUNNING:
             stopped = "stopped before its end; the same `edanas run` with this --out goes on"
@@ -56,7 +56,7 @@ class RunState:
 
 
 def look(folder: Path) -> RunState:
-    """Read where the run in `folder` stands. Nothing is changed or locked.
+    """Read the state of the run in `folder`, without changing or locking anything.
 
     Raises:
         RunError: The folder holds no run, or one that cannot be read.
@@ -75,20 +75,20 @@ def look(folder: Path) -> RunState:
 
 
 def _status(folder: Path) -> str:
-    """By the files and the process that signed the lock; one that cannot be asked after is taken to run."""
-    runs, signed = holder_runs(folder), folder / f"{LOCK}.json"
+    """Return the status by the files and the lock's process; an unknown process counts as running."""
+    is_running, signed = holder_runs(folder), folder / f"{LOCK}.json"
     if (folder / RESULT).exists():
-        later = signed.exists() and signed.stat().st_mtime_ns > (folder / RESULT).stat().st_mtime_ns
-        # Signed again after the result was written: the run goes on with a larger budget.
-        return RUNNING if later and runs else FINISHED
-    return STOPPED if runs is False else RUNNING
+        is_newer = signed.exists() and signed.stat().st_mtime_ns > (folder / RESULT).stat().st_mtime_ns
+        # A lock that is newer than the result: the run continues with a larger budget.
+        return RUNNING if is_newer and is_running else FINISHED
+    return STOPPED if is_running is False else RUNNING
 
 
 def _planned(settings: Mapping[str, Any]) -> int:
     search = settings.get("search")
     try:
-        wanted = int(search["initial"]) + int(search["iterations"]) * int(search["per_iteration"])  # type: ignore[index]
+        planned = int(search["initial"]) + int(search["iterations"]) * int(search["per_iteration"])  # type: ignore[index]
         limit = int(search.get("max_evals") or 0)  # type: ignore[union-attr]
     except (LookupError, TypeError, ValueError):
         return 0
-    return min(wanted, limit) if limit else wanted
+    return min(planned, limit) if limit else planned

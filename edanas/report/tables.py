@@ -1,14 +1,17 @@
-"""The table at the end of a run, for terminals of 100 columns."""
+"""Table of the finished networks, for terminals of 100 columns and for notebooks."""
 
 from collections.abc import Sequence
+from html import escape
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edanas.core.result_row import ResultRow
+from edanas.report.choice import calibrated
+from edanas.report.formatting import CONVENTION, mega, percent, thresholds_text, utilization_text
 from edanas.report.result import Result
-from edanas.report.words import CONVENTION, Row, mega, percent, promising, relative_cost, shares, thresholds
 
 HEADINGS = (
     "early\nexits",
@@ -24,58 +27,85 @@ HEADINGS = (
 
 
 def fronts_table(result: Result) -> RenderableType:
-    """A line for each early-exit network, then one for each single-exit network of the same search.
+    """Return a table with one line per early-exit network, then one per single-exit network.
 
-    Thresholds and utilization go by exit point, a dash where no exit stands; the last utilization is the last
-    exit's.
+    Thresholds and utilization stand by exit point, with a dash for no exit; the last utilization is that of
+    the last exit.
     """
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for number, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="left" if number >= 7 else "right", vertical="bottom")
-    front = sorted(result.front, key=lambda row: int(row["exits"]))
-    _add(table, front)
+    early, single = by_size(result)
+    for row in early:
+        table.add_row(*cells(row))
     table.add_section()
-    _add(table, sorted(result.static_front, key=lambda row: float(row["executed_macs"])))
-    tested = result.data.get("samples", {}).get("test")
-    on = f"Tested once, on {tested} images. " if tested else ""
-    note = f"{on}0 early exits: single-exit networks of the same search. {CONVENTION}"
-    notes = (note, _promises(front), _breaches(front))
-    return Group(table, "", *(Text(each, style="dim") for each in notes if each))
+    for row in single:
+        table.add_row(*cells(row))
+    return Group(table, "", *(Text(note, style="dim") for note in _notes(result, early)))
 
 
-def _breaches(rows: Sequence[Row]) -> str:
-    """Which finished networks break a constraint that their candidates kept, on the validation part."""
-    told = [f"{row['id']}: {'; '.join(row['breaches'])}" for row in rows if row.get("breaches")]
-    return f"Constraints that are broken after finishing, on the validation part. {'. '.join(told)}." * bool(
-        told
+def html_table(result: Result) -> str:
+    """Return the same table as an HTML fragment that needs no style sheet, script or file."""
+    early, single = by_size(result)
+    head = "".join(f"<th>{_in_one_line(heading)}</th>" for heading in HEADINGS)
+    lines = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells(row))}</tr>" for row in (*early, *single)
+    )
+    notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(result, early))
+    body = f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody>"
+    return f"<p>{escape(repr(result))}</p><table>{body}</table>{notes}"
+
+
+def by_size(result: Result) -> tuple[list[ResultRow], list[ResultRow]]:
+    """Return the early-exit networks by number of exits, and the single-exit ones by executed MACs."""
+    early = sorted(result.early_exit, key=lambda row: row.exits)
+    return early, sorted(result.single_exit, key=lambda row: row.executed_macs)
+
+
+def cells(row: ResultRow) -> tuple[str, ...]:
+    """Return the cells of one network, one per heading."""
+    return (
+        str(row.exits),
+        percent(row.test_accuracy),
+        mega(row.ada_macs),
+        mega(row.executed_macs),
+        percent(row.relative_cost, 0),
+        percent(row.backbone_test_accuracy),
+        mega(row.backbone_macs),
+        thresholds_text(row.thresholds),
+        utilization_text(row),
     )
 
 
-def _promises(front: Sequence[Row]) -> str:
-    """What thresholds reached where they were set, and elsewhere."""
-    told = [
-        f"{percent(row['calibration_accuracy'])} to {percent(row['validation_accuracy'])}% "
-        f"at {mega(row['calibration_executed_macs'])} to {mega(row['validation_executed_macs'])}M"
-        for row in promising(front)
+def _in_one_line(heading: str) -> str:
+    return heading.replace("_\n", "_").replace("\n", " ")
+
+
+def _notes(result: Result, early: Sequence[ResultRow]) -> list[str]:
+    images = result.data.get("samples", {}).get("test")
+    tested = f"Tested once, on {images} images. " if images else ""
+    note = f"{tested}0 early exits: single-exit networks of the same search. {CONVENTION}"
+    return [text for text in (note, _calibration_note(early), _breaches_note(early)) if text]
+
+
+def _breaches_note(rows: Sequence[ResultRow]) -> str:
+    """Return the constraints that finished networks break on the validation part."""
+    lines = [f"{row.id}: {'; '.join(row.breaches)}" for row in rows if row.breaches]
+    if not lines:
+        return ""
+    return f"Constraints that are broken after finishing, on the validation part. {'. '.join(lines)}."
+
+
+def _calibration_note(front: Sequence[ResultRow]) -> str:
+    """Return accuracy and cost of the thresholds on the calibration part and on the validation part."""
+    changes = [
+        f"{percent(row.calibration_accuracy)} to {percent(row.validation_accuracy)}% "
+        f"at {mega(row.calibration_executed_macs or 0)} to {mega(row.macs_for_choice)}M"
+        for row in calibrated(front)
     ]
-    if not told:
+    if not changes:
         return ""
     return (
-        "Thresholds were set on the calibration part. From what they reach there to what they keep on the "
-        f"validation part, line by line: {', '.join(told)}."
+        "Thresholds were set on the calibration part. Accuracy and executed MACs, from the calibration part "
+        f"to the validation part, line by line: {', '.join(changes)}."
     )
-
-
-def _add(table: Table, rows: Sequence[Row]) -> None:
-    for row in rows:
-        table.add_row(
-            str(row["exits"]),
-            percent(row["test_accuracy"]),
-            mega(row["ada_macs"]),
-            mega(row["executed_macs"]),
-            percent(relative_cost(row), 0),
-            percent(row["backbone_test_accuracy"]),
-            mega(row["backbone_macs"]),
-            thresholds(row),
-            shares(row),
-        )

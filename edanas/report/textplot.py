@@ -1,4 +1,4 @@
-"""Plots made of characters, for terminals."""
+"""Plots of characters, for terminals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from edanas.numerics.pareto import non_dominated
-from edanas.report.extent import accuracy_floor
-from edanas.report.words import mega
+from edanas.report.axis_limits import accuracy_floor
+from edanas.report.formatting import mega
 
 
 @dataclass(frozen=True)
 class Glyphs:
-    """The characters that plots are made of.
+    """Characters of a plot.
 
     Args:
-        dot: A candidate.
-        best: One that no other dominates.
-        bars: From the lowest to the highest value.
+        dot: A dominated candidate.
+        best: A candidate of the front.
+        bars: Bars from the lowest to the highest value.
         side: The vertical axis.
         floor: The horizontal axis.
-        corner: Where they meet.
+        corner: The corner of both axes.
     """
 
     dot: str = "·"
@@ -32,11 +32,16 @@ class Glyphs:
 
 
 ASCII = Glyphs(dot=".", best="o", bars="_.-~=+*#", side="|", floor="-", corner="+")
-"""For terminals that have no more."""
+"""Characters for terminals with ASCII only."""
 
 
 def sparkline(values: Sequence[float], width: int, glyphs: Glyphs = Glyphs()) -> str:
-    """The last `width` values, each a bar between the lowest and the highest of them."""
+    """Return the last `width` values as bars between the lowest and the highest of them.
+
+    Example:
+        >>> sparkline([0.1, 0.5, 0.9], width=10, glyphs=ASCII)
+        '_~#'
+    """
     shown = list(values)[-width:]
     if not shown:
         return ""
@@ -52,21 +57,21 @@ def scatter(
     height: int,
     glyphs: Glyphs = Glyphs(),
 ) -> list[str]:
-    """Accuracy in % over multiply-adds in M, those that no other dominates marked; as lines of text.
+    """Return accuracy in percent against executed MACs in M as lines of text, with the front marked.
 
     Args:
-        macs: Multiply-adds, one for each candidate, at least one.
-        accuracy: Fractions.
+        macs: Executed MACs of one or more candidates.
+        accuracy: Their accuracies, fractions.
         width: Characters in a line.
-        height: Lines, the axis and its labels included.
-        glyphs: What to draw with.
+        height: Lines, with the axis and its labels.
+        glyphs: The characters to draw with.
     """
     x, y = np.asarray(macs, dtype=np.float64), 100 * np.asarray(accuracy, dtype=np.float64)
     best = non_dominated(np.column_stack([x, -y]))
-    # The best decide what is shown; worse ones lie on the floor.
+    # The front sets the range; much worse candidates lie on the floor.
     low, high = accuracy_floor(list(y[best]), list(y)), float(y.max())
     rows, columns = height - 2, width - 8
-    # Dominated ones first, so that nothing covers the front.
+    # Dominated candidates first, so that they do not cover the front.
     order = np.argsort(best, kind="stable")
     cells = [[" "] * columns for _ in range(rows)]
     for at in order:

@@ -1,23 +1,26 @@
-"""The plot of one network's whole trade-off over thresholds, with the choice made on it."""
+"""Plot of a network's trade-off over its thresholds, with the old and the new thresholds."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
 from edanas.report.plots import CANDIDATE, EARLY, INK, SINGLE, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
 
 
 class Interval(NamedTuple):
-    """What to expect on new samples.
+    """Expected cost and accuracy on new samples.
 
     Args:
-        cost: The 95% interval, in the plot's unit.
-        accuracy: The same, in fractions.
-        centre: (cost, accuracy), the best guess.
+        cost: The 95% interval of the cost, in the plot's unit.
+        accuracy: The 95% interval of the accuracy, in fractions.
+        centre: Expected cost and accuracy.
     """
 
     cost: tuple[float, float]
@@ -34,18 +37,20 @@ def draw_tradeoff(
     expected: Interval,
     unit: str,
     limit: tuple[str, float],
-) -> Figure:
-    """Accuracy against cost of all schemes that are Pareto optimal on some samples.
+) -> "Figure":
+    """Draw accuracy against cost of all schemes that are Pareto optimal on some samples.
 
     Args:
         cost: (F,) in the plot's unit, rising.
         accuracy: (F,) fractions.
-        old: (cost, accuracy) of the thresholds before, on these samples.
-        new: The same of the thresholds chosen.
-        expected: Of the thresholds chosen.
-        unit: What the cost is, for the axis.
+        old: Cost and accuracy of the old thresholds on these samples.
+        new: Cost and accuracy of the new thresholds on these samples.
+        expected: Expectation for the new thresholds on new samples.
+        unit: Title of the cost axis.
         limit: `cost` or `accuracy`, and the budget on that axis.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7.0, 4.8), layout="constrained")
     axes = figure.add_subplot()
     axis, value = limit
@@ -53,21 +58,20 @@ def draw_tradeoff(
     line(value if axis == "cost" else 100 * value, color=INK, lw=1, ls=":", label="budget")
     axes.step(cost, 100 * accuracy, where="post", color=CANDIDATE, lw=1.2)
     axes.plot(cost, 100 * accuracy, ".", color=INK, ms=3.5, label="best thresholds on these samples")
-    for mark, color, shape, name in ((old, SINGLE, "s", "old"), (new, EARLY, "o", "new")):
-        axes.plot(
-            mark[0], 100 * mark[1], shape, color=color, ms=8, label=f"{name} thresholds on these samples"
-        )
-    at, height = expected.centre
-    axes.plot([at, at], [100 * end for end in expected.accuracy], color=EARLY, lw=1.4, alpha=0.6)
-    axes.plot(
-        *(expected.cost, [100 * height] * 2),
-        color=EARLY,
-        lw=1.4,
-        alpha=0.6,
-        label="new thresholds on new samples (95%)",
-    )
+    for point, color, shape, name in ((old, SINGLE, "s", "old"), (new, EARLY, "o", "new")):
+        label = f"{name} thresholds on these samples"
+        axes.plot(point[0], 100 * point[1], shape, color=color, ms=8, label=label)
+    _draw_interval(axes, expected)
     axes.set_xlabel(unit, color=INK)
     axes.set_ylabel("accuracy (%)", color=INK)
     style(axes)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, labelcolor=INK, fontsize=9)
     return figure
+
+
+def _draw_interval(axes: "Axes", expected: Interval) -> None:
+    cost, accuracy = expected.centre
+    upright = [100 * end for end in expected.accuracy]
+    axes.plot([cost, cost], upright, color=EARLY, lw=1.4, alpha=0.6)
+    label = "new thresholds on new samples (95%)"
+    axes.plot(expected.cost, [100 * accuracy] * 2, color=EARLY, lw=1.4, alpha=0.6, label=label)

@@ -1,4 +1,4 @@
-"""The files that a finished run leaves for people and for tools."""
+"""Files of a finished run: `result.json`, `pareto.csv`, plots and the HTML page."""
 
 import csv
 import json
@@ -8,39 +8,40 @@ from typing import Any
 
 from edanas.core.errors import RunError
 from edanas.core.runfolder import writing
-from edanas.report import plots
-from edanas.report.history import History, read_history
-from edanas.report.html import render
+from edanas.report.history import RunHistory, read_history
 from edanas.report.result import Result
 
 PARETO, PAGE = "pareto.csv", "report.html"
 PLOTS = ("pareto.svg", "pareto.png")
 FURTHER = {"pairs": "pairs.svg", "parallel": "parallel.svg"}
-"""Plots that a run with more than two objectives leaves besides."""
+"""Further plots of a run with more than two objectives, by kind."""
 
 
 def write_report(folder: Path, content: Mapping[str, Any]) -> Result:
     """Write `result.json`, `pareto.csv`, the plots and `report.html`.
 
-    The result comes last: where it is there, everything else is.
+    The result is written last, so that its presence means that the other files are complete.
 
     Args:
-        folder: The run's folder.
-        content: What `result.json` is to hold.
+        folder: The run folder.
+        content: The content of `result.json`.
 
     Raises:
-        RunError: A file cannot be written, or `content` has not the right shape.
+        RunError: A file cannot be written, or `content` has the wrong shape.
     """
     write_views(Result(folder, content))
     return Result.write(folder, content)
 
 
 def write_views(result: Result) -> None:
-    """Write what shows a result: `pareto.csv`, the plots and `report.html`.
+    """Write the views of a result: `pareto.csv`, the plots and `report.html`.
 
     Raises:
         RunError: A file cannot be written.
     """
+    from edanas.report import plots
+    from edanas.report.html import render
+
     folder = result.folder
     figure = plots.draw(result.data)
     with writing(folder / PARETO):
@@ -55,8 +56,8 @@ def write_views(result: Result) -> None:
             result.plot(folder / name, kind)
 
 
-def _history(folder: Path) -> History | None:
-    """What the archive adds; a result is shown also where the archive is damaged, or of another version."""
+def _history(folder: Path) -> RunHistory | None:
+    """Return the run's history; `None` if the archive is damaged, or of another version."""
     try:
         return read_history(folder)
     except RunError:
@@ -64,10 +65,13 @@ def _history(folder: Path) -> History | None:
 
 
 def _write_pareto(path: Path, result: Result) -> None:
-    """The archive's Pareto set, a candidate a line; lists and tables as JSON in their cell."""
+    """Write the archive's Pareto set, one candidate per line; lists and tables are JSON in their cell."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = [
-            {k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in row.items()}
+            {
+                key: json.dumps(value) if isinstance(value, (list, dict)) else value
+                for key, value in row.items()
+            }
             for row in result.pareto
         ]
         writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["id"])

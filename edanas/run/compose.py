@@ -30,7 +30,7 @@ from edanas.core.settings import Component, Settings, labels
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS
 from edanas.data.splits import split
-from edanas.evaluation.judging import counting, in_numbers, judge_of, measure_of
+from edanas.evaluation.predicted_metrics import counting, in_numbers, judge_of, measure_of
 from edanas.evaluation.workbench import Workbench
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.manager import Plugin

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from edanas.core.archive import Archive
 from edanas.core.engine import SearchOutcome
 from edanas.core.errors import InfeasibleError, RunError
 from edanas.core.feasible import Feasibility
 from edanas.core.progress import Progress
+from edanas.core.result_row import ResultRow
 from edanas.core.types import CONTINUOUS, Candidate, Evaluation
 from edanas.evaluation.finish import Finisher
 from edanas.evaluation.selection import (
@@ -84,7 +84,7 @@ def finish_results(
     searched: Sequence[Evaluation],
     archive: Archive,
     progress: Progress,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, str]]]:
+) -> tuple[list[ResultRow], list[ResultRow], list[dict[str, str]]]:
     """The rows of the early-exit and of the single-exit networks, and what could not be finished.
 
     Raises:
@@ -113,7 +113,7 @@ def finish_results(
             "cause is mended, run the same again"
         )
     promised = {e.candidate.id: e.metrics.accuracy for e in chosen if e.metrics is not None}
-    rivals = [(promised[row["id"]], row["validation_executed_macs"]) for row in front]
+    rivals = [(promised[row.id], row.macs_for_choice) for row in front]
     single = choose_static(outcome.evaluations, rivals, settings.search.results)
     static, more = finisher.finish(single, "Fine-tuning single-exit networks to compare with", progress)
     return front, static, failures + more

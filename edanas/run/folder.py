@@ -17,16 +17,17 @@ from edanas.core.config import changed, resolve, to_plain, to_toml
 from edanas.core.contracts import Evaluator, IterationSummary, Logger
 from edanas.core.engine import SearchOutcome
 from edanas.core.errors import EdanasError, RunError
+from edanas.core.result_row import ResultRow
 from edanas.core.runfolder import CONFIG, ENVIRONMENT, MODELS, left_files, matching_files, writing
 from edanas.core.settings import Settings, labels
 from edanas.core.space import SearchSpace
 from edanas.core.types import DataParts, Evaluation, Metrics
 from edanas.evaluation.examples import EARLY, EXAMPLES, LATE, WRONG
+from edanas.evaluation.measured_times import FILE as TIMES
 from edanas.evaluation.selection import pareto_set
-from edanas.evaluation.stopwatch import FILE as TIMES
-from edanas.report.history import LOG, of_backbones, read_steps
+from edanas.report.formatting import exits_text, mega, percent
+from edanas.report.history import LOG, read_steps, searches_backbones
 from edanas.report.result import FILE as RESULT
-from edanas.report.words import in_words, mega, percent
 from edanas.report.writing import FURTHER
 from edanas.run.compose import Composition
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher, environment
@@ -251,7 +252,7 @@ class RunData:
             for value in arguments.values():
                 self.log(event, value)
                 if say and isinstance(value, Evaluation):
-                    say(in_a_line(value, backbones=of_backbones(self.plain_settings())))
+                    say(in_a_line(value, backbones=searches_backbones(self.plain_settings())))
             notify(event, **arguments)
 
         return tell
@@ -280,15 +281,15 @@ class RunData:
         made: Composition,
         outcome: SearchOutcome,
         searched: Sequence[Evaluation],
-        front: Sequence[Mapping[str, Any]],
-        static: Sequence[Mapping[str, Any]],
+        front: Sequence[ResultRow],
+        static: Sequence[ResultRow],
         unfinished: Sequence[Mapping[str, str]],
     ) -> dict[str, Any]:
         """What `result.json` holds."""
         evaluations = outcome.evaluations
         return {
-            "front": list(front),
-            "static_front": list(static),
+            "front": [row.to_json() for row in front],
+            "static_front": [row.to_json() for row in static],
             "pareto": [_searched(e) for e in pareto_set(searched, made.objectives)],
             "candidates": [_in_numbers(e, e.metrics) for e in searched if e.metrics],
             "objectives": [
@@ -327,7 +328,7 @@ def in_a_line(evaluation: Evaluation, *, backbones: bool = False) -> str:
         backbones: The search is one of backbones: told is the network without early exits.
     """
     candidate, metrics = evaluation.candidate, evaluation.metrics
-    what = "backbone" if backbones else in_words(candidate.scheme.exits)
+    what = "backbone" if backbones else exits_text(candidate.scheme.exits)
     found = f"failed: {evaluation.error}"
     if metrics is not None and backbones:
         accuracy, macs = percent(metrics.backbone_accuracy), mega(metrics.backbone_macs)

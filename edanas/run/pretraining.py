@@ -14,7 +14,7 @@ from edanas.core.machine import computing
 from edanas.core.progress import Progress
 from edanas.core.runfolder import RunLock, left_files, matching_files, replace_file
 from edanas.core.settings import Settings
-from edanas.evaluation.inheriting import trained_parts
+from edanas.evaluation.initial_weights import trained_parts
 from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose, supernet_trainers

@@ -17,7 +17,7 @@ from edanas.core.progress import Progress, Silent
 from edanas.core.settings import Component, Condition, SearchSettings, Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Thresholds
-from edanas.evaluation.judging import Judge, counting, in_numbers, measure_of
+from edanas.evaluation.predicted_metrics import Judge, counting, in_numbers, measure_of
 from edanas.executors.serial import Serial
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry

@@ -6,7 +6,7 @@ from pathlib import Path
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.contracts import Evaluator, Logger
 from edanas.core.runfolder import CONFIG, ENVIRONMENT, MODELS, left_files, matching_files
-from edanas.evaluation.stopwatch import FILE as TIMES
+from edanas.evaluation.measured_times import FILE as TIMES
 from edanas.testing.conformance import reported_call, require
 
 _OTHERS = (

@@ -84,7 +84,7 @@ def test_a_form_that_a_network_does_not_fit_is_told_of_and_the_rest_is_written(f
     made, progress = finisher(exporters=[kept, picky]), Heard()
     found, failures = made.finish(candidates(), "Finishing", progress)
     assert failures == []
-    assert [len(row["files"]) for row in found] == [1, 2]
+    assert [len(row.files) for row in found] == [1, 2]
     assert picky.prepared == (made.workbench.parts.calibration, made.workbench.parts.validation)
     early, static = (candidate.id for candidate in candidates())
     assert f"Network {early} is not exported by Running: no room for exits" in progress.said
@@ -103,7 +103,7 @@ def test_a_form_that_a_network_does_not_fit_is_told_of_and_the_rest_is_written(f
 def test_a_network_that_fails_is_recorded_and_passed_over(finisher, error, text):
     made, shown = finisher("a", exporters=[Refusing(error)]), Recorded()
     found, failures = made.finish(candidates(), "Finishing", shown)
-    assert [row["id"] for row in found] == [candidates()[1].id]
+    assert [row.id for row in found] == [candidates()[1].id]
     assert failures == [{"id": candidates()[0].id, "error": text}]
     assert sum(shown.moves) == shown.totals[0]
     assert not (made.folder / f"{candidates()[0].id}.row.json").exists()

@@ -10,10 +10,10 @@ from edanas.core.attempt import plain
 from edanas.core.contracts import Meter
 from edanas.core.errors import CandidateError, ConfigError, RunError
 from edanas.core.types import Candidate, Outcome, SegmentFigures, SelectionScheme
-from edanas.evaluation.judging import judge_of
 from edanas.evaluation.latency import Latency
+from edanas.evaluation.measured_times import FILE, once
+from edanas.evaluation.predicted_metrics import judge_of
 from edanas.evaluation.shared import SharedEvaluation
-from edanas.evaluation.stopwatch import FILE, once
 
 TIMES = SegmentFigures((1, 2), (3,), 4)
 

@@ -16,7 +16,7 @@ from edanas.core.preprocess import prepare
 from edanas.core.progress import Silent
 from edanas.core.types import SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
-from edanas.evaluation.inheriting import HEADS, SUPERNET
+from edanas.evaluation.initial_weights import HEADS, SUPERNET
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.evaluation.teachers import outside_teacher
 from edanas.run.folder import RunData

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edanas.core.errors import ConfigError, CostError
 from edanas.core.types import Metrics
-from edanas.evaluation.judging import measure_of
+from edanas.evaluation.predicted_metrics import measure_of
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 

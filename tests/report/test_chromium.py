@@ -10,7 +10,7 @@ from pages import page_of
 from PIL import Image
 from recorded_runs import evaluated
 
-from edanas.report.history import History, Step
+from edanas.report.history import RunHistory, Step
 
 pytestmark = pytest.mark.skipif(FOUND is None, reason="no Chromium here")
 
@@ -47,7 +47,7 @@ def page(browser: Chromium, data: dict[str, Any], tmp_path: Path) -> Iterator[Ch
     data["failures"] = [{"id": "f", "error": EVIL * 10}]
     steps = tuple(Step(i, i, 0, 0.5, {"objective 1": f"rbf tau 0.{i}"}) for i in range(1, 4))
     evaluations = tuple(evaluated(i, 0.90 + 0.01 * i, 1e6 * (1 + i), i, {EVIL: i}) for i in range(4))
-    text = page_of(data, tmp_path, History(evaluations, steps))
+    text = page_of(data, tmp_path, RunHistory(evaluations, steps))
     (tmp_path / "report.html").write_text(text, encoding="utf-8")
     browser.problems.clear()
     browser.requests.clear()
@@ -59,8 +59,8 @@ def page(browser: Chromium, data: dict[str, Any], tmp_path: Path) -> Iterator[Ch
     assert asked == [(tmp_path / "report.html").as_uri()]
 
 
-def told(page: Chromium) -> str:
-    return str(page.evaluate("document.getElementById('fronts-told').textContent"))
+def description(page: Chromium) -> str:
+    return str(page.evaluate("document.getElementById('fronts-description').textContent"))
 
 
 def test_arrow_keys_go_from_network_to_network_and_enter_to_its_part(page: Chromium) -> None:
@@ -68,14 +68,14 @@ def test_arrow_keys_go_from_network_to_network_and_enter_to_its_part(page: Chrom
     seen = set()
     page.press("Home", 36)
     for _ in range(20):
-        seen.add(told(page).partition("\n")[0])
+        seen.add(description(page).partition("\n")[0])
         page.press("ArrowRight", 39)
     # Four candidates, four early-exit and two single-exit networks.
     assert len(seen) == 10
     assert sum(text.startswith("Candidate") for text in seen) == 4
-    while not told(page).startswith("Early-exit network e2"):
+    while not description(page).startswith("Early-exit network e2"):
         page.press("ArrowLeft", 37)
-    assert "97.2% (95%: 95.2 to 98.2) at 1.50M" in told(page)
+    assert "97.2% (95%: 95.2 to 98.2) at 1.50M" in description(page)
     page.press("Enter", 13)
     assert page.evaluate("document.activeElement.id") == "net-e2"
 
@@ -88,8 +88,8 @@ def test_the_pointer_shows_the_candidate_under_it(page: Chromium) -> None:
       return [box.x + box.width / 2, box.y + box.height / 2];
     })()"""
     page.point(*page.evaluate(where))
-    assert told(page).startswith("Candidate ")
-    assert f"{EVIL} " in told(page)
+    assert description(page).startswith("Candidate ")
+    assert f"{EVIL} " in description(page)
     page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import edanas
 from edanas.core.errors import EdanasError
+from edanas.core.result_row import ResultRow
 from edanas.report.attainment import attained
 from edanas.report.comparison import compare
 from edanas.report.result import Result
@@ -106,7 +107,22 @@ def test_methods_without_early_exits_are_judged_by_their_single_exit_networks(da
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.floats(0, 1)), min_size=1), st.integers(1, 9))
 def test_attained_is_the_best_that_the_budget_pays(networks: list[tuple[int, float]], budget: int) -> None:
-    rows = [{"executed_macs": cost, "test_accuracy": accuracy} for cost, accuracy in networks]
+    rows = [
+        ResultRow(
+            id="s",
+            exits=0,
+            thresholds=(),
+            utilization=(1.0,),
+            test_accuracy=accuracy,
+            validation_accuracy=0.5,
+            ada_macs=cost,
+            executed_macs=cost,
+            backbone_macs=cost,
+            backbone_test_accuracy=0.5,
+            params=1,
+        )
+        for cost, accuracy in networks
+    ]
     (found,) = attained([rows], np.array([float(budget)]))[0]
     affordable = [accuracy for cost, accuracy in networks if cost <= budget]
     assert found == max(affordable) if affordable else np.isnan(found)

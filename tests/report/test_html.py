@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pages import EVIL, Reader, page_of
 from recorded_runs import evaluated
 
-from edanas.report.history import History, Step
+from edanas.report.history import RunHistory, Step
+from edanas.report.html.candidate_points import MOST
 from edanas.report.html.charts import ticks
-from edanas.report.html.searched import MOST
 
 
 def test_the_page_is_well_formed_and_needs_nothing_else(data: dict[str, Any]) -> None:
@@ -90,7 +90,7 @@ def test_conclusions_are_drawn_from_validation_and_compare_at_equal_cost(data: d
 
 
 def test_what_thresholds_promised_stands_beside_what_they_kept(data: dict[str, Any]) -> None:
-    heading = "What thresholds promised and kept"
+    heading = "Generalisation gap of the thresholds"
     assert heading not in Reader(page_of(data)).text
     data["front"][0] |= {"calibration_accuracy": 0.98, "calibration_executed_macs": 0.8e6}
     data["front"][1] |= {"calibration_accuracy": None, "calibration_executed_macs": None}
@@ -126,7 +126,7 @@ def test_the_drawing_is_as_thick_as_the_share_of_images(data: dict[str, Any]) ->
     wanted = [1, 0.75, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
     assert [h / whole for h in heights] == pytest.approx(wanted, abs=0.001)
     assert len(re.findall(r'class="leave', drawing)) == 3
-    assert "25.0% of the images leave at exit 2" in drawing
+    assert "25.0% of the images exit at exit 2" in drawing
 
 
 def test_the_settings_can_be_copied(data: dict[str, Any]) -> None:
@@ -156,7 +156,7 @@ def test_remarks_and_times_are_told(data: dict[str, Any]) -> None:
 
 
 def test_the_history_names_each_candidate(data: dict[str, Any]) -> None:
-    history = History(tuple(evaluated(i, 0.5 + 0.1 * i, 1e6 * (i + 1), i) for i in range(4)))
+    history = RunHistory(tuple(evaluated(i, 0.5 + 0.1 * i, 1e6 * (i + 1), i) for i in range(4)))
     reader = Reader(page_of(data, history=history))
     points = [found for _, found in reader.elements if found.get("class", "").startswith("point dot")]
     assert [found["data-iteration"] for found in points] == ["0", "1", "2", "3"]
@@ -173,7 +173,7 @@ def test_without_an_archive_candidates_are_points_without_names(data: dict[str, 
     assert len(points) == 3
     # 20% is far below all that was tested: it stands on the floor.
     assert [found["class"] for found in points].count("point dot under") == 1
-    assert "1 of them lie lower" in reader.text
+    assert "1 of them lie below the chart" in reader.text
     assert all(found.get("id") != "until" for _, found in reader.elements)
 
 
@@ -192,7 +192,7 @@ def trade_off(name: str, accuracy: float, macs: float, iteration: int) -> dict[s
 
 def test_a_search_of_backbones_is_drawn_by_its_trade_offs(data: dict[str, Any]) -> None:
     # What the archive holds of backbones, the last exit at the whole cost, is none of them.
-    history = History(tuple(evaluated(i, 0.5 + 0.1 * i, 1e6 * (i + 1), i) for i in range(4)))
+    history = RunHistory(tuple(evaluated(i, 0.5 + 0.1 * i, 1e6 * (i + 1), i) for i in range(4)))
     data["settings"]["thresholds"] = "continuous"
     data["candidates"] = [[1.1e6, 0.96, 0, 2], [1.9e6, 0.95, 1, 1], [1.9e6, 0.97, 3, 2], [1.1e6, 0.96, 2, 1]]
     data["pareto"] = [trade_off("aaaa", 0.96, 1.1e6, 0), trade_off("bbbb", 0.97, 1.9e6, 3)]
@@ -223,7 +223,7 @@ def test_a_long_search_makes_no_huge_page_and_keeps_its_front(data: dict[str, An
     worse = [
         replace(evaluated(1, 0.5, 2e6 + i, 0), candidate=evaluated(i, 0, 0, 0).candidate) for i in range(4000)
     ]
-    page = page_of(data, history=History((*worse[:1234], best, *worse[1234:])))
+    page = page_of(data, history=RunHistory((*worse[:1234], best, *worse[1234:])))
     assert len(page) < 1_000_000
     assert 0 <= page.count('class="point dot') - MOST <= 1
     assert "validation accuracy 99.0%" in page
@@ -248,7 +248,7 @@ def test_hypervolume_and_surrogates_by_iteration(data: dict[str, Any]) -> None:
     # The log of a run folder stands in for a result that has no `iterations`.
     del data["iterations"]
     steps = (Step(0, 1, 0, 0.5), Step(1, 2, 0, 0.6, {"objective 1": "cart tau 0.11"}))
-    assert "accuracy: cart, tau 0.11" in Reader(page_of(data, history=History(steps=steps))).text
+    assert "accuracy: cart, tau 0.11" in Reader(page_of(data, history=RunHistory(steps=steps))).text
 
 
 def test_failures_stand_by_reason_the_most_frequent_first(data: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pages import EVIL, Reader, page_of
 from PIL import Image
 from recorded_runs import evaluated, failed
 
-from edanas.report.history import History
+from edanas.report.history import RunHistory
 
 
 def with_examples(data: dict[str, Any], folder: Path, *files: str) -> dict[str, Any]:
@@ -39,8 +39,8 @@ def test_example_images_are_in_the_page_with_words(data: dict[str, Any], tmp_pat
     assert len(images) == 3
     for found, file in zip(images, files, strict=True):
         assert base64.b64decode(found["src"].partition(",")[2]) == (tmp_path / file).read_bytes()
-    assert images[0]["alt"] == f"\u2068{EVIL}\u2069; leaves at exit 1"
-    assert images[2]["alt"] == f"\u2068{EVIL}\u2069, taken for \u2068dog\u2069; leaves at exit 1"
+    assert images[0]["alt"] == f"\u2068{EVIL}\u2069; exits at exit 1"
+    assert images[2]["alt"] == f"\u2068{EVIL}\u2069, classified as \u2068dog\u2069; exits at exit 1"
 
 
 def test_no_file_but_images_of_the_folder_gets_into_the_page(data: dict[str, Any], tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_names_from_outside_cannot_become_markup(data: dict[str, Any]) -> None:
     data["front"][0]["id"] = EVIL
     data["front"][0]["backbone"] = {EVIL: EVIL, f"a.b.{EVIL}": EVIL}
     data["failures"] = [{"id": EVIL, "error": EVIL}]
-    history = History((failed(0, EVIL), evaluated(1, 0.9, 1e6, 0, {EVIL: 3})))
+    history = RunHistory((failed(0, EVIL), evaluated(1, 0.9, 1e6, 0, {EVIL: 3})))
     reader = Reader(page_of(data, history=history))
     assert [tag for tag, _ in reader.elements].count("script") == 1
     assert not [name for name, _ in reader.attributes if name.startswith("on")]

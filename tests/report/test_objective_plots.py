@@ -64,7 +64,7 @@ def test_where_nothing_is_feasible_the_nearest_are_the_front(three: dict[str, An
 def test_a_result_names_its_plots_and_what_it_lacks(data: dict[str, Any]) -> None:
     with pytest.raises(EdanasError, match=r"kind: Unknown plot 'pair'\. Did you mean 'pairs'"):
         Result("run", data).plot(kind="pair")
-    with pytest.raises(EdanasError, match="does not say what candidates are worth in each objective"):
+    with pytest.raises(EdanasError, match="lacks the candidates' objective values"):
         Result("run", data).plot(kind="pairs")
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from edanas.core.errors import EdanasError, RunError
+from edanas.core.result_row import ResultRow
+from edanas.report.choice import highlights, rival
 from edanas.report.result import FILE, Result
-from edanas.report.words import headline, rival
 
 
 def test_what_is_written_is_read(tmp_path: Path, data: dict[str, Any]) -> None:
@@ -121,19 +122,25 @@ def test_a_limit_holds_on_validation_and_test_costs_have_no_say(data: dict[str, 
     assert result.best(min_accuracy=0.98)["id"] == "e3"
     with pytest.raises(EdanasError, match=r"the most accurate \(3 early exits\) has 98.5% at 1.90M"):
         result.best(min_accuracy=0.99)
-    assert headline(result.front)["accurate"]["id"] == "e3"
+    assert highlights(result.early_exit)["accurate"].id == "e3"
+
+
+def rows_of(values: list[dict[str, Any]]) -> list[ResultRow]:
+    return [ResultRow.from_json(row) for row in values]
 
 
 def test_what_is_said_first_is_chosen_on_validation_alone(data: dict[str, Any]) -> None:
     data["front"][1]["executed_macs"] = 1.0
-    assert headline(data["front"])["cheap"]["id"] == "e3"
+    assert highlights(rows_of(data["front"]))["cheap"].id == "e3"
     data["front"][1]["validation_executed_macs"] = 1.0
-    assert headline(data["front"])["cheap"]["id"] == "e2"
+    assert highlights(rows_of(data["front"]))["cheap"].id == "e2"
     row, single = data["front"][2], data["static_front"][1]
     single["executed_macs"] = row["executed_macs"] - 1
-    assert rival(row, data["static_front"]) is data["static_front"][0]
+    singles = rows_of(data["static_front"])
+    assert rival(ResultRow.from_json(row), singles) is singles[0]
     single["validation_executed_macs"] = row["validation_executed_macs"] - 1
-    assert rival(row, data["static_front"]) is single
+    singles = rows_of(data["static_front"])
+    assert rival(ResultRow.from_json(row), singles) is singles[1]
 
 
 def test_a_result_without_validation_costs_is_judged_by_what_it_has(data: dict[str, Any]) -> None:
@@ -213,3 +220,50 @@ def test_further_limits_hold_before_the_choice(data: dict[str, Any]) -> None:
     del data["front"][0]["activations"]
     with pytest.raises(EdanasError, match="max_activations: the result does not say"):
         Result("run", data).best(max_activations=5)
+
+
+def test_a_row_is_written_as_it_was_read() -> None:
+    """Keys of other versions stay, in their place; keys that an older version left out are not added."""
+    values = {
+        "future": {"a": [1]},
+        "id": "x",
+        "exits": 1,
+        "thresholds": [0.5],
+        "utilization": [1, 0.0],
+        "test_accuracy": 1,
+        "validation_accuracy": 0.5,
+        "ada_macs": 1.0,
+        "executed_macs": 2,
+        "another": None,
+        "backbone_macs": 3,
+        "backbone_test_accuracy": 0.5,
+        "params": 4,
+        "test_ci": [0.1, 0.9],
+        "calibration_accuracy": None,
+        "examples": [{"kind": "early"}],
+        "backbone": {"depth": 2},
+    }
+    row = ResultRow.from_json(values)
+    assert json.dumps(row.to_json()) == json.dumps(values)
+    assert (row.activations, row.files, row.test_ci) == (None, (), (0.1, 0.9))
+    assert row.macs_for_choice == row.executed_macs == 2
+
+
+def test_public_rows_are_plain_dictionaries(data: dict[str, Any]) -> None:
+    result = Result("run", data)
+    for row in (*result.front, *result.static_front, result.best()):
+        assert type(row) is dict
+        assert json.loads(json.dumps(row)) == row
+    assert result.best() == result.front[2]
+
+
+def test_a_notebook_shows_the_table_and_no_markup_from_outside(data: dict[str, Any]) -> None:
+    data["front"][0] |= {"id": "<script>alert(1)</script>", "breaches": ["<b>params</b> & more"]}
+    page = Result("<run>", data)._repr_html_()
+    assert page.startswith(
+        "<p>&lt;Result of &lt;run&gt;: 4 early-exit and 2 single-exit networks&gt;</p><table>"
+    )
+    assert "<td>2</td><td>97.2</td><td>1.43</td><td>1.50</td><td>50</td><td>98.5</td><td>3.00</td>" in page
+    assert page.count("<tr>") == 7
+    assert "&lt;b&gt;params&lt;/b&gt; &amp; more" in page
+    assert not [each for each in ("<script", "<b>", "http", "src=") if each in page]

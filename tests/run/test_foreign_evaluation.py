@@ -18,7 +18,7 @@ from edanas.core.progress import Progress, Silent
 from edanas.core.settings import Component
 from edanas.core.types import Candidate, Metrics, Outcome
 from edanas.evaluation.finetune import FinetuneEvaluation
-from edanas.evaluation.judging import judge_of
+from edanas.evaluation.predicted_metrics import judge_of
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.evaluation.workbench import Workbench
 from edanas.plugins.manager import Plugin, load_plugins

@@ -30,10 +30,10 @@ class Kept(Exporter):
 
 
 def rows(made, wanted=None):
-    """The rows, where nothing fails."""
-    found, failures = made.finish(wanted or candidates(), "Finishing", Silent())
+    """The rows in their JSON form, where nothing fails."""
+    finished, failures = made.finish(wanted or candidates(), "Finishing", Silent())
     assert failures == []
-    return found
+    return [row.to_json() for row in finished]
 
 
 def poisoned(name):

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from edanas.report.history import History
+from edanas.report.history import RunHistory
 from edanas.report.html import render
 from edanas.report.result import Result
 
@@ -70,5 +70,5 @@ class Reader(HTMLParser):
             self.tables[-1][-1][-1] += data
 
 
-def page_of(data: dict[str, Any], folder: Path | str = "run", history: History | None = None) -> str:
+def page_of(data: dict[str, Any], folder: Path | str = "run", history: RunHistory | None = None) -> str:
     return render(Result(folder, data), history)

@@ -1,8 +1,8 @@
-"""A run as one HTML page that needs nothing else: no request leaves it, and its policy allows none.
+"""HTML page of a run in one file, without requests to other files or hosts.
 
-Whatever a user or a data set may have named goes through `markup`. `page` puts the page together, `sections`
-has its text and tables, `networks` shows each early-exit network, `charts` and `fronts` draw, and `page.css`
-and `page.js` are taken into the page as they are.
+Names from users and data sets pass through `markup`, which escapes them. `page` assembles the page,
+`sections` has texts and tables, `networks` shows each early-exit network, `charts` draws, and `page.css` and
+`page.js` are part of the page.
 """
 
 from edanas.report.html.page import render

@@ -1,7 +1,7 @@
-"""Charts as SVG, written by hand: axes with round ticks, lines and points. Colours are the style sheet's.
+"""Charts as SVG: axes with round ticks, lines and points. The style sheet sets the colours.
 
-Each point holds its description as a `<title>`, which browsers show and screen readers read; the page's
-script shows the same beside the chart, and lets arrow keys go from point to point.
+Each point has its description as a `<title>`, which browsers show and screen readers read. The page's script
+shows the description beside the chart, and moves from point to point with the arrow keys.
 """
 
 import math
@@ -16,7 +16,7 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 58
 
 @dataclass(frozen=True)
 class Scale:
-    """A linear map from values to the drawing, over an interval that is not empty."""
+    """A linear map from a non-empty interval of values to the drawing."""
 
     low: float
     high: float
@@ -24,7 +24,7 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """Where `value` stands, in the drawing's units."""
+        """Return the position of `value` in the drawing's units."""
         share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
@@ -36,12 +36,12 @@ class Point:
     Args:
         x: In the axis's unit.
         y: In the axis's unit.
-        title: What it is, in lines.
-        kind: Classes of the style sheet.
+        title: Its description, in lines.
+        kind: Classes in the style sheet.
         mark: A character drawn on it.
-        iteration: When it came, for the page's control of time.
-        target: The id of an element that tells more.
-        radius: Of its disc.
+        iteration: The iteration of its candidate, for the page's slider.
+        target: The id of the element with the details.
+        radius: Radius of its disc.
     """
 
     x: float
@@ -56,15 +56,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Chart:
-    """The frame of a chart: its axes with ticks and titles.
+    """The axes of a chart, with ticks and titles.
 
     Args:
         x: Low and high end of the horizontal axis.
         y: Low and high end of the vertical axis.
         x_title: With its unit.
         y_title: With its unit.
-        whole: Whether only whole numbers are ticks of the horizontal axis.
-        height: Of the drawing, in units; it is `WIDTH` wide.
+        whole: Use only whole numbers as ticks of the horizontal axis.
+        height: Height of the drawing in units; its width is `WIDTH`.
     """
 
     x: tuple[float, float]
@@ -85,16 +85,17 @@ class Chart:
         return Scale(*widened(*self.y), self.height - BOTTOM, TOP)
 
     def draw(self, name: str, label: str, marks: Iterable[str]) -> str:
-        """The `<svg>` element.
+        """Return the `<svg>` element.
 
         Args:
             name: Its id.
-            label: What it shows, in a sentence.
-            marks: What is drawn over the grid, in order.
+            label: Its description, in a sentence.
+            marks: Elements to draw over the grid, in order.
         """
-        reached = f'role="group" tabindex="0" aria-label="{text(label)}" aria-describedby="{name}-told"'
+        attributes = f'role="group" tabindex="0" aria-describedby="{name}-description"'
         return (
-            f'<svg id="{name}" class="chart" viewBox="0 0 {WIDTH} {self.height}" {reached}>'
+            f'<svg id="{name}" class="chart" viewBox="0 0 {WIDTH} {self.height}" {attributes} '
+            f'aria-label="{text(label)}">'
             f"{self._axes()}{''.join(marks)}</svg>"
         )
 
@@ -118,7 +119,7 @@ class Chart:
         return "".join(parts)
 
     def line(self, points: Sequence[tuple[float, float]], kind: str) -> str:
-        """A line through points in the axes' units; nothing for none."""
+        """Return a line through points in the axes' units; nothing for no points."""
         if not points:
             return ""
         across, up = self.across, self.up
@@ -126,7 +127,7 @@ class Chart:
         return f'<path class="line {kind}" d="M{path}"/>'
 
     def point(self, point: Point) -> str:
-        """A disc with its description, and its mark if it has one."""
+        """Return a disc with its description and its mark."""
         x, y = self.across(point.x), self.up(point.y)
         data = "" if point.iteration is None else f' data-iteration="{point.iteration}"'
         data += f' data-target="{text(point.target)}"' if point.target else ""
@@ -139,16 +140,21 @@ class Chart:
         )
 
     def whisker(self, x: float, low: float, high: float, kind: str) -> str:
-        """An interval, upright."""
+        """Return a vertical interval."""
         at, up = self.across(x), self.up
         return f'<path class="whisker {kind}" d="M{at:.1f} {up(low):.1f}V{up(high):.1f}"/>'
 
 
 def ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[float]:
-    """At most about `most` round numbers within an interval: multiples of 1, 2 or 5 times a power of ten."""
+    """Return at most about `most` round numbers in an interval: multiples of 1, 2 or 5 times a power of ten.
+
+    Example:
+        >>> ticks(0.0, 1.0, 5)
+        [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    """
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(each * power for each in (1, 2, 5, 10) if each * power >= rough * (1 - 1e-9))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
     step = max(1.0, step) if whole else step
     room = 1e-9 * rough
     first, last = math.ceil((low - room) / step), math.floor((high + room) / step)
@@ -157,7 +163,7 @@ def ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[fl
 
 
 def widened(low: float, high: float) -> tuple[float, float]:
-    """The interval itself, or a small one around its only value."""
+    """Return the interval, or a small one around its only value."""
     if high > low:
         return low, high
     room = abs(low) * 0.1 or 1.0
@@ -165,7 +171,7 @@ def widened(low: float, high: float) -> tuple[float, float]:
 
 
 def spread(low: float, high: float, share: float = 0.05) -> tuple[float, float]:
-    """An interval with some room at both ends."""
+    """Return the interval with some room at both ends."""
     low, high = widened(low, high)
     room = share * (high - low)
     return low - room, high + room

@@ -1,37 +1,42 @@
-"""Small helpers for text that goes into a page."""
+"""Helpers for text and tables of a page."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
 
 ISOLATED = "\u2068{}\u2069"
-"""Unicode's isolates: text of any direction inside an attribute, where no element can stand."""
+"""Unicode isolates around text of any direction, for attributes, which cannot hold elements."""
 
 
 def text(value: object) -> str:
-    """Any value as text of a page, or of an attribute in double quotes."""
+    """Return any value as text of a page, or of an attribute in double quotes.
+
+    Example:
+        >>> text('<b> & "c"')
+        '&lt;b&gt; &amp; &quot;c&quot;'
+    """
     return escape(str(value), quote=True)
 
 
 def named(value: object) -> str:
-    """A name that somebody else gave: it keeps its own direction, and leaves that of what is around it."""
+    """Return a name from outside with its own text direction, apart from the text around it."""
     return f"<bdi>{text(value)}</bdi>"
 
 
 def isolated(value: object) -> str:
-    """As `named`, for attributes."""
+    """Return the same as `named`, for attributes."""
     return text(ISOLATED.format(value))
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    """A table that scrolls within itself on a narrow screen, for fingers and keys alike.
+    """Return a table that scrolls on a narrow screen, by touch and by keyboard.
 
     Args:
-        caption: What it shows, as text; for those who hear the page.
-        head: The columns' headings, as text.
-        rows: Cells as markup; the first of each row is its heading.
-        kind: A class of the style sheet.
+        caption: Its content, as text for screen readers.
+        head: Headings of the columns, as text.
+        rows: Cells as markup; the first cell of each row is its heading.
+        kind: Class in the style sheet.
     """
-    columns = "".join(f'<th scope="col">{text(each)}</th>' for each in head)
+    columns = "".join(f'<th scope="col">{text(heading)}</th>' for heading in head)
     body = "\n".join(
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
         for first, *rest in rows

@@ -1,4 +1,4 @@
-"""The part of the page for each early-exit network: drawing, table by exit, example images."""
+"""Part of the page for one early-exit network: drawing, table by exit, example images."""
 
 import base64
 import mimetypes
@@ -6,35 +6,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edanas.report.html.anatomy import drawing, exits_of
+from edanas.core.result_row import ResultRow
+from edanas.report.formatting import NONE, backbone_text, exits_text, mega, percent
 from edanas.report.html.markup import isolated, named, table, text
-from edanas.report.words import NONE, Row, backbone_words, in_words, mega, percent, relative_cost
+from edanas.report.html.network_drawing import drawing, exits_of
 
 PICTURES = 600_000
-"""Bytes of example images in one page at most; the rest stay in their files."""
+"""Most bytes of example images in one page."""
 
 GROUPS = (
-    ("early", "First to leave"),
-    ("late", "Last to leave"),
-    ("wrong", "Surest mistakes"),
+    ("early", "Most confident at the first exit"),
+    ("late", "Correct at the last exit"),
+    ("wrong", "Most confident errors"),
 )
 
 _TYPES = ("image/png", "image/jpeg")
 
 
 class Pictures:
-    """The example images of a run's folder, as far as they are there and the page has room.
+    """The example images of a run, up to a total size.
 
     Args:
-        folder: The run's folder.
-        room: Bytes that all of them may take.
+        folder: The run folder.
+        room: Most bytes of all images together.
     """
 
     def __init__(self, folder: Path, room: int = PICTURES) -> None:
         self.folder, self.room = folder, room
 
     def inline(self, name: str) -> str | None:
-        """An image as a `data:` address, or `None`."""
+        """Return an image as a `data:` address; `None` if it is missing, too large or outside the folder."""
         kind = mimetypes.guess_type(name)[0]
         path = (self.folder / name).resolve()
         if kind not in _TYPES or not path.is_relative_to(self.folder.resolve()):
@@ -49,29 +50,29 @@ class Pictures:
         return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def network(row: Row, classes: Sequence[str], pictures: Pictures) -> str:
-    """One early-exit network.
+def network(row: ResultRow, classes: Sequence[str], pictures: Pictures) -> str:
+    """Return the article of one early-exit network.
 
     Args:
-        row: Of `front`.
-        classes: Names by label.
-        pictures: Where its example images are.
+        row: The network.
+        classes: Class names by label.
+        pictures: The run's example images.
     """
-    heading = f"{in_words(row['exits'])}: {percent(row['test_accuracy'])}% at {mega(row['executed_macs'])}M"
-    backbone = f"Backbone: {backbone_words(row['backbone'])}." if row.get("backbone") else ""
-    saved = (
-        f"{percent(relative_cost(row), 0)}% of the backbone's {mega(row['backbone_macs'])}M, "
-        f"which alone reaches {percent(row['backbone_test_accuracy'])}%."
+    heading = f"{exits_text(row.exits)}: {percent(row.test_accuracy)}% at {mega(row.executed_macs)}M"
+    backbone = f"Backbone: {backbone_text(row.backbone)}." if row.backbone else ""
+    cost = (
+        f"{percent(row.relative_cost, 0)}% of the backbone's {mega(row.backbone_macs)}M; "
+        f"the backbone without early exits reaches {percent(row.backbone_test_accuracy)}%."
     )
     return (
-        f'<article id="net-{text(row["id"])}" tabindex="-1"><h3>{text(heading)}</h3>'
-        f'<p class="note">{text(saved)} {text(backbone)}</p>'
+        f'<article id="net-{text(row.id)}" tabindex="-1"><h3>{text(heading)}</h3>'
+        f'<p class="note">{text(cost)} {text(backbone)}</p>'
         f'<div class="wide" role="region" aria-label="The network as a drawing" tabindex="0">'
         f"{drawing(row)}</div>{_by_exit(row)}{_examples(row, classes, pictures)}</article>"
     )
 
 
-def _by_exit(row: Row) -> str:
+def _by_exit(row: ResultRow) -> str:
     exits = exits_of(row)
     rows = [
         [
@@ -83,8 +84,8 @@ def _by_exit(row: Row) -> str:
         ]
         for each in exits
     ]
-    head = ("exit", "threshold", "images that leave, %", "of these right, %", "MACs to get there, M")
-    return table(f"Accuracy and share by exit, {in_words(row['exits'])}", head, rows, "exits")
+    head = ("exit", "threshold", "images that exit, %", "accuracy of these, %", "MACs up to this exit, M")
+    return table(f"Accuracy and share by exit, {exits_text(row.exits)}", head, rows, "exits")
 
 
 def _meter(share: float, kind: str) -> str:
@@ -92,28 +93,34 @@ def _meter(share: float, kind: str) -> str:
     return f'{percent(share)}<span class="meter" aria-hidden="true">{filled}</span>'
 
 
-def _examples(row: Row, classes: Sequence[str], pictures: Pictures) -> str:
+def _examples(row: ResultRow, classes: Sequence[str], pictures: Pictures) -> str:
     groups = []
     for kind, heading in GROUPS:
-        found = [each for each in row.get("examples") or () if each.get("kind") == kind]
-        figures = "".join(filter(None, (_figure(each, row, classes, pictures) for each in found)))
+        examples = [example for example in row.examples if example.get("kind") == kind]
+        figures = "".join(filter(None, (_figure(each, row, classes, pictures) for each in examples)))
         if figures:
             groups.append(f'<div><h4>{heading}</h4><div class="shown">{figures}</div></div>')
     return f'<div class="examples">{"".join(groups)}</div>' if groups else ""
 
 
-def _figure(example: Mapping[str, Any], row: Row, classes: Sequence[str], pictures: Pictures) -> str | None:
+def _figure(
+    example: Mapping[str, Any], row: ResultRow, classes: Sequence[str], pictures: Pictures
+) -> str | None:
     address = pictures.inline(str(example.get("file")))
     if address is None:
         return None
     label, predicted = _class(classes, example["label"]), _class(classes, example["predicted"])
-    last = int(example["exit"]) >= len(row["thresholds"])
-    where = "last exit" if last else f"exit {int(example['exit']) + 1}"
-    sure = f"{float(example['confidence']):.2f}"
-    taken = label != predicted
-    told = f"{isolated(label)}{f', taken for {isolated(predicted)}' if taken else ''}; leaves at {where}"
-    caption = f"{named(label)}{f' taken for {named(predicted)}' if taken else ''}<br>{where} at {sure}"
-    return f'<figure><img src="{address}" alt="{told}"><figcaption>{caption}</figcaption></figure>'
+    number = int(example["exit"])
+    exit_name = "last exit" if number >= len(row.thresholds) else f"exit {number + 1}"
+    error = label != predicted
+    alternative = (
+        f"{isolated(label)}{f', classified as {isolated(predicted)}' if error else ''}; exits at {exit_name}"
+    )
+    caption = (
+        f"{named(label)}{f' classified as {named(predicted)}' if error else ''}<br>"
+        f"{exit_name} at {float(example['confidence']):.2f}"
+    )
+    return f'<figure><img src="{address}" alt="{alternative}"><figcaption>{caption}</figcaption></figure>'
 
 
 def _class(classes: Sequence[str], label: Any) -> str:

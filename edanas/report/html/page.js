@@ -3,29 +3,29 @@
   const root = document.documentElement;
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
 
-  // Light or dark: as the system says until the reader says otherwise.
+  // Light or dark: the system's scheme until the reader chooses one.
   const button = document.getElementById("theme");
   const system = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const name = () => { button.textContent = isDark() ? "Light page" : "Dark page"; };
-  try { root.dataset.theme = localStorage.getItem("edanas-theme") || ""; } catch { /* not allowed from a file */ }
+  const label = () => { button.textContent = isDark() ? "Light page" : "Dark page"; };
+  try { root.dataset.theme = localStorage.getItem("edanas-theme") || ""; } catch { /* not available to a local file */ }
   if (!root.dataset.theme) delete root.dataset.theme;
   button.hidden = false;
   button.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
     try { localStorage.setItem("edanas-theme", root.dataset.theme); } catch { /* as above */ }
-    name();
+    label();
   });
-  system.addEventListener("change", name);
-  name();
+  system.addEventListener("change", label);
+  label();
 
-  // Charts: the nearest point under the pointer, or the one that arrow keys reach, tells what it is.
+  // Charts: show the description of the point nearest to the pointer, or reached by the arrow keys.
   const place = (point) => {
     const disc = point.querySelector("circle");
     return [disc.cx.baseVal.value, disc.cy.baseVal.value];
   };
   for (const chart of all("svg.chart")) {
-    const told = document.getElementById(`${chart.id}-told`);
+    const description = document.getElementById(`${chart.id}-description`);
     const points = all(".point", chart).map((point) => {
       const title = point.querySelector("title");
       const text = title.textContent;
@@ -41,14 +41,14 @@
       chosen = next;
       if (!next) return;
       next.point.classList.add("chosen");
-      told.textContent = next.text;
-      told.classList.add("said");
+      description.textContent = next.text;
+      description.classList.add("filled");
     };
     const nearest = (event) => {
       const box = chart.getBoundingClientRect(), scale = chart.viewBox.baseVal.width / box.width;
       const x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale;
       const far = ({ at }) => Math.hypot(at[0] - x, at[1] - y);
-      // Of points on top of each other the last drawn is the one that is seen.
+      // Of overlapping points, the one drawn last is visible.
       const best = shown().reduce((a, b) => (a && far(a) < far(b) ? a : b), null);
       return best && far(best) < 28 * Math.max(1, scale) ? best : null;
     };
@@ -71,7 +71,7 @@
     });
   }
 
-  // The history of the search: candidates up to an iteration, and the front that they make.
+  // History of the search: the candidates up to an iteration, and their front.
   const until = document.getElementById("until");
   const dots = all("#fronts .point.dot");
   const line = document.getElementById("searched");
@@ -83,8 +83,8 @@
     const end = until ? Number(until.value) : Infinity;
     const front = [];
     for (const dot of dots) dot.classList.toggle("later", Number(dot.dataset.iteration || 0) > end);
-    const seen = dots.filter((dot) => !dot.classList.contains("later") && !dot.classList.contains("under"));
-    for (const [x, y] of seen.map(place).sort((a, b) => a[0] - b[0] || a[1] - b[1])) {
+    const visible = dots.filter((dot) => !dot.classList.contains("later") && !dot.classList.contains("under"));
+    for (const [x, y] of visible.map(place).sort((a, b) => a[0] - b[0] || a[1] - b[1])) {
       if (!front.length || y < front.at(-1)[1]) front.push([x, y]);
     }
     line?.setAttribute("d", front.length ? `M${front.map(([x, y]) => `${x} ${y}`).join("L")}` : "");
@@ -96,17 +96,17 @@
   }
   replay();
 
-  // Settings to copy; where the clipboard is out of reach they are selected.
+  // Copy the settings, or select them if the clipboard is not available.
   const copy = document.getElementById("copy"), settings = document.getElementById("settings");
   copy.hidden = false;
   copy.addEventListener("click", async () => {
-    const said = document.getElementById("copied");
+    const message = document.getElementById("copied");
     try {
       await navigator.clipboard.writeText(settings.textContent);
-      said.textContent = "Copied.";
+      message.textContent = "Copied.";
     } catch {
       getSelection().selectAllChildren(settings);
-      said.textContent = "Selected; copy with Ctrl+C.";
+      message.textContent = "Selected; copy with Ctrl+C.";
     }
   });
 })();

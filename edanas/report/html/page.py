@@ -1,4 +1,4 @@
-"""The page as a whole."""
+"""Assembly of the page."""
 
 import base64
 import hashlib
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from importlib import resources
 
 from edanas.core.settings import labels
-from edanas.report.history import History, Step
+from edanas.report.history import RunHistory, Step
 from edanas.report.html import sections
-from edanas.report.html.fronts import fronts_chart
+from edanas.report.html.candidate_points import candidate_points
+from edanas.report.html.fronts_chart import fronts_chart
 from edanas.report.html.markup import named, text
 from edanas.report.html.networks import Pictures, network
-from edanas.report.html.searched import searched
-from edanas.report.html.searching import failures, hypervolume, surrogates
+from edanas.report.html.search_charts import failures, hypervolume, surrogates
 from edanas.report.result import Result
+from edanas.report.tables import by_size
 
-# The policy lets this one script run and nothing be fetched, whatever a name may contain.
+# The policy allows this script alone, and no requests.
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -47,15 +48,14 @@ style-src 'unsafe-inline'; script-src '{hash}'; base-uri 'none'; form-action 'no
 """
 
 
-def render(result: Result, history: History | None = None) -> str:
-    """The page.
+def render(result: Result, history: RunHistory | None = None) -> str:
+    """Return the page.
 
     Args:
         result: A finished run; its example images are read from its folder.
-        history: What the folder's archive and log say, so that each candidate can be named; without it the
-            candidates are anonymous points.
+        history: The run's archive and log; without it the points of candidates have no ids.
     """
-    history = history or History()
+    history = history or RunHistory()
     name = sections.data_name(result.settings)
     parts = _parts(result, history)
     body = "\n".join(
@@ -74,36 +74,35 @@ def render(result: Result, history: History | None = None) -> str:
     )
 
 
-def _parts(result: Result, history: History) -> list[tuple[str, str, str]]:
-    """Each part's id, heading and content."""
+def _parts(result: Result, history: RunHistory) -> list[tuple[str, str, str]]:
+    """Return id, heading and content of each part."""
     data = result.data
-    front = sorted(result.front, key=lambda row: int(row["exits"]))
-    single = sorted(result.static_front, key=lambda row: float(row["executed_macs"]))
+    early, single = by_size(result)
     steps = _steps(result, history)
     pictures, classes = Pictures(result.folder), data.get("classes") or []
-    chart = fronts_chart(front, single, searched(result, history))
-    shown = "\n".join(network(row, classes, pictures) for row in front)
-    grown = hypervolume(data.get("hypervolume") or [step.hypervolume for step in steps], steps)
+    chart = fronts_chart(early, single, candidate_points(result, history))
+    drawings = "\n".join(network(row, classes, pictures) for row in early)
+    growth = hypervolume(data.get("hypervolume") or [step.hypervolume for step in steps], steps)
     quality = surrogates(steps, labels(result.settings.get("objectives") or []))
     figures = (
-        f"<h3>Early-exit networks</h3>{sections.networks_table('Early-exit networks', front)}"
-        f"{sections.promises(front)}"
+        f"<h3>Early-exit networks</h3>{sections.networks_table('Early-exit networks', early)}"
+        f"{sections.calibration(early)}"
         "<h3>Single-exit networks of the same search</h3>"
         f"{sections.networks_table('Single-exit networks', single)}{sections.convention()}"
     )
     return [
-        ("result", "What the test part said", sections.conclusions(result, front, single)),
+        ("result", "Test results", sections.conclusions(result, early, single)),
         ("chart", "Accuracy and cost", chart),
-        ("networks", "Where images leave", shown or "<p>None.</p>"),
+        ("networks", "Exits of the networks", drawings or "<p>None.</p>"),
         ("figures", "All figures", figures),
-        ("search", "The search", grown + quality or "<p>Nothing was kept of it.</p>"),
+        ("search", "The search", growth + quality or "<p>No record of it.</p>"),
         ("failures", "Failures", failures(data.get("failures") or [])),
         ("settings-part", "Settings", sections.settings(result.settings) + sections.remarks(data)),
     ]
 
 
-def _steps(result: Result, history: History) -> Sequence[Step]:
-    """Of `result.json`; of the log, where an older edanas wrote it."""
+def _steps(result: Result, history: RunHistory) -> Sequence[Step]:
+    """Return the iterations in `result.json`, or in the log if an older edanas wrote the result."""
     try:
         return [Step.of(each) for each in result.data["iterations"]]
     except (LookupError, TypeError, ValueError):

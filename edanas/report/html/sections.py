@@ -1,30 +1,25 @@
-"""Text and tables of the page."""
+"""Texts and tables of the page."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-import tomli_w
-
-from edanas.report.html.markup import named, table, text
-from edanas.report.result import Result
-from edanas.report.words import (
+from edanas.core.result_row import ResultRow
+from edanas.report.choice import calibrated, highlights, rival
+from edanas.report.formatting import (
     CONVENTION,
     NONE,
-    Row,
-    headline,
-    in_words,
+    exits_text,
     mega,
     percent,
-    promising,
-    relative_cost,
-    rival,
-    shares,
-    thresholds,
+    thresholds_text,
+    utilization_text,
 )
+from edanas.report.html.markup import named, table, text
+from edanas.report.result import Result
 
-READING = "Thresholds and utilization go by exit point, a dash where no exit stands."
+READING = "Thresholds and utilization stand by exit point, with a dash for no exit."
 
 HEADINGS = (
     "early exits",
@@ -42,19 +37,19 @@ HEADINGS = (
     "weights",
 )
 
-PROMISES = (
+CALIBRATION = (
     "network",
-    "promised accuracy %",
-    "kept accuracy %",
+    "calibration accuracy %",
+    "validation accuracy %",
     "change, points",
-    "promised executed MACs M",
-    "kept executed MACs M",
+    "calibration executed MACs M",
+    "validation executed MACs M",
     "change, %",
 )
 
 
 def data_name(settings: Mapping[str, Any]) -> str:
-    """What the run was on: the data set's name, or the images' folder."""
+    """Return the name of the run's data set, or the images' folder."""
     data = settings.get("data", "a run")
     if isinstance(data, Mapping):
         return str(data.get("path") or data.get("name") or "a run")
@@ -62,114 +57,111 @@ def data_name(settings: Mapping[str, Any]) -> str:
 
 
 def facts(result: Result) -> str:
-    """One line on the run."""
+    """Return one line with the run's main facts."""
     data = result.data
-    found = [f"bundle {named(result.settings.get('plugin', NONE))}", f"seed {result.seed}"]
+    entries = [f"bundle {named(result.settings.get('plugin', NONE))}", f"seed {result.seed}"]
     if "evaluations" in data:
         failed = f", {text(data['failed'])} of them failed" if data.get("failed") else ""
-        found.append(f"{text(data['evaluations'])} candidates{failed}")
+        entries.append(f"{text(data['evaluations'])} candidates{failed}")
     if data.get("stopped"):
-        found.append(f"search ended: {named(str(data['stopped']).replace('_', ' '))}")
+        entries.append(f"search ended: {named(str(data['stopped']).replace('_', ' '))}")
     if data.get("seconds"):
-        found.append(f"{sum(data['seconds'].values()) / 60:.1f} minutes in all")
+        entries.append(f"{sum(data['seconds'].values()) / 60:.1f} minutes in all")
     if data.get("classes"):
-        found.append(f"{len(data['classes'])} classes: {_shortened(data['classes'])}")
-    return f'<p class="facts">{" · ".join(found)}</p>'
+        entries.append(f"{len(data['classes'])} classes: {_shortened(data['classes'])}")
+    return f'<p class="facts">{" · ".join(entries)}</p>'
 
 
 def _shortened(names: Sequence[object], most: int = 12) -> str:
     return ", ".join(map(named, names[:most])) + (", ..." if len(names) > most else "")
 
 
-def conclusions(result: Result, front: Sequence[Row], single: Sequence[Row]) -> str:
-    """What the test part said of the networks that the validation part speaks for."""
-    chosen = headline(front)
+def conclusions(result: Result, early: Sequence[ResultRow], single: Sequence[ResultRow]) -> str:
+    """Return the test figures of the most accurate and the cheapest network, by the validation part."""
+    chosen = highlights(early)
     if not chosen:
         return "<p>The search found no early-exit network.</p>"
-    lines = []
-    for row in {id(row): row for row in (chosen["accurate"], chosen["cheap"])}.values():
-        line = (
-            f"<b>{percent(row['test_accuracy'])}%</b> test accuracy at <b>{mega(row['executed_macs'])}M</b> "
-            f"executed MACs with {in_words(row['exits'])}: {percent(relative_cost(row), 0)}% of what its "
-            f"backbone costs, which reaches {percent(row['backbone_test_accuracy'])}%."
-        )
-        beside = rival(row, single)
-        if beside is None:
-            line += " No single-exit network of the search is as cheap."
-        else:
-            line += (
-                f" At no higher cost the best single-exit network of the search reaches "
-                f"{percent(beside['test_accuracy'])}% ({mega(beside['executed_macs'])}M)."
-            )
-        lines.append(f"<li>{line}</li>")
-    tested = (result.data.get("samples") or {}).get("test")
-    looked = (
-        f"{int(tested)} images that nothing was chosen by, looked at once" if tested else "Looked at once"
+    rows = {row.id: row for row in (chosen["accurate"], chosen["cheap"])}.values()
+    lines = "".join(f"<li>{_conclusion(row, rival(row, single))}</li>" for row in rows)
+    images = (result.data.get("samples") or {}).get("test")
+    tested = "Tested once" + (f", on {int(images)} images that no choice was based on" if images else "")
+    return f'<ul class="conclusions">{lines}</ul><p class="note">{tested}.</p>'
+
+
+def _conclusion(row: ResultRow, single: ResultRow | None) -> str:
+    line = (
+        f"<b>{percent(row.test_accuracy)}%</b> test accuracy at <b>{mega(row.executed_macs)}M</b> "
+        f"executed MACs with {exits_text(row.exits)}: {percent(row.relative_cost, 0)}% of what its "
+        f"backbone costs, which reaches {percent(row.backbone_test_accuracy)}%."
     )
-    return f'<ul class="conclusions">{"".join(lines)}</ul><p class="note">{looked}.</p>'
+    if single is None:
+        return f"{line} No single-exit network of the search is as cheap."
+    return (
+        f"{line} At no higher cost the best single-exit network of the search reaches "
+        f"{percent(single.test_accuracy)}% ({mega(single.executed_macs)}M)."
+    )
 
 
-def networks_table(caption: str, rows: Sequence[Row]) -> str:
-    """All figures of finished networks."""
+def networks_table(caption: str, rows: Sequence[ResultRow]) -> str:
+    """Return a table with all figures of finished networks."""
     if not rows:
         return "<p>None.</p>"
     return table(caption, HEADINGS, map(_cells, rows), "figures")
 
 
-def promises(rows: Sequence[Row]) -> str:
-    """What thresholds reached where they were set, and elsewhere; nothing where that is not known."""
-    found = promising(rows)
-    if not found:
+def calibration(rows: Sequence[ResultRow]) -> str:
+    """Return a table of the thresholds' figures on the calibration part and on the validation part."""
+    known = calibrated(rows)
+    if not known:
         return ""
-    name = "What thresholds promised and kept"
-    cells = [
-        [
-            in_words(row["exits"]),
-            percent(row["calibration_accuracy"]),
-            percent(row["validation_accuracy"]),
-            f"{100 * (row['validation_accuracy'] - row['calibration_accuracy']):+.1f}",
-            mega(row["calibration_executed_macs"]),
-            mega(row["validation_executed_macs"]),
-            f"{100 * (row['validation_executed_macs'] / row['calibration_executed_macs'] - 1):+.1f}",
-        ]
-        for row in found
-    ]
+    name = "Generalisation gap of the thresholds"
     return (
-        f"<h3>{name}</h3>{table(name, PROMISES, cells, 'figures')}"
-        '<p class="note">Thresholds were set on the calibration part: what they reach there they promise. '
-        "The validation part, on which they were not set, says what they keep. Accuracy that is lost between "
-        "the two is thresholds fitted too closely, as far as it is more than chance.</p>"
+        f"<h3>{name}</h3>{table(name, CALIBRATION, map(_gap_cells, known), 'figures')}"
+        '<p class="note">Thresholds were set on the calibration part, and not on the validation part. A loss '
+        "of accuracy between the two beyond chance means that the thresholds are overfitted.</p>"
     )
+
+
+def _gap_cells(row: ResultRow) -> list[str]:
+    before, after = row.calibration_accuracy or 0.0, row.validation_accuracy
+    macs_before, macs_after = row.calibration_executed_macs or 0.0, row.macs_for_choice
+    return [
+        exits_text(row.exits),
+        percent(before),
+        percent(after),
+        f"{100 * (after - before):+.1f}",
+        mega(macs_before),
+        mega(macs_after),
+        f"{100 * (macs_after / macs_before - 1):+.1f}",
+    ]
 
 
 def convention() -> str:
-    """How MACs are counted, and how the tables are read."""
+    """Return the definition of MACs, and how to read the tables."""
     return f'<p class="note">{text(f"{CONVENTION} {READING}")}</p>'
 
 
-def _cells(row: Row) -> list[str]:
-    interval = row.get("test_ci")
+def _cells(row: ResultRow) -> list[str]:
     values = (
-        row["exits"],
-        percent(row["test_accuracy"]),
-        f"{percent(interval[0])} to {percent(interval[1])}" if interval else NONE,
-        percent(row["validation_accuracy"]),
-        mega(row["ada_macs"]),
-        mega(row["executed_macs"]),
-        percent(relative_cost(row), 0),
-        percent(row["backbone_test_accuracy"]),
-        mega(row["backbone_macs"]),
-        f"{row['params']:,}",
-        thresholds(row),
-        shares(row),
+        row.exits,
+        percent(row.test_accuracy),
+        f"{percent(row.test_ci[0])} to {percent(row.test_ci[1])}" if row.test_ci else NONE,
+        percent(row.validation_accuracy),
+        mega(row.ada_macs),
+        mega(row.executed_macs),
+        percent(row.relative_cost, 0),
+        percent(row.backbone_test_accuracy),
+        mega(row.backbone_macs),
+        f"{row.params:,}",
+        thresholds_text(row.thresholds),
+        utilization_text(row),
     )
-    model = row.get("model")
-    link = f'<a href="{text(quote(str(model)))}">file</a>' if model else NONE
+    link = f'<a href="{text(quote(str(row.model)))}">file</a>' if row.model else NONE
     return [*map(text, values), link]
 
 
 def remarks(data: Mapping[str, Any]) -> str:
-    """What was done to the images, and how long each part took."""
+    """Return the remarks on the data, and the seconds of each part of the run."""
     lines = [str(remark) for remark in data.get("remarks") or ()]
     lines += [f"{part}: {seconds:.0f} s" for part, seconds in (data.get("seconds") or {}).items()]
     if not lines:
@@ -178,17 +170,19 @@ def remarks(data: Mapping[str, Any]) -> str:
 
 
 def settings(values: Mapping[str, Any]) -> str:
-    """All settings, as a file that repeats the run."""
+    """Return all settings, as a file that repeats the run."""
     return (
-        "<p>These repeat the run, saved in a file: <code>edanas run --config FILE.toml</code>. "
+        "<p>Saved in a file, these settings repeat the run: <code>edanas run --config FILE.toml</code>. "
         '<button type="button" id="copy" hidden>Copy</button> <span id="copied" role="status"></span></p>'
         f'<pre id="settings" tabindex="0" aria-label="Settings as TOML">{text(_toml(values))}</pre>'
     )
 
 
 def _toml(values: Mapping[str, Any]) -> str:
+    import tomli_w
+
     try:
         return tomli_w.dumps(values)
     except TypeError:
-        # A null, which TOML cannot hold: another program wrote this result.
+        # TOML has no null, which a result of another program may hold.
         return json.dumps(values, indent=2)

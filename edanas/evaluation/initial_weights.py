@@ -13,7 +13,7 @@ from edanas.core.contracts import Supernet
 from edanas.core.errors import ConfigError, WeightsError, unknown
 from edanas.core.machine import home
 from edanas.core.types import Task
-from edanas.evaluation.unseen import check_unseen
+from edanas.evaluation.leakage import check_unseen
 from edanas.evaluation.workbench import Workbench
 from edanas.training.sandwich import SupernetWithExits
 from edanas.training.supernet_file import find, load, names, prefixes, read_recipe, tensors_of

@@ -12,10 +12,10 @@ from edanas.core.config import to_plain
 from edanas.core.errors import ConfigError
 from edanas.core.progress import Silent
 from edanas.core.settings import Component
-from edanas.evaluation.inheriting import trained_parts
+from edanas.evaluation.initial_weights import trained_parts
+from edanas.evaluation.leakage import check_unseen
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.evaluation.teachers import outside_teacher
-from edanas.evaluation.unseen import check_unseen
 from edanas.exits.gates import LearnedGate
 from edanas.exits.scheduler import Scheduler
 from edanas.training.supernet_file import find, write

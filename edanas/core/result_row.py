@@ -1,0 +1,161 @@
+"""A finished network as a row of `result.json`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from numbers import Real
+from typing import Any, Self
+
+NUMBERS = (
+    "exits",
+    "test_accuracy",
+    "validation_accuracy",
+    "ada_macs",
+    "executed_macs",
+    "backbone_macs",
+    "backbone_test_accuracy",
+    "params",
+)
+"""Keys of numbers that every row has."""
+
+LISTS = ("thresholds", "utilization")
+"""Keys of lists of numbers that every row has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultRow:
+    """A finished network: its thresholds, accuracies, costs and files.
+
+    Accuracies are fractions. MACs are multiply-adds for one image. Figures without a prefix are of the test
+    part. A field is `None` or empty where a file of an older version lacks it.
+
+    Attributes:
+        id: The candidate's id.
+        exits: Number of early exits.
+        thresholds: One per exit point; `None` is no exit there.
+        utilization: Fraction of samples that exit at each exit point and at the last exit.
+        test_accuracy: Accuracy on the test part.
+        test_ci: Its 95% interval.
+        calibration_accuracy: Accuracy on the calibration part; `None` if the thresholds were not set there.
+        validation_accuracy: Accuracy on the validation part.
+        ada_macs: ADA_MACS.
+        executed_macs: Executed MACs.
+        calibration_executed_macs: Executed MACs on the calibration part; `None` as for the accuracy there.
+        validation_executed_macs: Executed MACs on the validation part.
+        backbone_macs: MACs of the backbone without early exits.
+        backbone_test_accuracy: Test accuracy of the last exit on all samples.
+        params: Parameters, placed heads included.
+        activations: Elements of the largest layer output.
+        exit_accuracy: Accuracy of the samples that exit at each exit; `None` for an exit without samples.
+        stage_macs: MACs of each stage.
+        head_macs: MACs of the head at each exit point; `None` is no exit there.
+        last_macs: MACs of the last exit.
+        examples: Example images; their keys are those of `edanas.evaluation.examples`.
+        backbone: The backbone's choices by name.
+        model: Path of the first file, relative to the run folder; `None` if nothing was exported.
+        files: Paths of all files, relative to the run folder.
+        violation: Total violation of the constraints on the validation part; 0 = all hold.
+        breaches: A sentence for each constraint that does not hold.
+        keys: Keys of the JSON form, in order; empty = every field.
+        unknown: Entries of the JSON form that this version has no field for.
+
+    Example:
+        >>> row = ResultRow(
+        ...     id="a1", exits=1, thresholds=(0.9,), utilization=(0.6, 0.4), test_accuracy=0.97,
+        ...     validation_accuracy=0.98, ada_macs=4e6, executed_macs=4.5e6, backbone_macs=9e6,
+        ...     backbone_test_accuracy=0.975, params=1000,
+        ... )
+        >>> row.relative_cost
+        0.5
+        >>> row.to_json()["thresholds"]
+        [0.9]
+        >>> ResultRow.from_json(row.to_json()) == row
+        True
+    """
+
+    id: str
+    exits: int
+    thresholds: tuple[float | None, ...]
+    utilization: tuple[float, ...]
+    test_accuracy: float
+    test_ci: tuple[float, float] | None = None
+    calibration_accuracy: float | None = None
+    validation_accuracy: float
+    ada_macs: float
+    executed_macs: float
+    calibration_executed_macs: float | None = None
+    validation_executed_macs: float | None = None
+    backbone_macs: float
+    backbone_test_accuracy: float
+    params: int
+    activations: int | None = None
+    exit_accuracy: tuple[float | None, ...] = ()
+    stage_macs: tuple[int, ...] = ()
+    head_macs: tuple[int | None, ...] | None = None
+    last_macs: int | None = None
+    examples: tuple[Mapping[str, Any], ...] = ()
+    backbone: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    files: tuple[str, ...] = ()
+    violation: float = 0.0
+    breaches: tuple[str, ...] = ()
+    keys: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    unknown: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def relative_cost(self) -> float:
+        """Executed MACs as a fraction of the backbone's MACs."""
+        return self.executed_macs / self.backbone_macs
+
+    @property
+    def macs_for_choice(self) -> float:
+        """Executed MACs to choose a network by: those of the validation part, if the row has them."""
+        known = self.validation_executed_macs
+        return self.executed_macs if known is None else known
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """Read a row from its JSON form.
+
+        Raises:
+            ValueError: `values` is no row; the text names the key.
+        """
+        problem = _problem(values)
+        if problem:
+            raise ValueError(problem)
+        known = {key: _frozen(value) for key, value in values.items() if key in _FIELDS and value is not None}
+        unknown = {key: value for key, value in values.items() if key not in _FIELDS}
+        return cls(**known, keys=tuple(values), unknown=unknown)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form: the keys that the row was read with, in their order, or all fields."""
+        keys = self.keys or (*_FIELDS, *self.unknown)
+        return {key: self.unknown[key] if key in self.unknown else self._plain(key) for key in keys}
+
+    def _plain(self, key: str) -> Any:
+        value = getattr(self, key)
+        return list(value) if isinstance(value, tuple) else dict(value) if key == "backbone" else value
+
+
+_FIELDS = {each.name: None for each in fields(ResultRow) if each.name not in ("keys", "unknown")}
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _problem(row: Any) -> str | None:
+    """Return the first fault in the JSON form of a row; `None` if there is none."""
+    if not isinstance(row, Mapping):
+        return "no object"
+    for key in ("id", *NUMBERS, *LISTS):
+        if key not in row:
+            return f"'{key}' is not there"
+    for key in NUMBERS:
+        if not isinstance(row[key], Real):
+            return f"'{key}' is no number"
+    for key in LISTS:
+        if not isinstance(row[key], list) or not all(isinstance(v, Real | None) for v in row[key]):
+            return f"'{key}' is no list of numbers"
+    if len(row["utilization"]) != len(row["thresholds"]) + 1:
+        return f"'utilization' has {len(row['utilization'])} numbers for {len(row['thresholds'])} exit points"
+    return None

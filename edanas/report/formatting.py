@@ -1,0 +1,100 @@
+"""Text forms of numbers, thresholds and backbones, shared by tables, plots and pages."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edanas.core.result_row import ResultRow
+
+CONVENTION = (
+    "MACs in M, a million multiply-adds of convolutions and linear layers, for one image; "
+    "executed MACs = ADA_MACS (Eq. 5 of the paper) plus the heads that ran and were not confident enough."
+)
+
+NONE = "–"
+
+
+def percent(fraction: float | None, digits: int = 1) -> str:
+    """Return a fraction in percent, without the sign.
+
+    Example:
+        >>> percent(0.9725), percent(0.5, 0)
+        ('97.2', '50')
+    """
+    return NONE if fraction is None else f"{100 * fraction:.{digits}f}"
+
+
+def mega(macs: float) -> str:
+    """Return multiply-adds in millions, to about three figures.
+
+    Example:
+        >>> mega(950_000), mega(2_380_000), mega(595e6)
+        ('0.950', '2.38', '595')
+    """
+    value = macs / 1e6
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+def thresholds_text(thresholds: Sequence[float | None]) -> str:
+    """Return the thresholds by exit point, in columns of equal width.
+
+    Example:
+        >>> thresholds_text([0.5, None])
+        '.50   –'
+    """
+    cells = (NONE if value is None else f"{value:.2f}".lstrip("0") for value in thresholds)
+    return " ".join(cell.rjust(3) for cell in cells)
+
+
+def utilization_text(row: ResultRow) -> str:
+    """Return the utilization of each exit point and of the last exit, in percent."""
+    placed = [*(value is not None for value in row.thresholds), True]
+    cells = (
+        percent(value, 0) if is_placed or value else NONE
+        for value, is_placed in zip(row.utilization, placed, strict=True)
+    )
+    return " ".join(cell.rjust(2) for cell in cells)
+
+
+def exits_text(count: int) -> str:
+    """Return a number of early exits with its noun.
+
+    Example:
+        >>> exits_text(0), exits_text(1), exits_text(2)
+        ('no early exit', '1 early exit', '2 early exits')
+    """
+    return "no early exit" if count == 0 else "1 early exit" if count == 1 else f"{count} early exits"
+
+
+def scheme_text(exits: int, thresholds: Sequence[float | None]) -> str:
+    """Return the number of early exits and their thresholds.
+
+    Example:
+        >>> scheme_text(1, [0.5, None])
+        '1 early exit, thresholds .50 –'
+    """
+    if not exits:
+        return "no early exit"
+    return f"{exits_text(exits)}, thresholds {' '.join(thresholds_text(thresholds).split())}"
+
+
+def backbone_text(choices: Mapping[str, Any]) -> str:
+    """Return a backbone's choices in one line, for any supernet provider.
+
+    Choices of one kind, e.g. `stage2.layer1.kernel`, stand together, one group per stage.
+
+    Example:
+        >>> backbone_text({"resolution": 16, "stage1.layer1.kernel": 3, "stage1.layer2.kernel": 5})
+        'resolution 16, kernel 35'
+    """
+    kinds: dict[str, dict[str, list[str]]] = {}
+    for name, value in choices.items():
+        stage, _, kind = name.rpartition(".")
+        kinds.setdefault(kind, {}).setdefault(stage.partition(".")[0], []).append(str(value))
+    return ", ".join(
+        f"{kind.replace('_', ' ')} {' '.join(map(_group_text, stages.values()))}"
+        for kind, stages in kinds.items()
+    )
+
+
+def _group_text(values: Sequence[str]) -> str:
+    return ("" if all(len(value) == 1 for value in values) else "-").join(values)

@@ -1,0 +1,132 @@
+"""Chart of a run: the candidates of its search, and both fronts with their test accuracies."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edanas.core.result_row import ResultRow
+from edanas.numerics.pareto import non_dominated
+from edanas.report.axis_limits import accuracy_floor
+from edanas.report.formatting import backbone_text, mega, percent, scheme_text
+from edanas.report.html.candidate_points import CandidatePoints
+from edanas.report.html.charts import Chart, Point, spread
+from edanas.report.html.markup import text
+
+_LABEL = (
+    "Accuracy against executed MACs: {}, early-exit and single-exit networks. "
+    "Arrow keys go from point to point."
+)
+
+
+def fronts_chart(front: Sequence[ResultRow], single: Sequence[ResultRow], candidates: CandidatePoints) -> str:
+    """Return the chart with its legend and, if the candidates' iterations are known, a slider over them.
+
+    Args:
+        front: Early-exit networks, finished and tested.
+        single: Single-exit networks of the same search, finished and tested.
+        candidates: The candidates of the search.
+    """
+    dots = candidates.dots
+    if not front and not single and not dots:
+        return "<p>Nothing to draw.</p>"
+    chart, floor = _axes([*front, *single], dots)
+    marks = [chart.point(_raised(dot, chart.y[0], floor)) for dot in dots]
+    if dots:
+        marks.append('<path id="searched" class="line searched" d=""/>')
+    marks += _front(chart, single, "single") + _front(chart, front, "early")
+    legend = _legend(candidates, single, front, sum(dot.y < floor for dot in dots))
+    steps = max((dot.iteration or 0 for dot in dots), default=0)
+    slider = _slider(steps) if steps and candidates.dated else ""
+    return f"{legend}{chart.draw('fronts', _LABEL.format(candidates.name), marks)}{_DESCRIPTION}{slider}"
+
+
+def _axes(rows: Sequence[ResultRow], dots: Sequence[Point]) -> tuple[Chart, float]:
+    """Return the chart without marks, and the lowest accuracy in it, in percent."""
+    edges = [100 * edge for row in rows for edge in row.test_ci or (row.test_accuracy,)]
+    accuracies = [dot.y for dot in dots]
+    floor = accuracy_floor(edges, accuracies)
+    costs = [row.executed_macs / 1e6 for row in rows] + [dot.x for dot in dots]
+    x, y = spread(min(costs), max(costs)), spread(floor, max(edges + accuracies))
+    return Chart(x, y, "executed MACs for one image, M", "accuracy, %"), floor
+
+
+_DESCRIPTION = (
+    '<p id="fronts-description" class="description" aria-live="polite">'
+    "Point at a network, or focus the chart and use the arrow keys.</p>"
+)
+
+
+def _raised(dot: Point, bottom: float, floor: float) -> Point:
+    """Return the point; one below the chart is hollow, on the axis."""
+    if dot.y >= floor:
+        return dot
+    return Point(dot.x, bottom, dot.title, f"{dot.kind} under", iteration=dot.iteration, radius=dot.radius)
+
+
+def _front(chart: Chart, rows: Sequence[ResultRow], kind: str) -> list[str]:
+    """Return intervals, the line through the non-dominated networks, and the networks."""
+    if not rows:
+        return []
+    points = np.array([[row.executed_macs / 1e6, 100 * row.test_accuracy] for row in rows])
+    best = points[non_dominated(np.column_stack([points[:, 0], -points[:, 1]]))]
+    best = best[np.argsort(best[:, 0], kind="stable")]
+    parts = [
+        chart.whisker(x, 100 * row.test_ci[0], 100 * row.test_ci[1], kind)
+        for row, (x, _) in zip(rows, points, strict=True)
+        if row.test_ci
+    ]
+    parts.append(chart.line([(float(x), float(y)) for x, y in best], kind))
+    for row, (x, y) in zip(rows, points, strict=True):
+        mark, target = (str(row.exits), f"net-{row.id}") if kind == "early" else ("", "")
+        radius = 9 if kind == "early" else 5.5
+        point = Point(float(x), float(y), network_text(row), kind, mark, None, target, radius)
+        parts.append(chart.point(point))
+    return parts
+
+
+def network_text(row: ResultRow) -> str:
+    """Return the description of a finished network, in lines."""
+    interval = f" (95%: {percent(row.test_ci[0])} to {percent(row.test_ci[1])})" if row.test_ci else ""
+    kind = "Early-exit" if row.exits else "Single-exit"
+    lines = [
+        f"{kind} network {row.id}, finished",
+        f"test accuracy {percent(row.test_accuracy)}%{interval} at {mega(row.executed_macs)}M executed MACs",
+        scheme_text(row.exits, row.thresholds),
+    ]
+    if row.backbone:
+        lines.append(f"backbone: {backbone_text(row.backbone)}")
+    return "\n".join(lines)
+
+
+def _legend(
+    candidates: CandidatePoints, single: Sequence[ResultRow], front: Sequence[ResultRow], below: int
+) -> str:
+    entries = []
+    if front:
+        entries.append(
+            '<span class="key early"></span>early-exit networks, with their number of exits (test)'
+        )
+    if single:
+        entries.append('<span class="key single"></span>single-exit networks of the same search (test)')
+    if candidates.dots:
+        bolder = ", the newer the bolder" if candidates.dated else ""
+        entries.append(
+            f'<span class="key dot"></span>{candidates.name} before fine-tuning (validation){bolder}; '
+            "dotted: their front"
+        )
+    if below:
+        entries.append(f'<span class="key under"></span>{below} of them lie below the chart')
+    if candidates.left_out:
+        entries.append(f"{candidates.left_out} more are not drawn")
+    if any((front, single)):
+        entries.append("bars: 95% intervals")
+    return f'<p class="legend">{" · ".join(entries)}</p>'
+
+
+def _slider(steps: int) -> str:
+    """Return a slider over the iterations; without the script all of them are shown."""
+    return (
+        '<p class="control" hidden><label for="until">The search up to iteration</label> '
+        f'<input id="until" type="range" min="0" max="{steps}" value="{steps}" data-chart="fronts"> '
+        f'<output for="until">{text(steps)}</output></p>'
+    )
