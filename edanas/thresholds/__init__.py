@@ -1,1 +1,1 @@
-"""Thresholds of early exits: profiles, scoring of selection schemes, exact fronts, setters and budgets."""
+"""Thresholds of early-exit networks: scoring by exit profiles, Pareto fronts, setters, budgets."""

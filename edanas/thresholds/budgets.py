@@ -1,4 +1,4 @@
-"""Budgets: what a scheme may cost or must reach, read from texts with units, and what meets one."""
+"""Budgets on cost or accuracy: parsing with units, and the scheme of a front that meets one."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,16 +27,20 @@ _EXAMPLES: Mapping[Quantity, str] = {
 _TEXT = re.compile(r"\s*([+-]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\W\d_]*|%)\s*")
 
 _ROUNDING = 1e-9
-"""A budget is met by what exceeds it by no more than this share: sums of floats round."""
+"""Relative excess at which a budget still counts as met, because sums of floats round."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """One condition on a selection scheme.
+    """One bound on a selection scheme.
 
     Args:
-        quantity: What it is about.
-        limit: Multiply-adds for a sample on average, a fraction, or seconds for a sample on average.
+        quantity: The bounded quantity.
+        limit: Multiply-adds per sample on average, a fraction, or seconds per sample on average.
+
+    Example:
+        >>> str(Budget("max_macs", 5e6))
+        'at most 5M MACs'
     """
 
     quantity: Quantity
@@ -52,7 +56,7 @@ def parse_budget(
     min_accuracy: str | float | None = None,
     max_latency: str | float | None = None,
 ) -> Budget:
-    """The one budget that is given.
+    """Return the one budget that is given.
 
     Args:
         max_macs: A number of multiply-adds, or a text such as `5M`.
@@ -61,17 +65,21 @@ def parse_budget(
 
     Raises:
         ConfigError: None or several are given, or one cannot be read or is out of range.
+
+    Example:
+        >>> parse_budget(min_accuracy="90%")
+        Budget(quantity='min_accuracy', limit=0.9)
     """
     values: dict[Quantity, str | float | None] = {
         "max_macs": max_macs,
         "min_accuracy": min_accuracy,
         "max_latency": max_latency,
     }
-    given = {quantity: value for quantity, value in values.items() if value is not None}
-    if len(given) != 1:
-        found = " and ".join(given) or "none"
-        raise ConfigError(f"budget: found {found}; allowed: one of {', '.join(values)}")
-    ((quantity, value),) = given.items()
+    values_given = {quantity: value for quantity, value in values.items() if value is not None}
+    if len(values_given) != 1:
+        names = " and ".join(values_given) or "none"
+        raise ConfigError(f"budget: found {names}; allowed: one of {', '.join(values)}")
+    ((quantity, value),) = values_given.items()
     limit = _parse_quantity(quantity, value) if isinstance(value, str) else float(value)
     if not 0.0 < limit < np.inf or (quantity == "min_accuracy" and limit > 1.0):
         percent = quantity == "min_accuracy" and 1.0 < limit <= 100.0 and "%" not in str(value)
@@ -81,7 +89,7 @@ def parse_budget(
 
 
 def format_quantity(quantity: Quantity, value: float) -> str:
-    """A value for people: `4.95M MACs`, `91.30%`, `2.914 ms`."""
+    """Format a value with its unit: `4.95M MACs`, `91.30% accuracy`, `2.914 ms`."""
     if quantity == "min_accuracy":
         return f"{100 * value:.2f}% accuracy"
     if quantity == "max_latency":
@@ -91,14 +99,14 @@ def format_quantity(quantity: Quantity, value: float) -> str:
 
 
 def choose_scheme(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int | None:
-    """The number of the scheme that meets a budget best; `None` where none does.
+    """Return the number of the scheme that meets a budget best, or `None` if none does.
 
-    Of those that are cheap enough it is the most accurate, of those accurate enough the cheapest.
+    Under a bound on cost it is the most accurate scheme, above a bound on accuracy the cheapest.
 
     Args:
-        front: By rising cost.
-        budget: What is asked.
-        unit: What one unit of the front's cost is in the budget's units, e.g. 1e-9 for nanoseconds.
+        front: Schemes by rising cost.
+        budget: The bound.
+        unit: One unit of the front's cost in the units of the budget, e.g. 1e-9 for nanoseconds.
     """
     if budget.quantity == "min_accuracy":
         enough = np.flatnonzero(front.accuracy >= budget.limit - _ROUNDING)
@@ -108,7 +116,7 @@ def choose_scheme(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> i
 
 
 def nearest_scheme(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int:
-    """As `choose`, but where nothing meets the budget the scheme that misses it least."""
+    """Return the number of the scheme as `choose_scheme`, or of the nearest if none meets the budget."""
     number = choose_scheme(front, budget, unit)
     if number is not None:
         return number
@@ -116,13 +124,13 @@ def nearest_scheme(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> 
 
 
 def unmet_budget_message(budget: Budget, front: ThresholdFront, unit: float, dearest: float) -> str:
-    """What was asked, and what is possible instead, for an error.
+    """Describe a budget that no scheme meets, and the possible range, for an error message.
 
     Args:
-        budget: What no scheme of the front meets, or more than any can use.
-        front: By rising cost.
-        unit: As for `choose`.
-        dearest: The cost of a sample that goes through to the last exit, in the budget's units.
+        budget: A budget that no scheme of the front meets, or more than any scheme can use.
+        front: Schemes by rising cost.
+        unit: As for `choose_scheme`.
+        dearest: The cost of a sample that exits at the last exit, in the units of the budget.
     """
     limit = format_quantity(budget.quantity, budget.limit)
     if budget.quantity == "min_accuracy":
@@ -144,13 +152,13 @@ def unmet_budget_message(budget: Budget, front: ThresholdFront, unit: float, dea
 def unreachable_budget_message(
     budget: Budget, leaving: npt.NDArray[np.float64], placed: Sequence[int], unit: float = 1.0
 ) -> str:
-    """What is possible instead of a budget that no thresholds can use up, for an error; empty if some can.
+    """Describe a cost budget outside the range of the placed exits; empty if it is inside.
 
     Args:
-        budget: Of a cost.
-        leaving: (P + 1,) costs of a sample that leaves at each placed exit and the last; rising.
-        placed: The exits that stand, one or more.
-        unit: As for `choose`.
+        budget: A bound on cost.
+        leaving: (P + 1,) costs of a sample that exits at each placed exit and the last; rising.
+        placed: The placed exit points, one or more.
+        unit: As for `choose_scheme`.
     """
     if leaving[0] * unit <= budget.limit * (1 + 1e-9) and budget.limit <= unit * leaving[-1] * (1 + 1e-9):
         return ""
@@ -165,11 +173,11 @@ def unreachable_budget_message(
 
 
 def _unit_hint(budget: Budget, least: float, most: float) -> str:
-    """A near miss: the same number in another unit that would be possible."""
+    """Suggest the same number in another unit with which the budget would be possible."""
     names = LETTERS if budget.quantity == "max_macs" else ("ms", "us")
     factors = _UNITS[budget.quantity]
-    near = [name for name in names if least <= budget.limit * factors[name] <= most]
-    return f". Did you mean '{budget.limit:g}{near[0]}'?" if near else ""
+    possible = [name for name in names if least <= budget.limit * factors[name] <= most]
+    return f". Did you mean '{budget.limit:g}{possible[0]}'?" if possible else ""
 
 
 def _parse_quantity(quantity: Quantity, text: str) -> float:
@@ -178,12 +186,12 @@ def _parse_quantity(quantity: Quantity, text: str) -> float:
         raise ConfigError(f"{quantity}: found '{text}'; allowed: {_EXAMPLES[quantity]}")
     number, unit = match.groups()
     if unit not in units:
-        # `5m` and `3MS` are near misses, not other words for the same.
+        # `5m` and `3MS` are rejected with a hint, not read as other spellings.
         alike = [each for each in units if each.lower() == unit.lower()]
-        meant = f" Did you mean '{number}{alike[0]}'?" if alike else ""
+        suggestion = f" Did you mean '{number}{alike[0]}'?" if alike else ""
         if not unit:
-            meant = f" Did you mean '{number}ms'?"
-        hint = meant or near_miss(unit, [each for each in units if each])
+            suggestion = f" Did you mean '{number}ms'?"
+        hint = suggestion or near_miss(unit, [each for each in units if each])
         raise ConfigError(
             f"{quantity}: found '{text}', {f'of unit {unit!r}' if unit else 'without a unit'}; "
             f"allowed: {_EXAMPLES[quantity]}.{hint}"

@@ -1,4 +1,4 @@
-"""Setting continuous thresholds on calibration samples, from an exit profile alone."""
+"""Continuous thresholds set on calibration samples, from an exit profile alone."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.thresholds.schemes import exit_costs, restrict_profile, separating_thresholds, sum_at_exits
 
 _SCHEMES = 400_000
-"""About how many schemes one enumeration scores: 24 thresholds for each of four exits."""
+"""Approximate number of schemes that one enumeration scores: 24 thresholds for each of four exits."""
 
 Grid = list[npt.NDArray[np.int64]]
 
@@ -26,36 +26,44 @@ def set_thresholds(
     accuracy_drop: float = 0.0,
     caution: int = 12,
 ) -> SelectionScheme:
-    """The cheapest thresholds with which these samples are classified accurately enough.
+    """Return the cheapest thresholds that are accurate enough on these samples.
 
-    Enough is the last exit's accuracy minus `accuracy_drop`; cheapest means least executed MACs. Every
-    threshold lies midway between two neighbouring confidences of its exit.
+    Accurate enough means the accuracy of the last exit minus `accuracy_drop`; cheapest means least executed
+    MACs. Every threshold lies midway between two neighbouring confidences of its exit.
 
-    The cheapest of so many schemes owes part of its accuracy to luck, and loses it on other samples.
-    Therefore the accuracy must also be enough if every threshold were `caution` samples lower. On synthetic
-    profiles with 180 samples and four exits the accuracy lost on other samples is 0.018 without caution and
-    0.007 with 12, for 0.29 and 0.34 of the backbone's MACs; with thousands of samples caution is next to
-    nothing.
+    The cheapest of so many schemes owes part of its accuracy to chance, and loses it on other samples.
+    Therefore the accuracy must also suffice if every threshold were `caution` samples lower. On synthetic
+    profiles with 180 samples and four exits, the accuracy lost on other samples is 0.018 without caution, at
+    0.29 of the backbone's MACs. With a caution of 12 it is 0.007, at 0.34 of them. With thousands of samples,
+    caution has next to no effect.
 
-    Where they are few enough (two exits and 600 samples, say) every scheme is scored. Otherwise schemes on a
-    grid of quantiles are scored, and the grid is refined around the best until it is as fine as the samples.
-    Of equally cheap schemes the more accurate one is taken, of equal ones the stricter. When nothing is
-    accurate enough, the most accurate scheme is returned.
+    With few combinations (two exits and 600 samples, say) every scheme is scored. Otherwise schemes on a grid
+    of quantiles are scored, and the grid is refined around the best until it is as fine as the samples. Of
+    equally cheap schemes the most accurate is chosen, and of equally accurate ones the strictest. If no
+    scheme is accurate enough, the most accurate one is returned.
 
     Args:
         profile: Calibration samples, used for nothing that is reported.
-        costs: Of the backbone and its heads.
+        costs: Costs of the backbone and its heads.
         placed: The exit points that keep an exit.
         exit_points: N.
-        accuracy_drop: A fraction; how much accuracy may be given up. Below 0, so much more is asked.
-        caution: Samples; 0 takes the calibration samples at their word.
+        accuracy_drop: A fraction; the accuracy that may be given up. Below 0, more accuracy is required.
+        caution: Samples; 0 for no safety margin.
 
     Returns:
         A threshold in [0, 1] at each placed exit point, and `None` elsewhere. Each is exact in float32.
 
     Raises:
         ValueError: `placed` is not among the profile's points, the profile is empty, or caution is negative.
-        CostError: A placed exit's head has no known cost.
+        CostError: The cost of a placed exit's head is not known.
+
+    Example:
+        >>> import numpy as np
+        >>> correct = np.array([[True, True], [False, True], [True, True]])
+        >>> confidence = np.array([[0.9, 1], [0.2, 1], [0.8, 1]], dtype=np.float32)
+        >>> profile = ExitProfile((0,), confidence, correct)
+        >>> set_thresholds(profile, Costs((10, 10), (1,), 1), (0,), 1, caution=0).thresholds
+        (0.5,)
     """
     if caution < 0:
         raise ValueError(f"caution is {caution}; allowed: 0 samples or more")
@@ -75,15 +83,15 @@ def set_thresholds(
 
 @dataclass(frozen=True)
 class _Search:
-    """P placed exits, each with rising thresholds that tell its S confidences apart in every possible way.
+    """Search over rising thresholds of P placed exits that separate the S confidences of each.
 
     Args:
         thresholds: For each exit, float32.
-        fires: (S, P): how many of its exit's thresholds, from the lowest, fire for a sample.
-        lenient: (S, P): how many would fire if each threshold were lower by as many samples as caution says.
+        fires: (S, P) how many thresholds of the exit, from the lowest, fire for a sample.
+        lenient: (S, P) as `fires`, if each threshold were lower by `caution` samples.
         correct: (S, P + 1), the last exit included.
-        cost: (P + 1,) executed MACs of a sample that leaves there.
-        needed: How many samples must be right.
+        cost: (P + 1,) executed MACs of a sample that exits there.
+        needed: The least number of correct samples.
     """
 
     thresholds: list[npt.NDArray[np.float32]]
@@ -102,8 +110,8 @@ class _Search:
         accuracy_drop: float,
         caution: int,
     ) -> "_Search":
-        kept = restrict_profile(profile, points)
-        confidence, correct = kept.confidence[:, :-1], kept.correct
+        placed_profile = restrict_profile(profile, points)
+        confidence, correct = placed_profile.confidence[:, :-1], placed_profile.correct
         thresholds = [separating_thresholds(column) for column in confidence.T]
         fires = [np.searchsorted(t, c, side="right") for t, c in zip(thresholds, confidence.T, strict=True)]
         lenient = [_shift_by_caution(each, caution) for each in fires]
@@ -113,7 +121,7 @@ class _Search:
         return cls(thresholds, np.stack(fires, axis=1), np.stack(lenient, axis=1), correct, cost, needed)
 
     def best(self) -> list[float]:
-        """The chosen threshold of each exit."""
+        """Return the chosen threshold of each exit."""
         size = max(2, int(_SCHEMES ** (1 / len(self.thresholds))))
         windows = [(0, len(t) - 1) for t in self.thresholds]
         grid = [self._quantiles(exit_, size) for exit_ in range(len(windows))]
@@ -131,7 +139,7 @@ class _Search:
             grid = finer
 
     def _quantiles(self, exit_: int, size: int) -> npt.NDArray[np.int64]:
-        """About `size` of an exit's thresholds at most, with equally many samples between neighbours."""
+        """Return about `size` threshold indices of an exit, with equally many samples between neighbours."""
         count = len(self.thresholds[exit_])
         if count <= size:
             return np.arange(count)
@@ -140,7 +148,7 @@ class _Search:
         return np.unique(np.append(np.minimum(ordered[ranks], count - 1), [0, count - 1]))
 
     def _cheapest(self, grid: Grid) -> tuple[int, ...]:
-        """Position in `grid`, for each exit, of the cheapest scheme that is accurate enough."""
+        """Return the position in `grid`, for each exit, of the cheapest scheme that is accurate enough."""
         executed, right = self._score(grid)
         enough = right >= self.needed
         if not enough.any():
@@ -151,7 +159,7 @@ class _Search:
         return tuple(int(i) for i in ties[-1])
 
     def _score(self, grid: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Total executed MACs and samples right for every scheme on `grid`, one axis an exit."""
+        """Return total executed MACs and correct samples of every scheme on `grid`, one axis per exit."""
         executed = self._total(grid, self.fires, np.broadcast_to(self.cost, self.correct.shape))
         right = self._total(grid, self.fires, self.correct)
         return executed, np.minimum(right, self._total(grid, self.lenient, self.correct))
@@ -159,16 +167,16 @@ class _Search:
     def _total(
         self, grid: Grid, fires: npt.NDArray[np.int64], values: npt.NDArray[Any]
     ) -> npt.NDArray[np.float64]:
-        """The sum of each sample's value (S, P + 1) where it leaves, for every scheme on `grid`."""
+        """Sum the value (S, P + 1) of each sample at its exit, for every scheme on `grid`."""
         levels = [np.searchsorted(g, fires[:, e], side="left") for e, g in enumerate(grid)]
         return sum_at_exits(levels, [len(g) for g in grid], values)
 
 
 def _shift_by_caution(fires: npt.NDArray[np.int64], caution: int) -> npt.NDArray[np.int64]:
-    """Each sample's number of firing thresholds (S,) replaced by that of the sample `caution` places surer.
+    """Replace the number of firing thresholds (S,) of each sample by that of the one `caution` ranks above.
 
-    So a threshold that lets anyone go lets `caution` more go, with all who are as sure as the last of them;
-    one that nobody reaches is still reached by nobody.
+    So a threshold that fires for some samples fires for `caution` more, and for all that tie with the last of
+    them. A threshold above all samples still fires for none.
     """
     ordered = np.sort(fires)
     last_of_equals = np.searchsorted(ordered, fires, side="right") - 1
@@ -176,7 +184,7 @@ def _shift_by_caution(fires: npt.NDArray[np.int64], caution: int) -> npt.NDArray
 
 
 def _refined_indices(low: int, high: int, keep: int, size: int) -> npt.NDArray[np.int64]:
-    """About `size` indices from `low` to `high`, `keep` among them."""
+    """Return about `size` indices from `low` to `high`, `keep` among them."""
     if high - low < size:
         return np.arange(low, high + 1)
     return np.unique(np.append(np.linspace(low, high, size).round().astype(np.int64), keep))

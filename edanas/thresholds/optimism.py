@@ -1,17 +1,16 @@
-"""What a scheme will do on new samples, where it was chosen on the very samples it is measured on.
+"""Expected accuracy and cost of a scheme on new samples, corrected for optimism.
 
-A scheme that is best on some samples owes part of that to chance. How much is found by cross-validation of
-the choice itself: it is made anew on nine tenths of the samples and judged on the last tenth, for all tenths
-and several divisions; what it loses there, the optimism, is taken from what the chosen scheme has on all
-samples (Efron, "Estimating the error rate of a prediction rule: improvement on cross-validation", JASA 78,
-1983; Efron and Gong, The American Statistician 37, 1983).
+A scheme that is best on some samples owes part of that to chance. Cross-validation of the choice itself
+estimates how much. The choice is repeated on nine tenths of the samples and judged on the last tenth, for all
+tenths and several divisions. The loss there, the optimism, is subtracted from the figures of the chosen
+scheme on all samples (Efron, "Estimating the error rate of a prediction rule: improvement on
+cross-validation", JASA 78, 1983; Efron and Gong, The American Statistician 37, 1983).
 
-Intervals around that are Wilson's for shares and Student's for costs. Where all samples leave at one exit,
-which does not mean that all others will, a cost's is Wilson's between the least and the largest. As they
-stand, they are somewhat too narrow after cross-validation (Bates, Hastie and Tibshirani, "Cross-validation:
-what does it estimate and how well does it do it?", JASA 119, 2024), since the choice differs from division to
-division. They are taken 15% wider; `benchmarks/tuning.py` measures in how many of 100 cases they then hold
-what is true.
+Intervals are Wilson's for shares and Student's for costs. If all samples exit at one exit, Student's interval
+would be empty; that of a cost is then Wilson's between the least and the largest cost. After cross-validation
+these intervals are somewhat too narrow, because the choice differs from division to division (Bates, Hastie
+and Tibshirani, "Cross-validation: what does it estimate and how well does it do it?", JASA 119, 2024). They
+are made 15% wider; `benchmarks/tuning.py` measures in how many of 100 cases they then contain the true value.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
 
 from edanas.core.costs import Costs, executed_per_exit
 from edanas.core.types import ExitProfile, SelectionScheme
@@ -27,11 +25,11 @@ from edanas.numerics.intervals import Z, wilson
 from edanas.thresholds.profiles import exit_columns
 
 MIN_SAMPLES = 10
-"""Samples: with fewer, there is nothing to divide."""
+"""Least number of samples: fewer cannot be divided into folds."""
 
 _FOLDS, _REPEATS = 10, 5
 _MANY = 2000
-"""Samples from which on two halves are enough, and one division: there is next to no optimism left."""
+"""Number of samples from which two halves and one division suffice, because hardly any optimism is left."""
 
 _WIDER = 1.15
 
@@ -41,13 +39,18 @@ Choice = Callable[[ExitProfile], SelectionScheme]
 
 @dataclass(frozen=True)
 class Expected:
-    """A figure on the given samples, and what to expect of it on new ones of the same kind.
+    """A figure on the given samples, and its estimate for new samples of the same kind.
 
     Args:
-        here: On the given samples; exact.
-        new: The best guess for new samples.
+        here: The figure on the given samples; exact.
+        new: The estimate for new samples.
         low: The lower end of its 95% confidence interval.
         high: The upper end.
+
+    Example:
+        >>> accuracy = Expected(here=0.92, new=0.9, low=0.86, high=0.93)
+        >>> accuracy.here - accuracy.new  # optimism
+        0.020000000000000018
     """
 
     here: float
@@ -58,12 +61,21 @@ class Expected:
 
 @dataclass(frozen=True)
 class Expectation:
-    """Of one scheme.
+    """The expected figures of one scheme.
 
     Args:
         accuracy: Top-1, a fraction.
-        costs: For a sample on average, for each of the costs asked for, in their units.
-        shares: Who leaves at each of the N exit points and at the last exit, fractions.
+        costs: Per sample on average, for each of the given costs, in their units.
+        shares: Utilization: the fraction of samples that exit at each of the N exit points and at the last
+            exit.
+
+    Example:
+        >>> import numpy as np
+        >>> confidence = np.linspace(0, 1, 20, dtype=np.float32)[:, None].repeat(2, axis=1)
+        >>> profile = ExitProfile((0,), confidence, np.ones((20, 2), dtype=bool))
+        >>> expectation = estimate_expectation(profile, SelectionScheme((0.5,)), [Costs((10, 10), (1,), 1)])
+        >>> [share.here for share in expectation.shares]
+        [0.5, 0.5]
     """
 
     accuracy: Expected
@@ -78,15 +90,15 @@ def estimate_expectation(
     choose: Choice | None = None,
     seed: int = 0,
 ) -> Expectation:
-    """What `scheme` does on these samples, and will do on new ones.
+    """Return the figures of `scheme` on these samples, and their estimates for new ones.
 
     Args:
         profile: S samples.
-        scheme: What `choose` made of them, or anything that they had no part in.
-        costs: In any units.
-        choose: How the scheme was chosen, to be repeated on parts of the samples; `None` where it was not
-            chosen on them.
-        seed: The divisions follow from it.
+        scheme: The result of `choose` on them, or any scheme that was chosen without them.
+        costs: Costs in any units.
+        choose: The function that chose the scheme, to be repeated on parts of the samples; `None` if the
+            scheme was not chosen on them.
+        seed: Seed of the divisions.
 
     Raises:
         ValueError: There are fewer than `MIN_SAMPLES` samples, or the scheme does not fit the profile.
@@ -116,12 +128,12 @@ def estimate_expectation(
 
 
 def subset_profile(profile: ExitProfile, samples: npt.NDArray[np.generic]) -> ExitProfile:
-    """The profile of some of its samples, by a mask or their numbers."""
+    """Return the profile of some of its samples, selected by a mask or their numbers."""
     return ExitProfile(profile.points, profile.confidence[samples], profile.correct[samples])
 
 
 def _optimism(profile: ExitProfile, costs: Sequence[Costs], choose: Choice, seed: int) -> Floats:
-    """How much better accuracy and costs are on samples that were chosen on than on others, (1 + costs,)."""
+    """Return how much better accuracy and costs are on samples of the choice than on others, (1 + costs,)."""
     count = len(profile)
     folds, repeats = (2, 1) if count >= _MANY else (_FOLDS, _REPEATS)
     rng = np.random.default_rng(seed)
@@ -136,12 +148,12 @@ def _optimism(profile: ExitProfile, costs: Sequence[Costs], choose: Choice, seed
 
 
 def _exits(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
-    """The exit point where each sample leaves, N for the last exit."""
+    """Return the exit point of each sample under `scheme`, N for the last exit."""
     return np.array([*profile.points, len(scheme.thresholds)])[exit_columns(profile, scheme)]
 
 
 def _sample_figures(profile: ExitProfile, scheme: SelectionScheme, costs: Sequence[Costs]) -> Floats:
-    """Right or wrong, and each cost, by sample: (S, 1 + costs)."""
+    """Return correctness and each cost by sample: (S, 1 + costs)."""
     exits = _exits(profile, scheme)
     right = profile.correct[np.arange(len(profile)), exit_columns(profile, scheme)]
     return np.column_stack([right, *(executed_per_exit(each, scheme)[exits] for each in costs)])
@@ -153,14 +165,16 @@ def _bounds(costs: Costs, scheme: SelectionScheme) -> tuple[float, float]:
 
 
 def _share_interval(here: float, guess: float, samples: int, wider: float) -> Expected:
-    """Wilson's interval, `wider` times as wide as at so many samples."""
+    """Return Wilson's interval of a share, `wider` times as wide as for that many samples."""
     return Expected(float(here), guess, *wilson(guess, samples, wider * Z))
 
 
 def _mean_interval(
     here: float, guess: float, values: Floats, bounds: tuple[float, float], wider: float
 ) -> Expected:
-    """Student's interval of a mean that cannot leave `bounds`; Wilson's where no value differs."""
+    """Return Student's interval of a mean, clipped to `bounds`; Wilson's if all values are equal."""
+    from scipy.stats import t as student
+
     count = len(values)
     low, high = bounds
     if values.min() == values.max() and low < high:

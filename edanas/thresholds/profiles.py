@@ -1,4 +1,4 @@
-"""Exit profiles: one pass over the samples, and then every selection scheme is arithmetic."""
+"""Scoring of one selection scheme from an exit profile; no network runs."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,9 +7,9 @@ from edanas.core.types import ExitProfile, Outcome, SelectionScheme
 
 
 def exit_columns(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
-    """The profile's column at which each sample leaves: (S,).
+    """Return the profile's column at which each sample exits: (S,).
 
-    Confidences are compared in their own precision, float32, as the network itself does.
+    Confidences are compared in their own precision, float32, as the network compares them.
 
     Raises:
         ValueError: An exit is placed where the profile has no column, or the profile has more exit points.
@@ -24,24 +24,30 @@ def exit_columns(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[n
 
 
 def outcome(profile: ExitProfile, scheme: SelectionScheme) -> Outcome:
-    """Accuracy and utilization under `scheme`, without running the network.
+    """Return accuracy and utilization under `scheme`.
 
     Raises:
-        ValueError: The profile is empty, or `scheme` does not fit it; see `leave`.
+        ValueError: The profile is empty, or `scheme` does not fit it; see `exit_columns`.
+
+    Example:
+        >>> correct = np.array([[True, True], [False, True]])
+        >>> profile = ExitProfile((0,), np.array([[0.9, 1], [0.2, 1]], dtype=np.float32), correct)
+        >>> outcome(profile, SelectionScheme((0.5,))).utilization
+        (0.5, 0.5)
     """
     if not len(profile):
         raise ValueError("an exit profile without samples has no accuracy")
     column = exit_columns(profile, scheme)
     correct = profile.correct[np.arange(len(profile)), column]
-    # Exit point of each column; the last exit comes after all exit points.
+    # The last exit comes after all exit points.
     exits = np.array([*profile.points, len(scheme.thresholds)])[column]
     size = len(scheme.thresholds) + 1
-    samples = np.bincount(exits, minlength=size)
-    right = np.bincount(exits, weights=correct, minlength=size)
+    counts = np.bincount(exits, minlength=size)
+    correct_counts = np.bincount(exits, weights=correct, minlength=size)
     return Outcome(
         accuracy=float(correct.mean()),
-        utilization=tuple(float(n) / len(profile) for n in samples),
-        exit_accuracy=tuple(float(r / n) if n else None for r, n in zip(right, samples, strict=True)),
+        utilization=tuple(float(n) / len(profile) for n in counts),
+        exit_accuracy=tuple(float(r / n) if n else None for r, n in zip(correct_counts, counts, strict=True)),
         backbone_accuracy=float(profile.correct[:, -1].mean()),
     )
 

@@ -1,13 +1,14 @@
-"""Thresholds from confidences alone, so that a drifted stream holds a budget: no labels are needed.
+"""Thresholds that hold a cost budget on a drifted stream, from confidences alone; no labels are needed.
 
-Each exit's share of leavers among those who reach it has odds. On the calibration samples these say how
-strict the exits are to one another. On other samples all odds are multiplied by one common factor, the one
-with which the mean cost meets the budget, and each threshold is the quantile that lets that share leave.
+Of the samples that reach an exit, the share that exits there has odds. On the calibration samples, these odds
+say how strict the exits are relative to one another. On other samples, all odds are multiplied by one common
+factor, with which the mean cost meets the budget. Each threshold is the quantile that lets the resulting
+share exit.
 
 That is budgeted batch classification (Huang and others, "Multi-Scale Dense Networks for Resource Efficient
-Image Classification", ICLR 2018, section 3: one share of leavers at all exits, found from the budget,
-thresholds by counting), where the shares need not be equal but keep their ratios of odds, as in a
-proportional odds model (McCullagh, "Regression Models for Ordinal Data", JRSS B 42, 1980).
+Image Classification", ICLR 2018, section 3), with one change. There, one share for all exits follows from the
+budget. Here, shares may differ but keep the ratios of their odds, as in a proportional odds model (McCullagh,
+"Regression Models for Ordinal Data", JRSS B 42, 1980).
 """
 
 from collections.abc import Sequence
@@ -22,19 +23,19 @@ Confidences = npt.NDArray[np.float32]
 
 _STEPS = 80
 _FARTHEST = 60.0
-"""Logarithms of odds beyond which everybody leaves, or nobody."""
+"""Logarithms of odds beyond which all samples exit, or none."""
 
 
 def exit_odds(utilization: Sequence[float], placed: Sequence[int], samples: int) -> Floats:
-    """Logarithms of the odds to leave at each placed exit, for those who reach it: (P,).
+    """Return the logarithms (P,) of the odds that a sample that reaches a placed exit exits there.
 
-    Half a sample is added to those who leave and to those who stay (Haldane, 1956; Anscombe, 1956), so that
-    an exit where nobody leaves, or everybody, has finite odds.
+    Half a sample is added to both counts (Haldane, 1956; Anscombe, 1956), so that an exit that fires for no
+    sample, or for all, has finite odds.
 
     Args:
-        utilization: The fraction of samples that leave at each of the N exit points and at the last exit.
+        utilization: The fraction of samples that exit at each of the N exit points and at the last exit.
         placed: Exit points, ascending.
-        samples: How many samples these are fractions of.
+        samples: The number of samples behind the fractions.
     """
     counts = samples * np.array([utilization[point] for point in [*placed, len(utilization) - 1]])
     staying = counts[::-1].cumsum()[::-1][1:]
@@ -44,16 +45,16 @@ def exit_odds(utilization: Sequence[float], placed: Sequence[int], samples: int)
 def thresholds_at_odds(
     confidence: Confidences, odds: Floats, points: Sequence[int], count: int
 ) -> SelectionScheme:
-    """Thresholds with which each exit lets go, of those who reach it, the share that its odds say.
+    """Return thresholds with which the share of samples that exit at each exit follows from its odds.
 
-    Of S who reach it, S / (1 + e^odds) stay, rounded down; where those at the boundary are equally sure, all
-    of them leave.
+    Of S samples that reach an exit, S / (1 + e^odds) stay, rounded down; samples that tie with the threshold
+    all exit.
 
     Args:
-        confidence: (S, P), by exit placed.
+        confidence: (S, P), by placed exit.
         odds: (P,) logarithms.
-        points: The exits' exit points, ascending.
-        count: N, how many exit points there are.
+        points: The exit points of the exits, ascending.
+        count: N, the number of exit points.
     """
     reached = np.ones(len(confidence), dtype=np.bool_)
     thresholds: dict[int, float] = {}
@@ -72,21 +73,27 @@ def thresholds_within_budget(
     budget: float,
     count: int,
 ) -> SelectionScheme:
-    """The strictest thresholds with these ratios of odds whose mean cost is within the budget.
+    """Return the strictest thresholds with these ratios of odds whose mean cost is within the budget.
 
-    Where confidences differ, the mean cost lies below the budget by less than the dearest minus the cheapest
-    exit's cost, divided by S: what one sample decides.
+    Without ties, the mean cost lies below the budget by less than one sample decides: the dearest minus the
+    cheapest exit's cost, divided by S.
 
     Args:
-        confidence: (S, P), by exit placed.
-        odds: (P,) logarithms; see `leaving_odds`.
-        points: The exits' exit points, ascending.
-        costs_of_exit: (P + 1,) of a sample that leaves there; rising.
+        confidence: (S, P), by placed exit.
+        odds: (P,) logarithms; see `exit_odds`.
+        points: The exit points of the exits, ascending.
+        costs_of_exit: (P + 1,) costs of a sample that exits there; rising.
         budget: At least the cost of the first exit.
-        count: N, how many exit points there are.
+        count: N, the number of exit points.
 
     Raises:
         ValueError: There are no samples, or no exits.
+
+    Example:
+        >>> confidence = np.array([[0.1], [0.4], [0.6], [0.9]], dtype=np.float32)
+        >>> costs = np.array([10.0, 20.0])
+        >>> thresholds_within_budget(confidence, np.zeros(1), (0,), costs, 15, 1).thresholds
+        (0.5,)
     """
     if not len(confidence) or not len(points):
         raise ValueError(f"{len(confidence)} samples and {len(points)} exits; both are needed")
@@ -109,14 +116,14 @@ def thresholds_within_budget(
 def mean_cost(
     confidence: Confidences, scheme: SelectionScheme, points: Sequence[int], costs_of_exit: Floats
 ) -> float:
-    """Of a sample on average; arguments as for `within_budget`."""
+    """Return the mean cost of a sample; arguments as for `thresholds_within_budget`."""
     thresholds = np.array([scheme.thresholds[point] for point in points], dtype=np.float32)
     fires = np.column_stack([confidence >= thresholds, np.ones(len(confidence), dtype=np.bool_)])
     return float(costs_of_exit[fires.argmax(axis=1)].mean())
 
 
 def _threshold_for_share(confidence: Confidences, share: float) -> float:
-    """The threshold that so many of these, rounded down, stay below, or fewer where some are equally sure."""
+    """Return the threshold below which a share of the confidences stays, rounded down; ties exit together."""
     ordered = np.sort(confidence)
     staying = int(np.floor(share * len(ordered) + 1e-9))
     if staying == len(ordered):

@@ -1,4 +1,4 @@
-"""All selection schemes of one backbone scored at once, from its exit profile alone."""
+"""Scores of all selection schemes of one backbone at once, from its exit profile alone."""
 
 import math
 from collections.abc import Sequence
@@ -21,21 +21,28 @@ Thresholds = npt.NDArray[np.float32]
 def score_schemes(
     profile: ExitProfile, costs_of_exit: npt.ArrayLike, grids: Sequence[Thresholds]
 ) -> tuple[Floats, Floats]:
-    """Accuracy and mean cost of every combination of thresholds.
+    """Return accuracy and mean cost of every combination of thresholds.
 
-    Equal to asking for each scheme where each sample leaves, in time that grows with samples + schemes
-    instead of samples x schemes.
+    The result equals scoring each scheme by itself. Time grows with samples + schemes instead of samples x
+    schemes.
 
     Args:
-        profile: A column for each exit that stands, and the last exit; `restricted` leaves others out.
-        costs_of_exit: (E,) of a sample that leaves at each column.
+        profile: A column for each placed exit, and the last exit; see `restrict_profile`.
+        costs_of_exit: (E,) cost of a sample that exits at each column.
         grids: For each column but the last, rising thresholds in float32.
 
     Returns:
-        Two arrays with an axis for each grid, (G1, ..., GP): top-1 as a fraction, and the cost of a sample.
+        Two arrays with an axis for each grid, (G1, ..., GP): top-1 as a fraction, and the cost per sample.
 
     Raises:
         ValueError: The profile is empty, or costs or grids do not fit it.
+
+    Example:
+        >>> correct = np.array([[True, True], [False, True]])
+        >>> profile = ExitProfile((0,), np.array([[0.9, 1], [0.2, 1]], dtype=np.float32), correct)
+        >>> accuracy, cost = score_schemes(profile, [10, 20], [np.float32([0.1, 0.5])])
+        >>> accuracy.tolist(), cost.tolist()
+        ([0.5, 1.0], [10.0, 15.0])
     """
     costs = np.asarray(costs_of_exit, dtype=np.float64)
     if costs.shape != (profile.correct.shape[1],):
@@ -50,7 +57,7 @@ def score_schemes(
 
 
 def count_exits(profile: ExitProfile, grids: Sequence[Thresholds]) -> Integers:
-    """How many samples leave at each exit, (E, G1, ..., GP), for the schemes of `score_schemes`.
+    """Return how many samples exit at each exit, (E, G1, ..., GP), for the schemes of `score_schemes`.
 
     Raises:
         ValueError: The profile is empty, or the grids do not fit it.
@@ -63,7 +70,7 @@ def count_exits(profile: ExitProfile, grids: Sequence[Thresholds]) -> Integers:
 
 
 def restrict_profile(profile: ExitProfile, placed: Sequence[int]) -> ExitProfile:
-    """The profile with the columns of the exit points `placed` and the last exit alone.
+    """Return the profile with only the columns of the exit points `placed` and of the last exit.
 
     Raises:
         ValueError: There is no such column.
@@ -76,42 +83,47 @@ def restrict_profile(profile: ExitProfile, placed: Sequence[int]) -> ExitProfile
 
 
 def exit_costs(costs: Costs, placed: Sequence[int], measure: Measure = "executed") -> Floats:
-    """Multiply-adds of a sample that leaves at each exit point of `placed`, ascending, or the last: (P + 1,).
+    """Return the multiply-adds of a sample that exits at each placed exit point, or the last: (P + 1,).
 
     Raises:
-        CostError: A placed exit's head has no known cost.
+        CostError: The cost of a placed exit's head is not known.
     """
     count = len(costs.heads)
     scheme = SelectionScheme(tuple(0.5 if point in placed else None for point in range(count)))
     mean = {"executed": executed_macs, "ada": ada_macs}[measure]
-    everyone = np.eye(count + 1)[[*placed, count]]
-    return np.array([mean(costs, scheme, each.tolist()) for each in everyone])
+    one_exit_each = np.eye(count + 1)[[*placed, count]]
+    return np.array([mean(costs, scheme, each.tolist()) for each in one_exit_each])
 
 
 def separating_thresholds(confidence: Thresholds) -> Thresholds:
-    """Rising thresholds that split the values (S,) in every way: below all, between neighbours, above all.
+    """Return rising thresholds that split the values (S,) in every way.
 
-    The lowest is half the least value, not 0: a sample much less sure than any seen before stays. The highest
-    is 1, or below 1 if a value is exactly 1: nothing in [0, 1] is above that.
+    The first is below all values, the last above all. The lowest is half the least value, not 0, so that a
+    sample with a much lower confidence stays. The highest is 1, or below 1 if a value is exactly 1, because
+    no confidence is above 1.
+
+    Example:
+        >>> separating_thresholds(np.float32([0.5, 0.25])).tolist()
+        [0.125, 0.375, 1.0]
     """
     values = np.unique(confidence)
     below = np.concatenate([[np.float32(0.0)], values[:-1]])
     middle = below + (values - below) / 2
-    # Between two neighbours in float32 there is nothing; the upper one then tells them apart.
+    # Neighbours in float32 have no middle; the upper one separates them.
     thresholds = np.where(middle > below, middle, values)
     return thresholds if values[-1] == 1.0 else np.append(thresholds, np.float32(1.0))
 
 
 def sum_at_exits(levels: Sequence[Integers], shape: Sequence[int], values: npt.NDArray[Any]) -> Floats:
-    """The sum of each sample's value (S, P + 1) at the exit where it leaves, for every scheme on a grid.
+    """Sum the value (S, P + 1) of each sample at its exit, for every scheme on a grid.
 
-    Those who pass the first exits and leave at the next fill a box of the joint histogram of levels;
-    cumulative sums give all boxes.
+    Samples that stay at the first exits and exit at the next fill a box of the joint histogram of levels.
+    Cumulative sums give all boxes.
 
     Args:
         levels: For each of the P exits, how many of the grid's thresholds fire for each sample, (S,).
-        shape: How many thresholds each exit has on the grid.
-        values: What is summed, by sample and exit.
+        shape: The number of thresholds of each exit on the grid.
+        values: The values to sum, by sample and exit.
     """
     total = np.zeros(shape)
     for exit_ in range(len(shape) + 1):
@@ -127,7 +139,7 @@ def sum_at_exits(levels: Sequence[Integers], shape: Sequence[int], values: npt.N
 
 
 def _levels(profile: ExitProfile, grids: Sequence[Thresholds]) -> list[Integers]:
-    """For each exit, how many of its grid's thresholds fire for each sample."""
+    """Return, for each exit, how many of its grid's thresholds fire for each sample."""
     if not len(profile):
         raise ValueError("an exit profile without samples has no accuracy")
     if len(grids) != len(profile.points):
@@ -142,7 +154,7 @@ def _levels(profile: ExitProfile, grids: Sequence[Thresholds]) -> list[Integers]
 
 
 def _box_sums(sums: npt.NDArray[Any], *, last: bool) -> npt.NDArray[Any]:
-    """Who leaves at the exit of the last axis, having passed all before; for `last`, who passes all axes."""
+    """Sum over samples that exit at the last axis and stay at all before; for `last`, stay at all axes."""
     for axis in range(sums.ndim):
         upto = sums.cumsum(axis=axis)
         passed = upto.take(range(upto.shape[axis] - 1), axis=axis)

@@ -1,4 +1,4 @@
-"""Threshold setters that are built in: the search's own, for an accuracy, for a budget, calibrated, held."""
+"""Built-in threshold setters."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,12 @@ _SETTING = "final_thresholds"
 
 
 class Grid(ThresholdSetter):
-    """Thresholds as they were searched: in the paper 0.1, 0.2 or no exit (Section V); nothing is set."""
+    """Keeps the searched thresholds: in the paper 0.1, 0.2 or no exit (Section V).
+
+    Example:
+        >>> Grid.resets
+        False
+    """
 
     resets = False
 
@@ -34,14 +39,14 @@ class Grid(ThresholdSetter):
 
 
 class Static(ThresholdSetter):
-    """The least executed MACs at which the last exit's accuracy is kept, with room for luck.
+    """The least executed MACs that keep the accuracy of the last exit, with a safety margin.
 
     Thresholds are any numbers in [0, 1]; see `edanas.thresholds.continuous.set_thresholds`.
 
     Args:
-        accuracy_drop: How much of the last exit's calibration accuracy may be given up, a fraction; where
-            the search's trade-off gave up more, so much.
-        caution: The accuracy must hold also if every threshold were so many samples lower.
+        accuracy_drop: The fraction of accuracy, against the last exit on calibration samples, that may be
+            given up. If the trade-off of the search gave up more, that much.
+        caution: The accuracy must also hold if every threshold were this many samples lower.
 
     Raises:
         ConfigError: An option is out of range.
@@ -69,37 +74,37 @@ class Static(ThresholdSetter):
 
 
 class Calibrated(Static):
-    """Temperatures first, then thresholds as `static` sets them (Guo and others, ICML 2017, section 4.2).
+    """Temperature scaling, then thresholds as `static` sets them (Guo and others, ICML 2017, section 4.2).
 
-    Each exit's logits are divided by the number with which the calibration labels are most likely: its
-    confidence then says how often it is right, and a threshold means the same at every exit. Labels do not
-    change. The network keeps the temperatures, also when it is exported.
+    The logits of each exit are divided by the temperature with which the calibration labels are most likely.
+    The confidence of an exit then estimates how often it is right, and a threshold means the same at every
+    exit. Labels do not change. The network keeps the temperatures, also when it is exported.
     """
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
         """See `ThresholdSetter.choose`."""
         temperatures = fit_temperatures(calibration)
-        even = Calibration(**{**vars(calibration), "profile": calibration.tempered(temperatures)})
-        return ThresholdChoice(super().choose(even).scheme, temperatures)
+        tempered = Calibration(**{**vars(calibration), "profile": calibration.tempered(temperatures)})
+        return ThresholdChoice(super().choose(tempered).scheme, temperatures)
 
 
 def fit_temperatures(calibration: Calibration) -> tuple[float, ...]:
-    """For each exit with a head, then the last exit: the number to divide its logits by."""
-    known = calibration.answers()
-    exits = range(known.logits.shape[1])
-    return tuple(fit_temperature(known.logits[:, each], known.labels) for each in exits)
+    """Return the temperature of each exit with a head, then of the last exit."""
+    answers = calibration.answers()
+    exits = range(answers.logits.shape[1])
+    return tuple(fit_temperature(answers.logits[:, each], answers.labels) for each in exits)
 
 
 class Budgeted(ThresholdSetter):
     """The most accurate thresholds within a budget of executed MACs, or the cheapest above an accuracy.
 
-    Both are read off the front of all thresholds, which is exact with up to about 270 samples and four exits
-    (see `edanas.thresholds.fronts.threshold_front`). EENet (Ilhan and others, WACV 2024) learns scores
-    and the shares of samples that exits are to have together; with given confidences, thresholds that such
-    shares lead to are among those of the front.
+    Both are points of the front of all thresholds, which is exact with up to about 270 samples and four exits
+    (see `edanas.thresholds.fronts.threshold_front`). EENet (Ilhan and others, WACV 2024) learns scores and
+    the utilization of exits together. With fixed confidences, the thresholds that such a utilization implies
+    are among those of the front.
 
     Args:
-        max_macs: Executed multiply-adds for a sample on average: a number, or a text such as `5M`.
+        max_macs: Executed multiply-adds per sample on average: a number, or a text such as `5M`.
         min_accuracy: Top-1 on the calibration part: a fraction, or a text such as `90%`.
 
     Raises:
@@ -107,11 +112,11 @@ class Budgeted(ThresholdSetter):
     """
 
     def __init__(self, max_macs: str | float | None = None, min_accuracy: str | float | None = None) -> None:
-        given = {"max_macs": max_macs, "min_accuracy": min_accuracy}
-        found = [name for name, value in given.items() if value is not None]
-        if len(found) != 1:
+        options = {"max_macs": max_macs, "min_accuracy": min_accuracy}
+        names = [name for name, value in options.items() if value is not None]
+        if len(names) != 1:
             raise ConfigError(
-                f"{_SETTING}: 'budget' with {' and '.join(found) or 'no option'}; allowed: one of max_macs, "
+                f"{_SETTING}: 'budget' with {' and '.join(names) or 'no option'}; allowed: one of max_macs, "
                 "min_accuracy"
             )
         self.budget = parse_setting_budget(max_macs, min_accuracy)
@@ -122,16 +127,17 @@ class Budgeted(ThresholdSetter):
 
 
 class Dynamic(ThresholdSetter):
-    """A budget of executed MACs that a stream is held to: thresholds move, without labels, as images come.
+    """A budget of executed MACs for streams; thresholds move, without labels, as images arrive.
 
-    At first they are the most accurate ones within the budget, as `budget` sets them. `edanas.stream` and
-    `edanas predict` then move them after each batch (adaptive conformal inference with costs: Gibbs and
-    Candès, NeurIPS 2021; see `edanas.thresholds.stream_budget`). A single call of the network, and other
-    forms that it is exported to, keep the first ones.
+    The first thresholds are the most accurate ones within the budget, as `budget` sets them. `edanas.stream`
+    and `edanas predict` then move them after each batch (adaptive conformal inference with costs: Gibbs and
+    Candès, NeurIPS 2021; see `edanas.thresholds.stream_budget`). A single call of the network, and its other
+    exported forms, keep the first thresholds.
 
     Args:
-        max_macs: Executed multiply-adds for an image on average: a number, or a text such as `5M`.
-        horizon: Images over which an excess is made up for; fewer follow a drift sooner, and move more.
+        max_macs: Executed multiply-adds per image on average: a number, or a text such as `5M`.
+        horizon: Number of images over which an excess is compensated; fewer follow a drift sooner, and move
+            more.
 
     Raises:
         ConfigError: The budget is missing or cannot be read, or the horizon is too short.
@@ -139,7 +145,7 @@ class Dynamic(ThresholdSetter):
 
     def __init__(self, max_macs: str | float | None = None, horizon: int = HORIZON) -> None:
         if max_macs is None:
-            raise ConfigError(f"{_SETTING}: 'dynamic' without max_macs, the budget that it holds")
+            raise ConfigError(f"{_SETTING}: 'dynamic' without max_macs; 'dynamic' needs a budget to hold")
         if horizon < MIN_HORIZON:
             raise ConfigError(f"{_SETTING}.horizon: found {horizon}; allowed: {MIN_HORIZON} images or more")
         self.budget = parse_setting_budget(max_macs)
@@ -148,24 +154,24 @@ class Dynamic(ThresholdSetter):
     def choose(self, calibration: Calibration) -> ThresholdChoice:
         """See `ThresholdSetter.choose`."""
         placed = calibration.scheme.placed
-        leaving = exit_costs(calibration.costs, placed)
-        if wrong := unreachable_budget_message(self.budget, leaving, placed):
-            raise CandidateError(wrong)
+        costs_by_exit = exit_costs(calibration.costs, placed)
+        if message := unreachable_budget_message(self.budget, costs_by_exit, placed):
+            raise CandidateError(message)
         scheme = best_within_budget(self.budget, calibration)
-        kept = restrict_profile(calibration.profile, placed)
-        shares = outcome(kept, scheme).utilization
-        path = calibrated_path(kept.confidence[:, :-1], scheme, leaving, shares)
-        holder = BudgetHolder(scheme, path, leaving.tolist(), self.budget.limit, self.horizon)
+        placed_profile = restrict_profile(calibration.profile, placed)
+        shares = outcome(placed_profile, scheme).utilization
+        path = calibrated_path(placed_profile.confidence[:, :-1], scheme, costs_by_exit, shares)
+        holder = BudgetHolder(scheme, path, costs_by_exit.tolist(), self.budget.limit, self.horizon)
         return ThresholdChoice(scheme, notes={HOLD: holder.to_dict()})
 
 
 def parse_setting_budget(
     max_macs: str | float | None = None, min_accuracy: str | float | None = None
 ) -> Budget:
-    """The budget of a setter's options.
+    """Return the budget of a setter's options.
 
     Raises:
-        ConfigError: It cannot be read, or is out of range; the text has the setting's whole name.
+        ConfigError: It cannot be read, or is out of range; the message has the whole name of the setting.
     """
     try:
         return parse_budget(max_macs, min_accuracy)
@@ -174,15 +180,15 @@ def parse_setting_budget(
 
 
 def best_within_budget(budget: Budget, calibration: Calibration) -> SelectionScheme:
-    """The best thresholds within `budget` for the exits that stand.
+    """Return the best thresholds within `budget` for the placed exits.
 
     Raises:
-        CandidateError: There are none.
+        CandidateError: No thresholds meet it.
     """
     placed = calibration.scheme.placed
-    kept = restrict_profile(calibration.profile, placed)
+    placed_profile = restrict_profile(calibration.profile, placed)
     front = sampled_threshold_front(
-        kept, calibration.costs, len(calibration.scheme.thresholds), removable=False
+        placed_profile, calibration.costs, len(calibration.scheme.thresholds), removable=False
     )
     number = choose_scheme(front, budget)
     if number is None:

@@ -1,19 +1,21 @@
-"""Holding a budget on a stream without labels: after each batch, thresholds move along a path.
+"""A cost budget on a stream without labels: after each batch, thresholds move along a path.
 
-A path leads from thresholds with which everybody leaves at the first exit to those with which nobody leaves
-early. Where on it one stands is said in multiply-adds: what these thresholds cost on the calibration samples.
-After a batch that cost more than the budget, one steps back by a share of the excess; after a cheaper one,
-forward. That is adaptive conformal inference (Gibbs and Candès, "Adaptive Conformal Inference Under
-Distribution Shift", NeurIPS 2021) with costs in the place of errors. Its guarantee (their Proposition 4.1)
-holds here too, whatever the images are and in whichever order they come: at the cheap end a batch costs no
-more than the budget, at the dear end no less, so the position never leaves the path by more than one step;
-and between two times it has moved by the excess between them over the horizon. Hence, for any n images in a
-row, in whole batches of up to an eighth of the horizon,
+A path leads from thresholds with which all samples exit at the first exit to thresholds with which none exits
+early. A position on it is a number of multiply-adds: the cost of these thresholds on the calibration samples.
+After a batch that cost more than the budget, the position moves back by a share of the excess; after a
+cheaper one, forward. That is adaptive conformal inference (Gibbs and Candès, "Adaptive Conformal Inference
+Under Distribution Shift", NeurIPS 2021) with costs in place of errors.
+
+Its guarantee (their Proposition 4.1) holds here too, for any images in any order. At the cheap end a batch
+costs no more than the budget, and at the dear end no less. So the position never leaves the path by more than
+one step. Between two times it moves by the excess between them over the horizon. Hence, for any n consecutive
+images, in whole batches of up to an eighth of the horizon,
 
     | mean executed MACs - budget |  <=  1.75 (dearest - cheapest) horizon / n
 
-where the cheapest and the dearest leave at the first and the last exit. It never holds less above the budget;
-below it, confidences of exactly 1 cannot be held back, for they leave at any threshold.
+where the cheapest and the dearest are the costs of exiting at the first and the last exit. The upper bound
+always holds. The lower one needs confidences below 1, because samples with a confidence of exactly 1 exit at
+any threshold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,23 +29,23 @@ from edanas.core.types import SelectionScheme
 from edanas.thresholds.quantile_thresholds import exit_odds, mean_cost, thresholds_at_odds
 
 HOLD = "hold"
-"""The key of a description under which stands how a stream is to hold a budget."""
+"""Key of a network's description for the values of its `BudgetHolder`."""
 
 HORIZON = 500
-"""Images over which an excess is made up for."""
+"""Default number of images over which an excess is compensated."""
 
 MIN_HORIZON = 8
-"""Images: no horizon is shorter. No batch moves thresholds by more than its excess divided by this."""
+"""Shortest horizon, in images. No batch moves thresholds by more than its excess divided by this."""
 
 _LARGEST_STEP = 1 / MIN_HORIZON
 
 _ROOM = 0.25
-"""Of the costs' range: how far a path goes on where no calibration sample is, for images of another kind."""
+"""Share of the range of costs by which a path extends beyond that of the calibration samples."""
 
 _SHIFTS = 129
 _KNOTS = 33
 _LOGITS = 8.0
-"""How far thresholds move, in logits, where nothing is known of the confidences."""
+"""Largest shift of thresholds, in logits, where no confidences are known."""
 
 Floats = npt.NDArray[np.float64]
 Confidences = npt.NDArray[np.float32]
@@ -51,32 +53,37 @@ Confidences = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ThresholdPath:
-    """Thresholds from the cheapest to the dearest, for the exits that stand.
+    """Thresholds of the placed exits, from the cheapest to the dearest.
 
     Args:
-        macs: (K,) rising; what thresholds cost on calibration samples, or beyond what any cost there.
+        macs: (K,) rising; the cost of the thresholds on calibration samples, or beyond any cost there.
         thresholds: (K, P), no column falling, from 0 to 1.
+
+    Example:
+        >>> path = ThresholdPath(np.array([10.0, 20.0]), np.array([[0.0], [1.0]]))
+        >>> path.at(15)
+        (0.5,)
     """
 
     macs: Floats
     thresholds: Floats
 
     def at(self, macs: float) -> tuple[float, ...]:
-        """P thresholds in [0, 1], exact in float32; beyond an end those of the end."""
-        found = [np.interp(macs, self.macs, column) for column in self.thresholds.T]
-        return tuple(float(np.float32(each)) for each in found)
+        """Return P thresholds in [0, 1], exact in float32; beyond an end those of the end."""
+        thresholds = [np.interp(macs, self.macs, column) for column in self.thresholds.T]
+        return tuple(float(np.float32(each)) for each in thresholds)
 
 
 def calibrated_path(
     confidence: Confidences, scheme: SelectionScheme, leaving: Floats, utilization: Sequence[float]
 ) -> ThresholdPath:
-    """The path along which all odds of leaving are multiplied by one number; see `quantile_thresholds`.
+    """Return the path on which all odds of exiting are multiplied by one number; see `quantile_thresholds`.
 
     Args:
-        confidence: (S, P) of calibration samples, by exit placed.
-        scheme: Chosen on them; the odds that it gives are multiplied by 1.
-        leaving: (P + 1,) multiply-adds of a sample that leaves at each placed exit and the last; rising.
-        utilization: Who leaves where with `scheme`, N + 1 fractions.
+        confidence: (S, P) of calibration samples, by placed exit.
+        scheme: The scheme chosen on them; its odds are those at factor 1.
+        leaving: (P + 1,) multiply-adds of a sample that exits at each placed exit and the last; rising.
+        utilization: N + 1 fractions of the samples that exit at each exit with `scheme`.
     """
     points, count = scheme.placed, len(scheme.thresholds)
     odds = exit_odds(utilization, points, len(confidence))
@@ -85,16 +92,16 @@ def calibrated_path(
     strict_first = [
         _placed_thresholds(thresholds_at_odds(confidence, odds + each, points, count)) for each in shifts
     ]
-    # An exit that nobody reaches any more stays as it was when somebody did.
+    # The threshold of an exit that no sample reaches any more stays as it was.
     rows = np.minimum.accumulate(strict_first, axis=0)[::-1]
     macs = np.array([_mean_cost(confidence, row, leaving) for row in rows])
     return _thin_path(macs, rows, _ROOM * float(leaving[-1] - leaving[0]))
 
 
 def uncalibrated_path(scheme: SelectionScheme, leaving: Floats) -> ThresholdPath:
-    """A path through `scheme` where no confidences are known: all thresholds move alike in logits.
+    """Return a path through `scheme` for unknown confidences: all thresholds move by the same logits.
 
-    `scheme` lies in its middle; costs are evenly spread, and not what they will be.
+    `scheme` lies in its middle. Costs are evenly spread, and differ from the true ones.
     """
     middle = np.clip(_placed_thresholds(scheme), 1e-4, 1 - 1e-4)
     moves = np.linspace(-_LOGITS, _LOGITS, _KNOTS)[:, None]
@@ -105,18 +112,25 @@ def uncalibrated_path(scheme: SelectionScheme, leaving: Floats) -> ThresholdPath
 
 
 class BudgetHolder:
-    """Thresholds that hold a budget of executed multiply-adds for an image on average; see above.
+    """Thresholds that hold a budget of executed multiply-adds per image on average; see the module.
 
     Args:
-        scheme: The exits that stand.
-        path: Where thresholds move.
-        leaving: (P + 1,) multiply-adds of an image that leaves at each placed exit and the last; rising.
+        scheme: The scheme of the placed exits.
+        path: The path of the thresholds.
+        leaving: (P + 1,) multiply-adds of an image that exits at each placed exit and the last; rising.
         budget: Multiply-adds; from the first to the last of `leaving`.
-        horizon: Images over which an excess is made up for.
-        start: Where on the path to begin; `None` for the budget.
+        horizon: Number of images over which an excess is compensated.
+        start: Position on the path at the start; `None` for the budget.
 
     Raises:
         ValueError: There is no exit, the budget cannot be held, or the horizon is too short.
+
+    Example:
+        >>> path = ThresholdPath(np.array([10.0, 20.0]), np.array([[0.0], [1.0]]))
+        >>> holder = BudgetHolder(SelectionScheme((0.5,)), path, [10, 20], budget=15)
+        >>> holder.note([1] * 50)  # all images exit at the last exit, which costs too much
+        >>> holder.scheme.thresholds
+        (0.44999998807907104,)
     """
 
     def __init__(
@@ -143,40 +157,40 @@ class BudgetHolder:
 
     @property
     def batch(self) -> int:
-        """Of how many images a batch should be at most, for thresholds to move as soon as they may."""
+        """The largest batch, in images, with which thresholds move as fast as they can."""
         return self.horizon // MIN_HORIZON
 
     @property
     def scheme(self) -> SelectionScheme:
         """The thresholds for the next batch."""
-        found = dict(zip(self._placed, self.path.at(self.position), strict=True))
-        return SelectionScheme(tuple(found.get(point) for point in range(self._count)))
+        thresholds = dict(zip(self._placed, self.path.at(self.position), strict=True))
+        return SelectionScheme(tuple(thresholds.get(point) for point in range(self._count)))
 
     def note(self, exits: Sequence[int]) -> None:
-        """Move, after the images of a batch have left; their order does not matter.
+        """Move the thresholds after the images of a batch have exited; their order does not matter.
 
         Args:
-            exits: Where each left: a placed exit point, or N.
+            exits: The exit of each image: a placed exit point, or N.
 
         Raises:
-            ValueError: One left where no exit stands.
+            ValueError: An image exited where no exit is placed.
         """
         if not len(exits):
             return
-        known = dict(zip((*self._placed, self._count), self.leaving.tolist(), strict=True))
-        if strange := set(exits) - set(known):
+        costs = dict(zip((*self._placed, self._count), self.leaving.tolist(), strict=True))
+        if unknown := set(exits) - set(costs):
             raise ValueError(
-                f"an image left at exit point {min(strange)}; allowed: {', '.join(map(str, known))}"
+                f"an image left at exit point {min(unknown)}; allowed: {', '.join(map(str, costs))}"
             )
-        counts = [sum(each == at for each in exits) for at in known]
+        counts = [sum(each == at for each in exits) for at in costs]
         mean = float(np.dot(counts, self.leaving)) / len(exits)
         share = min(len(exits) / self.horizon, _LARGEST_STEP)
         farthest = self.path.macs[-1] + _LARGEST_STEP * (self.budget - self.leaving[0])
-        # Below, nothing is cut off: that would forget what was overdrawn.
+        # No lower limit: it would discard an excess that is not compensated yet.
         self.position = float(min(self.position + share * (self.budget - mean), farthest))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {
             "max_macs": self.budget,
             "horizon": self.horizon,
@@ -189,10 +203,10 @@ class BudgetHolder:
     def from_dict(
         cls, scheme: SelectionScheme, values: Mapping[str, Any], budget: float | None = None
     ) -> "BudgetHolder":
-        """The inverse of `to_dict`, with another budget if one is given.
+        """Return the holder of `to_dict`, with another budget if one is given.
 
         Raises:
-            LookupError, TypeError, ValueError: The values are damaged, of other exits than `scheme` places,
+            LookupError, TypeError, ValueError: The values are damaged or of other exits than `scheme` places,
                 or the budget cannot be held.
         """
         if tuple(values["exits"]) != scheme.placed:
@@ -215,13 +229,19 @@ def _placed_thresholds(scheme: SelectionScheme) -> Floats:
 
 
 def _thin_path(macs: Floats, rows: Floats, room: float) -> ThresholdPath:
-    """About `_KNOTS` of the rows, evenly spread in cost; beyond them it is `room` on to 0 and to 1."""
-    # Of rows that cost the same the last, so that the cheapest are no laxer than they need be.
+    """Return about `_KNOTS` of the rows, evenly spread in cost, and thresholds of 0 and 1 beyond them.
+
+    Args:
+        macs: (n,) costs of the rows.
+        rows: (n, P) thresholds.
+        room: Distance in cost of the added ends.
+    """
+    # The last of rows with equal cost: the cheapest thresholds are then as strict as possible.
     macs, place = np.unique(macs[::-1], return_index=True)
     rows = rows[::-1][place]
-    wanted = np.linspace(macs[0], macs[-1], _KNOTS)
-    kept = np.unique(np.abs(macs[:, None] - wanted).argmin(axis=0))
+    targets = np.linspace(macs[0], macs[-1], _KNOTS)
+    knots = np.unique(np.abs(macs[:, None] - targets).argmin(axis=0))
     zeros, ones = np.zeros((1, rows.shape[1])), np.ones((1, rows.shape[1]))
     return ThresholdPath(
-        np.array([macs[0] - room, *macs[kept], macs[-1] + room]), np.concatenate([zeros, rows[kept], ones])
+        np.array([macs[0] - room, *macs[knots], macs[-1] + room]), np.concatenate([zeros, rows[knots], ones])
     )
