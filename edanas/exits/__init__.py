@@ -1,1 +1,1 @@
-"""Early exits: heads, confidence criteria, a network that really stops, profiles, threshold setting."""
+"""Exits: exit classifiers, confidence criteria, gates and inference rules."""

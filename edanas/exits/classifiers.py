@@ -1,4 +1,4 @@
-"""Built-in exit classifiers: the cheap default, the paper's, and those of the networks it compares with."""
+"""Built-in exit classifiers."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -13,14 +13,19 @@ from edanas.core.types import ExitPoint
 
 
 class PoolLinear(ExitClassifier):
-    """Global average pooling and one linear layer, or two: C x K multiply-adds, next to nothing.
+    """Global average pooling and one or two linear layers: with one, C x K multiply-adds.
 
     Args:
-        hidden: Width of a layer between the pooled features and the logits, with Hardswish; 0 = none.
-        dropout: Probability of dropping an input of the last linear layer while training.
+        hidden: Width of a layer between the pooled features and the logits, with Hardswish; 0 for none.
+        dropout: Probability of dropping an input of the last linear layer during training.
 
     Raises:
         ConfigError: An option is out of range.
+
+    Example:
+        >>> head = PoolLinear().build(ExitPoint(0, channels=8, height=4, width=4), num_classes=10)
+        >>> head(torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(self, hidden: int = 0, dropout: float = 0.0) -> None:
@@ -31,7 +36,7 @@ class PoolLinear(ExitClassifier):
         self.dropout = dropout
 
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
-        """A head: features (B, point.channels, any H, any W) -> logits (B, num_classes)."""
+        """Build a head: features (B, point.channels, any H, any W) -> logits (B, num_classes)."""
         layers: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         width = point.channels
         if self.hidden:
@@ -46,12 +51,12 @@ class Convolutional(ExitClassifier):
     """The paper's head: max-pooling, 3x3 convolutions without normalisation, ReLU, and a linear layer.
 
     The paper's code pools "until the exit costs less than the next": 0.4M to 0.5M multiply-adds on a typical
-    network at 32 px, which `max_size = 2` gives; 4 gives its most expensive heads.
+    network at 32 px. `max_size = 2` has that cost; 4 has that of its most expensive heads.
 
     Args:
-        channels: Output channels of the convolutions, one after another.
+        channels: Output channels of the convolutions, in sequence.
         max_size: Features are halved by max-pooling until neither side is larger than this.
-        dropout: Probability of dropping an input of the linear layer while training.
+        dropout: Probability of dropping an input of the linear layer during training.
 
     Raises:
         ConfigError: An option is out of range.
@@ -71,12 +76,12 @@ class Convolutional(ExitClassifier):
         self.dropout = dropout
 
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
-        """A head: features (B, point.channels, any H, any W) -> logits (B, num_classes)."""
+        """Build a head: features (B, point.channels, any H, any W) -> logits (B, num_classes)."""
         return ConvolutionalHead(point.channels, self.channels, num_classes, self.max_size, self.dropout)
 
 
 class ConvolutionalHead(nn.Module):
-    """What `Convolutional` builds; see there."""
+    """The head of `Convolutional`."""
 
     def __init__(
         self, in_channels: int, channels: Sequence[int], num_classes: int, max_size: int, dropout: float
@@ -108,12 +113,12 @@ class ConvPoolFC(ExitClassifier):
 
     The exits of Scardapane et al., Differentiable Branching in Deep Networks for Fast Inference (ICASSP
     2020), with which the paper's Table I compares: "a convolutional layer with 128 filters, a max-pooling,
-    and a fully-connected layer". Pooling is global here, since a head serves every size of features.
+    and a fully-connected layer". Pooling is global here, because one head serves features of every size.
 
     Args:
         filters: Output channels of the convolution.
-        stride: Of the convolution; 2 makes it four times as cheap.
-        dropout: Probability of dropping an input of the linear layer while training.
+        stride: Stride of the convolution; 2 divides its cost by four.
+        dropout: Probability of dropping an input of the linear layer during training.
 
     Raises:
         ConfigError: An option is out of range.
@@ -128,7 +133,7 @@ class ConvPoolFC(ExitClassifier):
         self.dropout = dropout
 
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
-        """A head: features (B, point.channels, any H, any W) -> logits (B, num_classes)."""
+        """Build a head: features (B, point.channels, any H, any W) -> logits (B, num_classes)."""
         return nn.Sequential(
             nn.Conv2d(point.channels, self.filters, kernel_size=3, stride=self.stride, padding=1),
             nn.ReLU(),
@@ -144,12 +149,13 @@ class MLP(ExitClassifier):
 
     The exit of Disabato and Roveri, Reducing the Computation Load of Convolutional Neural Networks through
     Gate Classification (IJCNN 2018), the paper's EECNN: "two fully-connected layers with 1024 and 10
-    neurons". They see averages here instead of every pixel, since a head serves every size of features.
+    neurons". Their input here is averages instead of every pixel, because one head serves features of every
+    size.
 
     Args:
         hidden: Units between the pooled features and the logits.
-        cells: Features are averaged over a grid of `cells` x `cells`; 1 = over all of the image.
-        dropout: Probability of dropping an input of the last linear layer while training.
+        cells: Features are averaged over a grid of `cells` x `cells`; 1 for the whole image.
+        dropout: Probability of dropping an input of the last linear layer during training.
 
     Raises:
         ConfigError: An option is out of range.
@@ -164,7 +170,7 @@ class MLP(ExitClassifier):
         self.dropout = dropout
 
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
-        """A head: features (B, point.channels, any H, any W) -> logits (B, num_classes)."""
+        """Build a head: features (B, point.channels, any H, any W) -> logits (B, num_classes)."""
         return nn.Sequential(
             nn.AdaptiveAvgPool2d(self.cells),
             nn.Flatten(),
@@ -176,20 +182,20 @@ class MLP(ExitClassifier):
 
 
 class CarriedLogits(ExitClassifier):
-    """The last K numbers of the features, as they are: logits that a network passed on. No cost, no weights.
+    """The last K numbers of the features as logits; no cost, no weights.
 
-    For the supernet `cascade`, whose stages are whole networks.
+    For the supernet `cascade`, whose stages are whole networks that pass on their logits.
     """
 
     reads = "logits"
 
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
-        """A head: features (B, C, H, W), C x H x W >= num_classes -> logits (B, num_classes)."""
+        """Build a head: features (B, C, H, W), C x H x W >= num_classes -> logits (B, num_classes)."""
         return CarriedHead(num_classes)
 
 
 class CarriedHead(nn.Module):
-    """What `CarriedLogits` builds; see there."""
+    """The head of `CarriedLogits`."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -212,7 +218,7 @@ def _check_dropout(dropout: float) -> None:
 
 @hookimpl
 def edanas_exit_classifiers() -> dict[str, Callable[..., ExitClassifier]]:
-    """The built-in exit classifiers."""
+    """Return the built-in exit classifiers by name."""
     return {
         "pool-linear": PoolLinear,
         "paper": Convolutional,

@@ -1,4 +1,4 @@
-"""Confidence criteria that learn nothing: of one exit's answer alone, or of how often exits agreed."""
+"""Confidence criteria without parameters: from the answer of one exit, or from the agreement of exits."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,7 +11,12 @@ from edanas.core.hookspecs import hookimpl
 
 
 class ScoreMargin(ConfidenceCriterion):
-    """The largest class probability minus the second largest (Section IV-B of the paper); 1 for one class."""
+    """The largest class probability minus the second largest (Section IV-B of the paper); 1 for one class.
+
+    Example:
+        >>> float(ScoreMargin()(torch.tensor([[0.0, 0.0]])))
+        0.0
+    """
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits (B, K) -> margin (B,) in [0, 1]."""
@@ -33,8 +38,8 @@ class MaxProbability(ConfidenceCriterion):
 class Entropy(ConfidenceCriterion):
     """1 - H / log K, where H is the entropy of the class probabilities (BranchyNet); 1 for one class.
 
-    Teerapittayanon, McDanel and Kung, "BranchyNet: Fast inference via early exiting from deep neural
-    networks", ICPR 2016: there a sample leaves where H is below a threshold. The largest entropy, log K,
+    In Teerapittayanon, McDanel and Kung, "BranchyNet: Fast inference via early exiting from deep neural
+    networks", ICPR 2016, a sample exits where H is below a threshold. Division by the largest entropy, log K,
     makes that a fraction for any number of classes.
     """
 
@@ -48,14 +53,14 @@ class Entropy(ConfidenceCriterion):
 
 
 class Patience(SequenceCriterion):
-    """How many exits in a row, this one last, answer alike, as a share of those asked for (PABEE).
+    """The number of consecutive exits, this one last, with the same label, as a share of `agreeing` (PABEE).
 
     Zhou, Xu, Ge, McAuley, Xu and Wei, "BERT Loses Patience: Fast and robust inference with early exit",
-    NeurIPS 2020. With thresholds of 1, a sample leaves where so many exits agree; lower ones are
-    less patient. Exits that were removed are not asked.
+    NeurIPS 2020. With thresholds of 1, a sample exits where `agreeing` exits have the same label; lower
+    thresholds need fewer. Removed exits do not count.
 
     Args:
-        agreeing: Exits, 2 or more.
+        agreeing: Number of exits, 2 or more.
 
     Raises:
         ConfigError: `agreeing` is out of range.
@@ -76,14 +81,14 @@ class Patience(SequenceCriterion):
         for earlier in reversed(labels[:-1]):
             alike = torch.logical_and(alike, earlier == labels[-1])
             run = run + alike
-        sure = (run / self.agreeing).clamp(max=1.0)
-        return torch.where(answers[-1].isnan().any(dim=1), float("nan"), sure)
+        share = (run / self.agreeing).clamp(max=1.0)
+        return torch.where(answers[-1].isnan().any(dim=1), float("nan"), share)
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """Softmax over classes in at least float32, where infinities count as the largest finite numbers.
+    """Return the softmax over classes in at least float32; infinities count as the largest finite numbers.
 
-    Classes that are all infinitely likely share the probability. NaN stays NaN: a broken network shows.
+    Infinite logits share the probability. NaN stays NaN, so that a broken network is noticed.
 
     Args:
         logits: (B, K) floats of any precision.
@@ -97,7 +102,7 @@ def probabilities(logits: torch.Tensor) -> torch.Tensor:
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """The built-in confidence criteria."""
+    """Return the built-in confidence criteria by name."""
     return {
         "score-margin": ScoreMargin,
         "max-probability": MaxProbability,

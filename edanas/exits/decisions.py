@@ -1,7 +1,7 @@
-"""What an exit makes of its logits: the answer by the inference rule, and how sure the criterion is of it.
+"""The decision at an exit: the answer by the inference rule, and its confidence by the criterion.
 
-What earlier exits said goes along with each sample as `Memory`: their logits where the rule looks back, then
-their answers where the criterion does; nothing at all where neither has a memory.
+The memory of earlier exits accompanies each sample: their logits if the rule uses them, then their answers if
+the criterion does. It is empty where neither has a memory.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,20 @@ from edanas.core.types import SegmentCost
 
 
 class Decision(NamedTuple):
-    """What is decided at one exit.
+    """Inference rule and criterion at one exit.
 
     Args:
-        inference: Of the network.
-        criterion: Of the network.
+        inference: The network's inference rule.
+        criterion: The network's criterion.
         points: The exits that ran, this one last; N is the last exit.
+
+    Example:
+        >>> from edanas.exits.criteria import MaxProbability
+        >>> from edanas.exits.inference import EarlyStop
+        >>> decision = Decision(EarlyStop(), MaxProbability(), (0,))
+        >>> answer, confidence, memory = decision(torch.zeros(1, 4))
+        >>> float(confidence), memory
+        (0.25, ())
     """
 
     inference: InferenceRule
@@ -33,48 +41,50 @@ class Decision(NamedTuple):
     def __call__(
         self, logits: torch.Tensor, memory: Memory = ()
     ) -> tuple[torch.Tensor, torch.Tensor, Memory]:
-        """Logits (B, K) and what earlier exits left -> answer (B, K), confidence (B,), what is left now."""
+        """Logits (B, K) and memory -> answer (B, K), confidence (B,), and the memory for the next exit."""
         inference, criterion, points = self
         split = len(points) - 1 if inference.memory else 0
-        said = (*memory[:split], logits)
-        answer = inference(said, points[-len(said) :])
+        all_logits = (*memory[:split], logits)
+        answer = inference(all_logits, points[-len(all_logits) :])
         answers = (*memory[split:], answer)
-        sure = criterion.after(answers, points[-len(answers) :])
-        return answer, sure, (said if inference.memory else ()) + (answers if criterion.memory else ())
+        confidence = criterion.after(answers, points[-len(answers) :])
+        memory = (all_logits if inference.memory else ()) + (answers if criterion.memory else ())
+        return answer, confidence, memory
 
 
 def decide_all(
     decisions: Sequence[Decision], logits: Sequence[torch.Tensor]
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Answers (B, K) and confidences (B,) at each exit, as if nobody had left before; gradients flow.
+    """Return answers (B, K) and confidences (B,) at each exit, for all samples; gradients flow.
 
     Args:
-        decisions: Of the exits that stand, in the order in which they run.
+        decisions: Decisions at the placed exits, in the order in which they run.
         logits: (B, K) of each.
     """
     answers, confidences = [], []
     memory: Memory = ()
     for decision, each in zip(decisions, logits, strict=True):
-        answer, sure, memory = decision(each, memory)
+        answer, confidence, memory = decision(each, memory)
         answers.append(answer)
-        confidences.append(sure)
+        confidences.append(confidence)
     return answers, confidences
 
 
 def decision_costs(
     inference: InferenceRule, criterion: ConfidenceCriterion, classes: int, exit_points: int
 ) -> tuple[SegmentCost, ...]:
-    """What deciding costs for one sample at each exit point and at the last exit, whichever exits stand.
+    """Return the cost of the decision for one sample at each exit point and at the last exit.
 
-    The parameters are all with the last exit, which always stands.
+    It does not depend on the scheme. All parameters count at the last exit, which every scheme has.
 
     Raises:
-        CostError: It cannot be counted.
+        CostError: The cost cannot be counted.
     """
-    found = [
-        measure(_DecisionModule(inference, criterion, at), (classes, 1, 1)) for at in range(exit_points + 1)
+    costs = [
+        measure(_DecisionModule(inference, criterion, point), (classes, 1, 1))
+        for point in range(exit_points + 1)
     ]
-    return (*(replace(cost, params=0) for cost in found[:-1]), found[-1])
+    return (*(replace(cost, params=0) for cost in costs[:-1]), costs[-1])
 
 
 class _DecisionModule(nn.Module):
@@ -82,11 +92,11 @@ class _DecisionModule(nn.Module):
 
     def __init__(self, inference: InferenceRule, criterion: ConfidenceCriterion, point: int) -> None:
         super().__init__()
-        # So that the weights are seen, if there are any.
+        # As attributes, so that their weights are counted.
         self.inference, self.criterion = inference, criterion
         self.point = point
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         decision = Decision(self.inference, self.criterion, (self.point,))
-        answer, sure, _ = decision(features.flatten(1))
-        return answer * sure[:, None]
+        answer, confidence, _ = decision(features.flatten(1))
+        return answer * confidence[:, None]

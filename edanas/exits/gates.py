@@ -1,4 +1,4 @@
-"""A criterion that is trained with the network: at each exit a small gate says whether to stop."""
+"""A confidence criterion that is trained with the network: a small gate at each exit."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,20 +16,26 @@ class LearnedGate(SequenceCriterion, nn.Module):
     """A gate at each exit, trained with the network (differentiable branching).
 
     Scardapane, Comminiello, Scarpiniti, Baccarelli and Uncini, "Differentiable branching in deep networks for
-    fast inference", ICASSP 2020: an exit's gate h in [0, 1] weighs its answer against all later ones (Eq. 2
-    of the paper), and the loss on the mixture trains both. Here the gate reads the exit's class probabilities
-    in falling order, by one hidden layer, so that one gate serves every backbone of a supernet.
+    fast inference", ICASSP 2020. The gate h in [0, 1] of an exit weighs its answer against all later ones
+    (Eq. 2 of the paper), and the loss on the mixture trains both. Here the gate reads the class probabilities
+    of the exit in falling order through one hidden layer, so that one gate serves every backbone of a
+    supernet.
 
-    That loss is a matter of the training scheme: `joint-combined` has it. So that gates learn under any
-    scheme, they also have a loss of their own, the cross-entropy with whether the exit is right, by which
-    nothing but the gates is trained.
+    The loss on the mixture belongs to the training scheme: `joint-combined` has it. Gates also have a loss of
+    their own, so that they learn under any scheme: the cross-entropy with the correctness of the exit. It
+    trains the gates alone.
 
     Args:
         hidden: Units of the hidden layer.
-        own: Weight of the gates' own loss; 0 = they learn by the training scheme's loss alone.
+        own: Weight of the gates' own loss; 0 for the loss of the training scheme alone.
 
     Raises:
         ConfigError: An option is out of range.
+
+    Example:
+        >>> gates = LearnedGate(hidden=4).build(classes=10, exit_points=2)
+        >>> gates.after([torch.zeros(3, 10)], points=(0,)).shape
+        torch.Size([3])
     """
 
     def __init__(self, hidden: int = 16, own: float = 1.0) -> None:
@@ -42,12 +48,12 @@ class LearnedGate(SequenceCriterion, nn.Module):
         self.gates = nn.ModuleList()
 
     def build(self, classes: int, exit_points: int) -> "LearnedGate":
-        """See `ExitReader.build`: a gate for each exit point, and for the last exit."""
-        made = LearnedGate(self.hidden, self.own)
+        """See `ExitReader.build`: a gate for each exit point and for the last exit."""
+        criterion = LearnedGate(self.hidden, self.own)
         for _ in range(exit_points + 1):
             layers = nn.Linear(classes, self.hidden), nn.ReLU(), nn.Linear(self.hidden, 1)
-            made.gates.append(nn.Sequential(*layers))
-        return made
+            criterion.gates.append(nn.Sequential(*layers))
+        return criterion
 
     def after(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
         """See `SequenceCriterion.after`."""
@@ -63,20 +69,20 @@ class LearnedGate(SequenceCriterion, nn.Module):
         losses = []
         for answer, point in zip(answers, points, strict=True):
             fixed = answer.detach()
-            opening = self._opening(fixed, point)
-            right = (fixed.argmax(dim=1) == labels).to(opening.dtype)
-            losses.append(F.binary_cross_entropy_with_logits(opening, right))
+            gate_logits = self._opening(fixed, point)
+            correct = (fixed.argmax(dim=1) == labels).to(gate_logits.dtype)
+            losses.append(F.binary_cross_entropy_with_logits(gate_logits, correct))
         return self.own * torch.stack(losses).mean()
 
     def _opening(self, answer: torch.Tensor, point: int) -> torch.Tensor:
-        """How far a gate is open (B,), before the sigmoid."""
+        """Return the gate's output (B,) before the sigmoid."""
         gate = self.gates[point]
         falling = probabilities(answer).topk(answer.shape[1], dim=1).values
-        found: torch.Tensor = gate(falling.to(next(gate.parameters()).dtype))
-        return found[:, 0]
+        outputs: torch.Tensor = gate(falling.to(next(gate.parameters()).dtype))
+        return outputs[:, 0]
 
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """The learned gate."""
+    """Return the learned gate."""
     return {"learned-gate": LearnedGate}

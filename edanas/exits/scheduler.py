@@ -1,4 +1,4 @@
-"""A criterion that is fitted after training: how likely an exit is right, by what all so far say."""
+"""A confidence criterion that is fitted after training: the probability that an exit is correct."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,28 +13,33 @@ from edanas.exits.criteria import Entropy, probabilities
 from edanas.numerics.minimization import minimise
 
 _OTHER_FEATURES = 3
-"""What an exit is scored by besides probabilities: the largest, the entropy, and the vote."""
+"""Number of features besides class probabilities and earlier exits: maximum, entropy, and vote."""
 
 
 class Scheduler(SequenceCriterion, nn.Module):
-    """A learned score at each exit, of what this exit and those before it say (EENet).
+    """A learned score at each exit, from the outputs of this exit and those before it (EENet).
 
-    Ilhan et al., "Adaptive deep neural network inference optimization with EENet", WACV 2024. As there, an
-    exit is scored by its class probabilities, the largest of them, their entropy, the vote (the share of
-    exits so far that the most named class has) and how sure the exits before it are. For the last of these,
-    scores are nested there; here it is the largest probability of each, so that what an exit costs does not
-    hang on which others stand. The score is a logistic regression of whether the exit is right, fitted on
-    the calibration part after the training: convex, so that the same samples always give the same scores.
+    Ilhan et al., "Adaptive deep neural network inference optimization with EENet", WACV 2024. As there, the
+    features of an exit are its class probabilities, their maximum, their entropy, the vote, and the
+    confidences of the exits before it. The vote is the share of exits so far with the most frequent label.
+    There, confidences are nested scores; here they are maximum probabilities, so that the cost of an exit
+    does not depend on the other placed exits. The score is a logistic regression of the exit's correctness,
+    fitted on the calibration part after training. It is convex, so that the same samples always give the same
+    scores.
 
-    How EENet spreads a budget over exits is a matter of the thresholds, which are set afterwards. That is
-    done on the calibration part too, where scores are somewhat surer than elsewhere; the penalty keeps that
-    small.
+    EENet also distributes a budget over exits; here that is the task of the threshold setter. It uses the
+    calibration part too, where scores are somewhat higher than elsewhere; the penalty keeps that small.
 
     Args:
-        penalty: On half the squares of an exit's weights, in nats over all samples; above 0.
+        penalty: Weight of half the squares of an exit's weights, in nats over all samples; above 0.
 
     Raises:
         ConfigError: The penalty is out of range.
+
+    Example:
+        >>> scheduler = Scheduler().build(classes=10, exit_points=2)
+        >>> scheduler.after([torch.zeros(1, 10)], points=(0,))  # not fitted yet
+        tensor([0.5000], grad_fn=<SigmoidBackward0>)
     """
 
     memory = True
@@ -47,35 +52,35 @@ class Scheduler(SequenceCriterion, nn.Module):
         self.scores = nn.ModuleList()
 
     def build(self, classes: int, exit_points: int) -> "Scheduler":
-        """See `ExitReader.build`; before it is fitted, it is half sure of everything."""
-        made = Scheduler(self.penalty)
+        """See `ExitReader.build`; before it is fitted, every score is 0.5."""
+        criterion = Scheduler(self.penalty)
         for _ in range(exit_points + 1):
             score = nn.Linear(classes + _OTHER_FEATURES + exit_points, 1)
             nn.init.zeros_(score.weight)
             nn.init.zeros_(score.bias)
-            made.scores.append(score)
-        return made
+            criterion.scores.append(score)
+        return criterion
 
     def after(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
         """See `SequenceCriterion.after`."""
         score = self.scores[points[-1]]
         features = self._features(answers, points).to(next(score.parameters()).dtype)
-        found: torch.Tensor = score(features)
-        return found[:, 0].sigmoid()
+        outputs: torch.Tensor = score(features)
+        return outputs[:, 0].sigmoid()
 
-    def fit(self, said: Sequence[torch.Tensor], labels: torch.Tensor, points: Sequence[int]) -> None:
-        """See `ExitReader.fit`; the scores of exits that do not stand stay as they are."""
+    def fit(self, outputs: Sequence[torch.Tensor], labels: torch.Tensor, points: Sequence[int]) -> None:
+        """See `ExitReader.fit`; the scores of exits that are not placed do not change."""
         for ran, point in enumerate(points, start=1):
-            answers = [answer.double() for answer in said[:ran]]
-            right = answers[-1].argmax(dim=1) == labels
-            weight, bias = _regression(self._features(answers, points[:ran]), right, self.penalty)
+            answers = [answer.double() for answer in outputs[:ran]]
+            correct = answers[-1].argmax(dim=1) == labels
+            weight, bias = _regression(self._features(answers, points[:ran]), correct, self.penalty)
             score = self.scores[point]
             with torch.no_grad():
                 score.get_parameter("weight").copy_(weight[None])
                 score.get_parameter("bias").copy_(bias)
 
     def _features(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
-        """What the last of the exits is scored by (B, K + 3 + N), all in [0, 1]."""
+        """Return the features (B, K + 3 + N) of the last of the exits, all in [0, 1]."""
         scores = [probabilities(answer) for answer in answers]
         here, classes = scores[-1], answers[-1].shape[1]
         votes = torch.stack([F.one_hot(each.argmax(dim=1), classes) for each in scores])
@@ -90,10 +95,13 @@ class Scheduler(SequenceCriterion, nn.Module):
 def _regression(
     features: torch.Tensor, right: torch.Tensor, penalty: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights (D,) and bias () of a logistic regression of `right` (S,) on features (S, D) in float64.
+    """Fit a logistic regression of correctness `right` (S,) on features (S, D) in float64.
 
-    Targets are Platt's, a little inside of 0 and 1, so that a finite bias is best even where all are right
-    ("Probabilistic outputs for support vector machines", 1999).
+    Targets are Platt's ("Probabilistic outputs for support vector machines", 1999), slightly inside of 0 and
+    1. So the best bias is finite even if all samples are correct.
+
+    Returns:
+        Weights (D,) and bias ().
     """
     count = int(right.sum())
     high, low = (count + 1) / (count + 2), 1 / (len(right) - count + 2)
@@ -111,5 +119,5 @@ def _regression(
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """The scheduler."""
+    """Return the scheduler."""
     return {"scheduler": Scheduler}
