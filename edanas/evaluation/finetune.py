@@ -9,8 +9,9 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress, Silent
 from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.initial_weights import fill
+from edanas.evaluation.network_trainer import BACKWARD
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
-from edanas.evaluation.workbench import BACKWARD, Workbench
+from edanas.evaluation.workbench import Workbench
 from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
 from edanas.training.finetune import step_count

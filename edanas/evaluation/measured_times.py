@@ -1,4 +1,4 @@
-"""What was measured once in a run, kept in its folder: whoever asks again, in any process, gets the same."""
+"""Measured times, kept in the run folder so that each is measured once, in whatever process."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,56 +6,67 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from edanas.core.errors import RunError
 from edanas.core.runfolder import writing
 from edanas.core.types import SegmentFigures
 
 FILE = "times.jsonl"
-"""Its name in a run's folder: a line for each meter and backbone."""
+"""The file's name in a run folder; it has one line per meter and backbone."""
 
 
-def once(folder: Path, meter: str, backbone: str, measure: Callable[[], SegmentFigures]) -> SegmentFigures:
-    """Times of a backbone: those in the folder, or else measured now and written there.
+def measure_once(
+    folder: Path, meter: str, backbone: str, measure: Callable[[], SegmentFigures]
+) -> SegmentFigures:
+    """Return the times of a backbone from the run folder, or measure them and write them there.
 
-    One process measures at a time, as that of another one would count, too.
+    Only one process measures at a time, since another would disturb its times.
 
     Args:
-        folder: The run's.
+        folder: The run folder.
         meter: A meter's name.
         backbone: A backbone's id.
-        measure: Tells the times.
+        measure: Measures the times.
 
     Raises:
         RunError: The file is damaged, or cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> times = SegmentFigures(stages=(5, 6), heads=(1,), last=1)
+        >>> with TemporaryDirectory() as folder:
+        ...     first = measure_once(Path(folder), "latency", "backbone", lambda: times)
+        ...     again = measure_once(Path(folder), "latency", "backbone", lambda: SegmentFigures((), (), 0))
+        >>> again == first == times
+        True
     """
+    from filelock import FileLock
+
     path = folder / FILE
     with FileLock(folder / f"{FILE}.lock"):
-        for known in _lines(path):
-            if (known["meter"], known["backbone"]) == (meter, backbone):
-                return SegmentFigures(tuple(known["stages"]), tuple(known["heads"]), int(known["last"]))
-        found = measure()
-        line = json.dumps({"meter": meter, "backbone": backbone, **asdict(found)})
+        for entry in _entries(path):
+            if (entry["meter"], entry["backbone"]) == (meter, backbone):
+                return SegmentFigures(tuple(entry["stages"]), tuple(entry["heads"]), int(entry["last"]))
+        times = measure()
+        line = json.dumps({"meter": meter, "backbone": backbone, **asdict(times)})
         with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
-    return found
+    return times
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """What is written whole; a line that a cut left unfinished is cut off, and measured again."""
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the complete lines; an unfinished last line is removed from the file."""
     if not path.exists():
         return
     text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
+    complete = text[: text.rfind("\n") + 1]
+    if complete != text:
         with writing(path):
-            path.write_text(whole, encoding="utf-8")
-    for number, line in enumerate(whole.splitlines(), 1):
+            path.write_text(complete, encoding="utf-8")
+    for number, line in enumerate(complete.splitlines(), 1):
         try:
-            found = json.loads(line)
-            if set(found) != {"meter", "backbone", "stages", "heads", "last"}:
+            entry = json.loads(line)
+            if set(entry) != {"meter", "backbone", "stages", "heads", "last"}:
                 raise ValueError
         except ValueError as error:
             raise RunError(f"{path}: line {number} is damaged; without it, it is measured again") from error
-        yield found
+        yield entry

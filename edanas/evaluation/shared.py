@@ -11,9 +11,10 @@ from edanas.core.progress import Progress
 from edanas.core.tracing import exit_points
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.initial_weights import fill
+from edanas.evaluation.network_trainer import BACKWARD
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.teachers import outside_teacher
-from edanas.evaluation.workbench import BACKWARD, Workbench
+from edanas.evaluation.workbench import Workbench
 from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
 from edanas.training.distillation import Teacher

@@ -18,7 +18,7 @@ from edanas.core.progress import Silent
 from edanas.core.settings import Settings
 from edanas.core.tracing import trace
 from edanas.core.types import Task
-from edanas.evaluation.workbench import BACKWARD
+from edanas.evaluation.network_trainer import BACKWARD
 from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose, make_space
 

@@ -59,7 +59,7 @@ def test_what_is_learned_counts_in_costs_and_parameters(tmp_path):
     bench = toy_workbench(tmp_path)
     backbone = bench.space.largest()
     free = bench.anatomy_of(backbone, (0, 1))
-    learned = replace(bench, criterion=Scheduler(), _decisions=[]).anatomy_of(backbone, (0, 1))
+    learned = replace(bench, criterion=Scheduler()).anatomy_of(backbone, (0, 1))
     features = 4 + 3 + 2
     assert [b - a for a, b in zip(free.costs.heads, learned.costs.heads, strict=True)] == [features] * 2
     assert learned.costs.last - free.costs.last == features

@@ -9,7 +9,7 @@ from finishings import Kept, candidates, rows
 from small_runs import Recorded
 
 from edanas.core.errors import CandidateError, ExportError, RunError
-from edanas.evaluation import workbench as workbench_module
+from edanas.evaluation import network_trainer
 
 
 def test_a_finished_row_is_read_back_and_not_computed_again(finisher, monkeypatch):
@@ -118,7 +118,7 @@ def test_fine_tuning_that_diverges_is_a_failure_and_no_row(finisher, monkeypatch
                 weight.fill_(float("nan"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(workbench_module, "finetune", diverged)
+        patched.setattr(network_trainer, "finetune", diverged)
         shown = Recorded()
         found, failures = finisher().finish(candidates(), "Finishing", shown)
     assert found == []

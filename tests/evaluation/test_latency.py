@@ -11,7 +11,7 @@ from edanas.core.contracts import Meter
 from edanas.core.errors import CandidateError, ConfigError, RunError
 from edanas.core.types import Candidate, Outcome, SegmentFigures, SelectionScheme
 from edanas.evaluation.latency import Latency
-from edanas.evaluation.measured_times import FILE, once
+from edanas.evaluation.measured_times import FILE, measure_once
 from edanas.evaluation.predicted_metrics import judge_of
 from edanas.evaluation.shared import SharedEvaluation
 
@@ -85,24 +85,24 @@ def test_only_what_is_counted_is_told_between_evaluations(tmp_path):
 
 
 def test_a_line_that_a_cut_left_unfinished_is_measured_again(tmp_path):
-    assert once(tmp_path, "m", "a", lambda: TIMES) == TIMES
+    assert measure_once(tmp_path, "m", "a", lambda: TIMES) == TIMES
     whole = (tmp_path / FILE).read_text()
     (tmp_path / FILE).write_text(f'{whole}{{"meter": "m", "backb')
     other = SegmentFigures((5, 5), (5,), 5)
-    assert once(tmp_path, "m", "b", lambda: other) == other
-    assert once(tmp_path, "m", "a", lambda: other) == TIMES
-    assert once(tmp_path, "n", "a", lambda: other) == other
+    assert measure_once(tmp_path, "m", "b", lambda: other) == other
+    assert measure_once(tmp_path, "m", "a", lambda: other) == TIMES
+    assert measure_once(tmp_path, "n", "a", lambda: other) == other
     lines = [json.loads(line) for line in (tmp_path / FILE).read_text().splitlines()]
     assert [(line["meter"], line["backbone"]) for line in lines] == [("m", "a"), ("m", "b"), ("n", "a")]
 
 
 @pytest.mark.parametrize("line", ["[]", "nothing", '{"meter": "m"}'])
 def test_a_damaged_line_is_named(tmp_path, line):
-    once(tmp_path, "m", "a", lambda: TIMES)
+    measure_once(tmp_path, "m", "a", lambda: TIMES)
     with (tmp_path / FILE).open("a") as file:
         file.write(f"{line}\n")
     with pytest.raises(RunError, match=f"{FILE}: line 2 is damaged"):
-        once(tmp_path, "m", "b", lambda: TIMES)
+        measure_once(tmp_path, "m", "b", lambda: TIMES)
 
 
 def test_the_machine_is_measured_with_every_head_and_the_mean_is_by_utilization(tmp_path, monkeypatch):

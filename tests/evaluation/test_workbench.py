@@ -10,7 +10,7 @@ from torch import nn
 from edanas.core.contracts import ExitClassifier
 from edanas.core.preprocess import prepare
 from edanas.core.types import SelectionScheme
-from edanas.evaluation import workbench as module
+from edanas.evaluation import network_trainer as module
 from edanas.training.steps import derive_seed, recalibration_sample
 
 

@@ -1,0 +1,89 @@
+"""Costs of backbones and heads, each counted or measured once per run."""
+
+from functools import partial
+
+import torch
+
+from edanas.core.contracts import Meter, Specimen
+from edanas.core.costs import Costs
+from edanas.core.tracing import exit_points, measure, trace
+from edanas.core.types import Backbone, ExitPoint, SegmentCost
+from edanas.evaluation.measured_times import measure_once
+from edanas.evaluation.network_builder import NetworkBuilder
+from edanas.evaluation.run_inputs import RunInputs
+from edanas.exits.decisions import decision_costs
+from edanas.model.anatomy import Anatomy
+
+
+class CostBook:
+    """Costs of the run's backbones, heads and decisions, kept for their next use.
+
+    Args:
+        run: The run's components and data.
+        builder: Builds networks for the meters.
+    """
+
+    def __init__(self, run: RunInputs, builder: NetworkBuilder) -> None:
+        self.run, self.builder = run, builder
+        self._segments: dict[str, tuple[tuple[SegmentCost, ...], SegmentCost]] = {}
+        self._heads: dict[ExitPoint, SegmentCost] = {}
+        self._decisions: tuple[SegmentCost, ...] = ()
+        self._figures: dict[tuple[str, str], Costs] = {}
+
+    def anatomy(self, backbone: Backbone, points: tuple[int, ...]) -> Anatomy:
+        """Return the costs of a backbone with heads at `points`, from its structure alone."""
+        stages, last = self.segments(backbone)
+        shapes, decisions = exit_points(stages), self._decision_costs()
+        heads = {index: self._head(shapes[index]) + decisions[index] for index in points}
+        figures = {meter.name: self._measured(meter, backbone) for meter in self.run.meters}
+        return Anatomy(stages, heads, last + decisions[-1], figures)
+
+    def segments(self, backbone: Backbone) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+        """Return the costs of a backbone's stages and last exit.
+
+        The provider counts them if it can; otherwise the backbone is built and traced.
+        """
+        task = self.run.parts.task
+        counted = self.run.provider.costs(backbone, task)
+        if counted is not None:
+            return counted
+        if backbone.id not in self._segments:
+            with torch.random.fork_rng(devices=[]):
+                staged = self.run.provider.build(backbone, task)
+            self._segments[backbone.id] = trace(staged, task.in_channels)
+        return self._segments[backbone.id]
+
+    def _measured(self, meter: Meter, backbone: Backbone) -> Costs:
+        """Return the meter's figures; those that may vary are measured once per run folder."""
+        key = meter.name, backbone.id
+        if key not in self._figures:
+            measure_now = partial(meter.figures, self._specimen(backbone))
+            figures = measure_now() if meter.counted else measure_once(self.run.folder, *key, measure_now)
+            self._figures[key] = Costs(figures.stages, figures.heads, figures.last)
+        return self._figures[key]
+
+    def _specimen(self, backbone: Backbone) -> Specimen:
+        stages, last = self.segments(backbone)
+        *decisions, last_decision = self._decision_costs()
+        shapes = exit_points(stages)
+        heads = tuple(self._head(shape) + cost for shape, cost in zip(shapes, decisions, strict=True))
+        build = partial(self.builder.with_every_head, backbone)
+        run = self.run
+        return Specimen(backbone, run.provider, run.parts.task, stages, heads, last + last_decision, build)
+
+    def _head(self, point: ExitPoint) -> SegmentCost:
+        if point not in self._heads:
+            with torch.random.fork_rng(devices=[]):
+                head = self.run.classifier.build(point, self.run.parts.task.num_classes)
+            self._heads[point] = measure(head, (point.channels, point.height, point.width))
+        return self._heads[point]
+
+    def _decision_costs(self) -> tuple[SegmentCost, ...]:
+        """Return the costs of deciding at each exit point and the last exit, alike for all networks."""
+        if not self._decisions:
+            classes, points = self.run.parts.task.num_classes, self.run.provider.exit_points
+            with torch.random.fork_rng(devices=[]):
+                criterion = self.builder.criterion()
+                inference = self.run.inference.build(classes, points)
+            self._decisions = tuple(decision_costs(inference, criterion, classes, points))
+        return self._decisions

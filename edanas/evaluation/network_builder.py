@@ -1,0 +1,76 @@
+"""Building of early-exit networks out of backbones and heads."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from edanas.core.contracts import ConfidenceCriterion, StagedBackbone
+from edanas.core.tracing import exit_points, trace
+from edanas.core.types import Backbone, ExitPoint, SelectionScheme
+from edanas.evaluation.run_inputs import RunInputs
+from edanas.model.eenn import EENN
+
+
+@dataclass(frozen=True)
+class NetworkBuilder:
+    """Builds heads, criteria and networks for the data of a run.
+
+    Args:
+        run: The run's components and data.
+    """
+
+    run: RunInputs
+
+    def build(
+        self,
+        backbone: StagedBackbone,
+        heads: Mapping[int, nn.Module],
+        scheme: SelectionScheme,
+        criterion: ConfidenceCriterion | None = None,
+    ) -> EENN:
+        """Return a network on the run's device, in eval mode.
+
+        Args:
+            backbone: The backbone with its weights; not copied.
+            heads: Heads by exit point; copied.
+            scheme: The thresholds.
+            criterion: The criterion; copied. `None` = a new one, whose weights are drawn from torch's global
+                generator.
+        """
+        run, parts = self.run, self.run.parts
+        copies = {index: copy.deepcopy(head) for index, head in heads.items()}
+        network = EENN(
+            backbone,
+            copies,
+            scheme,
+            self.criterion() if criterion is None else copy.deepcopy(criterion),
+            parts.mean,
+            parts.std,
+            parts.train.classes,
+            run.inference.build(parts.task.num_classes, run.provider.exit_points),
+        )
+        return network.to(run.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+
+    def heads(self, backbone: StagedBackbone, placed: tuple[int, ...]) -> dict[int, nn.Module]:
+        """Return new heads for the exit points `placed`, drawn from torch's global generator."""
+        points, classes = self.exit_points(backbone), self.run.parts.task.num_classes
+        return {index: self.run.classifier.build(points[index], classes) for index in placed}
+
+    def criterion(self) -> ConfidenceCriterion:
+        """Return a new criterion, its weights drawn from torch's global generator."""
+        return self.run.criterion.build(self.run.parts.task.num_classes, self.run.provider.exit_points)
+
+    def exit_points(self, backbone: StagedBackbone) -> tuple[ExitPoint, ...]:
+        """Return the shapes of the features at the backbone's exit points."""
+        stages, _ = trace(backbone, self.run.parts.task.in_channels)
+        return exit_points(stages)
+
+    def with_every_head(self, backbone: Backbone) -> EENN:
+        """Return an untrained network with a head, but no threshold, at each exit point."""
+        with torch.random.fork_rng(devices=[]):
+            staged = self.run.provider.build(backbone, self.run.parts.task)
+            every = tuple(range(self.run.provider.exit_points))
+            return self.build(staged, self.heads(staged, every), SelectionScheme((None,) * len(every)))
