@@ -33,7 +33,6 @@ from typing import Any
 from cifar_networks import EARLY, SINGLE, Networks, Wanted, reported
 from cifar_table import BUDGETS, PUBLISHED, REFERENCES, draw, table
 
-from edanas.cli.progress import ConsoleProgress
 from edanas.core.archive import Archive
 from edanas.core.devices import threads_of
 from edanas.core.machine import computing
@@ -42,6 +41,7 @@ from edanas.core.settings import Settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.run.compose import compose
+from edanas.run.console import ConsoleProgress
 from edanas.run.execution import run
 from edanas.run.layers import layered_settings, user_layers
 from edanas.run.pretraining import Order, train_supernet

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau
 
-from edanas.cli.progress import ConsoleProgress
 from edanas.core.devices import threads_of
 from edanas.core.machine import computing
 from edanas.core.progress import Silent
@@ -28,6 +27,7 @@ from edanas.model.profiling import collect_profile
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.run.compose import compose
+from edanas.run.console import ConsoleProgress
 from edanas.run.layers import layered_settings, user_layers
 
 _RESAMPLED = 1000

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edanas.cli.progress import ConsoleProgress
 from edanas.core.types import Candidate, ExitProfile
 from edanas.evaluation.scoring import score
+from edanas.run.console import ConsoleProgress
 from edanas.tables import Neighbours, Table
 from edanas.tables.digits_table import digits_table
 from edanas.tables.estimate_quality import leave_out

@@ -3,12 +3,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from edanas.core.hookspecs import hookimpl
 from edanas.core.version import VERSION
 
 if TYPE_CHECKING:
     from edanas.api import load, search
     from edanas.benchmark.bench import bench
+    from edanas.core.hookspecs import hookimpl
     from edanas.model.exporting import export
     from edanas.model.prediction import stream
     from edanas.model.retuning import retune
@@ -30,11 +30,16 @@ _HOMES = {
     "bench": "edanas.benchmark.bench",
     "compare": "edanas.report.comparison",
     "Result": "edanas.report.result",
+    "hookimpl": "edanas.core.hookspecs",
 }
-"""Where names are defined. Plugins import `hookimpl` from here; all else is loaded when it is asked for."""
+"""The module that defines each public name. It is imported on first use, so that `import edanas` is quick."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'edanas' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

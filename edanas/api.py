@@ -1,17 +1,19 @@
-"""What Python code calls: `search` and `load`. The commands are thin covers over these."""
+"""The public calls `search` and `load`, and the internal `run`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edanas.core.progress import Progress, Silent
+from edanas.core.progress import Progress
 from edanas.model.loading import load
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.report.result import Result
+from edanas.run.console import default_progress
 from edanas.run.execution import run
-from edanas.run.folder import fresh_folder
-from edanas.run.layers import layered_settings, user_layers
+from edanas.run.folder import new_folder
+from edanas.run.layers import layered_settings
+from edanas.run.options import RunOptions
 
 __all__ = ["search", "load", "run"]
 
@@ -35,52 +37,57 @@ def search(
     progress: Progress | None = None,
     verbose: bool = False,
 ) -> Result:
-    """Search for early-exit networks, train those that come back, and write everything to a folder.
+    """Search for early-exit networks, train the best of them, and write a run folder.
 
-    Running it again with the same `out` goes on where the last run was cut, and reads back a finished one.
+    The same call with the same `out` resumes an interrupted run, and reads a finished one.
 
     Args:
-        data: A data set's name, or the path of a folder of class folders; `digits` if nothing says otherwise.
+        data: The name of a data set, or the path of a folder of class folders; `digits` by default.
         plugin: The bundle.
-        out: The run's folder; a new one below `edanas-runs/` if left out.
-        seed: Everything random follows from it.
-        preset: A layer of the bundle, e.g. `quick`, `paper`, `best`; if left out `auto` for a folder, where
-            the bundle has it, and else its first.
+        out: The run folder; by default a new one below `edanas-runs/`.
+        seed: The seed of all random numbers.
+        preset: A preset of the bundle, e.g. `quick`, `paper`, `best`. By default `auto` for a folder of
+            images, if the bundle has that preset, and otherwise the bundle's first preset.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         evaluation: `shared` or `finetune`.
-        max_evals: Stop after so many candidates.
-        time_limit: Stop the search after so many seconds.
+        max_evals: Stop after this number of candidates.
+        time_limit: Stop the search after this many seconds.
         weights: Supernet weights: a file, or a name that the provider can download.
-        warm_start: The folder of an older run on the same space, whose Pareto set is evaluated first.
+        warm_start: The folder of an older run on the same search space, whose Pareto set is evaluated first.
         settings: Further settings, as a mapping or as `key=value` texts.
         config: A TOML file of settings.
-        overwrite: Discard what `out` holds.
-        progress: Where to show bars; nothing is shown if left out.
-        verbose: Show a line for each candidate there too, once it is recorded.
+        overwrite: Discard the run that `out` holds.
+        progress: Where to show progress. By default bars in a terminal or a notebook, and nothing elsewhere;
+            `edanas.core.progress.Silent()` shows nothing anywhere.
+        verbose: Also show a line for each candidate once it is recorded.
 
     Raises:
-        EdanasError: Something the user can put right; see the message.
+        EdanasError: An error that the user can put right; the message says how.
+
+    Example:
+        >>> from edanas.core.errors import ConfigError
+        >>> try:
+        ...     search("digits", preset="quik")
+        ... except ConfigError as error:
+        ...     print(str(error).split(". ")[1])
+        Did you mean 'quick'?
     """
-    flags = {
-        "data": data,
-        "plugin": plugin,
-        "seed": seed,
-        "preset": preset,
-        "device": device,
-        "evaluation": evaluation,
-        "search.max_evals": max_evals,
-        "search.time_limit": time_limit,
-        "weights": weights,
-        "warm_start": None if warm_start is None else str(warm_start),
-    }
-    progress = progress or Silent()
-    registry = Registry(load_plugins(progress.say))
-    resolved = layered_settings(registry, user_layers(flags, settings, config), progress.say)
-    return run(
-        registry,
-        resolved,
-        fresh_folder(resolved) if out is None else Path(out),
-        progress,
-        overwrite=overwrite,
-        verbose=verbose,
+    options = RunOptions(
+        data=data,
+        plugin=plugin,
+        seed=seed,
+        preset=preset,
+        device=device,
+        evaluation=evaluation,
+        max_evals=max_evals,
+        time_limit=time_limit,
+        weights=weights,
+        warm_start=warm_start,
+        settings=settings,
+        config=config,
     )
+    progress = progress or default_progress()
+    registry = Registry(load_plugins(progress.say))
+    resolved = layered_settings(registry, options.layers(), progress.say)
+    folder = new_folder(resolved) if out is None else Path(out)
+    return run(registry, resolved, folder, progress, overwrite=overwrite, verbose=verbose)

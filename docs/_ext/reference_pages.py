@@ -13,7 +13,7 @@ import tomli_w
 import typer
 from figures import FIGURES
 
-from edanas.cli import app as command_line
+from edanas.cli.application import app as command_line
 from edanas.core import hookspecs
 from edanas.core.config import SettingDoc, reference
 from edanas.core.convert import Written, describe

@@ -1,24 +1,15 @@
-"""`edanas bench MODEL...`: what networks take on this machine, in torch and in every form exported."""
+"""`edanas bench MODEL...`: latency and memory of networks on this machine, in torch and in exported forms."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edanas.benchmark.bench import BATCH_SIZES
-from edanas.benchmark.bench import bench as measure
-from edanas.cli.bench_view import draw, plain, show
-from edanas.cli.progress import ConsoleProgress
-from edanas.cli.targets import check_file, check_plot
-from edanas.core.errors import ConfigError
-from edanas.core.runfolder import replace_file
-
 
 def bench(
     models: Annotated[
-        list[Path], typer.Argument(metavar="MODEL...", help="Networks' files, or folders of runs.")
+        list[Path], typer.Argument(metavar="MODEL...", help="Files of networks, or folders of runs.")
     ],
     *,
     data: Annotated[
@@ -32,36 +23,44 @@ def bench(
         str | None,
         typer.Option(
             help="`train`, `calibration`, `validation`, `test` or `all`. [default: calibration of the run's "
-            "data, of other data all but what it names train]"
+            "data; of other data, all but its train part]"
         ),
     ] = None,
     forms: Annotated[
         list[str] | None,
         typer.Option(
-            help="`torch`, `torch-frozen`, `torch-compiled` or an exporter's name; several by commas, or "
-            "repeated. [default: torch, torch-frozen, and what lies beside MODEL]"
+            help="`torch`, `torch-frozen`, `torch-compiled` or the name of an exporter; several by commas, "
+            "or repeated. [default: torch, torch-frozen, and the exported files beside MODEL]"
         ),
     ] = None,
     batch_sizes: Annotated[
         list[str] | None,
-        typer.Option(help="Images at once; several by commas, or repeated. [default: 1,32,256]"),
+        typer.Option(help="Images in a batch; several by commas, or repeated. [default: 1,32,256]"),
     ] = None,
-    threads: Annotated[int, typer.Option(help="How many each form may use.")] = 1,
-    samples: Annotated[int, typer.Option(help="Images, at most.")] = 256,
-    repeats: Annotated[int, typer.Option(help="How often each side answers all images.")] = 5,
-    memory: Annotated[bool, typer.Option(help="Ask how much memory each form takes.")] = True,
+    threads: Annotated[int, typer.Option(help="Threads that each form may use.")] = 1,
+    samples: Annotated[int, typer.Option(help="The largest number of images.")] = 256,
+    repeats: Annotated[int, typer.Option(help="Repetitions: each form classifies all images in each.")] = 5,
+    memory: Annotated[bool, typer.Option(help="Measure the memory that each form takes.")] = True,
     to_json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures to this file.")
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a plot there: .svg, .png or .pdf.")] = None,
-    device: Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`, for torch.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Draws and orders the images.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Write a plot to this .svg, .png or .pdf file.")] = None,
+    device: Annotated[
+        str, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`, for the forms in torch.")
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="The seed of the choice and the order of images.")] = 0,
 ) -> None:
-    """Measure latency and memory, against the backbone alone and what multiply-adds promise."""
-    sizes = _numbers(batch_sizes)
+    """Measure latency and memory, and compare them with the backbone alone and with multiply-adds."""
+    from edanas.benchmark.bench import bench as run_bench
+    from edanas.cli.targets import check_file, check_plot
+    from edanas.cli.views.bench import bench_json, draw_bench, show_bench
+    from edanas.core.runfolder import replace_file
+    from edanas.run.console import ConsoleProgress
+
+    sizes = _batch_sizes(batch_sizes)
     check_plot(plot)
     check_file("--json", to_json)
-    found = measure(
+    result = run_bench(
         models,
         data,
         part=part,
@@ -77,19 +76,24 @@ def bench(
     )
     files = []
     if to_json is not None:
-        replace_file(to_json, f"{json.dumps(plain(found), indent=2)}\n".encode())
+        replace_file(to_json, f"{bench_json(result)}\n".encode())
         files.append(to_json)
     if plot is not None:
-        files.append(draw(found, plot))
-    show(found, files)
+        files.append(draw_bench(result, plot))
+    show_bench(result, files)
 
 
 def _split(texts: Sequence[str]) -> list[str]:
     return [word for text in texts for word in text.replace(",", " ").split()]
 
 
-def _numbers(texts: Sequence[str] | None) -> Sequence[int]:
-    words = _split(texts) if texts else list(map(str, BATCH_SIZES))
+def _batch_sizes(texts: Sequence[str] | None) -> Sequence[int]:
+    from edanas.benchmark.bench import BATCH_SIZES
+    from edanas.core.errors import ConfigError
+
+    if not texts:
+        return BATCH_SIZES
+    words = _split(texts)
     wrong = [word for word in words if not word.isdecimal() or not int(word)]
     if wrong or not words:
         raise ConfigError(

@@ -1,30 +1,30 @@
-"""`edanas new-plugin NAME`: a package to begin with, whose tests pass."""
+"""`edanas new-plugin NAME`: a plugin package to begin with, whose tests pass."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edanas.plugins.manager import load_plugins
-from edanas.plugins.registry import Registry
-from edanas.scaffolding import NewPackage, choices
-
 
 def new_plugin(
-    name: Annotated[str, typer.Argument(help="The package's name, e.g. edanas-agreement.")],
+    name: Annotated[str, typer.Argument(help="The name of the package, e.g. edanas-agreement.")],
     *,
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="What it is to offer, e.g. objective or search-strategy; may be repeated. "
+            help="A kind of extension, e.g. objective or search-strategy; may be repeated. "
             "[default: confidence-criterion]"
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write it to. [default: one named NAME]")
+        Path | None, typer.Option(help="The folder to write to. [default: a folder named NAME]")
     ] = None,
 ) -> None:
     """Write a plugin package that works: an entry point, an implementation of each kind, and its tests."""
+    from edanas.plugins.manager import load_plugins
+    from edanas.plugins.registry import Registry
+    from edanas.scaffolding import NewPackage, choices
+
     package = NewPackage(name, choices(kind or ()))
     package.check_free(Registry(load_plugins()))
     folder = out or Path(name)

@@ -1,45 +1,38 @@
-"""`edanas plugins`: what is installed, who owns it, and what is broken."""
+"""`edanas plugins`: installed extensions, their owners, and broken plugins."""
 
-import json
-import sys
-from typing import Annotated, Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from edanas.core.hookspecs import SPEC_VERSION
-from edanas.plugins.manager import PluginHost, load_plugins
-from edanas.plugins.registry import catalog
-
-_LOG_WIDTH = 160
-"""Columns where there is no terminal to ask."""
+if TYPE_CHECKING:
+    from edanas.plugins.manager import PluginHost
 
 
 def plugins(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List every extension by kind, name, owner and version, then the plugins that are broken and why."""
-    found = survey(load_plugins())
+    """List every extension by kind, name, owner and version, then each broken plugin with the cause."""
+    from edanas.plugins.manager import load_plugins
+
+    state = survey(load_plugins())
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
-        return
-    console = Console() if sys.stdout.isatty() else Console(width=_LOG_WIDTH)
-    columns = {"kind": "Kind", "name": "Name", "owner": "Owner", "version": "Version", "doc": "What it is"}
-    console.print(_table(found["entries"], **columns))
-    if found["broken"]:
-        title = f"{len(found['broken'])} broken"
-        columns = {"name": "Plugin", "owner": "Owner", "version": "Version", "cause": "Cause"}
-        console.print(_table(found["broken"], title, **columns))
-    for conflict in found["conflicts"]:
-        console.print(f"Conflict: {conflict['message']}", markup=False, highlight=False, soft_wrap=True)
+        import json
+
+        typer.echo(json.dumps(state, indent=2))
+    else:
+        from edanas.cli.views.plugins import show_plugins
+
+        show_plugins(state)
 
 
 def survey(host: PluginHost) -> dict[str, Any]:
-    """What `host` has, as plain values: entries, broken plugins, and names that two plugins claim."""
+    """Return the extensions, broken plugins and name conflicts of `host` in JSON's types."""
+    from edanas.core.hookspecs import SPEC_VERSION
+    from edanas.plugins.registry import catalog
+
     offers = catalog(host)
     return {
         "spec_version": SPEC_VERSION,
@@ -73,12 +66,3 @@ def survey(host: PluginHost) -> dict[str, Any]:
             for conflict in offers.conflicts
         ],
     }
-
-
-def _table(rows: list[dict[str, str]], title: str | None = None, **columns: str) -> Table:
-    table = Table(*columns.values(), title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"
-    for row in rows:
-        table.add_row(*(escape(row[key]) for key in columns))
-    return table

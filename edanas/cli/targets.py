@@ -1,4 +1,4 @@
-"""Files that a command is to write, refused before anything is computed."""
+"""Checks of the files that a command is to write, before anything is computed."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from edanas.report.plots import ENDINGS
 
 
 def check_plot(path: Path | None) -> None:
-    """Refuse a `--plot` that cannot be drawn to; `None` is no plot.
+    """Refuse a `--plot` that cannot be written; `None` is no plot.
 
     Raises:
-        ConfigError: The ending is no plot's.
-        RunError: `path` is a folder, or lies in none.
+        ConfigError: The ending is not that of a plot.
+        RunError: `path` is a folder, or its folder does not exist.
     """
     if path is not None and path.suffix.lower() not in ENDINGS:
         raise ConfigError(f"--plot: '{path.name}' ends in '{path.suffix}'; allowed: {', '.join(ENDINGS)}")
@@ -22,11 +22,11 @@ def check_file(flag: str, path: Path | None) -> None:
     """Refuse a file that cannot be written; `None` is no file.
 
     Args:
-        flag: What it was given by, for the message.
+        flag: The flag that names the file, for the message.
         path: The file.
 
     Raises:
-        RunError: `path` is a folder, or lies in none.
+        RunError: `path` is a folder, or its folder does not exist.
     """
     if path is None:
         return

@@ -1,33 +1,39 @@
-"""`edanas watch RUN`: a run, live in the terminal, from whatever process it runs in."""
+"""`edanas watch RUN`: a run, live in the terminal, whichever process it runs in."""
 
-import io
-import sys
-import time
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.live import Live
 
-from edanas.core.errors import RunError
-from edanas.report.live import Frame
-from edanas.report.state import RUNNING, RunState, look
+if TYPE_CHECKING:
+    from rich.console import Console
 
-_MISSES = 5
-"""Looks in a row that may fail, e.g. since a run is just being started anew."""
+    from edanas.report.state import RunState
+
+_ATTEMPTS = 5
+"""Readings of the folder in a row that may fail, e.g. while a run is just being started anew."""
 
 
 def watch(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     *,
-    once: Annotated[bool, typer.Option("--once", help="Show where the run stands, and leave.")] = False,
-    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Show the present state and exit.")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two updates.")] = 2.0,
 ) -> None:
-    """Show a run live until it ends; nothing in its folder is changed, and Ctrl-C ends only the watching."""
+    """Show a run live until it ends. Its folder stays as it is, and Ctrl-C ends only this command."""
+    import io
+    import sys
+
+    from rich.console import Console
+
+    from edanas.report.live import Frame
+    from edanas.report.state import look
+
     state = look(run)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a dash that the terminal lacks must not end the watching
+        sys.stdout.reconfigure(errors="replace")  # a dash that the terminal lacks must not raise an error
     console = Console()
     if not once:
         state = _follow(run, state, interval, console)
@@ -35,22 +41,34 @@ def watch(
 
 
 def _follow(run: Path, state: RunState, interval: float, console: Console) -> RunState:
-    """Show frames until the run ends; its last state, which the terminal then keeps whole."""
+    """Show frames until the run ends, and return its last state, which stays in the terminal."""
+    import time
+
+    from rich.live import Live
+
+    from edanas.report.live import Frame
+    from edanas.report.state import RUNNING
+
     with Live(Frame(state), console=console, auto_refresh=False, transient=True) as live:
         while state.status == RUNNING:
             time.sleep(interval)
-            state = _next(run, interval)
+            state = _next_state(run, interval)
             live.update(Frame(state), refresh=True)
     return state
 
 
-def _next(run: Path, interval: float) -> RunState:
-    """Another look; one that meets the folder between two of its states is taken again.
+def _next_state(run: Path, interval: float) -> RunState:
+    """Read the state of the run, again if the folder is just between two states.
 
     Raises:
-        RunError: Looks keep failing.
+        RunError: The folder cannot be read `_ATTEMPTS` times in a row.
     """
-    for _ in range(_MISSES - 1):
+    import time
+
+    from edanas.core.errors import RunError
+    from edanas.report.state import look
+
+    for _ in range(_ATTEMPTS - 1):
         try:
             return look(run)
         except RunError:

@@ -1,1 +1,1 @@
-"""A run, from its settings to its result: the steps between a command and the files that it writes."""
+"""One run: its options, settings, objects, folder, execution and result."""

@@ -1,4 +1,4 @@
-"""Registry and settings -> the objects of a run: the only place where a name becomes an object."""
+"""Composition: the objects of a run, made from the registry and the settings. No other module does that."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ from edanas.plugins.registry import Registry
 from edanas.surrogates.adaptive import AdaptiveSwitching
 
 WRITER = "safetensors"
-"""The exporter that every result goes through: what `edanas.load` reads."""
+"""The exporter that writes every result, in the form that `edanas.load` reads."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,17 @@ class Composition:
     """The objects of one run.
 
     Args:
-        workbench: What evaluations work with.
-        evaluator: Not yet prepared.
-        strategy: Not yet started.
-        problem: What the strategy is to be started on.
-        fronts: What a backbone is worth where thresholds are continuous; otherwise `None`.
-        objectives: What is optimised.
-        limits: What every result must keep.
-        executor: Where evaluations run.
-        setter: Sets the thresholds of each result.
-        exporters: What is written of each result.
-        remarks: What was done to the images on the way in.
+        workbench: The data, networks and settings that evaluations use.
+        evaluator: The evaluation mode, not yet prepared.
+        strategy: The search strategy, not yet started.
+        problem: The problem to start the strategy on.
+        fronts: The trade-offs of backbones, with continuous thresholds; otherwise `None`.
+        objectives: The objectives of the search.
+        limits: The constraints on every result.
+        executor: The executor of evaluations.
+        setter: The setter of the thresholds of each result.
+        exporters: The exporters of each result.
+        remarks: Sentences on the preparation of the images, for the user.
     """
 
     workbench: Workbench
@@ -73,38 +73,42 @@ class Composition:
 
 
 def make_space(registry: Registry, settings: Settings) -> tuple[SupernetProvider, SearchSpace]:
-    """The supernet's provider, and the search space with the thresholds."""
+    """Return the supernet's provider, and the search space with the thresholds.
+
+    Raises:
+        ConfigError: An option of the supernet is out of range.
+    """
     supernet = settings.supernet
     provider: SupernetProvider = registry.create("supernet provider", supernet.name, supernet.options)
     return provider, SearchSpace(provider.variables(), settings.thresholds, provider.exit_points)
 
 
 def compose(registry: Registry, settings: Settings, folder: Path, progress: Progress) -> Composition:
-    """Make everything a run needs; the data is read here.
+    """Make the objects of a run, and read the data.
 
     Args:
-        registry: The plugins' offers.
-        settings: Checked by `layered_settings`.
-        folder: The run's folder; it exists.
-        progress: Where the strategy shows what takes long.
+        registry: The extensions by kind and name.
+        settings: As `layered_settings` returns them.
+        folder: The run folder.
+        progress: Where the strategy shows its progress.
 
     Raises:
-        EdanasError: What the chosen implementations raise on wrong options or data.
+        EdanasError: An option or the data is wrong for an implementation.
     """
 
     def make(kind: str, component: Component, *args: Any) -> Any:
         return registry.create(kind, component.name, component.options, *args)
 
-    provider, whole = make_space(registry, settings)
+    provider, full_space = make_space(registry, settings)
     classifier: ExitClassifier = make("exit classifier", settings.classifier)
     _check_heads(registry, settings, provider, classifier)
     strategy: SearchStrategy = make("search strategy", settings.strategy)
-    space = strategy.confine(whole)
+    space = strategy.confine(full_space)
     source: DataSource = make("data set", data_component(registry, settings.data))
     loaded = source.load(_largest_side(space), settings.seed)
     objectives = tuple(make("objective", component) for component in settings.objectives)
     constraints: tuple[Constraint, ...] = tuple(make("constraint", each) for each in settings.constraints)
-    asked = [meter for each in (*objectives, *constraints) for meter in each.meters]
+    meters = [meter for each in (*objectives, *constraints) for meter in each.meters]
     workbench = Workbench(
         settings=settings,
         provider=provider,
@@ -116,10 +120,10 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         parts=split(loaded, settings.split, settings.seed),
         device=device_of(settings),
         folder=folder,
-        meters=tuple({meter.name: meter for meter in asked}.values()),
+        meters=tuple({meter.name: meter for meter in meters}.values()),
         measure=measure_of(objectives),
     )
-    # Asked here, so that a scheme that does not fit the supernet's exits says so before anything is trained.
+    # A scheme that does not fit the exits of the supernet raises its error here, before any training.
     workbench.scheme.phases(tuple(range(provider.exit_points + 1)))
     evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)
     _check_teacher(registry, settings, evaluator)
@@ -157,16 +161,16 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
 
 
 def _exporters(settings: Settings) -> tuple[Component, ...]:
-    """What is asked for, after the one that `edanas.load` reads."""
-    asked = settings.exports
-    writers = [each for each in asked if each.name == WRITER] or [Component(WRITER)]
-    return (*writers, *(each for each in asked if each.name != WRITER))
+    """Return the exporters of the settings after `WRITER`, which is always the first."""
+    exports = settings.exports
+    writers = [each for each in exports if each.name == WRITER] or [Component(WRITER)]
+    return (*writers, *(each for each in exports if each.name != WRITER))
 
 
 def _check_heads(
     registry: Registry, settings: Settings, provider: SupernetProvider, classifier: ExitClassifier
 ) -> None:
-    """Heads can read what the supernet's stages pass on.
+    """Check that heads can read the output of the supernet's stages.
 
     Raises:
         ConfigError: They cannot.
@@ -181,10 +185,10 @@ def _check_heads(
 
 
 def _check_teacher(registry: Registry, settings: Settings, evaluator: Evaluator) -> None:
-    """A teacher that is named has somebody to teach, and something to say.
+    """Check that the settings use a teacher that they name.
 
     Raises:
-        ConfigError: It has not.
+        ConfigError: The evaluation trains no supernet, or distillation has no weight.
     """
     if not settings.teacher:
         return
@@ -196,8 +200,8 @@ def _check_teacher(registry: Registry, settings: Settings, evaluator: Evaluator)
         )
     if not settings.training.distillation:
         raise ConfigError(
-            f"training.distillation: found 0, and '{settings.teacher}' is to teach; allowed: a number > 0 "
-            "and <= 1, or an empty teacher"
+            f"training.distillation: found 0 with teacher '{settings.teacher}'; allowed: a number > 0 and "
+            "<= 1, or an empty teacher"
         )
 
 
@@ -210,7 +214,7 @@ def supernet_trainers(registry: Registry) -> list[str]:
 def _check_continuous(
     registry: Registry, settings: Settings, strategy: SearchStrategy, evaluator: Evaluator
 ) -> None:
-    """Thresholds, strategy and evaluation go together.
+    """Check that thresholds, strategy and evaluation agree on whether thresholds are continuous.
 
     Raises:
         ConfigError: They do not.
@@ -218,29 +222,29 @@ def _check_continuous(
     continuous = settings.thresholds == CONTINUOUS
     name = settings.strategy.name
     if continuous != strategy.nested:
-        other = [n for n in registry.names("search strategy") if _nested(registry, n) == continuous]
-        held = f'"{CONTINUOUS}"' if continuous else "a list"
-        wanted = "a list" if continuous else f'"{CONTINUOUS}"'
+        others = [n for n in registry.names("search strategy") if _is_nested(registry, n) == continuous]
+        present = f'"{CONTINUOUS}"' if continuous else "a list"
+        required = "a list" if continuous else f'"{CONTINUOUS}"'
         raise ConfigError(
-            f"strategy: '{name}' works where thresholds are {wanted}, and here they are {held}; "
-            f"allowed: {', '.join(other) or 'none that is installed'}, or thresholds that are {wanted}"
+            f"strategy: '{name}' works where thresholds are {required}, and here they are {present}; "
+            f"allowed: {', '.join(others) or 'none that is installed'}, or thresholds that are {required}"
         )
     if continuous and not evaluator.keeps_profiles:
         raise ConfigError(
-            f"evaluation: '{settings.evaluation.name}' keeps no exit profiles, and continuous thresholds are "
-            "found on them; allowed: an evaluation that keeps them, or thresholds that are a list"
+            f"evaluation: '{settings.evaluation.name}' keeps no exit profiles, which continuous thresholds "
+            "need; allowed: an evaluation that keeps them, or thresholds that are a list"
         )
 
 
-def _nested(registry: Registry, name: str) -> bool:
+def _is_nested(registry: Registry, name: str) -> bool:
     return bool(getattr(registry.entry("search strategy", name).factory, "nested", False))
 
 
 def make_loggers(registry: Registry, settings: Settings) -> dict[Plugin, Logger]:
-    """The loggers that a run asks for, each as a plugin of its own.
+    """Return the loggers of the settings, each under a plugin of its own, which errors can name.
 
     Raises:
-        ConfigError: What one of them writes with is not installed or cannot be used.
+        ConfigError: The package of a logger is not installed or cannot be used.
     """
     chosen = settings.loggers
     return {
@@ -252,7 +256,7 @@ def make_loggers(registry: Registry, settings: Settings) -> dict[Plugin, Logger]
 
 
 def surrogate_factory(registry: Registry, chosen: Sequence[Component]) -> Callable[[int], SurrogateModel]:
-    """What makes a surrogate for one objective from a seed: the one named, or switching among several."""
+    """Return a function from a seed to a surrogate of one objective, which switches among several choices."""
 
     def single(component: Component, seed: int) -> SurrogateModel:
         options = {"seed": seed, **component.options}

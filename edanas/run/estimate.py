@@ -1,4 +1,4 @@
-"""What a run will cost, before it starts: for `--dry-run`."""
+"""An estimate of the cost of a run before it starts, for `--dry-run`."""
 
 import time
 from dataclasses import replace
@@ -23,30 +23,30 @@ from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose, make_space
 
 _SAMPLE = 21
-"""Random backbones whose middle one, by MACs, stands for all that are judged and fine-tuned."""
+"""The number of random backbones whose median by MACs represents all evaluated and fine-tuned ones."""
 
 
 def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
-    """The space's size, the MACs of its backbones, and about how long the run will take here.
+    """Estimate the size of the search space, the MACs of its backbones, and the time of a run here.
 
-    MACs are for one sample of the last exit; the time follows from measured training steps of the smallest,
-    a middling and the largest backbone, so it is right to a factor of two or so. Nothing is downloaded:
-    where a known data set is not there, MACs are for what it declares, what depends on its images is `None`,
-    and `unknown` says why.
+    MACs are for one sample up to the last exit. The time follows from measured training steps of the
+    smallest, a median and the largest backbone, and is right to a factor of about two. Nothing is downloaded:
+    for a known data set that is not there, MACs are for its declared channels and classes, figures that
+    depend on its images are `None`, and `unknown` says why.
 
     Raises:
-        EdanasError: As the run itself would, on wrong names, options or data.
+        EdanasError: The same errors as in the run itself, on wrong names, options or data.
     """
     provider, space = make_space(registry, settings)
-    made: Composition | None = None
+    composition: Composition | None = None
     unknown = None
     try:
-        made = compose(registry, _undownloaded(settings), folder=Path(), progress=Silent())
-        task = made.workbench.parts.task
+        composition = compose(registry, _without_download(settings), folder=Path(), progress=Silent())
+        task = composition.workbench.parts.task
     except AbsentDataError as absent:
         task = Task(absent.channels, absent.classes)
         unknown = (
-            f"the run's MACs and time, until the data is there ({absent}) Those of backbones are for its "
+            f"the run's MACs and time, until the data is there ({absent}) The MACs of backbones are for its "
             f"{task.in_channels} channels and {task.num_classes} classes."
         )
     rng = np.random.default_rng(settings.seed)
@@ -56,13 +56,13 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
     smallest, median, largest = macs = [_macs(each, task) for each in sandwich]
     candidates = settings.search.initial + settings.search.iterations * settings.search.per_iteration
     candidates = min(candidates, settings.search.max_evals or candidates)
-    work = took = None
-    if made is not None:
-        times = [_seconds(each, task, settings) for each in sandwich]
-        once, later = _passes(made, settings, candidates)
+    total_macs = seconds = None
+    if composition is not None:
+        times = [_seconds_per_sample(each, task, settings) for each in sandwich]
+        before, during = _forward_passes(composition, settings, candidates)
         trained = (1, settings.training.random_backbones, 1)
-        work = once * fmean(macs, trained) + later * median
-        took = once * fmean(times, trained) + later * times[1]
+        total_macs = before * fmean(macs, trained) + during * median
+        seconds = before * fmean(times, trained) + during * times[1]
     return {
         "settings": to_plain(settings),
         "space_size": space.size(),
@@ -71,16 +71,16 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
         "smallest_backbone_macs": smallest,
         "median_backbone_macs": median,
         "largest_backbone_macs": largest,
-        "train_images": None if made is None else len(made.workbench.parts.train),
+        "train_images": None if composition is None else len(composition.workbench.parts.train),
         "candidates": candidates,
-        "total_macs": None if work is None else int(work),
-        "seconds_here": None if took is None else round(took, 1),
+        "total_macs": None if total_macs is None else int(total_macs),
+        "seconds_here": None if seconds is None else round(seconds, 1),
         "unknown": unknown,
     }
 
 
-def _undownloaded(settings: Settings) -> Settings:
-    """The settings, but that data is not fetched."""
+def _without_download(settings: Settings) -> Settings:
+    """Return the settings with the download of data switched off."""
     if not settings.data.options.get("download"):
         return settings
     return replace(
@@ -88,13 +88,16 @@ def _undownloaded(settings: Settings) -> Settings:
     )
 
 
-def _passes(made: Composition, settings: Settings, candidates: int) -> tuple[float, float]:
-    """How many samples' forward passes come before the search, on what a step trains, and how many later."""
-    once, each = made.evaluator.passes()
-    train = len(made.workbench.parts.train)
+def _forward_passes(composition: Composition, settings: Settings, candidates: int) -> tuple[float, float]:
+    """Count forward passes of single samples: by the supernet before the search, by backbones from then on.
+
+    A backward pass counts as `BACKWARD` forward passes.
+    """
+    before, per_candidate = composition.evaluator.passes()
+    train = len(composition.workbench.parts.train)
     # About as many single-exit networks are finished as early-exit ones.
-    finished = 2 * settings.search.results * settings.finetune.epochs * train * BACKWARD
-    return once, candidates * each + finished
+    finetuning = 2 * settings.search.results * settings.finetune.epochs * train * BACKWARD
+    return before, candidates * per_candidate + finetuning
 
 
 def _macs(backbone: StagedBackbone, task: Task) -> int:
@@ -102,8 +105,8 @@ def _macs(backbone: StagedBackbone, task: Task) -> int:
     return sum(stage.macs for stage in stages) + last.macs
 
 
-def _seconds(network: StagedBackbone, task: Task, settings: Settings) -> float:
-    """What a sample's forward pass takes, from one training step."""
+def _seconds_per_sample(network: StagedBackbone, task: Task, settings: Settings) -> float:
+    """Measure a training step, and return the seconds of the forward pass of one sample."""
     device = device_of(settings)
     batch, side = settings.training.batch_size, network.resolution
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]

@@ -1,6 +1,7 @@
-"""One run, from its settings to its result; or the rest of one that was cut."""
+"""The execution of a run, from its settings to its result; also of a run that is resumed."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edanas.core.archive import Archive
+from edanas.core.config import to_plain
 from edanas.core.devices import threads_of
 from edanas.core.engine import CONVERGED, MAX_EVALS, TIME_LIMIT, Engine, SearchSetup
 from edanas.core.errors import CandidateError, Interrupted, RunError
@@ -18,14 +20,34 @@ from edanas.core.settings import Settings
 from edanas.core.types import Candidate
 from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
+from edanas.report.history import searches_backbones
 from edanas.report.result import Result
 from edanas.report.writing import write_report
+from edanas.run.binding import bind_inputs
 from edanas.run.compose import Composition, compose, make_loggers
-from edanas.run.finishing import finish_results, first_candidates, searched_schemes
-from edanas.run.folder import RunData
+from edanas.run.event_log import logged
+from edanas.run.finishing import finish_results, searchable_schemes, warm_start_candidates
+from edanas.run.folder import RunFolder
+from edanas.run.plugin_files import note_plugin_files
+from edanas.run.result_content import FinishedRun, result_content
 
 FIRST = "first"
-"""The archive's note with the genomes that the initial archive begins with."""
+"""The archive's key for the genomes that the initial archive begins with."""
+
+
+class _PartTimes:
+    """The duration of each part of a run, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[part] = round(time.monotonic() - start, 2)
 
 
 def run(
@@ -37,112 +59,124 @@ def run(
     overwrite: bool = False,
     verbose: bool = False,
 ) -> Result:
-    """Run or resume the search that `settings` describe in `folder`; see `search`.
+    """Run or resume the search that `settings` describe in `folder`; see `edanas.search`.
 
     Raises:
-        EdanasError: Something the user can put right.
-        Interrupted: After Ctrl-C; the same call goes on from there.
+        EdanasError: An error that the user can put right.
+        Interrupted: After Ctrl-C; the same call resumes the run.
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file; expected a folder for the run, which may not exist yet")
-    data = RunData(folder, settings)
-    # What is wrong with options or images is found before there is a folder, and before a run is discarded.
+    run_folder, times = RunFolder(folder, settings), _PartTimes()
+    # Wrong options or images raise their errors before the folder is made, and before a run is discarded.
     loggers = make_loggers(registry, settings)
-    made = None if data.exists() and not overwrite else _compose(registry, settings, data, progress)
+    composition = None
+    if overwrite or not run_folder.has_run():
+        composition = _compose(registry, run_folder, progress, times)
     with RunLock(folder), computing(threads_of(settings)), blamed(registry):
         if overwrite:
-            data.discard()
-        with contextlib.closing(data.open_archive(made.evaluator if made else None)) as archive:
-            if data.finished():
+            run_folder.discard()
+        evaluator = composition.evaluator if composition else None
+        with contextlib.closing(run_folder.open_archive(evaluator)) as archive:
+            if run_folder.is_finished():
                 result = Result.read(folder)
-                progress.say(f"{folder} holds this run, {_end(result)}; nothing is left to do")
+                progress.say(f"{folder} holds this run, {_how_it_ended(result)}; nothing is left to do")
                 return result
             progress.say(f"Folder: {folder}")
-            data.write_inputs()
-            with _explained(folder), registry.host.joined(loggers):
-                made = made or _compose(registry, settings, data, progress)
-                data.note_files(archive, made.evaluator, loggers.values())
-                return _run(registry, made, data, archive, progress, verbose=verbose)
+            run_folder.write_inputs()
+            with _with_advice(folder), registry.host.joined(loggers):
+                composition = composition or _compose(registry, run_folder, progress, times)
+                note_plugin_files(archive, composition.evaluator, loggers.values())
+                return _execute(registry, composition, archive, progress, times, verbose=verbose)
 
 
-def _end(result: Result) -> str:
+def _how_it_ended(result: Result) -> str:
     stopped = result.data.get("stopped")
     if stopped in (MAX_EVALS, TIME_LIMIT):
-        return f"finished within its budget (with another search.{stopped} it goes on)"
+        return f"finished within its budget (another search.{stopped} resumes it)"
     if stopped == CONVERGED:
-        return "finished when its hypervolume stood still (with another search.patience it goes on)"
+        return "finished when its hypervolume stood still (another search.patience resumes it)"
     return "finished"
 
 
 @contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Add to what ends a run how to go on."""
+def _with_advice(folder: Path) -> Iterator[None]:
+    """Add to an error that ends a run how to resume the run."""
     try:
         yield
     except (KeyboardInterrupt, Interrupted):
         raise Interrupted(
-            f"Interrupted; what was done is kept in {folder}. To go on: the same command with --out {folder}"
+            f"Interrupted; the results so far are kept in {folder}. To resume: the same command with "
+            f"--out {folder}"
         ) from None
     except CandidateError as error:
         raise RunError(
-            f"{error}. What failed is recorded in {folder}: when the cause is mended, run with --overwrite"
+            f"{error}. The failures are recorded in {folder}: when the cause is mended, run with --overwrite"
         ) from error
 
 
-def _compose(registry: Registry, settings: Settings, data: RunData, progress: Progress) -> Composition:
-    with data.timed("reading the data"), blamed(registry):
-        made = compose(registry, settings, data.folder, progress)
-        if data.exists():
-            return made
-        return replace(made, problem=replace(made.problem, first=first_candidates(made)))
+def _compose(registry: Registry, run_folder: RunFolder, progress: Progress, times: _PartTimes) -> Composition:
+    with times.timed("reading the data"), blamed(registry):
+        composition = compose(registry, run_folder.settings, run_folder.path, progress)
+        if run_folder.has_run():
+            return composition
+        first = warm_start_candidates(composition)
+        return replace(composition, problem=replace(composition.problem, first=first))
 
 
-def _first(made: Composition, archive: Archive) -> tuple[Candidate, ...]:
-    """What the initial archive begins with; noted, since the older run may change while this one is cut."""
-    space = made.workbench.space
-    noted = archive.meta().get(FIRST)
-    if noted is None:
-        first = made.problem.first or first_candidates(made)
-        noted = [space.encode(candidate).tolist() for candidate in first]
-        archive.set_meta(FIRST, noted)
-    return tuple(space.decode(np.array(genome, dtype=np.int64)) for genome in noted)
+def _first_candidates(composition: Composition, archive: Archive) -> tuple[Candidate, ...]:
+    """Return the candidates that the initial archive begins with.
+
+    They are stored in the archive, because the older run may change before this one is resumed.
+    """
+    space = composition.workbench.space
+    genomes = archive.meta().get(FIRST)
+    if genomes is None:
+        first = composition.problem.first or warm_start_candidates(composition)
+        genomes = [space.encode(candidate).tolist() for candidate in first]
+        archive.set_meta(FIRST, genomes)
+    return tuple(space.decode(np.array(genome, dtype=np.int64)) for genome in genomes)
 
 
-def _run(
+def _execute(
     registry: Registry,
-    made: Composition,
-    data: RunData,
+    composition: Composition,
     archive: Archive,
     progress: Progress,
+    times: _PartTimes,
     *,
     verbose: bool,
 ) -> Result:
-    settings = made.workbench.settings
-    for remark in made.remarks:
+    """Search, finish the results, and write them."""
+    workbench, host = composition.workbench, registry.host
+    settings, folder = workbench.settings, workbench.folder
+    plain_settings = to_plain(settings)
+    for remark in composition.remarks:
         progress.say(remark)
-    data.bind_inputs(archive, made.workbench.space, made.workbench.parts)
-    made.strategy.start(replace(made.problem, first=_first(made, archive)))
-    notify = data.notifier(registry.host.notify, progress.say if verbose else None)
-    registry.host.notify("edanas_run_started", settings=data.plain_settings(), folder=data.folder)
-    with data.timed("preparing the evaluation"):
-        made.evaluator.prepare(progress)
+    bind_inputs(folder, settings, archive, workbench.space, workbench.parts)
+    composition.strategy.start(replace(composition.problem, first=_first_candidates(composition, archive)))
+    say = progress.say if verbose else None
+    notify = logged(host.notify, folder, say, backbones=searches_backbones(plain_settings))
+    host.notify("edanas_run_started", settings=plain_settings, folder=folder)
+    with times.timed("preparing the evaluation"):
+        composition.evaluator.prepare(progress)
     setup = SearchSetup(
-        made.workbench.space,
-        made.strategy,
-        made.evaluator,
-        made.executor,
-        made.objectives,
+        workbench.space,
+        composition.strategy,
+        composition.evaluator,
+        composition.executor,
+        composition.objectives,
         settings.search,
-        made.fronts,
-        made.limits,
+        composition.fronts,
+        composition.limits,
     )
     engine = Engine(setup, archive, notify, progress)
-    with data.timed("searching"):
+    with times.timed("searching"):
         outcome = engine.run()
-    with data.timed("finishing the results"):
-        searched = searched_schemes(made, outcome, archive)
-        front, static, failures = finish_results(made, outcome, searched, archive, progress)
-    content = data.content(made, outcome, searched, front, static, failures)
-    write_report(data.folder, content)
-    registry.host.notify("edanas_run_finished", result=content, folder=data.folder)
-    return Result.read(data.folder)
+    with times.timed("finishing the results"):
+        searched = searchable_schemes(composition, outcome, archive)
+        networks = finish_results(composition, outcome, searched, archive, progress)
+    content = result_content(FinishedRun(composition, outcome, searched, networks, times.seconds))
+    write_report(folder, content)
+    host.notify("edanas_run_finished", result=content, folder=folder)
+    return Result.read(folder)

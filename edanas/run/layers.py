@@ -1,4 +1,4 @@
-"""Layers of settings -> the settings of a run, in which every name and option exists."""
+"""Layers of settings, and the settings of a run that follow from them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,43 +15,50 @@ from edanas.plugins.blame import blamed
 from edanas.plugins.data_sets import FOLDER, data_component
 from edanas.plugins.registry import SETTING, Registry
 
-TAKEN = {"evaluation": 1}
-"""Kinds whose factories get something from the run before their options."""
+RUN_ARGUMENTS = {"evaluation": 1}
+"""The number of arguments that factories of a kind get from the run, before their options."""
 
 ARGUMENTS = "the arguments"
-"""Origin of the layer that flags and keyword arguments make."""
+"""The origin of the layer of flags and keyword arguments."""
 
 AUTO = "auto"
-"""The preset that what is in a folder of images is laid over."""
+"""The preset whose settings are adapted to the images of a folder."""
 
 QUICK = "quick"
-"""The preset that is named to those who cannot wait."""
+"""The preset that a message recommends for a short run."""
 
 
 def layered_settings(
     registry: Registry, layers: Sequence[Layer], say: Callable[[str], None] = lambda _: None
 ) -> Settings:
-    """The settings of a run: defaults, the bundle, its preset, then `layers`.
+    """Return the settings of a run: defaults, the bundle, its preset, then `layers`.
 
-    Where no layer names a preset, it is `auto` for a folder of images, if the bundle has that one, and else
-    the bundle's first.
+    Without a preset in `layers`, it is `auto` for a folder of images, if the bundle has that preset, and
+    otherwise the bundle's first preset.
 
     Args:
-        registry: Knows the bundles.
-        layers: The user's, e.g. a file, `--set` and flags; the last one that says so names bundle and preset.
-        say: Told what the preset `auto` chose, and why.
+        registry: The extensions by kind and name.
+        layers: The user's layers, e.g. a file, `--set` and flags. A later layer prevails.
+        say: Called with each sentence on the choices of the preset `auto`.
 
     Raises:
-        ConfigError: A layer is wrong, or the bundle or preset is unknown.
-        DataError: The preset is `auto`, and the folder that is named is none of class folders.
-        PluginError: The preset is `auto`, and the supernet's plugin raises something.
+        ConfigError: A layer is wrong, or a bundle, preset, name, option or device does not exist.
+        DataError: The preset is `auto`, and the named folder holds no class folders.
+        PluginError: The preset is `auto`, and the supernet's plugin raises an error.
+
+    Example:
+        >>> from edanas.plugins.manager import load_plugins
+        >>> registry = Registry(load_plugins())
+        >>> settings = layered_settings(registry, user_layers({"preset": "quick", "seed": 3}))
+        >>> settings.plugin, settings.preset, settings.seed
+        ('mbv3-sm', 'quick', 3)
     """
-    # Alone, the user's layers need not be complete: shares, say, may only sum to 1 with the bundle's.
-    named = resolve([(origin, _only(table, ("plugin", "preset"))) for origin, table in layers])
+    # The user's layers need not be valid alone: e.g. shares of the split may only sum to 1 with the bundle's.
+    named = resolve([(origin, _restricted(table, ("plugin", "preset"))) for origin, table in layers])
     bundle = registry.bundle(named.plugin)
     presets = list(bundle.presets)
     below: list[Layer] = [(f"bundle '{named.plugin}'", bundle.settings)]
-    preset = named.preset or _unnamed(registry, presets, [*below, *layers])
+    preset = named.preset or _default_preset(registry, presets, [*below, *layers])
     if preset and preset not in bundle.presets:
         raise ConfigError(
             f"preset: bundle '{named.plugin}' has no preset '{preset}'.{near_miss(preset, presets)}"
@@ -61,56 +68,56 @@ def layered_settings(
     own: Layer = ("the preset's name", {"preset": preset})
     settings = resolve([*below, *layers, own])
     folder = _folder(registry, settings.data) if preset == AUTO else None
-    found = None if folder is None else survey(folder)
-    if found is not None:
-        split = settings.split if _says(layers, "split") else split_shares(found.pool)
-        suits: Layer = (f"what suits {folder}", auto_settings(found, split))
-        settings = resolve([*below, suits, *layers, own])
+    images = None if folder is None else survey(folder)
+    if images is not None:
+        split = settings.split if _has_setting(layers, "split") else split_shares(images.pool)
+        automatic: Layer = (f"the images in {folder}", auto_settings(images, split))
+        settings = resolve([*below, automatic, *layers, own])
     settings = _spelled_out(registry, settings)
     check_names(registry, settings)
-    if found is not None:
-        first, *others = choice_sentences(found, settings, _sides(registry, settings.supernet))
+    if images is not None:
+        first, *others = choice_sentences(images, settings, _sides(registry, settings.supernet))
         quick = "" if named.preset or QUICK not in presets else f" `--preset {QUICK}` takes minutes."
         for line in (f"Settings that suit {folder} (preset '{AUTO}'): {first}{quick}", *others):
             say(line)
     return settings
 
 
-def _unnamed(registry: Registry, presets: Sequence[str], layers: Sequence[Layer]) -> str:
-    """The preset to take where none is named; empty where there is none."""
+def _default_preset(registry: Registry, presets: Sequence[str], layers: Sequence[Layer]) -> str:
+    """Return the preset to use if no layer names one; empty if the bundle has none."""
     if AUTO in presets:
-        data = resolve([(origin, _only(table, ("data",))) for origin, table in layers]).data
+        data = resolve([(origin, _restricted(table, ("data",))) for origin, table in layers]).data
         if _folder(registry, data) is not None:
             return AUTO
     return presets[0] if presets else ""
 
 
 def _folder(registry: Registry, data: Component) -> Path | None:
-    """The folder of images that `data` names; `None` where it names another data set.
+    """Return the folder of images that `data` names; `None` for another data set.
 
     Raises:
-        ConfigError: It is neither a name nor the path of something that exists.
+        ConfigError: `data` is neither the name of a data set nor an existing path.
     """
-    found = data_component(registry, _spelled(registry, "data set", data))
-    path = found.options.get("path")
-    return Path(str(path)).expanduser() if found.name == FOLDER and path else None
+    component = data_component(registry, _spelled(registry, "data set", data))
+    path = component.options.get("path")
+    return Path(str(path)).expanduser() if component.name == FOLDER and path else None
 
 
 def _sides(registry: Registry, supernet: Component) -> tuple[int, ...]:
-    """Sides in pixels of the images that the networks of a supernet read, which need not be options of it.
+    """Return the sides, in pixels, of the images that the networks of a supernet read.
 
     Raises:
-        ConfigError: An option is out of range.
-        PluginError: The supernet's plugin raises something.
+        ConfigError: An option of the supernet is out of range.
+        PluginError: The supernet's plugin raises an error.
     """
     with blamed(registry):
         provider: SupernetProvider = registry.create("supernet provider", supernet.name, supernet.options)
-        read = [each.choices for each in provider.variables() if each.name == "resolution"]
-    return tuple(int(side) for choices in read for side in choices if side is not None)
+        resolutions = [each.choices for each in provider.variables() if each.name == "resolution"]
+    return tuple(int(side) for choices in resolutions for side in choices if side is not None)
 
 
 def _spelled_out(registry: Registry, settings: Settings) -> Settings:
-    """The settings with every `name:argument` as a name and an option, so that equal ones compare equal."""
+    """Return the settings with each `name:argument` split into a name and an option."""
     changes: dict[str, Any] = {}
     for kind, path in SETTING.items():
         value = getattr(settings, path)
@@ -124,33 +131,33 @@ def _spelled_out(registry: Registry, settings: Settings) -> Settings:
 def _spelled(registry: Registry, kind: str, component: Component) -> Component:
     if kind == "data set" and Path(component.name).expanduser().exists():
         return component
-    return registry.spelled_out(kind, component, TAKEN.get(kind, 0))
+    return registry.spelled_out(kind, component, RUN_ARGUMENTS.get(kind, 0))
 
 
-def _only(table: Any, names: Sequence[str]) -> Any:
-    """What a layer says about `names`; what is no table at all stays, to be refused with its layer's name."""
+def _restricted(table: Any, names: Sequence[str]) -> Any:
+    """Return the part of a layer on `names`; a layer that is no table stays as it is, and fails later."""
     if not isinstance(table, Mapping):
         return table
     return {key: value for key, value in table.items() if str(key).partition(".")[0] in names}
 
 
-def _says(layers: Sequence[Layer], name: str) -> bool:
-    return any(_only(table, (name,)) for _, table in layers)
+def _has_setting(layers: Sequence[Layer], name: str) -> bool:
+    return any(_restricted(table, (name,)) for _, table in layers)
 
 
 def check_names(registry: Registry, settings: Settings) -> None:
-    """Every name and option of `settings` exists, the device too.
+    """Check that every name and option in `settings` exists, and the device.
 
     Raises:
         ConfigError: One does not.
     """
-    for kind, component in _chosen(registry, settings):
-        registry.check(kind, component.name, component.options, TAKEN.get(kind, 0))
+    for kind, component in _implementations(registry, settings):
+        registry.check(kind, component.name, component.options, RUN_ARGUMENTS.get(kind, 0))
     device_of(settings)
 
 
-def _chosen(registry: Registry, settings: Settings) -> Iterator[tuple[str, Component]]:
-    """Each implementation that the settings name, with its kind."""
+def _implementations(registry: Registry, settings: Settings) -> Iterator[tuple[str, Component]]:
+    """Yield each implementation that the settings name, with its kind."""
     for kind, path in SETTING.items():
         value = getattr(settings, path)
         if kind == "data set":
@@ -166,17 +173,26 @@ def user_layers(
     settings: Mapping[str, Any] | Sequence[str] = (),
     config: str | Path | None = None,
 ) -> list[Layer]:
-    """A user's settings in the order in which they count: a file, assignments, then flags not `None`.
+    """Return the layers of a user's settings: the file, `settings`, then the flags that are not `None`.
+
+    Args:
+        flags: Values by the path of their setting.
+        settings: Further settings, as a mapping or as `key=value` texts.
+        config: A TOML file of settings.
 
     Raises:
-        ConfigError: The file cannot be read, or an assignment is not `key=value`.
+        ConfigError: The file cannot be read, or a text is not `key=value`.
+
+    Example:
+        >>> user_layers({"seed": 3, "device": None})
+        [('the arguments', {'seed': 3})]
     """
-    found: list[Layer] = []
+    layers: list[Layer] = []
     if config is not None:
-        found.append((str(config), read_toml(Path(config))))
+        layers.append((str(config), read_toml(Path(config))))
     if isinstance(settings, Mapping):
-        found.append(("settings", settings))
+        layers.append(("settings", settings))
     else:
-        found.extend(("--set", parse_assignment(text)) for text in settings)
-    found.append((ARGUMENTS, {name: value for name, value in flags.items() if value is not None}))
-    return found
+        layers.extend(("--set", parse_assignment(text)) for text in settings)
+    layers.append((ARGUMENTS, {name: value for name, value in flags.items() if value is not None}))
+    return layers

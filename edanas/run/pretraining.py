@@ -1,9 +1,9 @@
-"""A supernet trained by itself, in as many short pieces as one likes, for the runs that begin with it."""
+"""Training of a supernet alone, in any number of calls, for the runs that begin with it."""
 
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +24,30 @@ from edanas.training.schedule import TimeSlice
 from edanas.training.supernet_file import read_recipe, write
 
 ORDER = "order.json"
-"""In the folder of what is in the making: what it is the making of."""
+"""The file in the work folder that holds the order."""
 
 SUFFIX = ".safetensors"
-"""What the name of the file of the weights ends in; its recipe beside it ends in `.json`."""
+"""The ending of the file of the weights; the recipe beside it ends in `.json`."""
 
 DECISIVE = (
     *("data", "split", "seed", "supernet", "weights", "teacher"),
     *("classifier", "criterion", "scheme", "training"),
 )
-"""Settings that a supernet's weights follow from."""
+"""The settings that determine the weights of a supernet."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """A supernet that is wanted.
+    """The order of a supernet to train.
 
     Args:
-        settings: Of the runs that will begin with it; their evaluation trains a supernet.
-        out: The file of the weights, which ends in `SUFFIX`; the state of the training lies in the folder
+        settings: The settings of the runs that will begin with the supernet; their evaluation trains a
+            supernet.
+        out: The file of the weights, which ends in `SUFFIX`. The state of the training is in the folder
             `OUT.work` beside it.
-        time_limit: Seconds that this segment may take, from `segment`'s making.
-        total_time: Seconds of training in all segments together, which the schedule is fitted to, whatever
-            `training.epochs` says; `None` where that says how long.
+        time_limit: The longest time of this call, in seconds.
+        total_time: Seconds of training in all calls together, in place of `training.epochs`; `None` to train
+            for `training.epochs`.
         half: Whether weights are stored as float16.
     """
 
@@ -58,27 +59,27 @@ class Order:
 
     @property
     def work(self) -> Path:
-        """The folder of what is in the making."""
+        """The folder for the state of the training."""
         return self.out.with_name(f"{self.out.name}.work")
 
-    def asked(self) -> dict[str, Any]:
-        """What decides the weights, in JSON's types."""
+    def decisive(self) -> dict[str, Any]:
+        """Return everything that determines the weights, in JSON's types."""
         plain = to_plain(self.settings)
         return {"settings": {name: plain[name] for name in DECISIVE}, "total_time": self.total_time}
 
 
 @dataclass(frozen=True)
 class Trained:
-    """How far a training is.
+    """The state of a training.
 
     Args:
-        out: The file of the weights, there once `finished`.
-        finished: Whether nothing is left to do.
-        steps: Done, and planned.
+        out: The file of the weights, which exists once the training is finished.
+        finished: Whether the training is finished.
+        steps: Finished and planned steps.
         epochs: Planned passes over the train part.
-        seconds: Of training, in all segments.
-        images_per_second: In this segment: images that passed through all backbones of a step.
-        input_share: Of this segment's time, spent on making batches.
+        seconds: The time of training in all calls.
+        images_per_second: Images that passed through all backbones of a step, in this call.
+        input_share: The share of this call's time that making batches took.
     """
 
     out: Path
@@ -90,66 +91,64 @@ class Trained:
     input_share: float
 
 
-def plain(done: Trained) -> dict[str, Any]:
-    """In JSON's types."""
-    return {**asdict(done), "out": str(done.out)}
-
-
 def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trained:
-    """Train the supernet that `order` describes, or go on with it, until it is done or time is up.
+    """Train the supernet that `order` describes, or resume its training, until it is finished or time is up.
 
     Raises:
-        EdanasError: Something the user can put right.
-        Interrupted: After Ctrl-C; the same call goes on from there.
+        EdanasError: An error that the user can put right.
+        Interrupted: After Ctrl-C; the same call resumes the training.
     """
     segment = TimeSlice(order.time_limit)
-    order = _checked(registry, order)
+    order = _valid_order(registry, order)
     if order.out.exists():
-        return _present(registry, order, progress)
+        return _existing_supernet(registry, order, progress)
     with blamed(registry):
-        made = compose(registry, order.settings, order.work, progress)
+        composition = compose(registry, order.settings, order.work, progress)
     with RunLock(order.work), computing(threads_of(order.settings)), blamed(registry):
-        outside = _bind(order, digest_of_parts(made.workbench.parts), left_files(made.evaluator))
-        for remark in made.remarks:
+        digests = _bind(
+            order, digest_of_parts(composition.workbench.parts), left_files(composition.evaluator)
+        )
+        for remark in composition.remarks:
             progress.say(remark)
         try:
-            trainer = _trainer(made, progress)
+            trainer = _trainer(composition, progress)
             if order.total_time is not None:
                 progress.say(trainer.fit(order.total_time))
             finished = trainer.run(progress, segment)
         except KeyboardInterrupt:
             raise Interrupted(
-                f"Interrupted; what was written is kept in {order.work}. To go on: the same command again"
+                f"Interrupted; the training so far is kept in {order.work}. To resume: the same command again"
             ) from None
         if finished:
-            _write(order, made, trainer, outside)
-    return _told(order, trainer)
+            _write(order, composition, trainer, digests)
+    return _state(order, trainer)
 
 
-def _trainer(made: Composition, progress: Progress) -> SandwichTraining:
+def _trainer(composition: Composition, progress: Progress) -> SandwichTraining:
     """Return the training of the run's evaluation.
 
     Raises:
         ConfigError: The evaluation trains no supernet.
         PluginError: Its trainer is of another class.
     """
-    if not made.evaluator.trains_supernet:
-        name = made.workbench.settings.evaluation.name
+    evaluator = composition.evaluator
+    if not evaluator.trains_supernet:
+        name = composition.workbench.settings.evaluation.name
         raise ConfigError(f"evaluation: found '{name}', which trains no supernet")
-    trainer: object = made.evaluator.trainer(progress)
+    trainer: object = evaluator.trainer(progress)
     if not isinstance(trainer, SandwichTraining):
         raise PluginError(
-            f"{type(made.evaluator).__name__}: `trainer` returns a {type(trainer).__name__}; expected a "
+            f"{type(evaluator).__name__}: `trainer` returns a {type(trainer).__name__}; expected a "
             "SandwichTraining"
         )
     return trainer
 
 
-def _checked(registry: Registry, order: Order) -> Order:
-    """The order, which can be carried out.
+def _valid_order(registry: Registry, order: Order) -> Order:
+    """Check the order, and return it with at least one epoch if it has a total time.
 
     Raises:
-        ConfigError: It cannot.
+        ConfigError: A value is out of range, or the evaluation trains no supernet.
     """
     settings = order.settings
     name = settings.evaluation.name
@@ -169,12 +168,12 @@ def _checked(registry: Registry, order: Order) -> Order:
         return order
     if not 0 < order.total_time < math.inf:
         raise ConfigError(f"--total-time: found {order.total_time}; allowed: a number > 0, and finite")
-    # The time says how long: what there are no epochs of could not be fitted to it.
+    # A schedule without epochs could not be fitted to the time.
     training = replace(settings.training, epochs=settings.training.epochs or 1)
     return replace(order, settings=replace(settings, training=training))
 
 
-def _told(order: Order, trainer: SandwichTraining) -> Trained:
+def _state(order: Order, trainer: SandwichTraining) -> Trained:
     return Trained(
         order.out,
         trainer.finished,
@@ -186,17 +185,17 @@ def _told(order: Order, trainer: SandwichTraining) -> Trained:
     )
 
 
-def _present(registry: Registry, order: Order, progress: Progress) -> Trained:
-    """What is there already, if it is what is wanted.
+def _existing_supernet(registry: Registry, order: Order, progress: Progress) -> Trained:
+    """Return the state of the finished training in `order.out`.
 
     Raises:
         RunError: It was trained with other settings, or on other images.
     """
     recipe = read_recipe(order.out)
-    then = {name: recipe["settings"][name] for name in DECISIVE if name in recipe["settings"]}
-    alike = replace(order, settings=portable(order.settings))
-    _compare(alike, {"settings": then, "total_time": recipe["total_time"]}, f"{order.out} holds")
-    # Of a folder, the recipe has no more than the name.
+    stored = {name: recipe["settings"][name] for name in DECISIVE if name in recipe["settings"]}
+    comparable = replace(order, settings=portable(order.settings))
+    _compare(comparable, {"settings": stored, "total_time": recipe["total_time"]}, f"{order.out} holds")
+    # The recipe holds only the name of a folder, so that the images are compared as well.
     with blamed(registry):
         parts = compose(registry, order.settings, order.work, progress).workbench.parts
     if recipe["data"] != digest_of_parts(parts):
@@ -217,7 +216,7 @@ def _present(registry: Registry, order: Order, progress: Progress) -> Trained:
 
 
 def portable(settings: Settings) -> Settings:
-    """The settings with names of files and folders for their paths: a recipe travels, and a path does not."""
+    """Return the settings with the names of files and folders in place of their paths, for a recipe."""
     model, at, file = settings.teacher.rpartition("@")
     return replace(
         settings,
@@ -233,66 +232,67 @@ def _name(path: str) -> str:
 
 
 def _bind(order: Order, data: str, files: Sequence[str]) -> dict[str, str | None]:
-    """Make sure that what is in the making was begun with these settings, images and files.
+    """Check that the training in the work folder began with these settings, images and files.
 
     Returns:
         The SHA-256 of the `teacher` and of the `weights` that the training began with; `None` without one.
 
     Raises:
-        RunError: It was begun with others, each of which is named.
+        RunError: The training began with others; the message lists the differences.
     """
-    settings, note = order.settings, order.work / ORDER
-    outside = {"teacher": digest_of_teacher(settings.teacher), "weights": digest_of_file(settings.weights)}
-    if not note.exists():
-        return _noted(order, data, outside)
+    settings, order_file = order.settings, order.work / ORDER
+    digests = {"teacher": digest_of_teacher(settings.teacher), "weights": digest_of_file(settings.weights)}
+    if not order_file.exists():
+        return _write_order(order, data, digests)
     try:
-        then = json.loads(note.read_text(encoding="utf-8"))
-        images, begun = then["data"], {name: then[name] for name in outside}
+        stored = json.loads(order_file.read_text(encoding="utf-8"))
+        images, first_digests = stored["data"], {name: stored[name] for name in digests}
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise RunError(f"{note}: damaged ({error}); delete {order.work} to begin anew") from error
-    _compare(order, then, f"{order.work} holds the training of")
+        raise RunError(f"{order_file}: damaged ({error}); delete {order.work} to begin anew") from error
+    _compare(order, stored, f"{order.work} holds the training of")
     if images != data:
         raise RunError(
             f"{order.work}: its training was begun on other images; has the data set changed? Choose "
             "another --out, or delete the folder to begin anew"
         )
     if not matching_files(order.work, files):
-        # It could not begin: with files that were missing, or refused.
-        return _noted(order, data, outside)
-    for name, digest in outside.items():
-        # One that is gone is missed where it is still needed.
-        if digest not in (None, begun[name]):
+        # The training has not begun, e.g. because a file was missing.
+        return _write_order(order, data, digests)
+    for name, digest in digests.items():
+        # A file that is gone raises its error where it is read, if it is still needed.
+        if digest not in (None, first_digests[name]):
             raise RunError(
                 f"{order.work}: {name} '{getattr(settings, name)}' is not what its training was begun with; "
                 "was it replaced? Choose another --out, or delete the folder to begin anew"
             )
-    return begun
+    return first_digests
 
 
-def _noted(order: Order, data: str, outside: dict[str, str | None]) -> dict[str, str | None]:
-    noted = {**order.asked(), "data": data, **outside}
-    replace_file(order.work / ORDER, json.dumps(noted, indent=1).encode())
-    return outside
+def _write_order(order: Order, data: str, digests: dict[str, str | None]) -> dict[str, str | None]:
+    content = {**order.decisive(), "data": data, **digests}
+    replace_file(order.work / ORDER, json.dumps(content, indent=1).encode())
+    return digests
 
 
-def _compare(order: Order, then: dict[str, Any], what: str) -> None:
-    asked = order.asked()
-    lines = changed(resolve([("", then["settings"])]), resolve([("", asked["settings"])]))
-    if then["total_time"] != asked["total_time"]:
-        lines.append(f"--total-time: was {then['total_time']}, now {asked['total_time']}")
+def _compare(order: Order, stored: dict[str, Any], subject: str) -> None:
+    """Raise an error that begins with `subject` if the stored order is of another supernet."""
+    present = order.decisive()
+    lines = changed(resolve([("", stored["settings"])]), resolve([("", present["settings"])]))
+    if stored["total_time"] != present["total_time"]:
+        lines.append(f"--total-time: was {stored['total_time']}, now {present['total_time']}")
     if lines:
         raise RunError(
-            f"{what} another supernet. Changed: {'; '.join(lines)}. Use the same settings to go on, or "
-            "another --out"
+            f"{subject} another supernet. Changed: {'; '.join(lines)}. Use the same settings to resume "
+            "it, or another --out"
         )
 
 
 def _write(
-    order: Order, made: Composition, trainer: SandwichTraining, outside: dict[str, str | None]
+    order: Order, composition: Composition, trainer: SandwichTraining, digests: dict[str, str | None]
 ) -> None:
-    """The weights with their recipe, and the recipe once more beside them, to be read."""
-    parts = made.workbench.parts
-    task, space = parts.task, made.workbench.space
+    """Write the weights with their recipe, and the recipe again in a file beside them."""
+    parts = composition.workbench.parts
+    task, space = parts.task, composition.workbench.space
     recipe = {
         "settings": to_plain(portable(order.settings)),
         "total_time": order.total_time,
@@ -302,8 +302,8 @@ def _write(
         "in_channels": task.in_channels,
         "num_classes": task.num_classes,
         "data": digest_of_parts(parts),
-        "teacher_sha256": outside["teacher"],
-        "begun_with_sha256": outside["weights"],
+        "teacher_sha256": digests["teacher"],
+        "begun_with_sha256": digests["weights"],
         "train_images": len(parts.train),
         "steps": trainer.step,
         "epochs": trainer.epochs,
@@ -313,5 +313,6 @@ def _write(
     write(order.out, trained_parts(trainer.network), recipe, parts.train, half=order.half)
     beside = {**recipe, "sha256": digest_of_file(str(order.out))}
     replace_file(order.out.with_suffix(".json"), (json.dumps(beside, indent=1) + "\n").encode())
-    for path in (*matching_files(order.work, left_files(made.evaluator)), order.work / ORDER):
+    files = matching_files(order.work, left_files(composition.evaluator))
+    for path in (*files, order.work / ORDER):
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a run was made with: versions and machine, and digests of images and weights."""
+"""Provenance of a run: versions and machine, digests of images and weights."""
 
 import hashlib
 import importlib.metadata
@@ -34,13 +34,18 @@ _PACKAGES = (
 
 
 def environment(settings: Settings) -> dict[str, Any]:
-    """Versions, machine, seed and device: what a repetition needs to know."""
+    """Return versions, machine, threads, device and seed: what a repetition needs.
+
+    Example:
+        >>> sorted(environment(Settings()))
+        ['cores', 'device', 'platform', 'processor', 'seed', 'threads', 'versions']
+    """
     device = device_of(settings)
     return {**machine(device), "threads": threads_of(settings), "seed": settings.seed}
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Versions, platform, processor, cores and device."""
+    """Return versions, platform, processor, cores and device."""
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "platform": platform.platform(),
@@ -51,7 +56,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def digest_of_parts(parts: DataParts) -> str:
-    """Sixteen hexadecimal digits that name the images and labels of all parts."""
+    """Return a digest of the images and labels of all parts: 16 hexadecimal digits of BLAKE2b."""
     digest = hashlib.blake2b(digest_size=8)
     for part in (parts.train, parts.calibration, parts.validation, parts.test):
         for tensor in (part.images, part.labels):
@@ -61,7 +66,19 @@ def digest_of_parts(parts: DataParts) -> str:
 
 
 def digest_of_file(name: str) -> str | None:
-    """The SHA-256 of a file's content; `None` where `name` is none, but the provider's, say."""
+    """Return the SHA-256 of a weights file.
+
+    Args:
+        name: As the setting `weights`. The result is `None` if it is empty or names no existing file, e.g.
+            because the provider downloads the weights.
+
+    Raises:
+        RunError: The file cannot be read.
+
+    Example:
+        >>> digest_of_file("no-such-file.safetensors") is None
+        True
+    """
     path = find(name) or Path(name).expanduser()
     if not name or not path.is_file():
         return None
@@ -73,14 +90,14 @@ def digest_of_file(name: str) -> str | None:
 
 
 def digest_of_teacher(name: str) -> str | None:
-    """The SHA-256 of the file that the weights of a teacher lie in, or of the tensors that timm publishes.
+    """Return the SHA-256 of the weights of a teacher: of their file, or of the tensors that timm publishes.
 
     Args:
-        name: As the setting `teacher`; `None` is returned where it is empty, or its file is not there.
+        name: As the setting `teacher`. The result is `None` if it is empty or its file does not exist.
 
     Raises:
         RunError: The file cannot be read.
-        WeightsError: timm cannot get what it publishes.
+        WeightsError: timm cannot load the published weights.
     """
     model, path = named_teacher(name)
     if model and path is None:
@@ -95,15 +112,15 @@ def digest_of_teacher(name: str) -> str | None:
         return digest.hexdigest()
     if path is None:
         return None
-    # A finished network may be named by its description.
+    # The setting may name the description of a finished network, beside the file of its weights.
     return digest_of_file(str(path.with_suffix(".safetensors") if path.suffix == ".json" else path))
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = VERSION if name == "edanas" else "missing"
-    return found
+            versions[name] = VERSION if name == "edanas" else "missing"
+    return versions

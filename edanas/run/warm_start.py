@@ -1,4 +1,4 @@
-"""Warm start: the best candidates of an older run, to begin a new one with."""
+"""Warm start: the best candidates of an older run, for the initial archive of a new one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,31 +16,31 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Evaluation
 from edanas.evaluation.selection import pareto_set
 
-_OF_THE_SPACE = ("supernet", "thresholds")
+_SPACE_SETTINGS = ("supernet", "thresholds")
 
 
-def best_of(
+def best_candidates(
     run: Path,
     space: SearchSpace,
     objectives: Sequence[Objective],
     settings: Settings,
     fronts: Fronts | None = None,
 ) -> tuple[Candidate, ...]:
-    """The Pareto set of an older run by this run's objectives: candidates alone, to be evaluated anew.
+    """Return the Pareto set of an older run by this run's objectives, without its metrics.
 
-    What they were measured at there is left behind: data, weights and training may differ. They are at most
-    half of the initial archive; a larger Pareto set is thinned evenly along its second objective.
+    The candidates are evaluated anew, since data, weights and training may differ. They are at most half of
+    the initial archive; a larger Pareto set is thinned evenly along its second objective.
 
     Args:
-        run: The older run's folder, finished or not.
-        space: This run's; the older one must be equal.
-        objectives: This run's.
-        settings: This run's.
-        fronts: What a backbone is worth where thresholds are continuous: those whose trade-offs are on the
-            common front are taken over.
+        run: The folder of the older run, finished or not.
+        space: The search space of both runs.
+        objectives: The objectives of this run.
+        settings: The settings of this run.
+        fronts: The trade-offs of backbones, with continuous thresholds: the result is then the backbones
+            with a trade-off on the common front.
 
     Raises:
-        RunError: There is no run, it is of another space, or nothing in it succeeded.
+        RunError: The folder holds no run, a run on another search space, or no successful evaluation.
     """
     where = f"warm_start: {run}"
     if not (run / ARCHIVE).is_file():
@@ -52,36 +52,36 @@ def best_of(
         evaluations = [evaluation for _, evaluation in archive.replay()]
         best = [e.candidate for e in pareto_set(evaluations, objectives)]
         if fronts is not None:
-            best = _owners(evaluations, archive, objectives, fronts)
+            best = _backbones_on_front(evaluations, archive, objectives, fronts)
     if not best:
         raise RunError(f"{where} holds {len(evaluations)} evaluations, and none of them succeeded")
     count = min(len(best), max(1, settings.search.initial // 2))
-    kept = np.unique(np.linspace(0, len(best) - 1, count).round().astype(np.int64))
-    return tuple(best[i] for i in kept)
+    indices = np.unique(np.linspace(0, len(best) - 1, count).round().astype(np.int64))
+    return tuple(best[i] for i in indices)
 
 
-def _owners(
+def _backbones_on_front(
     evaluations: Sequence[Evaluation], archive: Archive, objectives: Sequence[Objective], fronts: Fronts
 ) -> list[Candidate]:
-    """The backbones that own a trade-off on the front of all, by their first one's second objective."""
-    sources: dict[str, Candidate] = {}
+    """Return the backbones with a trade-off on the common front, by its second objective."""
+    candidates: dict[str, Candidate] = {}
     pool: list[Evaluation] = []
     for evaluation in evaluations:
         profile = archive.get_profile(evaluation.candidate.id) if evaluation.ok else None
         if profile is not None:
-            sources[evaluation.candidate.backbone.id] = evaluation.candidate
+            candidates[evaluation.candidate.backbone.id] = evaluation.candidate
             pool += fronts.evaluations(evaluation, profile)
-    owners = dict.fromkeys(e.candidate.backbone.id for e in pareto_set(pool, objectives))
-    return [sources[owner] for owner in owners]
+    ids = dict.fromkeys(e.candidate.backbone.id for e in pareto_set(pool, objectives))
+    return [candidates[backbone_id] for backbone_id in ids]
 
 
 def _difference(stored: object, settings: Settings) -> str:
-    """The settings of the space that differ, in words."""
+    """Return a sentence on the differing settings of the search space; empty if they cannot be compared."""
     if not isinstance(stored, dict):
         return ""
     try:
         lines = [
-            line for line in changed(resolve([("", stored)]), settings) if line.startswith(_OF_THE_SPACE)
+            line for line in changed(resolve([("", stored)]), settings) if line.startswith(_SPACE_SETTINGS)
         ]
     except EdanasError:
         return ""

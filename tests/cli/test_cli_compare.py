@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from edanas.cli import app, main
+from edanas.cli import main
+from edanas.cli.application import app
 from edanas.report.result import Result
 
 

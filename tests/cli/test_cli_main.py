@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import edanas
-from edanas.cli import app, explain, main
+from edanas.cli import main
+from edanas.cli.application import app, explain
 from edanas.core.errors import ConfigError, EdanasError, Interrupted
 
 
@@ -17,7 +18,7 @@ def failing(monkeypatch):
         def refuse():
             raise error
 
-        monkeypatch.setattr("edanas.cli.plugins.load_plugins", refuse)
+        monkeypatch.setattr("edanas.plugins.manager.load_plugins", refuse)
         return main(["plugins"])
 
     return run

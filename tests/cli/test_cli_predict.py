@@ -91,7 +91,7 @@ def test_json_and_the_summary(model, pictures, capsys):
     assert summary["exits"] == dict(zip(("1", "3", "last"), counts, strict=True))
     each = executed_per_exit(Anatomy.of(network, 1).costs, network.scheme)
     assert summary["executed_macs"] == pytest.approx(np.mean([each[a.exit] for a in answers]))
-    assert f"12 images; left at exit 1 {counts[0] / 12:.1%}, 3 " in told.err
+    assert f"12 images; exits: 1 {counts[0] / 12:.1%}, 3 " in told.err
     assert "images/s" in told.err
 
 

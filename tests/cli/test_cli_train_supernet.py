@@ -1,4 +1,4 @@
-"""`edanas train-supernet`: what it says of a segment, and how to go on."""
+"""`edanas train-supernet`: the state that it prints, and how to resume."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_a_segment_in_which_no_step_fitted_says_what_helps(
     assert main([*command, "--time-limit", "0"]) == 0
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith("Step 0 of ")
-    assert last == "No step fitted into 0 s. To go on: the same command, and more --time-limit"
+    assert last == "No step was finished within 0 s. To resume: the same command with a larger --time-limit"
 
 
 def test_a_segment_that_made_steps_goes_on_by_the_same_command(
@@ -34,6 +34,6 @@ def test_a_segment_that_made_steps_goes_on_by_the_same_command(
         assert main([*command, "--time-limit", "60"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("Step 1 of ")
-    assert told[-1] == "Not finished. To go on: the same command again"
+    assert told[-1] == "Not finished. To resume: the same command again"
     assert main(command) == 0
     assert "Written: " in capsys.readouterr().out

@@ -77,7 +77,7 @@ def test_a_folder_of_labelled_images(model, pictures, capsys):
     macs = affordable(model)
     assert tune(model, "--data", pictures, "--max-macs", f"{macs / 1e3:.3f}K") == 0
     told = capsys.readouterr().out
-    assert "28 samples; asked: at most" in told
+    assert "28 samples; budget: at most" in told
     assert "Tuned on all of " in told
     assert "28 samples are few" in told
     stem = model.with_name("net-tuned")
@@ -128,9 +128,7 @@ def test_the_original_is_replaced_only_when_told(model, pictures, capsys):
     old = model.with_suffix(".json").read_bytes()
     command = [model, "--data", pictures, "--min-accuracy", "0.01", "--out", model]
     assert tune(*command) == 2
-    assert (
-        "exists; choose another name, or say --overwrite to replace the original" in capsys.readouterr().err
-    )
+    assert "exists; choose another name, or --overwrite to replace the original" in capsys.readouterr().err
     assert model.with_suffix(".json").read_bytes() == old
     assert tune(*command, "--overwrite") == 0
     assert edanas.load(model).description["tuning"]["samples"] == 28

@@ -16,7 +16,7 @@ import typer
 from site_pages import Page, plain
 
 import edanas
-from edanas.cli import app
+from edanas.cli.application import app
 from edanas.core import contracts, hookspecs
 from edanas.core.config import SettingDoc, parse_assignment, reference, resolve
 from edanas.core.hookspecs import KINDS
@@ -24,7 +24,7 @@ from edanas.core.result_row import ResultRow
 from edanas.core.types import Metrics
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import SETTING, Entry, Registry
-from edanas.run.folder import RunData
+from edanas.run.result_content import result_content
 from edanas.scaffolding import NewPackage
 from edanas.testing import SUITES
 
@@ -176,7 +176,7 @@ def row_keys() -> list[str]:
 
 def test_every_key_of_a_result_is_documented(site: Path) -> None:
     page = Page.read(site / "reference" / "results.html")
-    keys = row_keys() + returned_keys(RunData.content)
+    keys = row_keys() + returned_keys(result_content)
     assert {"front", "static_front", "executed_macs", "backbone_test_accuracy"} <= set(keys)
     assert undocumented_keys(page, keys) == []
     assert undocumented_keys(page, ["hidden"]) == ["hidden"]

@@ -12,7 +12,7 @@ import pytest
 from tiny_runs import Edanas, recorded, result_of
 from waiting import PATIENCE
 
-from edanas.cli import progress
+from edanas.run import console as progress
 
 TIMES = ("seconds", "environment")
 SCRIPT = Path(killer.__file__)
@@ -97,7 +97,7 @@ def test_a_second_process_is_told_who_holds_the_folder_and_ctrl_c_ends_the_first
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert err.splitlines()[-1] == (
-        f"Interrupted; what was done is kept in {out}. To go on: the same command with --out {out}"
+        f"Interrupted; the results so far are kept in {out}. To resume: the same command with --out {out}"
     )
     assert "Traceback" not in err
     # Its lock went with it.
@@ -125,7 +125,7 @@ def test_ctrl_c_in_any_part_says_how_to_go_on(
         told = edanas(*arguments, "--out", out)
     assert (told.code, told.out) == (130, "")
     assert f"{label}: stopped at 2 of" in told.err
-    assert told.err.splitlines()[-1].endswith(f"To go on: the same command with --out {out}")
+    assert told.err.splitlines()[-1].endswith(f"To resume: the same command with --out {out}")
     assert "Error" not in told.err
     told = edanas(*arguments, "--out", out)
     assert told.code == 0, told.err

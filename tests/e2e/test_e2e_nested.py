@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from tiny_runs import Edanas, recorded, result_of
 
-from edanas.cli import main, progress
+from edanas.cli import main
 from edanas.core.archive import Archive
+from edanas.run import console as progress
 
 CONTINUOUS = ("--set", 'thresholds="continuous"')
 SHORT = (

@@ -144,7 +144,7 @@ def test_a_time_limit_ends_the_search_and_a_larger_one_goes_on(
     assert (data["stopped"], data["evaluations"]) == ("time_limit", 1)
     assert data["static_front"]
     told = edanas(*arguments, "--out", out, "--time-limit", 1e-6)
-    assert "finished within its budget (with another search.time_limit it goes on)" in told.err
+    assert "finished within its budget (another search.time_limit resumes it)" in told.err
     assert edanas(*arguments, "--out", out, "--time-limit", 10_000).code == 0
     assert recorded(out) == recorded(undisturbed)
     assert result_of(out)["stopped"] == "completed"

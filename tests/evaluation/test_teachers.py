@@ -19,7 +19,8 @@ from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.initial_weights import HEADS, SUPERNET
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.evaluation.teachers import outside_teacher
-from edanas.run.folder import RunData
+from edanas.run.binding import bind_inputs
+from edanas.run.folder import RunFolder
 from edanas.run.provenance import digest_of_teacher
 from edanas.training.schedule import TimeSlice
 from edanas.training.schemes import Joint
@@ -200,16 +201,16 @@ def test_a_run_does_not_go_on_with_another_teacher(supernet, tmp_path):
     file.write_bytes(supernet.read_bytes())
     bench = bench_for(file, tmp_path / "run")
     bench.folder.mkdir()
-    data = RunData(bench.folder, bench.settings)
-    with closing(data.open_archive()) as archive:
-        data.bind_inputs(archive, bench.space, bench.parts)
+    with closing(RunFolder(bench.folder, bench.settings).open_archive()) as archive:
+        inputs = bench.folder, bench.settings, archive, bench.space, bench.parts
+        bind_inputs(*inputs)
         trainer_of(bench).run(Silent())
-        data.bind_inputs(archive, bench.space, bench.parts)
+        bind_inputs(*inputs)
         file.write_bytes(supernet.read_bytes() + b" ")
         with pytest.raises(RunError, match=r"holds a run with another teacher in .*the file replaced"):
-            data.bind_inputs(archive, bench.space, bench.parts)
+            bind_inputs(*inputs)
         file.unlink()
-        data.bind_inputs(archive, bench.space, bench.parts)
+        bind_inputs(*inputs)
 
 
 def refused(teacher, folder, error=WeightsError, **settings):

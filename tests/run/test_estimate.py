@@ -34,7 +34,7 @@ def test_the_totals_are_those_of_every_pass(drawn, monkeypatch):
     settings = layered_settings(
         registry(), [("tiny", TINY), ("run", RUN), ("test", {"training.random_backbones": drawn})]
     )
-    monkeypatch.setattr("edanas.run.estimate._seconds", seconds_of)
+    monkeypatch.setattr("edanas.run.estimate._seconds_per_sample", seconds_of)
     told = estimate(registry(), settings)
     parts = compose(registry(), settings, Path(), Silent()).workbench.parts
     small, middle, large = (told[f"{name}_backbone_macs"] for name in ("smallest", "median", "largest"))

@@ -24,7 +24,8 @@ from edanas.evaluation.workbench import Workbench
 from edanas.plugins.manager import Plugin, load_plugins
 from edanas.plugins.registry import Registry
 from edanas.run.compose import compose
-from edanas.run.folder import RunData
+from edanas.run.folder import RunFolder
+from edanas.run.plugin_files import note_plugin_files
 from edanas.run.pretraining import Order, train_supernet
 from edanas.training.checkpoint import Checkpoint
 from edanas.training.sandwich import SandwichTraining
@@ -140,18 +141,18 @@ def test_one_that_trains_no_supernet_is_refused(
         compose(registry, settings, tmp_path, Silent())
 
 
-def foreign_run(folder: Path) -> tuple[RunData, Workbench]:
+def foreign_run(folder: Path) -> tuple[RunFolder, Workbench]:
     """The folder of a run that has begun, with files of its evaluation, its logger and the user."""
     folder.mkdir()
     bench = small_runs.workbench(folder)
-    data, evaluator, logger = RunData(folder, bench.settings), Foreign(bench), Lines()
-    with data.open_archive(evaluator) as archive:
-        data.note_files(archive, evaluator, [logger])
+    run, evaluator, logger = RunFolder(folder, bench.settings), Foreign(bench), Lines()
+    with run.open_archive(evaluator) as archive:
+        note_plugin_files(archive, evaluator, [logger])
         evaluator.prepare(Silent())
         logger.edanas_run_started(folder)
     for name in ("supernet.pt", "mlflow.json", "foreign.txt"):
         (folder / name).write_text("the user's")
-    return data, bench
+    return run, bench
 
 
 def names(folder: Path) -> set[str]:
@@ -159,33 +160,33 @@ def names(folder: Path) -> set[str]:
 
 
 def test_its_files_go_with_the_run_and_no_others(tmp_path: Path) -> None:
-    data, _ = foreign_run(tmp_path / "run")
+    run, _ = foreign_run(tmp_path / "run")
     left = {"foreign.pt", "foreign", "foreign/note.txt", "lines", "lines/1.log"}
-    assert left < names(data.folder)
-    (data.folder / "foreign" / "mine.csv").touch()
-    data.discard()
-    assert names(data.folder) == {"supernet.pt", "mlflow.json", "foreign.txt", "foreign", "foreign/mine.csv"}
+    assert left < names(run.path)
+    (run.path / "foreign" / "mine.csv").touch()
+    run.discard()
+    assert names(run.path) == {"supernet.pt", "mlflow.json", "foreign.txt", "foreign", "foreign/mine.csv"}
 
 
 def test_a_run_with_its_state_has_begun(tmp_path: Path) -> None:
-    data, bench = foreign_run(tmp_path / "run")
+    run, bench = foreign_run(tmp_path / "run")
     with pytest.raises(RunError, match="holds a run with other settings"):
-        RunData(data.folder, replace(bench.settings, seed=9)).open_archive()
+        RunFolder(run.path, replace(bench.settings, seed=9)).open_archive()
 
 
 def test_its_state_without_a_run_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "foreign.pt").touch()
     bench = small_runs.workbench(tmp_path)
     with pytest.raises(RunError, match=r"holds foreign\.pt but no archive"):
-        RunData(tmp_path, bench.settings).open_archive(Foreign(bench))
-    RunData(tmp_path, bench.settings).open_archive(SharedEvaluation(bench)).close()
+        RunFolder(tmp_path, bench.settings).open_archive(Foreign(bench))
+    RunFolder(tmp_path, bench.settings).open_archive(SharedEvaluation(bench)).close()
 
 
 def test_an_archive_that_notes_no_files_is_of_a_built_in_evaluation(tmp_path: Path) -> None:
     Archive(tmp_path).close()
     for name in ("supernet.pt", "mlflow.json", "foreign.pt"):
         (tmp_path / name).touch()
-    RunData(tmp_path, small_runs.workbench(tmp_path).settings).discard()
+    RunFolder(tmp_path, small_runs.workbench(tmp_path).settings).discard()
     assert names(tmp_path) == {"foreign.pt"}
 
 
@@ -196,7 +197,7 @@ def test_files_outside_the_folder_are_refused(tmp_path: Path) -> None:
 
     bench = small_runs.workbench(tmp_path)
     with pytest.raises(PluginError, match=r"Greedy: `files` returns '\.\./\*\.toml'; allowed: patterns"):
-        RunData(tmp_path, bench.settings).open_archive(Greedy(bench))
+        RunFolder(tmp_path, bench.settings).open_archive(Greedy(bench))
 
 
 def test_capabilities_follow_from_what_is_overridden_unless_declared(tmp_path: Path) -> None:

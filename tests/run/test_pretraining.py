@@ -170,7 +170,7 @@ def test_the_weights_that_it_began_with_are_noted_and_not_replaced(trained: Path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, r"training\.distillation: found 0, and 'x' is to teach; allowed: a number > 0"),
+        ({}, r"training\.distillation: found 0 with teacher 'x'; allowed: a number > 0"),
         ({"evaluation": Component("finetune")}, r"teacher: found 'x', and evaluation 'finetune' trains no"),
     ],
 )

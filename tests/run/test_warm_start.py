@@ -13,7 +13,7 @@ from edanas.core.fronts import Fronts
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
-from edanas.run.warm_start import best_of
+from edanas.run.warm_start import best_candidates
 from edanas.testing.toy_search import ToyAccuracy, ToyCost, ToyEvaluator, toy_space
 
 OBJECTIVES = (ToyAccuracy(), ToyCost())
@@ -53,17 +53,17 @@ def test_the_pareto_set_is_taken_over(tmp_path: Path) -> None:
     done = older(tmp_path, space)
     expected = {e.candidate.id for e in done if not dominated(e, done)}
     assert len(expected) > 5
-    assert {c.id for c in best_of(tmp_path, space, OBJECTIVES, settings())} == expected
+    assert {c.id for c in best_candidates(tmp_path, space, OBJECTIVES, settings())} == expected
 
 
 def test_at_most_half_of_the_initial_archive_the_ends_always(tmp_path: Path) -> None:
     space = toy_space()
     done = older(tmp_path, space)
     front = sorted((e for e in done if not dominated(e, done)), key=lambda e: e.metrics.ada_macs)
-    found = best_of(tmp_path, space, OBJECTIVES, settings(initial=8))
+    found = best_candidates(tmp_path, space, OBJECTIVES, settings(initial=8))
     assert len(found) == 4
     assert {found[0].id, found[-1].id} == {front[0].candidate.id, front[-1].candidate.id}
-    assert len(best_of(tmp_path, space, OBJECTIVES, settings(initial=2))) == 1
+    assert len(best_candidates(tmp_path, space, OBJECTIVES, settings(initial=2))) == 1
 
 
 def test_of_backbones_those_are_taken_whose_trade_offs_are_on_the_common_front(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_of_backbones_those_are_taken_whose_trade_offs_are_on_the_common_front(t
             archive.put_profile(candidate.id, profile)
             archive.append(Evaluation(candidate, 0, ToyEvaluator().evaluate(candidate)), genome)
     fronts = Fronts(Profiled(), OBJECTIVES)
-    found = best_of(tmp_path, space, OBJECTIVES, settings(thresholds="continuous"), fronts)
+    found = best_candidates(tmp_path, space, OBJECTIVES, settings(thresholds="continuous"), fronts)
     assert found
     assert {space.encode(c).tobytes() for c in found} <= good
     assert {c.backbone["depth"] for c in found} == {1}
@@ -101,14 +101,14 @@ def test_another_space_is_refused_with_what_differs(tmp_path: Path) -> None:
     with pytest.raises(
         RunError, match=r"another search space. There and here: thresholds: .*0\.7"
     ) as refused:
-        best_of(tmp_path, toy_space(layers=2), OBJECTIVES, settings(thresholds=[0.7, "none"]))
+        best_candidates(tmp_path, toy_space(layers=2), OBJECTIVES, settings(thresholds=[0.7, "none"]))
     assert "\n" not in str(refused.value)
 
 
 def test_no_run_and_nothing_that_succeeded_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"warm_start: .*nowhere holds no run"):
-        best_of(tmp_path / "nowhere", toy_space(), OBJECTIVES, settings())
+        best_candidates(tmp_path / "nowhere", toy_space(), OBJECTIVES, settings())
     assert not (tmp_path / "nowhere").exists()
     older(tmp_path, toy_space(), broken=True)
     with pytest.raises(RunError, match="none of them succeeded"):
-        best_of(tmp_path, toy_space(), OBJECTIVES, settings())
+        best_candidates(tmp_path, toy_space(), OBJECTIVES, settings())

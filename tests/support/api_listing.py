@@ -11,7 +11,7 @@ import typer
 
 import edanas
 from edanas import tables, testing
-from edanas.cli import app
+from edanas.cli.application import app
 from edanas.core import contracts, hookspecs, types
 from edanas.core.config import reference
 

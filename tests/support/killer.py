@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edanas.cli import main, progress
+from edanas.cli import main
+from edanas.run import console as progress
 
 PARTS = {
     "Training the supernet": "training",

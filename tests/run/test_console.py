@@ -4,7 +4,7 @@ import re
 import pytest
 from rich.console import Console
 
-from edanas.cli.progress import ConsoleProgress, _clock
+from edanas.run.console import ConsoleProgress, _clock
 
 
 def log():

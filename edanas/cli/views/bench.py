@@ -1,16 +1,14 @@
-"""How a measurement is told: tables, JSON, and the plot."""
+"""Output of `edanas bench`: tables, JSON and the plot."""
 
-import sys
+import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from edanas.benchmark.results import BatchBench, Bench, Benched, ByExit, FormBench
-from edanas.core.runfolder import replace_file
+from edanas.cli.views.output import output_console, print_line, replace_plot
 from edanas.deploy.timing import PERCENTILES, Timing
 from edanas.report.formatting import NONE, mega, percent
 from edanas.report.plots import save
@@ -19,29 +17,25 @@ from edanas.report.speedup import Series, draw_speedup
 _WIDTH = 100
 
 
-def show(found: Bench, files: list[Path]) -> None:
-    """Print two tables for each network, what should be known, and where the files are."""
-    console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    machine, versions = found.machine, found.machine["versions"]
-    named = ", ".join(f"{name} {versions[name]}" for name in ("edanas", "torch", "onnxruntime"))
-    say(f"{machine['platform']}, {machine['cores']} cores, {machine['device']}; {named}")
+def show_bench(result: Bench, files: list[Path]) -> None:
+    """Print two tables and the remarks for each network, then the paths of the files."""
+    console = output_console(_WIDTH)
+    machine, versions = result.machine, result.machine["versions"]
+    packages = ", ".join(f"{name} {versions[name]}" for name in ("edanas", "torch", "onnxruntime"))
+    print_line(console, f"{machine['platform']}, {machine['cores']} cores, {machine['device']}; {packages}")
     threads = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}"
-    repeats = f"{found.repeats} repetition{'s' * (found.repeats > 1)}"
-    say(f"{threads}, {found.clock}, ms for a call; {repeats} in turns, seed {found.seed}")
-    for network in found.networks:
-        say(f"\n{_heading(network)}")
-        console.print(_by_batch(network, energy=not found.energy))
-        console.print(_by_exit(network))
+    repeats = f"{result.repeats} repetition{'s' * (result.repeats > 1)}"
+    print_line(console, f"{threads}, {result.clock}, ms for a call; {repeats} in turns, seed {result.seed}")
+    for network in result.networks:
+        print_line(console, f"\n{_heading(network)}")
+        console.print(_batch_table(network, energy=not result.energy))
+        console.print(_exit_table(network))
         for remark in network.remarks:
-            say(remark)
-    if found.energy:
-        say(found.energy)
+            print_line(console, remark)
+    if result.energy:
+        print_line(console, result.energy)
     for path in files:
-        say(f"Written: {path}")
+        print_line(console, f"Written: {path}")
 
 
 def _heading(network: Benched) -> str:
@@ -49,8 +43,8 @@ def _heading(network: Benched) -> str:
     return f"{network.model}: {network.samples} samples, {network.part}; backbone {macs}M MACs"
 
 
-def _by_batch(network: Benched, *, energy: bool) -> Table:
-    """A line for each form and batch size."""
+def _batch_table(network: Benched, *, energy: bool) -> Table:
+    """Times and speed-up, with a line for each form and batch size."""
     heads = (
         "form",
         "batch",
@@ -81,8 +75,8 @@ def _by_batch(network: Benched, *, energy: bool) -> Table:
     return table
 
 
-def _by_exit(network: Benched) -> Table:
-    """A line for each form: what it answers, and where."""
+def _exit_table(network: Benched) -> Table:
+    """Accuracy, memory and the time of each exit, with a line for each form."""
     exits = network.forms[0].exits
     names = [_exit_name(each, exits) for each in exits]
     heads = ("form", "accuracy\n%", "as the\nnetwork", "MACs\nratio", "memory\nMB", *names)
@@ -100,13 +94,13 @@ def _by_exit(network: Benched) -> Table:
             memory,
             *(f"{time} ({each.share:.0%})" for time, each in zip(times, form.exits, strict=True)),
         )
-    table.caption = "By exit: ms for a single image that leaves there, and how many do."
+    table.caption = "By exit: ms for a single image that exits there, and the share of such images."
     table.caption_justify = "left"
     return table
 
 
-def _exit_name(found: ByExit, exits: tuple[ByExit, ...]) -> str:
-    return "last exit" if found is exits[-1] else f"exit {found.exit + 1}"
+def _exit_name(each: ByExit, exits: tuple[ByExit, ...]) -> str:
+    return "last exit" if each is exits[-1] else f"exit {each.exit + 1}"
 
 
 def _milliseconds(seconds: float | None) -> str:
@@ -117,9 +111,9 @@ def _number(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}"
 
 
-def draw(found: Bench, path: Path) -> Path:
-    """Write the plot, replaced as a whole, and return its path."""
-    several = len(found.networks) > 1
+def draw_bench(result: Bench, path: Path) -> Path:
+    """Write the plot of the speed-up, and return its path."""
+    several = len(result.networks) > 1
     series = [
         Series(
             name=f"{network.model}, {form.name}" if several else form.name,
@@ -132,39 +126,38 @@ def draw(found: Bench, path: Path) -> Path:
                 if each.timing
             ],
         )
-        for network in found.networks
+        for network in result.networks
         for form in network.forms
     ]
-    with TemporaryDirectory() as folder:
-        whole = Path(folder) / path.name
-        save(draw_speedup(series), whole)
-        replace_file(path, whole.read_bytes())
-    return path
+    return replace_plot(path, lambda temporary: save(draw_speedup(series), temporary))
 
 
-def plain(found: Bench) -> dict[str, Any]:
-    """Everything in JSON's types: seconds, bytes, joules, multiply-adds; what is not known is null."""
-    return {
-        "machine": dict(found.machine),
-        "clock": found.clock,
-        "energy": found.energy or None,
-        "repeats": found.repeats,
-        "seed": found.seed,
-        "networks": [
-            {
-                "model": network.model,
-                "samples": network.samples,
-                "part": network.part,
-                "backbone_macs": network.backbone_macs,
-                "forms": [_form(form) for form in network.forms],
-                "remarks": list(network.remarks),
-            }
-            for network in found.networks
-        ],
-    }
+def bench_json(result: Bench) -> str:
+    """Return all figures as JSON: seconds, bytes, joules, multiply-adds; an unknown figure is null."""
+    return json.dumps(
+        {
+            "machine": dict(result.machine),
+            "clock": result.clock,
+            "energy": result.energy or None,
+            "repeats": result.repeats,
+            "seed": result.seed,
+            "networks": [
+                {
+                    "model": network.model,
+                    "samples": network.samples,
+                    "part": network.part,
+                    "backbone_macs": network.backbone_macs,
+                    "forms": [_form_record(form) for form in network.forms],
+                    "remarks": list(network.remarks),
+                }
+                for network in result.networks
+            ],
+        },
+        indent=2,
+    )
 
 
-def _form(form: FormBench) -> dict[str, Any]:
+def _form_record(form: FormBench) -> dict[str, Any]:
     return {
         "form": form.name,
         "same": form.same,
@@ -173,22 +166,24 @@ def _form(form: FormBench) -> dict[str, Any]:
         "executed_macs": form.executed_macs,
         "macs_ratio": form.batches[0].macs_ratio,
         "memory": form.memory,
-        "exits": [{"exit": e.exit, "share": e.share, "latency": _timing(e.timing)} for e in form.exits],
-        "batches": [_batch(each) for each in form.batches],
+        "exits": [
+            {"exit": e.exit, "share": e.share, "latency": _timing_record(e.timing)} for e in form.exits
+        ],
+        "batches": [_batch_record(each) for each in form.batches],
     }
 
 
-def _batch(each: BatchBench) -> dict[str, Any]:
+def _batch_record(each: BatchBench) -> dict[str, Any]:
     return {
         "batch_size": each.batch_size,
-        "latency": _timing(each.early),
-        "backbone": _timing(each.backbone),
+        "latency": _timing_record(each.early),
+        "backbone": _timing_record(each.backbone),
         "speed_up": each.speed_up,
         "of_macs_ratio": each.of_macs_ratio,
     }
 
 
-def _timing(timing: Timing | None) -> dict[str, float | None] | None:
+def _timing_record(timing: Timing | None) -> dict[str, float | None] | None:
     if timing is None:
         return None
     percentiles = {f"p{p}": value for p, value in zip(PERCENTILES, timing.percentiles, strict=True)}

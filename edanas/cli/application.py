@@ -1,0 +1,189 @@
+"""The commands of the command line, and the table from exceptions to messages and exit codes."""
+
+import errno
+import os
+import sqlite3
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from edanas.cli import INTERRUPTED
+from edanas.cli.bench import bench
+from edanas.cli.compare import compare
+from edanas.cli.doctor import doctor
+from edanas.cli.export import export
+from edanas.cli.new_plugin import new_plugin
+from edanas.cli.plugins import plugins
+from edanas.cli.predict import predict
+from edanas.cli.report import report
+from edanas.cli.run import run
+from edanas.cli.tabulate import tabulate
+from edanas.cli.train_supernet import train_supernet
+from edanas.cli.tune import tune
+from edanas.cli.watch import watch
+from edanas.core.deprecation import EdanasDeprecationWarning
+from edanas.core.errors import DISK_FULL, EdanasError, Interrupted
+from edanas.core.version import VERSION
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class _Group(TyperGroup):
+    """A command group that ends with `INTERRUPTED` after Ctrl-C, which not every version of typer does."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    name="edanas",
+    cls=_Group,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(is_set: bool) -> None:  # noqa: FBT001 (typer calls it with the flag's value)
+    if is_set:
+        typer.echo(f"edanas {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _edanas(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Search for early-exit neural networks: accurate where it is hard, cheap where it is easy."""
+
+
+for _command in (
+    run,
+    report,
+    compare,
+    predict,
+    export,
+    tune,
+    bench,
+    watch,
+    tabulate,
+    train_supernet,
+    plugins,
+    new_plugin,
+    doctor,
+):
+    app.command(_command.__name__.replace("_", "-"))(_command)
+
+
+def run_command(argv: Sequence[str] | None = None) -> int:
+    """Run a command, print its error if it fails, and return the exit code; see `edanas.cli.main`.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C.
+    """
+    command = typer.main.get_command(app)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", EdanasDeprecationWarning)
+        warnings.showwarning = _with_deprecations_in_a_line(warnings.showwarning)
+        return _exit_code(command, argv)
+
+
+def _with_deprecations_in_a_line(show_other: Callable[..., None]) -> Callable[..., None]:
+    """Return a `warnings.showwarning` that prints a deprecation as one line, and calls `show_other` else."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if issubclass(category, EdanasDeprecationWarning):
+            typer.echo(f"Warning: {message}", err=True)
+        else:
+            show_other(message, category, *rest, **named)
+
+    return show
+
+
+def _exit_code(command: Any, argv: Sequence[str] | None) -> int:
+    try:
+        command.main(args=None if argv is None else list(argv), prog_name="edanas")
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            raise KeyboardInterrupt from None
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception as error:
+        return _print_error(error)
+    return 0
+
+
+def _print_error(error: Exception) -> int:
+    from rich.console import Console
+
+    if os.environ.get("EDANAS_DEBUG") == "1":
+        traceback.print_exc()
+    message, code = explain(error)
+    Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+    return code
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """Return the message for `error`, and the exit code.
+
+    Example:
+        >>> from edanas.core.errors import ConfigError
+        >>> explain(ConfigError("seed: found -1; allowed: 0 or more"))
+        ('Error: seed: found -1; allowed: 0 or more', 2)
+    """
+    if isinstance(error, Interrupted):
+        return str(error), error.exit_code
+    if isinstance(error, EdanasError):
+        return f"Error: {error}", error.exit_code
+    for matches, text in _SYSTEM_ERRORS:
+        if matches(error):
+            return f"Error: {_file_prefix(error)}{text}", EdanasError.exit_code
+    return (
+        f"Internal error: {type(error).__name__}: {error}\n"
+        "This is a fault of edanas or of a plugin. Please report it with the output of `edanas doctor` and "
+        "of the same command with EDANAS_DEBUG=1 set, which adds the traceback.",
+        1,
+    )
+
+
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+    return isinstance(error, OSError) and error.errno in DISK_FULL
+
+
+def _is_forbidden(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _FORBIDDEN
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    from edanas.core.machine import out_of_memory
+
+    return out_of_memory(error)
+
+
+def _file_prefix(error: Exception) -> str:
+    name = getattr(error, "filename", None)
+    return f"{name}: " if name else ""
+
+
+_SYSTEM_ERRORS: tuple[tuple[Callable[[Exception], bool], str], ...] = (
+    (_is_disk_full, "no space left on the disk. What was printed as done is kept."),
+    (_is_forbidden, "permission denied. Expected a file or folder that you may use."),
+    (
+        _is_out_of_memory,
+        "out of memory. Try a smaller training.batch_size, finetune.batch_size or supernet. What was printed "
+        "as done is kept.",
+    ),
+)
+"""Messages for errors of the system that users can put right too."""

@@ -1,0 +1,67 @@
+"""Output of `edanas compare`: the table of methods."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from edanas.report.comparison import Comparison
+from edanas.report.formatting import CONVENTION, NONE, mega
+
+_NOTE = (
+    "Accuracy, MACs: on the test part, of the network that is most accurate on the validation part; means "
+    "over seeds, ± their standard deviation. Hypervolume: the share of the box between no cost, no error and "
+    f"the worst network of all methods that a method's networks dominate. {CONVENTION}"
+)
+
+
+def show_comparison(comparison: Comparison, files: Sequence[Path]) -> None:
+    """Print the table, the note below it, and the paths of the files."""
+    console = Console(highlight=False)
+    console.print(_table(comparison))
+    console.print(_NOTE, style="dim")
+    for path in files:
+        console.print(f"Written: {path}", markup=False, soft_wrap=True)
+
+
+def _table(comparison: Comparison) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    headings = ["seeds", "acc.\n%", "exec.\nMACs M", "ADA_\nMACS M", "hyper-\nvolume", "single\nexits'"]
+    headings += [f"% in\n{mega(budget)}M" for budget in comparison.budgets]
+    table.add_column("method", vertical="bottom", overflow="fold")
+    for heading in (*headings, "evalu-\nated", "sec-\nonds"):
+        table.add_column(heading, justify="right", vertical="bottom")
+    for method in comparison.summary():
+        table.add_row(*_cells(method, comparison.budgets))
+    return table
+
+
+def _cells(method: Mapping[str, Any], budgets: Sequence[float]) -> list[str]:
+    spread = method["spread"]
+
+    def cell(key: str, scale: float, digits: int) -> str:
+        return _with_spread(method[key], spread[key], scale, digits)
+
+    within = [_with_spread(method["within"][b], spread["within"][b], 100, 1) for b in budgets]
+    return [
+        method["method"],
+        str(len(method["seeds"])),
+        cell("accuracy", 100, 1),
+        cell("executed_macs", 1e-6, 3),
+        cell("ada_macs", 1e-6, 3),
+        cell("hypervolume", 1, 3),
+        cell("single_exit_hypervolume", 1, 3),
+        *within,
+        cell("evaluations", 1, 0),
+        cell("seconds", 1, 0),
+    ]
+
+
+def _with_spread(mean: float | None, deviation: float | None, scale: float, digits: int) -> str:
+    if mean is None:
+        return NONE
+    text = f"{scale * mean:.{digits}f}"
+    return text if deviation is None else f"{text}±{scale * deviation:.{digits}f}"

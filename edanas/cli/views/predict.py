@@ -1,0 +1,158 @@
+"""Output of `edanas predict`: CSV, JSON or a table, and the summary line."""
+
+import csv
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edanas.cli.views.output import output_console
+from edanas.core.costs import Costs, backbone_macs, executed_macs
+from edanas.core.runfolder import replace_file
+from edanas.model.eenn import EENN
+from edanas.model.prediction import Answer
+from edanas.thresholds.budgets import format_quantity
+
+_COLUMNS = ("image", "class", "exit", "confidence")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures of all images together.
+
+    Args:
+        images: The number of classified images.
+        skipped: The number of images that could not be read.
+        exits: The number of images that exited at each placed exit and the last, by the exit's name.
+        executed_macs: Executed MACs; `None` without images.
+        held_macs: The budget that thresholds were adapted to; `None` if they were not.
+        backbone_macs: Multiply-adds of the backbone with its last exit alone.
+        images_per_second: Reading included; `None` without images.
+    """
+
+    images: int
+    skipped: int
+    exits: dict[str, int]
+    executed_macs: float | None
+    held_macs: float | None
+    backbone_macs: int
+    images_per_second: float | None
+
+    def line(self) -> str:
+        """Return the figures in one line of text."""
+        parts = [f"{self.images:,} images" if self.images != 1 else "1 image"]
+        if self.executed_macs is not None and self.images_per_second is not None:
+            shares = ", ".join(f"{name} {count / self.images:.1%}" for name, count in self.exits.items())
+            cost = f"{_macs(self.executed_macs)} of {_macs(self.backbone_macs)} executed on average"
+            if self.held_macs is not None:
+                cost += f", for a budget of {_macs(self.held_macs)}"
+            parts += [f"exits: {shares}", cost, f"{self.images_per_second:,.0f} images/s with reading"]
+        if self.skipped:
+            parts.append(f"{self.skipped:,} unreadable and skipped")
+        return "; ".join(parts)
+
+
+def summarise(
+    network: EENN,
+    costs: Costs,
+    answers: Sequence[Answer],
+    skipped: int,
+    seconds: float,
+    held_macs: float | None,
+) -> Summary:
+    """Return the summary of a stream.
+
+    Args:
+        network: The network that classified the images.
+        costs: Its costs.
+        answers: One for each classified image.
+        skipped: The number of unreadable images.
+        seconds: The duration of the stream.
+        held_macs: The budget that thresholds were adapted to; `None` if they were not.
+    """
+    counts = Counter(answer.exit for answer in answers)
+    exits = [*network.scheme.placed, network.exit_points]
+    shares = [counts[index] / max(len(answers), 1) for index in range(network.exit_points + 1)]
+    return Summary(
+        images=len(answers),
+        skipped=skipped,
+        exits={_exit_name(network, index): counts[index] for index in exits},
+        executed_macs=executed_macs(costs, network.scheme, shares) if answers else None,
+        held_macs=held_macs,
+        backbone_macs=backbone_macs(costs),
+        images_per_second=len(answers) / seconds if answers else None,
+    )
+
+
+def write_predictions(
+    output_format: str, network: EENN, answers: Sequence[Answer], summary: Summary, out: Path | None
+) -> None:
+    """Write one row for each image to the file `out`, or to standard output without one.
+
+    Args:
+        output_format: `csv`, `json` (with the summary) or `table`.
+        network: The network that classified the images.
+        answers: One for each image.
+        summary: Figures of all images together.
+        out: The file, replaced as a whole.
+    """
+    rows = [_row(network, answer) for answer in answers]
+    if output_format == "table":
+        _write_table(_table(rows), out)
+        return
+    if output_format == "json":
+        text = json.dumps({"images": rows, "summary": vars(summary)}, indent=2) + "\n"
+    else:
+        text = _csv(rows)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        replace_file(out, text.encode())
+
+
+def _macs(value: float) -> str:
+    return format_quantity("max_macs", value)
+
+
+def _exit_name(network: EENN, index: int) -> str:
+    return "last" if index == network.exit_points else str(index + 1)
+
+
+def _row(network: EENN, answer: Answer) -> dict[str, Any]:
+    exit_name = _exit_name(network, answer.exit)
+    values = (answer.name, answer.class_name, exit_name, round(answer.confidence, 6))
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table(*(name.capitalize() for name in _COLUMNS), box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(row[name]) for name in _COLUMNS[:3]), f"{row['confidence']:.4f}")
+    return table
+
+
+def _write_table(table: Table, out: Path | None) -> None:
+    width = max(Console(width=10_000).measure(table).maximum, 1)
+    if out is None:
+        output_console(width).print(table)
+        return
+    buffer = io.StringIO()
+    Console(file=buffer, width=width).print(table)
+    replace_file(out, buffer.getvalue().encode())

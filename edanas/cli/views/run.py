@@ -1,0 +1,28 @@
+"""Output of `edanas run --dry-run`: the settings and the estimated cost."""
+
+from typing import Any
+
+import typer
+
+from edanas.core.config import to_toml
+from edanas.core.settings import Settings
+
+
+def show_estimate(estimate: dict[str, Any], settings: Settings) -> None:
+    """Print the settings as TOML, then the figures that `edanas.run.estimate.estimate` returned."""
+    typer.echo(to_toml(settings))
+    for name, value in estimate.items():
+        if name == "settings" or (name == "unknown" and value is None):
+            continue
+        typer.echo(f"{name.replace('_', ' ')}: {_figure(name, value)}")
+
+
+def _figure(name: str, value: Any) -> str:
+    """Return a figure as text: MACs in millions, seconds without decimals."""
+    if value is None:
+        return "unknown until the data is there"
+    if "macs" in name:
+        return f"{value / 1e6:,.2f}M"
+    if "seconds" in name:
+        return f"about {value:.0f} s"
+    return f"{value:,}" if isinstance(value, int) else str(value)

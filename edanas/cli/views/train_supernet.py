@@ -1,0 +1,44 @@
+"""Output of `edanas train-supernet`: the progress of the training, and the next command."""
+
+import json
+from dataclasses import asdict
+
+import typer
+
+from edanas.run.pretraining import Trained
+
+
+def show_training(state: Trained, limit: float, *, as_json: bool) -> None:
+    """Print the state of a training.
+
+    Args:
+        state: The state after this call.
+        limit: The time limit of this call, in seconds.
+        as_json: Print JSON instead of text.
+    """
+    if as_json:
+        typer.echo(json.dumps({**asdict(state), "out": str(state.out)}, indent=2))
+    else:
+        typer.echo(_text(state, limit))
+
+
+def _text(state: Trained, limit: float) -> str:
+    step, steps = state.steps
+    lines = [f"Step {step} of {steps} ({state.epochs} epochs), {state.seconds:.0f} s of training so far"]
+    if state.images_per_second:
+        remaining = (steps - step) * state.seconds / max(step, 1)
+        end = f"; about {remaining:.0f} s left" if step < steps else ""
+        lines.append(
+            f"{state.images_per_second:.1f} images/s through all backbones of a step; input takes "
+            f"{state.input_share:.1%} of the time{end}"
+        )
+    if state.finished:
+        size = state.out.stat().st_size / 1e6
+        lines.append(f"Written: {state.out} ({size:.1f} MB). To begin a run with it: --weights {state.out}")
+    elif state.images_per_second:
+        lines.append("Not finished. To resume: the same command again")
+    else:
+        lines.append(
+            f"No step was finished within {limit:g} s. To resume: the same command with a larger --time-limit"
+        )
+    return "\n".join(lines)

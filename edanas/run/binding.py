@@ -1,0 +1,81 @@
+"""Checks that a run which is resumed has the settings and inputs that it was started with."""
+
+from pathlib import Path
+
+from edanas.core.archive import Archive
+from edanas.core.config import changed, resolve, to_plain
+from edanas.core.errors import RunError
+from edanas.core.runfolder import MODELS, matching_files
+from edanas.core.settings import Settings
+from edanas.core.space import SearchSpace
+from edanas.core.types import DataParts
+from edanas.run.plugin_files import plugin_files
+from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher
+
+CHANGEABLE = ("search.max_evals", "search.time_limit", "search.patience", "search.min_gain", "loggers")
+"""Settings that may change when a run is resumed: they do not affect the candidates evaluated so far."""
+
+_CHANGEABLE_BEFORE_RESULTS = ("final_thresholds",)
+"""Settings that may change until the first result is finished: they do not affect the search."""
+
+
+def bind_settings(folder: Path, settings: Settings, archive: Archive) -> None:
+    """Note the settings in a new archive, and compare them with those of an existing one.
+
+    Raises:
+        RunError: The archive is that of a run with other settings; the message lists them.
+    """
+    plain_settings = to_plain(settings)
+    stored = archive.meta().get("settings")
+    if stored is not None and _has_begun(folder, archive):
+        has_results = any(folder.glob(f"{MODELS}/*.row.json"))
+        allowed = CHANGEABLE if has_results else (*CHANGEABLE, *_CHANGEABLE_BEFORE_RESULTS)
+        differences = changed(resolve([("", stored)]), settings)
+        refused = [line for line in differences if not line.startswith(allowed)]
+        if refused:
+            raise RunError(
+                f"{folder} holds a run with other settings. Changed: {'; '.join(refused)}. Use the "
+                "same settings to resume it, another --out to start anew, or --overwrite to discard it"
+            )
+    if stored != plain_settings:
+        archive.set_meta("settings", plain_settings)
+
+
+def bind_inputs(
+    folder: Path, settings: Settings, archive: Archive, space: SearchSpace, parts: DataParts
+) -> None:
+    """Note digests of the inputs in a new archive, and compare them with those of an existing one.
+
+    Args:
+        folder: The run folder.
+        settings: The settings, which name the files of weights and teacher.
+        archive: The archive of the run.
+        space: The search space.
+        parts: The images.
+
+    Raises:
+        RunError: An input differs, e.g. because a plugin was updated or an image was added.
+    """
+    weights, teacher, classes = settings.weights, settings.teacher, list(parts.train.classes)
+    stored = archive.meta()
+    inputs = (
+        ("space", space.signature(), "of another search space", "a plugin updated"),
+        ("classes", classes, f"on classes {stored.get('classes')}, now {classes}", "a class renamed"),
+        ("data", digest_of_parts(parts), "on other images", "the data set changed"),
+        ("weights", digest_of_file(weights), f"with other weights in {weights}", "the file replaced"),
+        ("teacher", digest_of_teacher(teacher), f"with another teacher in {teacher}", "the file replaced"),
+    )
+    for key, value, difference, cause in inputs:
+        if value is None:
+            continue
+        if _has_begun(folder, archive) and stored.get(key, value) != value:
+            raise RunError(
+                f"{folder} holds a run {difference}, though its settings are the same; was {cause}? "
+                "Use another --out, or --overwrite to discard it"
+            )
+        archive.set_meta(key, value)
+
+
+def _has_begun(folder: Path, archive: Archive) -> bool:
+    """Whether the folder holds anything that depends on settings and inputs."""
+    return archive.count() > 0 or bool(matching_files(folder, plugin_files(archive)["evaluation"]))
