@@ -188,8 +188,8 @@ def input_share(args: argparse.Namespace, device: torch.device) -> dict[str, flo
         trainer.run(Silent())
     return {
         "precision": trainer.precision,
-        "images_per_second": trainer.pace.images_per_second,
-        "input_share": trainer.pace.input_share,
+        "images_per_second": trainer.speed.images_per_second,
+        "input_share": trainer.speed.input_share,
     }
 
 

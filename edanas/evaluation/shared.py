@@ -87,7 +87,7 @@ class SharedEvaluation(Evaluator):
             bench.settings.seed,
             checkpoint,
         )
-        trainer.kernels.say = progress.say
+        trainer.kernels.report = progress.say
         if bench.settings.teacher:
             trainer.resume()
             # Where nothing is left to learn, the teacher may be gone.

@@ -180,8 +180,8 @@ def _state(order: Order, trainer: SandwichTraining) -> Trained:
         (trainer.step, trainer.schedule.steps),
         trainer.epochs,
         trainer.seconds,
-        trainer.pace.images_per_second,
-        trainer.pace.input_share,
+        trainer.speed.images_per_second,
+        trainer.speed.input_share,
     )
 
 

@@ -1,1 +1,1 @@
-"""Supernet providers: families of weight-sharing networks that backbones are searched in."""
+"""Supernet providers: families of weight-sharing networks, whose backbones are searched."""

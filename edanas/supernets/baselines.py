@@ -1,9 +1,9 @@
-"""The hand-made networks of the paper's Table I, for images of 32 pixels, cut where their exits stand.
+"""The hand-made networks of the paper's Table I, for images of 32 pixels, in stages between their exits.
 
-The paper names their layers and the numbers of their exits, and no more; what is left open is said with each.
-Its figures of multiply-adds do not help: it gives none for AlexNet, VGG-13 and ResNet-18, and those of EECNN
-and its standalone CNN are twice the multiplications of another publication, whose input size it does not say
-(a multiply-add has one multiplication; and the layers as described, on 32 pixels, need 19.8M, not 25.14M).
+The paper gives only their layers and the numbers of exits; each class states the choices made beyond that.
+The paper's multiply-adds cannot settle them. There are none for AlexNet, VGG-13 and ResNet-18. Those of EECNN
+and its standalone CNN are twice the multiplications of another publication, for an unknown input size: the
+layers as described need 19.8M on 32 pixels, not 25.14M.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ class Baseline(FixedProvider):
 
     Args:
         resolutions: Sides of the input images in pixels.
-        width: Multiplies the number of channels everywhere.
+        width: Multiplier of all numbers of channels.
 
     Raises:
         ConfigError: An option is out of range.
@@ -35,7 +35,7 @@ class Baseline(FixedProvider):
         )
 
     def scaled(self, channels: int) -> int:
-        """`channels` at this width."""
+        """Return `channels` multiplied by the width, at least 1."""
         return max(1, round(channels * self.width))
 
 
@@ -44,24 +44,29 @@ class EECNN(Baseline):
 
     Disabato and Roveri, Reducing the Computation Load of Convolutional Neural Networks through Gate
     Classification (IJCNN 2018): 32 filters, 2x2 max-pooling, 64 filters, 2x2 max-pooling, 1,024 and K units;
-    the exit follows the first pooling. Without an exit it is the standalone CNN. Convolutions are padded; the
-    linear layers see a grid of 8 x 8 averages, which at 32 pixels is every feature.
+    the exit follows the first pooling. Without an exit it is the standalone CNN. Convolutions are padded. The
+    linear layers read 8 x 8 averages, which are all features of images of 32 pixels.
 
     Args:
         resolutions: Sides of the input images in pixels.
-        width: Multiplies the number of channels everywhere.
+        width: Multiplier of all numbers of channels.
 
     Raises:
         ConfigError: An option is out of range.
+
+    Example:
+        >>> stages, head = EECNN(width=0.25).parts(Task(in_channels=1, num_classes=10))
+        >>> len(stages)
+        2
     """
 
     exit_points = 1
 
     def parts(self, task: Task) -> Parts:
-        """See `FixedProvider.parts`."""
+        """Build stages and last exit; see `FixedProvider.parts`."""
         first, second, hidden = self.scaled(32), self.scaled(64), self.scaled(1024)
         stages = [
-            nn.Sequential(*_convolution(before, after, 5), _halving())
+            nn.Sequential(*_convolution(before, after, 5), _max_pooling())
             for before, after in ((task.in_channels, first), (first, second))
         ]
         linear = (nn.Linear(second * 8 * 8, hidden), nn.ReLU(), nn.Linear(hidden, task.num_classes))
@@ -73,12 +78,12 @@ class AlexNet(Baseline):
 
     Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks (NeurIPS 2012), in the
     channels of its one-column form; with five exits in Scardapane et al., Differentiable Branching in Deep
-    Networks for Fast Inference (ICASSP 2020). Left open there: kernels are 3x3, the first convolution has
+    Networks for Fast Inference (ICASSP 2020). Choices made here: kernels are 3x3, the first convolution has
     stride 2, and 2x2 max-pooling follows the first, second and fifth.
 
     Args:
         resolutions: Sides of the input images in pixels.
-        width: Multiplies the number of channels everywhere.
+        width: Multiplier of all numbers of channels.
 
     Raises:
         ConfigError: An option is out of range.
@@ -87,13 +92,13 @@ class AlexNet(Baseline):
     exit_points = 5
 
     def parts(self, task: Task) -> Parts:
-        """See `FixedProvider.parts`."""
+        """Build stages and last exit; see `FixedProvider.parts`."""
         stages: list[nn.Module] = []
         before = task.in_channels
         for channels, pooled in ((64, True), (192, True), (384, False), (256, False), (256, True)):
             after = self.scaled(channels)
             layers = _convolution(before, after, 3, stride=1 if stages else 2)
-            stages.append(nn.Sequential(*layers, *([_halving()] if pooled else [])))
+            stages.append(nn.Sequential(*layers, *([_max_pooling()] if pooled else [])))
             before = after
         hidden = self.scaled(4096)
         linear = [nn.Dropout(), nn.Linear(before * 2 * 2, hidden), nn.ReLU()]
@@ -106,13 +111,12 @@ class VGG13(Baseline):
     """VGG-13 for 32 pixels: ten convolutions with an exit point after each but the last, one linear layer.
 
     Simonyan and Zisserman, Very Deep Convolutional Networks (ICLR 2015), configuration B; with nine exits in
-    Scardapane et al., Differentiable Branching in Deep Networks for Fast Inference (ICASSP 2020). Left open
-    there: convolutions are normalised (BatchNorm), and one linear layer follows the last pooling, which
-    leaves a single pixel.
+    Scardapane et al., Differentiable Branching in Deep Networks for Fast Inference (ICASSP 2020). Choices
+    made here: convolutions have BatchNorm, and one linear layer follows the last pooling.
 
     Args:
         resolutions: Sides of the input images in pixels.
-        width: Multiplies the number of channels everywhere.
+        width: Multiplier of all numbers of channels.
 
     Raises:
         ConfigError: An option is out of range.
@@ -121,14 +125,14 @@ class VGG13(Baseline):
     exit_points = 9
 
     def parts(self, task: Task) -> Parts:
-        """See `FixedProvider.parts`."""
+        """Build stages and last exit; see `FixedProvider.parts`."""
         stages: list[nn.Module] = []
         before = task.in_channels
         for channels in (64, 128, 256, 512, 512):
             for pooled in (False, True):
                 after = self.scaled(channels)
                 layers = _convolution(before, after, 3, norm=True)
-                stages.append(nn.Sequential(*layers, *([_halving()] if pooled else [])))
+                stages.append(nn.Sequential(*layers, *([_max_pooling()] if pooled else [])))
                 before = after
         return stages, _pool_linear(before, task)
 
@@ -137,13 +141,13 @@ class ResNet18(Baseline):
     """ResNet-18 for 32 pixels: a stem and eight blocks, with an exit point after each.
 
     He et al., Deep Residual Learning for Image Recognition (CVPR 2016), in the usual form for small images:
-    the stem is a 3x3 convolution of stride 1 without pooling; with nine exits in Scardapane et al.,
-    Differentiable Branching in Deep Networks for Fast Inference (ICASSP 2020). Nine exit points leave only
-    the pooling between the ninth and the last exit.
+    the stem is a 3x3 convolution of stride 1 without pooling. With nine exits in Scardapane et al.,
+    Differentiable Branching in Deep Networks for Fast Inference (ICASSP 2020). Only the pooling lies between
+    the ninth exit point and the last exit.
 
     Args:
         resolutions: Sides of the input images in pixels.
-        width: Multiplies the number of channels everywhere.
+        width: Multiplier of all numbers of channels.
 
     Raises:
         ConfigError: An option is out of range.
@@ -152,7 +156,7 @@ class ResNet18(Baseline):
     exit_points = 9
 
     def parts(self, task: Task) -> Parts:
-        """See `FixedProvider.parts`."""
+        """Build stages and last exit; see `FixedProvider.parts`."""
         from torchvision.models.resnet import BasicBlock
 
         before = self.scaled(64)
@@ -172,13 +176,13 @@ class ResNet18(Baseline):
 def _convolution(
     before: int, after: int, kernel: int, *, stride: int = 1, norm: bool = False
 ) -> list[nn.Module]:
-    """A padded convolution with ReLU, normalised or with a bias."""
+    """Return a padded convolution with ReLU, and either BatchNorm or a bias."""
     conv = nn.Conv2d(before, after, kernel, stride=stride, padding=kernel // 2, bias=not norm)
     return [conv, nn.BatchNorm2d(after), nn.ReLU()] if norm else [conv, nn.ReLU()]
 
 
-def _halving() -> nn.Module:
-    """2x2 max-pooling; a single pixel stays one, so that small images pass too."""
+def _max_pooling() -> nn.Module:
+    """Return 2x2 max-pooling, which keeps a single pixel, so that small images can be used."""
     return nn.MaxPool2d(2, ceil_mode=True)
 
 
@@ -188,5 +192,5 @@ def _pool_linear(channels: int, task: Task) -> nn.Module:
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """The networks of Table I that no search made."""
+    """Register the hand-made networks of Table I."""
     return {"eecnn": EECNN, "alexnet": AlexNet, "vgg13": VGG13, "resnet18": ResNet18}

@@ -1,4 +1,4 @@
-"""Supernet provider `cascade`: several backbones of another provider one after another, smallest first."""
+"""Supernet provider `cascade`: backbones of another provider in sequence, smallest first."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,21 +13,22 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.option_checks import checked_number, is_whole
 
-_Split = Callable[[Backbone], Sequence[Backbone]]
+_Members = Callable[[Backbone], Sequence[Backbone]]
+"""Cascade -> its networks, smallest first."""
 
 
 class CascadeProvider(SupernetProvider):
-    """Whole networks in sequence, all from one supernet: a sample goes on to a larger one until it is sure.
+    """Whole networks from one supernet in sequence: a sample exits at the first one that is confident.
 
     Network-wise adaptive inference: Park et al., Big/little deep neural network for ultra low power inference
     (CODES+ISSS 2015); Wang et al., IDK Cascades (2018); Stamoulis et al., Designing Adaptive Neural Networks
-    for Energy-Constrained Image Classification (ICCAD 2018). Each stage is a network, run on the image; it
-    passes on the image and its logits, which the exit classifier `carried` reads at no cost. Networks stand
-    in the order of their multiply-adds, whatever the order of their variables.
+    for Energy-Constrained Image Classification (ICCAD 2018). Each stage is a network that runs on the image.
+    Its output is the image and the logits, which the exit classifier `carried` reads at no cost. Networks are
+    sorted by their multiply-adds, whatever the order of their variables.
 
     Args:
-        of: The provider whose backbones are put in sequence.
-        networks: How many there are.
+        of: The provider of the backbones.
+        networks: Number of networks in sequence.
 
     Raises:
         ConfigError: An option is out of range.
@@ -43,12 +44,12 @@ class CascadeProvider(SupernetProvider):
         self.exit_points = self.networks - 1
 
     def variables(self) -> tuple[Variable, ...]:
-        """`resolution`, and for the N-th network each other variable of the provider as `netN.NAME`."""
+        """Return `resolution`, and each other variable of the N-th network as `netN.NAME`."""
         variables = self.of.variables()
         return (
             *(v for v in variables if v.name == "resolution"),
             *(
-                replace(v, name=_own(n, v.name), parent=v.parent and _own(n, v.parent))
+                replace(v, name=_member_name(n, v.name), parent=v.parent and _member_name(n, v.parent))
                 for n in range(1, self.networks + 1)
                 for v in variables
                 if v.name != "resolution"
@@ -56,25 +57,25 @@ class CascadeProvider(SupernetProvider):
         )
 
     def supernet(self, task: Task) -> Supernet:
-        """See `SupernetProvider.supernet`."""
+        """Build the other provider's supernet; see `SupernetProvider.supernet`."""
         return CascadeSupernet(self.of.supernet(task), self.members, task)
 
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
-        """See `SupernetProvider.build`."""
+        """Build all networks; see `SupernetProvider.build`."""
         return _sequence([self.of.build(each, task) for each in self.members(backbone)], task)
 
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
-        """See `SupernetProvider.exit_channels`: image and logits lie in one channel."""
+        """Return one channel for each exit point, which holds image and logits."""
         return ((1,),) * self.exit_points
 
     def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
-        """See `SupernetProvider.costs`: a stage's are a whole network's, the last exit has none."""
+        """Return the costs of each network as a stage; the last exit costs nothing."""
         members = self.members(backbone)
         side = int(backbone["resolution"])
         shape = 1, task.in_channels * side + _rows(task.num_classes, side), side
         stages = []
         for member in members:
-            parts, last = self._counted(member, task)
+            parts, last = self._member_costs(member, task)
             whole_network = (*parts, last)
             outputs = [part.outputs for part in whole_network if part.outputs is not None]
             stages.append(
@@ -89,10 +90,10 @@ class CascadeProvider(SupernetProvider):
         return tuple(stages), SegmentCost(0, 0, 0, (task.num_classes, 1, 1), 0)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
-        """As of the provider whose backbones these are.
+        """Load weights as the provider of the backbones does.
 
         Raises:
-            WeightsError: As there.
+            WeightsError: The supernet is no cascade, or the weights cannot be loaded.
         """
         if not isinstance(supernet, CascadeSupernet):
             raise WeightsError(
@@ -101,66 +102,66 @@ class CascadeProvider(SupernetProvider):
         return self.of.load_weights(supernet.supernet, weights)
 
     def members(self, backbone: Backbone) -> list[Backbone]:
-        """The networks of a cascade, by rising multiply-adds."""
-        found = [Backbone(tuple(self._choices(backbone, n))) for n in range(1, self.networks + 1)]
-        return sorted(found, key=self._macs)
+        """Return the networks of a cascade, by ascending multiply-adds."""
+        networks = [Backbone(tuple(self._choices(backbone, n))) for n in range(1, self.networks + 1)]
+        return sorted(networks, key=self._macs)
 
     def _choices(self, backbone: Backbone, number: int) -> Iterator[tuple[str, int | float]]:
-        prefix = _own(number, "")
+        prefix = _member_name(number, "")
         for name, choice in backbone.choices:
             if name == "resolution" or name.startswith(prefix):
                 yield name.removeprefix(prefix), choice
 
     def _macs(self, member: Backbone) -> int:
-        stages, last = self._counted(member, Task(in_channels=3, num_classes=2))
+        stages, last = self._member_costs(member, Task(in_channels=3, num_classes=2))
         return sum(stage.macs for stage in stages) + last.macs
 
-    def _counted(self, member: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+    def _member_costs(self, member: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
         from edanas.core.tracing import trace
 
-        counted = self.of.costs(member, task)
-        if counted is None:
+        costs = self.of.costs(member, task)
+        if costs is None:
             with torch.random.fork_rng(devices=[]):
-                counted = trace(self.of.build(member, task), task.in_channels)
-        return counted
+                costs = trace(self.of.build(member, task), task.in_channels)
+        return costs
 
 
 class CascadeSupernet(Supernet):
-    """A supernet whose backbones are cascades of another one's, on its weights.
+    """A supernet whose backbones are cascades of another supernet's backbones, on its weights.
 
     Args:
-        supernet: The other one.
-        members: The networks of a cascade.
+        supernet: The other supernet.
+        members: Returns the networks of a cascade.
         task: Channels and classes.
     """
 
-    def __init__(self, supernet: Supernet, members: _Split, task: Task) -> None:
+    def __init__(self, supernet: Supernet, members: _Members, task: Task) -> None:
         super().__init__()
         self.supernet = supernet
         self.task = task
         self._members = members
 
     def view(self, backbone: Backbone) -> StagedBackbone:
-        """See `Supernet.view`."""
+        """Return a cascade on the shared weights; see `Supernet.view`."""
         networks = [self.supernet.view(each) for each in self._members(backbone)]
         return _sequence(networks, self.task).train(self.training)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
-        """See `Supernet.extract`. Each network has weights of its own."""
+        """Return a cascade with copies of the weights, for each network its own; see `Supernet.extract`."""
         networks = [self.supernet.extract(each) for each in self._members(backbone)]
         return _sequence(networks, self.task).train(self.training)
 
 
 class CascadeStage(nn.Module):
-    """One network of a cascade: the image, with or without earlier logits -> the image with its own logits.
+    """One network of a cascade: image, after the first stage with logits -> image with new logits.
 
-    What is passed on has one channel: the image's channels below one another, then rows with the logits at
-    their end, (B, 1, C x H + ceil(K / W), W).
+    The output has one channel, (B, 1, C x H + ceil(K / W), W): the image's channels below one another, then
+    rows that end with the logits.
 
     Args:
         network: Images (B, C, H, H) -> logits (B, K).
         in_channels: C.
-        first: Whether it is given images alone.
+        first: Whether the input is images without logits.
     """
 
     def __init__(self, network: nn.Module, in_channels: int, *, first: bool) -> None:
@@ -170,7 +171,7 @@ class CascadeStage(nn.Module):
         self.first = first
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """See the class."""
+        """Run the network on the image, and append its logits."""
         width = features.shape[3]
         images = features
         if not self.first:
@@ -183,7 +184,7 @@ class CascadeStage(nn.Module):
 
 
 class _LastLogits(nn.Module):
-    """The last exit: what the last network said. The exit classifier `carried` does the same elsewhere."""
+    """The last exit: the logits in the features, as the exit classifier `carried` reads them."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -194,20 +195,20 @@ class _LastLogits(nn.Module):
 
 
 def _sequence(networks: Sequence[StagedBackbone], task: Task) -> StagedBackbone:
-    turns = [CascadeStage(net, task.in_channels, first=index == 0) for index, net in enumerate(networks)]
-    return StagedBackbone(turns, _LastLogits(task.num_classes), networks[0].resolution)
+    stages = [CascadeStage(net, task.in_channels, first=index == 0) for index, net in enumerate(networks)]
+    return StagedBackbone(stages, _LastLogits(task.num_classes), networks[0].resolution)
 
 
 def _rows(classes: int, width: int) -> int:
     return -(-classes // width)
 
 
-def _own(number: int, name: str) -> str:
-    """The name of a variable of the N-th network."""
+def _member_name(number: int, name: str) -> str:
+    """Return the name of a variable of the N-th network."""
     return name if name == "resolution" else f"net{number}.{name}"
 
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """Cascades of another provider's networks."""
+    """Register `cascade`."""
     return {"cascade": CascadeProvider}

@@ -1,4 +1,4 @@
-"""Weights from the net: mirrors, retries, checksums, and a cache under `EDANAS_HOME`."""
+"""Download of weights, with mirrors, retries, checksums, and a cache under `EDANAS_HOME`."""
 
 import hashlib
 import http.client
@@ -20,18 +20,18 @@ from edanas.core.machine import home
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0
 _TRANSIENT = {408, 425, 429}
-"""HTTP statuses below 500 that may go away by themselves."""
+"""HTTP statuses below 500 after which a retry may succeed."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A file to be had from any of several places.
+    """A file that can be downloaded from several mirrors.
 
     Args:
-        name: Its name in the cache.
+        name: Name of the file in the cache.
         mirrors: URLs (`http:`, `https:` or `file:`) of the same bytes, tried in this order.
-        sha256: Its SHA-256, where known.
-        git_object: Its object id in the git repository that publishes it, where known.
+        sha256: The SHA-256; `None` if unknown.
+        git_object: The object id in the git repository of the publisher; `None` if unknown.
     """
 
     name: str
@@ -41,34 +41,45 @@ class Remote:
 
 
 class _PermanentError(Exception):
-    """This mirror will not do, however often it is asked."""
+    """A failure of a mirror that a retry does not mend."""
 
 
 class _TransientError(Exception):
-    """This mirror may do if asked again."""
+    """A failure of a mirror after which a retry may succeed."""
 
 
 def fetch(
     remote: Remote, *, attempts: int = 4, pause: Callable[[float], None] = time.sleep
 ) -> tuple[Path, str]:
-    """The file in the cache, downloaded if it is not there yet, and a sentence on how it was checked.
+    """Download a file into the cache unless it is there; return its path and how it was checked.
 
-    A mirror at the URL in `EDANAS_MIRROR` is asked first. The SHA-256 of what was downloaded is kept beside
-    it, in `NAME.sha256`, and a cached file that no longer has it is refused.
+    The mirror at the URL in `EDANAS_MIRROR` is tried first. The SHA-256 of a download is stored beside it in
+    `NAME.sha256`, and a cached file with another one is rejected.
 
     Args:
-        remote: What to get.
-        attempts: How often a mirror is asked that fails in passing; the pause doubles from one second.
-        pause: Waits so many seconds.
+        remote: The file.
+        attempts: Attempts for each mirror while failures are transient; pauses double from one second.
+        pause: Waits for a number of seconds.
 
     Raises:
-        WeightsError: No mirror gives the file, the cache cannot be written, or the cached file has changed.
+        WeightsError: No mirror has the file, the cache cannot be written, or the cached file has changed.
+
+    Example:
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     os.environ["EDANAS_HOME"] = folder + "/home"
+        ...     source = Path(folder) / "net.pt"
+        ...     _ = source.write_bytes(b"weights")
+        ...     path, check = fetch(Remote("net.pt", (source.as_uri(),)))
+        ...     del os.environ["EDANAS_HOME"]
+        ...     path.read_bytes(), check[:21]
+        (b'weights', 'no checksum is known;')
     """
     path = home() / "weights" / remote.name
     if path.exists():
         return path, _check_cached(path, remote)
-    own = os.environ.get("EDANAS_MIRROR")
-    mirrors = ((f"{own.rstrip('/')}/{remote.name}",) if own else ()) + remote.mirrors
+    first = os.environ.get("EDANAS_MIRROR")
+    mirrors = ((f"{first.rstrip('/')}/{remote.name}",) if first else ()) + remote.mirrors
     causes = []
     for url in mirrors:
         try:
@@ -77,7 +88,7 @@ def fetch(
             causes.append(f"{url}: {error}")
     raise WeightsError(
         f"weights '{remote.name}' cannot be downloaded ({'; '.join(causes)}). "
-        f"Put the file at {path}, set EDANAS_MIRROR to a URL that has it, or give its path for its name"
+        f"Put the file at {path}, set EDANAS_MIRROR to the URL of its folder, or give its path as weights"
     )
 
 
@@ -102,7 +113,7 @@ def _check_cached(path: Path, remote: Remote) -> str:
 
 
 def _from_mirror(url: str, path: Path, remote: Remote, attempts: int, pause: Callable[[float], None]) -> str:
-    """Put `url` at `path`, whole and checked or not at all."""
+    """Download `url` to `path`, complete and checked, or raise; return how it was checked."""
     part = _temporary(path)
     try:
         for attempt in range(1, attempts + 1):
@@ -114,10 +125,10 @@ def _from_mirror(url: str, path: Path, remote: Remote, attempts: int, pause: Cal
                     raise _PermanentError(f"{error}, {attempts} times") from error
                 pause(2.0 ** (attempt - 1))
         digest = _digest(part, hashlib.sha256())
-        how = _check(part, digest, remote, beside=url + ".sha256")
+        check = _check(part, digest, remote, beside=url + ".sha256")
         path.with_name(path.name + ".sha256").write_text(digest + "\n")
         part.replace(path)
-        return how
+        return check
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -170,23 +181,23 @@ def _open(url: str) -> http.client.HTTPResponse:
 
 
 def _check(path: Path, digest: str, remote: Remote, beside: str | None = None) -> str:
-    """How the file was found to be the right one; `beside` is the URL of a mirror's own checksum."""
+    """Return how the file was checked; `beside` is the URL of the mirror's checksum file."""
     if remote.sha256 is not None:
         if digest != remote.sha256:
             raise _PermanentError(f"SHA-256 {digest}, expected {remote.sha256}")
         return f"SHA-256 {digest} as expected"
     if remote.git_object is not None:
         blob = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-        found = _digest(path, blob)
-        if found != remote.git_object:
-            raise _PermanentError(f"git object {found}, expected {remote.git_object}")
-        return f"the file its authors' repository holds; SHA-256 {digest}"
+        object_id = _digest(path, blob)
+        if object_id != remote.git_object:
+            raise _PermanentError(f"git object {object_id}, expected {remote.git_object}")
+        return f"the same as in its authors' repository; SHA-256 {digest}"
     published = _published(beside) if beside else None
     if published is None:
         return f"no checksum is known; SHA-256 {digest} recorded"
     if digest != published:
         raise _PermanentError(f"SHA-256 {digest}, expected {published} by {beside}")
-    return f"SHA-256 {digest} as its mirror states"
+    return f"SHA-256 {digest} as its mirror publishes"
 
 
 def _published(url: str) -> str | None:
@@ -199,7 +210,7 @@ def _published(url: str) -> str | None:
 
 
 def _hex_digest(text: str) -> str | None:
-    """The SHA-256 at the beginning of a line as `sha256sum` writes it."""
+    """Return the SHA-256 at the beginning of a line that `sha256sum` wrote."""
     match = re.match(r"\s*([0-9a-fA-F]{64})\b", text)
     return match.group(1).lower() if match else None
 

@@ -1,4 +1,4 @@
-"""The elastic mobile network: every backbone of the space on shared weights, in `ofa`'s dynamic layers."""
+"""The elastic mobile network: every backbone of a space on shared weights, in `ofa`'s dynamic layers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,14 +36,21 @@ class Residual(nn.Module):
         self.conv = conv
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """The same shape in and out."""
+        """Features (B, C, H, W) -> the same shape."""
         out: torch.Tensor = features + self.conv(features)
         return out
 
 
 @dataclass(frozen=True)
 class LayerSlice:
-    """How a backbone uses one dynamic layer: which slice of it, on how many input channels."""
+    """The slice of a dynamic layer that a backbone uses.
+
+    Args:
+        layer: The dynamic layer.
+        active: Its attributes that choose the slice, by name.
+        in_channels: Channels of the input.
+        residual: Whether the input is added to the output.
+    """
 
     layer: nn.Module
     active: Mapping[str, Choice]
@@ -51,36 +58,36 @@ class LayerSlice:
     residual: bool = False
 
     def activate(self) -> nn.Module:
-        """The layer, set to this slice."""
+        """Return the layer, set to this slice."""
         for name, value in self.active.items():
             setattr(self.layer, name, value)
         return self.layer
 
     def view(self) -> nn.Module:
-        """A module that runs this slice on the shared weights."""
+        """Return a module that runs this slice on the shared weights."""
         return _View(self)
 
     def extract(self) -> nn.Module:
-        """A plain module with copies of this slice's weights."""
+        """Return a plain module with copies of this slice's weights."""
         plain: nn.Module = self.activate().get_active_subnet(self.in_channels)  # type: ignore[operator]
         return Residual(plain) if self.residual else plain
 
 
 class _View(nn.Module):
-    """Runs a slice of a dynamic layer, whatever slice and mode others left it in."""
+    """Runs a slice of a dynamic layer, after other views may have set another slice and mode."""
 
-    def __init__(self, use: LayerSlice) -> None:
+    def __init__(self, layer_slice: LayerSlice) -> None:
         super().__init__()
-        self.layer = use.layer
-        self._use = use
+        self.layer = layer_slice.layer
+        self._slice = layer_slice
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """As the extracted layer would."""
-        layer = self._use.activate()
+        """Run the slice."""
+        layer = self._slice.activate()
         if layer.training != self.training:
             layer.train(self.training)
         out: torch.Tensor = layer(features)
-        return features + out if self._use.residual else out
+        return features + out if self._slice.residual else out
 
 
 def assemble(
@@ -88,14 +95,14 @@ def assemble(
     last: tuple[nn.Module | None, nn.Module | None, nn.Module],
     resolution: int,
 ) -> StagedBackbone:
-    """A staged backbone from its layers; `last` is expansion, mix and classifier."""
+    """Return a staged backbone from its layers; `last` is expansion, feature mix and classifier."""
     expand, mix, classifier = last
     head = LastExit(expand or nn.Identity(), mix or nn.Identity(), classifier)
     return StagedBackbone([nn.Sequential(*layers) for layers in stages], head, resolution)
 
 
 def use_torch_activations(net: nn.Module) -> None:
-    """Replace ofa's hard swish and hard sigmoid by torch's, which compute the same in one operator."""
+    """Replace ofa's hard swish and hard sigmoid with torch's, which are the same in one operator."""
     from ofa.utils import Hsigmoid, Hswish
 
     for module in net.modules():
@@ -113,13 +120,13 @@ def _set_epsilon(net: nn.Module, epsilon: float) -> None:
 
 
 class ElasticMobileNet(Supernet):
-    """The supernet of a `MobileProvider`; fresh weights are drawn as ofa draws them (He, by fan-out).
+    """The supernet of a `MobileProvider`, with ofa's initialisation (He, by fan-out).
 
     Narrower and shallower choices use the first channels and layers; smaller kernels are linear maps of the
     centre of larger ones (Cai et al., Once-for-All, ICLR 2020, Section 3).
     """
 
-    def __init__(self, layout: MobileSpace, task: Task) -> None:
+    def __init__(self, space: MobileSpace, task: Task) -> None:
         from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import (
             DynamicConvLayer,
             DynamicLinearLayer,
@@ -127,11 +134,11 @@ class ElasticMobileNet(Supernet):
         from ofa.utils import init_models
 
         super().__init__()
-        self.layout = layout
+        self.space = space
         self.task = task
-        full, outer = layout.largest(), layout.family.outer
+        full, outer = space.largest(), space.family.outer
         self.first_conv: nn.Module = DynamicConvLayer(
-            [task.in_channels], [full.stem], 3, layout.stem_stride, act_func=outer
+            [task.in_channels], [full.stem], 3, space.stem_stride, act_func=outer
         )
         self.blocks = nn.ModuleList(self._block(plan) for stage in full.stages for plan in stage)
         channels = full.stages[-1][-1].out_channels
@@ -144,10 +151,10 @@ class ElasticMobileNet(Supernet):
                 [full.final_expand or channels], [full.last_width], 1, use_bn=False, act_func=outer
             )
         self.classifier: nn.Module = DynamicLinearLayer(
-            [full.features], task.num_classes, dropout_rate=layout.dropout
+            [full.features], task.num_classes, dropout_rate=space.dropout
         )
         init_models(self)
-        _set_epsilon(self, layout.family.epsilon)
+        _set_epsilon(self, space.family.epsilon)
         use_torch_activations(self)
         grey_in_channels_last(self.first_conv)
 
@@ -158,8 +165,8 @@ class ElasticMobileNet(Supernet):
         block: nn.Module = DynamicMBConvLayer(
             [plan.in_channels],
             [plan.out_channels],
-            [plan.kernel] if first else list(self.layout.kernels),
-            [plan.expand] if first else list(self.layout.expansions),
+            [plan.kernel] if first else list(self.space.kernels),
+            [plan.expand] if first else list(self.space.expansions),
             plan.stride,
             plan.activation,
             plan.squeeze,
@@ -167,22 +174,22 @@ class ElasticMobileNet(Supernet):
         return block
 
     def view(self, backbone: Backbone) -> StagedBackbone:
-        """See `Supernet.view`. The view owns the layers it uses, whole; it has its own training mode."""
+        """Return a view; see `Supernet.view`. It holds whole layers, and has its own training mode."""
         return self._staged(backbone, LayerSlice.view)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
-        """See `Supernet.extract`. torch's global generator is left as it was."""
+        """Return a copy; see `Supernet.extract`. torch's global generator does not change."""
         with torch.random.fork_rng(devices=[]):
             net = self._staged(backbone, LayerSlice.extract)
-        _set_epsilon(net, self.layout.family.epsilon)
+        _set_epsilon(net, self.space.family.epsilon)
         use_torch_activations(net)
         grey_in_channels_last(net.stages[0])
         return net
 
     def _staged(self, backbone: Backbone, make: Callable[[LayerSlice], nn.Module]) -> StagedBackbone:
-        """The backbone, each of its layers made by `make`, in the supernet's training mode."""
-        plan = self.layout.plan(backbone)
-        stages = [[make(self._use_block(block)) for block in stage] for stage in plan.stages]
+        """Return the backbone in the supernet's training mode, with layers from `make`."""
+        plan = self.space.plan(backbone)
+        stages = [[make(self._block_slice(block)) for block in stage] for stage in plan.stages]
         stem = LayerSlice(self.first_conv, {"active_out_channel": plan.stem}, self.task.in_channels)
         stages[0].insert(0, make(stem))
         channels = plan.stages[-1][-1].out_channels
@@ -196,10 +203,10 @@ class ElasticMobileNet(Supernet):
             mix = make(LayerSlice(self.feature_mix_layer, {"active_out_channel": plan.last_width}, channels))
         classifier = make(LayerSlice(self.classifier, {}, plan.features))
         staged = assemble(stages, (expand, mix, classifier), plan.resolution)
-        # What is new is in training mode, and a view sets the mode of its layers as it runs.
+        # New modules are in training mode, and a view sets the mode of its layers when it runs.
         return staged if self.training else staged.eval()
 
-    def _use_block(self, plan: BlockPlan) -> LayerSlice:
+    def _block_slice(self, plan: BlockPlan) -> LayerSlice:
         active = {
             "active_out_channel": plan.out_channels,
             "active_kernel_size": plan.kernel,
@@ -208,27 +215,27 @@ class ElasticMobileNet(Supernet):
         return LayerSlice(self.blocks[plan.index], active, plan.in_channels, plan.residual)
 
 
-def build_plain(layout: MobileSpace, plan: NetPlan, task: Task) -> StagedBackbone:
-    """One backbone in plain layers with fresh weights; the structure of `ElasticMobileNet.extract`."""
+def build_plain(space: MobileSpace, plan: NetPlan, task: Task) -> StagedBackbone:
+    """Return a backbone in plain layers with fresh weights, structured as `ElasticMobileNet.extract`."""
     from ofa.utils import init_models
     from ofa.utils.layers import ConvLayer, LinearLayer, MBConvLayer
 
-    def block(of: BlockPlan) -> nn.Module:
+    def build_block(block: BlockPlan) -> nn.Module:
         conv: nn.Module = MBConvLayer(
-            of.in_channels,
-            of.out_channels,
-            of.kernel,
-            of.stride,
-            of.expand,
-            of.mid_channels,
-            of.activation,
-            of.squeeze,
+            block.in_channels,
+            block.out_channels,
+            block.kernel,
+            block.stride,
+            block.expand,
+            block.mid_channels,
+            block.activation,
+            block.squeeze,
         )
-        return Residual(conv) if of.residual else conv
+        return Residual(conv) if block.residual else conv
 
-    outer = layout.family.outer
-    stages = [[block(of) for of in stage] for stage in plan.stages]
-    stages[0].insert(0, ConvLayer(task.in_channels, plan.stem, 3, layout.stem_stride, act_func=outer))
+    outer = space.family.outer
+    stages = [[build_block(block) for block in stage] for stage in plan.stages]
+    stages[0].insert(0, ConvLayer(task.in_channels, plan.stem, 3, space.stem_stride, act_func=outer))
     channels = plan.stages[-1][-1].out_channels
     expand = mix = None
     if plan.final_expand:
@@ -236,10 +243,10 @@ def build_plain(layout: MobileSpace, plan: NetPlan, task: Task) -> StagedBackbon
         channels = plan.final_expand
     if plan.last_width:
         mix = ConvLayer(channels, plan.last_width, 1, use_bn=False, act_func=outer)
-    classifier = LinearLayer(plan.features, task.num_classes, dropout_rate=layout.dropout)
+    classifier = LinearLayer(plan.features, task.num_classes, dropout_rate=space.dropout)
     net = assemble(stages, (expand, mix, classifier), plan.resolution)
     init_models(net)
-    _set_epsilon(net, layout.family.epsilon)
+    _set_epsilon(net, space.family.epsilon)
     use_torch_activations(net)
     grey_in_channels_last(net.stages[0])
     return net

@@ -1,4 +1,4 @@
-"""Providers of one network: nothing of it is searched but its resolution, and where its exits stand."""
+"""Base class of providers of one network, of which only exits, thresholds and resolution are searched."""
 
 import copy
 from abc import abstractmethod
@@ -19,123 +19,123 @@ Parts = tuple[Sequence[nn.Module], nn.Module]
 """A network's M stages, and its last exit."""
 
 Costs = tuple[tuple[SegmentCost, ...], SegmentCost]
+"""Costs of the M stages, and of the last exit."""
 
-_ANY = Task(in_channels=3, num_classes=2)
-"""A task to look at a network's structure with, where the task does not matter."""
+_ANY_TASK = Task(in_channels=3, num_classes=2)
+"""A task for building a network whose structure is inspected."""
 
 
 class FixedProvider(SupernetProvider):
-    """A family whose only variable is the resolution; all its members share all weights.
+    """A family whose only variable is the resolution, and whose members share all weights.
 
-    A subclass says what the network is made of, and sets `exit_points` if it needs no look at a network to
-    know them.
+    A subclass builds the network in `parts`, and sets `exit_points`.
 
     Args:
         resolutions: Sides of the input images in pixels.
 
     Raises:
-        ConfigError: They are no distinct whole numbers in range.
+        ConfigError: The sides are not distinct whole numbers from 8 to 1024.
     """
 
     def __init__(self, resolutions: tuple[int, ...]) -> None:
         self.resolutions = checked_sides(resolutions)
-        self._known: dict[tuple[int, Task], Costs] = {}
+        self._costs: dict[tuple[int, Task], Costs] = {}
 
     @abstractmethod
     def parts(self, task: Task) -> Parts:
-        """The network's stages and last exit, for every resolution, with fresh weights.
+        """Build the stages and the last exit, for all resolutions.
 
-        Weights are drawn from torch's global generator.
+        Fresh weights are drawn from torch's global generator.
         """
 
     def skeleton(self, task: Task) -> Parts:
-        """The parts to look at, not to use: without weights where they can be made so."""
+        """Build the parts without weights (on the device `meta`), to inspect their structure."""
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             return self.parts(task)
 
     def variables(self) -> tuple[Variable, ...]:
-        """See `SupernetProvider.variables`: `resolution` alone."""
+        """Return `resolution`, the only variable."""
         return (Variable("resolution", self.resolutions),)
 
     def supernet(self, task: Task) -> Supernet:
-        """See `SupernetProvider.supernet`."""
-        return FixedSupernet(self._made(task), self.side, task)
+        """Build the network as a supernet; see `SupernetProvider.supernet`."""
+        return FixedSupernet(self._build_parts(task), self.side, task)
 
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
-        """See `SupernetProvider.build`.
+        """Build the network; see `SupernetProvider.build`.
 
         Raises:
-            CandidateError: The backbone is not of this space.
+            CandidateError: The backbone is not in this space.
         """
         side = self.side(backbone)
-        stages, head = self._made(task)
+        stages, head = self._build_parts(task)
         return StagedBackbone(stages, head, side)
 
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
-        """See `SupernetProvider.exit_channels`."""
-        stages, _ = self._counted(self.resolutions[0], _ANY)
+        """Return the channels at each exit point; see `SupernetProvider.exit_channels`."""
+        stages, _ = self._traced_costs(self.resolutions[0], _ANY_TASK)
         return tuple((stage.shape[0],) for stage in stages[:-1])
 
     def costs(self, backbone: Backbone, task: Task) -> Costs:
-        """See `SupernetProvider.costs`: traced once for each resolution.
+        """Return the costs, traced once for each resolution; see `SupernetProvider.costs`.
 
         Raises:
-            CandidateError: The backbone is not of this space.
+            CandidateError: The backbone is not in this space.
             CostError: The network does not run, or has operators that cannot be counted.
         """
-        return self._counted(self.side(backbone), task)
+        return self._traced_costs(self.side(backbone), task)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
         """Fill `supernet` from a file that holds such a supernet's own tensors.
 
         Raises:
-            WeightsError: There is no such file, or it holds no weights, or those of another network.
+            WeightsError: The file does not exist, holds no weights, or those of another network.
         """
         return self.fill(supernet, read_tensors(Path(weights).expanduser()), weights, TensorNames())
 
     @staticmethod
     def fill(supernet: Supernet, tensors: Mapping[str, torch.Tensor], source: str, names: TensorNames) -> str:
-        """See `edanas.supernets.weights.fill`.
+        """Copy weights into `supernet`; see `edanas.supernets.weights.fill`.
 
         Raises:
-            WeightsError: A tensor does not fit, or `supernet` is not of such a provider.
+            WeightsError: A tensor does not fit, or `supernet` is of another provider.
         """
         if not isinstance(supernet, FixedSupernet):
             raise WeightsError(f"{source}: {type(supernet).__name__} is not this provider's supernet")
         return fill(supernet, supernet.task, tensors, source, names)
 
     def side(self, backbone: Backbone) -> int:
-        """The resolution of a backbone of this family.
+        """Return the resolution of a backbone.
 
         Raises:
-            CandidateError: The backbone is not of this space.
+            CandidateError: The backbone is not in this space.
         """
-        found = dict(backbone.choices)
-        if found.keys() != {"resolution"} or found["resolution"] not in self.resolutions:
-            raise CandidateError(f"backbone with {found}; allowed: resolution, one of {self.resolutions}")
-        return int(found["resolution"])
+        choices = dict(backbone.choices)
+        if choices.keys() != {"resolution"} or choices["resolution"] not in self.resolutions:
+            raise CandidateError(f"backbone with {choices}; allowed: resolution, one of {self.resolutions}")
+        return int(choices["resolution"])
 
-    def _made(self, task: Task) -> Parts:
+    def _build_parts(self, task: Task) -> Parts:
         stages, head = self.parts(task)
         grey_in_channels_last(stages[0])
         return stages, head
 
-    def _counted(self, side: int, task: Task) -> Costs:
+    def _traced_costs(self, side: int, task: Task) -> Costs:
         from edanas.core.tracing import trace
 
-        if (side, task) not in self._known:
+        if (side, task) not in self._costs:
             stages, head = self.skeleton(task)
-            self._known[side, task] = trace(StagedBackbone(stages, head, side), task.in_channels)
-        return self._known[side, task]
+            self._costs[side, task] = trace(StagedBackbone(stages, head, side), task.in_channels)
+        return self._costs[side, task]
 
 
 class FixedSupernet(Supernet):
-    """One network that is its own supernet.
+    """A supernet that holds one network.
 
     Args:
-        parts: Its stages and last exit.
-        side: The resolution that a backbone asks for.
-        task: What it was built for.
+        parts: The stages and the last exit.
+        side: Returns the resolution of a backbone.
+        task: Channels and classes.
     """
 
     def __init__(self, parts: Parts, side: Callable[[Backbone], int], task: Task) -> None:
@@ -147,25 +147,25 @@ class FixedSupernet(Supernet):
         self._side = side
 
     def view(self, backbone: Backbone) -> StagedBackbone:
-        """See `Supernet.view`. The view has its own training mode."""
+        """Return a view with its own training mode; see `Supernet.view`."""
         stages = [ModeWrapper(stage) for stage in self.stages]
         return StagedBackbone(stages, ModeWrapper(self.head), self._side(backbone)).train(self.training)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
-        """See `Supernet.extract`."""
+        """Return a copy; see `Supernet.extract`."""
         stages = [copy.deepcopy(stage) for stage in self.stages]
         return StagedBackbone(stages, copy.deepcopy(self.head), self._side(backbone)).train(self.training)
 
 
 class ModeWrapper(nn.Module):
-    """Runs a module that others run too, in this one's training mode."""
+    """Runs a shared module in the training mode of this wrapper."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """As the module."""
+        """Set the mode, and run the module."""
         if self.module.training != self.training:
             self.module.train(self.training)
         out: torch.Tensor = self.module(features)

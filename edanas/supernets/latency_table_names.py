@@ -1,25 +1,25 @@
-"""What the latency tables of the Once-for-All project call the layers of a MobileNetV3."""
+"""Names of the layers of a MobileNetV3 in the latency tables of the Once-for-All project."""
 
 from edanas.core.types import Task
 from edanas.supernets.mobile_space import BlockPlan, NetPlan
 
 
 def layer_names(plan: NetPlan, stem_stride: int, task: Task) -> tuple[tuple[str, ...], ...]:
-    """Names by stage, those of the last exit last; shapes are height x width x channels.
+    """Return the names by stage, then those of the last exit; shapes are height x width x channels.
 
     Args:
-        plan: The backbone in sizes.
-        stem_stride: Of the first convolution.
-        task: Its channels and classes.
+        plan: The sizes of the backbone.
+        stem_stride: Stride of the first convolution.
+        task: Channels of the images, and classes.
     """
     side = _shrunk(plan.resolution, stem_stride)
     names = [_name("Conv", _shape(plan.resolution, task.in_channels), _shape(side, plan.stem))]
-    found, channels = [], plan.stem
+    stage_names, channels = [], plan.stem
     for blocks in plan.stages:
         for block in blocks:
             names.append(_block(block, side))
             side, channels = _shrunk(side, block.stride), block.out_channels
-        found.append(tuple(names))
+        stage_names.append(tuple(names))
         names = []
     if plan.final_expand:
         names.append(_name("Conv_1", _shape(side, channels), _shape(side, plan.final_expand)))
@@ -29,7 +29,7 @@ def layer_names(plan: NetPlan, stem_stride: int, task: Task) -> tuple[tuple[str,
         names.append(_name("Conv_2", _shape(1, channels), _shape(1, plan.last_width)))
         channels = plan.last_width
     names.append(_name("Logits", _shape(1, channels), str(task.num_classes)))
-    return (*found, tuple(names))
+    return (*stage_names, tuple(names))
 
 
 def _block(block: BlockPlan, side: int) -> str:

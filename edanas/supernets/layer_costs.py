@@ -1,6 +1,6 @@
-"""What mobile networks of the once-for-all spaces cost, counted layer by layer without building one.
+"""Costs of mobile networks of the once-for-all spaces, counted layer by layer without building them.
 
-The convention is that of `edanas.core.costs`, which counts built networks: the two agree to the last unit.
+The convention is that of `edanas.core.costs`, which counts built networks. Both give the same integers.
 """
 
 from collections.abc import Iterable
@@ -11,69 +11,71 @@ from edanas.supernets.mobile_space import BlockPlan, MobileSpace, NetPlan, scale
 
 _SQUEEZE_REDUCTION = 4
 _NORM = 2
-"""Parameters of BatchNorm for a channel."""
+"""Parameters of BatchNorm per channel."""
 
 Shape = tuple[int, int, int]
 _Layer = tuple[int, bool, Choice, Choice]
-"""A layer's stage, whether it is a later one than the stage's first, its kernel and its expansion."""
+"""Stage, whether the layer comes after the first of the stage, kernel, and expansion."""
 
 
 class LayerCosts:
-    """Counts backbones of a layout, each distinct layer once. Picklable.
+    """Counts the costs of backbones, each distinct layer once. Picklable.
 
     Args:
-        layout: What the numbers of a backbone mean.
+        space: The search space of the backbones.
     """
 
-    def __init__(self, layout: MobileSpace) -> None:
-        self._layout = layout
+    def __init__(self, space: MobileSpace) -> None:
+        self._space = space
         self._known: dict[tuple[Task, Choice, Choice], _Known] = {}
         self._names = [
             (
                 f"stage{stage}.depth",
                 [
                     (f"stage{stage}.layer{n}.kernel", f"stage{stage}.layer{n}.expand")
-                    for n in range(1, layout.depths_of(stage - 1)[-1] + 1)
+                    for n in range(1, space.depths_of(stage - 1)[-1] + 1)
                 ],
             )
-            for stage in range(1, layout.family.stages + 1)
+            for stage in range(1, space.family.stages + 1)
         ]
 
     def __call__(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
-        """The costs of the stages, and of the last exit.
+        """Return the costs of the stages, and of the last exit.
 
         Raises:
-            CandidateError: The backbone is not of this space.
+            CandidateError: The backbone is not in this space.
         """
         try:
             known = self._known[task, backbone["resolution"], backbone["width"]]
             return self._stages(backbone, known), known.last
         except KeyError:
-            # Something is new, or wrong: the plan is what knows and refuses.
-            known = self._learn(self._layout.plan(backbone), backbone, task)
+            # A layer is new, or a choice is wrong: the plan checks all choices.
+            known = self._count_layers(self._space.plan(backbone), backbone, task)
             return self._stages(backbone, known), known.last
 
     def _stages(self, backbone: Backbone, known: "_Known") -> tuple[SegmentCost, ...]:
-        found = []
+        costs = []
         layers = known.layers
         for stage, (depth_name, names) in enumerate(self._names):
             macs, params, activations, outputs = known.stem if stage == 0 else (0, 0, 0, 0)
             depth = backbone[depth_name]
-            if depth not in self._layout.depths_of(stage):
+            if depth not in self._space.depths_of(stage):
                 raise KeyError(depth_name)
             for layer in range(int(depth)):
                 kernel, expand = names[layer]
-                more, weights, largest, written = layers[stage, layer > 0, backbone[kernel], backbone[expand]]
-                macs += more
-                params += weights
+                layer_macs, layer_params, largest, layer_outputs = layers[
+                    stage, layer > 0, backbone[kernel], backbone[expand]
+                ]
+                macs += layer_macs
+                params += layer_params
                 activations = max(activations, largest)
-                outputs += written
-            found.append(SegmentCost(macs, params, activations, known.shapes[stage], outputs))
-        return tuple(found)
+                outputs += layer_outputs
+            costs.append(SegmentCost(macs, params, activations, known.shapes[stage], outputs))
+        return tuple(costs)
 
-    def _learn(self, plan: NetPlan, backbone: Backbone, task: Task) -> "_Known":
-        """Count every layer of one backbone, and remember them."""
-        side = shrunk(plan.resolution, self._layout.stem_stride)
+    def _count_layers(self, plan: NetPlan, backbone: Backbone, task: Task) -> "_Known":
+        """Count every layer of one backbone, and store the counts."""
+        side = shrunk(plan.resolution, self._space.stem_stride)
         stem = convolution(task.in_channels, plan.stem, 3, side)
         shape = (plan.stem, side, side)
         counts: list[Count] = []
@@ -97,7 +99,7 @@ class LayerCosts:
 
 
 class Count(NamedTuple):
-    """Multiply-adds, parameters, and elements of the largest output and of all outputs."""
+    """Multiply-adds, parameters, elements of the largest output, and elements of all outputs."""
 
     macs: int
     params: int
@@ -106,7 +108,7 @@ class Count(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What is known of the backbones of one width and resolution: the fixed layers, and those met so far."""
+    """Counts for one task, width and resolution: the fixed layers, and the layers counted so far."""
 
     stem: Count
     layers: dict[_Layer, Count]
@@ -115,7 +117,7 @@ class _Known(NamedTuple):
 
 
 def block_cost(block: BlockPlan, shape: Shape) -> tuple[Count, Shape]:
-    """One inverted-residual block on features of `shape` (C, H, W): its cost, and the shape it puts out."""
+    """Return cost and output shape of an inverted residual block on features of `shape` (C, H, W)."""
     channels, side, inner = shape[0], shape[1], block.mid_channels
     after = shrunk(side, block.stride)
     parts = [convolution(inner, inner, block.kernel, after, groups=inner)]
@@ -128,21 +130,26 @@ def block_cost(block: BlockPlan, shape: Shape) -> tuple[Count, Shape]:
 
 
 def convolution(before: int, after: int, kernel: int, side: int, groups: int = 1) -> Count:
-    """A normalised convolution without bias whose output is `side` pixels wide and high."""
+    """Return the cost of a convolution with BatchNorm and without bias, for an output of side x side pixels.
+
+    Example:
+        >>> convolution(3, 16, kernel=3, side=16)
+        Count(macs=110592, params=464, activations=4096, outputs=4096)
+    """
     weights = kernel * kernel * before * after // groups
     outputs = after * side * side
     return Count(weights * side * side, weights + _NORM * after, outputs, outputs)
 
 
 def _squeeze(channels: int) -> Count:
-    """Squeeze-and-excitation: two linear layers with bias on pooled features."""
+    """Return the cost of squeeze-and-excitation: two linear layers with bias on pooled features."""
     inner = scaled(channels // _SQUEEZE_REDUCTION, 1)
     weights = 2 * channels * inner
     return Count(weights, weights + inner + channels, max(channels, inner), inner + channels)
 
 
 def _last_exit(plan: NetPlan, shape: Shape, task: Task) -> SegmentCost:
-    """Expansion, feature mix (neither normalised nor with a bias) and classifier."""
+    """Return the cost of expansion, feature mix (without BatchNorm and bias) and classifier."""
     channels, side, _ = shape
     parts = []
     if plan.final_expand:
@@ -159,11 +166,11 @@ def _last_exit(plan: NetPlan, shape: Shape, task: Task) -> SegmentCost:
 
 
 def total(parts: Iterable[Count]) -> Count:
-    """What layers cost one after another."""
+    """Return the cost of layers in sequence."""
     macs, params, activations, outputs = zip(*parts, strict=True)
     return Count(sum(macs), sum(params), max(activations), sum(outputs))
 
 
 def shrunk(side: int, stride: int) -> int:
-    """The side after a convolution with an odd kernel, padded to keep the size at stride 1."""
+    """Return the output side of a convolution with an odd kernel, padded to keep the size at stride 1."""
     return (side - 1) // stride + 1

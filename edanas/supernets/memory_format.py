@@ -1,13 +1,13 @@
-"""The memory layout that networks compute in."""
+"""The memory format of features."""
 
 import torch
 from torch import nn
 
 
 def grey_in_channels_last(stem: nn.Module) -> None:
-    """Let a stem for grey images answer in channels-last, in which CPUs train the rest twice as fast.
+    """Make the stem for grey images return channels-last features, which CPUs train twice as fast.
 
-    One channel is in both memory layouts at once, and torch then decides by the layout of the weights.
+    One channel has both memory formats at once, and torch then follows the format of the weights.
     """
     for weight in stem.parameters():
         if weight.ndim == 4 and weight.shape[1] == 1:

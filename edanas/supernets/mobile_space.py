@@ -1,4 +1,4 @@
-"""The shape of every mobile network in the once-for-all spaces: channels, strides, blocks, by backbone."""
+"""Mobile networks of the once-for-all spaces: channels, strides and blocks of each backbone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from edanas.core.types import Backbone, Choice, Variable
 
 @dataclass(frozen=True)
 class Family:
-    """What all backbones of one kind of mobile network have in common, at width 1.
+    """Properties that all backbones of one kind of mobile network share, at width 1.
 
     Args:
         stem: Channels of the first convolution.
-        first: Channels of the first block, whose kernel is 3 and which does not expand.
+        first: Channels of the first block, which has kernel 3 and expansion 1.
         widths: Channels of each elastic stage.
-        activations: Of the blocks of each elastic stage; the first block has the first one.
+        activations: Activation of the blocks of each elastic stage; the first block has the first one.
         squeeze: Whether the blocks of each elastic stage have squeeze-and-excitation.
-        outer: Activation of the first convolution and of the last exit's.
+        outer: Activation of the first convolution and of the last exit.
         single: Whether the last elastic stage always has one block.
-        epsilon: What BatchNorm adds to variances.
+        epsilon: The number that BatchNorm adds to variances.
     """
 
     stem: int
@@ -33,7 +33,7 @@ class Family:
 
     @property
     def stages(self) -> int:
-        """How many elastic stages there are."""
+        """Number of elastic stages."""
         return len(self.widths)
 
 
@@ -59,7 +59,12 @@ PROXYLESS = Family(
 
 
 def scaled(base: int, multiplier: float) -> int:
-    """`base x multiplier` channels as MobileNet rounds them: a multiple of 8, at least 90% of the product."""
+    """Return `base x multiplier` channels, as MobileNet rounds them: a multiple of 8, at least 90% of it.
+
+    Example:
+        >>> scaled(24, 1.3), scaled(16, 0.1)
+        (32, 8)
+    """
     exact = base * multiplier
     channels = max(8, int(exact + 4) // 8 * 8)
     return channels + 8 if channels < 0.9 * exact else channels
@@ -67,7 +72,7 @@ def scaled(base: int, multiplier: float) -> int:
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """One inverted-residual block of a backbone: its position among the supernet's blocks, and its sizes."""
+    """An inverted residual block of a backbone: its index in the supernet, and its sizes."""
 
     index: int
     in_channels: int
@@ -80,7 +85,7 @@ class BlockPlan:
 
     @property
     def residual(self) -> bool:
-        """Whether the block's input is added to its output."""
+        """True if the block's input is added to its output."""
         return self.stride == 1 and self.in_channels == self.out_channels
 
     @property
@@ -91,9 +96,14 @@ class BlockPlan:
 
 @dataclass(frozen=True)
 class NetPlan:
-    """One backbone in sizes: resolution in pixels, the stem's channels, blocks by stage, the last exit's.
+    """The sizes of a backbone.
 
-    `final_expand` and `last_width` are 0 where the last exit has no such layer.
+    Args:
+        resolution: Side of the input images in pixels.
+        stem: Channels of the first convolution.
+        stages: The blocks of each stage.
+        final_expand: Channels of the last exit's 1x1 convolution before pooling; 0 = no such layer.
+        last_width: Channels of the last exit's feature mix after pooling; 0 = no such layer.
     """
 
     resolution: int
@@ -104,13 +114,13 @@ class NetPlan:
 
     @property
     def features(self) -> int:
-        """Channels that the classifier reads."""
+        """Channels of the classifier's input."""
         return self.last_width or self.final_expand or self.stages[-1][-1].out_channels
 
 
 @dataclass(frozen=True)
 class MobileSpace:
-    """The options of a provider of mobile networks, checked, and what follows from them without weights."""
+    """A search space of mobile networks: a provider's options, checked, and the sizes of backbones."""
 
     family: Family
     widths: tuple[float, ...]
@@ -125,28 +135,29 @@ class MobileSpace:
     last_width: int
 
     def variables(self) -> tuple[Variable, ...]:
-        """Resolution, width, and for each stage its depth and each layer's kernel and expansion."""
-        found = [Variable("resolution", self.resolutions), Variable("width", self.widths)]
+        """Return resolution, width, each stage's depth, and each layer's kernel and expansion."""
+        variables = [Variable("resolution", self.resolutions), Variable("width", self.widths)]
         for stage in range(1, self.family.stages + 1):
             depth, depths = f"stage{stage}.depth", self.depths_of(stage - 1)
-            found.append(Variable(depth, depths))
+            variables.append(Variable(depth, depths))
             for layer in range(1, depths[-1] + 1):
-                when = frozenset(d for d in depths if d >= layer)
-                always = len(when) == len(depths)
+                deep_enough = frozenset(d for d in depths if d >= layer)
+                is_unconditional = len(deep_enough) == len(depths)
                 for field, choices in (("kernel", self.kernels), ("expand", self.expansions)):
                     name = f"stage{stage}.layer{layer}.{field}"
-                    found.append(Variable(name, choices) if always else Variable(name, choices, depth, when))
-        return tuple(found)
+                    parent = () if is_unconditional else (depth, deep_enough)
+                    variables.append(Variable(name, choices, *parent))
+        return tuple(variables)
 
     def depths_of(self, stage: int) -> tuple[int, ...]:
-        """How many layers an elastic stage, from 0, may have."""
+        """Return the allowed depths of an elastic stage, counted from 0."""
         return (1,) if self.family.single and stage == self.family.stages - 1 else self.depths
 
     def plan(self, backbone: Backbone) -> NetPlan:
-        """The sizes of one backbone.
+        """Return the sizes of a backbone.
 
         Raises:
-            CandidateError: A choice is missing or is none of this space's.
+            CandidateError: A choice is missing, or is not allowed in this space.
         """
         chosen = self._chosen(backbone)
         width = float(chosen["width"])
@@ -180,7 +191,7 @@ class MobileSpace:
         )
 
     def largest(self) -> NetPlan:
-        """The sizes of the backbone with the last choice everywhere: every block, all channels."""
+        """Return the sizes of the largest backbone, with every block and all channels."""
         return self.plan(Backbone(tuple((v.name, v.choices[-1] or 0) for v in self.variables())))
 
     def _chosen(self, backbone: Backbone) -> Mapping[str, Choice]:

@@ -13,8 +13,8 @@ from edanas.supernets.ofa_mobile import MobileProvider, checked_space
 class OFAMobileNetV3Provider(MobileProvider):
     """MobileNetV3 with elastic depth, kernel, expansion, width and resolution: 5 stages, 4 exit points.
 
-    Stage 1 is stem, first block and the first elastic stage; the ends of stages 1 to 4 are the exit points.
-    Widths share weights by their first channels.
+    Stage 1 holds the stem, the first block and the first elastic stage. The exit points follow stages 1 to 4.
+    Narrower networks use the first channels of the shared weights.
 
     Args:
         widths: Width multipliers; channels are rounded to multiples of 8.
@@ -30,6 +30,11 @@ class OFAMobileNetV3Provider(MobileProvider):
 
     Raises:
         ConfigError: An option is out of range.
+
+    Example:
+        >>> provider = OFAMobileNetV3Provider(resolutions=(32, 48))
+        >>> provider.exit_points, provider.variables()[0]
+        (4, Variable(name='resolution', choices=(32, 48), parent=None, when=frozenset()))
     """
 
     def __init__(
@@ -65,15 +70,15 @@ class OFAMobileNetV3Provider(MobileProvider):
         )
 
     def layers(self, backbone: Backbone, task: Task) -> tuple[tuple[str, ...], ...]:
-        """See `SupernetProvider.layers`.
+        """Return the layers' names in latency tables; see `SupernetProvider.layers`.
 
         Raises:
-            CandidateError: The backbone is not of this space.
+            CandidateError: The backbone is not in this space.
         """
-        return layer_names(self.layout.plan(backbone), self.layout.stem_stride, task)
+        return layer_names(self.space.plan(backbone), self.space.stem_stride, task)
 
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """The built-in provider."""
+    """Register `ofa-mbv3`."""
     return {"ofa-mbv3": OFAMobileNetV3Provider}

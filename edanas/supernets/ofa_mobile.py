@@ -1,4 +1,4 @@
-"""What the providers of mobile networks share, whose spaces differ in their `Family`."""
+"""Base class of the providers of mobile networks, whose spaces differ in their `Family`."""
 
 from typing import Any
 
@@ -23,45 +23,45 @@ class MobileProvider(SupernetProvider):
     """Inverted residual blocks with elastic depth, kernel, expansion, width and resolution.
 
     Args:
-        layout: The options, checked.
+        space: The search space.
     """
 
-    def __init__(self, layout: MobileSpace) -> None:
-        self.layout = layout
-        self.exit_points = layout.family.stages - 1
-        self._costs = LayerCosts(layout)
+    def __init__(self, space: MobileSpace) -> None:
+        self.space = space
+        self.exit_points = space.family.stages - 1
+        self._costs = LayerCosts(space)
 
     def variables(self) -> tuple[Variable, ...]:
-        """`resolution`, `width`, `stageS.depth`, `stageS.layerL.kernel`, `stageS.layerL.expand`, from 1."""
-        return self.layout.variables()
+        """Return `resolution`, `width`, `stageS.depth`, `stageS.layerL.kernel` and `.expand`, from 1."""
+        return self.space.variables()
 
     def supernet(self, task: Task) -> Supernet:
-        """See `SupernetProvider.supernet`."""
-        return ElasticMobileNet(self.layout, task)
+        """Build the elastic network; see `SupernetProvider.supernet`."""
+        return ElasticMobileNet(self.space, task)
 
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
-        """See `SupernetProvider.build`.
+        """Build the backbone in plain layers; see `SupernetProvider.build`.
 
         Raises:
-            CandidateError: The backbone is not of this space.
+            CandidateError: The backbone is not in this space.
         """
-        return build_plain(self.layout, self.layout.plan(backbone), task)
+        return build_plain(self.space, self.space.plan(backbone), task)
 
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
-        """See `SupernetProvider.exit_channels`: one number of channels for each width, where they differ."""
-        points, widths = self.layout.family.widths[: self.exit_points], self.layout.widths
+        """Return the distinct channels of all widths, for each exit point."""
+        points, widths = self.space.family.widths[: self.exit_points], self.space.widths
         return tuple(tuple(sorted({scaled(base, width) for width in widths})) for base in points)
 
     def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
-        """See `SupernetProvider.costs`: counted, each distinct layer once.
+        """Return the costs, counting each distinct layer once; see `SupernetProvider.costs`.
 
         Raises:
-            CandidateError: The backbone is not of this space.
+            CandidateError: The backbone is not in this space.
         """
         return self._costs(backbone, task)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
-        """Fill `supernet` from a file, or from a supernet in the zoo of the once-for-all authors by its name.
+        """Load weights from a file, or by name from the zoo of the once-for-all authors.
 
         Raises:
             WeightsError: See `edanas.supernets.ofa_weights.load`.
@@ -74,13 +74,14 @@ class MobileProvider(SupernetProvider):
 
 
 def checked_space(family: Family, options: dict[str, Any]) -> MobileSpace:
-    """The layout of a family of mobile networks from a provider's options, by name.
+    """Return the search space of a family of mobile networks, from a provider's options by name.
 
     Raises:
         ConfigError: An option is out of range.
     """
-    given = options
-    strides = checked_numbers("stage_strides", given["stage_strides"], "whole numbers from 1 to 4", is_stride)
+    strides = checked_numbers(
+        "stage_strides", options["stage_strides"], "whole numbers from 1 to 4", is_stride
+    )
     if len(strides) != family.stages:
         raise ConfigError(
             f"supernet.stage_strides: {len(strides)} strides; allowed: {family.stages}, one a stage"
@@ -88,26 +89,26 @@ def checked_space(family: Family, options: dict[str, Any]) -> MobileSpace:
     odd = is_whole(1, 15)
     return MobileSpace(
         family=family,
-        widths=checked_choices("widths", given["widths"], "numbers from 0.1 to 4", lambda v: 0.1 <= v <= 4),
-        resolutions=checked_sides(given["resolutions"]),
-        depths=checked_choices("depths", given["depths"], "whole numbers from 1 to 8", is_whole(1, 8)),
+        widths=checked_choices("widths", options["widths"], "numbers from 0.1 to 4", lambda v: 0.1 <= v <= 4),
+        resolutions=checked_sides(options["resolutions"]),
+        depths=checked_choices("depths", options["depths"], "whole numbers from 1 to 8", is_whole(1, 8)),
         kernels=checked_choices(
-            "kernels", given["kernels"], "odd numbers from 1 to 15", lambda v: odd(v) and v % 2 == 1
+            "kernels", options["kernels"], "odd numbers from 1 to 15", lambda v: odd(v) and v % 2 == 1
         ),
         expansions=checked_choices(
-            "expansions", given["expansions"], "numbers above 1, to 12", lambda v: 1 < v <= 12
+            "expansions", options["expansions"], "numbers above 1, to 12", lambda v: 1 < v <= 12
         ),
         stem_stride=checked_number(
-            "stem_stride", given["stem_stride"], "a whole number from 1 to 4", is_stride
+            "stem_stride", options["stem_stride"], "a whole number from 1 to 4", is_stride
         ),
         stage_strides=strides,
         dropout=checked_number(
-            "dropout", given["dropout"], "a number from 0 to below 1", lambda v: 0 <= v < 1
+            "dropout", options["dropout"], "a number from 0 to below 1", lambda v: 0 <= v < 1
         ),
         final_expand=checked_number(
-            "final_expand", given["final_expand"], "a whole number from 0 to 8192", is_whole(0, 8192)
+            "final_expand", options["final_expand"], "a whole number from 0 to 8192", is_whole(0, 8192)
         ),
         last_width=checked_number(
-            "last_width", given["last_width"], "a whole number from 0 to 8192", is_whole(0, 8192)
+            "last_width", options["last_width"], "a whole number from 0 to 8192", is_whole(0, 8192)
         ),
     )

@@ -12,8 +12,8 @@ class OFAProxylessProvider(MobileProvider):
     """ProxylessNAS, elastic in depth, kernel, expansion, width and resolution: 6 stages, 5 exit points.
 
     Inverted residual blocks with ReLU6 and no squeeze-and-excitation (Cai et al., ProxylessNAS, ICLR 2019).
-    Stage 1 is stem, first block and the first elastic stage; the ends of stages 1 to 5 are the exit points;
-    the sixth has one block. Weights of width 1.3 on ImageNet: `ofa_proxyless_d234_e346_k357_w1.3`.
+    Stage 1 holds the stem, the first block and the first elastic stage. The exit points follow stages 1 to 5,
+    and stage 6 has one block. Weights for width 1.3 from ImageNet: `ofa_proxyless_d234_e346_k357_w1.3`.
 
     Args:
         widths: Width multipliers; channels are rounded to multiples of 8.
@@ -64,5 +64,5 @@ class OFAProxylessProvider(MobileProvider):
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """The built-in provider."""
+    """Register `ofa-proxyless`."""
     return {"ofa-proxyless": OFAProxylessProvider}

@@ -32,7 +32,7 @@ NAMES = TensorNames(
 
 @dataclass(frozen=True)
 class _Block:
-    """A bottleneck block of a backbone: its position among the supernet's, and its sizes."""
+    """A bottleneck block of a backbone: its index in the supernet, and its sizes."""
 
     index: int
     in_channels: int
@@ -48,7 +48,7 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Plan:
-    """One backbone in sizes: `inner` are the stem's channels inside, `stem` those it puts out."""
+    """The sizes of a backbone; `inner` and `stem` are the channels inside the stem and of its output."""
 
     resolution: int
     inner: int
@@ -64,15 +64,15 @@ class _Plan:
 class OFAResNet50Provider(SupernetProvider):
     """ResNet-50 with elastic depth, width and expansion of each stage: 4 stages, 3 exit points.
 
-    Bottleneck blocks with a stem of three 3x3 convolutions, the second of which may be missing, and average
-    pooling in the shortcuts. Stage 1 has the stem and the max-pooling. Weights are a file with the tensors of
-    the authors' `ofa_resnet50`, which they publish where no program may fetch it.
+    Bottleneck blocks, with a stem of two or three 3x3 convolutions, and average pooling in the shortcuts.
+    Stage 1 includes the stem and the max-pooling. Weights can be loaded from a file with the tensors of the
+    authors' `ofa_resnet50`, which has to be downloaded by hand.
 
     Args:
         widths: Width multipliers, for each stage and both parts of the stem; channels are rounded to
             multiples of 8.
         resolutions: Sides of the input images in pixels.
-        depths: Blocks of a stage beyond 2, 2, 4 and 2.
+        depths: Additional blocks of each stage, beyond 2, 2, 4 and 2.
         expansions: Ratios of a block's inner to its output channels.
         stem_stride: Stride of the first convolution.
         dropout: Share of the features dropped before the classifier, in training.
@@ -107,27 +107,30 @@ class OFAResNet50Provider(SupernetProvider):
         )
 
     def variables(self) -> tuple[Variable, ...]:
-        """`resolution`, `stem.depth/inner/width`, `stageS.width/depth`, and `stageS.layerL.expand`."""
-        found = [Variable("resolution", self.resolutions), Variable("stem.depth", (2, 3))]
-        found += [Variable("stem.inner", self.widths), Variable("stem.width", self.widths)]
+        """Return `resolution`, `stem.depth/inner/width`, `stageS.width/depth`, and `stageS.layerL.expand`."""
+        variables = [Variable("resolution", self.resolutions), Variable("stem.depth", (2, 3))]
+        variables += [Variable("stem.inner", self.widths), Variable("stem.width", self.widths)]
         for stage, base in enumerate(BASE_DEPTHS, 1):
             depths = tuple(base + more for more in self.depths)
-            found += [Variable(f"stage{stage}.width", self.widths), Variable(f"stage{stage}.depth", depths)]
+            variables += [
+                Variable(f"stage{stage}.width", self.widths),
+                Variable(f"stage{stage}.depth", depths),
+            ]
             for layer in range(1, depths[-1] + 1):
                 name, when = f"stage{stage}.layer{layer}.expand", frozenset(d for d in depths if d >= layer)
                 parent = None if len(when) == len(depths) else f"stage{stage}.depth"
-                found.append(Variable(name, self.expansions, parent, when if parent else frozenset()))
-        return tuple(found)
+                variables.append(Variable(name, self.expansions, parent, when if parent else frozenset()))
+        return tuple(variables)
 
     def supernet(self, task: Task) -> Supernet:
-        """See `SupernetProvider.supernet`."""
+        """Build the elastic network; see `SupernetProvider.supernet`."""
         return ElasticResNet(self, task)
 
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
-        """See `SupernetProvider.build`.
+        """Build the backbone in plain layers; see `SupernetProvider.build`.
 
         Raises:
-            CandidateError: The backbone is not of this space.
+            CandidateError: The backbone is not in this space.
         """
         from ofa.utils import init_models
         from ofa.utils.layers import ConvLayer, LinearLayer, ResNetBottleneckBlock
@@ -152,15 +155,15 @@ class OFAResNet50Provider(SupernetProvider):
         return net
 
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
-        """See `SupernetProvider.exit_channels`."""
+        """Return the distinct channels of all widths, for each exit point."""
         points = STAGE_WIDTHS[: self.exit_points]
         return tuple(tuple(sorted({scaled(base, width) for width in self.widths})) for base in points)
 
     def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
-        """See `SupernetProvider.costs`.
+        """Count the costs of each layer; see `SupernetProvider.costs`.
 
         Raises:
-            CandidateError: The backbone is not of this space.
+            CandidateError: The backbone is not in this space.
         """
         plan = self.plan(backbone)
         side = shrunk(plan.resolution, self.stem_stride)
@@ -168,23 +171,23 @@ class OFAResNet50Provider(SupernetProvider):
         if plan.deep_stem:
             parts.append(convolution(plan.inner, plan.inner, 3, side))
         parts.append(convolution(plan.inner, plan.stem, 3, side))
-        side, found = shrunk(side, 2), []
+        side, costs = shrunk(side, 2), []
         for stage in plan.stages:
             for block in stage:
                 after = shrunk(side, block.stride)
                 parts += _block_costs(block, side, after)
                 side = after
-            found.append(_segment(parts, (stage[-1].out_channels, side, side)))
+            costs.append(_segment(parts, (stage[-1].out_channels, side, side)))
             parts = []
         classes = task.num_classes
         last = Count(plan.features * classes, (plan.features + 1) * classes, classes, classes)
-        return tuple(found), _segment([last], (classes, 1, 1))
+        return tuple(costs), _segment([last], (classes, 1, 1))
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
-        """Fill `supernet` from a file with the authors' tensors, or its own.
+        """Load weights from a file with the authors' tensors, or with those of such a supernet.
 
         Raises:
-            WeightsError: There is no such file, it holds no weights, or those of another network.
+            WeightsError: The file does not exist, holds no weights, or those of another network.
         """
         if not isinstance(supernet, ElasticResNet):
             raise WeightsError(
@@ -194,17 +197,17 @@ class OFAResNet50Provider(SupernetProvider):
         return fill(supernet, supernet.task, read_tensors(path), str(path), NAMES)
 
     def plan(self, backbone: Backbone) -> _Plan:
-        """The sizes of one backbone.
+        """Return the sizes of a backbone.
 
         Raises:
-            CandidateError: A choice is missing or is none of this space's.
+            CandidateError: A choice is missing, or is not allowed in this space.
         """
         for variable in self.variables():
             if variable.parent is not None and backbone[variable.parent] not in variable.when:
                 continue
             if variable.name not in backbone or backbone[variable.name] not in variable.choices:
-                found = dict(backbone.choices).get(variable.name, "nothing")
-                raise CandidateError(f"backbone with {variable.name} = {found}; allowed: {variable.choices}")
+                choice = dict(backbone.choices).get(variable.name, "nothing")
+                raise CandidateError(f"backbone with {variable.name} = {choice}; allowed: {variable.choices}")
         stem = scaled(64, float(backbone["stem.width"]))
         before, stages, start = stem, [], 0
         for stage, base in enumerate(BASE_DEPTHS):
@@ -230,15 +233,15 @@ class ElasticResNet(Supernet):
 
         super().__init__()
         self.plan, self.task = provider.plan, task
-        whole_net = OFAResNets(
+        resnet = OFAResNets(
             task.num_classes,
             dropout_rate=provider.dropout,
             depth_list=list(provider.depths),
             expand_ratio_list=list(provider.expansions),
             width_mult_list=list(provider.widths),
         )
-        self.input_stem, self.blocks = whole_net.input_stem, whole_net.blocks
-        self.classifier: nn.Module = whole_net.classifier
+        self.input_stem, self.blocks = resnet.input_stem, resnet.blocks
+        self.classifier: nn.Module = resnet.classifier
         inner = max(self.input_stem[0].out_channel_list)
         self.input_stem[0] = DynamicConvLayer(
             [task.in_channels], [inner], 3, provider.stem_stride, act_func="relu"
@@ -246,11 +249,11 @@ class ElasticResNet(Supernet):
         grey_in_channels_last(self.input_stem[0])
 
     def view(self, backbone: Backbone) -> StagedBackbone:
-        """See `Supernet.view`. The view owns the layers it uses, whole; it has its own training mode."""
+        """Return a view; see `Supernet.view`. It holds whole layers, and has its own training mode."""
         return self._staged(backbone, LayerSlice.view)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
-        """See `Supernet.extract`. torch's global generator is left as it was."""
+        """Return a copy; see `Supernet.extract`. torch's global generator does not change."""
         with torch.random.fork_rng(devices=[]):
             net = self._staged(backbone, LayerSlice.extract)
         grey_in_channels_last(net.stages[0])
@@ -264,11 +267,11 @@ class ElasticResNet(Supernet):
             conv: nn.Module = second.conv
             stem.append(make(LayerSlice(conv, {"active_out_channel": plan.inner}, plan.inner, residual=True)))
         stem.append(make(LayerSlice(third, {"active_out_channel": plan.stem}, plan.inner)))
-        stages = [[make(self._use(block)) for block in stage] for stage in plan.stages]
+        stages = [[make(self._block_slice(block)) for block in stage] for stage in plan.stages]
         net = _assemble(stem, stages, make(LayerSlice(self.classifier, {}, plan.features)), plan)
         return net.train(self.training)
 
-    def _use(self, block: _Block) -> LayerSlice:
+    def _block_slice(self, block: _Block) -> LayerSlice:
         active = {"active_expand_ratio": block.expand, "active_out_channel": block.out_channels}
         return LayerSlice(self.blocks[block.index], active, block.in_channels)
 
@@ -298,5 +301,5 @@ def _block_costs(block: _Block, side: int, after: int) -> Iterator[Count]:
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """The built-in provider."""
+    """Register `ofa-resnet50`."""
     return {"ofa-resnet50": OFAResNet50Provider}

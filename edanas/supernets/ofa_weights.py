@@ -1,4 +1,4 @@
-"""Trained weights for elastic mobile networks: a file, or a name in the zoo of the once-for-all authors."""
+"""Trained weights of elastic mobile networks, from a file or the zoo of the once-for-all authors."""
 
 import re
 from collections.abc import Mapping
@@ -22,11 +22,16 @@ ZOO: Mapping[str, Remote] = {
         ("ofa_mbv3_d234_e346_k357_w1.2", "d75a3613bae216091f61fc4b7df77d49cc82ed32"),
     )
 }
-"""The authors' supernets, trained on ImageNet, by name."""
+"""The authors' supernets by name, trained on ImageNet."""
 
 
 def canonical(name: str) -> str:
-    """A tensor's name without what differs between elastic layers, plain ones and the zoo's files."""
+    """Return a tensor's name without the parts that differ between elastic layers, plain layers and the zoo.
+
+    Example:
+        >>> canonical("blocks.3.mobile_inverted_conv.point_linear.conv.conv.weight")
+        'blocks.3.point_linear.conv.weight'
+    """
     name = re.sub(r"^(blocks\.\d+)\.(?:mobile_inverted_conv|conv)\.", r"\1.", name)
     return re.sub(r"\b(conv|bn|linear)\.\1\.", r"\1.", name)
 
@@ -40,16 +45,16 @@ NAMES = TensorNames(
 
 
 def load(supernet: ElasticMobileNet, weights: str) -> str:
-    """Fill `supernet` from a file or a name in the zoo; returns a sentence on what was taken and left.
+    """Copy weights from a file or the zoo into `supernet`; return a sentence on the copied tensors.
 
     Raises:
-        WeightsError: There is no such file or name, it holds no weights, or those of another network.
+        WeightsError: There is no such file or name, or it holds no weights, or those of another network.
     """
-    path, checked = locate(weights, ZOO)
-    names = replace(NAMES, canonical=_proxyless) if supernet.layout.family == PROXYLESS else NAMES
-    return "; ".join([fill(supernet, supernet.task, read_tensors(path), str(path), names), *checked])
+    path, check = locate(weights, ZOO)
+    names = replace(NAMES, canonical=_canonical_proxyless) if supernet.space.family == PROXYLESS else NAMES
+    return "; ".join([fill(supernet, supernet.task, read_tensors(path), str(path), names), *check])
 
 
-def _proxyless(name: str) -> str:
-    """As `canonical`, for files in which the last convolution before pooling is called a mix."""
+def _canonical_proxyless(name: str) -> str:
+    """Return the canonical name, for files that name the last convolution before pooling a feature mix."""
     return re.sub(r"^feature_mix_layer\.", "final_expand_layer.", canonical(name))

@@ -1,4 +1,4 @@
-"""Supernet provider `timm`: any model of timm, cut into stages where its feature information says."""
+"""Supernet provider `timm`: any model of timm, cut into stages by its feature information."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,22 +19,22 @@ from edanas.supernets.option_checks import checked_number, is_whole
 from edanas.supernets.weights import TensorNames, read_tensors
 
 PRETRAINED = "pretrained"
-"""The name, as weights, of what timm itself publishes for the model."""
+"""The value of `weights` that stands for the weights that timm publishes for the model."""
 
 
 class TimmProvider(FixedProvider):
     """Any model of timm, with exits between its stages: exits, thresholds and the resolution are searched.
 
-    Stages end where the model's feature information (`feature_info`) says that features may be taken. Where
-    more than a stage's output is used later, as between the branches of HRNet, no exit can stand.
-    Transformers pass tokens on as features of width 1.
+    Stages end at the modules in the model's feature information (`feature_info`). There is no exit point
+    where later stages use more than one output, as between the branches of HRNet. Tokens of transformers are
+    features of width 1.
 
     Wightman, PyTorch Image Models (timm), 2019.
 
     Args:
         model: The model's name in timm, e.g. `resnet18` or `mobilenetv3_small_100`.
-        resolutions: Sides of the input images in pixels; one alone for models of a fixed input size.
-        exits: How many exit points at most, spread evenly over those that there are; 0 = all.
+        resolutions: Sides of the input images in pixels; only one for models with a fixed input size.
+        exits: Largest number of exit points, chosen evenly from all; 0 = all.
 
     Raises:
         ConfigError: An option is out of range, timm has no such model, or it cannot be cut.
@@ -49,41 +49,40 @@ class TimmProvider(FixedProvider):
         stages, _ = self.skeleton(Task(3, 2))
         self.exit_points = len(stages) - 1
         if not self.exit_points:
-            raise ConfigError(f"supernet.model: '{model}' has a single stage, so no exit can stand in it")
+            raise ConfigError(f"supernet.model: '{model}' has a single stage and so no exit point")
 
     def parts(self, task: Task) -> Parts:
-        """See `FixedProvider.parts`."""
-        made = self.whole(task)
-        side, device = self.resolutions[-1], next(made.parameters()).device
+        """Build the model and cut it; see `FixedProvider.parts`."""
+        model = self.whole(task)
+        side, device = self.resolutions[-1], next(model.parameters()).device
         sample = torch.zeros((2, task.in_channels, side, side), device=device)
         try:
-            found, possible = cut_model(made, _cuts(made), sample)
+            stages, possible = cut_model(model, _cuts(model), sample)
             if 0 < self.exits < len(possible) - 1:
-                found, _ = cut_model(made, _thinned(possible, self.exits), sample)
+                stages, _ = cut_model(model, _evenly_spaced(possible, self.exits), sample)
         except CutError as error:
             raise ConfigError(f"supernet.model: '{self.model}' cannot be cut into stages: {error}") from error
-        return found[:-1], found[-1]
+        return stages[:-1], stages[-1]
 
     def whole(self, task: Task, **more: Any) -> nn.Module:
-        """The model in one piece, with fresh weights; `more` goes to `timm.create_model`."""
+        """Build the model in one piece, with fresh weights; `more` goes to `timm.create_model`."""
         if len(self.resolutions) > 1 and _fixed_size(self.model):
             raise ConfigError(
-                f"supernet.resolutions: found {self.resolutions}; allowed: one alone, since the input "
+                f"supernet.resolutions: found {self.resolutions}; allowed: one side, since the input "
                 f"size of '{self.model}' is fixed"
             )
-        made = create_timm_model(self.model, task, self.resolutions[0], **more)
-        for module in made.modules():
-            # A stage must not write into the features that an exit before it reads.
+        model = create_timm_model(self.model, task, self.resolutions[0], **more)
+        for module in model.modules():
+            # A stage must not overwrite features that an earlier exit reads.
             if getattr(module, "inplace", False) is True:
                 module.inplace = False  # type: ignore[assignment]
-        return made
+        return model
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
-        """Fill `supernet` from a file with timm's names or our own; `pretrained` is what timm publishes.
+        """Load weights from a file with timm's names or ours, or for `pretrained` what timm publishes.
 
         Raises:
-            WeightsError: There is no such file, it has the weights of another network, or timm cannot get
-                what it publishes.
+            WeightsError: The file does not exist or is of another network, or timm cannot download weights.
         """
         path = Path(weights).expanduser()
         if weights == PRETRAINED and not path.exists():
@@ -98,29 +97,29 @@ class TimmProvider(FixedProvider):
 
 
 def create_timm_model(model: str, task: Task, side: int | None = None, **more: Any) -> nn.Module:
-    """A model of timm with fresh weights.
+    """Build a model of timm with fresh weights.
 
     Args:
-        model: Its name.
+        model: The name of the model.
         task: Channels and classes.
-        side: Of the images in pixels, for models of a fixed input size; `None` = timm's own.
-        more: For `timm.create_model`.
+        side: Side of the images in pixels, for models with a fixed input size; `None` = timm's default.
+        more: Further arguments of `timm.create_model`.
     """
     import timm
 
     if side is not None and _fixed_size(model):
         more["img_size"] = side
-    made: nn.Module = timm.create_model(
+    network: nn.Module = timm.create_model(
         model, num_classes=task.num_classes, in_chans=task.in_channels, **more
     )
-    return made
+    return network
 
 
 def pretrained_timm_model(model: str, side: int | None = None) -> nn.Module:
-    """A model with the weights that timm publishes for it; arguments as for `create_timm_model`.
+    """Build a model with the weights that timm publishes; for arguments see `create_timm_model`.
 
     Raises:
-        WeightsError: timm cannot get them.
+        WeightsError: timm publishes none, or cannot download them.
     """
     import timm
 
@@ -130,31 +129,31 @@ def pretrained_timm_model(model: str, side: int | None = None) -> nn.Module:
         return create_timm_model(model, task, side, pretrained=True)
     except Exception as error:
         raise WeightsError(
-            f"timm cannot get what it publishes for '{model}': {type(error).__name__}: {error}. A file's "
-            "path is the other way"
+            f"timm cannot load the published weights of '{model}': {type(error).__name__}: {error}. "
+            "Give the path of a file instead"
         ) from error
 
 
 def timm_names(model: str) -> TensorNames:
-    """What timm calls a model's tensors."""
+    """Return the names of a model's tensors in timm."""
     import timm
 
     published = timm.get_pretrained_cfg(model)
-    layers = _several(getattr(published, "classifier", None))
+    layers = _as_tuple(getattr(published, "classifier", None))
     return TensorNames(
         canonical=lambda name: re.sub(r"^(?:stages\.\d+|head)\.traced\.model\.", "", name),
         classifier=tuple(f"{layer}.{field}" for layer in layers for field in ("weight", "bias")),
-        stem=next((f"{layer}.weight" for layer in _several(getattr(published, "first_conv", None))), ""),
+        stem=next((f"{layer}.weight" for layer in _as_tuple(getattr(published, "first_conv", None))), ""),
         misfit=f"The file is not of timm's '{model}'",
     )
 
 
 def check_timm_model(model: str, setting: str = "supernet.model") -> str:
-    """The model's name.
+    """Return the name of a model that timm has.
 
     Args:
-        model: As `setting` names it.
-        setting: For the message.
+        model: The name.
+        setting: Where the name comes from, for the message.
 
     Raises:
         ConfigError: timm has no such model.
@@ -163,8 +162,8 @@ def check_timm_model(model: str, setting: str = "supernet.model") -> str:
 
     if timm.is_model(model):
         return model
-    near = get_close_matches(model, timm.list_models(), n=3)
-    hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+    close_names = get_close_matches(model, timm.list_models(), n=3)
+    hint = f" Did you mean {' or '.join(repr(name) for name in close_names)}?" if close_names else ""
     raise ConfigError(
         f"{setting}: timm {timm.__version__} has no model '{model}'.{hint} Allowed: the names of "
         "timm.list_models()"
@@ -178,24 +177,24 @@ def _fixed_size(model: str) -> bool:
 
 
 def _cuts(model: nn.Module) -> list[Cut]:
-    """Where the model's feature information says that features may be taken."""
+    """Return the places to cut, by the model's feature information."""
     info = getattr(model, "feature_info", None)
     if not info:
         raise CutError("it has no feature information")
-    return [Cut(str(each["module"]), int(each["num_chs"])) for each in getattr(info, "info", info)]
+    return [Cut(str(entry["module"]), int(entry["num_chs"])) for entry in getattr(info, "info", info)]
 
 
-def _thinned(cuts: Sequence[Cut], exits: int) -> list[Cut]:
-    """So many of the cuts, spread evenly, and the last, which ends the last stage."""
+def _evenly_spaced(cuts: Sequence[Cut], exits: int) -> list[Cut]:
+    """Return `exits` of the cuts, evenly spaced, and the last cut, which ends the last stage."""
     steps = len(cuts) - 1
     return [*(cuts[(2 * n + 1) * steps // (2 * exits)] for n in range(exits)), cuts[-1]]
 
 
-def _several(names: Any) -> tuple[str, ...]:
+def _as_tuple(names: Any) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names or ())
 
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """Any model of timm."""
+    """Register `timm`."""
     return {"timm": TimmProvider}

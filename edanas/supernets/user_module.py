@@ -1,4 +1,4 @@
-"""Supernet provider `module`: a network of the user's own, from a function in a file or a package."""
+"""Supernet provider `module`: the user's own network, from a function in a file or a package."""
 
 import functools
 import hashlib
@@ -20,23 +20,23 @@ from edanas.core.trust import require_trust
 from edanas.core.types import Task
 from edanas.supernets.fixed_network import FixedProvider, Parts
 
-_CALLED = "in_channels=..., num_classes=..."
+_ARGUMENTS = "in_channels=..., num_classes=..."
 
 
 class ModuleProvider(FixedProvider):
     """A network of your own, in stages: exits, thresholds and the resolution are searched.
 
-    The function is called as `make(in_channels=..., num_classes=...)` and returns a `StagedBackbone`, or the
-    stages and the last exit: `(stages, head)`, or all modules in one sequence with the last exit at its end.
-    Stages put out features (B, C, H, W), the last exit logits (B, num_classes). Its code is run, here and
-    wherever a network that came out of it is loaded again.
+    The function is called as `make(in_channels=..., num_classes=...)`. It returns a `StagedBackbone`, the
+    pair `(stages, head)`, or a sequence of all modules with the last exit at its end. Stages return features
+    (B, C, H, W), the last exit returns logits (B, num_classes). The code of the function runs here and
+    wherever a network built with it is loaded.
 
     Args:
         source: `path/to/file.py:function` or `package.module:function`.
         resolutions: Sides of the input images in pixels.
 
     Raises:
-        ConfigError: An option is out of range, there is no such function, or what it makes does not fit.
+        ConfigError: An option is out of range, there is no such function, or its result has another form.
     """
 
     def __init__(self, source: str, *, resolutions: tuple[int, ...] = (32,)) -> None:
@@ -46,53 +46,55 @@ class ModuleProvider(FixedProvider):
         stages, head = self.skeleton(task)
         self.exit_points = len(stages) - 1
         for side in self.resolutions:
-            self._try(StagedBackbone(stages, head, side).eval(), task)
+            self._run_once(StagedBackbone(stages, head, side).eval(), task)
 
     def parts(self, task: Task) -> Parts:
-        """See `FixedProvider.parts`."""
+        """Call the function; see `FixedProvider.parts`."""
         try:
-            made = _function(self.source)(in_channels=task.in_channels, num_classes=task.num_classes)
+            result = _function(self.source)(in_channels=task.in_channels, num_classes=task.num_classes)
         except EdanasError:
             raise
         except Exception as error:
-            raise self._wrong(f"called with {_CALLED} it raised {type(error).__name__}: {error}") from error
-        stages, head = self._split(made)
+            raise self._error(
+                f"called with {_ARGUMENTS} it raised {type(error).__name__}: {error}"
+            ) from error
+        stages, head = self._stages_and_head(result)
         if len(stages) < 2:
-            raise self._wrong(f"it made {len(stages)} stage; expected two or more, and the last exit")
+            raise self._error(f"it returned {len(stages)} stage; expected two or more, and the last exit")
         return stages, head
 
     def skeleton(self, task: Task) -> Parts:
-        """See `FixedProvider.skeleton`: with weights, since foreign code may need to see some."""
+        """Build the parts with weights, since the user's code may read them."""
         with torch.random.fork_rng(devices=[]):
             return self.parts(task)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Another process must know the classes before it is given networks.
+        # Another process must import the classes before it unpickles networks.
         self.__dict__.update(state)
         _function(self.source)
 
-    def _split(self, made: Any) -> tuple[list[nn.Module], nn.Module]:
-        if isinstance(made, StagedBackbone):
-            return list(made.stages), made.head
-        if isinstance(made, nn.Sequential | nn.ModuleList | Sequence) and len(made) > 1:
-            *first, head = made
-            several = first[0] if len(first) == 1 else None
-            stages = list(several) if isinstance(several, nn.ModuleList | list | tuple) else first
-            wrong = [each for each in (*stages, head) if not isinstance(each, nn.Module)]
-            if not wrong:
+    def _stages_and_head(self, result: Any) -> tuple[list[nn.Module], nn.Module]:
+        if isinstance(result, StagedBackbone):
+            return list(result.stages), result.head
+        if isinstance(result, nn.Sequential | nn.ModuleList | Sequence) and len(result) > 1:
+            *first, head = result
+            only = first[0] if len(first) == 1 else None
+            stages = list(only) if isinstance(only, nn.ModuleList | list | tuple) else first
+            others = [item for item in (*stages, head) if not isinstance(item, nn.Module)]
+            if not others:
                 return stages, head
-            made = wrong[0]
-        raise self._wrong(
-            f"it made a {type(made).__name__}; expected a StagedBackbone, (stages, head), or a "
+            result = others[0]
+        raise self._error(
+            f"it returned a {type(result).__name__}; expected a StagedBackbone, (stages, head), or a "
             "sequence of modules"
         )
 
     @torch.no_grad()
-    def _try(self, network: StagedBackbone, task: Task) -> None:
-        """Run every stage once.
+    def _run_once(self, network: StagedBackbone, task: Task) -> None:
+        """Run every stage once, and check its output.
 
         Raises:
-            ConfigError: One does not run, or puts out something else than it should.
+            ConfigError: A stage does not run, or returns something else than features or logits.
         """
         features = torch.zeros(2, task.in_channels, network.resolution, network.resolution)
         names = [*(f"stage {number}" for number in range(1, len(network.stages) + 1)), "the last exit"]
@@ -101,49 +103,51 @@ class ModuleProvider(FixedProvider):
             try:
                 features = part(features)
             except Exception as error:
-                raise self._wrong(f"{name} does not run on {before}: {error}") from error
+                raise self._error(f"{name} does not run on {before}: {error}") from error
             is_tensor = isinstance(features, torch.Tensor)
-            found = tuple(features.shape) if is_tensor else type(features).__name__
+            output = tuple(features.shape) if is_tensor else type(features).__name__
             if part is network.head:
-                if found != (2, task.num_classes):
-                    raise self._wrong(f"{name} puts out {found}; expected {(2, task.num_classes)}")
+                if output != (2, task.num_classes):
+                    raise self._error(f"{name} returns {output}; expected {(2, task.num_classes)}")
             elif not is_tensor or (part is not network.stages[-1] and features.ndim != 4):
-                raise self._wrong(f"{name} puts out {found}; expected features (B, C, H, W)")
+                raise self._error(f"{name} returns {output}; expected features (B, C, H, W)")
 
-    def _wrong(self, what: str) -> ConfigError:
-        return ConfigError(f"supernet.source: '{self.source}': {what}")
+    def _error(self, text: str) -> ConfigError:
+        return ConfigError(f"supernet.source: '{self.source}': {text}")
 
 
 def _function(source: str) -> Callable[..., Any]:
-    """The function that `source` names.
+    """Import the function that `source` names.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is no such file, module or function.
     """
-    place, colon, name = source.rpartition(":")
-    if not colon or not place or not name:
+    location, colon, name = source.rpartition(":")
+    if not colon or not location or not name:
         raise ConfigError(
             f"supernet.source: found '{source}'; expected FILE.py:FUNCTION or MODULE:FUNCTION, "
             "e.g. nets.py:make"
         )
     require_trust(source)
-    module = _file(Path(place).expanduser()) if place.endswith(".py") else _importable(place)
-    found = getattr(module, name, None)
-    if not callable(found):
-        own = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise ConfigError(f"supernet.source: {place} has no function '{name}'.{near_miss(name, own)}")
-    made: Callable[..., Any] = found
-    return made
+    module = (
+        _import_file(Path(location).expanduser()) if location.endswith(".py") else _import_module(location)
+    )
+    function = getattr(module, name, None)
+    if not callable(function):
+        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise ConfigError(f"supernet.source: {location} has no function '{name}'.{near_miss(name, names)}")
+    make: Callable[..., Any] = function
+    return make
 
 
 @functools.cache
-def _file(path: Path) -> ModuleType:
-    """The module in a file, under a name that follows from the file's place."""
+def _import_file(path: Path) -> ModuleType:
+    """Import the module in a file, under a name derived from the file's path."""
     if not path.is_file():
         raise ConfigError(f"supernet.source: {path}: no such file")
-    where = str(path.resolve())
-    name = f"edanas_user_{path.stem}_{hashlib.sha256(where.encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, where)
+    absolute = str(path.resolve())
+    name = f"edanas_user_{path.stem}_{hashlib.sha256(absolute.encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, absolute)
     if spec is None or spec.loader is None:
         raise ConfigError(f"supernet.source: {path}: is no Python file")
     module = importlib.util.module_from_spec(spec)
@@ -156,7 +160,7 @@ def _file(path: Path) -> ModuleType:
     return module
 
 
-def _importable(name: str) -> ModuleType:
+def _import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:
@@ -167,5 +171,5 @@ def _importable(name: str) -> ModuleType:
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """A network of the user's own."""
+    """Register `module`."""
     return {"module": ModuleProvider}

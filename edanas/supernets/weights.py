@@ -1,4 +1,4 @@
-"""Trained weights from files: reading them, and filling a supernet with what fits."""
+"""Reading of trained weights from files, and copying them into a supernet."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from edanas.supernets.download import Remote, fetch
 
 @dataclass(frozen=True)
 class TensorNames:
-    """What a family of networks calls its tensors.
+    """Names of the tensors of a family of networks.
 
     Args:
-        canonical: A name without what differs between the forms of one network.
-        classifier: Weight and bias of the last linear layer, as canonical names; empty where not known.
-        stem: Weight of the convolution that reads the images, as a canonical name; empty where not known.
-        misfit: What it means where a tensor has another shape, or there is none of that name.
+        canonical: Returns the name without the parts that differ between forms of one network.
+        classifier: Canonical names of weight and bias of the last linear layer; empty if unknown.
+        stem: Canonical name of the weight of the first convolution; empty if unknown.
+        misfit: A sentence for messages: why a tensor may be missing or have another shape.
     """
 
     canonical: Callable[[str], str] = str
@@ -30,10 +30,10 @@ class TensorNames:
 
 
 def locate(weights: str, zoo: Mapping[str, Remote]) -> tuple[Path, tuple[str, ...]]:
-    """The file that `weights` names, and how it was checked if it is a download.
+    """Return the file that `weights` names, and for a download a sentence on how it was checked.
 
     Raises:
-        WeightsError: It is a folder, or neither a file nor a name in `zoo`, or cannot be downloaded.
+        WeightsError: `weights` is a folder, or neither a file nor a name in `zoo`, or cannot be downloaded.
     """
     path = Path(weights).expanduser()
     if path.is_dir():
@@ -47,10 +47,18 @@ def locate(weights: str, zoo: Mapping[str, Remote]) -> tuple[Path, tuple[str, ..
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name from a safetensors file or what `torch.save` wrote; no code in it is run.
+    """Read tensors by name from a file of safetensors or `torch.save`, without running code from it.
 
     Raises:
         WeightsError: The file cannot be read, or holds anything but tensors by name.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "weights.pt"
+        ...     torch.save({"bias": torch.zeros(2)}, path)
+        ...     read_tensors(path)
+        {'bias': tensor([0., 0.])}
     """
     try:
         with path.open("rb") as file:
@@ -74,54 +82,56 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 def fill(
     supernet: nn.Module, task: Task, tensors: Mapping[str, torch.Tensor], source: str, names: TensorNames
 ) -> str:
-    """Copy `tensors` into `supernet`; returns a sentence on what was taken and left.
+    """Copy `tensors` into `supernet`; return a sentence on the copied and the remaining tensors.
 
-    The classifier keeps its fresh weights where the numbers of classes differ; for grey images the stem's
-    weights are summed over red, green and blue. Nothing is changed where anything else does not fit.
+    If the number of classes differs, the classifier keeps its fresh weights. For grey images the stem's
+    weights are summed over red, green and blue. On any other difference nothing is copied.
 
     Raises:
-        WeightsError: A tensor is missing, has another shape, or is too much.
+        WeightsError: A tensor is missing, has another shape, or is superfluous.
     """
-    found = {names.canonical(name): tensor for name, tensor in tensors.items()}
-    remarks = _adapt(found, task, names)
+    source_tensors = {names.canonical(name): tensor for name, tensor in tensors.items()}
+    remarks = _adapt(source_tensors, task, names)
     own = {names.canonical(name): tensor for name, tensor in supernet.state_dict().items()}
-    afresh = names.classifier if names.classifier[:1] and names.classifier[0] in remarks else ()
+    fresh = names.classifier if names.classifier[:1] and names.classifier[0] in remarks else ()
     expected = {
         name: tensor
         for name, tensor in own.items()
-        if name in found or not (name.endswith("num_batches_tracked") or name in afresh)
+        if name in source_tensors or not (name.endswith("num_batches_tracked") or name in fresh)
     }
-    _compare(found, expected, source, names.misfit)
+    _check_shapes(source_tensors, expected, source, names.misfit)
     with torch.no_grad():
         for name, tensor in expected.items():
-            tensor.copy_(found[name])
+            tensor.copy_(source_tensors[name])
     return "; ".join([f"{len(expected)} tensors taken from {source}", *remarks.values()])
 
 
-def _adapt(found: dict[str, torch.Tensor], task: Task, names: TensorNames) -> dict[str, str]:
-    """Change `found` where classes or colours differ; a remark by the first tensor concerned."""
+def _adapt(tensors: dict[str, torch.Tensor], task: Task, names: TensorNames) -> dict[str, str]:
+    """Change `tensors` if classes or colours differ; return remarks by the name of a changed tensor."""
     remarks = {}
-    weight = found.get(names.classifier[0]) if names.classifier else None
+    weight = tensors.get(names.classifier[0]) if names.classifier else None
     classes = task.num_classes
     if weight is not None and weight.ndim and len(weight) != classes:
         for name in names.classifier:
-            found.pop(name, None)
+            tensors.pop(name, None)
         remarks[names.classifier[0]] = (
             f"the classifier starts afresh ({len(weight)} classes there, {classes} here)"
         )
-    stem = found.get(names.stem)
+    stem = tensors.get(names.stem)
     if stem is not None and stem.ndim == 4 and stem.shape[1] == 3 and task.in_channels == 1:
-        found[names.stem] = stem.sum(1, keepdim=True)
+        tensors[names.stem] = stem.sum(1, keepdim=True)
         remarks[names.stem] = "the stem's weights are summed over red, green and blue"
     return remarks
 
 
-def _compare(
-    found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], source: str, misfit: str
+def _check_shapes(
+    tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], source: str, misfit: str
 ) -> None:
-    """Refuse at the first tensor that is missing, has another shape, or is too much."""
-    for name in (*expected, *found):
-        has = tuple(found[name].shape) if name in found else "none"
-        wants = tuple(expected[name].shape) if name in expected else "none"
-        if has != wants:
-            raise WeightsError(f"{source}: tensor '{name}' has shape {has}; expected {wants}. {misfit}")
+    """Raise at the first tensor that is missing, has another shape, or is superfluous."""
+    for name in (*expected, *tensors):
+        shape = tuple(tensors[name].shape) if name in tensors else "none"
+        expected_shape = tuple(expected[name].shape) if name in expected else "none"
+        if shape != expected_shape:
+            raise WeightsError(
+                f"{source}: tensor '{name}' has shape {shape}; expected {expected_shape}. {misfit}"
+            )

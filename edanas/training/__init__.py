@@ -1,1 +1,1 @@
-"""Training: schemes (losses), the supernet's sandwich training, fine-tuning, and BatchNorm recalibration."""
+"""Training schemes, the supernet's sandwich training, fine-tuning, and BatchNorm recalibration."""

@@ -1,4 +1,4 @@
-"""A training's state in one file: read and written whole, or not at all."""
+"""The state of a training in one file, read and written as a whole."""
 
 import io
 import pickle
@@ -18,33 +18,42 @@ UNREADABLE = (
     *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
     *(EOFError, OSError, pickle.UnpicklingError),
 )
-"""What torch raises, on reading and on loading, where a file is not what it should be."""
+"""Errors that torch raises when it reads or loads a damaged file."""
 
 
 class Checkpoint:
-    """The file that a cut training goes on from.
+    """The file from which an interrupted training continues.
 
     Args:
-        path: It may not exist yet; its folder does.
-        of: What is trained, for messages, e.g. `supernet`.
+        path: The file, which need not exist yet, in a folder that exists.
+        of: Noun for the trained network in messages, e.g. `supernet`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     checkpoint = Checkpoint(Path(folder) / "state.pt", "supernet")
+        ...     checkpoint.write({"step": 3})
+        ...     with checkpoint.reading() as state:
+        ...         print(state)
+        {'step': 3}
     """
 
     def __init__(self, path: Path, of: str) -> None:
         self.path, self.of = path, of
 
     def write(self, state: Mapping[str, Any]) -> None:
-        """Replace the file; a kill leaves the old one or the new one.
+        """Replace the file; after a kill it is either the old or the new one.
 
         Args:
-            state: Tensors, numbers and texts in mappings and lists: what torch reads back without code.
+            state: Tensors, numbers and texts in mappings and lists, which torch reads without running code.
 
         Raises:
-            RunError: It cannot be written.
+            RunError: The file cannot be written.
         """
-        # By way of memory, since torch reports a full disk as a fault of its file format.
+        # Serialised in memory first, since torch reports a full disk as an error of the file format.
         content = io.BytesIO()
         torch.save(dict(state), content)
-        # Under a name of its own, which the next attempt overwrites: a kill leaves nothing lying about.
+        # A fixed name, which the next attempt overwrites, so that kills do not leave files behind.
         partial = self.path.with_suffix(".partial")
         with writing(self.path):
             try:
@@ -56,11 +65,11 @@ class Checkpoint:
 
     @contextmanager
     def reading(self, device: torch.device | str = "cpu") -> Iterator[dict[str, Any] | None]:
-        """The state, `None` where there is none yet; what it lacks inside is the file's fault.
+        """Yield the state, or `None` if there is no file; the block restores the training from it.
 
         Raises:
-            RunError: The file is damaged, or what the block makes of it fails as a damaged one would; where
-                memory is short, what says so passes as it is, and the file is not blamed.
+            RunError: The file is damaged, or the block raises an error as from a damaged file. Errors of
+                memory exhaustion are not converted.
         """
         try:
             if not self.path.exists():
@@ -72,10 +81,10 @@ class Checkpoint:
                 raise
             raise RunError(
                 f"{self.path}: the {self.of}'s checkpoint is damaged or of another network "
-                f"({_line(error)}); delete the file to train anew"
+                f"({_one_line(error)}); delete the file to train anew"
             ) from error
 
 
-def _line(error: Exception) -> str:
-    """An error's text on one line, which the names of a whole network would not fit on."""
+def _one_line(error: Exception) -> str:
+    """Return an error's text on one line, shortened."""
     return textwrap.shorten(f"{type(error).__name__}: {error}", width=240, placeholder=" ...")

@@ -12,28 +12,28 @@ from edanas.core.passes import exit_logits
 from edanas.core.types import Backbone
 
 Backend = str | Callable[..., Any]
-"""As `torch.compile` takes it."""
+"""A backend of `torch.compile`, by name or as a function."""
 
 _ROOM = 64
-"""Stages of one class share one entry in torch's cache of kernels; so many kernels may be in it."""
+"""Limit of compiled kernels for each class of modules, whose stages share one entry in torch's cache."""
 
 
 def backend_for(device: torch.device) -> Backend | None:
-    """The compiler that torch brings on a GPU; elsewhere `None`: nothing is compiled."""
+    """Return torch's compiler for a GPU; elsewhere `None`, for no compilation."""
     return "inductor" if device.type == "cuda" else None
 
 
 class CompiledStages:
-    """Runs a few backbones by kernels made for each of their stages and heads, which are static graphs.
+    """Compiled stages and heads of a few backbones, each a static graph.
 
-    They are made at a backbone's first step, and again for each phase, size of batch and precision, by a
-    trial forward and backward that leaves weights, statistics, gradients and random generators as they were.
-    Where that fails, for whatever reason, nothing is compiled any more.
+    A backbone is compiled at its first step, and again for each phase, batch size and precision. Compilation
+    runs one forward and backward pass, which changes no weights, statistics, gradients or random generators.
+    If it fails for any reason, compilation is turned off.
 
     Args:
-        parts_of: The exits of a backbone on the supernet's weights.
-        backbones: Those to compile; all others run as they are.
-        backend: Who compiles; `None` = nobody.
+        parts_of: Returns the exits of a backbone on the supernet's weights.
+        backbones: The backbones to compile; all others run uncompiled.
+        backend: The compiler; `None` = no compilation.
     """
 
     def __init__(
@@ -43,58 +43,57 @@ class CompiledStages:
         backend: Backend | None,
     ) -> None:
         self.parts_of, self.backend = parts_of, backend
-        self.say: Callable[[str], object] = str
-        """Told once if nothing can be compiled."""
-        self._fixed = {backbone.id for backbone in backbones}
-        self._made: dict[tuple[Any, ...], list[ExitPart]] = {}
+        self.report: Callable[[str], object] = str
+        """Called once with a sentence if compilation fails."""
+        self._compiled_ids = {backbone.id for backbone in backbones}
+        self._cache: dict[tuple[Any, ...], list[ExitPart]] = {}
 
     def logits(self, backbone: Backbone, images: torch.Tensor, phase: Phase) -> list[torch.Tensor] | None:
         """Prepared images (B, C, R, R) -> logits (B, K) of the exits that `phase` runs.
 
-        `None` where the backbone is none of those that are compiled.
+        Returns `None` for a backbone that is not compiled.
         """
-        if self.backend is None or backbone.id not in self._fixed:
+        if self.backend is None or backbone.id not in self._compiled_ids:
             return None
         device = images.device.type
         key = backbone.id, phase, images.shape, torch.is_autocast_enabled(device)
         with torch._dynamo.config.patch(recompile_limit=_ROOM):
-            if key not in self._made:
+            if key not in self._cache:
                 try:
-                    self._made[key] = self._compiled(backbone, images, phase)
+                    self._cache[key] = self._compile_backbone(backbone, images, phase)
                 except Exception as error:
-                    # Compilers fail in many ways; what is the training's own fault shows without them.
+                    # Compilers raise many kinds of errors; the training's own errors recur without compilation.
                     cause = (str(error).strip() or "no reason given").splitlines()[0]
-                    self.say(
-                        f"Nothing is compiled: torch.compile fails here: {type(error).__name__}: {cause}"
-                    )
+                    cause = f"{type(error).__name__}: {cause}"
+                    self.report(f"Training runs uncompiled, since torch.compile failed: {cause}")
                     self.backend = None
                     return None
-            return exit_logits(self._made[key], images, phase)
+            return exit_logits(self._cache[key], images, phase)
 
-    def _compiled(self, backbone: Backbone, images: torch.Tensor, phase: Phase) -> list[ExitPart]:
+    def _compile_backbone(self, backbone: Backbone, images: torch.Tensor, phase: Phase) -> list[ExitPart]:
         parts = [
-            ExitPart(tuple(self._one(stage) for stage in segment), self._one(head))
+            ExitPart(tuple(self._compile(stage) for stage in segment), self._compile(head))
             for segment, head in self.parts_of(backbone)
         ]
         with warnings.catch_warnings():
-            # torch looks at the gradients of features while it compiles, and warns itself of that.
+            # torch reads the gradients of features while it compiles, and warns of that.
             warnings.filterwarnings("ignore", "The .grad attribute of a Tensor")
-            _try(parts, images, phase)
+            _run_once(parts, images, phase)
         return parts
 
-    def _one(self, module: nn.Module) -> nn.Module:
+    def _compile(self, module: nn.Module) -> nn.Module:
         return cast(nn.Module, torch.compile(module, backend=self.backend or "", dynamic=False))
 
 
-def _try(parts: Sequence[ExitPart], images: torch.Tensor, phase: Phase) -> None:
-    """Forward and backward once, which makes the kernels of both; everything is left as it was."""
+def _run_once(parts: Sequence[ExitPart], images: torch.Tensor, phase: Phase) -> None:
+    """Run forward and backward once, which compiles both; restore buffers and random state."""
     modules = [module for segment, head in parts for module in (*segment, head)]
     weights = [p for module in modules for p in module.parameters() if p.requires_grad]
     buffers = [buffer for module in modules for buffer in module.buffers()]
     before = [buffer.clone() for buffer in buffers]
     try:
         with torch.random.fork_rng(devices=[images.device] if images.device.type == "cuda" else []):
-            total = torch.stack([each.float().sum() for each in exit_logits(parts, images, phase)]).sum()
+            total = torch.stack([logits.float().sum() for logits in exit_logits(parts, images, phase)]).sum()
             torch.autograd.grad(total, weights, allow_unused=True)
     finally:
         with torch.no_grad():

@@ -1,8 +1,9 @@
-"""Depthwise convolutions in bfloat16 whose gradients are quick to compute on CPUs.
+"""Depthwise convolutions in bfloat16 with fast gradients on CPUs.
 
-torch's own are not: the weight gradient of a kernel of 5 takes some 13 times as long as the convolution
-itself, and the input gradient at stride 2 some 100 times (`benchmarks/depthwise.py`). The weight gradient
-of a kernel of 3 is quick, and so is the input gradient at stride 1.
+In torch, the weight gradient of a 5x5 kernel takes about 13 times as long as the convolution itself. The
+input gradient at stride 2 takes about 100 times as long (`benchmarks/depthwise.py`). The weight gradient of a
+3x3 kernel and the input gradient at stride 1 are fast. Those of larger kernels consist of 3x3 ones, and the
+input gradient at stride 2 is computed in float32.
 """
 
 from collections.abc import Sequence
@@ -15,11 +16,16 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 SIDE = 3
-"""Of the kernel whose weight gradient is quick to compute; those of larger kernels are put together of it."""
+"""Side of the kernels whose weight gradient is fast; gradients of larger kernels consist of theirs."""
 
 
 def pair(value: int | Sequence[int]) -> tuple[int, int]:
-    """What is given once for rows and columns, or for each."""
+    """Return the values for rows and columns of an option that may be one number.
+
+    Example:
+        >>> pair(2), pair([1, 2])
+        ((2, 2), (1, 2))
+    """
     values = (value,) if isinstance(value, int) else tuple(value)
     rows, columns = values * 2 if len(values) == 1 else values
     return rows, columns
@@ -27,9 +33,9 @@ def pair(value: int | Sequence[int]) -> tuple[int, int]:
 
 @cache
 def has_bfloat16() -> bool:
-    """Whether this CPU has kernels for bfloat16: without them, torch convolves channel by channel."""
-    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return there and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Return whether this CPU has kernels for bfloat16; without them torch convolves channel by channel."""
+    has_mkldnn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def can_compute(
@@ -41,24 +47,25 @@ def can_compute(
     dilation: int | Sequence[int],
     groups: int,
 ) -> bool:
-    """Whether `depthwise` does what `torch.conv2d` does with these arguments, on this CPU."""
+    """Return whether `depthwise` can replace `torch.conv2d` with these arguments, on this CPU."""
     if features.ndim != 4 or bias is not None or isinstance(padding, str) or pair(dilation) != (1, 1):
         return False
     channels, inputs, kernel, columns = weight.shape
-    (down, right), (high, wide) = pair(stride), pair(padding)
-    alike = kernel == columns and down == right and high == wide and channels == groups and inputs == 1
-    fits = alike and kernel % 2 == 1 and down in (1, 2) and (kernel <= SIDE or high >= SIDE // 2)
-    return fits and has_bfloat16()
+    (step, column_step), (pad, column_pad) = pair(stride), pair(padding)
+    is_square = kernel == columns and step == column_step and pad == column_pad
+    is_depthwise = channels == groups and inputs == 1
+    has_gradients = kernel % 2 == 1 and step in (1, 2) and (kernel <= SIDE or pad >= SIDE // 2)
+    return is_square and is_depthwise and has_gradients and has_bfloat16()
 
 
 def depthwise(features: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
-    """As `torch.conv2d` with as many groups as channels, in bfloat16; can be differentiated once.
+    """Convolve as `torch.conv2d` with as many groups as channels, in bfloat16; differentiable once.
 
     Args:
         features: (B, C, H, W), of any floating type.
         weight: (C, 1, K, K), of any floating type, with an odd K.
         stride: 1 or 2.
-        padding: Of zeros, on each side.
+        padding: Zeros added on each side.
 
     Returns:
         (B, C, H', W') in bfloat16.
@@ -89,10 +96,10 @@ class _Depthwise(Function):
 def input_gradient(
     gradient: torch.Tensor, features: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
 ) -> torch.Tensor:
-    """The gradient (B, C, H, W) by `features` of a depthwise convolution.
+    """Return the gradient (B, C, H, W) of a depthwise convolution with respect to `features`.
 
     Args:
-        gradient: By the result, (B, C, H', W').
+        gradient: Gradient with respect to the result, (B, C, H', W').
         features: (B, C, H, W).
         weight: (C, 1, K, K).
         stride: As in `depthwise`.
@@ -100,31 +107,31 @@ def input_gradient(
     """
     if stride == 1:
         return gradients(gradient, features, weight, stride, padding, (True, False))[0]
-    # Of the features no more than the shape is read.
-    wide = gradient.float(), torch.empty_like(features, dtype=torch.float32), weight.float()
-    return gradients(*wide, stride, padding, (True, False))[0].to(features.dtype)
+    # Only the shape of the features is read.
+    in_float32 = gradient.float(), torch.empty_like(features, dtype=torch.float32), weight.float()
+    return gradients(*in_float32, stride, padding, (True, False))[0].to(features.dtype)
 
 
 def weight_gradient(
     gradient: torch.Tensor, features: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
 ) -> torch.Tensor:
-    """The gradient (C, 1, K, K) by `weight` of a depthwise convolution; arguments as of `input_gradient`.
+    """Return the gradient (C, 1, K, K) with respect to `weight`; for arguments see `input_gradient`.
 
-    That of a larger kernel is put together of those of kernels of `SIDE`, one from every even row and column
-    on. Each reads the features further down and to the right, for which the gradient of the result is moved.
+    The gradient of a larger kernel consists of those of kernels of `SIDE`, one at every even row and column.
+    Each is computed with the result's gradient shifted by its row and column.
     """
     kernel, inner = weight.shape[-1], SIDE // 2
     if kernel <= SIDE:
         return gradients(gradient, features, weight, stride, padding, (False, True))[1]
     spare = (kernel - SIDE) // stride
-    padded, moving = F.pad(features, (padding - inner,) * 4), F.pad(gradient, (spare,) * 4)
-    height, width = (side - spare for side in moving.shape[2:])
+    padded, gradient_padded = F.pad(features, (padding - inner,) * 4), F.pad(gradient, (spare,) * 4)
+    height, width = (side - spare for side in gradient_padded.shape[2:])
     small, whole = weight[:, :, :SIDE, :SIDE], torch.empty_like(weight)
     for row in range(0, kernel - inner, 2):
         for column in range(0, kernel - inner, 2):
             top, left = spare - row // stride, spare - column // stride
-            moved = moving[:, :, top : top + height, left : left + width]
-            piece = gradients(moved, padded, small, stride, inner, (False, True))[1]
+            shifted = gradient_padded[:, :, top : top + height, left : left + width]
+            piece = gradients(shifted, padded, small, stride, inner, (False, True))[1]
             whole[:, :, row : row + SIDE, column : column + SIDE] = piece
     return whole
 
@@ -135,19 +142,19 @@ def gradients(
     weight: torch.Tensor,
     stride: int,
     padding: int,
-    wanted: tuple[bool, bool],
+    outputs: tuple[bool, bool],
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of torch's own making, by `features` and by `weight`, in their shapes.
+    """Return torch's gradients with respect to `features` and `weight`, in their shapes.
 
     Args:
-        gradient: As of `input_gradient`, and so are those that follow.
+        gradient: Gradient with respect to the result, (B, C, H', W').
         features: (B, C, H, W).
         weight: (C, 1, K, K).
-        stride: Of the convolution.
-        padding: Of the convolution.
-        wanted: Which of the two; in place of the other is nothing to be read.
+        stride: Stride of the convolution.
+        padding: Padding of the convolution.
+        outputs: Which of the two gradients to compute; the other must not be read.
     """
-    found: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = torch.ops.aten.convolution_backward(
+    results: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = torch.ops.aten.convolution_backward(
         gradient,
         features,
         weight,
@@ -158,6 +165,6 @@ def gradients(
         False,  # noqa: FBT003
         [0, 0],
         len(weight),
-        (*wanted, False),
+        (*outputs, False),
     )
-    return found[0], found[1]
+    return results[0], results[1]

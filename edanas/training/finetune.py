@@ -1,4 +1,4 @@
-"""Training of one network with its exits: a candidate in `finetune` mode, or a result at the end."""
+"""Training of one early-exit network: a candidate in `finetune` mode, or a result at the end."""
 
 from collections.abc import Callable
 
@@ -33,25 +33,24 @@ def finetune(
     recalibrate: Callable[[], None],
     teacher: Teacher | None = None,
 ) -> None:
-    """Train the exits of `network` by the plan of `scheme` on the train part; it is left in eval mode.
+    """Train `network` on the train part, by the phases and loss of `scheme`; it ends in eval mode.
 
-    The result depends on the weights, the data, the settings and `seed`, not on torch's global generator,
-    which is left as it was. Each phase is a training of its own: its schedule begins anew, and it ends with
-    averaged weights.
+    The result depends on the weights, the data, the settings and `seed`. torch's global generator is neither
+    used nor changed. Each phase has its own learning-rate schedule, and ends with averaged weights.
 
     Args:
-        network: On its device.
-        parts: The data; only its train part is read.
-        settings: Epochs, rate and the rest.
-        scheme: The phases, and what makes one loss of several.
-        seed: For the order of samples, augmentation and dropout.
-        bar: Advanced once a step.
-        recalibrate: Recomputes the network's BatchNorm statistics, by which frozen parts run. Called between
-            phases, so that what is trained on frozen parts meets what these will give in the end.
-        teacher: Whom to learn from besides the labels, by the share of `settings.distillation`.
+        network: The network, on its device.
+        parts: The data, of which only the train part is read.
+        settings: Epochs, learning rate and other settings of training.
+        scheme: The phases, and the loss.
+        seed: Seed of the order of samples, augmentation and dropout.
+        bar: Advanced once per step.
+        recalibrate: Recomputes the network's BatchNorm statistics. Called between phases, so that later parts
+            are trained on the final features of frozen parts.
+        teacher: A teacher besides the labels, with the share `settings.distillation`.
 
     Raises:
-        ConfigError: The scheme's options do not fit the network's network.
+        ConfigError: The scheme's options do not fit the network's exits.
     """
     points = (*network.points, network.exit_points)
     device = next(network.parameters()).device
@@ -59,7 +58,7 @@ def finetune(
     trained = nn.ModuleList([network, learned])
     batches = Batches(parts, settings, network.resolution, device)
     optimizer = make_optimizer(trained, settings)
-    plan, whole = PhasePlan(scheme.phases(points)), settings.epochs * len(batches)
+    plan, total_steps = PhasePlan(scheme.phases(points)), settings.epochs * len(batches)
     network.to(memory_format=torch.channels_last)
     precision = resolve_precision(settings.precision, device)
     average = WeightAverage(network, settings.ema)
@@ -69,7 +68,7 @@ def finetune(
             torch.manual_seed(derive_seed(seed, "finetune", epoch))
             generator = torch.Generator().manual_seed(derive_seed(seed, "batches", epoch))
             for images, labels in batches.epoch(generator):
-                phase, done, steps = plan.at(step, whole)
+                phase, done, steps = plan.at(step, total_steps)
                 if not done:
                     if step:
                         average.apply()
@@ -77,12 +76,10 @@ def finetune(
                     _set_modes(network, network.exit_parts(), phase)
                 smoothing, share = settings.label_smoothing, settings.distillation
                 with compute_precision(precision, device):
-                    logits = [each.float() for each in network.logits(images, phase)]
+                    logits = [exit_logits.float() for exit_logits in network.logits(images, phase)]
                     if teacher is not None and share:
-                        labels, smoothing = (
-                            distillation_targets(images, labels, teacher, share, smoothing),
-                            0.0,
-                        )
+                        labels = distillation_targets(images, labels, teacher, share, smoothing)
+                        smoothing = 0.0
                 batch = ExitBatch(logits, labels, phase, points, network.criterion, smoothing, learned)
                 (scheme.loss(batch) + batch.criterion_loss()).backward()  # type: ignore[no-untyped-call]
                 rate = learning_rate(settings, done, steps)
@@ -95,7 +92,7 @@ def finetune(
 
 
 def _set_modes(network: nn.Module, parts: list[ExitPart], phase: Phase) -> None:
-    """Training mode for what the phase trains, eval mode for the rest."""
+    """Set training mode for the parts that the phase trains, and eval mode for the others."""
     network.train()
     for index, (segment, head) in enumerate(parts):
         for stage in segment:
@@ -104,5 +101,5 @@ def _set_modes(network: nn.Module, parts: list[ExitPart], phase: Phase) -> None:
 
 
 def step_count(parts: DataParts, settings: TrainingSettings) -> int:
-    """How many steps `finetune` will take, for a progress bar."""
+    """Return the number of steps of `finetune`, for a progress bar."""
     return settings.epochs * len(Batches(parts, settings, 1, torch.device("cpu")))

@@ -1,4 +1,4 @@
-"""The loop of a long training: cut anywhere, it goes on to the same weights, in any number of segments."""
+"""The training loop of a supernet, which can be interrupted at any step and gives the same weights."""
 
 import copy
 import math
@@ -22,27 +22,27 @@ from edanas.training.steps import Batches, derive_seed, make_optimizer
 from edanas.training.weight_average import WeightAverage
 
 SAVE_EVERY = 60.0
-"""Seconds between two writings of a training's state."""
+"""Seconds between two checkpoints."""
 
 WARM_UP_STEPS, TRIAL_STEPS = 2, 6
-"""Steps on trial, by which a schedule is fitted to a time: those that are not counted, and those that are."""
+"""Steps of a speed measurement: untimed ones, then timed ones."""
 
 
 class Training(ABC):
-    """A training whose steps a subclass makes.
+    """Base class of a resumable training; a subclass implements the step.
 
-    What is random in a step derives from the seed and the step's number, so that the checkpoint need hold no
-    more than weights, optimiser and step.
+    All randomness of a step derives from the seed and the step's number. The checkpoint therefore holds only
+    weights, optimiser state and step.
 
     Args:
-        network: What to train, already on its device.
-        learned: What is learned besides it, and is not part of what the training gives.
-        parts: The data; only its train part is read.
-        settings: Epochs, rate and the rest.
-        resolution: Side in pixels of the images that a step gets.
-        seed: Of everything random.
-        checkpoint: The file that holds the state, and what is trained, for messages.
-        save_every: Seconds between two writings of it; it is written at the end, too.
+        network: The network to train, on its device.
+        learned: A module of the scheme that is trained too, but is not part of the result.
+        parts: The data, of which only the train part is read.
+        settings: Epochs, learning rate and other settings of training.
+        resolution: Side in pixels of the images in a step.
+        seed: Seed of everything random.
+        checkpoint: The file of the state, and the noun for the network in messages.
+        save_every: Seconds between two checkpoints; one is also written at the end.
     """
 
     def __init__(
@@ -66,83 +66,83 @@ class Training(ABC):
         self.optimizer = make_optimizer(self.trained, settings)
         self.schedule = Schedule(settings.epochs * len(self.batches))
         self.average = WeightAverage(network, settings.ema)
-        self.pace = TrainingSpeed()
+        self.speed = TrainingSpeed()
         self.precision = settings.precision
         self.step, self.seconds, self._written = 0, 0.0, -1
-        self._each: float | None = None
-        """Seconds that a step took on average in the latest segment that made one; `None` before any."""
+        self._seconds_per_step: float | None = None
+        """Mean seconds per step in the latest call of `run` with a step; `None` before the first one."""
 
     @abstractmethod
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
-        """One update from prepared images (B, C, R, R) and labels (B,); returns the loss to show."""
+        """Update the weights on prepared images (B, C, R, R) and labels (B,); return the loss to display."""
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """True if all steps are done."""
         return self.step >= self.schedule.steps
 
     @property
     def epochs(self) -> int:
-        """How many passes over the train part are planned, the last one perhaps not whole."""
+        """Number of planned passes over the train part; the last one may be incomplete."""
         return math.ceil(self.schedule.steps / len(self.batches))
 
-    def run(self, progress: Progress, segment: TimeSlice | None = None) -> bool:
-        """Train what is missing, as far as there is time; the network is left in eval mode.
+    def run(self, progress: Progress, time_slice: TimeSlice | None = None) -> bool:
+        """Do the remaining steps, as far as time permits; the network ends in eval mode.
 
         Args:
-            progress: Where to show it.
-            segment: The time that there is; no limit if left out.
+            progress: Displays the progress.
+            time_slice: The available time; `None` = no limit.
 
         Returns:
-            Whether the training is finished: only then are the network's weights the trained ones.
+            Whether the training is finished. Only then does the network have its final weights.
 
         Raises:
             RunError: The checkpoint is damaged, belongs to another network, or cannot be written.
         """
-        segment = segment or TimeSlice()
+        time_slice = time_slice or TimeSlice()
         self.resume()
         self._choose_precision()
         with progress.task(f"Training the {self.checkpoint.of}", self.schedule.steps) as bar:
             bar.advance(self.step)
             with self._isolated_random_state():
-                self._train_segment(segment, bar)
+                self._train_for(time_slice, bar)
         self._network.eval()
         return self.finished
 
     def fit(self, total: float) -> str:
-        """Plan as many steps as fit into `total` seconds.
+        """Plan as many steps as fit into `total` seconds; return a sentence on the plan.
 
-        The speed is that of the latest segment, or of a few steps on trial. A plan that ends about in time
-        stays as it is. Returns a sentence on what is planned, and why.
+        The speed is that of the latest call of `run`, or of a few trial steps. A plan that ends within 5% of
+        the time does not change.
 
         Raises:
-            RunError: As `run`.
+            RunError: The checkpoint is damaged, belongs to another network, or cannot be written.
         """
         self.resume()
         self._choose_precision()
-        each = self._each or self._time_trial_steps() / TRIAL_STEPS
+        step_seconds = self._seconds_per_step or self._time_trial_steps() / TRIAL_STEPS
         if not self.finished:
-            self.schedule = self.schedule.refitted(self.step, self.seconds, total, each)
+            self.schedule = self.schedule.refitted(self.step, self.seconds, total, step_seconds)
             self._written = -1
             self._save()
-        speed = self.settings.batch_size / each
+        speed = self.settings.batch_size / step_seconds
         return (
             f"{self.schedule.steps} steps, {self.schedule.steps / len(self.batches):.1f} epochs, fit into "
             f"{total:.0f} s at {speed:.0f} images a second"
         )
 
     def _choose_precision(self) -> None:
-        """Where the precision is to be measured, take the faster one, before the first step."""
+        """Choose the faster precision before the first step, if the setting is `auto`."""
         if self.precision != AUTO:
             return
-        took = {}
+        seconds = {}
         for precision in (FP32, BF16) if self.schedule.steps else ():
             self.precision = precision
-            took[precision] = self._time_trial_steps()
-        self.precision = min(took, key=lambda name: took[name], default=FP32)
+            seconds[precision] = self._time_trial_steps()
+        self.precision = min(seconds, key=lambda name: seconds[name], default=FP32)
 
     def _time_trial_steps(self) -> float:
-        """The seconds that `TRIAL_STEPS` steps take; everything is left as it was."""
+        """Return the seconds for `TRIAL_STEPS` steps, and restore the state."""
         before = copy.deepcopy((self.trained.state_dict(), self.optimizer.state_dict()))
         self._network.train()
         seconds = 0.0
@@ -164,33 +164,33 @@ class Training(ABC):
 
     @contextmanager
     def _isolated_random_state(self) -> Iterator[None]:
-        """Nothing here changes what others draw from torch's global generators."""
+        """Restore torch's global generators after the block."""
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             yield
 
-    def _train_segment(self, segment: TimeSlice, bar: Bar) -> None:
-        """Step by step to the end of the training or of the segment, and write what was done."""
+    def _train_for(self, time_slice: TimeSlice, bar: Bar) -> None:
+        """Train to the end of the training or of the time slice, and write checkpoints."""
         self._network.train()
-        before, begun, first = self.seconds, segment.seconds, self.step
-        saved = begun
+        seconds_before, start, first = self.seconds, time_slice.seconds, self.step
+        saved = start
         while not self.finished:
-            batches, asked = self._rest_of_epoch(), segment.seconds
+            batches, step_end = self._rest_of_epoch(), time_slice.seconds
             for images, labels in batches:
-                self.pace.input_seconds += segment.seconds - asked
-                if self.finished or segment.is_over():
-                    # Nothing is written where a step fails: it leaves its traces in BatchNorm's statistics.
+                self.speed.input_seconds += time_slice.seconds - step_end
+                if self.finished or time_slice.is_over():
+                    # A failed step writes no checkpoint, since it may have changed BatchNorm's statistics.
                     return self._save()
                 loss = self._seeded_step(images, labels)
-                asked = segment.seconds
-                self.pace.images += len(labels)
-                self.pace.seconds = asked - begun
-                self.seconds = before + self.pace.seconds
-                self._each = self.pace.seconds / (self.step - first)
+                step_end = time_slice.seconds
+                self.speed.images += len(labels)
+                self.speed.seconds = step_end - start
+                self.seconds = seconds_before + self.speed.seconds
+                self._seconds_per_step = self.speed.seconds / (self.step - first)
                 epoch = -(-self.step // len(self.batches))
                 bar.advance(note=f"epoch {epoch}/{self.epochs}, loss {loss:.3f}")
-                if asked - saved > self.save_every:
+                if step_end - saved > self.save_every:
                     self._save()
-                    saved = segment.seconds
+                    saved = time_slice.seconds
         return self._save()
 
     def _rest_of_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -206,13 +206,13 @@ class Training(ABC):
         return loss
 
     def _save(self) -> None:
-        """Write the state; of a finished training only what it gave, which are the averaged weights."""
+        """Write the state; after the last step only the result, with averaged weights."""
         if self._written == self.step:
             return
         state: dict[str, Any] = {
             "step": self.step,
             "seconds": self.seconds,
-            "each": self._each,
+            "each": self._seconds_per_step,
             "precision": self.precision,
             "schedule": self.schedule.to_dict(),
         }
@@ -225,7 +225,7 @@ class Training(ABC):
         self._written = self.step
 
     def resume(self) -> None:
-        """Take up the state that the checkpoint holds, if there is one and this has not begun yet.
+        """Restore the state from the checkpoint, if there is one and no step was done yet.
 
         Raises:
             RunError: The checkpoint is damaged, or belongs to another network.
@@ -242,5 +242,5 @@ class Training(ABC):
                 self.optimizer.load_state_dict(state["optimizer"])
                 self.average.load(state["average"])
                 self.learned.load_state_dict(state["learned"])
-            self._each = None if state["each"] is None else float(state["each"])
+            self._seconds_per_step = None if state["each"] is None else float(state["each"])
             self.step, self.seconds, self._written = step, float(state["seconds"]), step

@@ -1,4 +1,4 @@
-"""The phases of a training by steps: an epoch may hold several, and a phase may end within one."""
+"""The steps of each phase of a training; phases may begin and end within an epoch."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,12 +8,12 @@ from edanas.core.contracts import Phase
 
 
 class Moment(NamedTuple):
-    """Where a training is.
+    """The position of a training.
 
     Args:
-        phase: The phase.
-        done: Steps of the phase that are done; not whole where the training's length was changed.
-        steps: Steps that the phase has.
+        phase: The current phase.
+        done: Completed steps of the phase; fractional after the training's length has changed.
+        steps: Number of steps of the phase.
     """
 
     phase: Phase
@@ -22,24 +22,34 @@ class Moment(NamedTuple):
 
 
 class PhasePlan:
-    """Phases in turn, by their shares of a training's steps; each has a step at least, if there are as many.
+    """Phases in sequence, with their shares of a training's steps, and at least one step each if possible.
 
     Args:
-        phases: One or more.
+        phases: One or more phases.
+
+    Example:
+        >>> plan = PhasePlan([Phase.backbone(2, share=0.5), Phase.whole(2, share=0.5)])
+        >>> moment = plan.at(done=7, steps=10)
+        >>> moment.done, moment.steps
+        (2, 5)
     """
 
     def __init__(self, phases: Sequence[Phase]) -> None:
         self.phases = tuple(phases)
 
     def at(self, done: float, steps: int) -> Moment:
-        """Where a training of `steps` steps is when it has `done` of them behind it."""
+        """Return the position of a training after `done` of its `steps` steps.
+
+        Raises:
+            ValueError: The training is over.
+        """
         for phase, (start, end) in zip(self.phases, pairwise(self._bounds(steps)), strict=True):
             if done < end - _ROUNDING:
                 return Moment(phase, done - start, end - start)
         raise ValueError(f"{done} of {steps} steps: the training is over")
 
     def _bounds(self, steps: int) -> list[int]:
-        """The steps at which the phases begin, and the end of the last."""
+        """Return the steps at which the phases begin, and the end of the last phase."""
         total, bounds = sum(phase.share for phase in self.phases), [0]
         for count in range(1, len(self.phases) + 1):
             shared = sum(phase.share for phase in self.phases[:count]) / total
@@ -49,4 +59,4 @@ class PhasePlan:
 
 
 _ROUNDING = 1e-6
-"""Of a step: less than this is no part of one."""
+"""Fractions of a step below this are rounding errors."""

@@ -1,4 +1,4 @@
-"""Training schemes that freeze what an earlier phase trained: layer by layer, or backbone and then exits."""
+"""Training schemes in phases that freeze earlier parts: layer by layer, or backbone and then exits."""
 
 import torch
 import torch.nn.functional as F
@@ -10,33 +10,38 @@ from edanas.core.errors import ConfigError
 class Layerwise(TrainingScheme):
     """Deep cascade learning (Marquez et al., 2018; Section II-A of the paper).
 
-    The first exit is trained with the stages before it, which are then frozen; the second with the stages
-    between the two, and so on to the last. Each has an equal share of the steps and, as there, no part in
-    the others' losses: the cross-entropy of its own exit alone.
+    The first exit is trained with the stages before it, which are then frozen. The second is trained with the
+    stages between the two, and so on to the last. Each phase has an equal share of the steps, and its loss
+    is the cross-entropy of its exit.
     """
 
     def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
-        """See `TrainingScheme.phases`: one for each exit."""
+        """Return one phase for each exit; see `TrainingScheme.phases`.
+
+        Example:
+            >>> [phase.name for phase in Layerwise().phases((0, 1))]
+            ['exit 1 of 2', 'exit 2 of 2']
+        """
         count = len(points)
         return tuple(Phase(f"exit {n + 1} of {count}", (n,), (n,), (n,)) for n in range(count))
 
     def loss(self, batch: ExitBatch) -> torch.Tensor:
-        """See `TrainingScheme.loss`."""
+        """Return the loss of a batch; see `TrainingScheme.loss`."""
         return batch.cross_entropies().sum()
 
 
 class Distill(TrainingScheme):
-    """The backbone first, by its last exit alone; then, with it frozen, the early exits, from what it says.
+    """The backbone first, by its last exit; then, with it frozen, the early exits, distilled from the last.
 
-    Section II-A of the paper, there after Abbasi et al. 2019, and how HADAS (Bouzidi et al. 2022) trains its
-    exits. Each exit's loss is that of Hinton et al. (Distilling the Knowledge in a Neural Network, 2015,
-    Section 2): (1 - mix) CE(targets) + mix T^2 KL(last exit at T || exit at T), at T = temperature; the sum
-    over early exits is minimised. The defaults are not the paper's, which has none.
+    Section II-A of the paper, after Abbasi et al. 2019; also the training of exits in HADAS (Bouzidi et al.
+    2022). The loss of an exit is that of Hinton et al. (Distilling the Knowledge in a Neural Network, 2015,
+    Section 2), at the temperature T: `(1 - mix) CE(targets) + mix T^2 KL(last exit at T || exit at T)`. The
+    losses of early exits are summed. The defaults are our choice, since the paper gives none.
 
     Args:
-        temperature: What logits are divided by, of teacher and exits; above 1 it shows more of what the
-            teacher thinks of the other classes.
-        mix: Share of the teacher in the loss; the rest is the targets'.
+        temperature: Divisor of the logits of teacher and exits. Above 1 it raises the weight of the teacher's
+            probabilities of other classes.
+        mix: Share of the teacher in the loss; the targets have the rest.
         backbone: Share of the steps that trains the backbone.
 
     Raises:
@@ -52,7 +57,7 @@ class Distill(TrainingScheme):
         self.backbone = share_of("backbone", backbone)
 
     def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
-        """See `TrainingScheme.phases`: the backbone, and then the early exits, if there are any."""
+        """Return the backbone's phase, then that of the early exits if there are any."""
         count = len(points)
         if count == 1:
             return (Phase.backbone(count),)
@@ -61,21 +66,23 @@ class Distill(TrainingScheme):
         return (Phase.backbone(count, self.backbone), exits)
 
     def loss(self, batch: ExitBatch) -> torch.Tensor:
-        """See `TrainingScheme.loss`."""
+        """Return the loss of a batch; see `TrainingScheme.loss`."""
         losses = batch.cross_entropies()
         if batch.phase.segments:
             return losses.sum()
-        *students, teacher = [(each / self.temperature).log_softmax(dim=1) for each in batch.logits]
-        told = [F.kl_div(s, teacher.detach(), reduction="batchmean", log_target=True) for s in students]
-        taught = self.temperature**2 * torch.stack(told)
-        return ((1 - self.mix) * losses[:-1] + self.mix * taught).sum()
+        *students, teacher = [(logits / self.temperature).log_softmax(dim=1) for logits in batch.logits]
+        divergences = [
+            F.kl_div(s, teacher.detach(), reduction="batchmean", log_target=True) for s in students
+        ]
+        teacher_losses = self.temperature**2 * torch.stack(divergences)
+        return ((1 - self.mix) * losses[:-1] + self.mix * teacher_losses).sum()
 
 
 def share_of(name: str, share: float) -> float:
-    """A phase's share of the steps, where another phase has the rest.
+    """Return a phase's share of the steps, if it is allowed; another phase has the rest.
 
     Raises:
-        ConfigError: It is not between 0 and 1.
+        ConfigError: The share is not between 0 and 1.
     """
     if not 0 < share < 1:
         raise ConfigError(f"scheme.{name}: found {share}; allowed: a number > 0 and < 1")

@@ -1,4 +1,4 @@
-"""In which precision a training computes: float32, or bfloat16 where that pays."""
+"""The precision of a training's computations: float32, or bfloat16 where it is faster."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,15 +13,15 @@ AUTO, FP32, BF16 = "auto", "fp32", "bf16"
 
 
 class _FastDepthwise(TorchFunctionMode):
-    """Computes depthwise convolutions by `depthwise`; other grouped ones, which are slow, in float32."""
+    """Computes depthwise convolutions with `depthwise`, and other grouped ones, which are slow, in float32."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        named = kwargs or {}
+        keywords = kwargs or {}
         if func is torch.conv2d:
-            return self._conv2d(*args, **named)
-        return func(*args, **named)
+            return self._conv2d(*args, **keywords)
+        return func(*args, **keywords)
 
     def _conv2d(
         self,
@@ -44,13 +44,18 @@ class _FastDepthwise(TorchFunctionMode):
 
 @contextmanager
 def compute_precision(precision: str, device: torch.device) -> Iterator[None]:
-    """Inside, matrix products and convolutions run in `precision`; weights and their gradients stay float32.
+    """Run matrix products and convolutions in `precision`; weights and their gradients stay float32.
 
-    On CPUs grouped convolutions run in bfloat16 only where that is quick.
+    On CPUs grouped convolutions run in bfloat16 only if that is fast.
 
     Args:
         precision: `fp32` or `bf16`.
-        device: Where the network is.
+        device: Device of the network.
+
+    Example:
+        >>> with compute_precision(BF16, torch.device("cpu")):
+        ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+        torch.bfloat16
     """
     if precision == FP32:
         yield
@@ -64,7 +69,12 @@ def compute_precision(precision: str, device: torch.device) -> Iterator[None]:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """`auto` as it is where nobody measures: bfloat16 on GPUs that compute in it, float32 elsewhere."""
+    """Return the precision; for `auto`, bfloat16 on GPUs that compute in it, and float32 elsewhere.
+
+    Example:
+        >>> resolve_precision(AUTO, torch.device("cpu"))
+        'fp32'
+    """
     if precision != AUTO:
         return precision
     return BF16 if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else FP32

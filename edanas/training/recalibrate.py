@@ -1,4 +1,4 @@
-"""BatchNorm statistics of one backbone: those of the supernet are a mixture of all and fit none."""
+"""Recalibration of BatchNorm statistics for one backbone, since the supernet's mix those of all backbones."""
 
 from collections.abc import Iterable
 
@@ -9,15 +9,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @torch.no_grad()
 def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Replace the running statistics of every BatchNorm of `network` by the averages over `batches`.
+    """Replace the running statistics of every BatchNorm of `network` with the averages over `batches`.
 
-    Only BatchNorm runs in training mode, so dropout and the rest behave as they will later. The network is
-    left in eval mode. The need for it: Cai et al., Once-for-All, 2020; Yu and Huang, Universally Slimmable
-    Networks, 2019.
+    Only BatchNorm runs in training mode, and the network ends in eval mode. Recalibration is due to Yu and
+    Huang, Universally Slimmable Networks, 2019; see also Cai et al., Once-for-All, 2020.
 
     Args:
-        network: Called once with each batch.
+        network: The network, called once with each batch.
         batches: Prepared images (B, C, R, R), B >= 2.
+
+    Example:
+        >>> norm = nn.BatchNorm2d(1)
+        >>> recalibrate(norm, [torch.full((2, 1, 4, 4), 3.0)])
+        >>> norm.running_mean
+        tensor([3.])
     """
     network.eval()
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]

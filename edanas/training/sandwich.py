@@ -1,9 +1,10 @@
-"""Training a supernet with all its exits at once: the sandwich rule with in-place distillation.
+"""Training of a supernet with all its exits: the sandwich rule with in-place distillation.
 
-Each step trains the largest backbone on the labels, and the smallest and one random one or more on the
-largest's last exit of those that the scheme's phase runs (Yu and Huang, Universally Slimmable Networks, 2019;
-Yu et al., BigNAS, 2020). Gradients of all add up to one update. A teacher from outside teaches the largest
-alone.
+Each step trains the largest backbone on the labels. The smallest backbone and random ones are trained on the
+largest backbone's last exit in the scheme's phase. Their gradients are summed for one update. An external
+teacher trains only the largest backbone.
+
+Yu and Huang, Universally Slimmable Networks, 2019; Yu et al., BigNAS, 2020.
 """
 
 from pathlib import Path
@@ -36,19 +37,19 @@ from edanas.training.precision import compute_precision
 from edanas.training.shrinking import Shrinking
 from edanas.training.steps import derive_seed, learning_rate, scheme_module, update
 
-_KEPT_KERNELS = 8192
-"""Random backbones have convolutions of many more shapes than 1,024, in every step others."""
+_CACHED_KERNELS = 8192
+"""Random backbones have convolutions of many more shapes than the default cache of 1,024 kernels holds."""
 
 
 class SupernetWithExits(nn.Module):
-    """A supernet and a head for every exit point and every number of channels that may reach it.
+    """A supernet with a head for every exit point and every number of channels there.
 
     Args:
         supernet: The weight-sharing network.
-        provider: Names the exit points' channels.
-        classifier: Builds the heads.
+        provider: The provider, for the channels at each exit point.
+        classifier: The exit classifier, which builds the heads.
         task: Channels and classes.
-        criterion: One that learns with the network is a part of it.
+        criterion: The confidence criterion; one with weights is trained with the network.
     """
 
     def __init__(
@@ -72,11 +73,11 @@ class SupernetWithExits(nn.Module):
         )
 
     def head(self, index: int, channels: int) -> nn.Module:
-        """The shared head of exit point `index` for features of so many channels."""
+        """Return the shared head of exit point `index` for a number of channels."""
         return self.heads[f"{index}-{channels}"]
 
     def parts(self, backbone: Backbone) -> list[ExitPart]:
-        """What belongs to each exit of `backbone`, on the shared weights, the last exit last."""
+        """Return stages and head of each exit of `backbone`, on the shared weights, the last exit last."""
         heads = {index: _HeadsAt(self, index) for index in range(len(self.channels))}
         return exit_parts(self.supernet.view(backbone), heads)
 
@@ -85,15 +86,14 @@ class SupernetWithExits(nn.Module):
     ) -> list[torch.Tensor]:
         """Prepared images (B, C, R, R) -> logits (B, K) of every exit of `backbone`, the last exit last.
 
-        Of a training's phase, only the exits that it runs are computed, and only what it trains is tracked.
-        What is frozen runs in the supernet's mode: BatchNorm takes the batch's statistics, since no running
-        statistics fit all backbones.
+        In a phase, only its exits are computed, and only the parts that it trains have gradients. Frozen
+        parts use the batch's statistics in BatchNorm, since no running statistics fit all backbones.
         """
         return exit_logits(self.parts(backbone), images, phase)
 
 
 class _HeadsAt(nn.Module):
-    """The heads of one exit point; the features' channels choose among them."""
+    """The heads of one exit point, selected by the channels of the features."""
 
     def __init__(self, network: SupernetWithExits, index: int) -> None:
         super().__init__()
@@ -107,18 +107,18 @@ class _HeadsAt(nn.Module):
 
 
 class SandwichTraining(Training):
-    """Trains a `SupernetWithExits`; cut anywhere, even in an epoch, it goes on to the same weights.
+    """Training of a `SupernetWithExits`, which can be interrupted at any step and gives the same weights.
 
     Args:
-        network: What to train, already on its device.
-        space: Where random backbones come from.
-        parts: The data; only its train part is read.
-        settings: Epochs, rate and the rest.
-        scheme: The phases, and what makes one loss of several.
-        criterion: The network's, for schemes whose loss depends on confidences, and for what it learns.
-        seed: The run's seed.
-        checkpoint: The file that holds the state.
-        save_every: Seconds between two writings of it; it is written at the end, too.
+        network: The network to train, on its device.
+        space: The search space, for random backbones.
+        parts: The data, of which only the train part is read.
+        settings: Epochs, learning rate and other settings of training.
+        scheme: The phases, and the loss.
+        criterion: The network's criterion, for its own loss and for schemes that use confidences.
+        seed: The seed of the run.
+        checkpoint: The file of the state.
+        save_every: Seconds between two checkpoints; one is also written at the end.
 
     Raises:
         ConfigError: The scheme's options do not fit the supernet's exits.
@@ -136,12 +136,12 @@ class SandwichTraining(Training):
         checkpoint: Path,
         save_every: float = SAVE_EVERY,
     ) -> None:
-        keep_kernels(_KEPT_KERNELS)
+        keep_kernels(_CACHED_KERNELS)
         self.network, self.space, self.scheme, self.criterion = network, space, scheme, criterion
         self.largest, self.smallest = space.largest(), space.smallest()
         self.shrinking = Shrinking(space)
         self.teacher: Teacher | None = None
-        """Whom the largest backbone learns from besides the labels, by the share of `distillation`."""
+        """A teacher of the largest backbone besides the labels, with the share `distillation`."""
         self.points = tuple(range(len(network.channels) + 1))
         self.phases = PhasePlan(scheme.phases(self.points))
         learned = scheme_module(scheme, self.points, seed, next(network.parameters()).device)
@@ -150,28 +150,28 @@ class SandwichTraining(Training):
         self.kernels = CompiledStages(network.parts, (self.largest, self.smallest), backend_for(self.device))
 
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
-        """One update from the largest, the smallest and random backbones; the largest's mean exit loss."""
+        """Update from the largest, smallest and random backbones; return the largest's mean exit loss."""
         rng = np.random.default_rng(derive_seed(self.seed, "backbones", self.step))
         phase, done, steps = self._moment(self.step)
         if self.step and self._moment(self.step - 1).phase is not phase:
-            # What is frozen from here on is what the training will give.
+            # Parts that are frozen from here on must have their final weights.
             self.average.apply()
         logits = self._logits(self.largest, images, phase)
         loss = self._loss(logits, *self._targets(images, labels), phase)
         loss.backward()  # type: ignore[no-untyped-call]
         teacher = logits[-1].detach().softmax(1)
-        for backbone in self._pupils(rng):
+        for backbone in self._students(rng):
             if backbone == self.largest:
-                # It was just trained: a network alone has nobody to learn from.
+                # It was just trained; a space of one backbone has no teacher.
                 continue
-            student = self._logits(backbone, resized(images, int(backbone["resolution"])), phase)
-            self._loss(student, teacher, 0.0, phase).backward()  # type: ignore[no-untyped-call]
+            student_logits = self._logits(backbone, resized(images, int(backbone["resolution"])), phase)
+            self._loss(student_logits, teacher, 0.0, phase).backward()  # type: ignore[no-untyped-call]
         rate = learning_rate(self.settings, done, steps)
         update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip)
         return float(loss.detach()) / len(logits)
 
     def _targets(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """What the largest backbone is to say, and what of it is still to be spread over all classes."""
+        """Return the targets of the largest backbone, and the label smoothing still to be applied."""
         smoothing = self.settings.label_smoothing
         if self.teacher is None:
             return labels, smoothing
@@ -180,8 +180,8 @@ class SandwichTraining(Training):
                 images, labels, self.teacher, self.settings.distillation, smoothing
             ), 0.0
 
-    def _pupils(self, rng: np.random.Generator) -> list[Backbone]:
-        """The smallest and random backbones, of what is open by now."""
+    def _students(self, rng: np.random.Generator) -> list[Backbone]:
+        """Return the smallest and random backbones, of the part of the space that is elastic now."""
         count = self.settings.random_backbones
         if not self.settings.shrinking:
             return [self.smallest, *(self.space.sample_backbone(rng) for _ in range(count))]
@@ -190,15 +190,15 @@ class SandwichTraining(Training):
         return [self.shrinking.smallest(done), *drawn]
 
     def _moment(self, step: int) -> Moment:
-        whole = self.schedule.steps
-        return self.phases.at(self.schedule.done(step) * whole, whole)
+        steps = self.schedule.steps
+        return self.phases.at(self.schedule.done(step) * steps, steps)
 
     def _logits(self, backbone: Backbone, images: torch.Tensor, phase: Phase) -> list[torch.Tensor]:
         with compute_precision(self.precision, self.device):
             logits = self.kernels.logits(backbone, images, phase)
             if logits is None:
                 logits = self.network.logits(backbone, images, phase)
-            return [each.float() for each in logits]
+            return [exit_logits.float() for exit_logits in logits]
 
     def _loss(
         self, logits: list[torch.Tensor], targets: torch.Tensor, smoothing: float, phase: Phase
@@ -208,7 +208,12 @@ class SandwichTraining(Training):
 
 
 def resized(images: torch.Tensor, resolution: int) -> torch.Tensor:
-    """Prepared images (B, C, R, R) at another resolution, antialiased; themselves where it is theirs."""
+    """Resize prepared images (B, C, R, R) to a resolution, antialiased.
+
+    Example:
+        >>> resized(torch.zeros(1, 3, 32, 32), resolution=24).shape
+        torch.Size([1, 3, 24, 24])
+    """
     if images.shape[-1] == resolution:
         return images
     small = F.interpolate(

@@ -1,4 +1,4 @@
-"""Training schemes that train all exits together: by the sum of their losses, or a loss of what they say."""
+"""Training schemes for all exits together, by the sum of their losses or the loss of their combination."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -19,21 +19,25 @@ _WEIGHTS, _COMBINATIONS = ("fixed", "learned"), ("mean", "learned", "soft-condit
 class Joint(TrainingScheme):
     """Weighted sum of all exits' cross-entropies (Eq. 4 of the paper; first in BranchyNet, 2016).
 
-    `weights = "learned"` weighs the losses by uncertainty (Kendall et al., Multi-Task Learning Using
-    Uncertainty to Weigh Losses, CVPR 2018, Eq. 10): the sum over exits of exp(-s) L + s / 2, each s = log
-    sigma^2 learned from 0 with the network. The defaults are those of Section V of the paper: all weights 1.
+    `weights = "learned"` weights the losses by uncertainty (Kendall et al., Multi-Task Learning Using
+    Uncertainty to Weigh Losses, CVPR 2018, Eq. 10). The loss is the sum over exits of exp(-s) L + s / 2,
+    where s = log sigma^2 is learned from 0. The defaults are those of Section V of the paper: all weights 1.
 
     Args:
         early: Weight of each early exit.
         last: Weight of the last exit.
-        weights: `fixed` (by `early` and `last`), `learned`, or a list with the weight of each exit point and,
-            last, of the last exit; a network is trained with those of the exits that it has.
-        rescale: Whether the gradient of what several exits share is the mean over them, and not the sum (Li
-            et al., Improved Techniques for Training Adaptive Deep Networks, ICCV 2019). It matters with the
-            optimiser `sgd`; `adamw` scales its steps by itself.
+        weights: `fixed` (by `early` and `last`), `learned`, or a list with the weights of all exit points and
+            the last exit. A network is trained with the weights of the exits that it has.
+        rescale: Whether layers that several exits share get the mean of their gradients, not the sum (Li et
+            al., Improved Techniques for Training Adaptive Deep Networks, ICCV 2019). This matters for the
+            optimiser `sgd`; `adamw` normalises its steps.
 
     Raises:
         ConfigError: A weight is negative, or none is above 0.
+
+    Example:
+        >>> Joint(early=0.3).phases((0, 1, 2))[0].exits
+        (0, 1, 2)
     """
 
     def __init__(
@@ -59,10 +63,10 @@ class Joint(TrainingScheme):
         self.weights = weights if isinstance(weights, str) else tuple(weights)
 
     def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
-        """See `TrainingScheme.phases`: one phase.
+        """Return one phase, which trains everything; see `TrainingScheme.phases`.
 
         Raises:
-            ConfigError: The weights that are set are not as many as the exit points and the last exit.
+            ConfigError: The list of weights is not as long as the number of exit points plus the last exit.
         """
         exits = points[-1] + 1
         if not isinstance(self.weights, str) and len(self.weights) != exits:
@@ -73,40 +77,40 @@ class Joint(TrainingScheme):
         return (Phase.whole(len(points), rescale=self.rescale),)
 
     def learned(self, points: tuple[int, ...]) -> nn.Module | None:
-        """See `TrainingScheme.learned`: log sigma^2 of each exit, where weights are learned."""
-        return _Learned(len(points)) if self.weights == "learned" else None
+        """Return log sigma^2 of each exit if weights are learned; see `TrainingScheme.learned`."""
+        return _NumberPerExit(len(points)) if self.weights == "learned" else None
 
     def loss(self, batch: ExitBatch) -> torch.Tensor:
-        """See `TrainingScheme.loss`."""
+        """Return the loss of a batch; see `TrainingScheme.loss`."""
         losses = batch.cross_entropies()
-        if isinstance(batch.learned, _Learned):
+        if isinstance(batch.learned, _NumberPerExit):
             logs = batch.learned.values[list(batch.phase.exits)]
             return ((-logs).exp() * losses + logs / 2).sum()
         return (losses * losses.new_tensor(self._weights_of(batch))).sum()
 
     def _weights_of(self, batch: ExitBatch) -> list[float]:
         last = batch.points[-1]
-        at = [batch.points[index] for index in batch.phase.exits]
+        points = [batch.points[index] for index in batch.phase.exits]
         if isinstance(self.weights, str):
-            return [self.last if point == last else self.early for point in at]
-        return [self.weights[point] for point in at]
+            return [self.last if point == last else self.early for point in points]
+        return [self.weights[point] for point in points]
 
 
 class Mixed(Joint):
-    """The backbone with its last exit first, then everything together, by the loss of `joint`.
+    """The backbone with its last exit first, then everything, by the loss of `joint`.
 
-    So named and compared with `joint` and with training heads alone by Kubaty et al., How to Train Your
-    Multi-Exit Model, 2024. The default halves the steps.
+    Kubaty et al., How to Train Your Multi-Exit Model, 2024, name it, and compare it with `joint` and with
+    training only the heads. By default both phases have half of the steps.
 
     Args:
-        backbone: Share of the steps that trains the backbone alone.
-        early: As for `joint`.
-        last: As for `joint`.
-        weights: As for `joint`.
-        rescale: As for `joint`; in the second phase.
+        backbone: Share of the steps that train only the backbone.
+        early: Weight of each early exit.
+        last: Weight of the last exit.
+        weights: As in `joint`.
+        rescale: As in `joint`, for the second phase.
 
     Raises:
-        ConfigError: As for `joint`, or the share is not between 0 and 1.
+        ConfigError: A weight is negative, none is above 0, or the share is not between 0 and 1.
     """
 
     def __init__(
@@ -122,26 +126,29 @@ class Mixed(Joint):
         self.backbone = share_of("backbone", backbone)
 
     def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
-        """See `TrainingScheme.phases`: the backbone, then everything."""
+        """Return the phase of the backbone, then that of everything; see `TrainingScheme.phases`."""
         super().phases(points)
-        together = Phase.whole(len(points), 1 - self.backbone, rescale=self.rescale)
-        return (Phase.backbone(len(points), self.backbone), together)
+        everything = Phase.whole(len(points), 1 - self.backbone, rescale=self.rescale)
+        return (Phase.backbone(len(points), self.backbone), everything)
 
 
 class JointCombined(TrainingScheme):
-    """One loss, the cross-entropy of the combination of all exits' outputs, which are class probabilities.
+    """The cross-entropy of one combination of all exits' class probabilities.
 
-    Section II-A of the paper, there after Kim et al., Deeply-Recursive Convolutional Network, CVPR 2016; a
-    form of joint training in Scardapane et al., Why Should We Add Early Exits to Neural Networks?, 2020. The
-    combination is a `mean`; a mean by weights `learned` with the network, equal at first; or
-    `soft-conditional` (Eq. 2 of the paper; Scardapane et al., Differentiable Branching in Deep Networks,
-    ICASSP 2020): y~_n = g_n y_n + (1 - g_n) y~_(n+1) from the last exit to the first, where g_n is how sure
-    exit n is by the run's criterion, in place of whether it is sure enough.
+    Section II-A of the paper, after Kim et al., Deeply-Recursive Convolutional Network, CVPR 2016; a form of
+    joint training in Scardapane et al., Why Should We Add Early Exits to Neural Networks?, 2020. The
+    combination is one of three:
+
+    - `mean`: the mean of all exits.
+    - `learned`: a weighted mean, with weights that are learned and equal at first.
+    - `soft-conditional`: y~_n = g_n y_n + (1 - g_n) y~_(n+1), from the last exit to the first, where g_n is
+      the confidence of exit n by the run's criterion. Eq. 2 of the paper; Scardapane et al., Differentiable
+      Branching in Deep Networks, ICASSP 2020.
 
     Args:
         combine: `mean`, `learned` or `soft-conditional`.
-        own: Share of the exits' own losses, their mean, beside the combination's (Kim et al. name it alpha,
-            and let it fall to 0). At 0, the default, no exit is asked to be right alone.
+        own: Share of the mean of the exits' own losses (alpha in Kim et al., reduced to 0 during training). At
+            0, the default, only the combination is trained to be correct.
 
     Raises:
         ConfigError: An option is out of range.
@@ -156,44 +163,45 @@ class JointCombined(TrainingScheme):
         self.combine, self.own = combine, own
 
     def learned(self, points: tuple[int, ...]) -> nn.Module | None:
-        """See `TrainingScheme.learned`: the logarithms of the weights, where these are learned."""
-        return _Learned(len(points)) if self.combine == "learned" else None
+        """Return the logarithms of the weights if they are learned; see `TrainingScheme.learned`."""
+        return _NumberPerExit(len(points)) if self.combine == "learned" else None
 
     def loss(self, batch: ExitBatch) -> torch.Tensor:
-        """See `TrainingScheme.loss`."""
-        said = torch.stack([each.log_softmax(dim=1) for each in batch.logits])
-        together = (said + self._log_shares(batch)).logsumexp(dim=0)
-        loss = -(_wanted(batch) * together).sum(dim=1).mean()
+        """Return the loss of a batch; see `TrainingScheme.loss`."""
+        log_probabilities = torch.stack([logits.log_softmax(dim=1) for logits in batch.logits])
+        combined = (log_probabilities + self._log_shares(batch)).logsumexp(dim=0)
+        loss = -(_smoothed_targets(batch) * combined).sum(dim=1).mean()
         return (1 - self.own) * loss + self.own * batch.cross_entropies().mean() if self.own else loss
 
     def _log_shares(self, batch: ExitBatch) -> torch.Tensor:
-        """Logarithms of each exit's share in the combination, for each sample: (E, B, 1) or (E, 1, 1)."""
-        if isinstance(batch.learned, _Learned):
+        """Return the logarithm of each exit's share in the combination: (E, B, 1) or (E, 1, 1)."""
+        if isinstance(batch.learned, _NumberPerExit):
             return batch.learned.values.log_softmax(dim=0)[:, None, None]
-        count, like = len(batch.logits), batch.logits[0]
+        count, first = len(batch.logits), batch.logits[0]
         if self.combine == "mean":
-            return like.new_full((count, 1, 1), 1 / count).log()
-        shares, left = [], like.new_ones(len(like))
-        for sure in batch.confidences()[:-1]:
-            shares.append(left * sure.to(like.dtype))
-            left = left * (1 - sure.to(like.dtype))
-        # Of an exit that has no share, the logarithm must have a gradient.
-        return torch.stack([*shares, left]).clamp_min(_NO_SHARE).log()[:, :, None]
+            return first.new_full((count, 1, 1), 1 / count).log()
+        shares, remaining = [], first.new_ones(len(first))
+        for confidence in batch.confidences()[:-1]:
+            shares.append(remaining * confidence.to(first.dtype))
+            remaining = remaining * (1 - confidence.to(first.dtype))
+        # The logarithm of a share of 0 has no gradient.
+        return torch.stack([*shares, remaining]).clamp_min(_SMALLEST_SHARE).log()[:, :, None]
 
 
-_NO_SHARE = 1e-12
+_SMALLEST_SHARE = 1e-12
+"""Smallest share of an exit in a combination, for a finite logarithm."""
 
 
-class _Learned(nn.Module):
-    """A number for each exit, learned from 0."""
+class _NumberPerExit(nn.Module):
+    """A learned number for each exit, initially 0."""
 
     def __init__(self, exits: int) -> None:
         super().__init__()
         self.values = nn.Parameter(torch.zeros(exits))
 
 
-def _wanted(batch: ExitBatch) -> torch.Tensor:
-    """The targets as probabilities (B, K), smoothed."""
+def _smoothed_targets(batch: ExitBatch) -> torch.Tensor:
+    """Return the targets as smoothed probabilities (B, K)."""
     targets, classes = batch.targets, batch.logits[0].shape[1]
     if not targets.is_floating_point():
         targets = one_hot(targets, classes).to(batch.logits[0].dtype)
@@ -205,14 +213,14 @@ def _check_weight(name: str, weight: float) -> None:
         raise ConfigError(f"scheme.{name}: found {weight}; allowed: a number >= 0")
 
 
-def _check_choice(name: str, found: str, choices: Sequence[str]) -> None:
-    if found not in choices:
-        raise ConfigError(f"scheme.{name}: found '{found}'.{near_miss(found, choices)}")
+def _check_choice(name: str, choice: str, choices: Sequence[str]) -> None:
+    if choice not in choices:
+        raise ConfigError(f"scheme.{name}: found '{choice}'.{near_miss(choice, choices)}")
 
 
 @hookimpl
 def edanas_training_schemes() -> dict[str, Callable[..., TrainingScheme]]:
-    """The built-in training schemes."""
+    """Register the built-in training schemes."""
     return {
         "joint": Joint,
         "joint-combined": JointCombined,

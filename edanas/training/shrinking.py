@@ -1,4 +1,4 @@
-"""Progressive shrinking: a supernet's training begins with large backbones, and the space opens by and by."""
+"""Progressive shrinking: a supernet's training begins with large backbones, and smaller ones join later."""
 
 import numpy as np
 
@@ -6,37 +6,38 @@ from edanas.core.space import Genomes, SearchSpace
 from edanas.core.types import Backbone
 
 ORDER = ("kernel", "depth", "expand", "width")
-"""Ends of the names of the variables that open one after the other; all others are open from the start."""
+"""Last parts of the names of variables, in the order in which they become elastic; others are so at once."""
 
 
 class Shrinking:
-    """What is open of a space, by the progress of a training (Cai et al., Once-for-All, 2020, Section 3.3).
+    """The elastic part of a search space during a training (Cai et al., Once-for-All, 2020, Section 3.3).
 
-    First kernel sizes become elastic, then depths, then expansions, and here at last widths; each for an
-    equal share of the training, after one in which none is. What is not open yet has its largest choice.
+    The training has five equal parts. In the first no variable of these kinds is elastic. Then kernel sizes
+    become elastic, then depths, expansions, and widths. Variables that are not elastic have their largest
+    choice.
 
     Args:
-        space: The whole of it.
+        space: The whole search space.
     """
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
-        turns = [self._turn(variable.name) for variable in space.variables]
-        self._opens = np.array(turns) / (len(ORDER) + 1)
+        ranks = [self._rank(variable.name) for variable in space.variables]
+        self._elastic_from = np.array(ranks) / (len(ORDER) + 1)
 
     @staticmethod
-    def _turn(name: str) -> int:
+    def _rank(name: str) -> int:
         last = name.rpartition(".")[2]
         return ORDER.index(last) + 1 if last in ORDER else 0
 
     def smallest(self, done: float) -> Backbone:
-        """The smallest backbone that is open when the share `done` of the training is behind."""
+        """Return the smallest backbone at the progress `done`, from 0 to 1."""
         return self._restricted(np.zeros_like(self.space.counts), done)
 
     def sample_backbone(self, rng: np.random.Generator, done: float) -> Backbone:
-        """A random one, each open choice uniform."""
+        """Draw a random backbone, with uniform choices of the elastic variables."""
         return self._restricted(rng.integers(0, self.space.counts), done)
 
     def _restricted(self, genome: Genomes, done: float) -> Backbone:
-        genes = np.where(self._opens > done, self.space.counts - 1, genome)
+        genes = np.where(self._elastic_from > done, self.space.counts - 1, genome)
         return self.space.backbone(self.space.canonical(genes))

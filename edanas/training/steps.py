@@ -1,4 +1,4 @@
-"""What every training shares: batches that repeat by seed, the optimiser and its schedule."""
+"""Parts of every training: batches that are reproducible by a seed, the optimiser, and learning rates."""
 
 import hashlib
 import math
@@ -14,11 +14,16 @@ from edanas.core.types import DataParts, ImageSet
 from edanas.training.augment import augment, mix
 
 WARM_UP = 0.1
-"""Share of the steps in which the cosine schedule first rises."""
+"""Share of the steps in which the learning rate rises linearly, before the cosine."""
 
 
 def derive_seed(seed: int, *names: object) -> int:
-    """A seed for one purpose, e.g. `derive_seed(0, "supernet", epoch)`; the same on every machine."""
+    """Return a seed for one purpose, the same on every machine.
+
+    Example:
+        >>> derive_seed(0, "supernet", 1)
+        42918649115390
+    """
     text = ":".join(str(part) for part in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
@@ -30,7 +35,7 @@ class Batches:
         parts: The data; only its train part is read.
         settings: `batch_size` and `augment`.
         resolution: Side in pixels of the images that `epoch` yields.
-        device: Where the images are kept and given.
+        device: Device of the images.
     """
 
     def __init__(
@@ -41,28 +46,26 @@ class Batches:
         self.labels = parts.train.labels.to(device)
 
     def __len__(self) -> int:
-        """Steps in an epoch; a last batch of one or of less than half the size is dropped, for BatchNorm."""
+        """Return the steps per epoch; a last batch of one image or less than half the size is dropped."""
         full, rest = divmod(len(self.labels), self.settings.batch_size)
         return max(1, full + (rest > 1 and 2 * rest >= self.settings.batch_size))
 
     def epoch(
         self, generator: torch.Generator, first: int = 0
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs of images (B, C, R, R) and labels (B,), or probabilities (B, K) where images are mixed.
-
-        Order and augmentation follow from `generator`.
+        """Yield images (B, C, R, R) with labels (B,), or with probabilities (B, K) for mixup.
 
         Args:
-            generator: A CPU generator.
-            first: The step to begin with, where the epoch was cut before it; the rest is as it would be.
+            generator: A CPU generator, which determines order and augmentation.
+            first: The first step, for an interrupted epoch; the batches do not depend on it.
         """
         order = torch.randperm(len(self.labels), generator=generator).to(self.device)
         base = int(torch.randint(2**62, (), generator=generator))
         for step in range(first, len(self)):
-            at = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size]
-            images = prepare(self.images[at], self.resolution, self.parts.mean, self.parts.std)
+            indices = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size]
+            images = prepare(self.images[indices], self.resolution, self.parts.mean, self.parts.std)
             generator.manual_seed(base + step)
-            images, targets = augment(images, self.settings.augment, generator), self.labels[at]
+            images, targets = augment(images, self.settings.augment, generator), self.labels[indices]
             if "mixup" in self.settings.augment:
                 images, targets = mix(images, targets, len(self.parts.train.classes), generator)
             yield images, targets
@@ -71,28 +74,34 @@ class Batches:
 def scheme_module(
     scheme: TrainingScheme, points: tuple[int, ...], seed: int, device: torch.device
 ) -> nn.Module:
-    """What the scheme learns besides a network with exits at `points`: an empty module if nothing."""
+    """Return the scheme's module to train with a network that has exits at `points`; empty if it has none."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "learned"))
         return (scheme.learned(points) or nn.Module()).to(device)
 
 
 def make_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """AdamW, or SGD with momentum 0.9; biases and normalisation are not decayed."""
+    """Return AdamW, or SGD with momentum 0.9; weight decay excludes biases and normalisation."""
     decayed = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
-    spared = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
+    not_decayed = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
+        {"params": not_decayed, "weight_decay": 0.0},
     ]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9)
-    # One operator for all; it wants gradients in their parameters' memory format, as autograd makes them.
+    # `fused` needs gradients in the memory format of their parameters, which autograd provides.
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def learning_rate(settings: TrainingSettings, step: float, steps: int) -> float:
-    """The rate at `step` of `steps`: constant, or a cosine to 0 after a linear rise over a tenth."""
+    """Return the rate at `step` of `steps`: constant, or a cosine to 0 after a linear rise over a tenth.
+
+    Example:
+        >>> settings = TrainingSettings(learning_rate=1.0, schedule="cosine")
+        >>> [round(learning_rate(settings, step, 10), 2) for step in (0, 1, 9)]
+        [1.0, 1.0, 0.03]
+    """
     if settings.schedule == "constant":
         return settings.learning_rate
     warm_up = max(1, round(steps * WARM_UP))
@@ -105,7 +114,7 @@ def learning_rate(settings: TrainingSettings, step: float, steps: int) -> float:
 def update(
     optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], rate: float, clip: float
 ) -> None:
-    """One step with the gradients that were gathered, which are then cleared."""
+    """Make one step with the accumulated gradients, and clear them."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     if clip > 0:
@@ -115,6 +124,6 @@ def update(
 
 
 def recalibration_sample(data: ImageSet, count: int, seed: int) -> torch.Tensor:
-    """Indices of at most `count` train images for BatchNorm statistics: one sample for all backbones."""
+    """Return indices of at most `count` train images for BatchNorm statistics, the same for all backbones."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "recalibration"))
     return torch.randperm(len(data), generator=generator)[:count]

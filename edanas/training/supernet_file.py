@@ -1,4 +1,4 @@
-"""Trained supernets with their heads, in one safetensors file that carries its recipe."""
+"""Trained supernets with their heads, in one safetensors file with its recipe."""
 
 import hashlib
 import json
@@ -18,35 +18,40 @@ from edanas.core.runfolder import replace_file
 from edanas.core.types import ImageSet
 
 KIND = "edanas supernet 1"
+"""The kind of file, in its metadata."""
 TRAINED_ON = "trained_on"
 """The tensor of image_digests of the images that the supernet was trained on: (N,) int64, ascending."""
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
-"""The folder of trained supernets that come with the package."""
+"""The folder of trained supernets in the package."""
 
 COPIES = {"cifar10-mbv3": "cifar10"}
-"""Which data set's train images those were trained on in another form: as JPEG copies, of other pixels."""
+"""Supernet -> data set of its training images, which were JPEG copies and therefore have other digests."""
 
 
 def find(name: str) -> Path | None:
-    """The file of a trained supernet; `None` where there is none.
+    """Return the file of a trained supernet; `None` if there is none.
 
-    A file that is there but was not written by `write` is none either: it is the provider's to read.
+    A file that `write` did not write counts as none, since only the provider can read it.
 
     Args:
-        name: A path; or a name in `weights/` under `EDANAS_HOME`, or of those that come with the package.
+        name: A path, or a name in `weights/` under `EDANAS_HOME` or in the package.
+
+    Example:
+        >>> find("cifar10-mbv3").name
+        'cifar10-mbv3.safetensors'
     """
     if not name:
         return None
-    own, pretrained = (folder / f"{name}.safetensors" for folder in (home() / "weights", PRETRAINED))
-    for path in (Path(name).expanduser(), own, pretrained):
+    local, packaged = (folder / f"{name}.safetensors" for folder in (home() / "weights", PRETRAINED))
+    for path in (Path(name).expanduser(), local, packaged):
         if path.is_file():
             return path if _metadata(path).get("kind") == KIND else None
     return None
 
 
 def names() -> list[str]:
-    """What `find` finds without a path."""
+    """Return the names of all trained supernets that `find` can return."""
     folders = (home() / "weights", PRETRAINED)
     return sorted({path.stem for folder in folders for path in folder.glob("*.safetensors")})
 
@@ -55,35 +60,35 @@ def write(
     path: Path,
     parts: Mapping[str, nn.Module],
     recipe: Mapping[str, Any],
-    seen: ImageSet,
+    images: ImageSet,
     *,
     half: bool,
 ) -> None:
     """Write a trained supernet.
 
     Args:
-        path: The file; it is replaced whole.
-        parts: The supernet and its heads, by the prefix that their tensors get.
-        recipe: What it was made with and is for, in JSON's types; `read_recipe` gives it back.
-        seen: The images it was trained on.
-        half: Store weights of two and more dimensions as float16; the others are few, and wider in range.
+        path: The file, which is replaced.
+        parts: The supernet and its heads, by the prefix of their tensors.
+        recipe: Settings of the training, in JSON's types; `read_recipe` returns it.
+        images: The training images.
+        half: Store weights of two and more dimensions as float16; the others are few, with a wider range.
 
     Raises:
         RunError: The file cannot be written.
     """
-    tensors = {TRAINED_ON: torch.from_numpy(image_digests(seen))}
+    tensors = {TRAINED_ON: torch.from_numpy(image_digests(images))}
     for name, tensor in tensors_of(parts).items():
-        shrunk = half and tensor.is_floating_point() and tensor.ndim > 1
-        kept = tensor.detach().to("cpu", torch.float16 if shrunk else tensor.dtype)
-        tensors[name] = kept.contiguous()
+        halve = half and tensor.is_floating_point() and tensor.ndim > 1
+        stored = tensor.detach().to("cpu", torch.float16 if halve else tensor.dtype)
+        tensors[name] = stored.contiguous()
     replace_file(path, save(tensors, {"kind": KIND, "recipe": json.dumps(dict(recipe))}))
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """What the file says it was made with.
+    """Return the recipe in a file of a trained supernet.
 
     Raises:
-        WeightsError: It is no such file, or damaged.
+        WeightsError: The file is of another kind, or damaged.
     """
     metadata = _metadata(path)
     try:
@@ -95,78 +100,77 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def tensors_of(parts: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
-    """The tensors of modules by their names in a file, which begin with the modules' prefixes."""
+    """Return the tensors of modules by their names in a file, which begin with the prefixes."""
     return {f"{prefix}.{name}": t for prefix, part in parts.items() for name, t in part.state_dict().items()}
 
 
 def prefixes(path: Path) -> set[str]:
-    """Of which parts there are tensors in the file."""
+    """Return the prefixes of the parts in a file."""
     with _opened(path) as file:
         return {name.partition(".")[0] for name in set(file.keys()) - {TRAINED_ON}}
 
 
 def load(path: Path, parts: Mapping[str, nn.Module], fresh: Container[str] = ()) -> str:
-    """Fill modules from the file; returns a sentence on what was taken and left.
+    """Copy the tensors of a file into modules; return a sentence on the copied and the remaining tensors.
 
-    Between grey and colour, the stem's weights are summed over red, green and blue, or shared out among
-    them. Nothing is changed where anything else does not fit.
+    Between grey and colour, the stem's weights are summed over red, green and blue, or divided among them. On
+    any other difference nothing is copied.
 
     Args:
-        path: What `write` wrote.
-        parts: Modules by their prefix; tensors of other prefixes are left.
-        fresh: Names of tensors, with the prefix, that keep their fresh weights: those for other classes.
+        path: A file that `write` wrote.
+        parts: Modules by their prefix; tensors with other prefixes are not read.
+        fresh: Names of tensors, with the prefix, that keep their fresh weights, for other classes.
 
     Raises:
         WeightsError: The file is damaged, or of another network.
     """
-    afresh, taken = [], []
+    skipped, pairs = [], []
     with _opened(path) as file:
         names = set(file.keys())
         for name, own in tensors_of(parts).items():
             if name not in names:
                 raise WeightsError(f"{path}: has no tensor '{name}'; it is of another network")
             if name in fresh:
-                afresh.append(name)
+                skipped.append(name)
                 continue
-            found = _fitted(file.get_tensor(name), own)
-            if found is None:
+            fitted = _fitted(file.get_tensor(name), own)
+            if fitted is None:
                 raise WeightsError(
                     f"{path}: tensor '{name}' has another shape than {tuple(own.shape)}; the file is of a "
                     "supernet with other widths, depths, kernels, expansions or heads"
                 )
-            taken.append((own, found))
+            pairs.append((own, fitted))
     with torch.no_grad():
-        for own, found in taken:
-            own.copy_(found)
-    rest = f"; {len(afresh)} tensors of the last layers start afresh, for other classes" if afresh else ""
-    return f"{len(taken)} tensors taken from {path}{rest}"
+        for own, fitted in pairs:
+            own.copy_(fitted)
+    rest = f"; {len(skipped)} tensors of the last layers start afresh, for other classes" if skipped else ""
+    return f"{len(pairs)} tensors taken from {path}{rest}"
 
 
 def image_digests(images: ImageSet) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """A number for each distinct image, ascending: (N,) int64."""
+    """Return the sorted digests of the distinct images: (N,) int64."""
     pixels = np.ascontiguousarray(images.images.cpu().numpy())
-    each = b"".join(hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in pixels)
-    return np.unique(np.frombuffer(each, dtype=np.int64))
+    joined = b"".join(hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in pixels)
+    return np.unique(np.frombuffer(joined, dtype=np.int64))
 
 
 def trained_share(path: Path, images: ImageSet) -> float:
-    """The share of `images` that the supernet in `path` was trained on, by their pixels."""
+    """Return the share of `images` that the supernet in `path` was trained on, by their pixels."""
     with _opened(path) as file:
-        seen = file.get_tensor(TRAINED_ON).numpy()
-    asked = image_digests(images)
-    return float(np.isin(asked, seen).mean())
+        training_digests = file.get_tensor(TRAINED_ON).numpy()
+    return float(np.isin(image_digests(images), training_digests).mean())
 
 
-def _fitted(found: torch.Tensor, own: torch.Tensor) -> torch.Tensor | None:
-    """`found` in the shape of `own`; `None` where the two do not fit."""
-    found = found.to(own.dtype)
-    if found.shape == own.shape:
-        return found
-    if found.ndim == own.ndim == 4 and found.shape[0] == own.shape[0] and found.shape[2:] == own.shape[2:]:
-        if found.shape[1] == 3 and own.shape[1] == 1:
-            return found.sum(1, keepdim=True)
-        if found.shape[1] == 1 and own.shape[1] == 3:
-            return found.expand_as(own) / 3
+def _fitted(tensor: torch.Tensor, own: torch.Tensor) -> torch.Tensor | None:
+    """Return `tensor` in the shape of `own`; `None` if the shapes do not fit."""
+    tensor = tensor.to(own.dtype)
+    if tensor.shape == own.shape:
+        return tensor
+    if tensor.ndim == own.ndim == 4 and tensor.shape[0] == own.shape[0] and tensor.shape[2:] == own.shape[2:]:
+        if tensor.shape[1] == 3 and own.shape[1] == 1:
+            return tensor.sum(1, keepdim=True)
+        if tensor.shape[1] == 1 and own.shape[1] == 3:
+            return tensor.expand_as(own) / 3
     return None
 
 
@@ -178,7 +182,7 @@ def _opened(path: Path) -> Any:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """A safetensors file's own notes; empty where it is none."""
+    """Return the metadata of a safetensors file; empty if it is of another format."""
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})

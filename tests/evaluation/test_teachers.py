@@ -242,7 +242,9 @@ def test_who_cannot_teach_is_told_why(supernet, tmp_path, monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    assert "timm cannot get what it publishes for 'resnet18': OSError" in refused("timm:resnet18", tmp_path)
+    assert "timm cannot load the published weights of 'resnet18': OSError" in refused(
+        "timm:resnet18", tmp_path
+    )
 
 
 def test_a_supernet_of_other_classes_or_that_saw_what_is_held_out_does_not_teach(supernet, tmp_path):

@@ -147,7 +147,7 @@ def test_a_mirrors_own_checksum_is_used_where_none_is_known(server):
         get(Remote("net", (server.url("/net"),)))
     server.answers["/net.sha256"] = [(f"{SHA256}  net\n".encode(), 69)]
     _, how, _ = get(Remote("net", (server.url("/net"),)))
-    assert how == f"SHA-256 {SHA256} as its mirror states"
+    assert how == f"SHA-256 {SHA256} as its mirror publishes"
 
 
 def test_without_any_checksum_it_says_so_and_records_one(server):

@@ -107,7 +107,8 @@ def test_what_timm_publishes(tmp_path, monkeypatch):
     missing = dataclasses.replace(local, file="none.pth")
     monkeypatch.setitem(_registry._model_pretrained_cfgs, "test_resnet", missing)
     with pytest.raises(
-        WeightsError, match=r"'pretrained': timm cannot get .* 'test_resnet': FileNotFoundError"
+        WeightsError,
+        match=r"'pretrained': timm cannot load the published weights of 'test_resnet': FileNotFoundError",
     ):
         provider.load_weights(supernet, "pretrained")
 

@@ -32,7 +32,7 @@ def trainer(folder, backend=None, said=None):
     trainer = SandwichTraining(network, space(), parts(), SETTINGS, Joint(), ScoreMargin(), 5, file)
     if backend:
         trainer.kernels = CompiledStages(network.parts, (trainer.largest, trainer.smallest), backend)
-        trainer.kernels.say = said.append
+        trainer.kernels.report = said.append
     return trainer
 
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_compiled_is_said_once_and_trained_as_it_is(tmp_path):
     plain.run(Silent())
     made.run(Silent())
     assert len(said) == 1
-    assert said[0].startswith("Nothing is compiled: torch.compile fails here: BackendCompilerFailed: ")
+    assert said[0].startswith("Training runs uncompiled, since torch.compile failed: BackendCompilerFailed: ")
     assert "\n" not in said[0]
     assert equal_states(made.network, plain.network)
 
@@ -105,7 +105,7 @@ def test_what_a_phase_freezes_stays_frozen(tmp_path):
         network = SupernetWithExits(alone.supernet(task), alone, PoolLinear(), task).train()
     backbone = Backbone.of({"resolution": 8})
     kernels = CompiledStages(network.parts, [backbone], "eager")
-    kernels.say = pytest.fail
+    kernels.report = pytest.fail
     images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     for phase in (*Distill().phases((0, 1)), Phase.whole(2, rescale=True)):
         found = []
