@@ -62,7 +62,7 @@ class CompiledStages:
                 try:
                     self._cache[key] = self._compile_backbone(backbone, images, phase)
                 except Exception as error:
-                    # Compilers raise many kinds of errors; the training's own errors recur without compilation.
+                    # Compilers raise many kinds of errors; the training's own recur without compilation.
                     cause = (str(error).strip() or "no reason given").splitlines()[0]
                     cause = f"{type(error).__name__}: {cause}"
                     self.report(f"Training runs uncompiled, since torch.compile failed: {cause}")

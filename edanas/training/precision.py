@@ -13,7 +13,7 @@ AUTO, FP32, BF16 = "auto", "fp32", "bf16"
 
 
 class _FastDepthwise(TorchFunctionMode):
-    """Computes depthwise convolutions with `depthwise`, and other grouped ones, which are slow, in float32."""
+    """Computes depthwise convolutions with `depthwise`, and other grouped ones in float32."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None

@@ -147,8 +147,8 @@ class JointCombined(TrainingScheme):
 
     Args:
         combine: `mean`, `learned` or `soft-conditional`.
-        own: Share of the mean of the exits' own losses (alpha in Kim et al., reduced to 0 during training). At
-            0, the default, only the combination is trained to be correct.
+        own: Share of the mean of the exits' own losses (alpha in Kim et al., reduced to 0 in training). At 0,
+            the default, only the combination is trained to be correct.
 
     Raises:
         ConfigError: An option is out of range.

@@ -20,7 +20,7 @@ from edanas.core.types import ImageSet
 KIND = "edanas supernet 1"
 """The kind of file, in its metadata."""
 TRAINED_ON = "trained_on"
-"""The tensor of image_digests of the images that the supernet was trained on: (N,) int64, ascending."""
+"""Name of the tensor with the digests of the training images: (N,) int64, ascending."""
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """The folder of trained supernets in the package."""
