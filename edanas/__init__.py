@@ -8,7 +8,7 @@ from edanas.core.version import VERSION
 if TYPE_CHECKING:
     from edanas.api import load, search
     from edanas.benchmark.bench import bench
-    from edanas.core.hookspecs import hookimpl
+    from edanas.core.markers import hookimpl
     from edanas.model.exporting import export
     from edanas.model.prediction import stream
     from edanas.model.retuning import retune
@@ -30,7 +30,7 @@ _HOMES = {
     "bench": "edanas.benchmark.bench",
     "compare": "edanas.report.comparison",
     "Result": "edanas.report.result",
-    "hookimpl": "edanas.core.hookspecs",
+    "hookimpl": "edanas.core.markers",
 }
 """The module that defines each public name. It is imported on first use, so that `import edanas` is quick."""
 

@@ -210,7 +210,7 @@ def floors(source: Path) -> str:
     """The import floors as the checker has them, highest first."""
     text = (source.parent / "pyproject.toml").read_text(encoding="utf-8")
     contracts = tomllib.loads(text)["tool"]["importlinter"]["contracts"]
-    blocks = [f"{c['name']}:\n\n```text\n{_listed(c['layers'])}\n```" for c in contracts]
+    blocks = [f"{c['name']}:\n\n```text\n{_listed(c['layers'])}\n```" for c in contracts if "layers" in c]
     return "\n\n".join(blocks)
 
 

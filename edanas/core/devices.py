@@ -1,23 +1,28 @@
 """What settings say of the machine: where networks run, and on how many threads."""
 
-import torch
+from typing import TYPE_CHECKING
 
 from edanas.core.errors import ConfigError
 from edanas.core.machine import usable_cores
 from edanas.core.settings import Settings
 
+if TYPE_CHECKING:
+    import torch
 
-def device_of(settings: Settings) -> torch.device:
+
+def device_of(settings: Settings) -> "torch.device":
     """Where networks run; see `named_device`."""
     return named_device(settings.device)
 
 
-def named_device(name: str) -> torch.device:
+def named_device(name: str) -> "torch.device":
     """`auto`, `cpu`, `cuda` or `cuda:N` as torch has it.
 
     Raises:
         ConfigError: The device is not there.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

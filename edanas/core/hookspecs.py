@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pluggy
-
 from edanas.core.contracts import (
     Bundle,
     ConfidenceCriterion,
@@ -32,16 +30,11 @@ from edanas.core.contracts import (
     ThresholdSetter,
     TrainingScheme,
 )
+from edanas.core.markers import GROUP as GROUP
+from edanas.core.markers import SPEC_VERSION as SPEC_VERSION
+from edanas.core.markers import hookimpl as hookimpl
+from edanas.core.markers import hookspec
 from edanas.core.types import Evaluation
-
-SPEC_VERSION = 1
-"""Raised when a hook changes so that older plugins break. A plugin may state `EDANAS_SPEC_VERSION = 1`."""
-
-GROUP = "edanas"
-"""The entry-point group, and the name under which hooks are marked."""
-
-hookspec = pluggy.HookspecMarker(GROUP)
-hookimpl = pluggy.HookimplMarker(GROUP)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 """How drivers and torch's allocator for CPUs say it, in the text of a `RuntimeError`."""
@@ -30,11 +32,13 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def clock(device: torch.device) -> Callable[[], float]:
+def clock(device: "torch.device") -> Callable[[], float]:
     """Seconds, to take differences of; on an accelerator once it has done what it was asked.
 
     On a CPU with one thread it is this thread's time, which is blind to what else runs.
     """
+    import torch
+
     if device.type == "cuda":
 
         def synchronised() -> float:
@@ -46,11 +50,14 @@ def clock(device: torch.device) -> Callable[[], float]:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether `error` says that memory was short, of whatever device."""
+    """Return whether `error` means that memory ran short, on any device."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or (isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY))
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in _NO_MEMORY)
 
 
 def keep_kernels(count: int) -> None:
@@ -65,6 +72,8 @@ def keep_kernels(count: int) -> None:
 @contextmanager
 def computing(threads: int) -> Iterator[None]:
     """Inside, torch computes in so many threads, cuDNN with kernels that repeat; then as before."""
+    import torch
+
     cudnn = torch.backends.cudnn
     before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark
     torch.set_num_threads(threads)

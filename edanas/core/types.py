@@ -5,11 +5,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 CONTINUOUS: Literal["continuous"] = "continuous"
 """In place of a list of thresholds: any in [0, 1], to be found on a backbone's exit profile."""
@@ -300,8 +302,8 @@ class ImageSet:
         classes: The classes' names, by label.
     """
 
-    images: torch.Tensor
-    labels: torch.Tensor
+    images: "torch.Tensor"
+    labels: "torch.Tensor"
     classes: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -309,6 +311,8 @@ class ImageSet:
 
     def subset(self, indices: npt.NDArray[np.int64]) -> "ImageSet":
         """The samples at `indices`, in that order."""
+        import torch
+
         at = torch.from_numpy(np.ascontiguousarray(indices))
         return ImageSet(self.images[at], self.labels[at], self.classes)
 

@@ -37,8 +37,7 @@ def candidate_figures(evaluation: Evaluation) -> dict[str, float]:
 def iteration_figures(summary: IterationSummary, objectives: Sequence[str]) -> dict[str, float]:
     """Hypervolume, failures so far, and Kendall's tau of each objective's surrogate."""
     found = {"search/hypervolume": summary.hypervolume, "search/failed": float(summary.failed)}
-    for note in surrogate_notes(summary.notes):
-        number = note.objective
+    for number, note in surrogate_notes(summary.notes):
         name = objectives[number] if number < len(objectives) else f"objective_{number + 1}"
         found[f"search/tau/{name}"] = note.tau
     return found

@@ -10,7 +10,7 @@ from typing import Any
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.archive import Archive
 from edanas.core.errors import RunError
-from edanas.core.notes import surrogate_notes
+from edanas.core.notes import surrogate_notes, typed_notes
 from edanas.core.types import CONTINUOUS, Evaluation
 
 LOG = "log.jsonl"
@@ -46,7 +46,7 @@ class Step:
         Raises:
             LookupError, TypeError, ValueError: `value` is neither.
         """
-        notes = {str(name): str(text) for name, text in dict(value.get("notes") or {}).items()}
+        notes = typed_notes({str(name): str(text) for name, text in dict(value.get("notes") or {}).items()})
         counts = (int(value["iteration"]), int(value["evaluated"]), int(value["failed"]))
         share = value.get("feasible")
         return cls(*counts, float(value["hypervolume"]), notes, None if share is None else float(share))
@@ -126,7 +126,11 @@ def read_steps(folder: Path) -> tuple[Step, ...]:
 
 def qualities(steps: Sequence[Step]) -> list[Quality]:
     """Return the surrogates' quality by iteration, as far as the strategy notes it."""
-    return [Quality(step.iteration, *note) for step in steps for note in surrogate_notes(step.notes)]
+    return [
+        Quality(step.iteration, objective, note.surrogate, note.tau)
+        for step in steps
+        for objective, note in surrogate_notes(step.notes)
+    ]
 
 
 def searches_backbones(settings: Mapping[str, Any]) -> bool:

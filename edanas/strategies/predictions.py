@@ -6,6 +6,7 @@ import numpy as np
 
 from edanas.core.contracts import ExitInsight, SearchProblem, SurrogateModel
 from edanas.core.errors import PluginError
+from edanas.core.notes import SurrogateNote
 from edanas.core.types import Candidate, Outcome
 from edanas.strategies.search_history import Genomes, SearchHistory, Values, unseen
 from edanas.strategies.structure_filter import StructureFilter
@@ -55,7 +56,7 @@ class ObjectivePredictions:
             name = f"objective {column + 1}" if of < 0 else f"constraint {of + 1}"
             chosen, tau = getattr(model, "chosen", None), getattr(model, "tau", None)
             if chosen is not None and tau is not None:
-                self.notes[name] = f"{chosen} tau {tau:.2f}"
+                self.notes[name] = SurrogateNote(chosen, tau, column if of < 0 else None)
             self._models.append(model)
             each(self.notes.get(name, ""))
 

@@ -8,7 +8,7 @@ import pytest
 from recorded_runs import SETTINGS, evaluated, failed, record
 
 from edanas.core.archive import Archive
-from edanas.core.contracts import IterationSummary
+from edanas.core.contracts import IterationSummary, SurrogateNote
 from edanas.core.errors import ConfigError
 from edanas.loggers.mlflow import MLflowLogger
 
@@ -58,7 +58,9 @@ def test_a_run_is_read_back(client: Any, folder: Path) -> None:
     logger.edanas_candidate_evaluated(evaluated(0, 0.5, 1e6, 0))
     logger.edanas_candidate_evaluated(failed(1, "no"))
     logger.edanas_candidate_evaluated(evaluated(2, 0.625, 3e6, 0))
-    logger.edanas_iteration_finished(IterationSummary(1, 3, 1, 0.5, (), {"objective 1": "rbf tau 0.61"}))
+    logger.edanas_iteration_finished(
+        IterationSummary(1, 3, 1, 0.5, (), {"objective 1": SurrogateNote("rbf", 0.61, 0)})
+    )
     (run,) = runs(client)
     assert run.info.status == "RUNNING"
     logger.edanas_run_finished(RESULT, folder)

@@ -12,6 +12,7 @@ from recorded_runs import SETTINGS, evaluated, failed, record
 from edanas.core.archive import Archive
 from edanas.core.contracts import IterationSummary
 from edanas.core.errors import ConfigError
+from edanas.core.notes import typed_notes
 from edanas.loggers.tensorboard import TensorBoardLogger
 
 pytest.importorskip("tensorboard")
@@ -46,7 +47,7 @@ def scalars(folder: Path, name: str) -> list[tuple[int, float]]:
 
 def summary(iteration: int, hypervolume: float, **notes: str) -> IterationSummary:
     named = {f"objective {key[1:]}": text for key, text in notes.items()}
-    return IterationSummary(iteration, 3, 1, hypervolume, (), named)
+    return IterationSummary(iteration, 3, 1, hypervolume, (), typed_notes(named))
 
 
 def test_a_run_is_read_back(tmp_path: Path) -> None:

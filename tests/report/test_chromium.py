@@ -10,6 +10,7 @@ from pages import page_of
 from PIL import Image
 from recorded_runs import evaluated
 
+from edanas.core.contracts import SurrogateNote
 from edanas.report.history import RunHistory, Step
 
 pytestmark = pytest.mark.skipif(FOUND is None, reason="no Chromium here")
@@ -45,7 +46,7 @@ def page(browser: Chromium, data: dict[str, Any], tmp_path: Path) -> Iterator[Ch
     data["front"][0]["examples"] = [example]
     data["front"][1]["backbone"] = {f"stage{i}.layer{j}.kernel": 7 for i in range(5) for j in range(4)}
     data["failures"] = [{"id": "f", "error": EVIL * 10}]
-    steps = tuple(Step(i, i, 0, 0.5, {"objective 1": f"rbf tau 0.{i}"}) for i in range(1, 4))
+    steps = tuple(Step(i, i, 0, 0.5, {"objective 1": SurrogateNote("rbf", i / 10, 0)}) for i in range(1, 4))
     evaluations = tuple(evaluated(i, 0.90 + 0.01 * i, 1e6 * (1 + i), i, {EVIL: i}) for i in range(4))
     text = page_of(data, tmp_path, RunHistory(evaluations, steps))
     (tmp_path / "report.html").write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pages import EVIL, Reader, page_of
 from recorded_runs import evaluated
 
+from edanas.core.contracts import SurrogateNote
 from edanas.report.history import RunHistory, Step
 from edanas.report.html.candidate_points import MOST
 from edanas.report.html.charts import ticks
@@ -247,7 +248,7 @@ def test_hypervolume_and_surrogates_by_iteration(data: dict[str, Any]) -> None:
     assert f"iteration 1, {EVIL}: gp, tau -0.20" in reader.text
     # The log of a run folder stands in for a result that has no `iterations`.
     del data["iterations"]
-    steps = (Step(0, 1, 0, 0.5), Step(1, 2, 0, 0.6, {"objective 1": "cart tau 0.11"}))
+    steps = (Step(0, 1, 0, 0.5), Step(1, 2, 0, 0.6, {"objective 1": SurrogateNote("cart", 0.11, 0)}))
     assert "accuracy: cart, tau 0.11" in Reader(page_of(data, history=RunHistory(steps=steps))).text
 
 

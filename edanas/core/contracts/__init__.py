@@ -40,6 +40,7 @@ from edanas.core.contracts.search import (
 )
 from edanas.core.contracts.thresholds import Answers, Calibration, ThresholdChoice, ThresholdSetter
 from edanas.core.contracts.training import ExitBatch, Phase, TrainingScheme
+from edanas.core.notes import SurrogateNote
 
 __all__ = [
     "StagedBackbone",
@@ -69,6 +70,7 @@ __all__ = [
     "Constraint",
     "SearchProblem",
     "SearchStrategy",
+    "SurrogateNote",
     "DataSource",
     "Executor",
     "Evaluator",
