@@ -1,1 +1,1 @@
-"""What leaves the toolkit: exporters of finished EENNs, and how a saved one is read back."""
+"""Exporters of finished early-exit networks, and the reader of saved ones."""

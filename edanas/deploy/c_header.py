@@ -1,4 +1,4 @@
-"""A C header for those who write the host loop on a microcontroller."""
+"""Exporter of a C header, for a host loop on a microcontroller."""
 
 import hashlib
 import inspect
@@ -18,13 +18,13 @@ from edanas.deploy.segments import part_macs
 
 
 class CHeaderExporter(Exporter):
-    """A C99 header: thresholds, multiply-adds by exit, class names, and how pixels are normalised.
+    """Exporter of a C99 header: thresholds, multiply-adds by exit, class names, and pixel statistics.
 
-    The networks themselves come from another exporter; the header says when to stop running them.
+    Another exporter writes the network itself; the header holds the conditions for stopping at an exit.
     """
 
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
-        """Write `stem`.h, whose names begin with that of `stem`, as far as C allows."""
+        """Write `stem`.h, whose identifiers begin with the name of `stem`, as far as C allows."""
         check_folder(stem)
         path = stem.with_name(f"{stem.name}.h")
         replace_file(path, header(network, stem.name).encode("ascii"))
@@ -32,14 +32,19 @@ class CHeaderExporter(Exporter):
 
 
 def header(network: ExitNetwork, name: str) -> str:
-    """The header's text.
+    """Return the header's text.
 
     Args:
         network: An EENN.
-        name: What its identifiers are to begin with.
+        name: The beginning of its identifiers.
 
     Raises:
-        CostError: Multiply-adds of a part cannot be counted.
+        CostError: The multiply-adds of a part cannot be counted.
+
+    Example:
+        >>> from edanas.testing.evaluations import toy_network
+        >>> header(toy_network(), "toy").splitlines()[0]
+        '/* Exits of an early-exit network. C99, generated; do not edit.'
     """
     prefix = re.sub(r"\W", "_", name, flags=re.ASCII).lower()
     prefix = f"n{prefix}" if prefix[:1].isdigit() else prefix
@@ -49,16 +54,16 @@ def header(network: ExitNetwork, name: str) -> str:
     mean, std = (_floats(values) for values in (network.mean, network.std))
     names = ",\n    ".join(_text(each) for each in network.classes)
     return f"""\
-/* An early-exit network: when to stop. C99, generated; do not edit.
+/* Exits of an early-exit network. C99, generated; do not edit.
  *
-{_readers(network)}
+{_reader_comments(network)}
  */
 #ifndef {upper}_H
 #define {upper}_H
 
 #include <stdint.h>
 
-#define {upper}_EXITS {len(rows)} /* the placed exits and the last one, which always stands */
+#define {upper}_EXITS {len(rows)} /* the placed exits and the last one */
 #define {upper}_EXIT_POINTS {network.exit_points}
 #define {upper}_CLASSES {len(network.classes)}
 #define {upper}_CHANNELS {len(network.mean)}
@@ -68,10 +73,10 @@ def header(network: ExitNetwork, name: str) -> str:
 /* In the order in which they run. Multiply-adds are those of one image. */
 static const struct {{
     int32_t exit_point;     /* from 0; {upper}_EXIT_POINTS for the last exit */
-    float threshold;        /* leave if the confidence is at least this; at the last exit always */
+    float threshold;        /* the exit fires at this confidence or more; the last one always */
     uint64_t body_macs;     /* from the exit before, or the image, up to this exit's head */
     uint64_t head_macs;
-    uint64_t executed_macs; /* all that ran for an image that leaves here */
+    uint64_t executed_macs; /* of an image that exits here, in all */
 }} {prefix}_exits[{upper}_EXITS] = {{
     {table}
 }};
@@ -84,7 +89,7 @@ static const char *const {prefix}_classes[{upper}_CLASSES] = {{
 static const float {prefix}_mean[{upper}_CHANNELS] = {{{mean}}};
 static const float {prefix}_std[{upper}_CHANNELS] = {{{std}}};
 
-/* Whether an image leaves at the exit of this row: not if the confidence is no number. */
+/* 1 if the exit of this row fires, else 0; it does not fire if the confidence is not a number. */
 static inline int {prefix}_leaves(int row, float confidence)
 {{
     return row == {upper}_EXITS - 1 || confidence >= {prefix}_exits[row].threshold;
@@ -94,19 +99,19 @@ static inline int {prefix}_leaves(int row, float confidence)
 """
 
 
-def _readers(network: ExitNetwork) -> str:
-    """What confidences and answers are, as lines of a comment."""
+def _reader_comments(network: ExitNetwork) -> str:
+    """Describe the confidence criterion and the inference rule, as lines of a comment."""
     lines = []
-    for what, key, reader in (
+    for label, key, reader in (
         ("Confidence", "criterion", network.criterion),
-        ("Answer", "inference", network.inference),
+        ("Prediction", "inference", network.inference),
     ):
-        known = network.description.get(key) or {"name": type(reader).__name__, "options": {}}
-        options = ", ".join(f"{name} = {value}" for name, value in known["options"].items())
-        said = (inspect.getdoc(type(reader)) or "").split("\n\n")[0]
-        text = f"{what}: {known['name']}{f' ({options})' if options else ''}. {said}"
+        component = network.description.get(key) or {"name": type(reader).__name__, "options": {}}
+        options = ", ".join(f"{name} = {value}" for name, value in component["options"].items())
+        summary = (inspect.getdoc(type(reader)) or "").split("\n\n")[0]
+        text = f"{label}: {component['name']}{f' ({options})' if options else ''}. {summary}"
         if reader.memory:
-            text += " It depends on what the exits before said of the image."
+            text += " It depends on the outputs of earlier exits, too."
         plain = text.encode("ascii", "replace").decode().replace("*/", "* /")
         lines += textwrap.wrap(plain, 96, initial_indent=" * ", subsequent_indent=" *     ")
     return "\n".join(lines)
@@ -125,18 +130,18 @@ def _rows(network: ExitNetwork) -> list[str]:
 
 
 def _floats(values: Sequence[float]) -> str:
-    """Nine digits bring a float back as it was."""
+    """Return C literals with nine digits, which round-trip a float32."""
     digits = [f"{np.float32(value):.9g}" for value in values]
     return ", ".join(f"{each}f" if set(each) & set(".e") else f"{each}.0f" for each in digits)
 
 
 def _text(name: str) -> str:
-    """A string literal of the name in UTF-8; a question mark might begin a trigraph."""
+    """Return a C string literal in UTF-8; question marks are escaped, since two begin a trigraph."""
     plain = set(range(32, 127)) - set(b'"\\?')
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in name.encode()) + '"'
 
 
 @hookimpl
 def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
-    """The exporter `c-header`."""
+    """Return the exporter `c-header`."""
     return {"c-header": CHeaderExporter}

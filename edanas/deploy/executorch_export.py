@@ -1,4 +1,4 @@
-"""ExecuTorch: one program with a method for each body and each head, for devices."""
+"""Exporter of ExecuTorch programs for devices: a method for each body and each head."""
 
 import io
 import warnings
@@ -23,16 +23,17 @@ FORM, VERSION = "edanas-executorch", 1
 
 
 class ExecutorchExporter(Exporter):
-    """An ExecuTorch program: a method for each body and head, for one image of the network's resolution.
+    """Exporter of an ExecuTorch program: a method for each body and head, for one image at a time.
 
-    Devices plan their memory ahead, so that sizes are fixed; the host calls the methods one by one.
+    Images have the network's resolution, since devices plan their memory ahead. The host calls the methods
+    one by one.
     """
 
     ending = ".pte.json"
 
     def __init__(self) -> None:
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")  # of executorch, on torch's version
+            warnings.simplefilter("ignore")  # executorch warns of other versions of torch
             import_optional("exports", "executorch", "executorch", "executorch.exir", "executorch.runtime")
 
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
@@ -43,14 +44,14 @@ class ExecutorchExporter(Exporter):
         features = example_images(network, 1)
         try:
             with warnings.catch_warnings(), torch.no_grad():
-                warnings.simplefilter("ignore")  # of torch, on itself
+                warnings.simplefilter("ignore")  # torch warns of its own code
                 for number, part in enumerate(parts, 1):
-                    # Its kernels take weights in torch's default order alone.
+                    # ExecuTorch's kernels take weights in torch's default memory format alone.
                     body, head = (each.to(memory_format=torch.contiguous_format) for each in part[2:4])
                     programs[f"segment{number}"] = torch.export.export(body, (features,))
                     features = body(features).contiguous()
-                    given = features, *example_memory(network, 1, part.before)
-                    programs[f"head{number}"] = torch.export.export(head, given)
+                    inputs = features, *example_memory(network, 1, part.before)
+                    programs[f"head{number}"] = torch.export.export(head, inputs)
                 content = _lowered(programs)
         except Exception as error:
             text = " ".join(str(error).split())[:300]
@@ -70,15 +71,15 @@ class ExecutorchExporter(Exporter):
         return write_described(described, description, {f"{stem.name}.pte": content})
 
     def open(self, path: Path, threads: int = 1) -> Runner:
-        """ExecuTorch's runtime in Python; `path` is the JSON file."""
+        """Return ExecuTorch's runtime in Python; `path` is the JSON file."""
         return ExecutorchRunner(path)
 
 
 class ExecutorchRunner(Runner):
-    """Asks about one image after the other.
+    """Runner of an ExecuTorch program, one image at a time.
 
     Raises:
-        ExportError: A file is missing or damaged, or the runtime does not take it.
+        ExportError: A file is missing or damaged, or the runtime rejects it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -106,20 +107,20 @@ class ExecutorchRunner(Runner):
         self, images: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """See `Runner.predict`."""
-        label, left_at, sure = zip(*(self._one(image) for image in images), strict=True)
-        return np.array(label), np.array(left_at), np.array(sure, dtype=np.float32)
+        labels, exits, confidences = zip(*(self._predict_one(image) for image in images), strict=True)
+        return np.array(labels), np.array(exits), np.array(confidences, dtype=np.float32)
 
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         """See `Runner.backbone`."""
-        found = []
         if self._looks_back:
             raise EdanasError(f"{self.path}: the last exit looks back at the others, and cannot run alone")
+        labels = []
         for image in images:
             features = torch.from_numpy(image[None].copy())
             for segment in self._segments:
                 (features,) = _run(segment["body"], features)
-            found.append(int(_run(self._segments[-1]["head"], features)[0]))
-        return np.array(found)
+            labels.append(int(_run(self._segments[-1]["head"], features)[0]))
+        return np.array(labels)
 
     def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
         """See `Runner.computed`."""
@@ -127,27 +128,27 @@ class ExecutorchRunner(Runner):
         self.predict(images)
         return tuple(now - then for now, then in zip(self._ran, before, strict=True))
 
-    def _one(self, image: npt.NDArray[np.uint8]) -> tuple[int, int, float]:
+    def _predict_one(self, image: npt.NDArray[np.uint8]) -> tuple[int, int, float]:
         features = torch.from_numpy(image[None].copy())
-        before: list[torch.Tensor] = []
+        memory: list[torch.Tensor] = []
         for number, segment in enumerate(self._segments):
             (features,) = _run(segment["body"], features)
-            label, sure, *left = _run(segment["head"], features, *before)
-            before += left
+            label, confidence, *outputs = _run(segment["head"], features, *memory)
+            memory += outputs
             self._ran[number] += 1
             threshold = segment["threshold"]
-            if threshold is None or bool(sure >= threshold):
-                return int(label), int(segment["exit"]), float(sure)
+            if threshold is None or bool(confidence >= threshold):
+                return int(label), int(segment["exit"]), float(confidence)
         raise ExportError("the last exit has a threshold")
 
 
 def _run(method: Any, *values: torch.Tensor) -> list[torch.Tensor]:
-    """A method's outputs, in memory of their own: the next call overwrites the runtime's."""
+    """Return copies of a method's outputs, since the next call overwrites the originals."""
     return [each.clone() for each in method.execute(list(values))]
 
 
 def _lowered(programs: dict[str, Any]) -> bytes:
-    """One program with all methods."""
+    """Return one program with all methods."""
     from executorch.exir import to_edge
 
     with redirect_stderr(io.StringIO()):
@@ -156,5 +157,5 @@ def _lowered(programs: dict[str, Any]) -> bytes:
 
 @hookimpl
 def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
-    """The exporter `executorch`."""
+    """Return the exporter `executorch`."""
     return {"executorch": ExecutorchExporter}

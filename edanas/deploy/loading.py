@@ -1,4 +1,4 @@
-"""A finished network, built again from what was written of it."""
+"""Reader of finished networks that the exporter `safetensors` wrote."""
 
 import hashlib
 import json
@@ -28,17 +28,26 @@ _DTYPES = {
 
 
 def load_network(path: Path, build: Callable[[dict[str, Any]], Network]) -> Network:
-    """The network that the exporter `safetensors` wrote, in eval mode on the CPU.
+    """Load a network that the exporter `safetensors` wrote, in eval mode on the CPU.
 
-    No code from the files is run: the description is JSON, the weights are safetensors.
+    No code from the files runs: the description is JSON, the weights are safetensors.
 
     Args:
         path: The `.json` or the `.safetensors` file; the other one lies beside it.
         build: Builds the network, with fresh weights, from the content of the JSON file.
 
     Raises:
-        WeightsError: A file is missing, damaged, of another version, or the two do not belong together.
-        EdanasError: What `build` raises, e.g. for a plugin that is not installed; the file is named.
+        WeightsError: A file is missing, damaged, of another version, or does not belong to the other.
+        EdanasError: An error of `build`, e.g. for a plugin that is not installed, with the file's name.
+
+    Example:
+        >>> import tempfile
+        >>> from edanas.deploy.safetensors_export import SafetensorsExporter
+        >>> from edanas.testing.evaluations import toy_network
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     paths = SafetensorsExporter().export(toy_network(), Path(folder) / "toy")
+        ...     load_network(paths[0], lambda description: toy_network(seed=1)).scheme.thresholds
+        (0.5, None)
     """
     if path.is_dir():
         raise WeightsError(f"{path}: is a folder; expected a network's .safetensors or .json file")
@@ -61,11 +70,11 @@ def load_network(path: Path, build: Callable[[dict[str, Any]], Network]) -> Netw
 
 
 def _built(path: Path, description: dict[str, Any], build: Callable[[dict[str, Any]], Network]) -> Network:
-    """The described network with fresh weights of the type that was saved."""
+    """Build the described network with fresh weights of the saved type."""
     try:
         with torch.random.fork_rng(devices=[]):
             network = build(description)
-        # In the memory layout that it was judged in: another one rounds otherwise, and is slower.
+        # The memory format of the evaluation: another one rounds differently, and is slower.
         return network.to(_DTYPES[description["dtype"]]).to(memory_format=torch.channels_last)
     except EdanasError as error:
         raise type(error)(f"{path}: {error}") from error
@@ -93,5 +102,5 @@ def _description(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path}: weights: found {weights!r}; allowed: the name of a file beside it")
     if not isinstance(classes, list) or len(classes) != count or not all(isinstance(c, str) for c in classes):
         raise WeightsError(f"{path}: classes: found {classes!r}; allowed: a list of {count!r} names")
-    found: dict[str, Any] = description
-    return found
+    fields: dict[str, Any] = description
+    return fields

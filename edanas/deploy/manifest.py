@@ -1,4 +1,4 @@
-"""Files that appear as wholes, and descriptions that know the files that they belong to."""
+"""Manifests of exports: JSON files with the SHA-256 of the files that belong to them."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ from edanas.core.runfolder import replace_file
 
 
 def check_folder(stem: Path) -> None:
-    """Refuse before anything is computed.
+    """Check the folder of `stem`, before the export computes anything.
 
     Raises:
-        RunError: The folder that `stem` is in is not there, or not writable.
+        RunError: The folder is missing, or not writable.
     """
     if not stem.parent.is_dir():
         raise RunError(f"{stem.parent}: no such folder")
@@ -31,51 +31,61 @@ def write_described(
 ) -> list[Path]:
     """Write files, then a JSON manifest that holds the SHA-256 and size of each.
 
-    The manifest is written last: where it and the files agree, they belong together,
-    whatever was interrupted.
+    The manifest is written last: files that agree with it belong to it, also after an interruption.
 
     Args:
         path: The manifest.
-        description: What it says besides.
+        description: Its further fields.
         files: Content by name, beside the manifest.
-        free: Files that the manifest does not hold, since users may change them.
+        free: Files that the manifest does not list, since users may change them.
 
     Returns:
         All paths, the manifest's first.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "net.json"
+        ...     _ = write_described(path, {"format": "text", "format_version": 1}, {"net.txt": b"weights"})
+        ...     read_described(path, "text", 1)[1]
+        {'net.txt': b'weights'}
     """
     listed = {name: {"sha256": _digest(content), "bytes": len(content)} for name, content in files.items()}
     text = json.dumps({**description, "files": listed}, indent=2, ensure_ascii=False, allow_nan=False)
-    everything = {**files, **(free or {})}
-    for name, content in everything.items():
+    contents = {**files, **(free or {})}
+    for name, content in contents.items():
         replace_file(path.with_name(name), content)
     replace_file(path, f"{text}\n".encode())
-    return [path, *(path.with_name(name) for name in everything)]
+    return [path, *(path.with_name(name) for name in contents)]
 
 
 def read_described(path: Path, form: str, version: int) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest and the content of its files, all of them as they were written.
+    """Read a manifest and its files, and verify the files.
 
     Args:
         path: The manifest.
-        form: What its `format` must be.
-        version: What its `format_version` must be.
+        form: The expected `format`.
+        version: The expected `format_version`.
+
+    Returns:
+        The manifest, and the files' content by name.
 
     Raises:
-        ExportError: A file is missing or damaged, or the manifest is another one than expected.
+        ExportError: A file is missing or damaged, or the manifest has another format or version.
     """
     try:
-        found = json.loads(path.read_bytes())
-        what, number, listed = found["format"], found["format_version"], dict(found["files"])
-        digests = {str(name): str(entry["sha256"]) for name, entry in listed.items()}
+        manifest = json.loads(path.read_bytes())
+        name, number, listed = manifest["format"], manifest["format_version"], dict(manifest["files"])
+        digests = {str(file): str(entry["sha256"]) for file, entry in listed.items()}
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, LookupError, TypeError) as error:
         raise ExportError(f"{path}: is not the manifest of an exported network") from error
-    if (what, number) != (form, version):
+    if (name, number) != (form, version):
         raise ExportError(
-            f"{path}: format {what!r}, version {number!r}; allowed here: '{form}', version {version}"
+            f"{path}: format {name!r}, version {number!r}; allowed here: '{form}', version {version}"
         )
-    return found, {name: _verified(path, name, digest) for name, digest in digests.items()}
+    return manifest, {file: _verified(path, file, digest) for file, digest in digests.items()}
 
 
 def _verified(manifest: Path, name: str, digest: str) -> bytes:

@@ -1,4 +1,4 @@
-"""ONNX: a file for each body and each head, a manifest, and a program that runs them with onnxruntime."""
+"""Exporter of ONNX files: one for each body and head, a manifest, and a program that runs them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,15 +9,15 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
 from edanas.deploy import run_onnx
 from edanas.deploy.manifest import check_folder
-from edanas.deploy.onnx_graphs import Graphs, segment_graphs, serialised
+from edanas.deploy.onnx_graphs import Graphs, model_bytes, segment_graphs
 from edanas.deploy.run_onnx import EarlyExitNetwork
 from edanas.deploy.segment_files import SegmentRunner, write_segments
 
 
 class OnnxExporter(Exporter):
-    """ONNX, one file for each body and head, with a manifest and a host loop in Python for onnxruntime.
+    """Exporter of ONNX files, one for each body and head, with a host loop in Python for onnxruntime.
 
-    The default: the host decides who goes on, so that any runtime will do, also one without `If`.
+    The default form: the host loop decides which samples go on, so that the runtime needs no `If`.
     """
 
     def __init__(self) -> None:
@@ -31,29 +31,29 @@ class OnnxExporter(Exporter):
         return write_graphs(network, stem, segment_graphs(network))
 
     def open(self, path: Path, threads: int = 1) -> Runner:
-        """The files' host loop, with each file checked; `path` is the manifest."""
+        """Return the host loop over the verified files; `path` is the manifest."""
         return OnnxRunner(path, threads)
 
 
 class OnnxRunner(SegmentRunner):
-    """The host loop that is written beside the files; errors as `SegmentRunner`."""
+    """Runner with the host loop that is written beside the files; errors as `SegmentRunner`."""
 
     network_type = EarlyExitNetwork
 
 
 def write_graphs(
-    network: ExitNetwork, stem: Path, made: Sequence[Graphs], more: dict[str, Any] | None = None
+    network: ExitNetwork, stem: Path, graphs: Sequence[Graphs], more: dict[str, Any] | None = None
 ) -> list[Path]:
-    """Write what `OnnxRunner` reads.
+    """Write the files that `OnnxRunner` reads.
 
     Args:
-        network: What the graphs were made of.
-        stem: What the files' names begin with.
-        made: Its graphs.
-        more: What the manifest says besides.
+        network: The EENN.
+        stem: The beginning of the files' names.
+        graphs: The EENN's graphs.
+        more: Further fields of the manifest.
     """
-    opset = {each.domain or "ai.onnx": each.version for each in made[0].body.opset_import}
-    contents = [(each.segment, *serialised(each.body, each.head)) for each in made]
+    opset = {each.domain or "ai.onnx": each.version for each in graphs[0].body.opset_import}
+    contents = [(each.segment, model_bytes(each.body), model_bytes(each.head)) for each in graphs]
     program = {f"{stem.name}.run_onnx.py": Path(run_onnx.__file__).read_bytes()}
     return write_segments(
         network, stem, EarlyExitNetwork.form, "onnx", contents, {"opset": opset, **(more or {})}, program
@@ -62,5 +62,5 @@ def write_graphs(
 
 @hookimpl
 def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
-    """The exporter `onnx`."""
+    """Return the exporter `onnx`."""
     return {"onnx": OnnxExporter}

@@ -1,4 +1,4 @@
-"""What a machine can tell of itself: energy, and a process's memory."""
+"""Meters of the machine's energy and of this process's memory."""
 
 import mmap
 from collections.abc import Callable
@@ -7,25 +7,29 @@ from threading import Event, Thread
 from typing import Self
 
 POWERCAP = Path("/sys/class/powercap")
-"""Where Linux shows the counters of Intel's and AMD's processors (Running Average Power Limit)."""
+"""Linux's folder of the energy counters (Running Average Power Limit) of Intel's and AMD's processors."""
 
 _STATM = Path("/proc/self/statm")
-_MOMENT = 0.001
+_INTERVAL = 0.001
 _PACKAGE = "intel-rapl:*"
 
 
 class Energy:
-    """Joules that all processors of the machine have used, whoever made them work.
+    """The energy counters of all processors of the machine; other programs' work counts, too.
 
     Args:
         root: The folder of the counters.
 
     Attributes:
-        missing: Why there is no counter, in a sentence; empty where there is one.
+        missing: The reason why no counter is readable, as a sentence; empty where there is one.
+
+    Example:
+        >>> Energy(Path("no/such/folder")).missing
+        'energy: not measured, since the machine has no counter in no/such/folder'
     """
 
     def __init__(self, root: Path = POWERCAP) -> None:
-        # A package's name has one colon; its parts, which it includes, have two.
+        # A package's name has one colon; the names of its parts, which it includes, have two.
         zones = sorted(zone for zone in root.glob(_PACKAGE) if zone.name.count(":") == 1)
         self.missing = "" if zones else f"energy: not measured, since the machine has no counter in {root}"
         self._counters: list[_Counter] = []
@@ -36,12 +40,12 @@ class Energy:
 
     @property
     def joules(self) -> Callable[[], float] | None:
-        """Since some moment; `None` where there is no counter."""
+        """A function that returns the joules since the counters were opened; `None` where there is none."""
         return None if self.missing else lambda: sum(each() for each in self._counters)
 
 
 class _Counter:
-    """One package's, which begins again from 0 at some number."""
+    """The counter of one package, which wraps around at `range`."""
 
     def __init__(self, zone: Path) -> None:
         self.file = zone / "energy_uj"
@@ -59,12 +63,16 @@ class _Counter:
 
 
 class MemoryMeter:
-    """How many bytes this process comes to use at most, as a context manager; libraries' code left out.
+    """A context manager that measures this process's peak memory, without the code of libraries.
 
-    Looks every millisecond, from a thread of its own, and knows nothing of what came and went in between.
+    A thread reads the memory every millisecond, and misses shorter peaks.
 
     Attributes:
-        bytes: More than on entering, so far.
+        bytes: The peak so far, above the memory on entering.
+
+    Example:
+        >>> MemoryMeter().bytes
+        0
     """
 
     def __init__(self) -> None:
@@ -74,28 +82,28 @@ class MemoryMeter:
 
     @staticmethod
     def works() -> bool:
-        """Whether the system tells."""
+        """Return whether the system has the counter."""
         return _STATM.exists()
 
     def __enter__(self) -> Self:
-        self._before = _used()
+        self._before = _used_bytes()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        self._look()
+        self._update()
 
     def _watch(self) -> None:
-        while not self._done.wait(_MOMENT):
-            self._look()
+        while not self._done.wait(_INTERVAL):
+            self._update()
 
-    def _look(self) -> None:
-        self.bytes = max(self.bytes, _used() - self._before)
+    def _update(self) -> None:
+        self.bytes = max(self.bytes, _used_bytes() - self._before)
 
 
-def _used() -> int:
-    """Bytes in memory that are in no file."""
+def _used_bytes() -> int:
+    """Return the bytes in memory that no file backs."""
     _, resident, shared, *_ = map(int, _STATM.read_text().split())
     return (resident - shared) * mmap.PAGESIZE

@@ -1,4 +1,4 @@
-"""The exporter of every run: weights as safetensors, and a JSON description to build the network from."""
+"""Exporter of weights as safetensors, and of a JSON description to build the network from."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.runfolder import replace_file
 
 FORMAT_VERSION = 1
-"""Raised when the description changes so that older readers would build another network."""
+"""The description's version; a change after which older readers would build another network raises it."""
 
 
 class SafetensorsExporter(Exporter):
-    """Weights as safetensors, and all that is needed to build the network as JSON; `edanas.load` reads both.
+    """Exporter of weights as safetensors and a description as JSON, the files that `edanas.load` reads.
 
-    The JSON is written last and holds the SHA-256 of the weights: where both are there and agree, they belong
-    together, whatever was interrupted before.
+    The JSON is written last and holds the SHA-256 of the weights: files that agree belong together, also
+    after an interruption.
     """
 
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
@@ -34,27 +34,27 @@ class SafetensorsExporter(Exporter):
         described = stem.with_name(f"{stem.name}.json")
         weights = stem.with_name(f"{stem.name}.safetensors")
         stored = weights_bytes(network)
-        text = json.dumps(describe(network, weights.name, stored), indent=2, allow_nan=False)
+        text = json.dumps(network_description(network, weights.name, stored), indent=2, allow_nan=False)
         replace_file(weights, stored)
         replace_file(described, f"{text}\n".encode())
         return [described, weights]
 
 
 def weights_bytes(network: nn.Module) -> bytes:
-    """All weights, as `.safetensors` holds them."""
-    # Clones, since weights that share memory cannot be stored otherwise.
+    """Return all weights in the format of `.safetensors`."""
+    # Weights that share memory can be stored only as copies.
     tensors = {
         name: value.detach().to("cpu", copy=True).contiguous() for name, value in network.state_dict().items()
     }
     return save(tensors, metadata={"format": "pt"})
 
 
-def describe(network: ExitNetwork, weights: str, stored: bytes) -> dict[str, Any]:
-    """The content of the JSON file: `network.description`, and what the network itself knows.
+def network_description(network: ExitNetwork, weights: str, stored: bytes) -> dict[str, Any]:
+    """Return the content of the JSON file: `network.description` and the network's own attributes.
 
     Args:
-        network: An EENN. What it knows itself overrules its description, save for criterion and inference
-            rule, whose registered names it does not know.
+        network: An EENN. Its attributes override its description, except for the registered names of the
+            criterion and the inference rule, which only the description has.
         weights: The name of the weights' file, beside the JSON.
         stored: The content of that file.
     """
@@ -81,5 +81,5 @@ def _dtype(network: nn.Module) -> torch.dtype:
 
 @hookimpl
 def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
-    """The built-in exporters."""
+    """Return the exporter `safetensors`."""
     return {"safetensors": SafetensorsExporter}

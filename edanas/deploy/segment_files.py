@@ -1,4 +1,4 @@
-"""Forms of a file for each body and head, with a manifest and the host loop that carries on who stays."""
+"""Files for each body and head of a network, and the runner with the host loop over them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,14 +15,14 @@ from edanas.deploy.segments import ExportSegment, manifest_fields
 
 
 class SegmentRunner(Runner):
-    """A host loop over files that were checked.
+    """Runner with the host loop over verified files.
 
     Args:
         path: The manifest.
-        threads: How many threads the runtime uses.
+        threads: Number of threads of the runtime.
 
     Raises:
-        ExportError: A file is missing or damaged, or the runtime does not take it.
+        ExportError: A file is missing or damaged, or the runtime rejects it.
     """
 
     network_type: ClassVar[type[EarlyExitNetwork]]
@@ -34,7 +34,7 @@ class SegmentRunner(Runner):
             self.network = self.network_type(path, threads)
             self.exit_points = int(manifest["exit_points"])
         except Exception as error:
-            # Runtimes have exceptions of their own, which are no more than `Exception`.
+            # The exceptions of runtimes have no base class below `Exception`.
             raise ExportError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
 
     def predict(
@@ -69,13 +69,13 @@ def write_segments(
     """Write `stem`.<ending>.json, and a file for each body and head.
 
     Args:
-        network: What the segments are of.
-        stem: What the files' names begin with.
+        network: The EENN.
+        stem: The beginning of the files' names.
         form: The manifest's `format`.
-        ending: Of the files, without a dot.
-        contents: Each segment, its body's file and its head's.
-        more: What the manifest says besides.
-        free: Files that the manifest does not hold, by name.
+        ending: The files' ending, without a dot.
+        contents: Each segment with the content of its body's and its head's file.
+        more: Further fields of the manifest.
+        free: Files that the manifest does not list, by name.
     """
     files: dict[str, bytes] = {}
     listed = []
@@ -94,7 +94,7 @@ def write_segments(
 
 
 def segment_fields(segment: ExportSegment) -> dict[str, Any]:
-    """What a manifest says of a segment, whatever the form."""
+    """Return a segment's fields in the manifest of any form."""
     return {
         "exit": segment.exit,
         "threshold": segment.threshold,

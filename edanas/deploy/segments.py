@@ -1,4 +1,4 @@
-"""What exporters read of an EENN, and the parts that they cut it into."""
+"""Segments of an early-exit network, as exporters write them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,15 +15,15 @@ from edanas.core.tracing import measure, trace
 
 
 class ExportSegment(NamedTuple):
-    """What lies between two placed exits, with the exit behind it.
+    """The layers between two placed exits, with the exit behind them.
 
     Args:
         exit: The exit point's index, or N for the last exit.
-        threshold: How sure one must be to leave; `None` for the last exit.
+        threshold: The least confidence at which a sample exits; `None` for the last exit.
         body: Images (B, C, H, W) uint8, or the features of the segment before -> features.
-        head: Features, and what earlier heads left -> labels (B,) int64, confidences (B,) float32 and, save
-            for the last exit's, what this one leaves to all later ones, (B, K) float32 each.
-        before: How many tensors earlier heads left: 0 where exits do not look back.
+        head: Features and the outputs of earlier heads -> labels (B,) int64, confidences (B,) float32. All
+            heads but the last add the tensors (B, K) float32 that later heads read.
+        before: Number of tensors that earlier heads hand on; 0 where exits have no memory.
         body_macs: Multiply-adds for one sample.
         head_macs: As `body_macs`.
     """
@@ -38,7 +38,7 @@ class ExportSegment(NamedTuple):
 
 
 class Body(nn.Module):
-    """Stages in sequence; the first segment's prepare the images."""
+    """The stages of a segment in sequence; in the first segment, the preprocessing comes before them."""
 
     def __init__(self, stages: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -46,16 +46,16 @@ class Body(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """See `ExportSegment.body`."""
-        found: torch.Tensor = self.stages(features)
-        return found
+        output: torch.Tensor = self.stages(features)
+        return output
 
 
 class Head(nn.Module):
-    """An exit, with what it makes of its logits.
+    """An exit classifier with the decision on its logits.
 
     Args:
         head: Features -> logits (B, K).
-        decide: What is made of them.
+        decide: Logits and memory -> prediction, confidence, and memory.
         readers: The inference rule and the criterion.
         last: Whether no exit follows.
     """
@@ -66,23 +66,23 @@ class Head(nn.Module):
         self.decide = decide
         self.last = last
         self.width = memory_width(readers)
-        # So that the weights are seen, if there are any.
+        # Registers the readers' weights, if there are any.
         self.learned = nn.ModuleList(each for each in readers if isinstance(each, nn.Module))
 
     def forward(self, features: torch.Tensor, *before: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """See `ExportSegment.head`."""
-        # Here exit by exit, in a decision all logits and then all answers.
+        # `before` is ordered by exit; a decision takes all logits first, then all predictions.
         memory = tuple(each for kind in range(self.width) for each in before[kind :: self.width])
-        answer, sure, kept = self.decide(self.head(features), memory)
-        ran = len(before) // self.width + 1 if self.width else 1
-        left = () if self.last else kept[ran - 1 :: ran]
-        return answer.argmax(dim=1), sure.to(torch.float32), *left
+        prediction, confidence, new_memory = self.decide(self.head(features), memory)
+        exits = len(before) // self.width + 1 if self.width else 1
+        outputs = () if self.last else new_memory[exits - 1 :: exits]
+        return prediction.argmax(dim=1), confidence.to(torch.float32), *outputs
 
 
-class Preparation(nn.Module):
-    """As `edanas.core.preprocess.prepare` of bytes, for images of any size in one graph.
+class Preprocessing(nn.Module):
+    """`edanas.core.preprocess.prepare` of bytes, as one graph for images of any size.
 
-    Where images are enlarged, to smooth is to do nothing; so it need not be asked which way they are resized.
+    Antialiasing has no effect on images that are enlarged, so that one operator serves both directions.
     """
 
     pixel_mean: torch.Tensor
@@ -100,16 +100,24 @@ class Preparation(nn.Module):
         size = (self.resolution, self.resolution)
         pixels = images.float() / 255.0
         pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
-        found: torch.Tensor = (pixels - self.pixel_mean) / self.pixel_std
-        return found
+        normalised: torch.Tensor = (pixels - self.pixel_mean) / self.pixel_std
+        return normalised
 
 
 def segments(network: ExitNetwork) -> list[ExportSegment]:
-    """The segments of a copy, ready for inference: frozen, in float32, on the CPU; the last exit's last.
+    """Cut a copy of an EENN into segments for inference: frozen, in float32, on the CPU.
+
+    Returns:
+        One segment for each placed exit, ascending, then that of the last exit.
 
     Raises:
-        ExportError: The network is frozen already, and may hold what cannot be exported.
-        CostError: A part's multiply-adds cannot be counted.
+        ExportError: The network is frozen already, so that some of its operators may not be exportable.
+        CostError: The multiply-adds of a part cannot be counted.
+
+    Example:
+        >>> from edanas.testing.evaluations import toy_network
+        >>> [(segment.exit, segment.threshold, segment.body_macs) for segment in segments(toy_network())]
+        [(0, 0.5, 10368), (2, None, 46656)]
     """
     if network.frozen:
         raise ExportError("a frozen network cannot be exported; export the one that it was frozen from")
@@ -118,49 +126,49 @@ def segments(network: ExitNetwork) -> list[ExportSegment]:
     frozen.float().cpu()
     decide = {each.exit: each.decide for each in frozen.segments()}
     readers = frozen.inference, frozen.criterion
-    stages: list[nn.Module] = [Preparation(network.resolution, network.mean, network.std)]
-    found: list[ExportSegment] = []
+    stages: list[nn.Module] = [Preprocessing(network.resolution, network.mean, network.std)]
+    parts: list[ExportSegment] = []
     begin = 0
     for at, stage in enumerate(frozen.backbone.stages):
         stages.append(stage)
         last = at == network.exit_points
         threshold = None if last else network.scheme.thresholds[at]
         if last or threshold is not None:
-            exit_ = frozen.backbone.head if last else frozen.heads[str(at)]
-            body, head = Body(stages).eval(), Head(exit_, decide[at], readers, last=last).eval()
-            before, spent = len(found) * memory_width(readers), sum(macs[begin : at + 1])
-            found.append(ExportSegment(at, threshold, body, head, before, spent, heads[at]))
+            classifier = frozen.backbone.head if last else frozen.heads[str(at)]
+            body, head = Body(stages).eval(), Head(classifier, decide[at], readers, last=last).eval()
+            before, body_macs = len(parts) * memory_width(readers), sum(macs[begin : at + 1])
+            parts.append(ExportSegment(at, threshold, body, head, before, body_macs, heads[at]))
             stages, begin = [], at + 1
-    return found
+    return parts
 
 
 def part_macs(network: ExitNetwork) -> tuple[tuple[int, ...], dict[int, int]]:
-    """Multiply-adds of each stage, and of each placed exit's head by exit point, the last's by N.
+    """Count the multiply-adds of each stage, and of each head by its exit's index.
 
     Raises:
-        CostError: One cannot be counted.
+        CostError: The multiply-adds of a part cannot be counted.
     """
     stages, last = trace(network.backbone, len(network.mean))
     heads = {at: measure(network.heads[str(at)], stages[at].shape) for at in network.scheme.placed}
-    deciding = network.decision_costs()
-    whole = {at: (cost + deciding[at]).macs for at, cost in {**heads, network.exit_points: last}.items()}
-    return tuple(stage.macs for stage in stages), whole
+    decisions = network.decision_costs()
+    head_macs = {at: (cost + decisions[at]).macs for at, cost in {**heads, network.exit_points: last}.items()}
+    return tuple(stage.macs for stage in stages), head_macs
 
 
 def memory_width(readers: Sequence[ExitReader]) -> int:
-    """How many tensors each exit leaves to later ones: its logits, its answer, or both, or neither."""
+    """Return the number of tensors that each exit hands on: its logits, its prediction, both or neither."""
     return sum(reader.memory for reader in readers)
 
 
 def example_memory(network: ExitNetwork, count: int, tensors: int) -> Memory:
-    """What earlier heads may have left, to trace with: so many tensors, (count, K) float32 each."""
+    """Draw stand-ins for the outputs of earlier heads, to trace with: `tensors` of (count, K) float32."""
     classes = len(network.classes)
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.randn(count, classes, generator=generator) for _ in range(tensors))
 
 
 def manifest_fields(network: ExitNetwork) -> Mapping[str, Any]:
-    """What every manifest says of the network: plain values."""
+    """Return the fields that every manifest has of a network, as plain values."""
     return {
         "exit_points": network.exit_points,
         "channels": len(network.mean),
@@ -173,6 +181,6 @@ def manifest_fields(network: ExitNetwork) -> Mapping[str, Any]:
 
 
 def example_images(network: ExitNetwork, count: int, extra: int = 0) -> torch.Tensor:
-    """Bytes to trace with: (count, C, H, W) uint8, `extra` pixels higher and twice that wider than read."""
+    """Draw bytes to trace with: (count, C, R + extra, R + 2 extra) uint8 for the resolution R."""
     shape = count, len(network.mean), network.resolution + extra, network.resolution + 2 * extra
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)

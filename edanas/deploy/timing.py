@@ -1,4 +1,4 @@
-"""How long networks take on real images, call by call; whoever is compared takes turns."""
+"""Timing of networks on real images, call by call, in interleaved repetitions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,18 +7,25 @@ import numpy as np
 import numpy.typing as npt
 
 Images = npt.NDArray[np.uint8]
-"""(B, C, H, W)."""
+"""Images (B, C, H, W)."""
+
 PERCENTILES = (50, 95, 99)
+"""The percentiles of `Timing.percentiles`."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What one side took.
+    """The measured times of one side of a comparison.
 
     Args:
         seconds: (repeats, calls), each of one batch.
         size: Images in a call.
-        joules: Joules of a call on average; `None` where nothing counts them.
+        joules: Mean joules of a call; `None` without an energy counter.
+
+    Example:
+        >>> timing = Timing(np.array([[0.1, 0.3], [0.2, 0.4]]), size=8)
+        >>> round(timing.mean, 6), round(timing.percentiles[0], 6)
+        (0.25, 0.25)
     """
 
     seconds: npt.NDArray[np.float64]
@@ -27,7 +34,7 @@ class Timing:
 
     @property
     def mean(self) -> float:
-        """Seconds of a call: the mean of a repetition at its median over all, which one bad moment spares."""
+        """Seconds of a call: the median over all repetitions of a repetition's mean."""
         return float(np.median(self.seconds.mean(axis=1)))
 
     @property
@@ -36,16 +43,20 @@ class Timing:
         return tuple(map(float, np.percentile(self.seconds, PERCENTILES)))
 
     def of(self, calls: npt.NDArray[np.bool_]) -> "Timing":
-        """Some of the calls alone."""
+        """Return the timing of some calls; `calls` is a mask (calls,)."""
         return Timing(self.seconds[:, calls], self.size)
 
 
 def batches(images: Images, size: int) -> list[Images]:
-    """Whole batches of `size`, in order; the first images again where they do not fill the last one.
+    """Cut images into whole batches of `size`, in order; the first images again fill up the last batch.
 
     Args:
         images: (B, C, H, W), B >= 1.
         size: At least 1.
+
+    Example:
+        >>> [len(batch) for batch in batches(np.zeros((5, 1, 2, 2), np.uint8), 2)]
+        [2, 2, 2]
     """
     whole = -(-len(images) // size) * size
     filled = images[np.arange(whole) % len(images)]
@@ -54,11 +65,11 @@ def batches(images: Images, size: int) -> list[Images]:
 
 @dataclass(frozen=True)
 class Side:
-    """One of those that are compared.
+    """One side of a comparison.
 
     Args:
-        run: What is timed.
-        calls: The batches it is given, of one size.
+        run: The function that is timed.
+        calls: Its inputs: batches of one size.
         now: Its clock, in seconds.
     """
 
@@ -70,36 +81,44 @@ class Side:
 def interleaved_timings(
     sides: Mapping[str, Side], repeats: int, joules: Callable[[], float] | None = None
 ) -> dict[str, Timing]:
-    """What each side takes once it is warm.
+    """Time each side once it is warm.
 
-    Within a repetition one side follows the other, each on all its batches; every second repetition goes the
-    other way round. So what slows the machine for a while slows all of them. When a side's turn comes, its
-    first batch is asked once more, before all: how others leave caches and memory counts for nobody.
+    Within a repetition, one side follows the other, each on all its batches; every second repetition is in
+    reverse order. So a slow phase of the machine slows all sides. Each turn begins with the first batch,
+    untimed, so that the caches that the side before has left do not count.
 
     Args:
-        sides: What is compared, by name.
-        repeats: How many repetitions count; at least 1.
-        joules: What the machine has used since some moment.
+        sides: The sides of the comparison, by name.
+        repeats: Number of repetitions, at least 1.
+        joules: The machine's energy counter.
+
+    Example:
+        >>> from itertools import count
+        >>> ticks = count()
+        >>> side = Side(len, [np.zeros((2, 1, 4, 4), np.uint8)], lambda: float(next(ticks)))
+        >>> interleaved_timings({"a": side}, repeats=2)["a"].seconds
+        array([[1.],
+               [1.]])
     """
-    found = {name: np.zeros((repeats, len(side.calls))) for name, side in sides.items()}
+    seconds = {name: np.zeros((repeats, len(side.calls))) for name, side in sides.items()}
     used = dict.fromkeys(sides, 0.0)
     for repeat in range(repeats):
         for name in reversed(list(sides)) if repeat % 2 else list(sides):
             side = sides[name]
             side.run(side.calls[0])
             before = joules() if joules else 0.0
-            found[name][repeat] = _once(side)
+            seconds[name][repeat] = _call_seconds(side)
             used[name] += joules() - before if joules else 0.0
     return {
-        name: Timing(found[name], len(side.calls[0]), used[name] / found[name].size if joules else None)
+        name: Timing(seconds[name], len(side.calls[0]), used[name] / seconds[name].size if joules else None)
         for name, side in sides.items()
     }
 
 
-def _once(side: Side) -> list[float]:
-    took = []
+def _call_seconds(side: Side) -> list[float]:
+    seconds = []
     for images in side.calls:
         start = side.now()
         side.run(images)
-        took.append(side.now() - start)
-    return took
+        seconds.append(side.now() - start)
+    return seconds
