@@ -1,7 +1,7 @@
-"""An EENN's bodies and heads as ONNX graphs.
+"""Translation of an EENN's bodies and heads to ONNX graphs.
 
-All parts are translated at once, each from an input of its own, and then cut apart: much of what a
-translation takes is the same for one operator and for a thousand.
+All parts are translated in one call, each with its own input, and then cut apart: the time of a translation
+hardly depends on its size.
 """
 
 import itertools
@@ -21,13 +21,13 @@ from edanas.deploy.segments import ExportSegment, example_images, example_memory
 
 
 class Graphs(NamedTuple):
-    """One segment's graphs; values and weights have names that no other segment's have.
+    """The graphs of one segment; names of values and weights are unique among all segments.
 
     Args:
-        segment: What they were made of.
+        segment: The segment.
         body: `onnx.ModelProto`: `images` or the features of the segment before -> its own features.
-        head: `onnx.ModelProto`: these features, and all that earlier heads left -> `label<n>`,
-            `confidence<n>`, and what it leaves to later ones, `left<n>_1` and so on.
+        head: `onnx.ModelProto`: these features, and the outputs of earlier heads -> `label<n>`,
+            `confidence<n>`, and its outputs for later heads, `left<n>_1` and so on.
     """
 
     segment: ExportSegment
@@ -36,7 +36,7 @@ class Graphs(NamedTuple):
 
 
 class _Parts(nn.Module):
-    """Every body and every head, each on inputs of its own."""
+    """All bodies and heads as one module, each on its own inputs."""
 
     def __init__(self, parts: Sequence[ExportSegment]) -> None:
         super().__init__()
@@ -45,36 +45,36 @@ class _Parts(nn.Module):
         self.before = [part.before for part in parts]
 
     def forward(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Images, all segments' features, what heads are left -> each body's and each head's outputs."""
-        found, rest = [], inputs[len(self.bodies) + 1 :]
+        """Images, all segments' features, and the heads' memory -> the outputs of each body and head."""
+        outputs, rest = [], inputs[len(self.bodies) + 1 :]
         for number, (body, head) in enumerate(zip(self.bodies, self.heads, strict=True)):
             before, rest = rest[: self.before[number]], rest[self.before[number] :]
-            found += [body(inputs[number]), *head(inputs[number + 1], *before)]
-        return found
+            outputs += [body(inputs[number]), *head(inputs[number + 1], *before)]
+        return outputs
 
 
-_made: WeakKeyDictionary[nn.Module, tuple[Any, list[Graphs]]] = WeakKeyDictionary()
-_making = threading.Lock()
+_translations: WeakKeyDictionary[nn.Module, tuple[Any, list[Graphs]]] = WeakKeyDictionary()
+_lock = threading.Lock()
 
 
 def segment_graphs(network: ExitNetwork) -> list[Graphs]:
-    """The graphs of each segment. They are kept while the network lives and is unchanged: do not change them.
+    """Translate each segment; do not change the graphs, which are cached while the network is unchanged.
 
     Raises:
-        ExportError: A part cannot be translated, or only for one size of the batch.
-        CostError: A part's multiply-adds cannot be counted.
+        ExportError: A part cannot be translated, or only for one batch size.
+        CostError: The multiply-adds of a part cannot be counted.
         MissingExtraError: A package is not installed.
     """
-    with _making:
+    with _lock:
         state = _state(network)
-        known = _made.get(network)
-        if known is None or known[0] != state:
-            known = _made[network] = state, _translate(network)
-        return known[1]
+        translation = _translations.get(network)
+        if translation is None or translation[0] != state:
+            translation = _translations[network] = state, _translate(network)
+        return translation[1]
 
 
 def _state(network: ExitNetwork) -> tuple[Any, ...]:
-    """What a translation depends on; torch counts every change of a tensor's values."""
+    """Return the values that a translation depends on; torch numbers the versions of a tensor."""
     tensors = [*network.parameters(), *network.buffers()]
     named = network.scheme, network.criterion, network.inference, network.mean, network.std, network.classes
     versions = tuple((id(tensor), tensor.data_ptr(), tensor._version) for tensor in tensors)
@@ -85,37 +85,37 @@ def _translate(network: ExitNetwork) -> list[Graphs]:
     parts = segments(network)
     inputs, shapes = _inputs(network, parts)
     names = ["images", *(f"features{number}" for number in range(1, len(parts) + 1))]
-    # Traced, each head has tensors of its own for what it is left: all batches there are of one size.
+    # Each head is traced on its own memory tensors, since the batch size differs from head to head.
     numbers = range(1, len(parts) + 1)
-    left = [_left(parts, number) for number in numbers]
-    known = [_flat(left[: number - 1]) for number in numbers]
-    told = [[f"to{number}_{each}" for each in known[number - 1]] for number in numbers]
-    ends = [[f"label{number}", f"confidence{number}", *left[number - 1]] for number in numbers]
+    outgoing = [_memory_names(parts, number) for number in numbers]
+    incoming = [_flat(outgoing[: number - 1]) for number in numbers]
+    traced = [[f"to{number}_{each}" for each in incoming[number - 1]] for number in numbers]
+    ends = [[f"label{number}", f"confidence{number}", *outgoing[number - 1]] for number in numbers]
     outputs = _flat([f"body{number}", *each] for number, each in zip(numbers, ends, strict=True))
-    whole = _exported(_Parts(parts).eval(), inputs, shapes, [*names, *_flat(told)], outputs)
-    found = []
+    whole = _exported(_Parts(parts).eval(), inputs, shapes, [*names, *_flat(traced)], outputs)
+    translated = []
     for at, (number, part) in enumerate(zip(numbers, parts, strict=True)):
         body = _cut(whole, [names[at]], [f"body{number}"], f"segment{number}")
         _rename(body, f"body{number}", f"features{number}")
-        head = _cut(whole, [names[number], *told[at]], ends[at], f"head{number}")
-        for here, there in zip(told[at], known[at], strict=True):
-            _rename(head, here, there)
-        found.append(Graphs(part, body, head))
-    return found
+        head = _cut(whole, [names[number], *traced[at]], ends[at], f"head{number}")
+        for old, new in zip(traced[at], incoming[at], strict=True):
+            _rename(head, old, new)
+        translated.append(Graphs(part, body, head))
+    return translated
 
 
-def _left(parts: Sequence[ExportSegment], number: int) -> list[str]:
-    """The names of what the head of this number, from 1, leaves to later ones."""
+def _memory_names(parts: Sequence[ExportSegment], number: int) -> list[str]:
+    """Return the names of the outputs that head `number`, from 1, has for later heads."""
     width = parts[number].before - parts[number - 1].before if number < len(parts) else 0
     return [f"left{number}_{at}" for at in range(1, width + 1)]
 
 
-def _flat(several: Iterable[Sequence[str]]) -> list[str]:
-    return list(itertools.chain.from_iterable(several))
+def _flat(lists: Iterable[Sequence[str]]) -> list[str]:
+    return list(itertools.chain.from_iterable(lists))
 
 
 def _inputs(network: ExitNetwork, parts: Sequence[ExportSegment]) -> tuple[list[torch.Tensor], Any]:
-    """An example for each input, in batches of different sizes, and which dimensions may change."""
+    """Return an example of each input, all in different batch sizes, and the dynamic dimensions."""
     inputs = [example_images(network, 2, extra=3)]
     with torch.no_grad():
         for number, part in enumerate(parts):
@@ -125,21 +125,21 @@ def _inputs(network: ExitNetwork, parts: Sequence[ExportSegment]) -> tuple[list[
     sides = {2: torch.export.Dim("height", max=1 << 20), 3: torch.export.Dim("width", max=1 << 20)}
     batches = [{0: torch.export.Dim(f"batch{number}", max=1 << 20)} for number in range(len(inputs))]
     for number, part in enumerate(parts, 1):
-        before = example_memory(network, len(inputs[number]), part.before)
-        batches += [batches[number]] * len(before)
-        inputs += before
+        memory = example_memory(network, len(inputs[number]), part.before)
+        batches += [batches[number]] * len(memory)
+        inputs += memory
     return inputs, {"inputs": [{**batches[0], **sides}, *batches[1:]]}
 
 
 def _exported(module: nn.Module, inputs: Any, shapes: Any, names: list[str], outputs: list[str]) -> Any:
-    """One `onnx.ModelProto` of all parts."""
+    """Translate a module to one `onnx.ModelProto`."""
     import_optional("exports", "onnx", "onnx", "onnx", "onnxscript")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch and onnxscript say of each other's versions
+            warnings.simplefilter("ignore")  # torch and onnxscript warn of each other's versions
             program = torch.export.export(module, (inputs,), dynamic_shapes=shapes)
-            made = torch.onnx.export(program, input_names=names, output_names=outputs, verbose=False)
-        return made.model_proto  # type: ignore[union-attr]
+            translated = torch.onnx.export(program, input_names=names, output_names=outputs, verbose=False)
+        return translated.model_proto  # type: ignore[union-attr]
     except Exception as error:
         text = " ".join(str(error).split())[:300]
         raise ExportError(
@@ -149,40 +149,40 @@ def _exported(module: nn.Module, inputs: Any, shapes: Any, names: list[str], out
 
 
 def _cut(whole: Any, sources: Sequence[str], ends: Sequence[str], label: str) -> Any:
-    """What of `whole` leads from the inputs `sources` to the outputs `ends`."""
+    """Return the part of `whole` that leads from the inputs `sources` to the outputs `ends`."""
     import onnx
 
     graph = whole.graph
     makers = {name: node for node in graph.node for name in node.output}
-    wanted, pending = set(), list(ends)
+    needed, pending = set(), list(ends)
     while pending:
         name = pending.pop()
-        if name and name not in wanted:
-            wanted.add(name)
-            pending += _reads(makers[name]) if name in makers else []
-    foreign = [each.name for each in graph.input if each.name in wanted.difference(sources)]
+        if name and name not in needed:
+            needed.add(name)
+            pending += _inputs_of(makers[name]) if name in makers else []
+    foreign = [each.name for each in graph.input if each.name in needed.difference(sources)]
     if foreign:
         raise ExportError(f"{label} depends on '{foreign[0]}' besides '{sources[0]}'")
     cut = onnx.ModelProto(ir_version=whole.ir_version)
     cut.opset_import.extend(whole.opset_import)
     cut.functions.extend(whole.functions)
     cut.graph.name = label
-    cut.graph.node.extend(node for node in graph.node if wanted.intersection(node.output))
+    cut.graph.node.extend(node for node in graph.node if needed.intersection(node.output))
     cut.graph.input.extend(each for each in graph.input if each.name in sources)
     cut.graph.output.extend(each for end in ends for each in graph.output if each.name == end)
-    cut.graph.initializer.extend(each for each in graph.initializer if each.name in wanted)
+    cut.graph.initializer.extend(each for each in graph.initializer if each.name in needed)
     _clean(cut, label)
     return cut
 
 
-def _reads(node: Any) -> list[str]:
-    """The values that a node reads, also in its own graphs."""
+def _inputs_of(node: Any) -> list[str]:
+    """Return the values that a node reads, also in its subgraphs."""
     inner = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
-    return [*node.input, *(name for graph in inner for each in graph.node for name in _reads(each))]
+    return [*node.input, *(name for graph in inner for each in graph.node for name in _inputs_of(each))]
 
 
 def _clean(model: Any, label: str) -> None:
-    """Take out what tells of the machine that it was made on; name nodes and dimensions for people."""
+    """Remove traces of this machine, and give nodes and dimensions readable names."""
     graph = model.graph
     for number, node in enumerate(graph.node, 1):
         node.name = f"{label}/{node.op_type}{number}"
@@ -203,7 +203,7 @@ def _clean(model: Any, label: str) -> None:
 
 
 def _rename(model: Any, old: str, new: str) -> None:
-    """Give a value another name."""
+    """Rename a value."""
     for node in model.graph.node:
         for names in (node.input, node.output):
             for at, name in enumerate(names):
@@ -213,12 +213,7 @@ def _rename(model: Any, old: str, new: str) -> None:
         each.name = new if each.name == old else each.name
 
 
-def serialised(body: Any, head: Any) -> tuple[bytes, bytes]:
-    """Both as bytes."""
-    return model_bytes(body), model_bytes(head)
-
-
 def model_bytes(model: Any) -> bytes:
-    """A model as bytes, the same each time."""
-    found: bytes = model.SerializeToString(deterministic=True)
-    return found
+    """Serialise a model; equal models give equal bytes."""
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content

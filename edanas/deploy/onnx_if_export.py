@@ -1,4 +1,4 @@
-"""ONNX in a single file: everything behind an exit is a branch of an `If`, and inside it is the next."""
+"""Exporter of a single ONNX file, in which the segments after an exit are a branch of an `If`."""
 
 import json
 import re
@@ -23,13 +23,13 @@ from edanas.deploy.segments import manifest_fields
 FORM, VERSION = "edanas-onnx-if", 1
 
 _OUTPUTS = ("label", "exit", "confidence")
-_RAN = re.compile(r"segment(\d+)/\w+_kernel_time")
+_NODE_TIME = re.compile(r"segment(\d+)/\w+_kernel_time")
 
 
 class OnnxIfExporter(Exporter):
-    """ONNX, one file with nested `If`, for one image at a time: its label, exit and confidence.
+    """Exporter of one ONNX file with nested `If`: one image -> its label, exit and confidence.
 
-    `If` is slow in some runtimes and missing in others; `onnx` needs none.
+    `If` is slow in some runtimes and missing in others; the form `onnx` does not use it.
     """
 
     ending = ".if.json"
@@ -38,33 +38,33 @@ class OnnxIfExporter(Exporter):
         import_optional("exports", "onnx-if", "onnx", "onnx", "onnxruntime", "onnxscript")
 
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
-        """Write `stem`.if.json and `stem`.if.onnx; the first only describes and verifies the second."""
+        """Write `stem`.if.json and `stem`.if.onnx; the first describes and verifies the second."""
         check_folder(stem)
-        made = segment_graphs(network)
-        content = model_bytes(nested_graph(made))
+        graphs = segment_graphs(network)
+        content = model_bytes(nested_graph(graphs))
         description = {
             "format": FORM,
             "format_version": VERSION,
             **manifest_fields(network),
-            "segments": [segment_fields(segment) for segment, _, _ in made],
+            "segments": [segment_fields(segment) for segment, _, _ in graphs],
         }
         described = stem.with_name(f"{stem.name}{self.ending}")
         return write_described(described, description, {f"{stem.name}.if.onnx": content})
 
     def open(self, path: Path, threads: int = 1) -> Runner:
-        """A session of onnxruntime; `path` is the JSON file."""
+        """Return a runner with onnxruntime; `path` is the JSON file."""
         return OnnxIfRunner(path, threads)
 
 
 class OnnxIfRunner(Runner):
-    """Asks onnxruntime about one image after the other.
+    """Runner with onnxruntime, one image at a time.
 
     Args:
         path: The JSON file.
-        threads: How many threads the runtime uses.
+        threads: Number of threads of onnxruntime.
 
     Raises:
-        ExportError: A file is missing or damaged, or onnxruntime does not take it.
+        ExportError: A file is missing or damaged, or onnxruntime rejects it.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
@@ -76,34 +76,36 @@ class OnnxIfRunner(Runner):
             (self._model,) = files.values()
             self._session = _session(self._model, threads)
         except Exception as error:
-            # onnxruntime has exceptions of its own, which are no more than `Exception`.
+            # The exceptions of onnxruntime have no base class below `Exception`.
             raise ExportError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
 
     def predict(
         self, images: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """See `Runner.predict`."""
-        answers = [self._session.run(_OUTPUTS, {"images": image[None]}) for image in images]
-        label, left_at, sure = (np.concatenate(each) for each in zip(*answers, strict=True))
-        return label, left_at, sure
+        decisions = [self._session.run(_OUTPUTS, {"images": image[None]}) for image in images]
+        labels, exits, confidences = (np.concatenate(each) for each in zip(*decisions, strict=True))
+        return labels, exits, confidences
 
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         """See `Runner.backbone`; the exits are part of the graph."""
-        raise EdanasError(f"{self.path}: its exits cannot be passed by; measure the form `onnx` instead")
+        raise EdanasError(
+            f"{self.path}: the backbone cannot run without the exits; measure the form `onnx` instead"
+        )
 
     def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
-        """See `Runner.computed`: onnxruntime's profiler says which nodes ran."""
+        """See `Runner.computed`: onnxruntime's profiler lists the nodes that ran."""
         with tempfile.TemporaryDirectory() as folder:
             session = _session(self._model, 1, str(Path(folder) / "profile"))
             for image in images:
                 session.run(_OUTPUTS, {"images": image[None]})
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
         nodes = Counter(event["name"] for event in events)
-        ran = [0] * self._segments
-        for name, times in nodes.items():
-            if found := _RAN.fullmatch(name):
-                ran[int(found[1]) - 1] = max(ran[int(found[1]) - 1], times)
-        return tuple(ran)
+        runs = [0] * self._segments
+        for name, count in nodes.items():
+            if match := _NODE_TIME.fullmatch(name):
+                runs[int(match[1]) - 1] = max(runs[int(match[1]) - 1], count)
+        return tuple(runs)
 
 
 def _session(model: bytes, threads: int, profile: str = "") -> Any:
@@ -113,25 +115,30 @@ def _session(model: bytes, threads: int, profile: str = "") -> Any:
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
     if profile:
-        # Nodes keep their names only if none are fused.
+        # Fused nodes would lose their names.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.enable_profiling = True
         options.profile_file_prefix = profile
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def nested_graph(made: Sequence[Graphs]) -> Any:
-    """One `onnx.ModelProto`: `images` (1, C, H, W) uint8 -> `label`, `exit`, `confidence`, (1,) each."""
+def nested_graph(graphs: Sequence[Graphs]) -> Any:
+    """Nest the graphs in one `onnx.ModelProto`.
+
+    It maps `images` (1, C, H, W) uint8 to `label`, `exit` and `confidence`, (1,) each.
+    """
     import onnx
     from onnx import TensorProto, helper
 
-    first = made[0].body
+    first = graphs[0].body
     source = onnx.ValueInfoProto()
     source.CopyFrom(first.graph.input[0])
     source.type.tensor_type.shape.dim[0].dim_value = 1
-    weights = {each.name: each for _, *models in made for model in models for each in model.graph.initializer}
+    weights = {
+        each.name: each for _, *models in graphs for model in models for each in model.graph.initializer
+    }
     constants: list[Any] = []
-    nodes, names = _from(made, 0, set(), constants)
+    nodes, names = _nodes_from(graphs, 0, set(), constants)
     kinds = dict(zip(_OUTPUTS, (TensorProto.INT64, TensorProto.INT64, TensorProto.FLOAT), strict=True))
     outputs = [helper.make_tensor_value_info(name, kind, [1]) for name, kind in kinds.items()]
     ends = [_node("Identity", [old], [new]) for old, new in zip(names, _OUTPUTS, strict=True)]
@@ -144,47 +151,48 @@ def nested_graph(made: Sequence[Graphs]) -> Any:
     return model
 
 
-def _from(
-    made: Sequence[Graphs], number: int, seen: set[str], constants: list[Any]
+def _nodes_from(
+    graphs: Sequence[Graphs], number: int, outer: set[str], constants: list[Any]
 ) -> tuple[list[Any], list[str]]:
-    """The nodes from one segment on, and the names of label, exit and confidence behind them.
+    """Return the nodes of a segment and all later ones, and the names of label, exit and confidence.
 
     Args:
-        made: All segments.
-        number: Which one, from 0.
-        seen: Values that are there already: a branch sees what is outside, and must not make it again.
-        constants: Takes the weights that are added.
+        graphs: All segments.
+        number: The segment's number, from 0.
+        outer: Values of the enclosing graphs, which a branch reads and must not define again.
+        constants: A list that receives new weights.
     """
     from onnx import TensorProto, helper
 
-    segment, body, head = made[number]
-    nodes = _fresh((*body.graph.node, *head.graph.node), seen)
-    label, sure, *_ = (each.name for each in head.graph.output)
-    here = f"exit{number + 1}"
-    constants.append(helper.make_tensor(here, TensorProto.INT64, [1], [segment.exit]))
+    segment, body, head = graphs[number]
+    nodes = _new_nodes((*body.graph.node, *head.graph.node), outer)
+    label, confidence, *_ = (each.name for each in head.graph.output)
+    exit_name = f"exit{number + 1}"
+    constants.append(helper.make_tensor(exit_name, TensorProto.INT64, [1], [segment.exit]))
     if segment.threshold is None:
-        return nodes, [label, here, sure]
+        return nodes, [label, exit_name, confidence]
     limit, enough = f"threshold{number + 1}", f"enough{number + 1}"
     constants.append(helper.make_tensor(limit, TensorProto.FLOAT, [1], [segment.threshold]))
-    nodes.append(_node("GreaterOrEqual", [sure, limit], [enough]))
-    leave = _branch([], [label, here, sure], f"leave{number + 1}")
-    stay = _branch(*_from(made, number + 1, seen, constants), f"stay{number + 1}")
+    nodes.append(_node("GreaterOrEqual", [confidence, limit], [enough]))
+    leave = _branch([], [label, exit_name, confidence], f"leave{number + 1}")
+    stay = _branch(*_nodes_from(graphs, number + 1, outer, constants), f"stay{number + 1}")
     ends = [f"{name}_from{number + 1}" for name in _OUTPUTS]
     nodes.append(_node("If", [enough], ends, then_branch=leave, else_branch=stay))
     return nodes, ends
 
 
-def _fresh(nodes: Iterable[Any], seen: set[str]) -> list[Any]:
-    found = []
+def _new_nodes(nodes: Iterable[Any], outer: set[str]) -> list[Any]:
+    """Return the nodes with outputs that are not in `outer`, and add these outputs to it."""
+    new = []
     for node in nodes:
-        if not seen.issuperset(node.output):
-            seen.update(node.output)
-            found.append(node)
-    return found
+        if not outer.issuperset(node.output):
+            outer.update(node.output)
+            new.append(node)
+    return new
 
 
 def _branch(nodes: Sequence[Any], names: Sequence[str], label: str) -> Any:
-    """A graph without inputs; its outputs get names of their own."""
+    """Return a graph without inputs, with its own names of the outputs."""
     from onnx import TensorProto, helper
 
     kinds = (TensorProto.INT64, TensorProto.INT64, TensorProto.FLOAT)
@@ -202,5 +210,5 @@ def _node(operator: str, reads: Sequence[str], makes: Sequence[str], **attribute
 
 @hookimpl
 def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
-    """The exporter `onnx-if`."""
+    """Return the exporter `onnx-if`."""
     return {"onnx-if": OnnxIfExporter}

@@ -1,4 +1,4 @@
-"""Programs of `torch.export` as bytes, and back: without traces of this machine, and without pickles."""
+"""Writing and reading of `.pt2` files, without traces of this machine and without pickles."""
 
 import io
 import warnings
@@ -14,40 +14,40 @@ _BATCH, _SIDE = 1 << 20, 1 << 20
 
 
 def dynamic_dimensions(*, batch: bool, image: bool) -> dict[int, Any]:
-    """Which dimensions of an input may change."""
-    found: dict[int, Any] = {0: torch.export.Dim("batch", max=_BATCH)} if batch else {}
+    """Return the dynamic dimensions of an input: its batch size, its height and width, or both."""
+    free: dict[int, Any] = {0: torch.export.Dim("batch", max=_BATCH)} if batch else {}
     if image:
-        found |= {at: torch.export.Dim(name, max=_SIDE) for at, name in ((2, "height"), (3, "width"))}
-    return found
+        free |= {at: torch.export.Dim(name, max=_SIDE) for at, name in ((2, "height"), (3, "width"))}
+    return free
 
 
 def program_bytes(
     module: nn.Module, examples: tuple[torch.Tensor, ...], free: dict[int, Any], name: str
 ) -> bytes:
-    """A module as the content of a `.pt2` file, the same bytes each time.
+    """Export a module to the content of a `.pt2` file; equal modules give equal bytes.
 
     Args:
-        module: Of one input and perhaps more, which are gathered as `*rest`.
+        module: Its `forward` takes one argument, and further ones as `*rest`.
         examples: Its inputs.
-        free: Dimensions of each input that may change.
-        name: For errors.
+        free: The dynamic dimensions of each input.
+        name: The module's name in errors.
 
     Raises:
-        ExportError: It cannot be traced, or only for one size of the batch.
+        ExportError: The module cannot be traced, or only for one batch size.
     """
     rest = tuple(free for _ in examples[1:])
     shapes = (free, rest) if rest else (free,)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, on itself
-            made = torch.export.export(module, examples, dynamic_shapes=shapes)
-            # That batches of all inputs are of one size, as code: nobody opens a file with code in it.
-            made._guards_code = []
-            for part in made.graph_module.modules():
+            warnings.simplefilter("ignore")  # torch warns of its own code
+            exported = torch.export.export(module, examples, dynamic_shapes=shapes)
+            # The guards are code, and `load_program` opens no file with code.
+            exported._guards_code = []
+            for part in exported.graph_module.modules():
                 for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
-                    node.meta.pop("stack_trace", None)  # has the paths of this machine
+                    node.meta.pop("stack_trace", None)  # holds paths of this machine
             file = io.BytesIO()
-            torch.export.save(made, file)
+            torch.export.save(exported, file)
     except Exception as error:
         text = " ".join(str(error).split())[:300]
         raise ExportError(f"{name}: torch.export cannot trace it: {type(error).__name__}: {text}") from error
@@ -55,13 +55,18 @@ def program_bytes(
 
 
 def load_program(content: bytes) -> nn.Module:
-    """The module of a `.pt2` file.
+    """Load the module of a `.pt2` file.
 
     Raises:
-        ExportError: It holds something that would be unpickled, or code; see `edanas.deploy.pt2_safety`.
+        ExportError: The file holds code or pickled objects; see `edanas.deploy.pt2_safety`.
+
+    Example:
+        >>> content = program_bytes(nn.ReLU(), (torch.zeros(1, 2),), {}, "relu")
+        >>> load_program(content)(torch.tensor([[-1.0, 1.0]]))
+        tensor([[0., 1.]])
     """
     plain = plain_archive(content)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch, on itself
-        found: nn.Module = torch.export.load(io.BytesIO(plain)).module()
-    return found
+        warnings.simplefilter("ignore")  # torch warns of its own code
+        module: nn.Module = torch.export.load(io.BytesIO(plain)).module()
+    return module

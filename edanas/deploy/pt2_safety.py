@@ -1,8 +1,8 @@
-"""Whether a `.pt2` archive is weights and plain operators, and no code: asked before torch reads it.
+"""Check that a `.pt2` archive holds weights and plain operators and no code, before torch reads it.
 
 `torch.export.load` evaluates the texts of symbolic sizes, looks operators up by dotted name, writes names
-into the source that it compiles, and falls back to unpickling. So every text in an archive must be one of the
-few kinds that an exported network has.
+into the source that it compiles, and falls back to unpickling. So every text in an archive must be of one of
+the few kinds that an exported network has.
 """
 
 import ast
@@ -36,26 +36,26 @@ _CALLS = re.compile(
     r"Integer|Mul|Add|Max|Min|FloorDiv|CeilDiv|CleanDiv|Mod|PythonMod|ModularIndexing|Eq|Ne|Ge|Gt|Le|Lt"
     r"|FloorToInt|CeilToInt|IntTrueDiv"
 )
-"""Classes of sympy and torch that sizes are written with; `Symbol` has a name, and is asked by itself."""
+"""Classes of sympy and torch in texts of sizes, except `Symbol`, whose argument is a name."""
 
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
 _DEEPEST, _LONGEST = 50, 10_000
 
 
 def plain_archive(content: bytes) -> bytes:
-    """The same program in an archive written anew, so that torch cannot see another one than was checked.
+    """Check an archive and write it again, so that torch reads exactly the checked members.
 
     Raises:
-        ExportError: It holds what would be unpickled, what would be evaluated, or an operator that is none of
-            torch's own on tensors; or it is no such archive.
+        ExportError: The archive is damaged, or holds pickled objects, code, or an operator that is not one of
+            torch's own on tensors.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = [(name.partition("/")[2], archive.read(name)) for name in archive.namelist()]
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise ExportError(f"no archive of torch.export: {error}") from error
+        raise ExportError(f"not an archive of torch.export: {error}") from error
     if len({name.lower() for name, _ in members}) != len(members):
-        raise ExportError("a name stands in the archive twice")
+        raise ExportError("a name occurs twice in the archive")
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
         for name, data in members:
@@ -70,27 +70,27 @@ def _checked(name: str, data: bytes) -> bytes:
         return _tensors(name, data)
     if name.endswith(".json"):
         try:
-            found = json.loads(data)
-            _check(found, name)
+            content = json.loads(data)
+            _check_texts(content, name)
         except (ValueError, RecursionError) as error:
             raise ExportError(f"'{name}' is damaged: {error}") from error
-        return json.dumps(found).encode()
+        return json.dumps(content).encode()
     return data
 
 
 def _tensors(name: str, data: bytes) -> bytes:
-    """Saved anew: torch would unpickle without limits what it cannot read as tensors."""
+    """Read and save tensors again, since torch would unpickle other content without limits."""
     try:
-        found = torch.load(io.BytesIO(data), weights_only=True)
+        tensors = torch.load(io.BytesIO(data), weights_only=True)
     except Exception as error:
         raise ExportError(f"'{name}' holds something other than tensors") from error
     file = io.BytesIO()
-    torch.save(found, file)
+    torch.save(tensors, file)
     return file.getvalue()
 
 
-def _check(value: Any, name: str) -> None:
-    """Each text, by the field that it stands in."""
+def _check_texts(value: Any, name: str) -> None:
+    """Check each text by the rule of its field."""
     for field, each in _fields(value, ""):
         if field == "use_pickle" and each is not False:
             raise ExportError(f"'{name}' has pickled weights")
@@ -101,7 +101,7 @@ def _check(value: Any, name: str) -> None:
 
 
 def _fields(value: Any, field: str) -> Iterator[tuple[str, Any]]:
-    """Everything that is no collection, with the field it stands in; the keys too."""
+    """Yield each value that is not a collection with its field, and each key with the field `name`."""
     if isinstance(value, dict):
         for key, each in value.items():
             yield "name", key
@@ -128,7 +128,7 @@ def _allowed(field: str, text: str) -> bool:
 
 
 def _is_size(text: str) -> bool:
-    """Whether it is arithmetic on integers and symbols, and calls nothing but sympy's classes for it."""
+    """Return whether a text is arithmetic on integers and symbols, without other calls than `_CALLS`."""
     if len(text) > _LONGEST or not re.fullmatch(r"[\w ,()='*+/%-]*", text, re.ASCII) or "__" in text:
         return False
     try:
@@ -149,23 +149,24 @@ def _is_term(node: ast.expr, depth: int) -> bool:
             return _is_term(operand, depth + 1)
         case ast.BinOp(left=left, op=operator, right=right):
             return isinstance(operator, _OPERATORS) and all(_is_term(x, depth + 1) for x in (left, right))
-        case ast.Call(func=ast.Name(id="Symbol"), args=[ast.Constant(value=str(name))], keywords=given):
-            return name.isidentifier() and all(_is_flag(each) for each in given)
-        case ast.Call(func=ast.Name(id=name), args=args, keywords=given):
+        case ast.Call(func=ast.Name(id="Symbol"), args=[ast.Constant(value=str(name))], keywords=keywords):
+            return name.isidentifier() and all(_is_flag(each) for each in keywords)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
             return (
                 bool(_CALLS.fullmatch(name))
                 and all(_is_term(each, depth + 1) for each in args)
-                and all(_is_flag(each) for each in given)
+                and all(_is_flag(each) for each in keywords)
             )
     return False
 
 
-def _is_flag(given: ast.keyword) -> bool:
-    return given.arg is not None and isinstance(given.value, ast.Constant) and type(given.value.value) is bool
+def _is_flag(keyword: ast.keyword) -> bool:
+    value = keyword.value
+    return keyword.arg is not None and isinstance(value, ast.Constant) and type(value.value) is bool
 
 
 def _is_structure(text: str) -> bool:
-    """Whether inputs or outputs are nothing but tuples, lists and dictionaries of names."""
+    """Return whether a text describes tuples, lists and dictionaries of names, and nothing else."""
     return all(
         each is None or isinstance(each, int) or bool(_SPEC.fullmatch(str(each)))
         for _, each in _fields(json.loads(text), "")

@@ -1,10 +1,10 @@
-"""Runs an early-exit network that edanas exported as ONNX: one file a segment, and a manifest.
+"""Runs an early-exit network that edanas exported as ONNX files with a manifest.
 
-Needs numpy and onnxruntime, nothing else. As a program, on an array of images stored by numpy:
+It needs numpy and onnxruntime, nothing else. As a program, it reads images that numpy has stored:
 
     python NAME.run_onnx.py NAME.onnx.json images.npy
 
-Copy it, and change it as you like.
+You may copy and change it.
 """
 
 import argparse
@@ -25,12 +25,12 @@ FORMAT, VERSION = "edanas-onnx", 1
 
 
 class EarlyExitNetwork:
-    """The network; after each exit only the images that stay are carried on.
+    """The network; only the images that do not exit go on to the next segment.
 
     Args:
-        manifest: The `.onnx.json` file; the others lie beside it.
-        threads: How many threads onnxruntime uses; 0 = as it likes.
-        providers: Where it runs, in onnxruntime's names.
+        manifest: The `.onnx.json` file; the other files lie beside it.
+        threads: Number of threads; 0 = chosen by onnxruntime.
+        providers: The execution providers, in onnxruntime's names.
     """
 
     form = FORMAT
@@ -53,34 +53,38 @@ class EarlyExitNetwork:
             for each in self.manifest["segments"]
         ]
         self.computed = [0] * len(self.segments)
-        """How many images went through each segment so far."""
+        """Number of images that each segment has run for so far."""
 
     def predict(self, images: Images) -> tuple[Labels, Labels, Confidences]:
         """Images (B, C, H, W) uint8 -> labels (B,), exits taken (B,), confidences (B,)."""
         labels = np.zeros(len(images), dtype=np.int64)
         exits = np.zeros(len(images), dtype=np.int64)
         confidences = np.zeros(len(images), dtype=np.float32)
-        samples = np.arange(len(images))  # whose features are carried
+        samples = np.arange(len(images))  # the images that have not exited
         features: Any = images
-        said: list[Any] = []  # what heads left to later ones, where these look back
+        memory: list[Any] = []  # outputs of heads for later heads
         for number, segment in enumerate(self.segments):
             if not len(samples):
                 break
             (features,) = self._run(segment["body"], features)
-            label, confidence, *left = self._run(segment["head"], features, *said)
-            said += left
+            label, confidence, *outputs = self._run(segment["head"], features, *memory)
+            memory += outputs
             self.computed[number] += len(samples)
-            # Everybody is written down; a later exit overwrites those who stay.
+            # Later exits overwrite the results of the images that go on.
             labels[samples], exits[samples], confidences[samples] = label, segment["exit"], confidence
             if segment["threshold"] is not None:
                 stays = ~(confidence >= np.float32(segment["threshold"]))
                 if not stays.all():
                     samples, features = samples[stays], features[stays]
-                    said = [each[stays] for each in said]
+                    memory = [each[stays] for each in memory]
         return labels, exits, confidences
 
     def backbone(self, images: Images) -> Labels:
-        """Labels (B,) of the last exit for all images; no other head runs, so exits may not look back."""
+        """Return the labels (B,) of the last exit for all images; no other head runs.
+
+        Raises:
+            ValueError: The last exit reads the outputs of other heads.
+        """
         if self.manifest.get("looks_back"):
             raise ValueError("the last exit looks back at the others, and cannot run alone")
         features: Any = images
@@ -106,42 +110,46 @@ class EarlyExitNetwork:
 
     def _run(self, session: Any, *values: Any) -> list[Any]:
         named = zip(session.get_inputs(), values, strict=True)
-        found: list[Any] = session.run(None, {each.name: value for each, value in named})
-        return found
+        outputs: list[Any] = session.run(None, {each.name: value for each, value in named})
+        return outputs
 
 
 def stored_images(path: str, channels: int) -> Images:
-    """What numpy stored there: (B, channels, H, W) uint8; anything else is a `ValueError`."""
+    """Load images (B, channels, H, W) uint8 that numpy has stored.
+
+    Raises:
+        ValueError: The file holds something else.
+    """
     try:
-        found: Any = np.load(path)
+        array: Any = np.load(path)
     except (EOFError, ValueError) as error:
-        raise ValueError(f"{path}: holds no array of numpy") from error
-    shape: tuple[int, ...] = getattr(found, "shape", ())
-    kind = getattr(found, "dtype", "no array")
+        raise ValueError(f"{path}: is not an array of numpy") from error
+    shape: tuple[int, ...] = getattr(array, "shape", ())
+    kind = getattr(array, "dtype", "no array")
     if kind != np.uint8 or len(shape) != 4 or shape[1] != channels:
         raise ValueError(
             f"{path}: found {kind} of shape {shape}; expected uint8 of shape (B, {channels}, H, W)"
         )
-    images: Images = found
+    images: Images = array
     return images
 
 
 def main() -> None:
-    """Print number, class, exit and confidence of each image."""
+    """Print the number, class, exit and confidence of each image."""
     parser = argparse.ArgumentParser(description="Classify images with an exported early-exit network.")
     parser.add_argument("manifest", help="the .onnx.json file")
     parser.add_argument("images", help="an .npy file: uint8 of shape (B, C, H, W)")
-    parser.add_argument("--threads", type=int, default=0, help="0: as onnxruntime likes")
-    given = parser.parse_args()
+    parser.add_argument("--threads", type=int, default=0, help="0: chosen by onnxruntime")
+    options = parser.parse_args()
     try:
-        network = EarlyExitNetwork(given.manifest, given.threads)
-        images = stored_images(given.images, network.manifest["channels"])
+        network = EarlyExitNetwork(options.manifest, options.threads)
+        images = stored_images(options.images, network.manifest["channels"])
     except (OSError, ValueError) as error:
         parser.error(str(error))
     last = network.manifest["exit_points"]
-    answers = zip(*network.predict(images), strict=True)
-    for number, (label, left_at, confidence) in enumerate(answers, 1):
-        name = "last" if left_at == last else str(left_at + 1)
+    predictions = zip(*network.predict(images), strict=True)
+    for number, (label, exit_, confidence) in enumerate(predictions, 1):
+        name = "last" if exit_ == last else str(exit_ + 1)
         print(f"{number},{network.classes[label]},{name},{confidence:.6f}")
 
 

@@ -39,7 +39,7 @@ def test_memory_that_is_taken_is_seen_though_it_is_given_back():
     size = 64_000_000
     with MemoryMeter() as meter:
         taken = np.ones(size, dtype=np.uint8)
-        meter._look()
+        meter._update()
         assert meter.bytes > 0.9 * size
         del taken
     assert 0.9 * size < meter.bytes < 2 * size

@@ -112,7 +112,7 @@ def test_the_program_runs_alone(exported, tmp_path):
     ("content", "says"),
     [
         (None, "No such file or directory"),
-        (b"no array", "images.npy: holds no array of numpy"),
+        (b"no array", "images.npy: is not an array of numpy"),
         (np.zeros((2, 3, 8, 8)), "found float64 of shape (2, 3, 8, 8); expected uint8 of shape (B, 1, H, W)"),
     ],
 )

@@ -60,7 +60,7 @@ def test_a_network_without_early_exits_has_no_if(tmp_path):
 
 
 def test_the_backbone_alone_is_refused_and_so_is_a_tampered_file(exported, tmp_path):
-    with pytest.raises(EdanasError, match="exits cannot be passed by"):
+    with pytest.raises(EdanasError, match="backbone cannot run without the exits"):
         OnnxIfExporter().open(exported[0]).backbone(images().numpy())
     described, model = (tmp_path / path.name for path in exported)
     content = np.frombuffer(exported[1].read_bytes(), dtype=np.uint8).copy()
