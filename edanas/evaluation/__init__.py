@@ -1,1 +1,1 @@
-"""From a candidate to numbers: the two evaluation modes, and the finishing of the networks that come back."""
+"""Evaluation modes, which turn candidates into metrics, and the finishing of chosen candidates."""

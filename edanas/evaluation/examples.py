@@ -1,6 +1,6 @@
-"""Test images for the report: who left first and surest, who had to go all the way, and who was judged wrong.
+"""Example images of the test part for the report: early exits, late exits and errors.
 
-They come from the one look at the test part that a finished network is given, and nothing depends on them.
+They come from the one pass over the test part of a finished network, and no choice depends on them.
 """
 
 from pathlib import Path
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
 from edanas.core.contracts import ExitNetwork
 from edanas.core.runfolder import writing
@@ -17,96 +16,103 @@ from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
 from edanas.thresholds.profiles import exit_columns
 
 EXAMPLES = "examples"
-"""The folder, in a run's folder, of these images."""
+"""The folder of these images in a run folder."""
 
 EARLY, LATE, WRONG = "early", "late", "wrong"
 
 _EXACT, _LARGEST = 32, 96
-"""Sides in pixels up to which an image is kept as it is, and to which a larger one is reduced: a page holds
-dozens of them."""
+"""Sides in pixels: images up to the first are stored unchanged, larger ones are reduced to the second."""
 
 
 def choose(profile: ExitProfile, scheme: SelectionScheme, most: int) -> dict[str, list[int]]:
-    """Samples of three kinds by number, at most `most` of each; no sample is of two kinds.
+    """Return the indices of samples of three kinds; no sample is of two kinds.
 
-    `early`: right, and surest at the first exit where anybody leaves. `late`: right at the last exit where
-    anybody leaves, the least sure at the exit before it first; nobody, where all leave at one exit. `wrong`:
-    judged wrongly, the surest first.
+    - `early`: correct at the first exit in use, the most confident first.
+    - `late`: correct at the last exit in use, the least confident at the exit before it first; empty if only
+      one exit is in use.
+    - `wrong`: errors, the most confident first.
 
     Args:
-        profile: Of the network, on the samples to choose from.
-        scheme: The network's own.
-        most: Images of each kind; 0 = none.
+        profile: The network's exit profile on the samples.
+        scheme: The network's thresholds.
+        most: Most samples of each kind; 0 = none.
+
+    Example:
+        >>> confidence = np.array([[0.9, 0.8], [0.2, 0.7], [0.6, 0.5]], dtype=np.float32)
+        >>> correct = np.array([[True, True], [False, True], [False, True]])
+        >>> choose(ExitProfile((0,), confidence, correct), SelectionScheme((0.5,)), most=1)
+        {'early': [0], 'late': [1], 'wrong': [2]}
     """
-    left_at = exit_columns(profile, scheme)
-    first, last = int(left_at.min()), int(left_at.max())
+    columns = exit_columns(profile, scheme)
+    first, last = int(columns.min()), int(columns.max())
     samples = np.arange(len(profile))
-    sure, right = profile.confidence[samples, left_at], profile.correct[samples, left_at]
-    early = right & (left_at == first)
-    late = right & (left_at == last) & (first < last)
-    columns = [profile.points.index(point) for point in scheme.placed]
-    before = max((column for column in columns if column < last), default=last)
+    confidence, correct = profile.confidence[samples, columns], profile.correct[samples, columns]
+    early = correct & (columns == first)
+    late = correct & (columns == last) & (first < last)
+    placed = [profile.points.index(point) for point in scheme.placed]
+    before = max((column for column in placed if column < last), default=last)
     return {
-        EARLY: _first(samples[early], -sure[early], most),
-        LATE: _first(samples[late], profile.confidence[late, before], most),
-        WRONG: _first(samples[~right], -sure[~right], most),
+        EARLY: _smallest(samples[early], -confidence[early], most),
+        LATE: _smallest(samples[late], profile.confidence[late, before], most),
+        WRONG: _smallest(samples[~correct], -confidence[~correct], most),
     }
 
 
 def write_examples(
     folder: Path, stem: str, network: ExitNetwork, data: ImageSet, profile: ExitProfile, most: int
 ) -> list[dict[str, Any]]:
-    """Write the chosen images, and say what the network made of each.
+    """Write the chosen images to files.
 
     Args:
-        folder: The run's folder.
-        stem: What the files' names begin with.
-        network: Finished, in eval mode.
+        folder: The run folder.
+        stem: Prefix of the file names.
+        network: A finished network in eval mode.
         data: The samples of `profile`.
-        profile: Of `network`.
-        most: Images of each kind; 0 = none.
+        profile: The network's exit profile.
+        most: Most images of each kind; 0 = none.
 
     Returns:
-        For each image `kind`, `file` in the run's folder, `label` and `predicted` (numbers of classes),
-        `exit` (its number from 0, the last exit after all exit points) and `confidence` there.
+        For each image `kind`, `file` (a path in the run folder), `label` and `predicted` (class numbers),
+        `exit` (from 0; the last exit has the number of exit points) and `confidence` there.
 
     Raises:
         RunError: An image cannot be written.
     """
-    chosen = [(kind, at) for kind, found in choose(profile, network.scheme, most).items() for at in found]
+    by_kind = choose(profile, network.scheme, most)
+    chosen = [(kind, index) for kind, indices in by_kind.items() for index in indices]
     if not chosen:
         return []
-    samples = data.subset(np.array([at for _, at in chosen], dtype=np.int64))
-    said = network(samples.images)
-    rows = []
-    for number, (kind, _) in enumerate(chosen):
-        rows.append(
-            {
-                "kind": kind,
-                "file": _write(folder, f"{stem}-{number + 1}-{kind}", samples.images[number]),
-                "label": int(samples.labels[number]),
-                "predicted": int(said.label[number]),
-                "exit": int(said.exit[number]),
-                "confidence": float(said.confidence[number]),
-            }
-        )
-    return rows
+    samples = data.subset(np.array([index for _, index in chosen], dtype=np.int64))
+    output = network(samples.images)
+    return [
+        {
+            "kind": kind,
+            "file": _write(folder, f"{stem}-{number + 1}-{kind}", samples.images[number]),
+            "label": int(samples.labels[number]),
+            "predicted": int(output.label[number]),
+            "exit": int(output.exit[number]),
+            "confidence": float(output.confidence[number]),
+        }
+        for number, (kind, _) in enumerate(chosen)
+    ]
 
 
-def _first(samples: npt.NDArray[np.int64], key: npt.NDArray[np.float32], most: int) -> list[int]:
-    return [int(at) for at in samples[np.argsort(key, kind="stable")][:most]]
+def _smallest(samples: npt.NDArray[np.int64], key: npt.NDArray[np.float32], most: int) -> list[int]:
+    return [int(index) for index in samples[np.argsort(key, kind="stable")][:most]]
 
 
 def _write(folder: Path, stem: str, image: torch.Tensor) -> str:
-    """The file's path in the run's folder: pixels as they are where there are few, a small JPEG else."""
+    """Write a small image as PNG and a large one as a reduced JPEG; return its path in the run folder."""
+    from PIL import Image
+
     pixels = image.permute(1, 2, 0).cpu().numpy()
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    exact = max(picture.size) <= _EXACT
+    is_small = max(picture.size) <= _EXACT
     picture.thumbnail((_LARGEST, _LARGEST))
-    path = folder / EXAMPLES / f"{stem}.{'png' if exact else 'jpg'}"
+    path = folder / EXAMPLES / f"{stem}.{'png' if is_small else 'jpg'}"
     with writing(path):
         path.parent.mkdir(exist_ok=True)
-        if exact:
+        if is_small:
             picture.save(path)
         else:
             picture.save(path, quality=85)

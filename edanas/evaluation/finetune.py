@@ -1,4 +1,4 @@
-"""Evaluation mode `finetune`, the paper's: every candidate is trained for a few epochs, then judged."""
+"""Evaluation mode `finetune`, that of the paper: each candidate is trained for a few epochs."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,11 +18,11 @@ from edanas.training.finetune import step_count
 
 
 class FinetuneEvaluation(Evaluator):
-    """Each candidate inherits the supernet's weights, gets its exits, and is trained (Section IV-A).
+    """Trains each candidate from the supernet's weights (Section IV-A of the paper).
 
-    The steps of the paper: take the backbone with the available pre-trained weights, add heads where the
-    selection scheme places exits, train by the training scheme (the paper's is `joint`) for the epochs of
-    `training`, and evaluate.
+    A candidate takes its backbone out of the supernet and gets a new head at each placed exit. The training
+    scheme, `joint` in the paper, trains it for the epochs of `training`. Then it is evaluated on the
+    validation part.
 
     Args:
         workbench: The run's objects and data.
@@ -34,18 +34,18 @@ class FinetuneEvaluation(Evaluator):
         self._latest: tuple[str, ExitProfile | None] = "", None
 
     def prepare(self, progress: Progress) -> None:
-        """Build the supernet and fill it with weights, if the settings name some.
+        """Build the supernet, and load weights if the settings name some.
 
         Raises:
-            WeightsError: The weights cannot be had, or belong to another network.
-            ConfigError: Weights leave the last layers random, and `training.epochs` is 0.
+            WeightsError: The weights are not available, or belong to another network.
+            ConfigError: The last layers stay random, and `training.epochs` is 0.
         """
         bench = self.workbench
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bench.seed("weights"))
             self._supernet = bench.provider.supernet(bench.parts.task)
-        if said := fill(bench, self._supernet):
-            progress.say(said)
+        if message := fill(bench, self._supernet):
+            progress.say(message)
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         """See `Evaluator.evaluate`."""
@@ -54,7 +54,7 @@ class FinetuneEvaluation(Evaluator):
         return self.rescore(candidate, profile)
 
     def profile(self, candidate: Candidate) -> ExitProfile | None:
-        """See `Evaluator.profile`: the exits that the candidate was trained with have a column."""
+        """See `Evaluator.profile`; the profile has a column for each placed exit."""
         latest, profile = self._latest
         return profile if latest == candidate.id else None
 
@@ -80,22 +80,22 @@ class FinetuneEvaluation(Evaluator):
         return 0.0, training + bench.judging_passes()
 
     def network(self, candidate: Candidate) -> EENN:
-        """See `Evaluator.network`. It is trained anew, to weights that do not depend on the thresholds."""
+        """See `Evaluator.network`; it is trained again, to weights that do not depend on the thresholds."""
         if self._supernet is None:
             raise RuntimeError("`prepare` comes before the first candidate")
-        bench, name = self.workbench, (candidate.backbone.id, *candidate.scheme.placed)
+        bench, names = self.workbench, (candidate.backbone.id, *candidate.scheme.placed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(bench.seed("heads", *name))
+            torch.manual_seed(bench.seed("heads", *names))
             staged = self._supernet.extract(candidate.backbone)
             heads = bench.fresh_heads(staged, candidate.scheme.placed)
             network = bench.network(staged, heads, candidate.scheme)
         training = bench.settings.training
         with Silent().task("", step_count(bench.parts, training)) as bar:
-            bench.finetune(network, training, bench.seed("train", *name), bar)
+            bench.finetune(network, training, bench.seed("train", *names), bar)
         return network
 
 
 @hookimpl
 def edanas_evaluations() -> dict[str, Callable[..., Evaluator]]:
-    """This mode."""
+    """Return the evaluation mode `finetune`."""
     return {"finetune": FinetuneEvaluation}

@@ -1,4 +1,4 @@
-"""What a run begins with: trained supernets of ours with their heads, and what only the provider can read."""
+"""Initial weights of a run's supernet, from a trained supernet's file or from the provider."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,17 +13,17 @@ from edanas.core.contracts import Supernet
 from edanas.core.errors import ConfigError, WeightsError, unknown
 from edanas.core.machine import home
 from edanas.core.types import Task
-from edanas.evaluation.leakage import check_unseen
+from edanas.evaluation.leakage import check_leakage
 from edanas.evaluation.workbench import Workbench
 from edanas.training.sandwich import SupernetWithExits
 from edanas.training.supernet_file import find, load, names, prefixes, read_recipe, tensors_of
 
 SUPERNET, HEADS, CRITERION = "supernet", "heads", "criterion"
-"""The prefixes of the tensors in a supernet's file, which are those in a `SupernetWithExits`, too."""
+"""Prefixes of the tensors in a supernet's file, as in a `SupernetWithExits`."""
 
 
 def trained_parts(network: SupernetWithExits) -> dict[str, nn.Module]:
-    """What a supernet's file holds, by prefix: supernet, heads, and the criterion where it has weights."""
+    """Return the modules of a supernet's file by prefix; the criterion only if it has weights."""
     parts: dict[str, nn.Module] = {SUPERNET: network.supernet, HEADS: network.heads}
     criterion: object = network.criterion
     if isinstance(criterion, nn.Module) and criterion.state_dict():
@@ -32,19 +32,23 @@ def trained_parts(network: SupernetWithExits) -> dict[str, nn.Module]:
 
 
 def fill(bench: Workbench, supernet: Supernet, network: SupernetWithExits | None = None) -> str | None:
-    """Fill a supernet with the weights that the settings name; a sentence on what was done.
+    """Load the weights that the settings name into a supernet, and return a sentence on them.
 
-    Layers that answer for classes start afresh where the file's are others, or in another order; so does a
-    criterion that the file was not trained with.
+    The last layers keep their random weights if the file has other classes or another order of classes; so
+    does a criterion that the file was not trained with.
 
     Args:
         bench: The run's objects.
-        supernet: Fresh from the run's provider.
-        network: The supernet with all that is trained with it; `None` where heads start afresh.
+        supernet: A new supernet of the run's provider.
+        network: The supernet with its heads and criterion; `None` = load no heads.
+
+    Returns:
+        `None` if the settings name no weights.
 
     Raises:
-        WeightsError: The weights cannot be had, are of another supernet, or have seen what must stay unseen.
-        ConfigError: Something would start afresh, and `training.epochs` is 0.
+        WeightsError: The weights are not available, belong to another supernet, or were trained on held-out
+            images.
+        ConfigError: Layers would stay random, and `training.epochs` is 0.
     """
     name = bench.settings.weights
     if not name:
@@ -59,73 +63,73 @@ def fill(bench: Workbench, supernet: Supernet, network: SupernetWithExits | None
             ) from error
     recipe = read_recipe(path)
     _check_kind(bench, path, recipe, heads=network is not None)
-    untold = check_unseen(bench, path)
-    said = _take(bench, path, recipe, {SUPERNET: supernet} if network is None else trained_parts(network))
-    return f"{said}. {untold}" if untold else said
+    doubt = check_leakage(bench, path)
+    message = _load(bench, path, recipe, {SUPERNET: supernet} if network is None else trained_parts(network))
+    return f"{message}. {doubt}" if doubt else message
 
 
-def _take(bench: Workbench, path: Path, recipe: Mapping[str, Any], parts: dict[str, nn.Module]) -> str:
-    """Fill what the file has weights for; a sentence on what was done."""
-    others, afresh = _other_classes(bench, recipe), ""
-    if others:
-        _check_learned(bench, path, "the last layers", others)
-    if CRITERION in parts and (why := others or _other_criterion(bench, path, recipe)):
+def _load(bench: Workbench, path: Path, recipe: Mapping[str, Any], parts: dict[str, nn.Module]) -> str:
+    """Load the matching parts of the file, and return a sentence on them."""
+    other_classes, remark = _other_classes(bench, recipe), ""
+    if other_classes:
+        _check_epochs(bench, path, "the last layers", other_classes)
+    if CRITERION in parts and (cause := other_classes or _other_criterion(bench, path, recipe)):
         del parts[CRITERION]
-        # What is fitted once a network is trained need not have learned before.
+        # A criterion that is fitted to each trained network needs no weights from the supernet's training.
         if not bench.criterion.fits:
-            _check_learned(bench, path, "the criterion", why)
-            afresh = f"; the criterion starts afresh ({why})"
-    return load(path, parts, _for_classes(bench, parts) if others else ()) + afresh
+            _check_epochs(bench, path, "the criterion", cause)
+            remark = f"; the criterion starts afresh ({cause})"
+    return load(path, parts, _class_tensors(bench, parts) if other_classes else ()) + remark
 
 
 def _check_kind(bench: Workbench, path: object, recipe: Mapping[str, Any], *, heads: bool) -> None:
-    """The file's supernet, and its heads, are of the kind that this run searches."""
+    """Check that the file's supernet, and its heads if `heads`, are those of this run."""
     kinds = ("supernet", "classifier") if heads else ("supernet",)
     if lines := _changed(bench, recipe, *kinds):
-        then = recipe.get("settings", {})
+        saved = recipe.get("settings", {})
         raise WeightsError(
             f"{path}: of another supernet than this run searches. Changed: {lines}. It was trained with "
-            f"plugin {then.get('plugin')}, preset {then.get('preset')}"
+            f"plugin {saved.get('plugin')}, preset {saved.get('preset')}"
         )
 
 
 def _changed(bench: Workbench, recipe: Mapping[str, Any], *kinds: str) -> str:
-    """How these settings of the file differ from the run's, in words; empty where they do not."""
-    then, here = recipe.get("settings", {}), to_plain(bench.settings)
-    old = resolve([("", {kind: then[kind] for kind in kinds if kind in then})])
-    new = resolve([("", {kind: here[kind] for kind in kinds})])
+    """Return the differences between these settings of the file and of the run; empty if there are none."""
+    saved, current = recipe.get("settings", {}), to_plain(bench.settings)
+    old = resolve([("", {kind: saved[kind] for kind in kinds if kind in saved})])
+    new = resolve([("", {kind: current[kind] for kind in kinds})])
     return "; ".join(changed_settings(old, new))
 
 
 def _other_classes(bench: Workbench, recipe: Mapping[str, Any]) -> str:
-    """How the file's classes differ from the run's, in words; empty where they do not."""
-    its, ours = [*recipe["classes"]], [*bench.parts.train.classes]
-    if len(its) != len(ours):
-        return f"trained for {len(its)} classes, and here are {len(ours)}"
-    for number, (there, here) in enumerate(zip(its, ours, strict=True), 1):
-        if there != here:
-            return f"class {number} was '{there}', and here it is '{here}'"
+    """Return a difference between the file's classes and the run's; empty if there is none."""
+    saved, current = [*recipe["classes"]], [*bench.parts.train.classes]
+    if len(saved) != len(current):
+        return f"trained for {len(saved)} classes, and here are {len(current)}"
+    for number, (old, new) in enumerate(zip(saved, current, strict=True), 1):
+        if old != new:
+            return f"class {number} was '{old}', and here it is '{new}'"
     return ""
 
 
 def _other_criterion(bench: Workbench, path: Path, recipe: Mapping[str, Any]) -> str:
-    """Why the file has no weights for the run's criterion, in words; empty where it has."""
+    """Return why the file has no weights for the run's criterion; empty if it has."""
     if lines := _changed(bench, recipe, CRITERION):
         return lines
     return "" if CRITERION in prefixes(path) else "it holds no weights of a criterion"
 
 
-def _check_learned(bench: Workbench, path: Path, what: str, why: str) -> None:
-    """What starts afresh is trained before candidates are judged by it."""
+def _check_epochs(bench: Workbench, path: Path, layers: str, cause: str) -> None:
+    """Check that random layers are trained before candidates are evaluated."""
     if not bench.settings.training.epochs:
         raise ConfigError(
-            f"training.epochs: found 0, and weights {path} leave {what} random ({why}), by which candidates "
-            "cannot be told apart; allowed: 1 or more, or weights that were trained for the same"
+            f"training.epochs: found 0, and weights {path} leave {layers} random ({cause}), so that "
+            "candidates cannot be compared; allowed: 1 or more, or weights that were trained for the same"
         )
 
 
-def _for_classes(bench: Workbench, parts: Mapping[str, nn.Module]) -> set[str]:
-    """Names of the tensors whose shape follows from the number of classes: with one more, it is another."""
+def _class_tensors(bench: Workbench, parts: Mapping[str, nn.Module]) -> set[str]:
+    """Return the names of the tensors whose shape depends on the number of classes."""
     task = bench.parts.task
     more = Task(task.in_channels, task.num_classes + 1)
     with torch.random.fork_rng(devices=[]):

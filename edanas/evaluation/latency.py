@@ -1,4 +1,4 @@
-"""The objective `latency`: what a sample takes on this machine, measured."""
+"""The objective `latency`: measured milliseconds of a sample on this machine."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,10 +10,10 @@ from edanas.model.part_latency import latency_costs
 
 
 class Stopwatch(Meter):
-    """Measures the segments of a frozen network with fresh weights, where the run's networks run.
+    """Measures the segments of a fused, untrained network on the run's device.
 
     Args:
-        batch_size: Images at once; see `edanas.model.part_latency`.
+        batch_size: Images per batch; see `edanas.model.part_latency`.
     """
 
     def __init__(self, batch_size: int) -> None:
@@ -29,17 +29,17 @@ class Stopwatch(Meter):
 
 
 class Latency(Objective):
-    """Milliseconds of a sample on average on this machine, measured; the run's device and threads count.
+    """Mean milliseconds of a sample on this machine, with the run's device and number of threads.
 
-    Each backbone is measured once, stage by stage and head by head, and what a candidate takes is what its
-    samples run through: utilization times the time up to each exit. What was measured stays in the run's
-    folder, so that a resumed run is the same; another run measures again, and is not.
+    Each backbone is measured once, by stage and head. The latency of a candidate is the time up to each exit,
+    weighted by the utilization. The run folder keeps the measured times, so that a resumed run gives the same
+    result; another run measures again, and may differ.
 
     Args:
-        batch_size: Images at once; later stages count as if the batch stayed full.
+        batch_size: Images per batch; later stages count as if the batch stayed full.
 
     Raises:
-        ConfigError: It is below 1.
+        ConfigError: `batch_size` is below 1.
     """
 
     unit = "ms"
@@ -51,11 +51,11 @@ class Latency(Objective):
         self.meters = (Stopwatch(batch_size),)
 
     def value(self, metrics: Metrics) -> float:
-        """Milliseconds of one sample, on average."""
+        """Return the mean milliseconds of one sample."""
         return self.meters[0].mean(metrics) / 1e6
 
 
 @hookimpl
 def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:
-    """The objective `latency`."""
+    """Return the objective `latency`."""
     return {"latency": Latency}

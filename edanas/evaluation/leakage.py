@@ -1,4 +1,4 @@
-"""Whether a trained supernet has seen what a run must not have seen: by exact pixels, as images were read."""
+"""Check that a supernet was not trained on images that a run holds out, by their exact pixels."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,23 +11,23 @@ from edanas.evaluation.workbench import Workbench
 from edanas.training.supernet_file import COPIES, PRETRAINED, read_recipe, trained_share
 
 MOST_SEEN = 0.01
-"""A part that is held out may hold this share of a supernet's train images: data sets repeat some."""
+"""Most train images of a supernet in a held-out part, a fraction; data sets repeat some images."""
 
 
-def check_unseen(bench: Workbench, path: Path) -> str:
-    """What thresholds are set, candidates judged and results tested on was not trained on.
+def check_leakage(bench: Workbench, path: Path) -> str:
+    """Check that no held-out part of the data was in a supernet's training.
 
-    Images are told by their exact pixels, at the size and with the channels that they were read.
+    Images are compared by their exact pixels, at the size and with the channels of both runs.
 
     Args:
         bench: The run's objects.
-        path: A trained supernet.
+        path: A trained supernet's file.
 
     Returns:
-        What cannot be told so, in a sentence; empty where all can.
+        A sentence on images that cannot be compared; empty if all can.
 
     Raises:
-        WeightsError: Of a part that is held out, it has seen more than data sets repeat.
+        WeightsError: A held-out part has more of the supernet's train images than data sets repeat.
     """
     recipe = read_recipe(path)
     for name in ("test", "validation", "calibration"):
@@ -39,7 +39,7 @@ def check_unseen(bench: Workbench, path: Path) -> str:
                 f"allowed: images it never saw, or its own division (seed {recipe['settings']['seed']}, "
                 f"split {split})"
             )
-    return _copies(bench, path) or _read_otherwise(bench, path, recipe)
+    return _copies(bench, path) or _other_shape(bench, path, recipe)
 
 
 def _copies(bench: Workbench, path: Path) -> str:
@@ -47,31 +47,31 @@ def _copies(bench: Workbench, path: Path) -> str:
     if path.parent != PRETRAINED or COPIES.get(path.stem) != data:
         return ""
     return (
-        f"{path.stem} was trained on copies of {data}'s train images, of slightly other pixels: what this "
-        "run divides off them for calibration and validation may be seen, and only the test part is not"
+        f"{path.stem} was trained on copies of {data}'s train images with slightly other pixels: this run's "
+        "calibration and validation parts may be among them; the test part is not"
     )
 
 
-def _read_otherwise(bench: Workbench, path: Path, recipe: Mapping[str, Any]) -> str:
-    here = list(bench.parts.train.images.shape[1:])
-    # Files of before there was this note tell the channels alone.
-    its = list(recipe.get("image_shape", [recipe["in_channels"], *here[1:]]))
-    then = {name: recipe["settings"][name] for name in ("data", "split", "seed")}
-    if its == here or _divided_alike(resolve([("", then)]), bench.settings):
+def _other_shape(bench: Workbench, path: Path, recipe: Mapping[str, Any]) -> str:
+    current = list(bench.parts.train.images.shape[1:])
+    # Older files hold the number of channels alone.
+    saved = list(recipe.get("image_shape", [recipe["in_channels"], *current[1:]]))
+    settings = {name: recipe["settings"][name] for name in ("data", "split", "seed")}
+    if saved == current or _have_same_split(resolve([("", settings)]), bench.settings):
         return ""
     return (
-        f"Whether {path} has seen images that this run holds out cannot be told: it read them as "
-        f"{_in_words(its)}, and here they are {_in_words(here)}; the seed and split of its own training "
-        "would hold out the same"
+        f"This run cannot check whether {path} was trained on images that it holds out, since the images had "
+        f"{_size_text(saved)} then, and have {_size_text(current)} here; the same seed and split as in that "
+        "training would hold out the same images"
     )
 
 
-def _divided_alike(then: Settings, here: Settings) -> bool:
-    """Whether the same images of the same data set are held out; a recipe's data set has no path."""
-    names = [Path(each.data.name).expanduser().absolute().name for each in (then, here)]
-    return names[0] == names[1] and (then.seed, then.split) == (here.seed, here.split)
+def _have_same_split(one: Settings, other: Settings) -> bool:
+    """Return whether both hold out the same images of one data set; a recipe's data set has no path."""
+    names = [Path(settings.data.name).expanduser().absolute().name for settings in (one, other)]
+    return names[0] == names[1] and (one.seed, one.split) == (other.seed, other.split)
 
 
-def _in_words(shape: list[int]) -> str:
+def _size_text(shape: list[int]) -> str:
     channels, height, width = shape
     return f"{width}x{height} pixels in {'grey' if channels == 1 else 'colour'}"

@@ -1,4 +1,4 @@
-"""What a candidate would be worth if its exits behaved like an outcome: arithmetic on counted costs."""
+"""Metrics of a candidate from a predicted outcome of its exits, by arithmetic on counted costs."""
 
 from collections.abc import Callable, Sequence
 from threading import Lock
@@ -14,33 +14,33 @@ Judge = Callable[[Candidate, Outcome], Metrics]
 
 
 def measure_of(objectives: Sequence[Objective]) -> Measure:
-    """What thresholds trade against accuracy: ADA_MACS where objectives follow these alone."""
+    """Return the MACs that thresholds trade against accuracy: ADA_MACS if no objective uses executed MACs."""
     return "ada" if {each.macs for each in objectives if each.macs} == {"ada"} else "executed"
 
 
 def judge_of(workbench: Workbench, evaluator: Evaluator) -> Judge | None:
-    """What turns a predicted outcome into metrics.
+    """Return the function that turns a predicted outcome into metrics.
 
-    `None` where the evaluation cannot, or where a backbone must be built to be counted or measured: that
-    takes longer than all the rest of an iteration.
+    `None` if the evaluation has none, or if backbones must be built for their costs, which would take longer
+    than the rest of an iteration.
     """
     if not all(meter.counted for meter in workbench.meters):
         return None
     task, smallest = workbench.parts.task, workbench.space.smallest()
     if not evaluator.judges or workbench.provider.costs(smallest, task) is None:
         return None
-    one_at_a_time = Lock()
+    lock = Lock()
 
     def judge(candidate: Candidate, outcome: Outcome) -> Metrics:
-        # Surrogates are fitted in several threads, and whoever evaluates may remember what it counted.
-        with one_at_a_time:
+        # Surrogates are fitted in several threads, and the evaluation may cache costs.
+        with lock:
             return evaluator.judge(candidate, outcome)
 
     return judge
 
 
-def counting(judge: Judge | None) -> Callable[[Candidate], Metrics] | None:
-    """What gives metrics with exact costs from a candidate's structure alone, as `Feasibility` takes it."""
+def count_costs(judge: Judge | None) -> Callable[[Candidate], Metrics] | None:
+    """Return the function from a candidate's structure to metrics with exact costs, for `Feasibility`."""
     if judge is None:
         return None
 
@@ -52,12 +52,12 @@ def counting(judge: Judge | None) -> Callable[[Candidate], Metrics] | None:
     return counted
 
 
-def in_numbers(
+def predict_objectives(
     judge: Judge | None, objectives: Sequence[Objective], limits: Feasibility
 ) -> Callable[[Candidate, Outcome], Sequence[float]] | None:
-    """What gives the objectives' minimised values and the measured constraints' excesses.
+    """Return the function from a predicted outcome to minimised objectives and excesses of constraints.
 
-    As `SearchProblem` takes it.
+    It is `judge` of `SearchProblem`.
     """
     if judge is None:
         return None

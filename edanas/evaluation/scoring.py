@@ -1,4 +1,4 @@
-"""A selection scheme scored from an exit profile: no network runs."""
+"""Metrics of a selection scheme from an exit profile, without running a network."""
 
 import math
 
@@ -10,14 +10,14 @@ from edanas.thresholds.profiles import outcome
 from edanas.thresholds.schemes import Measure, restrict_profile
 
 _TRADE_OFFS = 64
-"""Schemes kept of one backbone's front at most: those that add most hypervolume."""
+"""Most schemes of one backbone's front; those that add most hypervolume are returned."""
 
 
 def score(profile: ExitProfile, scheme: SelectionScheme, anatomy: Anatomy) -> Metrics:
-    """All metrics of `scheme` on the samples of `profile`.
+    """Return the metrics of `scheme` on the samples of `profile`.
 
     Raises:
-        ValueError: The scheme places an exit that the profile does not have.
+        ValueError: The scheme places an exit that the profile lacks.
     """
     return metrics_of(outcome(profile, scheme), scheme, anatomy)
 
@@ -30,14 +30,14 @@ def pareto_schemes(
     removable: bool,
     measure: Measure = "executed",
 ) -> tuple[SelectionScheme, ...]:
-    """The schemes over continuous thresholds that are Pareto optimal in accuracy and multiply-adds.
+    """Return the schemes with continuous thresholds that are Pareto optimal in accuracy and multiply-adds.
 
     Args:
-        profile: Of the candidate's backbone.
-        candidate: Its scheme places the exits that may stand.
-        anatomy: Knows the heads of all of these.
-        removable: Whether exits may be left out.
-        measure: Whether executed MACs count, or ADA_MACS.
+        profile: Exit profile of the candidate's backbone.
+        candidate: Its scheme places the exits to choose among.
+        anatomy: Costs of the backbone and of these heads.
+        removable: Allow schemes without some of these exits.
+        measure: `executed` or `ada`, the MACs to minimise.
     """
     scheme = candidate.scheme
     known = restrict_profile(profile, scheme.placed)
@@ -48,7 +48,7 @@ def pareto_schemes(
 
 
 def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Metrics:
-    """All metrics of a network whose exits behave like `result` under `scheme`, measured or predicted."""
+    """Return the metrics of a network with the measured or predicted `result` under `scheme`."""
     costs = anatomy.costs
     segments = [*anatomy.stages, *(anatomy.heads[index] for index in scheme.placed), anatomy.last]
     outputs = [segment.outputs for segment in segments if segment.outputs is not None]
@@ -64,9 +64,9 @@ def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Me
         activations=max(segment.activations for segment in segments),
         outputs=sum(outputs) if len(outputs) == len(segments) else None,
         exit_macs=_by_exit(costs, scheme),
-        exit_figures={name: _by_exit(told, scheme) for name, told in anatomy.figures.items()},
+        exit_figures={name: _by_exit(figures, scheme) for name, figures in anatomy.figures.items()},
     )
 
 
 def _by_exit(costs: Costs, scheme: SelectionScheme) -> tuple[float | None, ...]:
-    return tuple(None if math.isnan(each) else each for each in executed_per_exit(costs, scheme).tolist())
+    return tuple(None if math.isnan(macs) else macs for macs in executed_per_exit(costs, scheme).tolist())

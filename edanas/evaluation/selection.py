@@ -1,4 +1,4 @@
-"""Which of the evaluated candidates come back."""
+"""Choice of the candidates to finish."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,16 +13,17 @@ from edanas.core.types import Candidate, Evaluation, ExitProfile, SelectionSchem
 from edanas.numerics.pareto import non_dominated, trade_off
 
 _SCHEMES = 1000
-"""How many selection schemes are scored on one backbone at most, about 0.05 s."""
+"""Most selection schemes that are scored on one backbone; they take about 0.05 s."""
 
 _SETS = 6
-"""Of how many sets of equally many exits a backbone's trade-offs are looked for: all that four exits have."""
+"""Most sets of exits of one size whose trade-offs are computed; four exits have no more."""
 
 
 def pareto_set(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> list[Evaluation]:
-    """The evaluations that no other one dominates, by rising second objective; failed ones are left out.
+    """Return the non-dominated successful evaluations, by rising second objective.
 
-    Those that keep all constraints dominate the others; where none does, the least violation is on the front.
+    Candidates that keep all constraints dominate the others. If there are none, the front has those with the
+    least violation.
     """
     good = [e for e in evaluations if e.metrics is not None]
     if not good:
@@ -35,13 +36,11 @@ def pareto_set(evaluations: Sequence[Evaluation], objectives: Sequence[Objective
 def choose_results(
     evaluations: Sequence[Evaluation], objectives: Sequence[Objective], count: int
 ) -> list[Evaluation]:
-    """The candidates to finish: for each number of exits the best trade-off (Section V-B of the paper).
+    """Return the candidates to finish: the best trade-off for each number of exits (Section V-B, paper).
 
-    Only candidates that keep all constraints come into question.
-
-    A number of exits that no successful candidate has is passed over. Where `count` asks for more, early-exit
-    members of the Pareto set follow: the best one in the first objective, then those that lie farthest from
-    what is chosen. Where it asks for fewer, the larger numbers of exits are left out.
+    All of them keep all constraints. If `count` is larger than the number of trade-offs, early-exit members
+    of the Pareto set follow: the best one in the first objective, then those farthest from the chosen ones.
+    If `count` is smaller, the larger numbers of exits are left out.
     """
     good = [e for e in evaluations if e.feasible and e.candidate.scheme.exits > 0]
     chosen = []
@@ -63,20 +62,20 @@ def with_all_schemes(
     evaluator: Evaluator,
     profile_of: Callable[[str], ExitProfile | None],
 ) -> list[Evaluation]:
-    """The archive, and every other selection scheme on its best backbones, scored from their exit profiles.
+    """Return the archive, and every other selection scheme on its best backbones.
 
-    A candidate is one scheme of the many that its exit profile answers for. Exits are removed only where that
-    leaves the weights of the others as they are; see `Evaluator.removable`. The best backbones are those of
-    the Pareto set, and those that no other dominates as single-exit networks.
+    The schemes are scored from the backbones' exit profiles. Exits are removed only if that does not change
+    the weights of the others; see `Evaluator.removable`. The best backbones are those of the Pareto set, and
+    those that are non-dominated as single-exit networks.
 
     Args:
         evaluations: The archive.
-        objectives: What is optimised.
-        thresholds: What an exit point may hold.
+        objectives: The objectives.
+        thresholds: The values at an exit point.
         evaluator: Scores a scheme from a profile.
-        profile_of: The archive's exit profile of a candidate, by its id.
+        profile_of: Returns the archive's exit profile of a candidate id.
     """
-    found = {e.candidate.id: e for e in evaluations}
+    by_id = {e.candidate.id: e for e in evaluations}
     for source in (*pareto_set(evaluations, objectives), *_single_exit_front(evaluations)):
         profile = profile_of(source.candidate.id)
         if profile is None:
@@ -84,8 +83,8 @@ def with_all_schemes(
         searched, removable = source.candidate.scheme, evaluator.removable
         points = profile.points if removable else searched.placed
         schemes = _schemes(len(searched.thresholds), points, thresholds, removable=removable)
-        _score(found, source, schemes, evaluator, profile)
-    return list(found.values())
+        _score(by_id, source, schemes, evaluator, profile)
+    return list(by_id.values())
 
 
 def with_every_number_of_exits(
@@ -95,18 +94,18 @@ def with_every_number_of_exits(
     evaluator: Evaluator,
     profile_of: Callable[[str], ExitProfile | None],
 ) -> list[Evaluation]:
-    """Where thresholds are continuous: all trade-offs, and of the best backbones those of every set of exits.
+    """Return all trade-offs over thresholds, and those of the best backbones for each set of exits.
 
-    A backbone's own front may pass over a number of exits that another one beats, and each is to come back.
+    A backbone's own front may lack a number of exits, and the results have one network for each number.
 
     Args:
         searched: The trade-offs of all backbones.
         archive: The backbones as they were evaluated.
-        objectives: What is optimised.
-        evaluator: Knows the schemes and scores them.
-        profile_of: The archive's exit profile of a candidate, by its id.
+        objectives: The objectives.
+        evaluator: Returns the schemes and scores them.
+        profile_of: Returns the archive's exit profile of a candidate id.
     """
-    found = {e.candidate.id: e for e in searched}
+    by_id = {e.candidate.id: e for e in searched}
     best = {e.candidate.backbone.id for e in pareto_set(searched, objectives)}
     for source in archive if evaluator.removable else ():
         backbone, exit_points = source.candidate.backbone, len(source.candidate.scheme.thresholds)
@@ -114,48 +113,47 @@ def with_every_number_of_exits(
         if profile is None:
             continue
         for count in range(1, len(profile.points) + 1):
-            for points in _some(list(itertools.combinations(profile.points, count))):
-                placed = SelectionScheme(tuple(1.0 if at in points else None for at in range(exit_points)))
-                schemes = evaluator.schemes(Candidate(backbone, placed), profile)
-                _score(found, source, schemes, evaluator, profile)
-    return list(found.values())
+            for points in _evenly(list(itertools.combinations(profile.points, count))):
+                thresholds = (1.0 if index in points else None for index in range(exit_points))
+                placed = Candidate(backbone, SelectionScheme(tuple(thresholds)))
+                _score(by_id, source, evaluator.schemes(placed, profile), evaluator, profile)
+    return list(by_id.values())
 
 
-def _some(sets: Sequence[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
-    """At most `_SETS` of the sets, evenly."""
+def _evenly(sets: Sequence[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
+    """Return at most `_SETS` of the sets, evenly spaced."""
     if len(sets) <= _SETS:
         return sets
-    return [sets[int(at)] for at in np.linspace(0, len(sets) - 1, _SETS).round()]
+    return [sets[int(index)] for index in np.linspace(0, len(sets) - 1, _SETS).round()]
 
 
 def _score(
-    found: dict[str, Evaluation],
+    by_id: dict[str, Evaluation],
     source: Evaluation,
     schemes: Iterable[SelectionScheme],
     evaluator: Evaluator,
     profile: ExitProfile,
 ) -> None:
-    """Add what `schemes` make of the backbone of `source`, where that is not known by its id."""
+    """Add the evaluations of `schemes` on the backbone of `source`, except known ones."""
     for scheme in schemes:
         candidate = Candidate(source.candidate.backbone, scheme)
-        if candidate.id not in found:
+        if candidate.id not in by_id:
             metrics = evaluator.rescore(candidate, profile)
-            found[candidate.id] = Evaluation(candidate, source.iteration, metrics)
+            by_id[candidate.id] = Evaluation(candidate, source.iteration, metrics)
 
 
 def choose_static(
     evaluations: Sequence[Evaluation], rivals: Sequence[tuple[float, float]], count: int
 ) -> list[Candidate]:
-    """Single-exit networks of the same search to set beside early-exit ones, or to come back alone.
+    """Return single-exit networks of the same search to compare the early-exit networks with.
 
-    Every evaluated backbone is a single-exit network too, with its last exit's accuracy and its own MACs. Of
-    those that no other dominates, each rival is given the most accurate at its cost, and the cheapest that is
-    as accurate. Without rivals `count` come back, evenly along that front.
+    Each evaluated backbone is also a single-exit network, with its last exit's accuracy and its own MACs. Out
+    of their front, each rival gets the most accurate one at its cost, and the cheapest one at its accuracy.
 
     Args:
         evaluations: The archive.
         rivals: Accuracy and executed MACs of each early-exit network, on the validation part.
-        count: How many, where there are no rivals.
+        count: Number of networks, evenly spaced along the front, if there are no rivals.
 
     Returns:
         Distinct candidates without exits, by rising MACs.
@@ -165,33 +163,33 @@ def choose_static(
     if not singles:
         return []
     evenly = np.linspace(0, len(front) - 1, min(count, len(front))).round()
-    chosen: set[int] = set() if rivals else {int(at) for at in evenly}
+    chosen: set[int] = set() if rivals else {int(index) for index in evenly}
     for accuracy, executed in rivals:
         affordable = [i for i, single in enumerate(singles) if single.backbone_macs <= executed]
-        as_good = [i for i, single in enumerate(singles) if single.backbone_accuracy >= accuracy]
+        as_accurate = [i for i, single in enumerate(singles) if single.backbone_accuracy >= accuracy]
         chosen.add(affordable[-1] if affordable else 0)
-        chosen.add(as_good[0] if as_good else len(front) - 1)
-    nothing = SelectionScheme((None,) * len(front[0].candidate.scheme.thresholds))
-    return [Candidate(front[i].candidate.backbone, nothing) for i in sorted(chosen)]
+        chosen.add(as_accurate[0] if as_accurate else len(front) - 1)
+    no_exits = SelectionScheme((None,) * len(front[0].candidate.scheme.thresholds))
+    return [Candidate(front[i].candidate.backbone, no_exits) for i in sorted(chosen)]
 
 
 def _schemes(
     exit_points: int, points: Sequence[int], thresholds: Sequence[float | None], *, removable: bool
 ) -> Iterator[SelectionScheme]:
-    """Every scheme with exits at `points`, or at some of them where they are removable.
+    """Return every scheme with exits at `points`, or at some of them if they are removable.
 
-    Where these are more than `_SCHEMES`, thresholds are left out evenly until they are not.
+    Every second threshold is left out until there are at most `_SCHEMES` schemes.
     """
-    kept = [threshold for threshold in thresholds if threshold is not None]
+    values = [threshold for threshold in thresholds if threshold is not None]
     none = [None] if removable else []
-    while len(kept) > 1 and len(kept + none) ** len(points) > _SCHEMES:
-        kept = kept[::2]
-    choices = [[*kept, *none] if point in points else [None] for point in range(exit_points)]
+    while len(values) > 1 and len(values + none) ** len(points) > _SCHEMES:
+        values = values[::2]
+    choices = [[*values, *none] if point in points else [None] for point in range(exit_points)]
     return map(SelectionScheme, itertools.product(*choices))
 
 
 def _single_exit_front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """One evaluation for each backbone that no other dominates by its last exit, by rising MACs."""
+    """Return one evaluation for each backbone that is non-dominated by its last exit, by rising MACs."""
     backbones: dict[str, Evaluation] = {}
     for evaluation in evaluations:
         if evaluation.metrics is not None:
@@ -210,8 +208,8 @@ def _values(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) 
 def _farthest(
     rest: Sequence[Evaluation], chosen: Sequence[Evaluation], objectives: Sequence[Objective]
 ) -> int:
-    """The index in `rest` whose nearest chosen one is farthest, each objective scaled to the span of all."""
-    at, taken = _values(rest, objectives), _values(chosen, objectives)
-    span = np.ptp(np.vstack([at, taken]), axis=0)
-    gaps = np.abs(at[:, None] - taken[None]) / np.where(span > 0, span, 1.0)
+    """Return the index in `rest` that is farthest from the nearest chosen one, in scaled objectives."""
+    others, fixed = _values(rest, objectives), _values(chosen, objectives)
+    span = np.ptp(np.vstack([others, fixed]), axis=0)
+    gaps = np.abs(others[:, None] - fixed[None]) / np.where(span > 0, span, 1.0)
     return int(np.sqrt((gaps**2).sum(-1)).min(1).argmax())

@@ -1,4 +1,4 @@
-"""Evaluation mode `shared`: one training of the supernet with all its exits, inherited by every candidate."""
+"""Evaluation mode `shared`: candidates inherit the weights of a supernet that is trained once."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome
 from edanas.evaluation.initial_weights import fill
 from edanas.evaluation.network_trainer import BACKWARD
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
-from edanas.evaluation.teachers import outside_teacher
+from edanas.evaluation.teachers import load_teacher
 from edanas.evaluation.workbench import Workbench
 from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
@@ -21,14 +21,14 @@ from edanas.training.distillation import Teacher
 from edanas.training.sandwich import SandwichTraining, SupernetWithExits, resized
 
 CHECKPOINT = "supernet.pt"
-"""The supernet's weights in a run's folder."""
+"""The file of the supernet's training in a run folder."""
 
 
 class SharedEvaluation(Evaluator):
-    """Candidates inherit the weights of a supernet trained once with all its exits.
+    """Evaluates candidates with the weights of a supernet that is trained once with all its exits.
 
-    A backbone is cut out, its BatchNorm statistics are recomputed, and one pass over the validation part
-    gives its exit profile; every selection scheme on it is scored from that.
+    A candidate's backbone is taken out of the supernet, and its BatchNorm statistics are recomputed. One pass
+    over the validation part gives its exit profile, from which every selection scheme is scored.
 
     Args:
         workbench: The run's objects and data.
@@ -44,11 +44,11 @@ class SharedEvaluation(Evaluator):
         self._profiles: dict[tuple[str, tuple[int, ...]], ExitProfile] = {}
 
     def prepare(self, progress: Progress) -> None:
-        """Build the supernet, fill it with weights if the settings name some, and train it.
+        """Build the supernet, load weights if the settings name some, and train it.
 
         Raises:
-            WeightsError: The weights cannot be had, or belong to another network.
-            ConfigError: Weights leave something random, and `training.epochs` is 0.
+            WeightsError: The weights are not available, or belong to another network.
+            ConfigError: Layers stay random, and `training.epochs` is 0.
             RunError: The training's checkpoint is damaged.
         """
         trainer = self.trainer(progress)
@@ -56,15 +56,15 @@ class SharedEvaluation(Evaluator):
         self._network = trainer.network
 
     def files(self) -> Sequence[str]:
-        """See `Evaluator.files`: the checkpoint, and what an interrupted write of it leaves."""
+        """See `Evaluator.files`; the checkpoint, and the partial file of an interrupted write."""
         return CHECKPOINT, str(Path(CHECKPOINT).with_suffix(".partial")), f"{CHECKPOINT}.partial"
 
     def trainer(self, progress: Progress) -> SandwichTraining:
-        """What trains the supernet, which is built and filled with weights if the settings name some.
+        """Build the supernet, load weights if the settings name some, and return its training.
 
         Raises:
-            WeightsError: The weights, or the teacher, cannot be had, or belong to another network or data.
-            ConfigError: Weights leave something random, and `training.epochs` is 0.
+            WeightsError: Weights or teacher are not available, or belong to another network or data.
+            ConfigError: Layers stay random, and `training.epochs` is 0.
             RunError: The training's checkpoint is damaged.
         """
         bench = self.workbench
@@ -74,9 +74,9 @@ class SharedEvaluation(Evaluator):
             task, criterion = bench.parts.task, bench.fresh_criterion()
             network = SupernetWithExits(supernet, bench.provider, bench.classifier, task, criterion)
         checkpoint = bench.folder / CHECKPOINT
-        # A checkpoint holds all weights, and the file they came from may be gone by now.
-        if not checkpoint.exists() and (said := fill(bench, supernet, network)):
-            progress.say(said)
+        # A checkpoint holds all weights, so that the file of the initial ones is not needed again.
+        if not checkpoint.exists() and (message := fill(bench, supernet, network)):
+            progress.say(message)
         trainer = SandwichTraining(
             network.to(bench.device),
             bench.space,
@@ -90,10 +90,10 @@ class SharedEvaluation(Evaluator):
         trainer.kernels.report = progress.say
         if bench.settings.teacher:
             trainer.resume()
-            # Where nothing is left to learn, the teacher may be gone.
+            # A finished training needs no teacher.
             if not trainer.finished:
-                trainer.teacher, said = outside_teacher(bench)
-                progress.say(said)
+                trainer.teacher, message = load_teacher(bench)
+                progress.say(message)
         return trainer
 
     def evaluate(self, candidate: Candidate) -> Metrics:
@@ -101,7 +101,7 @@ class SharedEvaluation(Evaluator):
         return self.rescore(candidate, self.profile(candidate))
 
     def profile(self, candidate: Candidate) -> ExitProfile:
-        """See `Evaluator.profile`: a column for every exit point or, with a memory, the placed ones."""
+        """See `Evaluator.profile`; if exits depend on earlier ones, it has the placed ones alone."""
         every = tuple(range(self.workbench.provider.exit_points))
         return self._profile(candidate.backbone, every if self.removable else candidate.scheme.placed)
 
@@ -121,21 +121,21 @@ class SharedEvaluation(Evaluator):
         return pareto_schemes(profile, candidate, anatomy, removable=self.removable, measure=measure)
 
     def passes(self) -> tuple[float, float]:
-        """See `Evaluator.passes`: the largest, the smallest and random backbones train in each step."""
+        """See `Evaluator.passes`; each step trains the largest, the smallest and random backbones."""
         bench, settings = self.workbench, self.workbench.settings.training
         training = (2 + settings.random_backbones) * BACKWARD * settings.epochs * len(bench.parts.train)
         return training, bench.judging_passes()
 
     def teacher(self) -> Teacher:
-        """See `Evaluator.teacher`: the supernet's largest backbone, at the size that it reads."""
+        """See `Evaluator.teacher`; the teacher is the supernet's largest backbone at its own resolution."""
         if self._teacher is None:
             self._teacher = self._inherit(self.workbench.space.largest(), ())
         network = self._teacher
 
-        def answers(images: torch.Tensor) -> torch.Tensor:
+        def probabilities(images: torch.Tensor) -> torch.Tensor:
             return network.logits(resized(images, network.resolution))[-1].softmax(1)
 
-        return answers
+        return probabilities
 
     def network(self, candidate: Candidate) -> EENN:
         """See `Evaluator.network`."""
@@ -155,9 +155,9 @@ class SharedEvaluation(Evaluator):
             raise RuntimeError("`prepare` comes before the first candidate")
         with torch.no_grad():
             staged = self._network.supernet.extract(backbone)
-        places = exit_points(self.workbench.segments(backbone)[0])
-        heads = {at: self._network.head(at, places[at].channels) for at in points}
-        scheme = SelectionScheme(tuple(1.0 if at in points else None for at in range(len(places))))
+        shapes = exit_points(self.workbench.segments(backbone)[0])
+        heads = {index: self._network.head(index, shapes[index].channels) for index in points}
+        scheme = SelectionScheme(tuple(1.0 if index in points else None for index in range(len(shapes))))
         network = self.workbench.network(staged, heads, scheme, self._network.criterion)
         self.workbench.recalibrate(network)
         self.workbench.fit(network)
@@ -166,5 +166,5 @@ class SharedEvaluation(Evaluator):
 
 @hookimpl
 def edanas_evaluations() -> dict[str, Callable[..., Evaluator]]:
-    """This mode."""
+    """Return the evaluation mode `shared`."""
     return {"shared": SharedEvaluation}

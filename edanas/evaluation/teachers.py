@@ -1,4 +1,4 @@
-"""Who teaches a supernet from outside: another supernet, a finished network, or a model of timm."""
+"""External teachers of a supernet: another supernet, a finished network, or a model of timm."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from edanas.core.space import SearchSpace
 from edanas.core.trust import from_a_file
 from edanas.core.types import DataParts, Task
 from edanas.evaluation.initial_weights import SUPERNET
-from edanas.evaluation.leakage import check_unseen
+from edanas.evaluation.leakage import check_leakage
 from edanas.evaluation.workbench import Workbench
 from edanas.model.loading import load as load_finished
 from edanas.plugins.manager import load_plugins
@@ -36,97 +36,104 @@ from edanas.training.supernet_file import find, load, read_recipe
 TIMM = "timm:"
 
 
-class Named(NamedTuple):
-    """A teacher as the setting names it.
+class TeacherName(NamedTuple):
+    """The parts of the setting `teacher`.
 
     Args:
-        model: A name in timm; empty = the file says what it holds.
-        path: The file of the weights; `None` = what timm publishes or, without a model, nobody.
+        model: A model's name in timm; empty = the file is a supernet or a finished network.
+        path: The file of the weights; `None` = the weights that timm publishes or, without a model, none.
     """
 
     model: str
     path: Path | None
 
 
-class Normal(NamedTuple):
-    """What pixels in [0, 1] are normalised by: one number a channel, each."""
+class Normalisation(NamedTuple):
+    """Mean and standard deviation of pixels in [0, 1], one number per channel."""
 
     mean: Sequence[float]
     std: Sequence[float]
 
 
 @dataclass(frozen=True)
-class Outsider:
-    """A network that answers for a run's images: prepared images (B, C, R, R) -> probabilities (B, K).
+class ExternalTeacher:
+    """A network as teacher: a run's prepared images (B, C, R, R) -> probabilities (B, K).
 
     Args:
-        network: Images as it was trained on them -> logits (B, K); in eval mode.
-        resolution: Side in pixels of the images that it was trained on.
-        here: What the run's images are normalised by.
-        own: What those were that it was trained on.
-        remark: What the user should know of it.
+        network: Images, prepared as in its training -> logits (B, K); in eval mode.
+        resolution: Side in pixels of its train images.
+        here: Normalisation of the run's images.
+        own: Normalisation of its train images.
+        remark: A remark for the user; may be empty.
     """
 
     network: nn.Module
     resolution: int
-    here: Normal
-    own: Normal
+    here: Normalisation
+    own: Normalisation
     remark: str = ""
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        logits: torch.Tensor = self.network(resized(self._as_its_own(images), self.resolution))
+        """Return the probabilities; see the class."""
+        logits: torch.Tensor = self.network(resized(self._renormalised(images), self.resolution))
         return logits.float().softmax(1)
 
-    def _as_its_own(self, images: torch.Tensor) -> torch.Tensor:
+    def _renormalised(self, images: torch.Tensor) -> torch.Tensor:
         if self.own == self.here:
             return images
-        mean, std = (by_channel(each, images.device) for each in self.here)
-        own_mean, own_std = (by_channel(each, images.device) for each in self.own)
+        mean, std = (by_channel(values, images.device) for values in self.here)
+        own_mean, own_std = (by_channel(values, images.device) for values in self.own)
         return (images * std + (mean - own_mean)) / own_std
 
 
-def named_teacher(name: str) -> Named:
-    """The setting `teacher`, read: `timm:MODEL@FILE`, `timm:MODEL`, a file, or a name in `weights/`."""
+def parse_teacher(name: str) -> TeacherName:
+    """Parse the setting `teacher`: `timm:MODEL@FILE`, `timm:MODEL`, a file, or a name in `weights/`.
+
+    Example:
+        >>> parse_teacher("timm:resnet18").model
+        'resnet18'
+    """
     if not name.startswith(TIMM):
-        return Named("", (find(name) or Path(name).expanduser()) if name else None)
+        return TeacherName("", (find(name) or Path(name).expanduser()) if name else None)
     model, at, file = name.removeprefix(TIMM).partition("@")
-    return Named(model, Path(file).expanduser() if at else None)
+    return TeacherName(model, Path(file).expanduser() if at else None)
 
 
-def outside_teacher(bench: Workbench) -> tuple[Teacher, str]:
-    """The teacher that a run's settings name, on the run's device, and a sentence on who it is.
+def load_teacher(bench: Workbench) -> tuple[Teacher, str]:
+    """Return the teacher that the settings name, on the run's device, and a sentence on it.
 
-    Its BatchNorm runs by statistics of its own training; those of a supernet's backbone are recomputed on the
-    run's train images.
+    BatchNorm uses the statistics of the teacher's own training; those of a supernet's backbone are recomputed
+    on the run's train images.
 
     Raises:
-        WeightsError: There is no such file, it is damaged or no teacher, it answers for other classes or
-            channels, or it has seen what must stay unseen; or timm cannot get what it publishes.
-        ConfigError: timm has no such model, or a plugin that the network was made with is not installed.
+        WeightsError: The file is missing, damaged or no teacher; its classes or channels differ; it was
+            trained on images that this run holds out; or timm cannot download its weights.
+        ConfigError: timm has no such model, or a plugin of the network is not installed.
     """
     name = bench.settings.teacher
-    model, path = named_teacher(name)
+    model, path = parse_teacher(name)
     try:
         if model:
-            found = _of_timm(model, path, bench)
+            teacher = _of_timm(model, path, bench)
         elif path is None or not path.is_file():
             raise WeightsError(
                 f"'{name}': no such file; allowed: a trained supernet, a finished network, or timm:MODEL@FILE"
             )
         else:
-            found = _of_supernet(path, bench) if find(str(path)) else _finished(path, bench)
+            teacher = _of_supernet(path, bench) if find(str(path)) else _finished(path, bench)
     except EdanasError as error:
         raise type(error)(f"teacher: {error}") from error
-    found.network.to(bench.device).to(memory_format=torch.channels_last)
-    found.network.eval().requires_grad_(requires_grad=False)
+    teacher.network.to(bench.device).to(memory_format=torch.channels_last)
+    teacher.network.eval().requires_grad_(requires_grad=False)
     share = bench.settings.training.distillation
-    said = f"{name} teaches at {found.resolution} pixels: {share:.0%} of what the largest backbone learns"
-    return found, f"{said}. {found.remark}" if found.remark else said
+    message = (
+        f"Teacher: {name}, at {teacher.resolution} pixels, for {share:.0%} of the largest backbone's loss"
+    )
+    return teacher, f"{message}. {teacher.remark}" if teacher.remark else message
 
 
-def _of_supernet(path: Path, bench: Workbench) -> Outsider:
-    """The largest backbone of a trained supernet."""
+def _of_supernet(path: Path, bench: Workbench) -> ExternalTeacher:
+    """Return the largest backbone of a trained supernet."""
     recipe = read_recipe(path)
     try:
         settings = resolve([("", recipe["settings"])])
@@ -134,7 +141,7 @@ def _of_supernet(path: Path, bench: Workbench) -> Outsider:
     except (LookupError, TypeError) as error:
         raise WeightsError(f"{path}: its recipe is damaged: {error!r}") from error
     _check_fits(path, task, bench.parts, classes)
-    untold = check_unseen(bench, path)
+    doubt = check_leakage(bench, path)
     with from_a_file(trust=False), torch.random.fork_rng(devices=[]):
         provider: SupernetProvider = Registry(load_plugins()).create(
             "supernet provider", settings.supernet.name, settings.supernet.options
@@ -145,12 +152,12 @@ def _of_supernet(path: Path, bench: Workbench) -> Outsider:
     backbone: StagedBackbone = supernet.extract(space.largest())
     backbone.to(bench.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     recalibrate(backbone, bench.train_images(backbone.resolution))
-    normal = _normal_of(bench.parts)
-    return Outsider(backbone, backbone.resolution, normal, normal, untold)
+    normalisation = _normalisation(bench.parts)
+    return ExternalTeacher(backbone, backbone.resolution, normalisation, normalisation, doubt)
 
 
-def _finished(path: Path, bench: Workbench) -> Outsider:
-    """The last exit of a network that a search gave."""
+def _finished(path: Path, bench: Workbench) -> ExternalTeacher:
+    """Return the last exit of a finished network."""
     try:
         network = load_finished(path)
     except WeightsError as error:
@@ -159,66 +166,68 @@ def _finished(path: Path, bench: Workbench) -> Outsider:
         ) from error
     task = Task(len(network.mean), len(network.classes))
     _check_fits(path, task, bench.parts, network.classes)
-    own = Normal(network.mean, network.std)
-    return Outsider(network.backbone.float(), network.resolution, _normal_of(bench.parts), own)
+    own = Normalisation(network.mean, network.std)
+    return ExternalTeacher(network.backbone.float(), network.resolution, _normalisation(bench.parts), own)
 
 
-def _of_timm(model: str, path: Path | None, bench: Workbench) -> Outsider:
-    """A model of timm, with weights from a file of its own names or with those that timm publishes."""
+def _of_timm(model: str, path: Path | None, bench: Workbench) -> ExternalTeacher:
+    """Return a model of timm, with weights from a file or with those that timm publishes."""
     check_timm_model(model, f"'{TIMM}{model}'")
-    here = _normal_of(bench.parts)
+    here = _normalisation(bench.parts)
     if path is None:
         network: Any = pretrained_timm_model(model)
-        about = network.pretrained_cfg
-        channels, _, side = about["input_size"]
-        _check_fits(f"timm's '{model}'", Task(channels, about["num_classes"]), bench.parts)
-        return Outsider(network, side, here, Normal(about["mean"], about["std"]))
+        config = network.pretrained_cfg
+        channels, _, side = config["input_size"]
+        _check_fits(f"timm's '{model}'", Task(channels, config["num_classes"]), bench.parts)
+        return ExternalTeacher(network, side, here, Normalisation(config["mean"], config["std"]))
     tensors = read_tensors(path)
     task = _task_of(tensors, timm_names(model), bench.parts.task)
     _check_fits(path, task, bench.parts)
-    # The file does not say what images it was trained on: they are taken to have been as they are here.
+    # The file does not describe its train images, which are assumed to be like those of this run.
     side = int(bench.space.largest()["resolution"])
     network = create_timm_model(model, task, side)
     fill(network, task, tensors, str(path), timm_names(model))
-    return Outsider(network, side, here, here)
+    return ExternalTeacher(network, side, here, here)
 
 
 def _task_of(tensors: Mapping[str, torch.Tensor], names: TensorNames, here: Task) -> Task:
-    """What weights are for, as far as their shapes say it; the rest is as it is here."""
-    found = {names.canonical(name): tensor for name, tensor in tensors.items()}
-    stem, last = found.get(names.stem), found.get(names.classifier[0]) if names.classifier else None
+    """Return channels and classes by the shapes of the weights, or those of `here` for unknown shapes."""
+    by_name = {names.canonical(name): tensor for name, tensor in tensors.items()}
+    stem, last = by_name.get(names.stem), by_name.get(names.classifier[0]) if names.classifier else None
     return Task(
         here.in_channels if stem is None or stem.ndim < 2 else stem.shape[1],
         here.num_classes if last is None or not last.ndim else len(last),
     )
 
 
-def _check_fits(whose: object, task: Task, parts: DataParts, classes: Sequence[str] = ()) -> None:
-    """A teacher reads images of the run's channels, and answers for its classes in their order.
+def _check_fits(source: object, task: Task, parts: DataParts, classes: Sequence[str] = ()) -> None:
+    """Check that a teacher has the channels and the classes of the run, in the same order.
 
     Args:
-        whose: For messages: where the teacher is from.
-        task: What it was made for.
+        source: The teacher's file or model, for messages.
+        task: The teacher's channels and number of classes.
         parts: The run's data.
-        classes: Their names, where they are known.
+        classes: The teacher's class names; empty if they are not known.
 
     Raises:
-        WeightsError: It does not.
+        WeightsError: Channels or classes differ.
     """
     here = parts.task
-    for what, found, allowed in (
+    for noun, number, allowed in (
         ("channels", task.in_channels, here.in_channels),
         ("classes", task.num_classes, here.num_classes),
     ):
-        if found != allowed:
-            raise WeightsError(f"{whose}: is for {found} {what}; allowed: the {allowed} of this run's images")
-    for its, ours in zip(classes, parts.train.classes, strict=False):
-        if its != ours:
+        if number != allowed:
             raise WeightsError(
-                f"{whose}: is for the class '{its}' where this run's images have '{ours}'; allowed: the same "
-                "classes in the same order"
+                f"{source}: is for {number} {noun}; allowed: the {allowed} of this run's images"
+            )
+    for own, expected in zip(classes, parts.train.classes, strict=False):
+        if own != expected:
+            raise WeightsError(
+                f"{source}: is for the class '{own}' where this run's images have '{expected}'; allowed: the "
+                "same classes in the same order"
             )
 
 
-def _normal_of(parts: DataParts) -> Normal:
-    return Normal(parts.mean, parts.std)
+def _normalisation(parts: DataParts) -> Normalisation:
+    return Normalisation(parts.mean, parts.std)

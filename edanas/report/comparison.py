@@ -65,8 +65,8 @@ class Comparison:
         """Return the figures of each run, by method and seed; accuracies are fractions of the test part.
 
         `accuracy`, `executed_macs`, `ada_macs` and `backbone_macs` belong to the network that `Result.best`
-        chooses by validation accuracy. `hypervolume`, in [0, 1], is the share that the run's networks
-        dominate of the box between no test error at no executed MACs and the worst network of all methods;
+        chooses by validation accuracy. `hypervolume` is the normalised hypervolume in [0, 1] of the run's
+        networks, in test error and executed MACs; its reference point is the worst of all methods.
         `single_exit_hypervolume` is that of the run's single-exit networks. `within` maps each budget to the
         accuracy of the best network within it, or to `None`.
         """

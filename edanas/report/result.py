@@ -24,11 +24,10 @@ PLOTS = ("front", "pairs", "parallel")
 class Result:
     """The result of a run: its finished networks and the figures of its search.
 
-    A row of `front` and `static_front` has `id`, `exits`, `thresholds` (`None` = no exit), `utilization` (of
-    each exit point and the last exit), `test_accuracy`, `validation_accuracy`, `ada_macs`, `executed_macs`,
-    `backbone_macs`, `backbone_test_accuracy` and `params`. Accuracies are fractions, MACs plain numbers for
-    one image. A row may have more, e.g. `test_ci` (95% interval), `exit_accuracy`, `backbone` (its choices)
-    and `model` (a path in the run folder).
+    A row of `front` and `static_front` has at least these keys: `id`, `exits`, `thresholds`, `utilization`,
+    `test_accuracy`, `validation_accuracy`, `ada_macs`, `executed_macs`, `backbone_macs`,
+    `backbone_test_accuracy` and `params`. `edanas.core.result_row.ResultRow` describes them and the others.
+    Accuracies are fractions; MACs are plain numbers for one image.
 
     Args:
         folder: The run folder.

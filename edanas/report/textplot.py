@@ -40,14 +40,14 @@ def sparkline(values: Sequence[float], width: int, glyphs: Glyphs = Glyphs()) ->
 
     Example:
         >>> sparkline([0.1, 0.5, 0.9], width=10, glyphs=ASCII)
-        '_~#'
+        '_=#'
     """
-    shown = list(values)[-width:]
-    if not shown:
+    latest = list(values)[-width:]
+    if not latest:
         return ""
-    low, span = min(shown), max(shown) - min(shown)
+    low, span = min(latest), max(latest) - min(latest)
     top = len(glyphs.bars) - 1
-    return "".join(glyphs.bars[round(top * (value - low) / span) if span else 0] for value in shown)
+    return "".join(glyphs.bars[round(top * (value - low) / span) if span else 0] for value in latest)
 
 
 def scatter(

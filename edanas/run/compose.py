@@ -30,7 +30,7 @@ from edanas.core.settings import Component, Settings, labels
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS
 from edanas.data.splits import split
-from edanas.evaluation.predicted_metrics import counting, in_numbers, judge_of, measure_of
+from edanas.evaluation.predicted_metrics import count_costs, judge_of, measure_of, predict_objectives
 from edanas.evaluation.workbench import Workbench
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.manager import Plugin
@@ -130,7 +130,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     for constraint in constraints:
         constraint.prepare(space)
     judge = judge_of(workbench, evaluator)
-    limits = Feasibility(constraints, counting(judge), bare=strategy.nested)
+    limits = Feasibility(constraints, count_costs(judge), bare=strategy.nested)
     _check_continuous(registry, settings, strategy, evaluator)
     fronts = Fronts(evaluator, objectives, limits) if strategy.nested else None
     problem = SearchProblem(
@@ -140,7 +140,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         seed=settings.seed,
         initial=settings.search.initial,
         progress=progress,
-        judge=in_numbers(judge, objectives, limits),
+        judge=predict_objectives(judge, objectives, limits),
         front=fronts.feasible if fronts else None,
         limits=limits.limits,
         structure=limits.structure if limits.structural else None,

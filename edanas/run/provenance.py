@@ -14,7 +14,7 @@ from edanas.core.errors import RunError, WeightsError
 from edanas.core.settings import Settings
 from edanas.core.types import DataParts
 from edanas.core.version import VERSION
-from edanas.evaluation.teachers import named_teacher
+from edanas.evaluation.teachers import parse_teacher
 from edanas.supernets.timm_models import pretrained_timm_model
 from edanas.training.supernet_file import find
 
@@ -99,7 +99,7 @@ def digest_of_teacher(name: str) -> str | None:
         RunError: The file cannot be read.
         WeightsError: timm cannot load the published weights.
     """
-    model, path = named_teacher(name)
+    model, path = parse_teacher(name)
     if model and path is None:
         try:
             published = pretrained_timm_model(model).state_dict()

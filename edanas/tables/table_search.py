@@ -17,7 +17,7 @@ from edanas.core.progress import Progress, Silent
 from edanas.core.settings import Component, Condition, SearchSettings, Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Thresholds
-from edanas.evaluation.predicted_metrics import Judge, counting, in_numbers, measure_of
+from edanas.evaluation.predicted_metrics import Judge, count_costs, measure_of, predict_objectives
 from edanas.executors.serial import Serial
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
@@ -78,7 +78,7 @@ def search(
     space = _space(evaluator, searcher, chosen.name, thresholds)
     judge = _judge(evaluator)
     wanted = _constraints(registry, constraints, space)
-    limits = Feasibility(wanted, counting(judge), bare=searcher.nested)
+    limits = Feasibility(wanted, count_costs(judge), bare=searcher.nested)
     fronts = Fronts(evaluator, goals, limits) if searcher.nested else None
     for model in models:
         registry.check("surrogate model", model.name, model.options)
@@ -90,7 +90,7 @@ def search(
         seed=seed,
         initial=settings.initial,
         progress=progress,
-        judge=in_numbers(judge, goals, limits),
+        judge=predict_objectives(judge, goals, limits),
         front=fronts.feasible if fronts else None,
         limits=limits.limits,
         structure=limits.structure if limits.structural else None,

@@ -13,9 +13,9 @@ from edanas.core.errors import ConfigError
 from edanas.core.progress import Silent
 from edanas.core.settings import Component
 from edanas.evaluation.initial_weights import trained_parts
-from edanas.evaluation.leakage import check_unseen
+from edanas.evaluation.leakage import check_leakage
 from edanas.evaluation.shared import SharedEvaluation
-from edanas.evaluation.teachers import outside_teacher
+from edanas.evaluation.teachers import load_teacher
 from edanas.exits.gates import LearnedGate
 from edanas.exits.scheduler import Scheduler
 from edanas.training.supernet_file import find, write
@@ -24,12 +24,12 @@ EIGHT = tuple("abcdefgh")
 """As many classes as the narrowest layers have channels."""
 
 
-class Told(Silent):
+class Heard(Silent):
     def __init__(self):
-        self.said = ""
+        self.text = ""
 
     def say(self, text):
-        self.said += text
+        self.text += text
 
 
 def changed(data, change):
@@ -92,10 +92,10 @@ def gated(tmp_path_factory):
 
 
 def begun(file, folder, data=None, judge=None, **settings):
-    """What a run begins with: the network's tensors, and what it was told."""
-    told = Told()
+    """The initial tensors of a run, and its messages."""
+    heard = Heard()
     bench = bench_of(folder, data, judge, weights=str(file), **settings)
-    return SharedEvaluation(bench).trainer(told).network.state_dict(), told.said
+    return SharedEvaluation(bench).trainer(heard).network.state_dict(), heard.text
 
 
 def afresh(own, file):
@@ -152,7 +152,7 @@ def test_a_criterion_that_is_fitted_later_needs_no_training_now(plain, tmp_path)
     assert "afresh" not in said
 
 
-UNTOLD = "has seen images that this run holds out cannot be told: it read them as {}, and here they are {};"
+DOUBT = "was trained on images that it holds out, since the images had {} then, and have {} here;"
 
 
 @pytest.mark.parametrize(
@@ -165,28 +165,28 @@ UNTOLD = "has seen images that this run holds out cannot be told: it read them a
 )
 def test_of_images_read_otherwise_it_cannot_be_told_whether_they_were_seen(change, noted, here, tmp_path):
     file, data = written(tmp_path, noted=noted), change(digits())
-    untold = UNTOLD.format("8x8 pixels in grey", here)
-    assert untold in begun(file, tmp_path / "run", data)[1]
+    doubt = DOUBT.format("8x8 pixels in grey", here)
+    assert doubt in begun(file, tmp_path / "run", data)[1]
     # The same seed, split and data set: what is held out is the same, however it was read.
-    assert "cannot be told" not in begun(file, tmp_path / "run", data, seed=3)[1]
-    assert untold in begun(file, tmp_path / "run", data, seed=3, split__test=0.25, split__train=0.5)[1]
-    assert "cannot be told" not in begun(file, tmp_path / "run")[1]
+    assert "cannot check" not in begun(file, tmp_path / "run", data, seed=3)[1]
+    assert doubt in begun(file, tmp_path / "run", data, seed=3, split__test=0.25, split__train=0.5)[1]
+    assert "cannot check" not in begun(file, tmp_path / "run")[1]
 
 
 def test_of_a_teacher_who_read_images_otherwise_it_cannot_be_told_either(plain, tmp_path):
     learning = {"teacher": str(plain), "training__distillation": 0.5}
-    _, said = outside_teacher(bench_of(tmp_path, enlarged(digits()), **learning))
-    assert UNTOLD.format("8x8 pixels in grey", "16x16 pixels in grey") in said
-    assert "cannot be told" not in outside_teacher(bench_of(tmp_path, **learning))[1]
+    _, said = load_teacher(bench_of(tmp_path, enlarged(digits()), **learning))
+    assert DOUBT.format("8x8 pixels in grey", "16x16 pixels in grey") in said
+    assert "cannot check" not in load_teacher(bench_of(tmp_path, **learning))[1]
 
 
 def test_copies_of_a_data_set_are_no_proof_that_its_images_are_unseen(tmp_path):
     bench, packaged = bench_of(tmp_path, coloured(parts())), find("cifar10-mbv3")
 
     def said(data):
-        return check_unseen(replace(bench, settings=replace(bench.settings, data=Component(data))), packaged)
+        return check_leakage(replace(bench, settings=replace(bench.settings, data=Component(data))), packaged)
 
     assert "cifar10-mbv3 was trained on copies of cifar10's train images" in said("cifar10")
-    assert "calibration and validation may be seen, and only the test part is not" in said("cifar10")
+    assert "calibration and validation parts may be among them; the test part is not" in said("cifar10")
     assert "copies" not in said("cifar100")
     assert "copies" not in said("digits")

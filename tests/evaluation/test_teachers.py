@@ -18,7 +18,7 @@ from edanas.core.types import SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.initial_weights import HEADS, SUPERNET
 from edanas.evaluation.shared import SharedEvaluation
-from edanas.evaluation.teachers import outside_teacher
+from edanas.evaluation.teachers import load_teacher
 from edanas.run.binding import bind_inputs
 from edanas.run.folder import RunFolder
 from edanas.run.provenance import digest_of_teacher
@@ -93,8 +93,8 @@ def asked(side=12):
 
 @torch.no_grad()
 def test_a_supernets_largest_backbone_answers_as_it_does_for_its_own_results(supernet, tmp_path):
-    teacher, said = outside_teacher(bench_for(supernet, tmp_path))
-    assert said == f"{supernet} teaches at 12 pixels: 30% of what the largest backbone learns"
+    teacher, said = load_teacher(bench_for(supernet, tmp_path))
+    assert said == f"Teacher: {supernet}, at 12 pixels, for 30% of the largest backbone's loss"
     own = SharedEvaluation(workbench(tmp_path, weights=str(supernet), training__epochs=0))
     own.prepare(Silent())
     answers = teacher(asked())
@@ -106,7 +106,7 @@ def test_a_supernets_largest_backbone_answers_as_it_does_for_its_own_results(sup
 @pytest.mark.parametrize("which", [1, 2])
 def test_a_finished_network_sees_images_as_it_was_trained_on_them(which, finished, tmp_path):
     network, path = finished[0], finished[which]
-    teacher, _ = outside_teacher(bench_for(path, tmp_path))
+    teacher, _ = load_teacher(bench_for(path, tmp_path))
     answers = teacher(prepare(IMAGES, network.resolution, parts().mean, parts().std))
     own = prepare(IMAGES, network.resolution, network.mean, network.std)
     torch.testing.assert_close(answers, network.logits(own)[-1].softmax(1), rtol=1e-4, atol=1e-5)
@@ -115,7 +115,7 @@ def test_a_finished_network_sees_images_as_it_was_trained_on_them(which, finishe
 @torch.no_grad()
 def test_a_model_of_timm_answers_by_the_weights_in_the_file(tmp_path):
     model = timm_file(tmp_path / "m.safetensors")
-    teacher, _ = outside_teacher(bench_for(f"timm:test_resnet@{tmp_path / 'm.safetensors'}", tmp_path))
+    teacher, _ = load_teacher(bench_for(f"timm:test_resnet@{tmp_path / 'm.safetensors'}", tmp_path))
     torch.testing.assert_close(teacher(asked()), model(asked()).softmax(1), rtol=1e-4, atol=1e-5)
 
 
@@ -125,7 +125,7 @@ def test_what_timm_publishes_is_asked_at_its_size_and_normalised_as_timm_says(tm
     about = {"input_size": (1, 16, 16), "num_classes": 10, "mean": (0.5,), "std": (0.25,)}
     model.pretrained_cfg = about
     monkeypatch.setattr(timm, "create_model", lambda name, **options: model)
-    teacher, said = outside_teacher(bench_for("timm:test_resnet", tmp_path))
+    teacher, said = load_teacher(bench_for("timm:test_resnet", tmp_path))
     assert "at 16 pixels" in said
     # Images of 16 pixels are not resized any more, so that only the normalisation differs.
     expected = model(prepare(IMAGES, 16, (0.5,), (0.25,))).softmax(1)
@@ -254,10 +254,10 @@ def test_a_supernet_of_other_classes_or_that_saw_what_is_held_out_does_not_teach
         data, train=replace(train, classes=(train.classes[1], train.classes[0], *train.classes[2:]))
     )
     with pytest.raises(WeightsError, match="is for the class '0' where this run's images have '1'"):
-        outside_teacher(replace(bench_for(supernet, tmp_path), parts=swapped))
+        load_teacher(replace(bench_for(supernet, tmp_path), parts=swapped))
     other = replace(bench_for(supernet, tmp_path), parts=parts(140, seed=1))
     with pytest.raises(WeightsError, match=r"teacher: .*was trained on \d+% of this run's test images"):
-        outside_teacher(other)
+        load_teacher(other)
 
 
 def test_the_digest_is_of_the_file_with_the_weights(supernet, finished, tmp_path):

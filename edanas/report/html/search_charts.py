@@ -83,7 +83,7 @@ def failures(failed: Sequence[Mapping[str, Any]]) -> str:
         reasons[str(failure.get("error"))].append(str(failure.get("id")))
     rows = []
     for reason, ids in sorted(reasons.items(), key=lambda item: -len(item[1])):
-        shown = reason if len(reason) <= _LONG else f"{reason[:_LONG]}…"
+        start = reason if len(reason) <= _LONG else f"{reason[:_LONG]}…"
         more = f" and {len(ids) - _IDS} more" if len(ids) > _IDS else ""
-        rows.append([str(len(ids)), named(shown), f"{', '.join(map(text, ids[:_IDS]))}{more}"])
+        rows.append([str(len(ids)), named(start), f"{', '.join(map(text, ids[:_IDS]))}{more}"])
     return table("Failures by reason", ("candidates", "reason", "ids"), rows, "failures")
