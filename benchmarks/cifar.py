@@ -1,22 +1,22 @@
-"""One supernet, many early-exit networks on small photographs, and the table against published figures.
+"""Train one supernet, search early-exit networks on small photographs, and compare with published figures.
 
-    python benchmarks/cifar.py FOLDER --out OUT                          # all of it, to the end
-    python benchmarks/cifar.py FOLDER --out OUT --time-limit 540         # a piece; the same command goes on
+    python benchmarks/cifar.py FOLDER --out OUT                          # all stages
+    python benchmarks/cifar.py FOLDER --out OUT --time-limit 540         # in pieces; the same command resumes
 
-FOLDER holds class folders (or `train/` with class folders). The stages, each kept in OUT and not done twice:
+FOLDER holds class folders (or `train/` with class folders). OUT keeps the results of each stage:
 
-1. the supernet of the preset `cifar` is trained (`edanas train-supernet`), in pieces;
-2. backbones are searched, each with all its exact threshold trade-offs (strategy `nested`);
-3. for each budget of executed multiply-adds, the best early-exit backbones (`--candidates`) and the best
-   single-exit backbone by validation accuracy are fine-tuned, learning from the supernet's largest backbone
-   too, up to the exit behind which fewer than 2% leave in the search; so is the largest as a single-exit
-   network. A network that was begun is finished, however long the call was to take;
-4. on the calibration part each early-exit network gets temperatures, and its front of thresholds; for each
-   budget the network is taken whose thresholds within it are the most accurate on the validation part;
-5. the report part is looked at once for each network, as it is and cut off at each of its exits: the table,
-   the fronts as a plot, and JSON.
+1. The supernet of the preset `cifar` is trained (`edanas train-supernet`), in pieces.
+2. Backbones are searched, each with its exact front of thresholds (strategy `nested`).
+3. For each budget of executed multiply-adds, the best early-exit backbones (`--candidates`) by validation
+   accuracy are fine-tuned. So are the best single-exit backbone, and the largest backbone with a single exit.
+   The supernet's largest backbone teaches them. Exits beyond which fewer than 2% of the samples exit in the
+   search are not trained. A network in training is finished even after the time limit.
+4. On the calibration part each early-exit network gets temperatures and its front of thresholds. For each
+   budget, the network is chosen whose thresholds within it are most accurate on the validation part.
+5. The report part is evaluated once for each network, whole and cut off at each of its exits. The script
+   writes the table, the fronts as a plot, and JSON.
 
-No part but `train` is trained on, and nothing depends on the report part.
+Training uses the part `train` alone, and no decision depends on the report part.
 """
 
 import argparse
@@ -49,15 +49,15 @@ from edanas.run.provenance import environment
 
 
 class TimeUpError(Exception):
-    """This call's time is over; the same command goes on."""
+    """The time of this call is over; the same command resumes."""
 
 
 class Table:
     """The stages of one seed.
 
     Args:
-        args: The command line's.
-        seed: Of split, supernet, search and fine-tuning.
+        args: The command line's arguments.
+        seed: Seed of split, supernet, search and fine-tuning.
     """
 
     def __init__(self, args: argparse.Namespace, seed: int) -> None:
@@ -68,44 +68,44 @@ class Table:
         self.progress = ConsoleProgress()
         self.registry = Registry(load_plugins(print))
 
-    def check_asked(self) -> None:
-        """What the stages keep is the answer to one question.
+    def check_arguments(self) -> None:
+        """Compare the arguments with those that the folder's stages were made with.
 
         Raises:
-            SystemExit: What is in the folder was made for another.
+            SystemExit: An argument differs.
         """
         path = self.out / "asked.json"
         names = ("folder", "budgets", "finetune_epochs", "candidates", "total_time", "set")
-        asked = {name: getattr(self.args, name) for name in names}
-        asked["folder"] = str(asked["folder"])
+        arguments = {name: getattr(self.args, name) for name in names}
+        arguments["folder"] = str(arguments["folder"])
         if not path.exists():
-            path.write_text(json.dumps(asked))
+            path.write_text(json.dumps(arguments))
         for name, value in json.loads(path.read_text()).items():
-            if value != asked[name]:
-                sys.exit(f"{path}: {name} was {value}, now {asked[name]}; give the same, or another --out")
+            if value != arguments[name]:
+                sys.exit(f"{path}: {name} was {value}, now {arguments[name]}; choose another --out")
 
     def settings(self, **flags: Any) -> Settings:
-        """The preset's, with what the command line changes."""
-        given = {
+        """Return the preset's settings with the command line's changes."""
+        common = {
             "data": str(self.args.folder),
             "preset": "cifar",
             "seed": self.seed,
             "device": self.args.device,
         }
-        return layered_settings(self.registry, user_layers({**given, **flags}, self.args.set))
+        return layered_settings(self.registry, user_layers({**common, **flags}, self.args.set))
 
     @property
     def notes(self) -> list[Path]:
-        """What the stages took."""
+        """Files with the durations of the stages."""
         return sorted(self.out.glob("*.took.json"))
 
     @property
     def weights(self) -> Path:
-        """The trained supernet's file."""
+        """File of the trained supernet."""
         return self.out / "supernet.safetensors"
 
     def supernet(self) -> None:
-        """Stage 1."""
+        """Train the supernet: stage 1."""
         left = self.end - time.monotonic()
         done = train_supernet(
             self.registry, Order(self.settings(), self.weights, left, self.args.total_time), self.progress
@@ -117,15 +117,15 @@ class Table:
 
     @property
     def searching(self) -> Settings:
-        """The search's settings; its results are not fine-tuned and not used."""
+        """Settings of the search, whose own results are neither fine-tuned nor used."""
         more = {"training.epochs": 0, "finetune.epochs": 0, "search.results": 1}
         return self.settings(**{"weights": str(self.weights), **more})
 
     def search(self) -> None:
-        """Stage 2: what was found is in the archive of the run's folder.
+        """Search backbones into the archive of the run folder: stage 2.
 
         Raises:
-            TimeUpError: Before it begins; it is cut only by the setting `search.time_limit`.
+            TimeUpError: The time is over before the start; only `search.time_limit` ends a running search.
         """
         start = time.monotonic()
         if start > self.end:
@@ -134,20 +134,20 @@ class Table:
         self._note("search", {"seconds": time.monotonic() - start})
 
     def networks(self, folder: Path, progress: Progress) -> Networks:
-        """What the supernet gives; `folder` is for what preparing it writes."""
-        made = compose(self.registry, self.searching, folder, progress)
-        made.evaluator.prepare(progress)
-        return Networks(made, self.out / "networks", self.args.finetune_epochs, progress)
+        """Return the supernet's networks; preparing it writes into `folder`."""
+        composition = compose(self.registry, self.searching, folder, progress)
+        composition.evaluator.prepare(progress)
+        return Networks(composition, self.out / "networks", self.args.finetune_epochs, progress)
 
-    def finetune(self, wanted: list[Wanted], kind: str) -> None:
-        """Stage 3, of one kind, in processes; the costly ones begin."""
+    def finetune(self, orders: list[Wanted], kind: str) -> None:
+        """Fine-tune networks of one kind in worker processes, the costly ones first: stage 3."""
         path, start, threads = self.out / f"{kind}.took.json", time.monotonic(), threads_of(self.searching)
         workers = self.args.workers
-        costly_first = sorted(wanted, key=lambda each: -(each.budget or math.inf))
+        costly_first = sorted(orders, key=lambda each: -(each.budget or math.inf))
         begin = (self.args, self.seed, max(1, threads // workers), self.end)
         with (
             ProcessPoolExecutor(workers, get_context("spawn"), begin_worker, begin) as pool,
-            self.progress.task(f"Fine-tuning {kind} networks", len(wanted)) as bar,
+            self.progress.task(f"Fine-tuning {kind} networks", len(orders)) as bar,
         ):
             for _ in pool.map(finetune_in_worker, costly_first):
                 bar.advance()
@@ -155,10 +155,10 @@ class Table:
         path.write_text(json.dumps({"seconds": before + time.monotonic() - start, "workers": workers}))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Stages 3 to 5; the last is kept in a file, so that the report part is looked at once.
+        """Return the rows of the table: stages 3 to 5. A file keeps them, so the report part is used once.
 
         Raises:
-            TimeUpError: Before the last network is fine-tuned.
+            TimeUpError: The time is over before the last network is fine-tuned.
         """
         path, budgets = self.out / "rows.json", [budget * 1e6 for budget in self.args.budgets]
         if path.exists():
@@ -166,46 +166,46 @@ class Table:
         with computing(threads_of(self.searching)):
             networks = self.networks(self.out / "search", self.progress)
             with Archive(self.out / "search", read_only=True) as archive:
-                wanted = networks.wanted(archive, budgets, self.args.candidates)
+                orders = networks.wanted(archive, budgets, self.args.candidates)
             for kind in (EARLY, SINGLE):
-                named = {each.name: each for each in wanted if each.kind == kind}
+                named = {each.name: each for each in orders if each.kind == kind}
                 missing = [each for each in named.values() if not networks.is_finetuned(each)]
                 if missing and time.monotonic() < self.end:
                     self.finetune(missing, kind)
                 if not all(networks.is_finetuned(each) for each in missing):
                     raise TimeUpError
-            rows = reported(networks, wanted, budgets)
+            rows = reported(networks, orders, budgets)
         path.with_suffix(".partial").write_text(json.dumps(rows, indent=1))
         path.with_suffix(".partial").replace(path)
         return rows
 
     def _note(self, stage: str, figures: dict[str, Any]) -> None:
-        """What a stage took in the call that ended it; the supernet's, in all."""
+        """Record the duration of a stage in the call that ended it; for the supernet, in all calls."""
         path = self.out / f"{stage}.took.json"
         if not path.exists():
             path.write_text(json.dumps(figures))
 
 
 _IN_WORKER: list[tuple[Networks, int, float]] = []
-"""What a process fine-tunes with, its threads, and when its time is over; set as it starts."""
+"""Networks of a worker process, its threads, and the end of its time; set at its start."""
 
 
 def begin_worker(args: argparse.Namespace, seed: int, threads: int, end: float) -> None:
-    """In a process of its own: prepare the supernet."""
+    """Prepare the supernet in a worker process."""
     with TemporaryDirectory() as folder, computing(threads):
         _IN_WORKER.append((Table(args, seed).networks(Path(folder), Silent()), threads, end))
 
 
-def finetune_in_worker(wanted: Wanted) -> None:
-    """Unless the call's time is over; a network that was begun is finished."""
+def finetune_in_worker(order: Wanted) -> None:
+    """Fine-tune a network to its end, unless the time is over before the start."""
     networks, threads, end = _IN_WORKER[0]
     if time.monotonic() < end:
         with computing(threads):
-            networks.finetune(wanted)
+            networks.finetune(order)
 
 
 def parsed() -> argparse.Namespace:
-    """The command line."""
+    """Return the command line's arguments."""
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     parser.add_argument("folder", type=Path)
@@ -220,7 +220,7 @@ def parsed() -> argparse.Namespace:
         type=int,
         choices=range(1, 9),
         default=1,
-        help="early-exit backbones to fine-tune a budget",
+        help="early-exit backbones to fine-tune for each budget",
     )
     parser.add_argument(
         "--workers", type=int, default=1, help="processes that fine-tune, sharing the threads"
@@ -231,20 +231,20 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    """All stages of each seed, then the table."""
+    """Run all stages for each seed, then print the table."""
     args = parsed()
     rows: list[dict[str, Any]] = []
     took: dict[str, Any] = {}
     try:
         for seed in args.seeds:
             stages = Table(args, seed)
-            stages.check_asked()
+            stages.check_arguments()
             stages.supernet()
             stages.search()
             rows += stages.rows()
             took[f"seed {seed}"] = {p.name.split(".")[0]: json.loads(p.read_text()) for p in stages.notes}
     except TimeUpError:
-        print("Not finished. To go on: the same command again")
+        print("Not finished; the same command resumes.")
         return
     content = {
         "rows": rows,
@@ -257,7 +257,7 @@ def main() -> None:
     (args.out / "results.json").write_text(json.dumps(content, indent=1, default=str))
     draw(rows, args.out / "results.svg")
     print(table(rows))
-    print("Where the images were packed as JPEG, that costs accuracy against the originals.")
+    print("If the images are JPEG files, compression costs some accuracy compared with the originals.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a searched supernet to the rows of `cifar.py`'s table: fine-tuned, thresholds set, looked at once."""
+"""Fine-tuning, threshold setting and the single test of `cifar.py`'s networks."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ from edanas.training.finetune import step_count
 EARLY, SINGLE, CUT = "early-exit", "single-exit", "cut"
 
 SERVED = 0.02
-"""An exit where fewer than this share of the samples leave, as every later one, is not fine-tuned."""
+"""Exits after which fewer than this share of the samples exit are not fine-tuned."""
 
 
 class Wanted(NamedTuple):
@@ -47,7 +47,7 @@ class Wanted(NamedTuple):
     Args:
         kind: `EARLY` or `SINGLE`.
         budget: Executed multiply-adds; `None` for the largest backbone, whatever it costs.
-        backbone: Of the supernet.
+        backbone: The supernet's backbone.
         last: The last exit to train, from 0.
     """
 
@@ -58,18 +58,18 @@ class Wanted(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of its files."""
+        """Name of its files."""
         return f"{self.kind}-{self.backbone.id}" + (f"-{self.last + 1}" if self.kind == EARLY else "")
 
 
 class Offer(NamedTuple):
-    """What a network does within a budget.
+    """The best use of a network within a budget.
 
     Args:
         budget: Executed multiply-adds.
-        network: With every exit, tempered.
-        scheme: The most accurate on the calibration part of those within the budget.
-        accuracy: Its on the validation part.
+        network: The network with every exit and its temperatures.
+        scheme: The most accurate scheme within the budget on the calibration part.
+        accuracy: Accuracy of the scheme on the validation part.
     """
 
     budget: float
@@ -79,20 +79,22 @@ class Offer(NamedTuple):
 
 
 class _Tempering(ThresholdSetter):
-    """Temperatures alone; thresholds stay."""
+    """Sets temperatures and keeps thresholds."""
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
         return ThresholdChoice(calibration.scheme, fit_temperatures(calibration))
 
 
 class UpTo(TrainingScheme):
-    """Another scheme, without the exits behind `last`: they serve few, and cost the others accuracy.
+    """A training scheme without the exits after `last`.
 
-    What is behind keeps its inherited weights; thresholds may still let samples go there.
+    Few samples reach those exits, and training them costs the others accuracy.
+
+    The part after `last` keeps its inherited weights; samples may still reach it.
 
     Args:
-        scheme: For networks with every exit.
-        last: From 0.
+        scheme: The scheme for networks with every exit.
+        last: The last exit to train, from 0.
     """
 
     def __init__(self, scheme: TrainingScheme, last: int) -> None:
@@ -101,13 +103,15 @@ class UpTo(TrainingScheme):
     def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
         """See `TrainingScheme.phases`."""
 
-        def kept(exits: tuple[int, ...]) -> tuple[int, ...]:
+        def trained(exits: tuple[int, ...]) -> tuple[int, ...]:
             return tuple(exit_ for exit_ in exits if exit_ <= self.last)
 
         return tuple(
-            replace(each, exits=kept(each.exits), segments=kept(each.segments), heads=kept(each.heads))
+            replace(
+                each, exits=trained(each.exits), segments=trained(each.segments), heads=trained(each.heads)
+            )
             for each in self.scheme.phases(points)
-            if kept(each.exits)
+            if trained(each.exits)
         )
 
     def learned(self, points: tuple[int, ...]) -> nn.Module | None:
@@ -123,25 +127,26 @@ class Networks:
     """The networks of one supernet.
 
     Args:
-        made: Of the run whose search is done; its evaluator is prepared.
-        folder: Where fine-tuned networks are kept.
-        epochs: Of fine-tuning.
-        progress: Where to show it.
+        composition: The searched run's objects; its evaluator is prepared.
+        folder: Folder of the fine-tuned networks.
+        epochs: Epochs of fine-tuning.
+        progress: Display of the progress.
     """
 
-    def __init__(self, made: Composition, folder: Path, epochs: int, progress: Progress) -> None:
-        self.made, self.bench, self.folder, self.progress = made, made.workbench, folder, progress
+    def __init__(self, composition: Composition, folder: Path, epochs: int, progress: Progress) -> None:
+        self.composition, self.bench = composition, composition.workbench
+        self.folder, self.progress = folder, progress
         self.training = replace(self.bench.settings.finetune, epochs=epochs)
         self.folder.mkdir(exist_ok=True)
 
     def wanted(self, archive: Archive, budgets: Sequence[float], candidates: int) -> list[Wanted]:
-        """What to fine-tune, by validation accuracy within each budget.
+        """Return the networks to fine-tune, by validation accuracy within each budget.
 
         Args:
-            archive: Of the search.
+            archive: The search's archive.
             budgets: Executed multiply-adds.
-            candidates: How many early-exit backbones a budget. Of single-exit ones it is the best, and once
-                the largest.
+            candidates: Early-exit backbones for each budget. The single-exit ones are the best for each
+                budget, and the largest.
         """
         pool = list(self._trade_offs(archive))
         early = [
@@ -157,66 +162,66 @@ class Networks:
         return [*early, *single, Wanted(SINGLE, None, self.bench.space.largest())]
 
     def _trade_offs(self, archive: Archive) -> Iterator[Evaluation]:
-        """Every searched backbone with each of its trade-offs."""
-        if self.made.fronts is None:
+        """Yield every trade-off of every searched backbone."""
+        if self.composition.fronts is None:
             raise ValueError("the search has no threshold fronts")
         for _, evaluation in archive.replay():
             profile = archive.get_profile(evaluation.candidate.id) if evaluation.ok else None
             if profile is not None:
-                yield from self.made.fronts.evaluations(evaluation, profile)
+                yield from self.composition.fronts.evaluations(evaluation, profile)
 
-    def is_finetuned(self, wanted: Wanted) -> bool:
-        """Whether `finetuned` reads the network back."""
-        return self._stem(wanted).with_suffix(".json").exists()
+    def is_finetuned(self, order: Wanted) -> bool:
+        """True if the network's file exists."""
+        return self._stem(order).with_suffix(".json").exists()
 
-    def finetune(self, wanted: Wanted) -> None:
-        """Make the network, with every exit or none, and write it."""
+    def finetune(self, order: Wanted) -> None:
+        """Build the network with all exits or none, fine-tune it and write it."""
         start, exits, bench = time.monotonic(), self.bench.provider.exit_points, self.bench
-        scheme = SelectionScheme(((1.0,) if wanted.kind == EARLY else (None,)) * exits)
-        network: Any = self.made.evaluator.network(Candidate(wanted.backbone, scheme))
-        network.description = bench.describe(wanted.backbone)
-        seed = bench.seed("finish", wanted.kind, wanted.backbone.id)
-        if wanted.kind == EARLY:
-            bench = replace(bench, scheme=UpTo(bench.scheme, wanted.last))
-        with self.progress.task(f"Fine-tuning {wanted.name}", step_count(bench.parts, self.training)) as bar:
-            bench.finetune(network, self.training, seed, bar, self.made.evaluator.teacher())
+        scheme = SelectionScheme(((1.0,) if order.kind == EARLY else (None,)) * exits)
+        network: Any = self.composition.evaluator.network(Candidate(order.backbone, scheme))
+        network.description = bench.describe(order.backbone)
+        seed = bench.seed("finish", order.kind, order.backbone.id)
+        if order.kind == EARLY:
+            bench = replace(bench, scheme=UpTo(bench.scheme, order.last))
+        with self.progress.task(f"Fine-tuning {order.name}", step_count(bench.parts, self.training)) as bar:
+            bench.finetune(network, self.training, seed, bar, self.composition.evaluator.teacher())
         network.description["finetuned_seconds"] = round(time.monotonic() - start, 1)
-        SafetensorsExporter().export(network, self._stem(wanted))
+        SafetensorsExporter().export(network, self._stem(order))
 
-    def finetuned(self, wanted: Wanted) -> EENN:
-        """The network that `finetune` wrote."""
-        return load(self._stem(wanted).with_suffix(".json"), str(self.bench.device))
+    def finetuned(self, order: Wanted) -> EENN:
+        """Load the network that `finetune` wrote."""
+        return load(self._stem(order).with_suffix(".json"), str(self.bench.device))
 
-    def _stem(self, wanted: Wanted) -> Path:
-        return self.folder / wanted.name
+    def _stem(self, order: Wanted) -> Path:
+        return self.folder / order.name
 
     def offers(self, network: EENN, budgets: Sequence[float]) -> list[Offer]:
-        """Temper the exits on the calibration part; the most accurate thresholds there within each budget."""
+        """Set temperatures on the calibration part; return its most accurate scheme within each budget."""
         parts, costs = self.bench.parts, self.bench.anatomy(network).costs
-        promise = calibrate(network, parts.calibration, costs, _Tempering())
-        front = threshold_front(promise, costs, self.bench.provider.exit_points)
-        seen, found = collect_profile(network, parts.validation), []
+        calibration = calibrate(network, parts.calibration, costs, _Tempering())
+        front = threshold_front(calibration, costs, self.bench.provider.exit_points)
+        validation, offers = collect_profile(network, parts.validation), []
         for budget in budgets:
             within = np.flatnonzero(front.cost <= budget)
             scheme = front.schemes[int(within[-1]) if len(within) else 0]
-            found.append(Offer(budget, network, scheme, outcome(seen, scheme).accuracy))
-        return found
+            offers.append(Offer(budget, network, scheme, outcome(validation, scheme).accuracy))
+        return offers
 
-    def seen(self, network: EENN) -> ExitProfile:
-        """One look at the report part."""
+    def test_profile(self, network: EENN) -> ExitProfile:
+        """Return the exit profile of the report part."""
         return collect_profile(network, self.bench.parts.test)
 
-    def cuts(self, network: EENN, last: int, seen: ExitProfile) -> list[dict[str, Any]]:
-        """The network cut off at each early exit to `last`: all leave there, and no stage behind it runs."""
+    def cuts(self, network: EENN, last: int, profile: ExitProfile) -> list[dict[str, Any]]:
+        """Return rows of the network cut off at each early exit up to `last`, where every sample exits."""
         exits = self.bench.provider.exit_points
         every = [SelectionScheme(tuple(0.0 if i == k else None for i in range(exits))) for k in range(exits)]
-        return [self.row(CUT, None, network, scheme, seen) for scheme in every[: last + 1]]
+        return [self.row(CUT, None, network, scheme, profile) for scheme in every[: last + 1]]
 
     def row(
-        self, kind: str, budget: float | None, network: EENN, scheme: SelectionScheme, seen: ExitProfile
+        self, kind: str, budget: float | None, network: EENN, scheme: SelectionScheme, profile: ExitProfile
     ) -> dict[str, Any]:
-        """What the network does on the report part under `scheme`."""
-        test = score(seen, scheme, self.bench.anatomy(network))
+        """Return the figures of the network on the report part under `scheme`."""
+        test = score(profile, scheme, self.bench.anatomy(network))
         return {
             "kind": kind,
             "budget_m": budget and budget / 1e6,
@@ -235,27 +240,30 @@ class Networks:
         }
 
 
-def reported(networks: Networks, wanted: Sequence[Wanted], budgets: Sequence[float]) -> list[dict[str, Any]]:
-    """Stages 4 and 5 of `cifar.py`: every row of its table."""
-    rows, found = [], []
-    for each in {each.name: each for each in wanted if each.kind == EARLY}.values():
+def reported(networks: Networks, orders: Sequence[Wanted], budgets: Sequence[float]) -> list[dict[str, Any]]:
+    """Return every row of `cifar.py`'s table: stages 4 and 5."""
+    rows, networks_with_offers = [], []
+    for each in {each.name: each for each in orders if each.kind == EARLY}.values():
         network = networks.finetuned(each)
-        found.append((networks.offers(network, budgets), networks.seen(network)))
-        rows += networks.cuts(network, each.last, found[-1][1])
-    for each in wanted:
+        profile = networks.test_profile(network)
+        networks_with_offers.append((networks.offers(network, budgets), profile))
+        rows += networks.cuts(network, each.last, profile)
+    for each in orders:
         if each.kind == SINGLE:
             network = networks.finetuned(each)
-            rows.append(networks.row(SINGLE, each.budget, network, network.scheme, networks.seen(network)))
+            rows.append(
+                networks.row(SINGLE, each.budget, network, network.scheme, networks.test_profile(network))
+            )
     for at, budget in enumerate(budgets):
-        offers, seen = max(found, key=lambda each: each[0][at].accuracy)
-        rows.append(networks.row(EARLY, budget, offers[at].network, offers[at].scheme, seen))
+        offers, profile = max(networks_with_offers, key=lambda each: each[0][at].accuracy)
+        rows.append(networks.row(EARLY, budget, offers[at].network, offers[at].scheme, profile))
     return rows
 
 
 def best(pool: Sequence[Evaluation], budget: float, kind: str, count: int = 1) -> list[Evaluation]:
-    """The most accurate backbones on the validation part within the budget, each with its best trade-off.
+    """Return the most accurate backbones on the validation part within the budget, best trade-off each.
 
-    The cheapest alone where nothing is within.
+    If no backbone is within the budget, return the cheapest one.
     """
 
     def figures(each: Evaluation) -> tuple[float, float]:
@@ -267,14 +275,14 @@ def best(pool: Sequence[Evaluation], budget: float, kind: str, count: int = 1) -
     within = [each for each in pool if figures(each)[0] <= budget]
     if not within:
         return [min(pool, key=lambda each: figures(each)[0])]
-    found: dict[Backbone, Evaluation] = {}
+    backbones: dict[Backbone, Evaluation] = {}
     for each in sorted(within, key=lambda each: -figures(each)[1]):
-        found.setdefault(each.candidate.backbone, each)
-    return list(found.values())[:count]
+        backbones.setdefault(each.candidate.backbone, each)
+    return list(backbones.values())[:count]
 
 
 def last_served(evaluation: Evaluation) -> int:
-    """The first exit, from 0, behind which fewer than `SERVED` of the samples leave."""
+    """Return the first exit, from 0, after which fewer than `SERVED` of the samples exit."""
     behind = 1 - np.cumsum(_metrics(evaluation).utilization)
     return int(np.argmax(behind < SERVED))
 

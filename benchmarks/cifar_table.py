@@ -1,4 +1,4 @@
-"""The table and the plot of `cifar.py`: what was measured beside what others published."""
+"""Table and plot of `cifar.py`: measured and published figures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,9 +38,9 @@ Row = Mapping[str, Any]
 
 
 def cost_on_front(rows: Sequence[Row], accuracy: float, *kinds: str) -> float | None:
-    """MACs (M) at which the front of these kinds, in straight lines between networks, reaches `accuracy`.
+    """Return the MACs (M) at which the front of these kinds, interpolated linearly, reaches `accuracy`.
 
-    `None` where no such network of `rows` is so accurate.
+    `None` if no network of these kinds in `rows` reaches it.
     """
     points = sorted((r["executed_macs_m"], r["accuracy"]) for r in rows if r["kind"] in kinds)
     front = [p for i, p in enumerate(points) if all(p[1] > q[1] for q in points[:i])]
@@ -52,9 +52,9 @@ def cost_on_front(rows: Sequence[Row], accuracy: float, *kinds: str) -> float | 
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown: a line a network, and where its supernet's networks without early exits are as accurate.
+    """Return a Markdown table of networks, with the MACs of equally accurate ones without early exits.
 
-    "single exit" are whole backbones; "cut" are those and all fine-tuned networks cut off at an exit.
+    "single exit" means whole backbones; "cut" adds all fine-tuned networks cut off at an exit.
     """
     lines = [
         "| network | budget | executed MACs | accuracy (95%) | paper "
@@ -92,7 +92,7 @@ def _cells(row: Row, rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Both fronts of each seed with the published points."""
+    """Plot both fronts of each seed with the published points."""
     mpl.use("Agg")
     figure, axes = plt.subplots(figsize=(7, 4.5))
     for kind, mark, colour in (("early-exit", "o-", "C0"), ("single-exit", "s--", "C1"), ("cut", "x", "C5")):

@@ -1,8 +1,8 @@
-"""Gradients of depthwise convolutions in bfloat16 on a CPU: ours beside torch's own.
+"""Compare bfloat16 gradients of depthwise convolutions on a CPU: edanas and torch.
 
-For convolutions of mobile networks on small images, milliseconds of the convolution, of its weight gradient
-and of its input gradient: by torch in float32, by torch in bfloat16, and by ours. Sides are interleaved;
-seconds are CPU time of one thread.
+The script times convolutions of mobile networks on small images, with their weight and input gradients: by
+torch in float32, by torch in bfloat16, and by edanas. Repetitions are interleaved; times are CPU time of one
+thread, in milliseconds.
 
     python benchmarks/depthwise.py
 """
@@ -25,24 +25,24 @@ CASES = ((48, 32, 3, 1), (96, 32, 3, 2), (96, 16, 5, 1), (96, 16, 5, 2), (160, 8
 
 
 def runs(batch: int, channels: int, side: int, kernel: int, stride: int) -> dict[str, Run]:
-    """What is timed of one convolution."""
+    """Return the calls to time for one convolution, by name."""
     padding = kernel // 2
     features = torch.randn(batch, channels, side, side).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(channels, 1, kernel, kernel)
     gradient = torch.randn_like(torch.conv2d(features, weight, None, stride, padding, 1, channels))
-    found: dict[str, Run] = {}
+    calls: dict[str, Run] = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        given = gradient.to(dtype), features.to(dtype), weight.to(dtype)
-        found[f"convolution {name}"] = partial(torch.conv2d, *given[1:], None, stride, padding, 1, channels)
-        for of, wanted in (("input", (True, False)), ("weight", (False, True))):
-            found[f"{of} {name}"] = partial(gradients, *given, stride, padding, wanted)
-    found["input ours"] = partial(input_gradient, *given, stride, padding)
-    found["weight ours"] = partial(weight_gradient, *given, stride, padding)
-    return found
+        tensors = gradient.to(dtype), features.to(dtype), weight.to(dtype)
+        calls[f"convolution {name}"] = partial(torch.conv2d, *tensors[1:], None, stride, padding, 1, channels)
+        for of, mask in (("input", (True, False)), ("weight", (False, True))):
+            calls[f"{of} {name}"] = partial(gradients, *tensors, stride, padding, mask)
+    calls["input ours"] = partial(input_gradient, *tensors, stride, padding)
+    calls["weight ours"] = partial(weight_gradient, *tensors, stride, padding)
+    return calls
 
 
 def timed(timing: dict[str, Run], repeats: int) -> dict[str, float]:
-    """Median milliseconds of each after one run to warm up."""
+    """Return the median milliseconds of each call after one warm-up run."""
     took: dict[str, list[float]] = {name: [] for name in timing}
     for repeat in range(repeats + 1):
         for name, run in timing.items():

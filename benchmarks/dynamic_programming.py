@@ -1,4 +1,4 @@
-"""The same front by dynamic programming over exits: slower, and short enough to be trusted."""
+"""Threshold fronts by dynamic programming over exits: slow, but short enough to serve as an oracle."""
 
 import itertools
 from typing import TypeVar
@@ -25,13 +25,14 @@ def threshold_front_dp(
     removable: bool = True,
     measure: Measure = "executed",
 ) -> ThresholdFront:
-    """What `threshold_front` finds, always exact and whole.
+    """Return the front of `threshold_front`, always exact and complete.
 
-    What later exits add to errors and cost depends on who is left alone. So after each exit a state is the
-    set of samples left, and of the ways to leave just those only the Pareto optimal ones go on. States can
-    be as many as combinations of thresholds: two exits and hundreds of samples, or four and some 50.
+    Errors and cost of later exits depend only on the samples that reach them. A state after an exit is
+    therefore the set of remaining samples, and each state keeps its Pareto optimal labels. There can be as
+    many states as combinations of thresholds, so two exits and hundreds of samples, or four and some 50, are
+    feasible.
 
-    Args and errors as `threshold_front`.
+    Arguments and errors are those of `threshold_front`.
     """
     check_profile(profile, costs, exit_points)
     points = profile.points
@@ -39,14 +40,14 @@ def threshold_front_dp(
     if removable:
         sizes = range(len(points) + 1)
         sets = [each for size in sizes for each in itertools.combinations(points, size)]
-    found: list[tuple[int, float, SelectionScheme]] = []
+    schemes: list[tuple[int, float, SelectionScheme]] = []
     for placed in sets:
         leaving = exit_costs(costs, placed, measure).tolist()
         for errors, cost, thresholds in _best(restrict_profile(profile, placed), leaving):
             chosen = dict(zip(placed, thresholds, strict=True))
             scheme = SelectionScheme(tuple(chosen.get(point) for point in range(exit_points)))
-            found.append((errors, cost, scheme))
-    front = _optimal(found)[::-1]
+            schemes.append((errors, cost, scheme))
+    front = _optimal(schemes)[::-1]
     return ThresholdFront(
         schemes=tuple(scheme for _, _, scheme in front),
         accuracy=1.0 - np.array([errors for errors, _, _ in front]) / len(profile),
@@ -56,7 +57,7 @@ def threshold_front_dp(
 
 
 def _best(profile: ExitProfile, leaving: list[float]) -> list[Label]:
-    """The Pareto optimal labels of all exits of the profile placed."""
+    """Return the Pareto optimal labels with all exits of the profile placed."""
     wrong = [_mask(~right) for right in profile.correct.T]
     states: dict[int, list[Label]] = {_mask(np.ones(len(profile), dtype=np.bool_)): [(0, 0.0, ())]}
     for exit_ in range(len(profile.points)):
@@ -64,7 +65,7 @@ def _best(profile: ExitProfile, leaving: list[float]) -> list[Label]:
         choices = [(float(t), _mask(confidence >= t)) for t in separating_thresholds(confidence)]
         after: dict[int, list[Label]] = {}
         for left, labels in states.items():
-            # Of thresholds that the same samples reach, one is enough.
+            # Thresholds with the same exiting samples are equivalent.
             for gone, threshold in {left & fires: threshold for threshold, fires in choices}.items():
                 errors, cost = (gone & wrong[exit_]).bit_count(), gone.bit_count() * leaving[exit_]
                 after.setdefault(left & ~gone, []).extend(
@@ -81,14 +82,14 @@ def _best(profile: ExitProfile, leaving: list[float]) -> list[Label]:
 
 
 def _optimal(labels: list[tuple[int, float, T]]) -> list[tuple[int, float, T]]:
-    """Labels by rising errors and falling cost; of equal ones the first."""
-    kept: list[tuple[int, float, T]] = []
+    """Return the labels by rising errors and falling cost; of equal ones the first."""
+    optimal: list[tuple[int, float, T]] = []
     for label in sorted(labels, key=lambda label: label[:2]):
-        if not kept or label[1] < kept[-1][1]:
-            kept.append(label)
-    return kept
+        if not optimal or label[1] < optimal[-1][1]:
+            optimal.append(label)
+    return optimal
 
 
 def _mask(samples: npt.NDArray[np.bool_]) -> int:
-    """A set of samples as the bits of one number."""
+    """Return a set of samples as the bits of an integer."""
     return int.from_bytes(np.packbits(samples, bitorder="little").tobytes(), "little")

@@ -1,13 +1,13 @@
-"""Surrogates that know what an exit is beside those that learn from genes and values: tau and regret.
+"""Compare surrogates of exit profiles with surrogates of genes and values: Kendall's tau and regret.
 
-Everything is exact: candidates and their metrics come from the exhaustive table of digits backbones
-(`edanas.tables.digits_table`). An archive holds random candidates, as a search's first one does; the test is
-on random candidates of the whole space ("all"), and on those near the front ("near": of 4,000 random ones
-those that fewest dominate), none of them in the archive. Regret: of 1,000 candidates the model picks the 8
-that it thinks best; how much worse is the best of them than the best of all, in percent of the candidates'
-range.
+Candidates and their exact metrics come from the exhaustive table of digits backbones
+(`edanas.tables.digits_table`). An archive holds random candidates, as the initial archive of a search does. Test
+candidates are random ones of the whole space ("all"), and ones near the front ("near": the least dominated of
+4,000 random ones), none of them in the archive. For the regret, the model selects the best 8 of 1,000
+candidates by its predictions; regret is the difference between the best of them and the best of all, in
+percent of the candidates' range.
 
-    python benchmarks/exit_surrogates.py TABLE              # made at TABLE if it is not there yet
+    python benchmarks/exit_surrogates.py TABLE              # builds TABLE if it is missing
     python benchmarks/exit_surrogates.py TABLE --archives 340 --repeats 3 --models gp exit-profiles
 """
 
@@ -39,27 +39,27 @@ OBJECTIVES = ("accuracy", "ADA_MACS", "executed MACs")
 ASKED, DRAWN, PICKED = 1000, 4000, 8
 SWITCH = "switching"
 POOL = Settings().surrogates
-"""What is switched among: as in a search that says nothing else."""
+"""Models for adaptive switching: the defaults of a search."""
 
 
 def minimised(metrics: Metrics) -> tuple[float, float, float]:
-    """The objectives' values."""
+    """Return the minimised values of the objectives."""
     return -metrics.accuracy, metrics.ada_macs, metrics.executed_macs
 
 
 class Bench:
-    """The table under the quick preset's thresholds, and what surrogates are told of it."""
+    """The table under the quick preset's thresholds, with the data for surrogates."""
 
     def __init__(self, table: Table) -> None:
         self.evaluator = TableEvaluation(table)
         self.space: SearchSpace = table.space(THRESHOLDS)
 
     def values(self, genomes: npt.NDArray[np.int64]) -> Array:
-        """(n, 3) true values of the objectives."""
+        """Return the true values (n, 3) of the objectives."""
         return np.array([minimised(self.evaluator.evaluate(self.space.decode(row))) for row in genomes])
 
     def insight(self, genomes: npt.NDArray[np.int64], objective: int) -> ExitInsight:
-        """The profiles of an archive, and one objective with its exact costs."""
+        """Return the exit profiles of an archive, and one objective with its exact costs."""
 
         def value(candidate: Candidate, outcome: Outcome) -> float:
             return minimised(self.evaluator.judge(candidate, outcome))[objective]
@@ -71,10 +71,10 @@ class Bench:
             profiles[row.tobytes()] = profile
         return ExitInsight(self.space, profiles, value)
 
-    def test(self, rng: np.random.Generator, taken: set[bytes]) -> Mapping[str, npt.NDArray[np.int64]]:
-        """Candidates that are not `taken`: random ones, and ones near the front of accuracy and ADA_MACS."""
+    def test(self, rng: np.random.Generator, archive: set[bytes]) -> Mapping[str, npt.NDArray[np.int64]]:
+        """Return candidates outside the archive: random ones, and ones near the front."""
         drawn = np.unique(self.space.sample(rng, DRAWN), axis=0)
-        drawn = rng.permutation(drawn[[row.tobytes() not in taken for row in drawn]])
+        drawn = rng.permutation(drawn[[row.tobytes() not in archive for row in drawn]])
         values = self.values(drawn)[:, :2]
         worse = (values[:, None] >= values[None]).all(axis=2) & (values[:, None] > values[None]).any(axis=2)
         near = np.argsort(worse.sum(axis=1), kind="stable")[:ASKED]
@@ -82,9 +82,9 @@ class Bench:
 
 
 def compare(bench: Bench, size: int, repeats: int, seed: int, names: list[str]) -> None:
-    """Print one archive size: a line for each model, objective and test set."""
+    """Print the results for one archive size: one line for each model."""
     models = edanas_surrogate_models()
-    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    cells: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     seconds: dict[str, list[tuple[float, float]]] = {}
     chosen: list[str] = []
     for repeat in range(repeats):
@@ -105,17 +105,17 @@ def compare(bench: Bench, size: int, repeats: int, seed: int, names: list[str]) 
                 for where, rows in tests.items():
                     predicted, truth = model.predict(rows.astype(float)), truths[where][:, objective]
                     regret = truth[np.argsort(predicted)[:PICKED]].min() - truth.min()
-                    cell = found.setdefault((name, title, where), [])
+                    cell = cells.setdefault((name, title, where), [])
                     cell.append((kendall_tau(predicted, truth), 100 * regret / np.ptp(truth)))
-                asked = (time.process_time() - fitted) / sum(map(len, tests.values()))
-                seconds.setdefault(name, []).append((fitted - start, 1e3 * asked))
+                seconds_each = (time.process_time() - fitted) / sum(map(len, tests.values()))
+                seconds.setdefault(name, []).append((fitted - start, 1e3 * seconds_each))
                 if isinstance(model, AdaptiveSwitching):
                     chosen.append(model.chosen)
     for name in names:
         line = f"{size:>7}  {name:<13}"
         for title in OBJECTIVES:
             for where in ("all", "near"):
-                taus, regrets = np.array(found[name, title, where]).T
+                taus, regrets = np.array(cells[name, title, where]).T
                 line += f" | {taus.mean():.3f} ±{taus.std():.3f} {regrets.mean():5.1f}"
         fit, ask = np.mean(seconds[name], axis=0)
         print(f"{line} | {fit:6.2f} {ask:6.3f}", flush=True)
@@ -126,7 +126,7 @@ def compare(bench: Bench, size: int, repeats: int, seed: int, names: list[str]) 
 
 
 def main() -> None:
-    """Read the flags, say what runs where, print the table."""
+    """Read the flags, print machine and versions, then the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -144,7 +144,7 @@ def main() -> None:
     print(
         "each cell: Kendall's tau, its standard deviation over archives, regret in %; then CPU seconds of a"
     )
-    print("fit (switching: cross-validation of its pool, too) and ms a predicted genome\n")
+    print("fit (switching: with cross-validation of its pool) and ms for a predicted genome\n")
     heads = "".join(f" | {title + ', ' + where:^20}" for title in OBJECTIVES for where in ("all", "near"))
     print(f"archive  {'model':<13}{heads} |  fit s  ms")
     with threadpool_limits(1):

@@ -1,4 +1,4 @@
-"""What thresholds keep of their promise on samples that they were not set on."""
+"""Generalisation gap of thresholds: accuracy and cost on samples that they were not set on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ThresholdGap:
-    """Schemes on the samples that their thresholds were set on, and on others.
+    """Accuracy and cost of schemes on the calibration samples of their thresholds, and on others.
 
     Args:
-        samples: How many samples the thresholds were set on, and how many others there are.
-        promised_accuracy: (F,) top-1 of each scheme where it was set.
+        samples: Number of calibration samples, and of other samples.
+        promised_accuracy: (F,) top-1 of each scheme on the calibration samples.
         kept_accuracy: (F,) top-1 on the others.
-        promised_cost: (F,) multiply-adds for a sample where it was set.
+        promised_cost: (F,) multiply-adds for a sample, on the calibration samples.
         kept_cost: (F,) the same on the others.
-        backbone_accuracy: The last exit's top-1 on all samples, there and here; no threshold decides it, so
-            where it differs one part is easier than the other.
+        backbone_accuracy: The last exit's top-1 on all calibration samples and on all others. It depends on
+            no threshold, so a difference means that one part is easier.
     """
 
     samples: tuple[int, int]
@@ -38,18 +38,18 @@ class ThresholdGap:
 
     @property
     def accuracy_lost(self) -> float:
-        """How much lower the accuracy is on other samples, mean over schemes; below 0 where it is higher."""
+        """Loss of accuracy on other samples, mean over schemes; negative for a gain."""
         return float(np.mean(self.promised_accuracy - self.kept_accuracy))
 
     @property
     def overfitting(self) -> float:
-        """`accuracy_lost` beyond what the last exit loses too: what the thresholds owe to chance."""
+        """`accuracy_lost` beyond the loss of the last exit: the overfitting of the thresholds."""
         there, here = self.backbone_accuracy
         return self.accuracy_lost - (there - here)
 
     @property
     def cost_added(self) -> float:
-        """How much dearer other samples are, as a share of the promised cost, mean over schemes."""
+        """Relative increase of the cost on other samples, mean over schemes."""
         return float(np.mean(self.kept_cost / self.promised_cost - 1.0))
 
     def __str__(self) -> str:
@@ -68,10 +68,10 @@ def threshold_gap(
     costs: Costs,
     measure: Measure = "executed",
 ) -> ThresholdGap:
-    """Score schemes on the samples that their thresholds were set on, and on others of the same network.
+    """Score schemes on the calibration samples of their thresholds, and on others of the same network.
 
     Raises:
-        ValueError: There is no scheme, a profile is empty, or a scheme does not fit a profile.
+        ValueError: `schemes` is empty, a profile is empty, or a scheme does not fit a profile.
         CostError: A placed exit's head has no known cost.
     """
     if isinstance(schemes, SelectionScheme):
@@ -80,10 +80,10 @@ def threshold_gap(
     if not chosen:
         raise ValueError("a gap needs one selection scheme or more; found none")
     macs = {"executed": executed_macs, "ada": ada_macs}[measure]
-    found = []
+    accuracy, cost = [], []
     for profile in (set_on, others):
         outcomes = [outcome(profile, scheme) for scheme in chosen]
-        found.append(np.array([each.accuracy for each in outcomes]))
-        found.append(np.array([macs(costs, s, o.utilization) for s, o in zip(chosen, outcomes, strict=True)]))
+        accuracy.append(np.array([each.accuracy for each in outcomes]))
+        cost.append(np.array([macs(costs, s, o.utilization) for s, o in zip(chosen, outcomes, strict=True)]))
     backbone = float(set_on.correct[:, -1].mean()), float(others.correct[:, -1].mean())
-    return ThresholdGap((len(set_on), len(others)), found[0], found[2], found[1], found[3], backbone)
+    return ThresholdGap((len(set_on), len(others)), *accuracy, *cost, backbone)

@@ -1,14 +1,14 @@
-"""One iteration of the default search: both surrogates by adaptive switching, NSGA-II on them, choice of 8.
+"""Time one iteration of the default search: two surrogates by adaptive switching, NSGA-II, choice of 8.
 
-The archive holds random candidates of the OFA MobileNetV3 space with the paper's thresholds (50 genes),
-valued by the synthetic objectives of `surrogates.py`; or candidates of a table of exit profiles, of which
-surrogates are told. Seconds are of one `ask`, everything included, by the clock and of all threads' processor
-time: on a machine with other work the latter says more. Below each archive stands where the processor time
-went; growth is of the whole. The first call of a process is shown by itself, since it loads libraries.
+The archive holds random candidates of the OFA MobileNetV3 space with the paper's thresholds (50 genes), and
+values by `surrogates.py`; or candidates of a table with their exit profiles. Each time is
+that of one whole `ask`, as wall time and as CPU time of all threads; on a busy machine, CPU time is more
+reliable. The lines below an archive break down the CPU time; growth is that of the whole. The first call of a
+process is reported separately, since it loads libraries.
 
     python benchmarks/iteration.py             # archives of 100, 340 and 2,000
     python benchmarks/iteration.py --archives 340 --repeats 5
-    python benchmarks/iteration.py --table digits.safetensors   # candidates of a table, told exit profiles
+    python benchmarks/iteration.py --table digits.safetensors   # candidates of a table, with exit profiles
     python benchmarks/iteration.py --pool rbf mlp cart gp        # the default is that of the settings
 """
 
@@ -52,17 +52,17 @@ PAPER_SPACE = {"resolutions": [32, 48, 64]}
 POOL = Settings().surrogates
 
 spent: collections.Counter[str] = collections.Counter()
-"""Processor seconds by what they were spent on."""
+"""CPU seconds by part of the iteration."""
 
 
 @contextlib.contextmanager
-def watch(what: str) -> Iterator[None]:
-    """Add this thread's processor time in the body to `spent`."""
+def watch(part: str) -> Iterator[None]:
+    """Add this thread's CPU time in the body to `spent`."""
     start = time.thread_time()
     try:
         yield
     finally:
-        spent[what] += time.thread_time() - start
+        spent[part] += time.thread_time() - start
 
 
 class Watched(SurrogateModel):
@@ -77,7 +77,7 @@ class Watched(SurrogateModel):
         self.model.inform(insight)
 
     def fit(self, genomes: Array, values: Array) -> Self:
-        """See `SurrogateModel.fit`: of the winner, on everything."""
+        """See `SurrogateModel.fit`; called for the selected model on the whole archive."""
         with watch(f"refit {self.name}"):
             self.model.fit(genomes, values)
         return self
@@ -93,7 +93,7 @@ class Watched(SurrogateModel):
 
 
 class WatchedNsga2(Nsga2):
-    """NSGA-II, its predictions included."""
+    """NSGA-II with a timer, predictions included."""
 
     def run(self, *args: object, **kwargs: object) -> tuple[npt.NDArray[np.int64], Array]:
         """See `Nsga2.run`."""
@@ -113,7 +113,7 @@ surrogate_nsga2.Nsga2 = WatchedNsga2  # type: ignore[misc]
 
 
 def switching(registry: Registry, pool: Sequence[str], seed: int) -> AdaptiveSwitching:
-    """What a search uses for one objective, its models watched."""
+    """Return a search's surrogate for one objective, with timers in its models."""
 
     def factory(name: str) -> Callable[[int], SurrogateModel]:
         return lambda seed: Watched(name, registry.create("surrogate model", name, {"seed": seed}))
@@ -122,7 +122,7 @@ def switching(registry: Registry, pool: Sequence[str], seed: int) -> AdaptiveSwi
 
 
 def synthetic_order(space: SearchSpace) -> list[int]:
-    """The space's genes in the order in which `surrogates.objectives` reads them."""
+    """Return the positions of the genes in the order of `surrogates.objectives`."""
     at = {variable.name: i for i, variable in enumerate(space.variables)}
     names = []
     for stage in range(1, 6):
@@ -133,25 +133,25 @@ def synthetic_order(space: SearchSpace) -> list[int]:
     return [at[name] for name in (*names, "resolution")]
 
 
-Told = tuple[npt.NDArray[np.int64], Array, Sequence[ExitProfile]]
+Archive = tuple[npt.NDArray[np.int64], Array, Sequence[ExitProfile]]
 """Genomes (n, D), minimised values (n, 2), and exit profiles or none."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where archives come from; `judge` where exit profiles are told."""
+    """A source of archives; `judge` is set if it has exit profiles."""
 
     space: SearchSpace
-    archive: Callable[[np.random.Generator, int], Told]
+    archive: Callable[[np.random.Generator, int], Archive]
     judge: Callable[[Candidate, Outcome], Sequence[float]] | None = None
 
     @classmethod
     def synthetic(cls, registry: Registry) -> "Source":
-        """The paper's space with synthetic values."""
+        """Return the paper's space with synthetic values."""
         provider = registry.create("supernet provider", "ofa-mbv3", PAPER_SPACE)
         space = SearchSpace(provider.variables(), (0.1, 0.2, None), provider.exit_points)
 
-        def archive(rng: np.random.Generator, size: int) -> Told:
+        def archive(rng: np.random.Generator, size: int) -> Archive:
             genomes = np.unique(space.sample(rng, size), axis=0)
             accuracy, macs = objectives(genomes[:, synthetic_order(space)])
             noisy = accuracy + rng.normal(0, 0.003, len(accuracy))
@@ -161,12 +161,12 @@ class Source:
 
     @classmethod
     def table(cls, path: Path) -> "Source":
-        """Error and ADA_MACS of a table's candidates."""
+        """Return a table's candidates with error and ADA_MACS."""
         table = Table.open(path)
         space, evaluation = table.space((0.3, 0.6, 0.8, 0.95, None)), TableEvaluation(table)
         named = (Accuracy(), AdaMacs())
 
-        def archive(rng: np.random.Generator, size: int) -> Told:
+        def archive(rng: np.random.Generator, size: int) -> Archive:
             genomes = np.unique(space.sample(rng, size), axis=0)
             candidates = [space.decode(genome) for genome in genomes]
             values = np.array([minimised(named, table.metrics(c)) for c in candidates])
@@ -178,7 +178,7 @@ class Source:
 def seconds_of_asks(
     registry: Registry, source: Source, pool: Sequence[str], size: int, repeats: int, seed: int
 ) -> tuple[list[float], list[float], str]:
-    """Wall and processor seconds of `repeats` asks, each on its own archive, and what was chosen last."""
+    """Return wall and CPU seconds of `repeats` asks, each on its own archive, and the last notes."""
     walls, processor = [], []
     for repeat in range(repeats):
         strategy = registry.create("search strategy", "surrogate-nsga2")
@@ -195,12 +195,12 @@ def seconds_of_asks(
 
 
 def spread(seconds: list[float]) -> str:
-    """Median, least and most."""
+    """Return median and range as text."""
     return f"{statistics.median(seconds):6.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
 def main() -> None:
-    """Print the machine, then for each archive its seconds, where they went, and the growth."""
+    """Print the machine, then for each archive its seconds, their parts, and the growth."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -224,10 +224,10 @@ def main() -> None:
         walls, processor, notes = seconds_of_asks(
             registry, source, options.pool, size, options.repeats, options.seed
         )
-        print(f"archive {size}: wall {spread(walls)}; processor {spread(processor)}; {notes}")
+        print(f"archive {size}: wall {spread(walls)}; CPU {spread(processor)}; {notes}")
         spent["the rest"] = sum(processor) - sum(spent.values())
         print(
-            "    " + ", ".join(f"{what} {sum_ / options.repeats:.2f}" for what, sum_ in spent.most_common())
+            "    " + ", ".join(f"{part} {sum_ / options.repeats:.2f}" for part, sum_ in spent.most_common())
         )
         middle = statistics.median(processor)
         if last is not None:

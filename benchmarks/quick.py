@@ -1,8 +1,8 @@
-"""The README's first command over several seeds: what the networks it gives back are worth.
+"""Run the README's first command over several seeds, and compare its early-exit and single-exit networks.
 
-For each seed one run of the bundle `mbv3-sm` with its quick preset on scikit-learn's digits, then: seconds,
-each early-exit network's test accuracy and executed MACs, and for each the cheapest single-exit network of
-the same search that is at least as accurate on the test part, with the ratio of executed MACs.
+Each seed is one run of the bundle `mbv3-sm` with its quick preset on scikit-learn's digits. The script prints
+the seconds, and the test accuracy and executed MACs of each early-exit network. Beside each one it prints the
+cheapest single-exit network of the same search with at least the same test accuracy, and the ratio of MACs.
 
     python benchmarks/quick.py                 # seeds 0, 1 and 2
     python benchmarks/quick.py --seeds 7 --set training.epochs=4
@@ -20,19 +20,19 @@ import edanas
 
 
 def compared(result: edanas.Result) -> list[tuple[str, float | None]]:
-    """A line for each early-exit network, and its share of the single-exit MACs, if one is as good."""
-    found = []
+    """Return a line for each early-exit network, and its ratio of MACs to an equally accurate single exit."""
+    lines = []
     for row in sorted(result.front, key=lambda row: row["executed_macs"]):
         accuracy, macs = row["test_accuracy"], row["executed_macs"]
         rivals = [r["executed_macs"] for r in result.static_front if r["test_accuracy"] >= accuracy]
         ratio = macs / min(rivals) if rivals else None
-        beside = (
-            f"single exit {min(rivals) / 1e6:.3f}M, ratio {ratio:.2f}" if ratio else "no single exit as good"
+        comparison = (
+            f"single exit {min(rivals) / 1e6:.3f}M, ratio {ratio:.2f}" if ratio else "no such single exit"
         )
         own = macs / row["backbone_macs"]
         line = f"{row['exits']} exits: {100 * accuracy:.1f}% at {macs / 1e6:.3f}M, {own:.2f} of its backbone"
-        found.append((f"{line}; {beside}", ratio))
-    return found
+        lines.append((f"{line}; {comparison}", ratio))
+    return lines
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
     if ratios:
         middle, least, most = statistics.median(ratios), min(ratios), max(ratios)
         spread = f"median {middle:.2f}, {least:.2f} to {most:.2f}"
-        print(f"executed MACs against the single-exit network as accurate: {spread}")
+        print(f"executed MACs relative to the single-exit network as accurate: {spread}")
 
 
 if __name__ == "__main__":

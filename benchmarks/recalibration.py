@@ -1,8 +1,8 @@
-"""How many images BatchNorm's recalibration needs for inherited accuracy to tell what comes of a backbone.
+"""Measure the rank correlation of inherited and fine-tuned accuracy, by images for recalibration.
 
-Backbones of a trained supernet are judged with inherited weights after recalibration on so many train images,
-and again after fine-tuning. Printed is Kendall's rank correlation of the two accuracies on the validation
-part, for each number of images, with its bootstrap interval; and the mean inherited accuracy.
+Backbones of a trained supernet are evaluated with inherited weights, after recalibration on each number of
+train images, and again after fine-tuning. The script prints Kendall's rank correlation of both accuracies on
+the validation part, with its bootstrap interval, and the mean inherited accuracy.
 
     edanas train-supernet --data FOLDER --preset cifar --out supernet.safetensors
     python benchmarks/recalibration.py FOLDER supernet.safetensors --backbones 12 --epochs 1
@@ -34,7 +34,7 @@ _RESAMPLED = 1000
 
 
 def interval(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """The middle 95% of Kendall's tau over resampled backbones."""
+    """Return the central 95% of Kendall's tau over resampled backbones."""
     rng = np.random.default_rng(0)
     taus = []
     for _ in range(_RESAMPLED):
@@ -77,17 +77,17 @@ def main() -> None:
         with progress.task("Backbones", len(drawn)) as bar:
             for backbone in drawn:
                 network = evaluation.network(Candidate(backbone, every))
-                for count, found in inherited.items():
+                for count, accuracies in inherited.items():
                     replace(bench, settings=replace(settings, recalibration=count)).recalibrate(network)
-                    found.append(accuracy(network))
+                    accuracies.append(accuracy(network))
                 with Silent().task("", None) as silent:
                     bench.finetune(network, training, bench.seed("finish", backbone.id), silent)
                 tuned.append(accuracy(network))
                 bar.advance()
     after = np.array(tuned)
     print(f"{len(drawn)} backbones, fine-tuned for {args.epochs} epochs: mean accuracy {after.mean():.1%}")
-    for count, found in inherited.items():
-        before = np.array(found)
+    for count, accuracies in inherited.items():
+        before = np.array(accuracies)
         low, high = interval(before, after)
         tau = kendalltau(before, after).statistic
         print(f"{count:>6} images: inherited {before.mean():.1%}, tau {tau:.2f} ({low:.2f} to {high:.2f})")

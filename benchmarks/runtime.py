@@ -1,10 +1,9 @@
-"""Speed-up of early-exit networks over their own backbones, against the ratio of multiply-adds.
+"""Compare the speed-up of early-exit networks over their own backbones with the ratio of multiply-adds.
 
-Three MobileNetV3 of the OFA space at 32 px with fresh weights and the default heads; thresholds are set on
-random images so that a given share of them leaves at each exit. The backbone runs in the same runtime, with
-no exit placed: what is compared is early exit alone, not one way to run a network with another. MACs are the
-executed ones, heads that ran in vain included. Repetitions of both sides are interleaved; seconds are CPU
-time of one thread, so that what else runs on the machine counts little.
+The networks are three MobileNetV3 of the OFA space at 32 px with fresh weights and the default heads. Their
+thresholds are set on random images to a given utilization. The backbone runs in the same runtime without
+exits, so the comparison isolates the early exits. MACs are executed ones. Repetitions of both sides are
+interleaved; times are CPU time of one thread, which other processes hardly affect.
 
     python benchmarks/runtime.py                  # plain and frozen
     python benchmarks/runtime.py --compile        # torch.compile too: minutes, and a C++ compiler
@@ -39,7 +38,7 @@ RESOLUTION, CLASSES = 32, 10
 
 
 def build(width: float, depth: int, expand: int, seed: int) -> tuple[EENN, Costs]:
-    """An EENN with a head at each exit point and BatchNorm statistics of noise, and its costs."""
+    """Return an EENN with a head at each exit point and BatchNorm statistics of noise, and its costs."""
     provider = OFAMobileNetV3Provider(
         widths=(width,),
         resolutions=(RESOLUTION,),
@@ -70,7 +69,7 @@ def build(width: float, depth: int, expand: int, seed: int) -> tuple[EENN, Costs
 
 
 def set_thresholds(network: EENN, images: torch.Tensor, utilization: list[float]) -> list[float]:
-    """Let these shares of `images` leave, as nearly as may be; returns the shares that do."""
+    """Set thresholds for a utilization on `images`; return the utilization that results."""
     _, confidence = network.all_exits(images)
     here = torch.ones(len(images), dtype=torch.bool)
     scheme = []
@@ -85,19 +84,19 @@ def set_thresholds(network: EENN, images: torch.Tensor, utilization: list[float]
 
 
 def seconds(runs: dict[str, Callable[[Any], object]], calls: Sequence[Any], repeats: int) -> dict[str, float]:
-    """CPU seconds of each for all calls."""
+    """Return the CPU seconds of each run for all calls."""
     now = clock(torch.device("cpu"))
-    found = interleaved_timings({name: Side(run, calls, now) for name, run in runs.items()}, repeats)
-    return {name: timing.mean * len(calls) for name, timing in found.items()}
+    timings = interleaved_timings({name: Side(run, calls, now) for name, run in runs.items()}, repeats)
+    return {name: timing.mean * len(calls) for name, timing in timings.items()}
 
 
-def carried(network: EENN, size: int, compact: str) -> Callable[[torch.Tensor], object]:
-    """A batch in a call of its own."""
+def predictor(network: EENN, size: int, compact: str) -> Callable[[torch.Tensor], object]:
+    """Return a function that predicts one batch."""
     return lambda part: network.predict(part, batch_size=size, compact=compact)
 
 
 def compare(network: EENN, images: torch.Tensor, ratio: float, kind: str, repeats: int) -> None:
-    """A line for each batch size."""
+    """Print a line for each batch size."""
     alone = copy.deepcopy(network)
     alone.scheme = (None,) * network.exit_points
     for size in BATCHES:
@@ -107,12 +106,12 @@ def compare(network: EENN, images: torch.Tensor, ratio: float, kind: str, repeat
                 each.rule("auto", torch.device("cpu")).measure(size)
         calls = torch.split(sample, size)
         runs = {
-            "exits": carried(network, size, "auto"),
-            "backbone": carried(alone, size, "auto"),
+            "exits": predictor(network, size, "auto"),
+            "backbone": predictor(alone, size, "auto"),
         }
         if size > 1:
-            runs["always"] = carried(network, size, "always")
-            runs["never"] = carried(network, size, "never")
+            runs["always"] = predictor(network, size, "always")
+            runs["never"] = predictor(network, size, "never")
         took = {name: 1e6 * each / len(sample) for name, each in seconds(runs, calls, repeats).items()}
         speed_up = took["backbone"] / took["exits"]
         others = ", ".join(f"{name} {took[name]:.0f}" for name in ("always", "never") if name in took)
@@ -125,13 +124,13 @@ def compare(network: EENN, images: torch.Tensor, ratio: float, kind: str, repeat
     pace = network.rule("auto", torch.device("cpu"))
     shares = [pace.break_even(at, 256) for at in range(network.exit_points)]
     print(
-        f"  {kind:<8} break-even share of leavers at 256: "
+        f"  {kind:<8} break-even share of exiting samples at 256: "
         + ", ".join(f"{s:.1%}" if s else "none" for s in shares)
     )
 
 
 def fixed_overhead(network: EENN, costs: Costs, kind: str, repeats: int) -> None:
-    """Where the time of one image goes: each segment, against what a sample takes in the best batch."""
+    """Print the time of one image by segment, and its overhead relative to the best batch."""
     pace = network.rule("auto", torch.device("cpu"))
     alone = [segment[0] * 1e6 for segment in pace.times.running]
     best = [
@@ -147,8 +146,8 @@ def fixed_overhead(network: EENN, costs: Costs, kind: str, repeats: int) -> None
         weighted = features[:, : head[-1].in_features]
         asking = {
             "head": lambda _: [head(weighted) for _ in range(100)],
-            "criterion and comparison": lambda given: [
-                bool(network.criterion(given) >= 0.5) for _ in range(100)
+            "criterion and comparison": lambda logits: [
+                bool(network.criterion(logits) >= 0.5) for _ in range(100)
             ],
         }
         took = seconds(asking, [logits], repeats)
@@ -156,7 +155,8 @@ def fixed_overhead(network: EENN, costs: Costs, kind: str, repeats: int) -> None
     print(f"  {kind:<8}   of it not in a batch: " + _row(fixed, ".0f"))
     print(f"  {kind:<8}   M multiply-adds:      " + _row(macs, ".2f"))
     print(
-        f"  {kind:<8}   to ask an exit: " + ", ".join(f"{name} {1e4 * t:.0f} us" for name, t in took.items())
+        f"  {kind:<8}   decision at an exit: "
+        + ", ".join(f"{name} {1e4 * t:.0f} us" for name, t in took.items())
     )
 
 
@@ -165,7 +165,7 @@ def _row(values: list[float], form: str) -> str:
 
 
 def main() -> None:
-    """Print the machine, then a block for each network."""
+    """Print the machine, then the figures of each network."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,21 +1,22 @@
-"""The search against the alternatives: hypervolume against the number of evaluated candidates.
+"""Compare search methods by hypervolume against the number of evaluated candidates.
 
 Every method gets the same function, budget and seeds, at its documented defaults, in worker processes of one
-thread each. Runs are appended to a file, and what is in the file is not run again: a benchmark can be cut and
-continued, and tables, page and plot are made from the file.
+thread each. Runs are appended to a file and not repeated, so a benchmark can be interrupted and resumed.
+Tables, page and plot are made from the file.
 
-    python benchmarks/search.py --results search.jsonl     # everything; builds a table of digits first
+    python benchmarks/search.py --results search.jsonl     # everything; builds the digits table
     python benchmarks/search.py --table larger.safetensors --results search.jsonl --methods ours --again
     python benchmarks/search.py --functions zdt5 clutch --methods random "optuna tpe" --seeds 3
     python benchmarks/search.py --results search.jsonl --report \
-        --page docs/reference/search-benchmark-figures.md --plot docs/reference/search-benchmark.svg
+        --page docs/reference/search-benchmark.inc --plot docs/reference/search-benchmark.svg
 
-Without `--table` the digits table stands beside the results, and is built there where it is missing. Any
-table of `edanas tabulate` will do: one that is not exhaustive answers for other backbones by estimates, which
-are counted in the report, and nested strategies and views that need exit profiles are left out.
+Without `--table`, the digits table is beside the results, and is built if it is missing. Any table of `edanas
+tabulate` will do. In one that is not exhaustive, other backbones are estimated, and the report counts the
+estimates; nested strategies and views that need exit profiles are then left out.
 
 Methods are `ours` (every registered strategy), `rivals`, or names. Rivals need the dependency group
-`benchmarks`. What is compared, and how, is in `search_functions.py`, `search_table.py` and `search_rivals/`.
+`benchmarks`. The functions are in `search_functions.py` and `search_table.py`, the methods in
+`search_rivals/`.
 """
 
 import argparse
@@ -35,25 +36,25 @@ FUNCTIONS = ("executed", "ada", "zdt5", "clutch")
 
 
 DIGITS = "digits.safetensors"
-"""Beside the results: the table that is searched unless another is named."""
+"""File of the default table, beside the results."""
 
 
 def functions(names: list[str], table: Path | None, folder: Path) -> list[Function]:
-    """The functions by name; the table is the one at a path, or of digits in the folder of the results."""
+    """Return the functions by name, on the table at `table` or the digits table in `folder`."""
     from search_table import Fronts, TableFunction, opened
 
-    found: list[Function] = []
+    selected: list[Function] = []
     chosen = None if set(names) <= {"zdt5", "clutch"} else opened(table, folder / DIGITS)
     for name in names:
         if name in ("zdt5", "clutch"):
-            found.append(Zdt5() if name == "zdt5" else Clutch())
+            selected.append(Zdt5() if name == "zdt5" else Clutch())
         elif chosen is not None:
-            found.append(TableFunction(chosen, name, Fronts.kept(chosen, name, folder)))
-    return found
+            selected.append(TableFunction(chosen, name, Fronts.cached(chosen, name, folder)))
+    return selected
 
 
 def methods(words: list[str], function: Function) -> list[str]:
-    """Method names for a function: nested strategies only where there are exits."""
+    """Return the names of methods for a function; nested strategies need exits."""
     from search_rivals.edanas_strategies import names
 
     ours = [OURS + name for name in names(nested=function.nested() is not None)]
@@ -71,7 +72,7 @@ def methods(words: list[str], function: Function) -> list[str]:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Return the command line's arguments."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -84,18 +85,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--initial", type=int, default=Options.initial, help="our initial archive")
     parser.add_argument("--batch", type=int, default=Options.batch)
     parser.add_argument(
-        "--seconds", type=float, default=Options.seconds, help="most CPU seconds of a method's own in one run"
+        "--seconds",
+        type=float,
+        default=Options.seconds,
+        help="limit of a method's own CPU seconds in one run",
     )
     parser.add_argument("--jobs", type=int, default=1, help="worker processes; 0 = none")
-    parser.add_argument("--again", action="store_true", help="run what is in the file once more")
-    parser.add_argument("--report", action="store_true", help="run nothing")
+    parser.add_argument("--again", action="store_true", help="repeat runs that are in the file")
+    parser.add_argument("--report", action="store_true", help="report only")
     parser.add_argument("--page", type=Path, help="write the tables as Markdown")
     parser.add_argument("--plot", type=Path, help="write the plot (SVG)")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Run what is missing, then print tables."""
+    """Run the missing jobs, then print tables."""
     options = arguments()
     print(f"{search_runs.machine()}; load {os.getloadavg()[0]:.1f}")
     try:

@@ -1,15 +1,15 @@
-"""What `search.py` searches: an exhaustive table of a supernet, and two discrete problems of pymoo.
+"""Functions of `search.py`: an exhaustive table of a supernet, and two discrete problems of pymoo.
 
-Every function has two objectives, both minimised; its true front is known, and hypervolumes are shares of the
-true front's. The reference point is a tenth of the front's range beyond the front's worst values.
+Every function has two minimised objectives and a known true front; hypervolumes are shares of the true
+front's. The reference point is a tenth of the front's range beyond the front's worst values.
 
-- `zdt5`: pymoo's `ZDT5` as it comes: 80 bits, deceptive (Zitzler, Deb and Thiele, 2000); no constraints.
+- `zdt5`: pymoo's `ZDT5`: 80 bits, deceptive (Zitzler, Deb and Thiele, 2000); no constraints.
 - `clutch`: pymoo's `Clutch`, the design of a multiple disk clutch brake: five integers with 21, 21, 5, 401
   and 8 choices, mass against stopping time, 8 constraints; the front by enumeration of all 7,073,640 designs.
 - `executed`, `ada`: candidates on the backbones of a table: error against executed MACs, or ADA_MACS.
 
-A design that breaks constraints has, for every method alike, the reference point's values plus the sum of its
-violations, each as a share of its constraint's largest one: it adds no volume, and says how far off it is.
+For every method, an infeasible design has the reference point's values plus the sum of its violations, each
+relative to its constraint's largest one. Such a design adds no volume.
 """
 
 from abc import ABC, abstractmethod
@@ -28,23 +28,23 @@ Genomes = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
 SLACK = 0.1
-"""How far beyond the true front's worst values the reference point lies, in front ranges."""
+"""Distance of the reference point beyond the true front's worst values, in front ranges."""
 
 
 class Function(ABC):
     """An evaluation function on a search space, with its true front. Picklable.
 
     Args:
-        name: On the command line.
-        space: What genomes mean.
+        name: Name on the command line.
+        space: Search space of the genomes.
         front: (k, 2) the true front.
     """
 
     digest = ""
-    """Names the table, where there is one."""
+    """Digest of the table; empty without one."""
 
     has_thresholds = False
-    """Whether each backbone's front over continuous thresholds is known: `with_thresholds`, `held_out`."""
+    """True if each backbone's front over continuous thresholds is known: `with_thresholds`, `held_out`."""
 
     def __init__(self, name: str, space: SearchSpace, front: Values) -> None:
         self.name, self.space, self.front = name, space, front
@@ -53,22 +53,22 @@ class Function(ABC):
 
     @abstractmethod
     def evaluate(self, genomes: Genomes) -> Values:
-        """(n, 2) minimised values of (n, D) canonical genomes."""
+        """Return the minimised values (n, 2) of canonical genomes (n, D)."""
 
     def insight(self) -> tuple[Any, Any, Callable[[Genomes], Sequence[Any]]]:
-        """What a strategy may know beside values: `judge`, `front`, and the exit profiles of genomes."""
+        """Return further inputs of a strategy: `judge`, `front`, and the exit profiles of genomes."""
         return None, None, lambda _genomes: ()
 
     def nested(self) -> "Function | None":
-        """The same with backbones for candidates, each with all its thresholds; `None` without exits."""
+        """Return the function on backbones, each with its threshold front; `None` without exits."""
         return None
 
     def estimated(self, _genomes: Genomes) -> int:
-        """How many of the answers for (n, D) genomes were estimated, and not measured."""
+        """Return the number of estimated values among (n, D) genomes."""
         return 0
 
     def share(self, values: Values) -> float:
-        """The hypervolume of (n, 2) values, as a share of the true front's."""
+        """Return the hypervolume of (n, 2) values, as a share of the true front's."""
         return self.volume(values) / self._best
 
     @cached_property
@@ -76,19 +76,19 @@ class Function(ABC):
         return self.volume(self.front)
 
     def volume(self, values: Values) -> float:
-        """The hypervolume, with the box from ideal to reference point as 1."""
+        """Return the hypervolume, relative to the box from ideal to reference point."""
         span = self.reference - self.ideal
         return hypervolume((values - self.ideal) / span, np.ones(2))
 
 
 class Zdt5(Function):
-    """See the module."""
+    """See the module's docstring."""
 
     def __init__(self) -> None:
         from pymoo.problems.multi.zdt import ZDT5
 
         self._problem = ZDT5()
-        # Ones among the first 30 bits; every other block has five ones, the global optimum.
+        # Ones among the first 30 bits; at the global optimum every other block has five ones.
         best = np.ones((31, 80), dtype=bool)
         for ones, row in enumerate(best):
             row[:30] = np.arange(30) < ones
@@ -101,7 +101,7 @@ class Zdt5(Function):
 
 
 class Clutch(Function):
-    """See the module."""
+    """See the module's docstring."""
 
     def __init__(self) -> None:
         from pymoo.problems.multi.clutch import Clutch as Problem
@@ -116,13 +116,13 @@ class Clutch(Function):
         for first in range(space.counts[0]):
             values, broken = self._raw(np.insert(rest, 0, first, axis=1))
             worst = np.maximum(worst, broken.max(axis=0))
-            found = np.concatenate([front, values[(broken == 0).all(axis=1)]])
-            front = found[non_dominated(found)]
+            values_so_far = np.concatenate([front, values[(broken == 0).all(axis=1)]])
+            front = values_so_far[non_dominated(values_so_far)]
         self._worst = worst
         super().__init__("clutch", space, np.unique(front, axis=0))
 
     def _raw(self, genomes: Genomes) -> tuple[Values, Values]:
-        """Values, and by how much each of the 8 constraints is broken (pymoo declares 19, and refuses)."""
+        """Return values and violations of the 8 constraints; pymoo declares 19, so its check fails."""
         out: dict[str, Values] = {}
         self._problem._evaluate(genomes, out)
         return out["F"], np.maximum(out["G"], 0)
@@ -135,6 +135,6 @@ class Clutch(Function):
 
 
 def plain_space(choices: Sequence[Sequence[float]]) -> SearchSpace:
-    """A search space without exits, one variable for each sequence of choices."""
+    """Return a search space without exits, with one variable for each sequence of choices."""
     variables = tuple(Variable(f"x{i + 1}", tuple(values)) for i, values in enumerate(choices))
     return SearchSpace(variables, (None,), 0)

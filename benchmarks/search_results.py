@@ -25,10 +25,10 @@ PAPER = "paper"
 
 
 def whole(function: Function, run: Run, size: int) -> float:
-    """The share of the true front's hypervolume after `size` evaluations; 1 is all of it.
+    """Return the share of the true front's hypervolume after `size` evaluations; 1 = the whole front.
 
-    A nested strategy's evaluation counts with the whole threshold front that it brings, measured against the
-    front of all candidates with thresholds of the grid: above 1 is possible.
+    An evaluation of a nested strategy counts with its whole threshold front. Relative to the front with
+    thresholds of the grid, its share can exceed 1.
     """
     if _nested(function, run):
         return function.share(with_thresholds(function, run, size)[0])
@@ -36,7 +36,7 @@ def whole(function: Function, run: Run, size: int) -> float:
 
 
 def with_thresholds(function: Function, run: Run, size: int) -> tuple[Values, Values]:
-    """What the evaluated backbones offer with all thresholds, as searched and held out."""
+    """Return the threshold fronts of the evaluated backbones, on the searched and the held-out part."""
     side = function.nested() if _nested(function, run) else function
     return side.with_thresholds(run.genomes[:size])
 
@@ -46,18 +46,18 @@ def _nested(function: Function, run: Run) -> bool:
 
 
 def thresholds_added(function: Function, run: Run, size: int) -> float:
-    """As `whole`, with every evaluated backbone's threshold front, against the front of all those fronts."""
+    """Return the share of the front over all thresholds, with every evaluated backbone's threshold front."""
     return function.share_with_thresholds(with_thresholds(function, run, size)[0])
 
 
 def held_out(function: Function, run: Run, size: int) -> float:
-    """What the front of `thresholds_added` is worth on samples that nobody searched on."""
+    """Return the share of the front of `thresholds_added` on the held-out samples."""
     searched, other = with_thresholds(function, run, size)
     return function.volume(other[non_dominated(searched)]) / function.best_held_out
 
 
 def searched_held_out(function: Function, run: Run, size: int) -> float:
-    """What the front as it was searched is worth there, by the same measure."""
+    """Return the share of the searched front on the held-out samples."""
     if _nested(function, run):
         return held_out(function, run, size)
     chosen = run.genomes[:size][non_dominated(run.values[:size])]
@@ -65,31 +65,31 @@ def searched_held_out(function: Function, run: Run, size: int) -> float:
 
 
 def by_method(runs: Runs, function: Function, budget: int) -> dict[str, list[Run]]:
-    """The runs that answer for a budget: of each seed the one with the smallest that is no smaller.
+    """Return the runs for a budget: of each seed the one with the smallest budget that is large enough.
 
-    Runs that were cut before they came so far are among them: see `arrived`.
+    Runs that stopped before the budget are included: see `arrived`.
     """
-    found: dict[tuple[str, int], Run] = {}
+    selected: dict[tuple[str, int], Run] = {}
     for run in sorted(runs.values(), key=lambda run: -run.budget):
         if run.function == function.name and run.budget >= budget and run.table in (None, function.digest):
-            held = found.get((run.method, run.seed))
-            if held is None or arrived(run, budget) or not arrived(held, budget):
-                found[run.method, run.seed] = run
+            other = selected.get((run.method, run.seed))
+            if other is None or arrived(run, budget) or not arrived(other, budget):
+                selected[run.method, run.seed] = run
     methods = defaultdict(list)
-    for (method, _), run in sorted(found.items(), key=lambda item: item[0]):
+    for (method, _), run in sorted(selected.items(), key=lambda item: item[0]):
         methods[method].append(run)
     return dict(methods)
 
 
 def arrived(run: Run, budget: int) -> bool:
-    """Whether a run came to so many evaluations, or had nothing left to ask for before."""
+    """True if a run reached the budget, or ended with no candidates left."""
     return len(run.values) >= budget or run.stopped == "ended"
 
 
 def complete(runs: Runs, function: Function, budget: int) -> dict[str, list[Run]]:
-    """The runs of those methods of which every run arrived: others would be judged by their fast seeds."""
-    found = by_method(runs, function, budget)
-    return {method: each for method, each in found.items() if all(arrived(run, budget) for run in each)}
+    """Return the runs of the methods whose every run arrived, as fast seeds alone would bias the others."""
+    methods = by_method(runs, function, budget)
+    return {method: each for method, each in methods.items() if all(arrived(run, budget) for run in each)}
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ class View:
 
     Args:
         function: The function.
-        title: For table and plot.
+        title: Title in table and plot.
         measure: (function, run, size) -> share after `size` evaluations.
-        grows: Whether a share never falls, so that it can be plotted and reached.
+        grows: True if the share never falls, so that it is plotted and has evaluations to a goal.
     """
 
     function: Any
@@ -110,23 +110,23 @@ class View:
 
 
 def views(functions: Sequence[Function]) -> list[View]:
-    """As it was searched and, where there are exits, with all thresholds, and on held-out samples."""
-    found = []
+    """Return the views as searched and, with exits, with all thresholds and on held-out samples."""
+    result = []
     for function in functions:
         title = TITLES[function.name]
-        found.append(View(function, title))
+        result.append(View(function, title))
         if function.has_thresholds:
             more = "with the threshold front of each evaluated backbone"
-            found.append(View(function, f"{title}, {more}", thresholds_added))
-            found.append(View(function, f"{title}, {more}, on held-out samples", held_out, grows=False))
-            found.append(View(function, f"{title}, on held-out samples", searched_held_out, grows=False))
-    return found
+            result.append(View(function, f"{title}, {more}", thresholds_added))
+            result.append(View(function, f"{title}, {more}, on held-out samples", held_out, grows=False))
+            result.append(View(function, f"{title}, on held-out samples", searched_held_out, grows=False))
+    return result
 
 
 def page(runs: Runs, functions: Sequence[Function], budgets: Sequence[int]) -> str:
-    """All tables, as Markdown."""
-    made = sorted({run.machine for run in runs.values() if run.machine})
-    parts = [f"Made on {where}.\n" for where in made]
+    """Return all tables as Markdown."""
+    machines = sorted({run.machine for run in runs.values() if run.machine})
+    parts = [f"Made on {machine}.\n" for machine in machines]
     for view in views(functions):
         parts += [f"### {view.title}\n", _shares(runs, view, budgets)]
         parts += _estimates(runs, view.function, max(budgets))
@@ -137,40 +137,40 @@ def page(runs: Runs, functions: Sequence[Function], budgets: Sequence[int]) -> s
 
 
 def is_ours(method: str) -> bool:
-    """Random search is a rival, too."""
+    """True for strategies of edanas; random search counts as a rival."""
     return method.startswith(OURS) and not method.endswith("random")
 
 
 def label(method: str) -> str:
-    """A method's name as readers see it."""
+    """Return the displayed name of a method."""
     return {OURS + "random": "random search", PAPER: "the paper's procedure"}.get(method, method)
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
-    """Median and quartiles."""
+    """Return median and quartiles as text."""
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def _shares(runs: Runs, view: View, budgets: Sequence[int]) -> str:
-    """Median share and quartiles for each method and budget; the best method of the largest budget first.
+    """Return a table of median share and quartiles by method and budget, ordered by the largest budget.
 
-    Where runs were cut before a budget there is no median, but how many of them came so far.
+    If runs stopped before a budget, the cell has the number of runs that reached it in place of a median.
     """
     cells: dict[str, dict[int, list[float]]] = defaultdict(dict)
     cut: dict[tuple[str, int], str] = {}
     own: dict[str, str] = {}
     seeds: dict[str, dict[str, None]] = defaultdict(dict)
     for budget in budgets:
-        for method, found in by_method(runs, view.function, budget).items():
-            came = [run for run in found if arrived(run, budget)]
-            seeds[method][str(len(found))] = None
-            own[method] = spread([sum(run.own) / max(1, len(run.values)) for run in found], 2)
-            if len(came) == len(found):
-                cells[method][budget] = [view.measure(view.function, run, budget) for run in found]
+        for method, every in by_method(runs, view.function, budget).items():
+            arrivals = [run for run in every if arrived(run, budget)]
+            seeds[method][str(len(every))] = None
+            own[method] = spread([sum(run.own) / max(1, len(run.values)) for run in every], 2)
+            if len(arrivals) == len(every):
+                cells[method][budget] = [view.measure(view.function, run, budget) for run in every]
             else:
                 cells[method] |= {}
-                cut[method, budget] = f"stopped before ({len(came)} of {len(found)} came so far)"
+                cut[method, budget] = f"stopped before ({len(arrivals)} of {len(every)} reached it)"
     best = {b: max((np.median(c[b]) for c in cells.values() if b in c), default=0.0) for b in budgets}
     order = sorted(cells, key=lambda m: [-float(np.median(cells[m].get(b, [0]))) for b in reversed(budgets)])
     lines = [
@@ -188,33 +188,31 @@ def _shares(runs: Runs, view: View, budgets: Sequence[int]) -> str:
 
 
 def _estimates(runs: Runs, function: Function, budget: int) -> list[str]:
-    """How many answers were estimates, by method; nothing where all of them were measured."""
+    """Return a line with the estimated values by method; empty if all values were measured."""
     counts = {
         method: (sum(function.estimated(run.genomes) for run in each), sum(len(r.genomes) for r in each))
         for method, each in by_method(runs, function, budget).items()
     }
     if not any(estimated for estimated, _ in counts.values()):
         return []
-    said = ", ".join(f"{label(m)} {some:,} of {every:,}" for m, (some, every) in counts.items())
-    return [
-        f"\nThe table is not exhaustive; estimated, and not measured, were: {said}. Shares above 1 may occur."
-    ]
+    listed = ", ".join(f"{label(m)} {some:,} of {every:,}" for m, (some, every) in counts.items())
+    return [f"\nThe table is not exhaustive; estimated values: {listed}. Shares above 1 may occur."]
 
 
 def _reaching(runs: Runs, view: View, budget: int) -> str:
-    """How many evaluations each method needs for what the paper's procedure has at the end."""
-    found = by_method(runs, view.function, budget)
+    """Return a table of the evaluations to reach the final share of the paper's procedure."""
+    methods = by_method(runs, view.function, budget)
     if PAPER not in complete(runs, view.function, budget):
         return "(no run of the paper's procedure)"
-    goal = float(np.median([view.measure(view.function, run, budget) for run in found[PAPER]]))
+    goal = float(np.median([view.measure(view.function, run, budget) for run in methods[PAPER]]))
     lines = [
-        f"Evaluations to {goal:.4f}, the paper's procedure's median after {budget} "
-        "(a run that was cut before never comes there):\n",
+        f"Evaluations to {goal:.4f}, the median of the paper's procedure after {budget} "
+        "(a run that stopped before never reaches it):\n",
         f"| method | median (quartiles) | share of {budget} | seeds that reach it |",
         "|---|---|---|---|",
     ]
     rows = []
-    for method, each in found.items():
+    for method, each in methods.items():
         needed = np.array([_first(view, run, goal, budget) for run in each])
         quartiles = np.quantile(needed, [0.25, 0.5, 0.75], method="higher")
         low, middle, high = ("never" if np.isinf(n) else f"{n:.0f}" for n in quartiles)
@@ -227,9 +225,9 @@ def _reaching(runs: Runs, view: View, budget: int) -> str:
 
 
 def _first(view: View, run: Run, goal: float, budget: int) -> float:
-    """The number of evaluations at which a run reaches a share; infinite where it never does.
+    """Return the evaluations at which a run reaches a share, by bisection; infinite if it never does.
 
-    Found by bisection: a share never falls.
+    Bisection is valid since the share never falls.
     """
     budget = min(budget, len(run.values))
     if budget == 0 or view.measure(view.function, run, budget) < goal:
@@ -243,7 +241,7 @@ def _first(view: View, run: Run, goal: float, budget: int) -> float:
 
 
 def plot(runs: Runs, functions: Sequence[Function], budget: int, path: Path) -> None:
-    """Medians and quartiles of the share that is still missing, against evaluations, on a log axis."""
+    """Plot medians and quartiles of the missing share against evaluations, on a log axis."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -268,14 +266,14 @@ def plot(runs: Runs, functions: Sequence[Function], budget: int, path: Path) -> 
 
 
 def _panel(axis: Any, runs: Runs, view: View, budget: int, colours: Mapping[str, Any]) -> dict[str, Any]:
-    """Draw a view; returns lines by label."""
+    """Draw a view and return its lines by label."""
     from matplotlib.ticker import LogFormatter
 
     sizes = [*range(12, 60, 6), *range(60, budget + 1, 20)]
-    found = complete(runs, view.function, min(sizes[-1], 60)) | complete(runs, view.function, budget)
+    methods = complete(runs, view.function, min(sizes[-1], 60)) | complete(runs, view.function, budget)
     lines = {}
     for method, colour in colours.items():
-        chosen = found.get(method, [])
+        chosen = methods.get(method, [])
         if not chosen or (view.measure is whole and _nested(view.function, chosen[0])):
             continue
         upto = [size for size in sizes if size <= min(len(run.values) for run in chosen)]

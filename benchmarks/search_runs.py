@@ -35,7 +35,7 @@ class Job:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What makes a run in the file this one."""
+        """Identity of the run in the file of results."""
         how = self.options
         return (
             *(self.function.name, self.name, self.seed, how.budget),
@@ -45,23 +45,24 @@ class Job:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left.
+    """The result of a job.
 
     Args:
-        function: Its name.
-        method: Its name.
-        seed: Of everything random.
-        budget: Evaluations it was given.
-        stopped: `budget`, `seconds` (it used up its own), `ended` (nothing left to ask for), or an error.
-        genomes: (n, D) what was evaluated, in order.
-        values: (n, 2) minimised.
+        function: Name of the function.
+        method: Name of the method.
+        seed: Seed of all randomness.
+        budget: Limit of evaluations.
+        stopped: `budget`, `seconds` (the limit of its own), `ended` (no candidates left), or an error.
+        genomes: (n, D) evaluated genomes, in order.
+        values: (n, 2) minimised values.
         sizes: Evaluations in each batch.
-        own: CPU seconds of the method's own before each batch.
-        machine: What ran where.
-        table: The table's digest, empty where there is none; `None` in an older file: whichever is asked for.
-        initial: Size of our strategies' initial archive; in an older file the default then, as with `batch`.
-        batch: Candidates proposed at a time.
-        seconds: CPU seconds that the method had for itself; `None` in an older file: whatever is asked.
+        own: CPU seconds of the method's own computation before each batch.
+        machine: Machine and versions.
+        table: Digest of the table, empty without one; `None` in an older file, which matches any.
+        initial: Size of our strategies' initial archive; older files have the default of their time, for
+            `batch`, too.
+        batch: Candidates of one proposal.
+        seconds: Limit of the method's own CPU seconds; `None` in an older file, which matches any.
     """
 
     function: str
@@ -81,43 +82,44 @@ class Run:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """As `Job.key`; `None` for what is not known."""
+        """Identity as `Job.key`; `None` for unknown parts."""
         return (
             *(self.function, self.method, self.seed, self.budget),
             *(self.table, self.initial, self.batch, self.seconds),
         )
 
     def answers(self, key: tuple[Any, ...]) -> bool:
-        """Whether this run is the one with that key, as far as is known.
+        """True if this run has that key, as far as is known.
 
-        A run that its limit of seconds did not end is the same under every limit that it stays within.
+        A run that stayed within its limit of seconds also matches every other limit above its seconds.
         """
         *mine, limit = self.key
-        *asked, allowed = key
-        if not all(None in pair or pair[0] == pair[1] for pair in zip(mine, asked, strict=True)):
+        *others, allowed = key
+        if not all(None in pair or pair[0] == pair[1] for pair in zip(mine, others, strict=True)):
             return False
         within = self.stopped != "seconds" and allowed is not None and sum(self.own) <= allowed
         return None in (limit, allowed) or limit == allowed or within
 
 
 def machine() -> str:
-    """What ran where."""
-    found = []
+    """Return machine and versions as text."""
+    packages = []
     for package in PACKAGES:
         try:
-            found.append(f"{package} {version(package)}")
+            packages.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             continue
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}; {', '.join(found)}"
+        f"{platform.python_version()}; {', '.join(packages)}"
     )
 
 
 def variants(name: str, options: Options, budgets: Iterable[int]) -> list[Options]:
-    """The runs that a method needs: one, of which all budgets are prefixes, but for the paper's procedure.
+    """Return the runs that a method needs: one, whose prefixes serve all budgets.
 
-    Its initial archive is 100 of 340 candidates; for a smaller budget it is made smaller.
+    The paper's procedure needs one for each budget: its initial archive, 100 of 340 candidates, shrinks with
+    the budget.
     """
     if name != "paper":
         return [options]
@@ -127,12 +129,12 @@ def variants(name: str, options: Options, budgets: Iterable[int]) -> list[Option
 
 @dataclass(frozen=True)
 class Offered:
-    """What a rival sees of a function: the variables that have a choice, as plain integers.
+    """A function as rivals see it: its variables with more than one choice, as integers.
 
     Args:
-        space: One variable for each of them.
-        reference: The hypervolume's reference point.
-        whole: (n, d) genomes of that space -> canonical ones of the function's.
+        space: Space of these variables.
+        reference: Reference point of the hypervolume.
+        whole: (n, d) genomes of that space -> canonical genomes of the function's space.
     """
 
     space: SearchSpace
@@ -141,7 +143,7 @@ class Offered:
 
     @classmethod
     def of(cls, function: Function) -> "Offered":
-        """Leave out what has one choice; genes that express nothing are there, and mean nothing."""
+        """Leave out variables with a single choice; unexpressed genes stay, without effect."""
         free = np.flatnonzero(function.space.counts > 1)
 
         def whole(genomes: Any) -> Any:
@@ -153,7 +155,7 @@ class Offered:
 
 
 def _side(job: Job) -> Function:
-    """The function, or what a nested strategy sees of it."""
+    """Return the function, or its nested form for a nested strategy."""
     if job.name.startswith(OURS):
         from search_rivals.edanas_strategies import is_nested
 
@@ -163,7 +165,7 @@ def _side(job: Job) -> Function:
 
 
 def one(job: Job) -> Run:
-    """Run a job, in whatever process this is."""
+    """Run a job in this process."""
     import torch
 
     torch.set_num_threads(1)
@@ -178,7 +180,7 @@ def one(job: Job) -> Run:
         record.stopped = "ended"
     except Spent:
         pass
-    except Exception as error:  # a rival may fail in any way; the others go on
+    except Exception as error:  # a rival may fail in any way; the other jobs continue
         traceback.print_exc()
         record.stopped = f"{type(error).__name__}: {error}"
     sizes = record.sizes + [0] * (len(record.own) - len(record.sizes))
@@ -198,9 +200,9 @@ def one(job: Job) -> Run:
 
 
 def run(jobs: Sequence[Job], results: Path, workers: int, *, again: bool) -> None:
-    """Run what the file lacks, and append each run as it ends; `again` replaces what is there.
+    """Run the jobs that the file lacks, or with `again` all, and append each run at its end.
 
-    No workers at all = in this process.
+    With 0 workers, the jobs run in this process.
     """
     held = [] if again else load(results).values()
     missing = [job for job in jobs if not any(run.answers(job.key) for run in held)]
@@ -210,13 +212,13 @@ def run(jobs: Sequence[Job], results: Path, workers: int, *, again: bool) -> Non
         os.environ[name] = "1"  # for the workers, before they load anything
     start = time.monotonic()
     with closing(_answers(missing, workers)) as answers:
-        for done, found in enumerate(answers, 1):
-            _append(results, json.dumps(_packed(found)))
-            print(f"[{done}/{len(missing)}, {time.monotonic() - start:.0f} s] {_line(found)}", flush=True)
+        for done, ended in enumerate(answers, 1):
+            _append(results, json.dumps(_packed(ended)))
+            print(f"[{done}/{len(missing)}, {time.monotonic() - start:.0f} s] {_line(ended)}", flush=True)
 
 
 def _append(results: Path, line: str) -> None:
-    """Several benchmarks may write to one file, and one may have been killed within a line."""
+    """Append a line under a lock, after a cut-off line of a killed benchmark if there is one."""
     with FileLock(f"{results}.lock"), results.open("ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
@@ -239,9 +241,9 @@ def _line(run: Run) -> str:
 
 
 def load(results: Path) -> dict[tuple[Any, ...], Run]:
-    """All runs of a file by their keys; of equals, the last.
+    """Return all runs of a file by their keys; of equal keys, the last.
 
-    A line that was cut when its benchmark was killed is passed over: that run is missing.
+    A cut-off line of a killed benchmark is skipped, so that its run is missing.
     """
     runs: dict[tuple[Any, ...], Run] = {}
     if results.exists():
@@ -253,7 +255,7 @@ def load(results: Path) -> dict[tuple[Any, ...], Run]:
             genes = [[int(gene) for gene in row.split()] for row in values.pop("genomes")]
             run = Run(**values, genomes=np.array(genes, dtype=np.int64))
             run = replace(run, values=np.array(run.values, dtype=np.float64).reshape(-1, 2))
-            if None not in run.key:  # it may be made again what an older line says less of
+            if None not in run.key:  # it may repeat an older line with unknown parts
                 for old in [key for key in runs if None in key and runs[key].answers(run.key)]:
                     del runs[old]
             runs.pop(run.key, None)
@@ -262,9 +264,9 @@ def load(results: Path) -> dict[tuple[Any, ...], Run]:
 
 
 def comparable(runs: Mapping[tuple[Any, ...], Run], options: Options) -> dict[tuple[Any, ...], Run]:
-    """Those with this initial archive and this size of batches."""
-    asked = options.initial, options.batch
-    return {key: run for key, run in runs.items() if (run.initial, run.batch) == asked}
+    """Return the runs with these sizes of the initial archive and of batches."""
+    sizes = options.initial, options.batch
+    return {key: run for key, run in runs.items() if (run.initial, run.batch) == sizes}
 
 
 def _packed(run: Run) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""The functions `executed` and `ada` of `search.py`: candidates on the backbones of a table.
+"""Functions `executed` and `ada` of `search.py`: candidates on the backbones of a table.
 
-A candidate is a backbone with a threshold of `GRID` or none at each exit; a nested strategy chooses backbones
-alone, each of which brings its whole front over continuous thresholds. Values are those of the part that
-searches judge on. Fronts of all candidates and of all backbones are computed once and kept in a file.
+A candidate is a backbone with a threshold of `GRID` or none at each exit. A nested strategy chooses backbones
+alone, each with its whole front over continuous thresholds. Values are those of the searched part. Fronts of
+all candidates and of all backbones are computed once and cached in a file.
 
-A table that is not exhaustive answers for its other backbones by estimates (`edanas.tables.Neighbours`).
-These have no exit profiles: nothing is nested then, and the true front is that of the table's own backbones.
+In a table that is not exhaustive, other backbones are estimated (`edanas.tables.Neighbours`). Estimates have
+no exit profiles, so there are no nested strategies, and the true front is that of the table's own backbones.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,17 +34,17 @@ GRID = (0.3, 0.6, 0.8, 0.95, None)
 
 
 def opened(path: Path | None, digits: Path) -> Table:
-    """The table at `path`; if left out, the one on digits at its own path, built there where it is missing.
+    """Open the table at `path`, or the digits table at `digits`, which is built if it is missing.
 
     Raises:
-        EdanasError: It cannot be read or built.
+        EdanasError: The table cannot be read or built.
     """
     return Table.open(path) if path else digits_table(digits, Silent())
 
 
 @dataclass(frozen=True)
 class Fronts:
-    """What is known of all of a table's candidates.
+    """True fronts of a table's candidates.
 
     Args:
         grid: (k, 2) the front over all backbones and all thresholds of `GRID`.
@@ -60,7 +60,7 @@ class Fronts:
 
     @classmethod
     def of(cls, table: Table, measure: Measure) -> "Fronts":
-        """Computed in two minutes or so."""
+        """Compute the fronts, in about two minutes."""
         from edanas.thresholds.fronts import threshold_front
 
         searched: list[tuple[float, float]] = []
@@ -68,9 +68,9 @@ class Fronts:
         starts = [0]
         for row, backbone in enumerate(table.backbones):
             costs, profile = table.anatomy(backbone).costs, table.profile(backbone)
-            found = threshold_front(profile, costs, table.description.exit_points, measure=measure)
-            searched += zip(1 - found.accuracy, found.cost, strict=True)
-            for scheme in found.schemes:
+            front = threshold_front(profile, costs, table.description.exit_points, measure=measure)
+            searched += zip(1 - front.accuracy, front.cost, strict=True)
+            for scheme in front.schemes:
                 other = table.outcome(row, scheme, table.parts[1])
                 counted = COUNTED[measure](costs, scheme, other.utilization)
                 held_out.append((1 - other.accuracy, counted))
@@ -79,8 +79,8 @@ class Fronts:
         return cls(grid, np.array(starts), np.array(searched), np.array(held_out))
 
     @classmethod
-    def kept(cls, table: Table, measure: Measure, folder: Path) -> "Fronts":
-        """From the file in `folder`, which is written where it is missing."""
+    def cached(cls, table: Table, measure: Measure, folder: Path) -> "Fronts":
+        """Read the fronts from their file in `folder`; compute and write it if it is missing."""
         path = folder / f"fronts-{measure}-{table.digest[:12]}.npz"
         if not path.exists():
             np.savez_compressed(path, **vars(cls.of(table, measure)))
@@ -88,7 +88,7 @@ class Fronts:
             return cls(**arrays)
 
     def of_backbones(self, rows: Sequence[int]) -> tuple[Values, Values]:
-        """(k, 2) values of these backbones' schemes, as searched and held out."""
+        """Return the values (k, 2) of these backbones' schemes on the searched and the held-out part."""
         at = np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows])
         return self.searched[at], self.held_out[at]
 
@@ -111,12 +111,12 @@ class TableFunction(Function):
 
     def estimated(self, genomes: Genomes) -> int:
         """See `Function.estimated`."""
-        genes = len(self.table.description.variables)  # a nested strategy's genomes are no more than these
+        genes = len(self.table.description.variables)  # genomes of nested strategies have no others
         space = self.space if genomes.shape[1] > genes else self.table.space(CONTINUOUS)
         return sum(space.backbone(genome) not in self.table for genome in genomes)
 
     def nested(self) -> "TableFunction | None":
-        """See `Function.nested`; `None` where some backbones have no exit profile."""
+        """See `Function.nested`; `None` if some backbones have no exit profile."""
         if not self.has_thresholds:
             return None
         return TableFunction(self.table, self.measure, self.fronts, CONTINUOUS)
@@ -136,18 +136,18 @@ class TableFunction(Function):
         return judge, front, profiles
 
     def held_out(self, genomes: Genomes) -> Values:
-        """(n, 2) values of (n, D) genomes on the part that no search saw."""
+        """Return the values (n, 2) of (n, D) genomes on the held-out part."""
         part = self.table.parts[1]
         return np.array(
             [_values(self.table.metrics(c, part), self.measure) for c in self._candidates(genomes)]
         )
 
     def with_thresholds(self, genomes: Genomes) -> tuple[Values, Values]:
-        """What all backbones of (n, D) genomes offer over continuous thresholds, as searched and held out."""
+        """Return the threshold fronts of the genomes' backbones, on the searched and the held-out part."""
         return self.fronts.of_backbones(sorted({self._row(genome) for genome in genomes}))
 
     def share_with_thresholds(self, values: Values) -> float:
-        """As `share`, of the front that all backbones have with all their thresholds."""
+        """Return the hypervolume as a share of that of the front over all backbones and thresholds."""
         return self.volume(values) / self._best_with_thresholds
 
     @cached_property
@@ -156,7 +156,7 @@ class TableFunction(Function):
 
     @cached_property
     def best_held_out(self) -> float:
-        """The volume, on the held-out part, of the front that all backbones have where searches judge."""
+        """Hypervolume on the held-out part of the front over all backbones on the searched part."""
         return self.volume(self.fronts.held_out[non_dominated(self.fronts.searched)])
 
     def _row(self, genome: Genomes) -> int:
@@ -170,7 +170,7 @@ class TableFunction(Function):
 
 
 def _grid_front(table: Table, measure: Measure) -> Values:
-    """The front over all backbones with all thresholds of `GRID`: (k, 2)."""
+    """Return the front (k, 2) over all backbones with all thresholds of `GRID`."""
     points = table.description.exit_points
     every = [table.anatomy(backbone).costs for backbone in table.backbones]
 
@@ -187,9 +187,9 @@ def _grid_front(table: Table, measure: Measure) -> Values:
         samples, right = table.sweep(scheme)
         total = samples.sum(axis=1)
         errors = 1 - right.sum(axis=1) / total
-        found = np.stack([errors, (samples * leaving(scheme.placed)).sum(axis=1) / total], axis=1)
-        found = np.concatenate([front, found])
-        front = found[non_dominated(found)]
+        values = np.stack([errors, (samples * leaving(scheme.placed)).sum(axis=1) / total], axis=1)
+        values = np.concatenate([front, values])
+        front = values[non_dominated(values)]
     return np.unique(front, axis=0)
 
 

@@ -1,9 +1,9 @@
-"""Which choices of a space for small photographs pay: supernets trained for equal time, then compared.
+"""Compare choices of a space for small photographs: supernets trained for equal time.
 
-Each variant differs from the preset `cifar` in the strides, the widths, or the resolutions. Each is trained
-for as long as the others on the same images; then random backbones are judged on the validation part, and for
-each budget of multiply-adds the best single-exit accuracy within it is printed. A few minutes order variants
-only roughly: read differences beside the spread over seeds.
+Each variant differs from the preset `cifar` in the strides, the widths, or the resolutions, and is trained
+for the same time on the same images. Random backbones are then evaluated on the validation part, and for each
+budget of multiply-adds the best single-exit accuracy is printed. A few minutes of training rank variants only
+roughly: compare differences with the spread over seeds.
 
     python benchmarks/space_ablation.py FOLDER --minutes 5 --backbones 24 --seeds 0 1
 """
@@ -46,30 +46,30 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def judge(
     args: argparse.Namespace, changes: dict[str, Any], seed: int
 ) -> tuple[list[tuple[float, float]], int]:
-    """MACs (M) and validation accuracy of random backbones, the smallest and the largest; steps trained."""
+    """Return MACs (M) and validation accuracy of backbones, and the number of training steps."""
     registry = Registry(load_plugins(print))
     flags = {"data": str(args.folder), "preset": "cifar", "seed": seed, "threads": args.threads}
-    given = {**flags, "training.epochs": 1000, "training.precision": "fp32", **changes}
-    settings = layered_settings(registry, user_layers(given, args.set))
+    layer = {**flags, "training.epochs": 1000, "training.precision": "fp32", **changes}
+    settings = layered_settings(registry, user_layers(layer, args.set))
     with tempfile.TemporaryDirectory() as folder, computing(threads_of(settings)):
-        made = compose(registry, settings, Path(folder), Silent())
-        evaluation = SharedEvaluation(made.workbench)
+        composition = compose(registry, settings, Path(folder), Silent())
+        evaluation = SharedEvaluation(composition.workbench)
         trainer = evaluation.trainer(Silent())
         trainer.fit(60 * args.minutes)
         trainer.run(Silent())
         evaluation.prepare(Silent())
-        space, rng = made.workbench.space, np.random.default_rng(seed)
+        space, rng = composition.workbench.space, np.random.default_rng(seed)
         drawn = [space.sample_backbone(rng) for _ in range(args.backbones)]
-        found = []
+        figures = []
         for backbone in (space.smallest(), space.largest(), *drawn):
-            scheme = SelectionScheme((None,) * made.workbench.provider.exit_points)
+            scheme = SelectionScheme((None,) * composition.workbench.provider.exit_points)
             metrics = evaluation.evaluate(Candidate(backbone, scheme))
-            found.append((metrics.backbone_macs / 1e6, metrics.backbone_accuracy))
-    return found, trainer.step
+            figures.append((metrics.backbone_macs / 1e6, metrics.backbone_accuracy))
+    return figures, trainer.step
 
 
 def main() -> None:
-    """A line a variant."""
+    """Print a line for each variant."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -87,7 +87,7 @@ def main() -> None:
         runs = [judge(args, VARIANTS[name], seed) for seed in args.seeds]
         cells = []
         for budget in args.budgets:
-            best = [100 * max((a for m, a in found if m <= budget), default=0.0) for found, _ in runs]
+            best = [100 * max((a for m, a in figures if m <= budget), default=0.0) for figures, _ in runs]
             spread = f" ±{statistics.stdev(best):.1f}" if len(best) > 1 else ""
             cells.append(f"{statistics.mean(best):5.1f}{spread}")
         macs = [m for m, _ in runs[0][0]]

@@ -1,13 +1,13 @@
-"""Surrogate models: the settings of the paper's public code beside ours, tau and seconds, in one run.
+"""Compare surrogate models with the settings of the paper's public code: Kendall's tau and seconds.
 
-Both sides fit the same archives of a synthetic search space (50 genes as in OFA MobileNetV3 with four exit
-points; an accuracy that saturates, interacts and is measured with noise; multiply-adds that multiply) and
-order the same 1,000 unseen candidates by their true values. Figures are means over objectives and repeats.
-Then adaptive switching over the four models is timed for both objectives together; the public settings' time
-for that is 11 fits (ten folds and one on everything) of each model, from the measured seconds of one fit.
+Both sides fit the same archives of a synthetic search space: 50 genes as in OFA MobileNetV3 with four exit
+points, an accuracy with saturation, interactions and noise, and multiply-adds that are products of genes.
+Both rank the same 1,000 unseen candidates by their true values. Figures are means over objectives and
+repeats. Adaptive switching over the four models is then timed for both objectives together. Its time with the
+public settings is computed as 11 fits (ten folds and one on everything) of each model.
 
     python benchmarks/surrogates.py            # several minutes
-    python benchmarks/surrogates.py --quick    # fewer trees, epochs and repeats on the public side; says so
+    python benchmarks/surrogates.py --quick    # fewer trees, epochs and repeats on the public side
 """
 
 import argparse
@@ -44,9 +44,9 @@ STAGES, LAYERS, EXITS = 5, 4, 4
 
 
 def sample(rng: np.random.Generator, count: int) -> Array:
-    """(count, 50) canonical genomes of 0..2.
+    """Return (count, 50) canonical genomes of 0 to 2.
 
-    5 x (depth, 4 kernels, 4 expansions), 4 thresholds, resolution.
+    The genes are 5 x (depth, 4 kernels, 4 expansions), 4 thresholds, resolution.
     """
     genomes = rng.integers(0, 3, (count, STAGES * 9 + EXITS + 1))
     for stage in range(STAGES):
@@ -59,7 +59,7 @@ def sample(rng: np.random.Generator, count: int) -> Array:
 
 
 def objectives(genomes: Array) -> tuple[Array, Array]:
-    """True accuracy and adaptive multiply-adds of each genome, without noise."""
+    """Return the true accuracy and ADA_MACS of each genome, without noise."""
     g = genomes.astype(int)
     blocks = g[:, : STAGES * 9].reshape(-1, STAGES, 9)
     depth, kernel = blocks[:, :, :1] + 2, 3 + 2 * blocks[:, :, 1:5]
@@ -79,8 +79,8 @@ def objectives(genomes: Array) -> tuple[Array, Array]:
     for point in range(EXITS):
         placed = g[:, STAGES * 9 + point] < 2
         threshold = np.array([0.1, 0.2, 1.0])[g[:, STAGES * 9 + point]]
-        sure = np.clip((accuracy[:, point] - 0.45) * 1.9, 0, 1) ** (1 + 3 * threshold)
-        leaving = left * placed * sure
+        confident = np.clip((accuracy[:, point] - 0.45) * 1.9, 0, 1) ** (1 + 3 * threshold)
+        leaving = left * placed * confident
         mean_accuracy += leaving * np.minimum(accuracy[:, point] * (1.03 + 0.2 * threshold), 0.97)
         mean_macs += leaving * macs[:, point]
         left = left - leaving
@@ -125,9 +125,9 @@ def public_mlp(X: Array, y: Array, unseen: Array, rng: np.random.Generator, epoc
         optimiser.step()
         schedule.step()
         with torch.no_grad():
-            found = float(loss(net.eval()(inputs[:check]), targets[:check]))
-        if found < lowest:
-            lowest, best = found, copy.deepcopy(net.state_dict())
+            validation = float(loss(net.eval()(inputs[:check]), targets[:check]))
+        if validation < lowest:
+            lowest, best = validation, copy.deepcopy(net.state_dict())
     net.load_state_dict(best)
     with torch.no_grad():
         return net.eval()(torch.from_numpy((unseen - mean) / scale).float())[:, 0].double().numpy()
@@ -175,12 +175,12 @@ class Cell:
 
 
 def our_fit(make: Callable[[int], SurrogateModel], seed: int, X: Array, y: Array, unseen: Array) -> Array:
-    """One of our models, fitted and asked."""
+    """Fit one of our models and return its predictions."""
     return make(seed).fit(X, y).predict(unseen)
 
 
 def compare(size: int, repeats: int, seed: int, trees: int, epochs: int) -> None:
-    """Print one archive size: a row a model, and the row of adaptive switching."""
+    """Print one archive size: a row for each model, and one for adaptive switching."""
     ours = edanas_surrogate_models()
     public: dict[str, Callable[..., Array]] = {
         "rbf": public_rbf,
@@ -219,7 +219,7 @@ def compare(size: int, repeats: int, seed: int, trees: int, epochs: int) -> None
 
 
 def row(size: int, name: str, theirs: Cell, ours: Cell) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     tau, seconds = np.mean(ours.taus), np.mean(ours.seconds)
     if not theirs.taus:
         return f"{size:>7}  {name:<8} {'-':>9} {tau:>9.3f} {'':>8} {'-':>11} {seconds:>9.3f}"
@@ -231,8 +231,8 @@ def row(size: int, name: str, theirs: Cell, ours: Cell) -> str:
 
 
 def main() -> None:
-    """Read the flags, say what runs where, print the table."""
-    parser = argparse.ArgumentParser(description="Surrogate models: the public code's settings beside ours.")
+    """Read the flags, print machine and versions, then the table."""
+    parser = argparse.ArgumentParser(description="Compare surrogate models with the public code's settings.")
     parser.add_argument("--quick", action="store_true", help="500 trees, 300 epochs and one repeat publicly")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=2)

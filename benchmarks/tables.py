@@ -1,8 +1,8 @@
-"""How fast a table of exit profiles answers, what float16 costs, and how good its estimates are.
+"""Measure look-ups in a table of exit profiles, the effect of float16, and the quality of its estimates.
 
-The digits table of `edanas.tables.digits_table` is built where it is missing (its time by the clock and of
-all processes is then printed). Times are processor time of one thread, side by side with scoring the same
-exit profiles in memory; the smallest of several repeats.
+The digits table of `edanas.tables.digits_table` is built if it is missing, and its wall and CPU time printed. Times
+are CPU time of one thread, the smallest of several repeats, compared with scoring the same exit profiles in
+memory.
 
     python benchmarks/tables.py
     python benchmarks/tables.py --table /path/to/table.safetensors
@@ -32,7 +32,7 @@ REPEATS = 5
 
 
 def seconds(function: Callable[[], object], repeats: int = REPEATS) -> float:
-    """The least processor seconds of this thread."""
+    """Return the least CPU seconds of this thread."""
     least = math.inf
     for _ in range(repeats):
         start = time.thread_time()
@@ -42,7 +42,7 @@ def seconds(function: Callable[[], object], repeats: int = REPEATS) -> float:
 
 
 def answers(table: Table, count: int, seed: int) -> None:
-    """Microseconds for a candidate: looked up, looked up on new backbones, scored, swept."""
+    """Print microseconds for a candidate: looked up, looked up on new backbones, scored, swept."""
     space = table.space()
     rng = np.random.default_rng(seed)
     candidates = [space.decode(genome) for genome in space.sample(rng, count)]
@@ -64,9 +64,9 @@ def answers(table: Table, count: int, seed: int) -> None:
 
 
 def rounding(table: Table, count: int, seed: int) -> None:
-    """How often float16 moves a sample across a random threshold, against confidences of full width.
+    """Count the samples that float16 moves across a random threshold, compared with float32.
 
-    Full width is gone from a table, so the confidences are spread at random over what rounds to the same.
+    A table has no float32 confidences, so they are drawn from the interval that rounds to the same float16.
     """
     rng = np.random.default_rng(seed)
     space = table.space(tuple(rng.uniform(size=8).tolist()))
@@ -75,17 +75,17 @@ def rounding(table: Table, count: int, seed: int) -> None:
         candidate: Candidate = space.decode(genome)
         if candidate not in table:
             continue
-        kept = table.profile(candidate.backbone)
-        gap = np.spacing(kept.confidence.astype(np.float16)).astype(np.float32)
-        noise = rng.uniform(-0.5, 0.5, kept.confidence.shape).astype(np.float32) * gap
-        full = ExitProfile(kept.points, np.clip(kept.confidence + noise, 0, 1), kept.correct)
-        moved += int((exit_columns(kept, candidate.scheme) != exit_columns(full, candidate.scheme)).sum())
-        total += len(kept)
-    print(f"samples that leave elsewhere because confidences are float16: {moved} of {total:,}")
+        profile = table.profile(candidate.backbone)
+        gap = np.spacing(profile.confidence.astype(np.float16)).astype(np.float32)
+        noise = rng.uniform(-0.5, 0.5, profile.confidence.shape).astype(np.float32) * gap
+        full = ExitProfile(profile.points, np.clip(profile.confidence + noise, 0, 1), profile.correct)
+        moved += int((exit_columns(profile, candidate.scheme) != exit_columns(full, candidate.scheme)).sum())
+        total += len(profile)
+    print(f"samples that exit elsewhere because of float16: {moved} of {total:,}")
 
 
 def main() -> None:
-    """Run it."""
+    """Build or open the table, and measure."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -102,7 +102,7 @@ def main() -> None:
         start = time.perf_counter()
         table = digits_table(options.table, ConsoleProgress())
         spent = sum(os.times()[:4])
-        print(f"built in {time.perf_counter() - start:.0f} s; processor time of all processes {spent:.0f} s")
+        print(f"built in {time.perf_counter() - start:.0f} s; CPU time of all processes {spent:.0f} s")
     opened = seconds(lambda: Table.open(options.table))
     size = options.table.stat().st_size / 1e6
     print(f"SHA-256 {table.digest}; {size:.1f} MB; opened and checked in {1e3 * opened:.0f} ms")

@@ -1,18 +1,18 @@
-"""Selection schemes from exit profiles: how fast they are scored, how good fronts are, what thresholds keep.
+"""Measure scoring of selection schemes, threshold fronts, and the generalisation gap of thresholds.
 
-Profiles are synthetic: each sample has a difficulty, each of four exits and the last sees it with less noise
-than the one before, and is the surer the farther it is from the boundary. Exits are right for 0.75, 0.83,
-0.88 and 0.92 of the samples, the last for 0.95. Seconds are CPU time of one thread.
+Exit profiles are synthetic. Each sample has a difficulty; each of four exits and the last observes it with
+less noise than the exit before, and its confidence grows with the distance from the decision boundary. The
+exits' accuracies are 0.75, 0.83, 0.88, 0.92, and 0.95 at the last. Seconds are CPU time of one thread.
 
-1. Schemes a second with 5,000 samples and 4 exits, and the straightforward loop beside it on some of them.
-2. Fronts over all 16 sets of exits: seconds, and whether they are exact; the dynamic programme beside it.
-3. What a front that is not exact costs more than an exact or much wider one, at each of its accuracies; the
-   same for a grid of quantiles that is not refined.
-4. Thresholds set on n samples, on those and on 20,000 others: as results set them, and as a front does.
-   Accuracies are less what the last exit's differ by, so that no part is the easier one.
+1. Schemes scored per second with 5,000 samples and 4 exits, and the same by a loop over schemes.
+2. Fronts over all 16 sets of exits: seconds and exactness, compared with a dynamic programme.
+3. Additional cost of inexact fronts over an exact or much wider search, at each of its accuracies; the same
+   for an unrefined grid of quantiles.
+4. Thresholds set on n samples, as for results and as in a front, measured on 20,000 others. Accuracies are
+   corrected by the difference of the last exit, so that neither part is easier.
 
     python benchmarks/thresholds.py                     # two minutes
-    python benchmarks/thresholds.py --run FOLDER        # 4. also on halves of a finished run's exit profiles
+    python benchmarks/thresholds.py --run FOLDER        # part 4 also on a finished run's exit profiles
 """
 
 import argparse
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 def synthetic(samples: int, seed: int, exits: int = 4) -> ExitProfile:
-    """Outcomes and confidences of `exits` exits and the last one."""
+    """Return a synthetic exit profile of `exits` exits and the last one."""
     rng = np.random.default_rng(seed)
     evidence = np.linspace(1.0, 2.5, exits + 1) - 1.2 * rng.normal(size=(samples, 1))
     evidence = evidence + rng.normal(size=(samples, exits + 1))
@@ -52,20 +52,20 @@ def synthetic(samples: int, seed: int, exits: int = 4) -> ExitProfile:
 
 
 def timed(function: Callable[[], T]) -> tuple[float, T]:
-    """CPU seconds and what came of it."""
+    """Return CPU seconds and the result of a call."""
     start = time.process_time()
-    found = function()
-    return time.process_time() - start, found
+    result = function()
+    return time.process_time() - start, result
 
 
 def quantiles(profile: ExitProfile, count: int) -> list[Any]:
-    """Thresholds for each exit, equally many samples apart."""
+    """Return thresholds for each exit, with equal numbers of samples between them."""
     shares = np.linspace(0, 1, count)
     return [np.quantile(each, shares).astype(np.float32) for each in profile.confidence[:, :-1].T]
 
 
 def schemes(seed: int) -> None:
-    """Schemes a second, and by the loop."""
+    """Print schemes scored per second, at once and in a loop."""
     profile = synthetic(5000, seed)
     leaving = exit_costs(COSTS, profile.points)
     for count in (6, 10, 18, 24):
@@ -78,10 +78,10 @@ def schemes(seed: int) -> None:
 
 
 def fronts(seeds: Sequence[int]) -> None:
-    """Seconds of fronts, by size."""
+    """Print the seconds of fronts by size."""
     for samples in (90, 180, 270, 500, 900, 1000, 2000, 5000):
-        found = [timed(lambda s=s, n=samples: threshold_front(synthetic(n, s), COSTS, 4)) for s in seeds]
-        seconds, exact = [s for s, _ in found], sum(front.exact for _, front in found)
+        runs = [timed(lambda s=s, n=samples: threshold_front(synthetic(n, s), COSTS, 4)) for s in seeds]
+        seconds, exact = [s for s, _ in runs], sum(front.exact for _, front in runs)
         print(f"  {samples:5,} x 4: {spread(seconds)} s, {exact} of {len(seeds)} exact")
     for samples, exits in ((50, 4), (100, 3), (270, 2)):
         costs = Costs(COSTS.stages[: exits + 1], COSTS.heads[:exits], COSTS.last)
@@ -93,26 +93,26 @@ def fronts(seeds: Sequence[int]) -> None:
 
 
 def dearer(cost: Any, accuracy: Any, reference: ThresholdFront) -> float:
-    """How much more than the reference each of its accuracies costs, as a share, on average."""
+    """Return the mean relative cost above the reference at each of its accuracies."""
     cheapest = [cost[accuracy >= each - 1e-9].min(initial=np.inf) for each in reference.accuracy]
     reached = np.isfinite(cheapest)
     return float(np.mean(np.array(cheapest)[reached] / reference.cost[reached])) - 1
 
 
 def grid_only(profile: ExitProfile, count: int) -> tuple[Any, Any]:
-    """Cost and accuracy of all schemes on a grid of quantiles, over all sets of exits."""
+    """Return cost and accuracy of all schemes on a grid of quantiles, over all sets of exits."""
     cost, accuracy = [], []
     for size in range(len(profile.points) + 1):
         for points in itertools.combinations(profile.points, size):
-            kept = restrict_profile(profile, points)
-            right, macs = score_schemes(kept, exit_costs(COSTS, points), quantiles(kept, count))
+            subset = restrict_profile(profile, points)
+            right, macs = score_schemes(subset, exit_costs(COSTS, points), quantiles(subset, count))
             cost.append(macs.ravel())
             accuracy.append(right.ravel())
     return np.concatenate(cost), np.concatenate(accuracy)
 
 
 def losses(seeds: Sequence[int]) -> None:
-    """What is lost by a narrow beam, and by a grid alone."""
+    """Print the loss of a narrow beam, and of a grid alone."""
     for samples, beam in ((270, WIDE), (500, WIDE), (1000, 50_000), (5000, 2000)):
         lost, grid, exact = [], [], 0
         for seed in seeds:
@@ -122,23 +122,23 @@ def losses(seeds: Sequence[int]) -> None:
             front = threshold_front(profile, COSTS, 4, limit=10**6)
             lost.append(100 * dearer(front.cost, front.accuracy, best))
             grid.append(100 * dearer(*grid_only(profile, 12), best))
-        beside = f"{exact} of {len(seeds)} references exact" if exact else f"reference: a beam of {beam:,}"
-        print(f"  {samples:5,} x 4: +{spread(lost)}% MACs; 12 quantiles alone +{spread(grid)}% ({beside})")
+        reference = f"{exact} of {len(seeds)} references exact" if exact else f"reference: a beam of {beam:,}"
+        print(f"  {samples:5,} x 4: +{spread(lost)}% MACs; 12 quantiles alone +{spread(grid)}% ({reference})")
 
 
 def gaps(seeds: Sequence[int]) -> None:
-    """What thresholds keep on other samples."""
+    """Print the generalisation gap of thresholds on synthetic profiles."""
     others = synthetic(20_000, 10**6)
     for samples in (90, 180, 270, 540, 900, 2700):
         print(f"  set on {samples:5,}: {gap_lines([(synthetic(samples, s), others) for s in seeds], COSTS)}")
 
 
 def run_gaps(folder: Path, seeds: Sequence[int]) -> None:
-    """The same on halves of the exit profiles of a finished run; costs stand in, all stages equally dear."""
+    """Print the gap on halves of a finished run's exit profiles, with equal costs for all stages."""
     with Archive(folder, read_only=True) as archive:
         ids = [e.candidate.id for _, e in archive.replay() if e.ok]
-        kept = [profile for each in ids if (profile := archive.get_profile(each)) is not None]
-    profiles = [profile for profile in kept if profile.points]
+        archived = [profile for each in ids if (profile := archive.get_profile(each)) is not None]
+    profiles = [profile for profile in archived if profile.points]
     if not profiles:
         print(f"  {folder}: no exit profiles")
         return
@@ -155,24 +155,24 @@ def run_gaps(folder: Path, seeds: Sequence[int]) -> None:
 
 
 def gap_lines(pairs: Sequence[Sequence[ExitProfile]], costs: Costs) -> str:
-    """Mean change of accuracy, less the last exit's own, and of cost, for thresholds set in three ways."""
+    """Return the mean change of accuracy and cost as text, for thresholds set in three ways."""
     points = len(costs.heads)
     ways: dict[str, Callable[[ExitProfile], ThresholdFront | SelectionScheme]] = {
         "with caution": lambda p: set_thresholds(p, costs, p.points, points, 0.01),
         "without": lambda p: set_thresholds(p, costs, p.points, points, 0.01, caution=0),
         "front": lambda p: threshold_front(p, costs, points, limit=50),
     }
-    found = []
+    lines = []
     for name, way in ways.items():
         each: list[ThresholdGap] = [threshold_gap(way(here), here, others, costs) for here, others in pairs]
         accuracy = -100 * np.mean([gap.overfitting for gap in each])
         cost = 100 * np.mean([gap.cost_added for gap in each])
-        found.append(f"{name} {accuracy:+.2f} points, {cost:+.1f}% MACs")
-    return "; ".join(found)
+        lines.append(f"{name} {accuracy:+.2f} points, {cost:+.1f}% MACs")
+    return "; ".join(lines)
 
 
 def spread(values: Sequence[float]) -> str:
-    """Median, least and most."""
+    """Return median and range as text."""
     return f"{np.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
@@ -181,9 +181,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seed", type=int, default=0, help="the first one")
+    parser.add_argument("--seed", type=int, default=0, help="first seed")
     parser.add_argument(
-        "--repeats", type=int, default=5, help="seeds in parts 2 and 3; 4 takes twice as many"
+        "--repeats", type=int, default=5, help="seeds in parts 2 and 3; part 4 takes twice as many"
     )
     parser.add_argument("--run", type=Path, nargs="*", default=[], help="folders of finished runs")
     options = parser.parse_args()

@@ -1,15 +1,15 @@
-"""Speed of a supernet's training: images a second, against plain networks and ofa's own dynamic modules.
+"""Measure the speed of a supernet's training, compared with plain networks and ofa's own dynamic modules.
 
-For the smallest, the median and the largest backbone of the preset `cifar`, one training step (forward
-through all exits, backward, AdamW) is timed
+For the smallest, the median and the largest backbone of the preset `cifar`, the script times one training
+step (forward through all exits, backward, AdamW):
 
-- as the sandwich trainer runs it, in float32 and in bfloat16;
-- on the same supernet as ofa's own modules are trained: contiguous memory, ofa's activations, no exits;
-- for timm's `mobilenetv3_small_050` and `mobilenetv3_large_075`, in channels-last memory, at the resolution
-  where they cost as many multiply-adds as the backbone, or as near as may be: a plain training step.
+- in the sandwich trainer, in float32 and in bfloat16;
+- on the same supernet with ofa's own modules: contiguous memory, ofa's activations, no exits;
+- as a plain step of timm's `mobilenetv3_small_050` and `mobilenetv3_large_075`, in channels-last memory, at
+  the resolution whose multiply-adds are closest to the backbone's.
 
-Ratios are per multiply-add. Sides are interleaved, seconds are CPU time on a CPU and wall time on a GPU. Then
-the share of the time that input takes in whole steps of the trainer.
+Ratios are per multiply-add. Repetitions are interleaved; seconds are CPU time on a CPU and wall time on a
+GPU. The last line is the share of input in the time of whole steps of the trainer.
 
     python benchmarks/training.py --threads 1 --repeats 5
 """
@@ -53,13 +53,13 @@ SIDES = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224)
 
 
 def macs_of(provider: OFAMobileNetV3Provider, backbone: Backbone) -> int:
-    """Of the backbone with its last exit."""
+    """Return the multiply-adds of the backbone with its last exit."""
     stages, last = provider.costs(backbone, TASK)
     return sum(stage.macs for stage in stages) + last.macs
 
 
 def three(provider: OFAMobileNetV3Provider, space: SearchSpace, seed: int) -> dict[str, Backbone]:
-    """The smallest, the largest, and that of 101 random ones which is in the middle."""
+    """Return the smallest backbone, the largest, and the median of 101 random ones."""
     rng = np.random.default_rng(seed)
     drawn = sorted((space.sample_backbone(rng) for _ in range(101)), key=lambda each: macs_of(provider, each))
     return {"smallest": space.smallest(), "median": drawn[50], "largest": space.largest()}
@@ -68,7 +68,7 @@ def three(provider: OFAMobileNetV3Provider, space: SearchSpace, seed: int) -> di
 def step(
     network: nn.Module, forward: Callable[[], list[torch.Tensor]], labels: torch.Tensor, settings: Any
 ) -> Callable[[], None]:
-    """One plain training step."""
+    """Return a function that makes one plain training step."""
     optimizer = make_optimizer(network, settings)
 
     def run() -> None:
@@ -79,8 +79,8 @@ def step(
 
 
 def timed(runs: dict[str, Callable[[], None]], repeats: int, device: torch.device) -> dict[str, float]:
-    """Median seconds of each after one run to warm up; repetitions are interleaved."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
+    """Return the median seconds of each run, interleaved, after one warm-up run."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     for repeat in range(repeats + 1):
         for name, run in runs.items():
@@ -89,12 +89,12 @@ def timed(runs: dict[str, Callable[[], None]], repeats: int, device: torch.devic
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             if repeat:
-                found[name].append(clock() - start)
-    return {name: statistics.median(times) for name, times in found.items()}
+                seconds[name].append(clock() - start)
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def as_ofa_trains(provider: OFAMobileNetV3Provider, device: torch.device) -> nn.Module:
-    """The same supernet with ofa's own activations, in the memory layout that it is made in."""
+    """Return the supernet with ofa's own activations and memory layout."""
     fast, elastic_mobile.use_torch_activations = elastic_mobile.use_torch_activations, lambda net: None
     try:
         return provider.supernet(TASK).to(device).train()
@@ -103,7 +103,7 @@ def as_ofa_trains(provider: OFAMobileNetV3Provider, device: torch.device) -> nn.
 
 
 def compare(args: argparse.Namespace, device: torch.device) -> list[dict[str, Any]]:
-    """A row for each backbone."""
+    """Return a row for each backbone."""
     options = {name: value for name, value in CIFAR["supernet"].items() if name != "name"}
     provider = OFAMobileNetV3Provider(**options)
     space = SearchSpace(provider.variables(), (None,), provider.exit_points)
@@ -163,7 +163,7 @@ def compare(args: argparse.Namespace, device: torch.device) -> list[dict[str, An
 
 
 def input_share(args: argparse.Namespace, device: torch.device) -> dict[str, float]:
-    """Of whole sandwich steps on as many noise images as CIFAR-10 has to train on."""
+    """Return speed and share of input of whole sandwich steps on noise images."""
     options = {name: value for name, value in CIFAR["supernet"].items() if name != "name"}
     provider = OFAMobileNetV3Provider(**options)
     space = SearchSpace(provider.variables(), (None,), provider.exit_points)
@@ -207,8 +207,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    made_with = {name: version(name) for name in ("torch", "timm", "ofa", "numpy")}
-    print(f"{platform.platform()}, {platform.processor() or platform.machine()}, {vars(args)}, {made_with}")
+    versions = {name: version(name) for name in ("torch", "timm", "ofa", "numpy")}
+    print(f"{platform.platform()}, {platform.processor() or platform.machine()}, {vars(args)}, {versions}")
     for row in compare(args, device):
         print(f"{row['backbone']:<9}{row['macs'] / 1e6:6.2f}M MACs; images/s:", end=" ")
         print(", ".join(f"{key} {each:.0f}" for key, each in row["images_per_second"].items()))

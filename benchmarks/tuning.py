@@ -1,15 +1,15 @@
-"""What `edanas tune` promises for new samples, against the truth; and what holds without labels.
+"""Measure the coverage of the intervals of `edanas tune`, and the budgets of thresholds set without labels.
 
-Profiles are synthetic, as in `benchmarks/thresholds.py`: the truth of a scheme is what it does on 200,000
-other samples of the same kind. Everything follows from the seed.
+Profiles are synthetic, as in `benchmarks/thresholds.py`. The true figures of a scheme are those on 200,000
+other samples of the same kind. All randomness derives from the seed.
 
-1. Accuracy and executed MACs of schemes chosen on n samples: how often the 95% intervals hold the truth, how
-   wide they are, and how often Wilson's interval around the promise on the chosen-on samples does.
-2. Thresholds set on drifted confidences without labels: executed MACs there and on further samples, against
-   the budget; the old thresholds beside them; accuracy, which is not promised.
+1. Accuracy and executed MACs of schemes chosen on n samples: coverage and width of the 95% intervals, and
+   coverage of Wilson's interval around the accuracy on the same samples.
+2. Thresholds set on drifted confidences without labels: executed MACs on these and on later samples, relative
+   to the budget, compared with the old thresholds; and the accuracy, for which there is no guarantee.
 
     python benchmarks/tuning.py                # both; some 20 minutes of CPU time
-    python benchmarks/tuning.py --cases 40     # quicker, and less sure
+    python benchmarks/tuning.py --cases 40     # quicker, and less precise
 """
 
 import argparse
@@ -33,12 +33,12 @@ COSTS = Costs(stages=(100, 150, 200, 250, 300), heads=(7, 5, 11, 3), last=20)
 
 
 def costs_of(exits: int) -> Costs:
-    """Of a network with so many exits."""
+    """Return the costs of a network with this number of exits."""
     return Costs(COSTS.stages[: exits + 1], COSTS.heads[:exits], COSTS.last)
 
 
 def drawn(samples: int, exits: int, rng: np.random.Generator, drift: float = 0.0) -> ExitProfile:
-    """Outcomes and confidences; `drift` makes every sample harder, and all exits less sure."""
+    """Return a synthetic exit profile; `drift` makes samples harder and confidences lower."""
     evidence = np.linspace(1.0, 2.5, exits + 1) - drift - 1.2 * rng.normal(size=(samples, 1))
     evidence = evidence + rng.normal(size=(samples, exits + 1))
     confidence = np.tanh((1 - drift / 3) * np.abs(evidence + 0.5 * rng.normal(size=evidence.shape)))
@@ -46,13 +46,13 @@ def drawn(samples: int, exits: int, rng: np.random.Generator, drift: float = 0.0
 
 
 def mean_macs(profile: ExitProfile, scheme: SelectionScheme, costs: Costs) -> float:
-    """Executed MACs for a sample."""
+    """Return the mean executed MACs for a sample."""
     columns = np.array([*profile.points, len(scheme.thresholds)])[exit_columns(profile, scheme)]
     return float(executed_per_exit(costs, scheme)[columns].mean())
 
 
 def coverage(samples: int, exits: int, budget: Budget, cases: int, seed: int) -> None:
-    """One line: shares of cases in which intervals hold the truth."""
+    """Print one line: the coverage of the intervals."""
     rng, costs = np.random.default_rng(seed), costs_of(exits)
     others = drawn(200_000, exits, rng)
 
@@ -65,11 +65,12 @@ def coverage(samples: int, exits: int, budget: Budget, cases: int, seed: int) ->
     for number in range(cases):
         profile = drawn(samples, exits, rng)
         scheme = chosen(profile)
-        found = estimate_expectation(profile, scheme, [costs], chosen, number)
+        expectation = estimate_expectation(profile, scheme, [costs], chosen, number)
         there, macs = outcome(others, scheme), mean_macs(others, scheme, costs)
-        a, c = found.accuracy, found.costs[0]
+        a, c = expectation.accuracy, expectation.costs[0]
         low, high = wilson(a.here, samples)
-        shares = [e.low <= s <= e.high for e, s in zip(found.shares, there.utilization, strict=True)]
+        expected = zip(expectation.shares, there.utilization, strict=True)
+        shares = [each.low <= share <= each.high for each, share in expected]
         rows.append(
             [
                 *(a.low <= there.accuracy <= a.high, low <= there.accuracy <= high, c.low <= macs <= c.high),
@@ -80,14 +81,14 @@ def coverage(samples: int, exits: int, budget: Budget, cases: int, seed: int) ->
     seconds = (time.process_time() - start) / cases
     print(
         f"  {samples:4} samples, {exits} exits, {budget.quantity} {budget.limit:g}: "
-        f"accuracy {held:.3f} (naive {naive:.3f}), MACs {cost:.3f}, shares {share:.3f}; promised "
-        f"{100 * promised:+.2f} points too much, expected {100 * bias:+.2f}; half-width {100 * half:.1f}; "
+        f"accuracy {held:.3f} (naive {naive:.3f}), MACs {cost:.3f}, shares {share:.3f}; optimism "
+        f"{100 * promised:+.2f} points, expected {100 * bias:+.2f}; half-width {100 * half:.1f}; "
         f"{seconds:.2f} s a case"
     )
 
 
 def drifted(samples: int, share: float, cases: int, seed: int) -> None:
-    """One line: what a budget is kept to on a drifted stream."""
+    """Print one line: the budget that thresholds hold on a drifted stream."""
     rng, costs, exits = np.random.default_rng(seed), costs_of(4), 4
     points = tuple(range(exits))
     leaving = exit_costs(costs, points)
@@ -113,24 +114,24 @@ def drifted(samples: int, share: float, cases: int, seed: int) -> None:
 
 
 def main() -> None:
-    """Print everything."""
+    """Print both parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    options = parser.parse_args()
     print(
         f"Python {platform.python_version()}, NumPy {version('numpy')}, {platform.machine()}, "
-        f"seed {given.seed}, {given.cases} cases a line"
+        f"seed {options.seed}, {options.cases} cases a line"
     )
-    print("1. How often 95% intervals hold the truth, for thresholds chosen on the same samples")
+    print("1. Coverage of 95% intervals, for thresholds chosen on the same samples")
     for samples, exits in ((30, 2), (60, 2), (150, 2), (500, 2), (100, 4)):
         budgets = (Budget("max_macs", 250.0), Budget("max_macs", 400.0), Budget("min_accuracy", 0.9))
         for budget in budgets:
-            coverage(samples, exits, budget, given.cases, given.seed)
-    print("2. Without labels, on a drifted stream")
+            coverage(samples, exits, budget, options.cases, options.seed)
+    print("2. Thresholds set without labels, on a drifted stream")
     for samples in (100, 1000):
         for share in (0.2, 0.5):
-            drifted(samples, share, given.cases, given.seed)
+            drifted(samples, share, options.cases, options.seed)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The methods that `benchmarks/search.py` compares: ours by their registered names, and the rivals.
+"""Methods of `benchmarks/search.py`: ours by their registered names, and the rivals.
 
-A method is a function `run(function, record, seed, options)` that goes on until `record` raises `Spent`. It
-may look at the function's space and its reference point; values it gets from `record` alone.
+A method is a function `run(function, record, seed, options)` that runs until `record` raises `Spent`. It may
+read the function's space and its reference point; only `record` returns values.
 """
 
 import importlib
@@ -23,25 +23,25 @@ RIVALS = {
     "botorch qnehvi": ("botorch_qnehvi", "qnehvi"),
     "paper": ("paper_procedure", "paper"),
 }
-"""Module and function of each; imported only where it runs, since most need packages of their own."""
+"""Module and function of each rival; imported when it runs, since most need packages of their own."""
 
 OURS = "edanas "
-"""What the name of a registered strategy is prefixed with."""
+"""Prefix of the names of registered strategies."""
 
 
 class Spent(Exception):  # noqa: N818 - the regular end of a run, no error
-    """The budget of evaluations, or of the method's own seconds, is used up."""
+    """The budget of evaluations, or of the method's own seconds, is exhausted."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says about runs.
+    """Options of a run.
 
     Args:
-        budget: Evaluations.
+        budget: Limit of evaluations.
         initial: Size of our strategies' initial archive.
-        batch: Candidates that a method with batches proposes at a time.
-        seconds: CPU seconds that a method may use for itself in one run.
+        batch: Candidates of one proposal, for methods with batches.
+        seconds: Limit of a method's own CPU seconds in one run.
         scaled: Budget that the paper's initial archive is scaled to; 0 = the 100 of its 340.
     """
 
@@ -54,14 +54,14 @@ class Options:
 
 @dataclass
 class Recorder:
-    """Evaluates genomes for a method, notes everything in order, and ends the run.
+    """Evaluates genomes for a method, records them in order, and ends the run.
 
-    Every row counts, also one that was evaluated before, as it would for a user.
+    Every row counts, also a repeated one, as it would for a user.
 
     Args:
         evaluate: (n, D) canonical genomes -> (n, J) minimised values.
         canonical: Any (n, D) genomes -> canonical ones.
-        options: When to end.
+        options: Limits of the run.
     """
 
     evaluate: Callable[[Genomes], Values]
@@ -77,10 +77,10 @@ class Recorder:
         self._since = time.process_time()
 
     def __call__(self, genomes: Genomes) -> Values:
-        """Values (n, J) of (n, D) genomes.
+        """Return values (n, J) of (n, D) genomes.
 
         Raises:
-            Spent: The budget was reached with them, or the method used up its own seconds before them.
+            Spent: These genomes exhaust the budget, or the method exhausted its own seconds before.
         """
         self.own.append(time.process_time() - self._since)
         if sum(self.own) > self.options.seconds:
@@ -100,7 +100,7 @@ class Recorder:
 
 
 def method(name: str) -> Callable[..., None]:
-    """The function that runs a method by its name."""
+    """Return the function that runs a method."""
     if name.startswith(OURS):
         ours = importlib.import_module("search_rivals.edanas_strategies")
         return ours.runner(name.removeprefix(OURS))

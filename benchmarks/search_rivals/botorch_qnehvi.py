@@ -1,10 +1,10 @@
 """BoTorch's noisy expected hypervolume improvement in batches, after its multi-objective tutorial.
 
-A Gaussian process for each objective (`SingleTaskGP`, its default kernel and prior, inputs to the unit cube,
-outcomes standardised), `qLogNoisyExpectedHypervolumeImprovement` with 128 quasi-random samples and the
-function's reference point, optimised over the integers by `optimize_acqf_mixed_alternating` with the
-tutorial's 10 restarts and 512 raw samples. The first points are Sobol's: the tutorial's 2 (D + 1), and no
-more than `MOST_INITIAL`, as otherwise the smaller budgets would hold nothing else.
+Each objective has a Gaussian process (`SingleTaskGP`, default kernel and prior, inputs scaled to the unit
+cube, outcomes standardised). `qLogNoisyExpectedHypervolumeImprovement` uses 128 quasi-random samples and the
+function's reference point. `optimize_acqf_mixed_alternating` maximises it over the integers, with the
+tutorial's 10 restarts and 512 raw samples. The first points are Sobol's: the tutorial's 2 (D + 1), and at
+most `MOST_INITIAL`, since more would fill the smaller budgets.
 """
 
 import warnings
@@ -17,7 +17,7 @@ MOST_INITIAL = 40
 
 
 def qnehvi(function, record: Recorder, seed: int, options: Options) -> None:
-    """See the module."""
+    """Run qNEHVI as the module describes."""
     import torch
     from botorch.optim.optimize_mixed import optimize_acqf_mixed_alternating
 
@@ -30,11 +30,11 @@ def qnehvi(function, record: Recorder, seed: int, options: Options) -> None:
     grid = {i: list(range(int(count))) for i, count in enumerate(counts) if count > 1}
     while True:
         acquisition = _acquisition(X, torch.as_tensor(Y), bounds, torch.as_tensor(function.reference), seed)
-        found, _ = optimize_acqf_mixed_alternating(
+        points, _ = optimize_acqf_mixed_alternating(
             acquisition, bounds, discrete_dims=grid, q=options.batch, num_restarts=10, raw_samples=512
         )
-        Y = np.concatenate([Y, record(found.round().numpy().astype(np.int64))])
-        X = torch.cat([X, found.round().double()])
+        Y = np.concatenate([Y, record(points.round().numpy().astype(np.int64))])
+        X = torch.cat([X, points.round().double()])
 
 
 def _first(counts, seed: int):
@@ -46,7 +46,7 @@ def _first(counts, seed: int):
 
 
 def _acquisition(X, Y, bounds, reference, seed: int):
-    """The acquisition function on (n, D) integer points and their (n, J) minimised values."""
+    """Return the acquisition function on (n, D) integer points and their (n, J) minimised values."""
     import torch
     from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
     from botorch.fit import fit_gpytorch_mll

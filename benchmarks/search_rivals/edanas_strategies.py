@@ -1,4 +1,4 @@
-"""Our strategies, whatever is registered, with the surrogates and thresholds that settings default to."""
+"""All registered strategies, with the default surrogates and thresholds of the settings."""
 
 from collections.abc import Callable
 from functools import cache
@@ -16,22 +16,22 @@ from search_rivals import Options, Recorder
 
 @cache
 def registry() -> Registry:
-    """What is registered."""
+    """Return the registry of all plugins."""
     return Registry(load_plugins())
 
 
 def names(*, nested: bool) -> list[str]:
-    """The registered strategies: all, or those that choose thresholds with the backbone."""
+    """Return the names of all registered strategies, or of those that are not nested."""
     return [name for name in registry().names("search strategy") if nested or not is_nested(name)]
 
 
 def is_nested(name: str) -> bool:
-    """Whether the strategy chooses backbones alone."""
+    """True if the strategy chooses backbones alone."""
     return bool(registry().create("search strategy", name).nested)
 
 
 def runner(name: str) -> Callable[..., None]:
-    """The method that runs the strategy `name` with its default options."""
+    """Return the method that runs the strategy `name` with its default options."""
 
     def run(function, record: Recorder, seed: int, options: Options) -> None:
         strategy = registry().create("search strategy", name)
@@ -49,11 +49,11 @@ def runner(name: str) -> Callable[..., None]:
                 front=front if strategy.nested else None,
             )
         )
-        asked = strategy.initial()
-        while asked:
-            genomes = np.stack([space.encode(candidate) for candidate in asked])
+        candidates = strategy.initial()
+        while candidates:
+            genomes = np.stack([space.encode(candidate) for candidate in candidates])
             values = record(genomes)
             strategy.tell(genomes, values, profiles(genomes))
-            asked = strategy.ask(options.batch)
+            candidates = strategy.ask(options.batch)
 
     return run

@@ -1,7 +1,7 @@
 """Optuna's multi-objective samplers at their defaults: one trial at a time, every gene `suggest_int`.
 
-Integers, not categories: choices are in the order of rising cost. Genes that express nothing are left to the
-sampler; the evaluation ignores them.
+Genes are integers, not categories, since choices are in order of rising cost. The sampler also draws
+unexpressed genes; the evaluation ignores them.
 """
 
 import warnings

@@ -1,15 +1,15 @@
 """The search of the EDANAS paper (Section IV, after MSuNAS and CNAS) as its public code runs it.
 
-100 random candidates of 340 (or the same share of a smaller budget); then, in each iteration, a surrogate for
-each objective by adaptive switching among RBF, CART, MLP and GP, NSGA-II in real numbers (population 40
-seeded with the archive's front, two-point crossover 0.9, polynomial mutation with eta 1, 20 generations)
-that asks the surrogates at fractional genes, truncation to integers, and a small genetic algorithm that
-picks the 8 which spread best along the second objective together with the front.
+The initial archive has 100 random candidates of 340, or the same share of a smaller budget. Each iteration
+fits a surrogate for each objective by adaptive switching among RBF, CART, MLP and GP. NSGA-II in real numbers
+then evaluates the surrogates at fractional genes: population 40 seeded with the archive's front, two-point
+crossover 0.9, polynomial mutation with eta 1, 20 generations. Genes are truncated to integers. A small
+genetic algorithm selects the 8 that spread best along the second objective together with the front.
 
-Surrogates are ours, the same models with fewer trees and steps (see `benchmarks/surrogates.py`), which saves
-hours and hardly changes Kendall's tau; so is the cross-validation, which makes 10 folds from 100 to 299
-candidates, fewer below and 5 from 300 on, where the paper always has 10. Genes that express nothing stay as
-they are, as in that code.
+Surrogates are those of edanas, the same models with fewer trees and steps (see `benchmarks/surrogates.py`),
+which saves hours and hardly changes Kendall's tau. So is the cross-validation: 10 folds from 100 to 299
+candidates, fewer below and 5 from 300 on; the paper always has 10. Unexpressed genes stay as they are, as in
+the public code.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ SUBSETS, SUBSET_GENERATIONS = 100, 60
 
 
 def paper(function, record: Recorder, seed: int, options: Options) -> None:
-    """See the module."""
+    """Run the procedure that the module describes."""
     space = function.space
     rng = np.random.default_rng(seed)
     initial = round(FULL_INITIAL * (options.scaled or FULL_BUDGET) / FULL_BUDGET)
@@ -56,14 +56,14 @@ def _propose(space, rng: np.random.Generator, genomes: Genomes, values: Values, 
             rows.setdefault(row.tobytes(), at)
     pool = np.array(list(rows.values()), dtype=np.int64)
     chosen = pool[_subset(rng, values[front, 1], F[pool, 1], count)]
-    found = X[chosen].astype(np.int64)
-    missing = count - len(found)
+    proposed = X[chosen].astype(np.int64)
+    missing = count - len(proposed)
     more = rng.integers(0, space.counts, size=(missing, space.dimensions), dtype=np.int64)
-    return np.concatenate([found, more])
+    return np.concatenate([proposed, more])
 
 
 def _nsga2(space, predict, start: Values, seed: int) -> tuple[Values, Values]:
-    """The last population, fractional, and its predictions."""
+    """Return the last population, with fractional genes, and its predictions."""
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.core.problem import Problem
     from pymoo.operators.crossover.pntx import TwoPointCrossover
@@ -87,7 +87,7 @@ def _nsga2(space, predict, start: Values, seed: int) -> tuple[Values, Values]:
 
 
 def _subset(rng: np.random.Generator, fixed: Values, pool: Values, count: int) -> Genomes:
-    """Positions of `count` numbers of `pool` that make gaps most equal, by a genetic algorithm."""
+    """Return positions of `count` numbers of `pool` with the most equal gaps, by a genetic algorithm."""
     if len(pool) <= count:
         return np.arange(len(pool))
     keys = rng.random((SUBSETS, len(pool)))
@@ -97,7 +97,7 @@ def _subset(rng: np.random.Generator, fixed: Values, pool: Values, count: int) -
         parents = rng.integers(0, SUBSETS, size=(2, SUBSETS))
         parents = np.where(score[parents] <= score[parents[::-1]], parents, parents[::-1])[0]
         keys = rng.random((SUBSETS, len(pool)))
-        # What a parent has comes first, what it shares with its mate before that; one in ten is swapped out.
+        # Members of a parent come first, members of both before them; one in ten is replaced.
         for mate in (parents, rng.permutation(parents)):
             np.put_along_axis(keys, chosen[mate], np.take_along_axis(keys, chosen[mate], 1) - 1, 1)
         keys += 2 * (rng.random(keys.shape) < 0.1)

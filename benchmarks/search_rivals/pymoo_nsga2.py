@@ -10,7 +10,7 @@ from search_rivals import Options, Recorder
 
 
 def nsga2(function, record: Recorder, seed: int, _options: Options) -> None:
-    """See the module."""
+    """Run NSGA-II as the module describes."""
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.core.evaluator import Evaluator
     from pymoo.core.problem import Problem

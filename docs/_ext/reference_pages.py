@@ -1,4 +1,4 @@
-"""A Sphinx extension: pages hold `<!-- generated: NAME -->`, and the text comes from the code itself."""
+"""Sphinx extension that replaces `<!-- generated: NAME -->` in pages by text from the code."""
 
 import functools
 import inspect
@@ -30,11 +30,11 @@ from edanas.scaffolding import NewPackage
 MARK = re.compile(r"^<!-- generated: (?P<name>[a-z]+) -->$", re.MULTILINE)
 
 LISTED = {kind for kind, path in SETTING.items() if get_type_hints(Settings)[path] == Components}
-"""Kinds of which a setting holds a list."""
+"""Kinds whose setting holds a list."""
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Sphinx calls this."""
+    """Connect the extension; called by Sphinx."""
     app.connect("source-read", _fill)
     app.connect("env-get-outdated", _outdated)
     return {"version": "1", "parallel_read_safe": True}
@@ -51,7 +51,7 @@ def _fill(app: Any, docname: str, source: list[str]) -> None:
 
 
 def _outdated(_app: Any, env: Any, *_: Any) -> list[str]:
-    """Pages with generated text are always read anew: the code may have changed."""
+    """Return the pages with generated text, which depend on the code and are always read again."""
     return [name for name in env.found_docs if _is_generated(Path(env.doc2path(name)))]
 
 
@@ -61,12 +61,12 @@ def _is_generated(path: Path) -> bool:
 
 @functools.cache
 def registry() -> Registry:
-    """The built-in offers and those of installed plugins."""
+    """Return the registry of built-in and installed plugins."""
     return Registry(load_plugins())
 
 
 def settings(_: Path) -> str:
-    """Every setting, by group."""
+    """Return the sections of all settings, by group."""
     groups: dict[str, list[SettingDoc]] = {}
     for line in reference():
         groups.setdefault(line.path.rpartition(".")[0], []).append(line)
@@ -78,7 +78,7 @@ def settings(_: Path) -> str:
 
 
 def hooks(_: Path) -> str:
-    """A section for each kind of extension, then one for each lifecycle event."""
+    """Return a section for each kind of extension, then one for each lifecycle event."""
     parts = ["## Kinds of extension"]
     for kind in KINDS:
         names = ", ".join(f"`{name}`" for name in registry().names(kind.name))
@@ -100,7 +100,7 @@ def _specification(name: str) -> str:
 
 
 def implementations(_: Path) -> str:
-    """Every registered name by kind, with its options; bundles come on a page of their own."""
+    """Return the registered names by kind, with their options, without bundles."""
     parts = []
     for kind in KINDS:
         if kind.name == "bundle":
@@ -125,15 +125,15 @@ def _options(entry: Entry) -> Iterator[str]:
 
 
 def arguments(factory: Any) -> dict[str, str]:
-    """What the `Args:` section of a docstring says of each argument; a class inherits its bases' text."""
+    """Return the `Args:` section of a docstring by argument; a class inherits its bases' text."""
     function = factory.func if isinstance(factory, functools.partial) else factory
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for holder in reversed(inspect.getmro(function) if isinstance(function, type) else (function,)):
         section = re.search(r"^Args:\n((?:[ ]{4}.*\n?|\n)+)", _doc(holder), re.MULTILINE)
         text = section[1] if section else ""
         items = re.findall(r"^ {4}(\w+): ((?:.*\n?)(?:^ {5,}.*\n?)*)", text, re.MULTILINE)
-        found |= {name: " ".join(said.split()) for name, said in items}
-    return found
+        texts |= {name: " ".join(entry.split()) for name, entry in items}
+    return texts
 
 
 def _doc(holder: Any) -> str:
@@ -141,7 +141,7 @@ def _doc(holder: Any) -> str:
 
 
 def bundles(_: Path) -> str:
-    """Every bundle with its settings and presets, as TOML."""
+    """Return all bundles with their settings and presets, as TOML."""
     parts = []
     for entry in registry().entries("bundle"):
         bundle = entry.factory
@@ -153,45 +153,51 @@ def bundles(_: Path) -> str:
 
 
 def _toml(layer: Mapping[str, Any]) -> str:
-    # Short lists read better on one line than as tomli_w writes them.
+    # tomli_w writes each item of a list on its own line; short lists fit on one.
     text = re.sub(r"\[\n\s+(.*?),?\n\]", _on_one_line, tomli_w.dumps(layer), flags=re.DOTALL)
     return f"```toml\n{text.strip()}\n```"
 
 
-def _on_one_line(found: re.Match[str]) -> str:
-    return "[" + re.sub(r",\n\s+", ", ", found[1]) + "]"
+def _on_one_line(match: re.Match[str]) -> str:
+    return "[" + re.sub(r",\n\s+", ", ", match[1]) + "]"
 
 
 def commands(_: Path) -> str:
-    """Every command with its arguments and options."""
+    """Return all commands with their arguments and options."""
     group = typer.main.get_command(command_line)
     functions = {info.name: info.callback for info in command_line.registered_commands}
     parts = ["## `edanas`", group.help, *_parameters(group, {})]
     for name, command in group.commands.items():
-        wanted = "".join(f" {p.name.upper()}" for p in command.params if p.param_type_name == "argument")
-        parts += [f"## `edanas {name}`", f"```text\nedanas {name}{wanted} [OPTIONS]\n```", command.help]
+        arguments_shown = "".join(
+            f" {p.name.upper()}" for p in command.params if p.param_type_name == "argument"
+        )
+        parts += [
+            f"## `edanas {name}`",
+            f"```text\nedanas {name}{arguments_shown} [OPTIONS]\n```",
+            command.help,
+        ]
         parts += _parameters(command, get_type_hints(functions[name]))
     return "\n\n".join(parts)
 
 
 def _parameters(command: Any, hints: Mapping[str, Any]) -> list[str]:
-    found = []
+    lines = []
     for parameter in command.params:
         argument = parameter.param_type_name == "argument"
         names = parameter.name.upper() if argument else ", ".join(parameter.opts)
         value = "" if argument else _value(hints.get(parameter.name, bool))
-        found.append(f"`{names}{value}`\n: {parameter.help or ''}")
-    return found
+        lines.append(f"`{names}{value}`\n: {parameter.help or ''}")
+    return lines
 
 
 def _value(hint: Any) -> str:
-    """What follows an option, e.g. ` TEXT`; nothing after a flag. (Typer's versions keep it elsewhere.)"""
+    """Return the placeholder of an option's value, e.g. ` TEXT`; empty for a flag."""
     inner = next((value for each in get_args(hint) if (value := _value(each))), "")
     return inner or {str: " TEXT", int: " INTEGER", float: " NUMBER", Path: " PATH"}.get(hint, "")
 
 
 def kinds(_: Path) -> str:
-    """A section for each kind of extension: its contract, and what `edanas new-plugin` writes for it."""
+    """Return a section for each kind of extension: its contract, and the code of `edanas new-plugin`."""
     parts = []
     for kind in KINDS:
         option = kind.name.replace(" ", "-")
@@ -207,7 +213,7 @@ def kinds(_: Path) -> str:
 
 
 def floors(source: Path) -> str:
-    """The import floors as the checker has them, highest first."""
+    """Return the import floors of import-linter's configuration, highest first."""
     text = (source.parent / "pyproject.toml").read_text(encoding="utf-8")
     contracts = tomllib.loads(text)["tool"]["importlinter"]["contracts"]
     blocks = [f"{c['name']}:\n\n```text\n{_listed(c['layers'])}\n```" for c in contracts if "layers" in c]
@@ -219,7 +225,7 @@ def _listed(lines: Iterable[str]) -> str:
 
 
 def _term(path: str, doc: str, kind: str, default: Any) -> str:
-    """One entry of a definition list."""
+    """Return one entry of a definition list."""
     needed = default is inspect.Parameter.empty
     value = "" if needed else f" = {json.dumps(_plain(default), ensure_ascii=False)}"
     return f"`{path}{value}`\n: {doc}\n\n  Holds {kind}{'; must be given' if needed else ''}."

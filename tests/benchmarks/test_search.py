@@ -203,7 +203,7 @@ def test_a_method_is_not_judged_by_the_seeds_that_were_fast_enough(bench, tiny, 
     row = next(line for line in lines if line.startswith("| pymoo"))
     cells = [cell.strip(" *") for cell in row.split("|")]
     expected = results.spread([tiny.share(run.values[:12]) for run in found.values()])
-    assert cells[2:5] == [expected, "stopped before (2 of 3 came so far)", "3"]
+    assert cells[2:5] == [expected, "stopped before (2 of 3 reached it)", "3"]
     assert "pymoo nsga2" not in results.complete(found, tiny, 24)
     results.plot(found, [tiny], 24, tmp_path / "plot.svg")
 

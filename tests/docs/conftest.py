@@ -1,4 +1,4 @@
-"""The site, built once: warnings are errors, and the tutorials run."""
+"""Build the site once, with warnings as errors and running tutorials."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ READ = ("docs", "examples", "README.md", "CHANGELOG.md", "pyproject.toml")
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the built pages. A copy is built, so that tutorials that ran before run again."""
+    """Return the folder of the built pages, made from a copy of the sources, so that tutorials run again."""
     folder = tmp_path_factory.mktemp("site")
     source, scratch = folder / "source", folder / "scratch"
     scratch.mkdir()

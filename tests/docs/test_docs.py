@@ -1,4 +1,4 @@
-"""The documentation is complete, builds without a warning, and does what it says."""
+"""The documentation is complete, builds without a warning, and its commands exist."""
 
 import ast
 import inspect
@@ -51,7 +51,7 @@ def hooks() -> list[str]:
     return [name for name, value in vars(hookspecs).items() if hasattr(value, "edanas_spec")]
 
 
-# What a page lacks. Each is tried on something that no page has, below.
+# Missing entries of a page. Each function is also tested on an entry that no page has.
 
 
 def undocumented_settings(page: Page, lines: Iterable[SettingDoc]) -> list[str]:
@@ -59,21 +59,23 @@ def undocumented_settings(page: Page, lines: Iterable[SettingDoc]) -> list[str]:
 
 
 def undocumented_hooks(page: Page, names: Iterable[str]) -> list[str]:
-    def told(name: str) -> bool:
+    def is_documented(name: str) -> bool:
         text = inspect.getdoc(getattr(hookspecs, name, None)) or "\0"
         section = page.sections.get(name.replace("_", "-"), "")
         return f"def {name}(" in section and all(plain(part) in section for part in text.split("\n\n"))
 
-    return [name for name in names if not told(name)]
+    return [name for name in names if not is_documented(name)]
 
 
 def undocumented_options(page: Page, name: str, command: Any) -> list[str]:
     section = page.sections.get(f"edanas-{name}" if name else "edanas", "")
     missing = [] if command.help and plain(command.help) in section else [f"edanas {name}"]
     for parameter in command.params:
-        said = plain(parameter.help or "\0")
+        help_text = plain(parameter.help or "\0")
         named = parameter.opts if parameter.param_type_name == "option" else [parameter.name.upper()]
-        missing += [f"edanas {name} {each}" for each in named if each not in section or said not in section]
+        missing += [
+            f"edanas {name} {each}" for each in named if each not in section or help_text not in section
+        ]
     return missing
 
 
@@ -102,9 +104,9 @@ def undocumented_implementation_options(
     missing = []
     for option in sorted(options):
         path = f"{SETTING[entry.kind]}.{option}"
-        said = page.definition(path, section) or page.definition(option, section) or ""
-        # Where the docstring has no sentence on it, only what it holds is left.
-        if not said or said.startswith("Holds "):
+        text = page.definition(path, section) or page.definition(option, section) or ""
+        # Without a sentence in the docstring, only the type is left.
+        if not text or text.startswith("Holds "):
             missing.append(f"{entry.name}.{option}")
     return missing
 
@@ -117,7 +119,7 @@ def test_every_setting_is_documented(site: Path) -> None:
     page = Page.read(site / "reference" / "settings.html")
     assert undocumented_settings(page, reference()) == []
     hidden = [
-        SettingDoc("search.hidden", "text", "", "Nobody wrote this down."),
+        SettingDoc("search.hidden", "text", "", "An undocumented setting."),
         SettingDoc("seed", "a whole number", 0, "Something else."),
         SettingDoc("device", "text", "auto", ""),
     ]
@@ -142,7 +144,7 @@ def test_every_command_and_option_is_documented(site: Path) -> None:
 
     @hidden.command()
     def run(*, secret: Annotated[str, typer.Option(help="Hush.")] = "") -> None:
-        """Do what nobody knows."""
+        """Run without a page."""
 
     command = typer.main.get_command(hidden)
     assert undocumented_options(page, "run", command) == ["edanas run", "edanas run --secret"]
@@ -153,20 +155,20 @@ def test_every_implementation_and_option_is_documented(site: Path, registry: Reg
     assert undocumented_implementations(page, registry.entries(), registry) == []
     entry = registry.entry("exit classifier", "pool-linear")
     assert undocumented_implementations(page, [replace(entry, name="hidden")], registry) == ["hidden"]
-    # Options of another one, of which the page says nothing under this name.
+    # The page has no options of another implementation under this name.
     section = page.section("pool-linear", "exit-classifier-classifier") or ""
     paper = registry.entry("exit classifier", "paper")
-    found = undocumented_implementation_options(page, section, paper, registry)
-    assert found == ["paper.channels", "paper.max_size"]
+    missing = undocumented_implementation_options(page, section, paper, registry)
+    assert missing == ["paper.channels", "paper.max_size"]
 
 
 def returned_keys(function: Any) -> list[str]:
-    """The keys of the dictionary that a function returns, read from its source."""
+    """Return the keys of the dictionary that a function returns, read from its source."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    found = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)]
-    assert len(found) == 1
-    assert isinstance(found[0], ast.Dict)
-    return [key.value for key in found[0].keys if isinstance(key, ast.Constant)]
+    returned = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)]
+    assert len(returned) == 1
+    assert isinstance(returned[0], ast.Dict)
+    return [key.value for key in returned[0].keys if isinstance(key, ast.Constant)]
 
 
 def row_keys() -> list[str]:
@@ -190,7 +192,7 @@ def test_public_names_and_contracts_are_in_the_python_reference(site: Path) -> N
     assert public - page.ids == set()
 
 
-def test_tutorials_ran_and_show_what_they_found(site: Path) -> None:
+def test_tutorials_ran_and_show_their_results(site: Path) -> None:
     first = Page.read(site / "gallery" / "plot_1_images_to_networks.html")
     text = first.sections["search"]
     assert re.search(r"<Result of .*: \d+ early-exit and \d+ single-exit networks>", text)
@@ -202,33 +204,33 @@ def test_tutorials_ran_and_show_what_they_found(site: Path) -> None:
     assert len([each for each in third.loaded if "sphx_glr_plot_3" in each]) == 2
 
 
-def test_figures_are_drawn_and_told(site: Path) -> None:
+def test_figures_are_drawn_and_described(site: Path) -> None:
     for page, count in (("index", 1), ("method", 2)):
         drawn = re.findall(r'<svg[^>]* aria-label="([^"]+)"', (site / f"{page}.html").read_text())
         assert len(drawn) == count
-        assert all(len(said.split()) > 8 for said in drawn)
+        assert all(len(label.split()) > 8 for label in drawn)
 
 
 def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     pages = {path: Page.read(path) for path in site.rglob("*.html")}
     assert len(pages) > 12
     remote = {str(path): [x for x in page.loaded if "//" in x] for path, page in pages.items()}
-    assert {path: found for path, found in remote.items() if found} == {}
+    assert {path: links for path, links in remote.items() if links} == {}
 
 
-# README and the pages' commands.
+# Commands of README and pages.
 
 
 def blocks(path: Path) -> list[str]:
-    """The fenced blocks of a Markdown file, in order."""
+    """Return the fenced blocks of a Markdown file, in order."""
     return re.findall(r"^```(?:\w+)?\n(.*?)^```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def test_readme_set_up_is_two_commands_and_no_more() -> None:
-    found = blocks(ROOT / "README.md")
-    assert found[0] == SET_UP
+    code = blocks(ROOT / "README.md")
+    assert code[0] == SET_UP
     installs = re.compile(r"\b(?:pip|uv|apt|apt-get|conda|poetry) (?:install|sync|pip|add)\b|\bgit clone\b")
-    lines = [line for block in found for line in block.splitlines() if installs.search(line)]
+    lines = [line for block in code for line in block.splitlines() if installs.search(line)]
     assert lines == SET_UP.splitlines()
 
 
@@ -245,7 +247,7 @@ def test_links_to_files_lead_somewhere(path: Path) -> None:
 
 
 def shown_commands() -> Iterator[list[str]]:
-    """Every `edanas` command that README and pages show, as words."""
+    """Yield every `edanas` command that README and pages show, as words."""
     for path in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]:
         for block in blocks(path):
             for line in block.splitlines():
@@ -272,8 +274,8 @@ def test_python_shown_compiles_and_calls_what_exists() -> None:
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
             owner = {"edanas": edanas, "result": edanas.Result}.get(ast.unparse(call.func.value))
             if owner is not None:
-                given = {keyword.arg for keyword in call.keywords}
-                assert given <= set(inspect.signature(getattr(owner, call.func.attr)).parameters)
+                keywords = {keyword.arg for keyword in call.keywords}
+                assert keywords <= set(inspect.signature(getattr(owner, call.func.attr)).parameters)
 
 
 def test_every_kind_of_plugin_is_shown_as_it_is_generated(site: Path) -> None:

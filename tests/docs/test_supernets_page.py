@@ -1,4 +1,4 @@
-"""Every command of the page on supernets finds the supernet that it names, with its options."""
+"""Every command of the page on supernets builds the supernet that it names, with its options."""
 
 import re
 import shlex
@@ -47,7 +47,7 @@ def test_the_authors_layers_are_the_providers_own(preset, tmp_path):
     path.write_text(block("toml"))
     registry = Registry(load_plugins())
     chosen = layered_settings(registry, user_layers({"preset": preset}, (), path)).supernet.options
-    # Sizes of images and features may be the preset's.
+    # A preset may set sizes of images and features.
     layers_of = chosen.keys() - {"resolutions", "stem_stride", "stage_strides"}
     own = registry.parameters("supernet provider", "ofa-mbv3")
     assert len(layers_of) == 6
