@@ -1,11 +1,11 @@
 """Compare surrogates of exit profiles with surrogates of genes and values: Kendall's tau and regret.
 
 Candidates and their exact metrics come from the exhaustive table of digits backbones
-(`edanas.tables.digits_table`). An archive holds random candidates, as the initial archive of a search does. Test
-candidates are random ones of the whole space ("all"), and ones near the front ("near": the least dominated of
-4,000 random ones), none of them in the archive. For the regret, the model selects the best 8 of 1,000
-candidates by its predictions; regret is the difference between the best of them and the best of all, in
-percent of the candidates' range.
+(`edanas.tables.digits_table`). An archive holds random candidates, as the initial archive of a search does.
+Test candidates are random ones of the whole space ("all"), and ones near the front ("near": the least
+dominated of 4,000 random ones), none of them in the archive. For the regret, the model selects the best 8
+of 1,000 candidates by its predictions; regret is the difference between the best of them and the best of
+all, in percent of the candidates' range.
 
     python benchmarks/exit_surrogates.py TABLE              # builds TABLE if it is missing
     python benchmarks/exit_surrogates.py TABLE --archives 340 --repeats 3 --models gp exit-profiles

@@ -1,8 +1,8 @@
 """Measure look-ups in a table of exit profiles, the effect of float16, and the quality of its estimates.
 
-The digits table of `edanas.tables.digits_table` is built if it is missing, and its wall and CPU time printed. Times
-are CPU time of one thread, the smallest of several repeats, compared with scoring the same exit profiles in
-memory.
+The digits table of `edanas.tables.digits_table` is built if it is missing, and its wall and CPU time printed.
+Times are CPU time of one thread, the smallest of several repeats, compared with scoring the same exit
+profiles in memory.
 
     python benchmarks/tables.py
     python benchmarks/tables.py --table /path/to/table.safetensors
