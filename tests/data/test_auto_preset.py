@@ -1,4 +1,4 @@
-"""The preset `auto`: what it sets for folders of all kinds, and that it is taken where none is named."""
+"""The preset `auto`: its settings for folders of all kinds, and its use as the default for folders."""
 
 from pathlib import Path
 
@@ -54,50 +54,50 @@ def folder(path: Path, classes: int, each: int, size: tuple[int, int], mode: str
 
 
 @given(SURVEYS)
-def test_whatever_a_folder_holds_the_networks_and_the_schedule_are_sensible(found: Survey) -> None:
-    layer = auto_settings(found, split_shares(found.pool))
+def test_networks_and_schedule_are_sensible_for_any_folder(surveyed: Survey) -> None:
+    layer = auto_settings(surveyed, split_shares(surveyed.pool))
     largest = max(layer["supernet.resolutions"])
     assert 16 <= min(layer["supernet.resolutions"]) <= largest <= 64
     for side in layer["supernet.resolutions"]:
         for stride in (layer["supernet.stem_stride"], *layer["supernet.stage_strides"]):
             side = -(-side // stride)
         assert 2 <= side <= 8
-    assert found.images * (1 if found.grey else 3) * largest**2 <= 4 * GIB
-    # Nothing is thrown away but for memory's sake, and nothing is enlarged to more than twice its area.
-    if found.images * 3 * 64**2 <= 4 * GIB:
-        assert largest >= min(found.side, 64)
-    assert largest <= max(16, found.side + 7)
+    assert surveyed.images * (1 if surveyed.grey else 3) * largest**2 <= 4 * GIB
+    # Images shrink only for lack of memory, and none is enlarged to more than twice its area.
+    if surveyed.images * 3 * 64**2 <= 4 * GIB:
+        assert largest >= min(surveyed.side, 64)
+    assert largest <= max(16, surveyed.side + 7)
     assert 5 <= layer["training.epochs"] <= 200
     assert 2 <= layer["finetune.epochs"] <= layer["training.epochs"]
-    assert ("flip" in layer["training.augment"]) != found.grey
+    assert ("flip" in layer["training.augment"]) != surveyed.grey
     assert layer["training.batch_size"] in (16, 32, 64, 128)
-    assert layer["training.batch_size"] >= 2 * min(found.classes, 16)
+    assert layer["training.batch_size"] >= 2 * min(surveyed.classes, 16)
 
 
 @given(SURVEYS)
-def test_shares_leave_every_part_what_it_needs(found: Survey) -> None:
-    chosen = split_shares(found.pool)
+def test_every_part_gets_enough_images(surveyed: Survey) -> None:
+    chosen = split_shares(surveyed.pool)
     assert chosen.train + chosen.calibration + chosen.validation + chosen.test == pytest.approx(1)
-    parts = part_sizes(found, chosen)
-    assert parts["train"] >= found.pool // 2
+    parts = part_sizes(surveyed, chosen)
+    assert parts["train"] >= surveyed.pool // 2
     for part in ("calibration", "validation"):
-        assert parts[part] >= min(99, 0.14 * found.pool - 1)
-        assert parts[part] <= max(10_100, 0.1 * found.pool)
+        assert parts[part] >= min(99, 0.14 * surveyed.pool - 1)
+        assert parts[part] <= max(10_100, 0.1 * surveyed.pool)
     assert parts["test"] >= parts["validation"]
 
 
 @pytest.mark.parametrize(("train", "epochs"), [(40_000, 25), (1_000, 158), (12, 200), (3_000_000, 5)])
 def test_the_larger_the_set_the_fewer_epochs(train: int, epochs: int) -> None:
-    found = holding(2, round(train / 0.6 / 2), 32, grey=True)
-    assert auto_settings(found, SplitSettings(0.6, 0.1, 0.1, 0.2))["training.epochs"] == epochs
+    surveyed = holding(2, round(train / 0.6 / 2), 32, grey=True)
+    assert auto_settings(surveyed, SplitSettings(0.6, 0.1, 0.1, 0.2))["training.epochs"] == epochs
 
 
-def test_parts_that_are_set_apart_do_not_train() -> None:
-    found = Survey(3000, 1000, frozenset({"test", "validation"}), 2, 500, 500, 32, grey=True)
-    assert part_sizes(found, SplitSettings(0.6, 0.2, 0.1, 0.1)) == {"train": 750, "calibration": 250}
+def test_parts_with_folders_of_their_own_are_not_divided() -> None:
+    surveyed = Survey(3000, 1000, frozenset({"test", "validation"}), 2, 500, 500, 32, grey=True)
+    assert part_sizes(surveyed, SplitSettings(0.6, 0.2, 0.1, 0.1)) == {"train": 750, "calibration": 250}
 
 
-# Folders as they come, and for each: the sides read, the parts, the batch, the epochs.
+# Typical folders, and for each: the sides, the parts, the batch size, the epochs.
 FOLDERS = {
     "two classes of 30 photographs": (holding(2, 30, 300, grey=False), [48, 64], (30, 9, 9, 12), 16, 200),
     "ImageNet": (holding(1000, 1300, 224, grey=False), [24, 32], (1_259_960, 10_010, 10_010, 20_020), 128, 5),
@@ -108,16 +108,16 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_folders_as_they_come(name: str, registry: Registry) -> None:
-    found, sides, parts, batch, epochs = FOLDERS[name]
+def test_typical_folders(name: str, registry: Registry) -> None:
+    surveyed, sides, parts, batch, epochs = FOLDERS[name]
     bundle = registry.bundle("mbv3-sm")
-    layer = auto_settings(found, split_shares(found.pool))
+    layer = auto_settings(surveyed, split_shares(surveyed.pool))
     settings = resolve([("bundle", bundle.settings), ("auto", bundle.presets["auto"]), ("folder", layer)])
     assert settings.supernet.options["resolutions"] == sides
-    assert tuple(part_sizes(found, settings.split).values()) == parts
+    assert tuple(part_sizes(surveyed, settings.split).values()) == parts
     assert (settings.training.batch_size, settings.training.epochs) == (batch, epochs)
     provider, space = make_space(registry, settings)
-    task = Task(1 if found.grey else 3, found.classes)
+    task = Task(1 if surveyed.grey else 3, surveyed.classes)
     costs = [provider.costs(each, task) for each in (space.smallest(), space.largest())]
     small, large = (
         sum(segment.macs for segment in (*cost[0], cost[1])) for cost in costs if cost is not None
@@ -126,26 +126,26 @@ def test_folders_as_they_come(name: str, registry: Registry) -> None:
     assert 15e6 < large < 60e6
 
 
-def test_what_is_said_of_the_parts_is_what_the_split_makes() -> None:
+def test_part_sizes_match_the_split() -> None:
     labels = np.repeat(np.arange(2), 30)
     blank = torch.zeros(60, 1, 1, 1, dtype=torch.uint8)
     samples = ImageSet(blank, torch.from_numpy(labels), ("a", "b"))
-    found = holding(2, 30, 1, grey=True)
-    made = split(LoadedData(samples, np.array([""] * 60), ()), split_shares(60), seed=0)
-    told = part_sizes(found, split_shares(60))
-    assert {part: len(getattr(made, part)) for part in told} == told
+    surveyed = holding(2, 30, 1, grey=True)
+    parts = split(LoadedData(samples, np.array([""] * 60), ()), split_shares(60), seed=0)
+    sizes = part_sizes(surveyed, split_shares(60))
+    assert {part: len(getattr(parts, part)) for part in sizes} == sizes
 
 
-def test_what_one_should_be_wary_of_is_said() -> None:
-    def told(found: Survey) -> str:
-        layer = auto_settings(found, split_shares(found.pool))
-        return " ".join(choice_sentences(found, resolve([("", layer)]), layer["supernet.resolutions"]))
+def test_warnings_about_the_data() -> None:
+    def sentences(surveyed: Survey) -> str:
+        layer = auto_settings(surveyed, split_shares(surveyed.pool))
+        return " ".join(choice_sentences(surveyed, resolve([("", layer)]), layer["supernet.resolutions"]))
 
-    assert "9 calibration and 9 validation images are few" in told(holding(2, 30, 300, grey=False))
-    assert "about 4.0 GB" in told(holding(1000, 1300, 224, grey=False))
+    assert "9 calibration and 9 validation images are few" in sentences(holding(2, 30, 300, grey=False))
+    assert "about 4.0 GB" in sentences(holding(1000, 1300, 224, grey=False))
     uneven = Survey(5050, 5050, frozenset(), 2, 50, 5000, 32, grey=True)
-    assert "imbalanced, 50 to 5,000" in told(uneven)
-    calm = told(holding(10, 500, 28, grey=True))
+    assert "imbalanced, 50 to 5,000" in sentences(uneven)
+    calm = sentences(holding(10, 500, 28, grey=True))
     assert not any(word in calm for word in ("few", "GB", "imbalanced"))
     assert all(
         word in calm for word in ("5,000 grey images", "10 classes", "28 px", "24 and 32 px", "91 epochs")
@@ -156,16 +156,16 @@ def test_what_one_should_be_wary_of_is_said() -> None:
     ("classes", "size", "mode", "sides"),
     [(2, (12, 9), "L", [16]), (3, (32, 32), "RGB", [24, 32]), (101, (120, 75), "RGB", [48, 64])],
 )
-def test_a_folder_without_a_preset_gets_what_suits_it(
+def test_a_folder_without_a_preset_gets_the_preset_auto(
     classes: int, size: tuple[int, int], mode: str, sides: list[int], registry: Registry, tmp_path: Path
 ) -> None:
-    path, told = folder(tmp_path / "images", classes, 4, size, mode), []
-    settings = layered_settings(registry, [("flags", {"data": str(path)})], told.append)
+    path, messages = folder(tmp_path / "images", classes, 4, size, mode), []
+    settings = layered_settings(registry, [("flags", {"data": str(path)})], messages.append)
     assert (settings.preset, settings.supernet.options["resolutions"]) == ("auto", sides)
-    assert "`--preset quick` takes minutes" in told[0]
-    named = layered_settings(registry, [("flags", {"data": str(path), "preset": "auto"})], told.append)
+    assert "`--preset quick` takes minutes" in messages[0]
+    named = layered_settings(registry, [("flags", {"data": str(path), "preset": "auto"})], messages.append)
     assert named == settings
-    # What a run writes down is what it goes on with, though the folder should hold more by then.
+    # A run continues with the settings that it wrote, even if the folder has more images by then.
     again = layered_settings(registry, [("config.toml", to_plain(settings))])
     assert to_toml(again) == to_toml(settings)
     by_option = [("flags", {"data": "folder", "data.path": str(path)})]
@@ -176,14 +176,14 @@ def test_a_folder_without_a_preset_gets_what_suits_it(
 @pytest.mark.parametrize(
     "flags", [{}, {"data": "cifar10"}, {"data": "folder"}, {"preset": "quick"}, {"plugin": "baselines"}]
 )
-def test_all_else_keeps_the_bundles_first_preset(
+def test_other_data_gets_the_bundles_first_preset(
     flags: dict[str, str], registry: Registry, tmp_path: Path
 ) -> None:
-    path, told = folder(tmp_path / "images", 2, 4, (8, 8), "L"), []
+    path, messages = folder(tmp_path / "images", 2, 4, (8, 8), "L"), []
     layer = {"data": str(path), **flags} if flags.keys() & {"preset", "plugin"} else flags
     first = next(iter(registry.bundle(flags.get("plugin", "mbv3-sm")).presets))
-    assert layered_settings(registry, [("flags", layer)], told.append).preset == first
-    assert told == []
+    assert layered_settings(registry, [("flags", layer)], messages.append).preset == first
+    assert messages == []
 
 
 def test_data_that_is_not_there_is_named(registry: Registry, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_data_that_is_not_there_is_named(registry: Registry, tmp_path: Path) -> 
         layered_settings(registry, [("flags", {"data": str(tmp_path / "no" / "such")})])
 
 
-def test_what_the_user_says_counts_more(registry: Registry, tmp_path: Path) -> None:
+def test_the_users_settings_take_precedence(registry: Registry, tmp_path: Path) -> None:
     path = folder(tmp_path / "images", 2, 4, (32, 32), "RGB")
     mine = {"data": str(path), "training.epochs": 3, "supernet.resolutions": [16], "split.test": 0.1}
     with pytest.raises(ConfigError, match=r"split: .*expected shares that sum to 1"):
@@ -202,7 +202,7 @@ def test_what_the_user_says_counts_more(registry: Registry, tmp_path: Path) -> N
     assert flat["training.epochs"] == 3
     assert flat["supernet.resolutions"] == [16]
     assert flat["training.batch_size"] == 16
-    # With a share of the user's own, the others are the preset's, which the user can look up.
+    # If the user sets one share, the others are the documented ones of the preset.
     assert [flat[f"split.{part}"] for part in ("train", "calibration", "validation", "test")] == [
         0.7,
         0.1,
@@ -212,24 +212,24 @@ def test_what_the_user_says_counts_more(registry: Registry, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("supernet", "options"), [("ofa-proxyless", {}), ("timm:test_resnet", TIMM)])
-def test_another_supernet_takes_nothing_that_was_for_the_first(
+def test_options_of_another_supernet_are_not_changed(
     supernet: str, options: dict[str, str], registry: Registry, tmp_path: Path
 ) -> None:
-    path, told = folder(tmp_path / "images", 2, 4, (32, 32), "RGB"), []
+    path, messages = folder(tmp_path / "images", 2, 4, (32, 32), "RGB"), []
     flags = {"data": str(path), "supernet": supernet}
-    assert layered_settings(registry, [("flags", flags)], told.append).supernet.options == options
-    assert "32 px: read at 224 px;" in told[0]
+    assert layered_settings(registry, [("flags", flags)], messages.append).supernet.options == options
+    assert "32 px: read at 224 px;" in messages[0]
 
 
-def test_memory_is_told_for_the_size_that_the_networks_read() -> None:
-    found = holding(1000, 1300, 224, grey=False)
-    settings = resolve([("", auto_settings(found, split_shares(found.pool)))])
+def test_memory_is_estimated_for_the_side_that_networks_read() -> None:
+    surveyed = holding(1000, 1300, 224, grey=False)
+    settings = resolve([("", auto_settings(surveyed, split_shares(surveyed.pool)))])
     # 1.3 million images of 3 x 224 x 224 bytes.
-    assert "about 195.7 GB" in " ".join(choice_sentences(found, settings, (64, 224)))
+    assert "about 195.7 GB" in " ".join(choice_sentences(surveyed, settings, (64, 224)))
 
 
 @pytest.mark.parametrize("sides", [[], [7], [32, 32]])
-def test_sides_that_cannot_be_are_the_user_s_to_put_right(
+def test_impossible_sides_are_configuration_errors(
     sides: list[int], registry: Registry, tmp_path: Path
 ) -> None:
     path = folder(tmp_path / "images", 2, 4, (32, 32), "RGB")
@@ -237,7 +237,7 @@ def test_sides_that_cannot_be_are_the_user_s_to_put_right(
         layered_settings(registry, [("flags", {"data": str(path), "supernet.resolutions": sides})])
 
 
-def test_what_is_no_folder_of_images_is_named(registry: Registry, tmp_path: Path) -> None:
+def test_a_folder_without_class_folders_is_named(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(DataError, match="at least 2 class folders"):
         layered_settings(registry, [("flags", {"data": str(tmp_path)})])

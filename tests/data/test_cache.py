@@ -20,7 +20,7 @@ def files(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def kept() -> list[Path]:
+def cache_files() -> list[Path]:
     return sorted((home() / "decoded").glob("*"))
 
 
@@ -36,10 +36,10 @@ def test_the_second_time_nothing_is_decoded(files: list[Path], monkeypatch: pyte
     assert same(cache.decode_once(files, 8, "auto"), first)
     moved = [path.rename(path.with_name(f"moved-{path.name}")) for path in files]
     assert same(cache.decode_once(moved, 8, "auto"), first)
-    assert len(kept()) == 1
+    assert len(cache_files()) == 1
 
 
-def test_it_answers_for_the_same_contents_order_and_arguments_alone(files: list[Path]) -> None:
+def test_another_content_order_or_argument_is_decoded_anew(files: list[Path]) -> None:
     before = cache.decode_once(files, 8, "auto")
     assert same(cache.decode_once(files[::-1], 8, "auto"), decode(files[::-1], 8, "auto"))
     assert same(cache.decode_once(files, 6, "auto"), decode(files, 6, "auto"))
@@ -47,14 +47,14 @@ def test_it_answers_for_the_same_contents_order_and_arguments_alone(files: list[
     Image.fromarray(np.zeros((9, 7, 3), dtype=np.uint8)).save(files[1])
     after = cache.decode_once(files, 8, "auto")
     assert not torch.equal(after[0][1], before[0][1])
-    assert len(kept()) == 5
+    assert len(cache_files()) == 5
 
 
-def test_a_damaged_or_unwritable_cache_is_done_without(
+def test_a_damaged_or_unwritable_cache_is_not_used(
     files: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     first = cache.decode_once(files, 8, "auto")
-    kept()[0].write_bytes(kept()[0].read_bytes()[:-20])
+    cache_files()[0].write_bytes(cache_files()[0].read_bytes()[:-20])
     assert same(cache.decode_once(files, 8, "auto"), first)
     assert same(cache.decode_once(files, 8, "auto"), first)
     (tmp_path / "file").write_text("no folder")
@@ -62,7 +62,7 @@ def test_a_damaged_or_unwritable_cache_is_done_without(
     assert same(cache.decode_once(files, 8, "auto"), first)
 
 
-def test_what_cannot_be_read_is_named(files: list[Path]) -> None:
+def test_an_unreadable_file_is_named(files: list[Path]) -> None:
     files[1].unlink()
     with pytest.raises(DataError, match=r"1\.png: cannot be read as an image"):
         cache.decode_once(files, 8, "auto")

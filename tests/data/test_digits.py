@@ -24,7 +24,7 @@ def test_pixels_are_those_of_the_original_times_a_sixteenth_of_255() -> None:
     assert torch.all((pixels - original * 255 / 16).abs() <= 0.5)
 
 
-def test_a_smaller_network_gets_smaller_digits_and_is_told_so() -> None:
+def test_smaller_networks_get_smaller_digits_with_a_remark() -> None:
     data = Digits().load(6, 0)
     assert data.samples.images.shape == (1797, 1, 6, 6)
     assert data.remarks == ("All 1797 images were resized from 8x8 to 6x6.",)

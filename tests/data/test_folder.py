@@ -25,7 +25,7 @@ def test_equal_grey_images_come_back_pixel_by_pixel(flat: Path) -> None:
     assert data.remarks == ()
 
 
-def test_classes_and_files_stand_in_natural_order_whatever_the_file_system_says(
+def test_classes_and_files_are_in_natural_order_on_every_file_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, name in enumerate(("class10/2.png", "class2/10.png", "class2/9.png", "class10/sub/1.png")):
@@ -92,7 +92,7 @@ def test_channels_can_be_chosen(flat: Path, channels: str, count: int) -> None:
     assert load(flat, channels=channels).samples.images.shape[1] == count
 
 
-def test_mixed_sizes_are_resized_and_said_once(flat: Path) -> None:
+def test_mixed_sizes_are_resized_with_one_remark(flat: Path) -> None:
     save(flat / "a" / "3.png", size=(20, 31))
     save(flat / "b" / "3.png", size=(64, 64))
     data = load(flat, size=16)
@@ -135,7 +135,7 @@ def test_every_mode_and_format_is_read(flat: Path, suffix: str, modes: str) -> N
     assert data.samples.images.float().flatten(1).std(dim=1).min() > 10
 
 
-def test_transparency_is_laid_over_white(flat: Path) -> None:
+def test_transparent_pixels_are_put_on_white(flat: Path) -> None:
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(flat / "a" / "1.png")
     Image.new("RGBA", (8, 8), (0, 0, 0, 255)).save(flat / "a" / "2.png")
     palette = Image.new("P", (8, 8), 1)
@@ -218,7 +218,7 @@ def test_other_files_are_ignored_with_a_remark(flat: Path) -> None:
     )
 
 
-def test_a_link_that_leads_back_does_not_repeat_images(flat: Path) -> None:
+def test_a_cyclic_link_does_not_repeat_images(flat: Path) -> None:
     (flat / "a" / "loop").symlink_to(flat / "a")
     assert len(load(flat).samples) == 4
 

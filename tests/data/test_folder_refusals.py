@@ -1,4 +1,4 @@
-"""What is no folder of images, or holds what cannot be read: named in one error."""
+"""Errors for folders without class folders, and for images that cannot be read."""
 
 import os
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_parts_need_class_folders_in_train(tmp_path: Path, names: tuple[str, ...
         load(tmp_path)
 
 
-def test_what_is_no_folder_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_or_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere: no such folder"):
         load(tmp_path / "nowhere")
     (tmp_path / "file").write_text("")

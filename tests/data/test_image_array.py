@@ -1,4 +1,4 @@
-"""Images put into one array as they come: the same as with all of them at hand."""
+"""Images that are added to an array one by one: the same result as from all at once."""
 
 import numpy as np
 from hypothesis import given
@@ -9,7 +9,7 @@ from edanas.data.image_array import ImageArray, Pixels
 
 SIDE = 4
 
-# What decoding hands on: no image is larger than SIDE, one that was is SIDE x SIDE.
+# As from decoding: no image is larger than SIDE, and reduced ones are SIDE x SIDE.
 IMAGES = st.lists(
     st.tuples(st.sampled_from([(4, 4), (3, 2), (2, 3), (1, 1)]), st.booleans(), st.integers(0, 99)),
     min_size=1,
@@ -32,7 +32,9 @@ def at_once(images: list[Pixels], *, colour: bool) -> Pixels:
 
 
 @given(drawn=IMAGES, colour=st.booleans())
-def test_one_by_one_is_as_all_at_once(drawn: list[tuple[tuple[int, int], bool, int]], colour: bool) -> None:
+def test_adding_one_by_one_equals_all_at_once(
+    drawn: list[tuple[tuple[int, int], bool, int]], colour: bool
+) -> None:
     images = [
         np.random.default_rng(seed).integers(0, 256, (*size, 3) if rgb else size, dtype=np.uint8)
         for size, rgb, seed in drawn

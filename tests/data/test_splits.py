@@ -13,7 +13,7 @@ from edanas.data.splits import PARTS, split
 
 
 def data_of(counts: dict[str, list[int]], channels: int = 1) -> LoadedData:
-    """`counts[part][label]` samples; each image's first two pixels spell the sample's number."""
+    """`counts[part][label]` samples; the first two pixels of an image encode the number of the sample."""
     labels = [label for each in counts.values() for label, n in enumerate(each) for _ in range(n)]
     parts = [part for part, each in counts.items() for n in each for _ in range(n)]
     order = np.random.default_rng(7).permutation(len(labels))
@@ -61,10 +61,10 @@ def test_parts_are_disjoint_complete_and_stratified(
     for label, count in enumerate(free):
         quotas = {name: count * value / sum(drawn.values()) for name, value in drawn.items()}
         for name, quota in quotas.items():
-            got = int((parts[name].labels == label).sum())
-            assert got >= 1
+            count = int((parts[name].labels == label).sum())
+            assert count >= 1
             if min(quotas.values()) >= 1:
-                assert abs(got - quota) <= 1
+                assert abs(count - quota) <= 1
 
 
 def test_same_seed_same_split_another_seed_another() -> None:
@@ -79,8 +79,8 @@ def test_same_seed_same_split_another_seed_another() -> None:
 def test_many_small_classes_together_keep_to_the_shares() -> None:
     data = data_of({"": [7] * 100})
     sizes = [len(part) for part in by_part(split(data, SplitSettings(), 0)).values()]
-    # Of 7 samples 0.7 are for calibration, 1.05 for validation: each gets its 1, and the others lack evenly
-    # the 25 too many that this makes in all.
+    # Of 7 samples 0.7 are for calibration and 1.05 for validation: each gets 1. The other parts share the
+    # shortfall of 25 samples.
     assert max(abs(size - share) for size, share in zip(sizes, (372.5, 100, 100, 127.5), strict=True)) <= 1
     assert sum(sizes) == 700
     sizes = [len(part) for part in by_part(split(data_of({"": [11] * 100}), SplitSettings(), 0)).values()]

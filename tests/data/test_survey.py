@@ -1,4 +1,4 @@
-"""What is seen of a folder before its images are read."""
+"""The survey of a folder, before its images are decoded."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ def draw(path: Path, size: tuple[int, int], mode: str = "L", seed: int = 0) -> N
     Image.fromarray(pixels).convert(mode).save(path)
 
 
-def test_counts_are_of_what_the_split_divides(tmp_path: Path) -> None:
+def test_counts_are_of_the_pool(tmp_path: Path) -> None:
     for part, name, count in [("train", "a", 7), ("train", "b", 3), ("test", "a", 9), ("test", "b", 1)]:
         for number in range(count):
             draw(tmp_path / part / name / f"{number}.png", (6, 4))
-    found = survey(tmp_path)
-    assert (found.images, found.pool, found.fixed_parts) == (20, 10, {"test"})
-    assert (found.classes, found.fewest, found.most) == (2, 3, 7)
+    surveyed = survey(tmp_path)
+    assert (surveyed.images, surveyed.pool, surveyed.fixed_parts) == (20, 10, {"test"})
+    assert (surveyed.classes, surveyed.fewest, surveyed.most) == (2, 3, 7)
 
 
 def test_the_side_is_the_median_of_the_shorter_ones(tmp_path: Path) -> None:
@@ -36,11 +36,11 @@ def test_the_side_is_the_median_of_the_shorter_ones(tmp_path: Path) -> None:
     ("mode", "suffix", "grey"),
     [("RGB", "png", False), ("L", "png", True), ("1", "png", True), ("L", "jpg", True)],
 )
-def test_colour_is_looked_for_in_the_pixels(mode: str, suffix: str, grey: bool, tmp_path: Path) -> None:
+def test_colour_is_determined_by_the_pixels(mode: str, suffix: str, grey: bool, tmp_path: Path) -> None:
     for name in "ab":
         draw(tmp_path / name / f"0.{suffix}", (20, 20), mode)
     assert survey(tmp_path).grey is grey
-    # Grey pixels in files that could hold colours, as scanners and cameras write them.
+    # Grey pixels in files with colour channels, as scanners and cameras write them.
     for name in "ab":
         path = tmp_path / name / f"0.{suffix}"
         Image.open(path).convert("RGB").save(path)

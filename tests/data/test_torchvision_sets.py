@@ -72,7 +72,7 @@ def test_all_sets_are_registered_under_their_names() -> None:
 
 
 @pytest.mark.parametrize("name", edanas_data_sets())
-def test_a_set_that_is_not_there_says_what_its_images_are(name: str, tmp_path: Path) -> None:
+def test_an_absent_set_reports_channels_and_classes(name: str, tmp_path: Path) -> None:
     source = edanas_data_sets()[name](root=str(tmp_path))
     with pytest.raises(AbsentDataError, match=f"data '{name}': not found") as error:
         source.load(32, 0)
@@ -132,7 +132,9 @@ def test_a_download_with_another_content_is_refused(
         Mnist(root=str(tmp_path), download=True).load(32, 0)
 
 
-def test_damaged_files_are_told_from_missing_ones(mnist: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_damaged_files_are_distinguished_from_missing_ones(
+    mnist: dict[str, np.ndarray], tmp_path: Path
+) -> None:
     Mnist(root=str(tmp_path), download=True).load(32, 0)
     (tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte").write_bytes(b"\0\0")
     with pytest.raises(DataError, match=r"data 'mnist': the files in .* cannot be read: .* Delete them"):

@@ -22,13 +22,13 @@ def backbone_macs(network):
 
 
 @pytest.mark.parametrize(("network", "exits"), EXITS)
-def test_exits_stand_where_the_paper_says_how_many(network, exits):
+def test_the_numbers_of_exits_are_the_papers(network, exits):
     stages, last = network().costs(AT_32, CIFAR)
     assert network().exit_points == len(stages) - 1 == exits
     assert last.shape == (10, 1, 1)
 
 
-def test_the_standalone_cnn_costs_what_its_description_says():
+def test_the_standalone_cnns_costs_follow_from_its_description():
     """32 and 64 filters of 5x5, halved twice, 1,024 and 10 units; the exit follows the first halving."""
     stages, last = EECNN().costs(AT_32, CIFAR)
     assert [stage.macs for stage in stages] == [conv(32, 5, 3, 32), conv(16, 5, 32, 64)]
@@ -92,7 +92,7 @@ def test_options_out_of_range_are_named(make, message):
         make()
 
 
-@pytest.mark.parametrize("found", [{}, {"resolution": 64}, {"resolution": 32, "width": 1}])
-def test_a_backbone_of_another_space_is_refused(found):
+@pytest.mark.parametrize("choices", [{}, {"resolution": 64}, {"resolution": 32, "width": 1}])
+def test_a_backbone_of_another_space_is_refused(choices):
     with pytest.raises(CandidateError, match=r"allowed: resolution, one of \(32,\)"):
-        EECNN().costs(Backbone.of(found), CIFAR)
+        EECNN().costs(Backbone.of(choices), CIFAR)

@@ -30,7 +30,7 @@ def macs(member):
 
 
 @pytest.mark.parametrize("order", [(SMALL, LARGE), (LARGE, SMALL)])
-def test_each_exit_says_what_its_network_says_the_smaller_first(order):
+def test_exits_return_their_networks_logits_the_smallest_first(order):
     provider = CascadeProvider(TOY)
     supernet = provider.supernet(TASK).eval()
     view = supernet.view(cascade_of(*order))
@@ -73,11 +73,11 @@ def test_a_network_s_conditions_hold_within_it():
 
 
 def test_the_text_form_names_the_provider():
-    made = Registry(load_plugins()).create("supernet provider", "cascade:ofa-mbv3", {"networks": 3})
-    assert made.exit_points == 2
+    cascade = Registry(load_plugins()).create("supernet provider", "cascade:ofa-mbv3", {"networks": 3})
+    assert cascade.exit_points == 2
 
 
-def test_what_cannot_be_is_one_clear_error():
+def test_wrong_options_are_one_clear_error():
     with pytest.raises(ConfigError, match=r"supernet\.networks: 1; allowed: a whole number from 2 to 8"):
         CascadeProvider(TOY, networks=1)
     provider = CascadeProvider(TOY)

@@ -14,17 +14,17 @@ OTHER = hashlib.sha256(b"other").hexdigest()
 
 
 class Server:
-    """A mirror that answers each path from its list of answers, the last one for ever."""
+    """A mirror with a list of responses for each path, of which the last one is repeated."""
 
     def __init__(self):
-        self.answers, self.asked = {}, []
+        self.responses, self.requests = {}, []
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                owner.asked.append(self.path)
-                left = owner.answers.get(self.path, [404])
-                owner.reply(self, left.pop(0) if len(left) > 1 else left[0])
+                owner.requests.append(self.path)
+                queue = owner.responses.get(self.path, [404])
+                owner.reply(self, queue.pop(0) if len(queue) > 1 else queue[0])
 
             def log_message(self, *args):
                 pass
@@ -34,8 +34,8 @@ class Server:
         self.thread.start()
 
     @staticmethod
-    def reply(handler, answer):
-        status, body, length = (200, *answer) if isinstance(answer, tuple) else (answer, b"", 0)
+    def reply(handler, response):
+        status, body, length = (200, *response) if isinstance(response, tuple) else (response, b"", 0)
         handler.send_response(status)
         handler.send_header("Content-Length", str(length))
         handler.end_headers()
@@ -65,7 +65,7 @@ def server(monkeypatch):
 
 
 def get(remote):
-    """What `fetch` returns, and the pauses it made."""
+    """Return the results of `fetch`, and the pauses."""
     pauses = []
     path, how = fetch(remote, pause=pauses.append)
     return path, how, pauses
@@ -77,7 +77,7 @@ def leftovers():
 
 
 def test_a_download_is_checked_and_kept(server):
-    server.answers["/net"] = [GOOD]
+    server.responses["/net"] = [GOOD]
     remote = Remote("net", (server.url("/net"),), sha256=SHA256)
     path, how, pauses = get(remote)
     assert path == home() / "weights" / "net"
@@ -87,27 +87,27 @@ def test_a_download_is_checked_and_kept(server):
     again, how, _ = get(remote)
     assert again == path
     assert "from the cache" in how
-    assert server.asked == ["/net"]
+    assert server.requests == ["/net"]
 
 
-def test_passing_faults_are_tried_again_with_growing_pauses(server):
-    server.answers["/net"] = [503, TRUNCATED, 429, GOOD]
+def test_transient_failures_are_retried_with_growing_pauses(server):
+    server.responses["/net"] = [503, TRUNCATED, 429, GOOD]
     path, _, pauses = get(Remote("net", (server.url("/net"),), sha256=SHA256))
     assert path.read_bytes() == BODY
     assert pauses == [1.0, 2.0, 4.0]
 
 
-def test_the_next_mirror_is_asked_where_one_fails(server):
-    server.answers |= {"/a": [404], "/b": [WRONG], "/c": [TRUNCATED], "/d": [GOOD]}
+def test_the_next_mirror_is_requests_where_one_fails(server):
+    server.responses |= {"/a": [404], "/b": [WRONG], "/c": [TRUNCATED], "/d": [GOOD]}
     mirrors = tuple(server.url(path) for path in ("/a", "/b", "/c", "/d"))
     path, _, pauses = get(Remote("net", mirrors, sha256=SHA256))
     assert path.read_bytes() == BODY
-    assert server.asked == ["/a", "/b", "/c", "/c", "/c", "/c", "/d"]
+    assert server.requests == ["/a", "/b", "/c", "/c", "/c", "/c", "/d"]
     assert len(pauses) == 3
 
 
-def test_all_mirrors_failing_is_one_error_that_says_why(server):
-    server.answers |= {"/a": [404], "/b": [WRONG], "/c": [TRUNCATED], "/d": [500]}
+def test_all_mirrors_failing_is_one_error_with_the_causes(server):
+    server.responses |= {"/a": [404], "/b": [WRONG], "/c": [TRUNCATED], "/d": [500]}
     gone = "http://127.0.0.1:1/net"
     mirrors = (
         *(server.url(path) for path in ("/a", "/b", "/c", "/d")),
@@ -118,7 +118,7 @@ def test_all_mirrors_failing_is_one_error_that_says_why(server):
     with pytest.raises(WeightsError) as caught:
         get(Remote("net", mirrors, sha256=SHA256))
     text = str(caught.value)
-    for said in [
+    for cause in [
         "HTTP status 404",
         f"expected {SHA256}",
         f"1000 of {len(BODY)} bytes received, 4 times",
@@ -128,12 +128,12 @@ def test_all_mirrors_failing_is_one_error_that_says_why(server):
         "file:///no/such/net",
         str(home() / "weights" / "net"),
     ]:
-        assert said in text
+        assert cause in text
     assert leftovers() == []
 
 
 def test_the_object_id_of_the_authors_repository_is_a_checksum_too(server):
-    server.answers |= {"/bad": [WRONG], "/net": [GOOD]}
+    server.responses |= {"/bad": [WRONG], "/net": [GOOD]}
     path, how, _ = get(Remote("net", (server.url("/bad"), server.url("/net")), git_object=GIT_OBJECT))
     assert path.read_bytes() == BODY
     assert "repository" in how
@@ -142,16 +142,16 @@ def test_the_object_id_of_the_authors_repository_is_a_checksum_too(server):
 
 
 def test_a_mirrors_own_checksum_is_used_where_none_is_known(server):
-    server.answers |= {"/net": [GOOD], "/net.sha256": [(f"{OTHER}  net\n".encode(), 69)]}
+    server.responses |= {"/net": [GOOD], "/net.sha256": [(f"{OTHER}  net\n".encode(), 69)]}
     with pytest.raises(WeightsError, match=rf"expected {OTHER} by http.*net\.sha256"):
         get(Remote("net", (server.url("/net"),)))
-    server.answers["/net.sha256"] = [(f"{SHA256}  net\n".encode(), 69)]
+    server.responses["/net.sha256"] = [(f"{SHA256}  net\n".encode(), 69)]
     _, how, _ = get(Remote("net", (server.url("/net"),)))
     assert how == f"SHA-256 {SHA256} as its mirror publishes"
 
 
 def test_without_any_checksum_it_says_so_and_records_one(server):
-    server.answers["/net"] = [GOOD]
+    server.responses["/net"] = [GOOD]
     path, how, _ = get(Remote("net", (server.url("/net"),)))
     assert how == f"no checksum is known; SHA-256 {SHA256} recorded"
     assert path.with_name("net.sha256").read_text() == f"{SHA256}\n"
@@ -159,7 +159,7 @@ def test_without_any_checksum_it_says_so_and_records_one(server):
 
 @pytest.mark.parametrize("known", [None, SHA256])
 def test_a_cached_file_that_changed_is_refused(server, known):
-    server.answers["/net"] = [GOOD]
+    server.responses["/net"] = [GOOD]
     remote = Remote("net", (server.url("/net"),), sha256=known)
     path, _, _ = get(remote)
     path.write_bytes(BODY[:-1])
@@ -169,7 +169,7 @@ def test_a_cached_file_that_changed_is_refused(server, known):
     assert get(remote)[0].read_bytes() == BODY
 
 
-def test_a_file_put_into_the_cache_by_hand_is_taken_and_watched():
+def test_a_file_put_into_the_cache_by_hand_is_used_and_checked():
     path = home() / "weights" / "net"
     path.parent.mkdir(parents=True)
     path.write_bytes(BODY)
@@ -184,12 +184,12 @@ def test_a_file_put_into_the_cache_by_hand_is_taken_and_watched():
 
 
 def test_a_mirror_of_ones_own_comes_first(server, tmp_path, monkeypatch):
-    server.answers["/net"] = [GOOD]
+    server.responses["/net"] = [GOOD]
     monkeypatch.setenv("EDANAS_MIRROR", tmp_path.as_uri() + "/")
     (tmp_path / "net").write_bytes(BODY)
     path, _, _ = get(Remote("net", (server.url("/net"),), sha256=SHA256))
     assert path.read_bytes() == BODY
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_a_cache_that_cannot_be_written_is_named(server, tmp_path, monkeypatch):

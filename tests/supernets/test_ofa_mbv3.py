@@ -53,7 +53,7 @@ def test_choices_rise_whatever_order_they_are_given_in():
 
 
 @pytest.mark.parametrize("backbone", backbones(SMALL, 8), ids=lambda backbone: backbone.id)
-def test_every_choice_is_where_it_belongs(backbone):
+def test_every_choice_is_in_the_right_layer(backbone):
     net = SMALL.build(backbone, TASK)
     assert net.resolution == backbone["resolution"]
     for number, stage in enumerate(net.stages, 1):

@@ -1,4 +1,4 @@
-"""What a supernet lends to a backbone, shared or taken out, computes as the backbone alone does."""
+"""Views, extracted backbones and built backbones compute the same."""
 
 import copy
 import pickle
@@ -16,7 +16,7 @@ from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
 
 
 def lived_in(supernet, seed=0):
-    """As after some training: statistics, biases and kernel transforms away from where they start."""
+    """A supernet whose statistics, biases and kernel transforms differ from their initial values."""
     generator = torch.Generator().manual_seed(seed)
     for module in supernet.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -55,7 +55,7 @@ def test_grey_images_are_computed_in_channels_last(supernet):
         assert net.stages[0](images(backbone)).is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_copied_view_is_free_of_the_supernet(supernet):
+def test_a_copied_view_is_independent_of_the_supernet(supernet):
     backbone = space(SMALL).largest()
     copied = copy.deepcopy(supernet.view(backbone))
     assert torch.equal(copied(images(backbone)), supernet.view(backbone)(images(backbone)))
@@ -113,7 +113,7 @@ def test_training_a_view_trains_the_supernet_and_nothing_extracted():
     own = {id(p) for p in net.parameters()}
     assert {id(p) for p in view.parameters()} <= own
     assert not {id(p) for p in plain.parameters()} & own
-    kept, old = plain(images(backbone)), net.view(backbone).eval()(images(backbone))
+    expected, old = plain(images(backbone)), net.view(backbone).eval()(images(backbone))
     optimizer = torch.optim.SGD(net.parameters(), 0.1)
     losses = []
     for _ in range(15):
@@ -124,7 +124,7 @@ def test_training_a_view_trains_the_supernet_and_nothing_extracted():
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
     assert not torch.allclose(net.view(backbone).eval()(images(backbone)), old)
-    assert torch.equal(plain(images(backbone)), kept)
+    assert torch.equal(plain(images(backbone)), expected)
 
 
 def test_gradients_of_a_view_equal_those_of_the_plain_net(supernet):

@@ -172,7 +172,7 @@ class Dangerous:
     ],
     ids=["empty", "text", "zip", "safetensors", "code", "list"],
 )
-def test_what_is_no_weights_file_is_refused(tmp_path, content):
+def test_other_files_than_weights_are_refused(tmp_path, content):
     path = tmp_path / "net.pth"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=r"not a weights file|expected tensors by name") as caught:

@@ -90,7 +90,7 @@ def test_the_supernets_own_file_and_grey_images(tmp_path):
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_what_timm_publishes(tmp_path, monkeypatch):
+def test_weights_that_timm_publishes(tmp_path, monkeypatch):
     """timm's own way of loading, from a file in place of its hub."""
     theirs = original("test_resnet", classes=1000)
     torch.save(theirs.state_dict(), tmp_path / "published.pth")
@@ -129,7 +129,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
         ({"model": "resnet18", "exits": -1}, r"supernet\.exits: -1; allowed"),
     ],
 )
-def test_what_cannot_be_is_one_clear_error(options, message):
+def test_wrong_options_are_one_clear_error(options, message):
     with pytest.raises(ConfigError, match=message):
         TimmProvider(**options)
 
@@ -150,8 +150,8 @@ class Skipping(nn.Module):
 def test_a_cut_across_a_skip_connection_is_passed_over():
     cuts = [Cut("first", 4), Cut("second", 4), Cut("third", 4)]
     model, images = Skipping(), torch.randn(2, 3, 4, 4)
-    parts, kept = cut_model(model, cuts, images)
-    assert [cut.module for cut in kept] == ["first", "third"]
+    parts, possible = cut_model(model, cuts, images)
+    assert [cut.module for cut in possible] == ["first", "third"]
     assert torch.equal(nn.Sequential(*parts)(images), model(images))
 
 

@@ -22,10 +22,10 @@ def provider(function="make", **options):
 
 
 @pytest.mark.parametrize("function", ["make", "sequential", "staged"])
-def test_every_way_to_write_it_is_the_same_network(function):
-    found = provider(function)
-    assert (found.exit_points, found.exit_channels()) == (2, ((4,), (6,)))
-    stages, last = found.costs(AT_8, TASK)
+def test_all_forms_of_the_function_give_the_same_network(function):
+    network_provider = provider(function)
+    assert (network_provider.exit_points, network_provider.exit_channels()) == (2, ((4,), (6,)))
+    stages, last = network_provider.costs(AT_8, TASK)
     assert [stage.macs for stage in stages] == [16 * 9 * 4, 4 * 9 * 4 * 6, 9 * 6 * 8]
     assert last.macs == 8 * 3
 
@@ -36,16 +36,16 @@ def test_a_module_that_can_be_imported(monkeypatch):
 
 
 def test_another_process_can_read_its_networks(tmp_path):
-    made = provider()
-    content = pickle.dumps((made, made.supernet(TASK)))
-    (tmp_path / "made.pkl").write_bytes(content)
+    original = provider()
+    content = pickle.dumps((original, original.supernet(TASK)))
+    (tmp_path / "provider.pkl").write_bytes(content)
     program = (
-        "import pickle, sys, torch; made, net = pickle.load(open(sys.argv[1], 'rb'));"
+        "import pickle, sys, torch; provider, net = pickle.load(open(sys.argv[1], 'rb'));"
         "from edanas.core.types import Backbone;"
         "print(tuple(net.view(Backbone.of({'resolution': 8}))(torch.zeros(2, 1, 8, 8)).shape))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "made.pkl")],
+        [sys.executable, "-c", program, str(tmp_path / "provider.pkl")],
         capture_output=True,
         text=True,
         check=True,
@@ -80,7 +80,7 @@ def test_its_own_weights(tmp_path):
         (f"{FILE}:wrong_classes", r"the last exit returns \(2, 9\); expected \(2, 2\)"),
     ],
 )
-def test_what_does_not_fit_is_one_clear_error(source, message):
+def test_a_wrong_source_is_one_clear_error(source, message):
     with pytest.raises(ConfigError, match=r"supernet\.source: .*" + message):
         ModuleProvider(source)
 

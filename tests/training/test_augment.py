@@ -54,7 +54,7 @@ def test_the_order_of_names_does_not_matter():
 
 
 def test_draws_depend_neither_on_pixels_nor_on_their_number():
-    """So that the same seed augments alike on every device and at every resolution."""
+    """The same seed gives the same augmentation on every device and at every resolution."""
     first, second = seeded(), seeded()
     augment(known(side=12), NAMES[:3], first)
     augment(torch.zeros(16, 1, 8, 8), NAMES[:3], second)

@@ -1,4 +1,4 @@
-"""A training's state in a file: what is blamed on it, and what is not."""
+"""Checkpoints: errors of a damaged file, and errors of memory exhaustion."""
 
 import errno
 
@@ -22,11 +22,11 @@ from edanas.training.checkpoint import Checkpoint
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("where", ["reading", "loading"])
-def test_where_memory_is_short_the_file_is_not_blamed(error, where, tmp_path, monkeypatch):
+def test_memory_exhaustion_is_not_reported_as_a_damaged_file(error, where, tmp_path, monkeypatch):
     checkpoint = Checkpoint(tmp_path / "net.pt", "net")
     checkpoint.write({"step": 3})
 
-    def fail(*given, **named):
+    def fail(*args, **kwargs):
         raise error
 
     if where == "reading":
@@ -36,7 +36,7 @@ def test_where_memory_is_short_the_file_is_not_blamed(error, where, tmp_path, mo
     assert raised.value is error
 
 
-def test_what_the_state_lacks_is_the_files_fault(tmp_path):
+def test_a_missing_entry_is_reported_as_a_damaged_file(tmp_path):
     checkpoint = Checkpoint(tmp_path / "net.pt", "net")
     checkpoint.write({"step": 3})
     with (

@@ -34,15 +34,15 @@ def test_gradients_are_those_of_torch(
     out = torch.conv2d(features, weight, None, stride, padding, 1, 3)
     gradient = torch.randn(out.shape, generator=generator)
     of_features, of_weight = torch.autograd.grad(out, (features, weight), gradient)
-    found = gradient, features.detach(), weight.detach(), stride, padding
-    torch.testing.assert_close(input_gradient(*found), of_features, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(weight_gradient(*found), of_weight, rtol=1e-4, atol=1e-4)
+    arguments = gradient, features.detach(), weight.detach(), stride, padding
+    torch.testing.assert_close(input_gradient(*arguments), of_features, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(weight_gradient(*arguments), of_weight, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_in_bfloat16_it_is_as_exact_as_that_is(kernel: int, stride: int, layout: torch.memory_format) -> None:
+def test_the_error_is_that_of_bfloat16(kernel: int, stride: int, layout: torch.memory_format) -> None:
     torch.manual_seed(0)
     features = torch.randn(8, 4, 8, 8).contiguous(memory_format=layout).requires_grad_()
     weight = torch.randn(4, 1, kernel, kernel, requires_grad=True)
@@ -51,32 +51,30 @@ def test_in_bfloat16_it_is_as_exact_as_that_is(kernel: int, stride: int, layout:
     assert out.dtype == torch.bfloat16
     gradient = torch.randn_like(whole)
     exact = torch.autograd.grad(whole, (features, weight), gradient)
-    found = torch.autograd.grad(out, (features, weight), gradient.bfloat16())
-    for one, other in ((out, whole), *zip(found, exact, strict=True)):
+    actual = torch.autograd.grad(out, (features, weight), gradient.bfloat16())
+    for one, other in ((out, whole), *zip(actual, exact, strict=True)):
         assert (one.float() - other).norm() / other.norm() < 2**-7
-    assert all(each.dtype == torch.float32 for each in found)
+    assert all(each.dtype == torch.float32 for each in actual)
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_gradients_are_computed_of_what_is_trained_alone(
-    kernel: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_gradients_of_trained_tensors_are_computed(kernel: int, monkeypatch: pytest.MonkeyPatch) -> None:
     features, weight = torch.randn(2, 3, 6, 6), torch.randn(3, 1, kernel, kernel)
-    asked: list[tuple[bool, bool]] = []
-    made = quick.gradients
+    requested: list[tuple[bool, bool]] = []
+    original = quick.gradients
 
     def gradients(*args: Any) -> Any:
-        asked.append(args[-1])
-        return made(*args)
+        requested.append(args[-1])
+        return original(*args)
 
     monkeypatch.setattr(quick, "gradients", gradients)
     one = weight.clone().requires_grad_()
     torch.autograd.grad(depthwise(features, one, 1, kernel // 2).sum(), one)
-    assert set(asked) == {(False, True)}
-    asked.clear()
+    assert set(requested) == {(False, True)}
+    requested.clear()
     other = features.clone().requires_grad_()
     torch.autograd.grad(depthwise(other, weight, 2, kernel // 2).sum(), other)
-    assert set(asked) == {(True, False)}
+    assert set(requested) == {(True, False)}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +92,7 @@ def test_gradients_are_computed_of_what_is_trained_alone(
         ((3, 1, 5, 5), None, 1, 0, 1, 3),
     ],
 )
-def test_what_it_cannot_do_is_left_to_torch(
+def test_unsupported_convolutions_are_computed_by_torch(
     weight: tuple[int, ...],
     bias: torch.Tensor | None,
     stride: object,
@@ -103,11 +101,11 @@ def test_what_it_cannot_do_is_left_to_torch(
     groups: int,
 ) -> None:
     features = torch.zeros(2, groups * weight[1], 8, 8)
-    given: Any = (torch.zeros(weight), bias, stride, padding, dilation, groups)
-    assert not can_compute(features, *given)
+    arguments: Any = (torch.zeros(weight), bias, stride, padding, dilation, groups)
+    assert not can_compute(features, *arguments)
 
 
-def test_images_in_no_batch_are_left_to_torch() -> None:
+def test_unbatched_images_are_computed_by_torch() -> None:
     weight = torch.zeros(3, 1, 3, 3)
     assert can_compute(torch.zeros(1, 3, 8, 8), weight, None, (1,), (1, 1), 1, 3)
     assert not can_compute(torch.zeros(3, 8, 8), weight, None, 1, 1, 1, 3)

@@ -42,7 +42,7 @@ class Counter:
 
 
 def nothing():
-    """What no plan of one phase calls."""
+    """A recalibration that a training of one phase must not call."""
     raise AssertionError
 
 
@@ -93,7 +93,7 @@ def test_torch_s_generator_is_left_as_it_was():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_all_that_exists_is_trained_and_nothing_else():
+def test_every_part_of_the_network_is_trained():
     network = make(placed=(1,))
     before = copy.deepcopy(network.state_dict())
     train(network, replace(PLAIN, epochs=1))
@@ -144,7 +144,7 @@ def test_the_bar_moves_once_a_step_and_the_network_is_ready_for_use(epochs):
 
 
 class Recalibrations:
-    """What a network was like whenever its statistics were recomputed."""
+    """Copies of a network's state at each recalibration."""
 
     def __init__(self, network):
         self.network, self.states = network, []
@@ -157,7 +157,7 @@ class Recalibrations:
 
 
 def changes(before, after):
-    """Which parts of a network with exits at 0 and 2 differ: stages by number, heads by exit point."""
+    """Names of the parts that differ in a network with exits at 0 and 2."""
     names = {name for name in after if not torch.equal(before[name], after[name])}
     return {".".join(name.split(".")[: 3 if "stages" in name else 2]) for name in names}
 
@@ -192,7 +192,7 @@ def test_distilled_exits_leave_the_backbone_as_it_is(ema):
     after = {name: v for name, v in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     same = {name: v for name, v in after.items() if "running" not in name}
     assert changes(backbone, same) == {HEADS[0], HEADS[1]}
-    # The statistics are those that recalibration left, which here are fresh.
+    # Recalibration is faked here, so the statistics are the initial ones.
     means = [value for name, value in after.items() if name.endswith("running_mean") and "heads" not in name]
     assert means
     assert not any(value.any() for value in means)
@@ -219,7 +219,7 @@ def test_learned_weights_differ_from_fixed_ones_after_some_steps():
     assert not equal_states(first, second)
 
 
-def test_with_sgd_rescaled_gradients_move_what_three_exits_share_a_third_as_far():
+def test_rescaled_sgd_moves_layers_of_three_exits_a_third_as_far():
     """One step, without momentum's past: the segments serve three exits, two and one."""
     settings = replace(PLAIN, epochs=1, batch_size=64, optimizer="sgd", weight_decay=0.0, gradient_clip=0.0)
     start, plain, rescaled = make(dropout=0), make(dropout=0), make(dropout=0)
@@ -231,7 +231,7 @@ def test_with_sgd_rescaled_gradients_move_what_three_exits_share_a_third_as_far(
         assert torch.allclose(moved / served, less, rtol=1e-3, atol=1e-6), name
 
 
-def test_a_teacher_with_the_whole_share_is_learned_from_alone():
+def test_a_teacher_with_the_whole_share_replaces_the_labels():
     """Labels do not matter then; with no share, the teacher does not."""
 
     def answers(images):

@@ -12,32 +12,32 @@ def plan(shares):
     return PhasePlan([Phase(str(index), (0,), (0,), (), share) for index, share in enumerate(shares)])
 
 
-def lengths(made, steps):
-    """Steps of each phase, from asking at each step."""
-    names = [made.at(step, steps).phase.name for step in range(steps)]
+def lengths(phase_plan, steps):
+    """Number of steps of each phase, by the phase at each step."""
+    names = [phase_plan.at(step, steps).phase.name for step in range(steps)]
     assert names == sorted(names)
-    return [names.count(phase.name) for phase in made.phases]
+    return [names.count(phase.name) for phase in phase_plan.phases]
 
 
 @given(SHARES, st.integers(0, 200))
 def test_every_step_belongs_to_a_phase_in_order(shares, steps):
-    made = plan(shares)
-    found = lengths(made, steps)
-    assert sum(found) == steps
+    phase_plan = plan(shares)
+    counts = lengths(phase_plan, steps)
+    assert sum(counts) == steps
     start = 0
-    for phase, count in zip(made.phases, found, strict=True):
+    for phase, count in zip(phase_plan.phases, counts, strict=True):
         for done in range(count):
-            assert made.at(start + done, steps) == (phase, done, count)
+            assert phase_plan.at(start + done, steps) == (phase, done, count)
         start += count
 
 
 @given(SHARES, st.integers(6, 400))
-def test_no_phase_is_left_out_and_shares_are_kept_within_a_step_where_they_can(shares, steps):
-    found = lengths(plan(shares), steps)
-    assert min(found) >= 1
+def test_every_phase_has_steps_and_shares_are_exact_to_a_step(shares, steps):
+    counts = lengths(plan(shares), steps)
+    assert min(counts) >= 1
     exact = [steps * share / sum(shares) for share in shares]
     if min(exact) >= 2:
-        assert all(abs(a - b) <= 1 for a, b in zip(found, exact, strict=True))
+        assert all(abs(a - b) <= 1 for a, b in zip(counts, exact, strict=True))
 
 
 def test_halves_and_thirds():

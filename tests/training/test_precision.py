@@ -11,7 +11,7 @@ from edanas.training.depthwise import has_bfloat16
 from edanas.training.precision import compute_precision, resolve_precision
 
 
-def test_only_what_would_be_slow_on_a_cpu_stays_in_float32():
+def test_only_slow_operators_stay_in_float32_on_a_cpu():
     images = torch.randn(2, 8, 6, 6)
     point, depth = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
     grouped = nn.Conv2d(8, 8, 3, padding=1, groups=4)
@@ -25,7 +25,7 @@ def test_only_what_would_be_slow_on_a_cpu_stays_in_float32():
         assert point(images).dtype == torch.float32
 
 
-def test_where_nobody_measures_a_cpu_keeps_float32():
+def test_auto_without_measurement_is_float32_on_a_cpu():
     assert resolve_precision("auto", CPU) == "fp32"
     assert resolve_precision("bf16", CPU) == "bf16"
 
@@ -33,17 +33,17 @@ def test_where_nobody_measures_a_cpu_keeps_float32():
 @pytest.mark.parametrize("precision", ["bf16", "auto"])
 def test_a_training_in_other_precision_goes_on_in_it(precision, tmp_path):
     settings = replace(PLAIN, epochs=1, batch_size=32, precision=precision)
-    made = trainer(tmp_path / "supernet.pt", fresh(), settings)
-    made.run(Silent())
-    assert made.precision in (("fp32", "bf16") if precision == "auto" else ("bf16",))
+    training = trainer(tmp_path / "supernet.pt", fresh(), settings)
+    training.run(Silent())
+    assert training.precision in (("fp32", "bf16") if precision == "auto" else ("bf16",))
     again = trainer(tmp_path / "supernet.pt", fresh(), settings)
     again.resume()
-    assert again.precision == made.precision
+    assert again.precision == training.precision
     # Weights are float32, and moved no further apart than two steps of AdamW can.
     exact = trainer(tmp_path / "exact.pt", fresh(), replace(settings, precision="fp32"))
     exact.run(Silent())
-    for one, other in zip(made.network.parameters(), exact.network.parameters(), strict=True):
+    for one, other in zip(training.network.parameters(), exact.network.parameters(), strict=True):
         assert one.dtype == torch.float32
         assert (one - other).abs().max().item() <= 2 * 2 * 0.01 + 1e-3
     if precision == "bf16":
-        assert not equal_states(made.network, exact.network)
+        assert not equal_states(training.network, exact.network)

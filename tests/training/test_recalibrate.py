@@ -9,7 +9,7 @@ from edanas.training.recalibrate import recalibrate
 
 
 class Watched(nn.Module):
-    """Notes in which mode it ran."""
+    """Records the mode in which it ran."""
 
     def __init__(self):
         super().__init__()
@@ -23,13 +23,13 @@ class Watched(nn.Module):
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    made = nn.Sequential(
+    net = nn.Sequential(
         nn.BatchNorm2d(3, momentum=0.3), Watched(), nn.Conv2d(3, 4, 3), nn.Dropout(0.9), nn.BatchNorm2d(4)
     )
     with torch.no_grad():
-        made[0].running_mean.fill_(7.0)
-        made[4].running_var.fill_(9.0)
-    return made.train()
+        net[0].running_mean.fill_(7.0)
+        net[4].running_var.fill_(9.0)
+    return net.train()
 
 
 def batches(sizes=(5, 5, 8)):
@@ -38,14 +38,14 @@ def batches(sizes=(5, 5, 8)):
 
 
 def averages(features):
-    """Averages over batches of the batches' means and unbiased variances, by channel."""
+    """Means and unbiased variances by channel, averaged over batches."""
     flat = [batch.transpose(0, 1).flatten(1).double() for batch in features]
     mean = torch.stack([batch.mean(1) for batch in flat]).mean(0)
     return mean, torch.stack([batch.var(1, unbiased=True) for batch in flat]).mean(0)
 
 
 def normalised(batch):
-    """What a BatchNorm in training mode gives the next layer, with weight 1 and bias 0."""
+    """Output of a BatchNorm in training mode, with weight 1 and bias 0."""
     mean, var = batch.mean((0, 2, 3), keepdim=True), batch.var((0, 2, 3), unbiased=False, keepdim=True)
     return (batch - mean) / (var + 1e-5).sqrt()
 
@@ -74,7 +74,7 @@ def test_momentum_and_weights_are_as_before(network):
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_what_the_network_says_changes_accordingly(network):
+def test_the_networks_logits_change_accordingly(network):
     images = batches()[0]
     before = copy.deepcopy(network).eval()(images)
     recalibrate(network, [images])

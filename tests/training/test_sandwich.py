@@ -1,4 +1,4 @@
-"""What a step trains, and what it teaches whom."""
+"""Steps of the sandwich training: trained weights, teachers and students."""
 
 from dataclasses import replace
 
@@ -16,19 +16,19 @@ from edanas.training.schemes import Joint
 from edanas.training.steps import Batches
 
 
-def test_the_average_lies_among_the_weights_that_were(tmp_path):
-    """Of a training's weights, the average differs from the last, and lies between their extremes."""
-    seen = []
+def test_the_average_lies_between_earlier_weights(tmp_path):
+    """The averaged weights differ from the last ones, and lie between the extremes."""
+    biases = []
 
     class Watched(Joint):
         def loss(self, batch):
-            seen.append(made.network.head(0, 8)[-1].bias.detach().clone())
+            biases.append(training.network.head(0, 8)[-1].bias.detach().clone())
             return super().loss(batch)
 
-    made = trainer(tmp_path / "supernet.pt", scheme=Watched())
-    made.run(Silent())
-    weights = torch.stack(seen)
-    averaged = made.network.head(0, 8)[-1].bias
+    training = trainer(tmp_path / "supernet.pt", scheme=Watched())
+    training.run(Silent())
+    weights = torch.stack(biases)
+    averaged = training.network.head(0, 8)[-1].bias
     assert not torch.equal(averaged, weights[-1])
     assert bool((averaged <= weights.max(0).values + 0.02).all())
     assert bool((averaged >= weights.min(0).values - 0.02).all())
@@ -74,30 +74,30 @@ def gradients(backbone):
 
 def test_each_of_the_three_gets_its_gradient(tmp_path, monkeypatch):
     """In one step: the largest learns from labels, the smallest and a random one from the largest."""
-    seen, network = [], fresh()
-    made = trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, epochs=1))
+    calls, network = [], fresh()
+    training = trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, epochs=1))
     original = network.logits
 
     def logits(backbone, images, phase):
-        seen.append((backbone, tuple(images.shape)))
+        calls.append((backbone, tuple(images.shape)))
         return original(backbone, images, phase)
 
     targets = []
     monkeypatch.setattr(network, "logits", logits)
     monkeypatch.setattr(
-        made.scheme,
+        training.scheme,
         "loss",
         lambda batch: targets.append((batch.targets, batch.label_smoothing)) or Joint().loss(batch),
     )
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    made.run(Silent())
-    assert len(seen) == 3 * STEPS
+    training.run(Silent())
+    assert len(calls) == 3 * STEPS
     for step in range(STEPS):
-        (large, shape), (small, _), (drawn, _) = seen[3 * step : 3 * step + 3]
+        (large, shape), (small, _), (drawn, _) = calls[3 * step : 3 * step + 3]
         assert (large, small) == (space().largest(), space().smallest())
         assert drawn.id not in (large.id, small.id)
         assert shape == (32, 1, 12, 12)
-        for backbone, size in seen[3 * step : 3 * step + 3]:
+        for backbone, size in calls[3 * step : 3 * step + 3]:
             assert size[2:] == (backbone["resolution"],) * 2
         (labels, smoothing), *students = targets[3 * step : 3 * step + 3]
         assert (labels.dtype, smoothing) == (torch.int64, 0.1)
@@ -105,7 +105,7 @@ def test_each_of_the_three_gets_its_gradient(tmp_path, monkeypatch):
             assert none == 0.0
             assert torch.allclose(teacher.sum(1), torch.ones(32))
             assert not teacher.requires_grad
-    expected = set.union(*(gradients(backbone) for backbone, _ in seen))
+    expected = set.union(*(gradients(backbone) for backbone, _ in calls))
     changed = {name for name, p in network.named_parameters() if not torch.equal(p.detach(), before[name])}
     assert changed == expected
     # Heads of both widths, and the kernel transforms that only smaller kernels use, are among them.
@@ -114,8 +114,8 @@ def test_each_of_the_three_gets_its_gradient(tmp_path, monkeypatch):
 
 
 def test_the_teacher_is_the_largest_backbone_s_last_exit(tmp_path, monkeypatch):
-    network, told = fresh(dropout=0.0), []
-    made = trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, epochs=1, batch_size=64))
+    network, targets = fresh(dropout=0.0), []
+    training = trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, epochs=1, batch_size=64))
     original, last = network.logits, []
 
     def logits(backbone, images, phase):
@@ -124,10 +124,12 @@ def test_the_teacher_is_the_largest_backbone_s_last_exit(tmp_path, monkeypatch):
         return out
 
     monkeypatch.setattr(network, "logits", logits)
-    monkeypatch.setattr(made.scheme, "loss", lambda batch: told.append(batch.targets) or Joint().loss(batch))
-    made.run(Silent())
-    assert torch.equal(told[1], last[0].softmax(1))
-    assert torch.equal(told[2], told[1])
+    monkeypatch.setattr(
+        training.scheme, "loss", lambda batch: targets.append(batch.targets) or Joint().loss(batch)
+    )
+    training.run(Silent())
+    assert torch.equal(targets[1], last[0].softmax(1))
+    assert torch.equal(targets[2], targets[1])
 
 
 def test_there_is_a_head_for_every_number_of_channels():
@@ -140,30 +142,30 @@ def test_there_is_a_head_for_every_number_of_channels():
             assert network.head(index, channels)(torch.zeros(2, channels, 3, 2)).shape == (2, 10)
 
 
-def test_a_network_alone_is_trained_once_in_a_step(tmp_path):
-    """Its smallest, random and largest member are one: a second pass would teach it what it just said."""
+def test_a_space_of_one_backbone_is_trained_once_in_a_step(tmp_path):
+    """Smallest, random and largest backbone are the same: a second pass would train it on its own logits."""
     alone = EECNN(resolutions=(8,), width=0.1)
     over = SearchSpace(alone.variables(), THRESHOLDS, alone.exit_points)
     settings = replace(SETTINGS, epochs=1)
-    made = trainer(tmp_path / "supernet.pt", fresh(alone), settings, CutShort(STEPS), over)
-    made.run(Silent())
-    assert made.network.training is False
+    training = trainer(tmp_path / "supernet.pt", fresh(alone), settings, CutShort(STEPS), over)
+    training.run(Silent())
+    assert training.network.training is False
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_what_a_phase_does_not_train_stays_in_the_supernet(ema, tmp_path):
+def test_frozen_parts_of_the_supernet_do_not_change(ema, tmp_path):
     """Parameters; BatchNorm's statistics are recomputed for each backbone anyway."""
-    network, seen = fresh(), {}
+    network, snapshots = fresh(), {}
 
     class Watched(Distill):
         def loss(self, batch):
             now = {name: p.detach().clone() for name, p in network.named_parameters()}
-            seen.setdefault(batch.phase.name, now)
+            snapshots.setdefault(batch.phase.name, now)
             return super().loss(batch)
 
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, ema=ema), Watched()).run(Silent())
-    start, after = seen["exits"], dict(network.named_parameters())
+    start, after = snapshots["exits"], dict(network.named_parameters())
     for name, value in before.items():
         early = name.startswith("heads.")
         assert torch.equal(value, start[name]) or not early, name
@@ -173,56 +175,58 @@ def test_what_a_phase_does_not_train_stays_in_the_supernet(ema, tmp_path):
 
 
 def test_the_teacher_is_the_last_exit_that_the_phase_runs(tmp_path):
-    told = []
+    batches = []
 
     class Watched(Layerwise):
         def loss(self, batch):
-            told.append((batch.phase.exits, batch.logits[-1].detach(), batch.targets))
+            batches.append((batch.phase.exits, batch.logits[-1].detach(), batch.targets))
             return super().loss(batch)
 
     trainer(tmp_path / "supernet.pt", settings=replace(SETTINGS, epochs=3), scheme=Watched()).run(Silent())
-    assert [exits for exits, *_ in told[::3]][-1] == (4,)
-    for step in range(0, len(told), 3):
-        exits, taught, labels = told[step]
+    assert [exits for exits, *_ in batches[::3]][-1] == (4,)
+    for step in range(0, len(batches), 3):
+        exits, teacher_logits, labels = batches[step]
         assert (len(exits), labels.dtype) == (1, torch.int64)
-        assert all(torch.equal(targets, taught.softmax(1)) for _, _, targets in told[step + 1 : step + 3])
+        assert all(
+            torch.equal(targets, teacher_logits.softmax(1)) for _, _, targets in batches[step + 1 : step + 3]
+        )
 
 
-def test_with_shrinking_the_first_step_trains_no_smaller_kernel_and_later_ones_do(tmp_path, monkeypatch):
-    network, seen = fresh(), []
+def test_shrinking_trains_smaller_kernels_only_in_later_steps(tmp_path, monkeypatch):
+    network, backbones = fresh(), []
     settings = replace(SETTINGS, epochs=5, shrinking=True, ema=0.0)
-    made = trainer(tmp_path / "supernet.pt", network, settings)
+    training = trainer(tmp_path / "supernet.pt", network, settings)
     original = network.logits
-    monkeypatch.setattr(network, "logits", lambda b, i, p: seen.append(b) or original(b, i, p))
-    made.run(Silent())
+    monkeypatch.setattr(network, "logits", lambda b, i, p: backbones.append(b) or original(b, i, p))
+    training.run(Silent())
     largest = dict(space().largest().choices)
-    first = [dict(each.choices) for each in seen[:3]]
+    first = [dict(each.choices) for each in backbones[:3]]
     assert all({**each, "resolution": 0} == {**largest, "resolution": 0} for each in first)
-    assert space().smallest() in seen
+    assert space().smallest() in backbones
 
 
-def test_more_random_backbones_in_a_step_are_other_ones_and_all_learn_from_the_largest(tmp_path, monkeypatch):
-    network, seen, targets = fresh(), [], []
-    made = trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, random_backbones=3))
+def test_random_backbones_differ_and_all_learn_from_the_largest(tmp_path, monkeypatch):
+    network, calls, targets = fresh(), [], []
+    training = trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, random_backbones=3))
     original = network.logits
 
     def logits(backbone, images, phase):
         out = original(backbone, images, phase)
-        seen.append((backbone, out[-1].detach()))
+        calls.append((backbone, out[-1].detach()))
         return out
 
     monkeypatch.setattr(network, "logits", logits)
     monkeypatch.setattr(
-        made.scheme, "loss", lambda batch: targets.append(batch.targets) or Joint().loss(batch)
+        training.scheme, "loss", lambda batch: targets.append(batch.targets) or Joint().loss(batch)
     )
-    made.run(Silent())
-    assert len(seen) == len(targets) == 5 * 3 * STEPS
+    training.run(Silent())
+    assert len(calls) == len(targets) == 5 * 3 * STEPS
     drawn = set()
-    for first in range(0, len(seen), 5):
-        (large, said), (small, _), *others = seen[first : first + 5]
+    for first in range(0, len(calls), 5):
+        (large, teacher_logits), (small, _), *others = calls[first : first + 5]
         assert (large, small) == (space().largest(), space().smallest())
-        labels, *taught = targets[first : first + 5]
+        labels, *probabilities = targets[first : first + 5]
         assert labels.dtype == torch.int64
-        assert all(torch.equal(each, said.softmax(1)) for each in taught)
+        assert all(torch.equal(each, teacher_logits.softmax(1)) for each in probabilities)
         drawn |= {backbone.id for backbone, _ in others}
     assert len(drawn) > 3 * STEPS

@@ -1,4 +1,4 @@
-"""A training that was cut anywhere goes on to the same weights; a damaged checkpoint is one error."""
+"""An interrupted training continues to the same weights; a damaged checkpoint is one error."""
 
 import resource
 from dataclasses import replace
@@ -20,13 +20,13 @@ from edanas.training.schemes import JointCombined, Mixed
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    made = trainer(tmp_path_factory.mktemp("whole") / "supernet.pt")
-    made.run(Silent())
-    return made.network
+    training = trainer(tmp_path_factory.mktemp("whole") / "supernet.pt")
+    training.run(Silent())
+    return training.network
 
 
 @pytest.mark.parametrize("losses", [1, 4, LOSSES + 4, 2 * LOSSES, 2 * LOSSES + 1])
-def test_a_cut_training_goes_on_to_the_same_weights(losses, uninterrupted, tmp_path):
+def test_an_interrupted_training_continues_to_the_same_weights(losses, uninterrupted, tmp_path):
     path = tmp_path / "supernet.pt"
     with pytest.raises(CutError):
         trainer(path, scheme=CutShort(losses), save_every=0.0).run(Silent())
@@ -38,7 +38,7 @@ def test_a_cut_training_goes_on_to_the_same_weights(losses, uninterrupted, tmp_p
     assert [p.name for p in tmp_path.iterdir()] == ["supernet.pt"]
 
 
-def test_segments_of_no_time_but_for_a_step_go_on_to_the_same_weights(uninterrupted, tmp_path):
+def test_time_slices_of_one_step_lead_to_the_same_weights(uninterrupted, tmp_path):
     class OneStep(TimeSlice):
         left = 1
 
@@ -48,18 +48,18 @@ def test_segments_of_no_time_but_for_a_step_go_on_to_the_same_weights(uninterrup
 
     path, done = tmp_path / "supernet.pt", []
     while not done or done[-1] < 3 * STEPS:
-        made = trainer(path)
-        assert made.run(Silent(), OneStep()) == (made.step == 3 * STEPS)
-        done.append(made.step)
+        training = trainer(path)
+        assert training.run(Silent(), OneStep()) == (training.step == 3 * STEPS)
+        done.append(training.step)
     assert done == list(range(1, 3 * STEPS + 1))
-    assert equal_states(made.network, uninterrupted)
+    assert equal_states(training.network, uninterrupted)
 
 
-def test_a_segment_without_time_does_nothing_and_says_so(tmp_path):
-    made = trainer(tmp_path / "supernet.pt")
-    before = {name: value.clone() for name, value in made.network.state_dict().items()}
-    assert not made.run(Silent(), TimeSlice(0.0))
-    assert all(torch.equal(value, before[name]) for name, value in made.network.state_dict().items())
+def test_a_time_slice_of_0_seconds_does_no_step(tmp_path):
+    training = trainer(tmp_path / "supernet.pt")
+    before = {name: value.clone() for name, value in training.network.state_dict().items()}
+    assert not training.run(Silent(), TimeSlice(0.0))
+    assert all(torch.equal(value, before[name]) for name, value in training.network.state_dict().items())
 
 
 def test_a_finished_training_is_read_back_without_a_step(uninterrupted, tmp_path):
@@ -81,11 +81,11 @@ def test_the_bar_starts_where_the_training_goes_on(tmp_path):
     path = tmp_path / "supernet.pt"
     with pytest.raises(CutError):
         trainer(path, scheme=CutShort(2 * LOSSES + 2), save_every=0.0).run(Silent())
-    shown = Recorded()
-    trainer(path).run(shown)
-    assert shown.totals == [3 * STEPS]
-    assert shown.moves == [2 * STEPS, 1, 1]
-    assert shown.notes[-1].startswith("epoch 3/3, loss ")
+    progress = Recorded()
+    trainer(path).run(progress)
+    assert progress.totals == [3 * STEPS]
+    assert progress.moves == [2 * STEPS, 1, 1]
+    assert progress.notes[-1].startswith("epoch 3/3, loss ")
 
 
 def whole_checkpoint(path):
@@ -145,12 +145,12 @@ def test_a_checkpoint_of_another_network_is_one_clear_error(tmp_path):
 
 def test_a_disk_without_space_is_one_clear_error(tmp_path):
     path = tmp_path / "supernet.pt"
-    made = trainer(path, settings=replace(SETTINGS, epochs=1))
+    training = trainer(path, settings=replace(SETTINGS, epochs=1))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
         with pytest.raises(RunError, match=r"supernet\.pt: cannot be written: File too large"):
-            made.run(Silent())
+            training.run(Silent())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
@@ -165,7 +165,7 @@ SCHEMES = {
 
 
 class CutAt(TrainingScheme):
-    """Another scheme, cut short after so many losses."""
+    """A scheme that is interrupted after a number of losses."""
 
     def __init__(self, scheme, after):
         self.scheme, self.left = scheme, after
@@ -185,7 +185,7 @@ class CutAt(TrainingScheme):
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_phases_go_on_after_a_cut_to_the_same_weights(name, tmp_path):
-    """Six steps; cut in the middle of an epoch, before and at the boundary of two phases."""
+    """Six steps, interrupted within an epoch, before and at the boundary of two phases."""
     scheme, settings = SCHEMES[name], replace(SETTINGS, ema=0.9)
     whole = trainer(tmp_path / "whole.pt", settings=settings, scheme=scheme)
     whole.run(Silent())
@@ -199,25 +199,25 @@ def test_phases_go_on_after_a_cut_to_the_same_weights(name, tmp_path):
     assert equal_states(resumed.learned, whole.learned)
 
 
-def test_a_training_is_planned_by_the_speed_of_its_latest_segment(tmp_path, monkeypatch):
+def test_a_training_is_planned_by_the_speed_of_its_latest_time_slice(tmp_path, monkeypatch):
     path, settings = tmp_path / "supernet.pt", replace(SETTINGS, epochs=500)
     clock = {"now": 0.0, "step": 100.0}
     monkeypatch.setattr("time.monotonic", lambda: clock["now"])
 
-    def timed(made):
-        original = made.make_step
+    def timed(training):
+        original = training.make_step
 
         def make_step(images, labels):
             clock["now"] += clock["step"]
             return original(images, labels)
 
-        monkeypatch.setattr(made, "make_step", make_step)
-        return made
+        monkeypatch.setattr(training, "make_step", make_step)
+        return training
 
     assert not timed(trainer(path, settings=settings)).run(Silent(), TimeSlice(400.0))
     clock["step"] = 1.0
     assert not timed(trainer(path, settings=settings)).run(Silent(), TimeSlice(6.0))
     then = trainer(path, settings=settings)
     then.fit(500.0)
-    # 3 or 4 steps of 100 seconds, and a few of one: what is left holds as many as it has seconds.
+    # 3 or 4 steps of 100 seconds, and a few of 1 second; the remaining time is planned with 1 second each.
     assert then.schedule.steps - then.step == pytest.approx(500 - then.seconds)

@@ -16,15 +16,15 @@ def test_a_first_schedule_is_a_straight_line(total, step):
 def test_a_refitted_schedule_goes_on_where_the_old_one_was_and_ends_in_time(total, data):
     step = data.draw(st.integers(1, total))
     seconds = data.draw(st.floats(0.1, 1e4))
-    wanted = data.draw(st.floats(0.1, 1e5))
+    limit = data.draw(st.floats(0.1, 1e5))
     old = Schedule(total)
-    new = old.refitted(step, seconds, wanted, seconds / step)
+    new = old.refitted(step, seconds, limit, seconds / step)
     assert new.done(step) == pytest.approx(old.done(step)) or new.steps == step
     assert new.done(new.steps) == pytest.approx(1.0)
     expected = seconds + (new.steps - step) * seconds / step
     if new != old:
-        assert expected <= max(wanted, seconds) * (1 + 1e-9)
-        assert expected + seconds / step >= wanted * (1 - 1e-9)
+        assert expected <= max(limit, seconds) * (1 + 1e-9)
+        assert expected + seconds / step >= limit * (1 - 1e-9)
         assert Schedule.from_dict(new.to_dict()) == new
 
 
@@ -35,15 +35,15 @@ def test_a_schedule_that_fits_within_a_twentieth_stays():
     assert fits.refitted(500, 500.0, 300.0, 1.0).steps == 500
 
 
-def test_a_segment_ends_while_one_more_step_would_not_fit(monkeypatch):
+def test_a_time_slice_ends_before_a_step_that_does_not_fit(monkeypatch):
     now = iter([0.0, 5.0, 6.0, 8.0, 9.0])
     monkeypatch.setattr("time.monotonic", lambda: next(now))
     segment = TimeSlice(10.0)
-    # The 5 seconds before the first step are none of a step; the longest takes 2.
+    # The 5 seconds before the first step do not count; the longest step takes 2.
     assert [segment.is_over() for _ in range(4)] == [False, False, False, True]
 
 
-def test_a_first_step_in_which_kernels_are_made_ends_no_segment_early(monkeypatch):
+def test_a_slow_first_step_does_not_shorten_the_time_slice(monkeypatch):
     now = iter([0.0, 1.0, 61.0, 63.0, 65.0, 67.0, 69.0])
     monkeypatch.setattr("time.monotonic", lambda: next(now))
     segment = TimeSlice(70.0)

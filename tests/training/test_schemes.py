@@ -43,7 +43,7 @@ LABELS = [0, 3, 1, 1, 2]
 
 
 def batch(logits, targets=None, smoothing=0.0, phase=None, points=None, learned=None):
-    """A batch of a network that has an exit at every point, unless told otherwise."""
+    """A batch of a network, by default with an exit at every point."""
     return ExitBatch(
         logits,
         torch.tensor(LABELS) if targets is None else targets,
@@ -122,10 +122,10 @@ def test_learned_weights_are_those_of_kendall_et_al(logits):
 
 def mixture(logits, shares, smoothing=0.0):
     """Cross-entropy of a mixture of the exits' probabilities; shares (E, B)."""
-    said = torch.stack([each.softmax(1) for each in logits])
-    together = (torch.as_tensor(shares, dtype=torch.float64)[:, :, None] * said).sum(0)
-    wanted = torch.tensor(one_hot(LABELS, 4, smoothing), dtype=torch.float64)
-    return float(-(wanted * together.log()).sum(1).mean())
+    probabilities = torch.stack([each.softmax(1) for each in logits])
+    combined = (torch.as_tensor(shares, dtype=torch.float64)[:, :, None] * probabilities).sum(0)
+    targets = torch.tensor(one_hot(LABELS, 4, smoothing), dtype=torch.float64)
+    return float(-(targets * combined.log()).sum(1).mean())
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -143,34 +143,34 @@ def test_learned_shares_are_equal_at_first_and_a_softmax_then(logits):
     values.data.copy_(torch.tensor([0.0, 1.0, -1.0]))
     total = 1 + math.e + 1 / math.e
     shares = [[each / total] * 5 for each in (1, math.e, 1 / math.e)]
-    found = scheme.loss(batch(logits, learned=learned))
-    assert float(found.detach()) == pytest.approx(mixture(logits, shares), rel=1e-9)
+    loss = scheme.loss(batch(logits, learned=learned))
+    assert float(loss.detach()) == pytest.approx(mixture(logits, shares), rel=1e-9)
 
 
 def test_the_soft_conditional_form_is_equation_2_from_the_last_exit_to_the_first(logits):
-    together = logits[2].softmax(1)
+    combined = logits[2].softmax(1)
     for each in logits[1::-1]:
         sure = ScoreMargin()(each)[:, None]
-        together = sure * each.softmax(1) + (1 - sure) * together
-    expected = -together[range(5), LABELS].log().mean()
-    found = JointCombined("soft-conditional").loss(batch(logits))
-    assert float(found) == pytest.approx(float(expected), rel=1e-6)
+        combined = sure * each.softmax(1) + (1 - sure) * combined
+    expected = -combined[range(5), LABELS].log().mean()
+    loss = JointCombined("soft-conditional").loss(batch(logits))
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
 
 
-def test_where_exits_are_sure_or_not_at_all_the_soft_form_is_early_exiting(logits):
-    """Each sample counts by the first exit that is sure, as at inference."""
-    sure = torch.tensor([[1, 0, 0, 1, 0], [1, 1, 0, 0, 0]], dtype=torch.float64)
+def test_with_confidences_of_0_and_1_the_soft_form_is_early_exiting(logits):
+    """Each sample has the loss of the first confident exit, as in inference."""
+    confidences = torch.tensor([[1, 0, 0, 1, 0], [1, 1, 0, 0, 0]], dtype=torch.float64)
 
     class Decided(ConfidenceCriterion):
-        def __call__(self, given):
-            index = next(i for i, each in enumerate(logits) if each is given)
-            return sure[index] if index < 2 else torch.zeros(5).double()
+        def __call__(self, answer):
+            index = next(i for i, each in enumerate(logits) if each is answer)
+            return confidences[index] if index < 2 else torch.zeros(5).double()
 
-    leaves = [0, 1, 2, 0, 2]
-    said = torch.stack([logits[at][sample] for sample, at in enumerate(leaves)])
-    expected = cross_entropy_by_hand(said.tolist(), one_hot(LABELS, 4))
-    given = replace(batch(logits), criterion=Decided())
-    assert float(JointCombined("soft-conditional").loss(given)) == pytest.approx(expected, abs=1e-8)
+    exits = [0, 1, 2, 0, 2]
+    exit_logits = torch.stack([logits[at][sample] for sample, at in enumerate(exits)])
+    expected = cross_entropy_by_hand(exit_logits.tolist(), one_hot(LABELS, 4))
+    decided = replace(batch(logits), criterion=Decided())
+    assert float(JointCombined("soft-conditional").loss(decided)) == pytest.approx(expected, abs=1e-8)
 
 
 def test_gradients_of_the_soft_form_flow_through_confidences_too(logits):
@@ -180,17 +180,17 @@ def test_gradients_of_the_soft_form_flow_through_confidences_too(logits):
     with_gates = logits[0].grad.clone()
     shares = [ScoreMargin()(each).detach() for each in logits]
     first = logits[0].detach().clone().requires_grad_()
-    said = [first.softmax(1), *(each.detach().softmax(1) for each in logits[1:])]
-    rest = shares[1][:, None] * said[1] + (1 - shares[1][:, None]) * said[2]
-    together = shares[0][:, None] * said[0] + (1 - shares[0][:, None]) * rest
-    (-together[range(5), LABELS].log().mean()).backward()
+    probabilities = [first.softmax(1), *(each.detach().softmax(1) for each in logits[1:])]
+    rest = shares[1][:, None] * probabilities[1] + (1 - shares[1][:, None]) * probabilities[2]
+    combined = shares[0][:, None] * probabilities[0] + (1 - shares[0][:, None]) * rest
+    (-combined[range(5), LABELS].log().mean()).backward()
     assert not torch.allclose(with_gates, first.grad, atol=1e-3)
 
 
 def test_own_losses_beside_the_combined_one(logits):
     plain, own = JointCombined().loss(batch(logits)), sum(each_loss(logits)) / 3
-    found = JointCombined(own=0.25).loss(batch(logits))
-    assert float(found) == pytest.approx(0.75 * float(plain) + 0.25 * own, rel=1e-9)
+    mixed_loss = JointCombined(own=0.25).loss(batch(logits))
+    assert float(mixed_loss) == pytest.approx(0.75 * float(plain) + 0.25 * own, rel=1e-9)
 
 
 def test_layer_by_layer_each_exit_has_its_own_loss_and_phase(logits):
@@ -217,8 +217,8 @@ def kl(teacher, student):
 @pytest.mark.parametrize("mix", [0.0, 0.3, 1.0])
 def test_exits_learn_from_the_last_at_a_temperature(logits, temperature, mix):
     *early, last = (each / temperature for each in logits)
-    told = sum(kl(last.softmax(1), each.softmax(1)) for each in early)
-    expected = (1 - mix) * sum(each_loss(logits)[:2]) + mix * temperature**2 * told
+    divergence = sum(kl(last.softmax(1), each.softmax(1)) for each in early)
+    expected = (1 - mix) * sum(each_loss(logits)[:2]) + mix * temperature**2 * divergence
     assert distilled(logits, temperature=temperature, mix=mix) == pytest.approx(expected, rel=1e-9)
 
 

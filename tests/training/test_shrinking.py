@@ -11,15 +11,15 @@ OPEN = Shrinking(SPACE)
 
 
 def kinds(backbone):
-    """By the last word of their names, the choices that a backbone makes."""
-    found = {}
+    """Choices of a backbone, by the last part of the variables' names."""
+    choices = {}
     for name, choice in backbone.choices:
-        found.setdefault(name.rpartition(".")[2], set()).add(choice)
-    return found
+        choices.setdefault(name.rpartition(".")[2], set()).add(choice)
+    return choices
 
 
 @given(st.floats(0, 1), st.integers(0, 2**32 - 1))
-def test_what_is_not_open_has_its_largest_choice(done, seed):
+def test_variables_that_are_not_elastic_have_their_largest_choice(done, seed):
     rng = np.random.default_rng(seed)
     largest = kinds(SPACE.largest())
     for backbone in (OPEN.smallest(done), OPEN.sample_backbone(rng, done)):
@@ -29,7 +29,7 @@ def test_what_is_not_open_has_its_largest_choice(done, seed):
 
 
 @pytest.mark.parametrize("turn", range(len(ORDER) + 1))
-def test_the_parts_open_in_their_order(turn):
+def test_variables_become_elastic_in_order(turn):
     smallest = kinds(OPEN.smallest(turn / (len(ORDER) + 1) + 0.01))
     ends = kinds(SPACE.smallest())
     opened = {kind for kind in ORDER if smallest[kind] == ends[kind]}
@@ -38,7 +38,7 @@ def test_the_parts_open_in_their_order(turn):
     assert smallest["resolution"] == ends["resolution"]
 
 
-def test_at_the_end_everything_is_open():
+def test_at_the_end_everything_is_elastic():
     assert OPEN.smallest(1.0) == SPACE.smallest()
     rng = np.random.default_rng(0)
     drawn = {OPEN.sample_backbone(rng, 1.0).id for _ in range(40)}

@@ -23,7 +23,7 @@ from edanas.training.steps import (
 
 
 def numbered(count):
-    """Data whose images and labels both tell which sample they are."""
+    """Data whose images and labels both encode the number of the sample."""
     at = torch.arange(count)
     images = at.to(torch.uint8)[:, None, None, None].expand(count, 1, 4, 4).contiguous()
     data = ImageSet(images, at, tuple(map(str, range(count))))
@@ -76,8 +76,8 @@ def test_images_are_prepared_as_for_a_deployed_network():
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 @pytest.mark.parametrize("steps", [1, 2, 9, 100])
 def test_the_rate_stays_within_its_peak(schedule, steps):
-    wanted = TrainingSettings(schedule=schedule, learning_rate=0.2)
-    rates = [learning_rate(wanted, step, steps) for step in range(steps)]
+    training = TrainingSettings(schedule=schedule, learning_rate=0.2)
+    rates = [learning_rate(training, step, steps) for step in range(steps)]
     assert all(0 < rate <= 0.2 + 1e-12 for rate in rates)
     assert max(rates) == pytest.approx(0.2)
     if schedule == "constant":
@@ -85,8 +85,8 @@ def test_the_rate_stays_within_its_peak(schedule, steps):
 
 
 def test_the_cosine_rises_over_a_tenth_and_falls_to_nothing():
-    wanted = TrainingSettings(schedule="cosine", learning_rate=0.2)
-    rates = [learning_rate(wanted, step, 100) for step in range(101)]
+    training = TrainingSettings(schedule="cosine", learning_rate=0.2)
+    rates = [learning_rate(training, step, 100) for step in range(101)]
     assert rates[:10] == pytest.approx([0.02 * (step + 1) for step in range(10)])
     assert rates[10] == pytest.approx(0.2)
     assert all(a > b for a, b in itertools.pairwise(rates[10:]))
@@ -110,8 +110,8 @@ def little():
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_only_weights_of_two_dimensions_and_more_decay(name):
     net = little()
-    wanted = TrainingSettings(optimizer=name, learning_rate=0.1, weight_decay=0.5)
-    optimizer = make_optimizer(net, wanted)
+    training = TrainingSettings(optimizer=name, learning_rate=0.1, weight_decay=0.5)
+    optimizer = make_optimizer(net, training)
     for parameter in net.parameters():
         parameter.data.fill_(1.0)
         parameter.grad = torch.zeros_like(parameter)
@@ -122,7 +122,7 @@ def test_only_weights_of_two_dimensions_and_more_decay(name):
         assert parameter.grad is None
 
 
-def test_sgd_has_momentum_and_the_rate_it_is_told():
+def test_sgd_has_momentum_and_the_given_rate():
     weight = nn.Parameter(torch.zeros(1))
     holder = nn.ParameterList([weight])
     optimizer = make_optimizer(holder, TrainingSettings(optimizer="sgd", weight_decay=0.0))

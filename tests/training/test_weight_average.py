@@ -12,7 +12,7 @@ def line(value):
     return module
 
 
-def test_an_average_is_what_the_recurrence_gives():
+def test_the_average_follows_the_recurrence():
     module, expected = line(0.0), 0.0
     average = WeightAverage(module, 0.5)
     for step, value in enumerate((4.0, -2.0, 8.0, 1.0), 1):
@@ -35,7 +35,7 @@ def test_without_a_decay_the_last_weights_stay():
     assert average.state() == []
 
 
-def test_what_is_kept_goes_on_as_it_would_have():
+def test_a_restored_average_continues_equally():
     whole, parts = line(1.0), line(1.0)
     first, second = WeightAverage(whole, 0.9), WeightAverage(parts, 0.9)
     for step in range(1, 6):
@@ -44,9 +44,9 @@ def test_what_is_kept_goes_on_as_it_would_have():
                 module.weight.add_(step)
         first.update(step)
         second.update(step)
-        kept = [tensor.clone() for tensor in second.state()]
+        stored = [tensor.clone() for tensor in second.state()]
         second = WeightAverage(parts, 0.9)
-        second.load(kept)
+        second.load(stored)
     first.apply()
     second.apply()
     assert torch.equal(whole.weight, parts.weight)
