@@ -5,8 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from edanas.core.contracts import Meter, Objective, Specimen
 from edanas.core.errors import ConfigError, CostError, near_miss
 from edanas.core.hookspecs import hookimpl
@@ -52,17 +50,20 @@ class LatencyTableMeter(Meter):
 
     @cached_property
     def _milliseconds(self) -> dict[str, float]:
+        import yaml
+
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         try:
-            found: Any = yaml.load(self.path.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - the safe one
+            layers: Any = yaml.load(self.path.read_text(encoding="utf-8"), loader)  # noqa: S506 - the safe one
         except OSError as error:
             why = error.strerror or error
             raise ConfigError(f"objectives.path: {self.path} cannot be read: {why}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             text = " ".join(str(error).split())
             raise ConfigError(f"objectives.path: {self.path} is no YAML: {text}") from error
-        if not isinstance(found, Mapping):
+        if not isinstance(layers, Mapping):
             raise ConfigError(f"objectives.path: {self.path} holds no table of layers")
-        return {str(layer): self._mean(str(layer), entry) for layer, entry in found.items()}
+        return {str(layer): self._mean(str(layer), entry) for layer, entry in layers.items()}
 
     def _mean(self, layer: str, entry: Any) -> float:
         mean = entry.get("mean") if isinstance(entry, Mapping) else None
@@ -71,9 +72,6 @@ class LatencyTableMeter(Meter):
                 f"objectives.path: {self.path}, '{layer}': found {entry!r}; expected `mean`, milliseconds"
             )
         return float(mean)
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class LatencyTable(Objective):

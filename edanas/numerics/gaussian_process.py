@@ -13,7 +13,6 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri, dtrtrs
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -56,6 +55,8 @@ class Factor:
     """
 
     def __init__(self, covariance: Array, noise: float = 0.0, *, lower: bool = True) -> None:
+        from scipy.linalg.lapack import dpotrf
+
         covariance.flat[:: len(covariance) + 1] += noise
         self._lower = int(lower)
         # The transpose is in Fortran's order, so LAPACK needs no copy.
@@ -67,14 +68,20 @@ class Factor:
 
     def solve(self, right: Array) -> Array:
         """Return C^-1 times (n,) or (n, T)."""
+        from scipy.linalg.lapack import dpotrs
+
         return np.asarray(dpotrs(self._triangle, right, lower=self._lower)[0])
 
     def solve_root(self, right: Array) -> Array:
         """Return L^-1 times (n, T)."""
+        from scipy.linalg.lapack import dtrtrs
+
         return np.asarray(dtrtrs(self._triangle, right, lower=1)[0])
 
     def inverse_root(self) -> Array:
         """Return V = L^-1, (n, n), so that V'V = C^-1."""
+        from scipy.linalg.lapack import dtrtri
+
         return np.asarray(dtrtri(self._triangle, lower=1)[0])
 
 

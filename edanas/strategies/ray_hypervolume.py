@@ -8,8 +8,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
-from scipy.stats.qmc import Sobol
 
 from edanas.numerics.pareto import reference_point
 
@@ -60,6 +58,9 @@ def _directions(objectives: int) -> Values:
     if objectives == 2:
         angles = (np.arange(RAYS) + 0.5) * math.pi / (2 * RAYS)
         return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    from scipy.stats import norm
+    from scipy.stats.qmc import Sobol
+
     power = RAYS.bit_length() - 1 + min(objectives - 2, 4)
     even = Sobol(objectives, scramble=False).random_base2(power) + 0.5 / 2**power
     # The lengths of a normal vector's coordinates: its direction is uniform on the sphere.

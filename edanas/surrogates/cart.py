@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_matrix
 
 from edanas.core.contracts import SurrogateModel
 from edanas.surrogates.arrays import Array, Indices, Standardiser, at_least, training_set
@@ -179,6 +178,8 @@ def _best_splits(
     least: int,
 ) -> tuple[Indices, Array]:
     """Each node's best split and its score; 0 where there are too few samples or nothing can be split."""
+    from scipy.sparse import csr_matrix
+
     best, gain = np.zeros(len(tree), dtype=np.int64), np.zeros(len(tree))
     if not len(splits.genes):
         return best, gain
@@ -198,11 +199,15 @@ def _best_splits(
     return best, gain
 
 
-def _scores(members: csr_matrix, left: Singles) -> Singles:
+def _scores(members: Any, left: Singles) -> Singles:
     """(nodes, K): by how much each split reduces each node's mean squared error.
 
     With values centred in their node, a split with sum s and count a on the left of c samples gains
     s^2 / a + s^2 / (c - a) = c s^2 / (a (c - a)).
+
+    Args:
+        members: (nodes, n) sparse matrix of the centred values in each node; its data are overwritten.
+        left: (n, K) see `_Splits`.
     """
     size = np.diff(members.indptr)[:, None].astype(np.float32)
     score = members @ left

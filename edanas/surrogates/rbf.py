@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, pinvh, qr, solve, solve_triangular
-from scipy.linalg.lapack import dormqr, dtrtri
-from scipy.spatial.distance import cdist
 
 from edanas.core.contracts import SurrogateModel
 from edanas.surrogates.arrays import (
@@ -67,6 +64,8 @@ class RBF(SurrogateModel):
         With P the matrix that makes weights w of values, the errors on a left-out fold F are P_FF^-1 w_F.
         A fold without which the tail would be another one is fitted by itself.
         """
+        from scipy.linalg import solve
+
         X, y = training_set(genomes, values)
         kept = newest_and_spread(len(y), LARGEST)
         system = _System.of(X[kept], self.smoothing)
@@ -118,6 +117,8 @@ class _System:
 
     @classmethod
     def of(cls, X: Array, smoothing: float) -> "_System":
+        from scipy.linalg import cholesky, pinvh
+
         shift = X.mean(axis=0)
         tail = _tail(X, shift)
         reflectors, R, columns = _pivoted_qr(tail)
@@ -137,6 +138,8 @@ class _System:
 
     def solve(self, y: Array) -> tuple[Array, Array]:
         """(n,) targets -> the kernel's weights (n,) and the tail's coefficients (r,)."""
+        from scipy.linalg import cho_solve, solve_triangular
+
         rank = len(self.columns)
         rotated = _apply(self.reflectors, "L", "T", y[:, None].copy())
         inner = rotated[rank:]
@@ -155,6 +158,8 @@ class _System:
 
     def root(self) -> Array:
         """V, (n - r, n), of the matrix P = V'V that makes weights of targets: V = L^-1 Z'."""
+        from scipy.linalg.lapack import dtrtri
+
         rank, count = len(self.columns), len(self.centres)
         embedded = np.zeros((count - rank, count), order="F")
         embedded[:, rank:] = dtrtri(self.factor, lower=1)[0]
@@ -174,6 +179,8 @@ def _tail(X: Array, shift: Array) -> Array:
 
 
 def _kernel(X: Array, centres: Array, *, cubic: bool) -> Array:
+    from scipy.spatial.distance import cdist
+
     # With genes of any size the matrix product's rounding would show in the distance of near neighbours.
     whole = all(np.array_equal(genes, np.rint(genes)) for genes in (X, centres))
     kernel: Array = squared_distances(X, centres) if whole else cdist(X, centres, "sqeuclidean")
@@ -185,6 +192,8 @@ def _kernel(X: Array, centres: Array, *, cubic: bool) -> Array:
 
 def _pivoted_qr(tail: Array) -> tuple[tuple[Array, Array], Array, Indices]:
     """Householder reflectors (n, r) and (r,), R (r, r) and the columns (r,), r the numerical rank."""
+    from scipy.linalg import qr
+
     (reflectors, scales), R, order = qr(tail, mode="raw", pivoting=True, check_finite=False)
     diagonal = np.abs(np.diag(R))
     rank = int((diagonal > 1e-10 * diagonal[0]).sum())
@@ -193,5 +202,7 @@ def _pivoted_qr(tail: Array) -> tuple[tuple[Array, Array], Array, Indices]:
 
 def _apply(reflectors: tuple[Array, Array], side: str, trans: str, matrix: Array) -> Array:
     """Q or Q' times the matrix (side L) or the matrix times Q or Q' (side R), in the matrix's place."""
+    from scipy.linalg.lapack import dormqr
+
     work = dormqr(side, trans, *reflectors, matrix, -1, overwrite_c=True)[1]
     return np.asarray(dormqr(side, trans, *reflectors, matrix, int(work[0]), overwrite_c=True)[0])

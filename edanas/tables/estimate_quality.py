@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from edanas.core.types import CONTINUOUS, Candidate, SelectionScheme
 from edanas.tables.neighbours import MOST, Neighbours
@@ -104,6 +103,8 @@ def _scheme(table: Table, rng: np.random.Generator) -> SelectionScheme:
 
 def _rank(values: npt.NDArray[np.float64]) -> float:
     """Spearman's correlation of (schemes, backbones, 2), mean over schemes; ties share their ranks."""
+    from scipy.stats import rankdata
+
     ranks = rankdata(values, axis=1)
     centred = ranks - ranks.mean(axis=1, keepdims=True)
     product = (centred[..., 0] * centred[..., 1]).sum(axis=1)
