@@ -1,1 +1,1 @@
-"""What a search is for: objectives, and constraints."""
+"""Objectives and constraints of a search."""

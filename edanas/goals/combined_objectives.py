@@ -1,4 +1,4 @@
-"""Objectives made of others: a weighted sum, and the tail of what samples cost."""
+"""Derived objectives: a weighted sum, and the tail of the cost distribution."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -7,24 +7,24 @@ from edanas.core.contracts import Objective
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Metrics
-from edanas.goals.objectives import leaving
+from edanas.goals.objectives import exit_costs
 
 _ROUNDING = 1e-9
-"""Shares of samples are sums of floats: what differs by less is nobody."""
+"""Differences of shares below this are rounding errors."""
 
 
 class Weighted(Objective):
-    """A weighted sum of other objectives, minimised; what is maximised counts with the opposite sign.
+    """A weighted sum of other objectives, minimised; maximised ones have the opposite sign.
 
-    The parts have units of their own: a weight says how much one unit is worth, e.g. 1 for accuracy and 2e-8
-    for MACs, where 10M MACs are worth 20 points of accuracy.
+    The parts have different units: a weight is the value of one unit. With 1 for accuracy and 2e-8 for MACs,
+    for example, 10M MACs are worth 20 points of accuracy.
 
     Args:
         of: The parts, each a name or a table with options.
         weights: One number above 0 for each part.
 
     Raises:
-        ConfigError: There are no parts, or not one positive weight for each.
+        ConfigError: `of` is empty, or `weights` does not hold one positive number for each part.
     """
 
     def __init__(self, of: tuple[Objective, ...], weights: tuple[float, ...]) -> None:
@@ -40,20 +40,20 @@ class Weighted(Objective):
         self.macs = "executed" if "executed" in followed else followed[0] if followed else None
 
     def value(self, metrics: Metrics) -> float:
-        """The sum, smaller = better."""
+        """Return the weighted sum, smaller = better."""
         return sum(weight * part.value(metrics) for weight, part in self._parts)
 
 
 class Tail(Objective):
-    """What the costliest samples cost: executed MACs of the worst share, their mean or their threshold.
+    """Executed MACs of the costliest share of the samples: their mean or their threshold.
 
-    Each sample costs what leaving at its exit does, so utilization gives the whole distribution. The mean of
-    the worst share is the conditional value at risk (Rockafellar and Uryasev, Optimization of Conditional
-    Value-at-Risk, 2000), of which a sample on the border counts in part; the threshold is the value at risk,
-    the smallest cost that all but this share of the samples keep within.
+    A sample's cost is that of its exit, so utilization gives the whole distribution. The mean is the
+    conditional value at risk (Rockafellar and Uryasev, Optimization of Conditional Value-at-Risk, 2000).
+    There, an exit at the border counts in part. The threshold is the value at risk: the smallest cost that
+    only this share of the samples exceeds.
 
     Args:
-        share: Of the samples, the costliest; above 0, at most 1. A mean over 1 is the executed MACs.
+        share: Share of the costliest samples, above 0 and at most 1. With 1, the mean is the executed MACs.
         measure: `mean` or `threshold`.
 
     Raises:
@@ -70,26 +70,26 @@ class Tail(Objective):
 
     def value(self, metrics: Metrics) -> float:
         """Multiply-adds of one sample."""
-        dearest = sorted(leaving(metrics), key=lambda pair: -pair[1])
-        return self._mean(dearest) if self._measure == "mean" else self._threshold(dearest)
+        costliest = sorted(exit_costs(metrics), key=lambda pair: -pair[1])
+        return self._mean(costliest) if self._measure == "mean" else self._threshold(costliest)
 
-    def _mean(self, dearest: list[tuple[float, float]]) -> float:
+    def _mean(self, costliest: list[tuple[float, float]]) -> float:
         left, total = self._share, 0.0
-        for share, macs in dearest:
-            taken = min(share, left)
-            total, left = total + taken * macs, left - taken
+        for share, macs in costliest:
+            part = min(share, left)
+            total, left = total + part * macs, left - part
         return total / (self._share - left)
 
-    def _threshold(self, dearest: list[tuple[float, float]]) -> float:
+    def _threshold(self, costliest: list[tuple[float, float]]) -> float:
         above = 0.0
-        for share, macs in dearest:
+        for share, macs in costliest:
             above += share
             if above > self._share + _ROUNDING:
                 return macs
-        return min(macs for share, macs in dearest if share > 0)
+        return min(macs for share, macs in costliest if share > 0)
 
 
 @hookimpl
 def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:
-    """What is made of others, and of the distribution over samples."""
+    """Register the weighted sum and the tail of the cost distribution."""
     return {"weighted": Weighted, "tail": Tail}

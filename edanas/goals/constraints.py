@@ -1,4 +1,4 @@
-"""The constraints that come with edanas: bounds, choices, and the single figure of CNAS."""
+"""Built-in constraints: bounds, choices of a backbone, and the combined constraint of CNAS."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,9 +13,9 @@ from edanas.core.types import Candidate, Metrics
 
 
 class Bound(Constraint):
-    """An objective's value within limits, e.g. `params <= 1M` or `accuracy >= 90%`.
+    """Limits of an objective's value, e.g. `params <= 1M` or `accuracy >= 90%`.
 
-    The excess is a share of the limit, or plain where the limit is 0.
+    The excess is relative to the limit, or absolute if the limit is 0.
 
     Args:
         of: The objective; it need not be optimised.
@@ -23,7 +23,7 @@ class Bound(Constraint):
         at_least: Smallest value allowed.
 
     Raises:
-        ConfigError: There is no limit, or there are two that nothing can keep.
+        ConfigError: No limit is set, or the limits contradict each other.
     """
 
     def __init__(self, of: Objective, at_most: float | None = None, at_least: float | None = None) -> None:
@@ -60,13 +60,19 @@ class Bound(Constraint):
 
 
 class Choices(Constraint):
-    """Which choices a backbone may be made of, e.g. `kernel in 3, 5`: a functional constraint, as in CNAS.
+    """Allowed choices of a backbone, e.g. `kernel in 3, 5`: a functional constraint, as in CNAS.
 
-    The excess is the share of such choices that are none of those allowed.
+    The excess is the share of these choices that are not allowed.
 
     Args:
-        of: The variable's name, or its last part, which may be that of many (`stage2.layer3.kernel`).
+        of: The name of a variable, e.g. `stage2.layer3.kernel`, or its last part, which many variables share.
         allowed: The values that each of them may have.
+
+    Example:
+        >>> from edanas.core.types import Backbone, Candidate, SelectionScheme
+        >>> backbone = Backbone((("stage1.kernel", 3), ("stage2.kernel", 7)))
+        >>> Choices("kernel", (3, 5)).excess(Candidate(backbone, SelectionScheme((None,))), None)
+        0.5
     """
 
     basis = "choices"
@@ -83,7 +89,7 @@ class Choices(Constraint):
                 f"constraints.of: no choice of a backbone is '{self._of}'.{near_miss(self._of, known)}"
             )
         for variable in backbones:
-            if self._speaks_of(variable.name) and not set(variable.choices) & set(self._allowed):
+            if self._matches(variable.name) and not set(variable.choices) & set(self._allowed):
                 raise ConfigError(
                     f"constraints.allowed: found {_listed(self._allowed)}, and {variable.name} has none of "
                     f"these; allowed: {_listed(variable.choices)}"
@@ -91,35 +97,34 @@ class Choices(Constraint):
 
     def excess(self, candidate: Candidate, _metrics: Metrics | None) -> float:
         """See `Constraint.excess`."""
-        found = self._found(candidate)
-        return sum(value not in self._allowed for value in found) / len(found) if found else 0.0
+        values = self._values(candidate)
+        return sum(value not in self._allowed for value in values) / len(values) if values else 0.0
 
     def describe(self, candidate: Candidate, _metrics: Metrics | None) -> str:
         """See `Constraint.describe`."""
-        other = sorted(set(self._found(candidate)) - set(self._allowed))
-        return f"{self._of} is {_listed(other or self._found(candidate))}; allowed: {_listed(self._allowed)}"
+        other = sorted(set(self._values(candidate)) - set(self._allowed))
+        return f"{self._of} is {_listed(other or self._values(candidate))}; allowed: {_listed(self._allowed)}"
 
-    def _found(self, candidate: Candidate) -> list[float]:
-        return [value for name, value in candidate.backbone.choices if self._speaks_of(name)]
+    def _values(self, candidate: Candidate) -> list[float]:
+        return [value for name, value in candidate.backbone.choices if self._matches(name)]
 
-    def _speaks_of(self, name: str) -> bool:
+    def _matches(self, name: str) -> bool:
         return name == self._of or name.endswith(f".{self._of}")
 
 
 class TinyMl(Constraint):
-    """Parameters, multiply-adds and activations within a device's means, as one figure (CNAS).
+    """Maxima of parameters, multiply-adds and activations as one constraint (CNAS).
 
-    CNAS (Gambella, Falcetta and Roveri, 2022) adds the three up with weights, and what is beyond its maximum
-    once more with a penalty. Here the excess is the weighted sum of what is beyond, as shares of the maxima;
-    a candidate keeps the constraint just where it keeps all three. Multiply-adds are those of the costliest
-    sample, since the device has to serve it, too.
+    CNAS (Gambella, Falcetta and Roveri, 2022) adds up the three with weights, and penalises values beyond
+    their maxima. Here the excess is the weighted sum of the relative excesses, so a candidate is feasible
+    exactly if it keeps all three maxima. Multiply-adds are those of the costliest sample.
 
     Args:
         max_params: Most parameters, with the placed heads.
         max_macs: Most multiply-adds, with all placed heads and the last exit.
-        max_activations: Most elements that convolutions and linear layers put out.
-        weights: Of parameters, multiply-adds and activations.
-        measure: Activations: `sum`, all outputs, as CNAS counts, or `peak`, the largest.
+        max_activations: Most elements in the outputs of convolutions and linear layers.
+        weights: Weights of parameters, multiply-adds and activations.
+        measure: Count of activations: `sum`, all outputs, as in CNAS, or `peak`, the largest.
 
     Raises:
         ConfigError: A maximum or a weight is not above 0.
@@ -144,21 +149,23 @@ class TinyMl(Constraint):
 
     def excess(self, _candidate: Candidate, metrics: Metrics | None) -> float:
         """See `Constraint.excess`."""
-        ratios = [found / most - 1.0 for found, most in zip(self._found(metrics), self._maxima, strict=True)]
+        ratios = [
+            amount / most - 1.0 for amount, most in zip(self._amounts(metrics), self._maxima, strict=True)
+        ]
         beyond = sum(w * max(0.0, ratio) for w, ratio in zip(self._weights, ratios, strict=True))
         return beyond if beyond > 0 else max(ratios)
 
     def describe(self, _candidate: Candidate, metrics: Metrics | None) -> str:
         """See `Constraint.describe`."""
         names = ("parameters", "multiply-adds", "activations")
-        found = zip(names, self._found(metrics), self._maxima, strict=True)
-        beyond = [f"{figure(x)} {name} for at most {figure(most)}" for name, x, most in found if x > most]
+        amounts = zip(names, self._amounts(metrics), self._maxima, strict=True)
+        beyond = [f"{figure(x)} {name} for at most {figure(most)}" for name, x, most in amounts if x > most]
         return f"tiny-ml: {', '.join(beyond) or 'all kept'}"
 
-    def _found(self, metrics: Metrics | None) -> tuple[float, float, float]:
+    def _amounts(self, metrics: Metrics | None) -> tuple[float, float, float]:
         worst = metrics.exit_macs[-1] if metrics and metrics.exit_macs else None
         if metrics is None or worst is None:
-            raise CostError("tiny-ml needs what leaving at each exit costs, and the metrics do not say")
+            raise CostError("tiny-ml: the metrics hold no costs of each exit (exit_macs)")
         elements = metrics.activations if self._measure == "peak" else metrics.outputs
         if elements is None:
             raise CostError("tiny-ml: the sum of all outputs was not counted; allowed: measure = peak")
@@ -166,7 +173,12 @@ class TinyMl(Constraint):
 
 
 def figure(value: float, unit: str = "") -> str:
-    """A number as constraints are written, with k, M, G or %."""
+    """Return a number in the notation of constraints, with k, M, G or %.
+
+    Example:
+        >>> figure(1_500_000), figure(0.905, "%")
+        ('1.5M', '90.5%')
+    """
     if unit == "%":
         return f"{100 * value:.4g}%"
     scale, letter = scale_of(value)
@@ -183,5 +195,5 @@ def _listed(values: object) -> str:
 
 @hookimpl
 def edanas_constraints() -> Mapping[str, Callable[..., Constraint]]:
-    """Bounds, functional constraints, and a device's means."""
+    """Register the built-in constraints."""
     return {"bound": Bound, "choices": Choices, "tiny-ml": TinyMl}

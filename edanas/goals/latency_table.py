@@ -1,4 +1,4 @@
-"""The objective `latency-table`: what a sample takes on a device whose layers somebody measured."""
+"""The objective `latency-table`: latency by a table of measured layers."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -12,13 +12,14 @@ from edanas.core.types import Metrics, SegmentFigures
 
 
 class LatencyTableMeter(Meter):
-    """Adds up the layers of each segment, as a table in the format of the Once-for-All project has them.
+    """The sums of the layers' latencies by segment, from a table in the Once-for-All project's format.
 
     Args:
-        path: A YAML file: a layer's description -> `mean`, in milliseconds; and `count`, which is not read.
+        path: A YAML file that maps a layer's description to `mean`, in milliseconds, and `count`, which is
+            ignored.
 
     Raises:
-        ConfigError: It cannot be read, or is no such table.
+        ConfigError: The file cannot be read, or is no such table.
     """
 
     counted = True
@@ -33,16 +34,16 @@ class LatencyTableMeter(Meter):
         layers = specimen.provider.layers(specimen.backbone, specimen.task)
         if layers is None:
             kind = type(specimen.provider).__name__
-            raise CostError(f"latency-table: {kind} has no layers that such a table knows")
-        *stages, last = (sum(map(self._of, each)) for each in layers)
+            raise CostError(f"latency-table: {kind} does not describe its layers")
+        *stages, last = (sum(map(self._nanoseconds, each)) for each in layers)
         classes = specimen.task.num_classes
         heads = [
-            self._of(f"Exit-input:{point.height}x{point.width}x{point.channels}-output:{classes}")
+            self._nanoseconds(f"Exit-input:{point.height}x{point.width}x{point.channels}-output:{classes}")
             for point in specimen.points
         ]
         return SegmentFigures(tuple(stages), tuple(heads), last)
 
-    def _of(self, layer: str) -> int:
+    def _nanoseconds(self, layer: str) -> int:
         if layer not in self._milliseconds:
             hint = near_miss(layer, list(self._milliseconds))
             raise CostError(f"{self.path}: has no entry '{layer}'.{hint}")
@@ -75,18 +76,27 @@ class LatencyTableMeter(Meter):
 
 
 class LatencyTable(Objective):
-    """Milliseconds of a sample on average, by a lookup table in the format of the Once-for-All project.
+    """Mean latency of a sample in milliseconds, by a lookup table of the Once-for-All project's format.
 
-    The latency of a network is the sum of its layers' (Cai and others, Once-for-All, ICLR 2020; ProxylessNAS,
-    ICLR 2019), and what a candidate takes is utilization times what runs up to each exit. Layers are named as
-    in the project's tables for MobileNetV3, e.g. `Conv-input:224x224x3-output:112x112x16`; a head at an exit
-    point is one entry, e.g. `Exit-input:28x28x40-output:1000`. A layer that is not in the table is an error.
+    The latency of a network is the sum of its layers' latencies (Cai and others, Once-for-All, ICLR 2020;
+    ProxylessNAS, ICLR 2019). A candidate's latency is the mean over exits, weighted by utilization. Layers
+    have the names of the project's tables for MobileNetV3, e.g. `Conv-input:224x224x3-output:112x112x16`. A
+    head at an exit point is one entry, e.g. `Exit-input:28x28x40-output:1000`. A layer that is not in the
+    table is an error.
 
     Args:
         path: The table, a YAML file.
 
     Raises:
-        ConfigError: It cannot be read, or is no such table.
+        ConfigError: The file cannot be read, or is no such table.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        ...     _ = file.write("'Conv-input:8x8x3-output:8x8x16': {mean: 0.25, count: 10}")
+        ...     file.flush()
+        ...     LatencyTable(file.name).unit
+        'ms'
     """
 
     unit = "ms"
@@ -96,11 +106,11 @@ class LatencyTable(Objective):
         self.meters = (LatencyTableMeter(path),)
 
     def value(self, metrics: Metrics) -> float:
-        """Milliseconds of one sample, on average."""
+        """Return the mean milliseconds of a sample."""
         return self.meters[0].mean(metrics) / 1e6
 
 
 @hookimpl
 def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:
-    """The objective `latency-table`."""
+    """Register the objective `latency-table`."""
     return {"latency-table": LatencyTable}

@@ -1,4 +1,4 @@
-"""The objectives that come with edanas: one number each, read from an evaluation's metrics."""
+"""Built-in objectives: one number each, from a candidate's metrics."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -9,7 +9,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Metrics
 
 BYTES = {"float32": 4.0, "float16": 2.0, "int8": 1.0, "int4": 0.5}
-"""Bytes of one weight, by precision."""
+"""Bytes of one parameter, by precision."""
 
 
 class Accuracy(Objective):
@@ -19,79 +19,79 @@ class Accuracy(Objective):
     unit = "%"
 
     def value(self, metrics: Metrics) -> float:
-        """The fraction of samples that the exit they leave at gets right, in [0, 1]."""
+        """Return the fraction of correctly classified samples, in [0, 1]."""
         return metrics.accuracy
 
 
 class Error(Objective):
-    """Top-1 error of the EENN on the validation part, a fraction: 1 less the accuracy."""
+    """Top-1 error of the EENN on the validation part, a fraction: 1 minus the accuracy."""
 
     unit = "%"
 
     def value(self, metrics: Metrics) -> float:
-        """The fraction of samples that the exit they leave at gets wrong, in [0, 1]."""
+        """Return the fraction of wrongly classified samples, in [0, 1]."""
         return 1.0 - metrics.accuracy
 
 
 class AdaMacs(Objective):
-    """ADA_MACS, Eq. 5 of the paper: what a sample costs on average, without heads that were not confident."""
+    """ADA_MACS, Eq. 5 of the paper: mean cost of a sample, without heads whose confidence was too low."""
 
     unit = "MACs"
     macs = "ada"
 
     def value(self, metrics: Metrics) -> float:
-        """Multiply-adds of one sample, on average."""
+        """Return the mean multiply-adds of a sample."""
         return metrics.ada_macs
 
 
 class ExecutedMacs(Objective):
-    """Executed MACs: what a sample really costs on average, heads that were not confident included."""
+    """Executed MACs: mean cost of a sample, every evaluated head included."""
 
     unit = "MACs"
     macs = "executed"
 
     def value(self, metrics: Metrics) -> float:
-        """Multiply-adds of one sample, on average."""
+        """Return the mean multiply-adds of a sample."""
         return metrics.executed_macs
 
 
 class BackboneMacs(Objective):
-    """MACs of the backbone with its last exit: what the costliest sample needs, but for the heads."""
+    """MACs of the backbone with its last exit, without early-exit heads."""
 
     unit = "MACs"
     structural = True
 
     def value(self, metrics: Metrics) -> float:
-        """Multiply-adds of one sample."""
+        """Return the multiply-adds of one sample."""
         return float(metrics.backbone_macs)
 
 
 class WorstCaseMacs(Objective):
-    """MACs of the costliest sample: every placed head runs, and it leaves at the last exit."""
+    """MACs of the costliest sample, which exits at the last exit after every placed head."""
 
     unit = "MACs"
     structural = True
 
     def value(self, metrics: Metrics) -> float:
-        """Multiply-adds of one sample."""
-        return leaving(metrics)[-1][1]
+        """Return the multiply-adds of one sample."""
+        return exit_costs(metrics)[-1][1]
 
 
 class Params(Objective):
-    """Parameters of the EENN with its placed heads."""
+    """Number of parameters of the EENN with its placed heads."""
 
     unit = "parameters"
     structural = True
 
     def value(self, metrics: Metrics) -> float:
-        """How many parameters."""
+        """Return the number of parameters."""
         return float(metrics.params)
 
 
 class ModelBytes(Objective):
     """Bytes of the EENN's parameters with its placed heads, in one precision for all.
 
-    What a format adds (scales of quantised weights, headers) is not counted.
+    Additions of a file format (scales of quantised weights, headers) are not counted.
 
     Args:
         precision: `float32`, `float16`, `int8` or `int4`.
@@ -104,15 +104,16 @@ class ModelBytes(Objective):
         self._bytes = BYTES[precision]
 
     def value(self, metrics: Metrics) -> float:
-        """Bytes of all parameters."""
+        """Return the bytes of all parameters."""
         return self._bytes * metrics.params
 
 
 class Activations(Objective):
-    """Elements that convolutions and linear layers put out: the largest output, or all of them together.
+    """Elements in the outputs of convolutions and linear layers: the largest output, or the sum of all.
 
-    The largest one bounds the working memory from below. All together are the activations of Dollar, Singh
-    and Girshick (Fast and Accurate Model Scaling, 2021), which foretell time where memory is what is slow.
+    The largest output is a lower bound of the working memory. The sum is the "activations" of Dollar, Singh
+    and Girshick (Fast and Accurate Model Scaling, 2021), which predict latency where memory is the
+    bottleneck.
 
     Args:
         measure: `peak`, the largest output, or `sum`, all of the backbone's and the placed heads'.
@@ -125,7 +126,7 @@ class Activations(Objective):
         self._measure = measure
 
     def value(self, metrics: Metrics) -> float:
-        """How many elements, for one sample."""
+        """Return the number of elements for one sample."""
         if self._measure == "peak":
             return float(metrics.activations)
         if metrics.outputs is None:
@@ -133,21 +134,21 @@ class Activations(Objective):
         return float(metrics.outputs)
 
 
-def leaving(metrics: Metrics) -> list[tuple[float, float]]:
-    """Share of the samples and executed multiply-adds of one, for each exit that stands, the last one last.
+def exit_costs(metrics: Metrics) -> list[tuple[float, float]]:
+    """Return the share of samples and their executed multiply-adds for each placed exit and the last exit.
 
     Raises:
-        CostError: The metrics do not say what leaving at each exit costs.
+        CostError: The metrics hold no costs by exit.
     """
     if not metrics.exit_macs:
-        raise CostError("the metrics do not say what leaving at each exit costs")
+        raise CostError("the metrics hold no costs of each exit (exit_macs)")
     pairs = zip(metrics.utilization, metrics.exit_macs, strict=True)
     return [(share, macs) for share, macs in pairs if macs is not None]
 
 
 @hookimpl
 def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:
-    """What metrics say directly."""
+    """Register the objectives that metrics hold directly."""
     return {
         "accuracy": Accuracy,
         "error": Error,

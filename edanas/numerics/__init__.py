@@ -1,1 +1,1 @@
-"""Mathematics that any package may use: Pareto tools, Gaussian processes, intervals and small solvers."""
+"""Mathematics for all packages: Pareto tools, Gaussian processes, intervals and small solvers."""

@@ -3,16 +3,21 @@
 import math
 
 Z = 1.959964
-"""Standard deviations of a normal distribution on either side that hold 95% of it."""
+"""Half-width of the central 95% interval of a normal distribution, in standard deviations."""
 
 
 def wilson(share: float, samples: int, z: float = Z) -> tuple[float, float]:
-    """The interval of a share measured on so many samples (Wilson, JASA 22, 1927); 95% unless `z` says other.
+    """Return the Wilson confidence interval of a measured share (Wilson, JASA 22, 1927); 95% by default.
 
     Args:
-        share: In [0, 1].
-        samples: 1 or more.
-        z: Standard deviations on either side.
+        share: The measured share, in [0, 1].
+        samples: Number of samples, 1 or more.
+        z: Half-width of the normal interval, in standard deviations.
+
+    Example:
+        >>> low, high = wilson(0.9, 100)
+        >>> round(low, 3), round(high, 3)
+        (0.826, 0.945)
     """
     spread = z**2 / samples
     centre = (share + spread / 2) / (1 + spread)

@@ -1,4 +1,4 @@
-"""Smooth functions of few weights, brought to their minimum: what is learned after training."""
+"""Minimisation of smooth functions of few weights, for parameters that are learnt after training."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,13 +8,19 @@ _STEPS = 200
 
 
 def minimise(weights: Sequence[torch.Tensor], loss: Callable[[], torch.Tensor]) -> None:
-    """Change `weights` in place until `loss` is smallest nearby; for a convex loss, smallest at all.
+    """Change `weights` in place to a local minimum of `loss`; for a convex loss, the global minimum.
 
-    By L-BFGS with a line search that satisfies the strong Wolfe conditions, which draws nothing at random.
+    The method is L-BFGS with a line search that satisfies the strong Wolfe conditions. It is deterministic.
 
     Args:
-        weights: Leaves that require a gradient, best in float64.
-        loss: A scalar of them.
+        weights: Leaf tensors that require a gradient, preferably in float64.
+        loss: Computes a scalar from them.
+
+    Example:
+        >>> weight = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+        >>> minimise([weight], lambda: ((weight - 3.0) ** 2).sum())
+        >>> round(weight.item(), 3)
+        3.0
     """
     optimizer = torch.optim.LBFGS(
         weights, max_iter=_STEPS, tolerance_grad=1e-7, tolerance_change=1e-12, line_search_fn="strong_wolfe"
@@ -22,9 +28,9 @@ def minimise(weights: Sequence[torch.Tensor], loss: Callable[[], torch.Tensor]) 
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        found = loss()
-        found.backward()  # type: ignore[no-untyped-call]
-        return found
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
 
     with torch.enable_grad():
         optimizer.step(closure)  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
 """Pareto tools on minimised values: dominance, hypervolume, the best trade-off.
 
-Values are (n, J) floats, one row for each candidate. A row that is not finite belongs to a candidate that
-failed: it is on no front and adds no volume.
+Values are (n, J) floats, one row for each candidate. A row with a value that is not finite belongs to a
+failed candidate: it is on no front and adds no volume.
 """
 
 import numpy as np
@@ -10,20 +10,23 @@ import numpy.typing as npt
 Values = npt.NDArray[np.float64]
 
 MARGIN = 0.01
-"""How far the hypervolume's reference point lies beyond the worst values, as in the paper's public code."""
+"""Relative distance of the reference point beyond the worst values, as in the paper's public code."""
 
 RADIUS = 0.125
-"""The neighbourhood, in normalised objectives, within which trade-offs are compared; as in that code."""
+"""Radius, in normalised objectives, within which trade-offs are compared; as in that code."""
 
 ROUNDING = 1e-9
-"""Relative differences below this are taken for equality."""
+"""Relative differences below this count as equality."""
 
 
 def non_dominated(values: Values) -> npt.NDArray[np.bool_]:
-    """Which rows of (n, J) no other row dominates.
+    """Return the non-dominated rows of (n, J), as booleans (n,).
 
-    A row dominates another if it is nowhere larger and somewhere smaller; so equal rows stand or fall
-    together.
+    A row dominates another if it is nowhere larger and somewhere smaller. So equal rows have equal results.
+
+    Example:
+        >>> non_dominated(np.array([[1.0, 3.0], [2.0, 2.0], [2.0, 4.0]]))
+        array([ True,  True, False])
     """
     points = np.asarray(values, dtype=np.float64)
     result: npt.NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=1))
@@ -36,34 +39,38 @@ def non_dominated(values: Values) -> npt.NDArray[np.bool_]:
 
 
 def _front_of_two(ordered: Values) -> npt.NDArray[np.bool_]:
-    """Two objectives, rows in lexicographic order: on the front is what lowers the second one."""
+    """Return the front of two objectives: of rows in lexicographic order, each new least second value."""
     second = ordered[:, 1]
     best_before = np.concatenate([[np.inf], np.minimum.accumulate(second)[:-1]]) if len(second) else second
     return _like_first_equal(ordered, second < best_before)
 
 
 def _front(ordered: Values) -> npt.NDArray[np.bool_]:
-    kept = np.zeros(len(ordered), dtype=np.bool_)
+    on_front = np.zeros(len(ordered), dtype=np.bool_)
     for i, row in enumerate(ordered):
-        kept[i] = not (ordered[:i][kept[:i]] <= row).all(axis=1).any()
-    return _like_first_equal(ordered, kept)
+        on_front[i] = not (ordered[:i][on_front[:i]] <= row).all(axis=1).any()
+    return _like_first_equal(ordered, on_front)
 
 
-def _like_first_equal(ordered: Values, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Rows equal to the one before share its fate; `kept` is right for the first of each run of equals."""
+def _like_first_equal(ordered: Values, on_front: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Copy the result of the first row of each run of equal rows to the others."""
     first = np.ones(len(ordered), dtype=np.bool_)
     first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    return kept[np.maximum.accumulate(np.where(first, np.arange(len(ordered)), 0))]
+    return on_front[np.maximum.accumulate(np.where(first, np.arange(len(ordered)), 0))]
 
 
 def reference_point(values: Values) -> Values:
-    """A point (J,) that all rows dominate: 1.01 x the maxima of (n, J).
+    """Return a point (J,) that all rows dominate: the maxima of (n, J) plus 1%.
 
-    The hundredth is of the maximum's magnitude, so that a negative maximum (a maximised objective) moves
-    outwards too; where the maximum is 0, it is of the values' range, or of 1.
+    The margin is relative to the maximum's magnitude, so that a negative maximum (a maximised objective)
+    moves outwards too. If the maximum is 0, the margin is relative to the values' range, or else to 1.
 
     Raises:
         ValueError: No row is finite.
+
+    Example:
+        >>> reference_point(np.array([[1.0, -2.0], [0.5, -1.0]]))
+        array([ 1.01, -0.99])
     """
     points = _finite(values)
     if not len(points):
@@ -75,7 +82,12 @@ def reference_point(values: Values) -> Values:
 
 
 def hypervolume(values: Values, reference: Values) -> float:
-    """The volume that (n, J) values dominate within `reference` (J,), in the product of their units."""
+    """Return the volume that (n, J) values dominate within `reference` (J,), in the product of their units.
+
+    Example:
+        >>> hypervolume(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([2.0, 2.0]))
+        3.0
+    """
     import moocore
 
     points = _finite(values)
@@ -84,13 +96,17 @@ def hypervolume(values: Values, reference: Values) -> float:
 
 
 def normalised_hypervolume(values: Values, ideal: Values, reference: Values) -> float:
-    """The dominated share, in [0, 1], of the box from `ideal` (J,) to `reference` (J,).
+    """Return the dominated share, in [0, 1], of the box from `ideal` (J,) to `reference` (J,).
 
-    A value better than the ideal counts as the ideal: where a run is to show every gain, the ideal must be
-    a bound (accuracy 1, cost 0), not the best that was seen so far.
+    A value better than the ideal counts as the ideal. To register every gain, the ideal must be a bound
+    (accuracy 1, cost 0), not the best value so far.
 
     Raises:
         ValueError: The ideal is not smaller than the reference in each objective.
+
+    Example:
+        >>> normalised_hypervolume(np.array([[1.0, 1.0]]), np.zeros(2), np.full(2, 2.0))
+        0.25
     """
     low, high = np.asarray(ideal, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     if not (low < high).all():
@@ -102,17 +118,20 @@ def normalised_hypervolume(values: Values, ideal: Values, reference: Values) -> 
 
 
 def trade_off(values: Values) -> int:
-    """The row of (n, J) values with the best trade-off among the non-dominated ones.
+    """Return the row of (n, J) values with the best trade-off among the non-dominated ones.
 
-    Objectives are normalised to the front's range. Going from a point to a neighbour on the front
-    sacrifices the sum of what gets worse and gains the sum of what gets better; a point is as good as its
-    smallest ratio of sacrifice to gain, and the point with the largest such ratio is chosen: there every
-    way to go costs most for what it brings (Rachmawati and Srinivasan, 2009; the rule of the paper's public
-    code). Neighbours are the points within 0.125, or the 2J nearest where fewer are. Of equals, the
-    smallest in the first objective is taken, then in the next ones, then the first row.
+    Objectives are normalised to the front's range. A step from a point to a neighbour on the front has a
+    sacrifice, the sum of the increases, and a gain, the sum of the decreases. A point's score is its smallest
+    ratio of sacrifice to gain; the largest score wins (Rachmawati and Srinivasan, 2009; the rule of the
+    paper's public code). Neighbours are the points within 0.125, or the 2J nearest if there are fewer. Of
+    equal scores, the smallest first objective wins, then the next ones, then the first row.
 
     Raises:
         ValueError: No row is finite.
+
+    Example:
+        >>> trade_off(np.array([[0.0, 1.0], [0.1, 0.1], [1.0, 0.0]]))
+        1
     """
     points = np.asarray(values, dtype=np.float64)
     rows = np.flatnonzero(non_dominated(points))
@@ -132,7 +151,7 @@ def trade_off(values: Values) -> int:
     np.fill_diagonal(distance, np.inf)
     enough = min(2 * front.shape[1], len(front) - 1)
     radius = np.maximum(RADIUS, np.partition(distance, enough - 1, axis=1)[:, enough - 1])
-    # Rounding must not decide who is a neighbour, nor between points that are equally good.
+    # Rounding must not decide which points are neighbours, nor between equal scores.
     worst = np.where(distance <= radius[:, None] * (1 + ROUNDING), ratio, np.inf).min(axis=1)
     best = np.flatnonzero(worst >= worst.max() * (1 - ROUNDING))[0]
     return int(rows[first[best]])

@@ -1,1 +1,1 @@
-"""Search strategies: what to evaluate next."""
+"""Search strategies: they choose the candidates to evaluate next."""

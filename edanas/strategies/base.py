@@ -1,4 +1,4 @@
-"""What the strategies share: the initial archive, a memory of what was told, and never asking in vain."""
+"""The base class of the built-in strategies: initial archive, search history, random candidates."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -14,15 +14,20 @@ from edanas.strategies.structure_filter import StructureFilter
 
 
 class Remembering(SearchStrategy):
-    """A strategy whose whole state is the seed and what it was told, in whatever pieces.
+    """A strategy whose state is the seed and the evaluations so far.
 
-    A child says how it chooses; what it leaves open is filled with random candidates, so that a search ends
-    only where the space does.
+    The division of evaluations into calls of `tell` does not matter. A subclass implements `propose`. Random
+    candidates fill up what it leaves open, so a search ends only where the space is exhausted.
 
-    `extremes` says whether the initial archive holds the candidates of all first and of all last choices.
+    Example:
+        >>> class FrontNeighbours(Remembering):
+        ...     def propose(self, rng, count):
+        ...         genomes, _ = self._history.front()
+        ...         return rng.permutation(np.concatenate([self._space.neighbours(row) for row in genomes]))
     """
 
     extremes: bool = False
+    """True = the initial archive holds the candidates of all first and of all last choices."""
 
     def start(self, problem: SearchProblem) -> None:
         """See `SearchStrategy.start`."""
@@ -32,7 +37,7 @@ class Remembering(SearchStrategy):
         self._allowed = StructureFilter(problem)
 
     def initial(self) -> list[Candidate]:
-        """What the problem wants first, then the extremes where they are wanted, then random candidates."""
+        """Return the candidates that the problem puts first, then the extremes if set, then random ones."""
         space, count = self._space, self._problem.initial
         first = [space.encode(candidate) for candidate in self._problem.first]
         ends = [np.zeros_like(space.counts), space.counts - 1] if self.extremes else []
@@ -53,7 +58,7 @@ class Remembering(SearchStrategy):
         self._history.add(genomes, objectives, profiles, excesses)
 
     def ask(self, count: int) -> list[Candidate]:
-        """What the strategy proposes, then random candidates that were never told, or all that are left."""
+        """Return the proposals, then random candidates that are not evaluated yet; all where few are left."""
         rng = np.random.default_rng([self._problem.seed, len(self._history)])
         chosen = np.asarray(self.propose(rng, count), dtype=np.int64).reshape(-1, self._space.dimensions)
         chosen = self._allowed(chosen[unseen(chosen, self._history.held)])[:count]
@@ -62,7 +67,7 @@ class Remembering(SearchStrategy):
         return [self._space.decode(genome) for genome in (*chosen, *rest)]
 
     def front_of(self, genome: Genomes, values: Values) -> Values:
-        """What an evaluated candidate offers (k, J): over all thresholds where its exit profile answers."""
+        """Return an evaluated candidate's trade-offs (k, J), over all thresholds if its profile is known."""
         profile = self._history.profiles.get(genome.tobytes())
         if self._problem.front is None or profile is None:
             return values[None]
@@ -70,19 +75,22 @@ class Remembering(SearchStrategy):
 
     @abstractmethod
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Canonical genomes (m, D), best first; what was told already, and all beyond `count`, is dropped.
+        """Return canonical genomes (m, D), best first; evaluated ones, and those beyond `count`, are dropped.
 
         Args:
-            rng: The only source of randomness; it follows from the seed and from how much was told.
-            count: How many will be evaluated.
+            rng: The only source of randomness; it depends on the seed and the number of evaluations.
+            count: Number of candidates that will be evaluated.
         """
 
 
-def check(option: str, found: float, good: bool, allowed: str) -> None:  # noqa: FBT001 - reads as a sentence
+def check(option: str, value: float, is_allowed: bool, allowed: str) -> None:  # noqa: FBT001 - reads as a sentence
     """Check one option of a strategy.
 
     Raises:
-        ConfigError: It is not `good`.
+        ConfigError: `is_allowed` is false.
+
+    Example:
+        >>> check("population", 40, 40 >= 2, "2 or more")
     """
-    if not good:
-        raise ConfigError(f"strategy.{option}: found {found}; allowed: {allowed}")
+    if not is_allowed:
+        raise ConfigError(f"strategy.{option}: found {value}; allowed: {allowed}")

@@ -1,8 +1,8 @@
-"""Evolution without surrogates: pymoo's survival with integer mating, one generation for each question.
+"""Evolution without surrogates: pymoo's survival with integer mating, one generation for each batch.
 
-pymoo's loops keep a population from generation to generation. Here each question begins from the whole
-archive, which pymoo's survival cuts to a population: what is asked then follows from the archive alone,
-however it came about, and nothing good is ever forgotten.
+pymoo's loops keep a population from generation to generation. Here each batch begins from the whole archive,
+which pymoo's survival reduces to a population. So a batch depends on the archive alone, and no good candidate
+is lost.
 """
 
 from abc import abstractmethod
@@ -19,16 +19,16 @@ from edanas.strategies.search_history import SearchHistory, unseen
 from edanas.strategies.structure_filter import StructureFilter
 
 ATTEMPTS = 20
-"""How often parents mate again for children that were never evaluated."""
+"""Most rounds of mating for children that are not evaluated yet."""
 
 
 class Evolution(Remembering):
-    """An elitist evolutionary search with an unbounded archive; a child names pymoo's survival.
+    """An elitist evolutionary search with an unbounded archive; a subclass chooses pymoo's survival.
 
     Args:
-        population: How many of the archive may become parents.
+        population: Candidates of the archive that may become parents.
         crossover: Probability that two parents exchange a stretch of genes.
-        mutation: How many genes mutate in a child, on average.
+        mutation: Mean number of genes that mutate in a child.
 
     Raises:
         ConfigError: An option is out of range.
@@ -44,10 +44,10 @@ class Evolution(Remembering):
 
     @abstractmethod
     def survival(self) -> Any:
-        """A pymoo survival that sets `rank`, and `crowding` if it has one."""
+        """Return a pymoo survival that sets `rank`, and `crowding` if it computes one."""
 
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Children of the survivors."""
+        """Return children of the survivors."""
         mating = Mating(self._space, rng, self._crossover, self._mutation)
         return offspring(self._history, self._allowed, mating, self.survival(), self._population, count)
 
@@ -60,45 +60,45 @@ def offspring(
     population: int,
     count: int,
 ) -> Genomes:
-    """At most `count` children, never told, of what survives of everything that was told.
+    """Return at most `count` children, not evaluated yet, of the survivors of the whole history.
 
     Args:
-        history: Whose rows are the parents, the feasible first; none are needed.
-        allowed: What children's structure must keep.
-        mating: Makes the children.
-        survival: A pymoo survival that sets `rank`, and `crowding` if it has one.
-        population: How many may become parents.
-        count: How many children are wanted.
+        history: Its rows are the parents, the feasible ones first; it may be empty.
+        allowed: Filters children by the structural constraints.
+        mating: Creates the children.
+        survival: See `Evolution.survival`.
+        population: Most parents.
+        count: Most children.
     """
     from pymoo.core.population import Population
     from pymoo.core.problem import Problem
 
     genomes, values = history.succeeded()
-    found, held = genomes[:0], set(history.held)
+    new, held = genomes[:0], set(history.held)
     if not len(genomes):
-        return found
+        return new
     bounds = {"xl": 0, "xu": mating.space.counts - 1}
     problem = Problem(n_var=genomes.shape[1], n_obj=values.shape[1], **bounds)
     everyone = Population.new("X", genomes, "F", values, "crowding", np.zeros(len(genomes)))
     parents = survival.do(problem, everyone, n_survive=population, random_state=mating.rng)
     for _ in range(ATTEMPTS):
-        if len(found) >= count:
+        if len(new) >= count:
             break
         children = mating.do(problem, parents, count).get("X").astype(np.int64)
         children = children.reshape(-1, genomes.shape[1])
         children = allowed(children[unseen(children, held)])
         held.update(row.tobytes() for row in children)
-        found = np.concatenate([found, children])
-    return found[:count]
+        new = np.concatenate([new, children])
+    return new[:count]
 
 
 class Nsga2Search(Evolution):
     """NSGA-II (Deb et al., 2002) on evaluations alone: rank, then crowding distance.
 
     Args:
-        population: How many of the archive may become parents.
+        population: Candidates of the archive that may become parents.
         crossover: Probability that two parents exchange a stretch of genes.
-        mutation: How many genes mutate in a child, on average.
+        mutation: Mean number of genes that mutate in a child.
     """
 
     def survival(self) -> Any:
@@ -109,12 +109,12 @@ class Nsga2Search(Evolution):
 
 
 class SmsEmoa(Evolution):
-    """SMS-EMOA (Beume, Naujoks and Emmerich, 2007): rank, then the hypervolume that a parent alone adds.
+    """SMS-EMOA (Beume, Naujoks and Emmerich, 2007): rank, then a parent's exclusive hypervolume.
 
     Args:
-        population: How many of the archive may become parents.
+        population: Candidates of the archive that may become parents.
         crossover: Probability that two parents exchange a stretch of genes.
-        mutation: How many genes mutate in a child, on average.
+        mutation: Mean number of genes that mutate in a child.
     """
 
     def survival(self) -> Any:
@@ -126,5 +126,5 @@ class SmsEmoa(Evolution):
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """Two of pymoo's."""
+    """Register two evolutionary searches with survivals of pymoo."""
     return {"nsga2": Nsga2Search, "sms-emoa": SmsEmoa}

@@ -1,4 +1,4 @@
-"""What whole fronts backbones will have, learnt from the fronts of those that were evaluated."""
+"""Models that predict a backbone's whole threshold front from those of the evaluated backbones."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,30 +14,33 @@ from edanas.strategies.search_history import Genomes, Values
 
 
 class FrontModel(ABC):
-    """Predicts how far backbones' fronts reach along rays.
+    """A prediction of how far backbones' fronts reach along rays; see `Rays`.
 
     Args:
-        space: Of backbones.
+        space: The search space of backbones.
     """
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
 
     def inputs(self, genomes: Genomes) -> Values:
-        """Genes as numbers (n, D), an unexpressed one as less than any choice."""
+        """Return genes as numbers, (n, D); an unexpressed gene is -1."""
         return np.where(self._space.expressed(genomes), genomes, -1).astype(np.float64)
 
     @abstractmethod
     def fit(self, genomes: Genomes, reaches: Values, rays: Rays) -> None:
-        """Learn from evaluated backbones (n, D) and their exact fronts' reaches (n, R)."""
+        """Fit evaluated backbones (n, D) and the reaches (n, R) of their exact fronts."""
 
     @abstractmethod
     def predict(self, genomes: Genomes, optimism: float) -> tuple[Values, Values]:
-        """(m, D) -> expected reaches (m, R), and those with so many standard deviations more."""
+        """Return the expected reaches (m, R) of (m, D) backbones, and optimistic ones.
+
+        Optimistic reaches follow from values `optimism` standard deviations above the mean.
+        """
 
 
 class Reaches(FrontModel):
-    """Regression on the reaches themselves: needs neither exit profiles nor costs."""
+    """Regression on the reaches themselves, without exit profiles or costs."""
 
     def fit(self, genomes: Genomes, reaches: Values, _rays: Rays) -> None:
         """See `FrontModel.fit`."""
@@ -52,14 +55,14 @@ class Reaches(FrontModel):
 class Curves(FrontModel):
     """Regression on accuracies under reference utilizations, with exact costs.
 
-    What the exact front gains over the reference utilizations, and what smoothing loses, is added on each ray
-    as it is on average for the evaluated backbones.
+    On each ray, the mean difference between the exact and the predicted reach of the evaluated backbones is
+    added. It corrects for the finite set of references and for smoothing.
 
     Args:
-        space: Of backbones.
+        space: The search space of backbones.
         judge: See `SearchProblem.judge`.
-        objectives: J, how many of the judge's numbers are objectives; the others are excesses.
-        every_exit: Whether all exits stand in every scheme.
+        objectives: J, the number of objectives among the judge's numbers; the others are excesses.
+        every_exit: Whether every scheme places all exits.
     """
 
     def __init__(self, space: SearchSpace, judge: Judge, objectives: int, *, every_exit: bool) -> None:
@@ -70,17 +73,17 @@ class Curves(FrontModel):
         self._accuracies: dict[bytes, Values] = {}
 
     def fits(self, genome: Genomes) -> bool:
-        """Whether the objectives are what `Pricing` can tell."""
+        """Return whether `Pricing` can compute the objectives."""
         return self._price.fits(self._space.backbone(genome))
 
     def learn(self, genomes: Genomes, profiles: Sequence[ExitProfile]) -> None:
-        """Take in backbones' exit profiles; what was taken in before costs nothing."""
+        """Compute and cache the accuracies of backbones from their exit profiles."""
         for genome, profile in zip(genomes, profiles, strict=True):
             if genome.tobytes() not in self._accuracies:
                 self._accuracies[genome.tobytes()] = accuracies(profile, self._references)
 
     def fit(self, genomes: Genomes, reaches: Values, rays: Rays) -> None:
-        """See `FrontModel.fit`; `learn` comes first."""
+        """See `FrontModel.fit`; call `learn` first."""
         self._rays = rays
         outputs = np.stack([self._accuracies[genome.tobytes()] for genome in genomes])
         self._model = Kriging(self.inputs(genomes), outputs)

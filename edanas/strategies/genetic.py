@@ -1,8 +1,7 @@
 """NSGA-II over integer genomes: pymoo's loop and survival, with mating on whole arrays.
 
-pymoo's own operators move in real numbers and one individual at a time. Here genes are integers throughout:
-a mutated gene takes any of its other choices alike, so every choice can be reached, and every child is
-canonical.
+pymoo's own operators work on real numbers, one individual at a time. Here genes are integers: a mutated gene
+takes each of its other choices with equal probability, and every child is canonical.
 """
 
 from collections.abc import Callable
@@ -19,20 +18,20 @@ Genomes = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
 ATTEMPTS = 10
-"""How often mating tries again for children that exist already; in a small space there may be no others."""
+"""Most rounds of mating for new children; in a small space there may be none."""
 
 
 def dress(space: SearchSpace, rng: np.random.Generator, genomes: Genomes) -> Genomes:
-    """(n, D) genomes with random genes where nothing is expressed.
+    """Return (n, D) genomes with random genes where they are not expressed.
 
-    A move that calls genes into expression then finds random choices there, and not the first ones.
+    If a mutation or crossover makes such genes expressed, they hold random choices instead of the first ones.
     """
     random = rng.integers(0, space.counts, size=genomes.shape, dtype=np.int64)
     return np.where(space.expressed(genomes), genomes, random)
 
 
 def mutate(space: SearchSpace, rng: np.random.Generator, genomes: Genomes, mean: float) -> Genomes:
-    """Canonical (n, D) mutants: on average `mean` expressed genes of each take another choice, all alike."""
+    """Return canonical mutants (n, D): on average `mean` expressed genes of each take another choice."""
     able = space.expressed(genomes) & (space.counts > 1)
     chance = mean / np.maximum(able.sum(axis=-1, keepdims=True), 1)
     hit = able & (rng.random(genomes.shape) < chance)
@@ -42,7 +41,7 @@ def mutate(space: SearchSpace, rng: np.random.Generator, genomes: Genomes, mean:
 
 
 def cross(rng: np.random.Generator, one: Genomes, other: Genomes, probability: float) -> Genomes:
-    """Two-point crossover of (n, D) with (n, D) parents: (2n, D) children, else the parents."""
+    """Return the children (2n, D) of a two-point crossover of (n, D) with (n, D) parents, or the parents."""
     count, dimensions = one.shape
     cuts = np.sort(rng.integers(0, dimensions + 1, size=(count, 2)), axis=1)
     at = np.arange(dimensions)
@@ -52,13 +51,13 @@ def cross(rng: np.random.Generator, one: Genomes, other: Genomes, probability: f
 
 @dataclass
 class Mating:
-    """Makes children for pymoo's loop: binary tournament, two-point crossover, integer mutation.
+    """Mating for pymoo's loop: binary tournament, two-point crossover, integer mutation.
 
     Args:
-        space: Where genomes are from.
+        space: The genomes' search space.
         rng: The only source of randomness.
         crossover: Probability that two parents exchange a stretch of genes.
-        mutation: How many genes mutate in a child, on average.
+        mutation: Mean number of genes that mutate in a child.
     """
 
     space: SearchSpace
@@ -67,7 +66,7 @@ class Mating:
     mutation: float
 
     def do(self, _problem: Any, population: Any, count: int, **_: Any) -> Any:
-        """At most `count` children, as a pymoo population; none is in `population` or there twice."""
+        """Return at most `count` distinct children that are not in `population`, as a pymoo population."""
         from pymoo.core.population import Population
 
         genomes = population.get("X").astype(np.int64)
@@ -81,14 +80,14 @@ class Mating:
             parents = genomes[self._winners(rank, crowding, missing + missing % 2)]
             parents = dress(self.space, self.rng, parents)
             pairs = cross(self.rng, parents[::2], parents[1::2], self.crossover)
-            made = mutate(self.space, self.rng, self.space.canonical(pairs), self.mutation)
-            made = made[unseen(made, held)][:missing]
-            held.update(row.tobytes() for row in made)
-            children = np.concatenate([children, made])
+            mutants = mutate(self.space, self.rng, self.space.canonical(pairs), self.mutation)
+            mutants = mutants[unseen(mutants, held)][:missing]
+            held.update(row.tobytes() for row in mutants)
+            children = np.concatenate([children, mutants])
         return Population.new("X", children)
 
     def _winners(self, rank: npt.NDArray[np.int64], crowding: Values, count: int) -> npt.NDArray[np.int64]:
-        """Of each of `count` random pairs the lower rank, then the emptier surroundings, then either."""
+        """Return the winners of `count` random pairs, by lower rank, then by larger crowding distance."""
         one, other = self.rng.integers(0, len(rank), size=(2, count))
         better = (rank[other] < rank[one]) | ((rank[other] == rank[one]) & (crowding[other] > crowding[one]))
         return np.asarray(np.where(better, other, one))
@@ -100,7 +99,7 @@ class Nsga2:
 
     Args:
         population: Individuals that survive each generation.
-        generations: How many, the first population included.
+        generations: Number of generations, the first population included.
         crossover: See `Mating`.
         mutation: See `Mating`.
     """
@@ -118,13 +117,13 @@ class Nsga2:
         seed: int,
         each: Callable[[], None],
     ) -> tuple[Genomes, Values]:
-        """The last population: (p, D) genomes and their (p, J) predictions.
+        """Return the last population: (p, D) genomes and their (p, J) predictions.
 
         Args:
-            space: Where genomes are from.
+            space: The genomes' search space.
             predict: (n, D) genomes -> (n, J) finite values, minimised.
-            start: (s, D) distinct canonical genomes to begin with; s may differ from `population`.
-            seed: Everything random follows from it.
+            start: (s, D) distinct canonical genomes of the first population; s may differ from `population`.
+            seed: Determines all randomness.
             each: Called after each generation.
         """
         from pymoo.algorithms.moo.nsga2 import NSGA2

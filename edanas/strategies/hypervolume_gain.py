@@ -1,4 +1,4 @@
-"""What candidates add to the archive's hypervolume, and the batch that adds most together."""
+"""Hypervolume that candidates add to the archive, and the batch that adds most."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,38 +10,47 @@ Positions = npt.NDArray[np.int64]
 
 
 def gains(front: Values, points: Values, reference: Values) -> Values:
-    """The hypervolume that each of n points alone would add to a front, (n,); exact.
+    """Return the exact hypervolume that each of n points alone would add to a front, (n,).
 
     Args:
-        front: (f, J) values; rows that are dominated, not finite or beyond the reference do no harm.
+        front: (f, J) values; rows that are dominated, not finite or beyond the reference are ignored.
         points: (n, J) finite values.
-        reference: (J,); what lies beyond it adds nothing.
+        reference: (J,) points beyond it add nothing.
+
+    Example:
+        >>> gains(np.array([[1.0, 1.0]]), np.array([[0.5, 1.5], [1.5, 1.5]]), np.array([2.0, 2.0]))
+        array([0.25, 0.  ])
     """
     inside = front[np.isfinite(front).all(axis=1) & (front < reference).all(axis=1)]
     if len(reference) == 2:
         return _gains_of_two(inside[non_dominated(inside)], points, reference)
     before = hypervolume(inside, reference)
-    found = np.zeros(len(points))
-    # Most points are dominated or out of bounds; only the others are worth a hypervolume.
-    hopeful = (points < reference).all(axis=1)
+    added = np.zeros(len(points))
+    # Most points are dominated or out of bounds; the hypervolume is computed for the others only.
+    gaining = (points < reference).all(axis=1)
     for row in inside:
-        hopeful &= (points < row).any(axis=1)
-    for at in np.flatnonzero(hopeful):
-        found[at] = hypervolume(np.concatenate([inside, points[[at]]]), reference) - before
-    return found
+        gaining &= (points < row).any(axis=1)
+    for at in np.flatnonzero(gaining):
+        added[at] = hypervolume(np.concatenate([inside, points[[at]]]), reference) - before
+    return added
 
 
 def choose_gains(front: Values, points: Values, reference: Values, count: int) -> Positions:
-    """At most `count` points that add most together, the first ones first.
+    """Return the positions of at most `count` points that add most hypervolume together, the best first.
 
-    One at a time, the largest gain: the next one's is measured against the front with those before, so that
-    it is no second one of the same. Points that add nothing are not chosen.
+    The choice is greedy: each gain is measured against the front with the points chosen before. Points that
+    add nothing are not chosen.
+
+    Example:
+        >>> points = np.array([[0.5, 1.5], [1.5, 0.5], [1.9, 1.9]])
+        >>> choose_gains(points[:0], points, np.array([2.0, 2.0]), 3)
+        array([0, 1])
     """
     chosen: list[int] = []
     for _ in range(min(count, len(points))):
-        found = gains(front, points, reference)
-        best = int(found.argmax())
-        if found[best] <= 0 or best in chosen:
+        added = gains(front, points, reference)
+        best = int(added.argmax())
+        if added[best] <= 0 or best in chosen:
             break
         chosen.append(best)
         front = np.concatenate([front, points[[best]]])
@@ -49,10 +58,10 @@ def choose_gains(front: Values, points: Values, reference: Values, count: int) -
 
 
 def contributions(front: Values) -> Values:
-    """The hypervolume that each row of (f, J) alone adds, (f,), objectives scaled to the rows' range.
+    """Return the hypervolume that each row of (f, J) alone adds, (f,).
 
-    The reference point lies a tenth of the range beyond, so that the ends of a front count among the best.
-    With one objective a front is one value: nothing adds more than another.
+    Objectives are scaled to the rows' range. The reference point lies a tenth of the range beyond the maxima,
+    so that the ends of a front rank high. With one objective all contributions are 0.
     """
     import moocore
 
@@ -64,9 +73,9 @@ def contributions(front: Values) -> Values:
 
 
 def _gains_of_two(front: Values, points: Values, reference: Values) -> Values:
-    """What is undominated is cut into vertical strips; a point covers a rectangle in each."""
+    """Cut the undominated region into vertical strips; a point covers a rectangle in each."""
     ordered = np.unique(front, axis=0)
-    # Between two neighbours' first values, what lies below the left one's second is undominated.
+    # Between the first values of two neighbours, the region below the left one's second value is undominated.
     heights = np.concatenate([[reference[1]], ordered[:, 1]])
     ends = np.concatenate([ordered[:, 0], [reference[0]]])
     upto = np.maximum(ends - points[:, :1], 0.0)

@@ -1,8 +1,7 @@
-"""The strategy `nested`: a search of backbones, each of which brings its own whole threshold front.
+"""The strategy `nested`: a search of backbones, each with its whole threshold front.
 
-Where thresholds are continuous, an evaluated backbone's exit profile gives all trade-offs that it offers, and
-no gene has to hold a threshold. What is left to be searched is backbones, and what is to be predicted of one
-is its whole front.
+With continuous thresholds, the exit profile of an evaluated backbone gives all its trade-offs, and no gene
+holds a threshold. The search covers backbones only, and predicts the whole front of each.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,26 +20,26 @@ from edanas.strategies.ray_hypervolume import Rays
 from edanas.strategies.search_history import Genomes, Values, unseen
 
 NEAREST = 8
-"""Where nothing is feasible yet, the neighbours of so many are looked at."""
+"""Number of candidates whose neighbours are tried while no feasible one is known."""
 
 
 class Nested(Remembering):
-    """Evaluates the backbones whose predicted fronts add most hypervolume together.
+    """Nested search: evaluates the backbones whose predicted fronts add most hypervolume together.
 
-    For each evaluated backbone the exit profile says how accurate it is under some hundred reference
-    utilizations. Kriging over backbones, with one kernel for all of them, predicts these accuracies of a new
-    backbone; what it costs then is exact (`SearchProblem.judge`). Both give its front, with the accuracies
-    raised by `optimism` standard deviations, and the front its gain (hypervolume as a mean over rays, Zhang
-    and Golovin, 2020). A genetic search moves through backbones by that gain; a batch is chosen one by one,
-    each backbone's expected front taken for granted by the next. Where no exit profiles are kept, or
-    objectives are no weighted sums of accuracy and utilization, Kriging predicts the reaches along the rays.
+    The exit profile of an evaluated backbone gives its accuracy under a few hundred reference utilizations.
+    Kriging over backbones, with one kernel for all of them, predicts these accuracies for a new backbone; its
+    costs are exact (`SearchProblem.judge`). Both give its front, with the accuracies raised by `optimism`
+    standard deviations. The front gives its gain in hypervolume, a mean over rays (Zhang and Golovin, 2020).
+    A genetic search maximises that gain. A batch is chosen greedily: each choice counts the expected fronts
+    of the earlier ones. Without exit profiles, or if the objectives are not weighted sums of accuracy and
+    utilization, Kriging predicts the reaches along the rays instead.
 
     Args:
-        population: Backbones that become parents in each generation, and children that they have.
+        population: Backbones that become parents in each generation, and the number of their children.
         generations: Generations in each iteration.
-        mutation: How many genes mutate in a child, on average.
+        mutation: Mean number of genes that mutate in a child.
         optimism: Standard deviations by which a new backbone's accuracies are raised.
-        unguided: Share of what is evaluated that are neighbours of the front's backbones, drawn at random.
+        unguided: Share of each batch that are random neighbours of the front's backbones.
         extremes: Whether the initial archive holds the backbones of all first and of all last choices.
 
     Raises:
@@ -56,7 +55,7 @@ class Nested(Remembering):
         mutation: float = 1.0,
         optimism: float = 0.0,
         unguided: float = 0.125,
-        extremes: bool = True,  # noqa: FBT001, FBT002 - options are given by name, from settings
+        extremes: bool = True,  # noqa: FBT001, FBT002 - settings pass options by name
     ) -> None:
         check("population", population, population >= 2, "2 or more")
         check("generations", generations, generations >= 1, "1 or more")
@@ -72,13 +71,13 @@ class Nested(Remembering):
         self._curves: Curves | None = None
 
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Backbones whose predicted fronts add most, and some neighbours of the front's."""
+        """Return the backbones whose predicted fronts add most, and some neighbours of the front's."""
         genomes, values = self._history.succeeded()
         if len(genomes) <= 2:
             return genomes[:0]
         fronts = [self.front_of(genome, row) for genome, row in zip(genomes, values, strict=True)]
         if not any(np.isfinite(front).any() for front in fronts):
-            return self._towards(rng, genomes)
+            return self._least_violating(rng, genomes)
         rays = self._rays(fronts)
         reaches = np.stack([rays.reach(front) for front in fronts])
         owners = genomes[np.unique(reaches.argmax(axis=0))]
@@ -94,13 +93,13 @@ class Nested(Remembering):
         return np.concatenate([chosen, near])
 
     def _rays(self, fronts: list[Values]) -> Rays:
-        """In the box of the run's own hypervolume: its worst corner is that of the initial archive."""
+        """Return rays in the box of the run's hypervolume; the initial archive sets its reference point."""
         succeeded = np.isfinite(self._history.values[: self._problem.initial]).all(axis=1).sum()
         first, every = np.concatenate(fronts[: max(int(succeeded), 1)]), np.concatenate(fronts)
         return Rays(first if np.isfinite(first).any() else every, every)
 
     def _model(self, genomes: Genomes, fronts: list[Values]) -> FrontModel:
-        """Curves with exact costs, where everything that they need is there."""
+        """Return `Curves` where profiles, judge and objectives allow it, else `Reaches`."""
         known = [self._history.profiles.get(genome.tobytes()) for genome in genomes]
         profiles = [profile for profile in known if profile is not None]
         judge, every = self._problem.judge, tuple(range(self._space.exit_points))
@@ -109,8 +108,8 @@ class Nested(Remembering):
             return Reaches(self._space)
         if self._curves is None:
             ends = self._space.decode(genomes[0]), profiles[0]
-            standing = not removable(*ends, judge, fronts[0])
-            self._curves = Curves(self._space, judge, self._problem.objectives, every_exit=standing)
+            every_exit = not removable(*ends, judge, fronts[0])
+            self._curves = Curves(self._space, judge, self._problem.objectives, every_exit=every_exit)
         if not self._curves.fits(genomes[0]):
             return Reaches(self._space)
         self._curves.learn(genomes, profiles)
@@ -119,7 +118,7 @@ class Nested(Remembering):
     def _explore(
         self, rng: np.random.Generator, pool: "_Pool", owners: Genomes, each: Callable[[], None]
     ) -> None:
-        """Fill the pool: neighbours and random backbones, then children of what gains most."""
+        """Fill the pool: neighbours and random backbones, then children of those that gain most."""
         space, size, held = self._space, self._population, self._history.held
         near = self._neighbours(rng, owners, size)
         pool.add(self._with_random(rng, near))
@@ -133,12 +132,12 @@ class Nested(Remembering):
             each()
 
     def _with_random(self, rng: np.random.Generator, genomes: Genomes) -> Genomes:
-        """Genomes, and as many random ones as the population has that were never told."""
+        """Return the genomes, and as many random ones as the population holds that are not evaluated yet."""
         held = self._history.held | {row.tobytes() for row in genomes}
         return np.concatenate([genomes, self._allowed.draw(rng, self._population, held)])
 
-    def _towards(self, rng: np.random.Generator, genomes: Genomes) -> Genomes:
-        """Where no trade-off is feasible yet: those that are predicted to break the constraints least."""
+    def _least_violating(self, rng: np.random.Generator, genomes: Genomes) -> Genomes:
+        """Return genomes by predicted violation, the least first, while no trade-off is feasible."""
         violations = self._history.violations[np.isfinite(self._history.values).all(axis=1)]
         nearest = genomes[np.argsort(violations, kind="stable")[:NEAREST]]
         pool = self._with_random(rng, self._neighbours(rng, nearest, self._population))
@@ -147,64 +146,62 @@ class Nested(Remembering):
         return np.asarray(pool[np.argsort(mean[:, 0], kind="stable")])
 
     def _neighbours(self, rng: np.random.Generator, genomes: Genomes, count: int) -> Genomes:
-        """At most `count` neighbours that were never told, at random."""
+        """Return at most `count` random neighbours that are not evaluated yet."""
         rows = np.concatenate([self._space.neighbours(genome) for genome in genomes])
         new = self._allowed(rows[unseen(rows, self._history.held)])
         return new[rng.permutation(len(new))[:count]]
 
 
 class _Pool:
-    """Backbones with predicted fronts, none twice.
+    """Distinct backbones with predicted fronts.
 
     Args:
-        nothing: No genomes, (0, D).
+        empty: (0, D) genomes.
         model: Fitted.
-        rays: What reaches are measured on.
-        best: (R,) how far the archive reaches.
+        rays: The rays of all reaches.
+        best: (R,) reaches of the archive.
         optimism: See `Nested`.
     """
 
-    def __init__(
-        self, nothing: Genomes, model: FrontModel, rays: Rays, best: Values, optimism: float
-    ) -> None:
-        self._nothing = nothing
+    def __init__(self, empty: Genomes, model: FrontModel, rays: Rays, best: Values, optimism: float) -> None:
+        self._empty = empty
         self._model, self._rays, self._best, self._optimism = model, rays, best, optimism
         self._held: set[bytes] = set()
         self._genomes: list[Genomes] = []
         self._expected: list[Values] = []
-        self._hoped: list[Values] = []
+        self._optimistic: list[Values] = []
 
     def add(self, genomes: Genomes) -> None:
-        """Predict what is new of (n, D) genomes."""
+        """Predict the fronts of those of (n, D) genomes that are new."""
         new = genomes[unseen(genomes, self._held)]
         if len(new):
-            expected, hoped = self._model.predict(new, self._optimism)
+            expected, optimistic = self._model.predict(new, self._optimism)
             self._held.update(row.tobytes() for row in new)
             self._genomes.append(new)
             self._expected.append(expected)
-            self._hoped.append(hoped)
+            self._optimistic.append(optimistic)
 
     def leaders(self, count: int) -> Genomes:
-        """The best on each ray, and then those that gain most; at most `count`, none twice."""
+        """Return at most `count` distinct backbones: the best on each ray, then those that gain most."""
         if not self._genomes:
-            return self._nothing
-        hoped = np.concatenate(self._hoped)
+            return self._empty
+        optimistic = np.concatenate(self._optimistic)
         order = np.argsort(-self._gains(self._best), kind="stable")
-        ahead = np.flatnonzero((hoped > self._best).any(axis=0))
-        first = np.unique(hoped[:, ahead].argmax(axis=0))
+        ahead = np.flatnonzero((optimistic > self._best).any(axis=0))
+        first = np.unique(optimistic[:, ahead].argmax(axis=0))
         positions = np.concatenate([first, order[~np.isin(order, first)]])[:count]
         return np.asarray(np.concatenate(self._genomes)[positions])
 
     def best(self, count: int) -> Genomes:
-        """At most `count` backbones that gain most together, the first ones first."""
+        """Return at most `count` backbones that gain most together, in order of choice."""
         if not self._genomes:
-            return self._nothing
+            return self._empty
         expected = np.concatenate(self._expected)
         reached, chosen = self._best, []
         left = np.ones(len(expected), dtype=np.bool_)
         for _ in range(min(count, len(expected))):
-            # Among those that gain nothing, the one that comes closest on average.
-            gains = self._gains(reached) + 1e-9 * self._rays.volume(np.concatenate(self._hoped))
+            # Among backbones without gain, the one with the largest volume of its own.
+            gains = self._gains(reached) + 1e-9 * self._rays.volume(np.concatenate(self._optimistic))
             at = int(np.where(left, gains, -np.inf).argmax())
             chosen.append(at)
             left[at] = False
@@ -212,12 +209,15 @@ class _Pool:
         return np.asarray(np.concatenate(self._genomes)[chosen])
 
     def _gains(self, reached: Values) -> Values:
-        after = self._rays.volume(np.maximum(reached, np.concatenate(self._hoped)))
+        after = self._rays.volume(np.maximum(reached, np.concatenate(self._optimistic)))
         return np.asarray(after - self._rays.volume(reached))
 
 
 def removable(candidate: Candidate, profile: ExitProfile, judge: Judge, front: Values) -> bool:
-    """Whether a backbone's schemes may leave exits out: then the front is nowhere behind having none."""
+    """Return whether the backbone's schemes may omit exits.
+
+    Then no trade-off of the backbone without exits lies ahead of the front.
+    """
     points = len(candidate.scheme.thresholds)
     alone, shares = float(profile.correct[:, -1].mean()), (*((0.0,) * points), 1.0)
     outcome = Outcome(alone, shares, (*((None,) * points), alone), alone)
@@ -229,5 +229,5 @@ def removable(candidate: Candidate, profile: ExitProfile, judge: Judge, front: V
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """The search of backbones with continuous thresholds."""
+    """Register the search of backbones with continuous thresholds."""
     return {"nested": Nested}

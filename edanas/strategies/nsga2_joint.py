@@ -1,4 +1,4 @@
-"""The paper's search, and what it was compared with: the same search, confined to a part of the space."""
+"""The paper's search, on the whole space (`nsga2-joint`) or on a part of it."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,14 +12,14 @@ from edanas.strategies.surrogate_nsga2 import SurrogateNsga2
 class Nsga2Joint(SurrogateNsga2):
     """EDANAS (Gambella and Roveri 2023, Section IV): backbone and thresholds in one genome.
 
-    NSGA-II on surrogates: `surrogate-nsga2` with the choices of the paper and its public code. The initial
-    archive is random, and those candidates are evaluated that spread best along the predicted front.
+    NSGA-II on surrogates: `surrogate-nsga2` with the options of the paper and its public code. The initial
+    archive is random, and each batch spreads evenly along the predicted front.
 
     Args:
         population: Candidates that survive each generation.
         generations: Generations in each iteration.
         crossover: Probability that two parents exchange a stretch of genes.
-        mutation: How many genes mutate in a child, on average.
+        mutation: Mean number of genes that mutate in a child.
     """
 
     def __init__(
@@ -33,19 +33,19 @@ class Nsga2Joint(SurrogateNsga2):
 class Nsga2Backbone(Nsga2Joint):
     """CNAS (Gambella, Falcetta and Roveri 2022): the same search of backbones alone, without early exits.
 
-    What comes back are single-exit networks. The thresholds of the settings must hold "none".
+    The results are single-exit networks. The thresholds in the settings must include "none".
     """
 
     def confine(self, space: SearchSpace) -> SearchSpace:
-        """Candidates without exits."""
+        """Return the subspace of candidates without early exits."""
         return space.confined(lambda _point, threshold: threshold is None)
 
 
 class SingleExit(Nsga2Joint):
-    """EExNAS (Odema, Rashid and Al Faruque 2021): the backbone, and one exit at a fixed place.
+    """EExNAS (Odema, Rashid and Al Faruque 2021): a search of backbones with one exit at a fixed exit point.
 
     Args:
-        exit: The exit point, from 1, at which the exit stands.
+        exit: The exit point, counted from 1.
 
     Raises:
         ConfigError: An option is out of range.
@@ -53,7 +53,7 @@ class SingleExit(Nsga2Joint):
 
     def __init__(
         self,
-        exit: int = 1,  # noqa: A002 - what the option is called
+        exit: int = 1,  # noqa: A002 - the option's name
         population: int = 40,
         generations: int = 20,
         crossover: float = 0.9,
@@ -63,10 +63,10 @@ class SingleExit(Nsga2Joint):
         self._exit = exit
 
     def confine(self, space: SearchSpace) -> SearchSpace:
-        """Candidates with this exit, and no other.
+        """Return the subspace of candidates with this exit and no other.
 
         Raises:
-            ConfigError: There is no such exit point.
+            ConfigError: The search space has no such exit point.
         """
         if not 1 <= self._exit <= space.exit_points:
             raise ConfigError(f"strategy.exit: found {self._exit}; allowed: 1 to {space.exit_points}")
@@ -75,5 +75,5 @@ class SingleExit(Nsga2Joint):
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """The paper's search and two of those that it names."""
+    """Register the paper's search and two of its baselines."""
     return {"nsga2-joint": Nsga2Joint, "nsga2-backbone": Nsga2Backbone, "single-exit": SingleExit}

@@ -1,4 +1,4 @@
-"""Surrogates of objectives and constraints, fitted on what was told, and all that they were asked."""
+"""Surrogates of objectives and constraints, fitted on the search history; predictions are cached."""
 
 from collections.abc import Callable
 
@@ -12,24 +12,24 @@ from edanas.strategies.search_history import Genomes, SearchHistory, Values, uns
 from edanas.strategies.structure_filter import StructureFilter
 
 CEILING = 1e6
-"""How many times the largest value told the values of what is infeasible begin at: beyond all predictions."""
+"""Values of infeasible candidates begin at the largest evaluated value times this: above all predictions."""
 
 
 class ObjectivePredictions:
-    """One surrogate for each objective and each measured constraint; what was predicted once is kept.
+    """One surrogate for each objective and each measured constraint; predictions are cached.
 
-    ObjectivePredictions rank as what was told does: the feasible first, then by violation. What a candidate's
-    structure breaks is not predicted, but known.
+    Predictions rank as evaluations do: feasible candidates first, then by violation. Violations of structural
+    constraints are exact.
 
     Args:
-        problem: Makes the surrogates.
-        history: Two succeeded candidates at least.
-        allowed: Knows what the structure breaks.
-        rng: Gives each surrogate its seed.
-        each: Called with a note after each surrogate was fitted.
+        problem: Creates the surrogates.
+        history: At least two candidates that succeeded.
+        allowed: Computes the structural violations.
+        rng: Draws each surrogate's seed.
+        each: Called with a note after each surrogate's fit.
 
     Raises:
-        PluginError: A surrogate predicts something else than one finite number a genome.
+        PluginError: A surrogate predicts something else than one finite number for each genome.
     """
 
     def __init__(
@@ -41,15 +41,15 @@ class ObjectivePredictions:
         each: Callable[[str], None] = lambda _note: None,
     ) -> None:
         self.notes: dict[str, str] = {}
-        """For each objective, the surrogate that adaptive switching chose and its Kendall's tau."""
+        """The surrogate that adaptive switching chose and its Kendall's tau, by objective."""
         self._known: dict[bytes, int] = {}
         self._genomes: list[Genomes] = []
         self._values: list[Values] = []
         self._models = []
         self._allowed, self._objectives = allowed, problem.objectives
         self._constrained = problem.limits > 0 or problem.structure is not None
-        told = history.measured()[1]
-        self._ceiling = CEILING * (1.0 + np.abs(told[:, : problem.objectives]).max(axis=0))
+        measured = history.measured()[1]
+        self._ceiling = CEILING * (1.0 + np.abs(measured[:, : problem.objectives]).max(axis=0))
         for column in range(problem.objectives + problem.limits):
             model = _fitted(problem, history, column, int(rng.integers(2**31)))
             of = column - problem.objectives
@@ -61,30 +61,31 @@ class ObjectivePredictions:
             each(self.notes.get(name, ""))
 
     def __call__(self, genomes: Genomes) -> Values:
-        """(n, D) canonical genomes -> (n, J) predictions, ranked; no genome is predicted twice."""
+        """Return predictions (n, J) of canonical genomes (n, D), in which feasible ones rank first."""
         new = genomes[unseen(genomes, self._known.keys())]
         if len(new):
-            found = self._ranked(new, np.stack([_prediction(model, new) for model in self._models], axis=1))
+            columns = [_prediction(model, new) for model in self._models]
+            values = self._ranked(new, np.stack(columns, axis=1))
             for row in new:
                 self._known[row.tobytes()] = len(self._known)
             self._genomes.append(new)
-            self._values.append(found)
+            self._values.append(values)
         return np.concatenate(self._values)[[self._known[row.tobytes()] for row in genomes]]
 
-    def _ranked(self, genomes: Genomes, found: Values) -> Values:
-        values, excesses = found[:, : self._objectives], found[:, self._objectives :]
+    def _ranked(self, genomes: Genomes, predictions: Values) -> Values:
+        values, excesses = predictions[:, : self._objectives], predictions[:, self._objectives :]
         if not self._constrained:
             return values
         violations = self._allowed.violations(genomes) + np.maximum(excesses, 0.0).sum(axis=1)
-        # Not `feasible_first`: what is asked later must rank in one order with what was asked before.
+        # Not `feasible_first`: later predictions must rank in one order with earlier ones.
         return np.where(violations[:, None] > 0, self._ceiling * (1.0 + violations[:, None]), values)
 
-    def asked(self) -> tuple[Genomes, Values]:
-        """All distinct genomes predicted so far (n, D), in order, with their predictions (n, J)."""
+    def all(self) -> tuple[Genomes, Values]:
+        """Return all distinct genomes predicted so far, (n, D), in order, and their predictions (n, J)."""
         return np.concatenate(self._genomes), np.concatenate(self._values)
 
     def feasible(self) -> str:
-        """For the log: how many of those asked about are predicted to be feasible; empty = no constraints."""
+        """Return a note on the share of predicted genomes that are feasible; empty without constraints."""
         if not self._constrained:
             return ""
         values = np.concatenate(self._values)
@@ -108,9 +109,9 @@ def _fitted(problem: SearchProblem, history: SearchHistory, column: int, seed: i
 def _prediction(model: SurrogateModel, genomes: Genomes) -> Values:
     values = np.asarray(model.predict(genomes.astype(np.float64)), dtype=np.float64)
     if values.shape != (len(genomes),) or not np.isfinite(values).all():
-        found = f"{values.size - np.isfinite(values).sum()} not finite"
+        invalid = f"{values.size - np.isfinite(values).sum()} not finite"
         raise PluginError(
-            f"surrogate model {type(model).__name__}: predicted values of shape {values.shape}, {found}; "
+            f"surrogate model {type(model).__name__}: predicted values of shape {values.shape}, {invalid}; "
             f"allowed: {len(genomes)} finite numbers"
         )
     return values

@@ -1,4 +1,4 @@
-"""The strategy `random`: the baseline that every other one has to beat."""
+"""The strategy `random`: the baseline for all others."""
 
 from collections.abc import Callable, Mapping
 
@@ -14,11 +14,11 @@ class RandomSearch(Remembering):
     """Distinct random candidates, each expressed gene uniform over its choices."""
 
     def propose(self, _rng: np.random.Generator, _count: int) -> Genomes:
-        """Nothing: what a strategy leaves open is drawn at random."""
+        """Return no proposals; the base class fills up with random candidates."""
         return np.zeros((0, self._space.dimensions), dtype=np.int64)
 
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """The baseline."""
+    """Register the random search."""
     return {"random": RandomSearch}

@@ -1,7 +1,7 @@
-"""Hypervolume as a mean over rays: how far a front reaches from the reference point in each direction.
+"""Hypervolume as a mean over rays: a front's reach from the reference point in each direction.
 
-Along each of a fixed set of rays a front is one number, however many points and objectives it has. So a whole
-front can be regressed upon as a vector, and what a front adds to another is a mean of differences.
+Along each of a fixed set of rays a front is one number, whatever its numbers of points and objectives. So a
+whole front is a vector that can be predicted by regression, and the gain of a front is a mean of differences.
 """
 
 import math
@@ -21,8 +21,16 @@ class Rays:
     """Rays from a reference point through the box in which hypervolume counts (Zhang and Golovin, 2020).
 
     Args:
-        references: (n, J) values whose maxima give the reference point, as the run's own does.
+        references: (n, J) values whose maxima give the reference point, as in the run's hypervolume.
         values: (m, J) values whose minima are the box's other corner.
+
+    Example:
+        >>> front = np.array([[0.0, 1.0], [1.0, 0.0]])
+        >>> rays = Rays(front, front)
+        >>> rays.reach(front).shape
+        (64,)
+        >>> bool(rays.volume(rays.reach(front)) < rays.volume(rays.reach(front - 0.1)))
+        True
     """
 
     def __init__(self, references: Values, values: Values) -> None:
@@ -32,27 +40,27 @@ class Rays:
         self._directions = _directions(len(self.reference))
 
     def reach(self, points: Values) -> Values:
-        """(..., k, J) minimised values -> (..., R): how far the best of the k points reaches on each ray."""
+        """Return the reach on each ray, (..., R), of k points with minimised values (..., k, J)."""
         inside = np.maximum(self.reference - points, 0.0) / self._span
-        # Objectives first: a minimum over two numbers in a row is slow.
+        # Objectives first: a minimum over a short last axis is slow.
         columns = np.ascontiguousarray(np.moveaxis(inside, -1, 0))
-        found = np.zeros((*points.shape[:-2], len(self._directions)))
+        reaches = np.zeros((*points.shape[:-2], len(self._directions)))
         for ray, direction in enumerate(self._directions):
             least = columns[0] / direction[0]
             for column, share in zip(columns[1:], direction[1:], strict=True):
                 np.minimum(least, column / share, out=least)
-            found[..., ray] = least.max(axis=-1)
-        return found
+            reaches[..., ray] = least.max(axis=-1)
+        return reaches
 
     def volume(self, reach: Values) -> Values:
-        """(..., R) reaches -> (...): the dominated share of the box."""
+        """Return the dominated share of the box, (...), for reaches (..., R)."""
         objectives = len(self.reference)
         ball = math.pi ** (objectives / 2) / (2**objectives * math.gamma(objectives / 2 + 1))
         return np.asarray(ball * (reach**objectives).mean(axis=-1))
 
 
 def _directions(objectives: int) -> Values:
-    """(R, J) unit vectors with positive coordinates, spread evenly."""
+    """Return unit vectors (R, J) with positive coordinates, spread evenly."""
     if objectives == 1:
         return np.ones((1, 1))
     if objectives == 2:
@@ -63,6 +71,6 @@ def _directions(objectives: int) -> Values:
 
     power = RAYS.bit_length() - 1 + min(objectives - 2, 4)
     even = Sobol(objectives, scramble=False).random_base2(power) + 0.5 / 2**power
-    # The lengths of a normal vector's coordinates: its direction is uniform on the sphere.
+    # Absolute coordinates of a normal vector: its direction is uniform on the sphere.
     drawn = norm.ppf(0.5 + 0.5 * even)
     return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))

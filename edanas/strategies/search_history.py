@@ -1,4 +1,4 @@
-"""What a strategy was told, and how to draw what it was not told."""
+"""The history of a search, and random genomes that are not in it."""
 
 from collections.abc import Container, Sequence
 from itertools import islice
@@ -15,19 +15,28 @@ Genomes = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
 ROUNDS = 8
-"""Rounds of sampling before the space is walked: by then few new candidates are left to be found."""
+"""Rounds of sampling before the space is enumerated: by then few new candidates are left."""
 
 POOL = 1024
-"""How many new candidates the walk gathers to draw from."""
+"""Number of new candidates that the enumeration collects to draw from."""
 
 
 class SearchHistory:
-    """Everything told so far, in the archive's order, whatever the number of calls it came in.
+    """All evaluations so far, in the archive's order.
 
     Args:
-        space: Where the genomes are from.
-        objectives: J, the values in a row.
-        limits: M, the excesses in a row.
+        space: The genomes' search space.
+        objectives: J, the number of values in a row.
+        limits: M, the number of excesses in a row.
+
+    Example:
+        >>> from edanas.core.space import SearchSpace
+        >>> from edanas.core.types import Variable
+        >>> space = SearchSpace((Variable("width", (1, 2), None, frozenset()),), (None, 0.5), 1)
+        >>> history = SearchHistory(space, objectives=1)
+        >>> history.add([[0, 1], [1, 0]], [[0.3], [0.1]])
+        >>> history.front()[1]
+        array([[0.1]])
     """
 
     def __init__(self, space: SearchSpace, objectives: int, limits: int = 0) -> None:
@@ -48,22 +57,22 @@ class SearchHistory:
         profiles: Sequence[ExitProfile | None] = (),
         excesses: Values | None = None,
     ) -> None:
-        """Append (n, D) genes, (n, J) values and (n, M) excesses, and keep what exit profiles there are.
+        """Append (n, D) genomes, (n, J) values and (n, M) excesses, and the exit profiles that are known.
 
         Raises:
-            ValueError: There are not as many rows of the one as of the other, or not J or M numbers to a row.
+            ValueError: The numbers of rows differ, or a row does not have J values or M excesses.
         """
         rows = self._space.canonical(np.asarray(genomes, dtype=np.int64).reshape(-1, self._space.dimensions))
         numbers = np.asarray(values, dtype=np.float64)
         if numbers.shape != (len(rows), self.values.shape[1]):
             raise ValueError(
-                f"told {len(rows)} genomes with values of shape {numbers.shape}; "
+                f"tell: found {len(rows)} genomes with values of shape {numbers.shape}; "
                 f"expected {(len(rows), self.values.shape[1])}"
             )
         beyond = np.zeros((len(rows), 0)) if excesses is None else np.asarray(excesses, dtype=np.float64)
         if beyond.shape != (len(rows), self.excesses.shape[1]):
             raise ValueError(
-                f"told {len(rows)} genomes with excesses of shape {beyond.shape}; "
+                f"tell: found {len(rows)} genomes with excesses of shape {beyond.shape}; "
                 f"expected {(len(rows), self.excesses.shape[1])}"
             )
         self.genomes = np.concatenate([self.genomes, rows])
@@ -76,33 +85,33 @@ class SearchHistory:
 
     @property
     def violations(self) -> Values:
-        """(n,) the sum of each row's excesses above 0; NaN where it failed."""
+        """The sum of each row's excesses above 0, (n,); NaN for a failed candidate."""
         return np.asarray(np.maximum(self.excesses, 0.0).sum(axis=1))
 
     @property
     def ranked(self) -> Values:
-        """(n, J) values in which dominance puts the feasible first; see `feasible_first`."""
+        """Values (n, J) under which feasible rows dominate infeasible ones; see `feasible_first`."""
         return feasible_first(self.values, self.violations)
 
     def succeeded(self) -> tuple[Genomes, Values]:
-        """The rows whose values are all finite: (m, D) and (m, J) as `ranked`."""
+        """Return the rows with finite values: genomes (m, D) and values (m, J) as in `ranked`."""
         finite = np.isfinite(self.values).all(axis=1)
         return self.genomes[finite], self.ranked[finite]
 
     def measured(self) -> tuple[Genomes, Values]:
-        """The same rows with what was measured: (m, D), and (m, J + M) values and excesses."""
+        """Return the rows with finite values: genomes (m, D), measured values and excesses (m, J + M)."""
         finite = np.isfinite(self.values).all(axis=1)
         return self.genomes[finite], np.hstack([self.values, self.excesses])[finite]
 
     def front(self) -> tuple[Genomes, Values]:
-        """The rows that no other row dominates, the feasible first, as `ranked`."""
+        """Return the non-dominated rows, with values as in `ranked`."""
         ranked = self.ranked
         best = non_dominated(ranked)
         return self.genomes[best], ranked[best]
 
 
 def unseen(genomes: Genomes, held: Container[bytes]) -> npt.NDArray[np.int64]:
-    """Positions of the rows of (n, D) canonical genomes that are not `held`; of equals, the first's."""
+    """Return the positions of canonical genomes (n, D) that are not in `held`; of equal ones the first."""
     first: dict[bytes, int] = {}
     for position, row in enumerate(genomes):
         first.setdefault(row.tobytes(), position)
@@ -110,24 +119,24 @@ def unseen(genomes: Genomes, held: Container[bytes]) -> npt.NDArray[np.int64]:
 
 
 def draw(space: SearchSpace, rng: np.random.Generator, count: int, held: set[bytes]) -> Genomes:
-    """`count` distinct random genomes that are not `held`, or all of them where there are fewer.
+    """Return `count` distinct random genomes that are not in `held`, or all of them where there are fewer.
 
-    Each expressed gene is uniform over its choices. Where sampling finds too few, the space is walked in
-    order: so a space that is almost used up is used up exactly, without ever listing a large one.
+    Each expressed gene is uniform over its choices. Where sampling yields too few, the space is enumerated in
+    order. So a nearly exhausted space is exhausted exactly, and a large one is never listed.
     """
-    taken = set(held)
-    found = np.zeros((0, space.dimensions), dtype=np.int64)
+    excluded = set(held)
+    drawn = np.zeros((0, space.dimensions), dtype=np.int64)
     for _ in range(ROUNDS):
-        if len(found) >= count:
-            return found[:count]
+        if len(drawn) >= count:
+            return drawn[:count]
         rows = space.sample(rng, max(2 * count, 32))
-        rows = rows[unseen(rows, taken)]
-        taken.update(row.tobytes() for row in rows)
-        found = np.concatenate([found, rows])
-    missing = count - len(found)
+        rows = rows[unseen(rows, excluded)]
+        excluded.update(row.tobytes() for row in rows)
+        drawn = np.concatenate([drawn, rows])
+    missing = count - len(drawn)
     if missing > 0:
-        left = (row for row in space.genomes() if row.tobytes() not in taken)
+        left = (row for row in space.genomes() if row.tobytes() not in excluded)
         pool = list(islice(left, max(missing, POOL)))
         chosen = rng.permutation(len(pool))[:missing]
-        found = np.concatenate([found, *(pool[i][None] for i in chosen)])
-    return found[:count]
+        drawn = np.concatenate([drawn, *(pool[i][None] for i in chosen)])
+    return drawn[:count]

@@ -1,4 +1,4 @@
-"""Which of many good candidates to evaluate: the best ones, spread along the front."""
+"""Choice of a batch: the best candidates, spread along the front."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,18 +9,17 @@ Values = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.int64]
 
 
-def choose(front: Values, pool: Values, count: int) -> Positions:
-    """Positions in `pool` of at most `count` candidates, ascending.
+def choose_spread(front: Values, pool: Values, count: int) -> Positions:
+    """Return the positions in `pool` of at most `count` candidates, ascending.
 
-    What no other in the pool dominates comes first, then what only those dominate, and so on. Of the layer
-    that does not fit whole, the best in each objective are taken, then those whose second objective spreads
-    evenly along the front. (Even gaps alone never reach beyond the front's ends: a search whose
-    initial archive lacks the extremes would stay short of them.)
+    Non-dominated layers of the pool come first. Of the layer that exceeds `count`, the best in each objective
+    are chosen, then those whose second objective spreads evenly along the front. (Even gaps alone never reach
+    beyond the front's ends: a search whose initial archive lacks the extremes would not find them.)
 
     Args:
         front: (f, J) values of the archive's front.
         pool: (n, J) finite predictions.
-        count: How many to choose.
+        count: Number of candidates to choose.
     """
     along = min(1, pool.shape[1] - 1)
     left = np.arange(len(pool))
@@ -39,17 +38,21 @@ def choose(front: Values, pool: Values, count: int) -> Positions:
 
 
 def spread_subset(fixed: Values, pool: Values, count: int) -> Positions:
-    """Positions of `count` numbers in `pool` (n,) that make the gaps among them and `fixed` most equal.
+    """Return the positions of `count` numbers in `pool` (n,) that make the gaps, with `fixed`, most equal.
 
-    The measure is the standard deviation of the gaps (the paper's public code gives this choice to a small
-    genetic algorithm). Numbers are added one at a time, each the one that leaves the smallest deviation,
-    and then exchanged one for one, the best exchange first, while that makes it smaller: a local optimum in
-    a few milliseconds, without randomness.
+    The measure is the standard deviation of the gaps (the paper's public code runs a small genetic algorithm
+    here). Numbers are added one at a time, each with the smallest deviation. Then the best exchange of one
+    number for another follows, as long as it reduces the deviation. The result is a local optimum, without
+    randomness.
 
     Args:
-        fixed: (f,) numbers that stand, in any order.
+        fixed: (f,) numbers that are part of the set, in any order.
         pool: (n,) numbers to choose from.
-        count: How many; where the pool holds no more, all are chosen.
+        count: Number of choices; if the pool is not larger, all are chosen.
+
+    Example:
+        >>> spread_subset(np.array([0.0, 4.0]), np.array([0.5, 2.0, 3.9]), 1)
+        array([1])
     """
     if not 0 < count < len(pool):
         return np.arange(len(pool) if count > 0 else 0)
@@ -64,7 +67,7 @@ def spread_subset(fixed: Values, pool: Values, count: int) -> Positions:
         free = np.setdiff1d(np.arange(len(pool)), chosen)
         without = np.array([[*fixed, *pool[chosen[:i] + chosen[i + 1 :]]] for i in range(count)])
         trials = _deviations(without, pool[free])
-        # Sums in another order differ in their last bits: such a gain could be made for ever.
+        # Sums in another order differ in their last bits: such exchanges would never end.
         if not trials.min() < deviation * (1 - 1e-9):
             return np.sort(np.array(chosen, dtype=np.int64))
         out, new = divmod(int(trials.argmin()), len(free))
@@ -73,7 +76,7 @@ def spread_subset(fixed: Values, pool: Values, count: int) -> Positions:
 
 
 def _deviations(bases: Values, added: Values) -> Values:
-    """Gaps' deviations of each of (b, m) rows with each of (a,) numbers, (b * a,)."""
+    """Return the gaps' standard deviations of each of (b, m) rows with each of (a,) numbers, (b * a,)."""
     rows = np.repeat(bases, len(added), axis=0)
     rows = np.concatenate([rows, np.tile(added, len(bases))[:, None]], axis=1)
     rows.sort(axis=1)

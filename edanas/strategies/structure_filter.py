@@ -1,4 +1,4 @@
-"""Candidates whose structure keeps the constraints: telling them apart, and finding some."""
+"""Candidates whose structure keeps the constraints: a filter, and random ones."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,19 +8,16 @@ from edanas.strategies.genetic import cross, dress, mutate
 from edanas.strategies.search_history import Genomes, Values, draw, unseen
 
 POOL = 64
-"""Genomes in each generation of the search for candidates that are allowed."""
+"""Genomes in each generation of the search for feasible candidates."""
 
 GENERATIONS = 40
-"""So many at most; half of them without any that is new end it, too."""
+"""Most generations; the search also ends after half of them without a new feasible genome."""
 
 
 class StructureFilter:
-    """What `SearchProblem.structure` allows; remembers what it was asked.
+    """A filter by `SearchProblem.structure`, with a cache of the violations.
 
-    Where the structure decides nothing, all is allowed.
-
-    Args:
-        problem: The search.
+    If the problem has no structural constraint, every genome passes.
     """
 
     def __init__(self, problem: SearchProblem) -> None:
@@ -28,11 +25,11 @@ class StructureFilter:
         self._known: dict[bytes, float] = {}
 
     def __call__(self, genomes: Genomes) -> Genomes:
-        """The rows of (n, D) canonical genomes that are allowed."""
+        """Return the rows of (n, D) canonical genomes that keep the structural constraints."""
         return genomes[self.violations(genomes) == 0] if self._structure else genomes
 
     def violations(self, genomes: Genomes) -> Values:
-        """(n,) by how much each structure breaks the constraints."""
+        """Return the structural violation of each genome, (n,); 0 = feasible."""
         if self._structure is None:
             return np.zeros(len(genomes))
         for row in genomes:
@@ -41,43 +38,44 @@ class StructureFilter:
         return np.array([self._known[row.tobytes()] for row in genomes], dtype=np.float64)
 
     def draw(self, rng: np.random.Generator, count: int, held: set[bytes]) -> Genomes:
-        """`count` distinct random genomes that are allowed and not `held`, or as many as are found.
+        """Return `count` distinct random feasible genomes that are not in `held`, or fewer.
 
-        First by chance alone, as `draw` does it. Where chance finds too few, evolution goes on from those
-        that break the constraints least, so that a narrow region is found as well. If nothing at all is
-        allowed, the nearest that was found comes back: whoever evaluates can then say how far off it is.
+        Random sampling comes first, see `draw`. Where it yields too few, evolution continues from the genomes
+        with the least violation, so that a narrow feasible region is reached. If no feasible genome exists at
+        all, the one with the least violation is returned: its evaluation then reports the excess.
         """
         if self._structure is None:
             return draw(self._space, rng, count, held)
         drawn = draw(self._space, rng, max(4 * count, POOL), held)
-        found = self(drawn)[:count]
-        if len(found) >= count or not len(drawn):
-            return found
-        found = np.concatenate([found, self._evolve(rng, drawn, count - len(found), held, found)])
-        return found if len(found) or held else self._nearest()
+        feasible = self(drawn)[:count]
+        if len(feasible) >= count or not len(drawn):
+            return feasible
+        more = self._evolve(rng, drawn, count - len(feasible), held, feasible)
+        feasible = np.concatenate([feasible, more])
+        return feasible if len(feasible) or held else self._nearest()
 
     def _nearest(self) -> Genomes:
         nearest = min(self._known, key=lambda key: self._known[key])
         return np.frombuffer(nearest, dtype=np.int64)[None].copy()
 
     def _evolve(
-        self, rng: np.random.Generator, pool: Genomes, count: int, held: set[bytes], had: Genomes
+        self, rng: np.random.Generator, pool: Genomes, count: int, held: set[bytes], drawn: Genomes
     ) -> Genomes:
-        """At most `count` further ones, by a (mu + lambda) search for the least violation."""
-        taken = held | {row.tobytes() for row in had}
-        found: list[npt.NDArray[np.int64]] = []
+        """Return at most `count` feasible genomes, by a (mu + lambda) search for the least violation."""
+        excluded = held | {row.tobytes() for row in drawn}
+        feasible: list[npt.NDArray[np.int64]] = []
         idle = 0
         for _ in range(GENERATIONS):
-            if len(found) >= count or idle > GENERATIONS // 2:
+            if len(feasible) >= count or idle > GENERATIONS // 2:
                 break
             pool = pool[np.argsort(self.violations(pool), kind="stable")[:POOL]]
             parents = dress(self._space, rng, pool[rng.integers(0, len(pool), size=POOL)])
             children = self._space.canonical(cross(rng, parents[::2], parents[1::2], 0.5))
             children = mutate(self._space, rng, children, 1.0)
-            new = self(children[unseen(children, taken)])[: count - len(found)]
-            taken.update(row.tobytes() for row in new)
-            found += list(new)
+            new = self(children[unseen(children, excluded)])[: count - len(feasible)]
+            excluded.update(row.tobytes() for row in new)
+            feasible += list(new)
             idle = 0 if len(new) else idle + 1
             pool = np.concatenate([pool, children])
             pool = pool[unseen(pool, set())]
-        return np.array(found, dtype=np.int64).reshape(-1, self._space.dimensions)
+        return np.array(feasible, dtype=np.int64).reshape(-1, self._space.dimensions)

@@ -1,9 +1,9 @@
 """The strategy `surrogate-nsga2`: NSGA-II on surrogates (Section IV of the paper, after MSuNAS and CNAS).
 
 In each iteration one surrogate for each objective is fitted on the archive, and NSGA-II searches on their
-predictions. Two things depart from the paper by default: evaluated are the candidates that are predicted to
-add most hypervolume together, among all that NSGA-II came across; and a part of each batch are plain children
-of the archive, which no surrogate was asked about, for they alone find out where the surrogates are wrong.
+predictions. Two defaults differ from the paper. A batch consists of the candidates that are predicted to add
+most hypervolume together, among all that NSGA-II visited. And a part of each batch are children of the
+archive chosen without surrogates: they reveal where the surrogates are wrong.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,15 +20,16 @@ from edanas.strategies.genetic import Genomes, Mating, Nsga2, Values
 from edanas.strategies.hypervolume_gain import choose_gains
 from edanas.strategies.predictions import ObjectivePredictions
 from edanas.strategies.search_history import unseen
-from edanas.strategies.spread_subset import choose
+from edanas.strategies.spread_subset import choose_spread
 
 CHOICES = ("hypervolume", "spread")
+"""Rules for the choice of a batch; see `SurrogateNsga2`."""
 
 UNGUIDED = 0.125
-"""The share of unguided children where surrogates learn from genes and values alone."""
+"""Default share of unguided children where surrogates learn from genes and values alone."""
 
 CLIMBERS = 40
-"""At most so many of the predicted front show their neighbours in one round of refinement."""
+"""Most candidates of the predicted front whose neighbours are predicted in one round of refinement."""
 
 
 class SurrogateNsga2(Remembering):
@@ -38,15 +39,15 @@ class SurrogateNsga2(Remembering):
         population: Candidates that survive each generation.
         generations: Generations in each iteration.
         crossover: Probability that two parents exchange a stretch of genes.
-        mutation: How many genes mutate in a child, on average.
+        mutation: Mean number of genes that mutate in a child.
         extremes: Whether the initial archive holds the candidates of all first and of all last choices.
-        choice: What is evaluated: `hypervolume`, the candidates that are predicted to add most together, or
-            `spread` as in the paper, those of the last population that fill the gaps along the front.
+        choice: Rule for the batch: `hypervolume` (the candidates that are predicted to add most together), or
+            `spread` as in the paper (candidates of the last population that fill the gaps along the front).
         refinement: Rounds in which the neighbours of the predicted front are predicted, too; for
             `hypervolume`.
-        unguided: Share of what is evaluated that are children of the archive by NSGA-II without surrogates;
-            0 in the paper. Left out: none where exit profiles are told, for surrogates that learn from these
-            are seldom wrong, and an eighth elsewhere.
+        unguided: Share of each batch that are children of the archive by NSGA-II without surrogates; 0 in the
+            paper. `None` = 0 where exit profiles are known, since surrogates that learn from them are seldom
+            wrong, and an eighth elsewhere.
 
     Raises:
         ConfigError: An option is out of range.
@@ -58,7 +59,7 @@ class SurrogateNsga2(Remembering):
         generations: int = 20,
         crossover: float = 0.9,
         mutation: float = 1.0,
-        extremes: bool = True,  # noqa: FBT001, FBT002 - options are given by name, from settings
+        extremes: bool = True,  # noqa: FBT001, FBT002 - settings pass options by name
         choice: str = "hypervolume",
         refinement: int = 0,
         unguided: float | None = None,
@@ -79,11 +80,11 @@ class SurrogateNsga2(Remembering):
         self._notes: dict[str, str] = {}
 
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """What the surrogates speak for, and children of the archive that they were not asked about."""
+        """Return the candidates that the surrogates favour, and children chosen without surrogates."""
         self._notes = {}
-        # Rounded by chance: one candidate an iteration must not always mean none, or always one.
+        # Random rounding: a batch of one must not always hold 0 or always 1 unguided child.
         children = self._children(rng, int(self._share() * count + rng.random()))
-        # One candidate more than the fewest a surrogate must accept leaves it something to tell apart.
+        # A surrogate accepts two candidates, but can rank others only from three.
         if len(self._history.succeeded()[0]) <= 2:
             return children
         guided = self._guided(rng, count)
@@ -104,7 +105,7 @@ class SurrogateNsga2(Remembering):
         return offspring(self._history, self._allowed, mating, RankAndCrowding(), search.population, count)
 
     def _guided(self, rng: np.random.Generator, count: int) -> Genomes:
-        """What the surrogates speak for."""
+        """Return the candidates that the surrogates favour, best first."""
         front, values = self._history.front()
         problem = self._problem
         steps = problem.objectives + problem.limits + self._search.generations
@@ -130,48 +131,48 @@ class SurrogateNsga2(Remembering):
         return chosen
 
     def notes(self) -> dict[str, str]:
-        """For each objective and measured constraint, the surrogate that was chosen and its Kendall's tau.
+        """Return the chosen surrogate and its Kendall's tau for each objective and measured constraint.
 
-        With constraints also the share of what was asked about that is predicted to be feasible.
+        With constraints, the share of predicted candidates that are feasible is added.
         """
         return dict(self._notes)
 
     def _start(self, rng: np.random.Generator, front: Genomes) -> Genomes:
-        """The first population: the front, thinned at random where it is too long, and random candidates."""
+        """Return the first population: the front, or a random subset of it, and random candidates."""
         size = self._search.population
         front = front[unseen(front, set())]
-        kept = front[rng.permutation(len(front))[:size]]
-        more = self._allowed.draw(rng, size - len(kept), {g.tobytes() for g in kept})
-        return np.concatenate([kept, more])
+        first = front[rng.permutation(len(front))[:size]]
+        more = self._allowed.draw(rng, size - len(first), {g.tobytes() for g in first})
+        return np.concatenate([first, more])
 
     def _refine(self, rng: np.random.Generator, predict: ObjectivePredictions) -> None:
-        """Predict the neighbours of what is predicted best: the local search that NSGA-II leaves out."""
+        """Predict the neighbours of the predicted front: a local search in addition to NSGA-II."""
         for _ in range(self._refinement):
-            genomes, values = predict.asked()
+            genomes, values = predict.all()
             best = np.flatnonzero(non_dominated(values))
             climbers = genomes[rng.permutation(best)[:CLIMBERS]]
             predict(np.concatenate([self._space.neighbours(genome) for genome in climbers]))
 
     def _spread(self, pool: Genomes, predict: ObjectivePredictions, front: Values, count: int) -> Genomes:
-        """Of a pool's new genomes the best by layers, evenly along the front."""
+        """Return the best new genomes of a pool by layers, spread along the front."""
         new = pool[unseen(pool, self._history.held)]
-        return new[choose(front, predict(new), count)] if len(new) else new
+        return new[choose_spread(front, predict(new), count)] if len(new) else new
 
     def _most_gain(self, predict: ObjectivePredictions, front: Values, count: int) -> Genomes:
-        """Of all that was predicted and is new, what adds most; where nothing does, the best by layers."""
-        genomes, values = predict.asked()
+        """Return the new predicted genomes that add most hypervolume, then the best by layers."""
+        genomes, values = predict.all()
         new = unseen(genomes, self._history.held)
         genomes, values = genomes[new], values[new]
-        told = self._history.values[: self._problem.initial]
-        if not np.isfinite(told).all(axis=1).any():
-            told = self._history.values
-        chosen = choose_gains(front, values, reference_point(told), count)
+        initial = self._history.values[: self._problem.initial]
+        if not np.isfinite(initial).all(axis=1).any():
+            initial = self._history.values
+        chosen = choose_gains(front, values, reference_point(initial), count)
         rest = np.setdiff1d(np.arange(len(genomes)), chosen)
-        more = rest[choose(front, values[rest], count - len(chosen))]
+        more = rest[choose_spread(front, values[rest], count - len(chosen))]
         return np.asarray(genomes[np.concatenate([chosen, more])])
 
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """The default strategy; with `choice = "spread"` the paper's."""
+    """Register the default strategy; `choice = "spread"` gives the paper's."""
     return {"surrogate-nsga2": SurrogateNsga2}

@@ -1,4 +1,4 @@
-"""The strategy `two-level`: backbones outside, exits and thresholds inside."""
+"""The strategy `two-level`: an outer search of backbones, an inner one of exits and thresholds."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,15 +15,15 @@ from edanas.strategies.search_history import SearchHistory, Values
 class TwoLevel(Nsga2Search):
     """HADAS (Bouzidi et al. 2023): a genetic search of backbones around a search of their exits.
 
-    Outside, NSGA-II moves through backbones without surrogates. A backbone is judged as it is, with nobody
-    leaving early, and by what the inner search finds for it: the hypervolume of its best choices of exits and
-    thresholds. There HADAS runs a second genetic search. Here the inner one is exact, since on a backbone's
-    exit profile every threshold is arithmetic. (`scheme = "distill"` trains exits as HADAS does.)
+    The outer NSGA-II searches backbones without surrogates. It ranks a backbone by its objectives without
+    early exits and by the result of the inner search: the hypervolume of its best exits and thresholds. HADAS
+    runs a second genetic search there. Here the inner search is exact, since an exit profile gives the
+    outcome of every threshold. (`scheme = "distill"` trains exits as HADAS does.)
 
     Args:
-        population: How many of the archive may become parents.
+        population: Candidates of the archive that may become parents.
         crossover: Probability that two parents exchange a stretch of genes.
-        mutation: How many genes mutate in a child, on average.
+        mutation: Mean number of genes that mutate in a child.
 
     Raises:
         ConfigError: An option is out of range.
@@ -32,7 +32,7 @@ class TwoLevel(Nsga2Search):
     nested = True
 
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Children of the backbones that survive by both levels' figures."""
+        """Return children of the backbones that survive by the objectives of both levels."""
         genomes, values = self._history.succeeded()
         if not len(genomes):
             return genomes
@@ -42,11 +42,11 @@ class TwoLevel(Nsga2Search):
         return offspring(both, self._allowed, mating, self.survival(), self._population, count)
 
     def _inside(self, genomes: Genomes, values: Values) -> Values:
-        """(n,) the share of the archive's box that each backbone dominates by its exits and thresholds."""
+        """Return the share of the archive's box that each backbone's front dominates, (n,)."""
         fronts = [self.front_of(genome, row) for genome, row in zip(genomes, values, strict=True)]
         everything = np.concatenate(fronts)
         if not np.isfinite(everything).all(axis=1).any():
-            # No trade-off keeps the constraints yet: only the outer level tells backbones apart.
+            # No trade-off keeps the constraints yet: the outer level alone ranks backbones.
             return np.zeros(len(genomes))
         rays = Rays(everything, everything)
         return np.array([float(rays.volume(rays.reach(front))) for front in fronts])
@@ -54,5 +54,5 @@ class TwoLevel(Nsga2Search):
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """Two searches, one around the other."""
+    """Register the two-level search."""
     return {"two-level": TwoLevel}

@@ -1,7 +1,7 @@
-"""Surrogate models: cheap regressors from a genome to one objective, and the switch that picks among them.
+"""Surrogate models: regressors from a genome to one objective, and adaptive switching among them.
 
-One module a model: `rbf`, `mlp`, `cart`, `gp` and `xgb` learn from genes and values, `exit_curves` and
-`exit_profiles` from exit profiles, with what `informed`, `evidence` and `smoothing` give them. `adaptive`
-judges several by Kendall's tau on held-out candidates and keeps the best; `builtin` makes the models known as
-a plugin.
+Each model has a module. `rbf`, `mlp`, `cart`, `gp` and `xgb` learn from genes and values; `exit_curves` and
+`exit_profiles` learn from exit profiles, on top of `profile_model`, `profile_bits` and `backbone_smoother`.
+`adaptive` compares several models by Kendall's tau on held-out candidates and chooses the best. `builtin`
+registers the models as a plugin.
 """

@@ -1,4 +1,4 @@
-"""Adaptive switching: several surrogate models compete on held-out candidates, the best is kept."""
+"""Adaptive switching: the best of several surrogate models on held-out candidates."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import scipy.linalg  # noqa: F401 - loads the BLAS that the thread limit must find
+import scipy.linalg  # noqa: F401 - loads the BLAS before its threads are limited
 import torch
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
@@ -17,11 +17,16 @@ from edanas.core.errors import EdanasError
 from edanas.surrogates.arrays import Array, at_least, training_set
 
 MANY = 300
-"""Samples from which on five folds are the most."""
+"""From this number of samples on, at most five folds are used."""
 
 
 def kendall_tau(predicted: Array, actual: Array) -> float:
-    """Kendall's tau-b in [-1, 1]; 0 where it is undefined (fewer than two samples, or one side constant)."""
+    """Return Kendall's tau-b in [-1, 1]; 0 for fewer than two samples or a constant side.
+
+    Example:
+        >>> kendall_tau(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0])).__round__(2)
+        0.33
+    """
     from scipy.stats import kendalltau
 
     if len(actual) < 2 or np.ptp(predicted) == 0 or np.ptp(actual) == 0:
@@ -32,23 +37,30 @@ def kendall_tau(predicted: Array, actual: Array) -> float:
 class AdaptiveSwitching(SurrogateModel):
     """The model with the largest mean minus standard deviation, over folds, of Kendall's tau.
 
-    After `fit`: `chosen`, the winner's name; `tau`, its Kendall's tau over all held-out predictions;
-    `scores`, by name; `failures`, why a model was passed over, by name. The winner is fitted again on
-    everything. Ties go to the model that was named first. Fewer than four samples allow no cross-validation:
-    all scores are then 0.
+    After `fit`, `chosen` is the winner's name and `tau` its Kendall's tau over all held-out predictions.
+    `scores` and `failures` hold the scores, and the errors of failed models, by name. The winner is fitted
+    again on all samples. Of equal scores, the first model wins. With fewer than four samples there is no
+    cross-validation, and all scores are 0.
 
-    The models are judged at the same time, each in a thread of its own, and no model uses more than one:
-    the matrices are small, several threads cost more than they give as soon as the cores have other work, and
-    the result does not depend on their number. The limits found are put back. A third party's model must
-    therefore not share state with others.
+    Each model is judged in a thread of its own, and all run in parallel. A model uses no more than one
+    thread: the matrices are small, and the result must not depend on the number of threads. The earlier
+    limits are restored afterwards. A third party's model must not share state with others.
 
     Args:
         models: Factories by name, each called with a seed.
-        seed: Decides the folds and is handed to every model.
-        folds: Most folds of the cross-validation; a small archive makes fewer, see `split_folds`.
+        seed: Determines the folds and is passed to every model.
+        folds: Most folds of the cross-validation; a small archive gives fewer, see `split_folds`.
 
     Raises:
-        ConfigError: No model, or fewer than two folds.
+        ConfigError: `models` is empty, or `folds` is below 2.
+
+    Example:
+        >>> from edanas.surrogates.gp import GP
+        >>> from edanas.surrogates.rbf import RBF
+        >>> genomes = np.arange(20.0)[:, None]
+        >>> model = AdaptiveSwitching({"rbf": RBF, "gp": GP}).fit(genomes, genomes[:, 0] ** 2)
+        >>> model.chosen, model.tau
+        ('rbf', 1.0)
     """
 
     def __init__(
@@ -62,7 +74,7 @@ class AdaptiveSwitching(SurrogateModel):
         self._insight: ExitInsight | None = None
 
     def inform(self, insight: ExitInsight) -> None:
-        """See `SurrogateModel.inform`: every model is told."""
+        """See `SurrogateModel.inform`: the insight is passed to every model."""
         self._insight = insight
 
     def fit(self, genomes: Array, values: Array) -> Self:
@@ -77,7 +89,7 @@ class AdaptiveSwitching(SurrogateModel):
         return self
 
     def predict(self, genomes: Array) -> Array:
-        """See `SurrogateModel.predict`: the winner's."""
+        """See `SurrogateModel.predict`: the winner's predictions."""
         with _thread_pools().limit(limits=1):
             return self._model.predict(genomes)
 
@@ -87,52 +99,52 @@ class AdaptiveSwitching(SurrogateModel):
         self.failures: dict[str, str] = {}
         taus: dict[str, float] = {}
         workers = min(len(self.models), os.cpu_count() or 1)
-        # torch settles a thread's own limit when first used there, and would lift ours if that came later.
+        # On first use in a thread, torch sets that thread's limit; later, this would override the limit here.
         with ThreadPoolExecutor(workers, "surrogate", initializer=torch.get_num_threads) as pool:
-            verdicts = pool.map(lambda name: self._held_out(name, X, y, folds), self.models)
-            for name, verdict in zip(self.models, verdicts, strict=True):
-                if isinstance(verdict, Exception):
-                    self.failures[name] = f"{type(verdict).__name__}: {verdict}"
+            results = pool.map(lambda name: self._held_out(name, X, y, folds), self.models)
+            for name, result in zip(self.models, results, strict=True):
+                if isinstance(result, Exception):
+                    self.failures[name] = f"{type(result).__name__}: {result}"
                     continue
-                by_fold = [kendall_tau(verdict[fold], y[fold]) for fold in folds] or [0.0]
+                by_fold = [kendall_tau(result[fold], y[fold]) for fold in folds] or [0.0]
                 self.scores[name] = float(np.mean(by_fold) - np.std(by_fold))
-                taus[name] = kendall_tau(verdict, y) if folds else 0.0
+                taus[name] = kendall_tau(result, y) if folds else 0.0
         self.chosen, self._model = self._refit(X, y)
         self.tau = taus[self.chosen]
 
     def _held_out(
         self, name: str, X: Array, y: Array, folds: list[npt.NDArray[np.int64]]
     ) -> Array | Exception:
-        """(n,) predictions of held-out candidates, or why there are none."""
+        """Return the predictions of held-out candidates, (n,), or the error that a model raised."""
         if not folds:
             return np.zeros(len(y))
         try:
             with _thread_pools().limit(limits=1):
-                held_out = self._made(name).cross_validate(X, y, folds)
+                held_out = self._create(name).cross_validate(X, y, folds)
             if not np.isfinite(held_out).all():
                 raise ValueError("predictions are not finite")
         except Exception as error:  # a third party's model may raise anything; the others go on
             return error
         return held_out
 
-    def _made(self, name: str) -> SurrogateModel:
+    def _create(self, name: str) -> SurrogateModel:
         model = self.models[name](self.seed)
         if self._insight is not None:
             model.inform(self._insight)
         return model
 
     def _backbones(self, X: Array) -> npt.NDArray[np.int64] | None:
-        """(n,) The same number for the same backbone, once exit profiles are known."""
+        """Return the index of each sample's backbone, (n,); `None` without exit profiles."""
         if self._insight is None:
             return None
         genes = X[:, : self._insight.space.backbone_dimensions]
         return np.asarray(np.unique(genes, axis=0, return_inverse=True)[1].reshape(-1))
 
     def _refit(self, X: Array, y: Array) -> tuple[str, SurrogateModel]:
-        """The best model that can be fitted on everything."""
+        """Return the best model whose fit on all samples succeeds, with its name."""
         for name in sorted(self.scores, key=lambda name: -self.scores[name]):
             try:
-                return name, self._made(name).fit(X, y)
+                return name, self._create(name).fit(X, y)
             except Exception as error:  # as in `fit`
                 self.failures[name] = f"{type(error).__name__}: {error}"
                 del self.scores[name]
@@ -142,27 +154,30 @@ class AdaptiveSwitching(SurrogateModel):
 
 @cache
 def _thread_pools() -> ThreadpoolController:
-    """The thread pools of torch, numpy and scipy; looking for them takes a while, limiting them does not."""
+    """Return the thread pools of torch, numpy and scipy; cached, since the look-up is slow."""
     return ThreadpoolController()
 
 
 def split_folds(
     count: int, folds: int, seed: int, groups: npt.NDArray[np.int64] | None = None
 ) -> list[npt.NDArray[np.int64]]:
-    """Disjoint random parts of 0..count-1, equal to within one; none if count < 4.
+    """Return disjoint random parts of 0..count-1, equal to within one; none if count < 4.
 
-    Tau on a handful of samples is mostly noise, and its spread over folds then decides the choice: so about
-    ten samples a fold, but at least three folds where there are two samples for each, and two otherwise.
-    From 300 samples on five folds are the most: each holds sixty or more, and ten cost twice as much.
+    Tau on a handful of samples is mostly noise, whose spread over folds would decide the choice. So a fold
+    has about ten samples; there are at least three folds with two samples each, or else two. From 300 samples
+    on, there are at most five folds: each holds sixty or more, and ten would cost twice as much.
 
     Args:
-        count: How many samples.
-        folds: The most parts.
-        seed: Decides who is where.
-        groups: (count,) Samples with the same number stay together, and parts are about equal. A model that
-            is given exit profiles knows a backbone that it has seen under any scheme: what has to be judged
-            is what models say of backbones that they have not seen. Left out: every sample is on its own, as
-            it also is where the groups do not make two parts.
+        count: Number of samples.
+        folds: Most parts.
+        seed: Determines the assignment.
+        groups: (count,) samples with the same number stay in one part, and parts are about equal. A model
+            with exit profiles knows a training backbone under any scheme, so held-out backbones must be new
+            to it. `None` = every sample is a group of its own, as also if the groups do not form two parts.
+
+    Example:
+        >>> [len(part) for part in split_folds(20, folds=10, seed=0)]
+        [7, 7, 6]
     """
     most = min(folds, 5) if count >= MANY else folds
     parts = min(most, max(3, count // 10), count // 2)
@@ -180,11 +195,11 @@ def split_folds(
 def _grouped(
     groups: npt.NDArray[np.int64], parts: int, rng: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:
-    """At most `parts` parts of whole groups, in random order; a group is where its middle comes to lie."""
+    """Return at most `parts` parts of whole groups, in random order; a group's middle determines its part."""
     order = rng.permutation(int(groups.max()) + 1)
     sizes = np.bincount(groups)[order]
     middle = np.cumsum(sizes) - sizes / 2
     part_of = np.empty(len(order), dtype=np.int64)
     part_of[order] = np.minimum(parts * middle / len(groups), parts - 1).astype(np.int64)
-    found = [np.flatnonzero(part_of[groups] == part) for part in range(parts)]
-    return [part for part in found if len(part)]
+    positions = [np.flatnonzero(part_of[groups] == part) for part in range(parts)]
+    return [part for part in positions if len(part)]

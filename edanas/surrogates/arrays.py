@@ -1,4 +1,4 @@
-"""What the models share: checks of data and options, scaling, distances, and the choice of a subset."""
+"""Helpers of the models: checks of data and options, scaling, distances and subsets."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,14 @@ Indices = npt.NDArray[np.int64]
 
 
 def training_set(genomes: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Array, Array]:
-    """Genomes (n, D) and values (n,) as contiguous float64.
+    """Return genomes (n, D) and values (n,) as contiguous float64.
 
     Raises:
-        ValueError: The shapes do not fit together, there are fewer than two samples, or not all are finite.
+        ValueError: The shapes do not match, there are fewer than two samples, or a number is not finite.
+
+    Example:
+        >>> training_set([[0, 1], [1, 0]], [0.2, 0.4])[0].shape
+        (2, 2)
     """
     X = np.ascontiguousarray(genomes, dtype=np.float64)
     y = np.ascontiguousarray(values, dtype=np.float64)
@@ -27,7 +31,7 @@ def training_set(genomes: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Array, 
 
 
 def at_least(model: str, option: str, value: float, least: float) -> None:
-    """Check one option of a model.
+    """Check the lower bound of one option of a model.
 
     Raises:
         ConfigError: `value` is below `least`, or not a number.
@@ -37,10 +41,14 @@ def at_least(model: str, option: str, value: float, least: float) -> None:
 
 
 def newest_and_spread(count: int, most: int) -> Indices:
-    """Positions of at most `most` of `count` samples, ascending: the newer half, and of the rest every k-th.
+    """Return the positions of at most `most` of `count` samples, ascending.
 
-    An archive is in the order of evaluation: the newest are what a search found near the front, the rest
-    keeps the whole space in sight.
+    One half are the newest samples; the other half are spread evenly over the rest. An archive is in the
+    order of evaluation: the newest candidates lie near the front, the others cover the whole space.
+
+    Example:
+        >>> newest_and_spread(10, 4)
+        array([0, 7, 8, 9])
     """
     if count <= most:
         return np.arange(count)
@@ -50,7 +58,7 @@ def newest_and_spread(count: int, most: int) -> Indices:
 
 
 def squared_distances(one: Array, other: Array) -> Array:
-    """(a, D), (b, D) -> (a, b) squared Euclidean distances by one matrix product; exact for integers."""
+    """Return squared Euclidean distances (a, b) of (a, D) and (b, D); exact for integers."""
     lengths = (one**2).sum(axis=1)[:, None], (other**2).sum(axis=1)
     squares = one @ other.T
     squares *= -2.0
@@ -61,23 +69,23 @@ def squared_distances(one: Array, other: Array) -> Array:
 
 @dataclass(frozen=True)
 class Standardiser:
-    """Shift and scale to mean 0 and standard deviation 1, column by column; a constant column becomes 0."""
+    """A shift and scale of each column to mean 0 and standard deviation 1; a constant column becomes 0."""
 
     mean: Array
     scale: Array
 
     @classmethod
     def of(cls, data: Array) -> "Standardiser":
-        """Learn from (n, D) or (n,) data."""
+        """Compute mean and scale of (n, D) or (n,) data."""
         mean, scale = data.mean(axis=0), data.std(axis=0)
-        # Rounding leaves a constant column of large values with a spread in its last digits.
+        # Rounding gives a constant column of large values a deviation in its last digits.
         constant = scale <= 1e-12 * np.abs(data).max(axis=0, initial=0.0)
         return cls(np.asarray(mean), np.where(constant, np.inf, scale))
 
     def __call__(self, data: Array) -> Array:
-        """Scaled data of the same shape."""
+        """Return scaled data of the same shape."""
         return np.asarray((data - self.mean) / self.scale)
 
     def back(self, data: Array) -> Array:
-        """The inverse; a constant column returns to its constant."""
+        """Return data in the original units; a constant column returns to its constant."""
         return np.asarray(data * np.where(np.isinf(self.scale), 0.0, self.scale) + self.mean)

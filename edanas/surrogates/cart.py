@@ -1,4 +1,4 @@
-"""Regression trees on random feature subsets, grown all at once."""
+"""The surrogate model `cart`: regression trees on random feature subsets, grown in parallel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,25 +13,31 @@ from edanas.surrogates.arrays import Array, Indices, Standardiser, at_least, tra
 Singles = npt.NDArray[np.float32]
 
 CHUNK = 64
-"""Trees grown together: enough to keep numpy busy."""
+"""Number of trees that grow together, so that numpy works on large arrays."""
 
 BLOCK = 4096
-"""Nodes whose splits are valued together: few enough to stay in the cache."""
+"""Number of nodes whose splits are scored together: few enough for the processor's cache."""
 
 
 class CART(SurrogateModel):
     """The average of unpruned regression trees, each on a random subset of the genes; no bootstrap.
 
     A subset's size is uniform in 1..D. Each node takes the split that reduces the squared error most; near
-    ties are broken by a draw. The trees of a chunk grow level by level together: a sparse product gives every
-    node's counts and sums on the left of every possible split. Time grows as n log n.
+    ties are broken at random. The trees of a chunk grow together, level by level: a sparse product gives the
+    counts and sums on the left of every possible split of every node. Time grows as n log n.
 
     Args:
-        seed: Decides the subsets and the ties.
-        trees: How many trees are averaged; in a cross-validation half as many a fold.
-        cuts: Most cut points considered for one gene; more distinct values than that are cut at quantiles.
-        least: Fewest samples that a node is split for. Single samples at the ends of so many trees change no
-            average's order, but are most of the nodes.
+        seed: Determines the subsets and the ties.
+        trees: Number of averaged trees; each fold of a cross-validation has half as many.
+        cuts: Most cut points of one gene; with more distinct values, quantiles are used.
+        least: Fewest samples of a node that is split. Leaves with single samples would hardly change the
+            ranking of averages, but they are most of the nodes.
+
+    Example:
+        >>> genomes = np.arange(40.0)[:, None]
+        >>> model = CART(trees=20).fit(genomes, (genomes[:, 0] >= 20).astype(float))
+        >>> model.predict(np.array([[3.0], [33.0]])).round(1)
+        array([0., 1.])
     """
 
     def __init__(self, seed: int = 0, trees: int = 200, cuts: int = 32, least: int = 6) -> None:
@@ -50,7 +56,7 @@ class CART(SurrogateModel):
         self._outputs = Standardiser.of(y)
         splits = _Splits.of(X, self.cuts)
         allowed = _random_subsets(rng, self.trees, X.shape[1])
-        # A factor close to one breaks near ties at random, tree by tree; zero forbids a split.
+        # A factor close to 1 breaks near ties at random for each tree; 0 forbids a split.
         noise = rng.random((self.trees, len(splits.genes)), dtype=np.float32)
         priority = allowed[:, splits.genes] * (1 + np.float32(1e-3) * noise)
         z = self._outputs(y).astype(np.float32)
@@ -74,12 +80,12 @@ class CART(SurrogateModel):
 
 @dataclass(frozen=True)
 class _Splits:
-    """Every question a node can ask: is gene `genes[k]` <= `thresholds[k]`?
+    """All K splits of a node: gene `genes[k]` <= `thresholds[k]` goes left.
 
     Args:
-        genes: (K,).
+        genes: (K,) indices of genes.
         thresholds: (K,), each halfway between two values that occur.
-        left: (n, K) 0 or 1: the training samples' answers.
+        left: (n, K) 1 where the training sample goes left, else 0.
     """
 
     genes: Indices
@@ -90,8 +96,8 @@ class _Splits:
     def of(cls, X: Array, cuts: int) -> "_Splits":
         genes, thresholds = [], []
         for gene, column in enumerate(X.T):
-            found = np.unique(column)
-            middle = found[:-1] + (found[1:] - found[:-1]) / 2
+            values = np.unique(column)
+            middle = values[:-1] + (values[1:] - values[:-1]) / 2
             if len(middle) > cuts:
                 middle = np.unique(np.quantile(middle, np.linspace(0, 1, cuts), method="nearest"))
             genes.append(np.full(len(middle), gene))
@@ -105,10 +111,11 @@ class _Forest:
     """Trees in flat arrays; the first `roots` nodes are the roots, a right child follows its left one.
 
     Args:
-        gene: (nodes,) what a node asks for; -1 = a leaf.
-        threshold: (nodes,) at most this goes left.
+        roots: Number of trees.
+        gene: (nodes,) the gene of a node's split; -1 = a leaf.
+        threshold: (nodes,) samples with at most this value go left.
         child: (nodes,) the left child; a leaf's own index.
-        value: (nodes,) mean of the training values that came by.
+        value: (nodes,) mean of the training values in the node.
     """
 
     roots: int
@@ -118,7 +125,7 @@ class _Forest:
     value: Array
 
     def total(self, X: Array) -> Array:
-        """(m, D) genes -> (m,) sum over the trees."""
+        """Return the sum of the trees' predictions, (m,), for genes (m, D)."""
         at = np.repeat(np.arange(self.roots)[:, None], len(X), axis=1)
         row = np.broadcast_to(np.arange(len(X)), at.shape)
         moving = np.nonzero(self.gene[at] >= 0)
@@ -131,21 +138,22 @@ class _Forest:
 
 
 def _random_subsets(rng: np.random.Generator, trees: int, genes: int) -> npt.NDArray[np.bool_]:
-    """(trees, genes): which genes each tree may use; sizes uniform in 1..genes."""
+    """Return the genes that each tree may use, (trees, genes) booleans; the sizes are uniform in 1..genes."""
     sizes = rng.integers(1, genes + 1, size=(trees, 1)) if genes else np.zeros((trees, 1))
     ranks = rng.random((trees, genes)).argsort(axis=1).argsort(axis=1)
     return np.asarray(ranks < sizes)
 
 
 def _grow(splits: _Splits, z: Singles, priority: Singles, least: int) -> _Forest:
-    """Grow one tree a row of `priority` (trees, K), level by level, until no leaf is to be split.
+    """Grow one tree for each row of `priority` (trees, K), level by level, until no leaf can be split.
 
-    A level is: `samples` sorted by node, `start` (nodes + 1,) where each node's begin, each node's `tree`.
+    A level consists of `samples`, sorted by node; `start` (nodes + 1,), the first position of each node's
+    samples; and `tree`, the tree of each node.
     """
     trees, n = len(priority), len(z)
     tree: Indices = np.arange(trees)
     samples, start = np.tile(np.arange(n), trees), np.arange(trees + 1) * n
-    genes, thresholds, children, values, made = [], [], [], [], trees
+    genes, thresholds, children, values, node_count = [], [], [], [], trees
     while len(tree):
         size = np.diff(start)
         node = np.repeat(np.arange(len(tree)), size)
@@ -156,9 +164,9 @@ def _grow(splits: _Splits, z: Singles, priority: Singles, least: int) -> _Forest
         rank = np.cumsum(split) - 1
         genes.append(np.where(split, splits.genes[best], -1) if len(splits.genes) else np.full(len(tree), -1))
         thresholds.append(splits.thresholds[best] if len(splits.genes) else np.zeros(len(tree)))
-        children.append(made + 2 * rank)
+        children.append(node_count + 2 * rank)
         values.append(mean)
-        made += 2 * int(split.sum())
+        node_count += 2 * int(split.sum())
         moving = split[node]
         node, samples = node[moving], samples[moving]
         side = 2 * rank[node] + (splits.left[samples, best[node]] == 0)
@@ -177,7 +185,7 @@ def _best_splits(
     tree: Indices,
     least: int,
 ) -> tuple[Indices, Array]:
-    """Each node's best split and its score; 0 where there are too few samples or nothing can be split."""
+    """Return each node's best split and its score; 0 if it has too few samples or no possible split."""
     from scipy.sparse import csr_matrix
 
     best, gain = np.zeros(len(tree), dtype=np.int64), np.zeros(len(tree))
@@ -200,10 +208,10 @@ def _best_splits(
 
 
 def _scores(members: Any, left: Singles) -> Singles:
-    """(nodes, K): by how much each split reduces each node's mean squared error.
+    """Return the reduction of each node's mean squared error by each split, (nodes, K).
 
-    With values centred in their node, a split with sum s and count a on the left of c samples gains
-    s^2 / a + s^2 / (c - a) = c s^2 / (a (c - a)).
+    Values are centred in their node. A split of c samples with a samples of sum s on the left reduces the
+    squared error by `s^2 / a + s^2 / (c - a) = c s^2 / (a (c - a))`.
 
     Args:
         members: (nodes, n) sparse matrix of the centred values in each node; its data are overwritten.
@@ -215,6 +223,6 @@ def _scores(members: Any, left: Singles) -> Singles:
     count = members @ left
     score *= score
     count *= size - count
-    score *= count > 0.5  # the sum over an empty side is 0 but for rounding, which must not look like a gain
+    score *= count > 0.5  # rounding leaves the sum over an empty side slightly off 0
     score /= np.maximum(count, np.float32(0.5), out=count)
     return np.asarray(score)

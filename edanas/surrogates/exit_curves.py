@@ -1,4 +1,4 @@
-"""The surrogate `exit-curves`: for each exit, what it does at every threshold, and how exits go together."""
+"""The surrogate `exit-curves`: curves over thresholds for each exit, and the coupling of exits."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,24 +14,24 @@ from edanas.surrogates.backbone_smoother import fit_smoother
 from edanas.surrogates.profile_model import FEWEST, ProfileModel, TrainingProfiles, outcome_of
 
 GRID = tuple(np.linspace(0.0, 1.0, 11).tolist())
-"""Thresholds at which curves are learnt, beside those of the archive; between them they are straight."""
+"""Thresholds at which curves are learnt, in addition to those of the archive; between them, interpolation."""
 
 
 class ExitCurves(ProfileModel):
-    """Curves by exit over thresholds, smoothed over backbones, then combined along the network.
+    """Curves over thresholds for each exit, smoothed over backbones, then combined along the network.
 
-    For each exit, alone: the share of all samples that are sure enough, and of those that are and are wrong.
-    Samples that are sure at one exit tend to be sure at the next. Between exits that know nothing of each
-    other and exits that agree on which samples are easiest, the archive's profiles decide: with S those still
-    there, a the share that is sure and w the share that is sure and wrong, as if all were still there,
+    For each exit alone, two curves are learnt: the share a of all samples that the exit would accept, and the
+    share w of accepted and wrong samples. Samples that are easy at one exit tend to be easy at the next. The
+    truth lies between independent exits and exits that agree on the easiest samples. With S the share of
+    samples that reach an exit,
 
-        leaving = (1 - c) a S + c max(0, a - (1 - S)),      wrong = (1 - d) w leaving / a + d w,
+        exiting = (1 - c) a S + c max(0, a - (1 - S)),      wrong = (1 - d) w exiting / a + d w.
 
-    c and d for each exit by least squares over the archive's own schemes. An exit's curves need only profiles
-    that have that exit, so little is lost where each candidate was trained with exits of its own.
+    Least squares over the archive's own schemes gives c and d for each exit. An exit's curves need only
+    profiles that have that exit, so little is lost where each candidate is trained with its own exits.
 
     Args:
-        seed: Decides which backbones count where there are very many.
+        seed: Determines the subset of backbones where there are very many.
     """
 
     def _learn(self, known: TrainingProfiles) -> None:
@@ -40,11 +40,11 @@ class ExitCurves(ProfileModel):
         self._curves: dict[int, _Curves] = {}
         last = known.space.exit_points
         for exit_ in range(last + 1):
-            everywhere = np.ones(len(known.counted), dtype=np.bool_)
-            here = everywhere if exit_ == last else known.evidence.has[known.counted, exit_]
+            everywhere = np.ones(len(known.used), dtype=np.bool_)
+            here = everywhere if exit_ == last else known.bits.has[known.used, exit_]
             if here.sum() >= FEWEST:
-                asked = thresholds[:1] if exit_ == last else thresholds
-                self._curves[exit_] = _Curves.of(known, exit_, here, asked)
+                grid_points = thresholds[:1] if exit_ == last else thresholds
+                self._curves[exit_] = _Curves.of(known, exit_, here, grid_points)
         self._couple(known)
 
     def _outcomes(
@@ -52,17 +52,17 @@ class ExitCurves(ProfileModel):
     ) -> list[Outcome | None]:
         features, last = known.describe(genomes, candidates), known.space.exit_points
         predicted = {exit_: curves.predict(features) for exit_, curves in self._curves.items()}
-        found: list[Outcome | None] = []
+        outcomes: list[Outcome | None] = []
         for at, (genome, candidate) in enumerate(zip(genomes, candidates, strict=True)):
-            outcome = known.told(genome, candidate)
+            outcome = known.observed_outcome(genome, candidate)
             exits = (*candidate.scheme.placed, last)
             if outcome is None and all(exit_ in predicted for exit_ in exits):
-                alone = [
+                single = [
                     [self._at(candidate, exit_, curve[at]) for curve in predicted[exit_]] for exit_ in exits
                 ]
-                outcome = outcome_of(*self._combined(last, exits, alone), alone[-1][1])
-            found.append(outcome)
-        return found
+                outcome = outcome_of(*self._combined(last, exits, single), single[-1][1])
+            outcomes.append(outcome)
+        return outcomes
 
     def _at(self, candidate: Candidate, exit_: int, curve: Array) -> float:
         thresholds = self._curves[exit_].thresholds
@@ -71,53 +71,55 @@ class ExitCurves(ProfileModel):
         return float(np.interp(candidate.scheme.thresholds[exit_] or 0.0, thresholds, curve))
 
     def _combined(
-        self, last: int, exits: Sequence[int], alone: Sequence[Sequence[float]]
+        self, last: int, exits: Sequence[int], single: Sequence[Sequence[float]]
     ) -> tuple[Array, Array]:
-        leaving, wrong = np.zeros((2, last + 1))
-        staying = 1.0
-        for exit_, (sure, missed) in zip(exits, alone, strict=True):
-            sure = min(max(sure, 0.0), 1.0) if exit_ != last else 1.0
-            apart, agreed = sure * staying, max(0.0, sure - (1.0 - staying))
+        exiting, wrong = np.zeros((2, last + 1))
+        reaching = 1.0
+        for exit_, (accepted, wrong_alone) in zip(exits, single, strict=True):
+            accepted = min(max(accepted, 0.0), 1.0) if exit_ != last else 1.0
+            independent, agreeing = accepted * reaching, max(0.0, accepted - (1.0 - reaching))
             share, hard = self._coupling[exit_]
-            leaving[exit_] = staying if exit_ == last else (1.0 - share) * apart + share * agreed
-            kept = leaving[exit_] / sure if sure > 0 else 0.0
-            wrong[exit_] = missed * ((1.0 - hard) * kept + hard)
-            staying = max(0.0, staying - leaving[exit_])
-        return leaving, wrong
+            exiting[exit_] = reaching if exit_ == last else (1.0 - share) * independent + share * agreeing
+            fraction = exiting[exit_] / accepted if accepted > 0 else 0.0
+            wrong[exit_] = wrong_alone * ((1.0 - hard) * fraction + hard)
+            reaching = max(0.0, reaching - exiting[exit_])
+        return exiting, wrong
 
     def _couple(self, known: TrainingProfiles) -> None:
-        """How much exits agree on who is easy, and leave their wrong answers to those who are still there."""
+        """Estimate c and d of each exit by least squares."""
         last = known.space.exit_points
         sums = np.zeros((last + 1, 4))
-        for row, candidate in zip(known.counted, known.candidates, strict=True):
+        for row, candidate in zip(known.used, known.candidates, strict=True):
             scheme = candidate.scheme
-            shares, staying = known.evidence.shares(scheme), 1.0
+            shares, reaching = known.bits.shares(scheme), 1.0
             for exit_ in (*scheme.placed, last):
                 threshold = 0.0 if exit_ == last else scheme.thresholds[exit_] or 0.0
-                sure, missed = (float(each[row]) for each in known.evidence.alone(exit_, threshold))
-                left, wrong = float(shares.leaving[row, exit_]), float(shares.wrong[row, exit_])
-                apart, agreed = sure * staying, max(0.0, sure - (1.0 - staying))
-                kept = left / sure if sure > 0 else 0.0
-                step, room = agreed - apart, missed * (1.0 - kept)
-                sums[exit_] += step * (left - apart), step**2, room * (wrong - missed * kept), room**2
-                staying = max(0.0, staying - left)
+                alone = known.bits.single_exit(exit_, threshold)
+                accepted, wrong_alone = (float(each[row]) for each in alone)
+                left, wrong = float(shares.exiting[row, exit_]), float(shares.wrong[row, exit_])
+                independent, agreeing = accepted * reaching, max(0.0, accepted - (1.0 - reaching))
+                fraction = left / accepted if accepted > 0 else 0.0
+                step, room = agreeing - independent, wrong_alone * (1.0 - fraction)
+                products = step * (left - independent), room * (wrong - wrong_alone * fraction)
+                sums[exit_] += products[0], step**2, products[1], room**2
+                reaching = max(0.0, reaching - left)
         fit = [(top / below if below > 0 else 0.0) for top, below in sums.reshape(-1, 2)]
         bounded = np.clip(np.array(fit), 0.0, 1.0).reshape(-1, 2)
         self._coupling = [(float(share), float(hard)) for share, hard in bounded]
 
 
 class _Curves(NamedTuple):
-    """What one exit does alone, on each of n known backbones, by threshold.
+    """Curves of one exit alone, on each of n training backbones.
 
     Args:
         thresholds: (T,) ascending.
-        sure: (n, T) shares of all samples.
-        wrong: (n, T) shares of all samples.
-        smoothers: Of the two.
+        accepted: (n, T) shares of all samples that the exit would accept.
+        wrong: (n, T) shares of accepted samples with a wrong prediction.
+        smoothers: One for each of the two.
     """
 
     thresholds: Array
-    sure: Array
+    accepted: Array
     wrong: Array
     smoothers: tuple[Smoother, Smoother]
 
@@ -125,17 +127,17 @@ class _Curves(NamedTuple):
     def of(
         cls, known: TrainingProfiles, exit_: int, here: npt.NDArray[np.bool_], thresholds: Array
     ) -> "_Curves":
-        """From the profiles that are `here`."""
-        rows, features = known.counted[here], known.features[here]
-        told = [known.evidence.alone(exit_, float(threshold)) for threshold in thresholds]
-        sure, wrong = (np.stack([each[which][rows] for each in told], axis=1) for which in (0, 1))
+        """Fit the curves on the profiles that have the exit."""
+        rows, features = known.used[here], known.features[here]
+        shares = [known.bits.single_exit(exit_, float(threshold)) for threshold in thresholds]
+        accepted, wrong = (np.stack([each[which][rows] for each in shares], axis=1) for which in (0, 1))
         smoothers = (
-            fit_smoother(features, known.owners, sure),
+            fit_smoother(features, known.owners, accepted),
             fit_smoother(features, known.owners, wrong),
         )
-        return cls(thresholds, sure, wrong, smoothers)
+        return cls(thresholds, accepted, wrong, smoothers)
 
     def predict(self, features: Array) -> tuple[Array, Array]:
-        """Both curves (m, T) of backbones with (m, L) features."""
-        by_sure, by_wrong = self.smoothers
-        return by_sure.weights(features) @ self.sure, by_wrong.weights(features) @ self.wrong
+        """Return both curves (m, T) of backbones with (m, L) features."""
+        by_accepted, by_wrong = self.smoothers
+        return by_accepted.weights(features) @ self.accepted, by_wrong.weights(features) @ self.wrong

@@ -1,4 +1,4 @@
-"""The surrogate `exit-profiles`: every archived backbone answers for the scheme that is asked for."""
+"""The surrogate `exit-profiles`: regression over backbones under the candidate's own scheme."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -14,20 +14,20 @@ from edanas.surrogates.backbone_smoother import fit_smoother
 from edanas.surrogates.profile_model import FEWEST, ProfileModel, TrainingProfiles, outcome_of
 
 _SCHEMES = 24
-"""Of the archive's schemes so many decide which genes matter."""
+"""Number of archived schemes that determine the relevance of genes."""
 
 
 class ExitProfiles(ProfileModel):
     """Regression over backbones alone, under the candidate's own scheme.
 
-    The scheme's outcome on each archived backbone is exact, arithmetic on its exit profile. Who leaves at
-    each exit, and who leaves there wrong, is then smoothed over the backbones' genes, each with weights of
-    its own (`Smoother`); costs are the candidate's exact ones. An archived backbone under another scheme is
-    not predicted: its profile tells. Where candidates are trained with the exits they have, only profiles
-    with the scheme's exits answer, and which exits stood counts as part of the backbone.
+    The scheme's outcome on each archived backbone follows exactly from its exit profile. The shares of
+    samples that exit at each exit, and of wrong ones, are then smoothed over the backbones' genes, each with
+    its own weights (`Smoother`). Costs are the candidate's exact ones. For an archived backbone under another
+    scheme, the outcome is exact too. Where candidates are trained with their own exits, only profiles with
+    the scheme's exits are used, and the set of exits is part of the backbone's features.
 
     Args:
-        seed: Decides which backbones count where there are very many.
+        seed: Determines the subset of backbones where there are very many.
     """
 
     def _learn(self, known: TrainingProfiles) -> None:
@@ -36,50 +36,50 @@ class ExitProfiles(ProfileModel):
     def _outcomes(
         self, known: TrainingProfiles, genomes: Genomes, candidates: Sequence[Candidate]
     ) -> list[Outcome | None]:
-        found: list[Outcome | None] = [None] * len(candidates)
+        outcomes: list[Outcome | None] = [None] * len(candidates)
         waiting: dict[bytes, list[int]] = {}
         for at, candidate in enumerate(candidates):
-            found[at] = known.told(genomes[at], candidate)
-            if found[at] is None:
-                covering = known.evidence.covers(candidate.scheme.placed)[known.counted]
+            outcomes[at] = known.observed_outcome(genomes[at], candidate)
+            if outcomes[at] is None:
+                covering = known.bits.covers(candidate.scheme.placed)[known.used]
                 waiting.setdefault(covering.tobytes(), []).append(at)
         for key, rows in waiting.items():
             if key not in self._groups:
                 self._groups[key] = _Group.of(known, np.frombuffer(key, dtype=np.bool_))
             group = self._groups[key]
             if group is not None:
-                asked = [candidates[at] for at in rows]
-                for at, outcome in zip(rows, group.outcomes(known, genomes[rows], asked), strict=True):
-                    found[at] = outcome
-        return found
+                predicted = group.outcomes(known, genomes[rows], [candidates[at] for at in rows])
+                for at, outcome in zip(rows, predicted, strict=True):
+                    outcomes[at] = outcome
+        return outcomes
 
 
 class _Group(NamedTuple):
-    """The smoothers for schemes that the same profiles answer for.
+    """The smoothers for schemes that the same profiles cover.
 
     Args:
         rows: Those profiles, (n,).
-        leaving: For each exit that all of them have, and the last exit.
-        wrong: Likewise.
+        exiting: Smoother of the exiting samples, for each exit that all profiles have, and the last exit.
+        wrong: Smoother of the wrong ones among them, likewise.
     """
 
     rows: npt.NDArray[np.int64]
-    leaving: Mapping[int, Smoother]
+    exiting: Mapping[int, Smoother]
     wrong: Mapping[int, Smoother]
 
     @classmethod
     def of(cls, known: TrainingProfiles, covering: npt.NDArray[np.bool_]) -> "_Group | None":
-        """`None` where hardly a profile answers."""
-        rows, features = known.counted[covering], known.features[covering]
+        """Fit the smoothers; `None` for fewer than `FEWEST` profiles."""
+        rows, features = known.used[covering], known.features[covering]
         if len(rows) < FEWEST:
             return None
-        common: npt.NDArray[np.bool_] = np.asarray(known.evidence.has[rows].all(axis=0))
+        common: npt.NDArray[np.bool_] = np.asarray(known.bits.has[rows].all(axis=0))
         cut = (
             SelectionScheme(tuple(t if here else None for t, here in zip(s.thresholds, common, strict=True)))
             for s in (candidate.scheme for candidate in known.candidates)
         )
         schemes = list(islice(dict.fromkeys(cut), _SCHEMES))
-        shares = [known.evidence.shares(scheme) for scheme in schemes]
+        shares = [known.bits.shares(scheme) for scheme in schemes]
         smoothers: tuple[dict[int, Smoother], dict[int, Smoother]] = {}, {}
         for exit_ in (*np.flatnonzero(common).tolist(), known.space.exit_points):
             for which, smoother in enumerate(smoothers):
@@ -90,17 +90,17 @@ class _Group(NamedTuple):
     def outcomes(
         self, known: TrainingProfiles, genomes: Genomes, candidates: Sequence[Candidate]
     ) -> list[Outcome]:
-        """Predicted, for candidates whose exits these profiles have."""
+        """Return predicted outcomes of candidates whose exits these profiles have."""
         features, last = known.describe(genomes, candidates), known.space.exit_points
-        leaving_by = {exit_: smoother.weights(features) for exit_, smoother in self.leaving.items()}
+        exiting_by = {exit_: smoother.weights(features) for exit_, smoother in self.exiting.items()}
         wrong_by = {exit_: smoother.weights(features) for exit_, smoother in self.wrong.items()}
-        missed = wrong_by[last] @ known.evidence.alone(last, 0.0)[1][self.rows]
-        found = []
+        backbone_wrong = wrong_by[last] @ known.bits.single_exit(last, 0.0)[1][self.rows]
+        outcomes = []
         for at, candidate in enumerate(candidates):
-            shares = known.evidence.shares(candidate.scheme)
-            leaving, wrong = np.zeros((2, last + 1))
+            shares = known.bits.shares(candidate.scheme)
+            exiting, wrong = np.zeros((2, last + 1))
             for exit_ in (*candidate.scheme.placed, last):
-                leaving[exit_] = leaving_by[exit_][at] @ shares.leaving[self.rows, exit_]
+                exiting[exit_] = exiting_by[exit_][at] @ shares.exiting[self.rows, exit_]
                 wrong[exit_] = wrong_by[exit_][at] @ shares.wrong[self.rows, exit_]
-            found.append(outcome_of(leaving, wrong, float(missed[at])))
-        return found
+            outcomes.append(outcome_of(exiting, wrong, float(backbone_wrong[at])))
+        return outcomes

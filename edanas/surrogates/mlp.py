@@ -1,4 +1,4 @@
-"""A multilayer perceptron, the folds of a cross-validation trained as one stack of networks."""
+"""The surrogate model `mlp`: a multilayer perceptron; folds are trained as one stack of networks."""
 
 import math
 from collections.abc import Sequence
@@ -14,22 +14,29 @@ from edanas.surrogates.arrays import Array, Indices, Standardiser, at_least, tra
 
 
 class MLP(SurrogateModel):
-    """A perceptron D-64-64-64-1: ReLU, dropout, Adam with a cosine to 0, smooth L1; everything is scaled.
+    """A perceptron D-64-64-64-1: ReLU, dropout, Adam with a cosine schedule, smooth L1, standardised data.
 
-    The paper's public code has 300 units a layer, takes full batches at 8e-4 and sets a fifth of the samples
-    apart to choose the best weights by. Where a fifth is tens of samples, learning from it brings more than
-    choosing by it; small batches at a high rate reach in tens of steps what full batches reach in thousands;
-    and 64 units order unseen candidates no worse than 300 (`benchmarks/surrogates.py` compares).
+    The paper's public code uses 300 units per layer, full batches at a rate of 8e-4, and a fifth of the
+    samples to choose the best weights. Here all samples are used for training, since a fifth is only tens of
+    samples. Small batches at a high rate need tens of steps instead of thousands. And 64 units rank unseen
+    candidates no worse than 300 (`benchmarks/surrogates.py`).
 
-    Its time grows with the steps, not with the samples.
+    The time grows with the steps, not with the samples.
 
     Args:
-        seed: Decides weights, dropout and batches.
+        seed: Determines weights, dropout and batches.
         steps: Steps of the optimiser.
         batch_size: Samples in a step.
         learning_rate: Adam's rate at the start; it falls to 0 along a cosine.
         dropout: Share of hidden units dropped in a step, below 1.
         width: Units of each of the three hidden layers.
+
+    Example:
+        >>> genomes = np.arange(20.0)[:, None]
+        >>> model = MLP(steps=80).fit(genomes, genomes[:, 0])
+        >>> low, high = model.predict(np.array([[2.0], [17.0]]))
+        >>> bool(low < high)
+        True
     """
 
     def __init__(
@@ -84,7 +91,7 @@ class MLP(SurrogateModel):
         return held_out
 
     def _train(self, X: Array, y: Array, rests: Sequence[Indices]) -> list[torch.Tensor]:
-        """Networks, one a row of `y` (F, n), each trained on its own samples `rests[f]` of X (n, D)."""
+        """Train one network for each row of `y` (F, n), on its samples `rests[f]` of X (n, D)."""
         rng = np.random.default_rng(self.seed)
         generator = torch.Generator().manual_seed(self.seed)
         batches = np.stack([_batches(rng, rest, self.steps, self.batch_size) for rest in rests], axis=1)
@@ -103,16 +110,19 @@ class MLP(SurrogateModel):
         return [parameter.detach() for parameter in network]
 
     def _masks(self, generator: torch.Generator, batch: int) -> list[torch.Tensor]:
-        """Dropout masks of the three hidden layers; networks share them, since no two are averaged."""
-        kept = 1.0 - self.dropout
+        """Return dropout masks of the three hidden layers; the networks share them."""
+        share = 1.0 - self.dropout
         draws = torch.rand(3, batch, self.width, generator=generator)
-        return list((draws < kept).float().div_(kept))
+        return list((draws < share).float().div_(share))
 
 
 def _forward(
     network: Sequence[torch.Tensor], x: torch.Tensor, masks: Sequence[torch.Tensor] = ()
 ) -> torch.Tensor:
-    """(F, B, D) -> (F, B) by F networks: weights (F, in, out) and biases (F, 1, out) by turns."""
+    """Return the outputs (F, B) of F networks for inputs (F, B, D).
+
+    `network` alternates weights (F, in, out) and biases (F, 1, out).
+    """
     last = len(network) // 2 - 1
     for layer in range(last + 1):
         x = torch.baddbmm(network[2 * layer + 1], x, network[2 * layer])
@@ -123,7 +133,7 @@ def _forward(
 
 
 def _initial(generator: torch.Generator, networks: int, sizes: Sequence[int]) -> list[torch.Tensor]:
-    """Uniform in +- 1 / sqrt(inputs), the same for every network."""
+    """Return initial parameters, uniform in +- 1 / sqrt(inputs), equal for all networks."""
     parameters = []
     for inputs, outputs in pairwise(sizes):
         bound = 1.0 / math.sqrt(max(inputs, 1))
@@ -134,7 +144,7 @@ def _initial(generator: torch.Generator, networks: int, sizes: Sequence[int]) ->
 
 
 def _batches(rng: np.random.Generator, samples: Indices, steps: int, size: int) -> Indices:
-    """(steps, size): the samples in ever new orders, one after another."""
+    """Return the samples of each batch, (steps, size), from consecutive random permutations."""
     rounds = -(-steps * size // len(samples))
     return np.concatenate([rng.permutation(samples) for _ in range(rounds)])[: steps * size].reshape(
         steps, size

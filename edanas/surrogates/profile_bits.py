@@ -1,4 +1,4 @@
-"""What archived exit profiles say of any selection scheme, for all backbones at once."""
+"""Utilization and errors of any selection scheme on all archived exit profiles, by bit operations."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,20 +13,25 @@ _WORD = 64
 
 
 class Shares(NamedTuple):
-    """Fractions of all samples, each (n, N + 1): who leaves at an exit, and who leaves there wrong."""
+    """Fractions of all samples, each (n, N + 1).
 
-    leaving: Array
+    Args:
+        exiting: Samples that exit at each exit: the utilization.
+        wrong: Samples that exit there with a wrong prediction.
+    """
+
+    exiting: Array
     wrong: Array
 
 
 class ProfileBits:
-    """Exit profiles as bits: one for each sample, exit and threshold that was asked for, 64 to a word.
+    """Exit profiles as bits: one for each sample, exit and threshold, 64 to a word.
 
-    A scheme is then a few logical operations and counts on small arrays, whatever the number of backbones.
-    What was asked once is kept.
+    A scheme then takes a few logical operations and counts on small arrays, for all backbones together.
+    Results are cached.
 
     Args:
-        profiles: n of them; they may have other columns and other numbers of samples.
+        profiles: n profiles; their columns and numbers of samples may differ.
         exit_points: N.
     """
 
@@ -36,54 +41,55 @@ class ProfileBits:
         self.samples = np.array([len(profile) for profile in profiles])
         columns = [[point in profile.points for point in range(exit_points)] for profile in profiles]
         self.has: npt.NDArray[np.bool_] = np.array(columns, dtype=np.bool_)
-        """(n, N) bool: which exit points have a column."""
+        """Exit points that have a column in each profile, (n, N) booleans."""
         words = -(-int(self.samples.max()) // _WORD)
         self._bytes = words * _WORD // 8
-        self._everybody = self._packed([np.ones(len(profile), dtype=np.bool_) for profile in profiles])
+        self._all_samples = self._packed([np.ones(len(profile), dtype=np.bool_) for profile in profiles])
         self._wrong = {
             point: self._packed([~self._column(p.correct, p, point) for p in profiles])
             for point in range(exit_points + 1)
         }
         self._firing: dict[tuple[int, float], npt.NDArray[np.uint64]] = {}
         self._shares: dict[SelectionScheme, Shares] = {}
-        self._alone: dict[tuple[int, float], tuple[Array, Array]] = {}
+        self._single: dict[tuple[int, float], tuple[Array, Array]] = {}
 
     def covers(self, placed: Sequence[int]) -> npt.NDArray[np.bool_]:
-        """(n,) Which profiles have a column for every one of these exit points."""
+        """Return the profiles that have a column for each of these exit points, (n,) booleans."""
         return np.asarray(self.has[:, list(placed)].all(axis=1))
 
     def shares(self, scheme: SelectionScheme) -> Shares:
-        """What the scheme does on each profile; a row that does not cover its exits means nothing."""
+        """Return the scheme's shares on each profile; undefined for profiles that lack one of its exits."""
         if scheme not in self._shares:
-            leaving, wrong = np.zeros((2, len(self.profiles), self.exit_points + 1))
-            staying = self._everybody
+            exiting, wrong = np.zeros((2, len(self.profiles), self.exit_points + 1))
+            remaining = self._all_samples
             for point in scheme.placed:
-                going = staying & self._fires(point, scheme.thresholds[point] or 0.0)
-                staying = staying ^ going
-                leaving[:, point], wrong[:, point] = (
-                    self._share(going),
-                    self._share(going & self._wrong[point]),
+                firing = remaining & self._fires(point, scheme.thresholds[point] or 0.0)
+                remaining = remaining ^ firing
+                exiting[:, point], wrong[:, point] = (
+                    self._share(firing),
+                    self._share(firing & self._wrong[point]),
                 )
             last = self.exit_points
-            leaving[:, last], wrong[:, last] = self._share(staying), self._share(staying & self._wrong[last])
-            self._shares[scheme] = Shares(leaving, wrong)
+            exiting[:, last] = self._share(remaining)
+            wrong[:, last] = self._share(remaining & self._wrong[last])
+            self._shares[scheme] = Shares(exiting, wrong)
         return self._shares[scheme]
 
-    def alone(self, point: int, threshold: float) -> tuple[Array, Array]:
-        """(n,) and (n,): who is sure enough at one exit, whatever the others say, and who of them is wrong.
+    def single_exit(self, point: int, threshold: float) -> tuple[Array, Array]:
+        """Return the share of samples that one exit alone would accept, (n,), and of wrong ones, (n,).
 
         Args:
-            point: The exit point; N is the last exit, at which everybody is sure enough.
+            point: The exit point; N is the last exit, which accepts every sample.
             threshold: In [0, 1].
         """
         key = point, threshold
-        if key not in self._alone:
-            sure = self._everybody if point == self.exit_points else self._fires(point, threshold)
-            self._alone[key] = self._share(sure), self._share(sure & self._wrong[point])
-        return self._alone[key]
+        if key not in self._single:
+            accepted = self._all_samples if point == self.exit_points else self._fires(point, threshold)
+            self._single[key] = self._share(accepted), self._share(accepted & self._wrong[point])
+        return self._single[key]
 
     def _fires(self, point: int, threshold: float) -> npt.NDArray[np.uint64]:
-        """(words, n) bits: whose confidence at an exit point is at least the threshold, as float32."""
+        """Return bits (words, n): confidence at the exit point is at least the threshold, as float32."""
         key = point, threshold
         if key not in self._firing:
             least = np.float32(threshold)

@@ -1,4 +1,4 @@
-"""Radial basis functions with a polynomial tail."""
+"""The surrogate model `rbf`: radial basis functions with a polynomial tail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,22 +23,28 @@ LARGEST = 2000
 class RBF(SurrogateModel):
     """Cubic radial basis functions with a linear tail; with few samples, linear ones with a constant tail.
 
-    f(x) = sum_i w_i k(|x - x_i|) + p(x), inputs unscaled, weights orthogonal to every polynomial of the
-    tail's degree. The orthogonality is built in through a basis of the tail's complement, in which the kernel
-    is positive definite: columns that are constant or depend on others drop out of the tail and the system
-    stays solvable.
+    f(x) = sum_i w_i k(|x - x_i|) + p(x), with unscaled inputs and weights orthogonal to every polynomial of
+    the tail's degree. A basis of the tail's complement, in which the kernel is positive definite, ensures the
+    orthogonality. Columns that are constant or depend on others drop out of the tail, so the system stays
+    solvable.
 
-    A linear tail with fewer than two samples a coefficient fits mostly noise. There, k(r) = -r with a
-    constant tail replaces k(r) = r^3 (`benchmarks/surrogates.py` shows what that brings).
+    A linear tail with fewer than two samples per coefficient mostly fits noise. Then k(r) = -r with a
+    constant tail replaces k(r) = r^3; `benchmarks/surrogates.py` measures the effect.
 
-    A cross-validation factors the system once: what is predicted for samples left out has a closed form
-    (Rippa 1999, for one sample; the same algebra holds for a fold). Above 2,000 samples the newest
-    1,000 are used and 1,000 spread evenly over the rest: of 4,000 random candidates that costs 0.03 of tau
-    (0.869 for 0.903 on the accuracy of `benchmarks/surrogates.py`).
+    A cross-validation factors the system once: predictions of left-out samples have a closed form (Rippa,
+    1999, for one sample; the same algebra holds for a fold). Above 2,000 samples, the newest 1,000 are used
+    and 1,000 spread evenly over the rest. With 4,000 random candidates that costs 0.03 of tau (0.869 against
+    0.903 on the accuracy of `benchmarks/surrogates.py`).
 
     Args:
-        seed: Unused, the model draws nothing.
+        seed: Unused; the model is deterministic.
         smoothing: Added to the kernel's diagonal; 0 = interpolation.
+
+    Example:
+        >>> genomes = np.arange(10.0)[:, None]
+        >>> model = RBF().fit(genomes, genomes[:, 0] ** 2)
+        >>> model.predict(np.array([[4.5]])).round(1)
+        array([20.3])
     """
 
     def __init__(self, seed: int = 0, smoothing: float = 1e-6) -> None:
@@ -49,9 +55,9 @@ class RBF(SurrogateModel):
     def fit(self, genomes: Array, values: Array) -> Self:
         """See `SurrogateModel.fit`."""
         X, y = training_set(genomes, values)
-        kept = newest_and_spread(len(y), LARGEST)
-        self._system = _System.of(X[kept], self.smoothing)
-        self._solution = self._system.solve(y[kept])
+        used = newest_and_spread(len(y), LARGEST)
+        self._system = _System.of(X[used], self.smoothing)
+        self._solution = self._system.solve(y[used])
         return self
 
     def predict(self, genomes: Array) -> Array:
@@ -61,29 +67,29 @@ class RBF(SurrogateModel):
     def cross_validate(self, genomes: Array, values: Array, folds: Sequence[Indices]) -> Array:
         """See `SurrogateModel.cross_validate`; one factorisation for all folds.
 
-        With P the matrix that makes weights w of values, the errors on a left-out fold F are P_FF^-1 w_F.
-        A fold without which the tail would be another one is fitted by itself.
+        With P the matrix that maps values to weights w, the errors on a left-out fold F are P_FF^-1 w_F. If
+        the tail would differ without a fold, that fold's model is fitted separately.
         """
         from scipy.linalg import solve
 
         X, y = training_set(genomes, values)
-        kept = newest_and_spread(len(y), LARGEST)
-        system = _System.of(X[kept], self.smoothing)
+        used = newest_and_spread(len(y), LARGEST)
+        system = _System.of(X[used], self.smoothing)
         if system.factor is None:
             return super().cross_validate(X, y, folds)
-        root, weights = system.root(), system.solve(y[kept])[0]
+        root, weights = system.root(), system.solve(y[used])[0]
         held_out = np.empty(len(y))
         for fold in folds:
-            at = np.flatnonzero(np.isin(kept, fold))
-            if not system.keeps_its_tail_without(at):
+            at = np.flatnonzero(np.isin(used, fold))
+            if not system.has_same_tail_without(at):
                 held_out[fold] = super().cross_validate(X, y, [fold])[fold]
                 continue
             errors = solve(root[:, at].T @ root[:, at], weights[at], assume_a="pos", check_finite=False)
-            held_out[kept[at]] = y[kept[at]] - errors
-            others = np.setdiff1d(fold, kept[at])
+            held_out[used[at]] = y[used[at]] - errors
+            others = np.setdiff1d(fold, used[at])
             if len(others):
-                # Targets that the fold's model meets already leave its weights as they are.
-                targets = y[kept]
+                # Targets that equal the fold model's predictions leave its weights unchanged.
+                targets = y[used]
                 targets[at] -= errors
                 held_out[others] = system.predict(X[others], *system.solve(targets))
         return held_out
@@ -91,7 +97,7 @@ class RBF(SurrogateModel):
 
 @dataclass(frozen=True)
 class _System:
-    """The linear system of some centres, factored: for any targets, solving it is cheap.
+    """The factored linear system of some centres, for any targets.
 
     Args:
         centres: (n, D).
@@ -137,7 +143,7 @@ class _System:
         return cls(X, shift, cubic, reflectors, R, columns, rotated[:rank, rank:].copy(), factor, inverse)
 
     def solve(self, y: Array) -> tuple[Array, Array]:
-        """(n,) targets -> the kernel's weights (n,) and the tail's coefficients (r,)."""
+        """Return the kernel's weights (n,) and the tail's coefficients (r,) for targets (n,)."""
         from scipy.linalg import cho_solve, solve_triangular
 
         rank = len(self.columns)
@@ -152,12 +158,12 @@ class _System:
         return _apply(self.reflectors, "L", "N", rotated)[:, 0], coefficients[:, 0]
 
     def predict(self, X: Array, weights: Array, coefficients: Array) -> Array:
-        """(m, D) genes -> (m,) values of the function with these weights and coefficients."""
+        """Return the function's values (m,) at genes (m, D)."""
         tail = _tail(X, self.shift)[:, self.columns]
         return np.asarray(_kernel(X, self.centres, cubic=self.cubic) @ weights + tail @ coefficients)
 
     def root(self) -> Array:
-        """V, (n - r, n), of the matrix P = V'V that makes weights of targets: V = L^-1 Z'."""
+        """Return V = L^-1 Z', (n - r, n); P = V'V maps targets to weights."""
         from scipy.linalg.lapack import dtrtri
 
         rank, count = len(self.columns), len(self.centres)
@@ -165,8 +171,8 @@ class _System:
         embedded[:, rank:] = dtrtri(self.factor, lower=1)[0]
         return _apply(self.reflectors, "R", "T", embedded)
 
-    def keeps_its_tail_without(self, left_out: Indices) -> bool:
-        """Whether the other centres alone would give a system with the same kernel and tail."""
+    def has_same_tail_without(self, left_out: Indices) -> bool:
+        """Return whether the remaining centres alone give a system with the same kernel and tail."""
         rest = np.delete(self.centres, left_out, axis=0)
         if len(rest) < 2:
             return False
@@ -181,17 +187,17 @@ def _tail(X: Array, shift: Array) -> Array:
 def _kernel(X: Array, centres: Array, *, cubic: bool) -> Array:
     from scipy.spatial.distance import cdist
 
-    # With genes of any size the matrix product's rounding would show in the distance of near neighbours.
+    # Unless genes are integers, the matrix product's rounding distorts the distances of near neighbours.
     whole = all(np.array_equal(genes, np.rint(genes)) for genes in (X, centres))
     kernel: Array = squared_distances(X, centres) if whole else cdist(X, centres, "sqeuclidean")
-    for rows in kernel:  # row by row: a second array of that size would take longer to get than to fill
+    for rows in kernel:  # row by row, to avoid the allocation of a second large array
         distances = np.sqrt(rows)
         np.multiply(rows, distances, out=rows) if cubic else np.negative(distances, out=rows)
     return kernel
 
 
 def _pivoted_qr(tail: Array) -> tuple[tuple[Array, Array], Array, Indices]:
-    """Householder reflectors (n, r) and (r,), R (r, r) and the columns (r,), r the numerical rank."""
+    """Return Householder reflectors (n, r) and (r,), R (r, r) and the columns (r,), r the rank."""
     from scipy.linalg import qr
 
     (reflectors, scales), R, order = qr(tail, mode="raw", pivoting=True, check_finite=False)
@@ -201,7 +207,7 @@ def _pivoted_qr(tail: Array) -> tuple[tuple[Array, Array], Array, Indices]:
 
 
 def _apply(reflectors: tuple[Array, Array], side: str, trans: str, matrix: Array) -> Array:
-    """Q or Q' times the matrix (side L) or the matrix times Q or Q' (side R), in the matrix's place."""
+    """Return Q or Q' times the matrix (side L), or the matrix times Q or Q' (side R), in place."""
     from scipy.linalg.lapack import dormqr
 
     work = dormqr(side, trans, *reflectors, matrix, -1, overwrite_c=True)[1]

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees by XGBoost."""
+"""The surrogate model `xgboost`: gradient-boosted trees."""
 
 from typing import Any, Self
 
@@ -9,14 +9,21 @@ from edanas.surrogates.arrays import Array, Standardiser, at_least, training_set
 
 
 class XGBoost(SurrogateModel):
-    """Gradient-boosted trees (XGBoost, histogram method, one thread: an archive is too small for more).
+    """Gradient-boosted trees (XGBoost, histogram method, one thread, since an archive is small).
 
     Args:
-        seed: Decides which samples and genes each tree sees.
+        seed: Determines the samples and genes of each tree.
         trees: Boosting rounds.
         depth: Largest depth of a tree.
         learning_rate: Share of each tree that is added.
-        subsample: Share of the samples, and of the genes, that each tree sees.
+        subsample: Share of the samples, and of the genes, that each tree uses.
+
+    Example:
+        >>> genomes = np.arange(40.0)[:, None]
+        >>> model = XGBoost(trees=20).fit(genomes, genomes[:, 0])
+        >>> low, high = model.predict(np.array([[2.0], [37.0]]))
+        >>> bool(low < high)
+        True
     """
 
     def __init__(

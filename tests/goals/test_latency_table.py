@@ -128,7 +128,7 @@ def test_a_layer_that_is_not_there_is_named(tmp_path):
 
 def test_networks_that_tables_do_not_know_are_refused(tmp_path):
     other = replace(specimen(), provider=ToyProvider())
-    with pytest.raises(CostError, match="has no layers that such a table knows"):
+    with pytest.raises(CostError, match="does not describe its layers"):
         LatencyTableMeter(written(tmp_path / "phone.yaml", entries())).figures(other)
 
 

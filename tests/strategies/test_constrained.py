@@ -96,7 +96,7 @@ def test_the_history_ranks_the_feasible_first():
     assert history.violations[[0, 1, 2, 4]].tolist() == [0.0, 0.3, 0.0, 0.2]
     assert (history.front()[0] == genomes[[0, 2]]).all()
     assert (history.measured()[1] == np.hstack([told, beyond])[[0, 1, 2, 4]]).all()
-    with pytest.raises(ValueError, match=r"told 5 genomes with excesses of shape \(5, 1\)"):
+    with pytest.raises(ValueError, match=r"tell: found 5 genomes with excesses of shape \(5, 1\)"):
         history.add(genomes, told, (), beyond[:, :1])
 
 

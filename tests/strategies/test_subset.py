@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from edanas.strategies.spread_subset import choose, spread_subset
+from edanas.strategies.spread_subset import choose_spread, spread_subset
 
 
 def deviation(fixed: np.ndarray, chosen: np.ndarray) -> float:
@@ -54,15 +54,15 @@ def test_the_undominated_come_first_and_the_last_layer_is_thinned_to_spread() ->
     best = [[0.2, 0.6], [0.6, 0.2]]
     worse = [[0.7, 0.7], [0.71, 0.69], [0.9, 0.4], [0.91, 0.39]]
     pool = np.array([*worse, *best])
-    assert choose(front, pool, 2).tolist() == [4, 5]
-    assert choose(front, pool, 1).tolist() in ([4], [5])
-    assert {4, 5} < set(choose(front, pool, 4).tolist())
+    assert choose_spread(front, pool, 2).tolist() == [4, 5]
+    assert choose_spread(front, pool, 1).tolist() in ([4], [5])
+    assert {4, 5} < set(choose_spread(front, pool, 4).tolist())
     # Filling 0.2 .. 0.6 .. 1 evenly takes one of each pair of neighbours.
-    third, fourth = choose(front, pool, 4).tolist()[:2]
+    third, fourth = choose_spread(front, pool, 4).tolist()[:2]
     assert third in (0, 1)
     assert fourth in (2, 3)
-    assert choose(front, pool, 9).tolist() == [0, 1, 2, 3, 4, 5]
-    assert choose(front, pool[:0], 3).tolist() == []
+    assert choose_spread(front, pool, 9).tolist() == [0, 1, 2, 3, 4, 5]
+    assert choose_spread(front, pool[:0], 3).tolist() == []
 
 
 def test_a_layer_that_does_not_fit_gives_its_ends_and_then_what_lies_between() -> None:
@@ -70,6 +70,6 @@ def test_a_layer_that_does_not_fit_gives_its_ends_and_then_what_lies_between() -
     x = np.array([0.0, 0.41, 0.43, 0.45, 0.5, 0.55, 0.59, 1.0])
     pool = np.stack([x, 1 - x], axis=1)
     # Even gaps alone would fill the front's middle and never try what lies beyond it.
-    assert choose(front, pool, 3).tolist() == [0, 4, 7]
-    assert choose(front, pool, 2).tolist() == [0, 7]
-    assert len(choose(front, pool, 1)) == 1
+    assert choose_spread(front, pool, 3).tolist() == [0, 4, 7]
+    assert choose_spread(front, pool, 2).tolist() == [0, 7]
+    assert len(choose_spread(front, pool, 1)) == 1

@@ -38,21 +38,21 @@ def test_shares_are_those_of_the_profile_s_own_outcome(
     rng = np.random.default_rng(seed)
     points = [(0, 1, 2), (1,), (0, 2), ()]
     profiles = [profile(rng, samples + at, each) for at, each in enumerate(points)]
-    evidence, scheme = ProfileBits(profiles, 3), SelectionScheme(tuple(thresholds))
-    covered = evidence.covers(scheme.placed)
+    bits, scheme = ProfileBits(profiles, 3), SelectionScheme(tuple(thresholds))
+    covered = bits.covers(scheme.placed)
     assert covered.tolist() == [set(scheme.placed) <= set(each) for each in points]
-    shares = evidence.shares(scheme)
+    shares = bits.shares(scheme)
     for row in np.flatnonzero(covered):
         expected = outcome(profiles[row], scheme)
-        np.testing.assert_allclose(shares.leaving[row], expected.utilization, atol=1e-12)
-        right = shares.leaving[row] - shares.wrong[row]
+        np.testing.assert_allclose(shares.exiting[row], expected.utilization, atol=1e-12)
+        right = shares.exiting[row] - shares.wrong[row]
         told = [s * (a or 0.0) for s, a in zip(expected.utilization, expected.exit_accuracy, strict=True)]
         np.testing.assert_allclose(right, told, atol=1e-12)
         for at in scheme.placed:
             column = profiles[row].points.index(at)
             sure = profiles[row].confidence[:, column] >= np.float32(thresholds[at] or 0.0)
             missed = sure & ~profiles[row].correct[:, column]
-            found = [each[row] for each in evidence.alone(at, thresholds[at] or 0.0)]
+            found = [each[row] for each in bits.single_exit(at, thresholds[at] or 0.0)]
             np.testing.assert_allclose(found, [sure.mean(), missed.mean()])
 
 
