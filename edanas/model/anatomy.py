@@ -11,13 +11,18 @@ from edanas.core.types import SegmentCost
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What the segments of an EENN cost.
+    """Costs of the segments of an early-exit network.
 
     Args:
-        stages: Each of the M stages.
-        heads: Each head that was built, by exit point, with what is made of its logits.
-        last: The last exit, as `heads`.
-        figures: Another unit's instead of multiply-adds, by the name of the meter that told them.
+        stages: Cost of each of the M stages.
+        heads: Cost of each built head with its decision, by exit point.
+        last: Cost of the last exit with its decision.
+        figures: Costs in other units than multiply-adds, by the name of their meter.
+
+    Example:
+        >>> from edanas.testing.evaluations import toy_network
+        >>> Anatomy.of(toy_network(), in_channels=1).costs
+        Costs(stages=(10368, 41472, 5184), heads=(32, None), last=32)
     """
 
     stages: tuple[SegmentCost, ...]
@@ -27,20 +32,20 @@ class Anatomy:
 
     @classmethod
     def of(cls, network: ExitNetwork, in_channels: int) -> "Anatomy":
-        """By running each segment once on zeros.
+        """Return the anatomy of a network, by running each segment once on zeros.
 
         Raises:
             CostError: A segment cannot be counted.
         """
         stages, last = trace(network.backbone, in_channels)
-        points, deciding = exit_points(stages), network.decision_costs()
+        points, decisions = exit_points(stages), network.decision_costs()
         heads = {
-            index: measure(network.heads[str(index)], (p.channels, p.height, p.width)) + deciding[index]
+            index: measure(network.heads[str(index)], (p.channels, p.height, p.width)) + decisions[index]
             for index, p in ((index, points[index]) for index in network.points)
         }
-        return cls(stages, heads, last + deciding[-1])
+        return cls(stages, heads, last + decisions[-1])
 
     @property
     def costs(self) -> Costs:
-        """Multiply-adds alone."""
+        """The multiply-adds."""
         return Costs.of(self.stages, self.heads, self.last)

@@ -1,4 +1,4 @@
-"""A finished network's thresholds, set by a threshold setter on calibration samples."""
+"""Thresholds of a finished network, set by a threshold setter on calibration samples."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -23,20 +23,20 @@ def calibrate(
     """Give `network` the thresholds, temperatures and notes that `setter` chooses.
 
     Args:
-        network: In eval mode; its scheme says which exits stand.
-        samples: For this and nothing else.
-        costs: Of its segments, in multiply-adds.
-        setter: Chooses.
+        network: In eval mode; its scheme says which exits are placed.
+        samples: Calibration samples, used for nothing else.
+        costs: Multiply-adds of its segments.
+        setter: The threshold setter.
         given_up: See `Calibration.given_up`.
 
     Returns:
-        The samples' exit profile, as the network then is.
+        The exit profile of the samples, with the new temperatures.
 
     Raises:
-        CandidateError: What was asked cannot be had, an exit's confidence is not a number, or the setter
-            places other exits than stand.
+        CandidateError: The setter cannot meet its target, an exit's confidence is not a number, or the setter
+            places other exits than the network.
     """
-    known = Calibration(
+    calibration = Calibration(
         profile=collect_profile(network, samples),
         costs=costs,
         scheme=network.scheme,
@@ -44,15 +44,16 @@ def calibrate(
         answers=partial(_collect_answers, network, samples),
         tempered=partial(_tempered_profile, network, samples),
     )
-    choice = setter.choose(known)
-    if choice.scheme.placed != known.scheme.placed:
+    choice = setter.choose(calibration)
+    if choice.scheme.placed != calibration.scheme.placed:
         raise CandidateError(
-            f"{type(setter).__name__} places exits at {choice.scheme.placed}; expected {known.scheme.placed}"
+            f"{type(setter).__name__} places exits at {choice.scheme.placed}; "
+            f"expected {calibration.scheme.placed}"
         )
     network.scheme = choice.scheme
     network.description |= choice.notes
     if not choice.temperatures:
-        return known.profile
+        return calibration.profile
     _set_temperatures(network, samples, choice.temperatures)
     return collect_profile(network, samples)
 
@@ -60,12 +61,12 @@ def calibrate(
 @torch.inference_mode()
 def _collect_answers(network: ExitNetwork, samples: ImageSet) -> Answers:
     device = next(network.parameters()).device
-    found = []
+    logits_of_batches = []
     for batch in torch.split(samples.images, _BATCH):
-        ready = prepare(batch.to(device), network.resolution, network.mean, network.std)
-        logits = torch.stack(network.logits(ready), dim=1)
-        found.append(logits.float().cpu())
-    return Answers(torch.cat(found).numpy(), samples.labels.cpu().numpy())
+        prepared = prepare(batch.to(device), network.resolution, network.mean, network.std)
+        logits = torch.stack(network.logits(prepared), dim=1)
+        logits_of_batches.append(logits.float().cpu())
+    return Answers(torch.cat(logits_of_batches).numpy(), samples.labels.cpu().numpy())
 
 
 def _tempered_profile(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> ExitProfile:
@@ -77,6 +78,6 @@ def _tempered_profile(network: ExitNetwork, samples: ImageSet, temperatures: Seq
 
 
 def _set_temperatures(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> None:
-    """What rule and criterion learned, they learned of other logits: they learn again."""
+    """Set temperatures, and fit rule and criterion again, because they were fitted to other logits."""
     apply_temperatures(network, temperatures)
     fit(network, samples)

@@ -1,4 +1,4 @@
-"""An early-exit network that really stops: what has left is not computed any further."""
+"""The finished early-exit network: samples that exit early run no further stages."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,12 +22,21 @@ COMPACT = ("auto", "always", "never")
 
 
 class EENN(BackboneWithExits):
-    """A backbone with heads at some of its exit points, and the scheme that says who leaves where.
+    """A backbone with heads at some of its exit points, and a selection scheme.
 
-    Calling it (in `eval` mode) is the deployed network: a batch to a `Prediction`. `predict` does the same
-    for any number of images, and faster; `freeze` makes a copy for inference. `logits` is for training.
+    A call (in `eval` mode) classifies one batch and returns a `Prediction`. `predict` does the same for any
+    number of images, and faster; `freeze` makes a copy for inference. `logits` is for training.
 
-    Args and errors as `BackboneWithExits`.
+    Args and errors as for `BackboneWithExits`.
+
+    Example:
+        >>> from edanas.testing.evaluations import toy_network
+        >>> network = toy_network()  # one exit placed of two, 4 classes
+        >>> network.scheme
+        SelectionScheme(thresholds=(0.5, None))
+        >>> label, exit_, confidence = network(torch.zeros(3, 1, 12, 12))
+        >>> exit_
+        tensor([2, 2, 2])
     """
 
     def __init__(
@@ -43,22 +52,23 @@ class EENN(BackboneWithExits):
     ) -> None:
         super().__init__(backbone, heads, scheme, criterion, mean, std, classes, inference)
         self.frozen = False
-        """Whether this is a copy for inference; see `freeze`."""
+        """True for a copy for inference; see `freeze`."""
         self._paces: dict[tuple[Any, ...], Throughput] = {}
 
     @torch.no_grad()
     def forward(self, images: torch.Tensor) -> Prediction:
-        """Classify one batch as it is, letting each sample go at the first placed exit that is sure enough.
+        """Classify one batch as it is; each sample exits at the first placed exit that is confident enough.
 
         After each exit only the samples that stay are carried on; when none is left, no further stage runs.
         `predict` takes more kinds of input, and is faster on large batches.
 
         Args:
             images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size. The range of floats is
-                checked in the host's memory only: to look at those on an accelerator would stall it.
+                checked in the host's memory only, because reading them back from an accelerator would stall
+                it.
 
         Returns:
-            On the network's device.
+            The prediction, on the network's device.
 
         Raises:
             DataError: Another shape, number of channels, or type of values.
@@ -75,36 +85,46 @@ class EENN(BackboneWithExits):
     ) -> Prediction:
         """Classify any number of images, in batches.
 
-        Whatever `compact` says, the labels and exits are those of a call, save where a confidence lies within
-        rounding of its threshold: floats depend on the batch that they are computed in.
+        Labels and exits are those of a call, whatever `compact` is. Only a confidence within rounding of its
+        threshold can make a difference, because floats depend on the batch in which they are computed.
 
         Args:
             images: A tensor as for a call; a NumPy array of the same, which may have its channels last as
                 image files are read; or an iterable of images or batches, which may differ in size.
-            batch_size: How many images are computed at once, at most.
-            compact: Whether samples that stay are moved together after each exit: `always`; `never` (all are
-                carried on until none is undecided); or `auto`, where that is faster. What is faster is
-                measured, by the size of the batch, once twice as many samples were classified as measuring
-                takes, and remembered; `auto` also cuts batches into chunks where that is faster.
+            batch_size: The most images computed at once.
+            compact: When samples that stay are moved together after an exit: `always`; `never` (all are
+                carried on until none is undecided); or `auto`, where that is faster. Speed is measured by
+                batch size, once twice as many samples were classified as measuring takes. `auto` also cuts
+                batches into chunks where that is faster.
 
         Returns:
-            On the CPU, in the order of the images.
+            The prediction on the CPU, in the order of the images.
 
         Raises:
-            DataError: Something is no image.
+            DataError: An item is not an image.
             ConfigError: `batch_size` or `compact` is out of range.
             EdanasError: The network is in training mode.
+
+        Example:
+            >>> from edanas.testing.evaluations import toy_network
+            >>> toy_network().predict(torch.zeros(5, 1, 12, 12), batch_size=2).label.shape
+            torch.Size([5])
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size: found {batch_size}; allowed: 1 or more")
         if compact not in COMPACT:
             raise ConfigError(f"compact: found '{compact}'.{near_miss(compact, COMPACT)}")
         self._check_mode()
-        cut = batches(images, len(self.mean), self.resolution, batch_size)
-        return join_predictions([self._inferred(batch, compact) for batch in cut])
+        parts = batches(images, len(self.mean), self.resolution, batch_size)
+        return join_predictions([self._inferred(batch, compact) for batch in parts])
 
     def rule(self, compact: str, device: torch.device) -> Compaction:
-        """How `predict` carries batches; for `auto` a `Throughput`, by device, precision and placed exits."""
+        """Return the compaction of `predict`; for `auto` one by measured throughput.
+
+        Args:
+            compact: See `predict`.
+            device: The device of the batches.
+        """
         if compact != "auto":
             return ALWAYS if compact == "always" else NEVER
         key = self._scheme.placed, device, self._weight().dtype
@@ -115,18 +135,23 @@ class EENN(BackboneWithExits):
         return self._paces[key]
 
     def freeze(self, *, compile: bool | str = False) -> "EENN":  # noqa: A002 - torch's word
-        """A copy for inference: the same answers within rounding, faster. It cannot be trained.
+        """Return a copy for inference: the same answers within rounding, faster. It cannot be trained.
 
-        BatchNorm is folded into the convolutions before it, dropout is taken out, and 1x1 convolutions of
+        BatchNorm is folded into the convolutions before it, dropout is removed, and 1x1 convolutions of
         pooled features become linear layers; see `edanas.model.fusion`.
 
         Args:
-            compile: Have `torch.compile` make kernels of each stage and head, which takes minutes and a C++
-                compiler, and rounds more coarsely (confidences to about 1e-4); a text names another
-                of its backends than the default.
+            compile: Compile each stage and head with `torch.compile`. That takes minutes and a C++ compiler,
+                and rounds more coarsely (confidences to about 1e-4). A text names another of its backends
+                than the default.
 
         Raises:
             ConfigError: `torch.compile` does not work here.
+
+        Example:
+            >>> from edanas.testing.evaluations import toy_network
+            >>> toy_network().freeze().frozen
+            True
         """
         frozen = copy.deepcopy(self).eval().requires_grad_(requires_grad=False)
         frozen.frozen = True
@@ -148,7 +173,7 @@ class EENN(BackboneWithExits):
         return frozen
 
     def train(self, mode: bool = True) -> "EENN":  # noqa: FBT001, FBT002 - torch's signature
-        """See `torch.nn.Module.train`.
+        """Set training mode; see `torch.nn.Module.train`.
 
         Raises:
             EdanasError: The network is frozen.
@@ -158,10 +183,10 @@ class EENN(BackboneWithExits):
         return super().train(mode)
 
     def segments(self) -> list[Segment]:
-        """What runs between the placed exits; the first begins with what prepares images."""
-        found: list[Segment] = []
+        """Return the parts between the placed exits; the first begins with the preparation of images."""
+        segments: list[Segment] = []
         ran: tuple[int, ...] = ()
-        # Bound here, since to look for a weight takes as long as a small layer.
+        # Bound once, because finding a weight takes as long as a small layer.
         stages: list[Callable[[torch.Tensor], torch.Tensor]] = [partial(self._prepare, self._weight().dtype)]
         heads = self.heads._modules
         for index, stage in enumerate(self.backbone.stages):
@@ -169,11 +194,11 @@ class EENN(BackboneWithExits):
             threshold = self._scheme.thresholds[index] if index < self.exit_points else None
             if threshold is not None:
                 ran = (*ran, index)
-                found.append(Segment(index, stages, heads[str(index)], self._decision(ran), threshold))
+                segments.append(Segment(index, stages, heads[str(index)], self._decision(ran), threshold))
                 stages = []
         last = self._decision((*ran, self.exit_points))
-        found.append(Segment(self.exit_points, stages, self.backbone.head, last, None))
-        return found
+        segments.append(Segment(self.exit_points, stages, self.backbone.head, last, None))
+        return segments
 
     @torch.inference_mode()
     def _inferred(self, batch: torch.Tensor, compact: str) -> Prediction:

@@ -1,4 +1,4 @@
-"""Finished networks in other forms, each checked right after it is written."""
+"""Export of finished networks in other forms, each checked right after it is written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,17 @@ _KIND, _NAME = "exporter", "eenn"
 
 @dataclass(frozen=True)
 class Exported:
-    """One form of a network.
+    """One exported form of a network.
 
     Args:
-        name: The exporter's.
-        files: What was written, the one to open first.
-        check: What the check of it found; `None` for a form that does not run here.
-        summary: What the exporter has to say, in a sentence or none.
+        name: The exporter's name.
+        files: The written files, the one to open first.
+        check: The result of its check; `None` for a form that does not run here.
+        summary: A sentence of the exporter, or empty.
+
+    Example:
+        >>> Exported("onnx", (Path("eenn.onnx.json"),), None, "").files[0].name
+        'eenn.onnx.json'
     """
 
     name: str
@@ -39,23 +43,32 @@ def export(
     out: str | Path | None = None,
     data: str | Path | None = None,
 ) -> list[Exported]:
-    """Write a finished network in other forms, and see that they do what the network does.
+    """Write a finished network in other forms, and check that they match the network.
 
     Args:
         model: A network's `.safetensors` or `.json` file, whose name the files get; or a network, whose files
             are named `eenn`.
-        to: Exporters' names, or one.
-        out: The folder to write to, made if it is missing; the model's own, or for a network the present one,
-            if left out.
-        data: Labelled images to check with, and to set the scales of 8-bit integers by: a data set's name, or
-            the path of a folder of class folders; the data of the run that the file lies in if left out.
+        to: Names of exporters, or one name.
+        out: The folder to write to, created if it is missing. By default the model's own, or for a network
+            the current folder.
+        data: Labelled images for the check, and for the scales of 8-bit integers: the name of a data set, or
+            the path of a folder of class folders. By default the data of the run in whose folder the file
+            lies.
 
     Raises:
-        ConfigError: There is no such exporter, its package is not installed, or there are no images.
+        ConfigError: The exporter is unknown, its package is not installed, or there are no images.
         DataError: The images cannot be read, or do not fit the network.
         WeightsError: The network cannot be loaded.
-        ExportError: It cannot be put into this form, or the form does not do what the network does.
+        ExportError: The network cannot be put into this form, or the form does not match the network.
         RunError: The folder cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> from edanas.testing.evaluations import toy_network
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     exported = export(toy_network(), "safetensors", folder)
+        >>> [file.name for file in exported[0].files]
+        ['eenn.json', 'eenn.safetensors']
     """
     registry = Registry(load_plugins())
     exporters = {
@@ -72,19 +85,19 @@ def export(
         images = calibration.images
         for exporter in exporters.values():
             exporter.prepare(calibration, validation)
-    found = []
+    forms = []
     for name, exporter in exporters.items():
         if images is None:
             files, check = exporter.export(network, stem), None
         else:
             files, check = export_checked(exporter, network, stem, images)
-        found.append(Exported(name, tuple(files), check, exporter.summary(files[0]) if files else ""))
-    return found
+        forms.append(Exported(name, tuple(files), check, exporter.summary(files[0]) if files else ""))
+    return forms
 
 
 def _exporter(registry: Registry, name: str) -> Exporter:
-    made: Exporter = registry.create(_KIND, name)
-    return made
+    exporter: Exporter = registry.create(_KIND, name)
+    return exporter
 
 
 def _output_folder(model: Path | None, out: str | Path | None) -> Path:

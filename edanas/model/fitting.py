@@ -1,4 +1,4 @@
-"""What inference rule and confidence criterion learn after the network is trained."""
+"""Fitting of inference rule and confidence criterion after the training of a network."""
 
 import torch
 
@@ -8,11 +8,10 @@ from edanas.model.profiling import eval_mode
 
 
 def fit(network: ExitNetwork, data: ImageSet, batch_size: int = 256) -> None:
-    """Fit the rule on what the exits say, and then the criterion on what the rule makes of it; if they learn.
+    """Fit the inference rule on logits, then the criterion on the rule's answers, as far as they learn.
 
     Args:
-        network: Its rule and criterion are changed in place; where one has a memory, for the exits that the
-            scheme places.
+        network: Its rule and criterion are changed in place; with a memory, for the placed exits.
         data: Samples that the network was not trained on.
         batch_size: Samples in a step.
     """

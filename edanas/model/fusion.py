@@ -1,7 +1,7 @@
-"""Making a trained network's modules cheaper to run, with the same answers.
+"""Simplification of a trained network's modules for inference; its outputs stay the same within rounding.
 
-What may be simplified is not read off the names or the order of modules, for a plugin's network may use them
-in any order: one pass on a sample is watched, down to torch's operators.
+Names and order of modules do not show what can be simplified, because a plugin's network may call them in any
+order. Therefore one pass on a sample is recorded, down to torch's operators.
 """
 
 from collections import Counter
@@ -20,13 +20,16 @@ from edanas.core.errors import ConfigError
 
 _Weighted = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-"""Modules whose weight's first dimension is the output's channels. Their children may compute otherwise."""
+"""Modules whose weight's first dimension is the output's channels. Subclasses may compute something else."""
 
 
 class Pooled(nn.Module):
-    """A 1x1 convolution of features that were pooled to one pixel, as the matrix product that it is.
+    """A 1x1 convolution of features pooled to one pixel, computed as a matrix product.
 
     For several samples a CPU takes half to a tenth of the time; for one, torch's convolution is as fast.
+
+    Args:
+        conv: The convolution.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -35,7 +38,7 @@ class Pooled(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, 1, 1) -> (B, D, 1, 1)."""
-        # A graph that is exported is for batches of any size: it must not depend on this one's.
+        # An exported graph is for batches of any size, so it must not depend on the size of this one.
         if torch.compiler.is_exporting() or len(features) == 1 or features.shape[-2:] != (1, 1):
             out: torch.Tensor = self.conv(features)
             return out
@@ -44,9 +47,9 @@ class Pooled(nn.Module):
 
 
 def simplify(network: nn.Module, run: Callable[[], object]) -> None:
-    """Fold BatchNorm into convolutions and linear layers, take out dropout, make pooled convolutions linear.
+    """Fold BatchNorm into convolutions and linear layers, remove dropout, make pooled convolutions linear.
 
-    A BatchNorm is folded if nothing but it reads what the layer before it gives, and both run once in a pass.
+    A BatchNorm is folded if it alone reads the output of the layer before it, and both run once in a pass.
 
     Args:
         network: In eval mode, on its device; changed in place.
@@ -55,11 +58,11 @@ def simplify(network: nn.Module, run: Callable[[], object]) -> None:
     record = _PassRecord()
     record.watch(network, run)
     replaced: dict[nn.Module, nn.Module] = {}
-    for norm, given in record.normalised.items():
-        layer = record.makers.get(id(given))
-        if layer is not None and record.uses[id(given)] == 1 == record.calls[norm] == record.calls[layer]:
+    for norm, inputs in record.normalised.items():
+        layer = record.makers.get(id(inputs))
+        if layer is not None and record.uses[id(inputs)] == 1 == record.calls[norm] == record.calls[layer]:
             rest = nn.Sequential(*norm.children())
-            if torch.equal(norm(given.clone()), rest(_normalise(norm, given))):
+            if torch.equal(norm(inputs.clone()), rest(_normalise(norm, inputs))):
                 _fold(layer, norm)
                 replaced[norm] = rest if len(rest) else nn.Identity()
     replaced |= {module: nn.Identity() for module in record.calls if isinstance(module, _DropoutNd)}
@@ -68,14 +71,14 @@ def simplify(network: nn.Module, run: Callable[[], object]) -> None:
         for name, child in list(module._modules.items()):
             if child is not None and child in replaced:
                 module._modules[name] = replaced[child]
-            # Where a container ran as often as the child, nobody took the child out by its position.
+            # A container that ran as often as the child calls it in sequence, not by its position.
             idle = type(module) is nn.Sequential and isinstance(module._modules[name], nn.Identity)
             if idle and child is not None and record.calls[module] == record.calls[child] > 0:
                 del module._modules[name]
 
 
 class _PassRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """What one pass did: who ran how often, which layer made a tensor, and how many operators read it."""
+    """A record of one pass: the calls of each module, and the maker and the readers of each tensor."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -84,7 +87,7 @@ class _PassRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.normalised: dict[_BatchNorm, torch.Tensor] = {}
         self.uses: Counter[int] = Counter()
         self.pooled: set[nn.Conv2d] = set()
-        self._alive: list[torch.Tensor] = []  # so that no other tensor gets the identity of one that is noted
+        self._alive: list[torch.Tensor] = []  # so that no new tensor reuses the identity of a recorded one
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -94,7 +97,7 @@ class _PassRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
     def watch(self, network: nn.Module, run: Callable[[], object]) -> None:
-        """Run, and note."""
+        """Run the network, and record the pass."""
         handles = [module.register_forward_hook(self._note) for module in network.modules()]
         try:
             with torch.no_grad(), self:
@@ -116,16 +119,16 @@ class _PassRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
             (self.pooled.add if small and self.calls[module] == 1 else self.pooled.discard)(module)
 
 
-def _normalise(norm: _BatchNorm, given: torch.Tensor) -> torch.Tensor:
-    """What batch normalisation alone makes of `given`: some of its kinds hold an activation, too."""
+def _normalise(norm: _BatchNorm, inputs: torch.Tensor) -> torch.Tensor:
+    """Return the batch normalisation of `inputs` alone; some subclasses also hold an activation."""
     return F.batch_norm(
-        given, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps
+        inputs, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps
     )
 
 
 @torch.no_grad()
 def _fold(layer: _Weighted, norm: _BatchNorm) -> None:
-    """Let `layer` give what `norm` made of its output; computed in double precision."""
+    """Fold `norm` into the weights of `layer`; computed in double precision."""
     weight = layer.weight
     zeros = torch.zeros(len(weight), dtype=torch.float64, device=weight.device)
     mean, var, gain, offset, bias = (
@@ -145,17 +148,17 @@ def _fold(layer: _Weighted, norm: _BatchNorm) -> None:
 
 
 def compile_parts(parts: Iterable[tuple[nn.Module, str]], backend: str, run: Callable[[int], object]) -> None:
-    """Have `torch.compile` make kernels of some modules.
+    """Compile modules with `torch.compile`.
 
     Args:
-        parts: Each as its parent and its name there.
+        parts: Each module as its parent and its name there.
         backend: As for `torch.compile`.
-        run: A pass of so many samples through all of them, which makes the kernels.
+        run: A pass of a number of samples through all of them, which makes the kernels.
 
     Raises:
-        ConfigError: It does not work here.
+        ConfigError: `torch.compile` does not work here.
     """
-    # Weights are constants here: torch's own backend then lays them out for the machine, once.
+    # With constant weights, torch's own backend lays them out for the machine once.
     options: dict[str, Any] | None = {"freezing": True} if backend == "inductor" else None
     parts = list(parts)
     try:
@@ -164,10 +167,10 @@ def compile_parts(parts: Iterable[tuple[nn.Module, str]], backend: str, run: Cal
         # Containers of one class share one entry in torch's cache of kernels, whose size is limited.
         room = torch._dynamo.config.patch(recompile_limit=8 + 3 * len(parts))
         with torch.inference_mode(), room:
-            for count in (1, 2, 3):  # for one, for one size, and from the second size on for any
+            for count in (1, 2, 3):  # one sample, one size, and then any size
                 run(count)
     except Exception as error:
-        # Compilers fail in many ways, and some need what is not installed.
+        # Compilers raise many types of errors, and some need programs that are not installed.
         cause = (str(error).strip() or "no reason given").splitlines()[0]
         raise ConfigError(
             f"compile: torch.compile does not work here: {type(error).__name__}: {cause}; "

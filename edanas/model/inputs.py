@@ -1,4 +1,4 @@
-"""What may be classified: one image or many, as tensors, arrays or an iterable of them, cut into batches."""
+"""Images to classify: one or many, as tensors, arrays or an iterable of them, cut into batches."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,19 +11,23 @@ from edanas.core.errors import DataError
 from edanas.core.preprocess import scale
 
 _ROUNDING = 1e-3
-"""How far floats may leave [0, 1]: some decoders and resizers overshoot a little."""
+"""Tolerance for floats outside [0, 1], because some decoders and resizers overshoot."""
 
 
 def as_batch(images: object, channels: int) -> torch.Tensor:
-    """`images` as a batch, checked.
+    """Return `images` as a checked batch.
 
     Args:
         images: A tensor (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1]. The range of floats is checked
-            in the host's memory only: to look at those on an accelerator would stall it.
+            in the host's memory only, because reading them back from an accelerator would stall it.
         channels: C.
 
     Raises:
         DataError: Another shape, number of channels, or type of values.
+
+    Example:
+        >>> as_batch(torch.zeros(3, 8, 8), channels=3).shape
+        torch.Size([1, 3, 8, 8])
     """
     if not isinstance(images, torch.Tensor):
         raise DataError(f"images: found a {type(images).__name__}; allowed: a torch tensor")
@@ -43,15 +47,19 @@ def as_batch(images: object, channels: int) -> torch.Tensor:
 
 
 def from_array(array: npt.NDArray[Any], channels: int) -> torch.Tensor:
-    """A NumPy array as a tensor, channels first.
+    """Return a NumPy array as a tensor, channels first.
 
     Args:
-        array: (B, C, H, W), (C, H, W), or, as image files are read, (B, H, W, C) or (H, W, C); where both
-            fit, channels are first. Grey images may leave the channel out of (H, W).
+        array: (B, C, H, W), (C, H, W), or, as image files are read, (B, H, W, C) or (H, W, C). Where both
+            fit, channels are first. Grey images may leave out the channel: (H, W).
         channels: C.
 
     Raises:
         DataError: Another shape or type of values.
+
+    Example:
+        >>> from_array(np.zeros((8, 8, 3), dtype=np.uint8), channels=3).shape
+        torch.Size([3, 8, 8])
     """
     if array.dtype != np.uint8 and array.dtype not in (np.float16, np.float32, np.float64):
         raise DataError(f"images: found values of type {array.dtype}; allowed: uint8, or floats in [0, 1]")
@@ -65,19 +73,19 @@ def from_array(array: npt.NDArray[Any], channels: int) -> torch.Tensor:
 
 
 def batches(images: object, channels: int, resolution: int, size: int) -> Iterator[torch.Tensor]:
-    """`images` in batches of at most `size`, in order; an iterable is read no further than a batch ahead.
+    """Yield `images` in batches of at most `size`, in order; an iterable is read at most one batch ahead.
 
     Args:
-        images: What `EENN.predict` takes.
+        images: As for `EENN.predict`.
         channels: C.
-        resolution: What images are scaled to where those of one batch differ in size or type.
+        resolution: Side to which images are resized if those of one batch differ in size or type.
         size: At least 1.
 
     Returns:
         (B, C, H, W) uint8 or floats in [0, 1], 1 <= B <= `size`.
 
     Raises:
-        DataError: Something among them is no image; it is numbered, from 1, where several were given.
+        DataError: An item is not an image; of several, the message has its number, from 1.
     """
     if isinstance(images, torch.Tensor | np.ndarray):
         yield from (part for part in torch.split(_checked_batch(images, channels), size) if len(part))
@@ -107,7 +115,7 @@ def _checked_batch(images: object, channels: int) -> torch.Tensor:
 
 
 def _stack_samples(samples: list[torch.Tensor], resolution: int) -> torch.Tensor:
-    """Samples of (1, C, H, W) as one batch; each is scaled by itself where they differ."""
+    """Stack samples (1, C, H, W); each is resized by itself if their shapes or types differ."""
     first = samples[0]
     if all(each.shape == first.shape and each.dtype == first.dtype for each in samples):
         return torch.cat(samples)

@@ -1,4 +1,4 @@
-"""Labelled samples for a finished network: a part of its run's own data, or any other."""
+"""Labelled samples for a finished network: a part of its run's own data, or other data."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,12 +22,12 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class LabelledSamples:
-    """Samples with labels as the network numbers its classes.
+    """Samples with the network's labels.
 
     Args:
         samples: Images of any size.
-        part: What they are, in words.
-        remarks: What a reader should know of them.
+        part: Description of the part, for messages.
+        remarks: Remarks for the reader of the results.
     """
 
     samples: ImageSet
@@ -42,50 +42,51 @@ def read_labelled_samples(
     data: str | None,
     part: str | None,
 ) -> LabelledSamples:
-    """Read samples for a network.
+    """Read labelled samples for a network.
 
-    Where the network lies in its run's folder and the data is the run's, the parts are the run's, and the
-    calibration part is taken. Otherwise parts are those that the data names itself; all but a train part is
-    taken.
+    If the network lies in its run's folder and the data is the run's, parts are the run's, and the default is
+    the calibration part. Otherwise parts are those that the data names, and the default is all except a train
+    part.
 
     Args:
-        registry: Knows the data sets.
-        network: Its classes are looked for in the data, by name.
-        model: Its file, by which the run is found; `None` if there is none.
-        data: A data set's name, or the path of a folder of class folders; `None` is the run's own.
-        part: `train`, `calibration`, `validation`, `test` or `all`; `None` for the one above.
+        registry: The registry of data sets.
+        network: Its classes are matched with those of the data by name.
+        model: The file of the network, which leads to the run; `None` if there is none.
+        data: The name of a data set, or the path of a folder of class folders; `None` for the run's own.
+        part: `train`, `calibration`, `validation`, `test` or `all`; `None` for the default.
 
     Raises:
-        ConfigError: There is no such data, or it has no such part.
-        DataError: It cannot be read, or has classes that the network does not know.
+        ConfigError: The data or its part does not exist.
+        DataError: The data cannot be read, or has classes that the network does not know.
     """
     if part is not None and part not in (*PARTS, ALL):
         raise ConfigError(f"part: found '{part}'.{near_miss(part, (*PARTS, ALL))}")
     settings = _settings_of_own_data(registry, model, data)
     if settings is not None:
-        found = _read_run_part(registry, network, settings, part)
+        labelled = _read_run_part(registry, network, settings, part)
     else:
-        found = _read_named_part(registry, network, str(data), part)
-    return replace(found, samples=_match_network(found.samples, network))
+        labelled = _read_named_part(registry, network, str(data), part)
+    return replace(labelled, samples=_match_network(labelled.samples, network))
 
 
 def read_two_parts(
     registry: Registry, network: EENN, model: Path | None, data: str | None
 ) -> tuple[ImageSet, ImageSet]:
-    """Samples to set something by, and others to measure it on: the parts calibration and validation.
+    """Read the parts calibration and validation: samples to set a value by, and others to measure on.
 
-    Data that is no run's may name one of them; the rest is then the other. What it names test is left alone,
-    and where it names neither, what remains is divided in two at random.
+    Data of no run may name one of these parts; the rest is then the other. Its test part is never used. If it
+    names neither, the rest is divided in two at random.
 
     Args:
-        registry: As for `labelled`.
-        network: As for `labelled`.
-        model: As for `labelled`.
-        data: As for `labelled`.
+        registry: As for `read_labelled_samples`.
+        network: As for `read_labelled_samples`.
+        model: As for `read_labelled_samples`.
+        data: As for `read_labelled_samples`.
 
     Raises:
-        ConfigError: There is no such data.
-        DataError: It cannot be read, has classes that the network does not know, or leaves fewer than 2.
+        ConfigError: The data does not exist.
+        DataError: The data cannot be read, has classes that the network does not know, or leaves fewer than 2
+            images.
     """
     settings = _settings_of_own_data(registry, model, data)
     if settings is not None:
@@ -108,12 +109,12 @@ def read_two_parts(
 
 
 def _settings_of_own_data(registry: Registry, model: Path | None, data: str | None) -> Settings | None:
-    """The settings of the network's run, where the data asked for is the run's."""
+    """Return the settings of the network's run if `data` is the run's, else `None`."""
     settings = _run_settings(model)
     if data is None and settings is None:
         raise ConfigError(
-            "data: found nothing, and the network lies in no run's folder whose data to take; expected a "
-            "data set's name, or a folder of class folders"
+            "data: found none, and the network does not lie in the folder of a run; allowed: the name of a "
+            "data set, or a folder of class folders"
         )
     own = settings is not None and (data is None or _is_run_data(registry, settings, data))
     return settings if own else None
@@ -126,9 +127,11 @@ def _read_run_part(
     chosen = part or "calibration"
     remarks = list(loaded.remarks)
     if chosen in ("train", ALL):
-        remarks.append("The network was trained on some of these samples: what it does there says too much.")
+        remarks.append(
+            "The network was trained on some of these samples; figures on them are too optimistic."
+        )
     if chosen == "test":
-        remarks.append("The test part is used up by this: what is found on it is no test accuracy any more.")
+        remarks.append("The test part was used here, so figures on it are no test accuracy any more.")
     if chosen == ALL:
         return LabelledSamples(loaded.samples, "all of the run's data", tuple(remarks))
     samples = getattr(split(loaded, settings.split, settings.seed), chosen)
@@ -137,20 +140,20 @@ def _read_run_part(
 
 def _read_named_part(registry: Registry, network: EENN, data: str, part: str | None) -> LabelledSamples:
     loaded = _load_source(registry, network, data)
-    named = sorted({str(name) for name in loaded.parts} - {""})
-    if part is None and named:
-        kept, words = loaded.parts != "train", f"all but the train part of {data}"
+    part_names = sorted({str(name) for name in loaded.parts} - {""})
+    if part is None and part_names:
+        selected, description = loaded.parts != "train", f"all but the train part of {data}"
     elif part in (None, ALL):
-        kept, words = np.ones(len(loaded.parts), dtype=np.bool_), f"all of {data}"
-    elif part in named:
-        kept, words = loaded.parts == part, f"the {part} part of {data}"
+        selected, description = np.ones(len(loaded.parts), dtype=np.bool_), f"all of {data}"
+    elif part in part_names:
+        selected, description = loaded.parts == part, f"the {part} part of {data}"
     else:
-        allowed = ", ".join([*named, ALL])
-        raise ConfigError(f"part: '{part}' is none that {data} names itself; allowed: {allowed}")
-    if not kept.any():
-        raise DataError(f"{data}: {words} has no samples")
-    samples = loaded.samples.subset(np.flatnonzero(kept))
-    return LabelledSamples(samples, words, loaded.remarks)
+        allowed = ", ".join([*part_names, ALL])
+        raise ConfigError(f"part: found '{part}', which {data} does not name; allowed: {allowed}")
+    if not selected.any():
+        raise DataError(f"{data}: {description} has no samples")
+    samples = loaded.samples.subset(np.flatnonzero(selected))
+    return LabelledSamples(samples, description, loaded.remarks)
 
 
 def _load_source(registry: Registry, network: EENN, data: str) -> LoadedData:
@@ -168,7 +171,7 @@ def _load(registry: Registry, component: Component, network: EENN, seed: int) ->
 
 
 def _image_side(registry: Registry, network: EENN) -> int:
-    """The side that a run reads images at: the largest of the network's search space."""
+    """Return the side at which a run reads images: the largest of the network's search space."""
     supernet = network.description.get("supernet")
     if not supernet:
         return network.resolution
@@ -184,16 +187,16 @@ def _image_side(registry: Registry, network: EENN) -> int:
 
 
 def _run_settings(model: Path | None) -> Settings | None:
-    """The settings of the run in whose folder `models` a network lies, if it does.
+    """Return the settings of the run in whose folder `models` a network lies, if any.
 
     Raises:
-        ConfigError: It does, and they cannot be read.
+        ConfigError: They cannot be read.
     """
     if model is None or model.absolute().parent.name != MODELS:
         return None
     run = model.absolute().parent.parent
     config = run / CONFIG
-    # Other programs have files of that name, too.
+    # Other programs have files of this name too.
     if not config.is_file() or not any((run / name).is_file() for name in (ARCHIVE, ENVIRONMENT)):
         return None
     try:
@@ -205,25 +208,27 @@ def _run_settings(model: Path | None) -> Settings | None:
 
 
 def _is_run_data(registry: Registry, settings: Settings, data: str) -> bool:
-    def known(component: Component) -> tuple[str, str]:
-        found = data_component(registry, component)
-        path = found.options.get("path")
-        return found.name, str(Path(str(path)).expanduser().resolve()) if path else ""
+    def name_and_path(component: Component) -> tuple[str, str]:
+        component_found = data_component(registry, component)
+        path = component_found.options.get("path")
+        return component_found.name, str(Path(str(path)).expanduser().resolve()) if path else ""
 
     try:
-        return known(settings.data) == known(Component(data))
+        return name_and_path(settings.data) == name_and_path(Component(data))
     except ConfigError:
-        return False  # the run's data is gone; an error about `data` follows where it is read
+        return False  # the run's data is missing; reading `data` raises the error
 
 
 def _match_network(samples: ImageSet, network: EENN) -> ImageSet:
-    """With the network's channels, and labels as it numbers its classes."""
+    """Convert samples to the network's channels and labels."""
     number = {name: label for label, name in enumerate(network.classes)}
     used = torch.unique(samples.labels).tolist()
     for label in used:
         name = samples.classes[label]
         if name not in number:
-            raise DataError(f"class '{name}' of the data is none of the network's.{near_miss(name, number)}")
+            raise DataError(
+                f"classes: found '{name}', which the network does not have.{near_miss(name, number)}"
+            )
     lookup = torch.tensor([number.get(name, -1) for name in samples.classes], dtype=torch.int64)
     images = samples.images
     if images.shape[1] == 1 and len(network.mean) == 3:

@@ -1,4 +1,4 @@
-"""Finished networks, built again from their files: `load`."""
+"""Loading of finished networks from their files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
 _BEFORE_RULES = {"name": "early-stop", "options": {}}
-"""How networks answer whose descriptions are from before there were inference rules."""
+"""The inference rule of descriptions from before inference rules could be chosen."""
 
 
 def load(
@@ -30,21 +30,27 @@ def load(
     compile: bool | str = False,  # noqa: A002 - torch's word
     trust_code: bool = False,
 ) -> EENN:
-    """A finished network: call it on images, or its `predict`, to get labels, exits taken and confidences.
+    """Load a finished network; its `predict` returns labels, exits and confidences of images.
 
     Args:
-        path: The `.safetensors` or `.json` file of a result, in its run's folder `models`.
-        device: Where to put it.
-        freeze: Make it faster for inference, where its answers may differ by rounding; see `EENN.freeze`.
-        compile: Freeze it, and compile its parts; see `EENN.freeze`.
-        trust_code: Whether to run code that the network names: that of a module of one's own (supernet
-            provider `module`). Nothing else in the files is ever run.
+        path: The `.safetensors` or `.json` file of a result, in the folder `models` of its run.
+        device: The device of the network.
+        freeze: Return a copy that is faster for inference, and equal within rounding; see `EENN.freeze`.
+        compile: Freeze the network, and compile its parts; see `EENN.freeze`.
+        trust_code: Allow code that the network names: that of a user's module (supernet provider `module`).
+            No other code from the files is ever run.
 
     Raises:
         WeightsError: A file is missing or damaged, or the two do not belong together; or the network names
-            code, and it is not trusted.
-        ConfigError: A plugin that the network was made with is not installed, the device is not there, or
-            `torch.compile` does not work here.
+            code that is not trusted.
+        ConfigError: A plugin of the network is not installed, the device is not available, or `torch.compile`
+            does not work here.
+
+    Example:
+        >>> load("run/models/eenn-2.json")
+        Traceback (most recent call last):
+        ...
+        edanas.core.errors.WeightsError: run/models/eenn-2.json: cannot be read: No such file or directory
     """
     place = named_device(device)
     registry = Registry(load_plugins())
@@ -55,7 +61,7 @@ def load(
 
 
 def _build_network(registry: Registry, description: Mapping[str, Any]) -> EENN:
-    """The network of a description, with fresh weights."""
+    """Build the network of a description, with fresh weights."""
     description = {"inference": _BEFORE_RULES, **description}
 
     def named(kind: str, key: str) -> Any:

@@ -1,4 +1,4 @@
-"""Seconds instead of multiply-adds: what each part of a network takes on this machine."""
+"""Latency of each part of a network on this machine, in the form of costs."""
 
 import itertools
 import statistics
@@ -12,7 +12,7 @@ from edanas.core.costs import Costs
 from edanas.core.machine import clock
 
 UNIT = 1e-9
-"""Costs are counted in nanoseconds."""
+"""Seconds in one unit of cost: costs are integers of nanoseconds."""
 
 _LEAST_PASSES, _MOST_PASSES = 15, 200
 _SECONDS = 3.0
@@ -20,20 +20,19 @@ _SECONDS = 3.0
 
 @torch.inference_mode()
 def latency_costs(network: ExitNetwork, batch_size: int = 1) -> Costs:
-    """Nanoseconds of each stage and head for one image, at their medians over many passes.
+    """Return nanoseconds of each stage and head for one image, medians over many passes.
 
-    A sample that leaves at an exit takes the stages up to it and all placed heads up to it, so that
-    everything that is arithmetic on multiply-adds holds of these too. What a call takes besides, such as
-    checking its input, counts with the first stage; preparing images, the criterion and the decision count
-    where they run. Between two exits that have heads only the sum is known; it stands at the last of the
-    stages there.
+    A sample that exits at an exit runs the stages and all placed heads up to it. Therefore all arithmetic on
+    multiply-adds holds for latencies too. The overhead of a call, such as checking its input, counts with the
+    first stage. Preparing images, the criterion and the decision count where they run. Between two exits with
+    heads only the sum is known; it counts at the last of the stages there.
 
-    On a CPU with one thread this thread's time is taken, which is blind to what else runs.
+    On a CPU with one thread, the thread's own time is measured, which excludes other programs.
 
     Args:
         network: In eval mode. All its heads are measured, placed or not.
-        batch_size: Images that are computed at once; their time is divided by their number. Later parts
-            count as if the batch stayed full: true of single images, optimistic of batches that shrink.
+        batch_size: Images computed at once; their time is divided by their number. Later parts count as if
+            the batch stayed full: exact for single images, optimistic for batches that shrink.
     """
     scheme = network.scheme
     try:
@@ -49,7 +48,7 @@ def latency_costs(network: ExitNetwork, batch_size: int = 1) -> Costs:
 
 
 def _measure_parts(network: ExitNetwork, batch_size: int) -> tuple[dict[int, int], dict[int, int]]:
-    """Nanoseconds for an image of the stages before each exit, and of its head, by exit point."""
+    """Measure nanoseconds per image of the stages before each exit, and of its head, by exit point."""
     now = clock(network.device)
     shape = batch_size, len(network.mean), network.resolution, network.resolution
     noise = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -66,19 +65,21 @@ def _measure_parts(network: ExitNetwork, batch_size: int) -> tuple[dict[int, int
             for stage in segment.stages:
                 features = stage(features)
             marks.append(now())
-            _, sure, memory = segment.decide(segment.head(features), memory)
+            _, confidence, memory = segment.decide(segment.head(features), memory)
             if segment.threshold is not None:
-                bool((sure >= segment.threshold).all())
+                bool((confidence >= segment.threshold).all())
             marks.append(now())
         times.append([after - before for before, after in itertools.pairwise(marks)])
         start = now()
-        network.predict(images, batch_size=batch_size, compact="always")  # all leave at the first exit
+        network.predict(images, batch_size=batch_size, compact="always")  # all exit at the first exit
         whole.append(now() - start)
-    # The first passes find cold caches.
+    # The first passes run with cold caches.
     medians = [statistics.median(column) for column in zip(*times[3:], strict=True)]
     medians[0] += max(0.0, statistics.median(whole[3:]) - medians[0] - medians[1])
     each = [max(1, round(median / batch_size / UNIT)) for median in medians]
-    found = dict(zip(names, each, strict=True))
+    nanoseconds = dict(zip(names, each, strict=True))
     parts = ("stages", "head")
-    before, behind = ({at: ns for (at, part), ns in found.items() if part == each} for each in parts)
-    return before, behind
+    stages, heads = (
+        {exit_: each for (exit_, part), each in nanoseconds.items() if part == kind} for kind in parts
+    )
+    return stages, heads

@@ -1,4 +1,4 @@
-"""Predictions with names: of image files, of folders, of whatever an iterator yields."""
+"""Predictions with names, for image files, folders and iterables of images."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,14 +23,18 @@ Source = str | Path | Iterable[Any]
 
 
 class Answer(NamedTuple):
-    """What an EENN says about one image.
+    """The prediction on one image.
 
     Args:
         name: The file's path, the name that came with the image, or its number, from 1.
         label: From 0.
         class_name: `network.classes[label]`.
-        exit: The index of the exit point where it left, or N for the last exit.
+        exit: The index of the exit point where the image exited, or N for the last exit.
         confidence: In [0, 1], at that exit.
+
+    Example:
+        >>> Answer("cat.png", 3, "cat", 0, 0.91).class_name
+        'cat'
     """
 
     name: str
@@ -50,57 +54,70 @@ def stream(
     on_unreadable: Callable[[DataError], None] | None = None,
     hold_macs: str | float | BudgetHolder | None = None,
 ) -> Iterator[Answer]:
-    """Classify images as they come; no more than a batch is in memory.
+    """Classify images as they arrive; at most one batch is in memory.
 
     Args:
         network: In eval mode.
         source: The path of an image or of a folder, whose images are found in it and below; several of these;
             or an iterable of images (see `EENN.predict`) or of pairs (name, image).
-        batch_size: How many images are read and computed at once.
+        batch_size: The number of images read and computed at once.
         compact: See `EENN.predict`.
-        progress: Where to show a bar; nothing is shown if left out.
-        on_unreadable: Called with the error for each file that cannot be read, which is then passed over.
-        hold_macs: Executed multiply-adds for an image that thresholds are to hold on average, moving after
-            each batch (of 62 images at most, by default): a number, a text such as `5M`, `none`, or a holder,
-            which keeps its position for the next stream. If left out, what the network itself says (threshold
-            setter `dynamic`), or nothing. The network has its own thresholds whenever an answer is yielded.
+        progress: Shows a progress bar; none by default.
+        on_unreadable: Called with the error for each file that cannot be read, which is then skipped.
+        hold_macs: Executed multiply-adds per image on average that thresholds hold, moving after each batch
+            (of 62 images at most, by default): a number, a text such as `5M`, `none`, or a holder, which
+            keeps its position for the next stream. By default the budget in the network's description
+            (threshold setter `dynamic`), if any. The network has its own thresholds whenever an answer is
+            yielded.
 
     Yields:
         An `Answer` for each image, in order.
 
     Raises:
-        DataError: A path leads to no image, a file cannot be read (without `on_unreadable`), or something is
-            no image.
+        DataError: A path has no image, a file cannot be read (without `on_unreadable`), or an item is not an
+            image.
         ConfigError: `batch_size` or `compact` is out of range, or the budget cannot be read or held.
-        WeightsError: What the network says about holding a budget is damaged.
+        WeightsError: The budget in the network's description is damaged.
+
+    Example:
+        >>> import torch
+        >>> from edanas.testing.evaluations import toy_network
+        >>> for answer in stream(toy_network(), [("first.png", torch.zeros(1, 12, 12))]):
+        ...     print(answer.name, answer.class_name, answer.exit)
+        first.png lower left 2
     """
-    network.predict([], batch_size=batch_size, compact=compact)  # refuses what is wrong before it reads
+    network.predict([], batch_size=batch_size, compact=compact)  # checks the arguments before reading
     holder = budget_holder(network, hold_macs)
-    read, total = _reader(network, source, on_unreadable)
-    with (progress or Silent()).task("Predicting", total) as bar:
-        for taken, named in read(batch_size if holder is None else min(batch_size, holder.batch)):
-            if named:
-                names, images = zip(*named, strict=True)
+    read, image_count = _reader(network, source, on_unreadable)
+    with (progress or Silent()).task("Predicting", image_count) as bar:
+        for count, images_with_names in read(batch_size if holder is None else min(batch_size, holder.batch)):
+            if images_with_names:
+                names, images = zip(*images_with_names, strict=True)
                 with _held_thresholds(network, holder):
                     answers = list(_classify_batch(network, names, images, batch_size, compact))
                 if holder is not None:
                     holder.note([answer.exit for answer in answers])
                 yield from answers
-            bar.advance(taken)
+            bar.advance(count)
 
 
 def budget_holder(network: EENN, hold_macs: str | float | BudgetHolder | None = None) -> BudgetHolder | None:
-    """What holds a stream of this network to a budget, at its start; `None` where nothing is to be held.
+    """Return the holder of a budget at the start of a stream of this network; `None` for no budget.
 
-    Where the network's description has a path for its thresholds, found on calibration samples, they follow
-    it; otherwise all move alike in logits.
+    Thresholds follow the path in the network's description, which was set on calibration samples. Without
+    one, all move alike in logits.
 
     Args:
-        network: Whose exits stand.
+        network: A network with placed exits.
         hold_macs: See `stream`.
 
     Raises:
         ConfigError, WeightsError: See `stream`.
+
+    Example:
+        >>> from edanas.testing.evaluations import toy_network
+        >>> budget_holder(toy_network(), hold_macs="30k").budget
+        30000.0
     """
     if isinstance(hold_macs, BudgetHolder):
         return hold_macs
@@ -113,7 +130,7 @@ def budget_holder(network: EENN, hold_macs: str | float | BudgetHolder | None = 
 
 
 def _described_holder(network: EENN, limit: float | None = None) -> BudgetHolder | None:
-    """What the network's own description says, for another budget if one is given."""
+    """Return the holder in the network's description, for another budget if one is given."""
     values = network.description.get(HOLD)
     try:
         return None if values is None else BudgetHolder.from_dict(network.scheme, values, limit)
@@ -122,7 +139,7 @@ def _described_holder(network: EENN, limit: float | None = None) -> BudgetHolder
 
 
 def _checked_budget(network: EENN, hold_macs: str | float) -> tuple[float, npt.NDArray[np.float64]]:
-    """A budget that can be held, and what an image costs by the exit where it leaves."""
+    """Return a budget that can be held, and the cost of an image by exit."""
     try:
         budget = parse_budget(max_macs=hold_macs)
     except ConfigError as error:
@@ -130,20 +147,23 @@ def _checked_budget(network: EENN, hold_macs: str | float) -> tuple[float, npt.N
     placed = network.scheme.placed
     if not placed:
         raise ConfigError("hold_macs: the network has no early exits, so its cost is what it is")
-    leaving = exit_costs(Anatomy.of(network, len(network.mean)).costs, placed)
-    if wrong := unreachable_budget_message(budget, leaving, placed):
-        raise ConfigError(wrong.replace("max_macs", "hold_macs", 1))
-    return budget.limit, leaving
+    costs_by_exit = exit_costs(Anatomy.of(network, len(network.mean)).costs, placed)
+    if message := unreachable_budget_message(budget, costs_by_exit, placed):
+        raise ConfigError(message.replace("max_macs", "hold_macs", 1))
+    return budget.limit, costs_by_exit
 
 
-def _uncalibrated_holder(network: EENN, limit: float, leaving: npt.NDArray[np.float64]) -> BudgetHolder:
-    path, middle = uncalibrated_path(network.scheme, leaving), float(leaving[0] + leaving[-1]) / 2
-    return BudgetHolder(network.scheme, path, leaving.tolist(), limit, start=middle)
+def _uncalibrated_holder(network: EENN, limit: float, costs_by_exit: npt.NDArray[np.float64]) -> BudgetHolder:
+    path, middle = (
+        uncalibrated_path(network.scheme, costs_by_exit),
+        float(costs_by_exit[0] + costs_by_exit[-1]) / 2,
+    )
+    return BudgetHolder(network.scheme, path, costs_by_exit.tolist(), limit, start=middle)
 
 
 @contextmanager
 def _held_thresholds(network: EENN, holder: BudgetHolder | None) -> Iterator[None]:
-    """The network with the holder's thresholds; afterwards it has its own again."""
+    """Set the thresholds of the holder inside the context; afterwards the network has its own."""
     own = network.scheme
     network.scheme = own if holder is None else holder.scheme
     try:
@@ -160,20 +180,23 @@ def _classify_batch(
     network: EENN, names: Sequence[str], images: Sequence[Any], batch_size: int, compact: str
 ) -> Iterator[Answer]:
     try:
-        found = network.predict(images, batch_size=batch_size, compact=compact)
+        prediction = network.predict(images, batch_size=batch_size, compact=compact)
     except DataError as error:
         raise DataError(f"among {names[0]} to {names[-1]}: {error}") from error
-    if len(found.label) != len(names):
+    if len(prediction.label) != len(names):
         raise DataError(f"among {names[0]} to {names[-1]}: found a batch of images; allowed: one image each")
-    rows = zip(names, *(each.tolist() for each in found), strict=True)
-    for name, label, left_at, confidence in rows:
-        yield Answer(name, label, network.classes[label], left_at, confidence)
+    rows = zip(names, *(each.tolist() for each in prediction), strict=True)
+    for name, label, exit_, confidence in rows:
+        yield Answer(name, label, network.classes[label], exit_, confidence)
 
 
 def _reader(
     network: EENN, source: Source, on_unreadable: Callable[[DataError], None] | None
 ) -> tuple[_Reader, int | None]:
-    """What yields (images taken, those that are images, with names) by batches, and how many there are."""
+    """Return a function that yields batches, and the number of images.
+
+    The items of a batch are the number of images consumed, and the readable ones with their names.
+    """
     paths = [source] if isinstance(source, str | Path) else source
     if isinstance(paths, list | tuple) and paths and all(isinstance(each, str | Path) for each in paths):
         files = image_files(paths)
@@ -188,10 +211,10 @@ def _from_files(
     network: EENN, files: Sequence[Path], size: int, on_unreadable: Callable[[DataError], None] | None
 ) -> Iterator[tuple[int, _Named]]:
     grey = len(network.mean) == 1
-    for taken, images in read_batches(
+    for count, images in read_batches(
         files, size, network.resolution, grey=grey, on_unreadable=on_unreadable
     ):
-        yield taken, [(str(path), image) for path, image in images]
+        yield count, [(str(path), image) for path, image in images]
 
 
 def _from_iterable(images: Iterable[Any], size: int) -> Iterator[tuple[int, _Named]]:

@@ -1,4 +1,4 @@
-"""Collects the exit profile of a network: one pass over the samples."""
+"""Collection of the exit profile of a network: one pass over the samples."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,17 +17,23 @@ def collect_profile(
     batch_size: int = 256,
     device: torch.device | str | None = None,
 ) -> ExitProfile:
-    """Run every exit on every sample, once, in eval mode; each module's training mode is put back afterwards.
+    """Run every exit on every sample, once, in eval mode; training modes are restored afterwards.
 
     Args:
-        network: `answering` says which exit points get a column.
+        network: The profile has a column for each of its `answering` exit points.
         data: Samples of any size.
         batch_size: Samples in a step.
-        device: Where to compute: the network is moved there. `None` = where it is.
+        device: The network is moved to this device; `None` for no move.
 
     Raises:
         CandidateError: An exit's confidence is not a number.
         DataError: There are no samples, or they do not fit the network.
+
+    Example:
+        >>> from edanas.testing.evaluations import toy_network
+        >>> from edanas.testing.toy_networks import toy_images
+        >>> collect_profile(toy_network(), toy_images(4, seed=0)).confidence.shape
+        (4, 2)
     """
     if not len(data):
         raise DataError("exit profile: found no samples; allowed: one or more")
@@ -50,7 +56,7 @@ def collect_profile(
 
 @contextmanager
 def eval_mode(network: nn.Module) -> Iterator[None]:
-    """Eval mode inside; afterwards each module has the mode it had."""
+    """Set eval mode inside the context; afterwards each module has its former mode."""
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:

@@ -1,4 +1,4 @@
-"""New thresholds for a finished network on a drifted stream, from confidences alone: `retune`."""
+"""New thresholds of a finished network on a drifted stream, from confidences alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,8 +16,10 @@ from edanas.model.eenn import EENN
 from edanas.model.inputs import batches
 from edanas.model.part_latency import UNIT
 from edanas.model.tuning import (
+    QUANTITIES,
     TUNING_NOTES,
     Tuning,
+    apply_scheme,
     check_sample_count,
     costs_for,
     latency_in_seconds,
@@ -28,7 +30,6 @@ from edanas.thresholds.budgets import parse_budget, unreachable_budget_message
 from edanas.thresholds.optimism import Expectation, Expected, estimate_expectation
 from edanas.thresholds.quantile_thresholds import exit_odds, thresholds_within_budget
 from edanas.thresholds.schemes import exit_costs, restrict_profile
-from edanas.thresholds.stream_budget import HOLD
 
 Confidences = npt.NDArray[np.float32]
 
@@ -44,28 +45,37 @@ def retune(
     device: str = "cpu",
     seed: int = 0,
 ) -> Tuning:
-    """Thresholds that hold a budget on samples without labels; accuracy is not known and not promised.
+    """Set thresholds that hold a budget on samples without labels; their accuracy remains unknown.
 
-    Keeps the set of exits and rescales their thresholds, which keep their order of strictness; see
+    Keeps the set of exits and rescales their thresholds, so that their order of strictness remains; see
     `edanas.thresholds.quantile_thresholds`.
 
     Args:
         model: A network, which gets the new thresholds, or its file.
-        samples: Paths of images and of folders of them, read as `edanas.stream` reads them; or confidences
-            (S, E), as `EENN.all_exits` gives them.
+        samples: Paths of images and of folders of images, read as by `edanas.stream`; or confidences (S, E),
+            as `EENN.all_exits` returns them.
         max_macs: As for `tune`.
         max_latency: As for `tune`.
-        shares: Who left at each of the N exit points and the last exit on calibration samples. If left out:
-            what tuning on labelled samples noted in the network, or else what the present thresholds do on
-            these samples.
+        shares: Fractions of calibration samples that exited at each of the N exit points and the last exit.
+            By default those that tuning on labelled samples recorded in the network, or else those of the
+            present thresholds on these samples.
         batch_size: As for `tune`.
-        device: Where to compute, for a `model` that is a file.
+        device: The device of a `model` that is a file.
         seed: As for `tune`.
 
     Raises:
         ConfigError: There is not exactly one budget, it cannot be read or met, or the network has no exits.
-        DataError: Images cannot be read, or confidences do not fit the network, or they are fewer than 10.
+        DataError: Images cannot be read, or confidences do not fit the network, or there are fewer than 10
+            samples.
         WeightsError: The model cannot be read.
+
+    Example:
+        >>> from edanas.testing.evaluations import toy_network
+        >>> network = toy_network()
+        >>> confidences = np.linspace(0, 1, 20, dtype=np.float32)[:, None].repeat(2, axis=1)
+        >>> tuning = retune(network, confidences, max_macs="30k")
+        >>> tuning.macs.here <= 30_000, network.scheme == tuning.scheme
+        (True, True)
     """
     budget = parse_budget(max_macs, None, max_latency)
     network = loaded_network(model, device)
@@ -76,35 +86,33 @@ def retune(
         raise ConfigError("thresholds: the network has no early exits, so its cost is what it is")
     costs = costs_for(network, budget, batch_size)
     unit, limit = (UNIT, budget.limit / UNIT) if len(costs) > 1 else (1.0, budget.limit)
-    leaving = exit_costs(costs[-1], points)
-    if wrong := unreachable_budget_message(budget, leaving, points, unit):
-        raise ConfigError(wrong)
+    costs_by_exit = exit_costs(costs[-1], points)
+    if message := unreachable_budget_message(budget, costs_by_exit, points, unit):
+        raise ConfigError(message)
     before = estimate_expectation(profile, old, costs)
-    kept, count, source = _reference_shares(network, before, shares, len(profile))
-    odds = exit_odds(kept, points, count)
+    utilization, count, source = _reference_shares(network, before, shares, len(profile))
+    odds = exit_odds(utilization, points, count)
 
-    def fitted(some: ExitProfile) -> SelectionScheme:
-        confidence = restrict_profile(some, points).confidence[:, :-1]
-        return thresholds_within_budget(confidence, odds, points, leaving, limit, network.exit_points)
+    def choose_on_part(part: ExitProfile) -> SelectionScheme:
+        confidence = restrict_profile(part, points).confidence[:, :-1]
+        return thresholds_within_budget(confidence, odds, points, costs_by_exit, limit, network.exit_points)
 
-    scheme = fitted(profile)
-    network.scheme = scheme
-    network.description.pop(HOLD, None)
-    after = estimate_expectation(profile, scheme, costs, fitted, seed)
-    # What an earlier tuning noted is of thresholds no longer in force, save how exits are to one another.
-    network.description[TUNING_NOTES] = {
+    scheme = choose_on_part(profile)
+    after = estimate_expectation(profile, scheme, costs, choose_on_part, seed)
+    # Of an earlier tuning only the shares stay valid.
+    notes = {
         "samples": count,
-        "shares": kept,
+        "shares": utilization,
         "unlabelled": len(profile),
         "executed_macs": after.costs[0].here,
         "budget": str(budget),
     }
+    apply_scheme(network, scheme, notes)
     remarks = (
-        "Without labels nothing is known of the accuracy on these samples, and none is promised.",
-        f"How strict exits are to one another is from {source}.",
+        "The accuracy on these samples is unknown, because they have no labels.",
+        f"The relative strictness of the exits is from {source}.",
         *small_sample_remarks(len(profile)),
     )
-    quantities = ("max_macs", "max_latency")[: len(costs)]
     return Tuning(
         network,
         budget,
@@ -113,7 +121,7 @@ def retune(
         len(profile),
         latency_in_seconds(_without_accuracy(before)),
         latency_in_seconds(_without_accuracy(after)),
-        quantities,
+        QUANTITIES[: len(costs)],
         None,
         remarks,
     )
@@ -127,49 +135,49 @@ def collect_confidences(
     progress: Progress | None = None,
     on_unreadable: Callable[[DataError], None] | None = None,
 ) -> Confidences:
-    """How sure every exit is of image files, (S, E): see `EENN.all_exits`.
+    """Return the confidences (S, E) of every exit on image files: see `EENN.all_exits`.
 
     Args:
         network: In eval mode.
-        source: Paths of images and of folders of them.
-        batch_size: How many images are read and computed at once.
-        progress: Where to show a bar.
-        on_unreadable: Called with the error for each file that cannot be read, which is then passed over.
+        source: Paths of images and of folders of images.
+        batch_size: The number of images read and computed at once.
+        progress: Shows a progress bar.
+        on_unreadable: Called with the error for each file that cannot be read, which is then skipped.
 
     Raises:
-        DataError: A path leads to no image, or a file cannot be read (without `on_unreadable`).
+        DataError: A path has no image, or a file cannot be read (without `on_unreadable`).
     """
     files = image_files([source] if isinstance(source, str | Path) else source)
-    found: list[torch.Tensor] = []
+    confidences: list[torch.Tensor] = []
     with (progress or Silent()).task("Looking at images", len(files)) as bar, torch.inference_mode():
         read = read_batches(
             files, batch_size, network.resolution, grey=len(network.mean) == 1, on_unreadable=on_unreadable
         )
-        for taken, named in read:
-            images = [image for _, image in named]
-            cut = batches(images, len(network.mean), network.resolution, batch_size)
-            found += [network.all_exits(batch)[1].float().cpu() for batch in cut]
-            bar.advance(taken)
-    if not found:
-        raise DataError("images: not one of them can be read")
-    return torch.cat(found).numpy()
+        for count, images_with_names in read:
+            images = [image for _, image in images_with_names]
+            parts = batches(images, len(network.mean), network.resolution, batch_size)
+            confidences += [network.all_exits(batch)[1].float().cpu() for batch in parts]
+            bar.advance(count)
+    if not confidences:
+        raise DataError("images: none can be read")
+    return torch.cat(confidences).numpy()
 
 
 def _reference_shares(
     network: EENN, before: Expectation, shares: Sequence[float] | None, samples: int
 ) -> tuple[list[float], int, str]:
-    """Who left where, the odds of which are to be kept in their ratios; on how many samples, and whence."""
-    noted = network.description.get(TUNING_NOTES)
+    """Return the shares whose odds keep their ratios, the number of samples behind them, and their source."""
+    notes = network.description.get(TUNING_NOTES)
     source = "the shares given"
-    if shares is None and isinstance(noted, dict):
+    if shares is None and isinstance(notes, dict):
         try:
-            shares, samples = [float(each) for each in noted["shares"]], int(noted["samples"])
+            shares, samples = [float(each) for each in notes["shares"]], int(notes["samples"])
         except (LookupError, TypeError, ValueError):
             shares = None
-        source = "what tuning on labelled samples noted"
+        source = "the notes of tuning on labelled samples"
     if shares is None:
         shares = [each.here for each in before.shares]
-        source = "what the old thresholds do on these samples"
+        source = "the old thresholds on these samples"
     values = np.array(shares, dtype=np.float64)
     fits = values.shape == (network.exit_points + 1,) and (values >= 0).all() and abs(values.sum() - 1) < 1e-6
     if not fits:
@@ -184,14 +192,14 @@ def _unlabelled_profile(network: EENN, confidences: Confidences) -> ExitProfile:
     columns = len(network.answering) + 1
     if values.ndim != 2 or values.shape[1] != columns:
         raise DataError(
-            f"confidences: found shape {values.shape}; allowed: (S, {columns}), a column for each of the "
-            "network's exits that answers, and for the last"
+            f"confidences: found shape {values.shape}; allowed: (S, {columns}), one for each of the "
+            "network's exits and one for the last exit"
         )
     if not np.isfinite(values).all():
-        raise DataError("confidences: found some that are not finite; allowed: 0 to 1")
+        raise DataError("confidences: found values that are not finite; allowed: 0 to 1")
     check_sample_count(len(values))
     return ExitProfile(network.answering, values, np.zeros(values.shape, dtype=np.bool_))
 
 
-def _without_accuracy(found: Expectation) -> Expectation:
-    return replace(found, accuracy=Expected(*[float("nan")] * 4))
+def _without_accuracy(expectation: Expectation) -> Expectation:
+    return replace(expectation, accuracy=Expected(*[float("nan")] * 4))

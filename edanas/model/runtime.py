@@ -1,7 +1,7 @@
-"""Classifying a batch: segment by segment, where each sample leaves at its own exit.
+"""Classification of a batch, segment by segment; each sample exits at its own exit.
 
-A segment is what runs between two placed exits, with the exit's head. After it, the host waits for the device
-once, to learn who stays; a batch of one asks a single comparison, and keeps no state at all.
+A segment is the stages between two placed exits, with the head behind them. After it, the host waits for the
+device once, to read which samples stay. A batch of one needs a single comparison and no further state.
 """
 
 import itertools
@@ -15,17 +15,17 @@ from edanas.core.contracts.exit_network import Memory
 
 
 class Compaction(Protocol):
-    """Decides how a batch is carried; it changes what is computed, never what comes out."""
+    """Strategy for the samples of a batch; it changes speed and rounding, not the results."""
 
     def chunk(self, segment: int, count: int) -> int:
-        """In how large pieces `count` samples go through the segment of this number, from 0."""
+        """Return the size of the pieces in which `count` samples run through segment `segment`, from 0."""
 
     def pays(self, segment: int, carried: int, staying: int) -> bool:
-        """Whether, behind this segment, to move those who stay together rather than carry all on."""
+        """Return whether to move the `staying` of `carried` samples together behind this segment."""
 
 
 class Fixed:
-    """Always compacts, or never; batches go through in one piece."""
+    """Compaction always or never; batches run in one piece."""
 
     def __init__(self, *, compact: bool) -> None:
         self.compact = compact
@@ -43,12 +43,12 @@ ALWAYS, NEVER = Fixed(compact=True), Fixed(compact=False)
 
 
 def classify(segments: Sequence[Segment], images: torch.Tensor, rule: Compaction) -> Prediction:
-    """Let each of B >= 1 images leave at the first exit that is sure enough.
+    """Classify B >= 1 images; each exits at the first exit whose confidence reaches its threshold.
 
     Args:
-        segments: The network's, the last exit's last.
-        images: What the first segment takes.
-        rule: How the batch is carried.
+        segments: Segments of the network, the last exit's last.
+        images: Input of the first segment.
+        rule: The compaction of the batch.
     """
     if len(images) == 1:
         return _classify_one(segments, images)
@@ -57,11 +57,11 @@ def classify(segments: Sequence[Segment], images: torch.Tensor, rule: Compaction
     memory: Memory = ()
     for number, segment in enumerate(segments):
         pieces, logits = _run_in_pieces(segment, features, rule.chunk(number, len(features)))
-        answer, sure, memory = segment.decide(logits, memory)
-        state.record(segment.exit, answer, sure)
+        answer, confidence, memory = segment.decide(logits, memory)
+        state.record(segment.exit, answer, confidence)
         if segment.threshold is None:
             break
-        staying = state.staying(sure, segment.threshold)
+        staying = state.staying(confidence, segment.threshold)
         if not len(staying):
             break
         carried = len(features)
@@ -78,17 +78,17 @@ def _classify_one(segments: Sequence[Segment], features: torch.Tensor) -> Predic
     memory: Memory = ()
     for segment in segments:
         features, logits = segment.run(features)
-        answer, sure, memory = segment.decide(logits, memory)
-        if segment.threshold is None or bool(sure >= segment.threshold):
+        answer, confidence, memory = segment.decide(logits, memory)
+        if segment.threshold is None or bool(confidence >= segment.threshold):
             break
-    left_at = torch.full((1,), segment.exit, dtype=torch.int64, device=answer.device)
-    return Prediction(answer.argmax(dim=1), left_at, sure.to(torch.float32))
+    exit_ = torch.full((1,), segment.exit, dtype=torch.int64, device=answer.device)
+    return Prediction(answer.argmax(dim=1), exit_, confidence.to(torch.float32))
 
 
 def _run_in_pieces(
     segment: Segment, features: torch.Tensor, chunk: int
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """The features in pieces of at most `chunk` samples, and all logits."""
+    """Return the features in pieces of at most `chunk` samples, and all logits."""
     if chunk >= len(features):
         features, logits = segment.run(features)
         return [features], logits
@@ -97,17 +97,17 @@ def _run_in_pieces(
 
 
 def select_rows(features: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Some samples of (B, ...); unlike torch's `index_select`, channels that are last in memory stay last."""
+    """Return some samples of (B, ...), channels last in memory if they were; `index_select` loses that."""
     if features.dim() != 4 or not features.is_contiguous(memory_format=torch.channels_last):
         return features.index_select(0, rows)
     pixels = features.permute(0, 2, 3, 1)  # so that a sample lies in one piece
-    found = pixels.flatten(1).index_select(0, rows)
-    return found.view(len(rows), *pixels.shape[1:]).permute(0, 3, 1, 2)
+    selected = pixels.flatten(1).index_select(0, rows)
+    return selected.view(len(rows), *pixels.shape[1:]).permute(0, 3, 1, 2)
 
 
 def _select_from_pieces(pieces: Sequence[torch.Tensor], rows: torch.Tensor) -> list[torch.Tensor]:
-    """Of features in pieces those of the rows, ascending; what leaves is not moved once more to be left."""
-    if len(pieces) == 1 or rows.device.type != "cpu":  # elsewhere, to look at rows is to wait for the device
+    """Return the given rows, ascending, of features in pieces, without moving the other rows."""
+    if len(pieces) == 1 or rows.device.type != "cpu":  # reading rows would wait for another device
         return [select_rows(_concatenate(pieces), rows)]
     ends = list(itertools.accumulate(map(len, pieces)))
     borders = torch.searchsorted(rows, torch.tensor(ends, device=rows.device)).tolist()
@@ -120,57 +120,57 @@ def _concatenate(pieces: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 class _BatchState:
-    """Who is where: rows of the features that are carried, and what is known of each sample.
+    """The state of each sample: its row in the carried features, and its latest prediction.
 
-    Nobody who leaves is picked out, for that would be one more wait for the device: everybody undecided is
-    written down at every exit, and a later exit overwrites those who stayed.
+    Samples that exit are not selected, because that would be one more wait for the device. Instead every
+    undecided sample is recorded at every exit, and a later exit overwrites it.
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
         self.count, self.device = count, device
-        self.samples: torch.Tensor | None = None  # of each row; None: row i is sample i
-        self.undecided: torch.Tensor | None = None  # by row; None: all of them
+        self.samples: torch.Tensor | None = None  # sample of each row; None: row i is sample i
+        self.undecided: torch.Tensor | None = None  # by row; None: all
         self.label = self.exit = self.confidence = torch.empty(0)
 
-    def record(self, exit_: int, answer: torch.Tensor, sure: torch.Tensor) -> None:
-        """Write down what is answered here for all rows that are undecided."""
-        label, sure = answer.argmax(dim=1), sure.to(torch.float32)
-        left_at = torch.full_like(label, exit_)
+    def record(self, exit_: int, answer: torch.Tensor, confidence: torch.Tensor) -> None:
+        """Record the prediction of this exit for all undecided rows."""
+        label, confidence = answer.argmax(dim=1), confidence.to(torch.float32)
+        exits = torch.full_like(label, exit_)
         if not len(self.label):
-            self.label, self.exit, self.confidence = label, left_at, sure
+            self.label, self.exit, self.confidence = label, exits, confidence
             return
-        for known, new in ((self.label, label), (self.exit, left_at), (self.confidence, sure)):
-            before = known if self.samples is None else known.index_select(0, self.samples)
+        for recorded, new in ((self.label, label), (self.exit, exits), (self.confidence, confidence)):
+            before = recorded if self.samples is None else recorded.index_select(0, self.samples)
             value = new if self.undecided is None else torch.where(self.undecided, new, before)
             if self.samples is None:
-                known.copy_(value)
+                recorded.copy_(value)
             else:
-                known.index_copy_(0, self.samples, value)
+                recorded.index_copy_(0, self.samples, value)
 
-    def staying(self, sure: torch.Tensor, threshold: float) -> torch.Tensor:
-        """The rows that go on, ascending: the one wait for the device. A confidence of NaN goes on."""
-        undecided = ~(sure >= threshold)
+    def staying(self, confidence: torch.Tensor, threshold: float) -> torch.Tensor:
+        """Return the rows that stay, ascending; this waits for the device. A confidence of NaN stays."""
+        undecided = ~(confidence >= threshold)
         self.undecided = undecided if self.undecided is None else undecided & self.undecided
         return self.undecided.nonzero().squeeze(1)
 
     def carry_only(self, rows: torch.Tensor) -> None:
-        """From now on only these rows are carried, all of them undecided."""
+        """Carry only these rows from now on, all of them undecided."""
         self.samples = rows if self.samples is None else self.samples.index_select(0, rows)
         self.undecided = None
 
     def prediction(self) -> Prediction:
-        """What is written down."""
+        """Return the recorded prediction."""
         return Prediction(self.label, self.exit, self.confidence)
 
 
 def empty_prediction(device: torch.device) -> Prediction:
-    """The prediction on no image."""
+    """Return the prediction for no images."""
     label = torch.zeros(0, dtype=torch.int64, device=device)
     return Prediction(label, label.clone(), torch.zeros(0, device=device))
 
 
-def join_predictions(found: Sequence[Prediction]) -> Prediction:
-    """One prediction on the CPU of several batches', in order."""
-    if not found:
+def join_predictions(predictions: Sequence[Prediction]) -> Prediction:
+    """Join the predictions of several batches, in order, on the CPU."""
+    if not predictions:
         return empty_prediction(torch.device("cpu"))
-    return Prediction(*(torch.cat(each).cpu() for each in zip(*found, strict=True)))
+    return Prediction(*(torch.cat(each).cpu() for each in zip(*predictions, strict=True)))

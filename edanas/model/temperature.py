@@ -1,8 +1,7 @@
-"""Temperature scaling: each exit's logits divided by a number, so that its probabilities mean what they say.
+"""Temperature scaling of a network: each exit's logits are divided by its temperature.
 
-Guo, Pleiss, Sun, Weinberger: "On Calibration of Modern Neural Networks", ICML 2017, section 4.2. The number
-is the one with which the calibration samples are most likely; labels stay as they are, save where two logits
-come to be equal by rounding.
+Guo, Pleiss, Sun, Weinberger: "On Calibration of Modern Neural Networks", ICML 2017, section 4.2. Labels do
+not change, unless rounding makes two logits equal.
 """
 
 from collections.abc import Sequence
@@ -14,18 +13,22 @@ from torch import nn
 from edanas.core.contracts import ExitNetwork
 
 TEMPERATURES = "temperatures"
-"""The key of a description where temperatures stand: one for each head, then the last exit's."""
+"""Key of a network's description for the temperatures: one for each head, then the last exit's."""
 
 
 class TemperedHead(nn.Module):
     """A head whose logits are divided by a temperature.
 
-    A scale of its own, not folded into the last layer: a plugin's head need not end in a linear layer, and
-    weights that are divided round otherwise than logits are.
+    The temperature is not folded into the last layer: a plugin's head need not end in a linear layer, and
+    divided weights round differently from divided logits.
 
     Args:
         head: Features -> logits (B, K).
         temperature: Above 0.
+
+    Example:
+        >>> TemperedHead(nn.Identity(), 2.0)(torch.tensor([[1.0, 3.0]]))
+        tensor([[0.5000, 1.5000]])
     """
 
     temperature: torch.Tensor
@@ -42,16 +45,16 @@ class TemperedHead(nn.Module):
 
 
 def apply_temperatures(network: ExitNetwork, temperatures: Sequence[float]) -> None:
-    """Have each exit's logits divided by a temperature, in place of what they were divided by before.
+    """Divide each exit's logits by a temperature, in place of any earlier one.
 
-    The network's description keeps the temperatures, so that `edanas.load` builds it the same.
+    The network's description records the temperatures, so that `edanas.load` applies them again.
 
     Args:
-        network: It runs, is saved and exported as before; only its heads change.
-        temperatures: For each exit with a head, ascending, then the last exit; empty for none at all.
+        network: Only its heads change; it runs, is saved and exported as before.
+        temperatures: For each exit with a head, ascending, then the last exit; empty for none.
 
     Raises:
-        ValueError: They are not as many as exits, or one is not above 0.
+        ValueError: Their number differs from that of the exits, or one is not above 0.
     """
     count = len(network.points) + 1
     values = [float(each) for each in temperatures] or [1.0] * count
@@ -69,6 +72,6 @@ def _tempered_head(head: nn.Module, temperature: float) -> nn.Module:
     bare = head.head if isinstance(head, TemperedHead) else head
     if temperature == 1.0:
         return bare
-    made = TemperedHead(bare, temperature)
+    tempered = TemperedHead(bare, temperature)
     weight = next(bare.parameters(), None)
-    return (made if weight is None else made.to(weight.device, weight.dtype)).train(bare.training)
+    return (tempered if weight is None else tempered.to(weight.device, weight.dtype)).train(bare.training)

@@ -1,8 +1,8 @@
-"""How long a network's segments take at which batch size, and what follows for how to carry a batch.
+"""Time of a network's segments by batch size, and the compaction and chunks that follow from it.
 
-On a CPU time grows with the batch, from the first sample on, and large features fall out of the caches, so
-that a batch goes best in chunks and compaction pays almost at once. On an accelerator small batches take as
-long as one sample, and moving the rest together pays only where many leave.
+On a CPU, time grows with the batch from the first sample on, and large features do not fit the caches. So
+chunks are fastest, and compaction pays almost at once. On an accelerator, small batches take as long as one
+sample, and compaction pays only if many samples exit.
 """
 
 import functools
@@ -17,32 +17,32 @@ from edanas.core.machine import clock
 from edanas.model.runtime import select_rows
 
 SIZES = (1, 4, 16, 64, 256)
-"""Batch sizes that are measured, up to the one in use; larger ones count in proportion to the largest."""
+"""Batch sizes to measure, up to the one in use; larger batches count in proportion to the largest."""
 
 _REPEATS = 3
 
 _MEASURING_RATIO = 2
-"""Measured once so many times as many samples were classified as measuring takes."""
+"""Measuring waits until this many times the samples that it needs were classified."""
 
 _CPU_CHUNK = 32
-"""Chunks on a CPU before anything is measured: large features in pieces of this size stay in most caches."""
+"""Chunk on a CPU before anything is measured: large features of this many samples fit most caches."""
 
 _CHUNK_GAIN = 0.95
-"""Chunks are used where a sample then takes less than this share of its time in the largest size measured."""
+"""Chunks are used if a sample then takes less than this share of its time in the largest measured size."""
 
 
 _MEASURING = threading.Lock()
-"""Of the whole process: who measures beside another measures the other as well."""
+"""Lock of the whole process, because simultaneous measurements would slow each other down."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """What was measured, never changed: whoever reads one while another thread measures reads a whole.
+    """Immutable measurements, so that a thread never reads a part of those of another.
 
     Args:
         sizes: Batch sizes, the first of `SIZES`.
         running: Seconds of one pass in one piece, stages and head, by segment and size.
-        moving: Seconds of picking so many rows out of the features behind a segment, by segment and size.
+        moving: Seconds of selecting that many rows of the features behind a segment, by segment and size.
     """
 
     sizes: tuple[int, ...]
@@ -51,11 +51,11 @@ class Times:
 
     @functools.cached_property
     def chunks(self) -> tuple[int | None, ...]:
-        """Where a sample takes least, by segment; `None` where that is hardly less than in the largest."""
+        """The fastest chunk of each segment; `None` if it is hardly faster than the largest size."""
         return tuple(map(self._best, self.running))
 
     def seconds(self, segment: int, count: int) -> float:
-        """Of `count` samples through a segment, in its chunks."""
+        """Return the seconds of `count` samples through a segment, in its chunks."""
         times, chunk = self.running[segment], self.chunks[segment]
         if chunk is None:
             return self.between(times, count)
@@ -63,7 +63,7 @@ class Times:
         return whole * times[self.sizes.index(chunk)] + (self.between(times, rest) if rest else 0.0)
 
     def between(self, times: Sequence[float], count: int) -> float:
-        """On the line between the sizes measured; beyond the largest, in proportion."""
+        """Interpolate linearly between measured sizes; beyond the largest, in proportion."""
         if count >= self.sizes[-1]:
             return times[-1] * count / self.sizes[-1]
         above = next(i for i, size in enumerate(self.sizes) if size > count)
@@ -77,14 +77,14 @@ class Times:
 
 
 class Throughput:
-    """Seconds of each segment, and of moving its features, by batch size. A `Compaction`.
+    """A `Compaction` by measured seconds of each segment, and of moving its features, by batch size.
 
-    Until it has measured, it always compacts. What it decides moves predictions by rounding alone. Threads
-    may share one.
+    Until it has measured, it always compacts. Its decisions change predictions by rounding alone. Threads may
+    share one.
 
     Args:
         segments: As for `edanas.model.runtime.classify`.
-        image: A batch of one image as the first segment takes it; it is repeated to be measured on.
+        image: A batch of one image as input of the first segment; it is repeated for measurements.
     """
 
     def __init__(self, segments: Sequence[Segment], image: torch.Tensor) -> None:
@@ -93,7 +93,7 @@ class Throughput:
         self._seen = 0
 
     def count_samples(self, count: int) -> None:
-        """A batch of `count` samples is about to be classified; after enough of them, measure."""
+        """Count a batch of `count` samples before it is classified; measure after enough of them."""
         missing = self._missing_sizes(count) if count > 1 else []
         self._seen += count
         if missing and self._seen >= _MEASURING_RATIO * (_REPEATS + 2) * sum(missing):
@@ -107,7 +107,7 @@ class Throughput:
         return measured or count
 
     def pays(self, segment: int, carried: int, staying: int) -> bool:
-        """See `edanas.model.runtime.Compaction.pays`: all that follows, with and without those who left."""
+        """See `edanas.model.runtime.Compaction.pays`: compares the time of all later segments."""
         times = self.times
         if not times.sizes:
             return True
@@ -117,38 +117,38 @@ class Throughput:
         return gained > 0.0
 
     def break_even(self, segment: int, count: int) -> float | None:
-        """The least share of `count` samples that must leave behind `segment` for compaction to pay."""
+        """Return the least share of `count` samples that must exit behind `segment` for compaction to pay."""
         paying = (gone for gone in range(1, count) if self.pays(segment, count, count - gone))
         return next((gone / count for gone in paying), None)
 
     @torch.inference_mode()
     def measure(self, count: int) -> None:
-        """Time the sizes up to `count` that were not timed yet."""
+        """Measure the sizes up to `count` that are not measured yet."""
         with _MEASURING:
             for size in self._missing_sizes(count):
                 self.times = self._add_size(self.times, size)
 
     def _missing_sizes(self, count: int) -> list[int]:
-        """The sizes up to `count`, and the next one, that are not measured."""
+        """Return the sizes up to `count`, and the next one, that are not measured."""
         needed = 1 + sum(size < min(count, SIZES[-1]) for size in SIZES)
         return list(SIZES[len(self.times.sizes) : needed])
 
-    def _add_size(self, known: Times, size: int) -> Times:
+    def _add_size(self, times: Times, size: int) -> Times:
         features = self._image.expand(size, -1, -1, -1).contiguous()
         rows = torch.arange(size, device=features.device)
         running, moving = [], []
-        for segment, ran, moved in zip(self._segments, known.running, known.moving, strict=True):
+        for segment, ran, moved in zip(self._segments, times.running, times.moving, strict=True):
             running.append((*ran, _shortest_time(segment.run, features)))
             features = segment.run(features)[0]
-            moving.append((*moved, _shortest_time(lambda given: select_rows(given, rows), features)))
-        return Times((*known.sizes, size), tuple(running), tuple(moving))
+            moving.append((*moved, _shortest_time(lambda inputs: select_rows(inputs, rows), features)))
+        return Times((*times.sizes, size), tuple(running), tuple(moving))
 
 
-def _shortest_time(function: Callable[[torch.Tensor], object], given: torch.Tensor) -> float:
-    """The least of a few times, once everything is warm."""
-    now, found = clock(given.device), []
+def _shortest_time(function: Callable[[torch.Tensor], object], inputs: torch.Tensor) -> float:
+    """Return the shortest of several times, after a first run that warms up."""
+    now, seconds = clock(inputs.device), []
     for _ in range(1 + _REPEATS):
         start = now()
-        function(given)
-        found.append(now() - start)
-    return min(found[1:])
+        function(inputs)
+        seconds.append(now() - start)
+    return min(seconds[1:])

@@ -1,4 +1,4 @@
-"""An EENN in torch, asked in the way in which exported forms are."""
+"""A network in torch behind the interface of exported networks."""
 
 import copy
 from collections.abc import Callable
@@ -14,21 +14,27 @@ from edanas.model.throughput import Throughput
 
 
 class TorchRunner(Runner):
-    """Answers with `EENN.predict`, on the network's device.
+    """Classifies with `EENN.predict`, on the network's device.
 
     Args:
-        network: In eval mode; it is left as it is.
-        batch_size: Images that are computed at once.
+        network: In eval mode; it is not changed.
+        batch_size: Images computed at once.
+
+    Example:
+        >>> from edanas.testing.evaluations import toy_network
+        >>> runner = TorchRunner(toy_network())
+        >>> runner.predict(np.zeros((1, 1, 12, 12), dtype=np.uint8))[1]  # exits
+        array([2])
     """
 
     def __init__(self, network: EENN, batch_size: int = 256) -> None:
         self.exit_points = network.exit_points
         self.network, self.batch_size = network, batch_size
-        self._alone = copy.copy(network)  # on the same weights
+        self._alone = copy.copy(network)  # shares the weights
         self._alone.scheme = (None,) * network.exit_points
 
     def ready(self, size: int) -> None:
-        """Let the runtime measure now what it otherwise measures after some batches of `size`."""
+        """Measure throughput now for batches of `size`, which otherwise happens after some batches."""
         for network in (self.network, self._alone):
             rule = network.rule("auto", network.device)
             if size > 1 and isinstance(rule, Throughput):
@@ -38,29 +44,29 @@ class TorchRunner(Runner):
         self, images: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """See `Runner.predict`."""
-        label, left_at, sure = self.network.predict(images, batch_size=self.batch_size)
-        return label.numpy(), left_at.numpy(), sure.numpy()
+        label, exit_, confidence = self.network.predict(images, batch_size=self.batch_size)
+        return label.numpy(), exit_.numpy(), confidence.numpy()
 
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-        """See `Runner.backbone`: the runtime is the same, with no exit placed."""
+        """See `Runner.backbone`: the same runtime, with no exit placed."""
         labels: npt.NDArray[np.int64] = self._alone.predict(images, batch_size=self.batch_size).label.numpy()
         return labels
 
     def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
-        """See `Runner.computed`: what goes through the heads, where nobody is carried on who left."""
+        """See `Runner.computed`: counts the inputs of the heads, with compaction after every exit."""
         network = self.network
         counts = dict.fromkeys((*network.scheme.placed, network.exit_points), 0)
 
-        def count(at: int) -> Callable[..., None]:
-            def hook(_: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-                counts[at] += len(given[0])
+        def count(point: int) -> Callable[..., None]:
+            def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+                counts[point] += len(inputs[0])
 
             return hook
 
-        heads = [network.heads[str(at)] for at in network.scheme.placed]
+        heads = [network.heads[str(point)] for point in network.scheme.placed]
         handles = [
-            head.register_forward_pre_hook(count(at))
-            for at, head in zip(counts, (*heads, network.backbone.head), strict=True)
+            head.register_forward_pre_hook(count(point))
+            for point, head in zip(counts, (*heads, network.backbone.head), strict=True)
         ]
         try:
             network.predict(images, batch_size=self.batch_size, compact="always")

@@ -1,7 +1,9 @@
-"""New thresholds for a finished network, without training: `tune`."""
+"""New thresholds of a finished network for a budget, without training."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from edanas.core.costs import Costs
 from edanas.core.errors import ConfigError, DataError
@@ -30,29 +32,41 @@ from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.stream_budget import HOLD
 
 TUNING_NOTES = "tuning"
-"""The key of a description under which tuning notes what it was done on."""
+"""Key of a network's description for the notes of its tuning."""
+
+QUANTITIES = ("max_macs", "max_latency")
+"""Quantities of the costs, in their order."""
 
 _ADVISED_SAMPLES = 100
-"""Samples below which intervals are wide and the choice is mostly luck."""
+"""Number of samples below which intervals are wide and the choice is mostly chance."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """New thresholds, and what to expect of them.
+    """New thresholds, and their expected figures.
 
     Args:
-        network: With the new thresholds.
-        budget: What was asked.
+        network: The network with the new thresholds.
+        budget: The budget.
         old: The scheme before.
-        scheme: The new one.
-        samples: How many samples it was set on.
-        before: The old scheme on these samples.
-        after: The new one; its intervals account for its being chosen on them. Without labels, accuracies
-            are NaN.
-        quantities: What the costs in `before` and `after` are: `max_macs`, and `max_latency` if measured.
-        front: All trade-offs on these samples, by rising cost, in multiply-adds or, where the budget is a
-            latency, in seconds; `None` without labels.
-        remarks: What should be known before this is trusted.
+        scheme: The new scheme.
+        samples: The number of samples it was set on.
+        before: The figures of the old scheme on these samples.
+        after: The figures of the new scheme; its intervals account for its being chosen on them. Without
+            labels, accuracies are NaN.
+        quantities: Quantities of the costs in `before` and `after`: `max_macs`, and `max_latency` if
+            measured.
+        front: All trade-offs on these samples, by rising cost, in multiply-adds or, for a latency budget, in
+            seconds; `None` without labels.
+        remarks: Remarks on how far the figures can be trusted.
+
+    Example:
+        >>> import edanas, numpy as np
+        >>> from edanas.testing.evaluations import toy_network
+        >>> confidences = np.linspace(0, 1, 20, dtype=np.float32)[:, None].repeat(2, axis=1)
+        >>> tuning = edanas.retune(toy_network(), confidences, max_macs="30k")
+        >>> tuning.samples, str(tuning.budget), tuning.quantities
+        (20, 'at most 30k MACs', ('max_macs',))
     """
 
     network: EENN
@@ -68,29 +82,32 @@ class Tuning:
 
     @property
     def thresholds(self) -> tuple[float | None, ...]:
-        """The new ones: one for each exit point, `None` for no exit there."""
+        """The new thresholds: one for each exit point, `None` for no exit."""
         return self.scheme.thresholds
 
     @property
     def accuracy(self) -> Expected:
-        """Top-1 here and on new samples."""
+        """Top-1 on these samples and on new ones."""
         return self.after.accuracy
 
     @property
     def macs(self) -> Expected:
-        """Executed multiply-adds for a sample, here and on new samples."""
+        """Executed multiply-adds per sample, on these samples and on new ones."""
         return self.after.costs[0]
 
     @property
     def latency(self) -> Expected | None:
-        """Seconds for a sample, here and on new samples, if they were measured."""
+        """Seconds per sample, on these samples and on new ones, if measured."""
         return self.after.costs[1] if len(self.after.costs) > 1 else None
 
     def write(self, stem: str | Path) -> list[Path]:
         """Write the network with its new thresholds to `stem`.json and `stem`.safetensors.
 
+        Args:
+            stem: Path of the files without their suffix.
+
         Raises:
-            RunError: They cannot be written.
+            RunError: The files cannot be written.
         """
         return SafetensorsExporter().export(self.network, Path(stem))
 
@@ -107,33 +124,38 @@ def tune(
     device: str = "cpu",
     seed: int = 0,
 ) -> Tuning:
-    """Thresholds for a budget, over all thresholds and all sets of the network's exits.
+    """Set thresholds for a budget, over all thresholds and all sets of the network's exits.
 
-    Where an exit looks back at earlier ones, those that stand go on to stand.
-
-    The most accurate scheme within `max_macs` or `max_latency`, or the cheapest with `min_accuracy`, on the
-    samples given; figures on these are exact. What new samples will give is estimated by making the choice
-    again on parts of them; see `edanas.thresholds.optimism`.
+    The choice is the most accurate scheme within `max_macs` or `max_latency`, or the cheapest with
+    `min_accuracy`, on the given samples. Its figures on these are exact. Estimates for new samples repeat the
+    choice on parts of the samples; see `edanas.thresholds.optimism`. If exits depend on earlier ones, the set
+    of exits is kept.
 
     Args:
-        model: A network, which gets the new thresholds, or its file as `load` takes it.
-        data: Labelled samples: a data set's name, the path of a folder of class folders, or images in memory
-            with labels as the network numbers its classes. If left out, the data of the run in whose folder
-            the file lies.
-        part: Which part of the data: `train`, `calibration`, `validation`, `test` or `all`. By default the
-            calibration part of the run's own data, and of other data all but what it names `train`.
-        max_macs: Executed multiply-adds for a sample on average: a number, or a text such as `5M`.
+        model: A network, which gets the new thresholds, or its file as for `load`.
+        data: Labelled samples: the name of a data set, the path of a folder of class folders, or images in
+            memory with the network's labels. By default the data of the run in whose folder the file lies.
+        part: The part of the data: `train`, `calibration`, `validation`, `test` or `all`. By default the
+            calibration part of the run's own data, and of other data all except a part named `train`.
+        max_macs: Executed multiply-adds per sample on average: a number, or a text such as `5M`.
         min_accuracy: A fraction, or a text such as `90%`.
-        max_latency: For a sample on average: seconds, or a text such as `3ms`. What each part of the network
-            takes is measured here and now; see `edanas.model.part_latency`.
+        max_latency: Seconds per sample on average, or a text such as `3ms`. The time of each part of the
+            network is measured on this machine; see `edanas.model.part_latency`.
         batch_size: Images at once when the latency is measured.
-        device: Where to compute, for a `model` that is a file.
-        seed: How samples are divided to find out what to expect.
+        device: The device of a `model` that is a file.
+        seed: Seed of the divisions of samples for the estimates.
 
     Raises:
-        ConfigError: There is not exactly one budget, it cannot be read, or nothing meets it.
+        ConfigError: There is not exactly one budget, it cannot be read, or no scheme meets it.
         DataError: The data cannot be read, does not fit the network, or has fewer than 10 samples.
         WeightsError: The model cannot be read.
+
+    Example:
+        >>> from edanas.testing.evaluations import toy_network
+        >>> from edanas.testing.toy_networks import toy_images
+        >>> tuning = tune(toy_network(), toy_images(12, seed=0), max_macs="40k")
+        >>> tuning.macs.here <= 40_000
+        True
     """
     budget = parse_budget(max_macs, min_accuracy, max_latency)
     network = loaded_network(model, device)
@@ -141,10 +163,10 @@ def tune(
     if isinstance(data, ImageSet):
         samples = data
     else:
-        named = None if data is None else str(data)
+        data_name = None if data is None else str(data)
         path = None if isinstance(model, EENN) else Path(model)
-        found = read_labelled_samples(Registry(load_plugins()), network, path, named, part)
-        samples, remarks = found.samples, (f"Tuned on {found.part}.", *found.remarks)
+        labelled = read_labelled_samples(Registry(load_plugins()), network, path, data_name, part)
+        samples, remarks = labelled.samples, (f"Tuned on {labelled.part}.", *labelled.remarks)
     check_sample_count(len(samples))
     profile = collect_profile(network, samples)
     costs = costs_for(network, budget, batch_size)
@@ -152,24 +174,24 @@ def tune(
 
 
 def loaded_network(model: str | Path | EENN, device: str) -> EENN:
-    """A network, or the one of a file."""
+    """Return a network, or load that of a file."""
     return model if isinstance(model, EENN) else load(model, device)
 
 
 def check_sample_count(samples: int) -> None:
-    """Refuse samples that are too few.
+    """Check that there are enough samples.
 
     Raises:
-        DataError: They are.
+        DataError: There are fewer than `MIN_SAMPLES`.
     """
     if samples < MIN_SAMPLES:
         raise DataError(
-            f"samples: found {samples}; at least {MIN_SAMPLES} are needed to tell what to expect of new ones"
+            f"samples: found {samples}; allowed: {MIN_SAMPLES} or more, for estimates on new samples"
         )
 
 
 def costs_for(network: EENN, budget: Budget, batch_size: int) -> tuple[Costs, ...]:
-    """Multiply-adds, and nanoseconds where the budget is a latency."""
+    """Return multiply-adds, and nanoseconds for a latency budget."""
     if batch_size < 1:
         raise ConfigError(f"batch_size: found {batch_size}; allowed: 1 or more")
     macs = Anatomy.of(network, len(network.mean)).costs
@@ -189,8 +211,8 @@ def _tune_on_profile(
     count, unit = network.exit_points, UNIT if len(costs) > 1 else 1.0
     removable = not network.memory
 
-    def chosen(some: ExitProfile) -> SelectionScheme:
-        front = sampled_threshold_front(some, costs[-1], count, removable=removable)
+    def choose_on_part(part: ExitProfile) -> SelectionScheme:
+        front = sampled_threshold_front(part, costs[-1], count, removable=removable)
         return front.schemes[nearest_scheme(front, budget, unit)]
 
     front = sampled_threshold_front(profile, costs[-1], count, removable=removable)
@@ -200,19 +222,15 @@ def _tune_on_profile(
         raise ConfigError(unmet_budget_message(budget, front, unit, dearest))
     old, scheme = network.scheme, front.schemes[number]
     before = estimate_expectation(profile, old, costs)
-    after = estimate_expectation(profile, scheme, costs, chosen, seed)
-    network.scheme = scheme
-    network.description.pop(HOLD, None)
-    network.description[TUNING_NOTES] = {
+    after = estimate_expectation(profile, scheme, costs, choose_on_part, seed)
+    notes = {
         "samples": len(profile),
         "accuracy": after.accuracy.here,
         "executed_macs": after.costs[0].here,
         "shares": [share.here for share in after.shares],
         "budget": str(budget),
     }
-    kept = replace(front, cost=unit * front.cost)
-    said = (*remarks, *_result_remarks(budget, after, front, len(profile)))
-    quantities = ("max_macs", "max_latency")[: len(costs)]
+    apply_scheme(network, scheme, notes)
     return Tuning(
         network,
         budget,
@@ -221,42 +239,49 @@ def _tune_on_profile(
         len(profile),
         latency_in_seconds(before),
         latency_in_seconds(after),
-        quantities,
-        kept,
-        said,
+        QUANTITIES[: len(costs)],
+        replace(front, cost=unit * front.cost),
+        (*remarks, *_result_remarks(budget, after, front, len(profile))),
     )
+
+
+def apply_scheme(network: EENN, scheme: SelectionScheme, notes: Mapping[str, Any]) -> None:
+    """Give the network a scheme, and its description the notes; an earlier budget holder is removed."""
+    network.scheme = scheme
+    network.description.pop(HOLD, None)
+    network.description[TUNING_NOTES] = dict(notes)
 
 
 def _result_remarks(
     budget: Budget, after: Expectation, front: ThresholdFront, samples: int
 ) -> tuple[str, ...]:
-    said = list(small_sample_remarks(samples))
-    found = after.accuracy
-    if budget.quantity == "min_accuracy" and found.new < budget.limit:
-        expected = format_quantity("min_accuracy", found.new)
-        said.append(
-            f"The accuracy asked for holds on these samples; expect {expected} on new ones. Ask for more to "
-            "have room."
+    remarks = list(small_sample_remarks(samples))
+    accuracy = after.accuracy
+    if budget.quantity == "min_accuracy" and accuracy.new < budget.limit:
+        expected = format_quantity("min_accuracy", accuracy.new)
+        remarks.append(
+            f"These samples reach the required accuracy; expect {expected} on new ones. Require more for a "
+            "margin."
         )
     if not front.exact:
-        said.append(
-            "Figures on these samples are exact, but not all thresholds could be tried: slightly better ones "
-            "may exist."
+        remarks.append(
+            "Figures on these samples are exact, but the search did not try all thresholds: slightly better "
+            "ones may exist."
         )
-    return tuple(said)
+    return tuple(remarks)
 
 
 def small_sample_remarks(samples: int) -> tuple[str, ...]:
-    """What to say where samples are few."""
+    """Return a remark on wide intervals if samples are few."""
     if samples >= _ADVISED_SAMPLES:
         return ()
     return (
-        f"{samples} samples are few: intervals are wide, and what they say is itself uncertain. "
-        f"At least {_ADVISED_SAMPLES}, better 1,000, are advised.",
+        f"{samples} samples are few: intervals are wide, and themselves uncertain. "
+        f"At least {_ADVISED_SAMPLES} samples are advised, better 1,000.",
     )
 
 
-def latency_in_seconds(found: Expectation) -> Expectation:
-    """With the second of two costs in seconds."""
-    rest = (Expected(*(UNIT * value for value in vars(each).values())) for each in found.costs[1:])
-    return replace(found, costs=(found.costs[0], *rest))
+def latency_in_seconds(expectation: Expectation) -> Expectation:
+    """Return the expectation with the second of two costs in seconds."""
+    rest = (Expected(*(UNIT * value for value in vars(each).values())) for each in expectation.costs[1:])
+    return replace(expectation, costs=(expectation.costs[0], *rest))

@@ -142,7 +142,7 @@ def test_a_form_of_other_thresholds_is_no_form_of_this_network(run, model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["MODEL"], "lies in no run's folder"),
+        (["MODEL"], "does not lie in the folder of a run"),
         (["MODEL", "--data", "digts"], "Did you mean 'digits'"),
         (["MODEL", "--data", "digits", "--forms", "onxx"], "Did you mean 'onnx'"),
         (["MODEL", "--data", "digits", "--forms", "c-header"], "'c-header' writes does not run here"),

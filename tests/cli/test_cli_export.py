@@ -53,7 +53,7 @@ def test_a_network_in_memory_is_exported_where_one_stands(model, tmp_path, monke
     (found,) = edanas.export(network(), "pt2-cond", data="digits")
     assert {path.name for path in found.files} == {"eenn.cond.json", "eenn.cond.pt2"}
     assert found.check.same == found.check.images
-    with pytest.raises(ConfigError, match="lies in no run's folder"):
+    with pytest.raises(ConfigError, match="does not lie in the folder of a run"):
         edanas.export(network(), "pt2-cond")
 
 
@@ -69,7 +69,7 @@ def test_wrong_inputs_get_one_sentence_and_write_nothing(model, tmp_path, capsys
     assert "unknown exporter 'onxx'. Did you mean 'onnx'?" in said
     assert "c-header" in said
     assert "none.json: cannot be read" in failing(capsys, tmp_path / "none.json", *there)
-    assert "lies in no run's folder" in failing(capsys, model, *there)
+    assert "does not lie in the folder of a run" in failing(capsys, model, *there)
     assert "nowhere" in failing(capsys, model, *there, "--data", str(tmp_path / "nowhere"))
     (tmp_path / "file").write_text("")
     assert "is no folder to write to" in failing(capsys, model, "--out", tmp_path / "file")

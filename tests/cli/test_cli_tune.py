@@ -139,7 +139,7 @@ def test_a_network_in_its_runs_folder_is_tuned_on_the_calibration_part(model, ca
     bench = workbench(run)
     (run / "config.toml").write_text(to_toml(bench.settings))
     assert tune(model, "--min-accuracy", "1%") == 2
-    assert "lies in no run's folder" in capsys.readouterr().err
+    assert "does not lie in the folder of a run" in capsys.readouterr().err
     (run / "env.json").write_text("{}")
     assert tune(model, "--min-accuracy", "1%", "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -200,11 +200,11 @@ def test_unreadable_images(model, pictures, tmp_path, capsys):
         (["--data", "PICTURES"], "budget: found none"),
         (["--data", "PICTURES", "--max-macs", "5m"], "Did you mean '5M'"),
         (["--data", "PICTURES", "--max-macs", "3"], "possible on these samples"),
-        (["--max-macs", "5M"], "data: found nothing, and the network lies in no run's folder"),
+        (["--max-macs", "5M"], "data: found none, and the network does not lie in the folder of a run"),
         (["--max-macs", "5M", "--data", "digts"], "Did you mean 'digits'"),
         (["--max-macs", "5M", "--data", "PICTURES", "--part", "tests"], "Did you mean 'test'"),
         (["--max-macs", "5M", "--data", "PICTURES", "--part", "test"], "allowed: all"),
-        (["--max-macs", "5M", "--data", "OTHER"], "class 'cat' of the data is none of the network's"),
+        (["--max-macs", "5M", "--data", "OTHER"], "classes: found 'cat', which the network does not have"),
         (["--max-macs", "5M", "--data", "PICTURES", "--plot", "a.gif"], "'a.gif' ends in '.gif'"),
         (["--max-macs", "5M", "--data", "PICTURES", "--plot", "no/a.svg"], "no: no such folder"),
         (["--max-macs", "5M", "--data", "PICTURES", "--out", "a.onnx"], "'a.onnx' ends in '.onnx'"),

@@ -203,7 +203,7 @@ def test_strictness_comes_from_what_is_known(network):
     network.description["tuning"] = {"samples": 100, "shares": [0.1, 0, 0.8, 0, 0.1]}
     noted = edanas.retune(network, sure, max_macs=limit)
     assert noted.after.shares[0].here == pytest.approx(given.after.shares[0].here, abs=0.02)
-    assert any("labelled samples noted" in remark for remark in noted.remarks)
+    assert any("notes of tuning on labelled samples" in remark for remark in noted.remarks)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ class ExitNetwork(nn.Module, ABC):
     description: dict[str, Any]
     """Plain values from which `edanas.load` builds the network again."""
     frozen: bool
-    """Whether this is a copy for inference; see `freeze`."""
+    """True for a copy for inference; see `freeze`."""
 
     @property
     @abstractmethod
@@ -127,7 +127,7 @@ class ExitNetwork(nn.Module, ABC):
     @property
     @abstractmethod
     def memory(self) -> bool:
-        """Whether an answer or confidence depends on the exits placed before."""
+        """True if an answer or confidence depends on the exits placed before."""
 
     @property
     @abstractmethod
