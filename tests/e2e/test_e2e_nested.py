@@ -126,7 +126,7 @@ def test_page_and_terminal_show_trade_offs(edanas: Edanas, whole: Path, tmp_path
     assert page.count('class="point dot') == len(distinct)
     named = re.findall(r"Trade-off (\w{12}), iteration (\d)", page)
     assert {(row["id"], str(row["iteration"])) for row in data["pareto"]} >= set(named) != set()
-    assert "What thresholds promised and kept" in page
+    assert "Generalisation gap of the thresholds" in page
     told = edanas("watch", folder, "--once")
     assert told.code == 0
     assert "Trade-offs of the search (validation, before fine-tuning)" in told.out

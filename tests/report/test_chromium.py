@@ -166,7 +166,7 @@ def test_a_phone_scrolls_only_downwards(page: Chromium, width: int) -> None:
 
 def test_names_are_text(page: Chromium) -> None:
     images = page.evaluate("[...document.images].map((each) => [each.naturalWidth, each.alt])")
-    assert images == [[8, f"\u2068{EVIL}\u2069, taken for \u2068dog\u2069; leaves at exit 1"]]
+    assert images == [[8, f"\u2068{EVIL}\u2069, classified as \u2068dog\u2069; exits at exit 1"]]
     assert EVIL in page.evaluate("document.querySelector('.facts').textContent")
 
 
