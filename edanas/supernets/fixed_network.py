@@ -86,7 +86,7 @@ class FixedProvider(SupernetProvider):
         return self._traced_costs(self.side(backbone), task)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
-        """Fill `supernet` from a file that holds such a supernet's own tensors.
+        """Load the tensors of such a supernet from a file into `supernet`.
 
         Raises:
             WeightsError: The file does not exist, holds no weights, or those of another network.

@@ -1,7 +1,6 @@
 """Supernet provider `ofa-resnet50`: the once-for-all ResNet-50 space (Cai et al., ICLR 2020), in stages."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -9,18 +8,21 @@ from torch import nn
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.errors import CandidateError, WeightsError
 from edanas.core.hookspecs import hookimpl
-from edanas.core.types import Backbone, Choice, SegmentCost, Task, Variable
+from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.elastic_mobile import LayerSlice, Residual
-from edanas.supernets.layer_costs import Count, convolution, shrunk, total
 from edanas.supernets.memory_format import grey_in_channels_last
 from edanas.supernets.mobile_space import scaled
 from edanas.supernets.ofa_weights import canonical
 from edanas.supernets.option_checks import checked_choices, checked_number, checked_sides, is_stride, is_whole
+from edanas.supernets.resnet_plan import (
+    BASE_DEPTHS,
+    STAGE_WIDTHS,
+    STAGES,
+    BottleneckPlan,
+    ResNetPlan,
+    plan_costs,
+)
 from edanas.supernets.weights import TensorNames, fill, locate, read_tensors
-
-BASE_DEPTHS = (2, 2, 4, 2)
-STAGE_WIDTHS = (256, 512, 1024, 2048)
-STAGES = len(STAGE_WIDTHS)
 
 NAMES = TensorNames(
     canonical=canonical,
@@ -28,37 +30,6 @@ NAMES = TensorNames(
     stem="input_stem.0.conv.weight",
     misfit="The file is of a network with other widths, depths or expansions",
 )
-
-
-@dataclass(frozen=True)
-class _Block:
-    """A bottleneck block of a backbone: its index in the supernet, and its sizes."""
-
-    index: int
-    in_channels: int
-    out_channels: int
-    expand: Choice
-    stride: int
-    first: bool
-
-    @property
-    def mid_channels(self) -> int:
-        return scaled(round(self.out_channels * self.expand), 1)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """The sizes of a backbone; `inner` and `stem` are the channels inside the stem and of its output."""
-
-    resolution: int
-    inner: int
-    stem: int
-    deep_stem: bool
-    stages: tuple[tuple[_Block, ...], ...]
-
-    @property
-    def features(self) -> int:
-        return self.stages[-1][-1].out_channels
 
 
 class OFAResNet50Provider(SupernetProvider):
@@ -165,23 +136,7 @@ class OFAResNet50Provider(SupernetProvider):
         Raises:
             CandidateError: The backbone is not in this space.
         """
-        plan = self.plan(backbone)
-        side = shrunk(plan.resolution, self.stem_stride)
-        parts = [convolution(task.in_channels, plan.inner, 3, side)]
-        if plan.deep_stem:
-            parts.append(convolution(plan.inner, plan.inner, 3, side))
-        parts.append(convolution(plan.inner, plan.stem, 3, side))
-        side, costs = shrunk(side, 2), []
-        for stage in plan.stages:
-            for block in stage:
-                after = shrunk(side, block.stride)
-                parts += _block_costs(block, side, after)
-                side = after
-            costs.append(_segment(parts, (stage[-1].out_channels, side, side)))
-            parts = []
-        classes = task.num_classes
-        last = Count(plan.features * classes, (plan.features + 1) * classes, classes, classes)
-        return tuple(costs), _segment([last], (classes, 1, 1))
+        return plan_costs(self.plan(backbone), self.stem_stride, task)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
         """Load weights from a file with the authors' tensors, or with those of such a supernet.
@@ -196,7 +151,7 @@ class OFAResNet50Provider(SupernetProvider):
         path, _ = locate(weights, {})
         return fill(supernet, supernet.task, read_tensors(path), str(path), NAMES)
 
-    def plan(self, backbone: Backbone) -> _Plan:
+    def plan(self, backbone: Backbone) -> ResNetPlan:
         """Return the sizes of a backbone.
 
         Raises:
@@ -216,12 +171,16 @@ class OFAResNet50Provider(SupernetProvider):
             for layer in range(int(backbone[f"stage{stage + 1}.depth"])):
                 expand = backbone[f"stage{stage + 1}.layer{layer + 1}.expand"]
                 shrinks = layer == 0 and stage > 0
-                blocks.append(_Block(start + layer, before, after, expand, 2 if shrinks else 1, layer == 0))
+                blocks.append(
+                    BottleneckPlan(start + layer, before, after, expand, 2 if shrinks else 1, layer == 0)
+                )
                 before = after
             stages.append(tuple(blocks))
             start += base + self.depths[-1]
         inner = scaled(scaled(64, float(backbone["stem.inner"])) // 2, 1)
-        return _Plan(int(backbone["resolution"]), inner, stem, backbone["stem.depth"] == 3, tuple(stages))
+        return ResNetPlan(
+            int(backbone["resolution"]), inner, stem, backbone["stem.depth"] == 3, tuple(stages)
+        )
 
 
 class ElasticResNet(Supernet):
@@ -271,32 +230,18 @@ class ElasticResNet(Supernet):
         net = _assemble(stem, stages, make(LayerSlice(self.classifier, {}, plan.features)), plan)
         return net.train(self.training)
 
-    def _block_slice(self, block: _Block) -> LayerSlice:
+    def _block_slice(self, block: BottleneckPlan) -> LayerSlice:
         active = {"active_expand_ratio": block.expand, "active_out_channel": block.out_channels}
         return LayerSlice(self.blocks[block.index], active, block.in_channels)
 
 
 def _assemble(
-    stem: Sequence[nn.Module], stages: Sequence[Sequence[nn.Module]], classifier: nn.Module, plan: _Plan
+    stem: Sequence[nn.Module], stages: Sequence[Sequence[nn.Module]], classifier: nn.Module, plan: ResNetPlan
 ) -> StagedBackbone:
     parts = [list(stage) for stage in stages]
     parts[0][:0] = [*stem, nn.MaxPool2d(3, stride=2, padding=1)]
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), classifier)
     return StagedBackbone([nn.Sequential(*part) for part in parts], head, plan.resolution)
-
-
-def _segment(parts: Sequence[Count], shape: tuple[int, int, int]) -> SegmentCost:
-    cost = total(parts)
-    return SegmentCost(cost.macs, cost.params, cost.activations, shape, cost.outputs)
-
-
-def _block_costs(block: _Block, side: int, after: int) -> Iterator[Count]:
-    mid = block.mid_channels
-    yield convolution(block.in_channels, mid, 1, side)
-    yield convolution(mid, mid, 3, after)
-    yield convolution(mid, block.out_channels, 1, after)
-    if block.first:
-        yield convolution(block.in_channels, block.out_channels, 1, after)
 
 
 @hookimpl

@@ -74,13 +74,10 @@ def finetune(
                         average.apply()
                         recalibrate()
                     _set_modes(network, network.exit_parts(), phase)
-                smoothing, share = settings.label_smoothing, settings.distillation
                 with compute_precision(precision, device):
                     logits = [exit_logits.float() for exit_logits in network.logits(images, phase)]
-                    if teacher is not None and share:
-                        labels = distillation_targets(images, labels, teacher, share, smoothing)
-                        smoothing = 0.0
-                batch = ExitBatch(logits, labels, phase, points, network.criterion, smoothing, learned)
+                    targets, smoothing = _targets(images, labels, settings, teacher)
+                batch = ExitBatch(logits, targets, phase, points, network.criterion, smoothing, learned)
                 (scheme.loss(batch) + batch.criterion_loss()).backward()  # type: ignore[no-untyped-call]
                 rate = learning_rate(settings, done, steps)
                 update(optimizer, trained.parameters(), rate, settings.gradient_clip)
@@ -89,6 +86,16 @@ def finetune(
                 bar.advance()
     average.apply()
     network.eval()
+
+
+def _targets(
+    images: torch.Tensor, labels: torch.Tensor, settings: TrainingSettings, teacher: Teacher | None
+) -> tuple[torch.Tensor, float]:
+    """Return the targets, and the label smoothing still to be applied to them."""
+    smoothing, share = settings.label_smoothing, settings.distillation
+    if teacher is None or not share:
+        return labels, smoothing
+    return distillation_targets(images, labels, teacher, share, smoothing), 0.0
 
 
 def _set_modes(network: nn.Module, parts: list[ExitPart], phase: Phase) -> None:

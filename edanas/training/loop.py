@@ -178,7 +178,7 @@ class Training(ABC):
             for images, labels in batches:
                 self.speed.input_seconds += time_slice.seconds - step_end
                 if self.finished or time_slice.is_over():
-                    # A failed step writes no checkpoint, since it may have changed BatchNorm's statistics.
+                    # Not in a `finally`, since a failed step may have changed BatchNorm's statistics.
                     return self._save()
                 loss = self._seeded_step(images, labels)
                 step_end = time_slice.seconds

@@ -99,8 +99,8 @@ class Joint(TrainingScheme):
 class Mixed(Joint):
     """The backbone with its last exit first, then everything, by the loss of `joint`.
 
-    Kubaty et al., How to Train Your Multi-Exit Model, 2024, name it, and compare it with `joint` and with
-    training only the heads. By default both phases have half of the steps.
+    The name and a comparison with `joint` are in Kubaty et al., How to Train Your Multi-Exit Model, 2024. By
+    default each phase has half of the steps.
 
     Args:
         backbone: Share of the steps that train only the backbone.

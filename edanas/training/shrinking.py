@@ -6,7 +6,7 @@ from edanas.core.space import Genomes, SearchSpace
 from edanas.core.types import Backbone
 
 ORDER = ("kernel", "depth", "expand", "width")
-"""Last parts of the names of variables, in the order in which they become elastic; others are so at once."""
+"""Name endings of variables in the order in which they become elastic; all others are so from the start."""
 
 
 class Shrinking:
