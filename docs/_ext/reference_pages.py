@@ -96,7 +96,12 @@ def _specification(name: str) -> str:
     function = getattr(hookspecs, name)
     modules = r"\b(?:collections\.abc|edanas\.core\.\w+|typing|pathlib)\."
     signature = re.sub(modules, "", str(inspect.signature(function)))
-    return f"```python\n@hookimpl\ndef {name}{signature}: ...\n```\n\n{inspect.getdoc(function)}"
+    text, _, example = (inspect.getdoc(function) or "").partition("\n\nExample:\n")
+    # Prompts are for doctest; lines without one are its output.
+    lines = [line[4:] for line in inspect.cleandoc(example).splitlines() if line.startswith((">>> ", "... "))]
+    code = "\n".join(lines)
+    parts = [f"```python\n@hookimpl\ndef {name}{signature}: ...\n```", text, f"```python\n{code}\n```"]
+    return "\n\n".join(parts)
 
 
 def implementations(_: Path) -> str:

@@ -1,1 +1,1 @@
-"""The search engine. It knows no implementation and reads no names."""
+"""The search engine and its values; no implementation, and no look-up of names."""

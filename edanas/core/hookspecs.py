@@ -1,9 +1,13 @@
-"""The pluggy markers and specs: one for each kind of extension, and the lifecycle events.
+"""The hook specifications: one for each kind of extension, and one for each lifecycle event.
 
-A plugin is a module (or any object) with functions marked by `edanas.hookimpl` and named as below. A package
-makes its plugin known with an entry point in the group `edanas`. A factory is a class or function whose
-keyword arguments are the implementation's options, each annotated and with a default; the first line of its
-docstring is what `edanas plugins` says.
+A plugin is a module (or another object) with functions that are marked with `edanas.hookimpl` and named as
+below. A package registers its plugin with an entry point in the group `edanas`. A factory is a class or
+function. Its keyword arguments are the implementation's options, each annotated and with a default;
+`edanas plugins` shows the first line of its docstring.
+
+The hooks of a kind are called once, when a process builds its `edanas.plugins.registry.Registry`. They
+return names with factories, which `edanas plugins` lists and settings choose from. A name that two plugins
+return is an error. The chosen factory is called as the hook says.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +43,17 @@ from edanas.core.types import Evaluation
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of extension: its name in settings and messages, its hook, and the contract its objects meet."""
+    """A kind of extension.
+
+    Args:
+        name: In settings and messages, e.g. `exit classifier`.
+        hook: The function that offers implementations of this kind.
+        contract: The class of their objects.
+
+    Example:
+        >>> {kind.name: kind.hook for kind in KINDS}["exit classifier"]
+        'edanas_exit_classifiers'
+    """
 
     name: str
     hook: str
@@ -68,102 +82,288 @@ KINDS = (
 
 @hookspec
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:  # type: ignore[empty-body]
-    """Supernet providers by name. Called once a process; the chosen factory is called once a run."""
+    """Return supernet providers by name.
+
+    The chosen factory is called with its options once a run; the provider gives the search space and
+    builds the supernet.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_supernet_providers():
+        ...     '''Offer `my-supernet`.'''
+        ...     return {"my-supernet": MyProvider}
+    """
 
 
 @hookspec
 def edanas_exit_classifiers() -> Mapping[str, Callable[..., ExitClassifier]]:  # type: ignore[empty-body]
-    """Exit classifiers by name: heads that turn features (B, C, H, W) into logits (B, K)."""
+    """Return exit classifiers by name: heads that turn features (B, C, H, W) into logits (B, K).
+
+    The chosen factory is called with its options once a run; its `build` then makes every head.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_exit_classifiers():
+        ...     '''Offer `my-head`.'''
+        ...     return {"my-head": MyHead}
+    """
 
 
 @hookspec
 def edanas_confidence_criteria() -> Mapping[str, Callable[..., ConfidenceCriterion]]:  # type: ignore[empty-body]
-    """Confidence criteria by name: logits (B, K) -> confidence (B,) in [0, 1], larger = surer."""
+    """Return confidence criteria by name: logits (B, K) -> confidence (B,) in [0, 1].
+
+    The chosen factory is called with its options once a run, and again when a saved network is loaded.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_confidence_criteria():
+        ...     '''Offer `my-criterion`.'''
+        ...     return {"my-criterion": MyCriterion}
+    """
 
 
 @hookspec
 def edanas_inference_rules() -> Mapping[str, Callable[..., InferenceRule]]:  # type: ignore[empty-body]
-    """Inference rules by name: logits (B, K) of the exits that ran -> the answer (B, K) of who leaves."""
+    """Return inference rules by name: logits (B, K) of the exits that ran -> the network's logits (B, K).
+
+    The chosen factory is called with its options once a run, and again when a saved network is loaded.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_inference_rules():
+        ...     '''Offer `my-rule`.'''
+        ...     return {"my-rule": MyRule}
+    """
 
 
 @hookspec
 def edanas_threshold_setters() -> Mapping[str, Callable[..., ThresholdSetter]]:  # type: ignore[empty-body]
-    """Threshold setters by name: what a network does on calibration samples -> its final thresholds."""
+    """Return threshold setters by name: calibration samples -> the thresholds of a finished network.
+
+    The chosen factory is called with its options once a run; its `choose` is called for each result.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_threshold_setters():
+        ...     '''Offer `my-setter`.'''
+        ...     return {"my-setter": MySetter}
+    """
 
 
 @hookspec
 def edanas_surrogate_models() -> Mapping[str, Callable[..., SurrogateModel]]:  # type: ignore[empty-body]
-    """Surrogate models by name; a factory takes `seed: int` and its options, once for every fit."""
+    """Return surrogate models by name.
+
+    Each chosen factory is called with `seed` (int) and its options before every fit: in each iteration, for
+    each objective.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_surrogate_models():
+        ...     '''Offer `my-model`.'''
+        ...     return {"my-model": MyModel}
+    """
 
 
 @hookspec
 def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:  # type: ignore[empty-body]
-    """Objectives by name: metrics -> one number, with its direction and unit."""
+    """Return objectives by name: metrics -> one number, with its direction and unit.
+
+    Each chosen factory is called with its options once a run; `value` is called for each candidate.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_objectives():
+        ...     '''Offer `my-objective`.'''
+        ...     return {"my-objective": MyObjective}
+    """
 
 
 @hookspec
 def edanas_constraints() -> Mapping[str, Callable[..., Constraint]]:  # type: ignore[empty-body]
-    """Constraints by name: how far a candidate is beyond what is allowed, if it is."""
+    """Return constraints by name: how far a candidate exceeds a limit.
+
+    Each chosen factory is called with its options once a run; `excess` is called for each candidate.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_constraints():
+        ...     '''Offer `my-limit`.'''
+        ...     return {"my-limit": MyLimit}
+    """
 
 
 @hookspec
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:  # type: ignore[empty-body]
-    """Search strategies by name: ask and tell over integer genomes."""
+    """Return search strategies by name: ask and tell over integer genomes.
+
+    The chosen factory is called with its options once a run; the engine then calls `ask` in each iteration.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_search_strategies():
+        ...     '''Offer `my-strategy`.'''
+        ...     return {"my-strategy": MyStrategy}
+    """
 
 
 @hookspec
 def edanas_training_schemes() -> Mapping[str, Callable[..., TrainingScheme]]:  # type: ignore[empty-body]
-    """Training schemes by name: a plan of phases, and the losses of all exits -> one scalar."""
+    """Return training schemes by name: a plan of phases, and one loss from the losses of all exits.
+
+    The chosen factory is called with its options once a run; its object serves every training of the run.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_training_schemes():
+        ...     '''Offer `my-scheme`.'''
+        ...     return {"my-scheme": MyScheme}
+    """
 
 
 @hookspec
 def edanas_data_sets() -> Mapping[str, Callable[..., DataSource]]:  # type: ignore[empty-body]
-    """Data sets by name, for `--data NAME`."""
+    """Return data sets by name, for `--data NAME`.
+
+    The chosen factory is called with its options once a run; its `load` reads all images.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_data_sets():
+        ...     '''Offer `my-images`.'''
+        ...     return {"my-images": MyImages}
+    """
 
 
 @hookspec
 def edanas_evaluations() -> Mapping[str, Callable[..., Evaluator]]:  # type: ignore[empty-body]
-    """Evaluation modes by name; a factory takes the run's workbench as its first argument."""
+    """Return evaluation modes by name.
+
+    The chosen factory is called once a run, with the run's workbench as its first argument and its options.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_evaluations():
+        ...     '''Offer `my-evaluation`.'''
+        ...     return {"my-evaluation": MyEvaluation}
+    """
 
 
 @hookspec
 def edanas_executors() -> Mapping[str, Callable[..., Executor]]:  # type: ignore[empty-body]
-    """Executors by name: where evaluations run."""
+    """Return executors by name: the places where evaluations run.
+
+    The chosen factory is called with its options once a run; the engine closes the executor at the end.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_executors():
+        ...     '''Offer `my-cluster`.'''
+        ...     return {"my-cluster": MyCluster}
+    """
 
 
 @hookspec
 def edanas_exporters() -> Mapping[str, Callable[..., Exporter]]:  # type: ignore[empty-body]
-    """Exporters by name: a finished EENN -> files."""
+    """Return exporters by name: a finished network -> files.
+
+    Each chosen factory is called with its options once a run; `export` is called for each result.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_exporters():
+        ...     '''Offer `my-format`.'''
+        ...     return {"my-format": MyFormat}
+    """
 
 
 @hookspec
 def edanas_loggers() -> Mapping[str, Callable[..., Logger]]:  # type: ignore[empty-body]
-    """Loggers by name: objects with lifecycle events of their own, told of the runs that ask for them."""
+    """Return loggers by name: objects with implementations of lifecycle events.
+
+    Each chosen factory is called with its options before a run reads anything; the logger then receives the
+    events of this run.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_loggers():
+        ...     '''Offer `my-tracker`.'''
+        ...     return {"my-tracker": MyTracker}
+    """
 
 
 @hookspec
 def edanas_bundles() -> Mapping[str, Bundle]:  # type: ignore[empty-body]
-    """Bundles by name, for `--plugin NAME`."""
+    """Return bundles by name, for `--plugin NAME`.
+
+    The settings of the chosen bundle, and of its preset, are laid over the defaults.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_bundles():
+        ...     settings = {"classifier": "my-head", "seed": 7}
+        ...     return {"my-bundle": Bundle("My choices for small images.", settings)}
+    """
 
 
 @hookspec
 def edanas_run_started(settings: Mapping[str, Any], folder: Path) -> None:
-    """A run begins or resumes: its resolved settings as plain values, and the folder it writes to.
+    """React to a run that begins or resumes.
 
-    An exception in this or any other event is reported once, with the plugin's name, and the run goes on.
+    Called before the evaluation is prepared, with the run's settings as plain values and its folder. The
+    return value of any event is ignored. An exception in an event is reported once for each plugin and
+    event, and the run goes on.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_run_started(settings, folder):
+        ...     print(f"seed {settings['seed']} in {folder}")
+        >>> edanas_run_started({"seed": 7}, "run")
+        seed 7 in run
     """
 
 
 @hookspec
 def edanas_candidate_evaluated(evaluation: Evaluation) -> None:
-    """A candidate was evaluated, well or with an error, and is durable in the archive."""
+    """React to the evaluation of one candidate, which succeeded or failed.
+
+    Called in the order of the archive, when the archive holds the evaluation durably. A resumed run does not
+    repeat it.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_candidate_evaluated(evaluation):
+        ...     if evaluation.metrics is None:
+        ...         print(f"{evaluation.candidate.id} failed: {evaluation.error}")
+    """
 
 
 @hookspec
 def edanas_iteration_finished(summary: IterationSummary) -> None:
-    """The initial archive (iteration 0) or an iteration is complete."""
+    """React to a complete iteration; iteration 0 is the initial archive.
+
+    Called after the last `edanas_candidate_evaluated` of the iteration.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_iteration_finished(summary):
+        ...     print(f"{summary.iteration}: {summary.hypervolume:.3f}")
+        >>> edanas_iteration_finished(IterationSummary(1, 24, 0, 0.5, ()))
+        1: 0.500
+    """
 
 
 @hookspec
 def edanas_run_finished(result: Mapping[str, Any], folder: Path) -> None:
-    """Everything is written: the content of `result.json`, and the run's folder."""
+    """React to the end of a run.
+
+    Called when all files are written, with the content of `result.json` and the run's folder.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_run_finished(result, folder):
+        ...     print(f"{len(result['front'])} networks in {folder / 'models'}")
+        >>> edanas_run_finished({"front": [1, 2]}, Path("run"))
+        2 networks in run/models
+    """

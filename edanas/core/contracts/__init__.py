@@ -1,8 +1,7 @@
-"""One small abstract class for each kind of extension: what it is given, what it gives back, in which units.
+"""Contracts: one small abstract class for each kind of extension, with the types of its arguments.
 
-Tensors: B samples, C channels, H x W pixels, K classes; N exit points, M = N + 1 stages. Whoever implements a
-contract may raise any `EdanasError`; any other exception is reported as a fault of the plugin that owns the
-implementation.
+Tensors: B samples, C channels, H x W pixels, K classes; N exit points, M = N + 1 stages. An implementation
+may raise any `EdanasError`; any other exception is reported as a fault of the plugin that owns it.
 """
 
 from edanas.core.contracts.deciding import (

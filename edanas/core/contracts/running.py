@@ -1,4 +1,4 @@
-"""Contracts of a run: data, evaluations, executors, exporters, bundles."""
+"""Contracts of a run: data, evaluations, executors, exporters, loggers and bundles."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,42 +30,55 @@ Answer = TypeVar("Answer")
 
 
 class DataSource(ABC):
-    """A labelled image data set."""
+    """A labelled image data set.
+
+    Example:
+        >>> from edanas.data.digits import Digits
+        >>> loaded = Digits().load(8, seed=0)
+        >>> loaded.samples.images.shape
+        torch.Size([1797, 1, 8, 8])
+    """
 
     @abstractmethod
     def load(self, size: int, seed: int) -> LoadedData:
-        """All samples as uint8 at one size, in an order that does not depend on the machine.
+        """Return all samples as uint8 at one size, in an order that does not depend on the machine.
 
         Args:
-            size: Side in pixels that the largest searched network reads: a source of larger or mixed images
-                resizes to size x size; a source whose images are all equal and no larger keeps theirs.
-            seed: For a source that draws anything.
+            size: Side in pixels of the largest searched network's input. A source with larger or mixed images
+                resizes them to size x size; a source whose images are equal and no larger keeps their size.
+            seed: For a source that draws at random.
 
         Raises:
-            DataError: Nothing to read, unreadable images, fewer than two classes.
+            DataError: There are no images, an image is unreadable, or there are fewer than two classes.
         """
 
 
 class Executor(ABC):
-    """Runs evaluations: here, in other processes, or elsewhere."""
+    """Runs evaluations: in this process, in others, or elsewhere.
+
+    Example:
+        >>> from edanas.executors.serial import Serial
+        >>> list(Serial().run(str.upper, ["a", "b"]))
+        ['A', 'B']
+    """
 
     @abstractmethod
     def run(
         self, function: Callable[[Item], Answer], items: Iterable[Item]
     ) -> Iterator[Answer | CandidateError]:
-        """`function` of each item, answers in the items' order as they become available.
+        """Apply `function` to each item; yield the results in the items' order as they become available.
 
-        Items are taken only when there is somebody free to work on them, give or take a few: their iterator
-        may end early where time is up, and what was taken is answered. Where a worker died before it
-        answered, its item's answer is a `CandidateError` that says so (yielded, not raised).
+        An item is drawn only when a worker is free, give or take a few: the iterator may end early when time
+        is up, and every drawn item has a result. If a worker died, the result of its item is a
+        `CandidateError` (yielded, not raised).
 
         Args:
-            function: Picklable, and raises nothing, save for `KeyboardInterrupt`; if it does, so does this.
+            function: Picklable. It raises nothing except `KeyboardInterrupt`, which this method passes on.
             items: Picklable values.
         """
 
     def close(self) -> None:  # noqa: B027 - most executors hold nothing to give back
-        """Give back workers; the executor is not used again."""
+        """Release the workers; the executor is not used again."""
 
 
 class Evaluator(ABC):
@@ -73,25 +86,30 @@ class Evaluator(ABC):
 
     A capability is a class attribute, or an attribute of each object. A class that overrides `judge` or
     `schemes` has `judges` or `keeps_profiles` without declaring it; a wrapper takes those of what it wraps.
+
+    Example:
+        >>> from edanas.evaluation.shared import SharedEvaluation
+        >>> SharedEvaluation.trains_supernet, SharedEvaluation.judges
+        (True, True)
     """
 
     removable: bool = False
-    """Whether an exit profile also holds for schemes that remove exits from its network.
+    """True if an exit profile also holds for schemes that remove exits from its network.
 
     This requires the same weights, and that neither the logits nor the confidence of an exit depend on the
     exits before it.
     """
 
     trains_supernet: bool = False
-    """Whether `prepare` trains a supernet, and `trainer` does it in pieces. The setting `teacher` and the
+    """True if `prepare` trains a supernet, and `trainer` does it in pieces. The setting `teacher` and the
     command `edanas train-supernet` require it."""
 
     keeps_profiles: bool = False
-    """Whether candidates have exit profiles: `profile`, `rescore` and `schemes`. Continuous thresholds
+    """True if candidates have exit profiles: `profile`, `rescore` and `schemes`. Continuous thresholds
     require it."""
 
     judges: bool = False
-    """Whether `judge` is implemented."""
+    """True if `judge` is implemented."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -196,30 +214,35 @@ class Evaluator(ABC):
 
 
 class Runner(ABC):
-    """An exported EENN that runs on this machine, to be checked and measured side by side with others."""
+    """An exported EENN that runs on this machine, to be checked and measured.
+
+    Example:
+        >>> Runner.side is None
+        True
+    """
 
     exit_points: int
-    """N: the last exit is number N."""
+    """N; the last exit is number N."""
 
     side: int | None = None
-    """Height and width that images must have, in pixels; `None` for any."""
+    """Required height and width of images in pixels; `None` = any."""
 
     @abstractmethod
     def predict(
         self, images: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Classify, each sample leaving at its own exit; segments that nobody needs do not run.
+        """Classify; each sample exits at its own exit, and segments that no sample reaches do not run.
 
         Args:
-            images: (B, C, H, W) bytes, of any size H x W unless `side` says otherwise; B >= 1.
+            images: (B, C, H, W) bytes, B >= 1, H = W = `side` unless that is `None`.
 
         Returns:
-            Labels (B,), exits taken (B,) from 0 (N = the last), confidences (B,) in [0, 1].
+            Labels (B,), exits (B,) from 0 (N = the last), confidences (B,) in [0, 1].
         """
 
     @abstractmethod
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-        """Labels (B,) of the last exit for all samples; no other head runs.
+        """Return the labels (B,) of the last exit for all samples; no other head runs.
 
         Raises:
             EdanasError: This form cannot run the backbone alone.
@@ -227,64 +250,74 @@ class Runner(ABC):
 
     @abstractmethod
     def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
-        """How many of B >= 1 samples each segment was really computed for, when they are classified.
+        """Classify B >= 1 samples and return for how many of them each segment ran.
 
-        It is observed, not derived from the exits taken. A segment is what lies between two placed exits,
-        with the head behind it: one number for each placed exit, ascending, then the last exit's.
+        The numbers are observed, not derived from the exits. A segment is the stages between two placed exits
+        with the head behind them: one number for each placed exit, ascending, then the last exit's.
         """
 
     def close(self) -> None:  # noqa: B027 - most runners hold nothing to give back
-        """Give back memory and sessions; the runner is not used again."""
+        """Release memory and sessions; the runner is not used again."""
 
 
 class Exporter(ABC):
-    """Writes a finished EENN in some form."""
+    """Writes a finished EENN in one file format.
+
+    Example:
+        >>> class Names(Exporter):
+        ...     def export(self, network, stem):
+        ...         path = stem.with_name(f"{stem.name}.txt")
+        ...         path.write_text(" ".join(network.classes))
+        ...         return [path]
+        >>> Names.runs
+        False
+    """
 
     exact: ClassVar[bool] = True
-    """Whether what it writes answers as the network does, save for rounding."""
+    """True if the exported network predicts as the original does, up to rounding."""
 
     runs: bool = False
-    """Whether `open` is implemented. A subclass that overrides `open` need not declare it."""
+    """True if `open` is implemented. A subclass that overrides `open` need not declare it."""
 
     ending: ClassVar[str] = ""
-    """What follows the stem in the name of the file to open, where `open` is there; by it, what was written
-    earlier is found again."""
+    """The end of the name of the file to open, after the stem, if `open` is implemented. `edanas bench` finds
+    exported networks by it."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         derive(cls, "runs", "open")
 
     def prepare(self, calibration: ImageSet, validation: ImageSet) -> None:  # noqa: B027 - most need none
-        """Called before exports, where there are images: a form that depends on any uses these.
+        """Take images for a format that needs some; called before exports if there are images.
 
         Args:
-            calibration: To set scales or the like by.
-            validation: To measure on what the form costs in accuracy.
+            calibration: To set scales of integers, for example.
+            validation: To measure the format's loss of accuracy.
         """
 
     @abstractmethod
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
-        """Write files whose names begin with `stem`; returns their paths, the one to open first.
+        """Write files whose names begin with `stem`; return their paths, the one to open first.
 
         Raises:
-            ExportError: The network cannot be put into this form, or images are needed and there were none.
+            ExportError: The network cannot be expressed in this format, or required images were not given.
             RunError: A file cannot be written.
         """
 
     def open(self, path: Path, threads: int = 1) -> Runner:
-        """What `export` wrote, ready to run here.
+        """Open an exported network to run it here.
 
         Args:
-            path: The first that `export` returned.
-            threads: How many the runtime may use; one that has torch's, or none of its own, leaves it.
+            path: The first path that `export` returned.
+            threads: Threads of the runtime. A runtime that uses torch's, or has none, ignores it.
 
         Raises:
-            EdanasError: The files are missing or damaged, or this form does not run on this machine.
+            EdanasError: The files are missing or damaged, or this format does not run on this machine.
         """
         raise EdanasError(f"{path}: what {type(self).__name__} writes cannot be run here")
 
     def summary(self, path: Path) -> str:
-        """What there is to say of what `export` wrote, in a sentence or none; `path` as for `open`."""
+        """Return a sentence on the exported files, or nothing; `path` as for `open`."""
         return ""
 
 
@@ -292,10 +325,19 @@ class Logger:
     """Reports a run to another tool while it goes on: a plugin that a run requests by name.
 
     It has one or more methods that are marked with `edanas.hookimpl` and named after lifecycle events, and
-    receives no other event. A run makes it before it reads anything. The constructor may raise an
+    receives no other event. A run creates it before it reads anything. The constructor may raise an
     `EdanasError`, e.g. if a package is not installed; a later exception is reported once for each event, and
     the run goes on. Events arrive in order, from one thread; a resumed run reports only new events to a fresh
     logger.
+
+    Example:
+        >>> from edanas import hookimpl
+        >>> class Printer(Logger):
+        ...     @hookimpl
+        ...     def edanas_iteration_finished(self, summary):
+        ...         print(f"iteration {summary.iteration}: {summary.hypervolume:.2f}")
+        >>> Printer().edanas_iteration_finished(IterationSummary(1, 24, 0, 0.5, ()))
+        iteration 1: 0.50
     """
 
     def files(self) -> Sequence[str]:
@@ -309,13 +351,18 @@ class Logger:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A named set of choices for all kinds: names and numbers, no logic.
+    """Settings for a whole run: names and numbers, no logic.
 
     Args:
         doc: One line for `edanas plugins`.
         settings: Settings by dotted path or as nested tables, laid over the defaults.
-        presets: Further layers by name, e.g. `quick`, `paper`, `best`; the first is the default. One called
-            `auto` is the default for a folder of images, and what suits its images is laid over it.
+        presets: Further layers by name, e.g. `quick`, `paper`, `best`; the first is the default. `auto` is
+            the default for a folder of images; settings that suit these images are laid over it.
+
+    Example:
+        >>> bundle = Bundle("For tests.", {"seed": 7}, {"quick": {"search.iterations": 2}})
+        >>> list(bundle.presets)
+        ['quick']
     """
 
     doc: str
@@ -325,10 +372,21 @@ class Bundle:
 
 @dataclass(frozen=True)
 class IterationSummary:
-    """What one iteration (0 = the initial archive) brought: counts, and the hypervolume in [0, 1].
+    """Counts and hypervolume of one iteration.
 
-    `feasible` is the share of the iteration's candidates that keep all constraints (phi of CNAS), `None`
-    where there are no constraints.
+    Args:
+        iteration: Its number; 0 is the initial archive.
+        evaluated: Candidates in the archive after it.
+        failed: The failed ones among them.
+        hypervolume: In [0, 1].
+        newest: The evaluations of this iteration.
+        notes: The strategy's notes, by name; a `SurrogateNote` is text with attributes.
+        feasible: Share of the iteration's candidates that keep all constraints (phi of CNAS); `None` = there
+            are no constraints.
+
+    Example:
+        >>> IterationSummary(1, evaluated=24, failed=1, hypervolume=0.5, newest=()).feasible is None
+        True
     """
 
     iteration: int

@@ -1,4 +1,4 @@
-"""Contracts of the search: objectives, surrogate models, strategies."""
+"""Contracts of the search: objectives, meters, constraints, surrogate models and strategies."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -30,16 +30,24 @@ from edanas.core.types import (
 
 @dataclass(frozen=True)
 class Specimen:
-    """A backbone that a meter is shown.
+    """A backbone whose costs a meter measures.
 
     Args:
         backbone: Its choices.
-        provider: Knows what they mean.
-        task: What it is built for.
-        stages: What each of the M stages costs, as counted, with the shape of its features.
-        heads: The same of the head at each of the N exit points, with what decides there.
-        last: The same of the last exit.
+        provider: The provider of its supernet.
+        task: Channels and classes.
+        stages: The counted costs of each of the M stages, with the shape of its features.
+        heads: The same for the head at each of the N exit points, inference rule and criterion included.
+        last: The same for the last exit.
         network: Builds an EENN of it with fresh weights and a head at every exit point, in eval mode.
+
+    Example:
+        >>> from edanas.testing.toy_networks import ToyProvider
+        >>> stage, head = SegmentCost(9, 1, 1, (4, 8, 8)), SegmentCost(3, 1, 1, (10, 1, 1))
+        >>> backbone, task = Backbone.of({"resolution": 8}), Task(1, 10)
+        >>> specimen = Specimen(backbone, ToyProvider(), task, (stage, stage), (head,), head, None)
+        >>> specimen.points
+        (ExitPoint(index=0, channels=4, height=8, width=8),)
     """
 
     backbone: Backbone
@@ -57,27 +65,40 @@ class Specimen:
 
 
 class Meter(ABC):
-    """Tells what each segment of a backbone costs in a unit of its own: time, bit operations, bytes sent.
+    """Measures each segment of a backbone in a unit of its own: time, bit operations, bytes sent.
 
-    What a candidate costs is arithmetic on that. `name` is that of its entry in `Metrics.exit_figures`: two
-    meters of one name tell the same. `counted` says whether the same backbone always gets the same figures,
-    at once: others are asked once for a backbone, and what they told is kept in the run's folder, or else a
-    resumed run would be another one.
+    The costs of candidates follow from these figures by arithmetic.
+
+    Example:
+        >>> class Layers(Meter):
+        ...     counted, name = True, "stages and heads run"
+        ...     def figures(self, specimen):
+        ...         return SegmentFigures((1,) * len(specimen.stages), (1,) * len(specimen.heads), 1)
+        >>> metrics = Metrics(
+        ...     *(0.9, (0.5, 0.5), (1.0, 0.8), 1.0, 1.0, 0.9, 2, 1, 1),
+        ...     exit_figures={"stages and heads run": (2.0, 4.0)},
+        ... )
+        >>> Layers().mean(metrics)
+        3.0
     """
 
     counted: ClassVar[bool] = False
+    """True if the same backbone always gets the same figures, quickly. The figures of other meters are
+    measured once for each backbone and stored in the run's folder, so that a resumed run uses the same."""
+
     name: str
+    """The key of its figures in `Metrics.exit_figures`; two meters with one name measure the same."""
 
     @abstractmethod
     def figures(self, specimen: Specimen) -> SegmentFigures:
-        """Of each stage, of the head at each exit point, and of the last exit.
+        """Return the figures of each stage, of the head at each exit point, and of the last exit.
 
         Raises:
-            CostError: They cannot be told.
+            CostError: They cannot be measured.
         """
 
     def by_exit(self, metrics: Metrics) -> tuple[float | None, ...]:
-        """What leaving at each exit point (`None` where no exit stands) and at the last exit costs.
+        """Return the cost of a sample that exits at each exit point (`None` = no exit) and at the last exit.
 
         Raises:
             CostError: The metrics do not hold this meter's figures.
@@ -88,7 +109,7 @@ class Meter(ABC):
         return metrics.exit_figures[self.name]
 
     def mean(self, metrics: Metrics) -> float:
-        """What a sample costs on average.
+        """Return the average cost of a sample.
 
         Raises:
             CostError: As `by_exit`.
@@ -100,74 +121,99 @@ class Meter(ABC):
 class Objective(ABC):
     """One number to optimise, derived from an evaluation's metrics.
 
-    `structural` says whether it follows from the candidate's structure alone (a cost that does not depend on
-    accuracies or utilization): what it is worth is then known before anything is evaluated.
+    Example:
+        >>> from edanas.goals.objectives import Accuracy
+        >>> Accuracy.maximise, Accuracy.structural
+        (True, False)
     """
 
     maximise: ClassVar[bool] = False
+    """True if larger values are better."""
+
     unit: ClassVar[str] = ""
+    """The unit of the value, for reports."""
+
     structural: bool = False
+    """True if the value follows from the candidate's structure alone, without accuracies and utilization. It
+    is then known before the evaluation."""
+
     meters: tuple[Meter, ...] = ()
-    """What must be asked for every candidate, so that metrics have what the value is made of."""
+    """The meters whose figures the metrics of every candidate must hold for this objective."""
 
     macs: Literal["ada", "executed"] | None = None
-    """Which multiply-adds its value follows as thresholds move: ADA_MACS, executed MACs, or neither."""
+    """The multiply-adds that the value follows as thresholds change: ADA_MACS, executed MACs, or neither."""
 
     @abstractmethod
     def value(self, metrics: Metrics) -> float:
-        """The number in its own direction and unit; the engine minimises inside.
+        """Return the number in its own direction and unit; the engine minimises internally.
 
         Raises:
-            CostError: The metrics lack what it is made of.
+            CostError: The metrics lack a required figure.
         """
 
 
 class Constraint(ABC):
-    """What a candidate must keep to be a result; how far beyond it is, where it does not.
+    """A condition that every result must keep, and the distance of a candidate from it.
 
-    `basis` says what decides: the candidate's own `choices`; its `costs`, which follow from the structure
-    alone, too; or the `outcome` of an evaluation. What the structure decides is known before anything is
-    evaluated, and a candidate that breaks it is not.
+    Example:
+        >>> class AtMostTwoExits(Constraint):
+        ...     basis = "choices"
+        ...     def excess(self, candidate, metrics):
+        ...         return (candidate.scheme.exits - 2) / 2
+        ...     def describe(self, candidate, metrics):
+        ...         return f"exits is {candidate.scheme.exits}; allowed: at most 2"
+        >>> from edanas.core.types import SelectionScheme
+        >>> AtMostTwoExits().excess(Candidate(Backbone(()), SelectionScheme((0.5, 0.5, 0.5))), None)
+        0.5
     """
 
     basis: Literal["choices", "costs", "outcome"] = "outcome"
+    """The values that decide: the candidate's own `choices`; its `costs`, which also follow from the
+    structure alone; or the `outcome` of an evaluation. A candidate whose structure breaks the constraint is
+    not evaluated."""
+
     meters: tuple[Meter, ...] = ()
-    """As those of an `Objective`."""
+    """See `Objective.meters`."""
 
     def prepare(self, space: SearchSpace) -> None:  # noqa: B027 - most have nothing to look for in a space
-        """Called once, before the search.
+        """Check the constraint against the search space; called once, before the search.
 
         Raises:
-            ConfigError: The space has not what the constraint speaks of.
+            ConfigError: The space lacks a variable that the constraint names.
         """
 
     @abstractmethod
     def excess(self, candidate: Candidate, metrics: Metrics | None) -> float:
-        """How far the candidate is beyond what is allowed: 0 or less where the constraint is kept.
+        """Return the distance of the candidate from the limit: 0 or less where the constraint is kept.
 
-        Without unit, as a share of what is allowed: excesses of several constraints are added up. It grows
-        with what is found, also where the constraint is kept, so that it can be predicted.
+        The distance is a share of the limit, without unit, since excesses of several constraints are added.
+        It grows with the limited value, also where the constraint is kept, so that surrogates can predict it.
 
         Args:
             candidate: The candidate.
-            metrics: `None` is only given where the basis is `choices`. Where it is `costs`, accuracies and
-                utilization may be anything.
+            metrics: `None` only if the basis is `choices`. If it is `costs`, accuracies and utilization are
+                arbitrary.
         """
 
     @abstractmethod
     def describe(self, candidate: Candidate, metrics: Metrics | None) -> str:
-        """What was found and what is allowed, e.g. `params is 1.2M; allowed: at most 1M`."""
+        """Return the candidate's value and the limit, e.g. `params is 1.2M; allowed: at most 1M`."""
 
 
 @dataclass(frozen=True)
 class ExitInsight:
-    """What is known of candidates beside genes and values, for surrogates that know what an exit is.
+    """Knowledge about candidates beside genes and values, for surrogates that model exits.
 
     Args:
-        space: What genomes mean.
-        profiles: Exit profiles by the bytes of a canonical genome (D,) int64; not every candidate has one.
-        value: The surrogate's objective, minimised, for a candidate whose exits behave like the outcome; its
+        space: Maps genomes to candidates.
+        profiles: Exit profiles by the bytes of a canonical genome (D,) int64; some candidates have none.
+        value: Returns the surrogate's objective, minimised, of a candidate with a hypothetical outcome. Its
             costs are exact, counted from the candidate's structure.
+
+    Example:
+        >>> from edanas.testing.toy_search import toy_space
+        >>> len(ExitInsight(toy_space(), {}, lambda candidate, outcome: 0.0).profiles)
+        0
     """
 
     space: SearchSpace
@@ -176,28 +222,35 @@ class ExitInsight:
 
 
 class SurrogateModel(ABC):
-    """A regressor from a genome to one objective. All randomness comes from the argument `seed`."""
+    """A regressor from a genome to one objective. All randomness comes from the argument `seed`.
+
+    Example:
+        >>> from edanas.surrogates.rbf import RBF
+        >>> genomes = np.array([[0.0], [1.0], [2.0]])
+        >>> RBF().fit(genomes, np.array([0.0, 1.0, 2.0])).predict(genomes).round(3)
+        array([0., 1., 2.])
+    """
 
     reads_profiles: bool = False
-    """Whether `inform` is implemented. A subclass that overrides `inform` need not declare it."""
+    """True if `inform` is implemented. A subclass that overrides `inform` need not declare it."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         derive(cls, "reads_profiles", "inform")
 
     def inform(self, insight: ExitInsight) -> None:  # noqa: B027 - most models learn from genes and values alone
-        """Called before `fit` where exit profiles are kept; most models have no use for them.
+        """Take the exit profiles of candidates; called before `fit` if the evaluation keeps profiles.
 
-        A profile may only be used for a genome that `fit` is given: the others are held out.
+        The model may use only the profiles of genomes that `fit` receives: the others are held out.
         """
 
     @abstractmethod
     def fit(self, genomes: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> Self:
-        """Learn (n, D) genes -> (n,) values; n >= 2, duplicates allowed. Returns itself."""
+        """Learn (n, D) genes -> (n,) values; n >= 2, duplicates allowed. Return the model itself."""
 
     @abstractmethod
     def predict(self, genomes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """(n, D) genes -> (n,) finite values."""
+        """Return (n,) finite values for (n, D) genes."""
 
     def cross_validate(
         self,
@@ -205,13 +258,14 @@ class SurrogateModel(ABC):
         values: npt.NDArray[np.float64],
         folds: Sequence[npt.NDArray[np.int64]],
     ) -> npt.NDArray[np.float64]:
-        """(n,) predictions, each sample's made by a model fitted on the other folds; for adaptive switching.
+        """Return (n,) predictions, each by a model that was fitted on the other folds.
+
+        Adaptive switching compares models by them. A model that can fit all folds at once overrides this.
 
         Args:
             genomes: (n, D) genes.
-            values: (n,) what to predict.
-            folds: Disjoint index arrays that together hold 0..n-1 once. A model that can fit all folds at
-                once overrides this.
+            values: (n,) targets.
+            folds: Disjoint index arrays that together hold 0..n-1 once.
         """
         held_out = np.empty(len(values))
         for fold in folds:
@@ -222,24 +276,29 @@ class SurrogateModel(ABC):
 
 @dataclass(frozen=True)
 class SearchProblem:
-    """What a search strategy works on.
+    """The task of a search strategy.
 
     Args:
-        space: Genomes and candidates.
-        objectives: How many numbers `SearchStrategy.tell` receives for each evaluation, all minimised.
-        surrogate: A fresh surrogate model for one objective, from a seed.
+        space: Maps genomes to candidates.
+        objectives: J, the number of minimised values that `SearchStrategy.tell` receives for each evaluation.
+        surrogate: Returns a fresh surrogate model for one objective, from a seed.
         seed: The run's seed.
-        initial: How many candidates the initial archive holds.
-        progress: Where to show what takes long.
-        first: Candidates that the initial archive begins with, e.g. an older run's best ones; distinct.
-        judge: The J minimised values and M excesses of a candidate whose exits behave like an outcome, with
-            exact costs; `None` where only a measurement tells.
-        front: All trade-offs that one backbone offers over continuous thresholds, (k, J) minimised values,
-            infinite where a constraint is broken, from its candidate and exit profile; `None` where
-            thresholds are genes.
-        limits: M, how many constraints only an evaluation decides.
-        structure: By how much a candidate breaks the constraints that its structure decides, 0 where it
-            keeps them all; others are never evaluated. `None` where there are no such constraints.
+        initial: The number of candidates in the initial archive.
+        progress: Shows progress bars.
+        first: Distinct candidates that the initial archive begins with, e.g. the best ones of an older run.
+        judge: Returns the J minimised values and M excesses of a candidate with a hypothetical outcome, with
+            exact costs; `None` where only an evaluation measures them.
+        front: Returns the front of one backbone over continuous thresholds, from its candidate and exit
+            profile: (k, J) minimised values, infinite where a constraint is broken. `None` where thresholds
+            are genes.
+        limits: M, the number of constraints that only an evaluation decides.
+        structure: Returns the violation of the constraints that a candidate's structure decides, 0 where it
+            keeps them all; other candidates are never evaluated. `None` = there are no such constraints.
+
+    Example:
+        >>> from edanas.testing.toy_search import toy_problem, toy_space
+        >>> toy_problem(toy_space(), initial=6).initial
+        6
     """
 
     space: SearchSpace
@@ -256,34 +315,42 @@ class SearchProblem:
 
 
 class SearchStrategy(ABC):
-    """Chooses what to evaluate next.
+    """Chooses the candidates to evaluate.
 
-    Every answer must be a function of the seed and of what was told, and of nothing else: a resumed run tells
-    a fresh strategy the whole archive and must get the candidates that the interrupted one got.
+    Candidates must depend on the seed and on the evaluations that `tell` received, and on nothing else. A
+    resumed run passes the whole archive to a fresh strategy and must get the candidates of the interrupted
+    one.
 
-    `nested` says whether it moves in backbones only, each with all its thresholds: it then works where
-    thresholds are continuous (`problem.front` is there), and nowhere else.
+    Example:
+        >>> from edanas.strategies.random_search import RandomSearch
+        >>> from edanas.testing.toy_search import toy_problem, toy_space
+        >>> strategy = RandomSearch()
+        >>> strategy.start(toy_problem(toy_space(), initial=6))
+        >>> len(strategy.initial())
+        6
     """
 
     nested: ClassVar[bool] = False
+    """True if the strategy searches backbones only, each with all its thresholds. It then requires
+    continuous thresholds (`problem.front`)."""
 
     def confine(self, space: SearchSpace) -> SearchSpace:
-        """The part of a run's space that is searched: what is outside is no result either. All, if left out.
+        """Return the part of a run's space that is searched; candidates outside it are no results either.
 
-        Called once, before anything else.
+        Called once, before `start`. By default it returns the whole space.
 
         Raises:
-            ConfigError: The space has not what the strategy searches.
+            ConfigError: The space lacks what the strategy searches.
         """
         return space
 
     @abstractmethod
     def start(self, problem: SearchProblem) -> None:
-        """Called once, after `confine`: `problem.space` is what that returned."""
+        """Begin a search; called once. `problem.space` is the space that `confine` returned."""
 
     @abstractmethod
     def initial(self) -> list[Candidate]:
-        """The initial archive's candidates, distinct, at most `problem.initial`; `problem.first` first."""
+        """Return at most `problem.initial` distinct candidates, those of `problem.first` first."""
 
     @abstractmethod
     def tell(
@@ -293,21 +360,25 @@ class SearchStrategy(ABC):
         profiles: Sequence[ExitProfile | None] = (),
         excesses: npt.NDArray[np.float64] | None = None,
     ) -> None:
-        """What was evaluated since the last call, in order.
+        """Receive the evaluations since the last call, in order.
 
         Args:
             genomes: (n, D) genes.
             objectives: (n, J) minimised values; a failed candidate has a row of NaN.
-            profiles: For each row its exit profile, `None` where none was kept; empty = none at all.
-            excesses: (n, M) by how much each is beyond the constraints that an evaluation decides, 0 or less
-                where it keeps one; where thresholds are continuous, of the trade-off that breaks them least.
-                A failed candidate has a row of NaN. `None` = there are none.
+            profiles: The exit profile of each row, `None` where there is none; empty = there are none at all.
+            excesses: (n, M) excesses over the constraints that an evaluation decides, 0 or less where one is
+                kept. With continuous thresholds they are those of the trade-off with the least violation. A
+                failed candidate has a row of NaN. `None` = there are no such constraints.
         """
 
     @abstractmethod
     def ask(self, count: int) -> list[Candidate]:
-        """At most `count` distinct candidates that were never told; empty when the space is exhausted."""
+        """Return at most `count` distinct candidates that `tell` never received; empty = space exhausted."""
 
     def notes(self) -> dict[str, str]:
-        """What the last `ask` has to tell the log, e.g. which surrogate won with which tau."""
+        """Return notes on the last `ask` for the log, by name.
+
+        A `SurrogateNote` under `objective 1` names the surrogate model of that objective and its Kendall's
+        tau; reports and loggers show it. Other notes are plain text.
+        """
         return {}

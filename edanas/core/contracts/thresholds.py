@@ -1,4 +1,4 @@
-"""The contract of threshold setting: from calibration samples to the thresholds of a finished network."""
+"""Contract of threshold setters: calibration samples -> thresholds of a finished network."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +14,16 @@ from edanas.core.types import ExitProfile, SelectionScheme
 
 @dataclass(frozen=True)
 class Answers:
-    """What every exit says about every calibration sample, and what is right.
+    """Logits of every exit for every calibration sample, with the labels.
 
     Args:
         logits: (S, E, K) float32; E exits with a head, ascending, the last exit's last.
         labels: (S,) int64.
+
+    Example:
+        >>> answers = Answers(np.zeros((5, 2, 3), np.float32), np.zeros(5, np.int64))
+        >>> answers.logits.argmax(2).shape
+        (5, 2)
     """
 
     logits: npt.NDArray[np.float32]
@@ -27,16 +32,21 @@ class Answers:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a network that is to get thresholds does on S calibration samples.
+    """Results of a network without final thresholds on S calibration samples.
 
     Args:
         profile: A column for each of E exits with a head, the last exit's last.
         costs: Multiply-adds for one sample, by segment.
-        scheme: As the search had it.
-        given_up: How much accuracy the search's trade-off gave up against the last exit, a fraction; 0 where
-            it says nothing about that.
-        answers: Gives logits and labels; the network runs when this is called, and not before.
-        tempered: Gives the profile with each of the E exits' logits divided by a number above 0 of its own.
+        scheme: The selection scheme of the search.
+        given_up: The accuracy, as a fraction, that the candidate lost against its last exit in the search; 0
+            where the search does not tell.
+        answers: Returns logits and labels; the network runs only when this is called.
+        tempered: Returns the profile with the logits of each of the E exits divided by a number above 0.
+
+    Example:
+        >>> from edanas.testing.setters import toy_calibration
+        >>> toy_calibration((0.5, 0.5), 40).profile.confidence.shape
+        (40, 3)
     """
 
     profile: ExitProfile
@@ -49,12 +59,16 @@ class Calibration:
 
 @dataclass(frozen=True)
 class ThresholdChoice:
-    """What a threshold setter made of calibration samples.
+    """Result of a threshold setter.
 
     Args:
         scheme: The thresholds.
-        temperatures: What each of the E exits' logits is divided by from now on; empty = nothing.
-        notes: Plain values that the network's description keeps, e.g. how a stream is to hold a budget.
+        temperatures: Divisors of the logits of each of the E exits from now on; empty = none.
+        notes: Plain values for the network's description, e.g. the budget of a stream.
+
+    Example:
+        >>> ThresholdChoice(SelectionScheme((0.5, None))).scheme.placed
+        (0,)
     """
 
     scheme: SelectionScheme
@@ -63,20 +77,27 @@ class ThresholdChoice:
 
 
 class ThresholdSetter(ABC):
-    """How the thresholds of a finished network are set, on samples that are used for nothing else.
+    """Sets the thresholds of a finished network, on samples that serve no other purpose.
 
-    `resets` says whether thresholds are set at all. If not, the network keeps those that the search gave it,
-    and no calibration sample is looked at.
+    Example:
+        >>> class Half(ThresholdSetter):
+        ...     def choose(self, calibration):
+        ...         thresholds = (0.5 if t is not None else None for t in calibration.scheme.thresholds)
+        ...         return ThresholdChoice(SelectionScheme(tuple(thresholds)))
+        >>> from edanas.testing.setters import toy_calibration
+        >>> Half().choose(toy_calibration((0.9, None), 40)).scheme.thresholds
+        (0.5, None)
     """
 
     resets: ClassVar[bool] = True
+    """False if the network keeps the thresholds of the search; no calibration sample is then used."""
 
     @abstractmethod
     def choose(self, calibration: Calibration) -> ThresholdChoice:
-        """Thresholds for the exits that `calibration.scheme` places; others are not placed.
+        """Return thresholds for the exits that `calibration.scheme` places; it places no others.
 
-        The same calibration gives the same choice.
+        Deterministic: the same calibration gives the same choice.
 
         Raises:
-            CandidateError: What was asked cannot be had on these samples; the text says what can.
+            CandidateError: These samples cannot meet the requirement; the text names the attainable value.
         """

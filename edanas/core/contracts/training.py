@@ -1,4 +1,4 @@
-"""The contract of training schemes: a plan of phases, and what makes one loss of several exits."""
+"""Contract of training schemes: a plan of phases, and one loss for several exits."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,20 +13,26 @@ from edanas.core.contracts.deciding import ConfidenceCriterion
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a training: which exits run, and what learns. All else stays as it is.
+    """A part of a training: the exits that run, and the modules that learn. All others are frozen.
 
     Exits are counted from 0, the last exit last. An exit has a head, and a segment: the stages between the
     exit before it and itself.
 
     Args:
-        name: What progress shows.
-        exits: The exits that run, ascending; the loss sees their logits. Stages behind them do not run.
+        name: The text in progress bars.
+        exits: The exits that run, ascending; the loss uses their logits. Stages behind them do not run.
         segments: Exits whose segments are trained.
         heads: Exits whose heads are trained.
         share: Its steps, in proportion to the shares of the other phases.
         rescale: Whether each segment's gradient is the mean, and not the sum, over the exits that it serves
             (gradient equilibrium; Li et al., Improved Techniques for Training Adaptive Deep Networks, ICCV
             2019, Section 3.2). AdamW's steps hardly depend on a gradient's scale; SGD's do.
+
+    Example:
+        >>> Phase.whole(3).exits
+        (0, 1, 2)
+        >>> Phase.backbone(3).heads
+        (2,)
     """
 
     name: str
@@ -38,28 +44,35 @@ class Phase:
 
     @classmethod
     def whole(cls, exits: int, share: float = 1.0, *, rescale: bool = False) -> "Phase":
-        """All of a network with so many exits, trained together."""
+        """Return the phase that trains all of a network with this number of exits."""
         every = tuple(range(exits))
         return cls("all exits", every, every, every, share, rescale)
 
     @classmethod
     def backbone(cls, exits: int, share: float = 1.0) -> "Phase":
-        """The backbone with the last exit alone, of a network with so many exits."""
+        """Return the phase that trains the backbone and the last exit alone."""
         return cls("backbone", (exits - 1,), tuple(range(exits)), (exits - 1,), share)
 
 
 @dataclass(frozen=True)
 class ExitBatch:
-    """What a loss is made of.
+    """The inputs of a loss.
 
     Args:
         logits: (B, K) of each exit of `phase.exits`, in that order.
         targets: Labels (B,) int64, or a teacher's probabilities (B, K).
-        phase: Where the training is.
-        points: The exit points of all the network's exits, not of this phase's alone; N for the last exit.
-        criterion: The run's.
+        phase: The present phase.
+        points: The exit points of all exits of the network, not of this phase alone; N for the last exit.
+        criterion: The run's criterion.
         label_smoothing: Share of the target spread over all classes; 0 with a teacher.
-        learned: What `TrainingScheme.learned` gave for this training; where that is nothing, an empty module.
+        learned: The module that `TrainingScheme.learned` returned for this training, or an empty one.
+
+    Example:
+        >>> from edanas.exits.criteria import ScoreMargin
+        >>> logits = [torch.zeros(2, 4), torch.zeros(2, 4)]
+        >>> batch = ExitBatch(logits, torch.tensor([0, 1]), Phase.whole(2), (0, 1), ScoreMargin())
+        >>> batch.cross_entropies()
+        tensor([1.3863, 1.3863])
     """
 
     logits: Sequence[torch.Tensor]
@@ -71,7 +84,7 @@ class ExitBatch:
     learned: nn.Module = field(default_factory=nn.Module)
 
     def cross_entropies(self) -> torch.Tensor:
-        """Each exit's loss (E,): the cross-entropy with the targets, a mean over samples."""
+        """Return the cross-entropy (E,) of each exit with the targets, as a mean over samples."""
         return torch.stack(
             [
                 F.cross_entropy(each, self.targets, label_smoothing=self.label_smoothing)
@@ -80,12 +93,12 @@ class ExitBatch:
         )
 
     def confidences(self) -> list[torch.Tensor]:
-        """How sure each exit is, (B,) in [0, 1]; gradients flow as far as the criterion lets them."""
+        """Return the confidence of each exit, (B,) in [0, 1]; gradients flow if the criterion allows it."""
         at = self._at
         return [self.criterion.after(self.logits[:ran], at[:ran]) for ran in range(1, len(at) + 1)]
 
     def criterion_loss(self) -> torch.Tensor | float:
-        """What the criterion learns by, beside the scheme's loss; most learn nothing."""
+        """Return the criterion's own loss; 0 for most criteria."""
         return self.criterion.loss(self.logits, self._at, self.targets)
 
     @property
@@ -95,16 +108,23 @@ class ExitBatch:
 
 
 class TrainingScheme(ABC):
-    """How a network with several exits is trained: in which phases, and by which loss.
+    """The phases and the loss that train a network with several exits.
 
-    A scheme keeps nothing: one object serves many trainings, of networks with different exits, in any order.
+    A scheme has no state: one object serves many trainings, of networks with different exits, in any order.
+
+    Example:
+        >>> class Sum(TrainingScheme):
+        ...     def loss(self, batch):
+        ...         return batch.cross_entropies().sum()
+        >>> [phase.name for phase in Sum().phases((0, 2, 4))]
+        ['all exits']
     """
 
     def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
-        """The plan, one phase after the other; by default a single one that trains everything.
+        """Return the phases in order; by default a single one that trains everything.
 
         Args:
-            points: Where the network has exits: exit points ascending, then N for the last exit.
+            points: The exit points with an exit, ascending, then N for the last exit.
 
         Raises:
             ConfigError: The scheme's options do not fit these exits.
@@ -112,7 +132,9 @@ class TrainingScheme(ABC):
         return (Phase.whole(len(points)),)
 
     def learned(self, points: tuple[int, ...]) -> nn.Module | None:
-        """What one training learns besides the network, fresh, e.g. the losses' weights; by default nothing.
+        """Return a fresh module that one training learns besides the network, e.g. weights of the losses.
+
+        `None`, the default, means that there is none.
 
         Args:
             points: As for `phases`.
@@ -121,4 +143,4 @@ class TrainingScheme(ABC):
 
     @abstractmethod
     def loss(self, batch: ExitBatch) -> torch.Tensor:
-        """A scalar that falls as the phase's exits say what `batch.targets` say."""
+        """Return a scalar that falls as the logits of the phase's exits approach `batch.targets`."""
