@@ -17,7 +17,7 @@ _PENALTY = 0.01
 
 
 class EarlyStop(InferenceRule):
-    """The answer of the exit where a sample exits, alone (Section III of the paper).
+    """The answer of the exit where the sample exits, alone (Section III of the paper).
 
     Example:
         >>> EarlyStop()([torch.tensor([[0.0, 1.0]]), torch.tensor([[3.0, 0.0]])], (0, 1))

@@ -149,7 +149,7 @@ def test_a_network_in_its_runs_folder_is_tuned_on_the_calibration_part(model, ca
     assert tune(model, "--data", "digits", "--part", "test", "--min-accuracy", "1%", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["samples"] == len(split_up.test)
-    assert any("used up" in remark for remark in found["remarks"])
+    assert any("no test accuracy any more" in remark for remark in found["remarks"])
 
 
 def test_a_run_with_damaged_settings_is_named(model, capsys):
@@ -180,7 +180,7 @@ def test_images_without_labels(model, pictures, capsys):
     assert [share["here"] for share in found["new"]["shares"]] == pytest.approx(shares)
     assert tune(model, "--unlabelled", pictures, "--max-macs", macs) == 0
     told = capsys.readouterr().out
-    assert "none is promised" in told
+    assert "they have no labels" in told
     assert "accuracy  " not in told
 
 

@@ -93,7 +93,7 @@ def test_the_header_says_what_a_confidence_is(tmp_path):
     odd = copy.deepcopy(network())
     said = comment_of(odd, tmp_path)
     assert "Confidence: score-margin. The largest class probability minus the second largest" in said
-    assert "Prediction: early-stop. The answer of the exit where a sample exits, alone" in said
+    assert "Prediction: early-stop. The answer of the exit where the sample exits, alone" in said
     assert "earlier exits" not in said
     odd.criterion = Patience(3)
     odd.description = {**odd.description, "criterion": {"name": "patience", "options": {"agreeing": 3}}}

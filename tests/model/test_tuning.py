@@ -149,7 +149,7 @@ def test_a_near_miss_of_the_unit(network):
 
 
 def test_too_few_samples(network):
-    with pytest.raises(DataError, match="samples: found 9; at least 10"):
+    with pytest.raises(DataError, match="samples: found 9; allowed: 10 or more"):
         edanas.tune(network, SAMPLES.subset(np.arange(9)), min_accuracy=0.01)
 
 
@@ -177,7 +177,7 @@ def test_without_labels_a_budget_is_held(network, share):
     assert found.scheme.placed == (0, 2)
     assert np.isnan(found.accuracy.new)
     assert found.front is None
-    assert any("none is promised" in remark for remark in found.remarks)
+    assert any("they have no labels" in remark for remark in found.remarks)
     fresh = estimate_expectation(
         replace_profile(network, confidences(network, 20_000, seed=1)), found.scheme, [costs_of(network)]
     )
@@ -196,7 +196,7 @@ def replace_profile(network, sure):
 def test_strictness_comes_from_what_is_known(network):
     sure, limit = confidences(network), possible(network, 0.5)[0]
     own = edanas.retune(network, sure, max_macs=limit)
-    assert any("what the old thresholds do" in remark for remark in own.remarks)
+    assert any("the old thresholds on these samples" in remark for remark in own.remarks)
     given = edanas.retune(network, sure, max_macs=limit, shares=[0.1, 0, 0.8, 0, 0.1])
     other = edanas.retune(network, sure, max_macs=limit, shares=[0.6, 0, 0.1, 0, 0.3])
     assert given.after.shares[0].here < other.after.shares[0].here
@@ -215,7 +215,7 @@ def test_strictness_comes_from_what_is_known(network):
         ({"shares": [0.5, 0.5]}, ConfigError, r"shares: found \[0.5, 0.5\]; allowed: 5 fractions"),
         ({"samples": np.zeros((20, 2))}, DataError, r"confidences: found shape \(20, 2\); allowed: \(S, 3\)"),
         ({"samples": np.full((20, 3), np.nan)}, DataError, "not finite"),
-        ({"samples": np.zeros((5, 3))}, DataError, "samples: found 5; at least 10"),
+        ({"samples": np.zeros((5, 3))}, DataError, "samples: found 5; allowed: 10 or more"),
     ],
 )
 def test_wrong_input_without_labels(network, given, error, message):
