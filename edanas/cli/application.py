@@ -2,7 +2,6 @@
 
 import errno
 import os
-import sqlite3
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -157,6 +156,8 @@ def explain(error: Exception) -> tuple[str, int]:
 
 
 def _is_disk_full(error: Exception) -> bool:
+    import sqlite3
+
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
     return isinstance(error, OSError) and error.errno in DISK_FULL

@@ -42,7 +42,7 @@ def examine() -> dict[str, Any]:
     folder = _folder_state(home())
     plugins = survey(load_plugins())
     problems = [f"{name} is {version}" for name, version in versions.items() if version == _NOT_INSTALLED]
-    problems += _import_problems("torchvision")
+    problems += _load_problems("torchvision")
     if folder["error"]:
         problems.append(f"EDANAS_HOME {folder['path']} cannot be written to: {folder['error']}")
     problems += [f"plugin {broken['name']} is broken: {broken['cause']}" for broken in plugins["broken"]]
@@ -81,12 +81,23 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _import_problems(name: str) -> list[str]:
-    """Return a problem if a package cannot be loaded beside this torch, as with mixed CPU and CUDA builds."""
-    import importlib
+def _load_problems(name: str) -> list[str]:
+    """Return a problem if a compiled package does not load beside this torch, e.g. with mixed builds.
+
+    Only its libraries are loaded: the import of torchvision takes longer than all other checks.
+    """
+    import importlib.util
+
+    import torch
 
     try:
-        importlib.import_module(name)
+        spec = importlib.util.find_spec(name)
+        folders = [] if spec is None else spec.submodule_search_locations or []
+        libraries = [path for folder in folders for path in Path(folder).glob("_C*.so")]
+        if not libraries:
+            importlib.import_module(name)
+        for library in libraries:
+            torch.ops.load_library(library)
     except Exception as error:
         return [f"{name} cannot be imported: {type(error).__name__}: {error}"]
     return []

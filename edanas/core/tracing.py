@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from edanas.core.contracts import StagedBackbone
 from edanas.core.errors import CostError
 from edanas.core.types import ExitPoint, SegmentCost
+
+if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
 
 _FREE = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
 """Modules whose weight costs nothing by the convention: a table that is read, or a normalisation's scale."""
@@ -110,6 +112,8 @@ def _segment(module: nn.Module, features: torch.Tensor) -> tuple[SegmentCost, to
 
 def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, _Watch, torch.Tensor]:
     """(MACs, sizes of the counted outputs, output) of one pass."""
+    from torch.utils.flop_counter import FlopCounterMode
+
     counter = FlopCounterMode(display=False)
     watch = _Watch(counter.flop_registry)
     name = type(module).__name__
@@ -164,7 +168,7 @@ def _no_fused_transformer() -> Iterator[None]:
 
 
 @contextmanager
-def _each_weight_counts(module: nn.Module, counter: FlopCounterMode) -> Iterator[None]:
+def _each_weight_counts(module: nn.Module, counter: "FlopCounterMode") -> Iterator[None]:
     """Refuse a module that holds a weight of two or more dimensions and runs without a counted operator.
 
     A module with children that are counted passes even if its own weight is used in an uncounted operator.
