@@ -17,6 +17,10 @@ def test_search_is_a_function_whatever_was_imported():
     assert callable(edanas.search)
 
 
+def test_dir_lists_the_public_names():
+    assert set(edanas.__all__) <= set(dir(edanas))
+
+
 def test_another_name_is_not_there():
     with pytest.raises(AttributeError, match="'serach'"):
         edanas.serach  # noqa: B018 - it raises

@@ -97,7 +97,7 @@ def _load_problems(name: str) -> list[str]:
         if not libraries:
             importlib.import_module(name)
         for library in libraries:
-            torch.ops.load_library(library)
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
     except Exception as error:
         return [f"{name} cannot be imported: {type(error).__name__}: {error}"]
     return []

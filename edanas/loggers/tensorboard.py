@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import tomli_w
-from PIL import Image
 
 from edanas.core.contracts import IterationSummary, Logger
 from edanas.core.hookspecs import hookimpl
@@ -74,6 +73,8 @@ class TensorBoardLogger(Logger):
         names = "\n".join(f"{number}: {name}" for number, (name, _) in enumerate(result_figures(result)))
         self._writer.add_text("result/networks", _code(names), 0)
         if (folder / _PLOT).is_file():
+            from PIL import Image
+
             with Image.open(folder / _PLOT) as plot:
                 self._writer.add_image("fronts", np.asarray(plot.convert("RGB")), 0, dataformats="HWC")
         self._writer.close()

@@ -1,10 +1,13 @@
 import io
 import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from edanas.run.console import ConsoleProgress, _clock
+from edanas.core.progress import Silent
+from edanas.run.console import ConsoleProgress, NotebookProgress, _clock, default_progress
 
 
 def log():
@@ -102,3 +105,67 @@ def test_a_failure_on_a_terminal_takes_the_bars_away():
 
 def test_clock():
     assert (_clock(3.24), _clock(59.9), _clock(245)) == ("3.2 s", "59.9 s", "4:05 min")
+
+
+class Output:
+    """The outputs of a notebook's cell, as IPython would show them."""
+
+    def __init__(self):
+        self.shown = []
+
+    def display(self, data, *, raw, display_id):
+        assert raw and display_id
+        self.shown.append(data["text/plain"])
+        return self
+
+    def update(self, data, *, raw):
+        assert raw
+        self.shown[-1] = data["text/plain"]
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    output = Output()
+    kernel = SimpleNamespace(kernel=object())
+    display = SimpleNamespace(display=output.display)
+    ipython = SimpleNamespace(get_ipython=lambda: kernel, display=display)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    return output
+
+
+def test_a_notebook_shows_the_running_bars_in_one_output(notebook):
+    progress = NotebookProgress(interval=0)
+    with progress.task("Outer", 4) as outer:
+        outer.advance(note="a [note]")
+        with progress.task("Inner", None) as inner:
+            inner.advance(3)
+            assert notebook.shown == [f"Outer {'█' * 5}{'░' * 15} 1 of 4  a [note]\n  Inner 3"]
+        outer.advance(3)
+    (text,) = notebook.shown
+    assert re.fullmatch(r"Outer: 4 of 4 in \d+\.\d s  a \[note\]", text)
+    with pytest.raises(ValueError, match="x"), progress.task("Next", 2):
+        raise ValueError("x")
+    assert notebook.shown[1:] == ["Next: stopped at 0 of 2"]
+
+
+def test_updates_of_a_notebook_are_rare(notebook):
+    with NotebookProgress(interval=1e9).task("Long", 1000) as bar:
+        for _ in range(500):
+            bar.advance()
+        assert notebook.shown == [f"Long {'░' * 20} 0 of 1000"]
+
+
+def test_progress_shows_by_default_in_a_notebook(notebook):
+    assert isinstance(default_progress(), NotebookProgress)
+
+
+@pytest.mark.parametrize(("is_terminal", "kind"), [(True, ConsoleProgress), (False, Silent)])
+def test_progress_shows_by_default_in_a_terminal_alone(is_terminal, kind, monkeypatch):
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: is_terminal, write=len, flush=list))
+    assert isinstance(default_progress(), kind)
+
+
+def test_python_at_a_terminal_is_no_notebook(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    assert isinstance(default_progress(), Silent)
