@@ -10,14 +10,16 @@ from edanas.core.config import read_toml
 from edanas.core.devices import threads_of
 from edanas.core.errors import ConfigError, Interrupted, RunError, TableError
 from edanas.core.machine import computing
-from edanas.core.progress import Progress, Silent
+from edanas.core.progress import Progress
 from edanas.core.runfolder import CONFIG, RunLock
 from edanas.core.settings import Settings
 from edanas.plugins.blame import blamed
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose
-from edanas.run.layers import layered_settings, user_layers
+from edanas.run.console import default_progress
+from edanas.run.layers import layered_settings
+from edanas.run.options import RunOptions
 from edanas.run.provenance import digest_of_parts, environment
 from edanas.tables.backbone_choice import choose_backbones
 from edanas.tables.file_format import HELD_OUT, SEARCHED, Description
@@ -71,18 +73,26 @@ def build(
         settings: Further settings.
         config: A TOML file of settings.
         overwrite: Discard the table and what is in the making, but for a supernet of the same settings.
-        progress: Where to show bars.
+        progress: Where to show bars; by default as for `edanas.search`.
 
     Raises:
         EdanasError: Something the user can put right; see the message.
         Interrupted: After Ctrl-C; the same call goes on from there.
     """
-    progress = progress or Silent()
+    progress = progress or default_progress()
     registry = Registry(load_plugins(progress.say))
-    flags = {"data": data, "plugin": plugin, "seed": seed, "preset": preset, "device": device}
-    given = user_layers({**flags, "weights": weights}, settings, config)
+    options = RunOptions(
+        data=data,
+        plugin=plugin,
+        seed=seed,
+        preset=preset,
+        device=device,
+        weights=weights,
+        settings=settings,
+        config=config,
+    )
     source = None if run is None else Path(run)
-    chosen = settings_for(registry, given, source, progress)
+    chosen = settings_for(registry, options.layers(), source, progress)
     order = TableRequest(chosen, Path(out), backbones, source, held_out)
     return tabulate(registry, order, progress, overwrite=overwrite)
 
