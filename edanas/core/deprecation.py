@@ -1,4 +1,4 @@
-"""What is to go: it works as before for a while, and says since when, until when, and what to use instead."""
+"""Deprecated names: they work as before, and warn with the versions and the replacement."""
 
 import functools
 import warnings
@@ -10,17 +10,26 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class EdanasDeprecationWarning(FutureWarning):
-    """Something of edanas that still works, and will be removed; Python shows it to users by default."""
+    """A deprecated name of edanas is in use; Python shows this warning to users by default."""
 
 
 @dataclass(frozen=True)
 class Deprecation:
-    """One thing that is to go.
+    """One deprecated name.
 
     Args:
-        since: The version that says so first.
-        removed_in: The first version without it: at least the next minor one but one.
-        instead: What to use, as a name, call or path.
+        since: The version that deprecates it.
+        removed_in: The first version without it: at least two minor versions later.
+        instead: The replacement, as a name, call or path.
+
+    Example:
+        >>> import warnings
+        >>> old = Deprecation("0.2", "0.4", "load()")
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     old.warn("read()")
+        >>> print(caught[0].message)
+        read() is deprecated since edanas 0.2 and will be removed in 0.4; use load() instead
     """
 
     since: str
@@ -28,7 +37,7 @@ class Deprecation:
     instead: str
 
     def warn(self, what: str, stacklevel: int = 3) -> None:
-        """Say it of `what`, as a warning of whoever called the caller."""
+        """Warn that `what` is deprecated, at the line that called the caller."""
         warnings.warn(
             f"{what} is deprecated since edanas {self.since} and will be removed in {self.removed_in}; "
             f"use {self.instead} instead",
@@ -37,7 +46,7 @@ class Deprecation:
         )
 
     def function(self, function: Function) -> Function:
-        """Decorate a function that is to go; it works as before."""
+        """Decorate a deprecated function; it works as before."""
 
         @functools.wraps(function)
         def warning(*arguments: Any, **named: Any) -> Any:
@@ -50,7 +59,7 @@ class Deprecation:
         """Decorate a function whose argument `old` is now called `instead`.
 
         Raises:
-            TypeError: When it is called with both.
+            TypeError: A call gives both.
         """
 
         def decorate(function: Function) -> Function:
@@ -69,4 +78,4 @@ class Deprecation:
 
 
 RENAMED_SETTINGS: dict[str, Deprecation] = {}
-"""By old dotted path, of a setting or of a whole table of them; `instead` is the new path."""
+"""Old dotted paths of settings, or of tables of them; `instead` is the new path."""

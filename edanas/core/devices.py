@@ -1,4 +1,4 @@
-"""What settings say of the machine: where networks run, and on how many threads."""
+"""The device and the number of threads that settings choose."""
 
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,19 @@ if TYPE_CHECKING:
 
 
 def device_of(settings: Settings) -> "torch.device":
-    """Where networks run; see `named_device`."""
+    """Return the device of a run; see `named_device`."""
     return named_device(settings.device)
 
 
 def named_device(name: str) -> "torch.device":
-    """`auto`, `cpu`, `cuda` or `cuda:N` as torch has it.
+    """Return torch's device for `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
-        ConfigError: The device is not there.
+        ConfigError: The machine has no such device.
+
+    Example:
+        >>> named_device("cpu")
+        device(type='cpu')
     """
     import torch
 
@@ -36,5 +40,5 @@ def named_device(name: str) -> "torch.device":
 
 
 def threads_of(settings: Settings) -> int:
-    """How many threads torch uses: as set, or one for each core this process may run on."""
+    """Return torch's number of threads: as set, or one for each core that this process may use."""
     return settings.threads or usable_cores()

@@ -1,7 +1,7 @@
-"""What can go wrong and be put right by the user, and the near-miss helper.
+"""Errors that a user can cause and correct, and the near-miss helper.
 
-Every error that a user can cause is an `EdanasError`: the command line prints its message, without a
-traceback, and leaves with its `exit_code`.
+Each of them is an `EdanasError`: the command line prints its message, without a traceback, and exits with its
+`exit_code`.
 """
 
 import errno
@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says where there is no room: on the disk, in a quota, or under a limit on a file's size."""
+"""Codes of the operating system for a full disk, a full quota, and a limit on the size of a file."""
 
 
 class EdanasError(Exception):
-    """Something a user can put right; its text says what was found, where, and what is allowed."""
+    """An error that a user can correct; its text names the place, the value there and the allowed ones."""
 
     exit_code = 2
 
@@ -23,20 +23,20 @@ class ConfigError(EdanasError):
 
 
 class PluginError(EdanasError):
-    """A plugin is broken, claims a name that is taken, or was asked for and does not exist."""
+    """A plugin is broken, claims a name of another one, or is requested and does not exist."""
 
 
 class DataError(EdanasError):
-    """Images cannot be read, or are too few, or hold too few classes."""
+    """Images are unreadable, too few, or of too few classes."""
 
 
 class AbsentDataError(DataError):
-    """A known data set that can be fetched is not there, or not whole.
+    """A known data set that can be downloaded is missing or incomplete.
 
     Args:
-        text: What is missing, and how to get it.
-        channels: What the images have, 1 or 3, once they are there.
-        classes: How many.
+        text: The missing part, and the way to get it.
+        channels: Channels of its images, 1 or 3.
+        classes: Number of its classes.
     """
 
     def __init__(self, text: str, channels: int, classes: int) -> None:
@@ -45,23 +45,23 @@ class AbsentDataError(DataError):
 
 
 class WeightsError(EdanasError):
-    """A weights file cannot be had, is damaged, or belongs to another network."""
+    """A weights file is unavailable, damaged, or of another network."""
 
 
 class RunError(EdanasError):
-    """A run's folder cannot be used: held by another process, made with other settings, or not writable."""
+    """A run's folder is unusable: locked by another process, of other settings, or not writable."""
 
 
 class ExportError(EdanasError):
-    """A network cannot be put into a form, what was written is damaged, or it does not do what it should."""
+    """A network cannot be exported, or the exported files are damaged or give other predictions."""
 
 
 class TableError(EdanasError):
-    """A table of exit profiles is none, is damaged or of another version, or cannot be built as asked."""
+    """A table of exit profiles is damaged, of another version or no table, or it cannot be built."""
 
 
 class CostError(EdanasError):
-    """The cost of a network cannot be counted (and is therefore not zero)."""
+    """The cost of a network cannot be counted."""
 
 
 class CandidateError(EdanasError):
@@ -69,17 +69,22 @@ class CandidateError(EdanasError):
 
 
 class InfeasibleError(EdanasError):
-    """No candidate keeps the constraints; the text says what came nearest."""
+    """No candidate keeps the constraints; the text names the nearest one."""
 
 
 class Interrupted(EdanasError):  # noqa: N818 - not an error of anyone
-    """The user stopped a run; what was evaluated is kept, and the text says how to go on."""
+    """The user stopped a run; its evaluations are kept, and the text says how to resume it."""
 
     exit_code = 130
 
 
 def near_miss(name: str, allowed: Iterable[str]) -> str:
-    """The end of an error message: what is near `name`, and all that is allowed."""
+    """Return the end of an error message: the nearest allowed name, and all allowed names.
+
+    Example:
+        >>> near_miss("acuracy", ["accuracy", "params"])
+        " Did you mean 'accuracy'? Allowed: accuracy, params."
+    """
     names = sorted(allowed)
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     hint = f" Did you mean '{close[0]}'?" if close else ""
@@ -87,5 +92,10 @@ def near_miss(name: str, allowed: Iterable[str]) -> str:
 
 
 def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
-    """One sentence for a name that is not there, e.g. `unknown("bundle", "mbv3", ...)`."""
+    """Return a message for an unknown name.
+
+    Example:
+        >>> unknown("bundle", "x", ["mbv3-sm"])
+        "Unknown bundle 'x'. Allowed: mbv3-sm."
+    """
     return f"Unknown {what} '{name}'.{near_miss(name, allowed)}"

@@ -1,4 +1,4 @@
-"""The machine edanas runs on: where downloads are kept, how many cores there are, how torch computes."""
+"""The machine: the folder of downloads, the usable cores, and torch's modes of computing."""
 
 import errno
 import os
@@ -12,30 +12,35 @@ if TYPE_CHECKING:
     import torch
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-"""How drivers and torch's allocator for CPUs say it, in the text of a `RuntimeError`."""
+"""Texts of a `RuntimeError` by drivers and by torch's allocator for CPUs."""
 
 _KERNELS = "PRIMITIVE_CACHE_CAPACITY"
-"""What oneDNN asks the environment for, behind one of `_PREFIXES`."""
+"""The end of oneDNN's environment variable, after one of `_PREFIXES`."""
 
 _PREFIXES = "ONEDNN_", "DNNL_"
 
 
 def home() -> Path:
-    """The folder in the environment variable `EDANAS_HOME`, or else `~/.cache/edanas`; it may not exist."""
+    """Return the folder in the environment variable `EDANAS_HOME`, or `~/.cache/edanas`; it may not exist."""
     return Path(os.environ.get("EDANAS_HOME") or Path.home() / ".cache" / "edanas").expanduser()
 
 
 def usable_cores() -> int:
-    """Cores this process may run on, which a container can make fewer than the machine has."""
+    """Return the number of cores that this process may use; a container can restrict it.
+
+    Example:
+        >>> usable_cores() >= 1
+        True
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def clock(device: "torch.device") -> Callable[[], float]:
-    """Seconds, to take differences of; on an accelerator once it has done what it was asked.
+    """Return a function that returns seconds; on an accelerator it first waits for pending work.
 
-    On a CPU with one thread it is this thread's time, which is blind to what else runs.
+    On a CPU with one thread it returns this thread's time, so that other processes do not count.
     """
     import torch
 
@@ -61,9 +66,9 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def keep_kernels(count: int) -> None:
-    """Have oneDNN keep so many kernels instead of 1,024, unless the environment says how many.
+    """Let oneDNN cache `count` kernels instead of 1,024, unless the environment sets a number.
 
-    It makes one for every shape that it meets. Without effect once anything was convolved.
+    It compiles one for every shape. This has no effect after the first convolution.
     """
     if not any(prefix + _KERNELS in os.environ for prefix in _PREFIXES):
         os.environ[_PREFIXES[0] + _KERNELS] = str(count)
@@ -71,7 +76,14 @@ def keep_kernels(count: int) -> None:
 
 @contextmanager
 def computing(threads: int) -> Iterator[None]:
-    """Inside, torch computes in so many threads, cuDNN with kernels that repeat; then as before."""
+    """Use this number of torch's threads, and deterministic kernels of cuDNN, inside the context.
+
+    Example:
+        >>> import torch
+        >>> with computing(threads=1):
+        ...     torch.get_num_threads()
+        1
+    """
     import torch
 
     cudnn = torch.backends.cudnn

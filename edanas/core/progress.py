@@ -1,4 +1,4 @@
-"""How a long part reports that it moves. The command line shows a bar; a library call shows nothing."""
+"""Progress bars. The command line shows them; a library call shows none unless it passes a `Progress`."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,17 +9,17 @@ class Bar(Protocol):
     """One running bar."""
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Move by `steps`; `note` replaces the text beside the bar, where it is not empty."""
+        """Move by `steps`; a `note` that is not empty replaces the text beside the bar."""
 
 
 class Progress(Protocol):
-    """A place to show bars and single lines."""
+    """A display of bars and single lines."""
 
     def task(self, label: str, total: int | None) -> AbstractContextManager[Bar]:
-        """A bar of `total` steps, `None` where nobody knows, as a context manager that yields a `Bar`."""
+        """Return a context manager that yields a bar of `total` steps; `None` = unknown."""
 
     def say(self, line: str) -> None:
-        """One line of text above the bars."""
+        """Show one line of text above the bars."""
 
 
 class _SilentBar:
@@ -28,7 +28,12 @@ class _SilentBar:
 
 
 class Silent:
-    """A `Progress` that shows nothing."""
+    """A `Progress` that shows nothing.
+
+    Example:
+        >>> with Silent().task("Training", total=3) as bar:
+        ...     bar.advance(1, "loss 0.5")
+    """
 
     @contextmanager
     def task(self, label: str, total: int | None) -> Iterator[Bar]:

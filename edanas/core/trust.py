@@ -1,4 +1,4 @@
-"""Code that a finished network's description names: run only for whoever says that they trust it."""
+"""Trust in the code that a finished network's description names: it runs only with consent."""
 
 import os
 from collections.abc import Iterator
@@ -8,17 +8,21 @@ from contextvars import ContextVar
 from edanas.core.errors import WeightsError
 
 VARIABLE = "EDANAS_TRUST_CODE"
-"""Set to `1` in the environment, it says so for all commands."""
+"""The environment variable that gives consent for all commands, with the value `1`."""
 
 _allowed: ContextVar[bool] = ContextVar("edanas_code_allowed", default=True)
 
 
 @contextmanager
 def from_a_file(*, trust: bool) -> Iterator[None]:
-    """While objects are made from a file that somebody else may have written.
+    """Mark the time in which objects are made from a file of unknown origin.
 
     Args:
-        trust: Whether code that the file names may be run, as if `EDANAS_TRUST_CODE` were set.
+        trust: Whether code that the file names may run, as if `EDANAS_TRUST_CODE` were set.
+
+    Example:
+        >>> with from_a_file(trust=True):
+        ...     require_trust("model.py:build")
     """
     before = _allowed.set(trust or os.environ.get(VARIABLE) == "1")
     try:
@@ -28,10 +32,10 @@ def from_a_file(*, trust: bool) -> Iterator[None]:
 
 
 def require_trust(code: str) -> None:
-    """To be called before code that settings or a file name is run.
+    """Check, before code that settings or a file name is run, that it may run.
 
     Raises:
-        WeightsError: A file names it, and nobody said that it is trusted.
+        WeightsError: A file names the code, and the user has not given consent.
     """
     if not _allowed.get():
         raise WeightsError(

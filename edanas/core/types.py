@@ -1,4 +1,4 @@
-"""The values that floors exchange: frozen, hashable where they are keys, with next to no behaviour."""
+"""Values that all packages exchange: frozen, hashable where they are keys, with little behaviour."""
 
 import hashlib
 import json
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 CONTINUOUS: Literal["continuous"] = "continuous"
-"""In place of a list of thresholds: any in [0, 1], to be found on a backbone's exit profile."""
+"""In place of a list of thresholds: any in [0, 1], computed from a backbone's exit profile."""
 
 Thresholds = tuple[float | None, ...] | Literal["continuous"]
-"""What an exit point may hold; `None` is "no exit here"."""
+"""The choices at an exit point; `None` = no exit."""
 
 Choice = int | float
 """One value of a variable: a kernel size, a depth, a width multiplier, a resolution in pixels."""
@@ -29,9 +29,15 @@ class Variable:
 
     Args:
         name: Unique in its space, e.g. `stage2.layer3.kernel`.
-        choices: The values a gene's integer stands for, by position.
+        choices: The values that a gene indexes.
         parent: The variable that decides whether this one is expressed; `None` if it always is.
         when: The parent's values (not positions) at which this variable is expressed.
+
+    Example:
+        >>> depth = Variable("depth", (1, 2))
+        >>> kernel = Variable("layer2.kernel", (3, 5), parent="depth", when=frozenset({2}))
+        >>> kernel.choices[1]
+        5
     """
 
     name: str
@@ -42,7 +48,12 @@ class Variable:
 
 @dataclass(frozen=True)
 class Task:
-    """What a network is built for: the images' channels (1 or 3) and the number of classes."""
+    """The images' channels (1 or 3) and the number of classes.
+
+    Example:
+        >>> Task(in_channels=3, num_classes=10)
+        Task(in_channels=3, num_classes=10)
+    """
 
     in_channels: int
     num_classes: int
@@ -50,7 +61,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Backbone:
-    """One single-exit network out of a supernet (the paper's x): its expressed choices, in order."""
+    """One single-exit network out of a supernet (the paper's x): its expressed choices, in order.
+
+    Example:
+        >>> backbone = Backbone.of({"resolution": 32, "width": 0.5})
+        >>> backbone["width"], list(backbone)
+        (0.5, ['resolution', 'width'])
+        >>> backbone.id == Backbone.of({"width": 0.5, "resolution": 32}).id
+        True
+    """
 
     choices: tuple[tuple[str, Choice], ...]
 
@@ -69,25 +88,30 @@ class Backbone:
 
     @classmethod
     def of(cls, choices: Mapping[str, Choice]) -> "Backbone":
-        """A backbone from a mapping, order kept."""
+        """Return the backbone with these choices, in this order."""
         return cls(tuple(choices.items()))
 
     @cached_property
     def id(self) -> str:
-        """Twelve hexadecimal digits that name this backbone whatever the order of its choices."""
+        """Twelve hexadecimal digits that identify this backbone, in any order of its choices."""
         return _digest(sorted(self.choices))
 
 
 @dataclass(frozen=True)
 class SelectionScheme:
-    """One threshold for each exit point, or `None` for "no exit here".
+    """One threshold for each exit point, or `None` for no exit there.
 
-    A sample leaves at the first placed exit whose confidence is `>=` its threshold (Section IV-B of the
-    paper), and otherwise at the last exit. `None` is a state of its own: a removed exit never fires, not even
-    at a confidence of exactly 1.
+    A sample exits at the first placed exit whose confidence is `>=` its threshold (Section IV-B of the
+    paper), and otherwise at the last exit. An exit that is not placed never fires, not even at a confidence
+    of exactly 1.
 
     Raises:
         ValueError: A threshold is not in [0, 1].
+
+    Example:
+        >>> scheme = SelectionScheme((0.3, None, 0.9))
+        >>> scheme.placed, scheme.exits
+        ((0, 2), 2)
     """
 
     thresholds: tuple[float | None, ...]
@@ -99,31 +123,42 @@ class SelectionScheme:
 
     @property
     def placed(self) -> tuple[int, ...]:
-        """The exit points, from 0, at which an exit stands."""
+        """Indices of the placed exits, from 0."""
         return tuple(i for i, threshold in enumerate(self.thresholds) if threshold is not None)
 
     @property
     def exits(self) -> int:
-        """How many early exits stand; the last exit is not counted."""
+        """Number of placed exits, without the last exit."""
         return len(self.placed)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A backbone with its selection scheme (the paper's x-tilde), an EENN not yet trained."""
+    """A backbone with its selection scheme (the paper's x-tilde): an EENN that is not trained.
+
+    Example:
+        >>> candidate = Candidate(Backbone.of({"resolution": 32}), SelectionScheme((0.5, None)))
+        >>> len(candidate.id)
+        12
+    """
 
     backbone: Backbone
     scheme: SelectionScheme
 
     @cached_property
     def id(self) -> str:
-        """Twelve hexadecimal digits that name this candidate."""
+        """Twelve hexadecimal digits that identify this candidate."""
         return _digest([sorted(self.backbone.choices), self.scheme.thresholds])
 
 
 @dataclass(frozen=True)
 class ExitPoint:
-    """A place between two stages where an exit may stand: its index from 0 and the features' shape there."""
+    """A place between two stages for an exit: its index from 0, and the features' shape there.
+
+    Example:
+        >>> ExitPoint(index=0, channels=16, height=8, width=8).channels
+        16
+    """
 
     index: int
     channels: int
@@ -133,12 +168,23 @@ class ExitPoint:
 
 @dataclass(frozen=True)
 class ExitProfile:
-    """What every exit of one backbone says about every sample: all that scoring a selection scheme needs.
+    """Confidence and correctness of every exit of one backbone for every sample.
+
+    All selection schemes on the backbone can be scored from it.
 
     Args:
         points: The exit points that have a column, ascending; the last exit follows as the last column.
         confidence: (S, E) float32 in [0, 1], E = len(points) + 1.
-        correct: (S, E) bool: is that exit's prediction the label.
+        correct: (S, E) bool, true if that exit's prediction is the label.
+
+    Raises:
+        ValueError: The arrays are of other shapes.
+
+    Example:
+        >>> confidence = np.array([[0.9, 0.8], [0.2, 0.7]], dtype=np.float32)
+        >>> profile = ExitProfile((0,), confidence, np.array([[True, True], [False, True]]))
+        >>> len(profile)
+        2
     """
 
     points: tuple[int, ...]
@@ -159,13 +205,17 @@ class ExitProfile:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a selection scheme does on the samples of a profile.
+    """Accuracy and utilization of a selection scheme on the samples of a profile.
 
     Args:
-        accuracy: Top-1, each sample judged at the exit it leaves at.
-        utilization: The fraction of samples that leave at each of the N exit points and at the last exit.
-        exit_accuracy: Top-1 of each exit over the samples that leave there; `None` where nobody does.
+        accuracy: Top-1 of the EENN, each sample at its own exit.
+        utilization: The fraction of samples that exit at each of the N exit points and at the last exit.
+        exit_accuracy: Top-1 of each exit over the samples that exit there; `None` where there are none.
         backbone_accuracy: Top-1 of the last exit on all samples.
+
+    Example:
+        >>> Outcome(0.9, (0.5, 0.5), (1.0, 0.8), 0.85).utilization
+        (0.5, 0.5)
     """
 
     accuracy: float
@@ -176,7 +226,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class SegmentCost:
-    """What one segment of a network costs for one sample.
+    """Costs of one segment of a network for one sample.
 
     Args:
         macs: Multiply-adds.
@@ -184,6 +234,11 @@ class SegmentCost:
         activations: Elements of the largest output of a convolution, linear layer or matrix product in it.
         shape: The output's channels, height and width; a head's logits are (K, 1, 1).
         outputs: Elements of all such outputs together; `None` where they were not counted.
+
+    Example:
+        >>> first, second = SegmentCost(100, 10, 64, (4, 4, 4)), SegmentCost(50, 5, 32, (8, 2, 2))
+        >>> (first + second).macs
+        150
     """
 
     macs: int
@@ -193,7 +248,7 @@ class SegmentCost:
     outputs: int | None = None
 
     def __add__(self, other: "SegmentCost") -> "SegmentCost":
-        """Both, of this one's shape: what `other` does, it does with the output of this one."""
+        """Return the costs of both in sequence, with the shape of this one: `other` only reads its output."""
         return SegmentCost(
             self.macs + other.macs,
             self.params + other.params,
@@ -205,13 +260,13 @@ class SegmentCost:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What an evaluation measured. Accuracies are fractions, costs are for one sample.
+    """Results of an evaluation. Accuracies are fractions, costs are for one sample.
 
     Args:
-        accuracy: Top-1 of the EENN, each sample judged at the exit it leaves at.
-        utilization: The fraction of samples that leave at each exit point (0 where none stands) and at the
+        accuracy: Top-1 of the EENN, each sample at its own exit.
+        utilization: The fraction of samples that exit at each exit point (0 where none is placed) and at the
             last exit: N + 1 numbers that sum to 1.
-        exit_accuracy: Top-1 of each exit over the samples that leave there; `None` where nobody does.
+        exit_accuracy: Top-1 of each exit over the samples that exit there; `None` where there are none.
         ada_macs: Multiply-adds by Eq. 5 of the paper.
         executed_macs: ADA_MACS plus the heads that ran and were not confident enough.
         backbone_accuracy: Top-1 of the last exit on all samples.
@@ -219,9 +274,14 @@ class Metrics:
         params: Parameters of the EENN with its placed heads.
         activations: Elements of the stages' and heads' largest convolution or linear output.
         outputs: Elements of all such outputs together; `None` where they were not counted.
-        exit_macs: Executed multiply-adds of a sample that leaves at each exit point (`None` where no exit
-            stands), and at the last exit; empty where they are not known.
-        exit_figures: Other costs of a sample, as `exit_macs`, by the name of the meter that told them.
+        exit_macs: Executed multiply-adds of a sample that exits at each exit point (`None` where no exit is
+            placed), and at the last exit; empty where they are not known.
+        exit_figures: Other costs of a sample, as `exit_macs`, by the name of their meter.
+
+    Example:
+        >>> metrics = Metrics(0.9, (0.5, 0.5), (1.0, 0.8), 1e6, 1.2e6, 0.85, 2_000_000, 5000, 64)
+        >>> Metrics.from_dict(metrics.to_dict()) == metrics
+        True
     """
 
     accuracy: float
@@ -238,12 +298,12 @@ class Metrics:
     exit_figures: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Metrics":
-        """The inverse of `to_dict`, also after a trip through JSON."""
+        """Return the metrics of `to_dict`, also after a trip through JSON."""
         tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         figures = {name: tuple(each) for name, each in values.get("exit_figures", {}).items()}
         return cls(**{**tuples, "exit_figures": figures})
@@ -251,12 +311,16 @@ class Metrics:
 
 @dataclass(frozen=True)
 class SegmentFigures:
-    """What each segment of one backbone costs for one sample, in the unit of the meter that tells it.
+    """Costs of the segments of one backbone for one sample, in the unit of a meter.
 
     Args:
-        stages: Of each of the M stages.
-        heads: Of the head at each of the N exit points.
-        last: Of the last exit.
+        stages: One for each of the M stages.
+        heads: One for the head at each of the N exit points.
+        last: The last exit's.
+
+    Example:
+        >>> SegmentFigures(stages=(5, 7), heads=(1,), last=2).heads
+        (1,)
     """
 
     stages: tuple[int, ...]
@@ -266,12 +330,20 @@ class SegmentFigures:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One candidate with what came of it: metrics, or the reason why there are none.
+    """One evaluated candidate with its metrics, or with the reason for its failure.
 
     Args:
+        candidate: The candidate.
         iteration: 0 for the initial archive, then from 1.
-        seconds: How long it took; not part of what must repeat.
-        violation: By how much the constraints are broken, all excesses together; 0 where all are kept.
+        metrics: `None` = the evaluation failed.
+        error: The reason for the failure.
+        seconds: Duration; not compared, since it does not repeat.
+        violation: Sum of the excesses over all constraints; 0 where all are kept.
+
+    Example:
+        >>> candidate = Candidate(Backbone.of({"resolution": 32}), SelectionScheme((None,)))
+        >>> Evaluation(candidate, 0, None, "ValueError: no weights").ok
+        False
     """
 
     candidate: Candidate
@@ -283,12 +355,12 @@ class Evaluation:
 
     @property
     def ok(self) -> bool:
-        """Whether there are metrics."""
+        """True if there are metrics."""
         return self.metrics is not None
 
     @property
     def feasible(self) -> bool:
-        """Whether there are metrics, and all constraints are kept."""
+        """True if there are metrics, and all constraints are kept."""
         return self.ok and self.violation == 0
 
 
@@ -300,6 +372,12 @@ class ImageSet:
         images: (N, C, H, W) uint8, C = 1 or 3.
         labels: (N,) int64, from 0 to len(classes) - 1.
         classes: The classes' names, by label.
+
+    Example:
+        >>> import torch
+        >>> images = ImageSet(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.arange(3), ("a", "b", "c"))
+        >>> len(images.subset(np.array([2, 0]))), images.task
+        (2, Task(in_channels=1, num_classes=3))
     """
 
     images: "torch.Tensor"
@@ -310,7 +388,7 @@ class ImageSet:
         return len(self.labels)
 
     def subset(self, indices: npt.NDArray[np.int64]) -> "ImageSet":
-        """The samples at `indices`, in that order."""
+        """Return the samples at `indices`, in that order."""
         import torch
 
         at = torch.from_numpy(np.ascontiguousarray(indices))
@@ -318,19 +396,25 @@ class ImageSet:
 
     @property
     def task(self) -> Task:
-        """The channels and classes a network for these images needs."""
+        """The channels and classes of these images."""
         return Task(int(self.images.shape[1]), len(self.classes))
 
 
 @dataclass(frozen=True)
 class LoadedData:
-    """A data set as its source gives it: samples, which of them the source itself sets apart, and remarks.
+    """A data set as its source returns it: samples, the parts that the source itself defines, and remarks.
 
     Args:
         samples: All images, of every part.
-        parts: For each sample the part that the source names (`train`, `validation`, `test`), or `""` where
-            the split rule is free to choose; (N,) of str.
-        remarks: What was done to the images on the way in, one sentence each, for the user to read once.
+        parts: (N,) of str: the part of each sample by the source (`train`, `validation`, `test`), or `""`
+            where the split rule chooses.
+        remarks: Changes of the images at reading, one sentence each, for the user.
+
+    Example:
+        >>> import torch
+        >>> images = ImageSet(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.arange(2), ("a", "b"))
+        >>> LoadedData(images, np.array(["train", ""])).remarks
+        ()
     """
 
     samples: ImageSet
@@ -340,7 +424,14 @@ class LoadedData:
 
 @dataclass(frozen=True)
 class DataParts:
-    """The four disjoint parts of a data set. What each may be used for is in `docs/architecture.md`."""
+    """The four disjoint parts of a data set; `docs/architecture.md` lists their uses.
+
+    Example:
+        >>> from edanas.testing.toy_networks import toy_images
+        >>> images = toy_images(8, seed=0)
+        >>> DataParts(images, images, images, images, mean=(0.4,), std=(0.25,)).task.in_channels
+        1
+    """
 
     train: ImageSet
     calibration: ImageSet
@@ -353,7 +444,7 @@ class DataParts:
 
     @property
     def task(self) -> Task:
-        """The channels and classes a network for this data needs."""
+        """The channels and classes of this data."""
         return self.train.task
 
 
