@@ -24,7 +24,7 @@ from edanas.plugins.manager import load_plugins
 from edanas.plugins.nested import as_written
 from edanas.plugins.registry import GIVEN, SETTING, Entry, Registry
 from edanas.plugins.signatures import REST
-from edanas.run.layers import TAKEN
+from edanas.run.layers import RUN_ARGUMENTS
 from edanas.scaffolding import NewPackage
 
 MARK = re.compile(r"^<!-- generated: (?P<name>[a-z]+) -->$", re.MULTILINE)
@@ -94,7 +94,7 @@ def hooks(_: Path) -> str:
 
 def _specification(name: str) -> str:
     function = getattr(hookspecs, name)
-    modules = r"\b(?:collections\.abc|edanas\.core\.\w+|typing|pathlib)\."
+    modules = r"\b(?:collections\.abc|edanas(?:\.\w+)+|typing|pathlib)\.(?=[A-Z])"
     signature = re.sub(modules, "", str(inspect.signature(function)))
     text, _, example = (inspect.getdoc(function) or "").partition("\n\nExample:\n")
     # Prompts are for doctest; lines without one are its output.
@@ -121,7 +121,9 @@ def implementations(_: Path) -> str:
 
 def _options(entry: Entry) -> Iterator[str]:
     documented = arguments(entry.factory)
-    for name, option in registry().parameters(entry.kind, entry.name, TAKEN.get(entry.kind, 0)).items():
+    for name, option in (
+        registry().parameters(entry.kind, entry.name, RUN_ARGUMENTS.get(entry.kind, 0)).items()
+    ):
         if name == REST or name in GIVEN.get(entry.kind, ()):
             continue
         default = inspect.Parameter.empty if option.required else option.default

@@ -60,9 +60,12 @@ def undocumented_settings(page: Page, lines: Iterable[SettingDoc]) -> list[str]:
 
 def undocumented_hooks(page: Page, names: Iterable[str]) -> list[str]:
     def is_documented(name: str) -> bool:
-        text = inspect.getdoc(getattr(hookspecs, name, None)) or "\0"
+        docstring = inspect.getdoc(getattr(hookspecs, name, None)) or "\0"
+        text, _, example = docstring.partition("\n\nExample:\n")
+        code = " ".join(re.findall(r"^ *(?:>>>|\.\.\.) (.*)", example, flags=re.MULTILINE))
         section = page.sections.get(name.replace("_", "-"), "")
-        return f"def {name}(" in section and all(plain(part) in section for part in text.split("\n\n"))
+        parts = [f"def {name}(", *text.split("\n\n"), code]
+        return all(plain(part) in section for part in parts)
 
     return [name for name in names if not is_documented(name)]
 
