@@ -180,7 +180,7 @@ class BudgetHolder:
         costs = dict(zip((*self._placed, self._count), self.leaving.tolist(), strict=True))
         if unknown := set(exits) - set(costs):
             raise ValueError(
-                f"an image left at exit point {min(unknown)}; allowed: {', '.join(map(str, costs))}"
+                f"an image exited at exit point {min(unknown)}; allowed: {', '.join(map(str, costs))}"
             )
         counts = [sum(each == at for each in exits) for at in costs]
         mean = float(np.dot(counts, self.leaving)) / len(exits)

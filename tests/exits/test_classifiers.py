@@ -58,7 +58,7 @@ def test_pooling_takes_maxima_until_the_side_is_small_enough(max_size):
     assert count_macs(head, (24, 8, 8)) == count_macs(head, (24, max_size, max_size))
 
 
-def test_conv_pool_fc_reads_the_strongest_answer_of_each_filter_wherever_it_is():
+def test_conv_pool_fc_uses_the_maximum_of_each_filter_at_any_position():
     head = ConvPoolFC(filters=8).build(POINT, 10)
     (conv,) = (m for m in head.modules() if isinstance(m, nn.Conv2d))
     (linear,) = (m for m in head.modules() if isinstance(m, nn.Linear))
@@ -70,7 +70,7 @@ def test_conv_pool_fc_reads_the_strongest_answer_of_each_filter_wherever_it_is()
         assert count_macs(full, (24, 8, 8)) == pixels * 9 * 24 * 128 + 128 * 10
 
 
-def test_mlp_sees_where_something_is_only_with_cells():
+def test_mlp_depends_on_positions_only_with_cells():
     features = torch.randn(2, 24, 8, 8)
     turned = features.flip(3)
     for cells, blind in ((1, True), (2, False)):

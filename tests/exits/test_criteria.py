@@ -66,7 +66,7 @@ def test_entropy_by_hand():
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=6), st.integers(2, 4))
-def test_patience_counts_who_agreed_without_interruption(labels, agreeing):
+def test_patience_counts_consecutive_equal_labels(labels, agreeing):
     answers = [torch.nn.functional.one_hot(torch.tensor([label]), 3).float() for label in labels]
     run = 1
     while run < len(labels) and labels[-1 - run] == labels[-1]:
@@ -75,6 +75,6 @@ def test_patience_counts_who_agreed_without_interruption(labels, agreeing):
     assert float(sure) == pytest.approx(min(1.0, run / agreeing))
 
 
-def test_patience_of_one_is_none():
+def test_a_patience_of_one_is_refused():
     with pytest.raises(ConfigError, match=r"criterion\.agreeing: found 1; allowed: 2 or more"):
         Patience(1)

@@ -32,7 +32,7 @@ def test_learned_weights_are_normalised_over_the_exits_that_ran():
     assert rule(SAID[:1], (0,)).exp().tolist()[0] == pytest.approx(FIRST[0].tolist())
 
 
-def test_an_exit_that_says_nothing_weighs_less_than_one_that_knows():
+def test_an_uninformative_exit_has_less_weight_than_an_accurate_one():
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 4, (300,), generator=generator)
     noise, knows = (2 * torch.randn(300, 4, generator=generator) for _ in range(2))
@@ -49,7 +49,7 @@ def test_an_exit_that_says_nothing_weighs_less_than_one_that_knows():
     assert likelihood(rule([noise, knows], (1, 2))) > likelihood(Aggregate()([noise, knows], (1, 2))) + 0.05
 
 
-def test_infinities_share_and_exclude():
+def test_infinite_logits_share_the_probability():
     inf = float("inf")
     sure, other = torch.tensor([[inf, 0.0]]), torch.tensor([[0.0, inf]])
     assert Aggregate("mean")([sure, other], (0, 1)).exp().tolist() == [[0.5, 0.5]]

@@ -1,4 +1,4 @@
-"""What is learned tells right from wrong: by the area under the ROC curve on samples that nothing saw."""
+"""Learned criteria separate correct from wrong samples: area under the ROC curve on held-out samples."""
 
 import copy
 
@@ -19,107 +19,107 @@ POINTS = (0, 2, 3)
 
 
 def exits(count: int, seed: int):
-    """Three exits, of which the later know more; each boasts of class 0 without knowing anything of it."""
+    """Return logits of three exits, of rising accuracy; each is often overconfident in class 0."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, 4, (count,), generator=generator)
-    said = []
-    for known in (2.0, 3.0, 4.0):
+    all_logits = []
+    for margin in (2.0, 3.0, 4.0):
         logits = torch.randn(count, 4, generator=generator)
-        logits[torch.arange(count), labels] += known
-        boasting = torch.rand(count, generator=generator) < 0.3
-        logits[boasting, 0] = 9.0
-        said.append(logits)
-    return said, labels
+        logits[torch.arange(count), labels] += margin
+        overconfident = torch.rand(count, generator=generator) < 0.3
+        logits[overconfident, 0] = 9.0
+        all_logits.append(logits)
+    return all_logits, labels
 
 
-def area(criterion, said, labels, ran: int) -> float:
-    answers = said[:ran] if criterion.memory else said[ran - 1 : ran]
+def area(criterion, all_logits, labels, ran: int) -> float:
+    answers = all_logits[:ran] if criterion.memory else all_logits[ran - 1 : ran]
     with torch.no_grad():
-        sure = criterion.after(answers, POINTS[:ran][-len(answers) :])
-    return float(roc_auc_score(said[ran - 1].argmax(1) == labels, sure))
+        confidence = criterion.after(answers, POINTS[:ran][-len(answers) :])
+    return float(roc_auc_score(all_logits[ran - 1].argmax(1) == labels, confidence))
 
 
 @pytest.mark.parametrize("ran", [1, 2, 3])
-def test_the_scheduler_tells_right_from_wrong_where_probabilities_mislead(ran):
-    made = Scheduler().build(4, 3)
-    made.fit(*exits(400, seed=1), POINTS)
-    said, labels = exits(400, seed=2)
-    assert area(made, said, labels, ran) > 0.75
-    assert area(made, said, labels, ran) > area(MaxProbability(), said, labels, ran) + 0.1
+def test_the_scheduler_separates_correct_from_wrong_where_probabilities_do_not(ran):
+    scheduler = Scheduler().build(4, 3)
+    scheduler.fit(*exits(400, seed=1), POINTS)
+    logits, labels = exits(400, seed=2)
+    assert area(scheduler, logits, labels, ran) > 0.75
+    assert area(scheduler, logits, labels, ran) > area(MaxProbability(), logits, labels, ran) + 0.1
 
 
-def test_the_scheduler_hears_earlier_exits():
-    """Whoever is contradicted is less often right, and is scored lower though it says the same."""
-    made = Scheduler().build(4, 3)
-    made.fit(*exits(400, seed=1), POINTS)
+def test_the_scheduler_uses_earlier_exits():
+    """An answer that earlier exits contradict is less often correct, and has a lower score."""
+    scheduler = Scheduler().build(4, 3)
+    scheduler.fit(*exits(400, seed=1), POINTS)
     last = torch.tensor([[3.0, 0.0, 0.0, 0.0]])
-    united = made.after([last, last, last], POINTS)
-    apart = made.after([last.roll(1, 1), last.roll(2, 1), last], POINTS)
-    assert united.item() > apart.item() + 0.02
+    agreeing = scheduler.after([last, last, last], POINTS)
+    contradicted = scheduler.after([last.roll(1, 1), last.roll(2, 1), last], POINTS)
+    assert agreeing.item() > contradicted.item() + 0.02
 
 
-def test_scores_are_the_same_each_time_and_finite_where_all_are_right():
-    said, labels = exits(50, seed=3)
-    for each in said:
+def test_scores_are_deterministic_and_finite_if_all_samples_are_correct():
+    logits, labels = exits(50, seed=3)
+    for each in logits:
         each[torch.arange(50), labels] += 30.0
     first, again = Scheduler().build(4, 3), Scheduler().build(4, 3)
-    for made in (first, again):
-        made.fit(said, labels, POINTS)
-    assert torch.equal(first.after(said, POINTS), again.after(said, POINTS))
-    assert 0.9 < first.after(said, POINTS).min().item() < 1.0
+    for scheduler in (first, again):
+        scheduler.fit(logits, labels, POINTS)
+    assert torch.equal(first.after(logits, POINTS), again.after(logits, POINTS))
+    assert 0.9 < first.after(logits, POINTS).min().item() < 1.0
 
 
 def trained_gate(scheme, own: float):
     torch.manual_seed(0)
-    made = LearnedGate(own=own).build(4, 3)
-    said, labels = exits(600, seed=1)
-    optimizer = torch.optim.Adam(made.parameters(), lr=0.02)
+    gate = LearnedGate(own=own).build(4, 3)
+    logits, labels = exits(600, seed=1)
+    optimizer = torch.optim.Adam(gate.parameters(), lr=0.02)
     for _ in range(150):
-        batch = ExitBatch(said, labels, Phase.whole(3), POINTS, made)
+        batch = ExitBatch(logits, labels, Phase.whole(3), POINTS, gate)
         loss = scheme.loss(batch) + batch.criterion_loss()
         if not loss.requires_grad:
             break
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return made
+    return gate
 
 
 @pytest.mark.parametrize("ran", [1, 2, 3])
 def test_the_gate_learns_with_any_training_scheme(ran):
-    made, fresh = trained_gate(Joint(), own=1.0), trained_gate(Joint(), own=0.0)
-    said, labels = exits(400, seed=2)
-    assert area(made, said, labels, ran) > max(0.6, area(fresh, said, labels, ran))
+    gate, fresh = trained_gate(Joint(), own=1.0), trained_gate(Joint(), own=0.0)
+    logits, labels = exits(400, seed=2)
+    assert area(gate, logits, labels, ran) > max(0.6, area(fresh, logits, labels, ran))
 
 
-def test_the_gate_s_own_loss_trains_nothing_but_gates():
-    made = LearnedGate().build(4, 3)
-    said, labels = exits(20, seed=1)
-    for each in said:
+def test_the_own_loss_of_gates_trains_gates_alone():
+    criterion = LearnedGate().build(4, 3)
+    logits, labels = exits(20, seed=1)
+    for each in logits:
         each.requires_grad_()
     teacher = torch.nn.functional.one_hot(labels, 4).float()
     for targets in (labels, teacher):
-        loss = made.loss(said, POINTS, targets)
+        loss = criterion.loss(logits, POINTS, targets)
         loss.backward()
-    assert all(each.grad is None for each in said)
-    taught = [any(each.grad is not None for each in gate.parameters()) for gate in made.gates]
+    assert all(each.grad is None for each in logits)
+    taught = [any(each.grad is not None for each in gate.parameters()) for gate in criterion.gates]
     assert taught == [True, False, True, True]
 
 
 @settings(max_examples=20)
 @given(st.permutations(range(4)), st.integers(0, 99))
-def test_the_gate_does_not_ask_which_class(order, seed):
+def test_a_gate_does_not_depend_on_the_order_of_classes(order, seed):
     torch.manual_seed(seed)
-    made = LearnedGate(hidden=3).build(4, 1).double()
+    gate = LearnedGate(hidden=3).build(4, 1).double()
     logits = torch.randn(3, 4, dtype=torch.float64)
-    assert torch.allclose(made.after([logits], (1,)), made.after([logits[:, list(order)]], (1,)))
+    assert torch.allclose(gate.after([logits], (1,)), gate.after([logits[:, list(order)]], (1,)))
 
 
-def test_copies_are_free_of_each_other():
-    made = Scheduler().build(4, 3)
-    other = copy.deepcopy(made)
+def test_copies_are_independent():
+    scheduler = Scheduler().build(4, 3)
+    other = copy.deepcopy(scheduler)
     other.fit(*exits(40, seed=1), POINTS)
-    assert all(not parameter.any() for parameter in made.parameters())
+    assert all(not parameter.any() for parameter in scheduler.parameters())
 
 
 @pytest.mark.parametrize(

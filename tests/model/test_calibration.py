@@ -1,4 +1,4 @@
-"""A real network with thresholds by each setter: figures, files, and what stays as it was."""
+"""A network with thresholds by each setter: figures, files, and unchanged parts."""
 
 import copy
 
@@ -37,12 +37,12 @@ def anatomy(network):
 
 
 def middle(network):
-    leaving = exit_costs(anatomy(network).costs, exported_nets.PLACED)
-    return float(leaving[:2].mean())
+    costs_by_exit = exit_costs(anatomy(network).costs, exported_nets.PLACED)
+    return float(costs_by_exit[:2].mean())
 
 
 @pytest.mark.parametrize("name", ["static", "budget", "floor", "calibrated", "dynamic"])
-def test_the_network_is_as_chosen_and_comes_back_from_its_files(name, network, tmp_path):
+def test_a_calibrated_network_is_restored_from_its_files(name, network, tmp_path):
     setter = {
         "static": lambda: Static(accuracy_drop=0.1),
         "budget": lambda: Budgeted(max_macs=middle(network)),
@@ -54,18 +54,18 @@ def test_the_network_is_as_chosen_and_comes_back_from_its_files(name, network, t
     promise = calibrate(network, SAMPLES, anatomy(network).costs, setter)
     assert network.scheme.placed == old.placed
     assert np.array_equal(promise.confidence, collect_profile(network, SAMPLES).confidence)
-    found = score(promise, network.scheme, anatomy(network))
+    metrics = score(promise, network.scheme, anatomy(network))
     if name in ("budget", "dynamic"):
-        assert found.executed_macs <= middle(network)
+        assert metrics.executed_macs <= middle(network)
     if name == "floor":
-        assert found.accuracy >= 0.05
+        assert metrics.accuracy >= 0.05
     assert (TEMPERATURES in network.description) == (name == "calibrated")
     loaded = edanas.load(SafetensorsExporter().export(network, tmp_path / "net")[0])
-    for one, other in zip(network(exported_nets.images()), loaded(exported_nets.images()), strict=True):
-        assert torch.equal(one, other)
+    for before, after in zip(network(exported_nets.images()), loaded(exported_nets.images()), strict=True):
+        assert torch.equal(before, after)
 
 
-def test_labels_of_all_exits_stay_when_they_are_calibrated(network):
+def test_calibration_does_not_change_labels(network):
     images = exported_nets.images()
     before = network.all_exits(images)[0]
     calibrate(network, SAMPLES, anatomy(network).costs, Calibrated())
@@ -78,18 +78,18 @@ def test_a_dynamic_network_holds_its_budget_when_it_is_loaded(network, tmp_path)
     loaded = edanas.load(SafetensorsExporter().export(network, tmp_path / "net")[0])
     assert loaded.description[HOLD] == network.description[HOLD]
     images = exported_nets.images().repeat(12, 1, 1, 1)
-    leaving = exit_costs(anatomy(network).costs, exported_nets.PLACED)
+    costs_by_exit = exit_costs(anatomy(network).costs, exported_nets.PLACED)
     columns = {exit_: column for column, exit_ in enumerate((*exported_nets.PLACED, 4))}
-    spent = [leaving[columns[answer.exit]] for answer in edanas.stream(loaded, images)]
-    bound = 1.75 * (leaving[-1] - leaving[0]) * 24 / len(spent)
+    spent = [costs_by_exit[columns[answer.exit]] for answer in edanas.stream(loaded, images)]
+    bound = 1.75 * (costs_by_exit[-1] - costs_by_exit[0]) * 24 / len(spent)
     assert abs(np.mean(spent) - budget) <= bound
     assert np.mean(spent[100:]) == pytest.approx(budget, rel=0.03)
 
 
-def test_new_thresholds_end_the_holding(network):
+def test_retuning_removes_the_budget_holder(network):
     calibrate(network, SAMPLES, anatomy(network).costs, Dynamic(max_macs=middle(network)))
-    sure = network.all_exits(exported_nets.images())[1].numpy()
-    edanas.retune(network, sure, max_macs=middle(network))
+    confidences = network.all_exits(exported_nets.images())[1].numpy()
+    edanas.retune(network, confidences, max_macs=middle(network))
     assert HOLD not in network.description
 
 
@@ -104,7 +104,7 @@ def test_a_setter_that_places_other_exits_is_refused(network):
     assert network.scheme == old
 
 
-def test_what_was_learned_is_learned_again_of_calibrated_logits(network):
+def test_criteria_are_fitted_again_to_calibrated_logits(network):
     network.criterion = Scheduler().build(10, 4)
     fit(network, SAMPLES)
     before = network.criterion.after(network.answering_logits(SAMPLES.images)[:1], network.scheme.placed[:1])

@@ -17,14 +17,14 @@ from edanas.model.eenn import EENN
 
 
 class FirstPixel(ConfidenceCriterion):
-    """The first logit itself: with the network below, a test sets confidences to the last bit."""
+    """The first logit as confidence, so that a test sets confidences to the last bit."""
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         return logits[:, 0]
 
 
 class ReadPixel(nn.Module):
-    """Logits (pixel, 0), where the pixel says how sure this exit is."""
+    """Logits (pixel, 0), where the pixel is the confidence of this exit."""
 
     def __init__(self, index: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class ReadPixel(nn.Module):
 
 
 class Counted(nn.Module):
-    """Passes features on, and notes how many samples came by at each call."""
+    """An identity wrapper that records the number of samples of each call."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -49,8 +49,8 @@ class Counted(nn.Module):
         return out
 
 
-def dictated(scheme: tuple[float | None, ...]) -> EENN:
-    """An EENN whose exit e is exactly as sure as the pixel in column e of the image's first row."""
+def network_with_confidences(scheme: tuple[float | None, ...]) -> EENN:
+    """Return an EENN in which the confidence of exit e is the pixel in column e of the image's first row."""
     count = len(scheme) + 1
     stages = [Counted(nn.Identity()) for _ in range(count)]
     heads = {index: Counted(ReadPixel(index)) for index in range(count - 1)}
@@ -58,14 +58,14 @@ def dictated(scheme: tuple[float | None, ...]) -> EENN:
     return EENN(backbone, heads, scheme, FirstPixel(), [0.0], [1.0], ["x", "y"]).eval()
 
 
-def dictate(*confidences: tuple[float, ...]) -> torch.Tensor:
+def images_with_confidences(*confidences: tuple[float, ...]) -> torch.Tensor:
     images = torch.zeros(len(confidences), 1, 4, 4)
     for sample, row in enumerate(confidences):
         images[sample, 0, 0, : len(row)] = torch.tensor(row)
     return images
 
 
-def samples_seen(network: EENN) -> dict[str, list[int]]:
+def samples_by_module(network: EENN) -> dict[str, list[int]]:
     return {name: module.batches for name, module in network.named_modules() if isinstance(module, Counted)}
 
 
@@ -79,48 +79,49 @@ thresholds = st.one_of(st.none(), st.sampled_from([0.0, 1.0]), st.floats(0.0, 1.
     seed=st.integers(0, 2**16),
     ties=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3)), max_size=4),
 )
-def test_the_stopped_pass_equals_the_plain_all_exits_pass(scheme, count, seed, ties):
+def test_a_call_equals_the_first_confident_column_of_all_exits(scheme, count, seed, ties):
     network = make_eenn((None,) * len(scheme), heads=range(len(scheme)), seed=seed)
     images = torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
     labels, confidences = network.all_exits(images)
-    wanted = list(scheme)
+    scheme_with_ties = list(scheme)
     for sample, exit_ in ties:
-        # Just below a sample's own confidence: it must leave, others must go by their own.
+        # Just below the confidence of one sample, which must exit; others depend on their own confidence.
         if sample < count and exit_ < len(scheme):
-            wanted[exit_] = max(0.0, float(confidences[sample, exit_]) - 1e-9)
-    network.scheme = wanted
-    found = network(images)
+            scheme_with_ties[exit_] = max(0.0, float(confidences[sample, exit_]) - 1e-9)
+    network.scheme = scheme_with_ties
+    prediction = network(images)
     for sample in range(count):
-        leaves = len(wanted)
-        for exit_, threshold in enumerate(wanted):
+        expected_exit = len(scheme_with_ties)
+        for exit_, threshold in enumerate(scheme_with_ties):
             if threshold is not None and confidences[sample, exit_] >= threshold:
-                leaves = exit_
+                expected_exit = exit_
                 break
-        assert found.exit[sample] == leaves
-        assert found.label[sample] == labels[sample, leaves]
-        assert found.confidence[sample].item() == pytest.approx(float(confidences[sample, leaves]), abs=1e-6)
-    assert found.label.shape == found.exit.shape == found.confidence.shape == (count,)
+        assert prediction.exit[sample] == expected_exit
+        assert prediction.label[sample] == labels[sample, expected_exit]
+        confidence = prediction.confidence[sample].item()
+        assert confidence == pytest.approx(float(confidences[sample, expected_exit]), abs=1e-6)
+    assert prediction.label.shape == prediction.exit.shape == prediction.confidence.shape == (count,)
 
 
-def test_a_confidence_of_exactly_the_threshold_leaves():
-    network = dictated((0.1, 0.3))
-    found = network(dictate((0.1, 0, 0.5), (0.0999, 0.3, 0.5), (0.0999, 0.2999, 0.5)))
-    assert found.exit.tolist() == [0, 1, 2]
-    assert found.confidence.tolist() == pytest.approx([0.1, 0.3, 0.5])
+def test_a_confidence_equal_to_the_threshold_exits():
+    network = network_with_confidences((0.1, 0.3))
+    prediction = network(images_with_confidences((0.1, 0, 0.5), (0.0999, 0.3, 0.5), (0.0999, 0.2999, 0.5)))
+    assert prediction.exit.tolist() == [0, 1, 2]
+    assert prediction.confidence.tolist() == pytest.approx([0.1, 0.3, 0.5])
 
 
-def test_no_exit_is_a_state_that_no_confidence_fires():
-    sure = dictate((1.0, 1.0, 1.0))
-    assert dictated((None, None))(sure).exit.tolist() == [2]
-    assert dictated((None, 1.0))(sure).exit.tolist() == [1]
-    assert dictated((1.0, 1.0))(sure).exit.tolist() == [0]
+def test_a_removed_exit_fires_at_no_confidence():
+    certain = images_with_confidences((1.0, 1.0, 1.0))
+    assert network_with_confidences((None, None))(certain).exit.tolist() == [2]
+    assert network_with_confidences((None, 1.0))(certain).exit.tolist() == [1]
+    assert network_with_confidences((1.0, 1.0))(certain).exit.tolist() == [0]
 
 
-def test_threshold_zero_lets_everyone_go_and_a_nan_confidence_lets_nobody():
-    network = dictated((0.0, 0.0))
-    assert network(dictate((0.0, 0.0, 0.0))).exit.tolist() == [0]
+def test_threshold_zero_fires_for_all_samples_and_a_nan_confidence_for_none():
+    network = network_with_confidences((0.0, 0.0))
+    assert network(images_with_confidences((0.0, 0.0, 0.0))).exit.tolist() == [0]
     network.heads["0"].inner = _Broken()
-    assert network(dictate((1.0, 1.0, 1.0))).exit.tolist() == [1]
+    assert network(images_with_confidences((1.0, 1.0, 1.0))).exit.tolist() == [1]
 
 
 class _Broken(nn.Module):
@@ -128,10 +129,10 @@ class _Broken(nn.Module):
         return torch.full((len(features), 2), float("nan"))
 
 
-def test_who_has_left_is_not_computed_any_further():
-    network = dictated((0.5, None, 0.5))
-    network(dictate((0.9, 0, 0, 0), (0.1, 1, 0.9, 0), (0.1, 1, 0.1, 1), (0.8, 0, 0, 0)))
-    assert samples_seen(network) == {
+def test_samples_that_exited_are_not_computed_further():
+    network = network_with_confidences((0.5, None, 0.5))
+    network(images_with_confidences((0.9, 0, 0, 0), (0.1, 1, 0.9, 0), (0.1, 1, 0.1, 1), (0.8, 0, 0, 0)))
+    assert samples_by_module(network) == {
         "backbone.stages.0": [4],
         "heads.0": [4],
         "backbone.stages.1": [2],
@@ -143,22 +144,22 @@ def test_who_has_left_is_not_computed_any_further():
     }
 
 
-def test_nothing_runs_after_the_last_sample_left_and_nothing_for_an_empty_batch():
-    network = dictated((0.5, 0.5))
-    network(dictate((0.9,), (0.1, 0.9)))
-    seen = samples_seen(network)
-    assert seen["backbone.stages.2"] == seen["backbone.head"] == []
-    empty = dictated((0.5, 0.5))
+def test_no_stage_runs_without_samples():
+    network = network_with_confidences((0.5, 0.5))
+    network(images_with_confidences((0.9,), (0.1, 0.9)))
+    counts = samples_by_module(network)
+    assert counts["backbone.stages.2"] == counts["backbone.head"] == []
+    empty = network_with_confidences((0.5, 0.5))
     assert empty(torch.zeros(0, 1, 4, 4)).label.shape == (0,)
-    assert Counter(map(tuple, samples_seen(empty).values())) == {(): 6}
+    assert Counter(map(tuple, samples_by_module(empty).values())) == {(): 6}
 
 
-def test_survivors_are_only_moved_when_somebody_left():
-    network = dictated((0.5, 0.5))
+def test_features_are_moved_only_if_a_sample_exited():
+    network = network_with_confidences((0.5, 0.5))
     features = []
     network.backbone.stages[1].register_forward_pre_hook(lambda _, args: features.append(args[0]))
     network.backbone.stages[0].register_forward_hook(lambda _, __, out: features.append(out))
-    network(dictate((0.1, 0.9), (0.2, 0.9)))
+    network(images_with_confidences((0.1, 0.9), (0.2, 0.9)))
     assert features[0] is features[1]
 
 
@@ -178,22 +179,22 @@ def test_images_of_any_size_and_type_are_prepared_by_the_one_rule():
     network = make_eenn((None, None), channels=3)
     images = torch.randint(0, 256, (2, 3, 11, 17), dtype=torch.uint8)
     expected = network.backbone(prepare(images, 8, network.mean, network.std).double())
-    found = network(images)
-    assert found.label.tolist() == expected.argmax(1).tolist()
+    prediction = network(images)
+    assert prediction.label.tolist() == expected.argmax(1).tolist()
     as_floats = network(images.double() / 255)
-    assert as_floats.confidence.tolist() == pytest.approx(found.confidence.tolist(), abs=1e-5)
+    assert as_floats.confidence.tolist() == pytest.approx(prediction.confidence.tolist(), abs=1e-5)
     single = network(images[1])
-    assert single.label.tolist() == found.label[1:].tolist()
-    assert single.confidence.tolist() == pytest.approx(found.confidence[1:].tolist(), abs=1e-6)
-    assert not found.confidence.requires_grad
+    assert single.label.tolist() == prediction.label[1:].tolist()
+    assert single.confidence.tolist() == pytest.approx(prediction.confidence[1:].tolist(), abs=1e-6)
+    assert not prediction.confidence.requires_grad
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_network_computes_in_its_own_precision(dtype):
     network = make_eenn((0.5, None)).to(dtype)
-    found = network(torch.rand(3, 1, 8, 8, dtype=torch.float64))
-    assert found.confidence.dtype == torch.float32
-    assert ((found.confidence >= 0) & (found.confidence <= 1)).all()
+    prediction = network(torch.rand(3, 1, 8, 8, dtype=torch.float64))
+    assert prediction.confidence.dtype == torch.float32
+    assert ((prediction.confidence >= 0) & (prediction.confidence <= 1)).all()
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ def test_heads_and_normalisation_must_fit_the_backbone():
             EENN(network.backbone, {}, (None,), network.criterion, mean, std, CLASSES)
 
 
-def test_it_survives_copying_pickling_and_a_state_dict():
+def test_copies_pickles_and_state_dicts_give_equal_networks():
     network = make_eenn((0.3, None, 0.4), heads=[2, 0, 1])
     images = torch.rand(5, 1, 8, 8)
     expected = network(images)

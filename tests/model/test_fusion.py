@@ -1,4 +1,4 @@
-"""Frozen networks answer as those they were frozen from."""
+"""Frozen networks predict as the networks that they were frozen from."""
 
 import copy
 
@@ -19,7 +19,7 @@ from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
 CLOSE = 1e-4
-"""How near its threshold a confidence may go the other way."""
+"""Tolerance for confidences; near a threshold, it can change the exit."""
 
 REGISTRY = Registry(load_plugins())
 MOBILE = "ofa-mbv3"
@@ -31,7 +31,7 @@ OPTIONS = {
 
 
 def as_trained(network: EENN) -> EENN:
-    """BatchNorm statistics and weights as after training; confidences spread."""
+    """Set BatchNorm statistics and weights as after training, with spread confidences."""
     generator = torch.Generator().manual_seed(7)
 
     def draw(like: torch.Tensor, low: float, high: float) -> torch.Tensor:
@@ -54,26 +54,26 @@ def as_trained(network: EENN) -> EENN:
     return network.to(memory_format=torch.channels_last)
 
 
-def same_answers(network: EENN, frozen: EENN, images: torch.Tensor) -> None:
-    """Labels, exits and confidences agree, save where a confidence is near its threshold."""
-    before, after = network.all_exits(images), frozen.all_exits(images)
-    assert (before[1] - after[1]).abs().max() < CLOSE
-    levels = before[1].quantile(0.5, dim=0).tolist()
+def check_same_predictions(network: EENN, frozen: EENN, images: torch.Tensor) -> None:
+    """Check that labels, exits and confidences agree, except near thresholds."""
+    all_before, all_after = network.all_exits(images), frozen.all_exits(images)
+    assert (all_before[1] - all_after[1]).abs().max() < CLOSE
+    levels = all_before[1].quantile(0.5, dim=0).tolist()
     scheme = [levels.pop(0) if at in network.points else None for at in range(network.exit_points)]
     network.scheme = frozen.scheme = scheme
     one, other = network(images), frozen.predict(images)
     thresholds = torch.tensor([level for level in scheme if level is not None])
-    doubtful = ((before[1][:, :-1] - thresholds).abs() < CLOSE).any(dim=1)
-    kept = ~doubtful
-    assert int(kept.sum()) >= len(images) // 4
-    assert len(set(one.exit[kept].tolist())) > 1
-    assert one.exit[kept].tolist() == other.exit[kept].tolist()
-    assert one.label[kept].tolist() == other.label[kept].tolist()
-    assert torch.allclose(one.confidence[kept], other.confidence[kept], atol=CLOSE)
+    doubtful = ((all_before[1][:, :-1] - thresholds).abs() < CLOSE).any(dim=1)
+    certain = ~doubtful
+    assert int(certain.sum()) >= len(images) // 4
+    assert len(set(one.exit[certain].tolist())) > 1
+    assert one.exit[certain].tolist() == other.exit[certain].tolist()
+    assert one.label[certain].tolist() == other.label[certain].tolist()
+    assert torch.allclose(one.confidence[certain], other.confidence[certain], atol=CLOSE)
 
 
 def pairs() -> list[tuple[str, str]]:
-    """Every supernet with a head that reads what it passes on, and one supernet with every such head."""
+    """Return every supernet with a compatible head, and one supernet with every compatible head."""
     passes = {
         name: REGISTRY.create("supernet provider", name, OPTIONS.get(name, {})).passes
         for name in REGISTRY.names("supernet provider")
@@ -82,13 +82,13 @@ def pairs() -> list[tuple[str, str]]:
         name: REGISTRY.create("exit classifier", name).reads for name in REGISTRY.names("exit classifier")
     }
     preferred = sorted(reads, key=lambda name: name != "pool-linear")
-    found = [(net, next(name for name in preferred if reads[name] == passes[net])) for net in passes]
+    first_pairs = [(net, next(name for name in preferred if reads[name] == passes[net])) for net in passes]
     more = [(MOBILE, name) for name in preferred if reads[name] == passes[MOBILE]]
-    return sorted({*found, *more})
+    return sorted({*first_pairs, *more})
 
 
 @pytest.mark.parametrize(("supernet", "classifier"), pairs())
-def test_every_registered_network_answers_as_before(supernet, classifier):
+def test_every_registered_network_predicts_as_before(supernet, classifier):
     provider = REGISTRY.create("supernet provider", supernet, OPTIONS.get(supernet, {}))
     choices = {variable.name: variable.choices[0] for variable in provider.variables()}
     torch.manual_seed(0)
@@ -104,15 +104,15 @@ def test_every_registered_network_answers_as_before(supernet, classifier):
     frozen = network.freeze()
     side = min(network.resolution, 64)
     images = torch.randint(0, 256, (12, 3, side, side), dtype=torch.uint8)
-    same_answers(network, frozen, images)
+    check_same_predictions(network, frozen, images)
     assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
-    left = [module for module in frozen.modules() if isinstance(module, nn.BatchNorm2d | nn.Dropout)]
+    remaining = [module for module in frozen.modules() if isinstance(module, nn.BatchNorm2d | nn.Dropout)]
     if supernet == MOBILE:
-        assert left == []
+        assert remaining == []
 
 
 class Odd(nn.Module):
-    """Everything that a name or an order of modules would get wrong."""
+    """A module for which names or the order of modules would mislead the fusion."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,14 +150,14 @@ def odd() -> EENN:
     return as_trained(EENN(backbone, {0: head}, (None,), ScoreMargin(), [0.5] * 3, [0.3] * 3, list("abcde")))
 
 
-def test_only_what_nobody_else_reads_is_folded():
+def test_a_layer_with_another_reader_is_not_folded():
     network = odd()
     frozen = network.freeze()
-    same_answers(network, frozen, torch.rand(20, 3, 8, 8))
+    check_same_predictions(network, frozen, torch.rand(20, 3, 8, 8))
     stage = frozen.backbone.stages[0]
-    kept = [name for name, module in stage.named_modules() if isinstance(module, nn.BatchNorm2d)]
-    assert kept == ["norm", "first", "second"]
-    assert len(stage.listed) == 2  # its second module is called by its number
+    norms = [name for name, module in stage.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms == ["norm", "first", "second"]
+    assert len(stage.listed) == 2  # its second module is called by its position
     assert isinstance(stage.squeeze, Pooled)
     assert [type(module).__name__ for module in frozen.backbone.head] == [
         "Conv2d",
@@ -167,7 +167,7 @@ def test_only_what_nobody_else_reads_is_folded():
     ]
 
 
-def test_a_normalisation_that_holds_an_activation_keeps_it():
+def test_the_activation_of_a_normalisation_is_kept():
     from timm.layers import BatchNormAct2d
 
     network = make_eenn((None,), channels=3).float()
@@ -175,12 +175,12 @@ def test_a_normalisation_that_holds_an_activation_keeps_it():
     network.backbone.stages[0] = nn.Sequential(conv, BatchNormAct2d(3, act_layer=nn.ReLU))
     network = as_trained(network)
     frozen = network.freeze()
-    same_answers(network, frozen, torch.rand(20, 3, 8, 8))
+    check_same_predictions(network, frozen, torch.rand(20, 3, 8, 8))
     assert not [module for module in frozen.modules() if isinstance(module, nn.BatchNorm2d)]
     assert [module for module in frozen.backbone.stages[0].modules() if isinstance(module, nn.ReLU)]
 
 
-def test_freezing_leaves_torchs_random_numbers_and_the_original_as_they_were():
+def test_freezing_changes_neither_random_state_nor_the_original():
     network = odd()
     state = torch.get_rng_state()
     frozen = network.freeze()
@@ -194,10 +194,10 @@ def test_freezing_leaves_torchs_random_numbers_and_the_original_as_they_were():
     assert frozen.eval().freeze().frozen
 
 
-def test_compiled_networks_answer_as_before():
+def test_compiled_networks_predict_as_before():
     network = odd()
-    # This backend takes the graphs that a compiler would get, and runs them as they are.
+    # This backend runs the graphs of a compiler unchanged.
     frozen = network.freeze(compile="eager")
-    same_answers(network, frozen, torch.rand(20, 3, 8, 8))
+    check_same_predictions(network, frozen, torch.rand(20, 3, 8, 8))
     with pytest.raises(ConfigError, match=r"compile: torch\.compile does not work here: .*nvcc9"):
         network.freeze(compile="nvcc9")

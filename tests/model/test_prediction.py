@@ -18,8 +18,8 @@ from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.stream_budget import HOLD, BudgetHolder, calibrated_path
 
 
-class Heard:
-    """A `Progress`, a bar and its context in one, that notes what it is told."""
+class RecordedProgress:
+    """A `Progress`, a bar and its context in one, that records its calls."""
 
     def __init__(self):
         self.told = []
@@ -43,7 +43,7 @@ class Heard:
 
 @pytest.fixture
 def folder(tmp_path):
-    """Nine pictures of three sizes and modes, and what is none."""
+    """Return a folder with nine images of three sizes and modes, and other files."""
     rng = np.random.default_rng(0)
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / ".hidden").mkdir()
@@ -57,14 +57,14 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_folder_is_read_whole_sorted_and_each_image_by_itself(folder):
+def test_a_folder_is_read_in_sorted_order_image_by_image(folder):
     network = make_eenn((0.3, 0.5), channels=3)
-    heard = Heard()
-    found = list(edanas.stream(network, folder, batch_size=4, progress=heard))
-    names = [Path(answer.name).relative_to(folder).as_posix() for answer in found]
+    progress = RecordedProgress()
+    answers = list(edanas.stream(network, folder, batch_size=4, progress=progress))
+    names = [Path(answer.name).relative_to(folder).as_posix() for answer in answers]
     assert names == ["0.png", "2.png", "4.png", "6.png", "8.png", *(f"deep/er/{n}.png" for n in (1, 3, 5, 7))]
-    assert heard.told == [9, 4, 4, 1]
-    for answer in found:
+    assert progress.told == [9, 4, 4, 1]
+    for answer in answers:
         (alone,) = edanas.stream(network, answer.name)
         assert (alone.label, alone.exit) == (answer.label, answer.exit)
         assert alone.confidence == pytest.approx(answer.confidence, abs=1e-6)
@@ -83,45 +83,45 @@ def test_pixels_reach_the_network_as_they_are_stored(folder):
     assert answer.label == int(grey(luma.unsqueeze(0)).label)
 
 
-def test_an_unreadable_image_ends_it_by_name_or_is_passed_over(folder):
+def test_an_unreadable_image_is_an_error_with_its_name_or_is_skipped(folder):
     network = make_eenn((0.3,), channels=3)
     (folder / "3.jpg").write_text("not an image")
     with pytest.raises(DataError, match=r"3\.jpg: cannot be read as an image"):
         list(edanas.stream(network, folder))
-    refused = []
-    found = list(edanas.stream(network, folder, on_unreadable=refused.append, batch_size=1))
-    assert len(found) == 9
-    assert [str(error).split(":")[0] for error in refused] == [str(folder / "3.jpg")]
+    errors = []
+    answers = list(edanas.stream(network, folder, on_unreadable=errors.append, batch_size=1))
+    assert len(answers) == 9
+    assert [str(error).split(":")[0] for error in errors] == [str(folder / "3.jpg")]
 
 
 def test_iterables_of_images_and_of_pairs():
     network = make_eenn((0.3,), channels=3)
     images = torch.rand(5, 3, 8, 8)
     expected = network(images)
-    heard = Heard()
-    plain = list(edanas.stream(network, (image for image in images), batch_size=2, progress=heard))
+    progress = RecordedProgress()
+    plain = list(edanas.stream(network, (image for image in images), batch_size=2, progress=progress))
     assert [answer.name for answer in plain] == ["1", "2", "3", "4", "5"]
-    assert heard.told == [None, 2, 2, 1]
+    assert progress.told == [None, 2, 2, 1]
     named = list(edanas.stream(network, [(f"n{at}", image) for at, image in enumerate(images)]))
     assert [answer.name for answer in named] == ["n0", "n1", "n2", "n3", "n4"]
-    for found in (plain, named):
-        assert [answer.label for answer in found] == expected.label.tolist()
-        assert [answer.exit for answer in found] == expected.exit.tolist()
+    for answers in (plain, named):
+        assert [answer.label for answer in answers] == expected.label.tolist()
+        assert [answer.exit for answer in answers] == expected.exit.tolist()
 
 
-def test_an_endless_iterator_is_read_as_far_as_it_is_asked():
+def test_an_endless_iterator_is_read_at_most_a_batch_ahead():
     network = make_eenn((0.3,))
-    taken = []
+    images_read = []
 
     def camera():
         while True:
-            taken.append(0)
+            images_read.append(0)
             yield np.zeros((8, 8), np.uint8)
 
     answers = edanas.stream(network, camera(), batch_size=3)
     for _ in range(4):
         next(answers)
-    assert len(taken) == 6
+    assert len(images_read) == 6
 
 
 @pytest.mark.parametrize(
@@ -146,33 +146,33 @@ def test_an_empty_folder_and_a_wrong_option_are_refused_first(tmp_path):
 
 
 def undecided(count):
-    """Images of two kinds, so that exits are not equally sure of all."""
+    """Return images of two kinds, so that confidences differ between exits."""
     rng = np.random.default_rng(5)
     return torch.from_numpy(rng.random((count, 1, 8, 8)) * rng.random((count, 1, 1, 1)))
 
 
 def costs_of(network, answers):
-    leaving = executed_per_exit(Anatomy.of(network, 1).costs, network.scheme)
-    return leaving[[answer.exit for answer in answers]]
+    costs_by_exit = executed_per_exit(Anatomy.of(network, 1).costs, network.scheme)
+    return costs_by_exit[[answer.exit for answer in answers]]
 
 
-@pytest.mark.parametrize("noted", [False, True])
-def test_a_held_stream_costs_its_budget_and_leaves_the_network_as_it_was(noted):
+@pytest.mark.parametrize("is_described", [False, True])
+def test_a_held_stream_costs_its_budget_and_does_not_change_the_network(is_described):
     network, images = make_eenn((0.5, 0.5)), undecided(900)
     apply_temperatures(network, (30.0, 30.0, 30.0))  # so that no confidence is 1
-    sure = network.all_exits(undecided(100))[1][:, :-1].float().numpy()
-    network.scheme = own = SelectionScheme(tuple(np.quantile(sure, 0.1, axis=0).tolist()))
-    leaving = exit_costs(Anatomy.of(network, 1).costs, (0, 1))
-    budget = float(leaving[0] + 0.4 * (leaving[-1] - leaving[0]))
-    if noted:
-        path = calibrated_path(sure, own, leaving, (0.3, 0.3, 0.4))
-        network.description[HOLD] = BudgetHolder(own, path, leaving, budget, 80).to_dict()
-    seen = set()
+    confidences = network.all_exits(undecided(100))[1][:, :-1].float().numpy()
+    network.scheme = own = SelectionScheme(tuple(np.quantile(confidences, 0.1, axis=0).tolist()))
+    costs_by_exit = exit_costs(Anatomy.of(network, 1).costs, (0, 1))
+    budget = float(costs_by_exit[0] + 0.4 * (costs_by_exit[-1] - costs_by_exit[0]))
+    if is_described:
+        path = calibrated_path(confidences, own, costs_by_exit, (0.3, 0.3, 0.4))
+        network.description[HOLD] = BudgetHolder(own, path, costs_by_exit, budget, 80).to_dict()
+    schemes = set()
     answers = []
-    for answer in edanas.stream(network, images, hold_macs=None if noted else budget):
+    for answer in edanas.stream(network, images, hold_macs=None if is_described else budget):
         answers.append(answer)
-        seen.add(network.scheme)
-    assert seen == {own}
+        schemes.add(network.scheme)
+    assert schemes == {own}
     assert costs_of(network, answers[200:]).mean() == pytest.approx(budget, rel=0.05)
     plain = list(edanas.stream(network, images, hold_macs="none"))
     assert [answer.exit for answer in plain] == network.predict(images).exit.tolist()
@@ -181,13 +181,13 @@ def test_a_held_stream_costs_its_budget_and_leaves_the_network_as_it_was(noted):
 
 def test_a_holder_keeps_its_position_for_the_next_stream():
     network = make_eenn((0.99, 0.99))
-    leaving = exit_costs(Anatomy.of(network, 1).costs, (0, 1))
-    holders = [prediction.budget_holder(network, float(leaving.mean())) for _ in range(2)]
+    costs_by_exit = exit_costs(Anatomy.of(network, 1).costs, (0, 1))
+    holders = [prediction.budget_holder(network, float(costs_by_exit.mean())) for _ in range(2)]
     images = undecided(300)
     first = [list(edanas.stream(network, part, hold_macs=holders[0])) for part in images.split(124)]
     whole = list(edanas.stream(network, images, hold_macs=holders[1]))
     assert [answer.exit for part in first for answer in part] == [answer.exit for answer in whole]
-    assert holders[0].position == holders[1].position != float(leaving.mean())
+    assert holders[0].position == holders[1].position != float(costs_by_exit.mean())
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_budget_that_cannot_be_held_is_refused(budget, message):
         next(edanas.stream(make_eenn((None, None)), undecided(3), hold_macs="5k"))
 
 
-def test_a_damaged_note_is_told():
+def test_a_damaged_description_of_a_holder_is_an_error():
     network = make_eenn((0.5, 0.5))
     network.description[HOLD] = {"exits": [0, 1]}
     with pytest.raises(WeightsError, match="the network's description is damaged: hold: "):

@@ -1,4 +1,4 @@
-"""Tuning of small networks; the choice against brute force over all thresholds."""
+"""Tuning of small networks; the choice is compared with brute force over all thresholds."""
 
 import itertools
 from dataclasses import replace
@@ -21,7 +21,7 @@ from edanas.thresholds.profiles import outcome
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """One division of the samples instead of five: intervals have tests of their own."""
+    """One division of the samples instead of five, for speed."""
     monkeypatch.setattr("edanas.thresholds.optimism._REPEATS", 1)
 
 
@@ -32,75 +32,75 @@ def bench(tmp_path_factory):
 
 @pytest.fixture
 def network(bench):
-    """Two heads, and outcomes at random: enough to tell thresholds apart."""
+    """Return a network with two heads and random outcomes."""
     backbone = space().sample_backbone(np.random.default_rng(0))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         staged = bench.provider.build(backbone, bench.parts.task)
         heads = bench.fresh_heads(staged, (0, 2))
-    made = bench.network(staged, heads, SelectionScheme((0.5, None, 0.5, None)))
-    bench.recalibrate(made)
-    made.description = bench.describe(backbone)
-    return made.eval()
+    eenn = bench.network(staged, heads, SelectionScheme((0.5, None, 0.5, None)))
+    bench.recalibrate(eenn)
+    eenn.description = bench.describe(backbone)
+    return eenn.eval()
 
 
 SAMPLES = parts().test
 
 
 def brute_force(network):
-    """(executed MACs, accuracy) of every set of exits and every way to tell these samples apart."""
+    """Return (executed MACs, accuracy) of every set of exits and every split of these samples."""
     profile, costs = collect_profile(network, SAMPLES), Anatomy.of(network, 1).costs
     columns = [[*sorted({*map(float, column), 1.0}), None] for column in profile.confidence[:, :-1].T]
-    found = []
+    figures = []
     for first, second in itertools.product(*columns):
         scheme = SelectionScheme((first, None, second, None))
-        known = outcome(profile, scheme)
-        found.append((executed_macs(costs, scheme, known.utilization), known.accuracy))
-    return np.array(found)
+        scores = outcome(profile, scheme)
+        figures.append((executed_macs(costs, scheme, scores.utilization), scores.accuracy))
+    return np.array(figures)
 
 
 def test_no_thresholds_are_better_within_a_budget(network):
     every = brute_force(network)
     for share in (0.1, 0.5, 0.9):
         limit = float(np.quantile(np.unique(every[:, 0]), share))
-        found = edanas.tune(network, SAMPLES, max_macs=limit)
-        assert found.macs.here <= limit * (1 + 1e-9)
-        assert found.accuracy.here == pytest.approx(every[every[:, 0] <= limit, 1].max())
+        tuning = edanas.tune(network, SAMPLES, max_macs=limit)
+        assert tuning.macs.here <= limit * (1 + 1e-9)
+        assert tuning.accuracy.here == pytest.approx(every[every[:, 0] <= limit, 1].max())
         least = float(np.quantile(every[:, 1], share))
-        found = edanas.tune(network, SAMPLES, min_accuracy=least)
-        assert found.accuracy.here >= least - 1e-9
-        assert found.macs.here == pytest.approx(every[every[:, 1] >= least - 1e-9, 0].min())
+        tuning = edanas.tune(network, SAMPLES, min_accuracy=least)
+        assert tuning.accuracy.here >= least - 1e-9
+        assert tuning.macs.here == pytest.approx(every[every[:, 1] >= least - 1e-9, 0].min())
 
 
-def test_what_is_told_is_what_the_network_does(network):
+def test_reported_figures_are_those_of_the_network(network):
     old = network.scheme
     limit = float(np.median(brute_force(network)[:, 0]))
-    found = edanas.tune(network, SAMPLES, max_macs=limit)
+    tuning = edanas.tune(network, SAMPLES, max_macs=limit)
     answers = network.predict(SAMPLES.images)
-    assert network.scheme == found.scheme
-    assert found.old == old
-    assert found.thresholds == found.scheme.thresholds
-    assert found.accuracy.here == pytest.approx((answers.label == SAMPLES.labels).float().mean().item())
+    assert network.scheme == tuning.scheme
+    assert tuning.old == old
+    assert tuning.thresholds == tuning.scheme.thresholds
+    assert tuning.accuracy.here == pytest.approx((answers.label == SAMPLES.labels).float().mean().item())
     shares = [(answers.exit == at).float().mean().item() for at in range(5)]
-    assert [share.here for share in found.after.shares] == pytest.approx(shares)
-    assert found.macs.low <= found.macs.new <= found.macs.high
-    assert found.accuracy.low <= found.accuracy.new <= found.accuracy.high
-    assert any("28 samples are few" in remark for remark in found.remarks)
-    assert found.latency is None
+    assert [share.here for share in tuning.after.shares] == pytest.approx(shares)
+    assert tuning.macs.low <= tuning.macs.new <= tuning.macs.high
+    assert tuning.accuracy.low <= tuning.accuracy.new <= tuning.accuracy.high
+    assert any("28 samples are few" in remark for remark in tuning.remarks)
+    assert tuning.latency is None
 
 
 def test_a_written_network_keeps_its_weights_and_has_the_new_thresholds(network, tmp_path):
-    found = edanas.tune(network, SAMPLES, min_accuracy=0.01)
-    described, _ = found.write(tmp_path / "net-tuned")
+    tuning = edanas.tune(network, SAMPLES, min_accuracy=0.01)
+    described, _ = tuning.write(tmp_path / "net-tuned")
     again = edanas.load(described)
-    assert again.scheme == found.scheme
+    assert again.scheme == tuning.scheme
     assert all(torch.equal(again.state_dict()[name], value) for name, value in network.state_dict().items())
     assert again.description["tuning"]["samples"] == 28
     for one, other in zip(again.predict(SAMPLES.images), network.predict(SAMPLES.images), strict=True):
         assert torch.equal(one, other)
 
 
-def test_a_latency_is_held_by_the_same_arithmetic(network, monkeypatch):
+def test_a_latency_budget_is_met_by_the_same_arithmetic(network, monkeypatch):
     macs = costs_of(network)
     thrice = Costs(
         tuple(3 * each for each in macs.stages), tuple(h and 3 * h for h in macs.heads), 3 * macs.last
@@ -116,7 +116,7 @@ def test_a_latency_is_held_by_the_same_arithmetic(network, monkeypatch):
     assert by_time.front.cost == pytest.approx(3e-9 * by_macs.front.cost)
 
 
-def test_every_part_that_can_be_told_apart_takes_time(network):
+def test_every_separable_part_has_a_latency(network):
     old = network.scheme
     costs = latency_costs(network, batch_size=2)
     assert [head is not None for head in costs.heads] == [True, False, True, False]
@@ -126,7 +126,7 @@ def test_every_part_that_can_be_told_apart_takes_time(network):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("options", "message"),
     [
         ({"max_macs": 1}, r"possible on these samples: .* MACs \(.*accuracy\) to"),
         ({"max_macs": "100G"}, "max_macs: found 100G MACs; possible"),
@@ -135,10 +135,10 @@ def test_every_part_that_can_be_told_apart_takes_time(network):
         ({"max_latency": "1ms", "batch_size": 0}, "batch_size: found 0"),
     ],
 )
-def test_impossible_budgets_say_what_is_possible(network, given, message):
+def test_the_error_of_an_impossible_budget_names_the_possible_range(network, options, message):
     old = network.scheme
     with pytest.raises(ConfigError, match=message):
-        edanas.tune(network, SAMPLES, **given)
+        edanas.tune(network, SAMPLES, **options)
     assert network.scheme == old
 
 
@@ -159,7 +159,7 @@ def confidences(network, count=400, seed=0):
 
 
 def possible(network, share):
-    """MACs so far between those of the first exit and those of going through."""
+    """Return MACs at a share of the range from the first exit to the last, and the ends of the range."""
     costs = Anatomy.of(network, 1).costs
     ends = [
         executed_macs(costs, SelectionScheme((0.5, None, 0.5, None)), used)
@@ -170,44 +170,44 @@ def possible(network, share):
 
 @pytest.mark.parametrize("share", [0.2, 0.6])
 def test_without_labels_a_budget_is_held(network, share):
-    sure = confidences(network)
+    values = confidences(network)
     limit, (low, high) = possible(network, share)
-    found = edanas.retune(network, sure, max_macs=limit)
-    assert limit - (high - low) / len(sure) <= found.macs.here <= limit
-    assert found.scheme.placed == (0, 2)
-    assert np.isnan(found.accuracy.new)
-    assert found.front is None
-    assert any("they have no labels" in remark for remark in found.remarks)
+    tuning = edanas.retune(network, values, max_macs=limit)
+    assert limit - (high - low) / len(values) <= tuning.macs.here <= limit
+    assert tuning.scheme.placed == (0, 2)
+    assert np.isnan(tuning.accuracy.new)
+    assert tuning.front is None
+    assert any("they have no labels" in remark for remark in tuning.remarks)
     fresh = estimate_expectation(
-        replace_profile(network, confidences(network, 20_000, seed=1)), found.scheme, [costs_of(network)]
+        replace_profile(network, confidences(network, 20_000, seed=1)), tuning.scheme, [costs_of(network)]
     )
-    assert found.macs.low <= fresh.costs[0].here <= found.macs.high
+    assert tuning.macs.low <= fresh.costs[0].here <= tuning.macs.high
 
 
 def costs_of(network):
     return Anatomy.of(network, 1).costs
 
 
-def replace_profile(network, sure):
+def replace_profile(network, values):
     profile = collect_profile(network, SAMPLES)
-    return replace(profile, confidence=sure, correct=np.zeros(sure.shape, dtype=np.bool_))
+    return replace(profile, confidence=values, correct=np.zeros(values.shape, dtype=np.bool_))
 
 
-def test_strictness_comes_from_what_is_known(network):
-    sure, limit = confidences(network), possible(network, 0.5)[0]
-    own = edanas.retune(network, sure, max_macs=limit)
+def test_the_source_of_relative_strictness(network):
+    values, limit = confidences(network), possible(network, 0.5)[0]
+    own = edanas.retune(network, values, max_macs=limit)
     assert any("the old thresholds on these samples" in remark for remark in own.remarks)
-    given = edanas.retune(network, sure, max_macs=limit, shares=[0.1, 0, 0.8, 0, 0.1])
-    other = edanas.retune(network, sure, max_macs=limit, shares=[0.6, 0, 0.1, 0, 0.3])
-    assert given.after.shares[0].here < other.after.shares[0].here
+    by_shares = edanas.retune(network, values, max_macs=limit, shares=[0.1, 0, 0.8, 0, 0.1])
+    other = edanas.retune(network, values, max_macs=limit, shares=[0.6, 0, 0.1, 0, 0.3])
+    assert by_shares.after.shares[0].here < other.after.shares[0].here
     network.description["tuning"] = {"samples": 100, "shares": [0.1, 0, 0.8, 0, 0.1]}
-    noted = edanas.retune(network, sure, max_macs=limit)
-    assert noted.after.shares[0].here == pytest.approx(given.after.shares[0].here, abs=0.02)
-    assert any("notes of tuning on labelled samples" in remark for remark in noted.remarks)
+    by_notes = edanas.retune(network, values, max_macs=limit)
+    assert by_notes.after.shares[0].here == pytest.approx(by_shares.after.shares[0].here, abs=0.02)
+    assert any("notes of tuning on labelled samples" in remark for remark in by_notes.remarks)
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "message"),
+    ("options", "error", "message"),
     [
         ({"max_macs": 1}, ConfigError, "possible with the placed exits: .* .all samples exit at exit 1"),
         ({"max_macs": "100G"}, ConfigError, "possible with the placed exits"),
@@ -218,14 +218,14 @@ def test_strictness_comes_from_what_is_known(network):
         ({"samples": np.zeros((5, 3))}, DataError, "samples: found 5; allowed: 10 or more"),
     ],
 )
-def test_wrong_input_without_labels(network, given, error, message):
-    sure = given.pop("samples", confidences(network))
-    budget = {} if not given and error is ConfigError else {"max_macs": possible(network, 0.5)[0]}
+def test_wrong_input_without_labels(network, options, error, message):
+    samples = options.pop("samples", confidences(network))
+    budget = {} if not options and error is ConfigError else {"max_macs": possible(network, 0.5)[0]}
     with pytest.raises(error, match=message):
-        edanas.retune(network, sure, **{**budget, **given})
+        edanas.retune(network, samples, **{**budget, **options})
 
 
-def test_a_network_without_exits_has_nothing_to_retune(network):
+def test_a_network_without_exits_cannot_be_retuned(network):
     network.scheme = (None,) * 4
     with pytest.raises(ConfigError, match="no early exits"):
         edanas.retune(network, confidences(network), max_macs="1M")

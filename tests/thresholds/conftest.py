@@ -1,4 +1,4 @@
-"""The oracles of threshold fronts stand with the benchmark that measures them."""
+"""Adds the folder of benchmarks to the path, which holds the oracles of threshold fronts."""
 
 import sys
 from pathlib import Path

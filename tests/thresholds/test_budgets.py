@@ -8,7 +8,7 @@ from edanas.thresholds.fronts import ThresholdFront
 
 
 @pytest.mark.parametrize(
-    ("given", "limit"),
+    ("options", "limit"),
     [
         ({"max_macs": "5M"}, 5e6),
         ({"max_macs": "5e6"}, 5e6),
@@ -26,14 +26,14 @@ from edanas.thresholds.fronts import ThresholdFront
         ({"max_macs": "750k"}, 750e3),
     ],
 )
-def test_what_a_budget_may_look_like(given, limit):
-    budget = parse_budget(**given)
-    assert budget.quantity == next(iter(given))
+def test_budgets_are_parsed(options, limit):
+    budget = parse_budget(**options)
+    assert budget.quantity == next(iter(options))
     assert budget.limit == pytest.approx(limit)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("options", "message"),
     [
         ({}, "budget: found none"),
         ({"max_macs": "5M", "min_accuracy": 0.9}, "budget: found max_macs and min_accuracy"),
@@ -51,9 +51,9 @@ def test_what_a_budget_may_look_like(given, limit):
         ({"max_latency": "3 mss"}, "Did you mean 'ms'"),
     ],
 )
-def test_what_it_may_not(given, message):
+def test_other_budgets_are_an_error(options, message):
     with pytest.raises(ConfigError, match=message):
-        parse_budget(**given)
+        parse_budget(**options)
 
 
 FRONT = ThresholdFront(
@@ -77,7 +77,7 @@ FRONT = ThresholdFront(
         (Budget("min_accuracy", 0.91), 1.0, None, 2),
     ],
 )
-def test_what_meets_a_budget(budget, unit, chosen, near):
+def test_the_scheme_that_meets_a_budget(budget, unit, chosen, near):
     assert choose_scheme(FRONT, budget, unit) == chosen
     assert nearest_scheme(FRONT, budget, unit) == near
 
@@ -91,5 +91,5 @@ def test_what_meets_a_budget(budget, unit, chosen, near):
         ("max_latency", 0.002914, "2.914 ms"),
     ],
 )
-def test_values_for_people(quantity, value, text):
+def test_quantities_are_formatted_with_units(quantity, value, text):
     assert format_quantity(quantity, value) == text

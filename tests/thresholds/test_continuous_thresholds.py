@@ -15,7 +15,7 @@ COSTS = Costs(stages=(100, 150, 200, 250, 300), heads=(7, 5, 11, 3), last=20)
 
 
 def plausible(samples: int, seed: int, exits: int = 4) -> ExitProfile:
-    """Deeper exits are more often right, and the surer an exit is, the more likely it is right."""
+    """Return a profile in which accuracy rises with depth and with confidence."""
     rng = np.random.default_rng(seed)
     difficulty = rng.normal(size=(samples, 1))
     evidence = np.linspace(1.0, 2.5, exits + 1) - 1.2 * difficulty + rng.normal(size=(samples, exits + 1))
@@ -34,12 +34,12 @@ def brute_force(
     needed: float,
     accuracy_of: Callable[[SelectionScheme], float],
 ) -> tuple[float, float]:
-    """(cost, accuracy) of the best of all schemes that tell the samples apart."""
+    """Return (cost, accuracy) of the best of all schemes that separate the samples."""
     points = len(costs.heads)
     choices = []
     for point in placed:
         values = sorted({float(c) for c in profile.confidence[:, profile.points.index(point)]})
-        choices.append(sorted({*values, 1.0}))  # at a value: it and all above leave
+        choices.append(sorted({*values, 1.0}))  # at a value: it and all above exit
     scored = []
     for thresholds in itertools.product(*choices):
         chosen = dict(zip(placed, thresholds, strict=True))
@@ -70,7 +70,7 @@ def small_cases(draw):
 
 
 def lowered(profile: ExitProfile, scheme: SelectionScheme, caution: int) -> SelectionScheme:
-    """Each threshold so much lower that `caution` more samples reach it, if anyone does."""
+    """Lower each threshold so that `caution` more samples reach it, if any sample does."""
     thresholds = list(scheme.thresholds)
     for point in scheme.placed:
         surest = sorted(map(float, profile.confidence[:, profile.points.index(point)]), reverse=True)
@@ -100,11 +100,11 @@ def test_the_result_is_the_cheapest_of_all_schemes_that_are_accurate_enough(case
 @pytest.mark.parametrize("samples", [150, 5000])
 @pytest.mark.parametrize("placed", [(2,), (0, 1, 2, 3)])
 @pytest.mark.parametrize("drop", [0.0, 0.01])
-def test_the_accuracy_asked_is_reached_and_macs_are_saved(samples, placed, drop):
+def test_the_required_accuracy_is_reached_with_fewer_macs(samples, placed, drop):
     profile = plausible(samples, seed=samples)
     scheme = set_thresholds(profile, COSTS, placed, 4, accuracy_drop=drop)
-    found = outcome(profile, scheme)
-    assert found.accuracy >= found.backbone_accuracy - drop - 1e-9
+    scored = outcome(profile, scheme)
+    assert scored.accuracy >= scored.backbone_accuracy - drop - 1e-9
     assert cost_of(profile, COSTS, scheme) < 0.95 * sum((*COSTS.stages, COSTS.last))
     assert scheme.placed == placed
 
@@ -114,8 +114,8 @@ def test_a_refined_grid_comes_close_to_all_schemes(monkeypatch):
     exact = set_thresholds(profile, COSTS, (0, 2), 4)
     monkeypatch.setattr("edanas.thresholds.continuous._SCHEMES", 100)
     refined = set_thresholds(profile, COSTS, (0, 2), 4)
-    best, found = (cost_of(profile, COSTS, scheme) for scheme in (exact, refined))
-    assert best <= found <= 1.1 * best
+    best, cost = (cost_of(profile, COSTS, scheme) for scheme in (exact, refined))
+    assert best <= cost <= 1.1 * best
     assert outcome(profile, refined).accuracy >= outcome(profile, refined).backbone_accuracy
 
 
@@ -126,18 +126,18 @@ def test_more_accuracy_given_up_never_costs_more():
         for drop in (0.0, 0.005, 0.01, 0.05, 1.0)
     ]
     assert costs == sorted(costs, reverse=True)
-    assert costs[-1] == 107  # everyone leaves at the first exit
+    assert costs[-1] == 107  # all samples exit at the first exit
 
 
 def test_with_caution_less_is_lost_on_other_samples():
     elsewhere = plausible(20_000, seed=99)
     drops = []
     for caution in (0, 12):
-        found = [
+        outcomes = [
             outcome(elsewhere, set_thresholds(plausible(180, seed), COSTS, (0, 1, 2), 4, 0.01, caution))
             for seed in range(8)
         ]
-        drops.append(np.mean([each.backbone_accuracy - each.accuracy for each in found]))
+        drops.append(np.mean([each.backbone_accuracy - each.accuracy for each in outcomes]))
     careless, careful = drops
     assert 0.01 < careful < 0.8 * careless
 
@@ -151,7 +151,7 @@ def test_thresholds_lie_between_samples_and_are_exact_in_float32():
         assert threshold not in profile.confidence[:, point]
 
 
-def test_neighbours_in_float32_are_still_told_apart():
+def test_neighbours_in_float32_are_separated():
     low = np.float32(0.5)
     high = np.nextafter(low, np.float32(1.0))
     confidence = np.array([[low, 0.9], [high, 0.9]], dtype=np.float32)
@@ -160,7 +160,7 @@ def test_neighbours_in_float32_are_still_told_apart():
     assert exit_columns(profile, scheme).tolist() == [1, 0]
 
 
-def test_an_exit_that_nobody_should_take_stays_with_a_strict_threshold():
+def test_a_useless_exit_keeps_a_strict_threshold():
     confidence = np.full((20, 2), 0.5, dtype=np.float32)
     profile = ExitProfile((0,), confidence, np.repeat([[False, True]], 20, axis=0))
     scheme = set_thresholds(profile, Costs((10, 10), (1,), 1), [0], 1)
@@ -168,7 +168,7 @@ def test_an_exit_that_nobody_should_take_stays_with_a_strict_threshold():
     assert outcome(profile, scheme).utilization == (0.0, 1.0)
 
 
-def test_where_nothing_is_accurate_enough_the_most_accurate_is_taken():
+def test_if_no_scheme_is_accurate_enough_the_most_accurate_is_chosen():
     confidence = np.array([[1.0, 0.9], [1.0, 0.9], [0.2, 0.9]], dtype=np.float32)
     profile = ExitProfile((0,), confidence, np.array([[False, True], [False, True], [False, True]]))
     scheme = set_thresholds(profile, Costs((10, 10), (1,), 1), [0], 1, caution=0)
@@ -197,7 +197,7 @@ def test_order_and_repetition_of_placed_exits_do_not_matter():
     assert set_thresholds(profile, COSTS, [2, 0, 2], 4) == set_thresholds(profile, COSTS, (0, 2), 4)
 
 
-def test_what_does_not_fit_is_refused():
+def test_profiles_that_do_not_fit_are_refused():
     profile = plausible(5, seed=0, exits=2)
     with pytest.raises(ValueError, match="exit point 3 of 4; the profile has"):
         set_thresholds(profile, COSTS, (0, 3), 4)

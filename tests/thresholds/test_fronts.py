@@ -1,4 +1,4 @@
-"""Fronts against brute force: every scheme, scored one by one from where each sample leaves."""
+"""Threshold fronts against brute force over every scheme."""
 
 import itertools
 
@@ -28,7 +28,7 @@ def plausible(samples: int, seed: int, exits: int = 4) -> ExitProfile:
 
 
 def brute_force(profile, costs, *, removable, measure):
-    """[(cost, accuracy)] that no scheme beats, by rising cost; thresholds at the confidences themselves."""
+    """Return the front [(cost, accuracy)] by rising cost; thresholds are the confidences themselves."""
     points = len(costs.heads)
     choices = []
     for point in range(points):
@@ -40,8 +40,8 @@ def brute_force(profile, costs, *, removable, measure):
     scored = []
     for thresholds in itertools.product(*choices):
         scheme = SelectionScheme(thresholds)
-        found = outcome(profile, scheme)
-        scored.append((round(MEASURES[measure](costs, scheme, found.utilization), 6), -found.accuracy))
+        result = outcome(profile, scheme)
+        scored.append((round(MEASURES[measure](costs, scheme, result.utilization), 6), -result.accuracy))
     front, least = [], 1.0
     for cost, error in sorted(scored):
         if error < least:
@@ -52,7 +52,7 @@ def brute_force(profile, costs, *, removable, measure):
 
 @st.composite
 def small_cases(draw):
-    """Ties, confidences of 0 and 1, exits always wrong, a single sample, heads dearer than all the rest."""
+    """Draw ties, confidences of 0 and 1, exits that are always wrong, single samples, and expensive heads."""
     points = draw(st.integers(1, 4))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     columns = tuple(sorted(draw(st.sets(st.integers(0, points - 1), max_size=3))))
@@ -74,7 +74,7 @@ SURE = ExitProfile((0,), np.ones((3, 2), dtype=np.float32), np.array([[False, Tr
 @given(small_cases(), st.booleans(), st.sampled_from(["executed", "ada"]), st.sampled_from([1, 8]))
 @example((SURE, Costs((5, 5), (90,), 1)), True, "ada", 1)
 @example((SURE, Costs((5, 5), (90,), 1)), False, "executed", 1)
-def test_both_ways_find_the_front_that_brute_force_finds(case, removable, measure, blocks):
+def test_both_algorithms_equal_brute_force(case, removable, measure, blocks):
     profile, costs = case
     expected = brute_force(profile, costs, removable=removable, measure=measure)
     options = {"removable": removable, "measure": measure}
@@ -87,16 +87,16 @@ def test_both_ways_find_the_front_that_brute_force_finds(case, removable, measur
         assert front.accuracy.tolist() == pytest.approx([accuracy for _, accuracy in expected])
 
 
-def as_promised(front, profile, costs, measure="executed"):
+def check_figures(front, profile, costs, measure="executed"):
     for scheme, accuracy, cost in zip(front.schemes, front.accuracy, front.cost, strict=True):
-        found = outcome(profile, scheme)
-        assert found.accuracy == pytest.approx(accuracy)
-        assert MEASURES[measure](costs, scheme, found.utilization) == pytest.approx(cost)
+        scored = outcome(profile, scheme)
+        assert scored.accuracy == pytest.approx(accuracy)
+        assert MEASURES[measure](costs, scheme, scored.utilization) == pytest.approx(cost)
 
 
 @pytest.mark.parametrize("measure", ["executed", "ada"])
 @pytest.mark.parametrize("removable", [True, False])
-def test_both_ways_agree_where_boxes_are_halved(measure, removable):
+def test_both_algorithms_agree_when_boxes_are_halved(measure, removable):
     profile = plausible(110, seed=3, exits=3)
     costs = Costs(COSTS.stages[:4], (7, 300, 11) if measure == "ada" else COSTS.heads[:3], 20)
     options = {"removable": removable, "measure": measure}
@@ -106,19 +106,19 @@ def test_both_ways_agree_where_boxes_are_halved(measure, removable):
     assert len(front) > 20
     assert front.cost.tolist() == pytest.approx(other.cost.tolist())
     assert front.accuracy.tolist() == pytest.approx(other.accuracy.tolist())
-    for found in (front, other):
-        as_promised(found, profile, costs, measure)
-        assert removable or all(scheme.exits == 3 for scheme in found.schemes)
+    for each_front in (front, other):
+        check_figures(each_front, profile, costs, measure)
+        assert removable or all(scheme.exits == 3 for scheme in each_front.schemes)
 
 
 @pytest.mark.parametrize("samples", [130, 900])
-def test_a_front_rises_and_keeps_what_it_says(samples):
+def test_a_front_rises_and_its_figures_are_exact(samples):
     profile = plausible(samples, seed=samples)
     front = threshold_front(profile, COSTS, 4)
     assert (np.diff(front.cost) > 0).all()
     assert (np.diff(front.accuracy) > 0).all()
     assert len({scheme.placed for scheme in front.schemes}) > 2
-    as_promised(front, profile, COSTS)
+    check_figures(front, profile, COSTS)
 
 
 def extra_cost(front, exact) -> float:
@@ -127,17 +127,17 @@ def extra_cost(front, exact) -> float:
     return float(np.mean(np.array(cheapest) / exact.cost)) - 1
 
 
-def test_a_narrow_beam_says_that_it_may_have_missed_schemes_and_misses_little():
+def test_a_narrow_beam_is_not_exact_and_loses_little():
     profile = plausible(200, seed=5)
     exact = threshold_front(profile, COSTS, 4)
     narrow = threshold_front(profile, COSTS, 4, beam=50)
     assert exact.exact
     assert not narrow.exact
-    as_promised(narrow, profile, COSTS)
+    check_figures(narrow, profile, COSTS)
     assert 0 <= extra_cost(narrow, exact) < 0.01
 
 
-def test_of_a_long_front_the_ends_and_the_most_volume_are_kept():
+def test_a_limit_keeps_the_ends_and_most_of_the_hypervolume():
     profile = plausible(300, seed=6)
     whole = threshold_front(profile, COSTS, 4)
     short = threshold_front(profile, COSTS, 4, limit=10)
@@ -173,7 +173,7 @@ def test_the_order_of_samples_does_not_matter():
 
 
 @pytest.mark.parametrize(("removable", "samples"), [(False, 16), (True, 12)])
-def test_more_exits_than_boxes_are_halved_along_are_searched_to_the_end(removable, samples):
+def test_many_exits_are_searched_exactly(removable, samples):
     profile, costs = plausible(samples, seed=5, exits=6), Costs((90, *[50] * 6), (9,) * 6, 9)
     options = {"removable": removable}
     front = threshold_front(profile, costs, 6, **options, beam=10**6)
@@ -183,11 +183,11 @@ def test_more_exits_than_boxes_are_halved_along_are_searched_to_the_end(removabl
     assert front.accuracy.tolist() == pytest.approx(other.accuracy.tolist())
 
 
-def test_nine_exits_with_more_combinations_than_numbers_count():
-    """As many as the paper's ResNet-18 has. With these, the front lies above that of each exit alone."""
+def test_nine_exits():
+    """Nine exits, as in the paper's ResNet-18: the front is at least as good as that of each exit alone."""
     profile, costs = plausible(300, seed=2, exits=9), Costs((90, *[50] * 9), (9,) * 9, 9)
     front = threshold_front(profile, costs, 9, measure="ada")
-    as_promised(front, profile, costs, "ada")
+    check_figures(front, profile, costs, "ada")
     for exit_ in range(9):
         alone = ExitProfile((exit_,), profile.confidence[:, [exit_, -1]], profile.correct[:, [exit_, -1]])
         single = threshold_front(alone, costs, 9, measure="ada")
@@ -206,7 +206,7 @@ def test_a_network_without_exits_has_a_front_of_one():
 
 
 @pytest.mark.parametrize("way", [threshold_front, threshold_front_dp])
-def test_what_does_not_fit_is_refused(way):
+def test_costs_that_do_not_fit_are_refused(way):
     profile = plausible(5, seed=0)
     with pytest.raises(ValueError, match="without samples"):
         way(plausible(0, seed=0), COSTS, 4)

@@ -13,8 +13,8 @@ from edanas.thresholds.quantile_thresholds import (
 )
 
 
-def leaving_shares(confidence, scheme, points):
-    """Of those who reach each exit, the share that leaves there, sample by sample."""
+def exit_shares(confidence, scheme, points):
+    """Return, sample by sample, the share of samples reaching each exit that exit there."""
     reach, shares = list(range(len(confidence))), []
     for column, point in enumerate(points):
         stay = [s for s in reach if confidence[s, column] < np.float32(scheme.thresholds[point])]
@@ -36,7 +36,7 @@ def cases(draw):
 
 @settings(max_examples=150)
 @given(cases())
-def test_the_budget_holds_within_a_sample(case):
+def test_the_budget_is_met_within_one_sample(case):
     confidence, odds, points, costs, budget = case
     scheme = thresholds_within_budget(confidence, odds, points, costs, budget, 6)
     cost = mean_cost(confidence, scheme, points, costs)
@@ -47,7 +47,7 @@ def test_the_budget_holds_within_a_sample(case):
 
 @settings(max_examples=50)
 @given(cases(), st.integers(1, 3))
-def test_ties_leave_together_and_the_budget_still_holds(case, levels):
+def test_ties_exit_together_within_the_budget(case, levels):
     confidence, odds, points, costs, budget = case
     tied = (np.round(confidence * levels) / levels).astype(np.float32)
     scheme = thresholds_within_budget(tied, odds, points, costs, budget, 6)
@@ -61,9 +61,9 @@ def test_odds_keep_their_ratios():
     costs = np.array([10.0, 20.0, 40.0, 50.0])
     for budget in (15.0, 25.0, 45.0):
         scheme = thresholds_within_budget(confidence, odds, points, costs, budget, 4)
-        shares = np.array(leaving_shares(confidence, scheme, points))
-        found = np.log(shares / (1 - shares))
-        assert np.diff(found) == pytest.approx(np.diff(odds), abs=0.02)
+        shares = np.array(exit_shares(confidence, scheme, points))
+        odds_reached = np.log(shares / (1 - shares))
+        assert np.diff(odds_reached) == pytest.approx(np.diff(odds), abs=0.02)
         assert mean_cost(confidence, scheme, points, costs) == pytest.approx(budget, abs=0.01)
 
 
@@ -79,17 +79,17 @@ def test_the_cost_is_that_of_each_sample():
     assert mean_cost(confidence, scheme, points, costs) == pytest.approx(np.mean(each))
 
 
-def test_odds_of_an_exit_where_everybody_or_nobody_leaves_are_finite():
+def test_odds_are_finite_if_all_samples_exit_or_none():
     odds = exit_odds([0.0, 0.5, 0.5, 0.0], (0, 1, 2), 10)
     # (k + 1/2) / (n - k + 1/2) by hand: none of 10, 5 of 10, all of 5.
     assert np.exp(odds) == pytest.approx([0.5 / 10.5, 1.0, 5.5 / 0.5])
 
 
-def test_a_strict_share_lets_nobody_go_and_a_lenient_one_everybody():
+def test_extreme_odds_let_all_samples_exit_or_none():
     confidence = np.array([[0.0], [0.3], [1.0]], dtype=np.float32)
     for odds, left in itertools.product([-50.0], [1]):
         scheme = thresholds_at_odds(confidence, np.array([odds]), (0,), 1)
-        # Whoever is exactly 1 sure cannot be kept by any threshold.
+        # A confidence of exactly 1 exits at any threshold.
         assert (confidence[:, 0] >= scheme.thresholds[0]).sum() == left
     scheme = thresholds_at_odds(confidence, np.array([50.0]), (0,), 1)
     assert (confidence[:, 0] >= scheme.thresholds[0]).all()

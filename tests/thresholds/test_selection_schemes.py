@@ -22,7 +22,7 @@ COSTS = Costs(stages=(100, 150, 200, 250), heads=(7, None, 11), last=20)
 
 @st.composite
 def cases(draw):
-    """A profile with ties and confidences of 0 and 1, costs of leaving, and grids that tie with it."""
+    """Draw a profile with ties and confidences of 0 and 1, exit costs, and grids that tie with it."""
     exits, samples = draw(st.integers(0, 3)), draw(st.integers(1, 20))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     levels = draw(st.sampled_from([1, 4, 1000]))
@@ -36,31 +36,31 @@ def cases(draw):
 
 @settings(max_examples=100)
 @given(cases())
-def test_all_schemes_at_once_are_what_each_is_by_itself(case):
+def test_all_schemes_at_once_equal_each_by_itself(case):
     profile, costs, grids = case
     accuracy, cost = score_schemes(profile, costs, grids)
-    leaving = count_exits(profile, grids)
-    assert accuracy.shape == cost.shape == leaving.shape[1:] == tuple(len(grid) for grid in grids)
+    counts = count_exits(profile, grids)
+    assert accuracy.shape == cost.shape == counts.shape[1:] == tuple(len(grid) for grid in grids)
     for at in itertools.product(*[range(len(grid)) for grid in grids]):
         thresholds = tuple(float(grid[i]) for grid, i in zip(grids, at, strict=True))
         alone = outcome(profile, SelectionScheme(thresholds))
         assert accuracy[at] == alone.accuracy
         assert cost[at] == pytest.approx(np.dot(alone.utilization, costs))
-        assert (leaving[(slice(None), *at)] / len(profile)).tolist() == list(alone.utilization)
+        assert (counts[(slice(None), *at)] / len(profile)).tolist() == list(alone.utilization)
 
 
-def test_some_columns_make_the_profile_of_a_network_with_those_exits():
+def test_a_restricted_profile_is_that_of_a_network_with_those_exits():
     rng = np.random.default_rng(0)
     profile = ExitProfile((0, 2, 3), rng.random((9, 4), dtype=np.float32), rng.random((9, 4)) < 0.5)
     scheme = SelectionScheme((0.5, None, None, 0.3))
-    kept = restrict_profile(profile, [3, 0])
-    assert kept.points == (0, 3)
-    assert outcome(kept, scheme) == outcome(profile, scheme)
+    part = restrict_profile(profile, [3, 0])
+    assert part.points == (0, 3)
+    assert outcome(part, scheme) == outcome(profile, scheme)
     with pytest.raises(ValueError, match="exit point 1; the profile has"):
         restrict_profile(profile, [0, 1])
 
 
-def test_costs_of_leaving_weigh_to_the_networks_cost():
+def test_exit_costs_average_to_the_cost_of_the_network():
     scheme, shares = SelectionScheme((0.5, None, 0.5)), [0.25, 0.0, 0.35, 0.4]
     standing = [0.25, 0.35, 0.4]
     for measure, mean in (("executed", executed_macs), ("ada", ada_macs)):
@@ -73,12 +73,12 @@ def test_costs_of_leaving_weigh_to_the_networks_cost():
 def test_separating_thresholds_split_in_every_way_that_is_possible(top):
     values = np.array([0.2, top, 0.5, 0.5], dtype=np.float32)
     splits = {tuple(values >= threshold) for threshold in separating_thresholds(values)}
-    somebody = {(True,) * 4, (False, True, True, True), (False, True, False, False)}
-    nobody = {(False,) * 4}
-    assert splits == (somebody if top == 1 else somebody | nobody)
+    some = {(True,) * 4, (False, True, True, True), (False, True, False, False)}
+    none = {(False,) * 4}
+    assert splits == (some if top == 1 else some | none)
 
 
-def test_what_does_not_fit_is_refused():
+def test_grids_that_do_not_fit_are_refused():
     rng = np.random.default_rng(0)
     profile = ExitProfile((0, 1), rng.random((4, 3), dtype=np.float32), rng.random((4, 3)) < 0.5)
     grid = np.array([0.2, 0.4], dtype=np.float32)
@@ -89,6 +89,6 @@ def test_what_does_not_fit_is_refused():
     for wrong in (grid[::-1], grid[:0]):
         with pytest.raises(ValueError, match="thresholds of exit 2: expected one or more, rising"):
             score_schemes(profile, [1.0, 2.0, 3.0], [grid, wrong])
-    nobody = ExitProfile((), np.zeros((0, 1), dtype=np.float32), np.zeros((0, 1), dtype=np.bool_))
+    without_samples = ExitProfile((), np.zeros((0, 1), dtype=np.float32), np.zeros((0, 1), dtype=np.bool_))
     with pytest.raises(ValueError, match="without samples"):
-        score_schemes(nobody, [1.0], [])
+        score_schemes(without_samples, [1.0], [])

@@ -1,4 +1,4 @@
-"""What each threshold setter promises, against brute force over all thresholds."""
+"""Threshold setters against brute force over all thresholds."""
 
 import itertools
 from dataclasses import replace
@@ -19,13 +19,13 @@ SCHEMES = [(0.1, None, None, None), (None, 0.2, None, 0.4), (0.3, 0.1, 0.5, None
 
 
 def figures(calibration, scheme):
-    """(accuracy, executed MACs) on the calibration samples."""
-    found = outcome(calibration.profile, scheme)
-    return found.accuracy, executed_macs(calibration.costs, scheme, found.utilization)
+    """Return (accuracy, executed MACs) on the calibration samples."""
+    scored = outcome(calibration.profile, scheme)
+    return scored.accuracy, executed_macs(calibration.costs, scheme, scored.utilization)
 
 
 def every_scheme(calibration):
-    """The figures of all ways to tell the samples apart with the exits that stand."""
+    """Yield the figures of all splits of the samples by the placed exits."""
     levels = []
     for column in calibration.profile.confidence[:, :-1].T:
         values = sorted({*map(float, column), 1.0})
@@ -44,13 +44,13 @@ def every_scheme(calibration):
     st.floats(110, 1100),
 )
 def test_a_budget_of_macs_is_met_by_the_most_accurate_scheme(scheme, samples, levels, seed, macs):
-    known = toy_calibration(scheme, samples, levels, seed)
-    fits = [(a, m) for a, m in every_scheme(known) if m <= macs * (1 + 1e-9)]
+    calibration = toy_calibration(scheme, samples, levels, seed)
+    fits = [(a, m) for a, m in every_scheme(calibration) if m <= macs * (1 + 1e-9)]
     if not fits:
         with pytest.raises(CandidateError, match=r"^max_macs: found .*; possible on these samples"):
-            Budgeted(max_macs=macs).choose(known)
+            Budgeted(max_macs=macs).choose(calibration)
         return
-    accuracy, cost = figures(known, Budgeted(max_macs=macs).choose(known).scheme)
+    accuracy, cost = figures(calibration, Budgeted(max_macs=macs).choose(calibration).scheme)
     assert cost <= macs * (1 + 1e-9)
     assert accuracy == pytest.approx(max(a for a, _ in fits))
     assert cost == pytest.approx(min(m for a, m in fits if a >= accuracy - 1e-9))
@@ -65,39 +65,39 @@ def test_a_budget_of_macs_is_met_by_the_most_accurate_scheme(scheme, samples, le
     st.floats(0.2, 1.0),
 )
 def test_an_accuracy_is_reached_by_the_cheapest_scheme(scheme, samples, levels, seed, floor):
-    known = toy_calibration(scheme, samples, levels, seed)
-    fits = [m for a, m in every_scheme(known) if a >= floor - 1e-9]
+    calibration = toy_calibration(scheme, samples, levels, seed)
+    fits = [m for a, m in every_scheme(calibration) if a >= floor - 1e-9]
     if not fits:
         with pytest.raises(CandidateError, match=r"^min_accuracy: found .*; possible on these samples"):
-            Budgeted(min_accuracy=floor).choose(known)
+            Budgeted(min_accuracy=floor).choose(calibration)
         return
-    accuracy, cost = figures(known, Budgeted(min_accuracy=floor).choose(known).scheme)
+    accuracy, cost = figures(calibration, Budgeted(min_accuracy=floor).choose(calibration).scheme)
     assert accuracy >= floor - 1e-9
     assert cost == pytest.approx(min(fits))
 
 
-def test_more_than_enough_is_enough():
-    known = toy_calibration(SCHEMES[1], 40)
-    accuracy, _ = figures(known, Budgeted(max_macs="1G").choose(known).scheme)
-    assert accuracy >= outcome(known.profile, known.scheme).backbone_accuracy
+def test_a_budget_above_every_cost_is_met():
+    calibration = toy_calibration(SCHEMES[1], 40)
+    accuracy, _ = figures(calibration, Budgeted(max_macs="1G").choose(calibration).scheme)
+    assert accuracy >= outcome(calibration.profile, calibration.scheme).backbone_accuracy
 
 
 @pytest.mark.parametrize("drop", [0.0, 0.05, 0.3])
-def test_static_keeps_the_last_exits_accuracy_less_what_may_be_given_up(drop):
-    known = toy_calibration(SCHEMES[2], 80)
-    backbone = outcome(known.profile, known.scheme).backbone_accuracy
-    accuracy, cost = figures(known, Static(accuracy_drop=drop).choose(known).scheme)
+def test_static_loses_at_most_the_allowed_accuracy(drop):
+    calibration = toy_calibration(SCHEMES[2], 80)
+    backbone = outcome(calibration.profile, calibration.scheme).backbone_accuracy
+    accuracy, cost = figures(calibration, Static(accuracy_drop=drop).choose(calibration).scheme)
     assert accuracy >= backbone - drop - 1e-9
-    searched = replace(known, given_up=0.3)
-    assert Static(accuracy_drop=drop).choose(searched) == Static(accuracy_drop=0.3).choose(known)
-    careless = figures(known, Static(accuracy_drop=drop, caution=0).choose(known).scheme)
+    searched = replace(calibration, given_up=0.3)
+    assert Static(accuracy_drop=drop).choose(searched) == Static(accuracy_drop=0.3).choose(calibration)
+    careless = figures(calibration, Static(accuracy_drop=drop, caution=0).choose(calibration).scheme)
     assert careless[1] <= cost
 
 
-def test_the_grid_keeps_what_was_searched_and_looks_at_nothing():
-    known = toy_calibration(SCHEMES[0], 5)
-    unseen = replace(known, profile=None, answers=None, tempered=None)
-    assert Grid().choose(unseen).scheme == known.scheme
+def test_the_grid_keeps_the_searched_scheme_and_reads_no_samples():
+    calibration = toy_calibration(SCHEMES[0], 5)
+    empty = replace(calibration, profile=None, answers=None, tempered=None)
+    assert Grid().choose(empty).scheme == calibration.scheme
     assert not Grid.resets
 
 
@@ -119,9 +119,9 @@ def test_wrong_options_are_refused(make, message):
         make()
 
 
-def test_profiles_of_more_samples_than_a_front_is_searched_on_keep_the_promise():
+def test_a_budget_is_met_on_more_samples_than_a_front_is_searched_on():
     rng = np.random.default_rng(0)
-    known = toy_calibration(SCHEMES[1], 10_500, seed=int(rng.integers(99)))
-    accuracy, cost = figures(known, Budgeted(max_macs=600).choose(known).scheme)
+    calibration = toy_calibration(SCHEMES[1], 10_500, seed=int(rng.integers(99)))
+    accuracy, cost = figures(calibration, Budgeted(max_macs=600).choose(calibration).scheme)
     assert cost <= 600
-    assert accuracy > figures(known, SelectionScheme((None, 0.0, None, 0.0)))[0]
+    assert accuracy > figures(calibration, SelectionScheme((None, 0.0, None, 0.0)))[0]

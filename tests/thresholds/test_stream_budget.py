@@ -1,4 +1,4 @@
-"""What a held stream keeps: a bound for any images, the budget for steady ones, and valid thresholds."""
+"""Streams with a budget: a bound for any images, the budget for steady ones, and valid thresholds."""
 
 import functools
 import itertools
@@ -20,10 +20,11 @@ from edanas.thresholds.stream_budget import HOLD, BudgetHolder, calibrated_path,
 SCHEME = SelectionScheme((0.5, None, 0.6, 0.7))
 LEAVING = exit_costs(COSTS, SCHEME.placed)
 CHEAPEST, DEAREST = float(LEAVING[0]), float(LEAVING[-1])
+KINDS = st.sampled_from(["uncalibrated", "calibrated"])
 
 
-def sure(samples, seed, drift=0.0):
-    """Confidences (S, 3) of the exits that stand; with drift, exits are less sure."""
+def confidences(samples, seed, drift=0.0):
+    """Return confidences (S, 3) of the placed exits; with drift, they are lower."""
     rng = np.random.default_rng(seed)
     evidence = np.array([1.0, 1.7, 2.1]) - 1.2 * rng.normal(size=(samples, 1)) - drift
     return np.tanh(np.abs(evidence + rng.normal(size=(samples, 3)))).astype(np.float32) * (1 - 0.3 * drift)
@@ -35,13 +36,15 @@ def batched(confidence, size):
 
 @functools.cache
 def known_path():
-    known = sure(200, seed=99)
-    profile = ExitProfile(SCHEME.placed, np.pad(known, ((0, 0), (0, 1))), np.ones((200, 4), dtype=np.bool_))
-    return calibrated_path(known, SCHEME, LEAVING, outcome(profile, SCHEME).utilization)
+    confidence = confidences(200, seed=99)
+    profile = ExitProfile(
+        SCHEME.placed, np.pad(confidence, ((0, 0), (0, 1))), np.ones((200, 4), dtype=np.bool_)
+    )
+    return calibrated_path(confidence, SCHEME, LEAVING, outcome(profile, SCHEME).utilization)
 
 
 def holder_for(kind, budget, horizon=200):
-    if kind == "blind":
+    if kind == "uncalibrated":
         return BudgetHolder(
             SCHEME, uncalibrated_path(SCHEME, LEAVING), LEAVING, budget, horizon, (CHEAPEST + DEAREST) / 2
         )
@@ -49,44 +52,44 @@ def holder_for(kind, budget, horizon=200):
 
 
 def stream(holder, confidence, batch):
-    """Executed MACs of each sample, thresholds moving after each batch."""
-    found = []
+    """Return the executed MACs of each sample, with thresholds that move after each batch."""
+    spent = []
     for part in batched(confidence, batch):
         rows = np.pad(part, ((0, 0), (0, 1)))
         profile = ExitProfile(SCHEME.placed, rows, np.ones(rows.shape, dtype=np.bool_))
         columns = exit_columns(profile, holder.scheme)
-        found += LEAVING[columns].tolist()
+        spent += LEAVING[columns].tolist()
         exits = np.array([*SCHEME.placed, 4])[columns]
         holder.note(exits.tolist())
-    return np.array(found)
+    return np.array(spent)
 
 
 @st.composite
 def any_confidences(draw):
-    """Of no kind in particular: ties, zeros, jumps, everybody sure, nobody sure; never exactly 1."""
+    """Draw ties, zeros, jumps, high and low confidences; never exactly 1."""
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     parts = draw(
         st.lists(st.sampled_from(["zero", "high", "low", "mixed", "levels"]), min_size=1, max_size=5)
     )
-    made = {
+    makers = {
         "zero": lambda n: np.zeros((n, 3)),
         "high": lambda n: np.full((n, 3), 0.9999),
         "low": lambda n: rng.random((n, 3)) * 0.1,
         "mixed": lambda n: rng.random((n, 3)) * 0.9999,
         "levels": lambda n: rng.integers(0, 3, (n, 3)) / 4,
     }
-    parts = draw(st.lists(st.sampled_from(sorted(made)), min_size=1, max_size=5))
-    return np.concatenate([made[part](draw(st.integers(1, 150))) for part in parts]).astype(np.float32)
+    parts = draw(st.lists(st.sampled_from(sorted(makers)), min_size=1, max_size=5))
+    return np.concatenate([makers[part](draw(st.integers(1, 150))) for part in parts]).astype(np.float32)
 
 
 @settings(max_examples=60)
 @given(
     any_confidences(),
-    st.sampled_from(["blind", "calibrated"]),
+    KINDS,
     st.floats(CHEAPEST, DEAREST),
     st.sampled_from([(1, 40), (5, 40), (10, 200)]),
 )
-def test_no_images_in_a_row_cost_more_or_less_than_the_bound_allows(confidence, kind, budget, sizes):
+def test_consecutive_images_cost_the_budget_within_the_bound(confidence, kind, budget, sizes):
     batch, horizon = sizes
     holder = holder_for(kind, budget, horizon)
     spent = stream(holder, confidence, batch)
@@ -96,7 +99,12 @@ def test_no_images_in_a_row_cost_more_or_less_than_the_bound_allows(confidence, 
 
 
 @settings(max_examples=60)
-@given(any_confidences(), st.sampled_from(["blind", "calibrated"]), st.integers(1, 300), st.integers(8, 300))
+@given(
+    any_confidences(),
+    st.sampled_from(["uncalibrated", "calibrated"]),
+    st.integers(1, 300),
+    st.integers(8, 300),
+)
 def test_thresholds_are_always_valid_and_steps_bounded(confidence, kind, batch, horizon):
     holder = holder_for(kind, 500.0, horizon)
     for part in batched(confidence, batch):
@@ -108,7 +116,7 @@ def test_thresholds_are_always_valid_and_steps_bounded(confidence, kind, batch, 
         assert abs(holder.position - before) <= largest + 1e-6
 
 
-def test_confidences_of_exactly_one_never_lead_above_the_budget():
+def test_confidences_of_exactly_one_stay_within_the_upper_bound():
     holder = holder_for("calibrated", 800.0, 100)
     spent = stream(holder, np.ones((3000, 3), dtype=np.float32), 10)
     assert spent.mean() == CHEAPEST
@@ -116,34 +124,36 @@ def test_confidences_of_exactly_one_never_lead_above_the_budget():
     assert harder.mean() <= 800 + 1.75 * (DEAREST - CHEAPEST) * 100 / 2000
 
 
-@pytest.mark.parametrize("kind", ["blind", "calibrated"])
+@pytest.mark.parametrize("kind", ["uncalibrated", "calibrated"])
 @pytest.mark.parametrize("batch", [1, 32, 256])
 @pytest.mark.parametrize("budget", [250.0, 500.0, 850.0])
-def test_steady_images_cost_the_budget_and_drifted_ones_again(kind, batch, budget):
+def test_steady_images_cost_the_budget_also_after_a_drift(kind, batch, budget):
     holder = holder_for(kind, budget, 200)
     settling = 1500 if batch < 50 else 12_000  # a batch counts for an eighth of the horizon at most
-    stream(holder, sure(settling, seed=1), batch)
-    assert stream(holder, sure(3000, seed=2), batch).mean() == pytest.approx(budget, rel=0.03)
-    stream(holder, sure(settling, seed=3, drift=0.8), batch)
-    assert stream(holder, sure(3000, seed=4, drift=0.8), batch).mean() == pytest.approx(budget, rel=0.03)
+    stream(holder, confidences(settling, seed=1), batch)
+    assert stream(holder, confidences(3000, seed=2), batch).mean() == pytest.approx(budget, rel=0.03)
+    stream(holder, confidences(settling, seed=3, drift=0.8), batch)
+    assert stream(holder, confidences(3000, seed=4, drift=0.8), batch).mean() == pytest.approx(
+        budget, rel=0.03
+    )
 
 
 def test_the_order_within_a_batch_does_not_matter():
     exits = [0, 4, 2, 2, 3, 4, 0, 0]
     positions = set()
     for order in itertools.islice(itertools.permutations(exits), 0, 40_000, 997):
-        holder = holder_for("blind", 400.0)
+        holder = holder_for("uncalibrated", 400.0)
         holder.note(list(order))
         positions.add(holder.position)
     assert len(positions) == 1
-    holder = holder_for("blind", 400.0)
+    holder = holder_for("uncalibrated", 400.0)
     before = holder.position
     holder.note([])
     assert holder.position == before
 
 
-@pytest.mark.parametrize("kind", ["blind", "calibrated"])
-def test_along_a_path_nobody_leaves_later_than_before(kind):
+@pytest.mark.parametrize("kind", ["uncalibrated", "calibrated"])
+def test_thresholds_rise_along_a_path(kind):
     path = holder_for(kind, 500.0).path
     rows = np.array([path.at(macs) for macs in np.linspace(CHEAPEST - 400, DEAREST + 400, 300)])
     assert (np.diff(rows, axis=0) >= 0).all()
@@ -151,26 +161,26 @@ def test_along_a_path_nobody_leaves_later_than_before(kind):
     assert (rows[-1] == 1).all()
 
 
-def test_on_its_calibration_samples_a_place_on_the_path_costs_what_it_says():
+def test_a_position_on_the_path_is_the_cost_on_calibration_samples():
     holder = holder_for("calibrated", 500.0)
-    known = sure(200, seed=99)
+    confidence = confidences(200, seed=99)
     for macs in np.linspace(CHEAPEST, DEAREST, 12):
-        rows = np.pad(known, ((0, 0), (0, 1)))
+        rows = np.pad(confidence, ((0, 0), (0, 1)))
         profile = ExitProfile(SCHEME.placed, rows, np.ones(rows.shape, dtype=np.bool_))
         at = dict(zip(SCHEME.placed, holder.path.at(float(macs)), strict=True))
         columns = exit_columns(profile, SelectionScheme(tuple(at.get(point) for point in range(4))))
         assert LEAVING[columns].mean() == pytest.approx(macs, abs=0.02 * (DEAREST - CHEAPEST))
 
 
-def test_dynamic_begins_as_budget_does_and_notes_how_to_go_on():
-    known = toy_calibration(SCHEME.thresholds, 120)
-    choice = Dynamic(max_macs="0.5K", horizon=300).choose(known)
-    assert choice.scheme == Budgeted(max_macs=500).choose(known).scheme
-    noted = json.loads(json.dumps(choice.notes[HOLD]))
-    holder = BudgetHolder.from_dict(choice.scheme, noted)
+def test_dynamic_starts_as_budget_and_describes_its_holder():
+    calibration = toy_calibration(SCHEME.thresholds, 120)
+    choice = Dynamic(max_macs="0.5K", horizon=300).choose(calibration)
+    assert choice.scheme == Budgeted(max_macs=500).choose(calibration).scheme
+    values = json.loads(json.dumps(choice.notes[HOLD]))
+    holder = BudgetHolder.from_dict(choice.scheme, values)
     assert (holder.budget, holder.horizon, holder.position) == (500.0, 300, 500.0)
     assert holder.to_dict() == choice.notes[HOLD]
-    other = BudgetHolder.from_dict(choice.scheme, noted, 300.0)
+    other = BudgetHolder.from_dict(choice.scheme, values, 300.0)
     assert (other.budget, other.position) == (300.0, 300.0)
 
 
@@ -189,23 +199,23 @@ def test_dynamic_begins_as_budget_does_and_notes_how_to_go_on():
     ],
 )
 def test_damaged_notes_are_refused(damage):
-    noted = holder_for("calibrated", 500.0).to_dict() | damage
+    values = holder_for("calibrated", 500.0).to_dict() | damage
     with pytest.raises((LookupError, TypeError, ValueError)):
-        BudgetHolder.from_dict(SCHEME, noted)
+        BudgetHolder.from_dict(SCHEME, values)
 
 
-def test_an_exit_that_does_not_stand_is_refused():
-    with pytest.raises(ValueError, match="left at exit point 1; allowed: 0, 2, 3, 4"):
-        holder_for("blind", 500.0).note([0, 1])
+def test_an_exit_that_is_not_placed_is_refused():
+    with pytest.raises(ValueError, match="exited at exit point 1; allowed: 0, 2, 3, 4"):
+        holder_for("uncalibrated", 500.0).note([0, 1])
 
 
 def test_budgets_that_cannot_be_held_are_refused():
-    known = toy_calibration(SCHEME.thresholds, 40)
-    for macs, found in (("50", "50 MACs"), ("5K", "5k MACs")):
+    calibration = toy_calibration(SCHEME.thresholds, 40)
+    for macs, limit in (("50", "50 MACs"), ("5K", "5k MACs")):
         with pytest.raises(
-            CandidateError, match=rf"^max_macs: found {found}; possible with the placed exits"
+            CandidateError, match=rf"^max_macs: found {limit}; possible with the placed exits"
         ):
-            Dynamic(max_macs=macs).choose(known)
+            Dynamic(max_macs=macs).choose(calibration)
     with pytest.raises(ConfigError, match="'dynamic' without max_macs"):
         Dynamic()
     with pytest.raises(ConfigError, match=r"final_thresholds\.max_macs: found '0'"):
