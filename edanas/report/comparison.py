@@ -17,17 +17,12 @@ from edanas.core.result_row import ResultRow
 from edanas.numerics.pareto import normalised_hypervolume, reference_point
 from edanas.report.choice import Bounds
 from edanas.report.formatting import mega
+from edanas.report.method_names import method_names
 from edanas.report.result import Result, choose_network
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-INCIDENTAL = ("seed", "data", "device", "threads", "executor", "loggers", "exports", "examples", "warm_start")
-"""Settings in which the runs of one method may differ."""
-
-_NAME_SETTINGS = 3
-"""Most settings in a method's name; where more differ, the folder's name is used."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +181,7 @@ def compare(
         raise EdanasError(f"budgets: found {limits[0]:g}; allowed: executed MACs above 0")
     _check_same_images(results)
     groups: dict[str, list[Result]] = {}
-    for name, result in zip(_method_names(results, names or [None] * len(results)), results, strict=True):
+    for name, result in zip(method_names(results, names or [None] * len(results)), results, strict=True):
         groups.setdefault(name, []).append(result)
     for name, group in groups.items():
         _check_seeds(name, group)
@@ -225,39 +220,6 @@ def _check_seeds(name: str, results: Sequence[Result]) -> None:
                 f"{two.folder} and {one.folder} are both method '{name}' with seed {one.seed}; "
                 "give one of them, or names of their own: NAME=RUN"
             )
-
-
-def _method_names(results: Sequence[Result], names: Sequence[str | None]) -> list[str]:
-    """Return the method's name of each run: the given one, or one that runs of equal settings share."""
-    settings = [_flat(result.settings) for result in results]
-    keys = list(dict.fromkeys(key for values in settings for key in values))
-    differing = [key for key in keys if len({json.dumps(values.get(key)) for values in settings}) > 1]
-    automatic: dict[str, str] = {}
-    method_names = []
-    for name, result, values in zip(names, results, settings, strict=True):
-        identity = json.dumps(values, sort_keys=True)
-        if identity not in automatic:
-            parts = [
-                f"{key.removesuffix('.name')}={_short(values[key])}" for key in differing if key in values
-            ]
-            is_short = len(parts) > 0 and len(differing) <= _NAME_SETTINGS
-            candidate = ", ".join(parts) if is_short else result.folder.resolve().name
-            automatic[identity] = str(result.folder) if candidate in automatic.values() else candidate
-        method_names.append(name or automatic[identity])
-    return method_names
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if not prefix and key in INCIDENTAL:
-            continue
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _best(result: Result, bounds: Bounds) -> ResultRow:
