@@ -18,11 +18,11 @@ def supernet(tmp_path_factory):
 
 @pytest.fixture
 def finisher(supernet, tmp_path):
-    def make(name="run", data=None, exporters=None, setter=None, **given):
+    def make(name="run", data=None, exporters=None, setter=None, **settings):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         (folder / "supernet.pt").write_bytes(supernet)
-        bench = workbench(folder, data, training__epochs=6, **given)
+        bench = workbench(folder, data, training__epochs=6, **settings)
         evaluator = SharedEvaluation(bench)
         evaluator.prepare(Silent())
         writers = exporters if exporters is not None else [SafetensorsExporter()]

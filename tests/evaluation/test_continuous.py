@@ -1,4 +1,4 @@
-"""Results where thresholds are continuous: every backbone's trade-offs, with every number of exits."""
+"""Results with continuous thresholds: trade-offs of each backbone, with each number of exits."""
 
 import itertools
 
@@ -33,7 +33,7 @@ ANATOMY = Anatomy(tuple(cost(m) for m in (30, 40, 50, 60)), {i: cost(2 + i) for 
 
 
 class Profiled(Evaluator):
-    """Scores schemes on profiles that are at hand."""
+    """Scores schemes on prepared profiles."""
 
     def __init__(self, *, removable=True):
         self.removable = removable
@@ -58,7 +58,7 @@ class Profiled(Evaluator):
 
 
 def profile(width, samples=24):
-    """Later exits are right more often; confidence has to do with it."""
+    """Later exits are more accurate; confidence correlates with correctness."""
     rng = np.random.default_rng(width)
     correct = rng.random((samples, POINTS + 1)) < np.array([0.5, 0.65, 0.8, 0.9])
     confidence = np.clip(0.5 * correct + rng.random(correct.shape) * 0.5, 0, 1).astype(np.float32)
@@ -83,16 +83,16 @@ def profile_of(done):
 
 @pytest.mark.parametrize("placed", [(0,), (1, 2), (0, 1, 2)])
 def test_schemes_use_the_exits_that_were_built_and_none_is_beaten_by_another(placed):
-    made = profile(7)
+    exit_profile = profile(7)
     scheme = SelectionScheme(tuple(1.0 if i in placed else None for i in range(POINTS)))
-    found = pareto_schemes(made, Candidate(Backbone(()), scheme), ANATOMY, removable=True)
-    assert all(set(each.placed) <= set(placed) for each in found)
-    points = [(m.accuracy, m.executed_macs) for m in (score(made, each, ANATOMY) for each in found)]
+    schemes = pareto_schemes(exit_profile, Candidate(Backbone(()), scheme), ANATOMY, removable=True)
+    assert all(set(each.placed) <= set(placed) for each in schemes)
+    points = [(m.accuracy, m.executed_macs) for m in (score(exit_profile, each, ANATOMY) for each in schemes)]
     assert len(points) > 2
     for (a, m), (b, n) in itertools.permutations(points, 2):
         assert not (b >= a and n <= m)
-    kept = pareto_schemes(made, Candidate(Backbone(()), scheme), ANATOMY, removable=False)
-    assert {each.placed for each in kept} == {placed}
+    fixed = pareto_schemes(exit_profile, Candidate(Backbone(()), scheme), ANATOMY, removable=False)
+    assert {each.placed for each in fixed} == {placed}
 
 
 def test_every_number_of_exits_is_among_the_results():
@@ -105,8 +105,8 @@ def test_every_number_of_exits_is_among_the_results():
     chosen = choose_results(pool, OBJECTIVES, POINTS)
     assert [e.candidate.scheme.exits for e in chosen] == [1, 2, 3]
     for e in pool:
-        found = score(profile(e.candidate.backbone["width"]), e.candidate.scheme, ANATOMY)
-        assert e.metrics == found
+        metrics = score(profile(e.candidate.backbone["width"]), e.candidate.scheme, ANATOMY)
+        assert e.metrics == metrics
 
 
 def test_exits_that_cannot_be_removed_stay():

@@ -1,4 +1,4 @@
-"""Evaluations of networks whose exits look back at earlier ones, or learn."""
+"""Evaluations with inference rules and criteria that use earlier exits, or learn."""
 
 from dataclasses import replace
 
@@ -28,8 +28,8 @@ NEITHER = LearnedGate(), EarlyStop()
 def test_metrics_agree_with_each_other_the_network_and_a_repeat(evaluation, readers):
     def make(bench: Workbench) -> Evaluator:
         criterion, inference = readers
-        made: Evaluator = evaluation(replace(bench, criterion=criterion, inference=inference))
-        return made
+        evaluator: Evaluator = evaluation(replace(bench, criterion=criterion, inference=inference))
+        return evaluator
 
     check_evaluation(make)
 
@@ -47,7 +47,7 @@ def test_a_profile_is_of_the_placed_exits_alone_where_exits_look_back(tmp_path):
     assert plain.profile(one).points == plain.profile(two).points == (0, 1)
     assert not patient.removable
     assert (patient.profile(one).points, patient.profile(two).points) == ((1,), (0, 1))
-    # Alone, an exit has nobody to agree with.
+    # A single exit has no earlier exit to agree with.
     assert (patient.profile(one).confidence[:, 0] == 0.5).all()
     labels, _ = patient.network(two).all_exits(bench.parts.validation.images)
     agreed = 0.5 + 0.5 * (labels[:, 0] == labels[:, 1]).numpy()

@@ -27,14 +27,14 @@ def profiles(draw):
 
 
 @given(profiles(), st.integers(0, 4))
-def test_the_chosen_are_what_they_are_called(made, most):
-    profile, scheme = made
+def test_the_chosen_are_what_they_are_called(network, most):
+    profile, scheme = network
     chosen, exits = choose(profile, scheme, most), exit_columns(profile, scheme)
     at = np.arange(len(profile))
     sure, right = profile.confidence[at, exits], profile.correct[at, exits]
-    everybody = [sample for found in chosen.values() for sample in found]
+    everybody = [sample for samples in chosen.values() for sample in samples]
     assert len(everybody) == len(set(everybody))
-    assert all(len(found) <= most for found in chosen.values())
+    assert all(len(samples) <= most for samples in chosen.values())
     for sample in chosen["early"]:
         assert right[sample]
         assert exits[sample] == min(exits)
@@ -47,21 +47,21 @@ def test_the_chosen_are_what_they_are_called(made, most):
         assert not right[sample]
         surer = [s for s in at if not right[s] and sure[s] > sure[sample]]
         assert set(surer) <= set(chosen["wrong"])
-    # As many as there are.
+    # Fewer than `most`.
     assert len(chosen["wrong"]) == min(most, int((~right).sum()))
 
 
 def test_the_late_are_those_that_the_exit_before_was_least_sure_of():
     confidence = np.array([[0.9, 0.1, 1], [0.2, 0.4, 1], [0.1, 0.3, 1], [0.3, 0.1, 1]], dtype=np.float32)
     profile = ExitProfile((0, 1), confidence, np.ones((4, 3), dtype=bool))
-    found = choose(profile, SelectionScheme((0.5, 0.8)), 2)
-    assert found == {"early": [0], "late": [3, 2], "wrong": []}
+    chosen = choose(profile, SelectionScheme((0.5, 0.8)), 2)
+    assert chosen == {"early": [0], "late": [3, 2], "wrong": []}
     # An exit that is not placed does not count as the one before.
     assert choose(profile, SelectionScheme((0.5, None)), 3)["late"] == [2, 1, 3]
 
 
 class Network:
-    """Says what the profile says, and which images it was shown."""
+    """Returns the predictions of the profile, and stores its input images."""
 
     scheme = SelectionScheme((0.5,))
     classes = ("a", "b")

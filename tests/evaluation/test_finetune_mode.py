@@ -16,9 +16,9 @@ from edanas.model.profiling import collect_profile
 
 @pytest.fixture(scope="module")
 def evaluator(tmp_path_factory):
-    made = FinetuneEvaluation(workbench(tmp_path_factory.mktemp("run"), training__epochs=2))
-    made.prepare(Silent())
-    return made
+    evaluation = FinetuneEvaluation(workbench(tmp_path_factory.mktemp("run"), training__epochs=2))
+    evaluation.prepare(Silent())
+    return evaluation
 
 
 def candidate(*thresholds, seed=0):
@@ -45,21 +45,23 @@ def test_weights_repeat_bit_for_bit_and_torch_s_generator_is_left_alone(evaluato
     assert equal_states(first, evaluator.network(TWO))
 
 
-@pytest.mark.parametrize("wanted", [BARE, TWO, OTHER])
-def test_heads_stand_where_exits_are_placed_and_nowhere_else(wanted, evaluator):
-    network = evaluator.network(wanted)
-    assert network.points == wanted.scheme.placed
-    assert network.scheme == wanted.scheme
+@pytest.mark.parametrize("candidate", [BARE, TWO, OTHER])
+def test_heads_stand_where_exits_are_placed_and_nowhere_else(candidate, evaluator):
+    network = evaluator.network(candidate)
+    assert network.points == candidate.scheme.placed
+    assert network.scheme == candidate.scheme
     assert not any(module.training for module in network.modules())
 
 
-@pytest.mark.parametrize("wanted", [BARE, TWO])
-def test_a_candidate_is_trained_from_the_supernet_s_weights(wanted, evaluator, tmp_path):
-    """Also one without exits, which the last exit's loss alone trains."""
+@pytest.mark.parametrize("candidate", [BARE, TWO])
+def test_a_candidate_is_trained_from_the_supernet_s_weights(candidate, evaluator, tmp_path):
+    """Also a candidate without exits, which has the loss of the last exit alone."""
     untrained = FinetuneEvaluation(workbench(tmp_path, training__epochs=0))
     untrained.prepare(Silent())
-    start, end = (dict(made.network(wanted).named_parameters()) for made in (untrained, evaluator))
-    extracted = dict(evaluator._supernet.extract(wanted.backbone).named_parameters())
+    start, end = (
+        dict(evaluation.network(candidate).named_parameters()) for evaluation in (untrained, evaluator)
+    )
+    extracted = dict(evaluator._supernet.extract(candidate.backbone).named_parameters())
     for name, value in extracted.items():
         assert torch.equal(start[f"backbone.{name}"], value)
     assert start.keys() == end.keys()
@@ -67,10 +69,10 @@ def test_a_candidate_is_trained_from_the_supernet_s_weights(wanted, evaluator, t
 
 
 def test_training_pays(tmp_path):
-    made = [FinetuneEvaluation(workbench(tmp_path, training__epochs=n)) for n in (0, 10)]
-    for each in made:
-        each.prepare(Silent())
-    untrained, trained = (each.evaluate(BARE).accuracy for each in made)
+    evaluations = [FinetuneEvaluation(workbench(tmp_path, training__epochs=n)) for n in (0, 10)]
+    for evaluation in evaluations:
+        evaluation.prepare(Silent())
+    untrained, trained = (evaluation.evaluate(BARE).accuracy for evaluation in evaluations)
     assert trained > untrained + 0.15
 
 
@@ -81,13 +83,13 @@ def test_metrics_are_those_of_the_trained_network(evaluator):
 
 
 def test_other_thresholds_on_the_same_exits_are_scored_from_the_profile(evaluator):
-    """As the network would be judged, had it been trained with them; training does not depend on them."""
+    """Training does not use thresholds, so that the metrics are those of a network with the other ones."""
     scheme = SelectionScheme((0.2, None, 0.05, None))
     other = Candidate(TWO.backbone, scheme)
     first = evaluator.evaluate(TWO)
-    kept = evaluator.profile(TWO)
-    assert evaluator.rescore(TWO, kept) == first
-    again = evaluator.rescore(other, kept)
+    profile = evaluator.profile(TWO)
+    assert evaluator.rescore(TWO, profile) == first
+    again = evaluator.rescore(other, profile)
     assert evaluator.evaluate(other) == again
     assert again.utilization != first.utilization
     assert evaluator.profile(TWO) is None  # only the latest one is kept
@@ -110,9 +112,9 @@ def test_the_seed_matters(evaluator, tmp_path):
 
 
 def test_weights_that_cannot_be_had(tmp_path):
-    made = FinetuneEvaluation(workbench(tmp_path, weights=str(tmp_path / "none.pt")))
+    evaluation = FinetuneEvaluation(workbench(tmp_path, weights=str(tmp_path / "none.pt")))
     with pytest.raises(WeightsError, match=r"none\.pt"):
-        made.prepare(Silent())
+        evaluation.prepare(Silent())
 
 
 def test_nothing_is_evaluated_before_it_is_prepared(tmp_path):

@@ -34,8 +34,8 @@ KEYS = {
 
 
 def test_rows_have_the_keys_that_tools_read(finisher):
-    found = rows(finisher())
-    for row, candidate in zip(found, candidates(), strict=True):
+    finished = rows(finisher())
+    for row, candidate in zip(finished, candidates(), strict=True):
         assert set(row) >= KEYS
         assert (row["id"], row["exits"]) == (candidate.id, candidate.scheme.exits)
         assert [t is None for t in row["thresholds"]] == [t is None for t in candidate.scheme.thresholds]
@@ -45,14 +45,14 @@ def test_rows_have_the_keys_that_tools_read(finisher):
         assert row["test_ci"][0] <= row["test_accuracy"] <= row["test_ci"][1]
         assert row["ada_macs"] <= row["executed_macs"]
         assert json.loads(json.dumps(row)) == row
-    assert found[1]["executed_macs"] == found[1]["backbone_macs"]
-    assert found[1]["test_accuracy"] == found[1]["backbone_test_accuracy"]
+    assert finished[1]["executed_macs"] == finished[1]["backbone_macs"]
+    assert finished[1]["test_accuracy"] == finished[1]["backbone_test_accuracy"]
 
 
 def test_rows_are_what_the_finished_network_does(finisher):
-    kept = Kept()
-    made = finisher(exporters=[kept])
-    for row, (name, network) in zip(rows(made), kept.networks.items(), strict=True):
+    exporter = Kept()
+    finishing = finisher(exporters=[exporter])
+    for row, (name, network) in zip(rows(finishing), exporter.networks.items(), strict=True):
         assert row["files"] == [f"models/{name}.kept"]
         assert row["model"] == f"models/{name}.kept"
         out = network(parts().test.images)
@@ -68,9 +68,9 @@ def test_rows_are_what_the_finished_network_does(finisher):
 
 
 def test_thresholds_come_from_the_calibration_part(finisher):
-    kept = Kept()
-    (row,) = rows(finisher(exporters=[kept], setter=Static(accuracy_drop=0.1)), candidates()[:1])
-    (network,) = kept.networks.values()
+    exporter = Kept()
+    (row,) = rows(finisher(exporters=[exporter], setter=Static(accuracy_drop=0.1)), candidates()[:1])
+    (network,) = exporter.networks.values()
     profile = collect_profile(network, parts().calibration)
     expected = set_thresholds(profile, Anatomy.of(network, 1).costs, (0, 2), 4, 0.1)
     assert row["thresholds"] == list(expected.thresholds)
@@ -81,7 +81,7 @@ def test_thresholds_come_from_the_calibration_part(finisher):
 
 
 def test_thresholds_that_break_a_constraint_give_way_to_those_that_the_search_kept_it_with(finisher):
-    """Searched thresholds let all leave at the first exit; accuracy would keep all until the last."""
+    """All samples exit at the first exit with the searched thresholds, and at the last with accurate ones."""
     cheap = Candidate(candidates()[0].backbone, SelectionScheme((0.0, None, 0.2, None)))
     (free,) = rows(finisher("free"), [cheap])
     registry = Registry(load_plugins())
@@ -91,10 +91,10 @@ def test_thresholds_that_break_a_constraint_give_way_to_those_that_the_search_ke
 
     tight = finisher("tight")
     tight.limits = bound(at_most=0.9 * free["calibration_executed_macs"])
-    (kept,) = rows(tight, [cheap])
-    assert free["thresholds"] != list(cheap.scheme.thresholds) == kept["thresholds"]
-    assert kept["calibration_executed_macs"] < free["calibration_executed_macs"]
-    assert (kept["violation"], kept["breaches"]) == (0.0, [])
+    (bounded,) = rows(tight, [cheap])
+    assert free["thresholds"] != list(cheap.scheme.thresholds) == bounded["thresholds"]
+    assert bounded["calibration_executed_macs"] < free["calibration_executed_macs"]
+    assert (bounded["violation"], bounded["breaches"]) == (0.0, [])
     loose = finisher("loose")
     loose.limits = bound(at_most=1, at_least=0)
     (neither,) = rows(loose, [cheap])
@@ -104,8 +104,8 @@ def test_thresholds_that_break_a_constraint_give_way_to_those_that_the_search_ke
 
 def test_thresholds_that_were_not_set_promise_nothing(finisher):
     _, single = rows(finisher("set"))
-    kept = rows(finisher("searched", setter=Grid()))
-    for row in (single, *kept):
+    searched = rows(finisher("searched", setter=Grid()))
+    for row in (single, *searched):
         assert row["calibration_accuracy"] is None
         assert row["calibration_executed_macs"] is None
 
@@ -125,13 +125,13 @@ def test_the_test_part_changes_test_figures_alone(finisher):
 
 
 def test_the_calibration_part_decides_nothing_but_thresholds(finisher):
-    kept = Kept(), Kept()
-    honest = rows(finisher("a", exporters=kept[:1]))
-    rows(finisher("b", poisoned("calibration"), exporters=kept[1:]))
-    for name, network in kept[0].networks.items():
-        other = kept[1].networks[name]
+    exporters = Kept(), Kept()
+    honest = rows(finisher("a", exporters=exporters[:1]))
+    rows(finisher("b", poisoned("calibration"), exporters=exporters[1:]))
+    for name, network in exporters[0].networks.items():
+        other = exporters[1].networks[name]
         assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
-    assert kept[1].networks.keys() == {f"eenn-{row['exits']}-{row['id']}" for row in honest}
+    assert exporters[1].networks.keys() == {f"eenn-{row['exits']}-{row['id']}" for row in honest}
 
 
 def test_the_validation_part_changes_validation_figures_alone(finisher):
@@ -151,49 +151,49 @@ def test_the_test_part_is_looked_at_once_and_last(finisher, monkeypatch):
     at = vars(parts())
     for module in (calibration, finish):
         monkeypatch.setattr(module, "collect_profile", watched)
-    made = finisher()
-    first = rows(made)
+    finishing = finisher()
+    first = rows(finishing)
     assert looked == ["calibration", "validation", "test", "validation", "test"]
     looked.clear()
-    assert rows(made) == first
+    assert rows(finishing) == first
     assert looked == []
 
 
 def test_the_network_is_written_before_the_test_part_is_looked_at(finisher, monkeypatch):
-    at, seen = vars(parts()), []
+    at, files = vars(parts()), []
     original = finish.collect_profile
 
     def watched(network, data, *args):
         if data is at["test"]:
-            seen.append(sorted(path.suffix for path in made.folder.glob("eenn-*")))
+            files.append(sorted(path.suffix for path in finishing.folder.glob("eenn-*")))
         return original(network, data, *args)
 
-    made = finisher()
+    finishing = finisher()
     monkeypatch.setattr(finish, "collect_profile", watched)
-    rows(made)
-    assert seen == [[".json", ".safetensors"], [".json", ".json", ".safetensors", ".safetensors"]]
+    rows(finishing)
+    assert files == [[".json", ".safetensors"], [".json", ".json", ".safetensors", ".safetensors"]]
 
 
 def test_statistics_are_recomputed_after_fine_tuning(finisher):
-    """Once more changes nothing: they are those of the run's sample, not the training's running ones."""
-    kept = Kept()
-    made = finisher(exporters=[kept], finetune__epochs=2)
-    rows(made)
-    for network in kept.networks.values():
+    """A second recalibration changes nothing: the statistics are those of the run's sample."""
+    exporter = Kept()
+    finishing = finisher(exporters=[exporter], finetune__epochs=2)
+    rows(finishing)
+    for network in exporter.networks.values():
         again = copy.deepcopy(network)
-        made.workbench.recalibrate(again)
+        finishing.workbench.recalibrate(again)
         assert equal_states(again, network)
 
 
 def test_thresholds_may_stay_as_searched(finisher):
-    found = rows(finisher(setter=Grid()))
-    assert [row["thresholds"] for row in found] == [list(c.scheme.thresholds) for c in candidates()]
+    finished = rows(finisher(setter=Grid()))
+    assert [row["thresholds"] for row in finished] == [list(c.scheme.thresholds) for c in candidates()]
 
 
 def test_without_fine_tuning_the_network_is_the_one_that_was_judged(finisher):
-    made = finisher(setter=Grid(), finetune__epochs=0)
-    for row, candidate in zip(rows(made), candidates(), strict=True):
-        judged = made.evaluator.evaluate(candidate)
+    finishing = finisher(setter=Grid(), finetune__epochs=0)
+    for row, candidate in zip(rows(finishing), candidates(), strict=True):
+        judged = finishing.evaluator.evaluate(candidate)
         assert row["validation_accuracy"] == judged.accuracy
         assert row["validation_executed_macs"] == judged.executed_macs
 
@@ -201,7 +201,7 @@ def test_without_fine_tuning_the_network_is_the_one_that_was_judged(finisher):
 @pytest.mark.parametrize("epochs", [0, 2])
 def test_the_bar_is_full_at_the_end_also_on_resuming(epochs, finisher):
     for _ in range(2):
-        shown = Recorded()
-        finisher(finetune__epochs=epochs).finish(candidates(), "Finishing", shown)
-        assert shown.totals == [2 * (4 * epochs + 1)]
-        assert sum(shown.moves) == shown.totals[0]
+        progress = Recorded()
+        finisher(finetune__epochs=epochs).finish(candidates(), "Finishing", progress)
+        assert progress.totals == [2 * (4 * epochs + 1)]
+        assert sum(progress.moves) == progress.totals[0]

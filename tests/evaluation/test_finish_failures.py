@@ -1,4 +1,4 @@
-"""Finishing that fails or is cut: what is passed over, what ends the run, and what is read back."""
+"""Failures and interruptions of finishing: skipped networks, the end of the run, and resuming."""
 
 import errno
 from pathlib import Path
@@ -14,27 +14,27 @@ from edanas.evaluation import network_trainer
 
 def test_a_finished_row_is_read_back_and_not_computed_again(finisher, monkeypatch):
     first = rows(finisher())
-    made = finisher()
-    monkeypatch.setattr(made.evaluator, "network", lambda candidate: pytest.fail("judged again"))
-    assert rows(made) == first
-    assert rows(made, candidates()[::-1]) == first[::-1]
+    finishing = finisher()
+    monkeypatch.setattr(finishing.evaluator, "network", lambda candidate: pytest.fail("judged again"))
+    assert rows(finishing) == first
+    assert rows(finishing, candidates()[::-1]) == first[::-1]
 
 
 def test_a_finishing_that_was_cut_goes_on(finisher, monkeypatch):
     whole = rows(finisher("a"))
-    made = finisher("b")
-    original = made.evaluator.network
+    finishing = finisher("b")
+    original = finishing.evaluator.network
 
     def cut(candidate):
         if candidate == candidates()[1]:
             raise KeyboardInterrupt
         return original(candidate)
 
-    monkeypatch.setattr(made.evaluator, "network", cut)
+    monkeypatch.setattr(finishing.evaluator, "network", cut)
     with pytest.raises(KeyboardInterrupt):
-        rows(made)
+        rows(finishing)
     assert rows(finisher("b")) == whole
-    left = sorted(p.suffix for p in made.folder.iterdir())
+    left = sorted(p.suffix for p in finishing.folder.iterdir())
     assert left == sorted([".json", ".json", ".safetensors"] * 2)
 
 
@@ -52,7 +52,7 @@ class Refusing(Kept):
 
 
 class Running(Kept):
-    """An exporter whose files run, and have something to say; early-exit networks do not fit its form."""
+    """An exporter with runnable files and a summary, for single-exit networks only."""
 
     def __init__(self):
         super().__init__()
@@ -80,12 +80,12 @@ class Heard(Recorded):
 
 
 def test_a_form_that_a_network_does_not_fit_is_told_of_and_the_rest_is_written(finisher):
-    kept, picky = Kept(), Running()
-    made, progress = finisher(exporters=[kept, picky]), Heard()
-    found, failures = made.finish(candidates(), "Finishing", progress)
+    exporter, picky = Kept(), Running()
+    finishing, progress = finisher(exporters=[exporter, picky]), Heard()
+    finished, failures = finishing.finish(candidates(), "Finishing", progress)
     assert failures == []
-    assert [len(row.files) for row in found] == [1, 2]
-    assert picky.prepared == (made.workbench.parts.calibration, made.workbench.parts.validation)
+    assert [len(row.files) for row in finished] == [1, 2]
+    assert picky.prepared == (finishing.workbench.parts.calibration, finishing.workbench.parts.validation)
     early, static = (candidate.id for candidate in candidates())
     assert f"Network {early} is not exported by Running: no room for exits" in progress.said
     assert any(f"Network {static}, eenn-0-{static}.kept weighs nothing" in line for line in progress.said)
@@ -101,13 +101,13 @@ def test_a_form_that_a_network_does_not_fit_is_told_of_and_the_rest_is_written(f
     ],
 )
 def test_a_network_that_fails_is_recorded_and_passed_over(finisher, error, text):
-    made, shown = finisher("a", exporters=[Refusing(error)]), Recorded()
-    found, failures = made.finish(candidates(), "Finishing", shown)
-    assert [row.id for row in found] == [candidates()[1].id]
+    finishing, progress = finisher("a", exporters=[Refusing(error)]), Recorded()
+    finished, failures = finishing.finish(candidates(), "Finishing", progress)
+    assert [row.id for row in finished] == [candidates()[1].id]
     assert failures == [{"id": candidates()[0].id, "error": text}]
-    assert sum(shown.moves) == shown.totals[0]
-    assert not (made.folder / f"{candidates()[0].id}.row.json").exists()
-    # The cause mended, the same folder yields what an undisturbed one does.
+    assert sum(progress.moves) == progress.totals[0]
+    assert not (finishing.folder / f"{candidates()[0].id}.row.json").exists()
+    # Without the cause, the same folder gives the rows of an undisturbed one.
     assert rows(finisher("a", exporters=[Kept()])) == rows(finisher("b", exporters=[Kept()]))
 
 
@@ -119,12 +119,12 @@ def test_fine_tuning_that_diverges_is_a_failure_and_no_row(finisher, monkeypatch
 
     with monkeypatch.context() as patched:
         patched.setattr(network_trainer, "finetune", diverged)
-        shown = Recorded()
-        found, failures = finisher().finish(candidates(), "Finishing", shown)
-    assert found == []
+        progress = Recorded()
+        finished, failures = finisher().finish(candidates(), "Finishing", progress)
+    assert finished == []
     assert [failure["id"] for failure in failures] == [candidate.id for candidate in candidates()]
     assert all("not a number" in failure["error"] for failure in failures)
-    assert sum(shown.moves) == shown.totals[0]
+    assert sum(progress.moves) == progress.totals[0]
 
 
 @pytest.mark.parametrize("error", [RunError("models: cannot be written"), KeyboardInterrupt()])
@@ -135,10 +135,10 @@ def test_what_concerns_the_run_ends_it(finisher, error):
 
 def test_a_full_disk_ends_the_run_and_the_file_is_named(finisher, monkeypatch):
     full = OSError(errno.ENOSPC, "No space left on device")  # as from `write`, which knows no name
-    made = finisher(exporters=[Refusing(full)])
-    with pytest.raises(RunError, match=rf"^{made.folder}: cannot be written: No space left"):
-        rows(made)
-    made = finisher("other")
+    finishing = finisher(exporters=[Refusing(full)])
+    with pytest.raises(RunError, match=rf"^{finishing.folder}: cannot be written: No space left"):
+        rows(finishing)
+    finishing = finisher("other")
     rename = Path.replace
 
     def until_the_row(self, target):
@@ -146,7 +146,7 @@ def test_a_full_disk_ends_the_run_and_the_file_is_named(finisher, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", until_the_row)
     with pytest.raises(RunError, match=r"\.row\.json: cannot be written: No space left"):
-        rows(made)
+        rows(finishing)
 
 
 def _raise(error, *_, **__):
@@ -154,11 +154,11 @@ def _raise(error, *_, **__):
 
 
 def test_a_row_that_cannot_be_read_is_named(finisher):
-    made = finisher()
-    made.folder.mkdir()
-    path = made.folder / f"{candidates()[0].id}.row.json"
+    finishing = finisher()
+    finishing.folder.mkdir()
+    path = finishing.folder / f"{candidates()[0].id}.row.json"
     path.write_text("{")
     with pytest.raises(
         RunError, match=r"row\.json: cannot be read .*; delete it to finish this network anew"
     ):
-        rows(made)
+        rows(finishing)

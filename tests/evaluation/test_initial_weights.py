@@ -1,4 +1,4 @@
-"""What a run takes of a trained supernet: what starts afresh, and what cannot be told of what it has seen."""
+"""Initial weights from a trained supernet: loaded and random layers, and held-out images."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ from edanas.exits.scheduler import Scheduler
 from edanas.training.supernet_file import find, write
 
 EIGHT = tuple("abcdefgh")
-"""As many classes as the narrowest layers have channels."""
+"""Names of classes, as many as the narrowest layers have channels."""
 
 
 class Heard(Silent):
@@ -39,12 +39,12 @@ def changed(data, change):
 
 
 def digits(names=EIGHT):
-    """Digits, as if of so many classes of these names."""
+    """The digits with these class names."""
     return changed(parts(), lambda each: replace(each, labels=each.labels % len(names), classes=tuple(names)))
 
 
 def enlarged(data):
-    """The same images, read at twice the size."""
+    """The same images at twice the size."""
     return changed(data, lambda each: replace(each, images=F.interpolate(each.images, scale_factor=2)))
 
 
@@ -54,15 +54,15 @@ def coloured(data):
 
 
 def bench_of(folder, data=None, judge=None, **settings):
-    made = workbench(folder, data or digits(), **settings)
-    return made if judge is None else replace(made, criterion=judge)
+    bench = workbench(folder, data or digits(), **settings)
+    return bench if judge is None else replace(bench, criterion=judge)
 
 
 GATED = {"criterion": "learned-gate"}
 
 
-def written(folder, data=None, judge=None, noted=True, **settings):
-    """The file of a supernet whose weights are nobody's fresh ones."""
+def written(folder, data=None, judge=None, has_shape=True, **settings):
+    """The file of a supernet with weights unlike those of any new one."""
     bench = bench_of(folder, data, judge, seed=3, **settings)
     network = SharedEvaluation(bench).trainer(Silent()).network
     for tensor in network.state_dict().values():
@@ -75,7 +75,7 @@ def written(folder, data=None, judge=None, noted=True, **settings):
         "num_classes": train.task.num_classes,
         "image_shape": list(train.images.shape[1:]),
     }
-    if not noted:
+    if not has_shape:
         del recipe["image_shape"]
     write(folder / "net.safetensors", trained_parts(network), recipe, train, half=False)
     return folder / "net.safetensors"
@@ -99,17 +99,17 @@ def begun(file, folder, data=None, judge=None, **settings):
 
 
 def afresh(own, file):
-    kept = load_file(file)
-    return {name for name in own if name not in kept or not torch.equal(own[name], kept[name])}
+    tensors = load_file(file)
+    return {name for name in own if name not in tensors or not torch.equal(own[name], tensors[name])}
 
 
 @pytest.mark.parametrize("names", [EIGHT[::-1], ("a", "b", "c", "d", "e", "f", "h", "g"), EIGHT[:5]])
 def test_layers_for_other_classes_start_afresh_and_no_others(names, plain, tmp_path):
-    own, said = begun(plain, tmp_path, digits(names))
+    own, message = begun(plain, tmp_path, digits(names))
     last = {name for name in own if name.startswith(("heads.", "supernet.classifier."))}
     assert afresh(own, plain) == last
     assert any(len(own[name]) == 8 for name in set(own) - last if own[name].ndim)
-    assert f"{len(last)} tensors of the last layers start afresh, for other classes" in said
+    assert f"{len(last)} tensors of the last layers start afresh, for other classes" in message
     with pytest.raises(ConfigError, match=r"training\.epochs: found 0, and weights .*net\.safetensors leave"):
         begun(plain, tmp_path, digits(names), training__epochs=0)
 
@@ -122,52 +122,52 @@ def test_what_differs_is_said_where_random_layers_would_judge(plain, tmp_path):
     ):
         with pytest.raises(ConfigError, match=why):
             begun(plain, tmp_path, data, training__epochs=0)
-    own, said = begun(plain, tmp_path, training__epochs=0)
+    own, message = begun(plain, tmp_path, training__epochs=0)
     assert not afresh(own, plain)
-    assert said.endswith(f"tensors taken from {plain}")
+    assert message.endswith(f"tensors taken from {plain}")
 
 
 def test_a_criterion_that_learned_goes_on_with_the_network(gated, tmp_path):
     own, _ = begun(gated, tmp_path, judge=LearnedGate(), **GATED, training__epochs=0)
     assert any(name.startswith("criterion.") for name in own)
     assert not afresh(own, gated)
-    # Whoever has another one needs no gates.
+    # A run with another criterion needs no gates.
     assert not afresh(begun(gated, tmp_path, training__epochs=0)[0], gated)
 
 
 def test_gates_that_nobody_trained_do_not_judge(plain, gated, tmp_path):
     with pytest.raises(ConfigError, match=r"the criterion random \(criterion: was 'score-margin', now 'lear"):
         begun(plain, tmp_path, judge=LearnedGate(), **GATED, training__epochs=0)
-    own, said = begun(plain, tmp_path, judge=LearnedGate(), **GATED)
+    own, message = begun(plain, tmp_path, judge=LearnedGate(), **GATED)
     assert {name.partition(".")[0] for name in afresh(own, plain)} == {"criterion"}
-    assert "; the criterion starts afresh (criterion: was 'score-margin'" in said
+    assert "; the criterion starts afresh (criterion: was 'score-margin'" in message
     wider = {"criterion": {"name": "learned-gate", "hidden": 3}}
     with pytest.raises(ConfigError, match=r"the criterion random \(criterion\.hidden: was .*, now 3"):
         begun(gated, tmp_path, judge=LearnedGate(3), **wider, training__epochs=0)
 
 
 def test_a_criterion_that_is_fitted_later_needs_no_training_now(plain, tmp_path):
-    own, said = begun(plain, tmp_path, judge=Scheduler(), criterion="scheduler", training__epochs=0)
+    own, message = begun(plain, tmp_path, judge=Scheduler(), criterion="scheduler", training__epochs=0)
     assert {name.partition(".")[0] for name in afresh(own, plain)} == {"criterion"}
-    assert "afresh" not in said
+    assert "afresh" not in message
 
 
 DOUBT = "was trained on images that it holds out, since the images had {} then, and have {} here;"
 
 
 @pytest.mark.parametrize(
-    ("change", "noted", "here"),
+    ("change", "has_shape", "here"),
     [
         (enlarged, True, "16x16 pixels in grey"),
         (coloured, True, "8x8 pixels in colour"),
         (coloured, False, "8x8 pixels in colour"),
     ],
 )
-def test_of_images_read_otherwise_it_cannot_be_told_whether_they_were_seen(change, noted, here, tmp_path):
-    file, data = written(tmp_path, noted=noted), change(digits())
+def test_of_images_read_otherwise_it_cannot_be_told_whether_they_were_seen(change, has_shape, here, tmp_path):
+    file, data = written(tmp_path, has_shape=has_shape), change(digits())
     doubt = DOUBT.format("8x8 pixels in grey", here)
     assert doubt in begun(file, tmp_path / "run", data)[1]
-    # The same seed, split and data set: what is held out is the same, however it was read.
+    # With the same seed, split and data set, the held-out images are the same at any size.
     assert "cannot check" not in begun(file, tmp_path / "run", data, seed=3)[1]
     assert doubt in begun(file, tmp_path / "run", data, seed=3, split__test=0.25, split__train=0.5)[1]
     assert "cannot check" not in begun(file, tmp_path / "run")[1]
@@ -175,18 +175,18 @@ def test_of_images_read_otherwise_it_cannot_be_told_whether_they_were_seen(chang
 
 def test_of_a_teacher_who_read_images_otherwise_it_cannot_be_told_either(plain, tmp_path):
     learning = {"teacher": str(plain), "training__distillation": 0.5}
-    _, said = load_teacher(bench_of(tmp_path, enlarged(digits()), **learning))
-    assert DOUBT.format("8x8 pixels in grey", "16x16 pixels in grey") in said
+    _, message = load_teacher(bench_of(tmp_path, enlarged(digits()), **learning))
+    assert DOUBT.format("8x8 pixels in grey", "16x16 pixels in grey") in message
     assert "cannot check" not in load_teacher(bench_of(tmp_path, **learning))[1]
 
 
 def test_copies_of_a_data_set_are_no_proof_that_its_images_are_unseen(tmp_path):
     bench, packaged = bench_of(tmp_path, coloured(parts())), find("cifar10-mbv3")
 
-    def said(data):
+    def message_of(data):
         return check_leakage(replace(bench, settings=replace(bench.settings, data=Component(data))), packaged)
 
-    assert "cifar10-mbv3 was trained on copies of cifar10's train images" in said("cifar10")
-    assert "calibration and validation parts may be among them; the test part is not" in said("cifar10")
-    assert "copies" not in said("cifar100")
-    assert "copies" not in said("digits")
+    assert "cifar10-mbv3 was trained on copies of cifar10's train images" in message_of("cifar10")
+    assert "calibration and validation parts may be among them; the test part is not" in message_of("cifar10")
+    assert "copies" not in message_of("cifar100")
+    assert "copies" not in message_of("digits")

@@ -19,7 +19,7 @@ TIMES = SegmentFigures((1, 2), (3,), 4)
 
 
 class Changing(Meter):
-    """Tells other times whenever it is asked."""
+    """Returns other times at each call."""
 
     name = "changing"
 
@@ -33,9 +33,9 @@ class Changing(Meter):
 
 
 def bench(folder, *meters):
-    made = workbench(folder)
-    object.__setattr__(made, "meters", meters)
-    return made
+    run = workbench(folder)
+    object.__setattr__(run, "meters", meters)
+    return run
 
 
 def candidate():
@@ -51,9 +51,9 @@ def judged(folder, *meters):
 
 
 def test_times_are_those_of_what_runs_up_to_each_exit(tmp_path):
-    found = judged(tmp_path, Changing()).exit_figures
+    figures = judged(tmp_path, Changing()).exit_figures
     # A stage takes 1, a head 10, the last exit 100.
-    assert found == {"changing": (1 + 10, None, 3 + 20, None, 5 + 20 + 100)}
+    assert figures == {"changing": (1 + 10, None, 3 + 20, None, 5 + 20 + 100)}
 
 
 def test_what_was_measured_once_stays_for_another_process_and_a_resumed_run(tmp_path):
@@ -80,8 +80,8 @@ def test_what_is_counted_is_not_kept(tmp_path):
 
 def test_only_what_is_counted_is_told_between_evaluations(tmp_path):
     for counted in (True, False):
-        made = bench(tmp_path, Changing(counted=counted))
-        assert (judge_of(made, SharedEvaluation(made)) is not None) == counted
+        run = bench(tmp_path, Changing(counted=counted))
+        assert (judge_of(run, SharedEvaluation(run)) is not None) == counted
 
 
 def test_a_line_that_a_cut_left_unfinished_is_measured_again(tmp_path):

@@ -40,8 +40,8 @@ def archives(smallest=0):
     """Small numbers, so that there are ties and equals; some fail."""
     one = st.tuples(st.one_of(st.none(), st.integers(0, 6)), st.integers(1, 6), st.integers(0, 4))
     return st.lists(one, min_size=smallest, max_size=14).map(
-        lambda made: [
-            evaluation(n, None if a is None else a / 6, macs, e) for n, (a, macs, e) in enumerate(made)
+        lambda figures: [
+            evaluation(n, None if a is None else a / 6, macs, e) for n, (a, macs, e) in enumerate(figures)
         ]
     )
 
@@ -50,9 +50,9 @@ def archives(smallest=0):
 @settings(max_examples=100)
 def test_the_pareto_set_by_brute_force(archive):
     good = [e for e in archive if e.ok]
-    found = pareto_set(archive, OBJECTIVES)
-    assert {e.candidate.id for e in found} == {e.candidate.id for e in good if not dominated(e, good)}
-    costs = [e.metrics.ada_macs for e in found]
+    front = pareto_set(archive, OBJECTIVES)
+    assert {e.candidate.id for e in front} == {e.candidate.id for e in good if not dominated(e, good)}
+    costs = [e.metrics.ada_macs for e in front]
     assert costs == sorted(costs)
 
 
@@ -60,33 +60,33 @@ def test_the_pareto_set_by_brute_force(archive):
 @settings(max_examples=150)
 def test_results_are_distinct_members_one_for_each_number_of_exits_first(archive, count):
     good = [e for e in archive if e.ok and e.candidate.scheme.exits > 0]
-    found = choose_results(archive, OBJECTIVES, count)
+    chosen = choose_results(archive, OBJECTIVES, count)
     numbers = sorted({e.candidate.scheme.exits for e in good})
-    assert len({e.candidate.id for e in found}) == len(found) <= count
-    assert [e.candidate.scheme.exits for e in found[: len(numbers)]] == numbers[:count]
-    for e in found[: len(numbers)]:
+    assert len({e.candidate.id for e in chosen}) == len(chosen) <= count
+    assert [e.candidate.scheme.exits for e in chosen[: len(numbers)]] == numbers[:count]
+    for e in chosen[: len(numbers)]:
         rivals = [o for o in good if o.candidate.scheme.exits == e.candidate.scheme.exits]
         assert not dominated(e, rivals)
-    for e in found[len(numbers) :]:
+    for e in chosen[len(numbers) :]:
         assert not dominated(e, good)
     front = [e for e in good if not dominated(e, good)]
-    everything = {e.candidate.id for e in front} | {e.candidate.id for e in found}
-    assert len(found) == min(count, len(everything))
+    everything = {e.candidate.id for e in front} | {e.candidate.id for e in chosen}
+    assert len(chosen) == min(count, len(everything))
 
 
 def fronts():
-    """Nobody dominates anybody: more accuracy for more MACs, at one or two exits."""
+    """Evaluations that are all non-dominated, with one or two exits."""
     one = st.tuples(st.integers(1, 60), st.integers(1, 2))
-    return st.lists(one, min_size=4, max_size=10, unique_by=lambda made: made[0]).map(
-        lambda made: [evaluation(n, (macs / 60) ** 0.5, macs, e) for n, (macs, e) in enumerate(made)]
+    return st.lists(one, min_size=4, max_size=10, unique_by=lambda figures: figures[0]).map(
+        lambda figures: [evaluation(n, (macs / 60) ** 0.5, macs, e) for n, (macs, e) in enumerate(figures)]
     )
 
 
 @given(fronts(), st.integers(3, 8))
 @settings(max_examples=60)
 def test_further_results_are_the_most_accurate_then_those_farthest_from_the_chosen(archive, count):
-    """Each one more, by brute force: the largest distance to the nearest chosen, spans scaled to 1."""
-    found = choose_results(archive, OBJECTIVES, count)
+    """Each further one, by brute force, has the largest distance to the nearest chosen, in scaled spans."""
+    results = choose_results(archive, OBJECTIVES, count)
     good = [e for e in archive if e.ok and e.candidate.scheme.exits > 0]
     numbers = len({e.candidate.scheme.exits for e in good})
     front = [e for e in good if not dominated(e, good)]
@@ -94,11 +94,11 @@ def test_further_results_are_the_most_accurate_then_those_farthest_from_the_chos
     def at(e):
         return np.array([e.metrics.accuracy, e.metrics.ada_macs])
 
-    for size in range(numbers, len(found)):
-        chosen = found[:size]
+    for size in range(numbers, len(results)):
+        chosen = results[:size]
         rest = [e for e in front if e not in chosen]
         if size == numbers:
-            assert found[size].metrics.accuracy == max(e.metrics.accuracy for e in rest)
+            assert results[size].metrics.accuracy == max(e.metrics.accuracy for e in rest)
             continue
         span = np.ptp([at(e) for e in (*rest, *chosen)], axis=0)
         span[span == 0] = 1
@@ -106,11 +106,11 @@ def test_further_results_are_the_most_accurate_then_those_farthest_from_the_chos
         def nearest(e, chosen=chosen, span=span):
             return min(float(np.linalg.norm((at(e) - at(c)) / span)) for c in chosen)
 
-        assert nearest(found[size]) == pytest.approx(max(map(nearest, rest)))
+        assert nearest(results[size]) == pytest.approx(max(map(nearest, rest)))
 
 
 def test_the_best_trade_off_and_not_an_end_of_the_front():
-    """From the knee, every way to go costs far more than it brings."""
+    """Every step from the knee costs far more than it gains."""
     knee = evaluation(1, 0.90, 20.0)
     archive = [
         evaluation(0, 0.50, 10.0),
@@ -154,20 +154,20 @@ def singles():
 
 @given(singles(), st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=3), st.booleans())
 @settings(max_examples=150)
-def test_single_exit_rivals_by_brute_force(backbones, wanted, repeated):
+def test_single_exit_rivals_by_brute_force(backbones, rivals, repeated):
     archive = [
         evaluation(0, 0.1, 1.0, exits, backbone=n, backbone_accuracy=a / 6, backbone_macs=m)
         for n, (a, m) in enumerate(backbones)
         for exits in ([0, 2] if repeated else [1])
     ]
     archive.insert(0, evaluation(99, None, 1.0))
-    found = choose_static(archive, [(a / 6, m) for a, m in wanted], 0)
-    assert len({c.id for c in found}) == len(found)
-    assert all(c.scheme.thresholds == (None,) * POINTS for c in found)
-    got = [backbones[int(c.backbone["width"])] for c in found]
-    assert [m for _, m in got] == sorted(m for _, m in got)
+    static = choose_static(archive, [(a / 6, m) for a, m in rivals], 0)
+    assert len({c.id for c in static}) == len(static)
+    assert all(c.scheme.thresholds == (None,) * POINTS for c in static)
+    figures = [backbones[int(c.backbone["width"])] for c in static]
+    assert [m for _, m in figures] == sorted(m for _, m in figures)
     needed = set()
-    for a, m in wanted:
+    for a, m in rivals:
         cheaper = [b for b in backbones if b[1] <= m]
         needed.add(
             max(cheaper, key=lambda b: (b[0], -b[1]))
@@ -180,7 +180,7 @@ def test_single_exit_rivals_by_brute_force(backbones, wanted, repeated):
             if better
             else max(backbones, key=lambda b: (b[0], -b[1]))
         )
-    assert set(got) == needed
+    assert set(figures) == needed
 
 
 def test_no_single_exit_network_without_a_success():
@@ -197,7 +197,7 @@ def test_single_exit_networks_alone_come_back_from_both_ends_of_their_front():
 
 
 class Rescorer:
-    """Scores a scheme as accurate as its thresholds are high, and remembers what it was asked."""
+    """Scores higher thresholds as more accurate, and stores the candidates."""
 
     def __init__(self, removable=True):
         self.asked = []
@@ -218,15 +218,15 @@ def test_every_scheme_that_a_profile_answers_for_joins_the_archive_once():
     best = evaluation(2, 0.9, 10.0)
     points, thresholds = (0, 1), (0.25, None)
     rescorer = Rescorer()
-    kept = {best.candidate.id: profile(points)}
-    found = with_all_schemes([best], OBJECTIVES, thresholds, rescorer, kept.get)
-    assert found[0] is best
-    schemes = {e.candidate.scheme.thresholds for e in found[1:]}
+    profiles_by_id = {best.candidate.id: profile(points)}
+    pool = with_all_schemes([best], OBJECTIVES, thresholds, rescorer, profiles_by_id.get)
+    assert pool[0] is best
+    schemes = {e.candidate.scheme.thresholds for e in pool[1:]}
     rest = (None,) * (len(best.candidate.scheme.thresholds) - 2)
     every = {(*pair, *rest) for pair in itertools.product(thresholds, repeat=2)}
     assert schemes == every - {best.candidate.scheme.thresholds}
-    assert len(rescorer.asked) == len(set(rescorer.asked)) == len(found) - 1
-    assert all(e.candidate.backbone == best.candidate.backbone for e in found)
+    assert len(rescorer.asked) == len(set(rescorer.asked)) == len(pool) - 1
+    assert all(e.candidate.backbone == best.candidate.backbone for e in pool)
 
 
 def test_what_has_no_profile_is_left_as_it_is():
@@ -236,17 +236,19 @@ def test_what_has_no_profile_is_left_as_it_is():
 
 def test_an_exit_that_shaped_the_weights_is_not_removed():
     trained = evaluation(2, 0.9, 10.0, exits=2)
-    kept = {trained.candidate.id: profile((0, 1))}
-    found = with_all_schemes([trained], OBJECTIVES, (0.25, 0.5, None), Rescorer(removable=False), kept.get)
-    placed = {e.candidate.scheme.placed for e in found}
+    profiles_by_id = {trained.candidate.id: profile((0, 1))}
+    pool = with_all_schemes(
+        [trained], OBJECTIVES, (0.25, 0.5, None), Rescorer(removable=False), profiles_by_id.get
+    )
+    placed = {e.candidate.scheme.placed for e in pool}
     assert placed == {(0, 1)}
-    assert len(found) == 4
+    assert len(pool) == 4
 
 
 def test_many_thresholds_are_thinned_and_keep_every_placement():
     best = evaluation(2, 0.9, 10.0)
     thresholds = (*(i / 20 for i in range(1, 21)), None)
-    kept = {best.candidate.id: profile((0, 1, 2, 3))}
-    found = with_all_schemes([best], OBJECTIVES, thresholds, Rescorer(), kept.get)
-    assert len(found) <= 1001
-    assert len({e.candidate.scheme.placed for e in found}) == 2**POINTS
+    profiles_by_id = {best.candidate.id: profile((0, 1, 2, 3))}
+    pool = with_all_schemes([best], OBJECTIVES, thresholds, Rescorer(), profiles_by_id.get)
+    assert len(pool) <= 1001
+    assert len({e.candidate.scheme.placed for e in pool}) == 2**POINTS

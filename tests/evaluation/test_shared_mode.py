@@ -24,9 +24,9 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluator(bench):
-    made = SharedEvaluation(bench)
-    made.prepare(Silent())
-    return made
+    evaluation = SharedEvaluation(bench)
+    evaluation.prepare(Silent())
+    return evaluation
 
 
 def backbones(count=2):
@@ -64,7 +64,7 @@ def test_the_order_of_candidates_does_not_matter(evaluator, metrics):
 
 
 def test_a_fresh_process_would_measure_the_same(bench, metrics):
-    """Only the checkpoint in the run's folder is carried over."""
+    """Only the checkpoint in the run folder is reused."""
     other = SharedEvaluation(pickle.loads(pickle.dumps(bench)))
     other.prepare(Silent())
     for candidate in candidates()[::3]:
@@ -77,7 +77,7 @@ def test_the_networks_differ_in_what_they_get_right(metrics):
 
 
 def one_by_one(network, data):
-    """Each sample alone through the network that really stops: right?, exit, confidence."""
+    """Correctness, exit and confidence of each sample, run alone through the stopping network."""
     out = [network(data.images[i]) for i in range(len(data))]
     right = [int(p.label) == int(label) for p, label in zip(out, data.labels, strict=True)]
     return right, [int(p.exit) for p in out]
@@ -90,14 +90,14 @@ def test_a_scheme_is_scored_as_if_the_network_had_run(number, evaluator, metrics
     profile = collect_profile(network, data)
     placed = [candidate.scheme.thresholds[i] for i in candidate.scheme.placed]
     gaps = np.abs(profile.confidence[:, :-1] - np.array(placed, dtype=np.float32))
-    assert gaps.min() > 1e-6  # or rounding, which the batch's size moves, might decide who leaves
+    assert gaps.min() > 1e-6  # otherwise rounding, which depends on the batch size, could change exits
     right, exits = one_by_one(network, data)
-    found, count = metrics[candidate.id], len(data)
-    assert found.accuracy == sum(right) / count
-    assert found.utilization == tuple(exits.count(at) / count for at in range(5))
+    measured, count = metrics[candidate.id], len(data)
+    assert measured.accuracy == sum(right) / count
+    assert measured.utilization == tuple(exits.count(at) / count for at in range(5))
     for at in range(5):
         there = [r for r, e in zip(right, exits, strict=True) if e == at]
-        assert found.exit_accuracy[at] == (pytest.approx(sum(there) / len(there)) if there else None)
+        assert measured.exit_accuracy[at] == (pytest.approx(sum(there) / len(there)) if there else None)
     side = int(candidate.backbone["resolution"])
     stages, features = [], torch.zeros(1, 1, side, side)
     heads = {}
@@ -112,27 +112,27 @@ def test_a_scheme_is_scored_as_if_the_network_had_run(number, evaluator, metrics
         until = sum(stages[: exit_ + 1]) + (last if exit_ == 4 else heads[exit_])
         return until + (sum(macs for at, macs in heads.items() if at < exit_) if vain else 0)
 
-    assert found.executed_macs == pytest.approx(sum(spent(e, vain=True) for e in exits) / count)
-    assert found.ada_macs == pytest.approx(sum(spent(e, vain=False) for e in exits) / count)
-    assert found.backbone_macs == sum(stages) + last
-    assert found.params == sum(p.numel() for p in network.parameters())
+    assert measured.executed_macs == pytest.approx(sum(spent(e, vain=True) for e in exits) / count)
+    assert measured.ada_macs == pytest.approx(sum(spent(e, vain=False) for e in exits) / count)
+    assert measured.backbone_macs == sum(stages) + last
+    assert measured.params == sum(p.numel() for p in network.parameters())
 
 
 def test_any_scheme_is_scored_from_a_profile_kept(bench, evaluator, metrics):
-    """By an evaluator that never trained: it has no network that it could run."""
+    """Scored by an evaluator without training, which has no network to run."""
     idle = SharedEvaluation(bench)
     for first in range(0, len(candidates()), len(SCHEMES)):
-        kept = evaluator.profile(candidates()[first])
+        profile = evaluator.profile(candidates()[first])
         for candidate in candidates()[first : first + len(SCHEMES)]:
-            assert idle.rescore(candidate, kept) == metrics[candidate.id]
+            assert idle.rescore(candidate, profile) == metrics[candidate.id]
 
 
 def test_a_candidate_without_exits_is_its_backbone(metrics):
     for candidate in candidates()[:: len(SCHEMES)]:
-        found = metrics[candidate.id]
-        assert found.utilization == (0.0, 0.0, 0.0, 0.0, 1.0)
-        assert found.accuracy == found.backbone_accuracy == found.exit_accuracy[-1]
-        assert found.ada_macs == found.executed_macs == found.backbone_macs
+        measured = metrics[candidate.id]
+        assert measured.utilization == (0.0, 0.0, 0.0, 0.0, 1.0)
+        assert measured.accuracy == measured.backbone_accuracy == measured.exit_accuracy[-1]
+        assert measured.ada_macs == measured.executed_macs == measured.backbone_macs
 
 
 @pytest.mark.parametrize("number", [0, 2, 7, 11])
@@ -191,6 +191,6 @@ def test_passes_by_hand(evaluator, tmp_path):
 
 
 def test_it_is_the_evaluation_named_shared(bench):
-    made = edanas_evaluations()["shared"](bench)
-    assert isinstance(made, Evaluator)
-    assert made.workbench.device == CPU
+    evaluation = edanas_evaluations()["shared"](bench)
+    assert isinstance(evaluation, Evaluator)
+    assert evaluation.workbench.device == CPU

@@ -1,4 +1,4 @@
-"""Whom a supernet learns from besides the labels: who can teach, what is learned, and who is refused."""
+"""External teachers of a supernet: kinds, losses and refusals."""
 
 import hashlib
 from contextlib import closing
@@ -43,8 +43,8 @@ def supernet(tmp_path_factory):
     """The file of a supernet that was trained for an epoch."""
     folder = tmp_path_factory.mktemp("supernet")
     bench = workbench(folder)
-    made = trainer_of(bench)
-    made.run(Silent())
+    training = trainer_of(bench)
+    training.run(Silent())
     data = bench.parts
     recipe = {
         "settings": to_plain(bench.settings),
@@ -52,14 +52,14 @@ def supernet(tmp_path_factory):
         "in_channels": data.task.in_channels,
         "num_classes": data.task.num_classes,
     }
-    modules = {SUPERNET: made.network.supernet, HEADS: made.network.heads}
+    modules = {SUPERNET: training.network.supernet, HEADS: training.network.heads}
     write(folder / "net.safetensors", modules, recipe, data.train, half=False)
     return folder / "net.safetensors"
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """An early-exit network, its weights and its description; its images were normalised otherwise."""
+    """An early-exit network with another normalisation, its weights and its description."""
     folder = tmp_path_factory.mktemp("finished")
     bench = workbench(folder, parts(140, seed=1))
     backbone = bench.space.smallest()
@@ -86,19 +86,19 @@ def timm_file(path, classes=10, channels=1, name="test_resnet"):
 IMAGES = parts().train.images[:16]
 
 
-def asked(side=12):
-    """Train images as a step of this run's largest backbone gets them."""
+def images_of(side=12):
+    """Train images as the run's largest backbone gets them."""
     return prepare(IMAGES, side, parts().mean, parts().std)
 
 
 @torch.no_grad()
 def test_a_supernets_largest_backbone_answers_as_it_does_for_its_own_results(supernet, tmp_path):
-    teacher, said = load_teacher(bench_for(supernet, tmp_path))
-    assert said == f"Teacher: {supernet}, at 12 pixels, for 30% of the largest backbone's loss"
+    teacher, message = load_teacher(bench_for(supernet, tmp_path))
+    assert message == f"Teacher: {supernet}, at 12 pixels, for 30% of the largest backbone's loss"
     own = SharedEvaluation(workbench(tmp_path, weights=str(supernet), training__epochs=0))
     own.prepare(Silent())
-    answers = teacher(asked())
-    assert torch.equal(answers, own.teacher()(asked()))
+    answers = teacher(images_of())
+    assert torch.equal(answers, own.teacher()(images_of()))
     assert torch.allclose(answers.sum(1), torch.ones(16))
 
 
@@ -116,7 +116,7 @@ def test_a_finished_network_sees_images_as_it_was_trained_on_them(which, finishe
 def test_a_model_of_timm_answers_by_the_weights_in_the_file(tmp_path):
     model = timm_file(tmp_path / "m.safetensors")
     teacher, _ = load_teacher(bench_for(f"timm:test_resnet@{tmp_path / 'm.safetensors'}", tmp_path))
-    torch.testing.assert_close(teacher(asked()), model(asked()).softmax(1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(teacher(images_of()), model(images_of()).softmax(1), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -125,11 +125,11 @@ def test_what_timm_publishes_is_asked_at_its_size_and_normalised_as_timm_says(tm
     about = {"input_size": (1, 16, 16), "num_classes": 10, "mean": (0.5,), "std": (0.25,)}
     model.pretrained_cfg = about
     monkeypatch.setattr(timm, "create_model", lambda name, **options: model)
-    teacher, said = load_teacher(bench_for("timm:test_resnet", tmp_path))
-    assert "at 16 pixels" in said
-    # Images of 16 pixels are not resized any more, so that only the normalisation differs.
+    teacher, message = load_teacher(bench_for("timm:test_resnet", tmp_path))
+    assert "at 16 pixels" in message
+    # Images of 16 pixels are not resized, so that only the normalisation differs.
     expected = model(prepare(IMAGES, 16, (0.5,), (0.25,))).softmax(1)
-    torch.testing.assert_close(teacher(asked(16)), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(teacher(images_of(16)), expected, rtol=1e-4, atol=1e-5)
     digest = digest_of_teacher("timm:test_resnet")
     assert digest == digest_of_teacher("timm:test_resnet")
     model.fc.bias[0] += 1
@@ -137,32 +137,34 @@ def test_what_timm_publishes_is_asked_at_its_size_and_normalised_as_timm_says(tm
 
 
 def test_the_largest_learns_from_labels_and_teacher_and_the_others_from_the_largest(supernet, tmp_path):
-    told = []
+    batches = []
 
     class Watched(Joint):
         def loss(self, batch):
-            told.append((batch.targets, batch.label_smoothing, batch.logits[-1].detach()))
+            batches.append((batch.targets, batch.label_smoothing, batch.logits[-1].detach()))
             return super().loss(batch)
 
     bench = replace(bench_for(supernet, tmp_path, training__augment=[]), scheme=Watched())
-    made = trainer_of(bench)
-    before = [p.detach().clone() for p in made.teacher.network.parameters()]
-    steps, original = [], made.make_step
-    made.make_step = lambda images, labels: steps.append((images, labels)) or original(images, labels)
-    made.run(Silent())
-    for (images, labels), large, *pupils in zip(steps, told[::3], told[1::3], told[2::3], strict=True):
+    training = trainer_of(bench)
+    before = [p.detach().clone() for p in training.teacher.network.parameters()]
+    steps, original = [], training.make_step
+    training.make_step = lambda images, labels: steps.append((images, labels)) or original(images, labels)
+    training.run(Silent())
+    for (images, labels), large, *pupils in zip(
+        steps, batches[::3], batches[1::3], batches[2::3], strict=True
+    ):
         targets, smoothing, answers = large
         with torch.no_grad():
-            teacher = made.teacher(images)
+            teacher = training.teacher(images)
         for sample, label in enumerate(labels):
             hard = torch.full((10,), SMOOTHING / 10)
             hard[label] += 1 - SMOOTHING
             torch.testing.assert_close(targets[sample], (1 - SHARE) * hard + SHARE * teacher[sample])
         assert smoothing == 0.0
         assert all(torch.equal(each[0], answers.softmax(1)) for each in pupils)
-    assert all(torch.equal(p, b) for p, b in zip(made.teacher.network.parameters(), before, strict=True))
-    assert not any(module.training for module in made.teacher.network.modules())
-    assert not any(p.requires_grad for p in made.teacher.network.parameters())
+    assert all(torch.equal(p, b) for p, b in zip(training.teacher.network.parameters(), before, strict=True))
+    assert not any(module.training for module in training.teacher.network.modules())
+    assert not any(p.requires_grad for p in training.teacher.network.parameters())
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -39,7 +39,7 @@ def bench(tmp_path):
 
 @torch.no_grad()
 def by_hand(norm, inputs):
-    """The averages over batches of mean and unbiased variance of what a BatchNorm is given."""
+    """Compare a BatchNorm's statistics with the averages over batches of mean and unbiased variance."""
     flat = [each.transpose(0, 1).flatten(1) for each in inputs]
     mean = torch.stack([each.mean(1) for each in flat]).mean(0)
     var = torch.stack([each.var(1) for each in flat]).mean(0)
@@ -50,29 +50,29 @@ def by_hand(norm, inputs):
 
 @pytest.mark.parametrize(("size", "batches"), [(256, 1), (50, 1), (49, 2), (24, 3)])
 def test_statistics_of_backbone_and_heads_over_equal_batches(size, batches, bench, monkeypatch):
-    """49 leaves no batch of a single image, which would count as much as the other 49."""
+    """With a limit of 49, no batch has a single image, which would weigh as much as the other 49."""
     monkeypatch.setattr(module, "_BATCH", size)
-    network, seen = make(bench), {}
+    network, inputs = make(bench), {}
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
-        norm.register_forward_pre_hook(lambda m, args: seen.setdefault(m, []).append(args[0].clone()))
+        norm.register_forward_pre_hook(lambda m, args: inputs.setdefault(m, []).append(args[0].clone()))
     bench.recalibrate(network)
-    assert set(seen) == set(norms)
-    assert network.heads["1"][0] in seen
-    sizes = [len(each) for each in seen[norms[0]]]
+    assert set(inputs) == set(norms)
+    assert network.heads["1"][0] in inputs
+    sizes = [len(each) for each in inputs[norms[0]]]
     assert (len(sizes), sum(sizes)) == (batches, 50)
     assert max(sizes) - min(sizes) <= 1
     for norm in norms:
-        assert by_hand(norm, seen[norm])
+        assert by_hand(norm, inputs[norm])
 
 
 def test_the_recalibration_reads_the_run_s_sample_as_a_deployed_network_would(bench):
-    seen, network = [], make(bench)
-    network.backbone.stages[0].register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
+    inputs, network = [], make(bench)
+    network.backbone.stages[0].register_forward_pre_hook(lambda _, args: inputs.append(args[0].clone()))
     bench.recalibrate(network)
     data = parts()
     at = recalibration_sample(data.train, 50, seed=0)
-    assert torch.equal(torch.cat(seen), prepare(data.train.images[at], 12, data.mean, data.std))
+    assert torch.equal(torch.cat(inputs), prepare(data.train.images[at], 12, data.mean, data.std))
 
 
 def test_heads_are_copied(bench):
@@ -113,7 +113,7 @@ def test_a_description_is_plain_and_complete(bench):
     }
 
 
-@pytest.mark.parametrize(("asked", "read"), [(10, 10), (5000, len(parts().train))])
-def test_judging_passes(asked, read, tmp_path):
-    bench = workbench(tmp_path, recalibration=asked)
+@pytest.mark.parametrize(("sample", "read"), [(10, 10), (5000, len(parts().train))])
+def test_judging_passes(sample, read, tmp_path):
+    bench = workbench(tmp_path, recalibration=sample)
     assert bench.judging_passes() == read + len(parts().validation)

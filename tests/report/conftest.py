@@ -1,4 +1,4 @@
-"""A small result, made by hand."""
+"""A small hand-made result."""
 
 from typing import Any
 

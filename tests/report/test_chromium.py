@@ -1,4 +1,4 @@
-"""The page in a real browser: it runs without a complaint, asks for nothing, and keys reach everything."""
+"""The page in a real browser: no error, no request, and all of it in reach of the keyboard."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,13 +25,13 @@ COLOURS = """(() => {
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    with Chromium(tmp_path_factory.mktemp("profile")) as found:
-        yield found
+    with Chromium(tmp_path_factory.mktemp("profile")) as chromium:
+        yield chromium
 
 
 @pytest.fixture
 def page(browser: Chromium, data: dict[str, Any], tmp_path: Path) -> Iterator[Chromium]:
-    """The page of a run with everything in it, open on a wide light screen; nothing may be complained of."""
+    """The page of a run with all parts, on a wide light screen; the browser must report no problem."""
     (tmp_path / "examples").mkdir()
     Image.new("RGB", (8, 8), (90, 20, 20)).save(tmp_path / "examples" / "a.png")
     data["classes"] = [EVIL, "dog"]
@@ -56,8 +56,8 @@ def page(browser: Chromium, data: dict[str, Any], tmp_path: Path) -> Iterator[Ch
     browser.open(tmp_path / "report.html")
     yield browser
     assert browser.problems == []
-    asked = [address for address in browser.requests if not address.startswith("data:")]
-    assert asked == [(tmp_path / "report.html").as_uri()]
+    requests = [address for address in browser.requests if not address.startswith("data:")]
+    assert requests == [(tmp_path / "report.html").as_uri()]
 
 
 def description(page: Chromium) -> str:
@@ -66,14 +66,14 @@ def description(page: Chromium) -> str:
 
 def test_arrow_keys_go_from_network_to_network_and_enter_to_its_part(page: Chromium) -> None:
     page.evaluate("document.getElementById('fronts').focus()")
-    seen = set()
+    names = set()
     page.press("Home", 36)
     for _ in range(20):
-        seen.add(description(page).partition("\n")[0])
+        names.add(description(page).partition("\n")[0])
         page.press("ArrowRight", 39)
     # Four candidates, four early-exit and two single-exit networks.
-    assert len(seen) == 10
-    assert sum(text.startswith("Candidate") for text in seen) == 4
+    assert len(names) == 10
+    assert sum(text.startswith("Candidate") for text in names) == 4
     while not description(page).startswith("Early-exit network e2"):
         page.press("ArrowLeft", 37)
     assert "97.2% (95%: 95.2 to 98.2) at 1.50M" in description(page)
@@ -96,13 +96,13 @@ def test_the_pointer_shows_the_candidate_under_it(page: Chromium) -> None:
 
 def test_the_slider_goes_back_in_time_by_keys(page: Chromium) -> None:
     page.evaluate("document.getElementById('until').focus()")
-    shown = (
+    count = (
         "[...document.querySelectorAll('.point.dot')].filter((p) => p.getBoundingClientRect().width).length"
     )
-    assert page.evaluate(shown) == 4
+    assert page.evaluate(count) == 4
     page.press("ArrowLeft", 37)
     page.press("ArrowLeft", 37)
-    assert page.evaluate(shown) == 2
+    assert page.evaluate(count) == 2
     assert page.evaluate("document.querySelector('output').textContent") == "1 of 3"
     assert page.evaluate("document.getElementById('searched').getAttribute('d').split('L').length") == 2
 
@@ -119,7 +119,7 @@ def test_tab_reaches_every_control_in_order_and_shows_where_it_is(page: Chromium
             break
         assert active[1] != "none", active
         reached.append(active[0])
-    wanted = [
+    expected = [
         "#content",
         "theme",
         "#result",
@@ -130,8 +130,8 @@ def test_tab_reaches_every_control_in_order_and_shows_where_it_is(page: Chromium
         "copy",
         "settings",
     ]
-    assert [each for each in reached if each in wanted] == wanted
-    # Tables and drawings scroll by keys too.
+    assert [each for each in reached if each in expected] == expected
+    # Tables and drawings scroll by keyboard, too.
     assert reached.count("wide") >= 8
 
 
@@ -173,8 +173,8 @@ def test_names_are_text(page: Chromium) -> None:
 def test_the_settings_are_copied(page: Chromium) -> None:
     page.evaluate("document.getElementById('copy').click()")
     page.until("document.getElementById('copied').textContent !== ''")
-    said = page.evaluate("document.getElementById('copied').textContent")
-    # Where the clipboard is closed, the text is selected instead.
-    assert said in ("Copied.", "Selected; copy with Ctrl+C.")
-    if said != "Copied.":
+    message = page.evaluate("document.getElementById('copied').textContent")
+    # Without access to the clipboard, the text is selected instead.
+    assert message in ("Copied.", "Selected; copy with Ctrl+C.")
+    if message != "Copied.":
         assert page.evaluate("getSelection().toString().includes('mbv3-sm')")

@@ -31,15 +31,15 @@ def test_runs_that_differ_in_seed_and_machine_alone_are_one_method(data: dict[st
     a = changed(data, "runs/a", strategy="nested", seed=5)
     b = changed(data, "runs/b", strategy="nested", seed=1, threads=2, device="cuda")
     c = changed(data, "runs/c", strategy="random", seed=1)
-    found = compare([a, b, c])
-    assert [(m.name, [r.seed for r in m.results]) for m in found.methods] == [
+    comparison = compare([a, b, c])
+    assert [(m.name, [r.seed for r in m.results]) for m in comparison.methods] == [
         ("strategy=nested", [1, 5]),
         ("strategy=random", [1]),
     ]
 
 
 def on(data: dict[str, Any], images: Any, seed: int) -> Result:
-    """The small result, of a run whose settings name its images so."""
+    """The small result, with other settings of `data` and another seed."""
     return Result(f"runs/{seed}", {**data, "settings": {**data["settings"], "data": images}, "seed": seed})
 
 
@@ -76,8 +76,8 @@ def test_figures_are_those_of_the_network_that_validation_chooses(data: dict[str
 def test_means_and_deviations_are_over_seeds(data: dict[str, Any]) -> None:
     gains = [0.0, 0.004, -0.01]
     runs = [changed(data, f"runs/{n}", gain, seed=n) for n, gain in enumerate(gains)]
-    found = compare(runs, budgets=[1e6])
-    (summary,), rows = found.summary(), found.rows()
+    comparison = compare(runs, budgets=[1e6])
+    (summary,), rows = comparison.summary(), comparison.rows()
     assert summary["seeds"] == [0, 1, 2]
     assert summary["accuracy"] == pytest.approx(statistics.fmean(row["accuracy"] for row in rows))
     assert summary["spread"]["accuracy"] == pytest.approx(statistics.stdev(gains))
@@ -123,9 +123,9 @@ def test_attained_is_the_best_that_the_budget_pays(networks: list[tuple[int, flo
         )
         for cost, accuracy in networks
     ]
-    (found,) = attained([rows], np.array([float(budget)]))[0]
+    (accuracy,) = attained([rows], np.array([float(budget)]))[0]
     affordable = [accuracy for cost, accuracy in networks if cost <= budget]
-    assert found == max(affordable) if affordable else np.isnan(found)
+    assert accuracy == max(affordable) if affordable else np.isnan(accuracy)
 
 
 def other(data: dict[str, Any], key: str, value: Any) -> Result:

@@ -23,7 +23,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else(data: dict[str, Any]) ->
     page = page_of(data)
     reader = Reader(page)
     assert not {"link", "iframe", "object", "form", "base"} & reader.tags
-    assert all("src" not in found for tag, found in reader.elements if tag == "script")
+    assert all("src" not in attributes for tag, attributes in reader.elements if tag == "script")
     loaded = [v for name, v in reader.attributes if name in ("src", "href", "xlink:href", "action", "srcset")]
     assert all(value.startswith(("#", "models/", "data:image/")) for value in loaded)
     style = page[page.index("<style>") : page.index("</style>")]
@@ -97,8 +97,8 @@ def test_what_thresholds_promised_stands_beside_what_they_kept(data: dict[str, A
     data["front"][1] |= {"calibration_accuracy": None, "calibration_executed_macs": None}
     reader = Reader(page_of(data))
     assert heading in reader.text
-    (found,) = [table for table in reader.tables if len(table[0]) == 7]
-    assert found == [["1 early exit", "98.0", "96.0", "-2.0", "0.800", "1.00", "+25.0"]]
+    (rows,) = [table for table in reader.tables if len(table[0]) == 7]
+    assert rows == [["1 early exit", "98.0", "96.0", "-2.0", "0.800", "1.00", "+25.0"]]
 
 
 def test_accuracy_share_and_cost_stand_by_exit(data: dict[str, Any]) -> None:
@@ -109,7 +109,7 @@ def test_accuracy_share_and_cost_stand_by_exit(data: dict[str, Any]) -> None:
     }
     row["last_macs"] = 30_000
     tables = [table for table in Reader(page_of(data)).tables if len(table[0]) == 5]
-    # To leave at exit 2, both heads have run; at the last exit all stages, both heads and its own.
+    # Exit 2 needs both heads; the last exit needs all stages, both heads and its own.
     assert tables[1] == [
         ["exit 1", "0.500", "25.0", "99.0", "0.110"],
         ["exit 2", "0.500", "25.0", "99.0", "0.330"],
@@ -123,9 +123,9 @@ def test_the_drawing_is_as_thick_as_the_share_of_images(data: dict[str, Any]) ->
     drawing = re.findall(r'<svg class="anatomy".*?</svg>', page, re.DOTALL)[1]
     heights = [float(h) for h in re.findall(r'class="flow(?: in)?" [^>]*height="([0-9.]+)"', drawing)]
     whole = heights[0]
-    # In and after each stage: all images at first, then what exits 1 and 2 leave over.
-    wanted = [1, 0.75, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
-    assert [h / whole for h in heights] == pytest.approx(wanted, abs=0.001)
+    # In and after each stage: all images at first, then those without exits 1 and 2.
+    expected = [1, 0.75, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+    assert [h / whole for h in heights] == pytest.approx(expected, abs=0.001)
     assert len(re.findall(r'class="leave', drawing)) == 3
     assert "25.0% of the images exit at exit 2" in drawing
 
@@ -159,23 +159,23 @@ def test_remarks_and_times_are_told(data: dict[str, Any]) -> None:
 def test_the_history_names_each_candidate(data: dict[str, Any]) -> None:
     history = RunHistory(tuple(evaluated(i, 0.5 + 0.1 * i, 1e6 * (i + 1), i) for i in range(4)))
     reader = Reader(page_of(data, history=history))
-    points = [found for _, found in reader.elements if found.get("class", "").startswith("point dot")]
-    assert [found["data-iteration"] for found in points] == ["0", "1", "2", "3"]
+    points = [values for _, values in reader.elements if values.get("class", "").startswith("point dot")]
+    assert [attributes["data-iteration"] for attributes in points] == ["0", "1", "2", "3"]
     for each in history.evaluations:
         assert f"Candidate {each.candidate.id}, iteration {each.iteration}" in reader.text
     assert "2 early exits, thresholds .10 .20" in reader.text
     assert "backbone: resolution 16, depth 0, kernel 35 7" in reader.text
-    assert any(found.get("id") == "until" and found["max"] == "3" for _, found in reader.elements)
+    assert any(values.get("id") == "until" and values["max"] == "3" for _, values in reader.elements)
 
 
 def test_without_an_archive_candidates_are_points_without_names(data: dict[str, Any]) -> None:
     reader = Reader(page_of(data))
-    points = [found for _, found in reader.elements if found.get("class", "").startswith("point dot")]
+    points = [values for _, values in reader.elements if values.get("class", "").startswith("point dot")]
     assert len(points) == 3
-    # 20% is far below all that was tested: it stands on the floor.
-    assert [found["class"] for found in points].count("point dot under") == 1
+    # 20% is far below all test accuracies, and is drawn on the axis.
+    assert [attributes["class"] for attributes in points].count("point dot under") == 1
     assert "1 of them lie below the chart" in reader.text
-    assert all(found.get("id") != "until" for _, found in reader.elements)
+    assert all(attributes.get("id") != "until" for _, attributes in reader.elements)
 
 
 def trade_off(name: str, accuracy: float, macs: float, iteration: int) -> dict[str, Any]:
@@ -192,30 +192,30 @@ def trade_off(name: str, accuracy: float, macs: float, iteration: int) -> dict[s
 
 
 def test_a_search_of_backbones_is_drawn_by_its_trade_offs(data: dict[str, Any]) -> None:
-    # What the archive holds of backbones, the last exit at the whole cost, is none of them.
+    # The rows of the archive, the last exits at the whole cost, are no trade-offs.
     history = RunHistory(tuple(evaluated(i, 0.5 + 0.1 * i, 1e6 * (i + 1), i) for i in range(4)))
     data["settings"]["thresholds"] = "continuous"
     data["candidates"] = [[1.1e6, 0.96, 0, 2], [1.9e6, 0.95, 1, 1], [1.9e6, 0.97, 3, 2], [1.1e6, 0.96, 2, 1]]
     data["pareto"] = [trade_off("aaaa", 0.96, 1.1e6, 0), trade_off("bbbb", 0.97, 1.9e6, 3)]
     reader = Reader(page_of(data, history=history))
-    points = [found for _, found in reader.elements if found.get("class", "").startswith("point dot")]
-    assert [found["data-iteration"] for found in points] == ["1", "0", "3"]
+    points = [values for _, values in reader.elements if values.get("class", "").startswith("point dot")]
+    assert [attributes["data-iteration"] for attributes in points] == ["1", "0", "3"]
     assert "Trade-off bbbb, iteration 3" in reader.text
     assert "validation accuracy 97.0% at 1.90M executed MACs (ADA_MACS 1.71M)" in reader.text
     assert "2 early exits, thresholds .25 – .50 –" in reader.text
     assert "A trade-off of the search, iteration 1" in reader.text
     assert "Candidate " not in reader.text
     assert "trade-offs of the search" in reader.text
-    assert any(found.get("id") == "until" and found["max"] == "3" for _, found in reader.elements)
+    assert any(values.get("id") == "until" and values["max"] == "3" for _, values in reader.elements)
 
 
 def test_trade_offs_without_an_iteration_have_no_control_of_time(data: dict[str, Any]) -> None:
     data["settings"]["thresholds"] = "continuous"
     data["pareto"] = [trade_off("aaaa", 0.95, 1.9e6, 2)]
     reader = Reader(page_of(data))
-    points = [found for _, found in reader.elements if found.get("class", "").startswith("point dot")]
+    points = [values for _, values in reader.elements if values.get("class", "").startswith("point dot")]
     assert len(points) == 3
-    assert all(found.get("id") != "until" for _, found in reader.elements)
+    assert all(attributes.get("id") != "until" for _, attributes in reader.elements)
     assert "the newer the bolder" not in reader.text
 
 
@@ -246,7 +246,7 @@ def test_hypervolume_and_surrogates_by_iteration(data: dict[str, Any]) -> None:
     assert "iteration 2: hypervolume 0.7000, 12 candidates so far" in reader.text
     assert "iteration 2, accuracy: mlp, tau 0.65" in reader.text
     assert f"iteration 1, {EVIL}: gp, tau -0.20" in reader.text
-    # The log of a run folder stands in for a result that has no `iterations`.
+    # The log replaces missing `iterations` of a result.
     del data["iterations"]
     steps = (Step(0, 1, 0, 0.5), Step(1, 2, 0, 0.6, {"objective 1": SurrogateNote("cart", 0.11, 0)}))
     assert "accuracy: cart, tau 0.11" in Reader(page_of(data, history=RunHistory(steps=steps))).text
@@ -277,13 +277,13 @@ def test_ticks_are_round_inside_and_even(low: float, span: float, most: int, who
     high = low + span
     if not high > low:
         return
-    found = ticks(low, high, most, whole=whole)
-    assert len(found) <= most + 1
+    values = ticks(low, high, most, whole=whole)
+    assert len(values) <= most + 1
     room = 1e-6 * max(abs(low), abs(high), span)
-    assert all(low - room <= each <= high + room for each in found)
-    steps = [b - a for a, b in pairwise(found)]
+    assert all(low - room <= each <= high + room for each in values)
+    steps = [b - a for a, b in pairwise(values)]
     assert all(step == pytest.approx(steps[0], rel=1e-3, abs=room) for step in steps)
     if whole:
-        assert all(each == round(each) for each in found)
+        assert all(each == round(each) for each in values)
     elif span > 1e-3 * max(abs(low), abs(high)):
-        assert found
+        assert values

@@ -1,4 +1,4 @@
-"""Files and names that a report takes from elsewhere: shown as they are, and nothing more than shown."""
+"""Files and names from outside in a report: shown unchanged, without any other effect."""
 
 import base64
 from pathlib import Path
@@ -35,10 +35,10 @@ def test_example_images_are_in_the_page_with_words(data: dict[str, Any], tmp_pat
     for file in files:
         Image.new("L", (8, 8), 90).save(tmp_path / file)
     reader = Reader(page_of(data, tmp_path))
-    images = [found for tag, found in reader.elements if tag == "img"]
+    images = [attributes for tag, attributes in reader.elements if tag == "img"]
     assert len(images) == 3
-    for found, file in zip(images, files, strict=True):
-        assert base64.b64decode(found["src"].partition(",")[2]) == (tmp_path / file).read_bytes()
+    for attributes, file in zip(images, files, strict=True):
+        assert base64.b64decode(attributes["src"].partition(",")[2]) == (tmp_path / file).read_bytes()
     assert images[0]["alt"] == f"\u2068{EVIL}\u2069; exits at exit 1"
     assert images[2]["alt"] == f"\u2068{EVIL}\u2069, classified as \u2068dog\u2069; exits at exit 1"
 

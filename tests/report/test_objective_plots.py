@@ -1,4 +1,4 @@
-"""Plots of three objectives: every candidate is where its numbers say, and the front is the right one."""
+"""Plots of three objectives: positions of the candidates, and their front."""
 
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,9 @@ def points(axes: Any, color: str) -> set[tuple[float, float]]:
 
 def test_each_pair_shows_every_candidate_in_its_group(three: dict[str, Any]) -> None:
     figure = draw_pairs(three)
-    shown = [axes for axes in figure.axes if axes.get_visible()]
-    assert len(shown) == 3
-    first, second, third = shown
+    visible = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(visible) == 3
+    first, second, third = visible
     assert (second.get_xlabel(), second.get_ylabel()) == ("accuracy (%)", "params (k parameters)")
     assert (third.get_xlabel(), first.get_ylabel()) == ("executed-macs (M MACs)", "executed-macs (M MACs)")
     assert points(second, EARLY) == {(90, 40), (80, 50)}
@@ -56,8 +56,8 @@ def test_lines_run_from_objective_to_objective_with_the_better_up(three: dict[st
 
 
 def test_where_nothing_is_feasible_the_nearest_are_the_front(three: dict[str, Any]) -> None:
-    found = TradeOffs.of({**three, "violations": [0.5, 0.2, 0.5, 0.9]})
-    assert found.front.tolist() == [False, True, False, False]
+    trade_offs = TradeOffs.of({**three, "violations": [0.5, 0.2, 0.5, 0.9]})
+    assert trade_offs.front.tolist() == [False, True, False, False]
     assert len(draw_parallel({**three, "violations": [0.5, 0.2, 0.5, 0.9]}).axes[0].texts) == 6
 
 

@@ -150,7 +150,7 @@ def test_a_result_without_validation_costs_is_judged_by_what_it_has(data: dict[s
 
 
 @pytest.mark.parametrize(
-    ("wanted", "name"),
+    ("bounds", "name"),
     [
         ({"max_macs": 1.7e6}, "e2"),
         ({"max_macs": 1.0e6}, "e1"),
@@ -165,12 +165,12 @@ def test_a_result_without_validation_costs_is_judged_by_what_it_has(data: dict[s
         ({"exits": 0, "max_macs": 2e6}, "s1"),
     ],
 )
-def test_the_best_within_limits(data: dict[str, Any], wanted: dict[str, Any], name: str) -> None:
-    assert Result("run", data).best(**wanted)["id"] == name
+def test_the_best_within_limits(data: dict[str, Any], bounds: dict[str, Any], name: str) -> None:
+    assert Result("run", data).best(**bounds)["id"] == name
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("bounds", "message"),
     [
         (
             {"max_macs": 0.5e6},
@@ -184,9 +184,9 @@ def test_the_best_within_limits(data: dict[str, Any], wanted: dict[str, Any], na
         ({"min_accuracy": 97}, r"min_accuracy: found 97; allowed: a fraction, 0 to 1"),
     ],
 )
-def test_what_cannot_be_had_is_explained(data: dict[str, Any], wanted: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_had_is_explained(data: dict[str, Any], bounds: dict[str, Any], message: str) -> None:
     with pytest.raises(EdanasError, match=message):
-        Result("run", data).best(**wanted)
+        Result("run", data).best(**bounds)
 
 
 def test_a_run_without_early_exits_says_so(data: dict[str, Any]) -> None:

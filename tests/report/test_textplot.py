@@ -9,22 +9,22 @@ points = st.lists(st.tuples(st.floats(1e3, 1e9), st.floats(0, 1)), min_size=1, m
 @given(st.lists(st.floats(-1, 1), max_size=30), st.integers(1, 20))
 def test_a_sparkline_rises_and_falls_with_its_values(values: list[float], width: int) -> None:
     line = sparkline(values, width)
-    shown = values[-width:]
-    assert len(line) == len(shown)
+    latest = values[-width:]
+    assert len(line) == len(latest)
     heights = [Glyphs.bars.index(each) for each in line]
     for (a, b), (x, y) in zip(
-        ((a, b) for a in heights for b in heights), ((x, y) for x in shown for y in shown), strict=True
+        ((a, b) for a in heights for b in heights), ((x, y) for x in latest for y in latest), strict=True
     ):
         assert a <= b or x > y
-    if shown and max(shown) > min(shown):
+    if latest and max(latest) > min(latest):
         assert (min(heights), max(heights)) == (0, 7)
 
 
 @given(points, st.integers(30, 100), st.integers(6, 20))
 def test_a_plot_has_its_size_and_shows_its_front(
-    found: list[tuple[float, float]], width: int, height: int
+    networks: list[tuple[float, float]], width: int, height: int
 ) -> None:
-    macs, accuracy = zip(*found, strict=True)
+    macs, accuracy = zip(*networks, strict=True)
     lines = scatter(macs, accuracy, width, height, ASCII)
     assert len(lines) == height
     assert all(len(line) <= max(width, 40) for line in lines)

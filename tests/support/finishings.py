@@ -1,4 +1,4 @@
-"""What finishing a run's results is tried on."""
+"""Candidates, exporters and data for tests of finishing."""
 
 from dataclasses import replace
 
@@ -29,9 +29,9 @@ class Kept(Exporter):
         return [path]
 
 
-def rows(made, wanted=None):
+def rows(finisher, chosen=None):
     """The rows in their JSON form, where nothing fails."""
-    finished, failures = made.finish(wanted or candidates(), "Finishing", Silent())
+    finished, failures = finisher.finish(chosen or candidates(), "Finishing", Silent())
     assert failures == []
     return [row.to_json() for row in finished]
 

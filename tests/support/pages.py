@@ -1,4 +1,4 @@
-"""A page taken apart, to look at what is in it."""
+"""Parsing of a report page."""
 
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +11,7 @@ from edanas.report.result import Result
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
 EVIL = "<script>alert(1)</script>\"'&{x}\u202eقطة"
-"""A name in which everything stands that could break out of its place in a page."""
+"""A name with every character that could break out of its place in a page."""
 
 
 class Reader(HTMLParser):
@@ -43,7 +43,7 @@ class Reader(HTMLParser):
 
     @property
     def attributes(self) -> list[tuple[str, str]]:
-        return [pair for _, found in self.elements for pair in found.items()]
+        return [pair for _, attributes in self.elements for pair in attributes.items()]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, {name: value or "" for name, value in attrs}))

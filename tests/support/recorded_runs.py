@@ -1,4 +1,4 @@
-"""Evaluations, and a run's folder, made by hand."""
+"""Hand-made evaluations and run folders."""
 
 import json
 from collections.abc import Sequence
