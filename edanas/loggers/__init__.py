@@ -1,1 +1,1 @@
-"""Loggers: plugins on the lifecycle events that a run asks for by name, for other tools to show."""
+"""Loggers: plugins on lifecycle events that report a run to other tools."""

@@ -1,4 +1,4 @@
-"""MLflow: a run on a tracking server, or in a local store."""
+"""Logger that writes to an MLflow tracking server or a local MLflow store."""
 
 import json
 import os
@@ -23,22 +23,22 @@ from edanas.loggers.run_figures import (
 )
 
 RECORD = "mlflow.json"
-"""In a run's folder: which MLflow run it is, so that a resumed one goes on in it."""
+"""The file in a run's folder with the MLflow run's id, with which a resumed run goes on."""
 
 EXPERIMENT = "edanas"
-"""The experiment, unless the environment variable `MLFLOW_EXPERIMENT_NAME` says another."""
+"""The experiment's name, unless the environment variable `MLFLOW_EXPERIMENT_NAME` is set."""
 
 _FILES = ("result.json", "report.html", "pareto.svg", "pareto.csv")
 _BATCH, _LONGEST = 100, 500
-"""Parameters that MLflow takes at once, and characters that every version of it keeps of one."""
+"""The largest number of parameters in one call, and of characters in one, that every MLflow accepts."""
 
 
 class MLflowLogger(Logger):
-    """A run in MLflow: settings as parameters, figures as metrics, report and result as artifacts.
+    """Logger to MLflow: settings as parameters, figures as metrics, report and result as artifacts.
 
-    The environment variable `MLFLOW_TRACKING_URI` says where; without it MLflow's own default holds. A run
-    that is interrupted stays `RUNNING` there until it is resumed and finishes. When MLflow cannot be
-    reached, nothing more is sent until the run is resumed.
+    The environment variable `MLFLOW_TRACKING_URI` names the store; without it, MLflow's default holds. An
+    interrupted run stays `RUNNING` in MLflow until it is resumed and finishes. If MLflow cannot be reached,
+    the logger sends nothing more until the run is resumed.
     """
 
     def __init__(self) -> None:
@@ -62,31 +62,31 @@ class MLflowLogger(Logger):
 
     @hookimpl
     def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
-        """Begin a run there, or go on in the one that this folder had."""
+        """Begin an MLflow run, or go on with that of this folder."""
         self._candidates = archived_count(folder)
         self._objectives = labels(settings.get("objectives") or [])
-        run = self._known(folder / RECORD)
+        run = self._stored_run(folder / RECORD)
         if run:
             self._client.update_run(run, "RUNNING")
         else:
             run = self._begin(folder)
-            self._describe(run, settings)
+            self._send_settings(run, settings)
         self._run = run
 
     @hookimpl
     def edanas_candidate_evaluated(self, evaluation: Evaluation) -> None:
-        """Send what was measured."""
+        """Send the candidate's figures."""
         self._send(candidate_figures(evaluation), self._candidates)
         self._candidates += 1
 
     @hookimpl
     def edanas_iteration_finished(self, summary: IterationSummary) -> None:
-        """Send the search's figures."""
+        """Send the iteration's figures."""
         self._send(iteration_figures(summary, self._objectives), summary.iteration)
 
     @hookimpl
     def edanas_run_finished(self, result: Mapping[str, Any], folder: Path) -> None:
-        """Send what the test part said and the files for people, and end the run there."""
+        """Send the figures of the results, report and result, and end the MLflow run."""
         for number, (_, figures) in enumerate(result_figures(result)):
             self._send(figures, number)
         if not self._run:
@@ -96,10 +96,10 @@ class MLflowLogger(Logger):
                 self._client.log_artifact(self._run, str(folder / name))
         self._client.set_terminated(self._run)
 
-    def _known(self, path: Path) -> str:
-        """The run of this folder, if it has one and the store does not say that there is no such run.
+    def _stored_run(self, path: Path) -> str:
+        """Return the id of this folder's MLflow run; empty if it has none or the store does not know it.
 
-        Whatever else fails is raised: a second run must not begin because a server is away for a moment.
+        Other errors are raised, so that no second run begins while a server is away for a moment.
         """
         try:
             run = str(json.loads(path.read_text(encoding="utf-8"))["run_id"])
@@ -115,15 +115,15 @@ class MLflowLogger(Logger):
 
     def _begin(self, folder: Path) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-        found = self._client.get_experiment_by_name(name)
-        experiment = found.experiment_id if found else self._client.create_experiment(name)
+        known = self._client.get_experiment_by_name(name)
+        experiment = known.experiment_id if known else self._client.create_experiment(name)
         run = str(self._client.create_run(experiment, run_name=folder.resolve().name).info.run_id)
         (folder / RECORD).write_text(json.dumps({"run_id": run, "experiment": name}) + "\n", encoding="utf-8")
         return run
 
-    def _describe(self, run: str, settings: Mapping[str, Any]) -> None:
+    def _send_settings(self, run: str, settings: Mapping[str, Any]) -> None:
         values = [
-            self._entities.Param(_allowed(name), value[:_LONGEST] or "(empty)")
+            self._entities.Param(_allowed_name(name), value[:_LONGEST] or "(empty)")
             for name, value in flat_settings(settings).items()
         ]
         for start in range(0, len(values), _BATCH):
@@ -133,21 +133,23 @@ class MLflowLogger(Logger):
         if not self._run:
             return
         now = int(time.time() * 1000)
-        metrics = [self._entities.Metric(_allowed(name), value, now, step) for name, value in figures.items()]
+        metrics = [
+            self._entities.Metric(_allowed_name(name), value, now, step) for name, value in figures.items()
+        ]
         try:
             self._client.log_batch(self._run, metrics=metrics)
         except Exception:
-            # The client has tried for minutes: the run must not wait as long for each candidate.
+            # The client has tried for minutes; the run must not wait that long for each candidate.
             self._run = ""
             raise
 
 
-def _allowed(name: str) -> str:
-    """A name of the characters that MLflow takes."""
+def _allowed_name(name: str) -> str:
+    """Replace the characters that MLflow does not allow in a name."""
     return re.sub(r"[^A-Za-z0-9_\-. /]", "_", name)
 
 
 @hookimpl
 def edanas_loggers() -> Mapping[str, Callable[..., Logger]]:
-    """The logger `mlflow`."""
+    """Return the logger `mlflow`."""
     return {"mlflow": MLflowLogger}

@@ -1,4 +1,4 @@
-"""A run's figures by name, as all loggers give them."""
+"""A run's figures by name, the same for all loggers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from edanas.core.types import Evaluation
 
 
 def archived_count(folder: Path) -> int:
-    """How many candidates a run's archive holds already: a resumed run counts on from there."""
+    """Return the number of candidates in a run's archive, where a resumed run goes on counting."""
     if not (folder / ARCHIVE).is_file():
         return 0
     with Archive(folder, read_only=True) as archive:
@@ -20,7 +20,14 @@ def archived_count(folder: Path) -> int:
 
 
 def candidate_figures(evaluation: Evaluation) -> dict[str, float]:
-    """What the search measured on the validation part; MACs in M (1e6) for one image."""
+    """Return what the search measured of a candidate on the validation part; MACs in M (1e6) for one image.
+
+    Example:
+        >>> from edanas.core.types import Backbone, Candidate, SelectionScheme
+        >>> candidate = Candidate(Backbone.of({"width": 1}), SelectionScheme((None,)))
+        >>> candidate_figures(Evaluation(candidate, 0, metrics=None, error="out of memory"))
+        {'candidate/failed': 1.0}
+    """
     metrics = evaluation.metrics
     if metrics is None:
         return {"candidate/failed": 1.0}
@@ -35,16 +42,16 @@ def candidate_figures(evaluation: Evaluation) -> dict[str, float]:
 
 
 def iteration_figures(summary: IterationSummary, objectives: Sequence[str]) -> dict[str, float]:
-    """Hypervolume, failures so far, and Kendall's tau of each objective's surrogate."""
-    found = {"search/hypervolume": summary.hypervolume, "search/failed": float(summary.failed)}
+    """Return hypervolume, failures so far, and Kendall's tau of each objective's surrogate."""
+    figures = {"search/hypervolume": summary.hypervolume, "search/failed": float(summary.failed)}
     for number, note in surrogate_notes(summary.notes):
         name = objectives[number] if number < len(objectives) else f"objective_{number + 1}"
-        found[f"search/tau/{name}"] = note.tau
-    return found
+        figures[f"search/tau/{name}"] = note.tau
+    return figures
 
 
 def result_figures(result: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
-    """For each finished network its name and what the test part said."""
+    """Yield the name of each finished network, and its figures on the test part."""
     for row in (*result["front"], *result["static_front"]):
         yield (
             f"{row['exits']}-exits-{row['id']}",
@@ -59,11 +66,16 @@ def result_figures(result: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, f
 
 
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings by dotted path, as text."""
-    found: dict[str, str] = {}
+    """Return nested settings by dotted path, as text.
+
+    Example:
+        >>> flat_settings({"seed": 0, "search": {"initial": 8}})
+        {'seed': '0', 'search.initial': '8'}
+    """
+    flat: dict[str, str] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            found |= flat_settings(value, f"{prefix}{name}.")
+            flat |= flat_settings(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = str(value)
-    return found
+            flat[f"{prefix}{name}"] = str(value)
+    return flat

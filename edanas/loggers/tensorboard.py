@@ -1,11 +1,10 @@
-"""TensorBoard: event files in the run's folder."""
+"""Logger that writes TensorBoard's event files into the run's folder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tomli_w
 
 from edanas.core.contracts import IterationSummary, Logger
 from edanas.core.hookspecs import hookimpl
@@ -15,16 +14,16 @@ from edanas.core.types import Evaluation
 from edanas.loggers.run_figures import archived_count, candidate_figures, iteration_figures, result_figures
 
 EVENTS = "tensorboard"
-"""The folder, in a run's folder, to point TensorBoard at."""
+"""The folder of the event files, in a run's folder."""
 
 _PLOT = "pareto.png"
 
 
 class TensorBoardLogger(Logger):
-    """Event files for TensorBoard below `tensorboard/` in the run's folder: `tensorboard --logdir RUN`.
+    """Logger of event files in `tensorboard/` of the run's folder; show them by `tensorboard --logdir RUN`.
 
-    Candidates go by their number in the archive, the search's figures by iteration, and a finished network's
-    by its number among the results. A resumed run goes on where it was.
+    The step of a candidate is its number in the archive; that of a search's figure, its iteration; that of a
+    finished network, its number among the results. A resumed run continues the steps.
     """
 
     def __init__(self) -> None:
@@ -41,16 +40,18 @@ class TensorBoardLogger(Logger):
 
     @hookimpl
     def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
-        """Begin an event file."""
+        """Open an event file."""
         self._candidates = archived_count(folder)
         self._objectives = labels(settings.get("objectives") or [])
+        import tomli_w
+
         self._writer = self._open(str(folder / EVENTS))
         self._writer.add_text("settings", _code(tomli_w.dumps(settings)), 0)
         self._writer.flush()
 
     @hookimpl
     def edanas_candidate_evaluated(self, evaluation: Evaluation) -> None:
-        """Write what was measured."""
+        """Write the candidate's figures."""
         self._write(candidate_figures(evaluation), self._candidates)
         if evaluation.error and self._writer is not None:
             self._writer.add_text("candidate/error", _code(evaluation.error), self._candidates)
@@ -58,14 +59,14 @@ class TensorBoardLogger(Logger):
 
     @hookimpl
     def edanas_iteration_finished(self, summary: IterationSummary) -> None:
-        """Write the search's figures, and see that they can be read at once."""
+        """Write the iteration's figures, and flush the file."""
         self._write(iteration_figures(summary, self._objectives), summary.iteration)
         if self._writer is not None:
             self._writer.flush()
 
     @hookimpl
     def edanas_run_finished(self, result: Mapping[str, Any], folder: Path) -> None:
-        """Write what the test part said and the plot, and close the file."""
+        """Write the figures of the results and the plot, and close the file."""
         if self._writer is None:
             return
         for number, (_, figures) in enumerate(result_figures(result)):
@@ -86,11 +87,11 @@ class TensorBoardLogger(Logger):
 
 
 def _code(text: str) -> str:
-    """As TensorBoard's Markdown shows it unchanged: names of others are no markup there."""
+    """Indent a text, so that TensorBoard shows it as code, not as Markdown."""
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
 @hookimpl
 def edanas_loggers() -> Mapping[str, Callable[..., Logger]]:
-    """The logger `tensorboard`."""
+    """Return the logger `tensorboard`."""
     return {"tensorboard": TensorBoardLogger}
