@@ -11,14 +11,18 @@ from edanas.testing.conformance import ConformanceError, reported_call, require
 
 
 def check_bundle(name: str, registry: Registry) -> None:
-    """Hold a bundle against its contract: each preset makes settings whose names and options all exist.
+    """Check a bundle against its contract: all names and options in the settings of its presets exist.
 
     Args:
-        name: The bundle's.
-        registry: Everything installed, e.g. `Registry(load_plugins())`.
+        name: The bundle's name.
+        registry: The installed plugins, e.g. `Registry(load_plugins())`.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The bundle breaks its contract.
+
+    Example:
+        >>> from edanas.plugins.manager import load_plugins
+        >>> check_bundle("mbv3-sm", Registry(load_plugins()))
     """
     owner = f"bundle '{name}'"
     with reported_call(owner, "finding it"):
@@ -31,28 +35,28 @@ def check_bundle(name: str, registry: Registry) -> None:
     for preset in bundle.presets or ("",):
         where = f"bundle '{name}', preset '{preset}'" if preset else owner
         require(owner, isinstance(preset, str), f"a preset is named {preset!r}; expected text")
-        below: Layer = (owner, bundle.settings)
+        base: Layer = (owner, bundle.settings)
         layer: Layer = (where, bundle.presets.get(preset, {}))
-        _check_scope(where, below, layer)
+        _check_scope(where, base, layer)
         with reported_call(where, "resolving its settings"):
-            settings = resolve([below, layer])
+            settings = resolve([base, layer])
             again = resolve([("a file", to_plain(settings))])
         require(where, again == settings, "its settings differ after a trip through TOML's types")
         _check_components(where, registry, settings)
 
 
 def _check_scope(where: str, *layers: Layer) -> None:
-    """A bundle that chose a bundle, or a preset, would undo the user's choice."""
+    """No layer chooses a bundle or a preset, which the user chooses."""
     for origin, table in layers:
         chosen = sorted({"plugin", "preset"} & {str(key) for key in table})
         require(where, not chosen, f"{origin} sets {', '.join(chosen)}, which is the user's choice")
 
 
 def _check_components(where: str, registry: Registry, settings: Settings) -> None:
-    """Every implementation that the settings name can be made with the options they give it."""
+    """Every implementation that the settings name accepts its options."""
     for kind, path in SETTING.items():
         for component in _components(getattr(settings, path)):
-            # An evaluation is made from a run's workbench, so its options alone are checked.
+            # An evaluation needs a run's workbench, so only its options are checked.
             try:
                 if kind == "evaluation":
                     registry.check(kind, component.name, component.options, taken=1)

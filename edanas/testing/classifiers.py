@@ -14,12 +14,24 @@ _SIZES = ((8, 8), (1, 1), (2, 2), (7, 5), (1, 6), (16, 16))
 
 
 def check_classifier(classifier: ExitClassifier) -> None:
-    """Hold `classifier` against its contract: shapes, any H x W, gradients, device, single samples, copies.
+    """Check an exit classifier against its contract: shapes, gradients, device, single samples, and copies.
 
-    Random weights are drawn, but torch's global generator is left as it was.
+    Torch's global generator is restored at the end.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The exit classifier breaks its contract.
+
+    Example:
+        >>> class PoolLinear(nn.Module):
+        ...     def __init__(self, channels, classes):
+        ...         super().__init__()
+        ...         self.linear = nn.Linear(channels, classes)
+        ...     def forward(self, features):
+        ...         return self.linear(features.mean((2, 3)))
+        >>> class MyClassifier(ExitClassifier):
+        ...     def build(self, point, num_classes):
+        ...         return PoolLinear(point.channels, num_classes)
+        >>> check_classifier(MyClassifier())
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -47,12 +59,12 @@ def _run(classifier: ExitClassifier, head: nn.Module, features: torch.Tensor) ->
             f"{tuple(features.shape)}: {error}"
         ) from error
     require(classifier, isinstance(logits, torch.Tensor), "the head returns no tensor")
-    found: torch.Tensor = logits
-    return found
+    output: torch.Tensor = logits
+    return output
 
 
 def _check_sizes(classifier: ExitClassifier, head: nn.Module, channels: int, classes: int) -> None:
-    """Backbones and resolutions share heads, so a head takes any H x W; and any batch in eval mode."""
+    """A head takes any H x W, since backbones and resolutions share it, and any batch size in eval mode."""
     head.eval()
     for height, width in _SIZES:
         for batch in (1, 3):
@@ -78,13 +90,13 @@ def _check_eval(classifier: ExitClassifier, head: nn.Module, channels: int) -> N
     require(
         classifier,
         torch.equal(together, _run(classifier, head, features)),
-        "the head in eval mode gives two answers for the same features",
+        "the head in eval mode gives two results for the same features",
     )
     alone = torch.cat([_run(classifier, head, sample[None]) for sample in features])
     require(
         classifier,
         torch.allclose(together, alone, atol=1e-4, rtol=1e-4),
-        "the head in eval mode judges a sample differently alone than among others",
+        "the head in eval mode gives other logits for a sample alone than in a batch",
     )
     last = _run(classifier, head, features.contiguous(memory_format=torch.channels_last))
     require(
@@ -129,9 +141,9 @@ def _check_device(classifier: ExitClassifier, head: nn.Module, channels: int) ->
     """A head runs where its weights are."""
     device = other_device()
     features = torch.zeros(2, channels, 6, 6, device=device)
-    found = _run(classifier, moved(head, device), features).device
-    text = f"the head on device {device.type} gives logits on {found.type}"
-    require(classifier, found.type == device.type, text)
+    result = _run(classifier, moved(head, device), features).device
+    text = f"the head on device {device.type} gives logits on {result.type}"
+    require(classifier, result.type == device.type, text)
 
 
 def _check_independent_heads(classifier: ExitClassifier) -> None:

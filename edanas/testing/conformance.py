@@ -1,29 +1,35 @@
-"""How a conformance suite says that something does not conform."""
+"""Errors of the conformance suites."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class ConformanceError(AssertionError):
-    """An implementation breaks its contract; the text says where, and with which input."""
+    """An implementation breaks its contract; the message names the place and the input.
+
+    Example:
+        >>> require("MyCriterion", 2.0 <= 1.0, "confidence is 2.0; allowed: at most 1")
+        Traceback (most recent call last):
+        edanas.testing.conformance.ConformanceError: MyCriterion: confidence is 2.0; allowed: at most 1
+    """
 
 
-def require(owner: object, kept: object, text: str) -> None:
-    """Raise unless `kept`, naming the implementation."""
-    if not kept:
+def require(owner: object, condition: object, text: str) -> None:
+    """Raise a `ConformanceError` about `owner`, an object or its name, unless `condition` holds."""
+    if not condition:
         raise ConformanceError(f"{_name(owner)}: {text}")
 
 
 @contextmanager
-def reported_call(owner: object, what: str) -> Iterator[None]:
-    """An exception inside becomes a `ConformanceError` that says `what` was asked of the implementation."""
+def reported_call(owner: object, call: str) -> Iterator[None]:
+    """Turn an exception inside into a `ConformanceError` that names the implementation and the call."""
     try:
         yield
     except ConformanceError:
         raise
     except Exception as error:
         text = " ".join(str(error).split())
-        raise ConformanceError(f"{_name(owner)}: {what} raises {type(error).__name__}: {text}") from error
+        raise ConformanceError(f"{_name(owner)}: {call} raises {type(error).__name__}: {text}") from error
 
 
 def _name(owner: object) -> str:

@@ -19,17 +19,25 @@ _CANDIDATES = 60
 
 
 def check_constraint(constraint: Constraint, space: SearchSpace | None = None) -> None:
-    """Hold a constraint against its contract: one finite excess, text that says what is allowed, a basis.
+    """Check a constraint against its contract: one finite excess, a description, and its basis.
 
-    Some of the candidates that it is shown must keep it and some break it, or it could not be told from one
-    that says the same of all: give it limits that the toys' networks lie on both sides of, or a space.
+    Some candidates must keep the constraint and some break it: choose its limits, or the space, accordingly.
 
     Args:
         constraint: Not yet prepared.
-        space: Whose candidates are shown; by default the toy space, of kernels 3, 5 and 7.
+        space: The space of the candidates; by default a toy space with kernels 3, 5 and 7.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The constraint breaks its contract.
+
+    Example:
+        >>> class FewParameters(Constraint):
+        ...     basis = "costs"
+        ...     def excess(self, candidate, metrics):
+        ...         return max(0.0, metrics.params / 100 - 1)
+        ...     def describe(self, candidate, metrics):
+        ...         return f"{metrics.params} parameters; allowed: up to 100"
+        >>> check_constraint(FewParameters())
     """
     space = space or toy_space()
     require(
@@ -39,16 +47,16 @@ def check_constraint(constraint: Constraint, space: SearchSpace | None = None) -
     )
     with reported_call(constraint, "preparing for a search space"):
         constraint.prepare(space)
-    shown = _shown(space)
-    found = [_excess(constraint, candidate, metrics) for candidate, metrics in shown]
-    kept = sum(excess <= 0 for excess in found)
+    evaluated = _evaluated(space)
+    excesses = [_excess(constraint, candidate, metrics) for candidate, metrics in evaluated]
+    feasible = sum(excess <= 0 for excess in excesses)
     require(
         constraint,
-        0 < kept < len(found),
-        f"{kept} of {len(found)} candidates keep it; expected some that do and some that do not",
+        0 < feasible < len(excesses),
+        f"{feasible} of {len(excesses)} candidates keep it; expected some that do and some that do not",
     )
-    _check_basis(constraint, shown, found)
-    for (candidate, metrics), excess in zip(shown, found, strict=True):
+    _check_basis(constraint, evaluated, excesses)
+    for (candidate, metrics), excess in zip(evaluated, excesses, strict=True):
         with reported_call(constraint, f"a description of {candidate.id}"):
             text: object = constraint.describe(candidate, metrics)
         require(
@@ -58,8 +66,8 @@ def check_constraint(constraint: Constraint, space: SearchSpace | None = None) -
         )
 
 
-def _shown(space: SearchSpace) -> list[tuple[Candidate, Metrics]]:
-    """Candidates of all sizes, with metrics by formula."""
+def _evaluated(space: SearchSpace) -> list[tuple[Candidate, Metrics]]:
+    """Return candidates of all sizes, with metrics by formula."""
     evaluator = ToyEvaluator()
     evaluator.prepare(Silent())
     genomes = space.sample(np.random.default_rng(0), _CANDIDATES)
@@ -69,12 +77,12 @@ def _shown(space: SearchSpace) -> list[tuple[Candidate, Metrics]]:
 
 
 def _check_basis(
-    constraint: Constraint, shown: Sequence[tuple[Candidate, Metrics]], found: Sequence[float]
+    constraint: Constraint, evaluated: Sequence[tuple[Candidate, Metrics]], excesses: Sequence[float]
 ) -> None:
-    """What is decided by choices or costs must not depend on anything else."""
+    """A constraint on choices or costs does not depend on other metrics."""
     if constraint.basis == "outcome":
         return
-    for (candidate, metrics), excess in zip(shown, found, strict=True):
+    for (candidate, metrics), excess in zip(evaluated, excesses, strict=True):
         shares = (*((0.0,) * len(candidate.scheme.thresholds)), 1.0)
         other = replace(
             metrics, accuracy=0.0, backbone_accuracy=0.0, utilization=shares, ada_macs=1.0, executed_macs=1.0
@@ -83,21 +91,21 @@ def _check_basis(
         require(
             constraint,
             again == excess,
-            f"`basis` is {constraint.basis}, but without a say of the exits {candidate.id} has {again}, "
-            f"not {excess}",
+            f"`basis` is {constraint.basis}, but the excess of {candidate.id} is {again} with "
+            f"other metrics of its exits, not {excess}",
         )
 
 
 def _excess(constraint: Constraint, candidate: Candidate, metrics: Metrics | None) -> float:
-    kept = copy.deepcopy((candidate, metrics))
+    before = copy.deepcopy((candidate, metrics))
     with reported_call(constraint, f"the excess of {candidate.id}, {metrics},"):
-        found: object = constraint.excess(candidate, metrics)
+        excess: object = constraint.excess(candidate, metrics)
         again = constraint.excess(candidate, metrics)
     require(
         constraint,
-        isinstance(found, (int, float)) and not isinstance(found, bool) and math.isfinite(found),
-        f"the excess of {candidate.id} is {found!r}, of {type(found).__name__}; expected a finite number",
+        isinstance(excess, (int, float)) and not isinstance(excess, bool) and math.isfinite(excess),
+        f"the excess of {candidate.id} is {excess!r}, of {type(excess).__name__}; expected a finite number",
     )
-    require(constraint, again == found, f"gives two excesses of {candidate.id}: {found!r}, then {again!r}")
-    require(constraint, (candidate, metrics) == kept, f"changes {candidate.id} or its metrics")
+    require(constraint, again == excess, f"gives two excesses of {candidate.id}: {excess!r}, then {again!r}")
+    require(constraint, (candidate, metrics) == before, f"changes {candidate.id} or its metrics")
     return float(again)

@@ -15,14 +15,20 @@ _TOLERANCE = 1e-6
 
 
 def check_criterion(criterion: ConfidenceCriterion) -> None:
-    """Hold `criterion` against its contract, at every exit, after others and alone.
+    """Check a confidence criterion against its contract, at every exit, with and without earlier exits.
 
-    Shapes, range, device, independence of the batch, hard inputs, what it costs, and that a network that
-    stops by it says what a plain pass through all exits says. One that learns nothing also keeps an order:
-    the further a class is ahead, the surer.
+    The suite covers shapes, range, device, single samples, extreme inputs and costs. A network with the
+    criterion must predict the same with exits skipped as with all exits computed. Without learned weights,
+    confidence must rise with the margin of the first class.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The criterion breaks its contract.
+
+    Example:
+        >>> class LargestProbability(ConfidenceCriterion):
+        ...     def __call__(self, logits):
+        ...         return torch.nan_to_num(logits.float()).softmax(dim=1).amax(dim=1)
+        >>> check_criterion(LargestProbability())
     """
     for classes in (1, 2, 10):
         _check_shape_and_range(built(criterion, classes), classes)
@@ -39,41 +45,42 @@ def check_criterion(criterion: ConfidenceCriterion) -> None:
 def _confidence(
     criterion: ConfidenceCriterion, answers: torch.Tensor | Sequence[torch.Tensor], what: str, point: int = 0
 ) -> torch.Tensor:
-    """Asked as a network asks: (B,) numbers in [0, 1], and the answers unchanged.
+    """Call the criterion as a network does, and check the confidences (B,) and that the inputs are unchanged.
 
     Args:
         criterion: Built.
-        answers: Of one exit, at `point`, or of exits 0 up to the one that is asked.
-        what: Of them, for errors.
-        point: Of a single answer.
+        answers: The predictions of the exit at `point`, or of all exits up to the one in question.
+        what: Their description in errors.
+        point: The exit point of a single prediction.
     """
     several = [answers] if isinstance(answers, torch.Tensor) else list(answers)
     points = (point,) if len(several) == 1 else tuple(range(len(several)))
-    kept = len(several) if criterion.memory else 1
+    read = len(several) if criterion.memory else 1
     before = [each.clone() for each in several]
     shape = tuple(several[-1].shape)
     try:
         with torch.no_grad():
-            found = criterion.after(several[-kept:], points[-kept:])
+            confidence = criterion.after(several[-read:], points[-read:])
     except Exception as error:
         raise ConformanceError(
             f"{type(criterion).__name__}: raises {type(error).__name__} on {what}, shape {shape}: {error}"
         ) from error
-    require(criterion, isinstance(found, torch.Tensor), f"returns a {type(found).__name__}, not a tensor")
+    returned = type(confidence).__name__
+    require(criterion, isinstance(confidence, torch.Tensor), f"returns a {returned}, not a tensor")
     require(
         criterion,
-        found.shape == shape[:1],
-        f"returns shape {tuple(found.shape)} for logits {shape}; allowed: {shape[:1]}",
+        confidence.shape == shape[:1],
+        f"returns shape {tuple(confidence.shape)} for logits {shape}; allowed: {shape[:1]}",
     )
-    require(criterion, found.is_floating_point(), f"returns {found.dtype}; allowed: floats")
-    inside = (found >= 0.0) & (found <= 1.0)
+    require(criterion, confidence.is_floating_point(), f"returns {confidence.dtype}; allowed: floats")
+    inside = (confidence >= 0.0) & (confidence <= 1.0)
     require(
         criterion,
         inside.all(),
-        f"leaves [0, 1] on {what}, shape {shape}: found {found[~inside].flatten()[:3].tolist()}",
+        f"leaves [0, 1] on {what}, shape {shape}: found {confidence[~inside].flatten()[:3].tolist()}",
     )
     require(criterion, all(map(torch.equal, before, several)), f"changes its input, {what}")
-    return found
+    return confidence
 
 
 def _check_shape_and_range(criterion: ConfidenceCriterion, classes: int) -> None:
@@ -82,27 +89,27 @@ def _check_shape_and_range(criterion: ConfidenceCriterion, classes: int) -> None
         what = f"normal logits times {scale:g}"
         answers = [scale * torch.randn(64, classes, generator=generator) for _ in range(EXIT_POINTS + 1)]
         for point, answer in enumerate(answers):
-            found = _confidence(criterion, answer, what, point)
+            confidence = _confidence(criterion, answer, what, point)
             again = _confidence(criterion, answer, what, point)
-            require(criterion, torch.equal(found, again), "gives two answers for the same logits")
+            require(criterion, torch.equal(confidence, again), "gives two confidences for the same logits")
             _confidence(criterion, answers[: point + 1], f"{what}, at exit {point + 1}")
 
 
 def _check_order(criterion: ConfidenceCriterion, classes: int) -> None:
-    """The further one class is ahead, the surer; and clearly surer than if none is.
+    """Confidence rises with the margin of one class, and is clearly higher than for equal logits.
 
-    With a memory: who says what all exits said before is surer than who says it against them.
+    With a memory, it is higher for an exit that agrees with earlier exits than for one that contradicts them.
     """
     heights = torch.tensor([0.0, 0.5, 1.0, 2.0, 4.0, 8.0])
     for winner in (0, classes - 1):
         logits = torch.zeros(len(heights), classes)
         logits[:, winner] = heights
-        found = _confidence(criterion, logits, "one class ever further ahead of the others")
+        confidence = _confidence(criterion, logits, "one class ever further ahead of the others")
         require(
             criterion,
-            (found.diff() >= -_TOLERANCE).all(),
-            f"is not surer the further class {winner} of {classes} is ahead by {heights.tolist()}: "
-            f"{found.tolist()}",
+            (confidence.diff() >= -_TOLERANCE).all(),
+            f"does not rise with the margin of class {winner} of {classes}, {heights.tolist()}: "
+            f"{confidence.tolist()}",
         )
         last = logits[-1:]
         if criterion.memory:
@@ -110,11 +117,11 @@ def _check_order(criterion: ConfidenceCriterion, classes: int) -> None:
             alone = _confidence(criterion, [-last, -last, last], "an exit against two others")
             low, high, what = alone, united, "an exit that two others contradict"
         else:
-            low, high, what = found[:1], found[-1:], f"{classes} equal logits"
+            low, high, what = confidence[:1], confidence[-1:], f"{classes} equal logits"
         require(
             criterion,
             (high > low + _TOLERANCE).all(),
-            f"is as sure of {what} ({float(low):.4f}) as of one class ahead by 8 ({float(high):.4f})",
+            f"is as high for {what} ({float(low):.4f}) as for a margin of 8 ({float(high):.4f})",
         )
 
 
@@ -128,7 +135,7 @@ def _check_batch(criterion: ConfidenceCriterion) -> None:
         require(
             criterion,
             torch.allclose(together.double(), alone.double(), atol=1e-5),
-            "judges a sample differently alone than among others",
+            "gives another confidence for a sample alone than in a batch",
         )
     for what, changed in (
         ("an empty batch", [each[:0] for each in several]),
@@ -141,17 +148,17 @@ def _check_batch(criterion: ConfidenceCriterion) -> None:
 
 
 def _check_device(criterion: ConfidenceCriterion) -> None:
-    """How sure an exit is stands where its answer does."""
+    """Confidences are on the device of the predictions."""
     device = other_device()
     answers = [torch.zeros(2, 5, device=device) for _ in range(EXIT_POINTS + 1 if criterion.memory else 1)]
     what = f"for answers on device {device.type}"
     with reported_call(criterion, what):
-        found = moved(criterion, device).after(answers, tuple(range(len(answers)))).device
-    require(criterion, found.type == device.type, f"{what}, confidences are on {found.type}")
+        result = moved(criterion, device).after(answers, tuple(range(len(answers)))).device
+    require(criterion, result.type == device.type, f"{what}, confidences are on {result.type}")
 
 
 def _check_hard_inputs(criterion: ConfidenceCriterion, single: ConfidenceCriterion) -> None:
-    """Infinities, and the same for a network of a single class."""
+    """Infinite and huge logits, also for a network of a single class."""
     inf = float("inf")
     large = torch.finfo(torch.float32).max
     rows = torch.tensor(

@@ -14,12 +14,23 @@ _PARTS = {"", "train", "validation", "test"}
 
 
 def check_data_set(source: DataSource) -> None:
-    """Hold a data set against its contract: types, the size asked for, the same samples in the same order.
+    """Check a data set against its contract: types, the requested size, and a fixed order of samples.
 
-    Everything is loaded four times; the data must be there.
+    The suite loads everything four times; the files must be there.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The data set breaks its contract.
+
+    Example:
+        >>> from edanas.core.types import ImageSet
+        >>> class Noise(DataSource):
+        ...     def load(self, size, seed):
+        ...         generator = torch.Generator().manual_seed(seed)
+        ...         shape = (8, 1, min(size, 4), min(size, 4))
+        ...         images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+        ...         samples = ImageSet(images, torch.arange(8) % 2, ("even", "odd"))
+        ...         return LoadedData(samples, np.full(8, ""))
+        >>> check_data_set(Noise())
     """
     with generators_restored():
         small, large = (_loaded(source, size, seed=0) for size in (_SMALL, _LARGE))
@@ -32,22 +43,28 @@ def check_data_set(source: DataSource) -> None:
 
 
 def check_missing_data(source: DataSource) -> None:
-    """Hold a data set whose files are not there against its contract: the error says how to fetch them.
+    """Check a data set without its files against its contract: the error names `--download`.
 
     Args:
-        source: Made so that it finds nothing and may not download.
+        source: A data set whose files are missing and which may not download them.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The data set breaks its contract.
+
+    Example:
+        >>> class Missing(DataSource):
+        ...     def load(self, size, seed):
+        ...         raise DataError("no files in 'data/noise'; fetch them with --download")
+        >>> check_missing_data(Missing())
     """
     try:
-        found = f"a {type(source.load(_LARGE, 0)).__name__}"
+        result = f"a {type(source.load(_LARGE, 0)).__name__}"
     except DataError as error:
         require(source, "--download" in str(error), f"the error does not name --download: {error}")
         return
     except Exception as error:
-        found = repr(error)
-    raise ConformanceError(f"{type(source).__name__}: without its files, {found}; expected a DataError")
+        result = repr(error)
+    raise ConformanceError(f"{type(source).__name__}: without its files, {result}; expected a DataError")
 
 
 def _loaded(source: DataSource, size: int, seed: int) -> LoadedData:
@@ -70,7 +87,7 @@ def _check_images(source: DataSource, images: torch.Tensor, size: int) -> None:
     require(
         source,
         max(shape[2:]) <= size,
-        f"images are {shape[3]}x{shape[2]} when {size} was asked for; expected {size}x{size}, or smaller",
+        f"images are {shape[3]}x{shape[2]} for a size of {size}; expected {size}x{size}, or smaller",
     )
     low, high = int(images.min()), int(images.max())
     require(source, high > 1 and high > low, f"pixels run from {low} to {high}; expected shades up to 255")
@@ -83,14 +100,14 @@ def _check_labels(source: DataSource, data: LoadedData) -> None:
         isinstance(classes, tuple) and len(classes) >= 2 and all(isinstance(c, str) and c for c in classes),
         f"classes are {classes!r}; expected a tuple of two or more names",
     )
-    require(source, len(set(classes)) == len(classes), f"classes are {classes}; one name stands twice")
+    require(source, len(set(classes)) == len(classes), f"classes are {classes}; one name occurs twice")
     require(
         source,
         labels.dtype == torch.int64 and labels.shape == (count,),
         f"labels are {labels.dtype} of shape {tuple(labels.shape)}; expected int64 {(count,)}",
     )
-    found, expected = sorted(set(labels.tolist())), list(range(len(classes)))
-    require(source, found == expected, f"labels are {found}; expected each of {expected}, one a class")
+    present, expected = sorted(set(labels.tolist())), list(range(len(classes)))
+    require(source, present == expected, f"labels are {present}; expected each of {expected}, one a class")
     parts = data.parts
     require(
         source,
@@ -106,7 +123,7 @@ def _check_labels(source: DataSource, data: LoadedData) -> None:
 
 
 def _check_sizes(source: DataSource, small: LoadedData, large: LoadedData) -> None:
-    """The size changes pixels and nothing else, and what was shrunk is remarked on."""
+    """The size changes pixels alone, and a remark mentions images that were shrunk."""
     images, native = small.samples.images, large.samples.images
     differing = [name for name in _differences(small, large) if name not in ("images", "remarks")]
     require(
@@ -118,8 +135,8 @@ def _check_sizes(source: DataSource, small: LoadedData, large: LoadedData) -> No
     require(
         source,
         tuple(images.shape[2:]) == (_SMALL, _SMALL),
-        f"images of {tuple(native.shape[2:])} are resized to {tuple(images.shape[2:])} when {_SMALL} was "
-        f"asked for; expected {(_SMALL, _SMALL)}",
+        f"images of {tuple(native.shape[2:])} are resized to {tuple(images.shape[2:])} for a size of "
+        f"{_SMALL}; expected {(_SMALL, _SMALL)}",
     )
     require(
         source,

@@ -1,4 +1,4 @@
-"""The device on which suites ask things again."""
+"""The second device of the conformance suites."""
 
 import copy
 from typing import TypeVar
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 def other_device() -> torch.device:
-    """A GPU; where there is none, torch's device without memory, where only shapes and devices are real."""
+    """Return a GPU, or else torch's `meta` device, on which only shapes and devices are real."""
     return torch.device("cuda" if torch.cuda.is_available() else "meta")
 
 
-def moved(asked: T, device: torch.device) -> T:
-    """A copy on `device` of what has weights; anything else as it is."""
-    return copy.deepcopy(asked).to(device) if isinstance(asked, nn.Module) else asked
+def moved(value: T, device: torch.device) -> T:
+    """Return a copy of a module on `device`; any other value unchanged."""
+    return copy.deepcopy(value).to(device) if isinstance(value, nn.Module) else value
