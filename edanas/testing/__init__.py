@@ -1,33 +1,31 @@
 """Conformance suites for plugin authors: one line in your own tests checks your own class.
 
-A check returns nothing, or raises `ConformanceError`, an `AssertionError` that says what was asked, with
-which input, what came back and what was expected::
+A check returns nothing, or raises `ConformanceError`, an `AssertionError` that names the call, its input, the
+result and the expected result::
 
     from edanas.testing import check_criterion
 
     def test_it_conforms():
         check_criterion(MyCriterion())
 
-There is one suite for each kind of extension, in `SUITES` by the kind's name:
+There is one suite for each kind of extension, by its name in `SUITES`.
 
-====================  ==============================================================================
-supernet provider     `check_provider(MyProvider(widths=(0.25,)))`, with options that keep it small
-exit classifier       `check_classifier(MyClassifier())`
-confidence criterion  `check_criterion(MyCriterion())`
-inference rule        `check_inference(MyRule())`
-threshold setter      `check_setter(MySetter())`
-surrogate model       `check_surrogate(MyModel)`, called with a seed
-objective             `check_objective(MyObjective())`
-constraint            `check_constraint(MyConstraint(...))`, with limits that some toy networks break
-search strategy       `check_strategy(MyStrategy)`, called with nothing
-training scheme       `check_scheme(MyScheme())`
-data set              `check_data_set(MyData(path=...))`; without its files `check_missing_data(MyData())`
-evaluation            `check_evaluation(MyEvaluation)`, called with a workbench
-executor              `check_executor(MyExecutor())`
-exporter              `check_exporter(MyExporter())`
-logger                `check_logger(MyLogger)`, called with nothing
-bundle                `check_bundle("my-bundle", Registry(load_plugins()))`
-====================  ==============================================================================
+- supernet provider: `check_provider(MyProvider(widths=(0.25,)))`, with options that keep it small
+- exit classifier: `check_classifier(MyClassifier())`
+- confidence criterion: `check_criterion(MyCriterion())`
+- inference rule: `check_inference(MyRule())`
+- threshold setter: `check_setter(MySetter())`
+- surrogate model: `check_surrogate(MyModel)`, called with a seed
+- objective: `check_objective(MyObjective())`
+- constraint: `check_constraint(MyConstraint(...))`, with limits that some toy networks break
+- search strategy: `check_strategy(MyStrategy)`, called with nothing
+- training scheme: `check_scheme(MyScheme())`
+- data set: `check_data_set(MyData(path=...))`; without its files `check_missing_data(MyData())`
+- evaluation: `check_evaluation(MyEvaluation)`, called with a workbench
+- executor: `check_executor(MyExecutor())`
+- exporter: `check_exporter(MyExporter())`
+- logger: `check_logger(MyLogger)`, called with nothing
+- bundle: `check_bundle("my-bundle", Registry(load_plugins()))`
 """
 
 from collections.abc import Callable, Mapping
@@ -68,7 +66,7 @@ SUITES: Mapping[str, Callable[..., None]] = {
     "logger": check_logger,
     "bundle": check_bundle,
 }
-"""The suite of each kind of extension."""
+"""The suite of each kind of extension, by the kind's name."""
 
 __all__ = [
     "SUITES",

@@ -1,4 +1,4 @@
-"""The conformance suite of evaluation modes, and the small workbench it runs them on."""
+"""The conformance suite of evaluation modes, and its small workbench."""
 
 import pickle
 import tempfile
@@ -17,6 +17,7 @@ from edanas.core.types import Backbone, Candidate, DataParts, ExitProfile, Metri
 from edanas.evaluation.workbench import Workbench
 from edanas.exits.inference import EarlyStop
 from edanas.model.eenn import EENN
+from edanas.testing.candidate_metrics import candidate_name, check_metrics
 from edanas.testing.conformance import ConformanceError, reported_call, require
 from edanas.testing.random_generators import generators_restored, seed_global_generators
 from edanas.testing.run_files import check_run_files
@@ -24,11 +25,11 @@ from edanas.testing.toy_networks import ToyClassifier, ToyCriterion, ToyProvider
 from edanas.training.sandwich import SandwichTraining
 
 _SLIPS = 1
-"""Validation samples that may fall on the other side of a threshold when batches are cut otherwise."""
+"""The number of validation samples whose exit may change with the batch size."""
 
 
 def toy_workbench(folder: Path) -> Workbench:
-    """A run on toy networks and images: one epoch on 48 samples, two exit points, four classes."""
+    """Return the workbench of a toy run: one epoch on 48 samples, two exit points, four classes."""
     training = TrainingSettings(epochs=1, batch_size=16, learning_rate=0.01, augment=())
     provider = ToyProvider()
     settings = Settings(
@@ -53,7 +54,12 @@ def toy_workbench(folder: Path) -> Workbench:
 
 
 def toy_network(seed: int = 0) -> EENN:
-    """A finished EENN with one exit placed of two, described as a run describes its results."""
+    """Return a finished EENN with one exit placed of two, and the description of a run's result.
+
+    Example:
+        >>> toy_network().scheme.thresholds
+        (0.5, None)
+    """
     bench = toy_workbench(Path())
     backbone = bench.space.largest()
     with torch.random.fork_rng(devices=[]):
@@ -66,40 +72,44 @@ def toy_network(seed: int = 0) -> EENN:
 
 
 def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
-    """Hold an evaluation mode against its contract: metrics agree with each other, the network and a repeat.
+    """Check an evaluation mode against its contract: metrics agree with each other and with the network.
 
-    The repeat is in another order, from a pickled copy, in another folder, and after a restart.
+    Metrics are the same in another order, from a pickled copy, in another folder, and after a restart.
 
     Args:
         make: The registry's factory, which takes a workbench.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The evaluation mode breaks its contract.
+
+    Example:
+        >>> from edanas.evaluation.shared import SharedEvaluation
+        >>> check_evaluation(SharedEvaluation)
     """
     with generators_restored(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         evaluator = _prepared(make, folder / "first", state=1)
         bench = toy_workbench(folder / "first")
         candidates = _candidates(bench)
-        found = _evaluate(evaluator, candidates)
-        for candidate, metrics in zip(candidates, found, strict=True):
-            _check_metrics(evaluator, candidate, metrics)
+        measured = _evaluate(evaluator, candidates)
+        for candidate, metrics in zip(candidates, measured, strict=True):
+            check_metrics(evaluator, candidate, metrics)
             _check_network(evaluator, candidate, metrics, bench.parts)
         _check_passes(evaluator)
         profiles = _profiles(evaluator, candidates, len(bench.parts.validation))
-        _compare(evaluator, found, _evaluate(evaluator, candidates), "asked a second time")
+        _compare(evaluator, measured, _evaluate(evaluator, candidates), "evaluated a second time")
         with reported_call(evaluator, "a trip through pickle, once prepared,"):
             sent: Evaluator = pickle.loads(pickle.dumps(evaluator))  # noqa: S301 - our own bytes
-        _compare(evaluator, found, _evaluate(sent, candidates[::-1])[::-1], "in another process's order")
+        _compare(evaluator, measured, _evaluate(sent, candidates[::-1])[::-1], "in another process and order")
         other = _prepared(make, folder / "second", state=2)
         _compare(
-            evaluator, found, _evaluate(other, candidates[::-1])[::-1], "in another run of the same seed"
+            evaluator, measured, _evaluate(other, candidates[::-1])[::-1], "in another run of the same seed"
         )
         resumed = _prepared(make, folder / "first", state=3)
-        _compare(evaluator, found, _evaluate(resumed, candidates), "after a restart in the same folder")
+        _compare(evaluator, measured, _evaluate(resumed, candidates), "after a restart in the same folder")
         for scorer, when in ((evaluator, "scored again"), (resumed, "scored again after a restart")):
-            _check_rescoring(scorer, candidates, found, profiles, when)
-        for candidate, metrics in zip(candidates, found, strict=True):
+            _check_rescoring(scorer, candidates, measured, profiles, when)
+        for candidate, metrics in zip(candidates, measured, strict=True):
             _check_judging(evaluator, candidate, metrics)
         _check_profiles(evaluator, candidates, profiles)
         check_run_files(evaluator, bench.folder)
@@ -109,16 +119,16 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
 def _prepared(make: Callable[[Workbench], Evaluator], folder: Path, state: int) -> Evaluator:
     folder.mkdir(exist_ok=True)
     seed_global_generators(state)
-    made: object = make(toy_workbench(folder))
-    if not isinstance(made, Evaluator):
-        raise ConformanceError(f"{make!r}: makes a {type(made).__name__}; expected an Evaluator")
-    with reported_call(made, "prepare"):
-        made.prepare(Silent())
-    return made
+    evaluator: object = make(toy_workbench(folder))
+    if not isinstance(evaluator, Evaluator):
+        raise ConformanceError(f"{make!r}: returns a {type(evaluator).__name__}; expected an Evaluator")
+    with reported_call(evaluator, "prepare"):
+        evaluator.prepare(Silent())
+    return evaluator
 
 
 def _candidates(bench: Workbench) -> list[Candidate]:
-    """Without exits, with one and with two; with thresholds that let all go, and hardly any."""
+    """Return candidates without exits, with one and two, and with very low and very high thresholds."""
     smallest, largest = bench.space.smallest(), bench.space.largest()
     pairs: tuple[tuple[Backbone, tuple[float | None, ...]], ...] = (
         (smallest, (None, None)),
@@ -131,19 +141,15 @@ def _candidates(bench: Workbench) -> list[Candidate]:
 
 
 def _evaluate(evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Metrics]:
-    found = []
+    results = []
     for number, candidate in enumerate(candidates):
         seed_global_generators(number)
-        with reported_call(evaluator, f"evaluate, {_named(candidate)},"):
+        with reported_call(evaluator, f"evaluate, {candidate_name(candidate)},"):
             metrics: object = evaluator.evaluate(candidate)
         if not isinstance(metrics, Metrics):
             raise ConformanceError(f"{type(evaluator).__name__}: evaluate gives a {type(metrics).__name__}")
-        found.append(metrics)
-    return found
-
-
-def _named(candidate: Candidate) -> str:
-    return f"thresholds {candidate.scheme.thresholds} on {dict(candidate.backbone.choices)}"
+        results.append(metrics)
+    return results
 
 
 def _compare(evaluator: Evaluator, first: Sequence[Metrics], second: Sequence[Metrics], when: str) -> None:
@@ -153,106 +159,50 @@ def _compare(evaluator: Evaluator, first: Sequence[Metrics], second: Sequence[Me
         require(evaluator, not differing, f"candidate {number} {when} has {'; '.join(differing)}")
 
 
-def _check_metrics(evaluator: Evaluator, candidate: Candidate, metrics: Metrics) -> None:
-    """Metrics agree with one another and with the scheme."""
-    name, scheme = _named(candidate), candidate.scheme
-    places = len(scheme.thresholds) + 1
-    shares, accuracies = metrics.utilization, metrics.exit_accuracy
-    require(
-        evaluator,
-        len(shares) == len(accuracies) == places and abs(sum(shares) - 1) < 1e-6 and min(shares) >= 0,
-        f"{name}: utilization {shares}, exit accuracy {accuracies}; expected {places} each, "
-        "shares that sum to 1",
-    )
-    idle = [index for index in range(places - 1) if index not in scheme.placed and shares[index]]
-    require(evaluator, not idle, f"{name}: utilization {shares}, though no exit stands at {idle}")
-    unequal = [i for i in range(places) if (accuracies[i] is None) != (shares[i] == 0)]
-    require(
-        evaluator, not unequal, f"{name}: exit accuracy {accuracies}; expected none just where nobody leaves"
-    )
-    mean = sum(share * (accuracy or 0.0) for share, accuracy in zip(shares, accuracies, strict=True))
-    require(
-        evaluator,
-        abs(mean - metrics.accuracy) < 1e-6,
-        f"{name}: accuracy {metrics.accuracy}; its exits' accuracies by utilization make {mean}",
-    )
-    require(
-        evaluator,
-        metrics.executed_macs >= metrics.ada_macs > 0 and min(metrics.params, metrics.activations) > 0,
-        f"{name}: ADA_MACS {metrics.ada_macs}, executed {metrics.executed_macs}, {metrics.params} "
-        f"parameters, {metrics.activations} activations; expected costs above 0, "
-        "and executed no less than ADA_MACS",
-    )
-    _check_exit_macs(evaluator, name, candidate, metrics)
-    if not scheme.exits:
-        whole = metrics.backbone_accuracy, float(metrics.backbone_macs), float(metrics.backbone_macs)
-        found = metrics.accuracy, metrics.ada_macs, metrics.executed_macs
-        require(
-            evaluator, found == whole, f"{name}: without exits {found}; expected its backbone's own {whole}"
-        )
-
-
-def _check_exit_macs(evaluator: Evaluator, name: str, candidate: Candidate, metrics: Metrics) -> None:
-    """What leaving at each exit costs makes the executed MACs, by utilization."""
-    exits, shares = metrics.exit_macs, metrics.utilization
-    stands = [threshold is not None for threshold in candidate.scheme.thresholds] + [True]
-    require(
-        evaluator,
-        [macs is not None for macs in exits] == stands,
-        f"{name}: MACs of leaving at each exit {exits}; expected numbers just where an exit stands",
-    )
-    mean = sum(share * (macs or 0.0) for share, macs in zip(shares, exits, strict=True))
-    require(
-        evaluator,
-        abs(mean - metrics.executed_macs) <= 1e-6 * metrics.executed_macs,
-        f"{name}: executed MACs {metrics.executed_macs}; leaving at each exit by utilization makes {mean}",
-    )
-
-
 def _check_network(evaluator: Evaluator, candidate: Candidate, metrics: Metrics, parts: DataParts) -> None:
-    """The network that is handed on is the one that was judged."""
-    name = _named(candidate)
+    """The network has the evaluated weights: it predicts as the metrics say."""
+    name = candidate_name(candidate)
     with reported_call(evaluator, f"the network of {name}"):
         network: object = evaluator.network(candidate)
         if not isinstance(network, ExitNetwork):
             raise ConformanceError(f"{type(evaluator).__name__}: network gives a {type(network).__name__}")
-        label, left_at, _ = network.eval()(parts.validation.images)
+        labels, exits, _ = network.eval()(parts.validation.images)
     require(evaluator, network.scheme == candidate.scheme, f"{name}: its network has {network.scheme}")
     count = len(parts.validation)
-    right = int((label == parts.validation.labels).sum())
-    leaving = torch.bincount(left_at, minlength=len(metrics.utilization)).tolist()
+    right = int((labels == parts.validation.labels).sum())
+    counts = torch.bincount(exits, minlength=len(metrics.utilization)).tolist()
     slips = [abs(right - count * metrics.accuracy)]
-    slips += [abs(n - count * share) for n, share in zip(leaving, metrics.utilization, strict=True)]
+    slips += [abs(n - count * share) for n, share in zip(counts, metrics.utilization, strict=True)]
     require(
         evaluator,
         max(slips) <= _SLIPS + 1e-6,
-        f"{name}: its network has {right} of {count} right and leaves at {leaving}; evaluate says accuracy "
+        f"{name}: its network has {right} of {count} right and exits {counts}; evaluate gives accuracy "
         f"{metrics.accuracy}, utilization {metrics.utilization}",
     )
 
 
 def _check_judging(evaluator: Evaluator, candidate: Candidate, metrics: Metrics) -> None:
-    """An evaluation that judges from structure alone gives what was measured, told how the exits behave."""
-    told = Outcome(metrics.accuracy, metrics.utilization, metrics.exit_accuracy, metrics.backbone_accuracy)
+    """An evaluation that judges returns the measured metrics for the measured outcome."""
+    outcome = Outcome(metrics.accuracy, metrics.utilization, metrics.exit_accuracy, metrics.backbone_accuracy)
     try:
-        judged: object = evaluator.judge(candidate, told)
+        judged: object = evaluator.judge(candidate, outcome)
     except CandidateError:
         return
     require(evaluator, evaluator.judges, "implements `judge`, and `judges` is False")
     require(
         evaluator,
         judged == metrics,
-        f"{_named(candidate)}: judge gives {judged} of its own outcome; evaluate gave {metrics}",
+        f"{candidate_name(candidate)}: judge gives {judged} for its own outcome; evaluate gave {metrics}",
     )
 
 
 def _profiles(
     evaluator: Evaluator, candidates: Sequence[Candidate], samples: int
 ) -> list[ExitProfile | None]:
-    """Each candidate's exit profile, asked for right after its evaluation; `None` where none is kept."""
-    found = []
+    """Return each candidate's exit profile, right after its evaluation; `None` where there is none."""
+    profiles = []
     for candidate in candidates:
-        name = _named(candidate)
+        name = candidate_name(candidate)
         evaluator.evaluate(candidate)
         with reported_call(evaluator, f"profile, {name},"):
             profile = evaluator.profile(candidate)
@@ -263,27 +213,27 @@ def _profiles(
                 f"{name}: the profile has {len(profile)} samples and exit points {profile.points}; expected "
                 f"{samples}, and a column for each placed exit",
             )
-        found.append(profile)
-    return found
+        profiles.append(profile)
+    return profiles
 
 
 def _check_rescoring(
     evaluator: Evaluator,
     candidates: Sequence[Candidate],
-    found: Sequence[Metrics],
+    measured: Sequence[Metrics],
     profiles: Sequence[ExitProfile | None],
     when: str,
 ) -> None:
-    """From its profile a candidate gets the metrics that it had; without exits, those of its backbone."""
-    for candidate, metrics, profile in zip(candidates, found, profiles, strict=True):
+    """Rescoring a profile gives the measured metrics; without exits, those of the backbone."""
+    for candidate, metrics, profile in zip(candidates, measured, profiles, strict=True):
         if profile is None:
             continue
-        nothing = SelectionScheme((None,) * len(candidate.scheme.thresholds))
-        bare = Candidate(candidate.backbone, nothing)
-        with reported_call(evaluator, f"rescore, {_named(candidate)},"):
+        no_exits = SelectionScheme((None,) * len(candidate.scheme.thresholds))
+        bare = Candidate(candidate.backbone, no_exits)
+        with reported_call(evaluator, f"rescore, {candidate_name(candidate)},"):
             again, alone = evaluator.rescore(candidate, profile), evaluator.rescore(bare, profile)
-        _compare(evaluator, [metrics], [again], f"({_named(candidate)}) {when}")
-        _check_metrics(evaluator, bare, alone)
+        _compare(evaluator, [metrics], [again], f"({candidate_name(candidate)}) {when}")
+        check_metrics(evaluator, bare, alone)
 
 
 def _check_passes(evaluator: Evaluator) -> None:
@@ -298,17 +248,20 @@ def _check_passes(evaluator: Evaluator) -> None:
 def _check_profiles(
     evaluator: Evaluator, candidates: Sequence[Candidate], profiles: Sequence[ExitProfile | None]
 ) -> None:
-    """An evaluation that keeps profiles gives one for each candidate, and Pareto-optimal schemes from it."""
+    """An evaluation that keeps profiles returns one for each candidate, and schemes from it."""
     if not evaluator.keeps_profiles:
         return
     for candidate, profile in zip(candidates, profiles, strict=True):
         if profile is None:
             raise ConformanceError(
-                f"{type(evaluator).__name__}: `keeps_profiles` is True, {_named(candidate)} has no profile"
+                f"{type(evaluator).__name__}: `keeps_profiles` is True, but {candidate_name(candidate)} "
+                "has no profile"
             )
-        with reported_call(evaluator, f"schemes, {_named(candidate)},"):
+        with reported_call(evaluator, f"schemes, {candidate_name(candidate)},"):
             schemes = evaluator.schemes(candidate, profile)
-        require(evaluator, len(schemes) > 0, f"{_named(candidate)}: `schemes` gives none; expected some")
+        require(
+            evaluator, len(schemes) > 0, f"{candidate_name(candidate)}: `schemes` gives none; expected some"
+        )
 
 
 def _check_trainer(make: Callable[[Workbench], Evaluator], folder: Path) -> None:

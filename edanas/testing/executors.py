@@ -7,22 +7,29 @@ from edanas.core.contracts import Executor
 from edanas.testing.conformance import ConformanceError, require
 
 _AHEAD = 64
-"""Items that an executor may take before it needs them; a time limit bites that much later."""
+"""The largest number of items in advance; a run ends that much later after its time limit."""
 
 
 def check_executor(executor: Executor) -> None:
-    """Hold `executor` against its contract: the items' order, no hurry in taking them, exceptions, closing.
+    """Check an executor against its contract: order of results, items on demand, exceptions, and closing.
 
     Args:
-        executor: A fresh one; it is closed at the end.
+        executor: A fresh one; the suite closes it at the end.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The executor breaks its contract.
+
+    Example:
+        >>> class Serial(Executor):
+        ...     def run(self, function, items):
+        ...         for item in items:
+        ...             yield function(item)
+        >>> check_executor(Serial())
     """
     try:
         _check_order(executor)
-        _check_appetite(executor)
-        _check_leaving(executor)
+        _check_demand(executor)
+        _check_early_end(executor)
         _check_exception(executor)
     finally:
         executor.close()
@@ -30,51 +37,51 @@ def check_executor(executor: Executor) -> None:
 
 
 def _check_order(executor: Executor) -> None:
-    """Answers stand in the items' order, though the first items take longest."""
+    """Results are in the items' order, though the first items take longest."""
     for items in ([], [3], [200_000, 1, 100_000, 2, 0, 1, 200_000]):
-        found = list(executor.run(_triangle, items))
+        results = list(executor.run(_triangle, items))
         expected = [_triangle(item) for item in items]
-        require(executor, found == expected, f"answers to {items} are {found}; expected {expected}")
+        require(executor, results == expected, f"results of {items} are {results}; expected {expected}")
 
 
-def _check_appetite(executor: Executor) -> None:
-    """Items are made while answers are read, and an iterator that ends early ends the run."""
-    taken = 0
+def _check_demand(executor: Executor) -> None:
+    """An executor takes items while results are read, and an iterator that ends early ends the run."""
+    drawn = 0
 
     def items() -> Iterator[int]:
-        nonlocal taken
+        nonlocal drawn
         for item in range(3 * _AHEAD):
-            taken += 1
+            drawn += 1
             yield item
 
-    answers = 0
-    for answers, _ in enumerate(executor.run(_triangle, items()), start=1):
+    results = 0
+    for results, _ in enumerate(executor.run(_triangle, items()), start=1):
         require(
             executor,
-            taken <= answers + _AHEAD,
-            f"{taken} items were taken when {answers} answers were out; at most {_AHEAD} ahead",
+            drawn <= results + _AHEAD,
+            f"{drawn} items taken for {results} results; allowed: at most {_AHEAD} ahead",
         )
-    require(executor, answers == 3 * _AHEAD, f"{answers} answers to {3 * _AHEAD} items")
+    require(executor, results == 3 * _AHEAD, f"{results} results of {3 * _AHEAD} items")
 
 
-def _check_leaving(executor: Executor) -> None:
-    """Whoever stops reading leaves nothing behind for the next run, which may be of another function."""
-    left = executor.run(_triangle, range(3, 9))
-    require(executor, next(left) == 6, "the first answer of several is not the first item's")
-    close = getattr(left, "close", None)
+def _check_early_end(executor: Executor) -> None:
+    """A run that is not read to its end does not affect the next run, which may have another function."""
+    unfinished = executor.run(_triangle, range(3, 9))
+    require(executor, next(unfinished) == 6, "the first result is not that of the first item")
+    close = getattr(unfinished, "close", None)
     if close is not None:
         close()
-    found = list(executor.run(_root, [16, 25]))
-    require(executor, found == [4, 5], f"a run after one that was left answers {found}; expected [4, 5]")
+    results = list(executor.run(_root, [16, 25]))
+    require(executor, results == [4, 5], f"a run after an unfinished one gives {results}; expected [4, 5]")
 
 
 def _check_exception(executor: Executor) -> None:
     try:
-        found = list(executor.run(_root, [1, -1]))
+        results = list(executor.run(_root, [1, -1]))
     except Exception as error:
         require(executor, "nonnegative" in str(error), f"an exception of the function comes out as {error!r}")
         return
-    raise ConformanceError(f"{type(executor).__name__}: an exception of the function is swallowed: {found}")
+    raise ConformanceError(f"{type(executor).__name__}: an exception of the function is swallowed: {results}")
 
 
 def _triangle(number: int) -> int:

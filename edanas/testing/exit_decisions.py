@@ -1,4 +1,4 @@
-"""What the suites of confidence criteria and inference rules share: both are asked in a network, too."""
+"""The part that the suites of confidence criteria and inference rules share: both in a network."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -17,70 +17,72 @@ from edanas.testing.conformance import require
 from edanas.testing.toy_networks import PoolLinear, ToyProvider, toy_images
 
 EXIT_POINTS = 3
-"""N of what the suites build."""
+"""Number of exit points N in the suites."""
 
 Reader = TypeVar("Reader", bound=ExitReader)
 
 
 def built(reader: Reader, classes: int, exit_points: int = EXIT_POINTS) -> Reader:
-    """One for a network, always with the same weights; what it learns after training it learns from noise."""
+    """Build a criterion or rule for a network, always with the same weights; it is fitted to noise."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(classes)
-        made = reader.build(classes, exit_points)
-    require(reader, isinstance(made, type(reader)), f"build gives a {type(made).__name__}")
-    if made.fits:
+        copy = reader.build(classes, exit_points)
+    require(reader, isinstance(copy, type(reader)), f"build gives a {type(copy).__name__}")
+    if copy.fits:
         points = tuple(range(exit_points + 1))
         generator = torch.Generator().manual_seed(7)
         labels = torch.randint(0, classes, (40,), generator=generator)
-        said = [torch.randn(40, classes, generator=generator) for _ in points]
-        for each in said:
+        logits = [torch.randn(40, classes, generator=generator) for _ in points]
+        for each in logits:
             each[torch.arange(30), labels[:30]] += 2.0
-        made.fit(said, labels, points)
-    return made
+        copy.fit(logits, labels, points)
+    return copy
 
 
 def check_network(owner: ExitReader, inference: InferenceRule, criterion: ConfidenceCriterion) -> None:
-    """However samples are carried, each gets what a plain pass through all exits says; it is saved whole.
+    """Check that every way to run a network gives the predictions of a plain pass through all exits.
+
+    A copy with the same `state_dict` must predict the same.
 
     Args:
-        owner: Whom to blame.
+        owner: The implementation that errors name.
         inference: Not yet built.
         criterion: Not yet built.
     """
     network = _network(inference, criterion)
     images = toy_images(24, seed=5).images
-    labels, sure = network.all_exits(images)
-    network.scheme = tuple(_between(column) for column in sure.T[:-1])
-    thresholds = torch.tensor([*network.scheme.thresholds, -1.0], dtype=sure.dtype)
-    left_at = (sure >= thresholds).int().argmax(dim=1)
-    expected = labels.gather(1, left_at[:, None])[:, 0].tolist(), left_at.tolist()
-    carried = {
-        "together": network(images),
-        "never moved": network.predict(images, compact="never"),
+    labels, confidence = network.all_exits(images)
+    network.scheme = tuple(_median_threshold(column) for column in confidence.T[:-1])
+    thresholds = torch.tensor([*network.scheme.thresholds, -1.0], dtype=confidence.dtype)
+    exits = (confidence >= thresholds).int().argmax(dim=1)
+    expected = labels.gather(1, exits[:, None])[:, 0].tolist(), exits.tolist()
+    predictions = {
+        "in one batch": network(images),
+        "without compaction": network.predict(images, compact="never"),
         "in batches": network.predict(images, batch_size=7, compact="always"),
         "one by one": network.predict(list(images), batch_size=1),
     }
-    for how, (label, exit_, _) in carried.items():
-        found = label.tolist(), exit_.tolist()
-        require(owner, found == expected, f"samples carried {how} give {found}; all exits say {expected}")
+    for how, (label, exit_, _) in predictions.items():
+        result = label.tolist(), exit_.tolist()
+        require(owner, result == expected, f"samples run {how} give {result}; all exits give {expected}")
     again = _network(inference, criterion, seed=1)
     again.load_state_dict(network.state_dict())
     again.scheme = network.scheme
     same = all(map(torch.equal, again.all_exits(images), network.all_exits(images)))
-    require(owner, same, "answers otherwise once its weights were saved and loaded")
+    require(owner, same, "predicts differently after its weights are saved and loaded")
 
 
 def check_costs(owner: ExitReader, inference: InferenceRule, criterion: ConfidenceCriterion) -> None:
-    """What deciding costs is counted, and the same whichever other exits stand."""
-    rule, asked = built(inference, 5), built(criterion, 5)
-    alone = decision_costs(rule, asked, 5, EXIT_POINTS)
+    """Check that the cost of a decision is countable, and does not depend on the other exits."""
+    rule, built_criterion = built(inference, 5), built(criterion, 5)
+    alone = decision_costs(rule, built_criterion, 5, EXIT_POINTS)
     points = tuple(range(EXIT_POINTS + 1))
-    together = count_macs(_Together(rule, asked, points), (1, 5))
+    together = count_macs(_AllExits(rule, built_criterion, points), (1, 5))
     total = sum(cost.macs for cost in alone)
     require(owner, together == total, f"costs {together} multiply-adds at all exits, {total} one by one")
 
 
-class _Together(nn.Module):
+class _AllExits(nn.Module):
     """All exits' decisions on one sample."""
 
     def __init__(self, rule: InferenceRule, criterion: ConfidenceCriterion, points: Sequence[int]) -> None:
@@ -88,13 +90,13 @@ class _Together(nn.Module):
         self.rule, self.criterion, self.points = rule, criterion, points
 
     def forward(self, logits: torch.Tensor) -> torch.Tensor:
-        ran = [tuple(self.points[: at + 1]) for at in range(len(self.points))]
-        decisions = [Decision(self.rule, self.criterion, each) for each in ran]
-        return decide_all(decisions, [logits] * len(ran))[0][-1]
+        placements = [tuple(self.points[: at + 1]) for at in range(len(self.points))]
+        decisions = [Decision(self.rule, self.criterion, each) for each in placements]
+        return decide_all(decisions, [logits] * len(placements))[0][-1]
 
 
 def _network(inference: InferenceRule, criterion: ConfidenceCriterion, seed: int = 0) -> EENN:
-    """Of two exit points, in float64, so that the batch's size does not move a confidence."""
+    """Build a network with two exit points, in float64, so that the batch size changes no confidence."""
     provider, task = ToyProvider(), Task(1, 4)
     largest = SearchSpace(provider.variables(), (0.5, None), provider.exit_points).largest()
     with torch.random.fork_rng(devices=[]):
@@ -117,8 +119,8 @@ def _network(inference: InferenceRule, criterion: ConfidenceCriterion, seed: int
     return network
 
 
-def _between(confidence: torch.Tensor) -> float:
-    """A threshold near the middle that no sample is close to."""
+def _median_threshold(confidence: torch.Tensor) -> float:
+    """Return a threshold near the median that no confidence is close to."""
     values = confidence.sort().values
     above = values[values > values[len(values) // 2 - 1]]
     if not len(above):

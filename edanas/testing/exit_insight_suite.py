@@ -1,4 +1,4 @@
-"""The part of the surrogate models' suite that is about exit profiles."""
+"""The part of the surrogate models' suite on exit profiles."""
 
 from collections.abc import Callable
 
@@ -9,70 +9,71 @@ from edanas.core.contracts import ExitInsight, SurrogateModel
 from edanas.core.errors import EdanasError
 from edanas.core.space import Genomes
 from edanas.testing.conformance import ConformanceError, reported_call, require
-from edanas.testing.toy_exit_insight import scrambled, toy_archive, toy_insight, toy_values
+from edanas.testing.toy_exit_insight import toy_archive, toy_insight, toy_values, with_random_profiles
 
 _Array = npt.NDArray[np.float64]
 
 _SEED = 7
-_GIVEN, _ASKED, _FOLDS = 40, 30, 4
+_FITTED, _UNSEEN, _FOLDS = 40, 30, 4
 
 
 def check_informed(make: Callable[[int], SurrogateModel]) -> None:
-    """A model that is told of exit profiles still works, and looks at none that it was not given.
+    """Check that a model with exit profiles predicts well, and reads only those of the samples of `fit`.
 
-    Where candidates were trained with all exits, with their own ones only, and where nobody kept a profile.
-
-    A model that does not listen is not asked.
+    The cases are profiles of all exits, profiles of a candidate's own exits, and no profiles. A model without
+    `reads_profiles` passes.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The surrogate model breaks its contract.
     """
     if not make(_SEED).reads_profiles:
         return
-    space, genomes = toy_archive(_GIVEN + _ASKED)
+    space, genomes = toy_archive(_FITTED + _UNSEEN)
     for own_exits in (False, True):
         insight = toy_insight(space, genomes, own_exits=own_exits)
         _check_held_out(make, insight, genomes)
-    _check_folds(make, toy_insight(space, genomes), genomes[:_GIVEN])
+    _check_folds(make, toy_insight(space, genomes), genomes[:_FITTED])
     _check_without_profiles(make, ExitInsight(space, {}, toy_insight(space, genomes[:1]).value), genomes)
 
 
 def _check_held_out(make: Callable[[int], SurrogateModel], insight: ExitInsight, genomes: Genomes) -> None:
-    """Profiles of candidates that are asked for do not count; and informed predictions are good ones."""
-    given, unseen = genomes[:_GIVEN], genomes[_GIVEN:]
+    """Predictions do not depend on the profiles of unseen candidates, and correlate with the values."""
+    fitted, unseen = genomes[:_FITTED], genomes[_FITTED:]
     values = toy_values(insight, genomes)
-    found = _predicted(make(_SEED), insight, given, values[:_GIVEN], unseen)
-    again = _predicted(make(_SEED), insight, given, values[:_GIVEN], unseen)
-    blind = _predicted(make(_SEED), scrambled(insight, list(unseen)), given, values[:_GIVEN], unseen)
+    predictions = _predicted(make(_SEED), insight, fitted, values[:_FITTED], unseen)
+    again = _predicted(make(_SEED), insight, fitted, values[:_FITTED], unseen)
+    scrambled = with_random_profiles(insight, list(unseen))
+    without = _predicted(make(_SEED), scrambled, fitted, values[:_FITTED], unseen)
     owner = make(_SEED)
-    require(owner, np.array_equal(found, again), "told of exit profiles, two models of one seed differ")
-    worst = float(np.abs(found - blind).max())
+    require(owner, np.array_equal(predictions, again), "with exit profiles, two models of one seed differ")
+    worst = float(np.abs(predictions - without).max())
     require(
         owner,
         worst <= 1e-9 * np.ptp(values),
-        f"predictions change by up to {worst:g} with exit profiles of candidates that `fit` was not given",
+        f"predictions change by up to {worst:g} with the exit profiles of candidates that are not in `fit`",
     )
-    tau = _rank_correlation(found, values[_GIVEN:])
+    tau = _rank_correlation(predictions, values[_FITTED:])
     require(
         owner,
         tau >= 0.2,
-        f"told of exit profiles, Kendall's tau on unseen candidates is {tau:.2f}; expected 0.2",
+        f"with exit profiles, Kendall's tau on unseen candidates is {tau:.2f}; expected 0.2",
     )
 
 
 def _check_folds(make: Callable[[int], SurrogateModel], insight: ExitInsight, genomes: Genomes) -> None:
-    """Cross-validation uses neither the values nor the exit profiles of what it predicts."""
+    """Cross-validation uses neither the values nor the exit profiles of the fold that it predicts."""
     values = toy_values(insight, genomes)
     folds = [np.arange(start, len(genomes), _FOLDS, dtype=np.int64) for start in range(_FOLDS)]
     changed = values.copy()
     changed[folds[0]] = values[folds[0]][::-1] * 3.0
-    answers = []
-    for told, known in ((insight, values), (scrambled(insight, list(genomes[folds[0]])), changed)):
+    predictions = []
+    scrambled = with_random_profiles(insight, list(genomes[folds[0]]))
+    for source, targets in ((insight, values), (scrambled, changed)):
         model = make(_SEED)
-        with reported_call(model, "cross_validate, told of exit profiles,"):
-            model.inform(told)
-            answers.append(model.cross_validate(genomes.astype(np.float64), known, folds)[folds[0]])
-    worst = float(np.abs(answers[0] - answers[1]).max())
+        with reported_call(model, "cross_validate with exit profiles"):
+            model.inform(source)
+            predictions.append(model.cross_validate(genomes.astype(np.float64), targets, folds)[folds[0]])
+    worst = float(np.abs(predictions[0] - predictions[1]).max())
     require(
         make(_SEED),
         worst <= 1e-3 * np.ptp(values),
@@ -83,7 +84,7 @@ def _check_folds(make: Callable[[int], SurrogateModel], insight: ExitInsight, ge
 def _check_without_profiles(
     make: Callable[[int], SurrogateModel], insight: ExitInsight, genomes: Genomes
 ) -> None:
-    """With no profile at all, a model learns from genes and values, or says clearly that it cannot."""
+    """Without profiles, a model learns from genes and values, or raises an `EdanasError`."""
     values = toy_values(insight, genomes)
     try:
         _predicted(make(_SEED), insight, genomes, values, genomes)
@@ -93,18 +94,18 @@ def _check_without_profiles(
 
 
 def _predicted(
-    model: SurrogateModel, insight: ExitInsight, given: Genomes, values: _Array, unseen: Genomes
+    model: SurrogateModel, insight: ExitInsight, fitted: Genomes, values: _Array, unseen: Genomes
 ) -> _Array:
-    with reported_call(model, "fit and predict, told of exit profiles,"):
+    with reported_call(model, "fit and predict with exit profiles"):
         model.inform(insight)
-        found = model.fit(given.astype(np.float64), values).predict(unseen.astype(np.float64))
+        predictions = model.fit(fitted.astype(np.float64), values).predict(unseen.astype(np.float64))
     require(
         model,
-        found.shape == (len(unseen),) and np.isfinite(found).all(),
-        f"told of exit profiles, predicts {found[:4]} of shape {found.shape}; "
+        predictions.shape == (len(unseen),) and np.isfinite(predictions).all(),
+        f"with exit profiles, predicts {predictions[:4]} of shape {predictions.shape}; "
         f"expected {len(unseen)} finite numbers",
     )
-    return found
+    return predictions
 
 
 def _rank_correlation(predicted: _Array, actual: _Array) -> float:

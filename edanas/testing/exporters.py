@@ -19,24 +19,38 @@ from edanas.testing.evaluations import toy_network
 from edanas.testing.toy_networks import toy_images
 
 _STEM = "eenn-2.exits"
-"""With a dot, since what follows a dot is no suffix of a stem."""
+"""The stem contains a dot, since exporters must not treat the part after it as a suffix."""
 
 
 def check_exporter(
     exporter: Exporter, network: ExitNetwork | None = None, another: ExitNetwork | None = None
 ) -> None:
-    """Hold an exporter against its contract: files named after the stem, the same bytes each time.
+    """Check an exporter against its contract: files named after the stem, equal bytes each time.
 
-    Files that are there already are replaced as wholes, never written into. What can be opened answers as
-    the network does if its form is exact, computes only what is needed, and is not opened if it is damaged.
+    Existing files are replaced as wholes. If the exporter can open its files: an exact form predicts as the
+    network does, only the needed segments run, and damaged files are refused.
 
     Args:
-        exporter: What to check.
+        exporter: The exporter.
         network: A finished EENN; by default a toy one.
         another: One with other weights.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The exporter breaks its contract.
+
+    Example:
+        >>> from edanas.core.errors import RunError
+        >>> class WeightsExporter(Exporter):
+        ...     def export(self, network, stem):
+        ...         path = stem.with_name(f"{stem.name}.txt")
+        ...         weights = [parameter.tolist() for parameter in network.parameters()]
+        ...         try:
+        ...             path.with_suffix(".tmp").write_text(str(weights))
+        ...             path.with_suffix(".tmp").replace(path)
+        ...         except OSError as error:
+        ...             raise RunError(f"{path}: cannot be written") from error
+        ...         return [path]
+        >>> check_exporter(WeightsExporter())
     """
     first, second = network or _toy(0), another or _toy(1)
     images = _images(first)
@@ -61,20 +75,20 @@ def check_exporter(
 
 @cache
 def _toy(seed: int) -> EENN:
-    """One toy network for all exporters, so that what they keep of it serves them all."""
+    """Return a toy network, the same for all exporters, so that they share cached graphs."""
     network = toy_network(seed).eval()
     network.scheme = (float(network.all_exits(_images(network).images)[1][:, 0].median()), None)
     return network
 
 
 def _images(network: Any) -> ImageSet:
-    found = toy_images(24, seed=7, side=network.resolution + 4)
-    channels = found.images.expand(-1, len(network.mean), -1, -1).contiguous()
-    return ImageSet(channels, found.labels % len(network.classes), network.classes)
+    toys = toy_images(24, seed=7, side=network.resolution + 4)
+    channels = toys.images.expand(-1, len(network.mean), -1, -1).contiguous()
+    return ImageSet(channels, toys.labels % len(network.classes), network.classes)
 
 
 def _export(exporter: Exporter, network: ExitNetwork, folder: Path, stem: str = _STEM) -> dict[str, bytes]:
-    """The files by name with their content; the network is unchanged."""
+    """Return the files' content by name, and check that the network is unchanged."""
     folder.mkdir(exist_ok=True)
     before = {path.name for path in folder.iterdir()}
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -89,11 +103,11 @@ def _export(exporter: Exporter, network: ExitNetwork, folder: Path, stem: str = 
         require(
             exporter,
             path.parent == folder and path.name.startswith(stem) and path.is_file(),
-            f"export to '{folder / stem}' returns '{path}'; expected files there whose names begin so",
+            f"export to '{folder / stem}' returns '{path}'; expected files whose paths begin with the stem",
         )
     names = {path.name for path in paths}
     spare = {path.name for path in folder.iterdir()} - before - names
-    require(exporter, not spare, f"leaves {', '.join(sorted(spare))} behind, which it does not return")
+    require(exporter, not spare, f"leaves {', '.join(sorted(spare))}, which it does not return")
     after = network.state_dict()
     same = all(torch.equal(tensor, after[name]) for name, tensor in weights.items())
     if not same or network.training != training:
@@ -105,16 +119,14 @@ def _export(exporter: Exporter, network: ExitNetwork, folder: Path, stem: str = 
 def _check_replacing(
     exporter: Exporter, network: ExitNetwork, folder: Path, expected: dict[str, bytes]
 ) -> None:
-    """A file is replaced by another: whoever has the old one open still reads it whole."""
+    """A file is replaced by another, so that a reader of the old one still reads all of it."""
     old = {path.name: path.read_bytes() for path in folder.iterdir()}
     links = folder.with_name("links")
     links.mkdir()
     for name in old:
         os.link(folder / name, links / name)
-    found = _export(exporter, network, folder)
-    require(
-        exporter, found == expected, "another network over an older one's files gives other bytes than alone"
-    )
+    content = _export(exporter, network, folder)
+    require(exporter, content == expected, "a network exported over older files gives other bytes than alone")
     changed = [name for name, content in old.items() if (links / name).read_bytes() != content]
     require(
         exporter,
@@ -124,29 +136,29 @@ def _check_replacing(
 
 
 def _check_beside(exporter: Exporter, network: ExitNetwork, folder: Path, expected: dict[str, bytes]) -> None:
-    """Another stem that differs only after a dot is another network."""
+    """A stem that differs only after a dot has other files."""
     _export(exporter, network, folder, stem="eenn-2.static")
-    found = {name: (folder / name).read_bytes() for name in expected if (folder / name).exists()}
-    require(exporter, found == expected, f"an export to 'eenn-2.static' changes the files of '{_STEM}'")
+    content = {name: (folder / name).read_bytes() for name in expected if (folder / name).exists()}
+    require(exporter, content == expected, f"an export to 'eenn-2.static' changes the files of '{_STEM}'")
 
 
 def _check_missing_folder(exporter: Exporter, network: ExitNetwork, folder: Path) -> None:
     try:
-        found: object = exporter.export(network, folder / _STEM)
+        result: object = exporter.export(network, folder / _STEM)
     except EdanasError:
         return
     except Exception as error:
-        found = error
+        result = error
     raise ConformanceError(
-        f"{type(exporter).__name__}: in a folder that does not exist, {found!r}; expected an EdanasError"
+        f"{type(exporter).__name__}: in a folder that does not exist, {result!r}; expected an EdanasError"
     )
 
 
 def _check_running(exporter: Exporter, network: ExitNetwork, folder: Path, images: torch.Tensor) -> None:
     folder.mkdir()
     with reported_call(exporter, "to be opened and to classify images"):
-        paths, found = export_checked(exporter, network, folder / _STEM, images)
-    require(exporter, found is not None and found.images == len(images), "does not classify all images")
+        paths, check = export_checked(exporter, network, folder / _STEM, images)
+    require(exporter, check is not None and check.images == len(images), "does not classify all images")
     require(
         exporter,
         paths[0].name == f"{_STEM}{exporter.ending}" and bool(exporter.ending),
@@ -155,13 +167,15 @@ def _check_running(exporter: Exporter, network: ExitNetwork, folder: Path, image
     runner = exporter.open(paths[0])
     one = runner.predict(resized_images(images[:1], runner).numpy())
     require(exporter, [each.shape for each in one] == [(1,)] * 3, f"one image gives {one!r}")
-    wanted = [np.dtype(np.int64), np.dtype(np.int64), np.dtype(np.float32)]
-    require(exporter, [each.dtype for each in one] == wanted, f"one image gives {one!r}; expected {wanted}")
+    expected = [np.dtype(np.int64), np.dtype(np.int64), np.dtype(np.float32)]
+    require(
+        exporter, [each.dtype for each in one] == expected, f"one image gives {one!r}; expected {expected}"
+    )
     points = network.exit_points
     require(exporter, runner.exit_points == points, f"exit_points is {runner.exit_points}, not {points}")
     runner.close()
     for path in paths:
-        if path.suffix == ".py":  # a program for users, who may change it
+        if path.suffix == ".py":  # a program that users may change
             continue
         content = path.read_bytes()
         _check_damaged(exporter, paths[0], path, content[: len(content) // 2])
@@ -170,15 +184,15 @@ def _check_running(exporter: Exporter, network: ExitNetwork, folder: Path, image
 
 
 def _check_damaged(exporter: Exporter, first: Path, path: Path, content: bytes | None) -> None:
-    """A file cut short, or gone, is an error of edanas's own."""
+    """A truncated or missing file is an `EdanasError`."""
     path.unlink() if content is None else path.write_bytes(content)
     try:
-        found: object = exporter.open(first)
+        result: object = exporter.open(first)
     except EdanasError:
         return
     except Exception as error:
-        found = error
+        result = error
     state = "gone" if content is None else "cut short"
     raise ConformanceError(
-        f"{type(exporter).__name__}: with {path.name} {state}, open gives {found!r}; expected an EdanasError"
+        f"{type(exporter).__name__}: with {path.name} {state}, open gives {result!r}; expected an EdanasError"
     )

@@ -14,17 +14,23 @@ _TOLERANCE = 1e-5
 
 
 def check_inference(inference: InferenceRule) -> None:
-    """Hold `inference` against its contract: shapes, device, single samples, hard inputs, a network.
+    """Check an inference rule against its contract: shapes, device, single samples, extreme inputs.
 
-    Exits that say the same are to be answered as they say.
+    For exits that agree, the prediction must be theirs.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The inference rule breaks its contract.
+
+    Example:
+        >>> class LastExit(InferenceRule):
+        ...     def __call__(self, logits, points):
+        ...         return logits[-1]
+        >>> check_inference(LastExit())
     """
     for classes in (1, 2, 10):
         rule = built(inference, classes)
         for exits in range(1, EXIT_POINTS + 2):
-            _check_answers(rule, classes, exits)
+            _check_predictions(rule, classes, exits)
     _check_batch(built(inference, 5))
     _check_device(built(inference, 5))
     _check_hard_inputs(built(inference, 3))
@@ -32,66 +38,67 @@ def check_inference(inference: InferenceRule) -> None:
     check_costs(inference, inference, MaxProbability())
 
 
-def _answer(rule: InferenceRule, logits: Sequence[torch.Tensor], what: str) -> torch.Tensor:
-    """Asked as a network asks: without memory, of the last exit alone; inputs stay as they were."""
+def _predict(rule: InferenceRule, logits: Sequence[torch.Tensor], what: str) -> torch.Tensor:
+    """Call the rule as a network does, and check the prediction (B, K) and that the inputs are unchanged."""
     shape, before = tuple(logits[-1].shape), [each.clone() for each in logits]
-    asked = logits if rule.memory else logits[-1:]
-    points = tuple(range(len(logits)))[-len(asked) :]
+    read = logits if rule.memory else logits[-1:]
+    points = tuple(range(len(logits)))[-len(read) :]
     try:
         with torch.no_grad():
-            found = rule(asked, points)
+            prediction = rule(read, points)
     except Exception as error:
         raise ConformanceError(
-            f"{type(rule).__name__}: raises {type(error).__name__} on {what}, {len(asked)} exits of shape "
+            f"{type(rule).__name__}: raises {type(error).__name__} on {what}, {len(read)} exits of shape "
             f"{shape}: {error}"
         ) from error
-    right = isinstance(found, torch.Tensor) and found.shape == shape and found.is_floating_point()
+    right = isinstance(prediction, torch.Tensor)
+    right = right and prediction.shape == shape and prediction.is_floating_point()
     require(rule, right, f"gives no floats of shape {shape} for {what}")
-    require(rule, not found.isnan().any(), f"gives something that is no number for {what}")
+    require(rule, not prediction.isnan().any(), f"gives NaN for {what}")
     require(rule, all(map(torch.equal, before, logits)), f"changes its input, {what}")
-    return found
+    return prediction
 
 
-def _check_answers(rule: InferenceRule, classes: int, exits: int) -> None:
-    """Two answers for the same are one; exits that say the same are answered the same, with their label."""
+def _check_predictions(rule: InferenceRule, classes: int, exits: int) -> None:
+    """Predictions are deterministic, and those of exits that agree are theirs."""
     generator = torch.Generator().manual_seed(classes)
     for scale in (0.1, 1.0, 10.0):
-        said = [scale * torch.randn(32, classes, generator=generator) for _ in range(exits)]
-        found = _answer(rule, said, f"normal logits times {scale:g}")
-        again = _answer(rule, said, f"normal logits times {scale:g}")
-        require(rule, torch.equal(found, again), "gives two answers for the same logits")
-        united = _answer(rule, said[-1:] * exits, "exits that agree")
+        logits = [scale * torch.randn(32, classes, generator=generator) for _ in range(exits)]
+        prediction = _predict(rule, logits, f"normal logits times {scale:g}")
+        again = _predict(rule, logits, f"normal logits times {scale:g}")
+        require(rule, torch.equal(prediction, again), "gives two predictions for the same logits")
+        united = _predict(rule, logits[-1:] * exits, "exits that agree")
         require(
             rule,
-            torch.allclose(united.softmax(1), said[-1].softmax(1), atol=_TOLERANCE),
-            f"{exits} exits that say the same are answered otherwise than they say",
+            torch.allclose(united.softmax(1), logits[-1].softmax(1), atol=_TOLERANCE),
+            f"the prediction for {exits} exits that agree differs from theirs",
         )
 
 
 def _check_batch(rule: InferenceRule) -> None:
     generator = torch.Generator().manual_seed(5)
-    said = [3 * torch.randn(17, 5, generator=generator) for _ in range(EXIT_POINTS + 1)]
-    together = _answer(rule, said, "17 samples")
-    alone = torch.cat([_answer(rule, [each[i : i + 1] for each in said], "a sample") for i in range(17)])
+    logits = [3 * torch.randn(17, 5, generator=generator) for _ in range(EXIT_POINTS + 1)]
+    together = _predict(rule, logits, "17 samples")
+    alone = torch.cat([_predict(rule, [each[i : i + 1] for each in logits], "a sample") for i in range(17)])
     require(
         rule,
         torch.allclose(together.softmax(1), alone.softmax(1), atol=_TOLERANCE),
-        "answers a sample otherwise alone than among others",
+        "gives another prediction for a sample alone than in a batch",
     )
-    _answer(rule, [each[:0] for each in said], "an empty batch")
-    _answer(rule, [each.double() for each in said], "float64 logits")
-    _answer(rule, [each.half() for each in said], "float16 logits")
-    _answer(rule, [each.t().contiguous().t() for each in said], "logits with transposed strides")
+    _predict(rule, [each[:0] for each in logits], "an empty batch")
+    _predict(rule, [each.double() for each in logits], "float64 logits")
+    _predict(rule, [each.half() for each in logits], "float16 logits")
+    _predict(rule, [each.t().contiguous().t() for each in logits], "logits with transposed strides")
 
 
 def _check_device(rule: InferenceRule) -> None:
-    """The answer stands where the logits do."""
+    """Predictions are on the device of the logits."""
     device = other_device()
-    said = [torch.zeros(2, 5, device=device) for _ in range(EXIT_POINTS + 1 if rule.memory else 1)]
+    logits = [torch.zeros(2, 5, device=device) for _ in range(EXIT_POINTS + 1 if rule.memory else 1)]
     what = f"for logits on device {device.type}"
     with reported_call(rule, what):
-        found = moved(rule, device)(said, tuple(range(len(said)))).device
-    require(rule, found.type == device.type, f"{what}, the answer is on {found.type}")
+        result = moved(rule, device)(logits, tuple(range(len(logits)))).device
+    require(rule, result.type == device.type, f"{what}, the prediction is on {result.type}")
 
 
 def _check_hard_inputs(rule: InferenceRule) -> None:
@@ -102,6 +109,7 @@ def _check_hard_inputs(rule: InferenceRule) -> None:
     certain = MaxProbability()
     for row in rows:
         for other in rows:
-            answer = _answer(rule, [other[None], row[None]], f"logits {other.tolist()}, {row.tolist()}")
-            sure = certain(answer)
-            require(rule, bool((sure >= 0) & (sure <= 1)), f"answers {answer.tolist()}, no distribution")
+            prediction = _predict(rule, [other[None], row[None]], f"logits {other.tolist()}, {row.tolist()}")
+            confidence = certain(prediction)
+            inside = bool((confidence >= 0) & (confidence <= 1))
+            require(rule, inside, f"predicts {prediction.tolist()}, no distribution")

@@ -26,29 +26,38 @@ _SETTINGS: Mapping[str, Any] = {
 
 
 def check_logger(make: Callable[[], Logger]) -> None:
-    """Hold a logger against its contract: it takes a whole run, a failed candidate, and a resumed run.
+    """Check a logger against its contract: it handles a whole run, a failed candidate, and a resumed run.
 
     Args:
-        make: Gives a fresh logger. What it writes to must be there, e.g. a local store.
+        make: Returns a fresh logger. Its store must be available.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The logger breaks its contract.
+
+    Example:
+        >>> import edanas
+        >>> class Counter(Logger):
+        ...     count = 0
+        ...     @edanas.hookimpl
+        ...     def edanas_candidate_evaluated(self, evaluation):
+        ...         self.count += 1
+        >>> check_logger(Counter)
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run é"
         folder.mkdir()
         (folder / "result.json").write_text("{}\n", encoding="utf-8")
-        _tell(make(), folder, [_succeeded(0), _failed(1), _succeeded(2)])
-        _tell(make(), folder, [_succeeded(3)])
+        _send_run(make(), folder, [_succeeded(0), _failed(1), _succeeded(2)])
+        _send_run(make(), folder, [_succeeded(3)])
         last = make()
-        _tell(last, folder, [])
-        kept = (folder / "result.json").read_text(encoding="utf-8") == "{}\n"
-        require("logger", kept, "changes the run's result.json")
+        _send_run(last, folder, [])
+        unchanged = (folder / "result.json").read_text(encoding="utf-8") == "{}\n"
+        require("logger", unchanged, "changes the run's result.json")
         check_run_files(last, folder)
 
 
-def _tell(logger: Logger, folder: Path, evaluations: list[Evaluation]) -> None:
-    """One process's part of a run."""
+def _send_run(logger: Logger, folder: Path, evaluations: list[Evaluation]) -> None:
+    """Send the events of one process's part of a run."""
     if not isinstance(logger, Logger):
         raise ConformanceError(f"made a {type(logger).__name__}; expected a Logger")
     offered = [kind.hook for kind in KINDS if hasattr(logger, kind.hook)]

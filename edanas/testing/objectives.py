@@ -54,12 +54,19 @@ _SAMPLES = {
 
 
 def check_objective(objective: Objective) -> None:
-    """Hold an objective against its contract: a finite number by the metrics alone, a direction, a unit.
+    """Check an objective against its contract: a finite number from the metrics alone, a direction, a unit.
 
-    One that is said to follow from the structure must not depend on how exits behave.
+    An objective with `structural` must not depend on accuracies and utilization.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The objective breaks its contract.
+
+    Example:
+        >>> class Parameters(Objective):
+        ...     structural = True
+        ...     def value(self, metrics):
+        ...         return metrics.params
+        >>> check_objective(Parameters())
     """
     require(
         objective,
@@ -78,17 +85,17 @@ def check_objective(objective: Objective) -> None:
     require(
         objective,
         len(set(values.values())) > 1,
-        f"is {next(iter(values.values()))} for all of {', '.join(values)}: there is nothing to optimise",
+        f"is {next(iter(values.values()))} for all of {', '.join(values)}; expected different values",
     )
 
 
 def _metered(objective: Objective, metrics: Metrics) -> Metrics:
-    """With what the objective's meters would tell: here one for each multiply-add."""
+    """Add figures of the objective's meters: one unit for each multiply-add."""
     return replace(metrics, exit_figures={meter.name: metrics.exit_macs for meter in objective.meters})
 
 
 def _check_structural(objective: Objective, usual: float) -> None:
-    """A value that is said to follow from the structure is the same however the exits behave."""
+    """A structural value does not depend on accuracies and utilization."""
     other = replace(
         _USUAL,
         accuracy=0.1,
@@ -98,30 +105,30 @@ def _check_structural(objective: Objective, usual: float) -> None:
         executed_macs=4.5e6,
         backbone_accuracy=0.1,
     )
-    found = _value(objective, "metrics of exits that behave otherwise", _metered(objective, other))
+    value = _value(objective, "metrics with other accuracies and utilization", _metered(objective, other))
     require(
         objective,
-        not objective.structural or found == usual,
-        f"`structural` is True, but with other accuracies and utilization {usual} becomes {found}",
+        not objective.structural or value == usual,
+        f"`structural` is True, but with other accuracies and utilization {usual} becomes {value}",
     )
 
 
 def _value(objective: Objective, name: str, metrics: Metrics) -> float:
-    kept = copy.deepcopy(metrics)
+    before = copy.deepcopy(metrics)
     with reported_call(objective, f"the value of {name}, {metrics},"):
-        found = objective.value(metrics)
+        value = objective.value(metrics)
     require(
         objective,
-        isinstance(found, (int, float)) and not isinstance(found, bool) and math.isfinite(found),
-        f"the value of {name} is {found!r}, of type {type(found).__name__}; expected a finite number",
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value),
+        f"the value of {name} is {value!r}, of type {type(value).__name__}; expected a finite number",
     )
-    require(objective, metrics == kept, f"changes {name}: {metrics}; expected {kept}")
+    require(objective, metrics == before, f"changes {name}: {metrics}; expected {before}")
     again = objective.value(metrics)
-    require(objective, again == found, f"gives two values of {name}: {found!r}, then {again!r}")
-    # An archive keeps metrics as JSON, and a resumed run reads them back.
+    require(objective, again == value, f"gives two values of {name}: {value!r}, then {again!r}")
+    # An archive stores metrics as JSON, and a resumed run reads them back.
     read = Metrics.from_dict(json.loads(json.dumps(metrics.to_dict())))
     stored = objective.value(read)
     require(
-        objective, stored == found, f"gives {found!r} for {name}, and {stored!r} after a trip through JSON"
+        objective, stored == value, f"gives {value!r} for {name}, and {stored!r} after a trip through JSON"
     )
-    return float(found)
+    return float(value)

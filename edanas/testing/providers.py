@@ -23,7 +23,7 @@ _NO_SUCH_FILE = "no-such-folder/no-such-weights.safetensors"
 
 @dataclass(frozen=True)
 class _Case:
-    """A backbone to try, and its name for messages."""
+    """A backbone, and its name in messages."""
 
     name: str
     backbone: Backbone
@@ -35,29 +35,37 @@ class _Case:
 
 
 def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
-    """Hold a provider against its contract: its variables, and that view, extract and build are one network.
+    """Check a provider against its contract: variables, costs, and its three forms of a network.
 
-    Every network is made and run, so give it options that keep networks small.
+    View, extract and build must give the same logits. The suite runs every network, so choose options that
+    keep networks small.
 
     Args:
-        provider: What to check.
-        backbones: How many random backbones to try besides the smallest and the largest.
+        provider: The provider.
+        backbones: Number of random backbones besides the smallest and the largest.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The provider breaks its contract.
+
+    Example:
+        >>> from edanas.testing.toy_networks import ToyProvider
+        >>> check_provider(ToyProvider(resolutions=(8,)), backbones=1)
     """
     with generators_restored():
         space = check_variables(provider)
         rng = np.random.default_rng(0)
-        cases = [_Case("the smallest backbone", space.smallest()), _Case("the largest", space.largest())]
-        cases += [_Case(f"a random one ({i})", space.sample_backbone(rng)) for i in range(backbones)]
+        cases = [
+            _Case("the smallest backbone", space.smallest()),
+            _Case("the largest backbone", space.largest()),
+        ]
+        cases += [_Case(f"random backbone {i}", space.sample_backbone(rng)) for i in range(backbones)]
         check_costs(provider, space)
         for task in _TASKS:
             seed_global_generators(0)
             with reported_call(provider, f"a supernet for {task}"):
                 supernet = provider.supernet(task)
             _check_fresh(provider, supernet, task)
-            _live_in(supernet)
+            _randomise(supernet)
             for case in cases:
                 _check_backbone(provider, supernet, task, case)
             _check_interleaving(provider, supernet, task, cases)
@@ -66,8 +74,8 @@ def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
 
 
 def _check_fresh(provider: SupernetProvider, supernet: Supernet, task: Task) -> None:
-    """Fresh weights are drawn from torch's global generator and from nothing else."""
-    require(provider, isinstance(supernet, Supernet), f"supernet() makes a {type(supernet).__name__}")
+    """Fresh weights depend on torch's global generator and on nothing else."""
+    require(provider, isinstance(supernet, Supernet), f"supernet() gives a {type(supernet).__name__}")
     first = supernet.state_dict()
     seed_global_generators(0)
     torch.rand(1)
@@ -83,41 +91,42 @@ def _check_backbone(provider: SupernetProvider, supernet: Supernet, task: Task, 
     """View, extract and build are one network in three forms."""
     what = f"{case.name}, {dict(case.backbone.choices)}, for {task}"
     images = case.images(task)
-    with reported_call(provider, f"making {case.name}"), torch.no_grad():
+    with reported_call(provider, f"building {case.name}"), torch.no_grad():
         view = supernet.view(case.backbone)
         plain = supernet.extract(case.backbone)
         fresh = provider.build(case.backbone, task)
     for form, net in (("view", view), ("extract", plain), ("build", fresh)):
         _check_form(provider, form, net.eval(), images, task, case)
     expected = _run(view, images)
-    found = _run(plain, images)
+    extracted = _run(plain, images)
+    gap = (extracted - expected).abs().max()
     require(
         provider,
-        _close(found, expected),
-        f"extract's logits differ from the view's by up to {(found - expected).abs().max():g}, in {what}",
+        _close(extracted, expected),
+        f"extract's logits differ from the view's by up to {gap:g}, in {what}",
     )
-    owned = {_memory(tensor) for tensor in supernet.state_dict().values()}
-    shared = [name for name, tensor in plain.state_dict().items() if _memory(tensor) in owned]
+    owned = {_address(tensor) for tensor in supernet.state_dict().values()}
+    shared = [name for name, tensor in plain.state_dict().items() if _address(tensor) in owned]
     require(provider, not shared, f"extract shares '{shared[0] if shared else ''}' with the supernet")
-    shapes, wanted = _shapes(fresh), _shapes(plain)
-    differing = [name for name in {**shapes, **wanted} if shapes.get(name) != wanted.get(name)]
+    built, cut = _shapes(fresh), _shapes(plain)
+    differing = [name for name in {**built, **cut} if built.get(name) != cut.get(name)]
     require(
         provider,
         not differing,
         f"build and extract differ in state_dict: "
-        f"{[(name, shapes.get(name), wanted.get(name)) for name in differing[:2]]}, in {what}",
+        f"{[(name, built.get(name), cut.get(name)) for name in differing[:2]]}, in {what}",
     )
     fresh.load_state_dict(plain.state_dict())
     require(
         provider,
-        _close(_run(fresh, images), found),
+        _close(_run(fresh, images), extracted),
         f"build with extract's weights gives other logits than extract, in {what}",
     )
     _check_counted(provider, case, fresh, task)
 
 
 def _check_counted(provider: SupernetProvider, case: _Case, net: StagedBackbone, task: Task) -> None:
-    """Costs told from the structure are those of the network that it makes, segment by segment."""
+    """Costs from the structure equal those of the built network, segment by segment."""
     with reported_call(provider, f"the costs of {case.name}"):
         counted = provider.costs(case.backbone, task)
     if counted is None:
@@ -130,12 +139,12 @@ def _check_counted(provider: SupernetProvider, case: _Case, net: StagedBackbone,
         f"costs() has {len(stages)} stages; expected {len(traced)}, in {case.name}",
     )
     named = [*(f"stage {number}" for number in range(1, len(traced) + 1)), "the last exit"]
-    for name, found, expected in zip(named, (*stages, last), (*traced, traced_last), strict=True):
-        uncounted = found.outputs is None
+    for name, cost, expected in zip(named, (*stages, last), (*traced, traced_last), strict=True):
+        uncounted = cost.outputs is None
         require(
             provider,
-            found == (replace(expected, outputs=None) if uncounted else expected),
-            f"costs() says {found} of {name}; the built network has {expected}, in {case.name} for {task}",
+            cost == (replace(expected, outputs=None) if uncounted else expected),
+            f"costs() gives {cost} for {name}; the built network has {expected}, in {case.name} for {task}",
         )
 
 
@@ -143,7 +152,9 @@ def _check_form(
     provider: SupernetProvider, form: str, net: object, images: torch.Tensor, task: Task, case: _Case
 ) -> None:
     if not isinstance(net, StagedBackbone):
-        raise ConformanceError(f"{type(provider).__name__}: {form} makes no StagedBackbone: {type(net)}")
+        raise ConformanceError(
+            f"{type(provider).__name__}: {form} gives a {type(net).__name__}; expected a StagedBackbone"
+        )
     require(
         provider,
         len(net.stages) == provider.exit_points + 1,
@@ -151,9 +162,7 @@ def _check_form(
         "one more than exit points",
     )
     side = case.backbone["resolution"]
-    require(
-        provider, net.resolution == side, f"{form} has the resolution {net.resolution}; {side} was asked for"
-    )
+    require(provider, net.resolution == side, f"{form} has the resolution {net.resolution}; expected {side}")
     features = images
     with (
         reported_call(provider, f"running the {form} of {case.name} on {tuple(images.shape)}"),
@@ -168,7 +177,7 @@ def _check_form(
         require(
             provider,
             output.ndim == 4 and output.shape[1] in channels,
-            f"exit_channels() has {channels} at exit point {index}; out of the {form} of {case.name} come "
+            f"exit_channels() has {channels} at exit point {index}; the {form} of {case.name} gives "
             f"features {tuple(output.shape)}",
         )
     require(
@@ -181,7 +190,7 @@ def _check_form(
 def _check_interleaving(
     provider: SupernetProvider, supernet: Supernet, task: Task, cases: list[_Case]
 ) -> None:
-    """Views run stage by stage in turn, while others are made and extracted."""
+    """Views may run stage by stage in turn, while other backbones are viewed and extracted."""
     views = [supernet.view(case.backbone).eval() for case in cases]
     inputs = [case.images(task) for case in cases]
     alone = [
@@ -194,8 +203,8 @@ def _check_interleaving(
             features = [view.stages[stage](x) for view, x in zip(views, features, strict=True)]
             supernet.extract(cases[0].backbone)
             supernet.view(cases[0].backbone).train()
-        found = [view.head(x) for view, x in zip(views, features, strict=True)]
-    for case, logits, expected in zip(cases, found, alone, strict=True):
+        outputs = [view.head(x) for view, x in zip(views, features, strict=True)]
+    for case, logits, expected in zip(cases, outputs, alone, strict=True):
         require(
             provider,
             _close(logits, expected),
@@ -217,11 +226,11 @@ def _check_interleaving(
 
 
 def _check_training(provider: SupernetProvider, supernet: Supernet, task: Task, cases: list[_Case]) -> None:
-    """Training a view changes every stage of what is extracted later, and nothing extracted before."""
+    """Training a view changes every stage of later extracts, and no earlier extract."""
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1)
     for case in cases:
         before = supernet.extract(case.backbone)
-        kept = {name: tensor.clone() for name, tensor in before.state_dict().items()}
+        weights_before = {name: tensor.clone() for name, tensor in before.state_dict().items()}
         optimizer.zero_grad()
         with reported_call(provider, f"training the view of {case.name}"):
             logits = supernet.view(case.backbone).train()(case.images(task))
@@ -231,8 +240,8 @@ def _check_training(provider: SupernetProvider, supernet: Supernet, task: Task, 
         after = supernet.extract(case.backbone)
         require(
             provider,
-            _equal(kept, before.state_dict()),
-            f"{case.name} as extracted changes when the supernet is trained",
+            _equal(weights_before, before.state_dict()),
+            f"an extract of {case.name} changes when the supernet is trained",
         )
         for part, old, new in _parts(before, after):
             moved = any(
@@ -249,21 +258,21 @@ def _check_training(provider: SupernetProvider, supernet: Supernet, task: Task, 
 def _check_weights(provider: SupernetProvider, supernet: Supernet) -> None:
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     try:
-        answer: object = provider.load_weights(supernet, _NO_SUCH_FILE)
+        result: object = provider.load_weights(supernet, _NO_SUCH_FILE)
     except WeightsError:
-        answer = None
+        result = None
     except Exception as error:
-        answer = error
+        result = error
     require(
         provider,
-        answer is None,
-        f"load_weights of '{_NO_SUCH_FILE}', which does not exist, gives {answer!r}; expected a WeightsError",
+        result is None,
+        f"load_weights of '{_NO_SUCH_FILE}', which does not exist, gives {result!r}; expected a WeightsError",
     )
     require(provider, _equal(before, supernet.state_dict()), "load_weights fails and changes the supernet")
 
 
-def _live_in(supernet: Supernet) -> None:
-    """As after some training: nothing is left at a value that hides which slice of a tensor is used."""
+def _randomise(supernet: Supernet) -> None:
+    """Change all weights at random, so that a wrong slice of a tensor shows in the logits."""
     generator = torch.Generator().manual_seed(0)
     for name, tensor in supernet.state_dict().items():
         if tensor.is_floating_point():
@@ -282,7 +291,7 @@ def _close(first: torch.Tensor, second: torch.Tensor) -> bool:
     return torch.allclose(first, second, rtol=1e-3, atol=1e-4)
 
 
-def _memory(tensor: torch.Tensor) -> int:
+def _address(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 

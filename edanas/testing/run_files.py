@@ -1,4 +1,4 @@
-"""Part of the suites of evaluations and loggers: the files that they leave in a run's folder."""
+"""The part that the suites of evaluations and loggers share: their files in a run's folder."""
 
 import tempfile
 from pathlib import Path
@@ -19,18 +19,18 @@ _OTHERS = (
     f"{MODELS}/eenn-1.json",
     "own.txt",
 )
-"""Files of the run itself, and one of the user's."""
+"""Files of the run itself, and one of the user."""
 
 
 def check_run_files(plugin: Evaluator | Logger, folder: Path) -> None:
-    """`files` matches all files that the plugin left in `folder`, and none of others.
+    """Check that `files` matches all files that the plugin left in `folder`, and no others.
 
     Args:
         plugin: An evaluation or a logger that has worked.
         folder: The run's folder.
 
     Raises:
-        ConformanceError: A file is not matched, or too much is.
+        ConformanceError: A file of the plugin is not matched, or a file of another is.
     """
     with reported_call(plugin, "files"):
         patterns = left_files(plugin)
@@ -51,5 +51,5 @@ def check_run_files(plugin: Evaluator | Logger, folder: Path) -> None:
     require(
         plugin,
         not foreign,
-        f"`files` matches {', '.join(foreign)}, which others own",
+        f"`files` matches {', '.join(foreign)}, which are not its own",
     )

@@ -19,18 +19,24 @@ _SMOOTHING = 0.2
 
 
 def check_scheme(scheme: TrainingScheme, exits: Sequence[int] = (1, 2, 5)) -> None:
-    """Hold a training scheme against its contract.
+    """Check a training scheme against its contract.
 
-    Its plan trains everything; in each phase its loss is one number that all that the phase trains learns
-    from, by labels or a teacher, at any scale of the logits and on their device.
+    The phases of its plan train all parts of a network. In each phase, the loss is a scalar with gradients
+    for all trained parts, from labels or a teacher, for logits of any scale and on any device.
 
     Args:
-        scheme: What to check.
-        exits: The numbers of exits, the last one counted, of the networks that it is made for. All of them
-            are placed, and then every other.
+        scheme: The training scheme.
+        exits: Numbers of exits of the networks, including the last one. Each network is tried with all exits
+            and with every second one.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The training scheme breaks its contract.
+
+    Example:
+        >>> class EqualWeights(TrainingScheme):
+        ...     def loss(self, batch):
+        ...         return batch.cross_entropies().mean()
+        >>> check_scheme(EqualWeights())
     """
     with torch.random.fork_rng(devices=[]):
         labels = torch.arange(_BATCH) % _CLASSES
@@ -42,13 +48,13 @@ def check_scheme(scheme: TrainingScheme, exits: Sequence[int] = (1, 2, 5)) -> No
                 case.check_targets(labels, "labels")
                 case.check_targets(teacher, "a teacher's probabilities")
                 case.check_smoothing(labels)
-                case.check_hard(labels)
+                case.check_extremes(labels)
                 case.check_device(labels)
             _check_training(scheme, points, phases, labels)
 
 
 def _placements(count: int) -> Iterator[tuple[int, ...]]:
-    """Where exits may stand: everywhere, and at every other point; the last exit always."""
+    """Yield the points of exits: all of them, then every second one; the last exit is always there."""
     yield tuple(range(count))
     yield (*range(0, count - 1, 2), count - 1)
 
@@ -58,9 +64,9 @@ def _check_plan(scheme: TrainingScheme, points: tuple[int, ...]) -> tuple[Phase,
     with reported_call(scheme, f"{what}: the phases"):
         phases, again = scheme.phases(points), scheme.phases(points)
     require(scheme, phases, f"{what}: no phase")
-    require(scheme, phases == again, f"{what}: one plan, then another")
+    require(scheme, phases == again, f"{what}: `phases` gives two plans")
     for phase in phases:
-        require(scheme, isinstance(phase, Phase), f"{what}: {phase!r} is no Phase")
+        require(scheme, isinstance(phase, Phase), f"{what}: {phase!r} is not a Phase")
         at = f"{what}, phase '{phase.name}'"
         require(
             scheme,
@@ -91,13 +97,13 @@ class _Case:
         self.what = f"exits at {points}, phase '{phase.name}'"
         first = min((*phase.segments, math.inf))
         self.learning = [index in phase.heads or index >= first for index in phase.exits]
-        """Of each exit that runs, whether anything learns from its logits."""
-        self.learned = _learned(scheme, points)
+        """For each exit that runs: whether a trained part depends on its logits."""
+        self.learned = _learned_module(scheme, points)
 
     def check_targets(self, targets: torch.Tensor, kind: str) -> None:
-        """The loss reaches every exit that learns, and going against its gradient lowers it."""
+        """Gradients reach every trained exit, and a step against the gradient lowers the loss."""
         logits, what = self._logits(), f"{self.what}, on {kind}"
-        kept = [each.detach().clone() for each in logits]
+        before = [each.detach().clone() for each in logits]
         loss, again = self._loss(logits, targets, what), self._loss(logits, targets, what)
         require(
             self.scheme, torch.equal(loss, again), f"{what}: {loss:g}, then {again:g} for the same logits"
@@ -110,27 +116,27 @@ class _Case:
             require(
                 self.scheme, reached or not learns, f"{what}: the gradient of exit {index + 1} is {state}"
             )
-        unchanged = all(torch.equal(a, b) for a, b in zip(logits, kept, strict=True))
+        unchanged = all(torch.equal(a, b) for a, b in zip(logits, before, strict=True))
         require(self.scheme, unchanged, f"{what}: changes the logits")
         nearer = [each.detach() - (0 if each.grad is None else 0.05 * each.grad) for each in logits]
         after = self._loss(nearer, targets, what)
         text = f"{what}: {loss:g} before a step against the gradient, {after:g} after it"
         require(self.scheme, after < loss, text)
-        right, wrong = (self._loss(self._saying(targets, shift), targets, what) for shift in (0, 1))
-        text = f"{what}: {right:g} where every exit says what it should, {wrong:g} where it does not"
+        right, wrong = (self._loss(self._predicting(targets, shift), targets, what) for shift in (0, 1))
+        text = f"{what}: a loss of {right:g} for right predictions, {wrong:g} for wrong ones; expected less"
         require(self.scheme, right < wrong, text)
 
     def check_smoothing(self, labels: torch.Tensor) -> None:
-        """With smoothing, an exit can be too sure of the label."""
-        what = f"{self.what}, exits that are sure and right"
-        sure = self._saying(labels, 0, 20.0)
-        plain = self._loss(sure, labels, what)
-        smoothed = self._loss(sure, labels, f"{what}, label smoothing {_SMOOTHING}", _SMOOTHING)
+        """Label smoothing raises the loss of overconfident exits."""
+        what = f"{self.what}, right predictions of high confidence"
+        logits = self._predicting(labels, 0, 20.0)
+        plain = self._loss(logits, labels, what)
+        smoothed = self._loss(logits, labels, f"{what}, label smoothing {_SMOOTHING}", _SMOOTHING)
         text = f"{what}: {smoothed:g} with label smoothing {_SMOOTHING}, {plain:g} without; expected more"
         require(self.scheme, smoothed > plain, text)
 
-    def check_hard(self, labels: torch.Tensor) -> None:
-        """One sample, and logits that are huge."""
+    def check_extremes(self, labels: torch.Tensor) -> None:
+        """A single sample, and huge logits."""
         self._loss(self._logits(batch=1), labels[:1], f"{self.what}, one sample")
         huge = [1e4 * each.detach() for each in self._logits()]
         for each in huge:
@@ -142,25 +148,25 @@ class _Case:
         require(self.scheme, finite, f"{what}: the gradient is not finite")
 
     def check_device(self, labels: torch.Tensor) -> None:
-        """The loss is made where the logits are; where there is no other device, on one without memory."""
+        """The loss is on the device of the logits, which is torch's `meta` device where there is no GPU."""
         device = other_device()
         batch = self._batch([each.detach().to(device) for each in self._logits()], labels.to(device))
         with reported_call(self.scheme, f"{self.what}, on device {device.type}: the loss"):
             self.learned.to(device)
-            found = self.scheme.loss(batch).device
-            self.learned = _learned(self.scheme, self.points)
-        text = f"{self.what}: a loss on {found.type} for logits on {device.type}"
-        require(self.scheme, found.type == device.type, text)
+            result = self.scheme.loss(batch).device
+            self.learned = _learned_module(self.scheme, self.points)
+        text = f"{self.what}: a loss on {result.type} for logits on {device.type}"
+        require(self.scheme, result.type == device.type, text)
 
     def _logits(self, batch: int = _BATCH) -> list[torch.Tensor]:
         generator = torch.Generator().manual_seed(10 + len(self.points))
         drawn = [torch.randn(batch, _CLASSES, generator=generator) for _ in self.phase.exits]
         return [each.requires_grad_(learns) for each, learns in zip(drawn, self.learning, strict=True)]
 
-    def _saying(self, targets: torch.Tensor, shift: int, height: float = 4.0) -> list[torch.Tensor]:
-        """Logits that say `targets`, or where they learn others, `shift` classes away."""
-        wanted = targets if targets.is_floating_point() else one_hot(targets, _CLASSES).float()
-        return [height * wanted.roll(shift * learns, dims=1) for learns in self.learning]
+    def _predicting(self, targets: torch.Tensor, shift: int, height: float = 4.0) -> list[torch.Tensor]:
+        """Return logits that predict `targets`; those of trained exits are `shift` classes off."""
+        expected = targets if targets.is_floating_point() else one_hot(targets, _CLASSES).float()
+        return [height * expected.roll(shift * learns, dims=1) for learns in self.learning]
 
     def _batch(self, logits: list[torch.Tensor], targets: torch.Tensor, smoothing: float = 0.0) -> ExitBatch:
         return ExitBatch(logits, targets, self.phase, self.points, ToyCriterion(), smoothing, self.learned)
@@ -168,15 +174,15 @@ class _Case:
     def _loss(
         self, logits: list[torch.Tensor], targets: torch.Tensor, what: str, smoothing: float = 0.0
     ) -> torch.Tensor:
-        """The loss, at the same state of torch's generator each time."""
+        """Return the loss, always from the same state of torch's generator."""
         return _loss(self.scheme, self._batch(logits, targets, smoothing), what)
 
 
 def _check_training(
     scheme: TrainingScheme, points: tuple[int, ...], phases: Sequence[Phase], labels: torch.Tensor
 ) -> None:
-    """In a network, gradients reach all that a phase trains, and what is learned besides."""
-    learned = _learned(scheme, points)
+    """In a network, gradients reach all parts that a phase trains, and the scheme's own weights."""
+    learned = _learned_module(scheme, points)
     torch.manual_seed(0)
     stages = [nn.Linear(_FEATURES, _FEATURES, bias=False) for _ in range(points[-1] + 1)]
     heads = {point: nn.Linear(_FEATURES, _CLASSES, bias=False) for point in points}
@@ -201,31 +207,35 @@ def _check_training(
         for module in (*stages, *heads.values(), parts[-1].head):
             module.zero_grad()
     idle = [name for name, p in learned.named_parameters() if p.grad is None]
-    require(scheme, not idle, f"exits at {points}: no phase trains {', '.join(idle)} of what it learns")
+    require(scheme, not idle, f"exits at {points}: no phase trains {', '.join(idle)} of `learned`")
 
 
-def _learned(scheme: TrainingScheme, points: tuple[int, ...]) -> nn.Module:
-    """What the scheme learns besides; each training has its own."""
-    with reported_call(scheme, f"exits at {points}: what is learned"):
-        found, other = scheme.learned(points), scheme.learned(points)
-    if found is None or other is None:
+def _learned_module(scheme: TrainingScheme, points: tuple[int, ...]) -> nn.Module:
+    """Return the module of the scheme's own weights; each training has a new one."""
+    with reported_call(scheme, f"exits at {points}: `learned`"):
+        module, other = scheme.learned(points), scheme.learned(points)
+    if module is None or other is None:
         return nn.Module()
-    require(scheme, isinstance(found, nn.Module), f"learns a {type(found).__name__}, not a torch module")
-    own, others = ({id(p) for p in module.parameters()} for module in (found, other))
-    require(scheme, not own & others, f"exits at {points}: two trainings share what they learn")
-    return found
+    require(
+        scheme,
+        isinstance(module, nn.Module),
+        f"`learned` gives a {type(module).__name__}, not a torch module",
+    )
+    own, others = ({id(p) for p in each.parameters()} for each in (module, other))
+    require(scheme, not own & others, f"exits at {points}: two trainings share weights of `learned`")
+    return module
 
 
 def _loss(scheme: TrainingScheme, batch: ExitBatch, what: str) -> torch.Tensor:
     torch.manual_seed(0)
     with reported_call(scheme, f"{what}: the loss"):
-        found: object = scheme.loss(batch)
-    if not isinstance(found, torch.Tensor):
-        raise ConformanceError(f"{type(scheme).__name__}: {what}: a {type(found).__name__}, not a tensor")
+        loss: object = scheme.loss(batch)
+    if not isinstance(loss, torch.Tensor):
+        raise ConformanceError(f"{type(scheme).__name__}: {what}: a {type(loss).__name__}, not a tensor")
     require(
         scheme,
-        found.shape == () and found.is_floating_point() and found.isfinite(),
-        f"{what}: {found.dtype} of shape {tuple(found.shape)}, {found.detach().flatten()[:3].tolist()}; "
+        loss.shape == () and loss.is_floating_point() and loss.isfinite(),
+        f"{what}: {loss.dtype} of shape {tuple(loss.shape)}, {loss.detach().flatten()[:3].tolist()}; "
         "expected one finite number",
     )
-    return found
+    return loss

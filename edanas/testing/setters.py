@@ -15,7 +15,7 @@ from edanas.exits.criteria import ScoreMargin
 from edanas.testing.conformance import ConformanceError, reported_call, require
 
 COSTS = Costs(stages=(100, 150, 200, 250, 300), heads=(7, 5, 11, 3), last=20)
-"""Of the networks that setters are checked on: 107 multiply-adds at least, 1,046 at most."""
+"""Costs of the suite's networks: 107 to 1,046 multiply-adds for a sample."""
 
 _CLASSES = 4
 _SCHEMES = (
@@ -26,32 +26,39 @@ _SCHEMES = (
 
 
 def check_setter(setter: ThresholdSetter) -> None:
-    """Hold a threshold setter against its contract: valid thresholds for the exits that stand, always alike.
+    """Check a threshold setter against its contract: valid and repeatable thresholds.
 
-    It is given networks of four exit points that cost `COSTS`, with 12 to 150 calibration samples; on some
-    of them it may say that what was asked cannot be had.
+    The suite's networks have four exit points and the costs `COSTS`, with 12 to 150 calibration samples. The
+    setter may raise a `CandidateError` for some of them.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The threshold setter breaks its contract.
+
+    Example:
+        >>> class AsSearched(ThresholdSetter):
+        ...     resets = False
+        ...     def choose(self, calibration):
+        ...         return ThresholdChoice(calibration.scheme)
+        >>> check_setter(AsSearched())
     """
-    answered = 0
+    choices = 0
     for scheme in _SCHEMES:
         for samples, levels in ((12, 0), (60, 6), (150, 0)):
             what = f"{samples} samples, exits {SelectionScheme(scheme).placed}"
-            answered += _check(setter, toy_calibration(scheme, samples, levels), what)
-    require(setter, answered, "refuses all calibrations; expected an answer to some")
+            choices += _check(setter, toy_calibration(scheme, samples, levels), what)
+    require(setter, choices, "refuses all calibrations; expected a choice for some")
 
 
 def toy_calibration(
     thresholds: Sequence[float | None], samples: int, levels: int = 0, seed: int = 0
 ) -> Calibration:
-    """A calibration that needs no network: later exits are right more often, and those too sure of it.
+    """Return a calibration without a network: later exits are more accurate, and all are overconfident.
 
     Args:
-        thresholds: As searched, one for each of the four exit points; exits with a head are those that stand.
-        samples: S.
-        levels: Logits are rounded to so many steps between whole numbers, so that some tie; 0 = not at all.
-        seed: Samples follow from it.
+        thresholds: The searched ones, one for each of the four exit points; the placed exits have heads.
+        samples: Number of samples.
+        levels: Rounding of the logits to steps of 1 / levels, which makes ties; 0 = none.
+        seed: The seed of the samples.
     """
     scheme = SelectionScheme(tuple(thresholds))
     rng = np.random.default_rng(seed)
@@ -61,18 +68,18 @@ def toy_calibration(
     logits = rng.normal(size=(samples, len(strength), _CLASSES))
     logits[np.arange(samples), :, labels] += evidence
     logits = np.round(logits * levels) / levels if levels else logits
-    found = (3.0 * logits).astype(np.float32)
+    scaled = (3.0 * logits).astype(np.float32)
 
     def tempered(temperatures: Sequence[float]) -> ExitProfile:
         scale = np.array(temperatures, dtype=np.float32)[:, None]
-        return _profile(scheme.placed, found / scale, labels)
+        return _profile(scheme.placed, scaled / scale, labels)
 
     return Calibration(
-        profile=_profile(scheme.placed, found, labels),
+        profile=_profile(scheme.placed, scaled, labels),
         costs=COSTS,
         scheme=scheme,
         given_up=0.0,
-        answers=lambda: Answers(found.copy(), labels.copy()),
+        answers=lambda: Answers(scaled.copy(), labels.copy()),
         tempered=tempered,
     )
 
@@ -85,58 +92,66 @@ def _profile(
     return ExitProfile(points, confidence, logits.argmax(axis=2) == labels[:, None])
 
 
-def _check(setter: ThresholdSetter, given: Calibration, what: str) -> bool:
-    """Whether it answered; a refusal is an answer of another kind."""
-    before = given.profile.confidence.copy(), given.profile.correct.copy()
-    choice, again = _choice(setter, given, what), _choice(setter, given, what)
+def _check(setter: ThresholdSetter, calibration: Calibration, what: str) -> bool:
+    """Check the choice for a calibration, and return whether there is one."""
+    before = calibration.profile.confidence.copy(), calibration.profile.correct.copy()
+    choice, again = _choice(setter, calibration, what), _choice(setter, calibration, what)
     same = all(
         np.array_equal(a, b)
-        for a, b in zip(before, (given.profile.confidence, given.profile.correct), strict=True)
+        for a, b in zip(before, (calibration.profile.confidence, calibration.profile.correct), strict=True)
     )
     require(setter, same, f"{what}: changes the profile")
     require(setter, choice == again, f"{what}: chooses {choice}, then {again} for the same calibration")
     if choice is None:
         return False
     if not setter.resets:
-        require(setter, choice.scheme == given.scheme, f"{what}: resets nothing, but gives {choice.scheme}")
+        require(
+            setter,
+            choice.scheme == calibration.scheme,
+            f"{what}: `resets` is False, but it gives {choice.scheme}",
+        )
     placed = choice.scheme.placed
-    require(setter, placed == given.scheme.placed, f"{what}: places {placed}; expected {given.scheme.placed}")
+    require(
+        setter,
+        placed == calibration.scheme.placed,
+        f"{what}: places {placed}; expected {calibration.scheme.placed}",
+    )
     _check_exact(setter, [t for t in choice.scheme.thresholds if t is not None], f"{what}: thresholds")
-    _check_temperatures(setter, choice, given, what)
+    _check_temperatures(setter, choice, calibration, what)
     with reported_call(setter, f"{what}: its notes as JSON"):
         read = json.loads(json.dumps(dict(choice.notes), allow_nan=False))
-    require(setter, read == dict(choice.notes), f"{what}: its notes are other ones after a trip through JSON")
+    require(setter, read == dict(choice.notes), f"{what}: its notes change on a trip through JSON")
     return True
 
 
 def _check_temperatures(
-    setter: ThresholdSetter, choice: ThresholdChoice, given: Calibration, what: str
+    setter: ThresholdSetter, choice: ThresholdChoice, calibration: Calibration, what: str
 ) -> None:
-    exits, found = given.profile.confidence.shape[1], choice.temperatures
+    exits, temperatures = calibration.profile.confidence.shape[1], choice.temperatures
     require(
         setter,
-        not found or len(found) == exits,
-        f"{what}: {len(found)} temperatures; expected none, or one for each of {exits} exits",
+        not temperatures or len(temperatures) == exits,
+        f"{what}: {len(temperatures)} temperatures; expected none, or one for each of {exits} exits",
     )
-    good = all(0.0 < each < float("inf") for each in found)
-    require(setter, good, f"{what}: temperatures {found}; allowed: above 0")
-    _check_exact(setter, found, f"{what}: temperatures")
+    good = all(0.0 < each < float("inf") for each in temperatures)
+    require(setter, good, f"{what}: temperatures {temperatures}; allowed: above 0")
+    _check_exact(setter, temperatures, f"{what}: temperatures")
 
 
 def _check_exact(setter: ThresholdSetter, values: Sequence[float], what: str) -> None:
-    """A network compares in float32; what lets a sample go in one place must not hold it in another."""
-    wrong = [each for each in values if float(np.float32(each)) != each]
-    require(setter, setter.resets is False or not wrong, f"{what} {wrong} are not exact in float32")
+    """Values are exact in float32, so that every form of a network compares alike."""
+    inexact = [each for each in values if float(np.float32(each)) != each]
+    require(setter, setter.resets is False or not inexact, f"{what} {inexact} are not exact in float32")
 
 
-def _choice(setter: ThresholdSetter, given: Calibration, what: str) -> ThresholdChoice | None:
+def _choice(setter: ThresholdSetter, calibration: Calibration, what: str) -> ThresholdChoice | None:
     with reported_call(setter, f"{what}: choosing"):
         try:
-            found: object = setter.choose(given)
+            choice: object = setter.choose(calibration)
         except CandidateError:
             return None
-    if not isinstance(found, ThresholdChoice):
+    if not isinstance(choice, ThresholdChoice):
         raise ConformanceError(
-            f"{type(setter).__name__}: {what}: gives a {type(found).__name__}; expected a ThresholdChoice"
+            f"{type(setter).__name__}: {what}: gives a {type(choice).__name__}; expected a ThresholdChoice"
         )
-    return found
+    return choice

@@ -17,24 +17,32 @@ from edanas.testing.toy_search import toy_problem, toy_space
 _Rows = tuple[
     npt.NDArray[np.int64], npt.NDArray[np.float64], list[ExitProfile | None], npt.NDArray[np.float64]
 ]
-_Told = list[_Rows]
+_Archive = list[_Rows]
 
 _COUNT = 5
 _ROUNDS = 3
 
 
 def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | None = None) -> None:
-    """Hold a strategy against its contract: distinct candidates of the space, and no state of its own.
+    """Check a strategy against its contract: distinct candidates of the space, and no hidden state.
 
-    A resumed run stands on the latter: a fresh strategy, told the archive, must choose as the first one did.
+    Resuming a run depends on the latter: with the same archive, a fresh strategy must choose the same
+    candidates.
 
     Args:
-        make: A fresh strategy, not yet started.
-        problem: What it works on; by default two objectives on a space of a few hundred candidates, or, for
+        make: Returns a fresh strategy, not yet started.
+        problem: The search problem; by default two objectives on a space of a few hundred candidates, or, for
             a nested strategy, of 78 backbones with exit profiles.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The strategy breaks its contract.
+
+    Example:
+        >>> from edanas.strategies.base import Remembering
+        >>> class RandomSearch(Remembering):
+        ...     def propose(self, rng, count):
+        ...         return np.zeros((0, self._space.dimensions), dtype=np.int64)  # the base class fills up
+        >>> check_strategy(RandomSearch)
     """
     nested = make().nested
     problem = problem or (toy_nested_problem() if nested else toy_problem())
@@ -52,31 +60,31 @@ def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | 
 
 
 def _confined(strategy: SearchStrategy, problem: SearchProblem) -> SearchProblem:
-    """The problem on the part of its space that the strategy searches."""
+    """Return the problem on the part of its space that the strategy searches."""
     part = strategy.confine(problem.space)
     genomes = part.sample(np.random.default_rng(problem.seed), 8)
     outside = [each for each in map(part.decode, genomes) if each not in problem.space]
-    require(strategy, not outside, f"confine: {outside[:1]} is no candidate of the space that was given")
+    require(strategy, not outside, f"confine: {outside[:1]} is not a candidate of the given space")
     return replace(problem, space=part)
 
 
 def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
-    """Run a few iterations; before each, a fresh strategy that is only told must choose the same."""
+    """Run a few iterations; before each, a fresh strategy with the same archive must choose the same."""
     strategy = _started(make, problem)
-    told: _Told = []
+    archive: _Archive = []
     seed_global_generators(0)
     initial = strategy.initial()
     require(strategy, initial, "the initial archive is empty")
-    _check_choice(strategy, problem, "initial", initial, problem.initial, told)
+    _check_choice(strategy, problem, "initial", initial, problem.initial, archive)
     seed_global_generators(1)
     again = _started(make, problem).initial()
     require(strategy, _ids(again) == _ids(initial), "another initial archive at the same seed")
     chosen = initial
     for iteration in range(1, _ROUNDS + 1):
-        told.append(_measured(problem, chosen))
-        strategy.tell(*told[-1])
+        archive.append(_measured(problem, chosen))
+        strategy.tell(*archive[-1])
         chosen = strategy.ask(_COUNT)
-        _check_choice(strategy, problem, f"ask {iteration}", chosen, _COUNT, told)
+        _check_choice(strategy, problem, f"ask {iteration}", chosen, _COUNT, archive)
         notes = strategy.notes()
         require(
             strategy,
@@ -85,63 +93,65 @@ def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) ->
         )
         seed_global_generators(iteration)
         fresh = _started(make, problem)
-        for rows in told:
+        for rows in archive:
             fresh.tell(*rows)
         require(
             strategy,
             _ids(fresh.ask(_COUNT)) == _ids(chosen),
-            f"ask {iteration}: a fresh strategy that was told the same chooses otherwise, so a run could not "
-            "be resumed; draw from a generator seeded by the run's seed and by how much was told",
+            f"ask {iteration}: a fresh strategy with the same archive chooses other candidates, so that no "
+            "run can be resumed; seed random numbers by the run's seed and the archive's length",
         )
 
 
 def _check_first(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
-    """What the problem wants first begins the initial archive, which is no longer for it."""
+    """The initial archive begins with `first` of the problem, and is not longer for it."""
     drawn = problem.space.sample(np.random.default_rng(problem.seed), 4 * problem.initial)
     genomes = list({genome.tobytes(): genome for genome in drawn}.values())
-    wanted = [problem.space.decode(genome) for genome in genomes]
+    first = [problem.space.decode(genome) for genome in genomes]
     for count in (1, problem.initial - 1, problem.initial + 1):
-        initial = _started(make, replace(problem, first=tuple(wanted[:count]))).initial()
+        initial = _started(make, replace(problem, first=tuple(first[:count]))).initial()
         _check_choice(make(), problem, "initial, with `first`", initial, problem.initial, [])
         require(
             make(),
-            _ids(initial)[:count] == _ids(wanted[:count])[: problem.initial],
+            _ids(initial)[:count] == _ids(first[:count])[: problem.initial],
             f"the initial archive does not begin with the problem's {count} first candidates",
         )
 
 
 def _check_failures(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
-    """Failed candidates are rows of NaN: some of the initial archive, then a whole iteration."""
+    """Failed candidates are rows of NaN: half of the initial archive, a whole iteration, then one."""
     strategy = _started(make, problem)
     chosen = strategy.initial()
-    told: _Told = []
+    archive: _Archive = []
     for iteration, failed in enumerate((slice(0, None, 2), slice(None), slice(0, 1)), start=1):
         genomes, values, profiles, excesses = _measured(problem, chosen)
         values[failed] = excesses[failed] = np.nan
         lost = set(range(len(genomes))[failed])
-        told.append((genomes, values, [None if i in lost else p for i, p in enumerate(profiles)], excesses))
-        strategy.tell(*told[-1])
+        archive.append(
+            (genomes, values, [None if i in lost else p for i, p in enumerate(profiles)], excesses)
+        )
+        strategy.tell(*archive[-1])
         chosen = strategy.ask(_COUNT)
-        _check_choice(strategy, problem, f"ask {iteration}, after failures", chosen, _COUNT, told)
+        _check_choice(strategy, problem, f"ask {iteration}, after failures", chosen, _COUNT, archive)
 
 
 def _check_exhaustion(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
-    """A small space is searched to its end, and then there is nothing to ask for."""
+    """A strategy searches a small space to its end, and then returns no more candidates."""
     strategy = _started(make, problem)
     size = problem.space.size()
-    told: _Told = []
+    archive: _Archive = []
     chosen = strategy.initial()
-    while chosen and len(told) <= size:
-        told.append(_measured(problem, chosen))
-        strategy.tell(*told[-1])
+    while chosen and len(archive) <= size:
+        archive.append(_measured(problem, chosen))
+        strategy.tell(*archive[-1])
         chosen = strategy.ask(_COUNT)
-        _check_choice(strategy, problem, "ask in a small space", chosen, _COUNT, told)
-    found = sum(len(genomes) for genomes, *_ in told)
-    require(strategy, found == size, f"finds {found} of a small space's {size} candidates and gives up")
+        _check_choice(strategy, problem, "ask in a small space", chosen, _COUNT, archive)
+    count = sum(len(genomes) for genomes, *_ in archive)
+    require(strategy, count == size, f"returns {count} of a small space's {size} candidates")
 
 
 def _check_constraints(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
-    """What a structure breaks is not asked for; with constraints, too, choices follow from what was told."""
+    """No choice breaks a structural constraint, and choices depend on the archive alone, as without."""
     space = problem.space
 
     def structure(candidate: Candidate) -> float:
@@ -156,7 +166,7 @@ def _check_constraints(make: Callable[[], SearchStrategy], problem: SearchProble
         require(
             strategy,
             chosen and not refused,
-            f"asks for {len(chosen)} candidates, of which the structure of {refused} breaks a constraint",
+            f"chooses {len(chosen)} candidates, of which {refused} break a structural constraint",
         )
         strategy.tell(*rows)
         chosen = strategy.ask(_COUNT)
@@ -164,9 +174,9 @@ def _check_constraints(make: Callable[[], SearchStrategy], problem: SearchProble
 
 
 def _size(space: SearchSpace, genome: npt.NDArray[np.int64]) -> float:
-    """How far a genome's genes are from the first choices, as a share."""
-    able = space.expressed(genome) & (space.counts > 1)
-    return float((genome / np.maximum(space.counts - 1, 1))[able].mean())
+    """Return the mean distance of the genes from the first choices, in [0, 1]."""
+    free = space.expressed(genome) & (space.counts > 1)
+    return float((genome / np.maximum(space.counts - 1, 1))[free].mean())
 
 
 def _check_choice(
@@ -175,24 +185,24 @@ def _check_choice(
     where: str,
     chosen: list[Candidate],
     count: int,
-    told: _Told,
+    archive: _Archive,
 ) -> None:
     space = problem.space
-    require(
-        strategy, len(chosen) <= count, f"{where}: {len(chosen)} candidates; at most {count} were asked for"
-    )
-    held = {row.tobytes() for genomes, *_ in told for row in genomes}
+    require(strategy, len(chosen) <= count, f"{where}: {len(chosen)} candidates; allowed: at most {count}")
+    known = {row.tobytes() for genomes, *_ in archive for row in genomes}
     for candidate in chosen:
         genome = space.encode(candidate)
         require(
             strategy,
             space.decode(genome) == candidate,
-            f"{where}: {candidate} is not what its genome stands for",
+            f"{where}: {candidate} differs from its decoded genome",
         )
         require(
-            strategy, genome.tobytes() not in held, f"{where}: {genome.tolist()} was told, or stands twice"
+            strategy,
+            genome.tobytes() not in known,
+            f"{where}: {genome.tolist()} is chosen twice",
         )
-        held.add(genome.tobytes())
+        known.add(genome.tobytes())
 
 
 def _started(make: Callable[[], SearchStrategy], problem: SearchProblem) -> SearchStrategy:
@@ -202,17 +212,17 @@ def _started(make: Callable[[], SearchStrategy], problem: SearchProblem) -> Sear
 
 
 def _measured(problem: SearchProblem, candidates: list[Candidate]) -> _Rows:
-    """Genomes with values that pull in different directions: each objective has an optimum of its own.
+    """Return genomes with values: each objective has another optimum.
 
-    The measured constraints, if there are any, are kept by a part of them.
+    Some of them satisfy the measured constraints, if there are any.
     """
     space = problem.space
     genomes = np.array([space.encode(c) for c in candidates], dtype=np.int64).reshape(-1, space.dimensions)
     scaled = genomes / np.maximum(space.counts - 1, 1)
     optima = np.linspace(0, 1, problem.objectives)
     values = ((scaled[:, None, :] - optima[:, None]) ** 2).mean(axis=2)
-    kept = problem.front is not None
-    profiles = [toy_backbone_profile(c.backbone) if kept else None for c in candidates]
+    has_profiles = problem.front is not None
+    profiles = [toy_backbone_profile(c.backbone) if has_profiles else None for c in candidates]
     return genomes, values, profiles, np.repeat(values[:, -1:] - 0.2, problem.limits, axis=1)
 
 

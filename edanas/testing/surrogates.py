@@ -16,17 +16,29 @@ _SEED = 7
 _SAMPLES, _GENES = 40, 6
 _FOLDS = 4
 _LEAST_TAU = 0.2
-"""Of rank correlation on unseen genomes of an additive function; a guess has 0, a good model 0.8."""
+"""The least Kendall's tau on unseen genomes of an additive function; chance is 0, a good model 0.8."""
 
 
 def check_surrogate(make: Callable[[int], SurrogateModel]) -> None:
-    """Hold a surrogate model against its contract: shapes, seed, degenerate data, honest cross-validation.
+    """Check a surrogate model against its contract: shapes, seed, degenerate data, and cross-validation.
 
     Args:
-        make: A fresh model from a seed, as the registry's factory with `seed=`.
+        make: Returns a fresh model for a seed.
 
     Raises:
-        ConformanceError: Something does not hold.
+        ConformanceError: The surrogate model breaks its contract.
+
+    Example:
+        >>> class LeastSquares(SurrogateModel):
+        ...     def __init__(self, seed):
+        ...         pass
+        ...     def fit(self, genomes, values):
+        ...         design = np.column_stack([genomes, np.ones(len(genomes))])
+        ...         self.weights = np.linalg.lstsq(design, values, rcond=None)[0]
+        ...         return self
+        ...     def predict(self, genomes):
+        ...         return np.column_stack([genomes, np.ones(len(genomes))]) @ self.weights
+        >>> check_surrogate(LeastSquares)
     """
     with generators_restored():
         _check_shapes(make)
@@ -37,7 +49,7 @@ def check_surrogate(make: Callable[[int], SurrogateModel]) -> None:
 
 
 def _data(count: int = _SAMPLES, genes: int = _GENES, seed: int = 0) -> tuple[_Array, _Array]:
-    """Genomes of three choices a gene, and a cost in MACs that adds up gene by gene."""
+    """Return genomes of three choices a gene, and a cost in MACs that is additive in the genes."""
     rng = np.random.default_rng(seed)
     genomes = rng.integers(0, 3, size=(count, genes)).astype(np.float64)
     values = 1e6 * (5.0 + genomes @ np.linspace(0.5, 2.0, genes)) + rng.normal(0, 1e4, count)
@@ -48,23 +60,23 @@ def _check_shapes(make: Callable[[int], SurrogateModel]) -> None:
     genomes, values = _data()
     unseen, truth = _data(seed=1)
     model = make(_SEED)
-    kept = genomes.copy(), values.copy()
+    before = genomes.copy(), values.copy()
     with reported_call(model, f"fit on genomes {genomes.shape}"):
         fitted = model.fit(genomes, values)
     require(model, fitted is model, f"fit returns {fitted!r}; expected the model itself")
-    found = _predict(model, unseen, "unseen genomes")
+    predictions = _predict(model, unseen, "unseen genomes")
     require(
         model,
-        np.array_equal(kept[0], genomes) and np.array_equal(kept[1], values),
+        np.array_equal(before[0], genomes) and np.array_equal(before[1], values),
         "fit changes its arguments",
     )
     one = _predict(model, unseen[:1], "a single genome")
     require(
         model,
-        np.allclose(one, found[:1], rtol=1e-4, atol=1.0),
-        f"predicts {found[0]:g} for a genome among others and {one[0]:g} for it alone",
+        np.allclose(one, predictions[:1], rtol=1e-4, atol=1.0),
+        f"predicts {predictions[0]:g} for a genome in a batch and {one[0]:g} for it alone",
     )
-    tau = _rank_correlation(found, truth)
+    tau = _rank_correlation(predictions, truth)
     require(
         model,
         tau >= _LEAST_TAU,
@@ -73,25 +85,25 @@ def _check_shapes(make: Callable[[int], SurrogateModel]) -> None:
 
 
 def _check_seed(make: Callable[[int], SurrogateModel]) -> None:
-    """All randomness comes from the seed, and the global generators are nobody's."""
+    """All randomness comes from the seed, and none from the global generators."""
     genomes, values = _data()
-    answers = []
+    predictions = []
     for state in (1, 2):
         seed_global_generators(state)
         before = generator_states()
         model = make(_SEED).fit(genomes, values)
-        answers.append(_predict(model, genomes, "the samples it was fitted on"))
+        predictions.append(_predict(model, genomes, "the training samples"))
         touched = [name for name, after in generator_states().items() if after != before[name]]
         require(model, not touched, f"fit or predict draws from the global generator of {', '.join(touched)}")
     require(
         model,
-        np.array_equal(answers[0], answers[1]),
-        f"two models of one seed, fitted on the same, differ by {np.abs(answers[0] - answers[1]).max():g}",
+        np.array_equal(predictions[0], predictions[1]),
+        f"two models of one seed, fitted to equal data, differ by {_largest_gap(*predictions):g}",
     )
 
 
 def _check_degenerate(make: Callable[[int], SurrogateModel]) -> None:
-    """What an archive may hold: two samples, ties, constants, values of any size, wide genomes."""
+    """A model accepts two samples, ties, constants, values of any size, and wide genomes."""
     genomes, values = _data(count=12)
     fine = np.linspace(0.90, 0.91, 12)
     cases = {
@@ -117,21 +129,21 @@ def _check_degenerate(make: Callable[[int], SurrogateModel]) -> None:
 
 
 def _check_cross_validation(make: Callable[[int], SurrogateModel]) -> None:
-    """Predictions of a fold come from models that have never seen the fold's values."""
+    """The model that predicts a fold has not seen the fold's values."""
     genomes, values = _data()
     folds = [np.arange(start, _SAMPLES, _FOLDS, dtype=np.int64) for start in range(_FOLDS)]
-    found = _cross_validate(make(_SEED), genomes, values, folds)
-    again = values.copy()
-    again[folds[0]] = values[folds[0]][::-1] * 3.0
-    hidden = _cross_validate(make(_SEED), genomes, again, folds)
-    worst = float(np.abs(hidden[folds[0]] - found[folds[0]]).max())
+    predictions = _cross_validate(make(_SEED), genomes, values, folds)
+    changed = values.copy()
+    changed[folds[0]] = values[folds[0]][::-1] * 3.0
+    repeated = _cross_validate(make(_SEED), genomes, changed, folds)
+    worst = _largest_gap(repeated[folds[0]], predictions[folds[0]])
     model = make(_SEED)
     require(
         model,
         worst <= 1e-3 * np.ptp(values),
         f"cross_validate: the predictions of a fold change by up to {worst:g} with the fold's own values",
     )
-    tau = _rank_correlation(found, values)
+    tau = _rank_correlation(predictions, values)
     require(model, tau >= _LEAST_TAU, f"cross_validate: Kendall's tau is {tau:.2f}; expected {_LEAST_TAU}")
     uneven = [np.arange(1, dtype=np.int64), np.arange(1, 5, dtype=np.int64), np.arange(5, 12, dtype=np.int64)]
     _cross_validate(make(_SEED), genomes[:12], values[:12], uneven)
@@ -143,30 +155,36 @@ def _cross_validate(
     with reported_call(
         model, f"cross_validate on {len(values)} samples in folds of {[len(f) for f in folds]}"
     ):
-        found = model.cross_validate(genomes, values, folds)
-    return _checked(model, found, len(values), "cross_validate")
+        predictions = model.cross_validate(genomes, values, folds)
+    return _checked(model, predictions, len(values), "cross_validate")
 
 
 def _predict(model: SurrogateModel, genomes: _Array, what: str) -> _Array:
     with reported_call(model, f"predict, {what} ({genomes.shape})"):
-        found = model.predict(genomes)
-    return _checked(model, found, len(genomes), f"predict, {what}")
+        predictions = model.predict(genomes)
+    return _checked(model, predictions, len(genomes), f"predict, {what}")
 
 
-def _checked(model: SurrogateModel, found: object, count: int, what: str) -> _Array:
-    if not isinstance(found, np.ndarray):
-        raise ConformanceError(f"{type(model).__name__}: {what}: a {type(found).__name__}, not an array")
-    require(model, found.shape == (count,), f"{what}: shape {found.shape}; expected {(count,)}")
+def _checked(model: SurrogateModel, predictions: object, count: int, what: str) -> _Array:
+    if not isinstance(predictions, np.ndarray):
+        raise ConformanceError(
+            f"{type(model).__name__}: {what}: a {type(predictions).__name__}, not an array"
+        )
+    require(model, predictions.shape == (count,), f"{what}: shape {predictions.shape}; expected {(count,)}")
     require(
         model,
-        np.issubdtype(found.dtype, np.floating) and np.isfinite(found).all(),
-        f"{what}: {found.dtype} {found[:4]}; expected finite floats",
+        np.issubdtype(predictions.dtype, np.floating) and np.isfinite(predictions).all(),
+        f"{what}: {predictions.dtype} {predictions[:4]}; expected finite floats",
     )
-    return found
+    return predictions
+
+
+def _largest_gap(first: _Array, second: _Array) -> float:
+    return float(np.abs(first - second).max())
 
 
 def _rank_correlation(predicted: _Array, actual: _Array) -> float:
-    """Kendall's tau-a: the share of pairs in the same order minus that of pairs in the other."""
+    """Return Kendall's tau-a: the share of concordant pairs minus that of discordant ones."""
     upper = np.triu_indices(len(actual), k=1)
     signs = [np.sign(np.subtract.outer(each, each))[upper] for each in (predicted, actual)]
     return float((signs[0] * signs[1]).mean())

@@ -1,4 +1,4 @@
-"""Exit profiles by formula, for surrogate models that learn from them."""
+"""Exit profiles by formula, for surrogate models that read them."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _SAMPLES = 60
 
 
 def toy_archive(count: int, seed: int = 0, exit_points: int = 2) -> tuple[SearchSpace, Genomes]:
-    """A space, and as many distinct genomes (n, D) of it, n <= count."""
+    """Return a space, and distinct genomes (n, D) of it, n <= count."""
     space = toy_space(exit_points=exit_points)
     drawn = space.sample(np.random.default_rng(seed), 2 * count)
     first = np.unique(drawn, axis=0, return_index=True)[1]
@@ -23,11 +23,11 @@ def toy_archive(count: int, seed: int = 0, exit_points: int = 2) -> tuple[Search
 
 
 def toy_profile(candidate: Candidate, *, own_exits: bool = False) -> ExitProfile:
-    """Larger kernels and later exits are surer and more often right; easy samples are easy everywhere.
+    """Return a profile in which confidence and accuracy rise with kernels, exits and a sample's ease.
 
     Args:
-        candidate: Of `toy_space`.
-        own_exits: Whether only the exits that the scheme places have a column.
+        candidate: A candidate of `toy_space`.
+        own_exits: Whether only the placed exits have a column.
     """
     points = candidate.scheme.placed if own_exits else tuple(range(len(candidate.scheme.thresholds)))
     rng = np.random.default_rng(0)
@@ -35,13 +35,13 @@ def toy_profile(candidate: Candidate, *, own_exits: bool = False) -> ExitProfile
     kernels = sum(float(candidate.backbone[name]) for name in candidate.backbone if "kernel" in name)
     strength = kernels / 21 + float(candidate.backbone["resolution"]) / 100
     columns = [*points, len(candidate.scheme.thresholds)]
-    sure = [np.clip(0.6 * strength * ease * (1 + 0.3 * at) - 0.02, 0.0, 1.0) for at in columns]
-    right = [luck[:, at] < 0.3 + 0.6 * chance for at, chance in zip(columns, sure, strict=True)]
-    return ExitProfile(points, np.stack(sure, axis=1).astype(np.float32), np.stack(right, axis=1))
+    confidence = [np.clip(0.6 * strength * ease * (1 + 0.3 * at) - 0.02, 0.0, 1.0) for at in columns]
+    correct = [luck[:, at] < 0.3 + 0.6 * chance for at, chance in zip(columns, confidence, strict=True)]
+    return ExitProfile(points, np.stack(confidence, axis=1).astype(np.float32), np.stack(correct, axis=1))
 
 
 def toy_insight(space: SearchSpace, genomes: Genomes, *, own_exits: bool = False) -> ExitInsight:
-    """The profiles of (n, D) genomes; the objective is a cost, less where more samples leave early."""
+    """Return the profiles of genomes (n, D), with `toy_cost` as the objective."""
     profiles = {
         genome.tobytes(): toy_profile(space.decode(genome), own_exits=own_exits) for genome in genomes
     }
@@ -49,7 +49,7 @@ def toy_insight(space: SearchSpace, genomes: Genomes, *, own_exits: bool = False
 
 
 def toy_cost(candidate: Candidate, outcome: Outcome) -> float:
-    """Expected multiply-adds plus what wrong answers cost, by a formula."""
+    """Return expected multiply-adds plus a penalty for wrong predictions, by a formula."""
     kernels = [float(candidate.backbone[name]) for name in candidate.backbone if "kernel" in name]
     whole = float(candidate.backbone["resolution"]) * sum(kernel**2 for kernel in kernels)
     paths = np.arange(1, len(outcome.utilization) + 1) / len(outcome.utilization)
@@ -57,22 +57,22 @@ def toy_cost(candidate: Candidate, outcome: Outcome) -> float:
 
 
 def toy_values(insight: ExitInsight, genomes: Genomes) -> npt.NDArray[np.float64]:
-    """(n,) The objective of genomes, from profiles of their own."""
-    found = []
+    """Return the objective (n,) of genomes, from their own profiles."""
+    values = []
     for genome in genomes:
         candidate = insight.space.decode(genome)
-        found.append(insight.value(candidate, outcome(toy_profile(candidate), candidate.scheme)))
-    return np.array(found)
+        values.append(insight.value(candidate, outcome(toy_profile(candidate), candidate.scheme)))
+    return np.array(values)
 
 
-def scrambled(insight: ExitInsight, genomes: Sequence[Genomes]) -> ExitInsight:
-    """The same, but that the profiles of these genomes are of nothing."""
+def with_random_profiles(insight: ExitInsight, genomes: Sequence[Genomes]) -> ExitInsight:
+    """Return a copy in which the profiles of some genomes are random."""
     profiles = dict(insight.profiles)
     for genome in genomes:
-        found = profiles.get(genome.tobytes())
-        if found is not None:
-            garbage = np.random.default_rng(1).random(found.confidence.shape)
+        profile = profiles.get(genome.tobytes())
+        if profile is not None:
+            noise = np.random.default_rng(1).random(profile.confidence.shape)
             profiles[genome.tobytes()] = ExitProfile(
-                found.points, garbage.astype(np.float32), garbage > np.float64(0.5)
+                profile.points, noise.astype(np.float32), noise > np.float64(0.5)
             )
     return ExitInsight(insight.space, profiles, insight.value)

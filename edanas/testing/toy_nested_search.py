@@ -1,4 +1,4 @@
-"""A search of backbones with continuous thresholds that needs no network: exit profiles by formula."""
+"""A search of backbones with continuous thresholds, with exit profiles by formula and no network."""
 
 import hashlib
 from dataclasses import replace
@@ -17,13 +17,13 @@ EXIT_POINTS = 2
 
 
 def toy_backbones(layers: int = 3) -> SearchSpace:
-    """The toy space with continuous thresholds: 78 backbones with three layers, each with two exit points."""
+    """Return the toy space with continuous thresholds: 78 backbones with two exit points for three layers."""
     discrete = toy_space(layers, exit_points=0)
     return SearchSpace(discrete.variables, CONTINUOUS, EXIT_POINTS)
 
 
 def toy_backbone_profile(backbone: Backbone, samples: int = 40) -> ExitProfile:
-    """Later exits and larger kernels are right more often; what is right is mostly surer."""
+    """Return a profile in which accuracy rises with exits and kernels, and confidence with correctness."""
     seed = int.from_bytes(hashlib.sha256(backbone.id.encode()).digest()[:4], "little")
     noise = np.random.default_rng(seed).normal(size=(samples, EXIT_POINTS + 1))
     difficulty = np.linspace(-1.5, 1.5, samples)[:, None]
@@ -34,21 +34,21 @@ def toy_backbone_profile(backbone: Backbone, samples: int = 40) -> ExitProfile:
 
 
 def toy_costs(backbone: Backbone) -> Costs:
-    """Three stages of a third each, two heads, and a last exit."""
+    """Return three equal stages, two heads, and a last exit."""
     third = _macs(backbone) // (EXIT_POINTS + 1)
     return Costs((third,) * (EXIT_POINTS + 1), (20,) * EXIT_POINTS, 10)
 
 
 def toy_nested_problem(space: SearchSpace | None = None, seed: int = 0, initial: int = 12) -> SearchProblem:
-    """Error against ADA_MACS, on `toy_backbones` by default."""
+    """Return a problem of error against ADA_MACS, on `toy_backbones` by default."""
 
     def judge(candidate: Candidate, outcome: Outcome) -> list[float]:
         costs = toy_costs(candidate.backbone)
         return [1 - outcome.accuracy, ada_macs(costs, candidate.scheme, outcome.utilization)]
 
     def front(candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
-        found = threshold_front(profile, toy_costs(candidate.backbone), EXIT_POINTS, measure="ada")
-        return np.stack([1 - found.accuracy, found.cost], axis=1)
+        thresholds = threshold_front(profile, toy_costs(candidate.backbone), EXIT_POINTS, measure="ada")
+        return np.stack([1 - thresholds.accuracy, thresholds.cost], axis=1)
 
     return replace(toy_problem(space or toy_backbones(), seed, initial), judge=judge, front=front)
 

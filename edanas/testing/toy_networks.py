@@ -1,4 +1,4 @@
-"""Networks that train in a blink: a supernet of three convolutions, its heads, and images to tell apart."""
+"""Small networks that train fast: a supernet of three stages, its heads, and images of four classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _STAGES = 3
 
 
 class ToyProvider(SupernetProvider):
-    """Three stages of one or two convolutions, two exit points; widths and kernels share weights.
+    """A provider of three stages of one or two convolutions, with shared weights and two exit points.
 
     Args:
         resolutions: Sides of the input images in pixels.
@@ -36,7 +36,7 @@ class ToyProvider(SupernetProvider):
         self.resolutions = resolutions
 
     def variables(self) -> tuple[Variable, ...]:
-        """See `SupernetProvider.variables`: a depth for the second stage alone."""
+        """See `SupernetProvider.variables`; only the second stage has a depth."""
         second = Variable("layer4.kernel", _KERNELS, parent="depth", when=frozenset({2}))
         return (
             Variable("resolution", self.resolutions),
@@ -76,7 +76,7 @@ class ToyProvider(SupernetProvider):
 
 
 class ToySupernet(Supernet):
-    """All of `ToyProvider`'s backbones: narrower ones use the first channels, 1x1 kernels the centre."""
+    """The supernet of `ToyProvider`: narrow layers use the first channels, 1x1 kernels the centre."""
 
     def __init__(self, task: Task) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class PoolLinear(nn.Module):
 
 @dataclass(frozen=True)
 class _Plan:
-    """One layer of a backbone: which of the supernet's, and how much of it."""
+    """One layer of a backbone: the index of the supernet's layer, and its part of it."""
 
     index: int
     inputs: int
@@ -133,24 +133,24 @@ class _Plan:
         return nn.Sequential(conv, nn.BatchNorm2d(self.outputs), nn.ReLU())
 
     def weight(self, layer: nn.Module) -> torch.Tensor:
-        """This layer's part of the supernet's kernel."""
+        """Return this layer's part of the supernet's kernel."""
         whole: torch.Tensor = layer.get_parameter("0.weight")
         edge = (whole.shape[-1] - self.kernel) // 2
         inner = slice(edge, edge + self.kernel)
         return whole[: self.outputs, : self.inputs, inner, inner]
 
     def cut(self, layer: nn.Module) -> nn.Sequential:
-        """A plain layer with copies of this part's weights and statistics."""
+        """Return a plain layer with copies of this part's weights and statistics."""
         with torch.random.fork_rng(devices=[]):
-            found = self.plain()
-        found[0].weight.data = self.weight(layer).detach().clone()
+            layer_copy = self.plain()
+        layer_copy[0].weight.data = self.weight(layer).detach().clone()
         for name, tensor in layer[1].state_dict().items():  # type: ignore[index]
-            found[1].state_dict()[name].copy_(tensor[: self.outputs] if tensor.ndim else tensor)
-        return found
+            layer_copy[1].state_dict()[name].copy_(tensor[: self.outputs] if tensor.ndim else tensor)
+        return layer_copy
 
 
 class _View(nn.Module):
-    """Runs a part of a supernet's layer, in a training mode of its own."""
+    """A part of a supernet's layer, with its own training mode."""
 
     def __init__(self, layer: nn.Module, plan: _Plan) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ def _plan(backbone: Backbone, task: Task) -> list[list[_Plan]]:
 
 
 def _staged(stages: Sequence[Sequence[nn.Module]], head: nn.Module, backbone: Backbone) -> StagedBackbone:
-    """The stages, each but the first after a halving of the features."""
+    """Return a backbone of the stages; all but the first halve the features' sides."""
     halved = [
         nn.Sequential(*([nn.AvgPool2d(2)] if number else []), *stage) for number, stage in enumerate(stages)
     ]
@@ -197,7 +197,7 @@ def _staged(stages: Sequence[Sequence[nn.Module]], head: nn.Module, backbone: Ba
 
 
 class ToyClassifier(ExitClassifier):
-    """Pooling and a linear layer."""
+    """An exit classifier of pooling and a linear layer."""
 
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
         """See `ExitClassifier.build`."""
@@ -205,7 +205,7 @@ class ToyClassifier(ExitClassifier):
 
 
 class ToyCriterion(ConfidenceCriterion):
-    """The largest probability."""
+    """The largest class probability as the confidence."""
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits (B, K) -> confidence (B,)."""
@@ -213,7 +213,7 @@ class ToyCriterion(ConfidenceCriterion):
 
 
 class ToyScheme(TrainingScheme):
-    """The mean of all exits' cross-entropies."""
+    """A training scheme with the mean cross-entropy of all exits."""
 
     def loss(self, batch: ExitBatch) -> torch.Tensor:
         """See `TrainingScheme.loss`."""
@@ -221,7 +221,12 @@ class ToyScheme(TrainingScheme):
 
 
 def toy_images(count: int, seed: int, side: int = 12) -> ImageSet:
-    """Grey noise with a bright quarter, which one being the class: four classes, in turn."""
+    """Return grey noise with a bright quarter, whose position is the class; four classes, in turn.
+
+    Example:
+        >>> toy_images(8, seed=0).labels
+        tensor([0, 1, 2, 3, 0, 1, 2, 3])
+    """
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 120, (count, 1, side, side), generator=generator, dtype=torch.uint8)
     labels = torch.arange(count) % 4

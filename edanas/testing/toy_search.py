@@ -1,4 +1,4 @@
-"""A search that needs no network: a small space, an evaluation that is arithmetic, and the rest of a run."""
+"""A search without networks: a small space, an evaluation by formula, objectives and a surrogate."""
 
 from typing import Self
 
@@ -13,9 +13,11 @@ from edanas.core.types import Candidate, Metrics, Variable
 
 
 def toy_space(layers: int = 3, exit_points: int = 2) -> SearchSpace:
-    """A depth, a kernel for each layer that the depth expresses, a resolution, and two thresholds or none.
+    """Return a space with a depth, a kernel for each layer, a resolution, and two thresholds or none.
 
-    Three layers and two exit points make 702 candidates, one layer and no exit point 6.
+    Example:
+        >>> toy_space(layers=1, exit_points=0).size(), toy_space().size()
+        (6, 702)
     """
     depths = tuple(range(1, layers + 1))
     kernels = tuple(
@@ -27,26 +29,26 @@ def toy_space(layers: int = 3, exit_points: int = 2) -> SearchSpace:
 
 
 class ToyEvaluator(Evaluator):
-    """Metrics by formula: larger layers cost more and are right more often, early exits cost less."""
+    """Metrics by formula: cost and accuracy rise with kernels, and fall with early exits."""
 
     def prepare(self, progress: Progress) -> None:
-        """Nothing is needed."""
+        """Do nothing."""
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         """See `Evaluator.evaluate`."""
         backbone, thresholds = candidate.backbone, candidate.scheme.thresholds
         kernels = [backbone[name] for name in backbone if name.endswith("kernel")]
         macs = int(backbone["resolution"] ** 2 * sum(kernel**2 for kernel in kernels))
-        leaving = [0.0 if t is None else (1 - t) / (2 * len(thresholds)) for t in thresholds]
-        staying = 1 - sum(leaving)
+        exiting = [0.0 if t is None else (1 - t) / (2 * len(thresholds)) for t in thresholds]
+        remaining = 1 - sum(exiting)
         best = 1 - 1 / (1 + macs**0.3)
-        accuracy = best - 0.1 * (1 - staying)
-        cost = macs * (staying + sum(leaving) / 3)
+        accuracy = best - 0.1 * (1 - remaining)
+        cost = macs * (remaining + sum(exiting) / 3)
         placed = [n for n, threshold in enumerate(thresholds) if threshold is not None]
         return Metrics(
             accuracy=accuracy,
-            utilization=(*leaving, staying),
-            exit_accuracy=(*(None if share == 0 else accuracy for share in leaving), accuracy),
+            utilization=(*exiting, remaining),
+            exit_accuracy=(*(None if share == 0 else accuracy for share in exiting), accuracy),
             ada_macs=cost,
             executed_macs=cost + 10 * candidate.scheme.exits,
             backbone_accuracy=best,
@@ -58,38 +60,38 @@ class ToyEvaluator(Evaluator):
         )
 
     def passes(self) -> tuple[float, float]:
-        """No sample passes through anything."""
+        """Return (0, 0), since no network runs."""
         return 0.0, 0.0
 
     def network(self, candidate: Candidate) -> ExitNetwork:
-        """There is no network behind the formula.
+        """Raise an error, since there is no network.
 
         Raises:
             CandidateError: Always.
         """
-        raise CandidateError(f"{candidate.id}: no network stands behind the formula")
+        raise CandidateError(f"{candidate.id}: a toy evaluation has no network")
 
 
 class ToyAccuracy(Objective):
-    """The accuracy that `ToyEvaluator` gives."""
+    """The accuracy of `ToyEvaluator`."""
 
     maximise = True
 
     def value(self, metrics: Metrics) -> float:
-        """A fraction."""
+        """Return the accuracy, in [0, 1]."""
         return metrics.accuracy
 
 
 class ToyCost(Objective):
-    """The ADA_MACS that `ToyEvaluator` gives."""
+    """The ADA_MACS of `ToyEvaluator`."""
 
     def value(self, metrics: Metrics) -> float:
-        """Multiply-adds."""
+        """Return ADA_MACS, in multiply-adds."""
         return metrics.ada_macs
 
 
 class LinearSurrogate(SurrogateModel):
-    """Least squares, the smallest surrogate that works."""
+    """A surrogate by least squares."""
 
     def fit(self, genomes: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> Self:
         """See `SurrogateModel.fit`."""
@@ -100,8 +102,8 @@ class LinearSurrogate(SurrogateModel):
 
     def predict(self, genomes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """See `SurrogateModel.predict`."""
-        found: npt.NDArray[np.float64] = self._design(genomes) @ self._weights
-        return found
+        values: npt.NDArray[np.float64] = self._design(genomes) @ self._weights
+        return values
 
     @staticmethod
     def _design(genomes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -110,7 +112,7 @@ class LinearSurrogate(SurrogateModel):
 
 
 def toy_problem(space: SearchSpace | None = None, seed: int = 0, initial: int = 12) -> SearchProblem:
-    """A two-objective problem on `space`, the toy space by default."""
+    """Return a two-objective problem on `space`, the toy space by default."""
     return SearchProblem(
         space=space or toy_space(),
         objectives=2,

@@ -1,4 +1,4 @@
-"""The part of the supernet providers' suite that is about their variables."""
+"""The part of the supernet providers' suite on their variables."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ _TASK = Task(in_channels=1, num_classes=2)
 
 
 def check_variables(provider: SupernetProvider) -> SearchSpace:
-    """The space they make; the constructor of `SearchSpace` holds them against one another."""
+    """Check the variables of a provider, and return their search space."""
     with reported_call(provider, "the search space of `variables()`"):
         variables, points = provider.variables(), provider.exit_points
         space = SearchSpace(variables, (0.5, None), points)
@@ -30,7 +30,7 @@ def check_variables(provider: SupernetProvider) -> SearchSpace:
         resolution.parent is None and all(isinstance(side, int) and side > 0 for side in sides),
         f"resolution is {sides}, parent {resolution.parent}; expected whole numbers of pixels, no parent",
     )
-    require(provider, provider.variables() == variables, "`variables()` gives two answers")
+    require(provider, provider.variables() == variables, "`variables()` gives two results")
     channels = provider.exit_channels()
     require(
         provider,
@@ -41,7 +41,7 @@ def check_variables(provider: SupernetProvider) -> SearchSpace:
 
 
 def check_costs(provider: SupernetProvider, space: SearchSpace) -> None:
-    """Choices stand in the order of rising cost: no step from one to the next makes a backbone cheaper."""
+    """Check that choices are in the order of rising cost: no later choice makes a backbone cheaper."""
 
     def macs(genome: npt.NDArray[np.int64]) -> int:
         backbone = space.backbone(space.canonical(genome))
@@ -51,17 +51,21 @@ def check_costs(provider: SupernetProvider, space: SearchSpace) -> None:
 
     largest = space.counts - 1
     whole, smallest = macs(largest), macs(np.zeros_like(largest))
-    require(provider, whole >= smallest, f"the last choices make {whole} MACs, the first {smallest}")
+    require(
+        provider,
+        whole >= smallest,
+        f"the last choices give {whole} MACs, the first {smallest}; expected rising cost",
+    )
     for index, variable in enumerate(provider.variables()):
         after = whole
         for position in reversed(range(len(variable.choices) - 1)):
             genome = largest.copy()
             genome[index] = position
-            found = macs(genome)
+            cost = macs(genome)
             require(
                 provider,
-                found <= after,
-                f"{variable.name}: {variable.choices[position]} costs {found} MACs, and "
-                f"{variable.choices[position + 1]}, which follows it, {after}; expected rising cost",
+                cost <= after,
+                f"{variable.name}: {variable.choices[position]} costs {cost} MACs, and the next choice "
+                f"{variable.choices[position + 1]} costs {after}; expected rising cost",
             )
-            after = found
+            after = cost

@@ -56,7 +56,7 @@ def test_a_sound_constraint_passes(sound: Constraint) -> None:
             "0 of .* candidates keep it; expected some that do and some",
         ),
         (constraint(lambda c, m: next(calls) - 50), "gives two excesses of"),
-        (constraint(lambda c, m: 0.95 - m.accuracy, basis="costs"), "`basis` is costs, but without a say of"),
+        (constraint(lambda c, m: 0.95 - m.accuracy, basis="costs"), "`basis` is costs, but the excess of"),
         (constraint(params, basis="choices"), "None,.*raises AttributeError"),
         (constraint(params, lambda c, m: ""), "as ''; expected a line of text"),
         (constraint(params, lambda c, m: "a\nb"), "expected a line of text"),

@@ -174,7 +174,7 @@ class Unjudging(SharedEvaluation):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (Ordered, "Ordered: candidate 1 asked a second time has activations 1, then 11"),
+        (Ordered, "Ordered: candidate 1 evaluated a second time has activations 1, then 11"),
         (Global, "candidate . in another run of the same seed has "),
         (Unpicklable, "a trip through pickle, once prepared, raises"),
         (Forgetful, "evaluate, thresholds .* raises RuntimeError: `prepare` comes before"),
@@ -186,13 +186,13 @@ class Unjudging(SharedEvaluation):
         (Lopsided, r"utilization \(0.0, 0.0\), exit accuracy .*; expected 3 each"),
         (Half, "the profile has 20 samples and exit points .*; expected 40"),
         (Unlike, "candidate 1 .* scored again has params 7, then"),
-        (Dreamer, "judge gives .*executed_macs=1.0.* of its own outcome; evaluate gave"),
+        (Dreamer, "judge gives .*executed_macs=1.0.* for its own outcome; evaluate gave"),
         (Silent, "implements `judge`, and `judges` is False"),
         (Untidy, "leaves scratch.npz, which `files` does not match"),
-        (Profileless, "`keeps_profiles` is True, thresholds .* has no profile"),
+        (Profileless, "`keeps_profiles` is True, but thresholds .* has no profile"),
         (Trainerless, "trainer gives a NoneType; expected a SandwichTraining"),
         (Endless, r"passes\(\) is \(inf, 1.0\)"),
-        (lambda bench: bench, "makes a Workbench; expected an Evaluator"),
+        (lambda bench: bench, "returns a Workbench; expected an Evaluator"),
     ],
 )
 def test_a_fault_is_found(make: type[Evaluator], text: str) -> None:

@@ -50,10 +50,10 @@ class Faithful(Executor):
 @pytest.mark.parametrize(
     ("executor", "text"),
     [
-        (Hasty(), "Hasty: 192 items were taken when 1 answers were out"),
-        (Unordered(), "Unordered: answers to "),
+        (Hasty(), "Hasty: 192 items taken for 1 results"),
+        (Unordered(), "Unordered: results of "),
         (Swallowing(), "Swallowing: an exception of the function is swallowed"),
-        (Faithful(), "Faithful: a run after one that was left"),
+        (Faithful(), "Faithful: a run after an unfinished one"),
     ],
 )
 def test_a_fault_is_found(executor: Executor, text: str) -> None:

@@ -120,13 +120,13 @@ def test_a_sound_exporter_passes() -> None:
 @pytest.mark.parametrize(
     ("exporter", "text"),
     [
-        (Suffixed(), "returns .*eenn-2.bin'; expected files there whose names begin so"),
-        (Fixed(), "returns .*eenn.bin'; expected files there whose names begin so"),
+        (Suffixed(), "returns .*eenn-2.bin'; expected files whose paths begin with the stem"),
+        (Fixed(), "returns .*eenn.bin'; expected files whose paths begin with the stem"),
         (InPlace(), "writes into the old eenn-2.exits.bin"),
         (Placed(), "the same network in two folders gives files of other bytes"),
         (Numbered(), "the same network in two folders gives files of other bytes"),
         (Structure(), "networks with other weights give the same bytes"),
-        (Littering(), "leaves log.txt behind, which it does not return"),
+        (Littering(), "leaves log.txt, which it does not return"),
         (Raw(), r"in a folder that does not exist, OSError.*; expected an EdanasError"),
         (Spoiling(), "changes the network"),
         (Training(), "changes the network"),

@@ -102,7 +102,7 @@ def test_a_sound_logger_passes() -> None:
         (Changing, "changes what edanas_run_finished hands it"),
         (Spoiling, "changes the run's result.json"),
         (Untidy, "leaves lines.txt, which `files` does not match"),
-        (Greedy, "`files` matches own.txt, which others own"),
+        (Greedy, "`files` matches own.txt, which are not its own"),
         (Outside, r"`files` returns '../lines.txt'; allowed: patterns relative"),
         (Deaf, "no function is marked with @edanas.hookimpl"),
         (Misspelled, "unknown hook 'edanas_run_ended'"),

@@ -223,19 +223,22 @@ def test_a_sound_provider_passes_and_the_random_state_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (Backwards, "Backwards: the last choices make .* MACs, the first "),
-        (KernelsBackwards, r"layer4.kernel: 3 costs .* and 1, which follows it, .*; expected rising cost"),
+        (Backwards, "Backwards: the last choices give .* MACs, the first "),
+        (KernelsBackwards, r"layer4.kernel: 3 costs .* and the next choice 1 costs .*; expected rising cost"),
         (WithoutResolution, "no variable is named 'resolution'; found width, depth"),
         (Orphaned, "the search space of `variables.*` raises PluginError: .*no variable 'depth' before it"),
         (
             OtherChannels,
-            r"exit_channels\(\) has \(8,\) at exit point 0; out of .* come features \(3, 4, 8, 8\)",
+            r"exit_channels\(\) has \(8,\) at exit point 0; the .* gives features \(3, 4, 8, 8\)",
         ),
         (TooManyExits, "view has 3 stages; expected 4"),
-        (FixedResolution, "build has the resolution 12; 8 was asked for"),
+        (FixedResolution, "build has the resolution 12; expected 8"),
         (OtherStructure, "build and extract differ in state_dict: .*'stages.0.bias'"),
         (OtherArithmetic, "build with extract's weights gives other logits"),
-        (Miscounted, r"costs\(\) says .* of stage 2; the built network has .*, in the largest for Task"),
+        (
+            Miscounted,
+            r"costs\(\) gives .* for stage 2; the built network has .*, in the largest backbone for Task",
+        ),
         (Colourful, r"running the view of .* on \(3, 3, 8, 8\) raises RuntimeError"),
         (Seeded, "fresh weights do not follow torch's global generator"),
         (LoadsAnything, "load_weights of .* gives 'all is well'; expected a WeightsError"),

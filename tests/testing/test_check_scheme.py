@@ -80,7 +80,7 @@ def test_a_sound_scheme_passes() -> None:
         (first_alone, "the gradient of exit 2 is missing"),
         (hard, "a teacher's probabilities: the loss raises"),
         (unsmoothed, "with label smoothing 0.2, .*expected more"),
-        (lambda batch: -sound(batch), "before a step against the gradient|where every exit says"),
+        (lambda batch: -sound(batch), "before a step against the gradient|for right predictions"),
         (lambda batch: sound(batch).detach(), "the gradient raises RuntimeError"),
         (naive, "logits around 1e4: .*nan"),
         (in_place, "changes the logits"),
@@ -112,8 +112,8 @@ def first(points: tuple[int, ...]) -> Phase:
         (lambda points: (Phase("", (), (0,), (0,)),), r"exits \(\); allowed"),
         (lambda points: (Phase("", (0,), (), ()),), "trains nothing"),
         (lambda points: (Phase("", (0,), (0, 1), (0,)),), r"trains parts \[1\], which do not run"),
-        (lambda points: (Phase.whole(len(points), 1.0 + next(ticks)),), "one plan, then another"),
-        (lambda points: [3], "3 is no Phase"),
+        (lambda points: (Phase.whole(len(points), 1.0 + next(ticks)),), "`phases` gives two plans"),
+        (lambda points: [3], "3 is not a Phase"),
     ],
 )
 def test_a_fault_of_the_plan_is_found(phases: Any, text: str) -> None:
@@ -127,9 +127,9 @@ ALWAYS = nn.Linear(1, 1)
 @pytest.mark.parametrize(
     ("learned", "text"),
     [
-        (lambda points: ALWAYS, "two trainings share what they learn"),
-        (lambda points: nn.Linear(1, 1, bias=False), "no phase trains weight of what it learns"),
-        (lambda points: [], "learns a list"),
+        (lambda points: ALWAYS, "two trainings share weights of `learned`"),
+        (lambda points: nn.Linear(1, 1, bias=False), "no phase trains weight of `learned`"),
+        (lambda points: [], "`learned` gives a list"),
     ],
 )
 def test_a_fault_of_what_is_learned_besides_is_found(learned: Any, text: str) -> None:

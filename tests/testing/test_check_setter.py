@@ -59,7 +59,7 @@ def _frozen(known):
             "above 0",
         ),
         (lambda known: ThresholdChoice(at(known, 0.5), (), {"a": {1}}), "its notes as JSON raises TypeError"),
-        (lambda known: ThresholdChoice(at(known, 0.5), (), {"a": (1,)}), "other ones after a trip"),
+        (lambda known: ThresholdChoice(at(known, 0.5), (), {"a": (1,)}), "change on a trip"),
         (lambda known: 1 / 0, "choosing raises ZeroDivisionError"),
         (_changing, "changes the profile"),
         (_picky, "refuses all calibrations"),
@@ -72,5 +72,5 @@ def test_what_breaks_the_contract_is_told(choose, message):
 
 
 def test_who_resets_nothing_must_keep_the_searched_thresholds():
-    with pytest.raises(ConformanceError, match="resets nothing, but gives"):
+    with pytest.raises(ConformanceError, match="`resets` is False, but it gives"):
         check_setter(setter(lambda known: ThresholdChoice(at(known, 0.5)), resets=False))

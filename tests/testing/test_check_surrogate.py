@@ -161,15 +161,18 @@ def test_a_model_may_need_exit_profiles_if_it_says_so() -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (Peeking, "predictions change by up to .* with exit profiles of candidates that `fit` was not given"),
+        (
+            Peeking,
+            "predictions change by up to .* with the exit profiles of candidates that are not in `fit`",
+        ),
         (PeekingAcrossFolds, "predictions of a fold change by up to .* with the fold's own exit profiles"),
-        (Deaf, "fit and predict, told of exit profiles, raises KeyError"),
+        (Deaf, "fit and predict with exit profiles raises KeyError"),
         (Silent, "Silent: fit returns None; expected the model itself"),
         (Column, r"shape \(40, 1\); expected \(40,\)"),
         (Listed, "a list, not an array"),
-        (Batchwise, "for a genome among others and .* for it alone"),
+        (Batchwise, "for a genome in a batch and .* for it alone"),
         (Ignorant, "Kendall's tau on unseen genomes of an additive function is 0.00"),
-        (Jittery, "two models of one seed, fitted on the same, differ"),
+        (Jittery, "two models of one seed, fitted to equal data, differ"),
         (Global, "draws from the global generator of numpy"),
         (Reseeding, "draws from the global generator of torch"),
         (Scaling, "after values of 0, the same genomes: .*nan"),

@@ -54,11 +54,11 @@ def _normalised_over_the_batch(logits):
         (lambda logits: largest(logits).tolist(), "returns a list"),
         (lambda logits: logits.amax(dim=1), r"leaves \[0, 1\] on normal logits"),
         (lambda logits: logits.softmax(dim=1).amax(dim=1), r"leaves \[0, 1\] on .*inf.*found \[nan\]"),
-        (lambda logits: 1 - 0.5 * largest(logits), "is not surer the further class 0 of 2"),
-        (lambda logits: torch.full((len(logits),), 0.5), "is as sure of 2 equal logits"),
-        (_normalised_over_the_batch, "differently alone than among others"),
-        (lambda logits: largest(logits) * torch.rand(len(logits)), "two answers for the same logits"),
-        (lambda logits: softmax(logits)[:, 0], "is not surer|is as sure"),
+        (lambda logits: 1 - 0.5 * largest(logits), "does not rise with the margin of class 0 of 2"),
+        (lambda logits: torch.full((len(logits),), 0.5), "is as high for 2 equal logits"),
+        (_normalised_over_the_batch, "another confidence for a sample alone than in a batch"),
+        (lambda logits: largest(logits) * torch.rand(len(logits)), "two confidences for the same logits"),
+        (lambda logits: softmax(logits)[:, 0], "does not rise|is as high"),
         (_in_place, "changes its input"),
         (lambda logits: largest(at_home(logits)), "for answers on device .*, confidences are on cpu"),
         (
@@ -78,7 +78,7 @@ class AtHome(InferenceRule):
 
 
 def test_a_rule_that_leaves_the_device_is_refused():
-    with pytest.raises(ConformanceError, match=r"AtHome: for logits on device .*, the answer is on cpu"):
+    with pytest.raises(ConformanceError, match=r"AtHome: for logits on device .*, the prediction is on cpu"):
         check_inference(AtHome())
 
 
@@ -184,8 +184,8 @@ def test_a_sound_classifier_passes_and_the_random_state_is_left_alone():
         (Squeezed, r"into \(2,\); allowed: \(1, 2\)"),
         (lambda channels, classes: Head(channels, classes + 1), r"into \(1, 3\); allowed: \(1, 2\)"),
         (lambda channels, classes: Head(channels, classes).forward, "builds a method, not an nn.Module"),
-        (Noisy, "two answers for the same features"),
-        (Batchwise, "differently alone than among others"),
+        (Noisy, "two results for the same features"),
+        (Batchwise, "other logits for a sample alone than in a batch"),
         (InPlace, "changes its input"),
         (Strided, "channels-last"),
         (AtHomeHead, r"the head on device \w+ gives logits on cpu"),
