@@ -1,4 +1,4 @@
-"""Which networks `benchmarks/cifar.py` fine-tunes, and up to which exit."""
+"""Choice of the networks that `benchmarks/cifar.py` fine-tunes, and of their last exit."""
 
 import sys
 from dataclasses import replace
@@ -19,21 +19,21 @@ from edanas.training.phased_schemes import Layerwise
 from edanas.training.schemes import Joint, Mixed
 
 
-def judged(
-    macs: float, accuracy: float, backbone_macs: int, backbone_accuracy: float, leave: tuple[float, ...]
+def evaluated(
+    macs: float, accuracy: float, backbone_macs: int, backbone_accuracy: float, utilization: tuple[float, ...]
 ) -> Evaluation:
-    exits: tuple[float | None, ...] = (None,) * len(leave)
+    exits: tuple[float | None, ...] = (None,) * len(utilization)
     metrics = Metrics(
-        accuracy, leave, exits, macs, macs, backbone_accuracy, backbone_macs, params=1, activations=1
+        accuracy, utilization, exits, macs, macs, backbone_accuracy, backbone_macs, params=1, activations=1
     )
-    candidate = Candidate(space().smallest(), SelectionScheme((0.5,) * (len(leave) - 1)))
+    candidate = Candidate(space().smallest(), SelectionScheme((0.5,) * (len(utilization) - 1)))
     return Evaluation(candidate, 0, metrics)
 
 
 POOL = [
-    judged(2.0, 0.60, 3, 0.75, (0.5, 0.5, 0.0)),
-    judged(4.0, 0.70, 9, 0.90, (0.9, 0.09, 0.01)),
-    judged(6.0, 0.80, 5, 0.85, (0.0, 0.0, 1.0)),
+    evaluated(2.0, 0.60, 3, 0.75, (0.5, 0.5, 0.0)),
+    evaluated(4.0, 0.70, 9, 0.90, (0.9, 0.09, 0.01)),
+    evaluated(6.0, 0.80, 5, 0.85, (0.0, 0.0, 1.0)),
 ]
 
 
@@ -57,7 +57,9 @@ def test_the_most_accurate_within_the_budget_or_else_the_cheapest(
 def test_the_best_few_are_different_backbones_each_with_its_best_trade_off() -> None:
     other = space().largest()
     worse, better = (
-        replace(judged(3.0, accuracy, 3, 0.75, (1.0,)), candidate=Candidate(other, SelectionScheme((0.5,))))
+        replace(
+            evaluated(3.0, accuracy, 3, 0.75, (1.0,)), candidate=Candidate(other, SelectionScheme((0.5,)))
+        )
         for accuracy in (0.61, 0.65)
     )
     assert best([*POOL, worse, better], 5.0, EARLY, 3) == [POOL[1], better]
@@ -65,17 +67,17 @@ def test_the_best_few_are_different_backbones_each_with_its_best_trade_off() -> 
     assert best([*POOL, worse, better], 1.0, EARLY, 3) == [POOL[0]]
 
 
-def test_exits_behind_which_hardly_anybody_leaves_serve_nobody() -> None:
+def test_the_last_served_exit_is_the_first_one_after_which_few_samples_exit() -> None:
     assert [last_served(each) for each in POOL] == [1, 1, 2]
 
 
-def test_names_tell_networks_apart_that_are_trained_up_to_other_exits() -> None:
+def test_networks_with_different_last_exits_have_different_names() -> None:
     backbone = space().smallest()
-    wanted = [Wanted(EARLY, 3.0, backbone, 1), Wanted(EARLY, 3.0, backbone, 2), Wanted(SINGLE, 3.0, backbone)]
-    assert len({each.name for each in wanted}) == 3
+    orders = [Wanted(EARLY, 3.0, backbone, 1), Wanted(EARLY, 3.0, backbone, 2), Wanted(SINGLE, 3.0, backbone)]
+    assert len({each.name for each in orders}) == 3
 
 
-def test_a_scheme_up_to_an_exit_runs_and_trains_nothing_behind_it() -> None:
+def test_a_scheme_up_to_an_exit_neither_runs_nor_trains_later_parts() -> None:
     points = (0, 1, 2, 3, 4)
     (phase,) = UpTo(Joint(), 1).phases(points)
     assert phase.exits == phase.segments == phase.heads == (0, 1)
@@ -86,11 +88,11 @@ def test_a_scheme_up_to_an_exit_runs_and_trains_nothing_behind_it() -> None:
     assert UpTo(Joint(), 1).loss(batch) == pytest.approx(float(expected))
 
 
-def test_phases_without_any_exit_left_fall_away() -> None:
+def test_phases_without_remaining_exits_are_dropped() -> None:
     phases = UpTo(Mixed(), 1).phases((0, 1, 2, 3, 4))
     assert [phase.exits for phase in phases] == [(0, 1)]
 
 
 @pytest.mark.parametrize("scheme", [Mixed(), Layerwise()])
-def test_a_scheme_up_to_the_last_exit_is_itself(scheme: Mixed | Layerwise) -> None:
+def test_a_scheme_up_to_the_last_exit_is_unchanged(scheme: Mixed | Layerwise) -> None:
     assert UpTo(scheme, 4).phases((0, 1, 2, 3, 4)) == scheme.phases((0, 1, 2, 3, 4))

@@ -1,4 +1,4 @@
-"""What `benchmarks/cifar.py` says of two fronts."""
+"""Comparison of two fronts by `benchmarks/cifar.py`."""
 
 import sys
 from pathlib import Path
@@ -30,11 +30,11 @@ SINGLE = [row("single-exit", 10, 0.8), row("single-exit", 2, 0.6), row("single-e
 @pytest.mark.parametrize(
     ("accuracy", "macs"), [(0.8, 10), (0.7, 6), (0.85, 15), (0.9, 20), (0.5, 2), (0.95, None)]
 )
-def test_single_exits_in_straight_lines(accuracy: float, macs: float | None) -> None:
+def test_single_exits_are_interpolated_linearly(accuracy: float, macs: float | None) -> None:
     assert cost_on_front(SINGLE, accuracy, "single-exit") == (None if macs is None else pytest.approx(macs))
 
 
-def test_what_is_dominated_or_exits_early_is_not_on_the_single_exit_front() -> None:
+def test_dominated_and_early_exit_networks_are_not_on_the_single_exit_front() -> None:
     more = [*SINGLE, row("single-exit", 12, 0.7), row("early-exit", 1, 0.9)]
     assert cost_on_front(more, 0.85, "single-exit") == pytest.approx(15)
 

@@ -1,4 +1,4 @@
-"""The harness of `benchmarks/search.py`: what counts as an evaluation, what is run again, what is printed."""
+"""The harness of `benchmarks/search.py`: counting of evaluations, resuming, reports."""
 
 import dataclasses
 import importlib
@@ -19,7 +19,7 @@ METHODS = ("edanas random", "pymoo nsga2")
 
 @pytest.fixture
 def bench(monkeypatch):
-    """The benchmark's modules, found as the script finds them, and forgotten afterwards."""
+    """Import the benchmark's modules as the script does, and remove them afterwards."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     before = set(sys.modules)
     yield importlib.import_module
@@ -62,7 +62,7 @@ def jobs(bench, function, budget=24, seeds=2):
     return [job(function, name, seed, options) for seed in range(seeds) for name in METHODS]
 
 
-def test_a_benchmark_that_was_cut_runs_only_what_is_missing(bench, tiny, tmp_path):
+def test_an_interrupted_benchmark_runs_only_missing_jobs(bench, tiny, tmp_path):
     runs, file = bench("search_runs"), tmp_path / "results.jsonl"
     every = jobs(bench, tiny)
     runs.run(every[:1], file, 0, again=False)
@@ -84,7 +84,7 @@ def test_a_benchmark_that_was_cut_runs_only_what_is_missing(bench, tiny, tmp_pat
     np.testing.assert_equal([r.values for r in runs.load(file).values()], [r.values for r in held.values()])
 
 
-def test_repeats_count_and_a_batch_is_cut_at_the_budget(bench, tiny):
+def test_repeated_genomes_count_and_a_batch_ends_at_the_budget(bench, tiny):
     rivals = bench("search_rivals")
     record = rivals.Recorder(tiny.evaluate, tiny.space.canonical, rivals.Options(budget=5))
     assert record(np.zeros((3, 4), dtype=np.int64)).shape == (3, 2)
@@ -94,7 +94,7 @@ def test_repeats_count_and_a_batch_is_cut_at_the_budget(bench, tiny):
     assert record.genomes == [[0] * 4] * 3 + [[1] * 4] * 2
 
 
-def test_a_method_that_used_up_its_own_seconds_is_not_evaluated_further(bench, tiny):
+def test_a_method_stops_after_its_own_seconds(bench, tiny):
     rivals = bench("search_rivals")
     record = rivals.Recorder(tiny.evaluate, tiny.space.canonical, rivals.Options(seconds=0.0))
     with pytest.raises(rivals.Spent):
@@ -102,7 +102,9 @@ def test_a_method_that_used_up_its_own_seconds_is_not_evaluated_further(bench, t
     assert record.stopped == "seconds" and not record.values
 
 
-def test_shares_are_of_the_true_front_and_reaching_it_is_found_by_bisection(bench, tiny, tmp_path):
+def test_shares_refer_to_the_true_front_and_bisection_gives_the_evaluations_to_reach_one(
+    bench, tiny, tmp_path
+):
     runs, results, file = bench("search_runs"), bench("search_results"), tmp_path / "results.jsonl"
     runs.run(jobs(bench, tiny, budget=60), file, 0, again=False)
     assert tiny.share(tiny.front) == 1.0
@@ -142,7 +144,7 @@ def test_tables_and_plot_come_from_the_file(bench, tiny, tmp_path, monkeypatch):
     assert "<svg" in (tmp_path / "plot.svg").read_text()
 
 
-def test_zdt5_has_the_front_that_is_published(bench):
+def test_zdt5_has_its_published_front(bench):
     problem = bench("search_functions").Zdt5()
     ones = 1 + np.arange(31)
     # f1 = 1 + ones in the first block, f2 = 10 / f1; both scaled to [0, 1].
@@ -152,25 +154,25 @@ def test_zdt5_has_the_front_that_is_published(bench):
     assert 0 < problem.share(problem.evaluate(problem.space.sample(rng, 200))) < 1
 
 
-def test_a_run_is_taken_for_another_only_if_it_would_be_the_same(bench, tiny, tmp_path):
+def test_a_stored_run_serves_a_job_only_with_equal_settings(bench, tiny, tmp_path):
     runs, file, job = bench("search_runs"), tmp_path / "results.jsonl", jobs(bench, tiny)[1]
     runs.run([job], file, 0, again=False)
-    (made,) = runs.load(file).values()
-    assert made.answers(job.key)
+    (stored,) = runs.load(file).values()
+    assert stored.answers(job.key)
     for changed in ({"initial": 9}, {"batch": 4}, {"budget": 25}, {"seconds": 0.0}):
         other = dataclasses.replace(job, options=dataclasses.replace(job.options, **changed))
-        assert not made.answers(other.key), changed
-    # A limit that the run stays within changes nothing, unless a limit ended it.
+        assert not stored.answers(other.key), changed
+    # Another limit above its seconds changes nothing, unless a limit ended the run.
     within = dataclasses.replace(job, options=dataclasses.replace(job.options, seconds=1e6))
-    assert made.answers(within.key)
-    assert not dataclasses.replace(made, stopped="seconds").answers(within.key)
+    assert stored.answers(within.key)
+    assert not dataclasses.replace(stored, stopped="seconds").answers(within.key)
     tiny.digest = "another table"
-    assert not made.answers(job.key)
+    assert not stored.answers(job.key)
     runs.run([job], file, 0, again=False)
     assert len(file.read_text().splitlines()) == len(runs.load(file)) == 2
 
 
-def test_an_older_file_answers_for_any_table_and_the_defaults_of_its_time(bench, tiny, tmp_path):
+def test_an_older_file_serves_any_table_with_the_defaults_of_its_time(bench, tiny, tmp_path):
     runs, file = bench("search_runs"), tmp_path / "results.jsonl"
     (job,) = [j for j in jobs(bench, tiny, seeds=1) if j.name == "pymoo nsga2"]
     job = dataclasses.replace(job, options=dataclasses.replace(job.options, initial=16))
@@ -190,7 +192,7 @@ def test_an_older_file_answers_for_any_table_and_the_defaults_of_its_time(bench,
     assert list(runs.load(file)) == [job.key]
 
 
-def test_a_method_is_not_judged_by_the_seeds_that_were_fast_enough(bench, tiny, tmp_path, monkeypatch):
+def test_a_method_with_stopped_runs_has_no_median_of_its_fast_seeds(bench, tiny, tmp_path, monkeypatch):
     runs, results, file = bench("search_runs"), bench("search_results"), tmp_path / "results.jsonl"
     monkeypatch.setitem(results.TITLES, "tiny", "A tiny function")
     runs.run([job for job in jobs(bench, tiny, seeds=3) if job.name == "pymoo nsga2"], file, 0, again=False)
@@ -198,35 +200,35 @@ def test_a_method_is_not_judged_by_the_seeds_that_were_fast_enough(bench, tiny, 
     lines[0]["stopped"] = "seconds"
     lines[0]["genomes"], lines[0]["values"] = lines[0]["genomes"][:15], lines[0]["values"][:15]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = runs.load(file)
-    lines = results.page(found, [tiny], (12, 24)).splitlines()
+    stored = runs.load(file)
+    lines = results.page(stored, [tiny], (12, 24)).splitlines()
     row = next(line for line in lines if line.startswith("| pymoo"))
     cells = [cell.strip(" *") for cell in row.split("|")]
-    expected = results.spread([tiny.share(run.values[:12]) for run in found.values()])
+    expected = results.spread([tiny.share(run.values[:12]) for run in stored.values()])
     assert cells[2:5] == [expected, "stopped before (2 of 3 reached it)", "3"]
-    assert "pymoo nsga2" not in results.complete(found, tiny, 24)
-    results.plot(found, [tiny], 24, tmp_path / "plot.svg")
+    assert "pymoo nsga2" not in results.complete(stored, tiny, 24)
+    results.plot(stored, [tiny], 24, tmp_path / "plot.svg")
 
 
 @pytest.mark.parametrize("name", ["random", "surrogate-nsga2"])
-def test_backbones_that_a_table_lacks_are_estimated_and_counted(bench, half, tmp_path, monkeypatch, name):
+def test_backbones_outside_a_table_are_estimated_and_counted(bench, half, tmp_path, monkeypatch, name):
     tables, runs, results = bench("search_table"), bench("search_runs"), bench("search_results")
     function = tables.TableFunction(half, "executed", tables.Fronts.of(half, "executed"))
     assert function.nested() is None
     assert "edanas nested" not in bench("search").methods(["ours"], function)
     options = bench("search_rivals").Options(budget=24, initial=12, batch=6)
     runs.run([runs.Job(function, f"edanas {name}", 0, options)], tmp_path / "r.jsonl", 0, again=False)
-    found = runs.load(tmp_path / "r.jsonl")
-    (run,) = found.values()
+    stored = runs.load(tmp_path / "r.jsonl")
+    (run,) = stored.values()
     assert run.stopped == "budget" and run.table == half.digest
     inside = [candidate.backbone in half for candidate in map(function.space.decode, run.genomes)]
     assert 0 < function.estimated(run.genomes) == inside.count(False) < 24
     method = "random search" if name == "random" else f"edanas {name}"
-    page = results.page(found, [function], (12, 24))
+    page = results.page(stored, [function], (12, 24))
     assert f"{method} {inside.count(False)} of 24" in page and "held-out" not in page
 
 
-def test_the_table_is_built_beside_the_results_unless_one_is_named(bench, monkeypatch, half, tmp_path):
+def test_the_digits_table_is_built_beside_the_results_by_default(bench, monkeypatch, half, tmp_path):
     tables, built = bench("search_table"), []
     monkeypatch.setattr(tables, "digits_table", lambda path, _progress: built.append(path) or half)
     functions = bench("search").functions

@@ -37,6 +37,12 @@ SET_UP = (
     "pip install uv && uv run pytest                           # the tests\n"
 )
 
+PYTHON_PAGES = (
+    "quickstart",
+    *(f"howto/{name}" for name in ("bench", "compare", "deploy", "objectives", "predict", "tune")),
+)
+"""Pages with examples that import edanas."""
+
 COMMANDS: Any = typer.main.get_command(app)
 
 
@@ -270,10 +276,11 @@ def test_commands_shown_exist_with_their_options_and_settings() -> None:
                 resolve([("--set", parse_assignment(value))])
 
 
-def test_python_shown_compiles_and_calls_what_exists() -> None:
-    shown = [block for block in blocks(ROOT / "README.md") if "import edanas" in block]
-    assert shown
-    for call in ast.walk(ast.parse(shown[0])):
+@pytest.mark.parametrize("path", ["README.md", *(f"docs/{page}.md" for page in PYTHON_PAGES)])
+def test_python_on_pages_compiles_and_calls_public_functions(path: str) -> None:
+    code = "\n".join(block for block in blocks(ROOT / path) if "import edanas" in block)
+    assert code
+    for call in ast.walk(ast.parse(code)):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
             owner = {"edanas": edanas, "result": edanas.Result}.get(ast.unparse(call.func.value))
             if owner is not None:

@@ -1,4 +1,4 @@
-"""What a reader of a built page sees: its text by section, its definitions, and what it loads."""
+"""Contents of a built page: its text by section, its definitions, and the files that it loads."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ VOID = {"img", "br", "hr", "meta", "link", "input", "path", "line", "circle", "p
 
 
 def plain(text: str) -> str:
-    """Without markup of code and with single spaces, as text can be compared."""
+    """Return text without code markup and with single spaces, for comparisons."""
     return " ".join(text.replace("`", "").split())
 
 
@@ -18,13 +18,13 @@ class Page(HTMLParser):
     """One page.
 
     Args:
-        html: Its source.
-        sections: Text by id, that of sections inside included.
-        inside: For a section's id, that of the section around it.
+        html: The source.
+        sections: Text by section id, nested sections included.
+        inside: Id of the enclosing section, by section id.
         terms: Terms with their definitions, in order.
-        where: The innermost section of each term.
-        ids: Everything that can be linked to.
-        loaded: What a browser fetches to show the page.
+        where: Id of the innermost section of each term.
+        ids: All ids, the targets of links.
+        loaded: Addresses that a browser fetches to show the page.
     """
 
     html: str
@@ -47,7 +47,7 @@ class Page(HTMLParser):
         return cls(path.read_text(encoding="utf-8"))
 
     def definition(self, name: str, section: str | None = None) -> str | None:
-        """The definition of the first term, here or in one section, that has `name` as a word of its own."""
+        """Return the definition of the first term with the word `name`, in a section or anywhere."""
         word = re.compile(rf"(?:^|[\s,]){re.escape(name)}(?:$|[\s,])")
         places = zip(self.terms, self.where, strict=True)
         return next(
@@ -55,18 +55,18 @@ class Page(HTMLParser):
         )
 
     def section(self, title: str, around: str) -> str | None:
-        """The id of the section with this title directly inside another one."""
+        """Return the id of the section with this title directly inside another one."""
         inner = [name for name, outer in self.inside.items() if outer == around]
         return next((name for name in inner if self.sections[name].startswith(f"{title}¶")), None)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        name = found.get("id") or ""
+        attributes = dict(attrs)
+        name = attributes.get("id") or ""
         self.ids.add(name)
         if tag in ("script", "img", "iframe", "source"):
-            self.loaded.append(found.get("src") or "")
-        elif tag == "link" and found.get("rel") != "canonical":
-            self.loaded.append(found.get("href") or "")
+            self.loaded.append(attributes.get("src") or "")
+        elif tag == "link" and attributes.get("rel") != "canonical":
+            self.loaded.append(attributes.get("href") or "")
         if tag not in VOID:
             self._open.append((tag, name))
         around = [opened for kind, opened in self._open[:-1] if kind == "section"]
