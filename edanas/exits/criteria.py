@@ -74,7 +74,7 @@ class Patience(SequenceCriterion):
         self.agreeing = agreeing
 
     def after(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
-        """See `SequenceCriterion.after`. An answer that is no number has no confidence either."""
+        """See `SequenceCriterion.after`. The confidence of a NaN answer is NaN."""
         labels = [answer.argmax(dim=1) for answer in answers]
         alike = torch.ones_like(labels[-1], dtype=torch.bool)
         run = torch.ones_like(labels[-1])

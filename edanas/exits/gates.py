@@ -57,7 +57,7 @@ class LearnedGate(SequenceCriterion, nn.Module):
 
     def after(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
         """See `SequenceCriterion.after`."""
-        return self._opening(answers[-1], points[-1]).sigmoid()
+        return self._gate_logit(answers[-1], points[-1]).sigmoid()
 
     def loss(
         self, answers: Sequence[torch.Tensor], points: Sequence[int], targets: torch.Tensor
@@ -69,12 +69,12 @@ class LearnedGate(SequenceCriterion, nn.Module):
         losses = []
         for answer, point in zip(answers, points, strict=True):
             fixed = answer.detach()
-            gate_logits = self._opening(fixed, point)
+            gate_logits = self._gate_logit(fixed, point)
             correct = (fixed.argmax(dim=1) == labels).to(gate_logits.dtype)
             losses.append(F.binary_cross_entropy_with_logits(gate_logits, correct))
         return self.own * torch.stack(losses).mean()
 
-    def _opening(self, answer: torch.Tensor, point: int) -> torch.Tensor:
+    def _gate_logit(self, answer: torch.Tensor, point: int) -> torch.Tensor:
         """Return the gate's output (B,) before the sigmoid."""
         gate = self.gates[point]
         falling = probabilities(answer).topk(answer.shape[1], dim=1).values

@@ -60,6 +60,7 @@ def calibrate(
 
 @torch.inference_mode()
 def _collect_answers(network: ExitNetwork, samples: ImageSet) -> Answers:
+    """Return the logits of all exits on the samples, with their labels."""
     device = next(network.parameters()).device
     logits_of_batches = []
     for batch in torch.split(samples.images, _BATCH):
@@ -70,6 +71,7 @@ def _collect_answers(network: ExitNetwork, samples: ImageSet) -> Answers:
 
 
 def _tempered_profile(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> ExitProfile:
+    """Return the exit profile with these temperatures; afterwards the network has none."""
     _set_temperatures(network, samples, temperatures)
     try:
         return collect_profile(network, samples)

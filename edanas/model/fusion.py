@@ -56,7 +56,7 @@ def simplify(network: nn.Module, run: Callable[[], object]) -> None:
         run: A pass through all of `network`, on two samples or more.
     """
     record = _PassRecord()
-    record.watch(network, run)
+    record.record_pass(network, run)
     replaced: dict[nn.Module, nn.Module] = {}
     for norm, inputs in record.normalised.items():
         layer = record.makers.get(id(inputs))
@@ -96,9 +96,9 @@ class _PassRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.uses.update(id(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
         return func(*args, **(kwargs or {}))
 
-    def watch(self, network: nn.Module, run: Callable[[], object]) -> None:
+    def record_pass(self, network: nn.Module, run: Callable[[], object]) -> None:
         """Run the network, and record the pass."""
-        handles = [module.register_forward_hook(self._note) for module in network.modules()]
+        handles = [module.register_forward_hook(self._record_call) for module in network.modules()]
         try:
             with torch.no_grad(), self:
                 run()
@@ -106,7 +106,7 @@ class _PassRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for handle in handles:
                 handle.remove()
 
-    def _note(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+    def _record_call(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
         self.calls[module] += 1
         if isinstance(module, _WEIGHTED) and type(module) in _WEIGHTED:
             self._alive.append(out)

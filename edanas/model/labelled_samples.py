@@ -72,10 +72,10 @@ def read_labelled_samples(
 def read_two_parts(
     registry: Registry, network: EENN, model: Path | None, data: str | None
 ) -> tuple[ImageSet, ImageSet]:
-    """Read the parts calibration and validation: samples to set a value by, and others to measure on.
+    """Read two parts: calibration samples to set values by, and validation samples to measure on.
 
-    Data of no run may name one of these parts; the rest is then the other. Its test part is never used. If it
-    names neither, the rest is divided in two at random.
+    Data from outside the run may name one of these parts; the rest is then the other. Its test part is never
+    used. If it names neither, the rest is divided in two at random.
 
     Args:
         registry: As for `read_labelled_samples`.
@@ -85,16 +85,16 @@ def read_two_parts(
 
     Raises:
         ConfigError: The data does not exist.
-        DataError: The data cannot be read, has classes that the network does not know, or leaves fewer than 2
-            images.
+        DataError: The data cannot be read, has classes that the network does not know, or has fewer than 2
+            images left.
     """
     settings = _settings_of_own_data(registry, model, data)
     if settings is not None:
-        setting, measuring = (
+        calibration, validation = (
             _read_run_part(registry, network, settings, part).samples
             for part in ("calibration", "validation")
         )
-        return _match_network(setting, network), _match_network(measuring, network)
+        return _match_network(calibration, network), _match_network(validation, network)
     loaded = _load_source(registry, network, str(data))
     parts = [np.flatnonzero(loaded.parts == part) for part in ("calibration", "validation")]
     rest = np.flatnonzero(~np.isin(loaded.parts, ["calibration", "validation", "test"]))
@@ -123,6 +123,7 @@ def _settings_of_own_data(registry: Registry, model: Path | None, data: str | No
 def _read_run_part(
     registry: Registry, network: EENN, settings: Settings, part: str | None
 ) -> LabelledSamples:
+    """Read a part of the run's own data."""
     loaded = _load(registry, data_component(registry, settings.data), network, settings.seed)
     chosen = part or "calibration"
     remarks = list(loaded.remarks)
@@ -139,6 +140,7 @@ def _read_run_part(
 
 
 def _read_named_part(registry: Registry, network: EENN, data: str, part: str | None) -> LabelledSamples:
+    """Read a part that the data itself names."""
     loaded = _load_source(registry, network, data)
     part_names = sorted({str(name) for name in loaded.parts} - {""})
     if part is None and part_names:
@@ -157,6 +159,7 @@ def _read_named_part(registry: Registry, network: EENN, data: str, part: str | N
 
 
 def _load_source(registry: Registry, network: EENN, data: str) -> LoadedData:
+    """Load data from outside the run, with the channels of the network."""
     component = data_component(registry, Component(data))
     if component.name == "folder":
         channels = "grey" if len(network.mean) == 1 else "rgb"
@@ -208,6 +211,8 @@ def _run_settings(model: Path | None) -> Settings | None:
 
 
 def _is_run_data(registry: Registry, settings: Settings, data: str) -> bool:
+    """Return whether `data` names the data set of the run."""
+
     def name_and_path(component: Component) -> tuple[str, str]:
         component_found = data_component(registry, component)
         path = component_found.options.get("path")

@@ -146,7 +146,7 @@ def _checked_budget(network: EENN, hold_macs: str | float) -> tuple[float, npt.N
         raise ConfigError(str(error).replace("max_macs", "hold_macs", 1)) from error
     placed = network.scheme.placed
     if not placed:
-        raise ConfigError("hold_macs: the network has no early exits, so its cost is what it is")
+        raise ConfigError("hold_macs: the network has no early exits, so its cost is fixed")
     costs_by_exit = exit_costs(Anatomy.of(network, len(network.mean)).costs, placed)
     if message := unreachable_budget_message(budget, costs_by_exit, placed):
         raise ConfigError(message.replace("max_macs", "hold_macs", 1))
@@ -154,6 +154,7 @@ def _checked_budget(network: EENN, hold_macs: str | float) -> tuple[float, npt.N
 
 
 def _uncalibrated_holder(network: EENN, limit: float, costs_by_exit: npt.NDArray[np.float64]) -> BudgetHolder:
+    """Return a holder that starts in the middle of a path for unknown confidences."""
     path, middle = (
         uncalibrated_path(network.scheme, costs_by_exit),
         float(costs_by_exit[0] + costs_by_exit[-1]) / 2,
@@ -179,6 +180,7 @@ _Reader = Callable[[int], Iterator[tuple[int, _Named]]]
 def _classify_batch(
     network: EENN, names: Sequence[str], images: Sequence[Any], batch_size: int, compact: str
 ) -> Iterator[Answer]:
+    """Yield the answer for each image of a batch."""
     try:
         prediction = network.predict(images, batch_size=batch_size, compact=compact)
     except DataError as error:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from edanas.core.costs import Costs
 from edanas.core.errors import ConfigError, DataError
 from edanas.core.progress import Progress, Silent
 from edanas.core.types import ExitProfile, SelectionScheme
@@ -26,7 +27,7 @@ from edanas.model.tuning import (
     loaded_network,
     small_sample_remarks,
 )
-from edanas.thresholds.budgets import parse_budget, unreachable_budget_message
+from edanas.thresholds.budgets import Budget, parse_budget, unreachable_budget_message
 from edanas.thresholds.optimism import Expectation, Expected, estimate_expectation
 from edanas.thresholds.quantile_thresholds import exit_odds, thresholds_within_budget
 from edanas.thresholds.schemes import exit_costs, restrict_profile
@@ -81,10 +82,22 @@ def retune(
     network = loaded_network(model, device)
     confidences = samples if isinstance(samples, np.ndarray) else collect_confidences(network, samples)
     profile = _unlabelled_profile(network, confidences)
-    old, points = network.scheme, network.scheme.placed
-    if not points:
-        raise ConfigError("thresholds: the network has no early exits, so its cost is what it is")
+    if not network.scheme.placed:
+        raise ConfigError("thresholds: the network has no early exits, so its cost is fixed")
     costs = costs_for(network, budget, batch_size)
+    return _retune_on_profile(network, budget, profile, costs, shares, seed)
+
+
+def _retune_on_profile(
+    network: EENN,
+    budget: Budget,
+    profile: ExitProfile,
+    costs: tuple[Costs, ...],
+    shares: Sequence[float] | None,
+    seed: int,
+) -> Tuning:
+    """Set thresholds on an exit profile without labels."""
+    old, points = network.scheme, network.scheme.placed
     unit, limit = (UNIT, budget.limit / UNIT) if len(costs) > 1 else (1.0, budget.limit)
     costs_by_exit = exit_costs(costs[-1], points)
     if message := unreachable_budget_message(budget, costs_by_exit, points, unit):
@@ -188,6 +201,7 @@ def _reference_shares(
 
 
 def _unlabelled_profile(network: EENN, confidences: Confidences) -> ExitProfile:
+    """Return confidences as an exit profile in which no exit counts as correct."""
     values = np.asarray(confidences, dtype=np.float32)
     columns = len(network.answering) + 1
     if values.ndim != 2 or values.shape[1] != columns:

@@ -69,6 +69,7 @@ def apply_temperatures(network: ExitNetwork, temperatures: Sequence[float]) -> N
 
 
 def _tempered_head(head: nn.Module, temperature: float) -> nn.Module:
+    """Return the head with this temperature in place of any earlier one."""
     bare = head.head if isinstance(head, TemperedHead) else head
     if temperature == 1.0:
         return bare

@@ -71,6 +71,7 @@ class Times:
         return times[above - 1] + (times[above] - times[above - 1]) * (count - low) / (high - low)
 
     def _best(self, times: Sequence[float]) -> int | None:
+        """Return the chunk with the least time per sample, or `None` if it gains hardly anything."""
         each = [seconds / size for seconds, size in zip(times, self.sizes, strict=True)]
         best = min(range(len(each)), key=each.__getitem__, default=-1)
         return self.sizes[best] if each and each[best] < _CHUNK_GAIN * each[-1] else None
@@ -134,6 +135,7 @@ class Throughput:
         return list(SIZES[len(self.times.sizes) : needed])
 
     def _add_size(self, times: Times, size: int) -> Times:
+        """Return the times with those of one more size."""
         features = self._image.expand(size, -1, -1, -1).contiguous()
         rows = torch.arange(size, device=features.device)
         running, moving = [], []

@@ -208,6 +208,7 @@ def _tune_on_profile(
     remarks: tuple[str, ...],
     seed: int,
 ) -> Tuning:
+    """Set thresholds on an exit profile with labels."""
     count, unit = network.exit_points, UNIT if len(costs) > 1 else 1.0
     removable = not network.memory
 

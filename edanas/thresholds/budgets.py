@@ -181,6 +181,7 @@ def _unit_hint(budget: Budget, least: float, most: float) -> str:
 
 
 def _parse_quantity(quantity: Quantity, text: str) -> float:
+    """Parse a text with a unit into a number of base units."""
     units, match = _UNITS[quantity], _TEXT.fullmatch(text)
     if not match:
         raise ConfigError(f"{quantity}: found '{text}'; allowed: {_EXAMPLES[quantity]}")

@@ -110,6 +110,7 @@ class _Search:
         accuracy_drop: float,
         caution: int,
     ) -> "_Search":
+        """Return the search for the exits at `points`."""
         placed_profile = restrict_profile(profile, points)
         confidence, correct = placed_profile.confidence[:, :-1], placed_profile.correct
         thresholds = [separating_thresholds(column) for column in confidence.T]

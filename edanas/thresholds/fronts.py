@@ -166,6 +166,7 @@ def _useful_thresholds(correct: Booleans, level: Integers, leaving: Floats) -> I
 
 
 def _beam(samples: int, exits: int, placements: int) -> int:
+    """Return the default beam, which takes a fraction of a second."""
     words = -(-samples // 64)
     work = _WORK >> 3 * max(0, exits - 4)
     return max(_LEAST_BEAM, work // words**3) * 16 // max(16, placements)
@@ -174,6 +175,7 @@ def _beam(samples: int, exits: int, placements: int) -> int:
 def _front(
     incumbents: Incumbents, placements: list[Placement], exit_points: int, limit: int, *, exact: bool
 ) -> ThresholdFront:
+    """Return the front of the best known schemes."""
     errors = incumbents.front()
     accuracy = 1.0 - errors / (len(incumbents.least) - 1)
     cost = incumbents.least[errors] / (len(incumbents.least) - 1)

@@ -160,6 +160,7 @@ def _sample_figures(profile: ExitProfile, scheme: SelectionScheme, costs: Sequen
 
 
 def _bounds(costs: Costs, scheme: SelectionScheme) -> tuple[float, float]:
+    """Return the least and the largest cost of a sample under `scheme`."""
     each = executed_per_exit(costs, scheme)
     return float(np.nanmin(each)), float(np.nanmax(each))
 

@@ -53,6 +53,7 @@ def outcome(profile: ExitProfile, scheme: SelectionScheme) -> Outcome:
 
 
 def _columns(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
+    """Return the columns of the placed exits."""
     for point in scheme.placed:
         if point not in profile.points:
             raise ValueError(
