@@ -1,1 +1,1 @@
-"""What a finished network takes on this machine, in torch and in every form that it was exported to."""
+"""Latency and memory of finished networks on this machine, in torch and in exported forms."""

@@ -1,4 +1,4 @@
-"""Finished networks measured on real images: `bench`."""
+"""The public function `bench`: finished networks measured on real images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,16 +8,16 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edanas.benchmark.contest import contest, enter
-from edanas.benchmark.forms import check_forms, forms_beside, locate
-from edanas.benchmark.peak import peaks
-from edanas.benchmark.results import Bench, Benched
+from edanas.benchmark.forms import check_forms, forms_beside, locate_form
+from edanas.benchmark.peak_memory import peak_memory
+from edanas.benchmark.results import Bench, NetworkBench
 from edanas.benchmark.shortfalls import shortfalls
+from edanas.benchmark.timing_forms import open_and_check, time_forms
 from edanas.core.costs import backbone_macs
 from edanas.core.devices import named_device
 from edanas.core.errors import ConfigError, DataError
 from edanas.core.machine import computing
-from edanas.core.progress import Bar, Progress, Silent
+from edanas.core.progress import Bar, Progress
 from edanas.core.runfolder import MODELS
 from edanas.core.types import ImageSet
 from edanas.deploy.resource_meters import Energy
@@ -28,6 +28,7 @@ from edanas.model.labelled_samples import read_labelled_samples, read_two_parts
 from edanas.model.loading import load
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
+from edanas.run.console import default_progress
 from edanas.run.provenance import machine
 
 BATCH_SIZES = (1, 32, 256)
@@ -36,8 +37,8 @@ _WEIGHTS, _NAME = ".safetensors", "eenn"
 
 
 @dataclass(frozen=True)
-class _Order:
-    """What is asked of every network; see `bench`."""
+class _BenchOptions:
+    """The arguments of `bench` that hold for every network, and the energy counter."""
 
     data: str | ImageSet | None
     part: str | None
@@ -67,31 +68,42 @@ def bench(
     memory: bool = True,
     progress: Progress | None = None,
 ) -> Bench:
-    """What networks take on this machine, beside their own backbones and what multiply-adds promise.
+    """Measure networks on this machine, and compare them with their backbones and with multiply-adds.
 
-    Everything that is compared answers the same real images in turns; see `edanas.deploy.timing`.
-    Images are prepared and confidences compared within the time. Each form is first held against the network.
+    All forms of a network classify the same real images in turns; see `edanas.deploy.timing`. The time
+    includes the preparation of images and the comparison of confidences. Before it is measured, each form is
+    compared with the network.
 
     Args:
-        models: Files as `load` takes them, folders of runs, whose networks are all taken, or networks.
-        data: Labelled samples, as for `edanas.tune`; by default those of the run that a file lies in.
-        part: Which part of the data, as for `edanas.tune`; by default calibration.
-        forms: `torch`, `torch-frozen`, `torch-compiled` or exporters' names. What does not lie beside a
-            network is written to a temporary folder. By default torch plain and frozen, and what lies there.
+        models: Files as for `edanas.load`, folders of runs (for all their networks), or networks.
+        data: Labelled samples, as for `edanas.tune`; by default those of the run that a file is from.
+        part: The part of the data, as for `edanas.tune`; by default calibration.
+        forms: `torch`, `torch-frozen`, `torch-compiled` or names of exporters. A form without a file beside
+            the network is exported to a temporary folder. By default torch plain and frozen, and the forms
+            with a file beside the network.
         batch_sizes: Images in a call.
-        threads: How many a form may use. With one, seconds are the thread's own: blind to what else runs.
-        samples: Images, at most, drawn at random.
-        repeats: How often each side answers all images.
-        device: Where the forms in torch compute; the others are on the CPU.
-        seed: Draws and orders the images.
-        memory: Whether to ask how much memory each form takes, for which processes are started.
-        progress: Where to show a bar; nothing is shown if left out.
+        threads: Threads that each form may use. With one, seconds are CPU time of the thread, which other
+            processes do not affect.
+        samples: The largest number of images, drawn at random.
+        repeats: The number of repetitions; in each, every form classifies all images.
+        device: The device for the forms in torch; other forms run on the CPU.
+        seed: The seed of the choice and the order of images.
+        memory: Measure the peak memory of each form, in processes of their own.
+        progress: Where to show progress; by default as for `edanas.search`.
 
     Raises:
-        ConfigError: There is no such form or data, or a number is out of range.
+        ConfigError: A form or data set does not exist, or a number is out of range.
         DataError: The data cannot be read, or does not fit a network.
         WeightsError: A network cannot be loaded.
-        ExportError: A form is damaged, does not do what the network does, or cannot be written.
+        ExportError: A form is damaged, predicts differently from the network, or cannot be written.
+
+    Example:
+        >>> from edanas.core.errors import ConfigError
+        >>> try:
+        ...     bench("runs/digits", threads=0)
+        ... except ConfigError as error:
+        ...     print(error)
+        threads: found 0; allowed: 1 or more
     """
     for name, value in (("threads", threads), ("samples", samples), ("repeats", repeats)):
         if value < 1:
@@ -101,7 +113,7 @@ def bench(
     registry = Registry(load_plugins())
     if forms is not None:
         check_forms(registry, forms)
-    order = _Order(
+    options = _BenchOptions(
         data=str(data) if isinstance(data, Path) else data,
         part=part,
         forms=None if forms is None else tuple(dict.fromkeys(forms)),
@@ -114,83 +126,83 @@ def bench(
         memory=memory,
         energy=Energy(),
     )
-    place = named_device(device)
-    asked = networks_of([models] if isinstance(models, str | Path | EENN) else models)
-    progress = progress or Silent()
-    with computing(threads), progress.task("Measuring", len(asked) * len(order.batch_sizes)) as bar:
-        found = tuple(_benched(registry, model, order, bar) for model in asked)
-    alone = place.type == "cpu" and threads == 1
+    torch_device = named_device(device)
+    networks = networks_of([models] if isinstance(models, str | Path | EENN) else models)
+    progress = progress or default_progress()
+    with computing(threads), progress.task("Measuring", len(networks) * len(options.batch_sizes)) as bar:
+        results = tuple(_bench_network(registry, model, options, bar) for model in networks)
+    is_thread_time = torch_device.type == "cpu" and threads == 1
     return Bench(
-        machine={**machine(place), "threads": threads},
-        clock="CPU time of one thread" if alone else "wall time",
-        energy=order.energy.missing,
+        machine={**machine(torch_device), "threads": threads},
+        clock="CPU time of one thread" if is_thread_time else "wall time",
+        energy=options.energy.missing,
         repeats=repeats,
         seed=seed,
-        networks=found,
+        networks=results,
     )
 
 
 def networks_of(models: Sequence[str | Path | EENN]) -> list[Path | EENN]:
-    """Networks, and their files; a run's folder stands for all in it.
+    """Return networks and files of networks; a folder of a run is replaced by its files.
 
     Raises:
-        ConfigError: There is none, or a folder holds none.
+        ConfigError: The list is empty, or a folder holds no network.
     """
-    found: list[Path | EENN] = []
+    networks: list[Path | EENN] = []
     for model in models:
         path = model if isinstance(model, EENN) else Path(model)
         if isinstance(path, EENN) or not path.is_dir():
-            found.append(path)
+            networks.append(path)
             continue
         inside = sorted((path / MODELS).glob(f"*{_WEIGHTS}")) or sorted(path.glob(f"*{_WEIGHTS}"))
         if not inside:
             raise ConfigError(f"{path}: holds no network; expected a run's folder, or one of {_WEIGHTS}")
-        found += inside
-    if not found:
+        networks += inside
+    if not networks:
         raise ConfigError("models: found none; expected a network's file, or a run's folder")
-    return found
+    return networks
 
 
-def _benched(registry: Registry, model: Path | EENN, order: _Order, bar: Bar) -> Benched:
-    network = model if isinstance(model, EENN) else load(model, order.device)
+def _bench_network(registry: Registry, model: Path | EENN, options: _BenchOptions, bar: Bar) -> NetworkBench:
+    network = model if isinstance(model, EENN) else load(model, options.device)
     path = None if isinstance(model, EENN) else model
-    samples, part, remarks = _samples(registry, network, path, order)
+    samples, part, remarks = _samples(registry, network, path, options)
     with TemporaryDirectory() as folder:
         file = path or SafetensorsExporter().export(network, Path(folder) / _NAME)[0]
         stem = file.with_suffix("")
-        names, missing = forms_beside(registry, stem) if order.forms is None else (order.forms, [])
-        parts = cache(lambda: _two_parts(registry, network, path, order.data))
-        forms = [locate(registry, network, name, stem, Path(folder) / stem.name, parts) for name in names]
-        entrants = [
-            enter(registry, network, form, samples, order.threads, order.batch_sizes) for form in forms
-        ]
-        measured = contest(entrants, network, samples, order.repeats, order.energy, bar)
-        if order.memory and network.device.type == "cpu":
-            memory = peaks(file, forms, samples.images.numpy(), order.batch_sizes, order.threads)
-            measured = [replace(each, memory=memory.get(each.name)) for each in measured]
-    for each in entrants:
-        each.runner.close()
-    remarks += (*missing, *(remark for each in entrants for remark in each.remarks))
+        names, missing = forms_beside(registry, stem) if options.forms is None else (options.forms, [])
+        parts = cache(lambda: _two_parts(registry, network, path, options.data))
+        spare = Path(folder) / stem.name
+        forms = [locate_form(registry, network, name, stem, spare, parts) for name in names]
+        threads, sizes = options.threads, options.batch_sizes
+        open_forms = [open_and_check(registry, network, form, samples, threads, sizes) for form in forms]
+        results = time_forms(open_forms, network, samples, options.repeats, options.energy, bar)
+        if options.memory and network.device.type == "cpu":
+            peaks = peak_memory(file, forms, samples.images.numpy(), sizes, threads)
+            results = [replace(each, memory=peaks.get(each.name)) for each in results]
+    for form in open_forms:
+        form.runner.close()
+    remarks += (*missing, *(remark for form in open_forms for remark in form.remarks))
     costs = Anatomy.of(network, len(network.mean)).costs
-    remarks += shortfalls(measured, costs, network.scheme)
+    remarks += shortfalls(results, costs, network.scheme)
     name = path.stem if path else _NAME
-    return Benched(name, len(samples), part, backbone_macs(costs), tuple(measured), remarks)
+    return NetworkBench(name, len(samples), part, backbone_macs(costs), tuple(results), remarks)
 
 
 def _samples(
-    registry: Registry, network: EENN, path: Path | None, order: _Order
+    registry: Registry, network: EENN, path: Path | None, options: _BenchOptions
 ) -> tuple[ImageSet, str, tuple[str, ...]]:
-    """The images in the order in which they are measured, what they are, and what to say of them."""
+    """Return the images in the order of measuring, a description of them, and remarks."""
     remarks: tuple[str, ...] = ()
-    if isinstance(order.data, ImageSet):
-        found, part = order.data, "the images given"
+    if isinstance(options.data, ImageSet):
+        samples, part = options.data, "the images given"
     else:
-        read = read_labelled_samples(registry, network, path, order.data, order.part)
-        found, part, remarks = read.samples, read.part, read.remarks
-    if not len(found):
+        read = read_labelled_samples(registry, network, path, options.data, options.part)
+        samples, part, remarks = read.samples, read.part, read.remarks
+    if not len(samples):
         raise DataError(f"data: {part} has no samples")
-    drawn = np.random.default_rng(order.seed).permutation(len(found))[: order.samples]
-    chosen = found.subset(drawn)
+    order = np.random.default_rng(options.seed).permutation(len(samples))[: options.samples]
+    chosen = samples.subset(order)
     return replace(chosen, images=chosen.images.contiguous()), part, remarks
 
 

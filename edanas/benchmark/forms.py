@@ -1,4 +1,4 @@
-"""The forms that a network can be measured in, and how each is opened."""
+"""The forms that a network can be measured in: their names, files and runners."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ class Form:
     """One form of one network.
 
     Args:
-        name: Of the forms above, or the exporter's.
-        exact: Whether it answers as the network does, save for rounding.
-        path: The file to open; `None` in torch.
+        name: One of the forms in torch, or the name of an exporter.
+        exact: Whether its predictions equal the network's, rounding aside.
+        path: The file to open; `None` for a form in torch.
     """
 
     name: str
@@ -39,35 +39,38 @@ class Form:
 
 
 def known_forms(registry: Registry) -> list[str]:
-    """All names: torch's, then those of exporters whose files run here."""
+    """Return all names: the forms in torch, then the exporters whose files can be run."""
     return [*_IN_TORCH, *_endings(registry)]
 
 
 def check_forms(registry: Registry, names: Sequence[str]) -> None:
-    """Refuse names that are none.
+    """Check the names of forms.
 
     Raises:
-        ConfigError: One is unknown, does not run here, or there is none at all.
+        ConfigError: A name is unknown, its files cannot be run, or there is no name.
     """
     allowed = known_forms(registry)
     if not names:
         raise ConfigError(f"forms: found none; allowed: {', '.join(allowed)}")
     for name in names:
         if name in registry.names(_KIND) and name not in allowed:
-            raise ConfigError(f"forms: what '{name}' writes does not run here; allowed: {', '.join(allowed)}")
+            raise ConfigError(
+                f"forms: found '{name}', whose files do not run here; allowed: {', '.join(allowed)}"
+            )
         if name not in allowed:
             raise ConfigError(f"forms: found '{name}'.{near_miss(name, allowed)}")
 
 
 def forms_beside(registry: Registry, stem: Path) -> tuple[list[str], list[str]]:
-    """What there is of a network to measure, and what there is to say of the rest.
+    """Return the forms of a network that exist, and remarks on those whose package is missing.
 
     Args:
-        registry: Knows the exporters.
-        stem: The network's file without its ending.
+        registry: The extensions by kind and name.
+        stem: The path of the network's file without its ending.
 
     Returns:
-        Names: torch's plain and frozen, then exporters' whose files lie beside; and remarks.
+        The names of torch's plain and frozen form, then of the exporters with a file beside the network; and
+        the remarks.
     """
     names, remarks = [PLAIN, FROZEN], []
     for name, ending in _endings(registry).items():
@@ -81,7 +84,7 @@ def forms_beside(registry: Registry, stem: Path) -> tuple[list[str], list[str]]:
     return names, remarks
 
 
-def locate(
+def locate_form(
     registry: Registry,
     network: EENN,
     name: str,
@@ -89,43 +92,43 @@ def locate(
     spare: Path,
     parts: Callable[[], tuple[ImageSet, ImageSet]],
 ) -> Form:
-    """Find a form's files beside a network's, or write them.
+    """Find the file of a form beside the network's file, or export it to another folder.
 
     Args:
-        registry: Knows the exporters.
-        network: Whose form it is.
-        name: Of `known_forms`.
-        beside: The network's file without its ending.
-        spare: The same in another folder, to write to.
-        parts: Images for a form that depends on any; see `Exporter.prepare`.
+        registry: The extensions by kind and name.
+        network: The network.
+        name: One of `known_forms`.
+        beside: The path of the network's file without its ending.
+        spare: The path to export to, without an ending.
+        parts: Returns images for a form that depends on them; see `Exporter.prepare`.
 
     Raises:
-        EdanasError: What `Exporter.export` raises, or its package is not installed.
+        EdanasError: The export failed, or the exporter's package is not installed.
     """
     if name in _IN_TORCH:
         return Form(name, name != COMPILED, None)
     exporter: Exporter = registry.create(_KIND, name)
-    found = beside.with_name(f"{beside.name}{exporter.ending}")
-    if not found.is_file():
+    file = beside.with_name(f"{beside.name}{exporter.ending}")
+    if not file.is_file():
         exporter.prepare(*parts())
-        found = exporter.export(network, spare)[0]
-    return Form(name, exporter.exact, found)
+        file = exporter.export(network, spare)[0]
+    return Form(name, exporter.exact, file)
 
 
 def open_form(
     registry: Registry, form: Form, network: Callable[[], EENN], threads: int, batch_size: int
 ) -> Runner:
-    """The form, ready to run.
+    """Return a runner of the form.
 
     Args:
-        registry: Knows the exporters.
-        form: What `locate` gave.
-        network: Gives the network, for forms in torch.
-        threads: How many its runtime may use; torch's are set elsewhere.
-        batch_size: Images at once, at most.
+        registry: The extensions by kind and name.
+        form: A form from `locate_form`.
+        network: Returns the network, for forms in torch.
+        threads: Threads that the form's runtime may use; those of torch are set by the caller.
+        batch_size: The largest batch.
 
     Raises:
-        EdanasError: Files are damaged, or it does not run here.
+        EdanasError: A file is damaged, or the form cannot be run on this machine.
     """
     if form.path is None:
         return TorchRunner(_IN_TORCH[form.name](network()), batch_size)
@@ -134,7 +137,7 @@ def open_form(
 
 
 def _endings(registry: Registry) -> dict[str, str]:
-    """Of the files of exporters that can be opened, by name; none needs to be installed for that."""
+    """Return the file ending of each exporter whose files can be opened, by name; packages may be missing."""
     factories = {name: registry.entry(_KIND, name).factory for name in registry.names(_KIND)}
     endings = {name: getattr(factory, "ending", "") for name, factory in factories.items()}
     return {name: ending for name, ending in endings.items() if ending}

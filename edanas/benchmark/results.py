@@ -1,4 +1,4 @@
-"""What a measurement gives: plain values, in seconds, bytes, joules and multiply-adds."""
+"""Results of a benchmark: plain values in seconds, bytes, joules and multiply-adds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +9,14 @@ from edanas.deploy.timing import Timing
 
 @dataclass(frozen=True)
 class BatchBench:
-    """Classifying in batches of one size.
+    """Timings of one form in batches of one size.
 
     Args:
         batch_size: Images in a call.
-        early: Of a call with early exits.
-        backbone: Of a call of the backbone alone, in the same form; `None` where the form cannot run it.
-        macs_ratio: What the backbone's multiply-adds are to those executed on average: the limit.
+        early: The timing of a call with early exits.
+        backbone: The timing of a call of the backbone alone, in the same form; `None` if the form cannot run
+            it.
+        macs_ratio: Multiply-adds of the backbone over executed MACs: the expected speed-up.
     """
 
     batch_size: int
@@ -25,23 +26,23 @@ class BatchBench:
 
     @property
     def speed_up(self) -> float | None:
-        """How many times as long the backbone alone takes."""
+        """The backbone's time over the time with early exits."""
         return self.backbone.mean / self.early.mean if self.backbone else None
 
     @property
     def of_macs_ratio(self) -> float | None:
-        """The speed-up as a share of what the multiply-adds promise."""
+        """The speed-up as a fraction of the MACs ratio."""
         return self.speed_up / self.macs_ratio if self.speed_up else None
 
 
 @dataclass(frozen=True)
 class ByExit:
-    """Single images that leave at one exit.
+    """Timings of the single images that exit at one exit.
 
     Args:
         exit: The exit point's index, or N for the last exit.
-        share: Of the images.
-        timing: Of these images alone; `None` where batches of 1 were not measured, or nobody leaves here.
+        share: The share of the images that exit here.
+        timing: The timing of these images; `None` without batches of 1, or without such images.
     """
 
     exit: int
@@ -51,18 +52,18 @@ class ByExit:
 
 @dataclass(frozen=True)
 class FormBench:
-    """One form of a network.
+    """Results of one form of a network.
 
     Args:
-        name: `torch`, `torch-frozen`, `torch-compiled`, or the exporter's.
-        same: How many of the images that were compared get the network's label at the network's exit.
-        compared: How many that were.
-        accuracy: The fraction of the images that it gets right.
-        executed_macs: Multiply-adds of an image on average.
-        batches: By rising batch size.
-        exits: The placed ones, then the last.
-        memory: Bytes that the network and its work take at most, in a process that does nothing else, without
-            the code of libraries; `None` where it was not measured.
+        name: `torch`, `torch-frozen`, `torch-compiled`, or the name of an exporter.
+        same: The number of compared images that get the network's label at the network's exit.
+        compared: The number of images that were compared with the network.
+        accuracy: The fraction of images with the right label.
+        executed_macs: Executed MACs of an image on average.
+        batches: Timings by rising batch size.
+        exits: Timings of the placed exits, then of the last exit.
+        memory: Peak bytes of the network and its computation, in a process of its own, without the code of
+            libraries; `None` if not measured.
     """
 
     name: str
@@ -76,16 +77,16 @@ class FormBench:
 
 
 @dataclass(frozen=True)
-class Benched:
-    """One network.
+class NetworkBench:
+    """Results of one network.
 
     Args:
-        model: Its file, or a name.
-        samples: How many images it was measured on.
-        part: What they are, in words.
+        model: The stem of the network's file, or a name.
+        samples: The number of images.
+        part: A description of the images.
         backbone_macs: Multiply-adds of an image through the backbone alone.
-        forms: What was compared.
-        remarks: What should be known besides.
+        forms: The results of each form.
+        remarks: Sentences for the user.
     """
 
     model: str
@@ -98,15 +99,15 @@ class Benched:
 
 @dataclass(frozen=True)
 class Bench:
-    """Networks on one machine.
+    """Results of several networks on one machine.
 
     Args:
         machine: Versions, platform, processor, cores, device and threads.
-        clock: What the seconds are.
-        energy: Why there are no joules, in a sentence; empty where there are.
-        repeats: Repetitions that counted.
-        seed: Chose and ordered the images.
-        networks: In the order asked for.
+        clock: The kind of time that the seconds are.
+        energy: A sentence on why energy was not measured; empty if it was.
+        repeats: The number of repetitions, warm-up excluded.
+        seed: The seed of the choice and the order of images.
+        networks: The results of each network, in the order of the request.
     """
 
     machine: Mapping[str, Any]
@@ -114,4 +115,4 @@ class Bench:
     energy: str
     repeats: int
     seed: int
-    networks: tuple[Benched, ...]
+    networks: tuple[NetworkBench, ...]

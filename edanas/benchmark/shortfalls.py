@@ -1,4 +1,4 @@
-"""Where early exits save less time than multiply-adds, and what is known of why."""
+"""Remarks on forms whose early exits save less time than multiply-adds."""
 
 from collections.abc import Sequence
 
@@ -10,59 +10,65 @@ from edanas.core.costs import Costs, backbone_macs, executed_per_exit
 from edanas.core.types import SelectionScheme
 
 ENOUGH = 0.9
-"""The share of the MACs ratio from which on nothing is said."""
+"""The fraction of the MACs ratio from which on a form gets no remark."""
 
 SMALL = 10e6
-"""Multiply-adds of a backbone below which what an operator costs before it computes anything weighs much."""
+"""Multiply-adds of a backbone below which the fixed cost of calling operators matters."""
 
 
 def shortfalls(forms: Sequence[FormBench], costs: Costs, scheme: SelectionScheme) -> tuple[str, ...]:
-    """A remark on each form that falls short of what multiply-adds promise.
+    """Return a remark on each form whose speed-up is below `ENOUGH` of the MACs ratio.
 
     Args:
-        forms: As measured.
-        costs: Multiply-adds of the network.
-        scheme: Its thresholds.
+        forms: The results of each form.
+        costs: The costs of the network.
+        scheme: The thresholds of the network.
     """
-    promised = executed_per_exit(costs, scheme) / backbone_macs(costs)
-    said = [(_where(form), _lost(form, promised)) for form in forms]
-    remarks = [f"{where}.{lost}" for where, lost in said if where]
+    macs_shares = executed_per_exit(costs, scheme) / backbone_macs(costs)
+    pairs = [(_low_ratios(form), _largest_loss(form, macs_shares)) for form in forms]
+    remarks = [f"{ratios}.{loss}" for ratios, loss in pairs if ratios]
     if remarks and backbone_macs(costs) < SMALL:
         remarks.append(
-            f"Below {SMALL / 1e6:.0f}M multiply-adds much of the time goes into calling operators and asking "
-            "exits, whatever they compute."
+            f"Below {SMALL / 1e6:.0f}M multiply-adds much of the time goes into calling operators and "
+            "comparing confidences, which takes the same time for every size."
         )
     return tuple(remarks)
 
 
-def _where(form: FormBench) -> str:
-    """The batch sizes at which it falls short, with the shares; empty for none."""
-    short = [(each.batch_size, each.of_macs_ratio) for each in form.batches]
-    told = [f"{share:.2f} in batches of {size}" for size, share in short if share and share < ENOUGH]
-    if not told:
+def _low_ratios(form: FormBench) -> str:
+    """Return the batch sizes with a low fraction of the MACs ratio; empty if there is none."""
+    fractions = [(each.batch_size, each.of_macs_ratio) for each in form.batches]
+    low = [
+        f"{fraction:.2f} in batches of {size}"
+        for size, fraction in fractions
+        if fraction and fraction < ENOUGH
+    ]
+    if not low:
         return ""
-    return f"{form.name}: early exits save less time than multiply-adds promise, {', '.join(told)}"
+    return f"{form.name}: early exits save less time than multiply-adds, {', '.join(low)}"
 
 
-def _lost(form: FormBench, promised: npt.NDArray[np.float64]) -> str:
-    """At which exit single images lose most of it, all that leave there together; empty if that is unknown.
+def _largest_loss(form: FormBench, macs_shares: npt.NDArray[np.float64]) -> str:
+    """Return a sentence on the exit at which single images lose most of the time; empty if it is unknown.
 
     Args:
-        form: With batches of 1 or without.
-        promised: The share of the backbone's multiply-adds until each exit point and the last exit.
+        form: The results of one form.
+        macs_shares: (N + 1,) the share of the backbone's multiply-adds up to each exit point and the last
+            exit.
     """
     backbone = next((each.backbone for each in form.batches if each.batch_size == 1), None)
     timed = [(each, each.timing.mean / backbone.mean) for each in form.exits if each.timing and backbone]
     if not timed:
         return ""
-    worst, took = max(timed, key=lambda found: found[0].share * (found[1] - promised[found[0].exit]))
-    if took <= promised[worst.exit]:
+    worst, time_share = max(timed, key=lambda pair: pair[0].share * (pair[1] - macs_shares[pair[0].exit]))
+    if time_share <= macs_shares[worst.exit]:
         return ""
     return (
-        f" Most is lost at {_name(worst, form.exits)}: until there it is {promised[worst.exit]:.0%} of the "
-        f"backbone's multiply-adds and {took:.0%} of its time, for single images."
+        f" Most is lost at {_exit_name(worst, form.exits)}: the network up to there has "
+        f"{macs_shares[worst.exit]:.0%} of the backbone's multiply-adds and takes {time_share:.0%} of its "
+        "time, for single images."
     )
 
 
-def _name(found: ByExit, exits: Sequence[ByExit]) -> str:
-    return "the last exit" if found is exits[-1] else f"exit {found.exit + 1}"
+def _exit_name(each: ByExit, exits: Sequence[ByExit]) -> str:
+    return "the last exit" if each is exits[-1] else f"exit {each.exit + 1}"

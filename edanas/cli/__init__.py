@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C caused `error`; an import can turn it into another error."""
+    """Return whether Ctrl-C caused `error`; an import can turn it into another error."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True

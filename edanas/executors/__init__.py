@@ -1,1 +1,1 @@
-"""Where evaluations run: in this process, or in worker processes of this machine."""
+"""Executors of evaluations: in this process, or in worker processes of this machine."""

@@ -1,8 +1,8 @@
-"""Evaluations in worker processes of this machine.
+"""The executor `process`: evaluations in worker processes of this machine.
 
-Each worker is a fresh interpreter ("spawn") at the end of a pipe. It receives the function once, then one
-item at a time, so that a worker that dies is known by the item it held. Bytes on the pipe are plain pickles:
-the pickler of `multiprocessing` would share tensors' memory, and a worker's death would take it along.
+Each worker is a new interpreter ("spawn") at the end of a pipe. It receives the function once, then one item
+at a time, so that the item of a dead worker is known. The pipe carries plain pickles. The pickler of
+`multiprocessing` would share the memory of tensors, which the death of a worker would destroy.
 """
 
 import os
@@ -32,7 +32,7 @@ _Task = tuple[int, Any]
 
 @dataclass
 class _Worker:
-    """A process, our end of its pipe, and the task it holds; not ready before it has its function."""
+    """A process, this end of its pipe, and its present task; `ready` once it has loaded the function."""
 
     process: SpawnProcess
     connection: Connection
@@ -41,16 +41,24 @@ class _Worker:
 
 
 class Process(Executor):
-    """Evaluates several candidates at once, in worker processes of this machine.
+    """Evaluate several candidates at once, in worker processes of this machine.
 
     Args:
-        workers: How many processes.
-        threads: Threads of torch in each; 0 = as many as the calling process has, so that sums are added in
-            the same order and the archive equals that of `serial` to the last bit.
+        workers: The number of processes.
+        threads: Threads of torch in each process; 0 = as many as in the calling process. Sums are then added
+            in the same order, and the archive equals that of `serial` bit for bit.
 
     Raises:
-        ConfigError: An option is out of range. On running: the function cannot be sent to a worker, or
-            workers cannot start.
+        ConfigError: An option is out of range. `run` raises it if the function cannot be sent to a worker, or
+            if workers cannot start.
+
+    Example:
+        >>> from edanas.core.errors import ConfigError
+        >>> try:
+        ...     Process(workers=0)
+        ... except ConfigError as error:
+        ...     print(error)
+        executor.workers: found 0; allowed: 1 or more
     """
 
     def __init__(self, workers: int = 2, threads: int = 0) -> None:
@@ -67,37 +75,37 @@ class Process(Executor):
     def run(
         self, function: Callable[[Item], Answer], items: Iterable[Item]
     ) -> Iterator[Answer | CandidateError]:
-        """See `Executor.run`; at most `workers + 1` items are taken and not yet answered.
+        """See `Executor.run`. At most `workers + 1` items are in progress.
 
-        An item whose worker died gets a second worker, since memory may have been short only because several
-        candidates were large at once. If that one dies too, the item's answer is a `CandidateError`.
+        An item whose worker died is tried once more, because memory may have been short only while several
+        candidates were large. If the second worker dies too, the item's answer is a `CandidateError`.
         """
         self._ship(function)
         source = enumerate(items)
         pending: deque[_Task] = deque()
         answers: dict[int, Any] = {}
         died: set[int] = set()
-        taken = given = 0
+        started = finished = 0
         try:
             while True:
-                fresh = list(islice(source, self.workers + 1 - (taken - given)))
-                taken += len(fresh)
+                fresh = list(islice(source, self.workers + 1 - (started - finished)))
+                started += len(fresh)
                 pending.extend(fresh)
                 self._assign(pending)
-                if given in answers:
-                    yield answers.pop(given)
-                    given += 1
-                elif given == taken:
+                if finished in answers:
+                    yield answers.pop(finished)
+                    finished += 1
+                elif finished == started:
                     return
                 else:
                     self._collect(pending, answers, died)
         finally:
-            # An answer that arrives after its run was left would be taken for one of the next run.
+            # The answer to an unfinished item would be mistaken for one of the next run.
             if any(worker.task for worker in self._pool):
                 self.close()
 
     def close(self) -> None:
-        """End the workers, whatever they are doing."""
+        """Kill the workers."""
         for worker in self._pool:
             worker.process.kill()
         for worker in self._pool:
@@ -106,7 +114,7 @@ class Process(Executor):
         self._pool.clear()
 
     def _ship(self, function: Callable[..., Any]) -> None:
-        """Make `function` the one that workers have."""
+        """Set the function of the workers; close the workers of another function."""
         if function is self._function:
             return
         self.close()
@@ -124,34 +132,36 @@ class Process(Executor):
         for worker in self._pool:
             if pending and worker.ready and worker.task is None:
                 worker.task = pending.popleft()
-                with suppress(OSError):  # it died idle: `_collect` will find the pipe at its end
+                with suppress(OSError):  # a worker that died while idle: `_collect` handles it
                     worker.connection.send_bytes(pickle.dumps(worker.task[1]))
         starting = sum(not worker.ready for worker in self._pool)
         for _ in range(min(len(pending) - starting, self.workers - len(self._pool))):
             self._pool.append(_start(self._payload, self.threads or torch.get_num_threads()))
 
     def _collect(self, pending: deque[_Task], answers: dict[int, Any], died: set[int]) -> None:
-        """Wait until a worker has something to say, and listen to all that have."""
+        """Wait for a message of any worker, and handle the messages of all."""
         by_connection = {worker.connection: worker for worker in self._pool}
         for connection in wait(list(by_connection)):
-            worker = by_connection[connection]  # type: ignore[index] # a pipe's end, as was given to `wait`
+            worker = by_connection[connection]  # type: ignore[index] # `wait` returns its arguments
             try:
-                well, value = pickle.loads(worker.connection.recv_bytes())  # noqa: S301 - our own worker's bytes
+                succeeded, value = pickle.loads(worker.connection.recv_bytes())  # noqa: S301 - bytes of our own worker
             except (EOFError, OSError):
-                self._bury(worker, pending, answers, died)
+                self._remove(worker, pending, answers, died)
                 continue
             if not worker.ready:
-                if not well:
+                if not succeeded:
                     raise ConfigError(f"executor: a worker of 'process' cannot start: {value}; use 'serial'")
                 worker.ready = True
             elif worker.task is not None:
-                if not well:
+                if not succeeded:
                     raise RuntimeError(value)
                 answers[worker.task[0]] = value
                 worker.task = None
 
-    def _bury(self, worker: _Worker, pending: deque[_Task], answers: dict[int, Any], died: set[int]) -> None:
-        """Take a dead worker out of the pool; its task is tried once more."""
+    def _remove(
+        self, worker: _Worker, pending: deque[_Task], answers: dict[int, Any], died: set[int]
+    ) -> None:
+        """Remove a dead worker from the pool; its task is tried once more."""
         worker.connection.close()
         worker.process.join()
         self._pool.remove(worker)
@@ -159,7 +169,7 @@ class Process(Executor):
         if not worker.ready:
             raise ConfigError(
                 f"executor: a worker of 'process' ended before it began ({cause}); a script that searches "
-                "does so under `if __name__ == '__main__':`, or uses 'serial'"
+                "must do so under `if __name__ == '__main__':`, or use 'serial'"
             )
         if worker.task is None:
             return
@@ -177,18 +187,18 @@ def _start(payload: bytes, threads: int) -> _Worker:
     process = context.Process(target=_serve, args=(theirs, payload, threads), daemon=True)
     with _sigint_blocked():
         process.start()
-    # Without a copy of the far end here, the worker's death is the pipe's end.
+    # Without an open copy of the far end, the death of the worker closes the pipe.
     theirs.close()
     return _Worker(process, ours)
 
 
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """What starts here never sees Ctrl-C, not even while it imports; for this process it is only put off."""
+    """Block Ctrl-C in processes that start inside, even while they import; delay it in this process."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # The first start of a process starts this too, which would lift the block.
+    # The first start of a process also starts the resource tracker, which would lift the block.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -198,8 +208,8 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 def _serve(connection: Connection, payload: bytes, threads: int) -> None:
-    """A worker's life."""
-    # Ctrl-C reaches all processes; the parent decides.
+    """Run a worker."""
+    # Ctrl-C reaches all processes; only the parent reacts to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with computing(threads):
@@ -207,9 +217,9 @@ def _serve(connection: Connection, payload: bytes, threads: int) -> None:
 
 
 def _answer(connection: Connection, payload: bytes) -> None:
-    """The function, then items and answers, until the pipe ends."""
+    """Load the function, then answer items until the pipe is closed."""
     try:
-        function = pickle.loads(payload)  # noqa: S301 - our own parent's bytes
+        function = pickle.loads(payload)  # noqa: S301 - bytes of our own parent
     except Exception as error:
         connection.send_bytes(_reply((False, f"{type(error).__name__}: {error}")))
         return
@@ -231,7 +241,7 @@ def _reply(message: tuple[bool, Any]) -> bytes:
 
 
 def _end_with_parent() -> None:
-    """A killed parent's workers must not go on computing beside the run that resumes."""
+    """End the worker with its parent: the workers of a killed run must not compute beside the resumed run."""
     parent = parent_process()
     if parent is not None:
         parent.join()

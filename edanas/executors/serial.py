@@ -1,4 +1,4 @@
-"""Evaluations one after the other, in this process."""
+"""The executor `serial`: evaluations one after the other, in this process."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -9,12 +9,17 @@ from edanas.core.hookspecs import hookimpl
 
 
 class Serial(Executor):
-    """Evaluates one candidate after the other, in this process."""
+    """Evaluate one candidate after the other, in this process.
+
+    Example:
+        >>> list(Serial().run(abs, [-1, 2]))
+        [1, 2]
+    """
 
     def run(
         self, function: Callable[[Item], Answer], items: Iterable[Item]
     ) -> Iterator[Answer | CandidateError]:
-        """See `Executor.run`; an item is taken when its turn comes."""
+        """See `Executor.run`. An item is read when the answer before it has been used."""
         for item in items:
             yield function(item)
 

@@ -77,5 +77,5 @@ def bind_inputs(
 
 
 def _has_begun(folder: Path, archive: Archive) -> bool:
-    """Whether the folder holds anything that depends on settings and inputs."""
+    """Return whether the folder holds anything that depends on settings and inputs."""
     return archive.count() > 0 or bool(matching_files(folder, plugin_files(archive)["evaluation"]))

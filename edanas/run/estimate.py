@@ -30,9 +30,9 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
     """Estimate the size of the search space, the MACs of its backbones, and the time of a run here.
 
     MACs are for one sample up to the last exit. The time follows from measured training steps of the
-    smallest, a median and the largest backbone, and is right to a factor of about two. Nothing is downloaded:
-    for a known data set that is not there, MACs are for its declared channels and classes, figures that
-    depend on its images are `None`, and `unknown` says why.
+    smallest, a median and the largest backbone, and is right to a factor of about two. Nothing is downloaded.
+    For a known data set that is not there, MACs are for its declared channels and classes. Figures that
+    depend on its images are then `None`, and `unknown` is a sentence with the reason.
 
     Raises:
         EdanasError: The same errors as in the run itself, on wrong names, options or data.

@@ -77,11 +77,11 @@ class RunFolder:
         self.path, self.settings = path, settings
 
     def has_run(self) -> bool:
-        """Whether the folder holds a run, unfinished or finished."""
+        """Return whether the folder holds a run, unfinished or finished."""
         return (self.path / ARCHIVE).exists()
 
     def is_finished(self) -> bool:
-        """Whether the folder holds the result of a run with these settings, budgets included."""
+        """Return whether the folder holds the result of a run with these settings, budgets included."""
         try:
             stored = json.loads((self.path / RESULT).read_text(encoding="utf-8"))["settings"]
             return resolve([("", stored)]) == self.settings

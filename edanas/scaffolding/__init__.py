@@ -1,7 +1,7 @@
-"""A plugin package to begin with: written whole, with tests that pass.
+"""Scaffolding of a plugin package: a complete package whose tests pass.
 
-Each kind of extension has one template in `templates/kinds`, named after it: the module that the package
-gets, then its tests. A kind without one is no kind that `edanas new-plugin` knows, and a test says so.
+Each kind of extension has one template in `templates/kinds`, named after the kind: first the module, then its
+tests. `edanas new-plugin` offers the kinds that have a template.
 """
 
 from edanas.scaffolding.package import NewPackage, choices, templates

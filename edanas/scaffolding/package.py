@@ -1,4 +1,4 @@
-"""The files of a new plugin package, and what may not be one's name."""
+"""The files of a new plugin package, and the check of its names."""
 
 import importlib.util
 import keyword
@@ -18,10 +18,10 @@ from edanas.core.version import VERSION
 from edanas.plugins.registry import SETTING, Registry
 
 _TESTS = "#### tests\n"
-"""The line between a kind's module and its tests."""
+"""The line in a template between the module and its tests."""
 
 _NAME = re.compile(r"[a-z]([a-z0-9]|[-_.](?=[a-z0-9]))*", re.IGNORECASE)
-"""A distribution's name (PEP 508) that begins with a letter, as a module's has to."""
+"""The name of a distribution (PEP 508) that begins with a letter, as the name of a module must."""
 
 _COMMANDS = {
     "bundle": "run --plugin {}",
@@ -29,10 +29,10 @@ _COMMANDS = {
     "exporter": "export MODEL --to {}",
     "objective": 'run --set \'objectives=["accuracy", "{}"]\'',
 }
-"""How to use a kind that has a flag of its own, or is of no use alone."""
+"""Commands that use an extension, for kinds with a flag of their own or without use alone."""
 
-_LISTS = {path for path, held in get_type_hints(Settings).items() if get_origin(held) is tuple}
-"""Settings that hold several implementations of their kind."""
+_LIST_SETTINGS = {path for path, hint in get_type_hints(Settings).items() if get_origin(hint) is tuple}
+"""Settings that hold a list of implementations."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,18 @@ class NewPackage:
     """A plugin package that does not exist yet.
 
     Args:
-        project: The distribution's name, e.g. `edanas-agreement`.
-        kinds: What it is to offer, each a name in `KINDS`; at least one.
+        project: The name of the distribution, e.g. `edanas-agreement`.
+        kinds: The kinds of extensions in it, each a name in `KINDS`; at least one.
 
     Raises:
-        ConfigError: The name is none, or a kind is unknown or repeated.
+        ConfigError: The name is invalid, or a kind is unknown or repeated.
+
+    Example:
+        >>> package = NewPackage("edanas-agreement", ("confidence criterion",))
+        >>> package.package, package.name
+        ('edanas_agreement', 'agreement')
+        >>> sorted(package.files())[-1]
+        'tests/test_confidence_criterion.py'
     """
 
     project: str
@@ -57,7 +64,7 @@ class NewPackage:
                 "to a letter or digit, e.g. edanas-agreement"
             )
         if keyword.iskeyword(self.package):
-            raise ConfigError(f"NAME: found '{self.project}'; '{self.package}' is a word of Python's own")
+            raise ConfigError(f"NAME: found '{self.project}'; '{self.package}' is a keyword of Python")
         for kind in self.kinds:
             if kind not in templates():
                 raise ConfigError(f"--kind: {unknown('kind', kind, templates())}")
@@ -66,36 +73,37 @@ class NewPackage:
 
     @property
     def package(self) -> str:
-        """The name that Python imports."""
+        """The name of the Python package."""
         return re.sub(r"[-.]", "_", self.project).lower()
 
     @property
     def name(self) -> str:
-        """What its extensions are called, e.g. `agreement`."""
+        """The name of its extensions, e.g. `agreement`."""
         return re.sub(r"[_.]", "-", self.project).lower().removeprefix(f"{GROUP}-")
 
     def check_free(self, registry: Registry) -> None:
-        """Refuse names that are taken in this environment.
+        """Check that no module and no extension in this environment has the same name.
 
         Raises:
-            ConfigError: A module has the package's name already, or an extension that of one of its kinds.
+            ConfigError: A module has the name of the package, or an extension of one of its kinds has its
+                name.
         """
         for kind in self.kinds:
             if self.name in registry.names(kind):
                 owner = registry.entry(kind, self.name).owner
                 raise ConfigError(
-                    f"NAME: found '{self.project}', but the {kind} '{self.name}' is there already "
-                    f"(from {owner}); allowed: a name of its own"
+                    f"NAME: found '{self.project}', but the {kind} '{self.name}' exists already "
+                    f"(from {owner}); allowed: another name"
                 )
         if importlib.util.find_spec(self.package) is not None:
             raise ConfigError(
                 f"NAME: found '{self.project}', but a module '{self.package}' is installed already; "
-                "allowed: a name of its own"
+                "allowed: another name"
             )
 
     def files(self) -> dict[str, str]:
-        """Text by path in the package's folder."""
-        found = {
+        """Return the text of each file, by its path in the folder of the package."""
+        texts = {
             "pyproject.toml": self._fill(_read("pyproject.toml")),
             "README.md": self._fill(_read("README.md")),
             f"src/{self.package}/__init__.py": self._fill(_read("package.py")),
@@ -103,27 +111,27 @@ class NewPackage:
         }
         for kind in self.kinds:
             module, tests = self.parts(kind)
-            found[f"src/{self.package}/{_module(kind)}.py"] = module
-            found[f"tests/test_{_module(kind)}.py"] = tests
-        return found
+            texts[f"src/{self.package}/{_module(kind)}.py"] = module
+            texts[f"tests/test_{_module(kind)}.py"] = tests
+        return texts
 
     def parts(self, kind: str) -> tuple[str, str]:
-        """The module of one kind, and its tests."""
+        """Return the text of the module of one kind, and the text of its tests."""
         module, _, tests = self._fill(templates()[kind]).partition(_TESTS)
         return module, tests
 
     def write(self, folder: Path) -> list[Path]:
-        """Write all files, and make the folder where it is not there.
+        """Write all files, and return their paths.
 
-        Returns:
-            Their paths.
+        Args:
+            folder: The folder to write to; it is made if it does not exist.
 
         Raises:
-            RunError: The folder is there and not empty, is no folder, or cannot be written to.
+            RunError: The folder is not empty, is a file, or cannot be written to.
         """
         try:
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise RunError(f"{folder}: is there already; allowed: an empty folder, or one to be made")
+                raise RunError(f"{folder}: exists; allowed: an empty folder or a new one")
             paths = []
             for name, text in self.files().items():
                 path = folder / name
@@ -135,12 +143,12 @@ class NewPackage:
         return paths
 
     def _row(self, kind: str) -> str:
-        """What the README's table says of one kind."""
+        """Return the row of the README's table for one kind."""
         file = f"src/{self.package}/{_module(kind)}.py"
-        return f"| {kind} | `{self.name}` | `{file}` | `{_use(kind, self.name)}` |"
+        return f"| {kind} | `{self.name}` | `{file}` | `{_usage(kind, self.name)}` |"
 
     def _fill(self, text: str) -> str:
-        """Put this package's names into a template."""
+        """Return a template with the names of this package filled in."""
         hooks = sorted((_module(kind.name), kind.hook) for kind in KINDS if kind.name in self.kinds)
         return Template(text).substitute(
             project=self.project,
@@ -158,9 +166,9 @@ class NewPackage:
 
 @cache
 def templates() -> dict[str, str]:
-    """Each kind's template, for every kind that has one, in the order of `KINDS`."""
-    found = {kind.name: files(__package__) / "templates" / "kinds" / _file(kind.name) for kind in KINDS}
-    return {kind: path.read_text(encoding="utf-8") for kind, path in found.items() if path.is_file()}
+    """Return the template of each kind that has one, in the order of `KINDS`."""
+    paths = {kind.name: files(__package__) / "templates" / "kinds" / _file(kind.name) for kind in KINDS}
+    return {kind: path.read_text(encoding="utf-8") for kind, path in paths.items() if path.is_file()}
 
 
 def _read(name: str) -> str:
@@ -175,14 +183,21 @@ def _module(kind: str) -> str:
     return kind.replace(" ", "_")
 
 
-def _use(kind: str, name: str) -> str:
-    """A command that uses an extension."""
+def _usage(kind: str, name: str) -> str:
+    """Return a command that uses the extension `name` of a kind."""
     if kind in _COMMANDS:
         return f"edanas {_COMMANDS[kind].format(name)}"
-    value = f"'{SETTING[kind]}=[\"{name}\"]'" if SETTING[kind] in _LISTS else f"{SETTING[kind]}={name}"
+    value = (
+        f"'{SETTING[kind]}=[\"{name}\"]'" if SETTING[kind] in _LIST_SETTINGS else f"{SETTING[kind]}={name}"
+    )
     return f"edanas run --set {value}"
 
 
 def choices(kinds: Sequence[str]) -> tuple[str, ...]:
-    """Kinds as users write them, with `-` or `_` for the space; a confidence criterion if there are none."""
+    """Return kinds as in `KINDS`, from kinds with `-`, `_` or capitals; a confidence criterion if there are none.
+
+    Example:
+        >>> choices(["Search-Strategy"])
+        ('search strategy',)
+    """
     return tuple(re.sub(r"[-_]", " ", kind).lower() for kind in kinds) or ("confidence criterion",)

@@ -16,7 +16,7 @@ def timing(seconds: float) -> Timing:
 
 
 def form(first: float, last: float, size: int = 1) -> FormBench:
-    """Half of the images leave at each exit, after so many seconds; the backbone takes 1."""
+    """Half of the images exit at each exit, after these seconds; the backbone takes 1."""
     batch = BatchBench(size, timing((first + last) / 2), timing(1.0), 100 / 80)
     exits = tuple(
         ByExit(at, 0.5, timing(each) if size == 1 else None) for at, each in ((0, first), (2, last))
@@ -25,15 +25,15 @@ def form(first: float, last: float, size: int = 1) -> FormBench:
 
 
 def test_the_exit_where_most_is_lost_is_named_with_what_it_takes():
-    said, why = shortfalls([form(0.8, 1.15)], SMALL, SCHEME)
-    assert said == (
-        "torch: early exits save less time than multiply-adds promise, 0.82 in batches of 1. Most is lost "
-        "at exit 1: until there it is 50% of the backbone's multiply-adds and 80% of its time, for single "
-        "images."
+    remark, why = shortfalls([form(0.8, 1.15)], SMALL, SCHEME)
+    assert remark == (
+        "torch: early exits save less time than multiply-adds, 0.82 in batches of 1. Most is lost at exit 1: "
+        "the network up to there has 50% of the backbone's multiply-adds and takes 80% of its time, for "
+        "single images."
     )
     assert why.startswith("Below 10M multiply-adds")
     assert (
-        "Most is lost at the last exit: until there it is 110%"
+        "Most is lost at the last exit: the network up to there has 110%"
         in shortfalls([form(0.55, 1.5)], SMALL, SCHEME)[0]
     )
 
@@ -43,11 +43,11 @@ def test_a_large_network_is_not_called_small():
     assert len(shortfalls([form(0.8, 1.15)], large, SCHEME)) == 1
 
 
-@pytest.mark.parametrize("found", [form(0.5, 1.1), form(0.55, 1.15)])
-def test_nothing_is_said_where_the_promise_is_kept(found):
-    assert shortfalls([found], SMALL, SCHEME) == ()
+@pytest.mark.parametrize("result", [form(0.5, 1.1), form(0.55, 1.15)])
+def test_enough_speed_up_gets_no_remark(result):
+    assert shortfalls([result], SMALL, SCHEME) == ()
 
 
 def test_without_single_images_no_exit_is_named():
-    said = shortfalls([form(0.8, 1.15, size=32)], SMALL, SCHEME)[0]
-    assert said.endswith("0.82 in batches of 32.")
+    remark = shortfalls([form(0.8, 1.15, size=32)], SMALL, SCHEME)[0]
+    assert remark.endswith("0.82 in batches of 32.")

@@ -9,7 +9,7 @@ from small_runs import workbench
 
 import edanas
 from edanas.benchmark.forms import Form
-from edanas.benchmark.peak import peaks
+from edanas.benchmark.peak_memory import peak_memory
 from edanas.cli import main
 from edanas.core.config import to_toml
 from edanas.core.errors import ConfigError, DataError, ExportError
@@ -104,7 +104,7 @@ def test_forms_that_do_not_lie_there_are_written_elsewhere(model, capsys):
 def test_memory_is_asked_of_each_form_that_runs(model):
     forms = [Form("onnx", True, model.with_name("none.onnx.json")), Form("torch", True, None)]
     asked = samples().images.numpy()
-    taken = peaks(model, forms, asked, [4096], 1)
+    taken = peak_memory(model, forms, asked, [4096], 1)
     assert set(taken) == {"torch"}  # the other's files are not there
     assert 4 * 4096 * asked[0].size < taken["torch"] < 4e9  # the images as floats alone
 
@@ -145,7 +145,10 @@ def test_a_form_of_other_thresholds_is_no_form_of_this_network(run, model):
         (["MODEL"], "does not lie in the folder of a run"),
         (["MODEL", "--data", "digts"], "Did you mean 'digits'"),
         (["MODEL", "--data", "digits", "--forms", "onxx"], "Did you mean 'onnx'"),
-        (["MODEL", "--data", "digits", "--forms", "c-header"], "'c-header' writes does not run here"),
+        (
+            ["MODEL", "--data", "digits", "--forms", "c-header"],
+            "found 'c-header', whose files do",
+        ),
         (["MODEL", "--data", "digits", "--forms", ","], "forms: found none"),
         (["MODEL", "--data", "digits", "--batch-sizes", "1,zwei"], "--batch-sizes: found 'zwei'"),
         (["MODEL", "--data", "digits", "--batch-sizes", "0"], "--batch-sizes: found '0'"),

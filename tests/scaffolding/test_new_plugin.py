@@ -96,7 +96,7 @@ def test_names_follow_from_one() -> None:
         ("3d", ("objective",), "NAME: found '3d'"),
         ("rule-", ("objective",), "NAME: found 'rule-'"),
         ("", ("objective",), "NAME: found ''"),
-        ("class", ("objective",), "'class' is a word of Python's own"),
+        ("class", ("objective",), "'class' is a keyword of Python"),
         ("rule", ("objectiv",), "--kind: Unknown kind 'objectiv'. Did you mean 'objective'?"),
         ("rule", ("objective", "objective"), "--kind: found .*; allowed: one or more, each once"),
         ("rule", (), "--kind: found"),
@@ -121,11 +121,11 @@ def test_the_command_writes_into_a_folder_of_that_name(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["rbf", "--kind", "surrogate-model"], "the surrogate model 'rbf' is there already (from edanas)"),
+        (["rbf", "--kind", "surrogate-model"], "the surrogate model 'rbf' exists already (from edanas)"),
         (["torch"], "a module 'torch' is installed already"),
         (["rule", "--kind", "search_strategi"], "Did you mean 'search strategy'?"),
-        (["rule", "--out", "full"], "full: is there already; allowed: an empty folder"),
-        (["rule", "--out", "full/file"], "full/file: is there already"),
+        (["rule", "--out", "full"], "full: exists; allowed: an empty folder"),
+        (["rule", "--out", "full/file"], "full/file: exists"),
         (["rule", "--out", "full/file/deep"], "full/file/deep: cannot be written"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from edanas.benchmark.results import BatchBench, Bench, Benched, ByExit, FormBench
+from edanas.benchmark.results import BatchBench, Bench, ByExit, FormBench, NetworkBench
 from edanas.cli.views.output import output_console, print_line, replace_plot
 from edanas.deploy.timing import PERCENTILES, Timing
 from edanas.report.formatting import NONE, mega, percent
@@ -38,12 +38,12 @@ def show_bench(result: Bench, files: list[Path]) -> None:
         print_line(console, f"Written: {path}")
 
 
-def _heading(network: Benched) -> str:
+def _heading(network: NetworkBench) -> str:
     macs = mega(network.backbone_macs)
     return f"{network.model}: {network.samples} samples, {network.part}; backbone {macs}M MACs"
 
 
-def _batch_table(network: Benched, *, energy: bool) -> Table:
+def _batch_table(network: NetworkBench, *, energy: bool) -> Table:
     """Times and speed-up, with a line for each form and batch size."""
     heads = (
         "form",
@@ -75,7 +75,7 @@ def _batch_table(network: Benched, *, energy: bool) -> Table:
     return table
 
 
-def _exit_table(network: Benched) -> Table:
+def _exit_table(network: NetworkBench) -> Table:
     """Accuracy, memory and the time of each exit, with a line for each form."""
     exits = network.forms[0].exits
     names = [_exit_name(each, exits) for each in exits]

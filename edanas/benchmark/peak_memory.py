@@ -1,7 +1,7 @@
-"""How much memory a form takes: asked of processes that do nothing else.
+"""Peak memory of the forms of a network, each measured in a process of its own.
 
-Each has loaded all libraries, and nothing besides, before it begins. The module is run as a program by
-`peaks`, since whoever calls it has memory of their own.
+The process loads all libraries before it begins to measure. It runs this module as a program, because the
+process of the caller has memory of its own.
 """
 
 import json
@@ -25,30 +25,30 @@ from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
 
-def peaks(
+def peak_memory(
     model: Path, forms: Sequence[Form], images: Images, sizes: Sequence[int], threads: int
 ) -> dict[str, int]:
-    """Bytes that each form takes at most, its network included, by name; only what could be measured.
+    """Return the peak bytes of each form, its network included, by name; without forms that failed.
 
     Args:
         model: The network's file.
-        forms: What to measure.
+        forms: The forms to measure.
         images: (B, C, H, W), to classify.
-        sizes: In batches of which sizes.
-        threads: How many each may use.
+        sizes: The batch sizes.
+        threads: Threads that each form may use.
     """
     if not MemoryMeter.works():
         return {}
-    found: dict[str, int] = {}
+    peaks: dict[str, int] = {}
     with TemporaryDirectory() as folder:
-        stored = Path(folder) / "images.npy"
-        np.save(stored, images)
+        image_file = Path(folder) / "images.npy"
+        np.save(image_file, images)
         for form in forms:
             answer = Path(folder) / f"{form.name}.txt"
             job = {
                 "model": str(model.absolute()),
                 "form": [form.name, form.exact, _absolute(form.path)],
-                "images": str(stored),
+                "images": str(image_file),
                 "answer": str(answer),
                 "sizes": sorted(sizes),
                 "threads": threads,
@@ -56,8 +56,8 @@ def peaks(
             command = [sys.executable, "-m", __name__, json.dumps(job)]
             subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
             if answer.exists():
-                found[form.name] = int(answer.read_text(encoding="utf-8"))
-    return found
+                peaks[form.name] = int(answer.read_text(encoding="utf-8"))
+    return peaks
 
 
 def _absolute(path: Path | None) -> str | None:
@@ -65,24 +65,24 @@ def _absolute(path: Path | None) -> str | None:
 
 
 def main() -> None:
-    """Do the job that the first argument says."""
+    """Measure the job in the first argument, and write the bytes to its file `answer`."""
     job = json.loads(sys.argv[1])
     registry = Registry(load_plugins())
     name, exact, path = job["form"]
     if path is not None:
-        registry.create("exporter", name)  # brings its libraries along
-    taken = _measure(registry, Form(name, exact, Path(path) if path else None), job)
-    Path(job["answer"]).write_text(str(taken), encoding="utf-8")
+        registry.create("exporter", name)  # loads its libraries
+    peak = _peak_bytes(registry, Form(name, exact, Path(path) if path else None), job)
+    Path(job["answer"]).write_text(str(peak), encoding="utf-8")
 
 
-def _measure(registry: Registry, form: Form, job: Mapping[str, Any]) -> int:
+def _peak_bytes(registry: Registry, form: Form, job: Mapping[str, Any]) -> int:
     sizes, threads = job["sizes"], job["threads"]
     images = torch.from_numpy(np.load(job["images"]))
     with computing(threads), MemoryMeter() as meter:
         runner = open_form(registry, form, lambda: load(job["model"]), threads, sizes[-1])
-        asked = resized_images(images, runner).numpy()
+        resized = resized_images(images, runner).numpy()
         for size in sizes:
-            runner.predict(batches(asked, size)[0])
+            runner.predict(batches(resized, size)[0])
     return meter.bytes
 
 
