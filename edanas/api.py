@@ -66,11 +66,12 @@ def search(
 
     Example:
         >>> from edanas.core.errors import ConfigError
+        >>> result = search("digits", preset="quick", seed=1)  # doctest: +SKIP
         >>> try:
-        ...     search("digits", preset="quik")
+        ...     search("digits", seed=-1)
         ... except ConfigError as error:
-        ...     print(str(error).split(". ")[1])
-        Did you mean 'quick'?
+        ...     print(error)  # doctest: +ELLIPSIS
+        seed: ...
     """
     options = RunOptions(
         data=data,

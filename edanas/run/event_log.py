@@ -67,8 +67,9 @@ def candidate_line(evaluation: Evaluation, *, backbones: bool = False) -> str:
     Example:
         >>> from edanas.core.types import Backbone, Candidate, SelectionScheme
         >>> candidate = Candidate(Backbone.of({"depth": 2}), SelectionScheme((0.5,)))
-        >>> print(candidate_line(Evaluation(candidate, 3, None, "ValueError: no", 0.1))[-41:])
-        1 early exit, failed: ValueError: no
+        >>> line = candidate_line(Evaluation(candidate, 3, None, "ValueError: no", 0.1))
+        >>> line.replace(candidate.id, "ID")
+        'iteration 3: ID, 1 early exit, failed: ValueError: no'
     """
     candidate, metrics = evaluation.candidate, evaluation.metrics
     kind = "backbone" if backbones else exits_text(candidate.scheme.exits)

@@ -34,7 +34,7 @@ class RunOptions:
 
     Example:
         >>> RunOptions(data="digits", max_evals=40, settings=["training.epochs=3"]).layers()
-        [('--set', {'training.epochs': 3}), ('the arguments', {'data': 'digits', 'search.max_evals': 40})]
+        [('--set', {'training': {'epochs': 3}}), ('the arguments', {'data': 'digits', 'search.max_evals': 40})]
     """
 
     data: str | None = None

@@ -194,7 +194,7 @@ def _usage(kind: str, name: str) -> str:
 
 
 def choices(kinds: Sequence[str]) -> tuple[str, ...]:
-    """Return kinds as in `KINDS`, from kinds with `-`, `_` or capitals; a confidence criterion if there are none.
+    """Return kinds with spaces in place of `-` and `_`; a confidence criterion if there are none.
 
     Example:
         >>> choices(["Search-Strategy"])
