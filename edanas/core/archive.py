@@ -1,8 +1,8 @@
-"""The archive: every candidate evaluated so far, in one append-only SQLite file that survives being killed.
+"""The archive: every evaluated candidate, in one append-only SQLite file that survives a kill.
 
-The database is in WAL mode and synchronises on every commit, so what `append` has returned from stays,
-whatever becomes of the process or the machine. JSON keeps integers and floats exactly (Python writes the
-shortest text that reads back as the same float), so a replayed evaluation equals the one that was appended.
+The database is in WAL mode and synchronises on every commit. An evaluation is therefore durable when
+`append` returns, even if the process or the machine stops. JSON keeps integers and floats exactly (Python
+writes the shortest text that reads back as the same float), so a replayed evaluation equals the appended one.
 """
 
 import json
@@ -20,7 +20,7 @@ from edanas.core.errors import RunError
 from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
 
 FILE = "archive.sqlite"
-"""The archive's name in a run's folder."""
+"""The file name of the archive in a run's folder."""
 
 SCHEMA = 1
 """Raised when a table changes so that older files cannot be read."""
@@ -62,18 +62,24 @@ _ADVICE = {
 
 
 class Archive:
-    """The candidates evaluated in one run, with exit profiles and a few notes on the run beside them.
+    """The evaluated candidates of one run, with their exit profiles and notes on the run.
 
-    Several processes may read while one appends. Usable as a context manager that closes it.
+    Several processes may read while one appends. The archive is a context manager, which closes it.
 
     Args:
-        folder: The run's folder; made where it is missing. The archive is its file `archive.sqlite`.
-        read_only: For a look: nothing is made or changed, and the file must be there. Whoever watches a run
-            looks anew each time.
+        folder: The run's folder, created if it is missing. The archive is its file `archive.sqlite`.
+        read_only: Change nothing; the file must exist. A reader of a running search opens it anew each time.
 
     Raises:
         RunError: The file cannot be opened, is no archive, or was written by another version. Every method
-            raises it where the disk is full, the file is not writable, or is damaged.
+            raises it if the disk is full, or the file is damaged or not writable.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, Archive(folder) as archive:
+        ...     archive.set_meta("seed", 7)
+        ...     archive.meta()["seed"], archive.count()
+        (7, 0)
     """
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
@@ -95,9 +101,10 @@ class Archive:
             raise
 
     def _address(self) -> str:
-        """For reading. Without a write-ahead log nobody has the file open to write.
+        """Return the address for reading.
 
-        SQLite is told so then: it would leave files of its own behind, or fail where the folder takes none.
+        Without a write-ahead log, no process writes to the file, and the address marks it as immutable.
+        Otherwise SQLite would leave further files in the folder, or fail where it is not writable.
         """
         unchanging = not Path(f"{self.path}-wal").exists()
         return f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if unchanging else ''}"
@@ -119,12 +126,12 @@ class Archive:
         return {row[0] for row in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
     def _check(self) -> None:
-        found = self.meta().get("schema") if "meta" in self._tables() else None
-        if found is None:
+        schema = self.meta().get("schema") if "meta" in self._tables() else None
+        if schema is None:
             raise RunError(f"{self.path}: a database, but no archive; move it away, or choose another folder")
-        if found != SCHEMA:
+        if schema != SCHEMA:
             raise RunError(
-                f"{self.path}: written by another version of edanas (schema {found}; this one reads "
+                f"{self.path}: written by another version of edanas (schema {schema}; this one reads "
                 f"{SCHEMA}); use that version, or choose another folder"
             )
 
@@ -139,18 +146,18 @@ class Archive:
         self._connection.close()
 
     def meta(self) -> dict[str, Any]:
-        """All notes on the run, by key."""
+        """Return all notes on the run, by key."""
         return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta")}
 
     def set_meta(self, key: str, value: Any) -> None:
-        """Keep a note: anything that JSON can hold. It replaces an earlier one of that key."""
+        """Store a note, any value of JSON; it replaces an earlier one with the same key."""
         self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, json.dumps(value, allow_nan=False))
 
     def append(self, evaluation: Evaluation, genome: npt.NDArray[np.int64]) -> None:
         """Add an evaluation; it is durable when this returns.
 
         Args:
-            evaluation: What came of a candidate that the archive does not hold yet; its numbers are finite.
+            evaluation: The evaluation of a candidate that the archive does not hold; its numbers are finite.
             genome: The candidate's canonical genome (D,).
         """
         candidate = evaluation.candidate
@@ -170,7 +177,7 @@ class Archive:
         )
 
     def replay(self) -> Iterator[tuple[npt.NDArray[np.int64], Evaluation]]:
-        """Every genome (D,) with its evaluation, in the order in which they were appended."""
+        """Yield every genome (D,) with its evaluation, in the order of `append`."""
         for genome, candidate, iteration, metrics, error, seconds, violation in self._rows(
             "SELECT genome, candidate, iteration, metrics, error, seconds, violation "
             "FROM evaluations ORDER BY seq"
@@ -188,11 +195,11 @@ class Archive:
             )
 
     def count(self) -> int:
-        """How many evaluations there are, failed ones included."""
+        """Return the number of evaluations, failed ones included."""
         return int(self._rows("SELECT count(*) FROM evaluations")[0][0])
 
     def put_profile(self, candidate: str, profile: ExitProfile) -> None:
-        """Keep the exit profile of the candidate of that id. It replaces an earlier one."""
+        """Store the exit profile of the candidate with this id; it replaces an earlier one."""
         self._write(
             "INSERT OR REPLACE INTO profiles VALUES (?, ?, ?, ?, ?)",
             candidate,
@@ -203,7 +210,7 @@ class Archive:
         )
 
     def get_profile(self, candidate: str) -> ExitProfile | None:
-        """The exit profile of the candidate of that id, or `None` if none was kept."""
+        """Return the exit profile of the candidate with this id, or `None` if there is none."""
         rows = self._rows(
             "SELECT points, samples, confidence, correct FROM profiles WHERE candidate = ?", candidate
         )
@@ -226,7 +233,7 @@ class Archive:
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
-        """Turn what SQLite and the file system raise into a `RunError` that says what to do."""
+        """Turn errors of SQLite and the file system into a `RunError` with advice."""
         try:
             yield
         except OSError as error:

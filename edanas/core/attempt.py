@@ -1,4 +1,4 @@
-"""One try at evaluating a candidate, made where the executor says, that always comes back with an answer."""
+"""One attempt to evaluate a candidate, in the executor's process; it always returns a result."""
 
 import json
 import math
@@ -12,51 +12,67 @@ from edanas.core.errors import CandidateError
 from edanas.core.types import Candidate, ExitProfile, Metrics
 
 _LONGEST = 500
-"""Characters kept of a reason to fail."""
+"""Characters at most of a reason for a failure."""
 
 
 class Attempt:
-    """What an executor runs: candidate -> metrics, or the reason why there are none.
+    """The function that an executor runs: candidate -> metrics, or the reason for the failure.
 
-    Picklable where the evaluator is. Raises nothing that an evaluation can cause, `MemoryError` and the
+    It is picklable if the evaluator is. It catches all errors of an evaluation, `MemoryError` and the
     device's out-of-memory included.
     """
 
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
 
-    def __call__(self, candidate: Candidate) -> "Tried":
-        """Evaluate once; metrics come back as plain finite numbers."""
+    def __call__(self, candidate: Candidate) -> "AttemptResult":
+        """Evaluate once; metrics hold finite numbers of Python's own types."""
         start = perf_counter()
         try:
-            metrics = plain(self.evaluator.evaluate(candidate))
+            metrics = as_archived(self.evaluator.evaluate(candidate))
             profile = self.evaluator.profile(candidate)
         except (Exception, SystemExit) as error:
-            return Tried(reason(error), perf_counter() - start, None)
-        return Tried(metrics, perf_counter() - start, profile)
+            return AttemptResult(reason(error), perf_counter() - start, None)
+        return AttemptResult(metrics, perf_counter() - start, profile)
 
 
-class Tried(NamedTuple):
-    """What came of an attempt: metrics or a reason, how long it took, and the exit profile if one is kept."""
+class AttemptResult(NamedTuple):
+    """Result of an attempt.
 
-    found: Metrics | str
+    Args:
+        outcome: Metrics, or the reason for the failure.
+        seconds: Duration.
+        profile: The exit profile, if the evaluation keeps one.
+    """
+
+    outcome: Metrics | str
     seconds: float
     profile: ExitProfile | None
 
 
 def reason(error: BaseException) -> str:
-    """`TypeName: text`, in one line."""
+    """Return an error as `TypeName: text`, on one line.
+
+    Example:
+        >>> reason(ValueError("no weights"))
+        'ValueError: no weights'
+    """
     text = " ".join(str(error).split())
     name = type(error).__name__
     return f"{name}: {text}"[:_LONGEST] if text else name
 
 
-def plain(metrics: Metrics) -> Metrics:
-    """`metrics` as they will come back from the archive: numbers of Python's own types, sequences as tuples.
+def as_archived(metrics: Metrics) -> Metrics:
+    """Return metrics as the archive returns them: numbers of Python's own types, sequences as tuples.
 
     Raises:
         CandidateError: A number is not finite.
-        TypeError: These are no metrics.
+        TypeError: The argument is no `Metrics`, or holds other values than numbers.
+
+    Example:
+        >>> metrics = Metrics(0.9, [0.5, 0.5], [1.0, 0.8], 1.0, 1.0, 0.9, 2, 1, 1)
+        >>> as_archived(metrics).utilization
+        (0.5, 0.5)
     """
     if not isinstance(metrics, Metrics):
         raise TypeError(f"the evaluation gave {type(metrics).__name__}; expected Metrics")
@@ -69,7 +85,7 @@ def plain(metrics: Metrics) -> Metrics:
 
 
 def _python(value: Any) -> Any:
-    """A number of NumPy or torch as Python's own."""
+    """Return a number of NumPy or torch as Python's own."""
     try:
         return value.item()
     except AttributeError:
@@ -77,7 +93,7 @@ def _python(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    """All of a field, whatever holds them."""
+    """Yield all numbers of a field."""
     if isinstance(value, list | dict):
         for each in value.values() if isinstance(value, dict) else value:
             yield from _numbers(each)

@@ -1,7 +1,7 @@
-"""How settings are read: layers of TOML and flags -> `Settings`, with the setting's path in every error.
+"""Reading of settings: layers of TOML and flags -> `Settings`, with the setting's path in every error.
 
-Layers lie on each other in the order given (a bundle, its preset, a file, `--set`, flags); each is a mapping
-with nested tables, dotted keys, or both. A component keeps its options until a layer names another one.
+A later layer overrides earlier ones (a bundle, its preset, a file, `--set`, flags). Each is a mapping with
+nested tables, dotted keys, or both. A component keeps its options until a layer names another one.
 """
 
 import re
@@ -14,13 +14,13 @@ from typing import Any, NamedTuple, get_type_hints
 
 import tomli_w
 
-from edanas.core.convert import Limits, Place, Written, convert, describe, plain, shown
+from edanas.core.convert import Limits, Place, Written, as_toml, convert, describe, shown
 from edanas.core.deprecation import RENAMED_SETTINGS
 from edanas.core.errors import ConfigError
 from edanas.core.settings import Component, Settings, SplitSettings
 
 Layer = tuple[str, Mapping[str, Any]]
-"""A layer's name for messages, e.g. `--set` or a file's path, and what it sets."""
+"""The name of a layer for messages, e.g. `--set` or a file's path, and its settings."""
 
 _Flat = dict[str, tuple[Any, str]]
 """Value and origin by dotted path; a component's path holds its name, `path.option` an option."""
@@ -38,10 +38,15 @@ class SettingDoc(NamedTuple):
 
 
 def resolve(layers: Sequence[Layer]) -> Settings:
-    """The settings that `layers` make, later ones winning, over the defaults.
+    """Return the settings of layers over the defaults; a later layer overrides an earlier one.
 
     Raises:
         ConfigError: A setting is unknown, of the wrong type or out of range.
+
+    Example:
+        >>> settings = resolve([("a file", {"seed": 7}), ("--set", {"search.iterations": 2})])
+        >>> settings.seed, settings.search.iterations
+        (7, 2)
     """
     flat: _Flat = {path: (value, _DEFAULT) for path, value in flatten(Settings()).items()}
     for origin, table in layers:
@@ -52,9 +57,9 @@ def resolve(layers: Sequence[Layer]) -> Settings:
 
 
 def flatten(settings: Any) -> dict[str, Any]:
-    """Every setting by its dotted path; a component as its name at `path`, options at `path.option`.
+    """Return every setting by its dotted path; a component's name at `path`, its options at `path.option`.
 
-    A list of components stays one value: of names, and of tables where there are options.
+    A list of components is one value: a tuple of names, and of tables where there are options.
     """
     flat: dict[str, Any] = {}
     for part in fields(settings):
@@ -72,24 +77,24 @@ def flatten(settings: Any) -> dict[str, Any]:
 
 
 def to_plain(settings: Settings) -> dict[str, Any]:
-    """Nested tables of TOML's own types, the inverse of `resolve` on one layer."""
+    """Return nested tables of TOML's own types: the inverse of `resolve` on one layer."""
     tables: dict[str, Any] = {}
     for part in fields(settings):
         value = getattr(settings, part.name)
         if is_dataclass(value) and not isinstance(value, Written):
             tables[part.name] = to_plain(value)  # type: ignore[arg-type]
         else:
-            tables[part.name] = plain(value, Place(part.name))
+            tables[part.name] = as_toml(value, Place(part.name))
     return tables
 
 
 def to_toml(settings: Settings) -> str:
-    """The settings as TOML that `resolve` reads back to an equal value."""
+    """Return the settings as TOML, from which `resolve` makes equal ones."""
     return tomli_w.dumps(to_plain(settings))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file.
+    """Read the tables of a TOML file.
 
     Raises:
         ConfigError: The file cannot be read or parsed; the message has its path and line.
@@ -108,10 +113,14 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_assignment(text: str) -> dict[str, Any]:
-    """`a.b=value` as nested tables; the right side is a TOML value, or else text.
+    """Parse `a.b=value` into nested tables; the right side is a TOML value, or else text.
 
     Raises:
         ConfigError: There is no `=`, or the left side is no dotted path.
+
+    Example:
+        >>> parse_assignment("training.epochs=5")
+        {'training': {'epochs': 5}}
     """
     path, equals, right = text.partition("=")
     keys = [key.strip() for key in path.split(".")]
@@ -124,7 +133,7 @@ def parse_assignment(text: str) -> dict[str, Any]:
 
 
 def differences(old: Settings, new: Settings) -> dict[str, tuple[Any, Any]]:
-    """The dotted paths where two settings differ, with both values; `None` for an option that is not set."""
+    """Return the dotted paths with different values, and both values; `None` = the option is not set."""
     before, after = flatten(old), flatten(new)
     paths = [*before, *(path for path in after if path not in before)]
     missing = object()
@@ -136,12 +145,12 @@ def differences(old: Settings, new: Settings) -> dict[str, tuple[Any, Any]]:
 
 
 def changed(old: Settings, new: Settings) -> list[str]:
-    """`differences` in words, one line each, e.g. `training.epochs: was 10, now 12`."""
+    """Return a line for each of `differences`, e.g. `training.epochs: was 10, now 12`."""
     return [f"{path}: was {shown(a)}, now {shown(b)}" for path, (a, b) in differences(old, new).items()]
 
 
 def reference() -> list[SettingDoc]:
-    """Every setting: dotted path, what it may hold, default, and what it means."""
+    """Return every setting: dotted path, allowed values, default, and its sentence."""
     return list(_reference(Settings(), ""))
 
 
@@ -195,7 +204,7 @@ def _lay_component(flat: _Flat, path: str, value: Any, origin: str) -> None:
             continue
         head, _, rest = key.partition(".")
         at = f"{path}.{head}"
-        new = plain({rest: option} if rest else option, Place(at, origin))
+        new = as_toml({rest: option} if rest else option, Place(at, origin))
         old = flat.get(at, (None, ""))[0]
         flat[at] = ({**old, **new} if isinstance(old, dict) and isinstance(new, dict) else new, origin)
 
@@ -221,8 +230,8 @@ def _check_shares(split: SplitSettings) -> None:
     shares = {part.name: getattr(split, part.name) for part in fields(split)}
     total = sum(shares.values())
     if abs(total - 1.0) > 1e-6:
-        found = " + ".join(f"{name} {share:g}" for name, share in shares.items())
-        raise ConfigError(f"split: {found} = {total:g}: expected shares that sum to 1")
+        terms = " + ".join(f"{name} {share:g}" for name, share in shares.items())
+        raise ConfigError(f"split: {terms} = {total:g}: expected shares that sum to 1")
 
 
 def _unknown(path: str, group: type, prefix: str, origin: str) -> ConfigError:
@@ -236,12 +245,17 @@ def _unknown(path: str, group: type, prefix: str, origin: str) -> ConfigError:
 
 
 def _shallow_first(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """A layer's items with `strategy` before `strategy.population`, whatever order they were written in."""
+    """Return a layer's items with `strategy` before `strategy.population`, in any order of the layer."""
     return sorted(((str(key), value) for key, value in table.items()), key=lambda item: item[0].count("."))
 
 
 def toml_value(text: str) -> Any:
-    """`text` as a TOML value, e.g. `3` or `[1, 2]`; what is none stays text."""
+    """Return `text` as a TOML value, or as text if it is none.
+
+    Example:
+        >>> toml_value("[1, 2]"), toml_value("rbf")
+        ([1, 2], 'rbf')
+    """
     try:
         table = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:

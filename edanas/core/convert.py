@@ -1,4 +1,4 @@
-"""From plain values (TOML, flags, a bundle's tables) to annotated types, with errors that name the setting.
+"""Conversion of plain values (TOML, flags, bundles) to annotated types, with errors that name the setting.
 
 One converter serves the settings themselves and the options of every plugin's factory.
 """
@@ -19,17 +19,21 @@ from edanas.core.errors import ConfigError, near_miss
 
 @dataclass(frozen=True)
 class Limits:
-    """What a value may be beyond its type; for a list, `minimum` to `form` speak of its items.
+    """Restrictions of a value beyond its type; `minimum` to `form` restrict the items of a list.
 
     Args:
-        minimum: Smallest number allowed.
+        minimum: Smallest allowed number.
         above: The number must be larger than this.
-        maximum: Largest number allowed.
+        maximum: Largest allowed number.
         below: The number must be smaller than this.
-        choices: The texts allowed.
-        form: A regular expression that the whole text must match, and what to call it in an error.
+        choices: The allowed texts.
+        form: A regular expression that the whole text must match, and its description in an error.
         length: Fewest items of a list; fewest characters of a text.
-        distinct: Whether no item of a list may repeat.
+        distinct: Whether the items of a list must differ.
+
+    Example:
+        >>> Limits(minimum=0, below=1).range
+        ' >= 0 and < 1'
     """
 
     minimum: float | None = None
@@ -42,7 +46,7 @@ class Limits:
     distinct: bool = False
 
     def hold(self, number: float) -> bool:
-        """Whether `number` is in range."""
+        """Return whether `number` is in range."""
         return (
             (self.minimum is None or number >= self.minimum)
             and (self.above is None or number > self.above)
@@ -52,7 +56,7 @@ class Limits:
 
     @property
     def range(self) -> str:
-        """The range in words, e.g. ` >= 0 and < 1`, or nothing."""
+        """The range as text, e.g. ` >= 0 and < 1`, or nothing."""
         bounds = ((">=", self.minimum), (">", self.above), ("<=", self.maximum), ("<", self.below))
         text = " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
         return f" {text}" if text else ""
@@ -63,63 +67,72 @@ ANYTHING = Limits()
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value stands and which layer gave it, for messages.
+    """The path and the layer of a value, for messages.
 
     Args:
         path: Dotted, e.g. `training.epochs`.
-        origin: The layer, e.g. `--set`; empty where there is but one.
+        origin: The layer, e.g. `--set`; empty if there is only one.
+
+    Example:
+        >>> print(Place("training.epochs", "--set").error("ten", "a whole number"))
+        training.epochs: 'ten' from --set: expected a whole number
     """
 
     path: str
     origin: str = ""
 
-    def error(self, found: Any, expected: str) -> ConfigError:
-        """The error for `found` where something else was expected."""
-        return ConfigError(f"{self._quote(found)}: expected {expected}")
+    def error(self, value: Any, expected: str) -> ConfigError:
+        """Return the error for a value that is not the expected one."""
+        return ConfigError(f"{self._quote(value)}: expected {expected}")
 
-    def no_choice(self, found: str, choices: Sequence[str]) -> ConfigError:
-        """The error for a text that is none of `choices`, with the near miss."""
-        return ConfigError(f"{self._quote(found)} is no choice here.{near_miss(found, choices)}")
+    def no_choice(self, text: str, choices: Sequence[str]) -> ConfigError:
+        """Return the error for a text that is none of `choices`, with the near miss."""
+        return ConfigError(f"{self._quote(text)} is no choice here.{near_miss(text, choices)}")
 
     def item(self, index: int) -> "Place":
-        """The place of an item of this list, counted from 1 as people do."""
+        """Return the place of an item of this list; messages count from 1."""
         return Place(f"{self.path}[{index + 1}]", self.origin)
 
     def option(self, name: object) -> "Place":
-        """The place of an item of this table."""
+        """Return the place of an item of this table."""
         return Place(f"{self.path}.{name}", self.origin)
 
-    def _quote(self, found: Any) -> str:
-        return f"{self.path}: {shown(found)}" + (f" from {self.origin}" if self.origin else "")
+    def _quote(self, value: Any) -> str:
+        return f"{self.path}: {shown(value)}" + (f" from {self.origin}" if self.origin else "")
 
 
 class Written(ABC):
-    """A type that says itself how it is written in settings; `words` is what an error calls that."""
+    """A type with a form of its own in settings; `words` describes that form in errors."""
 
     words: ClassVar[str]
 
     @classmethod
     @abstractmethod
     def read(cls, value: Any, place: Place) -> Self:
-        """From a plain value, or from one of its own.
+        """Make an object from a plain value, or from another object of the type.
 
         Raises:
-            ConfigError: With the place and what is allowed.
+            ConfigError: The value has another form; the text names the place and the allowed form.
         """
 
     @abstractmethod
     def written(self) -> Any:
-        """In TOML's types: what `read` takes."""
+        """Return the object in TOML's types, as `read` takes it."""
 
 
 def shown(value: Any) -> str:
-    """`value` as an error quotes it: on one line, and not without end."""
+    """Return `value` for an error message, in at most 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def describe(annotation: Any, limits: Limits = ANYTHING) -> str:
-    """What a setting may hold, in words, e.g. `a whole number >= 1`."""
+    """Describe the allowed values of a setting.
+
+    Example:
+        >>> describe(int, Limits(minimum=1))
+        'a whole number >= 1'
+    """
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return describe(args[0], limits)
@@ -142,13 +155,18 @@ def describe(annotation: Any, limits: Limits = ANYTHING) -> str:
 
 
 def convert(value: Any, annotation: Any, place: Place, limits: Limits = ANYTHING) -> Any:
-    """`value` as `annotation` asks for it.
+    """Convert `value` to the type of `annotation`.
 
-    Lists become tuples where a tuple is asked for, whole floats become integers, and `"none"` becomes `None`
+    Lists become tuples where the type is a tuple, whole floats become integers, and `"none"` becomes `None`
     where `None` is allowed, since TOML has no null. Text never becomes a number.
 
     Raises:
-        ConfigError: With the place, what was found and what is allowed.
+        ConfigError: The value has another type or is out of range; the text names the place, the value and
+            the allowed ones.
+
+    Example:
+        >>> convert([1, 2.0], tuple[int, ...], Place("depths"))
+        (1, 2)
     """
     origin, args = get_origin(annotation), get_args(annotation)
     if annotation in (Any, Parameter.empty):
@@ -172,11 +190,15 @@ def convert(value: Any, annotation: Any, place: Place, limits: Limits = ANYTHING
     raise place.error(value, describe(annotation, limits))
 
 
-def plain(value: Any, place: Place) -> Any:
-    """`value` in TOML's types, so that it is the same before and after a trip through a file.
+def as_toml(value: Any, place: Place) -> Any:
+    """Return `value` in TOML's types, so that writing to a file and reading do not change it.
 
     Raises:
-        ConfigError: It holds what TOML has no type for.
+        ConfigError: It holds a value without a type in TOML.
+
+    Example:
+        >>> as_toml((0.5, None), Place("thresholds"))
+        [0.5, 'none']
     """
     if value is None:
         return "none"
@@ -185,9 +207,9 @@ def plain(value: Any, place: Place) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, (list, tuple)):
-        return [plain(item, place.item(i)) for i, item in enumerate(value)]
+        return [as_toml(item, place.item(i)) for i, item in enumerate(value)]
     if isinstance(value, Mapping):
-        return {str(k): plain(v, place.option(k)) for k, v in value.items()}
+        return {str(k): as_toml(v, place.option(k)) for k, v in value.items()}
     if isinstance(value, (bool, int, str)) or (isinstance(value, float) and value == value):
         return value
     raise place.error(value, "text, a number, true or false, a list or a table")
@@ -243,7 +265,7 @@ def _union(value: Any, annotation: Any, place: Place, limits: Limits) -> Any:
         return None
     rest = [member for member in members if member is not types.NoneType]
     if isinstance(value, (list, tuple)):
-        # What is wrong with an item is told better by the one member that takes a list.
+        # The one member that takes a list gives the better message on an item.
         lists = [member for member in rest if (get_origin(member) or member) in _SEQUENCES]
         rest = lists if len(lists) == 1 else rest
         if len(rest) == 1:

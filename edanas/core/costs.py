@@ -1,9 +1,8 @@
-"""What networks cost: multiply-adds by segment and head, parameters, activations, ADA_MACS and executed MACs.
+"""Costs of networks: multiply-adds by segment and head, ADA_MACS and executed MACs.
 
-One multiply-add of a convolution, linear layer or other matrix product is one MAC. They are counted with
-torch's FLOP counter, divided by two; normalisation, activations, pooling and element-wise arithmetic are
-free. That is the convention of the figures that the authors of Once-for-All publish for their specialised
-networks.
+One multiply-add of a convolution, linear layer or other matrix product is one MAC. `edanas.core.tracing`
+counts them with torch's FLOP counter, divided by two; normalisation, activations, pooling and element-wise
+arithmetic are free. The authors of Once-for-All publish the costs of their networks in the same convention.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +20,13 @@ class Costs:
     """Multiply-adds of one backbone by segment, for one sample.
 
     Args:
-        stages: Of each of the M stages.
-        heads: Of the head at each of the N = M - 1 exit points; `None` where no head is known.
-        last: Of the last exit.
+        stages: One for each of the M stages.
+        heads: One for the head at each of the N = M - 1 exit points; `None` where no head is known.
+        last: The last exit's.
+
+    Example:
+        >>> backbone_macs(Costs(stages=(100, 200), heads=(10,), last=20))
+        320
     """
 
     stages: tuple[int, ...]
@@ -40,36 +43,43 @@ class Costs:
     def of(
         cls, stages: Sequence[SegmentCost], heads: Mapping[int, SegmentCost], last: SegmentCost
     ) -> "Costs":
-        """From traced segments and the heads by exit point."""
+        """Return the costs from traced segments and the heads by exit point."""
         known = tuple(heads[i].macs if i in heads else None for i in range(len(stages) - 1))
         return cls(tuple(stage.macs for stage in stages), known, last.macs)
 
 
 def backbone_macs(costs: Costs) -> int:
-    """Multiply-adds of the backbone with its last exit and no other."""
+    """Return the multiply-adds of the backbone with the last exit alone."""
     return sum(costs.stages) + costs.last
 
 
 def ada_macs(costs: Costs, scheme: SelectionScheme, utilization: Sequence[float]) -> float:
-    """Eq. 5 of the paper: the sum over exits of utilization x multiply-adds up to and with that exit's head.
+    """Return ADA_MACS: the sum over exits of utilization x multiply-adds up to that exit, its head included.
 
-    Heads that ran and were not confident enough are left out, as in the paper; `executed_macs` has them.
+    This is Eq. 5 of the paper. It omits earlier heads whose confidence was too low; `executed_macs` has them.
 
     Args:
-        costs: Of the backbone and its heads.
-        scheme: Where exits stand.
-        utilization: The fraction of samples that leave at each of the N exit points, and at the last exit.
+        costs: The costs of the backbone and its heads.
+        scheme: Its placed exits.
+        utilization: The fraction of samples that exit at each of the N exit points, and at the last exit.
 
     Raises:
-        CostError: An exit stands where no head's cost is known.
-        ValueError: The utilization is no distribution over the exits that stand.
+        CostError: The cost of a placed exit's head is not known.
+        ValueError: The utilization is no distribution over the placed exits.
+
+    Example:
+        >>> costs = Costs(stages=(100, 200), heads=(10,), last=20)
+        >>> ada_macs(costs, SelectionScheme((0.5,)), (0.5, 0.5))
+        215.0
+        >>> executed_macs(costs, SelectionScheme((0.5,)), (0.5, 0.5))
+        220.0
     """
-    per_exit = _upto(costs, scheme, lambda _: 0)
+    per_exit = _macs_up_to(costs, scheme, lambda _: 0)
     return _expected(per_exit, scheme, utilization)
 
 
 def executed_macs(costs: Costs, scheme: SelectionScheme, utilization: Sequence[float]) -> float:
-    """Multiply-adds that really run for a sample on average: `ada_macs` plus the heads that ran in vain.
+    """Return executed MACs: multiply-adds of a sample on average, every evaluated head included.
 
     Arguments and errors as `ada_macs`.
     """
@@ -77,17 +87,19 @@ def executed_macs(costs: Costs, scheme: SelectionScheme, utilization: Sequence[f
 
 
 def executed_per_exit(costs: Costs, scheme: SelectionScheme) -> npt.NDArray[np.float64]:
-    """Multiply-adds for a sample that leaves at each exit point or the last: (N + 1,), NaN where none stands.
+    """Return executed MACs (N + 1,) of a sample by its exit; NaN where no exit is placed.
 
     Raises:
-        CostError: An exit stands where no head's cost is known.
+        CostError: The cost of a placed exit's head is not known.
     """
     heads = [_head(costs, i) if i in scheme.placed else 0 for i in range(len(costs.heads))]
-    return _upto(costs, scheme, lambda exit_point: sum(heads[:exit_point]))
+    return _macs_up_to(costs, scheme, lambda exit_point: sum(heads[:exit_point]))
 
 
-def _upto(costs: Costs, scheme: SelectionScheme, earlier: Callable[[int], int]) -> npt.NDArray[np.float64]:
-    """Stages up to each exit + its head + what `earlier` heads add."""
+def _macs_up_to(
+    costs: Costs, scheme: SelectionScheme, earlier: Callable[[int], int]
+) -> npt.NDArray[np.float64]:
+    """Return the sum of the stages up to each exit, its head, and `earlier` heads."""
     points = len(costs.heads)
     if len(scheme.thresholds) != points:
         raise ValueError(f"{points} exit points, but {len(scheme.thresholds)} thresholds")

@@ -1,8 +1,9 @@
-"""The search loop: ask the strategy, evaluate, record, tell the strategy; and again after an interruption.
+"""The search loop: ask the strategy, evaluate, record, tell the strategy; also after an interruption.
 
-The archive is the only state. A strategy's answers follow from its seed and from what it was told, so a
-resumed run tells a fresh strategy the recorded iterations, asks again only for the one that was cut,
-evaluates what is missing there, and goes on: the archive ends as that of a run that was never interrupted.
+The archive is the only state. A strategy's candidates follow from its seed and the evaluations that it
+received. A resumed run therefore passes the recorded iterations to a fresh strategy, asks again only for the
+interrupted one, evaluates its missing candidates, and goes on. The archive equals that of a run without
+interruption.
 """
 
 import math
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.archive import Archive
-from edanas.core.attempt import Attempt, Tried
+from edanas.core.attempt import Attempt, AttemptResult
 from edanas.core.contracts import Evaluator, Executor, IterationSummary, Objective, SearchStrategy
 from edanas.core.errors import InfeasibleError, Interrupted
 from edanas.core.feasible import Feasibility
@@ -26,26 +27,30 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Evaluation
 
 COMPLETED, EXHAUSTED, CONVERGED = "completed", "exhausted", "converged"
-"""Why a search stopped: all iterations done, nothing left to ask for, or the hypervolume grows no more."""
+"""Reasons why a search stopped: all iterations done, space exhausted, or hypervolume constant."""
 
 MAX_EVALS, TIME_LIMIT = "max_evals", "time_limit"
-"""Or because a budget was spent."""
+"""Reasons why a search stopped: a budget is spent."""
 
 HYPERVOLUME_BOX = "hypervolume_box"
-"""The archive's note with the ideal and the reference point that hypervolumes are measured between."""
+"""The key of the archive's note with the ideal and the reference point of hypervolumes."""
 
 _FINISHED = "iterations_finished"
 
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """What a search leaves.
+    """Result of a search.
 
     Args:
         evaluations: The whole archive, in order.
         genomes: Their canonical genomes, (n, D).
-        hypervolumes: After the initial archive and after each iteration, the last one perhaps cut short.
+        hypervolumes: After the initial archive and after each iteration; the last one may be incomplete.
         stopped: `completed`, `exhausted`, `converged`, `max_evals` or `time_limit`.
+
+    Example:
+        >>> SearchOutcome((), np.zeros((0, 3), dtype=np.int64), (0.5, 0.6), COMPLETED).hypervolumes[-1]
+        0.6
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -68,6 +73,14 @@ class SearchSetup:
             that spent it can continue; at least one candidate is evaluated.
         front: Computes the front of an evaluated backbone, where thresholds are continuous.
         limits: The constraints. A candidate whose structure breaks one is not evaluated.
+
+    Example:
+        >>> from edanas.executors.serial import Serial
+        >>> from edanas.strategies.random_search import RandomSearch
+        >>> from edanas.testing.toy_search import toy_space
+        >>> setup = SearchSetup(toy_space(), RandomSearch(), None, Serial(), (), SearchSettings())
+        >>> setup.limits.limits
+        0
     """
 
     space: SearchSpace
@@ -110,12 +123,12 @@ class Engine:
         self._notes: Mapping[str, str] = {}
 
     def run(self) -> SearchOutcome:
-        """Search until the settings' end.
+        """Search until the settings end it.
 
         Raises:
-            CandidateError: Not one candidate of the initial archive could be evaluated.
-            InfeasibleError: The structure of all candidates that the strategy found breaks a constraint.
-            Interrupted: The user pressed Ctrl-C; the archive is closed, and a new engine on it goes on.
+            CandidateError: No candidate of the initial archive could be evaluated.
+            InfeasibleError: Every candidate of the strategy breaks a constraint by its structure.
+            Interrupted: The user pressed Ctrl-C; the archive is closed, and a new engine can resume it.
             RunError: The archive cannot be written.
         """
         try:
@@ -149,24 +162,24 @@ class Engine:
                 if self._ledger.rows(iteration):
                     hypervolumes.append(self._finish(iteration, new, ideal, reference))
                     bar.advance(0, f"hypervolume {hypervolumes[-1]:.4f}")
-                if not self._stopped and self._stands_still(hypervolumes):
+                if not self._stopped and self._has_converged(hypervolumes):
                     self._stopped = CONVERGED
         genomes = np.array(self._ledger.genomes, dtype=np.int64)
         return SearchOutcome(
             tuple(self._ledger.evaluations), genomes, tuple(hypervolumes), self._stopped or COMPLETED
         )
 
-    def _stands_still(self, hypervolumes: Sequence[float]) -> bool:
-        """Whether the last `patience` iterations together brought no gain that counts."""
+    def _has_converged(self, hypervolumes: Sequence[float]) -> bool:
+        """Return whether the last `patience` iterations together brought no sufficient gain."""
         patience = self.settings.patience
         if not patience or len(hypervolumes) <= patience:
             return False
         return hypervolumes[-1] - hypervolumes[-1 - patience] <= self.settings.min_gain
 
     def _round(self, iteration: int, ask: Callable[[], list[Candidate]], count: int, bar: Bar) -> int:
-        """Complete an iteration and tell the strategy; returns how many evaluations are new.
+        """Complete an iteration and pass it to the strategy; return the number of new evaluations.
 
-        Sets `_stopped` where a budget ends it or there is nothing to ask for.
+        Set `_stopped` if a budget is spent or the space is exhausted.
         """
         rows = self._ledger.rows(iteration)
         bar.advance(len(rows))
@@ -185,8 +198,8 @@ class Engine:
         return new
 
     def _extend(self, iteration: int, ask: Callable[[], list[Candidate]], count: int, bar: Bar) -> int:
-        """Evaluate what an iteration lacks, as far as the budgets go; returns how many that were."""
-        self._stopped = self._spent()
+        """Evaluate the missing candidates of an iteration within the budgets; return their number."""
+        self._stopped = self._spent_budget()
         if self._stopped:
             return 0
         recorded = [self._ledger.evaluations[i].candidate.id for i in self._ledger.rows(iteration)]
@@ -209,31 +222,31 @@ class Engine:
         return done
 
     def _plan(self, ask: Callable[[], list[Candidate]], recorded: set[str], count: int) -> list[Candidate]:
-        """What an iteration consists of: what the strategy chooses, less what other iterations hold.
+        """Return the candidates of an iteration: the strategy's choices that other iterations do not hold.
 
-        What a candidate's structure makes infeasible is not evaluated.
+        A candidate that is infeasible by its structure is left out.
         """
-        taken = {e.candidate.id for e in self._ledger.evaluations} - recorded
+        others = {e.candidate.id for e in self._ledger.evaluations} - recorded
         plan: dict[str, Candidate] = {}
         for choice in ask():
             candidate = self.space.decode(self.space.encode(choice))
             violation = self._limits.structure(candidate)
             if violation > 0:
                 self._refused[candidate.id] = violation, candidate
-            elif candidate.id not in taken:
+            elif candidate.id not in others:
                 plan.setdefault(candidate.id, candidate)
         return list(plan.values())[:count]
 
     def _evaluate(self, iteration: int, candidates: Sequence[Candidate], bar: Bar) -> int:
-        """Evaluate in order, record each answer as it comes; returns how many there were time for."""
-        answers = self.executor.run(self._attempt, self._in_time(candidates))
+        """Evaluate in order and record each result as it arrives; return their number."""
+        answers = self.executor.run(self._attempt, self._until_deadline(candidates))
         done = 0
         for candidate, answer in zip(candidates, answers, strict=False):
-            evaluation = self._ledger.judged(candidate, iteration, answer)
+            evaluation = self._ledger.to_evaluation(candidate, iteration, answer)
             genome = self.space.encode(candidate)
-            profile = answer.profile if isinstance(answer, Tried) else None
+            profile = answer.profile if isinstance(answer, AttemptResult) else None
             if profile is not None:
-                # Before the candidate: whatever the archive holds then has its profile, even after a kill.
+                # Before the candidate, so that every archived candidate has its profile, even after a kill.
                 self.archive.put_profile(candidate.id, profile)
             self.archive.append(evaluation, genome)
             self._ledger.add(genome, evaluation, profile)
@@ -242,14 +255,14 @@ class Engine:
             self.notify("edanas_candidate_evaluated", evaluation=evaluation)
         return done
 
-    def _in_time(self, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
+    def _until_deadline(self, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
         for candidate in candidates:
             if self._ledger.evaluations and monotonic() >= self._deadline:
                 return
             yield candidate
 
     def _box(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Ideal and reference point of the hypervolume, noted in the archive once they are final."""
+        """Return ideal and reference point of the hypervolume; archive them once they are final."""
         if not self._ledger.evaluations and self._refused:
             _, nearest = min(self._refused.values(), key=lambda each: (each[0], each[1].id))
             raise InfeasibleError(
@@ -264,7 +277,7 @@ class Engine:
     def _finish(
         self, iteration: int, new: int, ideal: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]
     ) -> float:
-        """The hypervolume so far; tells that an iteration is complete, where that is news."""
+        """Return the present hypervolume; report a complete iteration unless it is already reported."""
         rows = self._ledger.rows(iteration)
         size = rows[-1] + 1
         volume = self._ledger.hypervolume(size, ideal, reference)
@@ -288,8 +301,8 @@ class Engine:
         self._notes = typed_notes(self.strategy.notes())
         return candidates
 
-    def _spent(self) -> str:
-        """Which budget allows no further evaluation, or nothing."""
+    def _spent_budget(self) -> str:
+        """Return the budget that allows no further evaluation, or nothing."""
         if self._affordable(len(self._ledger) + 1) <= len(self._ledger):
             return MAX_EVALS
         return TIME_LIMIT if self._ledger.evaluations and monotonic() >= self._deadline else ""

@@ -1,4 +1,4 @@
-"""Which candidates keep the constraints, what the others break, and how that ranks (Deb, 2000)."""
+"""Feasibility: violations of constraints, and dominance by feasibility first (Deb, 2000)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,10 +20,14 @@ class Feasibility:
 
     Args:
         constraints: Prepared.
-        counted: Metrics with exact costs from a candidate's structure alone; `None` where a backbone must be
-            built to be counted. Costs are then known from an evaluation only.
-        bare: Whether a candidate stands for all selection schemes on its backbone: its structure is then
-            judged without exits.
+        counted: Returns metrics with exact costs from a candidate's structure alone; `None` where only an
+            evaluation counts them.
+        bare: Whether a candidate stands for all selection schemes on its backbone; its structure is then
+            checked without exits.
+
+    Example:
+        >>> Feasibility().limits
+        0
     """
 
     def __init__(
@@ -43,25 +47,25 @@ class Feasibility:
 
     @property
     def limits(self) -> int:
-        """M, how many constraints only an evaluation decides."""
+        """M, the number of constraints that only an evaluation decides."""
         return len(self._measured)
 
     @property
     def structural(self) -> bool:
-        """Whether there are constraints that the structure decides."""
+        """True if there are constraints that the structure decides."""
         return bool(self._structural)
 
     def structure(self, candidate: Candidate) -> float:
-        """The violation of the constraints that the structure decides."""
+        """Return the violation of the constraints that the structure decides."""
         candidate, metrics = self._structure(candidate)
         return sum(max(0.0, _excess(c, candidate, metrics)) for c in self._structural)
 
     def excesses(self, candidate: Candidate, metrics: Metrics) -> list[float]:
-        """(M,) excesses of the constraints that an evaluation decides."""
+        """Return the M excesses of the constraints that an evaluation decides."""
         return [_excess(c, candidate, metrics) for c in self._measured]
 
     def violation(self, candidate: Candidate, metrics: Metrics) -> float:
-        """The violation of all constraints.
+        """Return the violation of all constraints.
 
         Raises:
             CandidateError: An excess is not finite.
@@ -69,7 +73,7 @@ class Feasibility:
         return sum(max(0.0, _excess(c, candidate, metrics)) for c in self.constraints)
 
     def breaches(self, candidate: Candidate, metrics: Metrics | None = None) -> list[str]:
-        """What the candidate breaks, in words; without metrics, by its structure alone."""
+        """Return a text for each broken constraint; without metrics, by the structure alone."""
         constraints: Sequence[Constraint] = self.constraints
         if metrics is None:
             constraints = self._structural
@@ -78,7 +82,7 @@ class Feasibility:
         return [c.describe(candidate, metrics) for c in broken]
 
     def _structure(self, candidate: Candidate) -> tuple[Candidate, Metrics | None]:
-        """What the structure is judged by."""
+        """Return the candidate and the metrics that decide for its structure."""
         if self._bare:
             nothing = SelectionScheme((None,) * len(candidate.scheme.thresholds))
             candidate = Candidate(candidate.backbone, nothing)
@@ -86,16 +90,21 @@ class Feasibility:
 
 
 def feasible_first(values: Values, violations: Values) -> Values:
-    """(n, J) values in which plain dominance is that of Deb's rule (2000).
+    """Return (n, J) values whose Pareto dominance follows Deb's rule (2000).
 
-    A feasible candidate dominates any other, of two infeasible ones the smaller violation does, and feasible
-    ones dominate each other as they do anyway. So the values of feasible candidates stay; all of an
-    infeasible one's become worse than the worst that there is, by its violation (the fitness of that paper,
-    the same in each objective). Rows that are not finite stay.
+    A feasible candidate dominates an infeasible one; of two infeasible ones, that with the smaller violation
+    dominates. Values of feasible candidates do not change. Those of an infeasible one become worse than all
+    finite values, by its violation, in each objective (the fitness of that paper). Rows that are not finite
+    do not change.
 
     Args:
         values: (n, J) minimised.
         violations: (n,) 0 or more.
+
+    Example:
+        >>> feasible_first(np.array([[1.0, 4.0], [0.0, 0.0]]), np.array([0.0, 0.5]))
+        array([[ 1.,  4.],
+               [ 3., 12.]])
     """
     broken = np.asarray(violations) > 0
     finite = np.isfinite(values).all(axis=1)
@@ -108,7 +117,7 @@ def feasible_first(values: Values, violations: Values) -> Values:
 
 
 def _excess(constraint: Constraint, candidate: Candidate, metrics: Metrics | None) -> float:
-    found = float(constraint.excess(candidate, metrics))
-    if not math.isfinite(found):
-        raise CandidateError(f"constraint {type(constraint).__name__} is exceeded by {found}")
-    return found
+    excess = float(constraint.excess(candidate, metrics))
+    if not math.isfinite(excess):
+        raise CandidateError(f"constraint {type(constraint).__name__} is exceeded by {excess}")
+    return excess

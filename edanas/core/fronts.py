@@ -1,4 +1,4 @@
-"""What one backbone offers where thresholds are continuous: all its trade-offs, from its exit profile."""
+"""Fronts of single backbones over continuous thresholds, from their exit profiles."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from edanas.core.types import Candidate, Evaluation, ExitProfile, Metrics
 
 
 class Fronts:
-    """Every selection scheme worth having on a backbone, with its metrics; remembered by backbone.
+    """The Pareto-optimal selection schemes of each backbone with their metrics, cached by backbone.
 
     Args:
-        evaluator: Knows the schemes and scores them; one that keeps exit profiles.
-        objectives: What is optimised, J of them.
+        evaluator: Computes the schemes and scores them; it keeps exit profiles.
+        objectives: J of them.
         limits: The constraints.
     """
 
@@ -28,31 +28,30 @@ class Fronts:
         self._scored: dict[str, tuple[tuple[Candidate, Metrics], ...]] = {}
 
     def __call__(self, candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
-        """The trade-offs (k, J), minimised; k >= 1."""
+        """Return the trade-offs (k, J), minimised; k >= 1."""
         return np.array([minimised(self._objectives, m) for _, m in self._scores(candidate, profile)])
 
     def violations(self, candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
-        """(k,) by how much each trade-off breaks the constraints."""
+        """Return the violation (k,) of each trade-off."""
         return np.array([self._limits.violation(*each) for each in self._scores(candidate, profile)])
 
     def feasible(self, candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
-        """The trade-offs (k, J), infinite where a constraint is broken."""
+        """Return the trade-offs (k, J), infinite where a constraint is broken."""
         values = self(candidate, profile)
         return np.where(self.violations(candidate, profile)[:, None] > 0, np.inf, values)
 
     def nearest(self, candidate: Candidate, profile: ExitProfile) -> list[float]:
-        """(M,) excesses of the trade-off that breaks the constraints least; see `SearchStrategy.tell`."""
+        """Return the M excesses of the trade-off with the least violation; see `SearchStrategy.tell`."""
         at = int(self.violations(candidate, profile).argmin())
         return self._limits.excesses(*self._scores(candidate, profile)[at])
 
     def evaluations(self, source: Evaluation, profile: ExitProfile) -> tuple[Evaluation, ...]:
-        """The same as evaluations, one for each scheme, each with the iteration of `source`."""
-        found = zip(
-            self._scores(source.candidate, profile), self.violations(source.candidate, profile), strict=True
-        )
+        """Return an evaluation for each scheme, with the iteration of `source`."""
+        scores = self._scores(source.candidate, profile)
+        violations = self.violations(source.candidate, profile)
         return tuple(
-            Evaluation(each, source.iteration, metrics, violation=float(violation))
-            for (each, metrics), violation in found
+            Evaluation(candidate, source.iteration, metrics, violation=float(violation))
+            for (candidate, metrics), violation in zip(scores, violations, strict=True)
         )
 
     def _scores(self, candidate: Candidate, profile: ExitProfile) -> tuple[tuple[Candidate, Metrics], ...]:

@@ -1,4 +1,4 @@
-"""What a search has so far: evaluations with their genomes and values, trade-offs, the hypervolume."""
+"""The evaluations of a search with their genomes, values and trade-offs, and the hypervolume."""
 
 import math
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.attempt import Tried, reason
+from edanas.core.attempt import AttemptResult, reason
 from edanas.core.contracts import Objective
 from edanas.core.errors import CandidateError
 from edanas.core.feasible import Feasibility
@@ -20,25 +20,25 @@ Values = npt.NDArray[np.float64]
 
 
 class Front(Protocol):
-    """All trade-offs that an evaluated backbone offers; `edanas.core.fronts` has the one of a run."""
+    """Computes the trade-offs of an evaluated backbone; `edanas.core.fronts` implements it."""
 
     def __call__(self, candidate: Candidate, profile: ExitProfile, /) -> Values:
-        """(k, J) minimised."""
+        """Return the trade-offs (k, J), minimised."""
 
     def violations(self, candidate: Candidate, profile: ExitProfile, /) -> Values:
-        """(k,) by how much each breaks the constraints."""
+        """Return the violation (k,) of each trade-off."""
 
     def nearest(self, candidate: Candidate, profile: ExitProfile, /) -> list[float]:
-        """(M,) excesses of the one that breaks them least."""
+        """Return the M excesses of the trade-off with the least violation."""
 
 
 class Worth(NamedTuple):
-    """What an evaluation is worth; of a failed one all is NaN.
+    """Values of one evaluation; all are NaN if it failed.
 
     Args:
         values: (J,) of the candidate itself, minimised.
-        excesses: (M,) beyond the constraints that an evaluation decides.
-        trade_offs: (k, J) that may count for the hypervolume.
+        excesses: (M,) over the constraints that an evaluation decides.
+        trade_offs: (k, J) that count for the hypervolume if they are feasible.
         violations: (k,) of each trade-off.
     """
 
@@ -49,12 +49,12 @@ class Worth(NamedTuple):
 
 
 class Ledger:
-    """The evaluations of one search, in order, and what they are worth.
+    """The evaluations of one search, in order, with their values.
 
     Args:
-        objectives: What is optimised, J of them.
-        front: Where thresholds are continuous, what a backbone is worth: all of its trade-offs. Otherwise a
-            candidate's own values are.
+        objectives: J of them.
+        front: Computes the trade-offs of a backbone, where thresholds are continuous. Otherwise the only
+            trade-off of a candidate is its own values.
         limits: The constraints.
     """
 
@@ -76,23 +76,25 @@ class Ledger:
         return len(self.evaluations)
 
     def rows(self, iteration: int) -> list[int]:
-        """The positions of an iteration's evaluations."""
+        """Return the positions of an iteration's evaluations."""
         return [i for i, e in enumerate(self.evaluations) if e.iteration == iteration]
 
-    def judged(self, candidate: Candidate, iteration: int, answer: Tried | CandidateError) -> Evaluation:
-        """An executor's answer as an evaluation; it failed where an objective has no value, too."""
-        tried = Tried(reason(answer), 0.0, None) if isinstance(answer, CandidateError) else answer
-        found, seconds, profile = tried
-        if isinstance(found, Metrics):
+    def to_evaluation(
+        self, candidate: Candidate, iteration: int, answer: AttemptResult | CandidateError
+    ) -> Evaluation:
+        """Turn an executor's result into an evaluation; it also fails if an objective has no value."""
+        result = AttemptResult(reason(answer), 0.0, None) if isinstance(answer, CandidateError) else answer
+        outcome, seconds, profile = result
+        if isinstance(outcome, Metrics):
             try:
-                violation = float(self._measured(candidate, found, profile).violations.min())
-                return Evaluation(candidate, iteration, found, seconds=seconds, violation=violation)
+                violation = float(self._measured(candidate, outcome, profile).violations.min())
+                return Evaluation(candidate, iteration, outcome, seconds=seconds, violation=violation)
             except Exception as error:
-                found = reason(error)
-        return Evaluation(candidate, iteration, None, found, seconds)
+                outcome = reason(error)
+        return Evaluation(candidate, iteration, None, outcome, seconds)
 
     def add(self, genome: npt.NDArray[np.int64], evaluation: Evaluation, profile: ExitProfile | None) -> None:
-        """Append an evaluation, of this process or replayed, with its exit profile if one is kept."""
+        """Append an evaluation, of this process or replayed, with its exit profile if it has one."""
         worth = self._measured(evaluation.candidate, evaluation.metrics, profile)
         self.evaluations.append(evaluation)
         self.genomes.append(genome)
@@ -118,28 +120,28 @@ class Ledger:
         return Worth(values, self._front.nearest(candidate, profile), trade_offs, violations)
 
     def box(self) -> tuple[Values, Values]:
-        """Ideal and reference point of the hypervolume, both fixed by the initial archive, feasible or not.
+        """Return the ideal and the reference point of the hypervolume, both fixed by the initial archive.
 
-        The ideal is 0 for what is minimised and 1 for what is maximised (costs and fractions), or what the
-        initial archive reaches, where that is better.
+        The ideal is 0 for minimised objectives and 1 for maximised ones (costs and fractions), or the best
+        value in the initial archive where that is better. Infeasible candidates count, too.
 
         Raises:
-            CandidateError: Nothing in the initial archive succeeded.
+            CandidateError: No evaluation of the initial archive succeeded.
         """
-        found = [self._worth[i].trade_offs for i in self.rows(0) if self.evaluations[i].ok]
-        if not found:
+        fronts = [self._worth[i].trade_offs for i in self.rows(0) if self.evaluations[i].ok]
+        if not fronts:
             raise CandidateError(self._nothing_succeeded())
-        points = np.concatenate(found)
+        points = np.concatenate(fronts)
         bounds = [-1.0 if objective.maximise else 0.0 for objective in self.objectives]
         return np.minimum(points.min(axis=0), bounds), reference_point(points)
 
     def hypervolume(self, size: int, ideal: Values, reference: Values) -> float:
-        """The share of the box, in [0, 1], dominated by what is feasible of the first `size` evaluations."""
-        kept = [worth.trade_offs[worth.violations == 0] for worth in self._worth[:size]]
-        return normalised_hypervolume(np.concatenate(kept), ideal, reference)
+        """Return the share of the box that feasible ones of the first `size` evaluations dominate."""
+        feasible = [worth.trade_offs[worth.violations == 0] for worth in self._worth[:size]]
+        return normalised_hypervolume(np.concatenate(feasible), ideal, reference)
 
     def feasible(self, rows: Sequence[int]) -> float | None:
-        """The share of the evaluations at `rows` that keep all constraints; `None` without constraints."""
+        """Return the share of feasible evaluations at `rows`; `None` = there are no constraints."""
         if not self._limits.constraints:
             return None
         return sum(self.evaluations[i].feasible for i in rows) / len(rows)

@@ -1,4 +1,4 @@
-"""Values of objectives, all to be minimised."""
+"""Values of objectives in the direction of the engine, which minimises."""
 
 from collections.abc import Sequence
 
@@ -7,5 +7,5 @@ from edanas.core.types import Metrics
 
 
 def minimised(objectives: Sequence[Objective], metrics: Metrics) -> list[float]:
-    """The objectives' values of one evaluation, all to be minimised: here alone a direction turns."""
+    """Return the objectives' values of one evaluation, with the sign of maximised ones changed."""
     return [-o.value(metrics) if o.maximise else o.value(metrics) for o in objectives]

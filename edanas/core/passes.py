@@ -1,4 +1,4 @@
-"""A pass through the exits of a network: any of them, with any part of the network frozen."""
+"""Forward passes through chosen exits of a network, with chosen parts frozen."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from edanas.core.contracts import ExitPart, Phase, StagedBackbone
 
 
 def exit_parts(backbone: StagedBackbone, heads: Mapping[int, nn.Module]) -> list[ExitPart]:
-    """The network's exits in order, the last exit last; `heads` by exit point."""
+    """Return the modules of each exit in order, the last exit last; `heads` by exit point."""
     parts, segment = [], []
     for index, stage in enumerate(backbone.stages):
         segment.append(stage)
@@ -23,12 +23,12 @@ def exit_parts(backbone: StagedBackbone, heads: Mapping[int, nn.Module]) -> list
 def exit_logits(
     parts: Sequence[ExitPart], images: torch.Tensor, phase: Phase | None = None
 ) -> list[torch.Tensor]:
-    """Prepared images (B, C, R, R) -> logits (B, K) of the exits that `phase` runs; without one, of all.
+    """Return the logits (B, K) of the exits that `phase` runs, or of all exits, for images (B, C, R, R).
 
-    No gradient is kept for the parameters of what the phase does not train; modules' modes are not changed.
+    Parameters that the phase does not train get no gradient. The modules' modes do not change.
     """
     phase = phase or Phase.whole(len(parts))
-    found, features = [], images
+    logits, features = [], images
     for index, (segment, head) in enumerate(parts[: max(phase.exits) + 1]):
         with frozen(segment if index not in phase.segments else ()):
             for stage in segment:
@@ -38,15 +38,15 @@ def exit_logits(
             features = _rescaled(features, 1 / served)
         if runs:
             with frozen([head] if index not in phase.heads else ()):
-                found.append(head(features))
+                logits.append(head(features))
         if phase.rescale:
             features = _rescaled(features, served - runs)
-    return found
+    return logits
 
 
 @contextmanager
 def frozen(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """What is computed inside keeps no gradient for the modules' parameters; it passes through them."""
+    """Keep no gradient for the modules' parameters inside the context; gradients pass through them."""
     held = [p for module in modules for p in module.parameters() if p.requires_grad]
     for parameter in held:
         parameter.requires_grad = False
@@ -58,7 +58,7 @@ def frozen(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def _rescaled(features: torch.Tensor, factor: float) -> torch.Tensor:
-    """The same values, whose gradient is multiplied by `factor` on its way back."""
+    """Return the same values; their gradient is multiplied by `factor` in the backward pass."""
     if not features.requires_grad:
         return features
     same = features.clone()

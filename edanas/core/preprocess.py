@@ -1,4 +1,4 @@
-"""From stored pixels to what a network reads: one rule for training, evaluation and deployment."""
+"""Preparation of images: one rule for training, evaluation and deployment."""
 
 from collections.abc import Sequence
 
@@ -17,11 +17,16 @@ def prepare(
     Args:
         images: (B, C, H, W) uint8, or floats already in [0, 1].
         resolution: Side of the result in pixels.
-        mean: One number a channel, of pixels in [0, 1]; or a float32 tensor (1, C, 1, 1) on their device.
+        mean: One number for each channel, of pixels in [0, 1]; or a float32 tensor (1, C, 1, 1) on the device
+            of the images.
         std: As `mean`.
 
     Returns:
         (B, C, resolution, resolution) float32, channels-last in memory.
+
+    Example:
+        >>> prepare(torch.full((1, 1, 2, 2), 255, dtype=torch.uint8), 1, mean=[0.5], std=[0.25])
+        tensor([[[[2.]]]])
     """
     pixels = scale(images, resolution)
     pixels = (pixels - by_channel(mean, pixels.device)).div_(by_channel(std, pixels.device))
@@ -29,7 +34,7 @@ def prepare(
 
 
 def scale(images: torch.Tensor, resolution: int) -> torch.Tensor:
-    """(B, C, H, W) uint8 or floats in [0, 1] -> (B, C, resolution, resolution) float32 in [0, 1]."""
+    """Resize (B, C, H, W) uint8 or floats in [0, 1] to (B, C, resolution, resolution) float32 in [0, 1]."""
     pixels = images.float().div_(255.0) if images.dtype == torch.uint8 else images.float()
     if pixels.shape[-2:] == (resolution, resolution):
         return pixels
@@ -40,7 +45,7 @@ def scale(images: torch.Tensor, resolution: int) -> torch.Tensor:
 
 
 def by_channel(values: Sequence[float] | torch.Tensor, device: torch.device) -> torch.Tensor:
-    """One number a channel, as a float32 tensor (1, C, 1, 1) that broadcasts over images."""
+    """Return one number for each channel as a float32 tensor (1, C, 1, 1) that broadcasts over images."""
     if isinstance(values, torch.Tensor):
         return values
     return torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1)

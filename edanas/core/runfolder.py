@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder."""
+"""Files in a run's folder: the lock of one process, safe writing, and the files of plugins."""
 
 import contextlib
 import json
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from edanas.core.contracts import Evaluator, Logger
 
 LOCK = "run.lock"
-"""Name of the locked file in a run's folder; `run.lock.json` beside it names the holding process."""
+"""Name of the locked file in a run's folder; `run.lock.json` names the process that holds it."""
 
 CONFIG, ENVIRONMENT, MODELS = "config.toml", "env.json", "models"
-"""Names in a run's folder: its settings, what it was made with, and the folder of its finished networks."""
+"""Names in a run's folder: its settings, its environment, and the folder of its finished networks."""
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name the file where it cannot be written: a full disk is told by `write`, which knows no name.
+    """Name the file in an error of writing; `write` on a full disk raises one without a name.
 
     Raises:
         RunError: Instead of an `OSError`.
@@ -38,7 +38,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename: a reader sees the old file or the new one, never a part.
+    """Write to a temporary file, then rename it: a reader sees the old file or the new one, never a part.
 
     Raises:
         RunError: The folder is missing or not writable, or no space is left.
@@ -49,7 +49,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write to, which is renamed to it at the end unless something is raised.
+    """Yield a temporary file in the same folder, and rename it to `path` unless an error is raised.
 
     Raises:
         RunError: The folder is missing or not writable, or no space is left.
@@ -66,9 +66,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def holder_runs(folder: Path) -> bool | None:
-    """Whether the process that last locked the folder is still there, asked without touching the lock.
+    """Return whether the process that last locked the folder still runs, without touching the lock.
 
-    `None` where that cannot be known: nobody signed, or the process is on another host.
+    `None` = unknown: there is no record of a process, or it ran on another host.
     """
     try:
         holder: dict[str, Any] = json.loads((folder / f"{LOCK}.json").read_text(encoding="utf-8"))
@@ -83,7 +83,7 @@ def holder_runs(folder: Path) -> bool | None:
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # there, and somebody else's
+        return True  # it runs, and belongs to another user
     return True
 
 
@@ -111,17 +111,24 @@ def matching_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
 
 
 class RunLock:
-    """A hold on a run's folder, as a context manager; the folder is made where it is missing.
+    """Exclusive lock on a run's folder, as a context manager; it creates a missing folder.
 
-    The lock belongs to the process in the operating system's books, so that of a process that died, however
-    it died, is free at once. The files stay behind: it is not their presence that locks.
+    The operating system releases the lock when the process ends, in any way. The files remain, but do not
+    lock by their presence.
 
     Args:
         folder: The run's folder.
 
     Raises:
-        RunError: On entering: another process holds the folder (the text says which), or the folder cannot be
-            written.
+        RunError: On entering: another process holds the folder (the text names it), or the folder is not
+            writable.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     with RunLock(Path(name)):
+        ...         holder_runs(Path(name))
+        True
     """
 
     def __init__(self, folder: Path) -> None:
@@ -135,12 +142,12 @@ class RunLock:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise RunError(
-                f"{self.folder} is used by {self._who()}; wait for it, or choose another folder"
+                f"{self.folder} is used by {self._holder_name()}; wait for it, or choose another folder"
             ) from None
         except OSError as error:
             raise self._unusable(error) from error
         try:
-            self._sign()
+            self._write_holder()
         except OSError as error:
             self._lock.release()
             raise self._unusable(error) from error
@@ -149,14 +156,14 @@ class RunLock:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def _sign(self) -> None:
+    def _write_holder(self) -> None:
         since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
         fresh = self._holder.with_suffix(".new")
         fresh.write_text(json.dumps(holder) + "\n", encoding="utf-8")
         fresh.replace(self._holder)
 
-    def _who(self) -> str:
+    def _holder_name(self) -> str:
         try:
             holder: dict[str, Any] = json.loads(self._holder.read_text(encoding="utf-8"))
             return f"process {holder['pid']} on {holder['host']} since {holder['since']}"

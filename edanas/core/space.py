@@ -1,9 +1,8 @@
 """The search space: candidates as canonical integer genomes, and the moves between them.
 
-A genome has one integer for each variable: the position of its choice. A variable may depend on another (the
-kernel of a layer that only some depths have); where its parent does not call for it, it is *unexpressed*, and
-its gene is 0 in the canonical form. Two canonical genomes are equal if and only if their candidates are, so a
-surrogate never sees one network under two names, and equality of bytes finds duplicates.
+A genome has one integer for each variable: the position of its choice. A variable may depend on another, e.g.
+the kernel of a layer that only some depths have. If its parent's choice excludes it, it is *unexpressed*, and
+its gene is 0 in the canonical form. Two canonical genomes are equal if and only if their candidates are.
 """
 
 import copy
@@ -37,14 +36,19 @@ class SearchSpace:
     Args:
         variables: The backbone's dimensions, as `SupernetProvider.variables` gives them: a parent before its
             children, choices in the order of rising cost.
-        thresholds: What each exit point may hold; `None` is "no exit here". Where they are `CONTINUOUS`,
-            genomes are backbones alone, and their candidates have every exit, with threshold 1: what lower
-            ones do is arithmetic on the exit profile.
+        thresholds: The choices at each exit point; `None` = no exit. If they are `CONTINUOUS`, genomes are
+            backbones alone, and their candidates have every exit, with threshold 1. Results for lower
+            thresholds follow from the exit profile by arithmetic.
         exit_points: N; the appended variables are `exit1.threshold` to `exitN.threshold`.
 
     Raises:
-        PluginError: A variable has no choices, repeats a choice or a name, or depends on what is not there.
-        ConfigError: `thresholds` is empty, repeats itself, or leaves [0, 1].
+        PluginError: A variable has no choices, repeats a choice or a name, or depends on an unknown one.
+        ConfigError: `thresholds` is empty, repeats a value, or has one outside [0, 1].
+
+    Example:
+        >>> space = SearchSpace((Variable("width", (0.5, 1.0)),), (0.3, None), exit_points=2)
+        >>> space.size(), space.decode(np.array([1, 0, 1])).scheme.thresholds
+        (8, (0.3, None))
     """
 
     def __init__(self, variables: tuple[Variable, ...], thresholds: Thresholds, exit_points: int) -> None:
@@ -54,11 +58,11 @@ class SearchSpace:
             exits = tuple(Variable(f"exit{i + 1}.threshold", thresholds) for i in range(exit_points))
         self.exit_points = exit_points
         self.backbone_dimensions = len(variables)
-        """How many genes come before those of the thresholds."""
+        """Number of genes before those of the thresholds."""
         self._number((*variables, *exits))
 
     def _number(self, variables: tuple[Variable, ...]) -> None:
-        """Take these variables, and give each its place in a genome."""
+        """Set the variables, and their positions in a genome."""
         check_variables(variables, self.backbone_dimensions)
         self.variables = variables
         self.dimensions: int = len(variables)
@@ -69,7 +73,7 @@ class SearchSpace:
         self._levels, self._calls = self._conditions()
 
     def _conditions(self) -> tuple[list[tuple[Genomes, Genomes]], npt.NDArray[np.bool_]]:
-        """Per level of the tree, children and their parents; and `calls[child, position of the parent]`."""
+        """Return children and parents by level of the tree, and `calls[child, parent's position]`."""
         calls = np.zeros((self.dimensions, int(self.counts.max(initial=1))), dtype=np.bool_)
         depths = np.zeros(self.dimensions, dtype=np.int64)
         for child, parent in enumerate(self._parents):
@@ -85,29 +89,29 @@ class SearchSpace:
         return levels, calls
 
     def confined(self, allowed: Callable[[int, float | None], bool]) -> "SearchSpace":
-        """The part of this space whose exit points hold allowed thresholds only.
+        """Return the part of this space with allowed thresholds only.
 
         Args:
-            allowed: Whether an exit point (from 0) may hold a threshold, or `None` for "no exit here".
+            allowed: Returns whether an exit point (from 0) may have a threshold, or `None` for no exit.
 
         Raises:
-            ConfigError: Thresholds are continuous, or nothing of what an exit point may hold is allowed.
+            ConfigError: Thresholds are continuous, or an exit point has no allowed choice.
         """
         if self.dimensions == self.backbone_dimensions:
             raise ConfigError("thresholds: found continuous ones; allowed here: a list, to leave some out")
-        kept = []
+        confined = []
         for point, variable in enumerate(self.variables[self.backbone_dimensions :]):
             choices = tuple(choice for choice in variable.choices if allowed(point, choice))
             if not choices:
-                found = ", ".join(map(text_of, variable.choices))
-                wanted = '"none"' if allowed(point, None) else "a number"
+                listed = ", ".join(map(text_of, variable.choices))
+                needed = '"none"' if allowed(point, None) else "a number"
                 raise ConfigError(
-                    f"thresholds: found {found}; at exit point {point + 1} the strategy needs {wanted} "
+                    f"thresholds: found {listed}; at exit point {point + 1} the strategy needs {needed} "
                     "among them"
                 )
-            kept.append(replace(variable, choices=choices))
+            confined.append(replace(variable, choices=choices))
         part = copy.copy(self)
-        part._number((*self.variables[: self.backbone_dimensions], *kept))
+        part._number((*self.variables[: self.backbone_dimensions], *confined))
         return part
 
     def __contains__(self, candidate: Candidate) -> bool:
@@ -118,7 +122,7 @@ class SearchSpace:
         return True
 
     def expressed(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
-        """Which genes say something: (..., D) genes -> (..., D) bool."""
+        """Return (..., D) bool for (..., D) genes: true where a gene is expressed."""
         genes = self._checked(genomes)
         result = np.ones(genes.shape, dtype=np.bool_)
         for children, parents in self._levels:
@@ -126,15 +130,15 @@ class SearchSpace:
         return result
 
     def canonical(self, genomes: Genomes) -> Genomes:
-        """The one genome of each candidate: (..., D) -> (..., D) with unexpressed genes at 0."""
+        """Return (..., D) genes with unexpressed genes at 0: the only such genome of each candidate."""
         genes = self._checked(genomes)
         return np.where(self.expressed(genes), genes, 0)
 
     def encode(self, candidate: Candidate) -> Genomes:
-        """The canonical genome (D,) of a candidate.
+        """Return the canonical genome (D,) of a candidate.
 
         Raises:
-            CandidateError: The candidate is of another space; the text names the first variable that differs.
+            CandidateError: The candidate is of another space; the text names the first differing variable.
         """
         backbone, thresholds = candidate.backbone, candidate.scheme.thresholds
         exit_points = self.exit_points
@@ -163,10 +167,10 @@ class SearchSpace:
         return genome
 
     def decode(self, genome: Genomes) -> Candidate:
-        """The candidate of a genome (D,), canonical or not.
+        """Return the candidate of a genome (D,), canonical or not.
 
         Raises:
-            CandidateError: Not D integers, or one out of its range; the text names the variable.
+            CandidateError: A gene is missing or out of range; the text names the variable.
         """
         genes = self._checked(genome)
         thresholds = [self._choice(i, genes) for i in range(self.backbone_dimensions, self.dimensions)]
@@ -176,7 +180,7 @@ class SearchSpace:
         return (1.0,) * self.exit_points
 
     def backbone(self, genome: Genomes) -> Backbone:
-        """The backbone of a genome (D,): its expressed choices, in the space's order."""
+        """Return the backbone of a genome (D,): its expressed choices, in the space's order."""
         expressed = self.expressed(genome)
         choices: list[tuple[str, Choice]] = []
         for i in np.flatnonzero(expressed[: self.backbone_dimensions]):
@@ -186,26 +190,26 @@ class SearchSpace:
         return Backbone(tuple(choices))
 
     def sample(self, rng: np.random.Generator, count: int) -> Genomes:
-        """(count, D) canonical genomes, each expressed gene uniform over its choices; repeats happen."""
+        """Draw (count, D) canonical genomes, expressed genes uniform over their choices; they may repeat."""
         return self.canonical(rng.integers(0, self.counts, size=(count, self.dimensions), dtype=np.int64))
 
     def sample_backbone(self, rng: np.random.Generator) -> Backbone:
-        """A random backbone, each expressed choice uniform."""
+        """Draw a random backbone, each expressed choice uniform."""
         return self.backbone(self.sample(rng, 1)[0])
 
     def smallest(self) -> Backbone:
-        """The backbone of all first choices."""
+        """Return the backbone of all first choices."""
         return self.backbone(np.zeros(self.dimensions, dtype=np.int64))
 
     def largest(self) -> Backbone:
-        """The backbone of all last choices."""
+        """Return the backbone of all last choices."""
         return self.backbone(self.counts - 1)
 
     def neighbours(self, genome: Genomes) -> Genomes:
-        """All canonical genomes (m, D) that one expressed gene's other choice leads to.
+        """Return all canonical genomes (m, D) with another choice for one expressed gene.
 
-        Genes that the change calls into expression take their first choice. No two rows are equal: they
-        differ in the gene that was changed, which stays expressed, as its ancestors are as they were.
+        Genes that the change expresses take their first choice. All rows differ: they differ in the changed
+        gene, which remains expressed, since its ancestors do not change.
         """
         start = self.canonical(genome)
         genes = np.flatnonzero(self.expressed(start))
@@ -216,19 +220,19 @@ class SearchSpace:
         return self.canonical(moved)
 
     def genomes(self) -> Iterator[Genomes]:
-        """Every canonical genome (D,), in lexicographic order, made one at a time."""
+        """Yield every canonical genome (D,) in lexicographic order."""
         genome = np.zeros(self.dimensions, dtype=np.int64)
         while True:
             yield genome.copy()
             free = np.flatnonzero(self.expressed(genome) & (genome < self.counts - 1))
             if not len(free):
                 return
-            # A parent stands before its children: what follows the raised gene starts again from 0.
+            # A parent precedes its children: the genes after the raised one start again from 0.
             genome[free[-1]] += 1
             genome[free[-1] + 1 :] = 0
 
     def size(self) -> int:
-        """How many distinct canonical genomes there are, exactly."""
+        """Return the exact number of canonical genomes."""
         below: list[list[int]] = [[1] * len(v.choices) for v in self.variables]
         total = 1
         for i in reversed(range(self.dimensions)):
@@ -241,7 +245,7 @@ class SearchSpace:
         return total
 
     def signature(self) -> str:
-        """Twelve hexadecimal digits that differ where names, choices or conditions differ."""
+        """Return twelve hexadecimal digits that differ if names, choices or conditions differ."""
         described: list[list[Any]] = [
             [v.name, v.choices, v.parent, [bool(c) for c in self._calls[i]]]
             for i, v in enumerate(self.variables)
@@ -280,6 +284,6 @@ class SearchSpace:
 
     @staticmethod
     def _misfit(variable: Variable, *, present: bool) -> str:
-        found = "the candidate has it, but it is not expressed" if present else "missing from the candidate"
+        fault = "the candidate has it, but it is not expressed" if present else "missing from the candidate"
         when = f" (it is where {variable.parent} is {list_of(variable.when)})" if variable.parent else ""
-        return f"{variable.name}: {found}{when}"
+        return f"{variable.name}: {fault}{when}"

@@ -1,4 +1,4 @@
-"""Multiply-adds, parameters and activations of modules, counted in one pass on zeros."""
+"""Multiply-adds, parameters and activations of modules, counted in one forward pass on zeros."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.utils.flop_counter import FlopCounterMode
 
 _FREE = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
-"""Modules whose weight costs nothing by the convention: a table that is read, or a normalisation's scale."""
+"""Modules whose weight has no multiply-adds by convention: tables, and scales of normalisations."""
 
 
 _UNCOUNTED = (
@@ -26,36 +26,44 @@ _UNCOUNTED = (
     *("_native_multi_head_attention", "_transformer_encoder_layer_fwd"),
     *("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_fused_attention_overrideable"),
 )
-"""torch's own operators that multiply, but that its counter has no formula for (in some versions)."""
+"""Operators of torch that multiply, but for which its counter has no formula (in some versions)."""
 
 
 def count_macs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
-    """Multiply-adds of one forward pass of `module` in eval mode, on zeros.
+    """Count the multiply-adds of one forward pass of `module` in eval mode, on zeros.
 
     Args:
-        module: Runs on one tensor; its training mode, statistics and gradients stay as they are.
-        input_shape: (C, H, W) for one sample; any other length is taken as it is, batch first.
+        module: Runs on one tensor; its training mode, statistics and gradients do not change.
+        input_shape: (C, H, W) for one sample; a shape of another length includes the batch.
 
     Raises:
         CostError: The module does not run on that shape, or has weights in operators that cannot be counted.
+
+    Example:
+        >>> count_macs(nn.Conv2d(3, 8, 3, padding=1), (3, 4, 4))
+        3456
     """
     shape = (1, *input_shape) if len(input_shape) == 3 else input_shape
     return _run(module, _zeros(module, shape))[0]
 
 
 def measure(module: nn.Module, input_shape: tuple[int, int, int]) -> SegmentCost:
-    """The cost of `module`, e.g. an exit's head, for one sample of shape (C, H, W).
+    """Return the costs of `module`, e.g. an exit's head, for one sample of shape (C, H, W).
 
     Raises:
         CostError: As `count_macs`.
+
+    Example:
+        >>> measure(nn.Sequential(nn.Flatten(), nn.Linear(12, 10)), (3, 2, 2)).macs
+        120
     """
     return _segment(module, _zeros(module, (1, *input_shape)))[0]
 
 
 def trace(backbone: StagedBackbone, in_channels: int) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
-    """The costs of each of the M stages, and of the last exit.
+    """Return the costs of each of the M stages, and of the last exit.
 
-    Give it an extracted or built backbone: a view on a supernet owns more parameters than the backbone has,
+    The backbone must be extracted or built: a view on a supernet owns more parameters than the backbone has,
     and may compute with its weights before it uses them.
 
     Raises:
@@ -70,12 +78,12 @@ def trace(backbone: StagedBackbone, in_channels: int) -> tuple[tuple[SegmentCost
 
 
 def exit_points(stages: Sequence[SegmentCost]) -> tuple[ExitPoint, ...]:
-    """The places between the stages, with the shape of the features there."""
+    """Return the places between the stages, with the shape of the features there."""
     return tuple(ExitPoint(index, *stage.shape) for index, stage in enumerate(stages[:-1]))
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operator below the counter: notes the counted outputs' sizes, refuses what escapes it."""
+    """Records the sizes of counted outputs, below the counter, and refuses operators that it cannot count."""
 
     def __init__(self, counted: Mapping[Any, Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -111,7 +119,7 @@ def _segment(module: nn.Module, features: torch.Tensor) -> tuple[SegmentCost, to
 
 
 def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, _Watch, torch.Tensor]:
-    """(MACs, sizes of the counted outputs, output) of one pass."""
+    """Return multiply-adds, sizes of the counted outputs, and the output of one pass."""
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
@@ -145,7 +153,7 @@ def _is_weighted(module: nn.Module) -> bool:
 
 @contextmanager
 def _eval_mode(module: nn.Module) -> Iterator[None]:
-    """Eval mode inside, each submodule's own mode again afterwards."""
+    """Set eval mode inside the context, then restore the mode of each submodule."""
     modes = [(child, child.training) for child in module.modules()]
     module.eval()
     try:
@@ -157,7 +165,7 @@ def _eval_mode(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _no_fused_transformer() -> Iterator[None]:
-    """Attention in operators that the counter knows, as in training, instead of one that it does not."""
+    """Run attention in operators that the counter knows, as in training, instead of a fused one."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -169,9 +177,9 @@ def _no_fused_transformer() -> Iterator[None]:
 
 @contextmanager
 def _each_weight_counts(module: nn.Module, counter: "FlopCounterMode") -> Iterator[None]:
-    """Refuse a module that holds a weight of two or more dimensions and runs without a counted operator.
+    """Refuse a module with a weight of two or more dimensions that runs without a counted operator.
 
-    A module with children that are counted passes even if its own weight is used in an uncounted operator.
+    A module with counted children passes even if its own weight is used in an uncounted operator.
     """
     before: dict[nn.Module, int] = {}
     names = {child: name for name, child in module.named_modules() if _is_weighted(child)}

@@ -1,4 +1,4 @@
-"""What a search space may be made of: checks of variables and thresholds, and how choices are written."""
+"""Checks of the variables and thresholds of a search space, and the text of choices."""
 
 import math
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from edanas.core.types import Choice, Variable
 
 
 def text_of(choice: Choice | None) -> str:
-    """A choice for people."""
+    """Return a choice as text."""
     return "none" if choice is None else str(choice)
 
 
 def list_of(choices: frozenset[Choice | None]) -> str:
-    """Choices for people."""
+    """Return choices as text."""
     return " or ".join(sorted(map(text_of, choices)))
 
 
@@ -23,10 +23,10 @@ def _is_choice(value: Any) -> bool:
 
 
 def check_thresholds(thresholds: Sequence[float | None]) -> None:
-    """Thresholds as settings give them.
+    """Check the thresholds of the settings.
 
     Raises:
-        ConfigError: There are none, one stands twice, or one is outside of [0, 1].
+        ConfigError: There are none, one occurs twice, or one is outside [0, 1].
     """
     if not thresholds:
         raise ConfigError(
@@ -40,15 +40,15 @@ def check_thresholds(thresholds: Sequence[float | None]) -> None:
 
 
 def check_variables(variables: Sequence[Variable], backbone_dimensions: int) -> None:
-    """Variables as a provider gives them, then those of thresholds.
+    """Check the variables of a provider, which those of thresholds follow.
 
     Raises:
-        PluginError: One has no choices, repeats a choice or a name, or depends on what is not there.
+        PluginError: One has no choices, repeats a choice or a name, or depends on an unknown variable.
     """
-    seen: dict[str, Variable] = {}
+    known: dict[str, Variable] = {}
     for position, variable in enumerate(variables):
         where = f"search space, variable '{variable.name}'"
-        if variable.name in seen:
+        if variable.name in known:
             raise PluginError(f"{where}: the name stands twice")
         if not variable.choices or len(set(variable.choices)) < len(variable.choices):
             raise PluginError(
@@ -59,14 +59,14 @@ def check_variables(variables: Sequence[Variable], backbone_dimensions: int) -> 
         if variable.parent is None and variable.when:
             raise PluginError(f"{where}: has values of a parent ({list_of(variable.when)}), but no parent")
         if variable.parent is not None:
-            if variable.parent not in seen:
+            if variable.parent not in known:
                 raise PluginError(
-                    f"{where}: no variable '{variable.parent}' before it.{near_miss(variable.parent, seen)}"
+                    f"{where}: no variable '{variable.parent}' before it.{near_miss(variable.parent, known)}"
                 )
-            choices = seen[variable.parent].choices
+            choices = known[variable.parent].choices
             if not variable.when or not variable.when <= set(choices):
                 raise PluginError(
                     f"{where}: expressed where {variable.parent} is {list_of(variable.when) or 'nothing'}; "
                     f"allowed: {', '.join(map(text_of, choices))}"
                 )
-        seen[variable.name] = variable
+        known[variable.name] = variable

@@ -1,1 +1,1 @@
-"""Plugins: how they are found and loaded (`manager`), what they offer (`registry`), and built-in bundles."""
+"""Plugins: discovery and loading (`manager`), their implementations (`registry`), and built-in bundles."""

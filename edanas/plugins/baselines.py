@@ -1,11 +1,11 @@
-"""The bundle of hand-made networks: trained with their exits, and not searched."""
+"""The bundle of hand-made networks, which are trained with their exits and not searched."""
 
 from typing import Any
 
 from edanas.core.contracts import Bundle
 from edanas.core.hookspecs import hookimpl
 
-# Each has one backbone: what is left to find are its thresholds, which need no further evaluation.
+# Each space has one backbone; its thresholds need no further evaluation.
 CHOICES: dict[str, Any] = {
     "criterion": "score-margin",
     "scheme": "joint",
@@ -28,6 +28,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
-    """The bundle."""
-    doc = "The hand-made early-exit networks of the paper's Table I, and what they are without exits."
+    """Offer the bundle `baselines`."""
+    doc = "The hand-made early-exit networks of the paper's Table I, with and without exits."
     return {"baselines": Bundle(doc, CHOICES, PRESETS)}

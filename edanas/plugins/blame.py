@@ -1,4 +1,4 @@
-"""Whose fault it is that something was raised: a plugin is named, and edanas answers for the rest."""
+"""Attribution of errors: an unexpected error that comes from a plugin names it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from edanas.plugins.registry import Registry
 
 @contextmanager
 def blamed(registry: Registry) -> Iterator[None]:
-    """Turn what a plugin raises, and nobody expects, into an error that names the plugin.
+    """Turn an unexpected exception of a plugin into an error that names the plugin.
 
     Raises:
-        PluginError: Instead of any exception that came out of a plugin's package, or through it.
+        PluginError: Instead of any exception other than an `EdanasError` that passes a plugin's package.
     """
     try:
         yield

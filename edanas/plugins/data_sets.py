@@ -7,14 +7,14 @@ from edanas.core.settings import Component
 from edanas.plugins.registry import Registry
 
 FOLDER = "folder"
-"""The data set that a path stands for."""
+"""The data set for paths."""
 
 
 def data_component(registry: Registry, data: Component) -> Component:
-    """`data` as a registered data set; a path becomes the set `folder`.
+    """Return `data` as a registered data set; a path becomes the set `folder`.
 
     Raises:
-        ConfigError: It is neither a name nor the path of something that exists.
+        ConfigError: It is neither a registered name nor an existing path.
     """
     if data.name in registry.names("data set"):
         return data

@@ -1,7 +1,7 @@
-"""Finds and loads plugins, each on its own: one that is broken is kept with its cause, and the rest works.
+"""Discovery and loading of plugins: a broken one is recorded with its cause, and the others work.
 
-The built-in implementations are modules in a list; everybody else's are entry points in the group `edanas`.
-The environment variable `EDANAS_PLUGINS` restricts the latter to the names it holds, separated by commas.
+The built-in implementations are modules in a list; those of other packages are entry points in the group
+`edanas`. The environment variable `EDANAS_PLUGINS` restricts the latter to a list of names with commas.
 """
 
 import functools
@@ -79,9 +79,9 @@ class Plugin:
     """One plugin, before and after loading.
 
     Args:
-        name: The module of a built-in; the entry point's name of any other.
-        owner: The distribution it comes with.
-        version: That distribution's version.
+        name: The module of a built-in plugin; the entry point's name of any other.
+        owner: Its distribution.
+        version: The version of that distribution.
         built_in: Whether it is part of edanas.
     """
 
@@ -96,7 +96,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class BrokenPlugin:
-    """A plugin that takes no part, and why; also a name in `EDANAS_PLUGINS` that no package has."""
+    """A plugin that is left out, with the cause; also an unknown name in `EDANAS_PLUGINS`."""
 
     plugin: Plugin
     cause: str
@@ -107,7 +107,8 @@ class PluginHost:
     """The loaded plugins, and the broken ones.
 
     Args:
-        report: Takes one line for the user when a plugin fails in a lifecycle event.
+        report: Receives one line for the user when a plugin fails in a lifecycle event.
+        broken: The plugins that are left out.
     """
 
     report: Callable[[str], None] = logging.getLogger("edanas").warning
@@ -118,11 +119,11 @@ class PluginHost:
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
-        """The plugins that work, built-ins first."""
+        """The loaded plugins, built-in ones first."""
         return tuple(self._loaded)
 
     def load(self, plugin: Plugin, find: Callable[[], object]) -> None:
-        """Take in the module or object that `find` imports, or record why that cannot be done."""
+        """Load the module or object that `find` imports, or record the cause of the failure."""
         try:
             module = find()
             cause = _fault(module)
@@ -136,16 +137,16 @@ class PluginHost:
             self._loaded[plugin] = module
 
     def reject(self, plugin: Plugin, cause: str) -> None:
-        """Take `plugin` out as broken: it is asked for nothing and told nothing any more."""
+        """Unload a plugin and record it as broken; none of its hooks is called any more."""
         self._manager.unregister(self._loaded.pop(plugin))
         self.broken.append(BrokenPlugin(plugin, cause))
 
     @contextmanager
     def joined(self, members: Mapping[Plugin, object]) -> Iterator[None]:
-        """Tell `members`, e.g. loggers, of lifecycle events while the context lasts.
+        """Pass lifecycle events to `members`, e.g. loggers, while the context lasts.
 
         Raises:
-            PluginError: One has no events, or a misspelled one.
+            PluginError: A member has no events, or a misspelled one.
         """
         try:
             for plugin, member in members.items():
@@ -159,27 +160,29 @@ class PluginHost:
                     self._manager.unregister(self._loaded.pop(plugin))
 
     def call(self, plugin: Plugin, hook: str, /, **arguments: Any) -> list[Any]:
-        """What one plugin's implementations of `hook` return; empty if it has none."""
+        """Return the results of one plugin's implementations of `hook`; empty if it has none."""
         others = [module for other, module in self._loaded.items() if other != plugin]
         results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
         return results
 
     def culprit(self, error: BaseException) -> Plugin | None:
-        """The plugin that is no built-in in whose package `error` was raised, or through which it came."""
-        packages = {_package(found): plugin for plugin, found in self._loaded.items() if not plugin.built_in}
+        """Return the installed plugin whose package raised `error`, or passed it on; `None` = there is none."""
+        packages = {
+            _package(module): plugin for plugin, module in self._loaded.items() if not plugin.built_in
+        }
         frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
         owners = [packages.get(name.partition(".")[0]) for name in reversed(frames)]
         return next((owner for owner in owners if owner), None)
 
     def notify(self, event: str, /, **arguments: Any) -> None:
-        """Tell every plugin of a lifecycle event; one that raises is reported once for that event.
+        """Call a lifecycle event of every plugin; an exception is reported once for each plugin and event.
 
         Args:
             event: A hook's name, e.g. `edanas_run_started`.
-            arguments: What the hook's specification lists.
+            arguments: All arguments of the hook's specification.
 
         Raises:
-            TypeError: There is no such event, or it has other arguments; the caller's fault, and no plugin's.
+            TypeError: The caller names an unknown event or other arguments.
         """
         specification = getattr(hookspecs, event, None)
         expected = list(inspect.signature(specification).parameters) if specification else None
@@ -197,10 +200,14 @@ class PluginHost:
 
 
 def load_plugins(report: Callable[[str], None] | None = None) -> PluginHost:
-    """All plugins of this installation: the built-ins, then those that `EDANAS_PLUGINS` lets in.
+    """Load all plugins of this installation: the built-in ones, then those that `EDANAS_PLUGINS` admits.
 
     Args:
-        report: See `PluginHost`; the logger `edanas` if it is left out.
+        report: See `PluginHost`; by default the logger `edanas`.
+
+    Example:
+        >>> "edanas.exits.criteria" in [plugin.name for plugin in load_plugins().plugins]
+        True
     """
     host = PluginHost() if report is None else PluginHost(report)
     for name in BUILT_IN:
@@ -213,14 +220,14 @@ def load_plugins(report: Callable[[str], None] | None = None) -> PluginHost:
 
 
 def explain(error: BaseException) -> str:
-    """An exception as `TypeName: text` on one line."""
+    """Return an exception as `TypeName: text` on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _package(found: object) -> str:
-    """The top-level package of a plugin's module, or of the module of another object."""
-    name = found.__name__ if inspect.ismodule(found) else getattr(found, "__module__", "")
+def _package(plugin: object) -> str:
+    """Return the top-level package of a plugin's module, or of the module of another object."""
+    name = plugin.__name__ if inspect.ismodule(plugin) else getattr(plugin, "__module__", "")
     return str(name).partition(".")[0]
 
 
@@ -233,19 +240,19 @@ def _plugin(point: importlib.metadata.EntryPoint) -> Plugin:
 def _admitted(
     points: Sequence[importlib.metadata.EntryPoint], host: PluginHost
 ) -> list[importlib.metadata.EntryPoint]:
-    """The entry points that `EDANAS_PLUGINS` names, or their distribution's name; all if it is unset."""
+    """Return the entry points that `EDANAS_PLUGINS` admits by their name or distribution; all if unset."""
     restriction = os.environ.get(RESTRICTION)
     if restriction is None:
         return list(points)
-    wanted = [name.strip() for name in restriction.split(",") if name.strip()]
+    admitted = [name.strip() for name in restriction.split(",") if name.strip()]
     known = {_normal(name) for point in points for name in (point.name, _plugin(point).owner)}
-    for name in wanted:
+    for name in admitted:
         if _normal(name) not in known:
             cause = (
                 f"{RESTRICTION} names it, but it is not installed.{near_miss(name, (p.name for p in points))}"
             )
             host.broken.append(BrokenPlugin(Plugin(name, "", ""), cause))
-    chosen = {_normal(name) for name in wanted}
+    chosen = {_normal(name) for name in admitted}
     return [point for point in points if chosen & {_normal(point.name), _normal(_plugin(point).owner)}]
 
 
@@ -260,7 +267,7 @@ def _manager() -> pluggy.PluginManager:
 
 
 def _fault(module: object) -> str:
-    """What is wrong with a plugin's hooks, or nothing. Pluggy itself says nothing about a misspelled hook."""
+    """Return the fault of a plugin's hooks, or nothing. Pluggy itself accepts a misspelled hook."""
     version = getattr(module, "EDANAS_SPEC_VERSION", SPEC_VERSION)
     if version != SPEC_VERSION:
         return f"made for hook specification {version}; this edanas has {SPEC_VERSION}"

@@ -1,4 +1,4 @@
-"""The default bundle: MobileNetV3 supernet, score margin, the paper's surrogates and better ones."""
+"""The default bundle: MobileNetV3 supernet, score margin, the paper's surrogates and others."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ CHOICES: dict[str, Any] = {
     "classifier": "pool-linear",
     "criterion": "score-margin",
     "inference": "early-stop",
-    # The paper's four, and what knows more: the best on held-out candidates is taken.
+    # The paper's four and two others; adaptive switching chooses the best on held-out candidates.
     "surrogates": ["exit-profiles", "rbf", "mlp", "cart", "gp", "xgboost"],
     "strategy": "surrogate-nsga2",
     "scheme": "joint",
     "objectives": ["accuracy", "ada-macs"],
 }
 
-# Digits on a CPU. Neither the stem nor the third stage shrinks the image: the ImageNet strides would
-# leave 1x1 features, and spend most multiply-adds before the first useful exit.
-# One thread: operators this small gain a quarter from a second one, and lose more where cores are shared.
+# Digits on a CPU. Neither the stem nor the third stage shrinks the image: with the ImageNet strides, features
+# would shrink to 1x1, and most multiply-adds would precede the first useful exit.
+# One thread: a second one speeds up such small operators by a quarter, and slows them down on shared cores.
 QUICK: dict[str, Any] = {
     "threads": 1,
     "evaluation": "shared",
@@ -33,7 +33,7 @@ QUICK: dict[str, Any] = {
         "last_width": 640,
     },
     "thresholds": [0.3, 0.6, 0.8, 0.95, "none"],
-    # Few at random: each evaluation's exit profile teaches the surrogates about every threshold.
+    # A small initial archive suffices: an exit profile holds the results for every threshold.
     "search": {"initial": 16, "iterations": 9, "per_iteration": 8, "results": 5},
     "training": {
         "epochs": 12,
@@ -47,11 +47,11 @@ QUICK: dict[str, Any] = {
     "recalibration": 384,
 }
 
-# Section V of the paper. What it leaves open is taken from its public code.
+# Section V of the paper; the rest is from its public code.
 PAPER: dict[str, Any] = {
     "data": "cifar10",
-    # The paper does not say how it splits. Of CIFAR-10's training part 45,000 train, and 4,750 judge the
-    # candidates; 250 are left for calibration, which has no use here, since thresholds are searched.
+    # The paper does not state its split. Of CIFAR-10's training part, 45,000 images train and 4,750 validate;
+    # 250 are for calibration, which is unused here, since thresholds are searched.
     "split": {"train": 0.72, "calibration": 0.004, "validation": 0.076, "test": 0.2},
     "evaluation": "finetune",
     "supernet": {"name": "ofa-mbv3", "widths": [1.0], "resolutions": [32, 40, 48, 56, 64]},
@@ -76,7 +76,7 @@ PAPER: dict[str, Any] = {
 }
 
 # Small photographs, several widths and resolutions, hours instead of minutes.
-# Every backbone brings all its thresholds: on exit profiles, that search needs the fewest evaluations.
+# Thresholds are continuous: with exit profiles, that search needs the fewest evaluations.
 BEST: dict[str, Any] = {
     **QUICK,
     "threads": 0,
@@ -95,11 +95,10 @@ BEST: dict[str, Any] = {
     "recalibration": 2000,
 }
 
-# Small photographs of 32 pixels: backbones of 0.4M to 29M multiply-adds, whose features are nowhere smaller
-# than 2x2. The stem and the first stages shrink at once, so that early exits are cheap; the third and
-# fourth, which decide how good the best are, do not, and see more of what is read at 48 pixels. Widths
-# share weights, so that one supernet serves every budget; its largest backbone, which every step trains, is
-# little larger than what is asked for. A tenth is for the report.
+# Small photographs of 32 pixels: backbones of 0.4M to 29M multiply-adds, with features of 2x2 or more. The
+# stem and the first stages shrink the image, so that early exits are cheap. The third and fourth stage, which
+# decide the accuracy of the best backbones, do not. Widths share weights, so that one supernet serves every
+# budget; its largest backbone, which every step trains, is little larger than the largest useful one.
 CIFAR: dict[str, Any] = {
     "split": {"train": 0.8, "calibration": 0.05, "validation": 0.05, "test": 0.1},
     "evaluation": "shared",
@@ -141,8 +140,8 @@ CIFAR: dict[str, Any] = {
     "recalibration": 2000,
 }
 
-# For a folder of images: resolution, strides, batch and schedule follow from what is in it, and are laid over
-# these by `edanas.data.auto_preset`.
+# For a folder of images: `edanas.data.auto_preset` lays resolution, strides, batch and schedule over these,
+# which follow from the images.
 AUTO: dict[str, Any] = {
     **CIFAR,
     "split": {"train": 0.6, "calibration": 0.1, "validation": 0.1, "test": 0.2},
@@ -152,7 +151,7 @@ AUTO: dict[str, Any] = {
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
-    """The default bundle."""
+    """Offer the bundle `mbv3-sm`."""
     doc = "OFA MobileNetV3 with score-margin exits; RBF, MLP, CART, GP and exit-aware surrogates."
     presets = {"quick": QUICK, "paper": PAPER, "best": BEST, "cifar": CIFAR, "auto": AUTO}
     return {"mbv3-sm": Bundle(doc, CHOICES, presets)}

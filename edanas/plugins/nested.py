@@ -1,7 +1,7 @@
 """Options that are implementations themselves, e.g. the parts of a weighted objective.
 
-A factory says so by its annotation: where that holds a contract (`Objective`, `tuple[Objective, ...]`,
-`SurrogateModel | None`), settings hold components of that kind, and the factory is given objects.
+The annotation of the option holds a contract: `Objective`, `tuple[Objective, ...]`, `SurrogateModel | None`.
+Settings then hold components of that kind, and the factory receives objects.
 """
 
 import types
@@ -15,15 +15,21 @@ from edanas.core.settings import Component
 
 
 def kind_in(annotation: Any) -> Kind | None:
-    """The kind of extension whose contract the annotation holds, if any."""
+    """Return the kind of extension whose contract the annotation holds, if any."""
     for kind in KINDS:
         if annotation is kind.contract:
             return kind
-    return next((found for arg in get_args(annotation) if (found := kind_in(arg))), None)
+    return next((inner for arg in get_args(annotation) if (inner := kind_in(arg))), None)
 
 
 def as_written(annotation: Any) -> Any:
-    """The annotation with `Component` in place of a contract."""
+    """Return the annotation with `Component` in place of a contract.
+
+    Example:
+        >>> from edanas.core.contracts import Objective
+        >>> as_written(tuple[Objective, ...])
+        tuple[edanas.core.settings.Component, ...]
+    """
     args = get_args(annotation)
     if any(annotation is kind.contract for kind in KINDS):
         return Component
@@ -34,19 +40,19 @@ def as_written(annotation: Any) -> Any:
     return reduce(or_, inner) if origin in (Union, types.UnionType) else origin[inner]
 
 
-def found_in(value: Any) -> Iterator[Component]:
-    """The components that a converted value holds."""
+def components_in(value: Any) -> Iterator[Component]:
+    """Yield the components in a converted value."""
     if isinstance(value, Component):
         yield value
     elif isinstance(value, (tuple, list, Mapping)):
         for item in value.values() if isinstance(value, Mapping) else value:
-            yield from found_in(item)
+            yield from components_in(item)
 
 
-def made(value: Any, make: Callable[[Component], Any]) -> Any:
-    """A converted value with an object for each of its components."""
+def filled_in(value: Any, make: Callable[[Component], Any]) -> Any:
+    """Return a converted value with an object in place of each component."""
     if isinstance(value, Component):
         return make(value)
     if isinstance(value, Mapping):
-        return {key: made(item, make) for key, item in value.items()}
-    return type(value)(made(item, make) for item in value) if isinstance(value, (tuple, list)) else value
+        return {key: filled_in(item, make) for key, item in value.items()}
+    return type(value)(filled_in(item, make) for item in value) if isinstance(value, (tuple, list)) else value

@@ -1,4 +1,4 @@
-"""What the plugins offer, by kind and name: who owns it, what its options are, and how it is made."""
+"""The implementations of all plugins by kind and name, with owners, options and factories."""
 
 import functools
 import inspect
@@ -15,7 +15,7 @@ from edanas.core.errors import ConfigError, EdanasError, PluginError, near_miss
 from edanas.core.hookspecs import KINDS, Kind
 from edanas.core.settings import Component
 from edanas.plugins.manager import RESTRICTION, Plugin, PluginHost, explain
-from edanas.plugins.nested import as_written, found_in, kind_in, made
+from edanas.plugins.nested import as_written, components_in, filled_in, kind_in
 from edanas.plugins.signatures import REST, Parameter, parameters
 
 SETTING = {
@@ -36,24 +36,26 @@ SETTING = {
     "logger": "loggers",
     "bundle": "plugin",
 }
-"""The setting that chooses each kind; errors start with it."""
+"""The setting that chooses each kind; error messages start with it."""
 
 GIVEN = {"surrogate model": {"seed"}}
-"""Arguments that look like options, but are the run's to set."""
+"""Arguments of factories that the run sets, and settings cannot."""
 
 _KINDS = {kind.name: kind for kind in KINDS}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One name that a plugin offers.
+    """One implementation of a plugin.
 
     Args:
         kind: A name in `KINDS`.
-        owner: The distribution that brings it.
+        name: Its name in settings.
+        owner: The distribution of the plugin.
+        version: The version of that distribution.
         doc: One line.
-        factory: What makes it; for a bundle, the `Bundle` itself.
-        plugin: The plugin that brings it.
+        factory: The class or function that makes it; for a bundle, the `Bundle` itself.
+        plugin: The plugin.
     """
 
     kind: str
@@ -72,7 +74,7 @@ class Conflict(NamedTuple):
     second: Entry
 
     def message(self, host: PluginHost) -> str:
-        """Who they are, and how to go on without one of them."""
+        """Return a text with both plugins and the ways to leave one of them out."""
         loser = self.first.plugin if self.second.plugin.built_in else self.second.plugin
         rest = ",".join(p.name for p in host.plugins if not p.built_in and p.name != loser.name)
         return (
@@ -84,41 +86,49 @@ class Conflict(NamedTuple):
 
 @dataclass(frozen=True)
 class Catalog:
-    """Everything on offer, and the names that more than one plugin claims."""
+    """All implementations, and the names that more than one plugin claims."""
 
     entries: tuple[Entry, ...]
     conflicts: tuple[Conflict, ...]
 
 
 def catalog(host: PluginHost) -> Catalog:
-    """Ask every plugin for what it offers. One whose answer is wrong is rejected as broken, whole."""
-    found: list[Entry] = []
+    """Collect the implementations of every plugin; a plugin with an invalid result is rejected as broken."""
+    entries: list[Entry] = []
     for plugin in host.plugins:
         try:
-            offered = [entry for kind in KINDS for entry in _offered(host, plugin, kind)]
+            new = [entry for kind in KINDS for entry in _offers(host, plugin, kind)]
         except (Exception, SystemExit) as error:
             host.reject(plugin, str(error) if isinstance(error, PluginError) else explain(error))
         else:
-            found += offered
+            entries += new
     first: dict[tuple[str, str], Entry] = {}
     conflicts = []
-    for entry in found:
+    for entry in entries:
         holder = first.setdefault((entry.kind, entry.name), entry)
         if holder is not entry:
             conflicts.append(Conflict(holder, entry))
     order = {kind.name: position for position, kind in enumerate(KINDS)}
-    found.sort(key=lambda entry: (order[entry.kind], entry.name))
-    return Catalog(tuple(found), tuple(conflicts))
+    entries.sort(key=lambda entry: (order[entry.kind], entry.name))
+    return Catalog(tuple(entries), tuple(conflicts))
 
 
 class Registry:
-    """The plugins' offers, ready to be made into objects.
+    """The implementations of all plugins, and the creation of objects from them.
 
     Args:
-        host: The loaded plugins; those that answer wrongly are rejected from it.
+        host: The loaded plugins; those with an invalid result are rejected from it.
 
     Raises:
         PluginError: Two plugins claim one name; the message has both.
+
+    Example:
+        >>> from edanas.plugins.manager import load_plugins
+        >>> registry = Registry(load_plugins())
+        >>> "score-margin" in registry.names("confidence criterion")
+        True
+        >>> type(registry.create("exit classifier", "pool-linear")).__name__
+        'PoolLinear'
     """
 
     def __init__(self, host: PluginHost) -> None:
@@ -129,18 +139,18 @@ class Registry:
         self._entries = {(entry.kind, entry.name): entry for entry in offers.entries}
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """All offers, or those of one kind, by kind and name."""
+        """Return all implementations, or those of one kind, by kind and name."""
         return [entry for entry in self._entries.values() if kind in (None, entry.kind)]
 
     def names(self, kind: str) -> list[str]:
-        """The names of one kind."""
+        """Return the names of one kind."""
         return [entry.name for entry in self.entries(kind)]
 
     def entry(self, kind: str, name: str) -> Entry:
-        """One offer.
+        """Return one implementation.
 
         Raises:
-            ConfigError: There is none of that name; the message has the near miss, and all names with owners.
+            ConfigError: The name is unknown; the message has the near miss, and all names with owners.
         """
         known = _KINDS[kind].name, name
         if known in self._entries:
@@ -152,23 +162,25 @@ class Registry:
         rest = f" These plugins are broken (see `edanas plugins`): {broken}." if broken else ""
         raise ConfigError(f"{SETTING[kind]}: unknown {kind} '{name}'.{hint} Allowed: {names}.{rest}")
 
-    def spelled_out(self, kind: str, component: Component, taken: int = 0) -> Component:
-        """`name:argument` as a name with its first option, e.g. `timm:resnet18`; any other as it is.
+    def spelled_out(self, kind: str, component: Component, leading: int = 0) -> Component:
+        """Turn `name:argument` into a name with its first option, e.g. `timm:resnet18`.
+
+        Other components are returned unchanged.
 
         Args:
             kind: A name in `KINDS`.
-            component: As settings hold it.
-            taken: As for `parameters`.
+            component: A component of the settings.
+            leading: As for `parameters`.
 
         Raises:
-            ConfigError: There is no option that the argument could be, or the option is given as well.
+            ConfigError: The implementation has no option for the argument, or the option is set as well.
         """
         name, colon, argument = component.name.partition(":")
         if not colon or (kind, component.name) in self._entries or (kind, name) not in self._entries:
             return component
-        known = self.parameters(kind, name, taken)
-        given = {REST, *GIVEN.get(kind, ())}
-        option = next((each for each in known if each not in given), None)
+        known = self.parameters(kind, name, leading)
+        excluded = {REST, *GIVEN.get(kind, ())}
+        option = next((each for each in known if each not in excluded), None)
         if option is None:
             raise ConfigError(f"{SETTING[kind]}: {kind} '{name}' has no option that '{argument}' could be")
         if option in component.options:
@@ -182,30 +194,30 @@ class Registry:
         return Component(name, {option: value, **component.options})
 
     def bundle(self, name: str) -> Bundle:
-        """One bundle, as `entry` finds it."""
-        found: Bundle = self.entry("bundle", name).factory
-        return found
+        """Return one bundle; errors as for `entry`."""
+        bundle: Bundle = self.entry("bundle", name).factory
+        return bundle
 
-    def parameters(self, kind: str, name: str, taken: int = 0) -> dict[str, Parameter]:
-        """The options of one offer: annotation and default by name.
+    def parameters(self, kind: str, name: str, leading: int = 0) -> dict[str, Parameter]:
+        """Return the options of one implementation: annotation and default by name.
 
         Args:
             kind: A name in `KINDS`, not `bundle`.
-            name: The offer's name.
-            taken: How many leading arguments are no options, since the caller gives them.
+            name: The implementation's name.
+            leading: The number of leading arguments that the caller passes, and that are no options.
         """
-        return parameters(self.entry(kind, name).factory, taken)
+        return parameters(self.entry(kind, name).factory, leading)
 
-    def check(self, kind: str, name: str, options: Mapping[str, Any], taken: int = 0) -> dict[str, Any]:
-        """`options` converted to what the factory's annotations ask for, without calling it.
+    def check(self, kind: str, name: str, options: Mapping[str, Any], leading: int = 0) -> dict[str, Any]:
+        """Convert `options` to the types of the factory's annotations, without calling it.
 
-        An option that is an implementation itself stays a `Component`, whose own options are checked, too.
+        An option that is an implementation itself stays a `Component`; its own options are checked, too.
 
         Raises:
             ConfigError: A name or an option is unknown, missing, or of the wrong type.
         """
-        name, options = self._read(kind, name, options, taken)
-        known, path = self.parameters(kind, name, taken), SETTING[kind]
+        name, options = self._read(kind, name, options, leading)
+        known, path = self.parameters(kind, name, leading), SETTING[kind]
         values: dict[str, Any] = {}
         for option, value in options.items():
             if option not in known and "**" not in known:
@@ -215,21 +227,21 @@ class Registry:
             values[option] = convert(value, as_written(annotation), Place(f"{path}.{option}"))
             if inner := kind_in(annotation):
                 with _inside(f"{path}.{option}", inner):
-                    for component in found_in(values[option]):
+                    for component in components_in(values[option]):
                         self.check(inner.name, component.name, component.options)
         for option, parameter in known.items():
             if parameter.required and option not in values:
-                wanted = describe(as_written(parameter.annotation))
-                raise ConfigError(f"{path}.{option}: {kind} '{name}' needs it: expected {wanted}")
+                expected = describe(as_written(parameter.annotation))
+                raise ConfigError(f"{path}.{option}: {kind} '{name}' needs it: expected {expected}")
         return values
 
     def create(self, kind: str, name: str, options: Mapping[str, Any] | None = None, *args: Any) -> Any:
-        """Make an object: the factory called with `args` and the checked `options`.
+        """Call the factory with `args` and the checked `options`, and return its object.
 
         Raises:
-            ConfigError: As `entry` and `check` raise it.
-            PluginError: The factory raises what is no `EdanasError`, or makes something that is not of
-                the kind's contract.
+            ConfigError: As `entry` and `check`.
+            PluginError: The factory raises another error than an `EdanasError`, or returns an object of
+                another class than the kind's contract.
         """
         name, options = self._read(kind, name, options or {}, len(args))
         entry = self.entry(kind, name)
@@ -238,58 +250,58 @@ class Registry:
             known = self.parameters(kind, name, len(args))
             path = SETTING[kind]
             filled = {k: self._filled(f"{path}.{k}", known.get(k), v) for k, v in values.items()}
-            found = entry.factory(*args, **filled)
+            created = entry.factory(*args, **filled)
         except EdanasError:
             raise
         except Exception as error:
             raise PluginError(f"plugin {entry.plugin}: {kind} '{name}' raised {explain(error)}") from error
         contract = _KINDS[kind].contract
-        if not isinstance(found, contract):
+        if not isinstance(created, contract):
             raise PluginError(
-                f"plugin {entry.plugin}: {kind} '{name}' made a {type(found).__name__}; "
+                f"plugin {entry.plugin}: {kind} '{name}' made a {type(created).__name__}; "
                 f"expected a {contract.__name__}"
             )
-        return found
+        return created
 
     def _read(
-        self, kind: str, name: str, options: Mapping[str, Any], taken: int
+        self, kind: str, name: str, options: Mapping[str, Any], leading: int
     ) -> tuple[str, Mapping[str, Any]]:
-        spelled = self.spelled_out(kind, Component(name, dict(options)), taken)
+        spelled = self.spelled_out(kind, Component(name, dict(options)), leading)
         return spelled.name, spelled.options
 
     def _filled(self, path: str, parameter: Parameter | None, value: Any) -> Any:
-        """An option's value, with objects for the implementations that it names."""
+        """Return an option's value, with objects for the implementations that it names."""
         kind = kind_in(parameter.annotation) if parameter else None
         if not kind:
             return value
         with _inside(path, kind):
-            return made(value, lambda each: self.create(kind.name, each.name, each.options))
+            return filled_in(value, lambda each: self.create(kind.name, each.name, each.options))
 
 
 @contextmanager
 def _inside(path: str, kind: Kind) -> Iterator[None]:
-    """What is wrong with an implementation of `kind` is said of the option `path`, whose value it is."""
+    """Begin errors about an implementation of `kind` with the option `path`, whose value it is."""
     try:
         yield
     except ConfigError as error:
         raise ConfigError(f"{path}{str(error).removeprefix(SETTING[kind.name])}") from error
 
 
-def _offered(host: PluginHost, plugin: Plugin, kind: Kind) -> Iterator[Entry]:
+def _offers(host: PluginHost, plugin: Plugin, kind: Kind) -> Iterator[Entry]:
     try:
-        answers = host.call(plugin, kind.hook)
+        results = host.call(plugin, kind.hook)
     except (Exception, SystemExit) as error:
         raise PluginError(f"{kind.hook} raised {explain(error)}") from error
-    for answer in answers:
-        if not isinstance(answer, Mapping):
-            raise PluginError(f"{kind.hook} returned a {type(answer).__name__}; expected names to factories")
-        for name, factory in answer.items():
+    for offers in results:
+        if not isinstance(offers, Mapping):
+            raise PluginError(f"{kind.hook} returned a {type(offers).__name__}; expected names to factories")
+        for name, factory in offers.items():
             if not isinstance(name, str) or not name:
                 raise PluginError(f"{kind.hook} returned the name {name!r}; expected text")
             good = isinstance(factory, Bundle) if kind.contract is Bundle else callable(factory)
             if not good:
-                wanted = "a Bundle" if kind.contract is Bundle else "a class or function"
-                raise PluginError(f"{kind.hook}: '{name}' is a {type(factory).__name__}; expected {wanted}")
+                expected = "a Bundle" if kind.contract is Bundle else "a class or function"
+                raise PluginError(f"{kind.hook}: '{name}' is a {type(factory).__name__}; expected {expected}")
             yield Entry(kind.name, name, plugin.owner, plugin.version, _doc(factory), factory, plugin)
 
 

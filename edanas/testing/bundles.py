@@ -59,7 +59,7 @@ def _check_components(where: str, registry: Registry, settings: Settings) -> Non
             # An evaluation needs a run's workbench, so only its options are checked.
             try:
                 if kind == "evaluation":
-                    registry.check(kind, component.name, component.options, taken=1)
+                    registry.check(kind, component.name, component.options, leading=1)
                 elif kind != "bundle":
                     registry.create(kind, component.name, component.options)
             except EdanasError as error:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_runs import space, workbench
 
-from edanas.core.attempt import plain
+from edanas.core.attempt import as_archived
 from edanas.core.contracts import Meter
 from edanas.core.errors import CandidateError, ConfigError, RunError
 from edanas.core.types import Candidate, Outcome, SegmentFigures, SelectionScheme
@@ -70,7 +70,7 @@ def test_what_was_measured_once_stays_for_another_process_and_a_resumed_run(tmp_
 def test_a_time_that_is_no_number_is_refused(tmp_path):
     metrics = replace(judged(tmp_path), exit_figures={"broken": (1.0, None, float("nan"))})
     with pytest.raises(CandidateError, match="exit_figures is nan"):
-        plain(metrics)
+        as_archived(metrics)
 
 
 def test_what_is_counted_is_not_kept(tmp_path):
