@@ -166,7 +166,7 @@ class PluginHost:
         return results
 
     def culprit(self, error: BaseException) -> Plugin | None:
-        """Return the installed plugin whose package raised `error`, or passed it on; `None` = there is none."""
+        """Return the installed plugin whose package raised `error` or passed it on, or `None`."""
         packages = {
             _package(module): plugin for plugin, module in self._loaded.items() if not plugin.built_in
         }
