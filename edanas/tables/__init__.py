@@ -1,4 +1,4 @@
-"""Tables of exit profiles: a function to search on that is real, and answers in microseconds."""
+"""Tables of exit profiles: real benchmarks for search methods, with evaluations in microseconds."""
 
 from edanas.tables.builder import build
 from edanas.tables.evaluation import TableEvaluation

@@ -1,4 +1,4 @@
-"""Which backbones stand in a table."""
+"""The choice of a table's backbones."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,19 +6,26 @@ import numpy.typing as npt
 from edanas.core.space import SearchSpace
 
 _DENSE = 4
-"""Where a table holds more than one backbone in so many, the space is listed and drawn from."""
+"""If a table holds more than one in this many backbones, they are drawn from a list of the space."""
 
 
 def choose_backbones(space: SearchSpace, count: int, seed: int) -> npt.NDArray[np.int64]:
-    """(n, D) distinct genomes: all where there are no more than `count`, in lexicographic order.
+    """Return distinct genomes (n, D): all of the space, in lexicographic order, if it has at most `count`.
 
-    Otherwise the smallest and the largest backbone, then random ones. Where the space is large against
-    `count`, each expressed choice is uniform, and more backbones of the same seed begin with the fewer.
+    Otherwise the smallest and the largest backbone come first, then random ones. If the space is much larger
+    than `count`, each expressed choice is uniform, and a larger `count` with the same seed extends a smaller
+    one.
 
     Args:
-        space: Of backbones alone.
-        count: How many, at least 1.
-        seed: Of this purpose.
+        space: The space of backbones, without thresholds.
+        count: Most genomes, at least 1.
+        seed: Determines the random backbones.
+
+    Example:
+        >>> from edanas.core.types import Variable
+        >>> space = SearchSpace((Variable("width", (1, 2, 3), None, frozenset()),), (None,), 0)
+        >>> choose_backbones(space, 2, seed=0).tolist()
+        [[0], [2]]
     """
     size, rng = space.size(), np.random.default_rng(seed)
     if size <= count:
@@ -27,12 +34,12 @@ def choose_backbones(space: SearchSpace, count: int, seed: int) -> npt.NDArray[n
     if size <= _DENSE * count:
         drawn = rng.permutation(np.array(list(space.genomes()), dtype=np.int64))
         return _distinct(np.concatenate([ends, drawn]))[:count]
-    found = ends
-    while len(found) < count:
-        found = _distinct(np.concatenate([found, space.sample(rng, count)]))
-    return found[:count]
+    genomes = ends
+    while len(genomes) < count:
+        genomes = _distinct(np.concatenate([genomes, space.sample(rng, count)]))
+    return genomes[:count]
 
 
 def _distinct(genomes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Each genome once, in the order in which they come first."""
+    """Return each genome once, in order of first occurrence."""
     return genomes[np.sort(np.unique(genomes, axis=0, return_index=True)[1])]

@@ -1,4 +1,4 @@
-"""What `edanas.evaluation.scoring.metrics_of` says, several times as fast: a table is asked very often."""
+"""Metrics of a candidate on a table: as `edanas.evaluation.scoring.metrics_of`, but several times as fast."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,14 +11,14 @@ from edanas.model.anatomy import Anatomy
 
 @dataclass(frozen=True)
 class BackboneCosts:
-    """Costs of one backbone as plain numbers: multiply-adds, parameters, activations of each segment.
+    """Costs of one backbone as plain numbers.
 
     Args:
-        stages: Of each of the M stages.
-        heads: Of the head at each of the N exit points.
-        last: Of the last exit.
-        params: Of the stages and the last exit together.
-        activations: The largest of the stages and the last exit.
+        stages: Multiply-adds of each of the M stages.
+        heads: Multiply-adds, parameters and activations of the head at each of the N exit points.
+        last: Multiply-adds of the last exit.
+        params: Parameters of the stages and the last exit together.
+        activations: The largest activations of the stages and the last exit.
     """
 
     stages: tuple[int, ...]
@@ -29,7 +29,7 @@ class BackboneCosts:
 
     @classmethod
     def of(cls, anatomy: Anatomy) -> Self:
-        """From the segments, with a head at every exit point."""
+        """Read the costs of segments, with a head at every exit point."""
         always = (*anatomy.stages, anatomy.last)
         heads = [anatomy.heads[point] for point in range(len(anatomy.stages) - 1)]
         return cls(
@@ -40,36 +40,36 @@ class BackboneCosts:
             max(segment.activations for segment in always),
         )
 
-    def metrics(self, found: Outcome, scheme: SelectionScheme) -> Metrics:
-        """All metrics; ADA_MACS (Eq. 5) and executed MACs to the last digit as in `edanas.core.costs`."""
+    def metrics(self, outcome: Outcome, scheme: SelectionScheme) -> Metrics:
+        """Return all metrics; ADA_MACS and executed MACs equal those of `edanas.core.costs` exactly."""
         ada, executed, shares = [], [], []
         exit_macs: list[float | None] = [None] * len(scheme.thresholds)
-        upto = vain = 0
+        upto = unused = 0
         params, activations = self.params, self.activations
         for point, threshold in enumerate(scheme.thresholds):
             upto += self.stages[point]
             if threshold is not None:
                 macs, more, largest = self.heads[point]
                 ada.append(upto + macs)
-                executed.append(upto + macs + vain)
+                executed.append(upto + macs + unused)
                 exit_macs[point] = float(executed[-1])
-                shares.append(found.utilization[point])
-                vain += macs
+                shares.append(outcome.utilization[point])
+                unused += macs
                 params += more
                 activations = max(activations, largest)
         whole = upto + self.stages[-1] + self.last
-        per_exit = np.array([[*ada, whole], [*executed, whole + vain]], dtype=np.float64)
-        weights = np.array([*shares, found.utilization[-1]])
+        per_exit = np.array([[*ada, whole], [*executed, whole + unused]], dtype=np.float64)
+        weights = np.array([*shares, outcome.utilization[-1]])
         return Metrics(
-            accuracy=found.accuracy,
-            utilization=found.utilization,
-            exit_accuracy=found.exit_accuracy,
-            # One product each, as there: a product with both at once may add up in another order.
+            accuracy=outcome.accuracy,
+            utilization=outcome.utilization,
+            exit_accuracy=outcome.exit_accuracy,
+            # One product each, as in that module: a joint product may add up in another order.
             ada_macs=float(per_exit[0] @ weights),
             executed_macs=float(per_exit[1] @ weights),
-            backbone_accuracy=found.backbone_accuracy,
+            backbone_accuracy=outcome.backbone_accuracy,
             backbone_macs=whole,
             params=params,
             activations=activations,
-            exit_macs=(*exit_macs, float(whole + vain)),
+            exit_macs=(*exit_macs, float(whole + unused)),
         )

@@ -1,4 +1,4 @@
-"""Building a table: the settings of a run, or a finished run, and a number of backbones."""
+"""Building of a table, from settings or a finished run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -54,30 +54,36 @@ def build(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Table:
-    """Train a supernet, profile many of its backbones once, and write the table; a cut building goes on.
+    """Train a supernet, profile many of its backbones, and write the table.
 
-    What is in the making lies in the folder `OUT.work` beside the table: the supernet, which stays, and the
-    rows, which go when the table is written.
+    An interrupted call can be repeated and goes on. The folder `OUT.work` beside the table holds the
+    supernet, which is kept, and the rows, which are deleted when the table is written.
 
     Args:
-        data: As for `edanas.search`, like all that is not explained here.
+        data: As for `edanas.search`, like all arguments without a description here.
         plugin: The bundle.
         out: The table's file.
-        backbones: How many at most; all of them where the space has no more.
-        run: The folder of a run, whose settings and trained supernet are taken.
-        held_out: The second part to profile on, `calibration` or `test`, for judging what a search found.
-        seed: Everything random follows from it, the choice of backbones too.
+        backbones: Most backbones; all of them if the space has no more.
+        run: The folder of a run whose settings and trained supernet are used.
+        held_out: The second part to profile on, `calibration` or `test`, to judge the results of a search.
+        seed: Determines all randomness, including the choice of backbones.
         preset: A layer of the bundle.
-        device: Where networks run.
-        weights: Supernet weights to begin with.
+        device: The device of the networks.
+        weights: Initial weights of the supernet.
         settings: Further settings.
         config: A TOML file of settings.
-        overwrite: Discard the table and what is in the making, but for a supernet of the same settings.
-        progress: Where to show bars; by default as for `edanas.search`.
+        overwrite: Discard the table and the unfinished one, except for a supernet of the same settings.
+        progress: Displays progress bars; the default is that of `edanas.search`.
 
     Raises:
-        EdanasError: Something the user can put right; see the message.
+        EdanasError: An error that the user can correct; see the message.
         Interrupted: After Ctrl-C; the same call goes on from there.
+
+    Example:
+        >>> table = build("digits", "mbv3-sm", out="digits.safetensors", backbones=50)  # doctest: +SKIP
+        >>> build(out="table.safetensors", backbones=0)
+        Traceback (most recent call last):
+        edanas.core.errors.TableError: backbones: found 0; allowed: 1 or more
     """
     progress = progress or default_progress()
     registry = Registry(load_plugins(progress.say))
@@ -93,131 +99,141 @@ def build(
     )
     source = None if run is None else Path(run)
     chosen = settings_for(registry, options.layers(), source, progress)
-    order = TableRequest(chosen, Path(out), backbones, source, held_out)
-    return tabulate(registry, order, progress, overwrite=overwrite)
+    request = TableRequest(chosen, Path(out), backbones, source, held_out)
+    return tabulate(registry, request, progress, overwrite=overwrite)
 
 
-def settings_for(registry: Registry, given: Sequence[Any], run: Path | None, progress: Progress) -> Settings:
-    """The settings that a user's layers make, over those of a run where one is named.
+def settings_for(registry: Registry, layers: Sequence[Any], run: Path | None, progress: Progress) -> Settings:
+    """Return the settings of the user's layers, on top of those of a run if given.
 
     Raises:
         RunError: The folder holds no run.
-        TableError: A layer contradicts the run in what exit profiles follow from.
-        ConfigError: A layer is wrong.
+        TableError: A layer changes a setting that determines the run's exit profiles.
+        ConfigError: A layer is invalid.
     """
     if run is None:
-        return layered_settings(registry, given, progress.say)
+        return layered_settings(registry, layers, progress.say)
     if not (run / CONFIG).exists():
         raise RunError(
-            f"{run}: holds no run ({CONFIG} is missing); expected the folder of one, as `edanas run` makes"
+            f"{run}: holds no run ({CONFIG} is missing); expected a folder that `edanas run` wrote"
         )
     base = (str(run / CONFIG), read_toml(run / CONFIG))
-    settings = layered_settings(registry, [base, *given])
+    settings = layered_settings(registry, [base, *layers])
     lines = changed_settings(decisive_settings(layered_settings(registry, [base])), settings)
     if lines:
         raise TableError(
-            f"{run}: the table is of this run's supernet, and other settings do not go with it: "
-            f"{'; '.join(lines)}"
+            f"{run}: the table uses this run's supernet, which other settings contradict: {'; '.join(lines)}"
         )
     return settings
 
 
 def tabulate(
-    registry: Registry, order: TableRequest, progress: Progress, *, overwrite: bool = False
+    registry: Registry, request: TableRequest, progress: Progress, *, overwrite: bool = False
 ) -> Table:
-    """Build or finish the table that `order` describes; see `build`.
+    """Build or finish a table; see `build`.
 
     Raises:
-        EdanasError: Something the user can put right.
+        EdanasError: An error that the user can correct; see the message.
     """
-    if order.out.exists() and not overwrite:
-        return _present(order, progress)
-    if order.run is not None:
-        supernet_digest(order.run)
+    if request.out.exists() and not overwrite:
+        return _open_existing(request, progress)
+    if request.run is not None:
+        supernet_digest(request.run)
     with blamed(registry):
-        made = compose(registry, order.settings, order.supernet, progress)
-    if not made.evaluator.removable:
+        composition = compose(registry, request.settings, request.supernet, progress)
+    if not composition.evaluator.removable:
         raise ConfigError(
-            f"evaluation: with '{order.settings.evaluation.name}', criterion "
-            f"'{order.settings.criterion.name}' and inference '{order.settings.inference.name}' each set of "
-            "exits has weights, or answers, of its own; a table needs one network that answers for all "
-            "selection schemes: evaluation 'shared', and exits that do not look back at earlier ones"
+            f"evaluation: with '{request.settings.evaluation.name}', criterion "
+            f"'{request.settings.criterion.name}' and inference '{request.settings.inference.name}' each set "
+            "of exits has its own weights or predictions; a table needs one network for all selection "
+            "schemes: evaluation 'shared', and exits that do not use earlier ones"
         )
-    with RunLock(order.work), computing(threads_of(order.settings)), blamed(registry), _resumable(order):
-        images = digest_of_parts(made.workbench.parts)
-        if order.run is not None:
-            check_images(order.run, images)
+    with (
+        RunLock(request.work),
+        computing(threads_of(request.settings)),
+        blamed(registry),
+        _resumable(request),
+    ):
+        images = digest_of_parts(composition.workbench.parts)
+        if request.run is not None:
+            check_images(request.run, images)
         if overwrite:
-            order.discard(images)
-        order.bind(images)
-        _build(order, made, images, progress)
-    return Table.open(order.out)
+            request.discard(images)
+        request.bind(images)
+        _build(request, composition, images, progress)
+    return Table.open(request.out)
 
 
-def _present(order: TableRequest, progress: Progress) -> Table:
-    """The table that is there already, if it is the one that is wanted."""
-    table = Table.open(order.out)
-    lines = order.changed_settings(table.description.provenance)
-    wanted = min(order.backbones, table.description.space_size)
-    found = len(table) + len(table.description.failed)
-    if found != wanted:
-        lines.append(f"backbones: was {found}, now {wanted}")
+def _open_existing(request: TableRequest, progress: Progress) -> Table:
+    """Return the existing table, if it is the requested one.
+
+    Raises:
+        TableError: It is another table.
+    """
+    table = Table.open(request.out)
+    lines = request.differences(table.description.provenance)
+    requested = min(request.backbones, table.description.space_size)
+    existing = len(table) + len(table.description.failed)
+    if existing != requested:
+        lines.append(f"backbones: was {existing}, now {requested}")
     if lines:
         raise TableError(
-            f"{order.out}: holds another table. Changed: {'; '.join(lines)}. Choose another --out, or "
+            f"{request.out}: holds another table. Changed: {'; '.join(lines)}. Choose another --out, or "
             "--overwrite to discard it (a supernet of the same settings is not trained again)"
         )
-    progress.say(f"{order.out} holds this table; nothing is left to do")
+    progress.say(f"{request.out} holds this table; nothing is left to do")
     return table
 
 
 @contextmanager
-def _resumable(order: TableRequest) -> Iterator[None]:
-    """Add to what ends a building how to go on."""
+def _resumable(request: TableRequest) -> Iterator[None]:
+    """Add to an interruption how to go on."""
     try:
         yield
     except (KeyboardInterrupt, Interrupted):
         raise Interrupted(
-            f"Interrupted; what was done is kept in {order.work}. To go on: the same command again"
+            f"Interrupted; the work so far is in {request.work}. To go on: the same command again"
         ) from None
 
 
-def _build(order: TableRequest, made: Composition, images: str, progress: Progress) -> None:
-    bench = made.workbench
-    for remark in made.remarks:
+def _build(request: TableRequest, composition: Composition, images: str, progress: Progress) -> None:
+    bench = composition.workbench
+    for remark in composition.remarks:
         progress.say(remark)
-    made.evaluator.prepare(progress)
-    description = _describe(order, made, images)
-    genomes = choose_backbones(description.backbone_space(), order.backbones, bench.seed("table"))
+    composition.evaluator.prepare(progress)
+    description = _describe(request, composition, images)
+    genomes = choose_backbones(description.backbone_space(), request.backbones, bench.seed("table"))
     parts = {name: getattr(bench.parts, name) for name in description.parts}
-    profiler = RowProfiler(made.evaluator, description.exit_points, bench.parts.task.in_channels, parts)
-    with closing(Journal(order.work / ROWS, description.provenance)) as journal:
-        TableWriter(description, genomes, journal, profiler, made.executor, progress).run(order.out)
-    with suppress(OSError):  # the table is written: what was in the making is only in the way
-        (order.work / ROWS).unlink()
+    profiler = RowProfiler(
+        composition.evaluator, description.exit_points, bench.parts.task.in_channels, parts
+    )
+    with closing(Journal(request.work / ROWS, description.provenance)) as journal:
+        TableWriter(description, genomes, journal, profiler, composition.executor, progress).run(request.out)
+    with suppress(OSError):  # the table is written: the rows are no longer needed
+        (request.work / ROWS).unlink()
 
 
-def _describe(order: TableRequest, made: Composition, images: str) -> Description:
-    """The table that is wanted, before a backbone is profiled."""
-    settings, provider, data = order.settings, made.workbench.provider, made.workbench.parts
-    made_with = environment(settings)
+def _describe(request: TableRequest, composition: Composition, images: str) -> Description:
+    """Return the description of the requested table, before a backbone is profiled."""
+    settings, provider, data = request.settings, composition.workbench.provider, composition.workbench.parts
+    current = environment(settings)
     draft = Description(
         backbones=1,
         variables=provider.variables(),
         exit_points=provider.exit_points,
         thresholds=settings.thresholds,
         criterion={"name": settings.criterion.name, "options": dict(settings.criterion.options)},
-        parts={name: len(getattr(data, name)) for name in (SEARCHED, order.held_out)},
+        parts={name: len(getattr(data, name)) for name in (SEARCHED, request.held_out)},
         exhaustive=False,
         space_size=1,
         classes=data.train.classes,
         provenance={
-            **order.asked(),
-            "versions": made_with["versions"],
-            "device": made_with["device"],
-            "threads": made_with["threads"],
+            **request.identity(),
+            "versions": current["versions"],
+            "device": current["device"],
+            "threads": current["threads"],
             "data": images,
-            "supernet": supernet_digest(order.supernet),
+            "supernet": supernet_digest(request.supernet),
         },
     )
     return replace(draft, space_size=draft.backbone_space().size())

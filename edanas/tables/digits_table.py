@@ -1,4 +1,4 @@
-"""A small exhaustive table on digits, for benchmarks of search methods: built in minutes, nothing to get."""
+"""A small exhaustive table on digits for benchmarks of search methods, built in minutes without downloads."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
         "final_expand": 480,
         "last_width": 640,
     },
-    # Much to judge on: what a search finds on few samples is mostly luck.
+    # Large parts to judge on: on few samples, the result of a search is mostly luck.
     "split": {"train": 0.5, "calibration": 0.05, "validation": 0.2, "test": 0.25},
     "training": {"epochs": 24},
     "executor": {"name": "process", "workers": 2},
@@ -35,13 +35,13 @@ SETTINGS: dict[str, Any] = {
 
 
 def digits_table(path: str | Path, progress: Progress | None = None) -> Table:
-    """The table at `path`, built there if it is not yet: 972 backbones, profiles on validation and test.
+    """Return the table at `path`, and build it if missing: 972 backbones, profiles on validation and test.
 
     Args:
-        path: The file; `PATH.work` beside it is the working folder.
-        progress: Where to show bars.
+        path: The file; the working folder is `PATH.work`.
+        progress: Displays progress bars.
 
     Raises:
-        EdanasError: The place cannot be written, or holds something else.
+        EdanasError: The file cannot be written, or holds another table.
     """
     return build(out=path, backbones=972, held_out="test", settings=SETTINGS, progress=progress)

@@ -1,4 +1,4 @@
-"""How far estimates for backbones outside a table can be trusted: measured by leaving some of its own out."""
+"""Quality of the estimates for backbones outside a table, by cross-validation over its own backbones."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,18 @@ from edanas.tables.neighbours import MOST, Neighbours
 from edanas.tables.reader import Table
 
 FOLDS, SCHEMES = 5, 6
+"""Folds of the cross-validation, and random schemes for each backbone."""
+
 FEWEST = 20
-"""Backbones below which leaving some out says nothing."""
+"""Fewest backbones for a cross-validation."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Estimates against measurements, on candidates whose backbones the estimator did not see.
+    """Errors of estimates, on candidates whose backbones were left out of the estimator.
 
     Args:
-        candidates: How many were compared.
+        candidates: Number of compared candidates.
         accuracy_error: Mean absolute error, a fraction.
         accuracy_rank: Spearman's rank correlation over backbones under one scheme, mean over schemes.
         macs_error: Mean relative error of ADA_MACS, a fraction.
@@ -44,9 +46,14 @@ def leave_out(table: Table, part: str = "", seed: int = 0) -> Quality | None:
     """Estimate each backbone of a table (of a large one, `MOST` of them) from those of the other folds.
 
     Args:
-        table: At least `FEWEST` backbones, or there is no answer.
-        part: The samples to judge on; the searched part if left out.
-        seed: Of folds and schemes.
+        table: With fewer than `FEWEST` backbones, the result is `None`.
+        part: The part to judge on; empty = the part that a search judges on.
+        seed: Determines folds and schemes.
+
+    Example:
+        >>> from edanas.tables.example_table import example_table
+        >>> leave_out(example_table()) is None
+        True
     """
     if len(table) < FEWEST:
         return None
@@ -54,7 +61,7 @@ def leave_out(table: Table, part: str = "", seed: int = 0) -> Quality | None:
     rows = rng.permutation(len(table))[:MOST]
     schemes = [_scheme(table, rng) for _ in range(SCHEMES)]
     pairs = [
-        _judged(table, part, np.sort(np.setdiff1d(rows, fold)), fold, schemes)
+        _compare(table, part, np.sort(np.setdiff1d(rows, fold)), fold, schemes)
         for fold in np.array_split(rows, FOLDS)
     ]
     # (scheme, backbone, measured or estimated, accuracy or ADA_MACS)
@@ -69,16 +76,16 @@ def leave_out(table: Table, part: str = "", seed: int = 0) -> Quality | None:
     )
 
 
-def _judged(
+def _compare(
     table: Table,
     part: str,
     known: npt.NDArray[np.int64],
-    asked: npt.NDArray[np.int64],
+    left_out: npt.NDArray[np.int64],
     schemes: list[SelectionScheme],
 ) -> npt.NDArray[np.float64]:
-    """(schemes, backbones, 2, 2): measured and estimated, accuracy and ADA_MACS."""
+    """Return values (schemes, backbones, 2, 2): measured and estimated, accuracy and ADA_MACS."""
     model, space = Neighbours(table, part, known), table.description.backbone_space()
-    backbones = [space.backbone(table.genomes[row]) for row in asked]
+    backbones = [space.backbone(table.genomes[row]) for row in left_out]
     return np.array(
         [
             [
@@ -94,7 +101,7 @@ def _judged(
 
 
 def _scheme(table: Table, rng: np.random.Generator) -> SelectionScheme:
-    """A random one of the table's thresholds; where they are continuous, of uniform ones."""
+    """Return a scheme of random thresholds of the table; continuous ones are uniform."""
     space = table.space()
     if table.description.thresholds == CONTINUOUS:
         return SelectionScheme(tuple(rng.uniform(size=space.exit_points).tolist()))
@@ -102,12 +109,12 @@ def _scheme(table: Table, rng: np.random.Generator) -> SelectionScheme:
 
 
 def _rank(values: npt.NDArray[np.float64]) -> float:
-    """Spearman's correlation of (schemes, backbones, 2), mean over schemes; ties share their ranks."""
+    """Return Spearman's correlation of (schemes, backbones, 2), mean over schemes; ties share their ranks."""
     from scipy.stats import rankdata
 
     ranks = rankdata(values, axis=1)
     centred = ranks - ranks.mean(axis=1, keepdims=True)
     product = (centred[..., 0] * centred[..., 1]).sum(axis=1)
     sizes = np.sqrt((centred**2).sum(axis=1).prod(axis=1))
-    # Nothing to rank where all are equal: an estimator that says so is right.
+    # If all values are equal, there is nothing to rank: the correlation counts as 1.
     return float(np.where(sizes > 0, product / np.maximum(sizes, 1e-12), 1.0).mean())

@@ -1,4 +1,4 @@
-"""An evaluation that looks answers up in a table: any strategy searches on it, with the engine as it is."""
+"""An evaluation that reads metrics from a table, for any strategy and the usual engine."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,14 +16,21 @@ from edanas.thresholds.schemes import Measure
 
 
 class TableEvaluation(Evaluator):
-    """Answers for every candidate on a backbone in the table, as its exit profile does.
+    """An evaluation of candidates by the exit profiles of a table.
 
     Args:
-        table: Where answers are.
-        part: The samples to judge on; the searched part if left out.
-        outside: Estimates what is not in the table; without it, such candidates fail. `estimated` tells which
-            of a search's candidates those are.
+        table: Holds the exit profiles.
+        part: The part to judge on; empty = the part that a search judges on.
+        outside: Estimates backbones that are not in the table; without it, such candidates fail. `estimated`
+            lists a search's candidates with estimates.
         measure: The cost that `schemes` trades against accuracy: executed MACs, or ADA_MACS.
+
+    Example:
+        >>> from edanas.tables.example_table import example_table
+        >>> table = example_table()
+        >>> candidate = table.space().decode(table.genomes[0].tolist() + [1, 0])
+        >>> TableEvaluation(table, "test").evaluate(candidate).accuracy
+        0.64
     """
 
     removable = True
@@ -39,22 +46,22 @@ class TableEvaluation(Evaluator):
         self.measure: Measure = measure
 
     def prepare(self, progress: Progress) -> None:
-        """Nothing is needed."""
+        """Do nothing: a table needs no preparation."""
 
     def answer(self, candidate: Candidate) -> Answer:
-        """Metrics, and whether they were measured or estimated.
+        """Return the candidate's metrics, and whether they are measured or estimated.
 
         Raises:
-            CandidateError: The candidate is of another space, or outside the table and nothing estimates it.
+            CandidateError: The candidate is of another space, or outside the table and `outside` is `None`.
         """
         if self.outside is None or candidate.backbone in self.table:
             return Answer(self.table.metrics(candidate, self.part), measured=True)
         return self.outside.answer(candidate)
 
     def estimated(self, candidates: Iterable[Candidate]) -> set[str]:
-        """Ids of those candidates whose answers are estimates: an archive keeps metrics without that mark.
+        """Return the ids of the candidates whose metrics are estimates; an archive does not record this.
 
-        It follows from the table alone, wherever and whenever the answers were given.
+        The result depends on the table alone.
         """
         return {candidate.id for candidate in candidates if candidate.backbone not in self.table}
 
@@ -75,7 +82,7 @@ class TableEvaluation(Evaluator):
         """See `Evaluator.judge`; the costs of a backbone outside the table are estimates.
 
         Raises:
-            CandidateError: The backbone is of another space, or outside the table and nothing estimates it.
+            CandidateError: The backbone is of another space, or outside the table and `outside` is `None`.
         """
         return metrics_of(outcome, candidate.scheme, self._anatomy(candidate.backbone))
 
@@ -90,11 +97,11 @@ class TableEvaluation(Evaluator):
         return self.outside.anatomy(backbone)
 
     def passes(self) -> tuple[float, float]:
-        """No sample passes through anything."""
+        """Return 0: no network runs."""
         return 0.0, 0.0
 
     def network(self, candidate: Candidate) -> ExitNetwork:
-        """A table has answers, and no networks.
+        """Raise an error: a table holds no networks.
 
         Raises:
             CandidateError: Always.

@@ -1,7 +1,7 @@
-"""A table's file: one safetensors file with one JSON description, written whole or not at all.
+"""The file of a table: a safetensors file with a JSON description, written atomically.
 
-Laid out by hand, since a table may be larger than memory: the tensors are mapped, never gathered. Any reader
-of safetensors files can open it. `docs/reference/tables.md` describes each tensor and each key.
+The module lays out the file itself, since a table may be larger than memory: the tensors are memory-mapped.
+Any reader of safetensors files can open it. `docs/reference/tables.md` describes each tensor and each key.
 """
 
 import hashlib
@@ -23,16 +23,16 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Thresholds, Variable
 
 VERSION = 1
-"""Raised when an older reader would misread a newer file; further keys alone do not raise it."""
+"""Version of the format; additional keys do not increase it, as older readers ignore them."""
 
 SEARCHED = "validation"
-"""The part that a search judges candidates on."""
+"""The part on which a search judges candidates."""
 
 HELD_OUT = ("calibration", "test")
-"""Parts that the fronts found may be judged on; a table holds one of them."""
+"""Parts on which the resulting fronts may be judged; a table holds one of them."""
 
 SEGMENT_COSTS = ("macs", "params", "activations")
-"""What is known of each segment: of the M stages, of the N heads, of the last exit, in this order."""
+"""Costs of each segment: of the M stages, of the N heads, of the last exit, in this order."""
 
 _KEY = "edanas.table"
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -50,20 +50,20 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Description:
-    """What a table says of itself, besides its tensors.
+    """The description of a table, besides its tensors.
 
     Args:
-        backbones: n, how many it holds.
-        variables: The backbone's dimensions, as `SearchSpace` takes them.
+        backbones: n, the number of backbones in the table.
+        variables: The backbone's dimensions, as for `SearchSpace`.
         exit_points: N.
-        thresholds: What an exit point may hold unless the reader says otherwise.
+        thresholds: Default choices for an exit point.
         criterion: Name and options of the confidence criterion.
-        parts: Samples by part: those that a search judges on, then the held-out ones.
+        parts: Number of samples by part: the part that a search judges on, then the held-out part.
         exhaustive: Whether every backbone of the space is in the table.
-        space_size: How many backbones the space has.
+        space_size: Number of backbones in the space.
         classes: The classes' names.
-        failed: Backbones that could not be profiled, each with its choices and the reason.
-        provenance: Settings, seed, versions, digests of data and supernet: for people, not for reading.
+        failed: Backbones that could not be profiled, each with its choices and the error.
+        provenance: Settings, seed, versions, digests of data and supernet, for information only.
     """
 
     backbones: int
@@ -79,15 +79,15 @@ class Description:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def space(self, thresholds: Thresholds | None = None) -> SearchSpace:
-        """The candidates that a search on the table chooses among; other thresholds on request."""
+        """Return the search space of a search on the table, with the table's thresholds or others."""
         return SearchSpace(self.variables, thresholds or self.thresholds, self.exit_points)
 
     def backbone_space(self) -> SearchSpace:
-        """The backbones alone: genomes without thresholds."""
+        """Return the space of backbones: genomes without thresholds."""
         return SearchSpace(self.variables, (None,), 0)
 
     def row(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """Data type and shape of what each tensor holds of one backbone."""
+        """Return the data type and the shape of each tensor's part for one backbone."""
         exits = self.exit_points + 1
         tensors: dict[str, tuple[str, tuple[int, ...]]] = dict.fromkeys(SEGMENT_COSTS, ("I64", (2 * exits,)))
         tensors["genomes"] = ("I16", (len(self.variables),))
@@ -98,12 +98,12 @@ class Description:
         return tensors
 
     def elements(self) -> dict[str, tuple[np.dtype[Any], int]]:
-        """Data type and number of elements that each tensor but the genomes has of one backbone."""
+        """Return the data type and number of elements for one backbone, of each tensor except the genomes."""
         row = self.row()
         return {n: (_DTYPES[kind], math.prod(shape)) for n, (kind, shape) in row.items() if n != "genomes"}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return the description in JSON's types."""
         variables = [
             {**asdict(v), "when": sorted(v.when, key=lambda c: (c is None, c or 0))} for v in self.variables
         ]
@@ -112,7 +112,7 @@ class Description:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Description":
-        """The inverse of `to_dict`; keys that this version does not know are left out.
+        """Read the result of `to_dict`; unknown keys are ignored.
 
         Raises:
             LookupError: A key is missing.
@@ -130,7 +130,7 @@ class Description:
 
 @contextmanager
 def creating(path: Path, description: Description) -> Iterator[Arrays]:
-    """Arrays to fill, one for each tensor; the file is at `path` when the block ends well.
+    """Yield an array for each tensor; the file is moved to `path` when the block ends without an error.
 
     Raises:
         RunError: The file cannot be written.
@@ -142,7 +142,7 @@ def creating(path: Path, description: Description) -> Iterator[Arrays]:
             size = sum(_bytes(*tensor) for tensor in _tensors(description).values())
             with partial.open("wb") as file:
                 file.write(header)
-                # Allocated now: a full disk would otherwise end the process when a mapped page is written.
+                # Allocated now: on a full disk, writing to a mapped page would kill the process.
                 if hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(file.fileno(), 0, len(header) + size)
                 file.truncate(len(header) + size)
@@ -157,14 +157,14 @@ def creating(path: Path, description: Description) -> Iterator[Arrays]:
 
 
 def read(path: Path, *, verify: bool = True) -> tuple[Description, Arrays, str]:
-    """A table's description, its tensors mapped read-only, and the digest that names its content.
+    """Return a table's description, its tensors, mapped read-only, and the digest of its content.
 
     Args:
         path: The file.
-        verify: Whether to read all of it and compare the digest.
+        verify: Whether to read the whole file and check the digest.
 
     Raises:
-        TableError: There is no such file; it is no table; it is of another version; it is damaged.
+        TableError: The file is missing, no table, of another version, or damaged.
     """
     try:
         entries, offset = _entries(path)
@@ -173,7 +173,7 @@ def read(path: Path, *, verify: bool = True) -> tuple[Description, Arrays, str]:
     text = entries.pop("__metadata__", {}).get(_KEY)
     if text is None:
         raise TableError(
-            f"{path}: a safetensors file, but no table: its metadata has no '{_KEY}'; a table is what "
+            f"{path}: a safetensors file, but no table: its metadata has no '{_KEY}'; expected a file that "
             "`edanas tabulate` writes"
         )
     try:
@@ -193,19 +193,19 @@ def read(path: Path, *, verify: bool = True) -> tuple[Description, Arrays, str]:
         raise
     except (EdanasError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path, f"its description is incomplete ({type(error).__name__}: {error})") from error
-    if {name: _plain(entry) for name, entry in entries.items()} != expected:
-        raise _damaged(path, "its tensors are not those that its description calls for")
+    if {name: _layout_entry(entry) for name, entry in entries.items()} != expected:
+        raise _damaged(path, "its tensors do not match its description")
     size = path.stat().st_size
-    wanted = offset + max(entry["data_offsets"][1] for entry in expected.values())
-    if size != wanted:
-        raise _damaged(path, f"it has {size:,} bytes and should have {wanted:,}")
+    expected_size = offset + max(entry["data_offsets"][1] for entry in expected.values())
+    if size != expected_size:
+        raise _damaged(path, f"it has {size:,} bytes and should have {expected_size:,}")
     if verify and _digest(path, offset, digest) != digest:
-        raise _damaged(path, "its bytes do not have the SHA-256 that it names")
+        raise _damaged(path, "its content does not match its SHA-256")
     return description, _mapped(path, description, offset, "r"), digest
 
 
 def _entries(path: Path) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file, and where its data begins."""
+    """Return the header of a safetensors file, and the offset of its data."""
     with path.open("rb") as file:
         start = file.read(8)
         length = int.from_bytes(start, "little")
@@ -216,14 +216,14 @@ def _entries(path: Path) -> tuple[dict[str, Any], int]:
             raise ValueError
     except (ValueError, AttributeError) as error:
         raise TableError(
-            f"{path}: not a table, nor any other safetensors file, or cut off in its first bytes; a table is "
-            "what `edanas tabulate` writes"
+            f"{path}: not a table, nor any other safetensors file, or cut off in its first bytes; expected "
+            "a file that `edanas tabulate` writes"
         ) from error
     return entries, 8 + length
 
 
 def _header(description: Description, digest: str) -> bytes:
-    """The file's first bytes; as long for every digest."""
+    """Return the file's first bytes; their length does not depend on the digest."""
     content = {"version": VERSION, "sha256": digest, **description.to_dict()}
     entries = {"__metadata__": {_KEY: json.dumps(content, allow_nan=False)}, **_layout(description)}
     text = json.dumps(entries, separators=(",", ":")).encode()
@@ -232,14 +232,14 @@ def _header(description: Description, digest: str) -> bytes:
 
 
 def _tensors(description: Description) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Wider types first, so that each tensor is aligned."""
+    """Return data type and shape of each tensor, wider types first for alignment."""
     return {
         name: (kind, (description.backbones, *shape)) for name, (kind, shape) in description.row().items()
     }
 
 
 def _layout(description: Description) -> dict[str, Any]:
-    """The header's entries for the tensors."""
+    """Return the header's entries for the tensors."""
     entries, end = {}, 0
     for name, (kind, shape) in _tensors(description).items():
         start, end = end, end + _bytes(kind, shape)
@@ -247,7 +247,7 @@ def _layout(description: Description) -> dict[str, Any]:
     return entries
 
 
-def _plain(entry: Any) -> dict[str, Any]:
+def _layout_entry(entry: Any) -> dict[str, Any]:
     return {name: entry.get(name) for name in ("dtype", "shape", "data_offsets")}
 
 
@@ -259,14 +259,14 @@ def _mapped(path: Path, description: Description, offset: int, mode: Any) -> Arr
     arrays, at = {}, offset
     for name, (kind, shape) in _tensors(description).items():
         mapped = np.memmap(path, _DTYPES[kind], mode, at, shape)
-        # A plain array on the same pages: indexing a memmap object itself costs microseconds.
+        # A plain array on the same pages: indexing a memmap object takes microseconds.
         arrays[name] = np.asarray(mapped)
         at += _bytes(kind, shape)
     return arrays
 
 
 def _digest(path: Path, data: int, named: str) -> str:
-    """SHA-256 of the whole file with the digest that its header names as zeros."""
+    """Return the SHA-256 of the whole file, with zeros in place of the digest in its header."""
     with path.open("rb") as file:
         digest = hashlib.sha256(file.read(data).replace(named.encode(), _BLANK.encode(), 1))
         while block := file.read(_BLOCK):
@@ -274,5 +274,5 @@ def _digest(path: Path, data: int, named: str) -> str:
     return digest.hexdigest()
 
 
-def _damaged(path: Path, found: str) -> TableError:
-    return TableError(f"{path}: the table is damaged: {found}; copy or download it again")
+def _damaged(path: Path, damage: str) -> TableError:
+    return TableError(f"{path}: the table is damaged: {damage}; copy or download it again")

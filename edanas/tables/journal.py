@@ -1,4 +1,4 @@
-"""The rows of a table in the making: an append-only file that survives being killed."""
+"""The rows of an unfinished table: an append-only file that survives a kill of the process."""
 
 import json
 import zlib
@@ -14,19 +14,19 @@ _FRAME = 8
 
 
 class Journal:
-    """Records by key, each a text (why there is none) or bytes; the end that a kill tore off is dropped.
+    """Records by key: bytes, or the text of an error. An incomplete last record is dropped.
 
     Args:
-        path: The file; made where it is missing.
-        binding: What the records depend on, plain values.
+        path: The file; it is created if missing.
+        binding: The values on which the records depend, in JSON's types.
 
     Raises:
-        RunError: The file cannot be written, or its records were made with another binding.
+        RunError: The file cannot be written, or its records have another binding.
     """
 
     def __init__(self, path: Path, binding: Mapping[str, Any]) -> None:
         self.path = path
-        self._where: dict[str, tuple[int, int]] = {}
+        self._span_of: dict[str, tuple[int, int]] = {}
         self.failed: dict[str, str] = {}
         with writing(path):
             self._file = path.open("r+b" if path.exists() else "w+b")
@@ -37,24 +37,24 @@ class Journal:
             raise
 
     def __contains__(self, key: str) -> bool:
-        return key in self._where or key in self.failed
+        return key in self._span_of or key in self.failed
 
     def put(self, key: str, row: bytes | str) -> None:
-        """Add a record; it outlives this process when this returns."""
+        """Add a record; it is on disk when the call returns."""
         if isinstance(row, str):
             self._append({"key": key, "error": row}, b"")
             self.failed[key] = row
         else:
             end = self._append({"key": key}, row)
-            self._where[key] = end - len(row), len(row)
+            self._span_of[key] = end - len(row), len(row)
 
     def get(self, key: str) -> bytes:
-        """The bytes of a record.
+        """Return the bytes of a record.
 
         Raises:
-            KeyError: There are none.
+            KeyError: The journal holds no bytes for this key.
         """
-        start, length = self._where[key]
+        start, length = self._span_of[key]
         self._file.seek(start)
         return self._file.read(length)
 
@@ -63,7 +63,7 @@ class Journal:
         self._file.close()
 
     def _append(self, head: Mapping[str, Any], body: bytes) -> int:
-        """Write a record: frame, a line of JSON, bytes. Returns where it ends."""
+        """Write a record (frame, a line of JSON, bytes), and return its end."""
         payload = json.dumps(head).encode() + b"\n" + body
         frame = len(payload).to_bytes(4, "little") + zlib.crc32(payload).to_bytes(4, "little")
         with writing(self.path):
@@ -84,17 +84,17 @@ class Journal:
             record = json.loads(head)
             end = self._file.tell()
             if "binding" in record:
-                self._bound(record["binding"], binding)
+                self._check_binding(record["binding"], binding)
             elif "error" in record:
                 self.failed[record["key"]] = record["error"]
             else:
-                self._where[record["key"]] = end - len(body), len(body)
+                self._span_of[record["key"]] = end - len(body), len(body)
         with writing(self.path):
             self._file.truncate(end)
         if not end:
             self._append({"binding": binding}, b"")
 
-    def _bound(self, stored: Mapping[str, Any], binding: Mapping[str, Any]) -> None:
+    def _check_binding(self, stored: Mapping[str, Any], binding: Mapping[str, Any]) -> None:
         differing = sorted(k for k in {*stored, *binding} if stored.get(k) != binding.get(k))
         if differing:
             raise RunError(

@@ -1,4 +1,4 @@
-"""Answers for backbones outside a table, estimated from those in it; never to be taken for measured ones."""
+"""Estimates for backbones outside a table, from those in it; `Answer.measured` distinguishes them."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -17,30 +17,50 @@ from edanas.tables.interpolation import features, fit_smoother
 from edanas.tables.reader import UNKNOWN_SHAPE, Table
 
 MOST = 600
-"""Backbones of a table that estimates are made from; of a larger table, so many at equal distances."""
+"""Most backbones that estimates use; of a larger table, this many rows at equal distances."""
 
 _SCHEMES, _BACKBONES = 256, 4096
-"""How many are remembered with their part of an estimate: some 15 and 20 MB."""
+"""Cached schemes and backbones, with their part of an estimate: about 15 and 20 MB."""
 
 
 class Answer(NamedTuple):
-    """What a table says of a candidate, and whether it was measured (in the table) or estimated."""
+    """Metrics of a candidate.
+
+    Args:
+        metrics: All metrics.
+        measured: True = read from the table; false = estimated.
+
+    Example:
+        >>> from edanas.tables.example_table import example_table
+        >>> table = example_table()
+        >>> candidate = table.space().decode(table.genomes[0].tolist() + [1, 0])
+        >>> Answer(table.metrics(candidate), measured=True).metrics.accuracy
+        0.8
+    """
 
     metrics: Metrics
     measured: bool
 
 
 class Neighbours:
-    """A surrogate of a table: what the candidate's scheme does on the table's backbones, weighted.
+    """A surrogate of a table: a weighted mean of the scheme's outcomes on the table's backbones.
 
-    Who leaves where, and who of them is right, is known exactly for each backbone of the table under any
-    scheme. A Gaussian process says how much each of them tells of the backbone that is asked about. The costs
-    of each segment are regressed by themselves, as logarithms.
+    Utilization and accuracy of any scheme are known exactly for each backbone of the table. A Gaussian
+    process gives the weight of each of them for another backbone. The costs of each segment are regressed
+    separately, as logarithms.
 
     Args:
-        table: What is known.
-        part: The samples to judge on; the searched part if left out.
-        rows: The table's rows to learn from; at most `MOST`, spread over the table, if left out.
+        table: Holds the exit profiles.
+        part: The part to judge on; empty = the part that a search judges on.
+        rows: The table's rows to learn from; `None` = at most `MOST`, spread over the table.
+
+    Example:
+        >>> from edanas.tables.example_table import example_table
+        >>> table = example_table()
+        >>> neighbours = Neighbours(table, rows=np.arange(5))
+        >>> candidate = table.space().decode(table.genomes[5].tolist() + [1, 0])
+        >>> neighbours.estimate(candidate).params, table.metrics(candidate).params
+        (560, 560)
     """
 
     def __init__(self, table: Table, part: str = "", rows: npt.NDArray[np.int64] | None = None) -> None:
@@ -49,16 +69,16 @@ class Neighbours:
         self._rows = spread if rows is None else rows
         self._space: SearchSpace = table.description.backbone_space()
         self._features = features(self._space, table.genomes[self._rows])
-        self._behaviour = fit_smoother(self._features, self._examples())
+        self._outcomes = fit_smoother(self._features, self._examples())
         self._logs, self._costs = self._fit_costs()
         self._known = lru_cache(_SCHEMES)(self._known_of)
-        self._share = lru_cache(_BACKBONES)(self._share_of)
+        self._weights = lru_cache(_BACKBONES)(self._weights_of)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.table, self.part, self._rows)
 
     def answer(self, candidate: Candidate) -> Answer:
-        """Measured where the backbone is in the table, estimated elsewhere.
+        """Return measured metrics if the backbone is in the table, estimated ones otherwise.
 
         Raises:
             CandidateError: The candidate is of another space.
@@ -68,39 +88,39 @@ class Neighbours:
         return Answer(self.estimate(candidate), measured=False)
 
     def estimate(self, candidate: Candidate) -> Metrics:
-        """The estimate, also where the table knows better.
+        """Return estimated metrics, even for a backbone in the table.
 
         Raises:
             CandidateError: The candidate is of another space.
         """
         scheme = candidate.scheme
-        weights, anatomy = self._share(candidate.backbone)
-        leaving, right, last = (weights @ known for known in self._known(scheme))
-        leaving = np.maximum(leaving, 0.0)
-        leaving /= leaving.sum()
-        right = np.clip(right, 0.0, leaving)
+        weights, anatomy = self._weights(candidate.backbone)
+        exiting, right, last = (weights @ known for known in self._known(scheme))
+        exiting = np.maximum(exiting, 0.0)
+        exiting /= exiting.sum()
+        right = np.clip(right, 0.0, exiting)
         exits = [*scheme.placed, len(scheme.thresholds)]
         result = Outcome(
             accuracy=float(right.sum()),
-            utilization=tuple(leaving.tolist()),
+            utilization=tuple(exiting.tolist()),
             exit_accuracy=tuple(
-                float(right[i] / leaving[i]) if i in exits and leaving[i] > 0 else None
-                for i in range(len(leaving))
+                float(right[i] / exiting[i]) if i in exits and exiting[i] > 0 else None
+                for i in range(len(exiting))
             ),
             backbone_accuracy=float(np.clip(last, 0.0, 1.0)),
         )
         return metrics_of(result, scheme, anatomy)
 
     def anatomy(self, backbone: Backbone) -> Anatomy:
-        """What the segments of a backbone of the space should cost, estimated.
+        """Return the estimated costs of the segments of a backbone of the space.
 
         Raises:
             CandidateError: The backbone is of another space.
         """
-        return self._share(backbone)[1]
+        return self._weights(backbone)[1]
 
     def _examples(self) -> Array:
-        """(n, T): behaviour under a few schemes, by which variables are weighed."""
+        """Return utilization and accuracy under a few schemes, (n, T), to weigh the variables."""
         points = self.table.description.exit_points
         one_exit = [
             SelectionScheme(tuple(threshold if at == point else None for at in range(points)))
@@ -108,32 +128,32 @@ class Neighbours:
             for threshold in (0.25, 0.75)
         ]
         known = [self._known_of(scheme) for scheme in (SelectionScheme((None,) * points), *one_exit)]
-        return np.hstack([np.hstack([leaving, right]) for leaving, right, _ in known])
+        return np.hstack([np.hstack([exiting, right]) for exiting, right, _ in known])
 
     def _known_of(self, scheme: SelectionScheme) -> tuple[Array, Array, Array]:
-        """Fractions of all samples, by row: leaving and right at each exit, right at the last if all came."""
-        leaving, right = self.table.sweep(scheme, self.part, self._rows)
+        """Return fractions of all samples by row: exiting and right at each exit, right for the backbone."""
+        exiting, right = self.table.sweep(scheme, self.part, self._rows)
         total = self.table.description.parts[self.part]
-        nobody = SelectionScheme((None,) * len(scheme.thresholds))
-        _, at_last = self.table.sweep(nobody, self.part, self._rows)
-        return leaving / total, right / total, at_last[:, -1] / total
+        no_exits = SelectionScheme((None,) * len(scheme.thresholds))
+        _, at_last = self.table.sweep(no_exits, self.part, self._rows)
+        return exiting / total, right / total, at_last[:, -1] / total
 
     def _fit_costs(self) -> tuple[Array, list[Smoother]]:
-        """Logarithms of the costs, (segments, n, kinds), and what predicts them, by segment."""
+        """Return logarithms of the costs, (segments, n, kinds), and their smoother by segment."""
         costs = np.stack([self.table.segments(name)[self._rows] for name in SEGMENT_COSTS], axis=2)
         logs = np.log1p(costs.astype(np.float64)).transpose(1, 0, 2)
         return logs, [fit_smoother(self._features, segment) for segment in logs]
 
-    def _share_of(self, backbone: Backbone) -> tuple[Array, Anatomy]:
-        """How much each known backbone tells of this one, and what its segments should cost."""
+    def _weights_of(self, backbone: Backbone) -> tuple[Array, Anatomy]:
+        """Return the weight of each known backbone for this one, (n,), and its estimated segment costs."""
         row = features(self._space, self.table.genome(backbone)[None])
-        found = [
+        segments = [
             SegmentCost(*_whole(smoother.weights(row)[0] @ (log - log.mean(axis=0)) + log.mean(axis=0)))
             for smoother, log in zip(self._costs, self._logs, strict=True)
         ]
         stages = self.table.description.exit_points + 1
-        anatomy = Anatomy(tuple(found[:stages]), dict(enumerate(found[stages:-1])), found[-1])
-        return self._behaviour.weights(row)[0], anatomy
+        anatomy = Anatomy(tuple(segments[:stages]), dict(enumerate(segments[stages:-1])), segments[-1])
+        return self._outcomes.weights(row)[0], anatomy
 
 
 def _whole(logs: Array) -> tuple[int, int, int, tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""Reading a table: any candidate on a backbone in it is answered exactly, and no network runs."""
+"""Reading of a table: exact metrics of any candidate on its backbones, without networks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,21 +24,31 @@ from edanas.tables.backbone_costs import BackboneCosts
 from edanas.tables.file_format import SEARCHED, SEGMENT_COSTS, Arrays, Description, read
 
 _ONE = 0x3C00
-"""Bits of 1.0 in float16. Bits of floats that are not negative are in the order of the floats."""
+"""Bits of 1.0 in float16; the bits of non-negative floats are in the order of the floats."""
 
 UNKNOWN_SHAPE = (0, 0, 0)
+"""The output shape of segments: a table does not store it."""
 
 
 class Table:
-    """Exit profiles of many backbones of one supernet: a search on it trains and runs nothing.
+    """Exit profiles of many backbones of one supernet, for searches without training or inference.
 
-    `Table.open` reads one from a file, which stays mapped. Picklable by its path.
+    `Table.open` reads a table from a file, which stays memory-mapped. Picklable by its path.
 
     Args:
-        path: Where it was read from.
-        description: What it says of itself.
-        arrays: Its tensors, as `edanas.tables.file_format` has them.
-        digest: Names its content.
+        path: The file.
+        description: The table's description.
+        arrays: Its tensors, see `edanas.tables.file_format`.
+        digest: SHA-256 of its content.
+
+    Example:
+        >>> from edanas.tables.example_table import example_table
+        >>> table = example_table()
+        >>> len(table), table.parts
+        (6, ('validation', 'test'))
+        >>> candidate = table.space().decode(table.genomes[0].tolist() + [1, 0])
+        >>> table.metrics(candidate).accuracy
+        0.8
     """
 
     def __init__(self, path: Path, description: Description, arrays: Arrays, digest: str) -> None:
@@ -48,10 +58,10 @@ class Table:
         self._costs = {name: arrays[name] for name in SEGMENT_COSTS}
         self._codes = {p: arrays[f"{p}.confidence"].view("<u2") for p in description.parts}
         self._correct = {p: arrays[f"{p}.correct"] for p in description.parts}
-        self._everybody = {p: _bits(np.ones(size, dtype=np.bool_)) for p, size in description.parts.items()}
+        self._all_samples = {p: _bits(np.ones(size, dtype=np.bool_)) for p, size in description.parts.items()}
         self._row_of = {genome.tobytes(): row for row, genome in enumerate(self._genomes)}
-        self._known: dict[Backbone, int] = {}
-        self._bills: dict[int, BackboneCosts] = {}
+        self._row_of_backbone: dict[Backbone, int] = {}
+        self._backbone_costs: dict[int, BackboneCosts] = {}
 
     @classmethod
     def open(cls, path: str | Path, *, verify: bool = True) -> Self:
@@ -59,18 +69,18 @@ class Table:
 
         Args:
             path: The file.
-            verify: Whether to read all of it once and check every byte; without, only what a query touches
-                is read, and damage shows late or never.
+            verify: Whether to read the whole file and check its digest. Otherwise only the parts that a query
+                needs are read, and damage may stay unnoticed.
 
         Raises:
-            TableError: There is no such file; it is no table; it is of another version; it is damaged.
+            TableError: The file is missing, no table, of another version, or damaged.
         """
         description, arrays, digest = read(Path(path), verify=verify)
         _check(Path(path), description, arrays, verify=verify)
         return cls(Path(path), description, arrays, digest)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (type(self), self.path)
+        return _reopen, (type(self), self.path)
 
     def __len__(self) -> int:
         return len(self._genomes)
@@ -84,31 +94,31 @@ class Table:
 
     @property
     def parts(self) -> tuple[str, str]:
-        """The part that a search judges on, and the held-out one."""
+        """The part that a search judges on, and the held-out part."""
         searched, held_out = self.description.parts
         return searched, held_out
 
     @property
     def genomes(self) -> npt.NDArray[np.int64]:
-        """(n, D) canonical genomes of the backbones, without thresholds."""
+        """Canonical genomes of the backbones, (n, D), without thresholds."""
         return self._genomes.copy()
 
     @property
     def backbones(self) -> Iterator[Backbone]:
-        """All backbones, by row."""
+        """All backbones, in the order of rows."""
         return map(self._space.backbone, self._genomes)
 
     def space(self, thresholds: Thresholds | None = None) -> SearchSpace:
-        """The search space, with the table's thresholds or any others."""
+        """Return the search space, with the table's thresholds or others."""
         return self.description.space(thresholds)
 
     def row(self, backbone: Backbone) -> int:
-        """Where `backbone` stands in the table.
+        """Return the row of `backbone`.
 
         Raises:
-            CandidateError: It is of another space, or of this one and not in the table.
+            CandidateError: The backbone is of another space, or not in the table.
         """
-        row = self._known.get(backbone)
+        row = self._row_of_backbone.get(backbone)
         if row is None:
             genome = self.genome(backbone)
             row = self._row_of.get(genome.tobytes())
@@ -117,19 +127,19 @@ class Table:
                     f"backbone {backbone.id} is not in the table, which holds {len(self):,} of "
                     f"{self.description.space_size:,}; `edanas.tables.Neighbours` estimates it"
                 )
-            self._known[backbone] = row
+            self._row_of_backbone[backbone] = row
         return row
 
     def genome(self, backbone: Backbone) -> npt.NDArray[np.int64]:
-        """The canonical genome (D,) of a backbone of the table's space, in the table or not.
+        """Return the canonical genome (D,) of a backbone of the table's space, in the table or not.
 
         Raises:
-            CandidateError: It is of another space; the text names the first variable that differs.
+            CandidateError: The backbone is of another space; the text names the first different variable.
         """
         return self._space.encode(Candidate(backbone, SelectionScheme(())))
 
     def profile(self, backbone: Backbone, part: str = SEARCHED) -> ExitProfile:
-        """The exit profile of a backbone: confidences as the table rounds them, in float32.
+        """Return the exit profile of a backbone, with confidences rounded to float16, as float32.
 
         Raises:
             CandidateError: The backbone is not in the table.
@@ -144,7 +154,7 @@ class Table:
         )
 
     def anatomy(self, backbone: Backbone) -> Anatomy:
-        """What the segments of a backbone cost; a table does not keep the shapes of their outputs.
+        """Return the costs of a backbone's segments, without the shapes of their outputs.
 
         Raises:
             CandidateError: The backbone is not in the table.
@@ -156,44 +166,44 @@ class Table:
         return Anatomy(tuple(segments[:stages]), dict(enumerate(segments[stages:-1])), segments[-1])
 
     def metrics(self, candidate: Candidate, part: str = SEARCHED) -> Metrics:
-        """What `edanas.evaluation.scoring.score` says of the candidate's exit profile, number for number.
+        """Return the candidate's metrics, equal to `edanas.evaluation.scoring.score` on its exit profile.
 
         Raises:
             CandidateError: The candidate is of another space, or its backbone is not in the table.
             TableError: The table has no such part.
         """
         row = self.row(candidate.backbone)
-        bill = self._bills.get(row)
-        if bill is None:
-            bill = self._bills[row] = BackboneCosts.of(self.anatomy(candidate.backbone))
-        return bill.metrics(self.outcome(row, candidate.scheme, part), candidate.scheme)
+        costs = self._backbone_costs.get(row)
+        if costs is None:
+            costs = self._backbone_costs[row] = BackboneCosts.of(self.anatomy(candidate.backbone))
+        return costs.metrics(self.outcome(row, candidate.scheme, part), candidate.scheme)
 
     def outcome(self, row: int, scheme: SelectionScheme, part: str = SEARCHED) -> Outcome:
-        """Who leaves where and is right, for the backbone in that row: `edanas.thresholds.profiles.outcome`.
+        """Return the outcome for the backbone in that row, equal to `edanas.thresholds.profiles.outcome`.
 
-        Samples are the bits of whole numbers here: hundreds of them are compared and counted at once.
+        Samples are the bits of large integers here, so that a few operations process hundreds of them.
 
         Raises:
             CandidateError: The scheme has another number of exit points.
             TableError: The table has no such part.
         """
         points = self.description.exit_points
-        self._fits(scheme)
-        staying, total = self._part(part, self._everybody), self.description.parts[part]
+        self._check_scheme(scheme)
+        remaining, total = self._part(part, self._all_samples), self.description.parts[part]
         codes, correct = self._codes[part][row], self._correct[part][row]
-        leaving, right = [0] * (points + 1), [0] * (points + 1)
+        exiting, right = [0] * (points + 1), [0] * (points + 1)
         for point in scheme.placed:
-            going = staying & _bits(codes[point] >= _code(scheme.thresholds[point]))
-            staying ^= going
-            leaving[point] = going.bit_count()
-            right[point] = (going & int.from_bytes(correct[point].tobytes())).bit_count()
+            firing = remaining & _bits(codes[point] >= _code(scheme.thresholds[point]))
+            remaining ^= firing
+            exiting[point] = firing.bit_count()
+            right[point] = (firing & int.from_bytes(correct[point].tobytes())).bit_count()
         last = int.from_bytes(correct[points].tobytes())
-        leaving[points], right[points] = staying.bit_count(), (staying & last).bit_count()
+        exiting[points], right[points] = remaining.bit_count(), (remaining & last).bit_count()
         return Outcome(
             accuracy=sum(right) / total,
-            utilization=tuple(count / total for count in leaving),
+            utilization=tuple(count / total for count in exiting),
             exit_accuracy=tuple(
-                r / count if count else None for r, count in zip(right, leaving, strict=True)
+                r / count if count else None for r, count in zip(right, exiting, strict=True)
             ),
             backbone_accuracy=last.bit_count() / total,
         )
@@ -201,48 +211,48 @@ class Table:
     def sweep(
         self, scheme: SelectionScheme, part: str = SEARCHED, rows: npt.NDArray[np.int64] | None = None
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """One scheme on many backbones at once: how many samples leave at each exit, and how many are right.
+        """Return the numbers of samples that exit at each exit, and of right ones, for many backbones.
 
         Args:
             scheme: With N exit points.
-            part: The samples.
-            rows: (n,) of the table; all if left out.
+            part: The part to judge on.
+            rows: (n,) rows of the table; `None` = all.
 
         Returns:
-            Two arrays (n, N + 1), the last exit last.
+            Two arrays (n, N + 1); the last column is the last exit.
 
         Raises:
             CandidateError: The scheme has another number of exit points.
             TableError: The table has no such part.
         """
-        self._fits(scheme)
+        self._check_scheme(scheme)
         at = slice(None) if rows is None else rows
         codes, correct = self._part(part, self._codes), self._correct[part]
         size, samples = len(codes[at]), self.description.parts[part]
-        staying = np.packbits(np.ones((size, samples), dtype=np.bool_), axis=1)
-        leaving, right = np.zeros((2, size, len(scheme.thresholds) + 1), dtype=np.int64)
+        remaining = np.packbits(np.ones((size, samples), dtype=np.bool_), axis=1)
+        exiting, right = np.zeros((2, size, len(scheme.thresholds) + 1), dtype=np.int64)
         for point in (*scheme.placed, len(scheme.thresholds)):
-            going = staying
+            firing = remaining
             if point < len(scheme.thresholds):
-                going = going & np.packbits(codes[at, point] >= _code(scheme.thresholds[point]), axis=1)
-            staying = staying ^ going
-            leaving[:, point], right[:, point] = _count(going), _count(going & correct[at, point])
-        return leaving, right
+                firing = firing & np.packbits(codes[at, point] >= _code(scheme.thresholds[point]), axis=1)
+            remaining = remaining ^ firing
+            exiting[:, point], right[:, point] = _count(firing), _count(firing & correct[at, point])
+        return exiting, right
 
     def segments(self, kind: str) -> npt.NDArray[np.int64]:
-        """Costs of all backbones, (n, 2N + 2): of the stages, the heads, the last exit.
+        """Return the costs of all backbones, (n, 2N + 2): of the stages, the heads, the last exit.
 
         Args:
             kind: `macs`, `params` or `activations`.
         """
-        found: npt.NDArray[np.int64] = self._costs[kind]
-        return found
+        costs: npt.NDArray[np.int64] = self._costs[kind]
+        return costs
 
-    def _fits(self, scheme: SelectionScheme) -> None:
-        found, points = len(scheme.thresholds), self.description.exit_points
-        if found != points:
+    def _check_scheme(self, scheme: SelectionScheme) -> None:
+        count, points = len(scheme.thresholds), self.description.exit_points
+        if count != points:
             raise CandidateError(
-                f"exit{min(found, points) + 1}.threshold: found {found} exit points; this space has {points}"
+                f"exit{min(count, points) + 1}.threshold: found {count} exit points; this space has {points}"
             )
 
     def _part(self, part: str, of: dict[str, Any]) -> Any:
@@ -262,7 +272,7 @@ def _count(bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 
 def _code(threshold: float | None) -> np.uint16:
-    """Bits of the smallest float16 that is no less than the threshold in float32, where networks compare."""
+    """Return the bits of the smallest float16 that is no less than the threshold in float32."""
     exact = np.float32(threshold)
     near = np.float16(exact)
     if near < exact:
@@ -271,10 +281,10 @@ def _code(threshold: float | None) -> np.uint16:
 
 
 def _check(path: Path, description: Description, arrays: Arrays, *, verify: bool) -> None:
-    """What the tensors hold is what their names promise.
+    """Check the values of the tensors.
 
     Raises:
-        TableError: It is not.
+        TableError: A genome, cost or confidence is invalid.
     """
     genomes = np.asarray(arrays["genomes"], dtype=np.int64)
     try:
@@ -283,7 +293,7 @@ def _check(path: Path, description: Description, arrays: Arrays, *, verify: bool
         raise TableError(f"{path}: the table is damaged: {error}; copy or download it again") from error
     wrong = ""
     if (canonical != genomes).any() or len(np.unique(genomes, axis=0)) < len(genomes):
-        wrong = "a backbone stands in it twice"
+        wrong = "it holds a backbone twice"
     elif any((arrays[name] < 0).any() for name in SEGMENT_COSTS):
         wrong = "a cost is negative"
     elif verify and any((arrays[f"{p}.confidence"].view("<u2") > _ONE).any() for p in description.parts):
@@ -292,5 +302,5 @@ def _check(path: Path, description: Description, arrays: Arrays, *, verify: bool
         raise TableError(f"{path}: the table is damaged: {wrong}; copy or download it again")
 
 
-def _reopened(kind: type[Table], path: Path) -> Table:
+def _reopen(kind: type[Table], path: Path) -> Table:
     return kind.open(path, verify=False)

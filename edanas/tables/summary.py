@@ -1,4 +1,4 @@
-"""A table in a few lines, or in JSON's types."""
+"""Summaries of a table, as text or in JSON's types."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,7 +8,7 @@ from edanas.tables.reader import Table
 
 
 def summary_dict(table: Table, quality: Quality | None) -> dict[str, Any]:
-    """Where it is, its digest and size, its description, and how good estimates for what it lacks are."""
+    """Return the summary in JSON's types: file, description, and the quality of estimates."""
     return {
         "path": str(table.path),
         "sha256": table.digest,
@@ -19,7 +19,7 @@ def summary_dict(table: Table, quality: Quality | None) -> dict[str, Any]:
 
 
 def summary_text(table: Table, quality: Quality | None) -> str:
-    """For people."""
+    """Return the summary as text."""
     about = table.description
     size = f"{len(table):,} of {about.space_size:,} backbones"
     lines = [
@@ -29,9 +29,9 @@ def summary_text(table: Table, quality: Quality | None) -> str:
     ]
     if about.failed:
         lines.append(f"Left out, since they could not be profiled: {len(about.failed):,} backbones")
-        lines.append(f"The first: {about.failed[0]['error']}")
+        lines.append(f"The first error: {about.failed[0]['error']}")
     if quality is not None:
         lines.append(f"Outside: {quality}")
     elif not about.exhaustive:
-        lines.append(f"Outside: not judged, with fewer than {FEWEST} backbones")
+        lines.append(f"Outside: not measured, with fewer than {FEWEST} backbones")
     return "\n".join(lines)

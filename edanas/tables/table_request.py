@@ -1,4 +1,4 @@
-"""What table is wanted, and whether what already lies at its place belongs to it."""
+"""The request for a table, and the check of existing files against it."""
 
 import hashlib
 import json
@@ -21,28 +21,28 @@ from edanas.evaluation.shared import CHECKPOINT
 from edanas.tables.file_format import HELD_OUT
 
 ROWS, ORDER = "rows.journal", "order.json"
-"""In the working folder: the backbones profiled so far, and what table they are for."""
+"""Files of the working folder: the backbones profiled so far, and the request that they belong to."""
 
 DECISIVE = (
     *("data", "split", "seed", "supernet", "weights", "classifier", "criterion", "inference", "evaluation"),
     *("scheme", "training", "recalibration"),
 )
-"""The settings that exit profiles follow from; the others a table may be built with as one likes."""
+"""The settings that determine exit profiles; the others may differ."""
 
 
 @dataclass(frozen=True)
 class TableRequest:
-    """What table is wanted.
+    """The request for a table.
 
     Args:
-        settings: Of the run that trained the supernet, or of the training that is to come.
+        settings: Settings of the run that trained the supernet, or of the training to come.
         out: The table's file.
-        backbones: How many at most.
-        run: The folder of a run to take the supernet from; `None` = one is trained in the working folder.
+        backbones: Most backbones.
+        run: The folder of a run with the supernet; `None` = train one in the working folder.
         held_out: The second part to profile on.
 
     Raises:
-        TableError: A value is out of range, or the file's place is taken by a folder.
+        TableError: A value is out of range, or `out` is a folder.
     """
 
     settings: Settings
@@ -63,79 +63,79 @@ class TableRequest:
 
     @property
     def work(self) -> Path:
-        """Where what is in the making lies."""
+        """The working folder, with the unfinished table."""
         return self.out.with_name(f"{self.out.name}.work")
 
     @property
     def supernet(self) -> Path:
-        """The folder with the supernet."""
+        """The folder of the supernet."""
         return self.run or self.work
 
-    def asked(self) -> dict[str, Any]:
-        """What the table's rows follow from, in JSON's types."""
+    def identity(self) -> dict[str, Any]:
+        """Return the values that determine the table's rows, in JSON's types."""
         return {"settings": decisive_settings(self.settings), "held_out": self.held_out}
 
-    def changed_settings(self, asked: Mapping[str, Any]) -> list[str]:
-        """In words, where another order asked otherwise."""
-        lines = changed_settings(asked["settings"], self.settings)
-        if asked["held_out"] != self.held_out:
-            lines.append(f"held-out part: was {asked['held_out']}, now {self.held_out}")
+    def differences(self, identity: Mapping[str, Any]) -> list[str]:
+        """Return a line for each difference from the identity of an earlier request."""
+        lines = changed_settings(identity["settings"], self.settings)
+        if identity["held_out"] != self.held_out:
+            lines.append(f"held-out part: was {identity['held_out']}, now {self.held_out}")
         return lines
 
     def bind(self, data: str) -> None:
-        """Make sure that what is in the making is for this order; the first one is noted.
+        """Check that the working folder belongs to this request; the first call records the request there.
 
         Args:
-            data: Names the images.
+            data: Digest of the images.
 
         Raises:
-            RunError: It is for another, or on other images; or the folder cannot be written.
+            RunError: It belongs to another request or other images, or the folder cannot be written.
         """
-        note = self.work / ORDER
-        if note.exists():
+        record = self.work / ORDER
+        if record.exists():
             try:
-                before = json.loads(note.read_text(encoding="utf-8"))
-                lines = self.changed_settings(before)
+                before = json.loads(record.read_text(encoding="utf-8"))
+                lines = self.differences(before)
                 if before["data"] != data:
                     lines.append("the images of the data set have changed")
             except (OSError, ValueError, LookupError, TypeError) as error:
-                raise RunError(f"{note}: damaged ({error}); --overwrite begins the table anew") from error
+                raise RunError(f"{record}: damaged ({error}); --overwrite starts anew") from error
             if lines:
                 raise RunError(
-                    f"{self.work} holds a table in the making, of another kind. Changed: {'; '.join(lines)}. "
-                    "Use the same to go on, another --out to start anew, or --overwrite to discard it"
+                    f"{self.work} holds another unfinished table. Changed: {'; '.join(lines)}. Use the same "
+                    "settings to go on, another --out to start anew, or --overwrite to discard it"
                 )
             return
-        with writing(note):
-            note.with_suffix(".partial").write_bytes(self._note(data))
-            note.with_suffix(".partial").replace(note)
+        with writing(record):
+            record.with_suffix(".partial").write_bytes(self._record(data))
+            record.with_suffix(".partial").replace(record)
 
     def discard(self, data: str) -> None:
-        """Delete the table and what is in the making; a supernet of this very order stays.
+        """Delete the table and the unfinished one; a supernet of the same request is kept.
 
         Args:
-            data: Names the images.
+            data: Digest of the images.
         """
         paths = [self.out, self.work / ROWS]
-        note = self.work / ORDER
-        if not note.exists() or note.read_bytes() != self._note(data):
-            paths += [self.work / CHECKPOINT, note]
+        record = self.work / ORDER
+        if not record.exists() or record.read_bytes() != self._record(data):
+            paths += [self.work / CHECKPOINT, record]
         for path in paths:
             with writing(path):
                 path.unlink(missing_ok=True)
 
-    def _note(self, data: str) -> bytes:
-        return json.dumps({**self.asked(), "data": data}).encode()
+    def _record(self, data: str) -> bytes:
+        return json.dumps({**self.identity(), "data": data}).encode()
 
 
 def decisive_settings(settings: Settings) -> dict[str, Any]:
-    """The settings that exit profiles follow from, in JSON's types."""
+    """Return the settings that determine exit profiles, in JSON's types."""
     plain = to_plain(settings)
     return {name: plain[name] for name in DECISIVE}
 
 
 def changed_settings(before: Mapping[str, Any], settings: Settings) -> list[str]:
-    """In words, where `settings` decide otherwise than those that `decisive_settings` gave."""
+    """Return a line for each decisive setting that differs from an earlier result of `decisive_settings`."""
     return [
         f"{path}: was {shown(old)}, now {shown(new)}"
         for path, (old, new) in differences(resolve([("", before)]), settings).items()
@@ -144,10 +144,10 @@ def changed_settings(before: Mapping[str, Any], settings: Settings) -> list[str]
 
 
 def supernet_digest(folder: Path) -> str:
-    """SHA-256 of the trained supernet's weights in `folder`, names and shapes included.
+    """Return the SHA-256 of the trained supernet's weights in `folder`, names and shapes included.
 
     Raises:
-        RunError: There is none, it is damaged, or it is not trained to the end.
+        RunError: The checkpoint is missing or damaged, or its training is not finished.
     """
     path = folder / CHECKPOINT
     if not path.exists():
@@ -166,17 +166,17 @@ def supernet_digest(folder: Path) -> str:
     except (RuntimeError, LookupError, ValueError, TypeError, EOFError, OSError, AttributeError) as error:
         raise RunError(f"{path}: the supernet's checkpoint is damaged ({type(error).__name__})") from error
     except pickle.UnpicklingError as error:
-        raise RunError(f"{path}: is no supernet's checkpoint") from error
+        raise RunError(f"{path}: is no checkpoint of a supernet") from error
     if step < steps:
         raise RunError(f"{path}: the supernet is trained for {step} of {steps} steps; finish the run first")
     return digest.hexdigest()
 
 
 def check_images(run: Path, data: str) -> None:
-    """Make sure that a run was on these images.
+    """Check that a run used these images.
 
     Raises:
-        RunError: It was on others: what it trained on may now be what profiles are taken on.
+        RunError: It used others: its training samples may be among those to be profiled.
     """
     if not (run / ARCHIVE).exists():
         return

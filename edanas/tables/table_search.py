@@ -1,4 +1,4 @@
-"""A search on a table, as a run makes it: with all that exit surrogates and nested strategies need."""
+"""Search on a table, with the same engine, surrogates and strategies as a run."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -41,28 +41,36 @@ def search(
     folder: str | Path | None = None,
     progress: Progress | None = None,
 ) -> SearchOutcome:
-    """Search on a table with any registered strategy, as `edanas run` would on the images.
+    """Search on a table with any registered strategy, as `edanas run` does on images.
 
     Args:
-        table: Where answers come from. A `TableEvaluation` says on which part, and what estimates backbones
-            that the table lacks; without that, these fail, are recorded as failed, and surrogates that know
-            exits learn from genes and values alone.
+        table: A table, or a `TableEvaluation`, which sets the part and the estimates of backbones outside the
+            table. Without estimates, such candidates fail, and exit surrogates learn from genes and values
+            alone.
         strategy: A registered search strategy, by name or with options.
-        objectives: Registered objectives, by name or with options. Where a nested strategy searches a plain
-            table, costs are ADA_MACS if these alone are among them, else executed MACs.
+        objectives: Registered objectives, by name or with options. If a nested strategy searches a `Table`,
+            costs are ADA_MACS if no other MACs are among the objectives, else executed MACs.
         surrogates: Registered surrogate models, by name or with options.
-        constraints: What every candidate must keep, as in the settings, e.g. `"params <= 1M"`.
-        thresholds: What exit points may hold; the table's own if left out, or continuous where the strategy
-            is nested.
-        settings: How long the search goes on.
-        seed: Everything random follows from it.
-        folder: Where the archive is kept: a search that was cut goes on there. Left out: nowhere.
-        progress: Where to show bars.
+        constraints: Constraints on candidates, as in the settings, e.g. `"params <= 1M"`.
+        thresholds: Choices for an exit point; `None` = the table's own, or continuous if the strategy is
+            nested.
+        settings: Length of the search.
+        seed: Determines all randomness.
+        folder: The folder of the archive; an interrupted search goes on there. `None` = a temporary one.
+        progress: Displays progress bars.
 
     Raises:
-        ConfigError: A name or option is wrong, or thresholds and strategy do not go together.
+        ConfigError: A name or option is invalid, or thresholds and strategy contradict each other.
         TableError: The strategy is nested, and the table estimates backbones.
-        CandidateError: Not one candidate of the initial archive is in the table.
+        CandidateError: No candidate of the initial archive is in the table.
+
+    Example:
+        >>> from edanas.tables.example_table import example_table
+        >>> outcome = search(
+        ...     example_table(), "random", settings=SearchSettings(initial=4, iterations=1, per_iteration=2)
+        ... )
+        >>> len(outcome.evaluations)
+        6
     """
     registry = Registry(load_plugins())
     chosen = Component.read(strategy, Place("strategy"))
@@ -77,8 +85,7 @@ def search(
     )
     space = _space(evaluator, searcher, chosen.name, thresholds)
     judge = _judge(evaluator)
-    wanted = _constraints(registry, constraints, space)
-    limits = Feasibility(wanted, count_costs(judge), bare=searcher.nested)
+    limits = Feasibility(_constraints(registry, constraints, space), count_costs(judge), bare=searcher.nested)
     fronts = Fronts(evaluator, goals, limits) if searcher.nested else None
     for model in models:
         registry.check("surrogate model", model.name, model.options)
@@ -100,18 +107,18 @@ def search(
     return _run(setup, folder, progress)
 
 
-def _constraints(registry: Registry, wanted: Sequence[Any], space: SearchSpace) -> tuple[Constraint, ...]:
-    found = []
-    for each in wanted:
+def _constraints(registry: Registry, conditions: Sequence[Any], space: SearchSpace) -> tuple[Constraint, ...]:
+    created = []
+    for each in conditions:
         condition = Condition.read(each, Place("constraints"))
         constraint: Constraint = registry.create("constraint", condition.name, condition.options)
         constraint.prepare(space)
-        found.append(constraint)
-    return tuple(found)
+        created.append(constraint)
+    return tuple(created)
 
 
 def _judge(evaluator: TableEvaluation) -> Judge | None:
-    """The metrics of a predicted outcome, where costs are known for all that a strategy may ask about."""
+    """Return the judge of predicted outcomes; `None` if the table lacks the costs of some backbones."""
     if evaluator.outside is None and not evaluator.table.description.exhaustive:
         return None
     return evaluator.judge
@@ -120,18 +127,18 @@ def _judge(evaluator: TableEvaluation) -> Judge | None:
 def _space(
     evaluator: TableEvaluation, strategy: SearchStrategy, name: str, thresholds: Thresholds | None
 ) -> SearchSpace:
-    """The space for a strategy.
+    """Return the search space for a strategy.
 
     Raises:
-        ConfigError: Its thresholds do not go with the strategy.
-        TableError: It needs exit profiles, and some backbones would have none.
+        ConfigError: Thresholds and strategy contradict each other.
+        TableError: The strategy needs exit profiles, but some backbones are estimated.
     """
     if thresholds is None:
         thresholds = CONTINUOUS if strategy.nested else evaluator.table.description.thresholds
     continuous = thresholds == CONTINUOUS
     if continuous != strategy.nested:
-        wanted, held = (f'"{CONTINUOUS}"', "a list") if strategy.nested else ("a list", f'"{CONTINUOUS}"')
-        raise ConfigError(f"thresholds: found {held}; allowed with strategy '{name}': {wanted}")
+        allowed, held = (f'"{CONTINUOUS}"', "a list") if strategy.nested else ("a list", f'"{CONTINUOUS}"')
+        raise ConfigError(f"thresholds: found {held}; allowed with strategy '{name}': {allowed}")
     if continuous and evaluator.outside is not None:
         raise TableError(
             f"outside: strategy '{name}' needs exit profiles, and estimates have none; allowed without "

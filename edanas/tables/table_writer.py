@@ -1,4 +1,4 @@
-"""Filling a table from a prepared evaluation: row by row, kept as they come, and then the file at once."""
+"""Writing of a table: rows are profiled into a journal, then the file is written as a whole."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,15 +19,15 @@ from edanas.tables.row_profiler import Row, RowProfiler
 
 @dataclass(frozen=True)
 class TableWriter:
-    """One table in the making.
+    """The writer of one table.
 
     Args:
-        description: Of the table, with as many backbones as there are genomes, should none fail.
-        genomes: (n, D) of the backbones.
-        journal: Where rows are kept until all are there.
-        profiler: Makes a row.
-        executor: Where; closed in the end.
-        progress: Where to show a bar.
+        description: The table's description; the number of backbones is set when all rows are profiled.
+        genomes: (n, D) genomes of the backbones.
+        journal: Holds the rows until all are profiled.
+        profiler: Computes a row.
+        executor: Runs the profiler; it is closed at the end.
+        progress: Displays a progress bar.
     """
 
     description: Description
@@ -38,10 +38,10 @@ class TableWriter:
     progress: Progress
 
     def run(self, path: Path) -> None:
-        """Profile what the journal lacks, and write the table.
+        """Profile the rows that the journal lacks, and write the table.
 
         Raises:
-            TableError: Not one backbone could be profiled.
+            TableError: Every backbone failed.
             RunError: A file cannot be written.
         """
         space = self.description.backbone_space()
@@ -49,14 +49,18 @@ class TableWriter:
             missing = [genome for genome in self.genomes if _key(genome) not in self.journal]
             bar.advance(len(self.genomes) - len(missing))
             backbones = (space.backbone(genome) for genome in missing)
-            for genome, answer in zip(missing, self.executor.run(self.profiler, backbones), strict=True):
-                row = str(answer) if isinstance(answer, CandidateError | str) else self._packed(answer)
+            for genome, result in zip(missing, self.executor.run(self.profiler, backbones), strict=True):
+                row = str(result) if isinstance(result, CandidateError | str) else self._packed(result)
                 self.journal.put(_key(genome), row)
                 bar.advance(1, f"failed: {row}" if isinstance(row, str) else "")
         self._write(space, path)
 
     def _packed(self, row: Row) -> bytes:
-        """A row's tensors one after the other, or an error of the programmer's."""
+        """Return the bytes of a row's tensors in order.
+
+        Raises:
+            ValueError: A tensor has another name or shape than in the description.
+        """
         expected = {name: shape for name, (_, shape) in self.description.row().items() if name != "genomes"}
         if {name: array.shape for name, array in row.items()} != expected:
             raise ValueError(f"a row of { ({n: a.shape for n, a in row.items()}) }; expected {expected}")
@@ -64,8 +68,8 @@ class TableWriter:
 
     def _write(self, space: SearchSpace, path: Path) -> None:
         failed = self.journal.failed
-        kept = [genome for genome in self.genomes if _key(genome) not in failed]
-        if not kept:
+        profiled = [genome for genome in self.genomes if _key(genome) not in failed]
+        if not profiled:
             cause = next(iter(failed.values()))
             raise TableError(
                 f"none of the {len(self.genomes)} backbones could be profiled; the first: {cause}"
@@ -77,12 +81,12 @@ class TableWriter:
         )
         description = replace(
             self.description,
-            backbones=len(kept),
-            exhaustive=len(kept) == self.description.space_size,
+            backbones=len(profiled),
+            exhaustive=len(profiled) == self.description.space_size,
             failed=left_out,
         )
         with creating(path, description) as arrays:
-            for at, genome in enumerate(kept):
+            for at, genome in enumerate(profiled):
                 arrays["genomes"][at] = genome
                 for name, piece in self._unpacked(self.journal.get(_key(genome))):
                     arrays[name][at] = piece.reshape(arrays[name].shape[1:])

@@ -83,7 +83,7 @@ WRONG = {
     "held-out part": (["--held-out", "tets"], ["Unknown part 'tets'", "Did you mean 'test'?"]),
     "no run": (["--run", "nowhere"], ["nowhere: holds no run", "config.toml"]),
     "evaluation": (["--set", "evaluation=finetune"], ["evaluation: was 'shared', now 'finetune'"]),
-    "another seed": (["--seed", "7"], ["other settings do not go with it: seed: was 0, now 7"]),
+    "another seed": (["--seed", "7"], ["which other settings contradict: seed: was 0, now 7"]),
     "a folder": (["--out", "."], ["is a folder; expected a file"]),
     "no place": (["--out", "/proc/table"], ["/proc/table.work"]),
 }
@@ -117,7 +117,7 @@ def test_a_run_without_a_trained_supernet_is_refused(edanas: Edanas, finished: P
     torch.save({**state, "step": 1}, supernet)
     assert "the supernet is trained for 1 of 4 steps; finish the run first" in refused()
     supernet.write_bytes(b"no weights")
-    assert "is no supernet's checkpoint" in refused() or "is damaged" in refused()
+    assert "is no checkpoint of a supernet" in refused() or "is damaged" in refused()
     supernet.unlink()
     assert "holds no trained supernet (supernet.pt)" in refused()
     assert not out.exists()

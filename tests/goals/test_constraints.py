@@ -1,4 +1,4 @@
-"""Constraints as users write them, and what each makes of a candidate by hand."""
+"""Constraints as users write them, against values computed by hand."""
 
 import re
 import tomllib
@@ -47,9 +47,9 @@ def written(*constraints):
 def constraint(registry):
     def made(text):
         (condition,) = written(text)
-        found = registry.create("constraint", condition.name, condition.options)
-        found.prepare(SPACE)
-        return found
+        created = registry.create("constraint", condition.name, condition.options)
+        created.prepare(SPACE)
+        return created
 
     return made
 
@@ -105,10 +105,10 @@ def constraint(registry):
     ],
 )
 def test_an_excess_is_what_it_is_by_hand(constraint, text, excess, basis, described):
-    made = constraint(text)
-    assert made.excess(CANDIDATE, METRICS) == pytest.approx(excess, abs=1e-12)
-    assert made.basis == basis
-    assert made.describe(CANDIDATE, METRICS) == described
+    created = constraint(text)
+    assert created.excess(CANDIDATE, METRICS) == pytest.approx(excess, abs=1e-12)
+    assert created.basis == basis
+    assert created.describe(CANDIDATE, METRICS) == described
 
 
 def test_some_layers_of_many(constraint):
@@ -128,10 +128,10 @@ def test_what_was_not_counted_is_no_zero(constraint):
 
 def test_toml_and_back_is_the_same():
     text = 'constraints=["params <= 1M", "kernel in 3, 5", {name="activations <= 9k", measure="sum"}]'
-    made = resolve([("--set", parse_assignment(text))])
-    assert made == resolve([("--set", parse_assignment(text.replace("9k", "9K")))])
-    assert resolve([("a file", tomllib.loads(to_toml(made)))]) == made
-    assert made.constraints == written(
+    settings = resolve([("--set", parse_assignment(text))])
+    assert settings == resolve([("--set", parse_assignment(text.replace("9k", "9K")))])
+    assert resolve([("a file", tomllib.loads(to_toml(settings)))]) == settings
+    assert settings.constraints == written(
         {"name": "bound", "of": "params", "at_most": 1e6},
         {"name": "choices", "of": "kernel", "allowed": [3, 5]},
         {"name": "bound", "of": {"name": "activations", "measure": "sum"}, "at_most": 9000},

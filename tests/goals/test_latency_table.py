@@ -1,4 +1,4 @@
-"""Times of candidates from a table of layers, whose names are those that the table's authors ask for."""
+"""Latencies of candidates from a table of layers, with the names of the table's authors."""
 
 import functools
 import random
@@ -20,7 +20,7 @@ SIDE = 64
 
 
 class Asked(dict):
-    """A table that has every layer, and notes which were asked for."""
+    """A table that has every layer, and records the requested ones."""
 
     def __init__(self):
         self.names = []
@@ -47,7 +47,7 @@ def provider():
 
 
 def chosen(config):
-    """The authors' lists of kernels, expansions and depths as a backbone."""
+    """A backbone from the authors' lists of kernels, expansions and depths."""
     choices = {"resolution": SIDE, "width": 1.0}
     for stage, depth in enumerate(config["d"], 1):
         choices[f"stage{stage}.depth"] = depth

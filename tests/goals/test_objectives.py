@@ -1,4 +1,4 @@
-"""Each objective against what its definition gives by hand."""
+"""Each objective against its definition, computed by hand."""
 
 from dataclasses import replace
 from itertools import accumulate
@@ -63,11 +63,11 @@ def objective():
     ],
 )
 def test_a_value_is_what_it_is_by_hand(objective, name, options, value, maximise, unit, structural):
-    made = objective(name, **options)
-    found = made.value(METRICS)
-    assert found == pytest.approx(value, rel=1e-12)
-    assert type(found) is float
-    assert (made.maximise, made.unit, made.structural) == (maximise, unit, structural)
+    created = objective(name, **options)
+    number = created.value(METRICS)
+    assert number == pytest.approx(value, rel=1e-12)
+    assert type(number) is float
+    assert (created.maximise, created.unit, created.structural) == (maximise, unit, structural)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_thresholds_trade_what_the_objectives_follow(objective, chosen, measure)
 
 @given(st.lists(st.integers(0, 20), min_size=2, max_size=5).filter(sum), st.integers(1, 40))
 def test_the_tail_is_that_of_the_samples_themselves(counts, dearest):
-    """Against the plain list of what every sample costs, sorted."""
+    """The tail against a sorted list of every sample's cost."""
     registry = Registry(load_plugins())
     exits = [float(macs) for macs in accumulate(range(1, len(counts) + 1))]
     total = sum(counts)

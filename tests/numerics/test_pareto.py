@@ -1,4 +1,4 @@
-"""Pareto tools against the definitions, written out by brute force."""
+"""Pareto tools against their definitions, by brute force."""
 
 import itertools
 
@@ -23,7 +23,7 @@ FEW = settings(max_examples=60, derandomize=True)
 
 
 def values_of(objectives: int, largest: int = 4) -> st.SearchStrategy[np.ndarray]:
-    """Small whole numbers: many ties and duplicates."""
+    """Small integers, with many ties and duplicates."""
     return st.integers(1, 12).flatmap(
         lambda n: arrays(np.float64, (n, objectives), elements=st.integers(0, largest).map(float))
     )
@@ -37,7 +37,7 @@ def front_by_definition(values: np.ndarray) -> list[bool]:
 
 
 def volume_by_counting(values: np.ndarray, reference: int) -> int:
-    """How many unit cells below the reference have a lower corner that some row reaches."""
+    """Number of unit cells below the reference whose lower corner a row dominates."""
     cells = itertools.product(range(reference), repeat=values.shape[1])
     return sum(any((row <= np.array(cell)).all() for row in values) for cell in cells)
 

@@ -1,4 +1,4 @@
-"""Strategies under constraints: where feasible candidates are few, chance seldom finds one and they do."""
+"""Strategies under constraints, with few feasible candidates."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ SPACE = large_space()
 
 
 def share(genomes):
-    """How far expressed genes are from the first choice."""
+    """Mean distance of expressed genes from the first choice."""
     scaled = genomes / np.maximum(SPACE.counts - 1, 1)
     return np.where(SPACE.expressed(genomes), scaled, 0.0).sum(axis=-1) / SPACE.expressed(genomes).sum(
         axis=-1
@@ -31,7 +31,7 @@ def share(genomes):
 
 
 def values(genomes):
-    """Larger is better in the one, worse in the other."""
+    """Two objectives: one improves with larger genes, the other deteriorates."""
     return np.stack([(1 - share(genomes)) ** 2, share(genomes) + 0.1 * genomes[:, 0]], axis=1)
 
 
@@ -49,10 +49,10 @@ def problem(objectives=2, structure=None, limits=0):
     ids=["surrogate-nsga2", "nsga2", "sms-emoa", "local"],
 )
 def test_what_only_an_evaluation_tells_is_approached(make):
-    """Of random candidates one in twenty is feasible; of what strategies come to propose, half are."""
+    """One in twenty random candidates is feasible, but half of the proposals are."""
     most = float(np.quantile(share(SPACE.sample(np.random.default_rng(1), 4000)), 0.05))
 
-    def kept(strategy):
+    def broken(strategy):
         strategy.start(problem(limits=1))
         chosen, shares = strategy.initial(), []
         for _ in range(12):
@@ -62,13 +62,13 @@ def test_what_only_an_evaluation_tells_is_approached(make):
             chosen = strategy.ask(8)
         return np.mean(shares[-5:])
 
-    assert kept(RandomSearch()) <= 0.2
-    assert kept(make()) >= 0.5
+    assert broken(RandomSearch()) <= 0.2
+    assert broken(make()) >= 0.5
 
 
 @pytest.mark.parametrize("make", [RandomSearch, SurrogateNsga2, Nsga2Search, SmsEmoa, LocalSearch])
 def test_a_structure_that_few_have_is_found_without_an_evaluation(make):
-    """One candidate in a thousand; all that is asked for, from the first on, is of it."""
+    """One candidate in a thousand is feasible; every proposal is, from the first on."""
     most = float(np.quantile(share(SPACE.sample(np.random.default_rng(1), 8000)), 0.001))
     strategy = make()
     strategy.start(problem(structure=lambda c: max(0.0, float(share(SPACE.encode(c)[None])[0]) - most)))
@@ -82,26 +82,28 @@ def test_a_structure_that_few_have_is_found_without_an_evaluation(make):
 
 
 def test_what_no_structure_allows_gives_the_nearest_found():
-    found = StructureFilter(problem(structure=lambda c: 1.0 + float(share(SPACE.encode(c)[None])[0])))
-    (nearest,) = found.draw(np.random.default_rng(0), 10, set())
+    structure_filter = StructureFilter(
+        problem(structure=lambda c: 1.0 + float(share(SPACE.encode(c)[None])[0]))
+    )
+    (nearest,) = structure_filter.draw(np.random.default_rng(0), 10, set())
     assert share(nearest[None])[0] == 0
 
 
 def test_the_history_ranks_the_feasible_first():
     history = SearchHistory(SPACE, 2, 2)
     genomes = SPACE.sample(np.random.default_rng(0), 5)
-    told = np.array([[1.0, 1.0], [0.0, 0.0], [2.0, 0.5], [np.nan] * 2, [0.5, 0.1]])
+    values = np.array([[1.0, 1.0], [0.0, 0.0], [2.0, 0.5], [np.nan] * 2, [0.5, 0.1]])
     beyond = np.array([[-1.0, 0.0], [0.3, -2.0], [-1.0, -1.0], [np.nan] * 2, [0.1, 0.1]])
-    history.add(genomes, told, (), beyond)
+    history.add(genomes, values, (), beyond)
     assert history.violations[[0, 1, 2, 4]].tolist() == [0.0, 0.3, 0.0, 0.2]
     assert (history.front()[0] == genomes[[0, 2]]).all()
-    assert (history.measured()[1] == np.hstack([told, beyond])[[0, 1, 2, 4]]).all()
+    assert (history.measured()[1] == np.hstack([values, beyond])[[0, 1, 2, 4]]).all()
     with pytest.raises(ValueError, match=r"tell: found 5 genomes with excesses of shape \(5, 1\)"):
-        history.add(genomes, told, (), beyond[:, :1])
+        history.add(genomes, values, (), beyond[:, :1])
 
 
 def test_backbones_approach_what_is_feasible_and_then_spread_over_it():
-    """First no trade-off of any backbone is feasible; the nearest are sought, then fronts count again."""
+    """At first no trade-off is feasible, and the search reduces the violation; later it uses fronts."""
     space = toy_backbones()
     free = toy_nested_problem(space, 0, initial=6)
 
@@ -110,8 +112,8 @@ def test_backbones_approach_what_is_feasible_and_then_spread_over_it():
         return float(sum(v != 5 for v in kernels)) / 3
 
     def front(candidate, profile):
-        found = free.front(candidate, profile)
-        return np.where(violation(candidate) > 0, np.inf, found)
+        values = free.front(candidate, profile)
+        return np.where(violation(candidate) > 0, np.inf, values)
 
     strategy = Nested(extremes=False)
     strategy.start(replace(free, front=front, limits=1, judge=None))
@@ -130,11 +132,11 @@ def test_backbones_approach_what_is_feasible_and_then_spread_over_it():
 def test_three_objectives_are_ranked_as_two_are():
     genomes = SPACE.sample(np.random.default_rng(0), 40)
     three = np.hstack([values(genomes), genomes[:, 1:2].astype(float)])
-    kept = excesses(genomes, float(np.median(share(genomes))))
+    broken = excesses(genomes, float(np.median(share(genomes))))
     for make in (SurrogateNsga2, Nsga2Search, SmsEmoa, LocalSearch, RandomSearch):
         strategy = make()
         strategy.start(problem(objectives=3, limits=1))
-        strategy.tell(genomes, three, (), kept)
+        strategy.tell(genomes, three, (), broken)
         assert len(strategy.ask(8)) == 8
-    ranked = feasible_first(three, np.maximum(kept[:, 0], 0))
-    assert non_dominated(ranked)[kept[:, 0] > 0].sum() == 0
+    ranked = feasible_first(three, np.maximum(broken[:, 0], 0))
+    assert non_dominated(ranked)[broken[:, 0] > 0].sum() == 0

@@ -1,4 +1,4 @@
-"""The moves of NSGA-II: every choice within reach, integers throughout, and nothing twice."""
+"""Mating of NSGA-II: it reaches every choice, and returns distinct integer genomes."""
 
 import numpy as np
 import pytest
@@ -62,15 +62,15 @@ def test_the_last_population_is_canonical_distinct_and_as_large_as_asked(populat
         return np.stack([genomes.sum(axis=1), -genomes.sum(axis=1)], axis=1).astype(float)
 
     start = SPACE.canonical(np.zeros((1, 6), dtype=np.int64))
-    found, values = Nsga2(population, 8, 0.9, 1.0).run(SPACE, predict, start, 3, lambda: ticks.append(1))
+    last, values = Nsga2(population, 8, 0.9, 1.0).run(SPACE, predict, start, 3, lambda: ticks.append(1))
     assert len(ticks) == 8
-    assert (SPACE.canonical(found) == found).all()
-    assert len(np.unique(found, axis=0)) == len(found) == population
-    assert (values == predict(found)).all()
+    assert (SPACE.canonical(last) == last).all()
+    assert len(np.unique(last, axis=0)) == len(last) == population
+    assert (values == predict(last)).all()
 
 
 def test_a_space_of_one_genome_ends_at_once() -> None:
     space = SearchSpace((Variable("only", (1,)),), (None,), 1)
     start = np.zeros((1, 2), dtype=np.int64)
-    found, _ = Nsga2(4, 5, 0.9, 1.0).run(space, lambda g: np.zeros((len(g), 2)), start, 0, lambda: None)
-    assert (found == start).all()
+    last, _ = Nsga2(4, 5, 0.9, 1.0).run(space, lambda g: np.zeros((len(g), 2)), start, 0, lambda: None)
+    assert (last == start).all()

@@ -1,4 +1,4 @@
-"""Backbones with whole threshold fronts: the arithmetic against brute force, the search against chance."""
+"""The nested strategy: its arithmetic against brute force, the search against random choice."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,12 +26,12 @@ from edanas.testing.toy_nested_search import (
 
 @pytest.mark.parametrize("exit_points", [1, 2, 3, 4, 6])
 def test_reference_utilizations_are_distinct_distributions_with_all_corners(exit_points: int) -> None:
-    found = utilizations(exit_points)
-    assert exit_points < len(found) <= REFERENCES
-    assert found.sum(axis=1) == pytest.approx(1.0)
-    assert found.min() >= 0
-    assert len(np.unique(found.round(9), axis=0)) == len(found)
-    rows = {tuple(row) for row in found}
+    references = utilizations(exit_points)
+    assert exit_points < len(references) <= REFERENCES
+    assert references.sum(axis=1) == pytest.approx(1.0)
+    assert references.min() >= 0
+    assert len(np.unique(references.round(9), axis=0)) == len(references)
+    rows = {tuple(row) for row in references}
     assert all(tuple(corner) in rows for corner in np.eye(exit_points + 1))
 
 
@@ -67,11 +67,11 @@ def test_prices_are_those_of_the_judge(cost, every_exit: bool) -> None:
     rng = np.random.default_rng(1)
     for genome in space.sample(rng, 3):
         backbone, accuracy = space.backbone(genome), rng.random(len(references))
-        for at, found in enumerate(price(backbone, accuracy)):
+        for at, priced in enumerate(price(backbone, accuracy)):
             shares = references[at]
             scheme = SelectionScheme(tuple(0.5 if every_exit or share else None for share in shares[:-1]))
             outcome = Outcome(accuracy[at], tuple(shares), (None, None, None), 0.5)
-            assert found == pytest.approx(judge(Candidate(backbone, scheme), outcome))
+            assert priced == pytest.approx(judge(Candidate(backbone, scheme), outcome))
     assert price.fits(space.backbone(space.counts * 0))
 
 
@@ -99,7 +99,7 @@ def test_kriging_goes_through_smooth_outputs_and_knows_where_it_has_been() -> No
 
 
 def trace(make: Callable[[], SearchStrategy], problem, iterations: int) -> float:
-    """The hypervolume of all fronts after some iterations of four."""
+    """Hypervolume of all fronts after some iterations with four candidates each."""
     strategy = make()
     strategy.start(problem)
     space, points = problem.space, []
@@ -136,7 +136,7 @@ def test_two_levels_lead_further_than_chance() -> None:
 
 
 def test_what_exits_make_of_a_backbone_counts_outside() -> None:
-    """Of two backbones that are equal as they are, the one whose exits are sure becomes the parent."""
+    """Between two equal backbones, the one with confident exits becomes the parent."""
     problem = toy_nested_problem(toy_backbones(layers=5), 0)
     space = problem.space
     good, bad = (space.canonical(space.counts * 0 + gene) for gene in (0, 1))
@@ -152,7 +152,7 @@ def test_what_exits_make_of_a_backbone_counts_outside() -> None:
 
 
 def front_of(profile: ExitProfile) -> np.ndarray:
-    """Everybody leaves at one exit, which costs its number."""
+    """All samples exit at one exit, whose cost is its number."""
     return np.array([[1 - profile.correct[:, exit_].mean(), 1.0 + exit_] for exit_ in range(3)])
 
 
@@ -176,7 +176,7 @@ def test_an_answer_follows_from_all_that_was_told_in_whatever_pieces() -> None:
 
 
 def test_exits_that_cannot_be_left_out_are_paid_for() -> None:
-    """Where every scheme keeps all heads, the model must not hope for their absence."""
+    """If every scheme places all heads, the model must not assume their absence."""
     problem = toy_nested_problem()
     space = problem.space
 
@@ -187,10 +187,10 @@ def test_exits_that_cannot_be_left_out_are_paid_for() -> None:
     backbone = space.largest()
     profile, candidate = toy_backbone_profile(backbone), space.decode(space.counts - 1)
     alone = float(profile.correct[:, -1].mean())
-    kept = Outcome(alone, (0.0, 0.0, 1.0), (None, None, alone), alone)
+    backbone_outcome = Outcome(alone, (0.0, 0.0, 1.0), (None, None, alone), alone)
     removed = Candidate(backbone, SelectionScheme((None, None)))
-    assert removable(candidate, profile, judge, np.array([judge(removed, kept)]))
-    assert not removable(candidate, profile, judge, np.array([judge(candidate, kept)]))
+    assert removable(candidate, profile, judge, np.array([judge(removed, backbone_outcome)]))
+    assert not removable(candidate, profile, judge, np.array([judge(candidate, backbone_outcome)]))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What every strategy owes the engine, and what the surrogates must bring."""
+"""The contract of every strategy, and the benefit of surrogates."""
 
 import itertools
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from edanas.strategies.surrogate_nsga2 import SurrogateNsga2
 
 
 class Quadratic(SurrogateModel):
-    """Ridge regression on genes and their squares; its seed moves its predictions a little."""
+    """Ridge regression on genes and their squares, with small noise that depends on the seed."""
 
     chosen = "quadratic"
     tau = 0.875
@@ -52,7 +52,7 @@ def large_space() -> SearchSpace:
 
 
 def small_space() -> SearchSpace:
-    """54 candidates."""
+    """A space of 54 candidates."""
     return SearchSpace(
         (
             Variable("depth", (2, 3)),
@@ -65,7 +65,7 @@ def small_space() -> SearchSpace:
 
 
 def target(space: SearchSpace, genomes: np.ndarray) -> np.ndarray:
-    """Error against cost, (n, 2): what is large costs more, and errs less with falling returns."""
+    """Error and cost, (n, 2): large candidates cost more and err less, with diminishing returns."""
     rng = np.random.default_rng(7)
     useful, costly = rng.uniform(0.2, 1, (2, space.dimensions))
     amount = (0.3 + genomes / 2) * space.expressed(genomes)
@@ -86,7 +86,7 @@ def archive(space: SearchSpace, count: int, seed: int = 0) -> tuple[np.ndarray, 
 
 
 def encoded(space: SearchSpace, candidates: list) -> np.ndarray:
-    """Genomes of candidates, which must all be in the space and distinct."""
+    """Genomes of candidates; all must be distinct and in the space."""
     genomes = np.array([space.encode(c) for c in candidates], dtype=np.int64).reshape(-1, space.dimensions)
     assert len(np.unique(genomes, axis=0)) == len(candidates)
     return genomes
@@ -118,15 +118,15 @@ def test_an_answer_follows_from_the_seed_and_all_that_was_told(make) -> None:
 def test_candidates_are_distinct_and_new(make) -> None:
     space = large_space()
     strategy = started(make, space)
-    told = encoded(space, strategy.initial())
-    assert len(told) == 20
-    strategy.tell(told, target(space, told))
+    evaluated = encoded(space, strategy.initial())
+    assert len(evaluated) == 20
+    strategy.tell(evaluated, target(space, evaluated))
     for _ in range(4):
-        asked = encoded(space, strategy.ask(8))
-        assert len(asked) == 8
-        told = np.concatenate([told, asked])
-        assert len(np.unique(told, axis=0)) == len(told)
-        strategy.tell(asked, target(space, asked))
+        proposed = encoded(space, strategy.ask(8))
+        assert len(proposed) == 8
+        evaluated = np.concatenate([evaluated, proposed])
+        assert len(np.unique(evaluated, axis=0)) == len(evaluated)
+        strategy.tell(proposed, target(space, proposed))
     assert strategy.ask(0) == []
 
 
@@ -137,18 +137,18 @@ def test_candidates_are_distinct_and_new(make) -> None:
 def test_a_small_space_is_used_up_exactly(make, initial: int, count: int, failing: int) -> None:
     space = small_space()
     strategy = started(make, space, initial=initial)
-    told = encoded(space, strategy.initial())
-    assert len(told) == min(initial, space.size())
-    new = told
+    evaluated = encoded(space, strategy.initial())
+    assert len(evaluated) == min(initial, space.size())
+    new = evaluated
     while len(new):
         values = target(space, new)
         values[::failing] = np.nan
         strategy.tell(new, values)
         new = encoded(space, strategy.ask(count))
-        assert len(new) == min(count, space.size() - len(told))
-        told = np.concatenate([told, new])
-    assert {g.tobytes() for g in told} == {g.tobytes() for g in space.genomes()}
-    assert len(told) == space.size() == 54
+        assert len(new) == min(count, space.size() - len(evaluated))
+        evaluated = np.concatenate([evaluated, new])
+    assert {g.tobytes() for g in evaluated} == {g.tobytes() for g in space.genomes()}
+    assert len(evaluated) == space.size() == 54
 
 
 @every
@@ -196,9 +196,9 @@ def test_an_older_run_s_candidates_begin_the_archive_before_the_extremes(make) -
         strategy = make()
         problem = SearchProblem(space, 2, Quadratic, 0, initial, Silent(), first=tuple(older))
         strategy.start(problem)
-        found = strategy.initial()
-        assert found[:6] == older[:initial]
-        assert len(encoded(space, found)) == initial
+        first = strategy.initial()
+        assert first[:6] == older[:initial]
+        assert len(encoded(space, first)) == initial
 
 
 def test_the_extremes_come_first_where_they_are_wanted() -> None:
@@ -219,9 +219,9 @@ def volume(make: Callable[[], SearchStrategy], space: SearchSpace, seed: int, it
     strategy.tell(genomes, values)
     for _ in range(iterations):
         genomes = encoded(space, strategy.ask(8))
-        found = target(space, genomes)
-        strategy.tell(genomes, found)
-        values = np.concatenate([values, found])
+        new = target(space, genomes)
+        strategy.tell(genomes, new)
+        values = np.concatenate([values, new])
     ends = target(space, np.stack([np.zeros_like(space.counts), space.counts - 1]))
     reference = ends.max(axis=0) * 1.01
     return normalised_hypervolume(values, np.array([0.0, ends[0, 1]]), reference)

@@ -21,7 +21,7 @@ from edanas.surrogates.xgb import XGBoost
 
 
 class Linear(SurrogateModel):
-    """Least squares."""
+    """A least-squares model."""
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -35,7 +35,7 @@ class Linear(SurrogateModel):
 
 
 class Mean(Linear):
-    """Says the same of every genome."""
+    """A constant model."""
 
     def predict(self, genomes: Array) -> Array:
         return np.full(len(genomes), 3.0)
@@ -52,7 +52,7 @@ class NotFinite(Linear):
 
 
 class BrokenOnEverything(Linear):
-    """Works in cross-validation, not on all 60 samples."""
+    """A model that fails on all 60 samples, but not in cross-validation."""
 
     def fit(self, genomes: Array, values: Array) -> Self:
         if len(values) == 60:
@@ -66,7 +66,7 @@ def linear_target(rng: np.random.Generator, count: int = 60) -> tuple[Array, Arr
 
 
 def parity_target(rng: np.random.Generator, count: int = 60) -> tuple[Array, Array]:
-    """Nothing that a straight line could order: two genes decide by whether they are equal."""
+    """A target without linear trend: it depends on the equality of two genes."""
     genomes = rng.integers(0, 3, (count, 3)).astype(float)
     return genomes, (genomes[:, 0] == genomes[:, 1]) + 0.01 * rng.normal(size=count)
 
@@ -168,25 +168,25 @@ def test_same_seed_same_answer_and_random_state_and_threads_untouched() -> None:
 
 
 def test_limits_threads_while_it_works_and_puts_them_back() -> None:
-    seen = []
+    threads = []
 
     class Watching(Linear):
         def fit(self, genomes: Array, values: Array) -> Self:
-            seen.append(torch.get_num_threads())
+            threads.append(torch.get_num_threads())
             return super().fit(genomes, values)
 
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         AdaptiveSwitching({"one": Watching}).fit(*linear_target(np.random.default_rng(0)))
-        assert set(seen) == {1}
+        assert set(threads) == {1}
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
 
 
 def test_models_judged_at_the_same_time_answer_as_judged_alone() -> None:
-    """Scores do not depend on which other models work meanwhile, nor on the order in which they end."""
+    """Scores do not depend on the other models, nor on the order in which they end."""
     data = linear_target(np.random.default_rng(8))
     pool = edanas_surrogate_models()
     together = AdaptiveSwitching(pool, seed=3).fit(*data).scores

@@ -1,4 +1,4 @@
-"""Surrogates that learn from exit profiles, against brute force and against what they must know exactly."""
+"""Surrogates that learn from exit profiles, against brute force and exact values."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ THRESHOLD = st.none() | st.sampled_from([0.0, 0.1, 0.3, 0.5, 1.0])
 
 
 def profile(rng: np.random.Generator, samples: int, points: tuple[int, ...]) -> ExitProfile:
-    """Confidences that often equal a threshold."""
+    """An exit profile whose confidences often equal a threshold."""
     confidence = rng.choice(
         np.array([0, 0.1, 0.2, 0.3, 0.5, 1.0], dtype=np.float32), (samples, len(points) + 1)
     )
@@ -46,14 +46,16 @@ def test_shares_are_those_of_the_profile_s_own_outcome(
         expected = outcome(profiles[row], scheme)
         np.testing.assert_allclose(shares.exiting[row], expected.utilization, atol=1e-12)
         right = shares.exiting[row] - shares.wrong[row]
-        told = [s * (a or 0.0) for s, a in zip(expected.utilization, expected.exit_accuracy, strict=True)]
-        np.testing.assert_allclose(right, told, atol=1e-12)
+        expected_right = [
+            s * (a or 0.0) for s, a in zip(expected.utilization, expected.exit_accuracy, strict=True)
+        ]
+        np.testing.assert_allclose(right, expected_right, atol=1e-12)
         for at in scheme.placed:
             column = profiles[row].points.index(at)
             sure = profiles[row].confidence[:, column] >= np.float32(thresholds[at] or 0.0)
             missed = sure & ~profiles[row].correct[:, column]
-            found = [each[row] for each in bits.single_exit(at, thresholds[at] or 0.0)]
-            np.testing.assert_allclose(found, [sure.mean(), missed.mean()])
+            single = [each[row] for each in bits.single_exit(at, thresholds[at] or 0.0)]
+            np.testing.assert_allclose(single, [sure.mean(), missed.mean()])
 
 
 def test_weights_are_those_of_kriging_by_its_formulas() -> None:
@@ -78,23 +80,23 @@ def test_weights_are_those_of_kriging_by_its_formulas() -> None:
 
 
 def informed(
-    make: type[SurrogateModel], own_exits: bool = False, given: int = 60
+    make: type[SurrogateModel], own_exits: bool = False, count: int = 60
 ) -> tuple[SurrogateModel, ExitInsight, np.ndarray, np.ndarray, np.ndarray]:
-    """A fitted model, what it was told, and genomes that it has not seen with their values."""
-    space, genomes = toy_archive(given + 80)
+    """A fitted model, its insight, unseen genomes with their values, and the training genomes."""
+    space, genomes = toy_archive(count + 80)
     insight = toy_insight(space, genomes, own_exits=own_exits)
     values = toy_values(insight, genomes)
     model = make()
     model.inform(insight)
-    model.fit(genomes[:given].astype(float), values[:given])
-    return model, insight, genomes[given:], values[given:], genomes[:given]
+    model.fit(genomes[:count].astype(float), values[:count])
+    return model, insight, genomes[count:], values[count:], genomes[:count]
 
 
 @both
 @pytest.mark.parametrize("own_exits", [False, True])
 def test_knows_more_than_genes_and_values_tell(model: type[SurrogateModel], own_exits: bool) -> None:
-    fitted, insight, unseen, truth, seen = informed(model, own_exits)
-    plain = GP().fit(seen.astype(float), toy_values(insight, seen))
+    fitted, insight, unseen, truth, training = informed(model, own_exits)
+    plain = GP().fit(training.astype(float), toy_values(insight, training))
     tau = kendall_tau(fitted.predict(unseen.astype(float)), truth)
     assert tau > 0.9
     assert tau > kendall_tau(plain.predict(unseen.astype(float)), truth)
@@ -102,21 +104,21 @@ def test_knows_more_than_genes_and_values_tell(model: type[SurrogateModel], own_
 
 @both
 def test_an_archived_backbone_under_another_scheme_is_told_exactly(model: type[SurrogateModel]) -> None:
-    fitted, insight, _, _, seen = informed(model)
-    others = seen.copy()
+    fitted, insight, _, _, training = informed(model)
+    others = training.copy()
     others[:, -2:] = (others[:, -2:] + 1) % 3
     np.testing.assert_allclose(fitted.predict(others.astype(float)), toy_values(insight, others))
 
 
 def test_profiles_of_networks_with_other_exits_do_not_answer() -> None:
-    """Trained with its own exits only, a backbone with other exits is another network."""
-    fitted, insight, _, _, seen = informed(ExitProfiles, own_exits=True)
+    """If networks are trained with their own exits, a backbone with other exits is another network."""
+    fitted, insight, _, _, training = informed(ExitProfiles, own_exits=True)
 
     def network(row: np.ndarray) -> tuple[bytes, tuple[int, ...]]:
         return row[:-2].tobytes(), insight.space.decode(row).scheme.placed
 
-    known = {network(row) for row in seen}
-    other = np.array([row for row in seen if insight.space.decode(row).scheme.exits == 2])
+    known = {network(row) for row in training}
+    other = np.array([row for row in training if insight.space.decode(row).scheme.exits == 2])
     other[:, -1] = 2
     assert {insight.space.decode(row).scheme.exits for row in other} == {1}
     other = np.array([row for row in other if network(row) not in known])
@@ -142,14 +144,14 @@ def test_very_many_backbones_are_thinned_and_all_are_still_told_exactly(
 ) -> None:
     monkeypatch.setattr("edanas.surrogates.profile_model.MOST", 20)
     assert MOST > 20
-    fitted, insight, unseen, truth, seen = informed(model)
-    np.testing.assert_allclose(fitted.predict(seen.astype(float)), toy_values(insight, seen))
+    fitted, insight, unseen, truth, training = informed(model)
+    np.testing.assert_allclose(fitted.predict(training.astype(float)), toy_values(insight, training))
     assert kendall_tau(fitted.predict(unseen.astype(float)), truth) > 0.7
 
 
 @both
 def test_continuous_thresholds(model: type[SurrogateModel]) -> None:
-    """Genomes are backbones alone; their candidates have every exit at threshold 1."""
+    """With genomes of backbones alone, candidates have every exit at threshold 1."""
     discrete, _ = toy_archive(1)
     space = SearchSpace(discrete.variables[:-2], CONTINUOUS, 2)
     genomes = np.array(list(space.genomes()))
@@ -163,37 +165,37 @@ def test_continuous_thresholds(model: type[SurrogateModel]) -> None:
 
 
 class Recording(GP):
-    """Notes what it was told, and the folds."""
+    """A model that records insights and folds."""
 
-    told: list[ExitInsight]
-    seen: list[list[np.ndarray]]
+    insights: list[ExitInsight]
+    folds: list[list[np.ndarray]]
 
     def inform(self, insight: ExitInsight) -> None:
-        type(self).told.append(insight)
+        type(self).insights.append(insight)
 
     def cross_validate(self, genomes, values, folds):  # type: ignore[no-untyped-def]
-        type(self).seen.append(list(folds))
+        type(self).folds.append(list(folds))
         return super().cross_validate(genomes, values, folds)
 
 
 def test_switching_tells_every_model_and_keeps_a_backbone_in_one_fold() -> None:
     space, genomes = toy_archive(60)
     insight = toy_insight(space, genomes)
-    Recording.told, Recording.seen = [], []
+    Recording.insights, Recording.folds = [], []
     switch = AdaptiveSwitching({"one": Recording, "two": Recording, "profiles": ExitProfiles})
     switch.inform(insight)
     switch.fit(genomes.astype(float), toy_values(insight, genomes))
     assert switch.chosen == "profiles"
-    assert all(told is insight for told in Recording.told)
-    assert len(Recording.told) >= 2
-    for folds in Recording.seen:
+    assert all(each is insight for each in Recording.insights)
+    assert len(Recording.insights) >= 2
+    for folds in Recording.folds:
         assert sorted(np.concatenate(folds)) == list(range(60))
         backbones = [{row[:-2].tobytes() for row in genomes[fold]} for fold in folds]
         assert sum(map(len, backbones)) == len(set().union(*backbones))
 
 
 def _crowds(count: int) -> st.SearchStrategy[list[int]]:
-    """So many groups in any order, with fewer further rows than groups."""
+    """Groups in random order, with fewer further rows than groups."""
     more = st.lists(st.integers(0, count - 1), max_size=count - 2)
     return more.flatmap(lambda extra: st.permutations([*range(count), *extra]))
 
@@ -217,26 +219,26 @@ def test_groups_are_never_split_where_there_are_enough(groups: list[int], seed: 
 
 @both
 def test_a_fold_that_fails_leaves_nothing_of_the_others_behind(model: type[SurrogateModel]) -> None:
-    """What cross-validation gathered must not answer for genomes that a later fit is given."""
-    fitted, insight, _, _, seen = informed(model)
-    values = toy_values(insight, seen)
-    before = fitted.predict(seen.astype(float))
+    """Profiles of a cross-validation must not affect a later fit."""
+    fitted, insight, _, _, training = informed(model)
+    values = toy_values(insight, training)
+    before = fitted.predict(training.astype(float))
     with pytest.raises(IndexError):
-        fitted.cross_validate(seen[:20].astype(float), values[:20], [np.arange(10), np.array([20])])
-    fitted.fit(seen.astype(float), values)
-    np.testing.assert_allclose(fitted.predict(seen.astype(float)), before)
+        fitted.cross_validate(training[:20].astype(float), values[:20], [np.arange(10), np.array([20])])
+    fitted.fit(training.astype(float), values)
+    np.testing.assert_allclose(fitted.predict(training.astype(float)), before)
     np.testing.assert_allclose(before, values)
 
 
 def test_a_candidate_that_no_profile_covers_is_predicted_from_genes() -> None:
-    """Fewer profiles with both exits than it takes: their genes and values still speak."""
+    """With too few profiles with both exits, the model uses genes and values."""
     space, genomes = toy_archive(120)
     exits = np.array([space.decode(row).scheme.exits for row in genomes])
-    given = genomes[exits < 2]
-    insight = toy_insight(space, given, own_exits=True)
-    values = toy_values(insight, given)
+    known = genomes[exits < 2]
+    insight = toy_insight(space, known, own_exits=True)
+    values = toy_values(insight, known)
     fitted = ExitProfiles()
     fitted.inform(insight)
-    fitted.fit(given.astype(float), values)
+    fitted.fit(known.astype(float), values)
     unseen = genomes[exits == 2].astype(float)
-    np.testing.assert_allclose(fitted.predict(unseen), GP().fit(given.astype(float), values).predict(unseen))
+    np.testing.assert_allclose(fitted.predict(unseen), GP().fit(known.astype(float), values).predict(unseen))

@@ -54,7 +54,7 @@ def test_rbf_without_smoothing_interpolates_and_a_linear_function_stays_linear()
 def dense_kriging(
     model: GP, genomes: Array, values: Array, unseen: Array
 ) -> tuple[Array, Callable[[float], float]]:
-    """The posterior mean by inverting the covariance as written, and the log likelihood of theta."""
+    """The posterior mean and the log likelihood of theta, by inverting the covariance."""
     X = (genomes - genomes.mean(0)) / genomes.std(0)
     U = (unseen - genomes.mean(0)) / genomes.std(0)
     n, ones = len(X), np.ones(len(X))
@@ -100,7 +100,7 @@ def test_gp_interpolates_and_recovers_a_linear_trend() -> None:
 
 @pytest.mark.parametrize(("count", "genes"), [(12, 3), (30, 8), (90, 8), (70, 50)])
 def test_rbf_cross_validates_in_closed_form_as_by_a_loop(count: int, genes: int) -> None:
-    """With few samples and with many, and where a fold alone holds what a gene's column consists of."""
+    """Few samples, many samples, and a gene that varies in one fold only."""
     genomes = np.random.default_rng(count).normal(size=(count, genes))
     genomes[:, 0] = np.arange(count) == 2
     values = np.sin(genomes).sum(axis=1)
@@ -115,7 +115,7 @@ def test_gp_cross_validates_as_the_dense_formula_with_each_folds_likeliest_theta
     folds = split_folds(count, 4, 2)
     X = (genomes - genomes.mean(0)) / genomes.std(0)
     squares = ((X[:, None] - X[None]) ** 2).sum(2)
-    for fold, found in ((fold, GP().cross_validate(genomes, values, folds)[fold]) for fold in folds):
+    for fold, predicted in ((fold, GP().cross_validate(genomes, values, folds)[fold]) for fold in folds):
         rest, lowest = np.setdiff1d(np.arange(count), fold), np.inf
         z, ones = values[rest] / values.std(), np.ones(len(rest))
         for theta in np.logspace(-5, 2, 15):
@@ -127,7 +127,7 @@ def test_gp_cross_validates_as_the_dense_formula_with_each_folds_likeliest_theta
             if loss < lowest:
                 lowest = loss
                 expected = mean + C[np.ix_(fold, rest)] @ inverse @ (z - mean)
-        np.testing.assert_allclose(found, expected * values.std(), rtol=1e-4)
+        np.testing.assert_allclose(predicted, expected * values.std(), rtol=1e-4)
 
 
 @pytest.mark.parametrize("make", [RBF, GP])
@@ -139,19 +139,19 @@ def test_a_large_archive_is_fitted_by_its_newer_half_and_a_spread_of_the_rest(
             monkeypatch.setattr(module, name, 60)
     genomes, values = smooth(150, seed=15)
     unseen, _ = smooth(20, seed=16)
-    kept = newest_and_spread(150, 60)
-    assert len(set(kept)) == 60
-    assert set(range(120, 150)) <= set(kept)
-    assert np.diff(kept[:30]).max() <= 5
+    used = newest_and_spread(150, 60)
+    assert len(set(used)) == 60
+    assert set(range(120, 150)) <= set(used)
+    assert np.diff(used[:30]).max() <= 5
     fitted = make().fit(genomes, values).predict(unseen)
-    np.testing.assert_array_equal(fitted, make().fit(genomes[kept], values[kept]).predict(unseen))
+    np.testing.assert_array_equal(fitted, make().fit(genomes[used], values[used]).predict(unseen))
 
     folds = split_folds(150, 5, 0)
-    found = make().cross_validate(genomes, values, folds)
+    predicted = make().cross_validate(genomes, values, folds)
     for fold in folds:
-        rest = np.setdiff1d(kept, fold)
+        rest = np.setdiff1d(used, fold)
         looped = make().fit(genomes[rest], values[rest]).predict(genomes[fold])
-        assert np.corrcoef(found[fold], looped)[0, 1] > (1 - 1e-9 if make is RBF else 0.99)
+        assert np.corrcoef(predicted[fold], looped)[0, 1] > (1 - 1e-9 if make is RBF else 0.99)
 
 
 @pytest.mark.parametrize("integers", [True, False])

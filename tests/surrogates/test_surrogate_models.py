@@ -1,4 +1,4 @@
-"""What every surrogate model owes, and each model against an oracle."""
+"""The contract of every surrogate model, and each model against an oracle."""
 
 import copy
 from collections.abc import Callable
@@ -187,9 +187,9 @@ def test_one_tree_on_one_gene_equals_scikit_learns(seed: int, choices: int, coun
     unseen = np.arange(-1.0, choices + 1)[:, None]
     for least in (2, 6):
         expected = DecisionTreeRegressor(min_samples_split=least).fit(genomes, values).predict(unseen)
-        found = CART(trees=1, least=least).fit(genomes, values).predict(unseen)
-        # Ours leaves out splits whose gain, between means so close, may be rounding.
-        np.testing.assert_allclose(found, expected, atol=1e-3)
+        predicted = CART(trees=1, least=least).fit(genomes, values).predict(unseen)
+        # CART omits splits whose gain may be a rounding error, since the means are close.
+        np.testing.assert_allclose(predicted, expected, atol=1e-3)
 
 
 def test_cart_is_as_good_as_a_loop_over_scikit_learns_trees() -> None:

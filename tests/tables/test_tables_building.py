@@ -17,7 +17,7 @@ from edanas.testing.toy_search import toy_space
 
 
 class Cut(Serial):
-    """Is interrupted after so many items."""
+    """An executor that is interrupted after some items."""
 
     def __init__(self, after):
         self.after, self.asked = after, 0
@@ -31,23 +31,23 @@ class Cut(Serial):
 
 
 def test_a_building_that_was_cut_gives_the_same_bytes_and_profiles_nothing_twice(small, tmp_path):
-    wanted, path = genomes()[::10], tmp_path / "table.safetensors"
+    requested, path = genomes()[::10], tmp_path / "table.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        fill(path, wanted, executor=Cut(4))
+        fill(path, requested, executor=Cut(4))
     assert not path.exists()
     # The end of a record is missing, as after the machine itself went down.
     journal = tmp_path / "rows.journal"
     journal.write_bytes(journal.read_bytes()[:-3])
     rest = Cut(100)
-    fill(path, wanted, executor=rest)
-    assert rest.asked == len(wanted) - 3
+    fill(path, requested, executor=rest)
+    assert rest.asked == len(requested) - 3
     assert path.read_bytes() == small.read_bytes()
 
 
 def test_rows_made_with_another_supernet_are_refused(tmp_path):
     with closing(Journal(tmp_path / "rows.journal", {"supernet": "a", "data": 1})) as journal:
         journal.put("0 0", b"row")
-    with pytest.raises(RunError, match=r"rows made with another supernet; use the same"):
+    with pytest.raises(RunError, match=r"rows table_folder with another supernet; use the same"):
         Journal(tmp_path / "rows.journal", {"supernet": "b", "data": 1})
     with closing(Journal(tmp_path / "rows.journal", {"supernet": "a", "data": 1})) as journal:
         assert journal.get("0 0") == b"row"
@@ -67,13 +67,13 @@ def test_a_journal_keeps_what_came_before_a_cut(tmp_path_factory, records, cut):
         for key, (record, size) in enumerate(zip(records, sizes, strict=True)):
             assert (str(key) in journal) == (size <= cut)
             if size <= cut:
-                kept = journal.failed if isinstance(record, str) else {str(key): journal.get(str(key))}
-                assert kept[str(key)] == record
+                stored = journal.failed if isinstance(record, str) else {str(key): journal.get(str(key))}
+                assert stored[str(key)] == record
         journal.put("new", b"after the cut")
         assert journal.get("new") == b"after the cut"
 
 
-def test_a_backbone_that_fails_is_left_out_with_its_reason(made, tmp_path):
+def test_a_backbone_that_fails_is_left_out_with_its_reason(table_folder, tmp_path):
     class Fragile(RowProfiler):
         def _row(self, backbone):
             if backbone["width"] == 8:

@@ -17,7 +17,7 @@ KEY = "edanas.table"
 
 
 def rewritten(path, target, change):
-    """A copy of a table whose description `change` has edited, the tensors as they were."""
+    """A copy of a table with a changed description and the same tensors."""
     content = path.read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
@@ -30,10 +30,10 @@ def rewritten(path, target, change):
 
 
 def test_a_description_comes_back_as_it_went_in(whole):
-    found = whole.description
-    assert Description.from_dict(json.loads(json.dumps(found.to_dict()))) == found
-    assert (found.backbones, found.space_size, found.exhaustive) == (96, 96, True)
-    assert found.space().signature() == description().space().signature()
+    stored = whole.description
+    assert Description.from_dict(json.loads(json.dumps(stored.to_dict()))) == stored
+    assert (stored.backbones, stored.space_size, stored.exhaustive) == (96, 96, True)
+    assert stored.space().signature() == description().space().signature()
     endless = description(thresholds="continuous")
     assert Description.from_dict(json.loads(json.dumps(endless.to_dict()))).thresholds == "continuous"
 
@@ -73,27 +73,27 @@ def test_a_table_of_another_version_is_refused_with_both_versions(small, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("change", "message"),
     [
         (lambda v: v.pop("variables"), "description is incomplete"),
         (lambda v: v["variables"][0].update(choices=[8, 8]), "none of them twice"),
         (lambda v: v.update(thresholds=[2.0]), "found 2.0"),
-        (lambda v: v.update(exit_points=3), "tensors are not those"),
+        (lambda v: v.update(exit_points=3), "its tensors do not match its description"),
         (lambda v: v.update(backbones=0), "0 backbones"),
-        (lambda v: v["parts"].update(test=13), "tensors are not those"),
+        (lambda v: v["parts"].update(test=13), "its tensors do not match its description"),
         (lambda v: v.update(sha256="0"), "SHA-256"),
-        (lambda v: v.update(exhaustive=False), "do not have the SHA-256"),
+        (lambda v: v.update(exhaustive=False), "its content does not match its SHA-256"),
     ],
 )
-def test_a_description_that_does_not_fit_the_tensors_is_refused(small, tmp_path, change, found):
-    with pytest.raises(TableError, match=found):
+def test_a_description_that_does_not_fit_the_tensors_is_refused(small, tmp_path, change, message):
+    with pytest.raises(TableError, match=message):
         Table.open(rewritten(small, tmp_path / "table.safetensors", change))
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "found"),
+    ("name", "value", "message"),
     [
-        ("genomes", 0, "stands in it twice"),
+        ("genomes", 0, "it holds a backbone twice"),
         ("genomes", 7, "gene 7; allowed"),
         ("macs", -1, "a cost is negative"),
         ("test.confidence", 1.5, "a confidence is outside 0 to 1"),
@@ -101,12 +101,12 @@ def test_a_description_that_does_not_fit_the_tensors_is_refused(small, tmp_path,
         ("validation.confidence", -0.25, "a confidence is outside 0 to 1"),
     ],
 )
-def test_what_another_program_wrote_wrongly_is_refused(whole, tmp_path, name, value, found):
+def test_what_another_program_wrote_wrongly_is_refused(whole, tmp_path, name, value, message):
     path, few = tmp_path / "table.safetensors", description(backbones=2)
     with creating(path, few) as arrays:
         arrays["genomes"][1, 0] = 1
         arrays[name][:, ...] = value
-    with pytest.raises(TableError, match=found):
+    with pytest.raises(TableError, match=message):
         Table.open(path)
 
 

@@ -22,7 +22,7 @@ SCHEMES = st.tuples(THRESHOLDS, THRESHOLDS).map(SelectionScheme)
 
 
 def rounded(profile):
-    """The oracle's profile: what the network says, rounded as the format says."""
+    """The oracle: a network's profile, rounded to the format's precision."""
     return ExitProfile(
         profile.points, profile.confidence.astype(np.float16).astype(np.float32), profile.correct
     )
@@ -30,17 +30,17 @@ def rounded(profile):
 
 @pytest.fixture(scope="module")
 def networks(whole):
-    """For some backbones: profiles of the network itself on both parts, and its costs."""
+    """Some backbones, with their network's profiles on both parts and its costs."""
     bench = evaluator().workbench
-    found = []
+    expected = []
     for backbone in list(whole.backbones)[::19]:
         network = evaluator().network(Candidate(backbone, EVERYWHERE))
         profiles = {
             part: rounded(collect_profile(network, getattr(bench.parts, part)))
             for part in ("validation", "test")
         }
-        found.append((backbone, profiles, bench.anatomy_of(backbone, POINTS)))
-    return found
+        expected.append((backbone, profiles, bench.anatomy_of(backbone, POINTS)))
+    return expected
 
 
 @given(scheme=SCHEMES, which=st.integers(0, 5), part=st.sampled_from(["validation", "test"]))
@@ -84,11 +84,11 @@ def test_a_sweep_counts_what_each_backbone_answers(whole, scheme, rows):
 def test_a_profile_comes_back_as_it_went_in(whole, networks):
     for backbone, profiles, _ in networks:
         for part, profile in profiles.items():
-            found = whole.profile(backbone, part)
-            assert found.points == POINTS
-            assert (found.confidence == profile.confidence).all()
-            assert (found.correct == profile.correct).all()
-            assert outcome(found, EVERYWHERE) == outcome(profile, EVERYWHERE)
+            stored = whole.profile(backbone, part)
+            assert stored.points == POINTS
+            assert (stored.confidence == profile.confidence).all()
+            assert (stored.correct == profile.correct).all()
+            assert outcome(stored, EVERYWHERE) == outcome(profile, EVERYWHERE)
 
 
 def test_all_backbones_of_the_space_are_in_an_exhaustive_table_once(whole):

@@ -41,9 +41,9 @@ def test_an_engine_that_sees_all_of_a_table_finds_the_front_of_all_profiles(whol
     with Archive(tmp_path) as archive:
         length = SearchSettings(initial=90, iterations=9, per_iteration=50)
         setup = SearchSetup(space, strategy, TableEvaluation(whole), Serial(), OBJECTIVES, length)
-        found = Engine(setup, archive, lambda *_, **__: None, Silent()).run()
-    assert found.stopped == "exhausted"
-    assert len(found.evaluations) == space.size() == 384
+        result = Engine(setup, archive, lambda *_, **__: None, Silent()).run()
+    assert result.stopped == "exhausted"
+    assert len(result.evaluations) == space.size() == 384
     values = [
         minimised(
             OBJECTIVES,
@@ -52,7 +52,7 @@ def test_an_engine_that_sees_all_of_a_table_finds_the_front_of_all_profiles(whol
         for backbone in whole.backbones
         for scheme in SCHEMES
     ]
-    assert front([minimised(OBJECTIVES, e.metrics) for e in found.evaluations]) == front(values)
+    assert front([minimised(OBJECTIVES, e.metrics) for e in result.evaluations]) == front(values)
 
 
 def test_an_evaluation_on_a_table_keeps_the_contract_s_promises(whole):
@@ -119,13 +119,13 @@ def test_what_is_estimated_is_told_by_candidate_and_judged_with_the_same_costs(w
         candidate = Candidate(backbone, SCHEMES[0])
         metrics = judge.evaluate(candidate)
         assert judge.estimated([candidate]) == (set() if backbone in half else {candidate.id})
-        told = Outcome(
+        outcome = Outcome(
             metrics.accuracy, metrics.utilization, metrics.exit_accuracy, metrics.backbone_accuracy
         )
-        assert judge.judge(candidate, told) == metrics
+        assert judge.judge(candidate, outcome) == metrics
     with pytest.raises(CandidateError, match="not in the table"):
         TableEvaluation(half).judge(
-            Candidate(next(b for b in whole.backbones if b not in half), SCHEMES[0]), told
+            Candidate(next(b for b in whole.backbones if b not in half), SCHEMES[0]), outcome
         )
 
 
@@ -136,10 +136,10 @@ def test_the_schemes_that_are_offered_are_best_in_the_measure_that_was_asked_for
         for measure in ("executed", "ada"):
             judge = TableEvaluation(whole, measure=measure)
             profile = judge.profile(candidate)
-            found = [
+            rescored = [
                 judge.rescore(Candidate(backbone, s), profile) for s in judge.schemes(candidate, profile)
             ]
-            best[measure] = np.array([[-m.accuracy, m.ada_macs] for m in found])
+            best[measure] = np.array([[-m.accuracy, m.ada_macs] for m in rescored])
         # No scheme of the front for executed MACs beats the front for ADA_MACS in ADA_MACS.
         for row in best["executed"]:
             assert (best["ada"] <= row + 1e-9).all(axis=1).any()
@@ -154,37 +154,37 @@ def test_any_strategy_searches_a_table_in_one_call(whole, strategy, tmp_path):
     nested = Registry(load_plugins()).create("search strategy", strategy).nested
     length = SearchSettings(initial=8, iterations=2, per_iteration=4)
     thresholds = None if nested else THRESHOLDS
-    given = {"thresholds": thresholds, "surrogates": ("cart", "exit-profiles"), "settings": length}
-    found = search(whole, strategy, seed=3, folder=tmp_path, **given)
-    assert found.stopped == "completed" and len(found.evaluations) == 16
-    assert sorted(found.hypervolumes) == list(found.hypervolumes)
-    for evaluation in found.evaluations:
+    options = {"thresholds": thresholds, "surrogates": ("cart", "exit-profiles"), "settings": length}
+    result = search(whole, strategy, seed=3, folder=tmp_path, **options)
+    assert result.stopped == "completed" and len(result.evaluations) == 16
+    assert sorted(result.hypervolumes) == list(result.hypervolumes)
+    for evaluation in result.evaluations:
         assert nested or evaluation.metrics == whole.metrics(evaluation.candidate)
     assert (tmp_path / "archive.sqlite").exists()
-    again = search(whole, strategy, seed=3, **given)
-    np.testing.assert_array_equal(again.genomes, found.genomes)
+    again = search(whole, strategy, seed=3, **options)
+    np.testing.assert_array_equal(again.genomes, result.genomes)
 
 
 def test_surrogates_that_know_exits_are_told_judge_and_profiles(whole, monkeypatch):
-    told = []
-    monkeypatch.setattr(ExitProfiles, "inform", lambda self, insight: told.append(insight))
+    insights = []
+    monkeypatch.setattr(ExitProfiles, "inform", lambda self, insight: insights.append(insight))
     length = SearchSettings(initial=8, iterations=1, per_iteration=2)
     search(whole, thresholds=THRESHOLDS, surrogates=("exit-profiles",), settings=length)
-    assert told and all(len(insight.profiles) for insight in told)
+    assert insights and all(len(insight.profiles) for insight in insights)
 
 
 def test_a_search_on_part_of_a_space_fails_or_estimates_and_says_which(half):
     length = SearchSettings(initial=20, iterations=2, per_iteration=8)
-    given = {"thresholds": THRESHOLDS, "surrogates": ("cart", "exit-profiles"), "settings": length}
-    found = search(half, **given)
-    failed = [e for e in found.evaluations if not e.ok]
+    options = {"thresholds": THRESHOLDS, "surrogates": ("cart", "exit-profiles"), "settings": length}
+    result = search(half, **options)
+    failed = [e for e in result.evaluations if not e.ok]
     assert failed and all("not in the table" in e.error for e in failed)
     judge = TableEvaluation(half, outside=Neighbours(half))
-    found = search(judge, **given)
-    assert all(e.ok for e in found.evaluations)
-    estimated = judge.estimated(e.candidate for e in found.evaluations)
-    assert 0 < len(estimated) < len(found.evaluations)
-    for evaluation in found.evaluations:
+    result = search(judge, **options)
+    assert all(e.ok for e in result.evaluations)
+    estimated = judge.estimated(e.candidate for e in result.evaluations)
+    assert 0 < len(estimated) < len(result.evaluations)
+    for evaluation in result.evaluations:
         assert evaluation.candidate.id in estimated or evaluation.metrics == half.metrics(
             evaluation.candidate
         )

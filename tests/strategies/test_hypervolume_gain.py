@@ -1,4 +1,4 @@
-"""Gains against hypervolumes computed anew, and rays against both."""
+"""Gains against differences of hypervolumes, and rays against both."""
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ def test_a_gain_is_the_difference_of_two_hypervolumes(objectives: int, size: int
     rng = np.random.default_rng(objectives)
     front, points = rng.random((size, objectives)), 1.2 * rng.random((30, objectives))
     reference = np.ones(objectives)
-    found = gains(front, points, reference)
-    assert found == pytest.approx(gains_anew(front, points, reference), abs=1e-12)
+    added = gains(front, points, reference)
+    assert added == pytest.approx(gains_anew(front, points, reference), abs=1e-12)
 
 
 def test_rows_that_failed_or_lie_outside_change_nothing() -> None:
@@ -48,11 +48,11 @@ def test_what_adds_nothing_is_not_chosen() -> None:
 
 def test_a_contribution_is_what_the_front_would_lose() -> None:
     front = np.array([[0.0, 10.0], [1.0, 4.0], [2.0, 3.0], [5.0, 0.0]])
-    found = contributions(front)
+    added = contributions(front)
     scaled = front / [5.0, 10.0]
     whole = hypervolume(scaled, np.full(2, 1.1))
     rest = [hypervolume(np.delete(scaled, i, axis=0), np.full(2, 1.1)) for i in range(4)]
-    assert found == pytest.approx(whole - np.array(rest))
+    assert added == pytest.approx(whole - np.array(rest))
     assert contributions(np.array([[3.0]])).tolist() == [0.0]
 
 

@@ -12,7 +12,7 @@ def test_another_run_s_archive_is_read_and_its_folder_left_as_it_was(tmp_path):
     with Archive(tmp_path) as archive:
         archive.set_meta("data", "these images")
     with closing(sqlite3.connect(tmp_path / FILE)) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")  # who opens it to write turns this back
+        connection.execute("PRAGMA journal_mode = DELETE")  # opening it for writing undoes this
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     tmp_path.chmod(0o500)
     try:

@@ -1,4 +1,4 @@
-"""The choice of candidates against every other choice."""
+"""The choice of a batch against all other choices."""
 
 import itertools
 
@@ -15,19 +15,19 @@ def deviation(fixed: np.ndarray, chosen: np.ndarray) -> float:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_subset_is_close_to_the_best_of_all_and_far_from_random(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    found, best, random = [], [], []
+    greedy, best, random = [], [], []
     for _ in range(10):
         fixed, pool = np.concatenate([[0.0, 1.0], rng.random(4)]), rng.random(10)
         count = int(rng.integers(1, 6))
         positions = spread_subset(fixed, pool, count)
         assert len(set(positions.tolist())) == count
         every = [deviation(fixed, pool[list(c)]) for c in itertools.combinations(range(10), count)]
-        found.append(deviation(fixed, pool[positions]))
+        greedy.append(deviation(fixed, pool[positions]))
         best.append(min(every))
         random.append(np.mean(every))
-    assert min(np.array(found) - best) >= -1e-12
-    assert np.mean(np.isclose(found, best)) >= 0.7
-    assert np.sum(found) - np.sum(best) < 0.1 * (np.sum(random) - np.sum(best))
+    assert min(np.array(greedy) - best) >= -1e-12
+    assert np.mean(np.isclose(greedy, best)) >= 0.7
+    assert np.sum(greedy) - np.sum(best) < 0.1 * (np.sum(random) - np.sum(best))
 
 
 def test_no_single_exchange_makes_the_subset_better() -> None:
