@@ -47,7 +47,7 @@ def test_a_building_that_was_cut_gives_the_same_bytes_and_profiles_nothing_twice
 def test_rows_made_with_another_supernet_are_refused(tmp_path):
     with closing(Journal(tmp_path / "rows.journal", {"supernet": "a", "data": 1})) as journal:
         journal.put("0 0", b"row")
-    with pytest.raises(RunError, match=r"rows table_folder with another supernet; use the same"):
+    with pytest.raises(RunError, match=r"rows made with another supernet; use the same"):
         Journal(tmp_path / "rows.journal", {"supernet": "b", "data": 1})
     with closing(Journal(tmp_path / "rows.journal", {"supernet": "a", "data": 1})) as journal:
         assert journal.get("0 0") == b"row"
