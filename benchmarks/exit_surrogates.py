@@ -1,7 +1,7 @@
 """Compare surrogates of exit profiles with surrogates of genes and values: Kendall's tau and regret.
 
 Candidates and their exact metrics come from the exhaustive table of digits backbones
-(`edanas.tables.digits_table`). An archive holds random candidates, as the initial archive of a search does.
+(`edanas.tables.digits`). An archive holds random candidates, as the initial archive of a search does.
 Test candidates are random ones of the whole space ("all"), and ones near the front ("near": the least
 dominated of 4,000 random ones), none of them in the archive. For the regret, the model selects the best 8
 of 1,000 candidates by its predictions; regret is the difference between the best of them and the best of
@@ -30,7 +30,7 @@ from edanas.core.types import Candidate, Metrics, Outcome
 from edanas.surrogates.adaptive import AdaptiveSwitching, kendall_tau
 from edanas.surrogates.builtin import edanas_surrogate_models
 from edanas.tables import Table
-from edanas.tables.digits_table import digits_table
+from edanas.tables.digits import digits_table
 from edanas.tables.evaluation import TableEvaluation
 
 Array = npt.NDArray[np.float64]

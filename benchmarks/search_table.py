@@ -23,7 +23,7 @@ from edanas.core.progress import Silent
 from edanas.core.types import CONTINUOUS, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.numerics.pareto import non_dominated
 from edanas.tables import Neighbours, Table
-from edanas.tables.digits_table import digits_table
+from edanas.tables.digits import digits_table
 from edanas.tables.evaluation import TableEvaluation
 from edanas.thresholds.schemes import exit_costs
 

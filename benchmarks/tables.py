@@ -1,6 +1,6 @@
 """Measure look-ups in a table of exit profiles, the effect of float16, and the quality of its estimates.
 
-The digits table of `edanas.tables.digits_table` is built if it is missing, and its wall and CPU time printed.
+The digits table of `edanas.tables.digits` is built if it is missing, and its wall and CPU time printed.
 Times are CPU time of one thread, the smallest of several repeats, compared with scoring the same exit
 profiles in memory.
 
@@ -24,7 +24,7 @@ from edanas.core.types import Candidate, ExitProfile
 from edanas.evaluation.scoring import score
 from edanas.run.console import ConsoleProgress
 from edanas.tables import Neighbours, Table
-from edanas.tables.digits_table import digits_table
+from edanas.tables.digits import digits_table
 from edanas.tables.estimate_quality import leave_out
 from edanas.thresholds.profiles import exit_columns
 
