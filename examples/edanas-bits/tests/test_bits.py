@@ -33,8 +33,8 @@ def test_the_objective_conforms():
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_a_channel_holds_whole_multiples_of_its_step(bits):
     weight = torch.randn(3, 5, 7, 7, generator=torch.Generator().manual_seed(0))
-    found = quantised(weight, bits)
-    for channel, rounded in zip(weight, found, strict=True):
+    rounded_weight = quantised(weight, bits)
+    for channel, rounded in zip(weight, rounded_weight, strict=True):
         step = channel.abs().max() / (2 ** (bits - 1) - 1)
         assert len(rounded.unique()) <= 2**bits - 1
         torch.testing.assert_close(rounded / step, (channel / step).round(), rtol=0, atol=1e-3)
@@ -50,11 +50,11 @@ def test_what_is_exported_rounds_alike(monkeypatch):
 
 def test_a_module_runs_with_rounded_weights_and_learns_through_the_rounding():
     conv, images = torch.nn.Conv2d(2, 3, 3), torch.randn(1, 2, 5, 5)
-    kept = conv.weight.detach().clone()
+    weight = conv.weight.detach().clone()
     out = Quantised(conv, 3)(images)
-    torch.testing.assert_close(out, F.conv2d(images, quantised(kept, 3), conv.bias))
+    torch.testing.assert_close(out, F.conv2d(images, quantised(weight, 3), conv.bias))
     out.sum().backward()
-    assert torch.equal(conv.weight, kept)
+    assert torch.equal(conv.weight, weight)
     assert conv.weight.grad.abs().min() > 0
 
 
@@ -73,10 +73,10 @@ def specimen(choices):
 
 def test_each_stage_counts_with_its_own_bits():
     meter = BitOperations(activation_bits=6, head_bits=16).meters[0]
-    found = meter.figures(specimen({"stage1.bits": 4, "stage2.bits": 8, "stage3.bits": 2}))
-    assert found.stages == (100 * 4 * 6, 200 * 8 * 6, 300 * 2 * 6)
-    assert found.heads == (10 * 16 * 6, 10 * 16 * 6)
-    assert found.last == 7 * 2 * 6  # as the last stage
+    figures = meter.figures(specimen({"stage1.bits": 4, "stage2.bits": 8, "stage3.bits": 2}))
+    assert figures.stages == (100 * 4 * 6, 200 * 8 * 6, 300 * 2 * 6)
+    assert figures.heads == (10 * 16 * 6, 10 * 16 * 6)
+    assert figures.last == 7 * 2 * 6  # as the last stage
     with pytest.raises(CostError, match="have no bits; allowed: the supernet `bits`"):
         meter.figures(specimen({"resolution": 8}))
 
@@ -130,6 +130,6 @@ def test_a_search_chooses_bits(tmp_path):
     row = result.best()
     network = edanas.load(result.folder / row["model"])
     described = json.loads((result.folder / row["model"]).with_suffix(".json").read_text())
-    found = [described["backbone"][f"stage{stage}.bits"] for stage in range(1, 6)]
-    assert [stage.bits for stage in network.backbone.stages] == found
+    expected = [described["backbone"][f"stage{stage}.bits"] for stage in range(1, 6)]
+    assert [stage.bits for stage in network.backbone.stages] == expected
     assert len(network(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).label) == 2

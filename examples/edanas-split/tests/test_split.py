@@ -64,8 +64,8 @@ def test_what_is_sent_are_the_features_in_bytes():
     head = features(10, 1, 1)
     backbone = Backbone.of({"resolution": 8})
     specimen = Specimen(backbone, ToyProvider(), Task(3, 10), stages, (head, head), head, lambda: None)
-    found = SplitCost(element_bytes=4).meters[0].figures(specimen)
-    assert (found.stages, found.heads, found.last) == ((0, 0, 0), (4 * 256, 4 * 96), 3 * 8 * 8)
+    figures = SplitCost(element_bytes=4).meters[0].figures(specimen)
+    assert (figures.stages, figures.heads, figures.last) == ((0, 0, 0), (4 * 256, 4 * 96), 3 * 8 * 8)
 
 
 @pytest.mark.parametrize(("option", "value"), [("per_byte", -1.0), ("element_bytes", 0)])
@@ -100,9 +100,9 @@ SETTINGS = {
 def test_a_search_knows_what_the_features_at_the_first_exit_are(tmp_path):
     result = edanas.search(plugin="mbv3-sm", settings=SETTINGS, out=tmp_path / "run")
     with Archive(result.folder, read_only=True) as archive:
-        found = [evaluation for _, evaluation in archive.replay() if evaluation.candidate.scheme.exits]
+        evaluations = [evaluation for _, evaluation in archive.replay() if evaluation.candidate.scheme.exits]
     options = {key: value for key, value in SETTINGS["supernet"].items() if key != "name"}
-    for evaluation in found:
+    for evaluation in evaluations:
         first = evaluation.candidate.scheme.placed[0]
         net = OFAMobileNetV3Provider(**options).build(evaluation.candidate.backbone, Task(1, 10)).eval()
         features = torch.zeros(1, 1, 8, 8)

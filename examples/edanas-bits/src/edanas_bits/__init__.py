@@ -1,4 +1,4 @@
-"""An edanas plugin: networks whose weights have few bits, as many in each stage as the search finds best."""
+"""An edanas plugin: networks with quantised weights, whose bits in each stage are searched."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ EDANAS_SPEC_VERSION = 1
 
 
 def quantised(weight: torch.Tensor, bits: int) -> torch.Tensor:
-    """A weight (D, ...) rounded to whole multiples of a step of each output channel, by torch.
+    """Round a weight (D, ...) to whole multiples of a step for each output channel.
 
     The step is the largest magnitude in the channel / (2^(bits-1) - 1), so at most 2^bits - 1 values occur.
     Gradients pass through the rounding.
@@ -24,7 +24,7 @@ def quantised(weight: torch.Tensor, bits: int) -> torch.Tensor:
     most = 2 ** (bits - 1) - 1
     largest = weight.detach().flatten(1).abs().amax(1).float()
     step = (largest / most).clamp_min(torch.finfo(torch.float32).tiny)
-    if torch.compiler.is_exporting():  # other runtimes have no operator for it
+    if torch.compiler.is_exporting():  # other runtimes lack the operator below
         steps = step.reshape(-1, *(1,) * (weight.ndim - 1))
         rounded: torch.Tensor = (weight.float() / steps).round() * steps
     else:
@@ -34,7 +34,7 @@ def quantised(weight: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 class _Rounding(TorchFunctionMode):
-    """Rounds the weight of whatever convolution or linear layer runs, wherever it comes from."""
+    """A mode of torch in which every convolution and linear layer runs with rounded weights."""
 
     def __init__(self, bits: int) -> None:
         super().__init__()
@@ -50,11 +50,11 @@ class _Rounding(TorchFunctionMode):
 
 
 class Quantised(nn.Module):
-    """Runs a module with rounded weights; its own stay as they are, and are what is trained and stored.
+    """A module that runs with rounded weights; training and storage use the original ones.
 
     Args:
         module: A stage or the last exit.
-        bits: Of its weights.
+        bits: Bits of its weights.
     """
 
     def __init__(self, module: nn.Module, bits: int) -> None:
@@ -63,27 +63,26 @@ class Quantised(nn.Module):
         self.bits = bits
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """As the module."""
+        """Features -> output of the module."""
         with _Rounding(self.bits):
             out: torch.Tensor = self.module(features)
         return out
 
 
 class BitsProvider(SupernetProvider):
-    """Another provider's networks, with the bits of each stage's weights searched besides.
+    """A wrapper of another provider, with a variable for the bits of each stage's weights.
 
     APQ (Wang and others, APQ: Joint Search for Network Architecture, Pruning and Quantization Policy, CVPR
-    2020, arXiv:2006.08509) searches structure and bit-widths together. Here each stage has one width, the
-    last exit that of the last stage. Weights of convolutions and linear layers are rounded in every pass,
-    so that the supernet learns with rounding and every evaluation judges what is rounded. Activations and
-    early exits are not.
+    2020, arXiv:2006.08509) searches structure and bit-widths together. Here each stage has one bit-width; the
+    last exit has that of the last stage. The weights of convolutions and linear layers are rounded in every
+    pass, in training as in evaluation. Activations and early exits are not rounded.
 
     Args:
         of: The provider whose networks are quantised.
-        bits: The widths to choose from.
+        bits: The bit-widths to choose from.
 
     Raises:
-        ConfigError: A width is not from 2 to 16, or occurs twice.
+        ConfigError: A bit-width is not from 2 to 16, or occurs twice.
     """
 
     def __init__(self, of: SupernetProvider, bits: tuple[int, ...] = (4, 8)) -> None:
@@ -95,7 +94,7 @@ class BitsProvider(SupernetProvider):
         self.exit_points, self.passes = of.exit_points, of.passes
 
     def variables(self) -> tuple[Variable, ...]:
-        """The other provider's, and `stageN.bits`."""
+        """Return the variables of the wrapped provider, and `stageN.bits`."""
         stages = range(1, self.exit_points + 2)
         return (*self.of.variables(), *(Variable(_name(stage), self.bits) for stage in stages))
 
@@ -108,18 +107,18 @@ class BitsProvider(SupernetProvider):
         return _wrapped(self.of.build(_inner(backbone), task), backbone)
 
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
-        """As the other provider's."""
+        """See `SupernetProvider.exit_channels`."""
         return self.of.exit_channels()
 
     def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost] | None:
-        """As the other provider's: rounding multiplies nothing."""
+        """Return the wrapped provider's costs, since rounding adds no multiply-adds."""
         return self.of.costs(_inner(backbone), task)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
-        """As the other provider's.
+        """See `SupernetProvider.load_weights`.
 
         Raises:
-            WeightsError: As there.
+            WeightsError: The supernet has no bits, or the wrapped provider cannot load the weights.
         """
         if not isinstance(supernet, BitsSupernet):
             raise WeightsError(f"weights '{weights}': {type(supernet).__name__} has no bits")
@@ -127,10 +126,10 @@ class BitsProvider(SupernetProvider):
 
 
 class BitsSupernet(Supernet):
-    """Another supernet, whose backbones run on rounded weights.
+    """A wrapper of another supernet, whose backbones run with rounded weights.
 
     Args:
-        supernet: The other one.
+        supernet: The wrapped supernet.
     """
 
     def __init__(self, supernet: Supernet) -> None:
@@ -142,7 +141,7 @@ class BitsSupernet(Supernet):
         return _wrapped(self.supernet.view(_inner(backbone)), backbone).train(self.training)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
-        """See `Supernet.extract`. Weights are as they are trained, to be rounded wherever they run."""
+        """See `Supernet.extract`. The weights are the original ones, which each pass rounds."""
         return _wrapped(self.supernet.extract(_inner(backbone)), backbone).train(self.training)
 
 
@@ -165,11 +164,11 @@ def _name(stage: int) -> str:
 
 
 class BitMeter(Meter):
-    """Multiply-adds x bits of the weights x bits of the activations, by segment.
+    """A meter of multiply-adds x bits of the weights x bits of the activations.
 
     Args:
-        activation_bits: Of all activations.
-        head_bits: Of the weights of early exits.
+        activation_bits: Bits of all activations.
+        head_bits: Bits of the weights of early exits.
     """
 
     counted = True
@@ -198,14 +197,13 @@ class BitMeter(Meter):
 
 
 class BitOperations(Objective):
-    """Bit operations of a sample on average, as APQ counts: multiply-adds x weight bits x activation bits.
+    """Mean bit operations of a sample: multiply-adds x weight bits x activation bits (APQ, CVPR 2020).
 
-    Each stage counts with its own bits (APQ, CVPR 2020), early exits with those of float32 weights unless
-    told otherwise. For networks of the supernet `bits`.
+    The objective requires the supernet `bits`. Each stage counts with its own bits.
 
     Args:
-        activation_bits: What activations are taken to have; the evaluation leaves them in floating point.
-        head_bits: Of the weights of early exits.
+        activation_bits: Assumed bits of activations; the evaluation leaves them in floating point.
+        head_bits: Bits of the weights of early exits; 32 = float32, as in the evaluation.
 
     Raises:
         ConfigError: An option is not from 1 to 32.
@@ -220,17 +218,17 @@ class BitOperations(Objective):
         self.meters = (BitMeter(activation_bits, head_bits),)
 
     def value(self, metrics: Metrics) -> float:
-        """Bit operations of one sample, on average."""
+        """Return the mean bit operations of a sample."""
         return self.meters[0].mean(metrics)
 
 
 @hookimpl
 def edanas_supernet_providers() -> dict[str, Callable[..., SupernetProvider]]:
-    """The supernet's name, for `--set 'supernet={name="bits", of="ofa-mbv3"}'`."""
+    """Return the supernet, for `--set 'supernet={name="bits", of="ofa-mbv3"}'`."""
     return {"bits": BitsProvider}
 
 
 @hookimpl
 def edanas_objectives() -> dict[str, Callable[..., Objective]]:
-    """The objective's name."""
+    """Return the objective, for `--set 'objectives=["accuracy", "bit-operations"]'`."""
     return {"bit-operations": BitOperations}

@@ -1,4 +1,4 @@
-"""An edanas plugin: a network that runs some of its channels first, and the others only where it has to."""
+"""An edanas plugin: a network that runs some of its channels first, and the others only if needed."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,16 +15,16 @@ from torch.func import functional_call
 EDANAS_SPEC_VERSION = 1
 
 _Known = tuple[torch.Tensor, ...]
-"""Channels that earlier groups computed, in one tensor; none before the first group."""
+"""The channels of earlier groups, in one tensor; empty for the first group."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A backbone in numbers.
+    """The sizes of a backbone.
 
     Args:
-        side: Of the images, in pixels.
-        in_channels: Of the images.
+        side: Height and width of the images, in pixels.
+        in_channels: Channels of the images.
         widths: Channels of each group (rows) in each layer (columns).
     """
 
@@ -33,30 +33,30 @@ class Plan:
     widths: tuple[tuple[int, ...], ...]
 
     def size(self, layer: int) -> int:
-        """The side of a layer's features: the first keeps the image's, each further one halves it."""
+        """Return the side of a layer's features: all layers but the first halve it."""
         return math.ceil(self.side / (1 << layer))
 
     def inputs(self, group: int, layer: int) -> int:
-        """The channels that a layer of a group reads: the image's, or those of all groups so far."""
+        """Return the number of channels that a layer of a group reads: the image's, or all groups' so far."""
         if layer == 0:
             return self.in_channels
         return sum(widths[layer - 1] for widths in self.widths[: group + 1])
 
     def pooled(self, groups: int) -> int:
-        """The channels of the last layer in so many groups."""
+        """Return the number of channels of the last layer in the first `groups` groups."""
         return sum(widths[-1] for widths in self.widths[:groups])
 
 
 class Group(nn.Module):
-    """One stage: a group of channels of every layer, computed from the groups before it and itself.
+    """One stage: a group of channels of every layer, computed from itself and the groups before it.
 
-    What a stage passes on is (B, P, R + 1, 1): the last column is the last layer's channels so far, averaged
-    over the image, which an exit reads; before it lie the image and the other layers' channels so far, filled
-    up with zeros to R whole columns of P.
+    A stage returns (B, P, R + 1, 1). The last column holds the last layer's channels so far, averaged over
+    the image, for the exit. The R columns before it hold the image and the other layers' channels so far, and
+    zeros at the end.
 
     Args:
-        plan: The backbone.
-        group: Which group, from 0.
+        plan: The sizes of the backbone.
+        group: The group's number, from 0.
     """
 
     def __init__(self, plan: Plan, group: int) -> None:
@@ -73,7 +73,7 @@ class Group(nn.Module):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Images, or what the group before passed on -> what is passed on."""
+        """Images, or the output of the group before -> output (B, P, R + 1, 1)."""
         image, earlier, pooled = self._unpacked(features)
         before = image
         maps = []
@@ -85,7 +85,7 @@ class Group(nn.Module):
         return _packed([image, *maps], column)
 
     def _unpacked(self, features: torch.Tensor) -> tuple[torch.Tensor, list[_Known], _Known]:
-        """The image, the channels so far of all layers but the last, and of the last one, pooled."""
+        """Return the image, the channels so far of all layers but the last, and the pooled ones of the last."""
         plan, known = self.plan, self.plan.widths[: self.group]
         layers = range(len(self.layers) - 1)
         if self.group == 0:
@@ -111,8 +111,8 @@ class ColumnHead(nn.Module):
     """A linear layer on the last column of the features.
 
     Args:
-        channels: P.
-        num_classes: K.
+        channels: Number of channels P.
+        num_classes: Number of classes K.
     """
 
     def __init__(self, channels: int, num_classes: int) -> None:
@@ -120,34 +120,34 @@ class ColumnHead(nn.Module):
         self.linear = nn.Linear(channels, num_classes)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features (B, P, H, W), W = 1 out of a stage -> logits (B, K)."""
+        """Features (B, P, H, W) -> logits (B, K); W is 1 after a stage."""
         logits: torch.Tensor = self.linear(features[:, :, -1].mean(2))
         return logits
 
 
 class LastColumn(ExitClassifier):
-    """A linear layer on the channels that the groups so far have in the last layer; for `channelwise`."""
+    """An exit classifier for `channelwise`: a linear layer on the last layer's channels so far."""
 
     reads = "columns"
 
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
-        """A head: features (B, point.channels, H, W) -> logits (B, num_classes)."""
+        """Return a head: features (B, point.channels, H, W) -> logits (B, num_classes)."""
         return ColumnHead(point.channels, num_classes)
 
 
 class ChannelwiseProvider(SupernetProvider):
-    """A plain network of 3x3 convolutions, cut along its channels: each stage is a group of all layers.
+    """A network of 3x3 convolutions, cut along its channels: each stage is a group of channels of all layers.
 
     S2DNAS (Yuan and others, S2DNAS: Transforming Static CNN Model for Dynamic Inference via Neural
-    Architecture Search, ECCV 2020, arXiv:1911.07033): channels of each layer are split into groups, and a
-    group reads what itself and earlier ones computed, never a later one. So the first group is a thin network
-    of its own, and each further one makes it wider, until an exit is sure. Searched is how wide each group
-    is; narrower ones use the first channels of wider ones. Exits are `last-column`.
+    Architecture Search, ECCV 2020, arXiv:1911.07033) splits the channels of each layer into groups. A group
+    reads its own channels and those of earlier groups. So the first group is a thin network, and each further
+    group makes it wider, until an exit fires. The width of each group is searched; narrow groups use the
+    first channels of wide ones. The exit classifier is `last-column`.
 
     Args:
-        channels: Of a whole group in each layer; each layer but the first halves the sides.
-        groups: How many there are.
-        widths: Shares of a whole group's channels to choose from.
+        channels: Channels of a full group in each layer; all layers but the first halve the sides.
+        groups: Number of groups.
+        widths: The shares of a full group's channels to choose from.
         resolutions: Sides of the input images in pixels.
 
     Raises:
@@ -179,7 +179,7 @@ class ChannelwiseProvider(SupernetProvider):
         self.exit_points = groups - 1
 
     def variables(self) -> tuple[Variable, ...]:
-        """`resolution`, and the width of each group."""
+        """Return `resolution`, and the width of each group."""
         groups = range(1, self.groups + 1)
         return (
             Variable("resolution", self.resolutions),
@@ -187,7 +187,7 @@ class ChannelwiseProvider(SupernetProvider):
         )
 
     def plan(self, backbone: Backbone, task: Task) -> Plan:
-        """A backbone in numbers."""
+        """Return the sizes of a backbone."""
         shares = [float(backbone[_width(group)]) for group in range(1, self.groups + 1)]
         widths = tuple(tuple(max(1, round(share * c)) for c in self.channels) for share in shares)
         return Plan(int(backbone["resolution"]), task.in_channels, widths)
@@ -201,21 +201,21 @@ class ChannelwiseProvider(SupernetProvider):
         return _staged(self.plan(backbone, task), task)
 
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
-        """See `SupernetProvider.exit_channels`: the last layer's channels in all groups so far."""
+        """See `SupernetProvider.exit_channels`; these are the last layer's channels so far."""
         one = {max(1, round(share * self.channels[-1])) for share in self.widths}
-        sums, found = {0}, []
+        sums, channels = {0}, []
         for _ in range(self.exit_points):
             sums = {before + more for before in sums for more in one}
-            found.append(tuple(sorted(sums)))
-        return tuple(found)
+            channels.append(tuple(sorted(sums)))
+        return tuple(channels)
 
 
 class ChannelwiseSupernet(Supernet):
     """All backbones of a `ChannelwiseProvider` on the weights of the widest.
 
     Args:
-        provider: Knows what backbones are.
-        task: Channels and classes.
+        provider: The provider of the backbones.
+        task: The numbers of channels and classes.
     """
 
     def __init__(self, provider: ChannelwiseProvider, task: Task) -> None:
@@ -247,13 +247,13 @@ class ChannelwiseSupernet(Supernet):
 
 
 class _View(nn.Module):
-    """Runs a narrow module on slices of a wide one's tensors."""
+    """A narrow module that runs on slices of a wide module's tensors."""
 
     def __init__(self, whole: nn.Module, plain: nn.Module, plan: Plan) -> None:
         super().__init__()
         self.whole = whole
         self._plan = plan
-        # In a tuple, so that its own tensors, which are empty, are none of this module's.
+        # The tuple hides the module, whose own tensors are empty.
         self._plain = (plain,)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -264,27 +264,27 @@ class _View(nn.Module):
 
 
 def _slices(whole: nn.Module, plan: Plan) -> dict[str, torch.Tensor]:
-    """What a backbone uses of a whole group or last exit, by name; running statistics as views."""
+    """Return a backbone's slices of a full group or last exit by name; running statistics are views."""
     tensors = {**dict(whole.named_parameters()), **dict(whole.named_buffers())}
     if isinstance(whole, Group):
         return {name: _slice(whole, name, tensor, plan) for name, tensor in tensors.items()}
     weight, groups = tensors["linear.weight"], len(plan.widths)
-    read = _read(plan, weight.shape[1] // groups, -1, groups)
+    read = _channel_indices(plan, weight.shape[1] // groups, -1, groups)
     return {**tensors, "linear.weight": weight[:, read]}
 
 
 def _slice(whole: Group, name: str, tensor: torch.Tensor, plan: Plan) -> torch.Tensor:
     layer = int(name.split(".")[1])
-    if tensor.ndim == 0:  # how many batches BatchNorm has seen
+    if tensor.ndim == 0:  # BatchNorm's number of batches
         return tensor
     narrow = tensor[: plan.widths[whole.group][layer]]
     if tensor.ndim == 1 or layer == 0:
         return narrow
-    return narrow[:, _read(plan, whole.plan.widths[0][layer - 1], layer - 1, whole.group + 1)]
+    return narrow[:, _channel_indices(plan, whole.plan.widths[0][layer - 1], layer - 1, whole.group + 1)]
 
 
-def _read(plan: Plan, whole: int, layer: int, groups: int) -> list[int]:
-    """Where the first channels of each of so many groups lie among those of whole groups."""
+def _channel_indices(plan: Plan, whole: int, layer: int, groups: int) -> list[int]:
+    """Return the indices of a backbone's channels among those of full groups."""
     return [g * whole + i for g, widths in enumerate(plan.widths[:groups]) for i in range(widths[layer])]
 
 
@@ -303,25 +303,25 @@ def _width(group: int) -> str:
     return f"group{group}.width"
 
 
-def _check(option: str, found: object, allowed: str, holds: bool) -> None:
+def _check(option: str, value: object, allowed: str, holds: bool) -> None:
     if not holds:
-        raise ConfigError(f"supernet.{option}: found {found}; allowed: {allowed}")
+        raise ConfigError(f"supernet.{option}: found {value}; allowed: {allowed}")
 
 
 @hookimpl
 def edanas_supernet_providers() -> dict[str, Callable[..., SupernetProvider]]:
-    """The supernet's name."""
+    """Return the supernet, for `--set supernet=channelwise`."""
     return {"channelwise": ChannelwiseProvider}
 
 
 @hookimpl
 def edanas_exit_classifiers() -> dict[str, Callable[..., ExitClassifier]]:
-    """The exits that know where to look."""
+    """Return the exit classifier, for `--set classifier=last-column`."""
     return {"last-column": LastColumn}
 
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
-    """Both together, for `--plugin channelwise`."""
+    """Return a bundle of both, for `--plugin channelwise`."""
     doc = "Groups of channels one after another, each with an exit (S2DNAS)."
     return {"channelwise": Bundle(doc, {"supernet": "channelwise", "classifier": "last-column"}, {})}

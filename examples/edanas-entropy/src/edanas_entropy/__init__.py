@@ -1,4 +1,4 @@
-"""An edanas plugin: how sure an exit is, by the entropy of its class probabilities at some temperature."""
+"""An edanas plugin: confidence by the entropy of the class probabilities at a temperature."""
 
 import math
 from collections.abc import Callable
@@ -13,13 +13,13 @@ EDANAS_SPEC_VERSION = 1
 
 
 class Entropy(ConfidenceCriterion):
-    """1 - H / ln K: BranchyNet's criterion, scaled to [0, 1]; 1 for one class.
+    """BranchyNet's criterion, scaled to [0, 1]: 1 - H / ln K for the entropy H; 1 for one class.
 
-    BranchyNet (Teerapittayanon et al., 2016) leaves at an exit whose entropy H is below a threshold. Here
-    larger means surer, so a threshold t stands for the entropy (1 - t) ln K.
+    In BranchyNet (Teerapittayanon et al., 2016), an exit fires if its entropy is below a threshold. Here an
+    exit fires at high confidence: a threshold t is the entropy (1 - t) ln K.
 
     Args:
-        temperature: What logits are divided by first; above 0, larger = less sure.
+        temperature: Divisor of the logits, above 0; larger = lower confidence.
 
     Raises:
         ConfigError: The temperature is not above 0.
@@ -35,7 +35,7 @@ class Entropy(ConfidenceCriterion):
         classes = logits.shape[1]
         if classes == 1:
             return torch.ones_like(logits[:, 0])
-        # Infinities count as the largest finite numbers; NaN stays, so that a broken network shows.
+        # Infinities become the largest finite numbers; NaN stays, so that a broken network is visible.
         bounded = torch.nan_to_num(logits.float() / self.temperature, nan=math.nan)
         probabilities = torch.softmax(bounded, dim=1)
         entropy = torch.special.entr(probabilities).sum(dim=1)
@@ -44,11 +44,11 @@ class Entropy(ConfidenceCriterion):
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """The criterion's name, for `--set criterion=tempered-entropy`."""
+    """Return the criterion, for `--set criterion=tempered-entropy`."""
     return {"tempered-entropy": Entropy}
 
 
-# The bundle's choices. What it leaves out keeps edanas's defaults.
+# Settings that are not listed keep their defaults.
 SETTINGS: dict[str, Any] = {
     "criterion": "tempered-entropy",
     "thresholds": [0.5, 0.7, 0.85, 0.95, "none"],
@@ -62,6 +62,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
-    """The bundle's name, for `--plugin mbv3-entropy`."""
+    """Return the bundle, for `--plugin mbv3-entropy`."""
     doc = "OFA MobileNetV3 for small images, with exits by entropy instead of score margin."
     return {"mbv3-entropy": Bundle(doc, SETTINGS, PRESETS)}

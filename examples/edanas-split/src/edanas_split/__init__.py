@@ -13,12 +13,13 @@ EDANAS_SPEC_VERSION = 1
 
 
 class Sent(Meter):
-    """Bytes of the features at each exit point, in place of the head's cost; the rest costs nothing.
+    """A meter whose figure for a head is the bytes of the features there; stages cost nothing.
 
-    At the last exit stands what is sent where no exit stands before it: the image, a byte for each value.
+    The figure for the last exit is the bytes of the image, one for each value, since a network without early
+    exits runs on the server.
 
     Args:
-        element_bytes: Of one element of the features.
+        element_bytes: Bytes of one element of the features.
     """
 
     counted = True
@@ -36,20 +37,20 @@ class Sent(Meter):
 
 
 class SplitCost(Objective):
-    """What an image costs a device on average, whose network goes on at a server after its first exit.
+    """Mean cost of an image for a device that sends features to a server after the first exit.
 
     ESAI (Zeinali and others, ESAI: Efficient Split Artificial Intelligence via Early Exiting Using Neural
-    Architecture Search, 2021, arXiv:2106.12549): the device runs the stages up to the first exit, and that
-    exit; where it is not sure, it sends the features on. With U the share that leaves at the first exit,
-    B the bytes of the features there, and c what a byte costs::
+    Architecture Search, 2021, arXiv:2106.12549). The device runs the stages up to the first exit, and that
+    exit. It sends the features of an image that does not exit there. With the share U of images that exit at
+    the first exit, the bytes B of the features, and the cost c of a byte::
 
         cost = MACs up to the first exit and its head + (1 - U) c B
 
-    What the server computes is free. A network without exits runs on the server alone, and the image is sent.
+    The server computes at no cost. A network without exits runs on the server, and the device sends the image.
 
     Args:
         per_byte: c, in multiply-adds of the device. 800: a device of 1 GMAC/s that sends 10 Mbit/s, by time.
-        element_bytes: Of one element of the features; 1 = sent in 8 bits.
+        element_bytes: Bytes of one element of the features; 1 = 8 bits.
 
     Raises:
         ConfigError: An option is out of range.
@@ -66,23 +67,23 @@ class SplitCost(Objective):
         self.meters = (Sent(element_bytes),)
 
     def value(self, metrics: Metrics) -> float:
-        """Multiply-adds of one image on average, what is sent counted in them.
+        """Return the mean cost of an image in multiply-adds, including that of the bytes sent.
 
         Raises:
-            CostError: The metrics do not say what is sent.
+            CostError: The metrics have no figures of the meter.
         """
         sent = self.meters[0].by_exit(metrics)
-        first, sent_there = next((i, each) for i, each in enumerate(sent) if each is not None)
+        first, count = next((i, each) for i, each in enumerate(sent) if each is not None)
         if first == len(sent) - 1:
-            return self.per_byte * sent_there
+            return self.per_byte * count
         device = metrics.exit_macs[first] or 0.0
-        return device + (1.0 - metrics.utilization[first]) * self.per_byte * sent_there
+        return device + (1.0 - metrics.utilization[first]) * self.per_byte * count
 
 
 class DeviceShare(Logger):
-    """Writes `split.csv` in the run's folder: for each candidate, the share of images that stay on the device.
+    """A logger that writes `split.csv`: for each candidate, the share of images that stay on the device.
 
-    `edanas run --overwrite` deletes the file with the run, since `files` lists it.
+    The file is in the run's folder. `edanas run --overwrite` deletes it, since `files` lists it.
     """
 
     def __init__(self) -> None:
@@ -112,11 +113,11 @@ class DeviceShare(Logger):
 
 @hookimpl
 def edanas_loggers() -> dict[str, Callable[..., Logger]]:
-    """The logger's name, for `--set 'loggers=["device-share"]'`."""
+    """Return the logger, for `--set 'loggers=["device-share"]'`."""
     return {"device-share": DeviceShare}
 
 
 @hookimpl
 def edanas_objectives() -> dict[str, Callable[..., Objective]]:
-    """The objective's name, for `--set 'objectives=["accuracy", "split-cost"]'`."""
+    """Return the objective, for `--set 'objectives=["accuracy", "split-cost"]'`."""
     return {"split-cost": SplitCost}
