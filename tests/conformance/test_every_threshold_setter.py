@@ -12,7 +12,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "dynamic": [{"max_macs": 500}, {"max_macs": "0.3K", "horizon": 50}],
     "static": [{}, {"accuracy_drop": 0.05, "caution": 0}],
 }
-"""What a name is checked with, where it is more or other than its defaults."""
+"""Options by name, for setters that need some or are checked with several."""
 
 
 def test_conforms(registry: Registry, name: str) -> None:

@@ -14,7 +14,7 @@ from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.exits.criteria import Patience
 from edanas.model.anatomy import Anatomy
 
-COMPILER = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
+COMPILER = next((compiler for name in ("cc", "gcc", "clang") if (compiler := shutil.which(name))), None)
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 
 PROGRAM = r"""
@@ -53,9 +53,9 @@ def test_a_c_program_reads_the_network_s_numbers(tmp_path):
     costs = executed_per_exit(Anatomy.of(odd, 1).costs, odd.scheme)
     for at, line in zip((*PLACED, 4), lines, strict=False):
         exit_point, threshold, _, _, executed, leaves = line.decode().split()
-        wanted = odd.scheme.thresholds[at] if at < 4 else 0.0
+        expected = odd.scheme.thresholds[at] if at < 4 else 0.0
         assert int(exit_point) == at
-        assert float.fromhex(threshold) == float(np.float32(wanted))
+        assert float.fromhex(threshold) == float(np.float32(expected))
         assert int(executed) == costs[at]
         assert leaves == ("10" if at < 4 else "11")
     spent = [[int(each) for each in line.split()[2:4]] for line in lines[:3]]
@@ -91,12 +91,12 @@ def comment_of(odd, tmp_path):
 
 def test_the_header_says_what_a_confidence_is(tmp_path):
     odd = copy.deepcopy(network())
-    said = comment_of(odd, tmp_path)
-    assert "Confidence: score-margin. The largest class probability minus the second largest" in said
-    assert "Prediction: early-stop. The answer of the exit where the sample exits, alone" in said
-    assert "earlier exits" not in said
+    comment = comment_of(odd, tmp_path)
+    assert "Confidence: score-margin. The largest class probability minus the second largest" in comment
+    assert "Prediction: early-stop. The answer of the exit where the sample exits, alone" in comment
+    assert "earlier exits" not in comment
     odd.criterion = Patience(3)
     odd.description = {**odd.description, "criterion": {"name": "patience", "options": {"agreeing": 3}}}
-    said = comment_of(odd, tmp_path)
-    assert "Confidence: patience (agreeing = 3). The number of consecutive exits" in said
-    assert "depends on the outputs of earlier exits" in said
+    comment = comment_of(odd, tmp_path)
+    assert "Confidence: patience (agreeing = 3). The number of consecutive exits" in comment
+    assert "depends on the outputs of earlier exits" in comment

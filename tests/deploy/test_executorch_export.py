@@ -17,11 +17,11 @@ def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch):
 def test_each_stage_is_a_method_and_those_not_needed_do_not_run(tmp_path):
     pytest.importorskip("executorch", reason="the extra `executorch` lives in an environment of its own")
     exporter = ExecutorchExporter()
-    paths, found = export_checked(exporter, network(), tmp_path / "net", images())
+    paths, check = export_checked(exporter, network(), tmp_path / "net", images())
     assert [path.name for path in paths] == ["net.pte.json", "net.pte"]
-    assert found.same + found.rounded == len(images())
-    assert found.computed[0] > found.computed[1] > found.computed[2] > 0
+    assert check.same + check.rounded == len(images())
+    assert check.computed[0] > check.computed[1] > check.computed[2] > 0
     runner = exporter.open(paths[0])
-    asked = resized_images(images(), runner)
-    assert asked.shape[-2:] == (12, 12)
-    assert (runner.backbone(asked.numpy()) == network().all_exits(asked)[0][:, -1].numpy()).all()
+    resized = resized_images(images(), runner)
+    assert resized.shape[-2:] == (12, 12)
+    assert (runner.backbone(resized.numpy()) == network().all_exits(resized)[0][:, -1].numpy()).all()

@@ -238,8 +238,8 @@ def test_any_builder_will_do(saved):
     with torch.no_grad():
         for value in blank.state_dict().values():
             value.zero_()
-    seen = []
-    loaded = load_network(described, lambda description: seen.append(description) or blank)
+    descriptions = []
+    loaded = load_network(described, lambda description: descriptions.append(description) or blank)
     assert loaded is blank
     same_answers(network, loaded)
-    assert seen[0]["backbone"] == dict(network.description["backbone"])
+    assert descriptions[0]["backbone"] == dict(network.description["backbone"])

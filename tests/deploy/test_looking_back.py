@@ -1,4 +1,4 @@
-"""Every form carries along what earlier exits said, and holds what was learned."""
+"""Every form hands on the memory of earlier exits, and holds learned weights."""
 
 import functools
 
@@ -28,10 +28,10 @@ SAMPLES = toy_images(40, seed=1)
 
 @functools.cache
 def network(criterion: ConfidenceCriterion, inference: InferenceRule) -> EENN:
-    """Two placed exits; at each about half of the rest leaves, no confidence near a threshold."""
+    """A network with two exits: half of the rest exits at each, and no confidence is near a threshold."""
     provider = ToyProvider()
     torch.manual_seed(0)
-    made = EENN(
+    built = EENN(
         provider.build(SearchSpace(provider.variables(), (None,), 2).largest(), Task(1, 4)),
         {at: PoolLinear(8, 4) for at in range(2)},
         (0.5, 0.5),
@@ -41,10 +41,10 @@ def network(criterion: ConfidenceCriterion, inference: InferenceRule) -> EENN:
         classes=SAMPLES.classes,
         inference=inference.build(4, 2),
     ).eval()
-    for parameter in made.parameters():
+    for parameter in built.parameters():
         parameter.data.mul_(3.0)
-    fit(made, SAMPLES)
-    sure = made.all_exits(SAMPLES.images)[1]
+    fit(built, SAMPLES)
+    sure = built.all_exits(SAMPLES.images)[1]
     staying = torch.ones(len(sure), dtype=torch.bool)
     thresholds = []
     for column in sure.T[:2]:
@@ -53,8 +53,8 @@ def network(criterion: ConfidenceCriterion, inference: InferenceRule) -> EENN:
         gap = values.diff()[inner].argmax() + inner.start
         thresholds.append(float(values[gap : gap + 2].mean()))
         staying &= column < thresholds[-1]
-    made.scheme = tuple(thresholds)
-    return made
+    built.scheme = tuple(thresholds)
+    return built
 
 
 BOTH = Scheduler(), Aggregate("learned")
@@ -74,25 +74,25 @@ def named(value) -> str:
 
 @pytest.mark.parametrize(("form", "readers"), FORMS, ids=named)
 def test_a_form_answers_as_the_network_does(form, readers, tmp_path):
-    made, exporter = network(*readers), form()
-    paths, found = export_checked(exporter, made, tmp_path / "net", SAMPLES.images)
-    assert found.same == len(SAMPLES)
-    assert len(set(made(SAMPLES.images).exit.tolist())) >= 2
+    built, exporter = network(*readers), form()
+    paths, check = export_checked(exporter, built, tmp_path / "net", SAMPLES.images)
+    assert check.same == len(SAMPLES)
+    assert len(set(built(SAMPLES.images).exit.tolist())) >= 2
     runner = exporter.open(paths[0])
-    if made.memory:
+    if built.memory:
         with pytest.raises(EdanasError, match="cannot"):
             runner.backbone(SAMPLES.images.numpy())
 
 
 def test_in_eight_bits_it_runs_and_is_nearly_as_good(tmp_path):
-    made, exporter = network(*BOTH), OnnxInt8Exporter()
+    built, exporter = network(*BOTH), OnnxInt8Exporter()
     exporter.prepare(SAMPLES, SAMPLES)
-    _, found = export_checked(exporter, made, tmp_path / "net", SAMPLES.images)
-    assert found.same > 0.7 * len(SAMPLES)
+    _, check = export_checked(exporter, built, tmp_path / "net", SAMPLES.images)
+    assert check.same > 0.7 * len(SAMPLES)
 
 
 def test_as_an_executorch_program(tmp_path):
     pytest.importorskip("executorch")
     exporter = ExecutorchExporter()
-    _, found = export_checked(exporter, network(ScoreMargin(), Aggregate()), tmp_path / "net", SAMPLES.images)
-    assert found.same + found.rounded == len(SAMPLES)
+    _, check = export_checked(exporter, network(ScoreMargin(), Aggregate()), tmp_path / "net", SAMPLES.images)
+    assert check.same + check.rounded == len(SAMPLES)

@@ -32,10 +32,10 @@ def runner(exported):
     return OnnxExporter().open(exported[0])
 
 
-def same(found, expected, tolerance=1e-5):
-    for one, other in zip(found[:2], expected[:2], strict=True):
+def same(prediction, expected, tolerance=1e-5):
+    for one, other in zip(prediction[:2], expected[:2], strict=True):
         np.testing.assert_array_equal(one, other)
-    np.testing.assert_allclose(found[2], expected[2], atol=tolerance)
+    np.testing.assert_allclose(prediction[2], expected[2], atol=tolerance)
 
 
 def test_it_answers_as_the_network_does_whatever_the_batch(runner):
@@ -48,10 +48,10 @@ def test_it_answers_as_the_network_does_whatever_the_batch(runner):
 
 @pytest.mark.parametrize("size", [(5, 30), (12, 12), (8, 8), (64, 33)])
 def test_images_of_any_size_are_prepared_as_the_network_prepares_them(size, runner):
-    asked = torch.randint(
+    pixels = torch.randint(
         0, 256, (6, 1, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
     )
-    same(runner.predict(asked.numpy()), plain(network()(asked)))
+    same(runner.predict(pixels.numpy()), plain(network()(pixels)))
 
 
 def test_segments_that_nobody_needs_do_not_run(exported):
@@ -133,12 +133,12 @@ def test_the_program_says_what_is_wrong_with_its_images(
 
 def test_a_changed_network_is_translated_anew(tmp_path):
     changed = toy_network(seed=3).eval()
-    asked = toy_images(20, seed=0).images
+    pixels = toy_images(20, seed=0).images
     labels = []
     for _ in range(2):
-        paths, found = export_checked(OnnxExporter(), changed, tmp_path / "net", asked)
-        assert found.same == len(asked)
-        labels.append(OnnxExporter().open(paths[0]).backbone(asked.numpy()))
+        paths, check = export_checked(OnnxExporter(), changed, tmp_path / "net", pixels)
+        assert check.same == len(pixels)
+        labels.append(OnnxExporter().open(paths[0]).backbone(pixels.numpy()))
         with torch.no_grad():
             for parameter in changed.backbone.head.parameters():
                 parameter.mul_(-1.0)

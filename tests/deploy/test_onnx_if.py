@@ -26,10 +26,10 @@ def test_one_file_answers_as_the_network_does(exported):
     label, left_at, sure = plain(network()(images()))
     assert set(left_at) == {*PLACED, 4}
     for number, image in enumerate(images().numpy()):
-        found = session.run(["label", "exit", "confidence"], {"images": image[None]})
-        assert [each.shape for each in found] == [(1,)] * 3
-        assert (found[0][0], found[1][0]) == (label[number], left_at[number])
-        assert found[2][0] == pytest.approx(sure[number], abs=1e-5)
+        decision = session.run(["label", "exit", "confidence"], {"images": image[None]})
+        assert [each.shape for each in decision] == [(1,)] * 3
+        assert (decision[0][0], decision[1][0]) == (label[number], left_at[number])
+        assert decision[2][0] == pytest.approx(sure[number], abs=1e-5)
 
 
 def test_each_exit_is_an_if_inside_the_one_before(exported):
@@ -53,9 +53,9 @@ def test_the_profiler_sees_no_node_of_a_branch_that_was_not_taken(exported):
 def test_a_network_without_early_exits_has_no_if(tmp_path):
     static = toy_network().eval()
     static.scheme = (None, None)
-    asked = toy_images(9, seed=0).images
-    paths, found = export_checked(OnnxIfExporter(), static, tmp_path / "static", asked)
-    assert found.same == len(asked)
+    pixels = toy_images(9, seed=0).images
+    paths, check = export_checked(OnnxIfExporter(), static, tmp_path / "static", pixels)
+    assert check.same == len(pixels)
     assert "If" not in {node.op_type for node in onnx.load(paths[1]).graph.node}
 
 

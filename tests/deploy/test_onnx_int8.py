@@ -19,8 +19,8 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("int8")
     exporter = OnnxInt8Exporter()
     exporter.prepare(parts().calibration, judged())
-    paths, found = export_checked(exporter, network(), folder / "net", images())
-    return exporter, paths, found
+    paths, check = export_checked(exporter, network(), folder / "net", images())
+    return exporter, paths, check
 
 
 def judged():
@@ -42,9 +42,9 @@ def test_accuracy_and_size_before_and_after_are_what_they_are(exported, tmp_path
         assert figures["bytes"][form] == sum(sizes)
     assert figures["bytes"]["int8"] < 0.7 * figures["bytes"]["float32"]
     assert figures["accuracy"]["images"] == len(right)
-    said = exporter.summary(paths[0])
-    assert f"{figures['accuracy']['int8']:.2%}" in said
-    assert f"{figures['bytes']['int8'] / 1e6:.2f} MB" in said
+    summary = exporter.summary(paths[0])
+    assert f"{figures['accuracy']['int8']:.2%}" in summary
+    assert f"{figures['bytes']['int8'] / 1e6:.2f} MB" in summary
 
 
 def test_weights_are_8_bit_integers_by_channel(exported):
@@ -52,11 +52,11 @@ def test_weights_are_8_bit_integers_by_channel(exported):
     kinds = set()
     for path in (path for path in paths if path.suffix == ".onnx"):
         model = onnx.load(path)
-        made = {output: node for node in model.graph.node for output in node.output}
+        makers = {output: node for node in model.graph.node for output in node.output}
         weights = {each.name: each for each in model.graph.initializer}
         for node in model.graph.node:
             if node.op_type == "Conv":
-                source = made[node.input[1]]
+                source = makers[node.input[1]]
                 assert source.op_type == "DequantizeLinear"
                 weight, scale = (weights[name] for name in source.input[:2])
                 kinds.add(weight.data_type)
@@ -65,11 +65,11 @@ def test_weights_are_8_bit_integers_by_channel(exported):
 
 
 def test_it_skips_as_the_network_does_and_mostly_agrees(exported):
-    exporter, paths, found = exported
-    assert found.same >= 0.7 * found.images
+    exporter, paths, check = exported
+    assert check.same >= 0.7 * check.images
     labels, left_at, _ = exporter.open(paths[0]).predict(images().numpy())
     expected = tuple(int((left_at > before).sum()) for before in (-1, 1, 3))
-    assert found.computed == expected
+    assert check.computed == expected
     assert len(labels) == len(images())
 
 

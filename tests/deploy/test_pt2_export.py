@@ -23,16 +23,16 @@ def exported(request, tmp_path_factory):
 
 
 def test_programs_answer_and_skip_as_the_network_does(exported):
-    exporter, paths, found = exported
-    assert found.same == len(images())
+    exporter, paths, check = exported
+    assert check.same == len(images())
     left_at = network()(images()).exit
-    assert found.computed == tuple(int((left_at > before).sum()) for before in (-1, 1, 3))
+    assert check.computed == tuple(int((left_at > before).sum()) for before in (-1, 1, 3))
     runner = exporter.open(paths[0])
-    asked = torch.randint(
+    pixels = torch.randint(
         0, 256, (4, 1, 9, 31), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
     )
-    label, exit_, sure = runner.predict(asked.numpy())
-    expected = plain(network()(asked))
+    label, exit_, sure = runner.predict(pixels.numpy())
+    expected = plain(network()(pixels))
     assert (label == expected[0]).all()
     assert (exit_ == expected[1]).all()
     assert sure == pytest.approx(expected[2], abs=1e-5)
@@ -69,7 +69,7 @@ def test_a_program_with_a_pickle_is_not_opened(member, tmp_path, capsys):
 
 
 def toy_members(folder):
-    """What lies in a program's archive, by name."""
+    """The members of a program's archive, by name."""
     paths = Pt2Exporter().export(toy_network().eval(), folder / "net")
     with zipfile.ZipFile(paths[1]) as archive:
         return {name: archive.read(name) for name in archive.namelist()}

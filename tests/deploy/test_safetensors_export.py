@@ -22,7 +22,7 @@ class Margin:
 
 
 class Network(nn.Module):
-    """What the exporter reads of an early-exit network."""
+    """A network with the attributes that the exporter reads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,9 +43,9 @@ class Network(nn.Module):
 @pytest.fixture
 def network() -> Network:
     torch.manual_seed(0)
-    made = Network()
-    made.stage[0].to(memory_format=torch.channels_last)
-    return made
+    fresh = Network()
+    fresh.stage[0].to(memory_format=torch.channels_last)
+    return fresh
 
 
 def test_it_is_the_exporter_named_safetensors(network, tmp_path):
@@ -57,12 +57,12 @@ def test_it_is_the_exporter_named_safetensors(network, tmp_path):
 
 def test_weights_come_back_value_for_value(network, tmp_path):
     _, weights = SafetensorsExporter().export(network, tmp_path / "net")
-    found = load_file(weights)
+    stored = load_file(weights)
     expected = network.state_dict()
-    assert found.keys() == expected.keys()
+    assert stored.keys() == expected.keys()
     for name, value in expected.items():
-        assert found[name].dtype == value.dtype
-        assert torch.equal(found[name], value), name
+        assert stored[name].dtype == value.dtype
+        assert torch.equal(stored[name], value), name
     with safe_open(weights, "pt") as file:
         assert file.metadata() == {"format": "pt"}
 
@@ -89,19 +89,19 @@ def test_the_description_holds_what_is_needed_to_build_it_again(network, tmp_pat
 def test_what_the_network_knows_overrules_an_old_description(network, tmp_path):
     network.description = {"thresholds": [0.5], "resolution": 32}
     described, _ = SafetensorsExporter().export(network.double(), tmp_path / "net")
-    found = json.loads(described.read_text())
-    assert found["thresholds"] == [None, 0.1 + 0.2, 1.0]
-    assert (found["resolution"], found["dtype"]) == (24, "float64")
-    assert found["criterion"] == {"name": "Margin", "options": {}}
+    description = json.loads(described.read_text())
+    assert description["thresholds"] == [None, 0.1 + 0.2, 1.0]
+    assert (description["resolution"], description["dtype"]) == (24, "float64")
+    assert description["criterion"] == {"name": "Margin", "options": {}}
 
 
 def test_an_early_exit_network_has_all_that_is_read(tmp_path):
     backbone = StagedBackbone([nn.Conv2d(1, 2, 1), nn.Conv2d(2, 3, 1)], nn.Flatten(), resolution=1)
     network = EENN(backbone, {0: nn.Flatten()}, (0.25,), ScoreMargin(), [0.5], [0.1], ["a", "b"])
     described, weights = SafetensorsExporter().export(network, tmp_path / "net")
-    found = json.loads(described.read_text())
-    assert (found["thresholds"], found["heads"], found["resolution"]) == ([0.25], [0], 1)
-    assert (found["classes"], found["mean"], found["std"]) == (["a", "b"], [0.5], [0.1])
+    description = json.loads(described.read_text())
+    assert (description["thresholds"], description["heads"], description["resolution"]) == ([0.25], [0], 1)
+    assert (description["classes"], description["mean"], description["std"]) == (["a", "b"], [0.5], [0.1])
     network.load_state_dict(load_file(weights))
 
 

@@ -1,4 +1,4 @@
-"""Temperatures are part of the network wherever it goes."""
+"""Every form of a network keeps its temperatures."""
 
 import copy
 
@@ -16,12 +16,17 @@ from edanas.plugins.registry import Registry
 
 @pytest.fixture
 def network():
-    made = copy.deepcopy(exported_nets.network())
-    apply_temperatures(made, (0.5, 1.75, 3.0))
-    sure = made.all_exits(exported_nets.images())[1]
+    copied = copy.deepcopy(exported_nets.network())
+    apply_temperatures(copied, (0.5, 1.75, 3.0))
+    sure = copied.all_exits(exported_nets.images())[1]
     middle = [sure[:, column].sort().values for column in (0, 1)]
-    made.scheme = (None, *(float(m[len(m) // 2 - 1 : len(m) // 2 + 1].mean()) for m in middle[:1]), None, 0.9)
-    return made
+    copied.scheme = (
+        None,
+        *(float(m[len(m) // 2 - 1 : len(m) // 2 + 1].mean()) for m in middle[:1]),
+        None,
+        0.9,
+    )
+    return copied
 
 
 def test_they_are_loaded(network, tmp_path):

@@ -9,8 +9,8 @@ LIST = ("-m", "edanas.cli", "plugins", "--json")
 
 
 def offers(listing: str, owner: str) -> set[str]:
-    found: dict[str, Any] = json.loads(listing)
-    return {f"{entry['kind']} {entry['name']}" for entry in found["entries"] if entry["owner"] == owner}
+    content: dict[str, Any] = json.loads(listing)
+    return {f"{entry['kind']} {entry['name']}" for entry in content["entries"] if entry["owner"] == owner}
 
 
 OFFERS = {

@@ -1,4 +1,4 @@
-"""What the logger sends is read back from a local store with MLflow's own client."""
+"""Runs of the logger, read back from a local store with MLflow's own client."""
 
 import sys
 from pathlib import Path
@@ -42,8 +42,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def runs(client: Any, experiment: str = "edanas") -> list[Any]:
-    found = client.get_experiment_by_name(experiment)
-    return list(client.search_runs([found.experiment_id])) if found else []
+    known = client.get_experiment_by_name(experiment)
+    return list(client.search_runs([known.experiment_id])) if known else []
 
 
 def values(client: Any, run: Any, name: str) -> list[tuple[int, float]]:
@@ -106,7 +106,7 @@ def test_no_second_run_begins_where_the_store_does_not_answer(
     client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     MLflowLogger().edanas_run_started(SETTINGS, folder)
-    noted = (folder / "mlflow.json").read_text()
+    record = (folder / "mlflow.json").read_text()
     logger = MLflowLogger()
 
     def unreachable(_: str) -> None:
@@ -117,7 +117,7 @@ def test_no_second_run_begins_where_the_store_does_not_answer(
         logger.edanas_run_started(SETTINGS, folder)
     logger.edanas_candidate_evaluated(evaluated(0, 0.5, 1e6, 0))
     assert len(runs(client)) == 1
-    assert (folder / "mlflow.json").read_text() == noted
+    assert (folder / "mlflow.json").read_text() == record
 
 
 def test_nothing_more_is_sent_after_a_failure(

@@ -1,4 +1,4 @@
-"""What the logger writes is read back with TensorBoard's own reader."""
+"""Event files of the logger, read back with TensorBoard's own reader."""
 
 import sys
 from pathlib import Path
@@ -91,8 +91,8 @@ def test_a_resumed_run_counts_on(tmp_path: Path) -> None:
             record(archive, [new])
             logger.edanas_candidate_evaluated(new)
             logger.edanas_run_finished(RESULT, tmp_path)
-    found = [step for step, _ in scalars(tmp_path, "candidate/validation_accuracy")]
-    assert found == [2, 3]
+    steps = [step for step, _ in scalars(tmp_path, "candidate/validation_accuracy")]
+    assert steps == [2, 3]
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ def constraint(excess: Any, describe: Any = lambda c, m: "too much", **attribute
         "excess": lambda self, candidate, metrics: excess(candidate, metrics),
         "describe": lambda self, candidate, metrics: describe(candidate, metrics),
     }
-    made: Constraint = type("Mine", (Constraint,), {**methods, **attributes})()
-    return made
+    instance: Constraint = type("Mine", (Constraint,), {**methods, **attributes})()
+    return instance
 
 
 def params(_candidate: Any, metrics: Any) -> float:

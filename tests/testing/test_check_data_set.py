@@ -36,8 +36,8 @@ def changed(**how: Any) -> DataSource:
         of_data = {k: f(getattr(data, k)) for k, f in how.items() if k not in of_samples}
         return replace(data, samples=replace(samples, **of_samples), **of_data)
 
-    made: DataSource = type("Mine", (Toy,), {"load": load})()
-    return made
+    instance: DataSource = type("Mine", (Toy,), {"load": load})()
+    return instance
 
 
 class Large(Toy):

@@ -95,7 +95,7 @@ def test_a_sound_logger_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "text"),
+    ("make", "text"),
     [
         (Once, "take edanas_run_started raises FileExistsError"),
         (Sure, "take edanas_candidate_evaluated raises AttributeError"),
@@ -110,6 +110,6 @@ def test_a_sound_logger_passes() -> None:
         (object, "made a object; expected a Logger"),
     ],
 )
-def test_a_fault_is_found(made: Callable[[], Any], text: str) -> None:
+def test_a_fault_is_found(make: Callable[[], Any], text: str) -> None:
     with pytest.raises(ConformanceError, match=text):
-        check_logger(made)
+        check_logger(make)

@@ -13,10 +13,10 @@ from edanas.testing.toy_search import ToyAccuracy, ToyCost
 
 
 def objective(value: Any, **attributes: Any) -> Objective:
-    made: Objective = type(
+    instance: Objective = type(
         "Mine", (Objective,), {"value": lambda self, metrics: value(metrics), **attributes}
     )()
-    return made
+    return instance
 
 
 def spoil(metrics: Metrics) -> float:

@@ -88,7 +88,7 @@ class Miscounted(ToyProvider):
 
 
 class Uncounted(ToyProvider):
-    """Leaves counting to whoever builds its networks."""
+    """A provider without `costs`."""
 
     def costs(self, backbone: Backbone, task: Task) -> None:
         return None
@@ -197,8 +197,10 @@ class _Active(nn.Module):
         self.head = head
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        kept = features[:, : self.head.width].mean((2, 3))
-        return nn.functional.linear(kept, self.head.linear.weight[:, : kept.shape[1]], self.head.linear.bias)
+        pooled = features[:, : self.head.width].mean((2, 3))
+        return nn.functional.linear(
+            pooled, self.head.linear.weight[:, : pooled.shape[1]], self.head.linear.bias
+        )
 
 
 class AlwaysEval(ToySupernet):

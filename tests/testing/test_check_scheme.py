@@ -14,12 +14,12 @@ from edanas.testing.toy_networks import ToyScheme
 
 
 def scheme(loss: Any = None, **methods: Any) -> TrainingScheme:
-    """A scheme of the functions given; without a loss, with a sound one."""
-    given = {"loss": loss or sound, **methods}
-    made: TrainingScheme = type(
-        "Mine", (TrainingScheme,), {name: _method(function) for name, function in given.items()}
+    """A scheme of functions, by default with a sound loss."""
+    functions = {"loss": loss or sound, **methods}
+    instance: TrainingScheme = type(
+        "Mine", (TrainingScheme,), {name: _method(function) for name, function in functions.items()}
     )()
-    return made
+    return instance
 
 
 def _method(function: Any) -> Any:

@@ -39,8 +39,8 @@ class Batchwise(Model):
     """Predicts relative to the other genomes."""
 
     def predict(self, genomes: Any) -> Any:
-        found = super().predict(genomes)
-        return found - found.mean()
+        values = super().predict(genomes)
+        return values - values.mean()
 
 
 class Ignorant(Model):
@@ -51,7 +51,7 @@ class Ignorant(Model):
 
 
 class Jittery(Model):
-    """Draws from nobody's generator."""
+    """Draws from an unseeded generator."""
 
     def predict(self, genomes: Any) -> Any:
         return super().predict(genomes) + np.random.default_rng().normal(0, 1, len(genomes))
@@ -117,7 +117,7 @@ def test_a_sound_model_passes() -> None:
 
 
 class Peeking(ExitProfiles):
-    """Takes every profile there is, whoever was given to `fit`."""
+    """Reads the profiles of unseen candidates."""
 
     def predict(self, genomes: Any) -> Any:
         insight = self._insight
@@ -128,7 +128,7 @@ class Peeking(ExitProfiles):
 
 
 class PeekingAcrossFolds(ExitProfiles):
-    """Honest when fitted, not in cross-validation."""
+    """Reads the profiles of the fold that it predicts."""
 
     def cross_validate(self, genomes: Any, values: Any, folds: Any) -> Any:
         if self._insight is None:
@@ -137,7 +137,7 @@ class PeekingAcrossFolds(ExitProfiles):
 
 
 class Deaf(ExitProfiles):
-    """Cannot do without profiles, and says so in no way that anybody expects."""
+    """Raises a KeyError without profiles."""
 
     def inform(self, insight: ExitInsight) -> None:
         if not insight.profiles:

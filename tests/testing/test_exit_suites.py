@@ -41,8 +41,8 @@ def _in_place(logits):
 
 
 def _normalised_over_the_batch(logits):
-    found = largest(logits)
-    return found / found.max() if len(found) > 1 else found
+    values = largest(logits)
+    return values / values.max() if len(values) > 1 else values
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_search_knows_what_the_features_at_the_first_exit_are(tmp_path):
         sent = SplitCost().meters[0].by_exit(evaluation.metrics)
         assert sent[first] == features.numel()
         assert SplitCost().value(evaluation.metrics) >= evaluation.metrics.exit_macs[first]
-    assert found
+    assert evaluations
     table = (result.folder / "split.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in table[1:]] == [each.id for each in evaluated(result)]
 

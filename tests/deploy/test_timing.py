@@ -12,15 +12,15 @@ def images(count):
 
 @pytest.mark.parametrize(("count", "size", "calls"), [(5, 1, 5), (4, 2, 2), (5, 2, 3), (2, 5, 1)])
 def test_batches_are_whole_and_hold_every_image(count, size, calls):
-    found = batches(images(count), size)
-    assert [len(each) for each in found] == [size] * calls
-    seen = np.concatenate(found).ravel()
-    assert list(seen[:count]) == list(range(count))
-    assert list(seen[count:]) == [at % count for at in range(count, len(seen))]
+    cut = batches(images(count), size)
+    assert [len(each) for each in cut] == [size] * calls
+    numbers = np.concatenate(cut).ravel()
+    assert list(numbers[:count]) == list(range(count))
+    assert list(numbers[count:]) == [at % count for at in range(count, len(numbers))]
 
 
 def test_sides_take_turns_and_are_warm_before_they_count():
-    asked, ticks = [], itertools.count()
+    calls_made, ticks = [], itertools.count()
     took = {"slow": 3.0, "fast": 1.0}
 
     def side(name):
@@ -28,17 +28,20 @@ def test_sides_take_turns_and_are_warm_before_they_count():
         moment = {"now": 0.0}
 
         def run(batch):
-            asked.append((name, int(batch[0, 0, 0, 0])))
+            calls_made.append((name, int(batch[0, 0, 0, 0])))
             # The first call of each turn is slow, and is not to be seen anywhere.
             moment["now"] += took[name] if next(time) % 3 else 100.0
 
         return Side(run, batches(images(4), 2), lambda: moment["now"])
 
-    found = interleaved_timings({"slow": side("slow"), "fast": side("fast")}, 2, lambda: float(next(ticks)))
-    assert {name: timing.mean for name, timing in found.items()} == took
-    assert {name: timing.seconds.shape for name, timing in found.items()} == {"slow": (2, 2), "fast": (2, 2)}
-    assert found["slow"].joules == 0.5  # one for a repetition of two calls
-    order = [name for name, first in asked if first == 0]
+    result = interleaved_timings({"slow": side("slow"), "fast": side("fast")}, 2, lambda: float(next(ticks)))
+    assert {name: timing.mean for name, timing in result.items()} == took
+    assert {name: timing.seconds.shape for name, timing in result.items()} == {
+        "slow": (2, 2),
+        "fast": (2, 2),
+    }
+    assert result["slow"].joules == 0.5  # one for a repetition of two calls
+    order = [name for name, first in calls_made if first == 0]
     assert order == [
         "slow",
         "slow",

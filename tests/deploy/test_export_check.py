@@ -1,4 +1,4 @@
-"""What the check after writing lets through, and what it does not."""
+"""The check after an export accepts rounding and refuses every other difference."""
 
 import numpy as np
 import pytest
@@ -93,8 +93,8 @@ def test_a_runtime_that_fails_is_one_error_and_leaves_nothing_behind(change, tmp
 
 
 def test_a_form_that_is_not_exact_may_answer_otherwise_but_not_compute_more(tmp_path):
-    _, found = export_checked(Changed(wrong_label, exact=False), network(), tmp_path / "net", images())
-    assert found.same == found.images - 1
+    _, check = export_checked(Changed(wrong_label, exact=False), network(), tmp_path / "net", images())
+    assert check.same == check.images - 1
     with pytest.raises(ExportError):
         export_checked(Changed(all_segments, exact=False), network(), tmp_path / "net", images())
 
@@ -111,14 +111,14 @@ def test_an_exit_may_differ_where_a_confidence_is_within_rounding_of_its_thresho
         runner.answer[1][at] = 4
         runner.ran = tuple(int((runner.answer[1] > before).sum()) for before in (-1, 1, 3))
 
-    _, found = export_checked(Changed(later), network(), tmp_path / "net", images())
-    assert (found.rounded, found.same) == (1, found.images - 1)
+    _, check = export_checked(Changed(later), network(), tmp_path / "net", images())
+    assert (check.rounded, check.same) == (1, check.images - 1)
 
 
 def test_what_cannot_be_opened_is_not_checked(tmp_path):
     class Written(Exporter):
         export = Changed.export
 
-    paths, found = export_checked(Written(), network(), tmp_path / "net", images())
-    assert found is None
+    paths, check = export_checked(Written(), network(), tmp_path / "net", images())
+    assert check is None
     assert paths[0].exists()

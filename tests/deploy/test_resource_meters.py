@@ -38,8 +38,8 @@ def test_a_machine_without_a_counter_says_so(tmp_path):
 def test_memory_that_is_taken_is_seen_though_it_is_given_back():
     size = 64_000_000
     with MemoryMeter() as meter:
-        taken = np.ones(size, dtype=np.uint8)
+        array = np.ones(size, dtype=np.uint8)
         meter._update()
         assert meter.bytes > 0.9 * size
-        del taken
+        del array
     assert 0.9 * size < meter.bytes < 2 * size
