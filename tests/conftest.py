@@ -1,4 +1,4 @@
-"""Settings of the whole suite: workers, one thread in each, no time limits, no plugins of the user."""
+"""Settings of the whole suite: workers of one thread each, no time limits, no plugins of the user."""
 
 import os
 import signal
@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Read by whatever computes, in this process, in its workers and in the programs that tests start.
+# This process, its workers and the programs that tests start read the variable.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# A suite that was started in the background ignores Ctrl-C, and so would the programs that tests interrupt.
+# A suite started in the background ignores Ctrl-C, and programs that tests interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A loaded machine is slow, not wrong: neither an example nor the drawing of examples has a time limit.
+# Neither an example nor the drawing of examples has a time limit, since a machine may be busy.
 settings.register_profile("edanas", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edanas")
 
-MOST = 4
-"""Workers at most: each holds torch and its nets, and the longest file sets the pace from there on."""
+MOST_WORKERS = 4
+"""Largest number of workers; with more, the longest file determines the time."""
 
-FIRST = (
+LONGEST_FOLDERS = (
     "docs",
     "test_quality.py",
     "e2e",
@@ -32,22 +32,22 @@ FIRST = (
     "executors",
     "cli",
 )
-"""Where long tests are, the longest first, so that no worker begins one when the others are done."""
+"""Folders and files of long tests, the longest first, so that none starts when other workers are done."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """None for a file or a test of its own: workers would take longer to start than it takes."""
+    """Return 0 for a single file or test, since starting workers would take longer than the test."""
     from edanas.core.machine import usable_cores
 
     named = [Path(argument.partition("::")[0]) for argument in config.args]
-    return 0 if len(named) == 1 and named[0].suffix == ".py" else min(MOST, usable_cores())
+    return 0 if len(named) == 1 and named[0].suffix == ".py" else min(MOST_WORKERS, usable_cores())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long ones first; the order inside a folder stays."""
-    here = Path(__file__).parent
-    rank = {folder: place for place, folder in enumerate(FIRST)}
-    items.sort(key=lambda item: rank.get(item.path.relative_to(here).parts[0], len(rank)))
+    """Sort long tests first; the order inside a folder stays."""
+    tests = Path(__file__).parent
+    rank = {folder: place for place, folder in enumerate(LONGEST_FOLDERS)}
+    items.sort(key=lambda item: rank.get(item.path.relative_to(tests).parts[0], len(rank)))
 
 
 @pytest.fixture(scope="session", autouse=True)

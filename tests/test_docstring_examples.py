@@ -21,7 +21,7 @@ MODULES = [
 
 
 @pytest.fixture
-def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def run_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the outcome of a module's examples, run in a folder of their own, and the report of failures."""
     monkeypatch.chdir(tmp_path)
 
@@ -36,16 +36,16 @@ def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_the_examples_of_a_module_run(name: str, examples: Any, tmp_path: Path) -> None:
-    outcome, report = examples(importlib.import_module(name))
+def test_the_examples_of_a_module_run(name: str, run_examples: Any, tmp_path: Path) -> None:
+    outcome, report = run_examples(importlib.import_module(name))
     assert outcome.failed == 0, report
     assert list(tmp_path.iterdir()) == [], f"{name}: an example writes into the current folder"
 
 
-def test_a_wrong_example_fails(examples: Any) -> None:
+def test_a_wrong_example_fails(run_examples: Any) -> None:
     module = ModuleType("wrong")
     module.__doc__ = "One and one.\n\n>>> 1 + 1\n3\n"
-    outcome, report = examples(module)
+    outcome, report = run_examples(module)
     assert outcome.failed == 1
     assert "Expected:\n    3" in report
 

@@ -25,7 +25,7 @@ def test_headings_of_pages_begin_with_a_noun_or_a_verb(path: Path) -> None:
     assert riddles(path.read_text(encoding="utf-8")) == []
 
 
-def test_a_heading_that_opens_with_a_question_is_found() -> None:
+def test_a_heading_that_opens_with_a_question_is_reported() -> None:
     assert riddles("# Title\n\n## What it does\n\n### Howto\n") == ["## What it does"]
     assert riddles("```\n# What a comment says\n```\n") == []
 
@@ -39,7 +39,7 @@ def test_a_heading_that_opens_with_a_question_is_found() -> None:
         (f"Return rows.\n\n{'word ' * 29}end.", "30 words"),
     ],
 )
-def test_a_docstring_against_the_style_sheet_is_found(text: str, finding: str) -> None:
+def test_a_breach_of_the_style_sheet_is_reported(text: str, finding: str) -> None:
     (line,) = prose(text)
     assert finding in line
 
@@ -53,7 +53,7 @@ def test_a_docstring_against_the_style_sheet_is_found(text: str, finding: str) -
         f"Return rows: {'word ' * 20}; {'word ' * 20}.",
     ],
 )
-def test_a_docstring_by_the_style_sheet_passes(text: str) -> None:
+def test_a_docstring_that_follows_the_style_sheet_passes(text: str) -> None:
     assert list(prose(text)) == []
 
 

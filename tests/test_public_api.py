@@ -9,14 +9,16 @@ import api_listing
 from api_listing import FILE, listing
 
 
-def test_the_public_api_is_the_one_written_down() -> None:
-    """A fresh process lists the names, without those that other tests registered or imported."""
+def test_the_public_api_equals_the_listing() -> None:
+    """A new process lists the names, without those that other tests registered or imported."""
     code = "from api_listing import listing; print('\\n'.join(listing()))"
     folder = Path(api_listing.__file__).parent
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     written = FILE.read_text(encoding="utf-8").splitlines()
-    changes = "\n".join(unified_diff(written, done.stdout.splitlines(), "written", "found", n=0, lineterm=""))
+    changes = "\n".join(
+        unified_diff(written, process.stdout.splitlines(), "written", "found", n=0, lineterm="")
+    )
     assert not changes, (
         f"{changes}\n\nIf the change is intended, run `python tests/support/api_listing.py` and note it in "
         "CHANGELOG.md. "
@@ -24,7 +26,7 @@ def test_the_public_api_is_the_one_written_down() -> None:
     )
 
 
-def test_it_covers_every_kind_of_promise() -> None:
+def test_the_listing_covers_every_kind_of_public_name() -> None:
     text = "\n".join(listing())
     for start in (
         "edanas.search(",

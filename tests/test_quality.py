@@ -1,4 +1,4 @@
-"""Lint, format, types and import floors, and that no test is timed: part of the one test command."""
+"""Lint, format, types and import floors of the source; no test has a time limit."""
 
 import ast
 import subprocess
@@ -18,45 +18,49 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_the_source_passes(check: str) -> None:
+def test_the_source_passes_the_check(check: str) -> None:
     program, *arguments = CHECKS[check]
-    done = subprocess.run(
+    process = subprocess.run(
         [Path(sys.executable).with_name(program), *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 CLOCKS = {"monotonic", "perf_counter", "perf_counter_ns", "process_time", "thread_time", "time", "time_ns"}
 DURATIONS = {"elapsed", "seconds", "duration", "wall"}
 
 
-def timed(tree: ast.AST) -> list[int]:
-    """The lines that set a time limit for examples, or compare a measured duration with a number."""
+def timed_lines(tree: ast.AST) -> list[int]:
+    """Return the lines that set a time limit for examples or compare a measured duration with a number."""
     lines = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("settings"):
             lines += [node.lineno for word in node.keywords if word.arg == "deadline"]
         if isinstance(node, ast.Assert):
             lines += [
-                each.lineno for each in ast.walk(node) if isinstance(each, ast.Compare) and bounds(each)
+                each.lineno
+                for each in ast.walk(node)
+                if isinstance(each, ast.Compare) and limits_a_duration(each)
             ]
     return lines
 
 
-def bounds(compare: ast.Compare) -> bool:
-    """Whether a comparison is of a clock or a duration with a number other than zero."""
+def limits_a_duration(compare: ast.Compare) -> bool:
+    """Return whether a comparison limits a clock or a duration by a number other than zero."""
     if not any(isinstance(each, ast.Lt | ast.LtE | ast.Gt | ast.GtE) for each in compare.ops):
         return False
     sides = [compare.left, *compare.comparators]
     numbers = [each.value for each in sides if isinstance(each, ast.Constant)]
-    return any(map(durations, sides)) and any(isinstance(each, int | float) and each for each in numbers)
+    return any(map(names_a_duration, sides)) and any(
+        isinstance(each, int | float) and each for each in numbers
+    )
 
 
-def durations(side: ast.expr) -> bool:
+def names_a_duration(side: ast.expr) -> bool:
     names = {
         each.attr if isinstance(each, ast.Attribute) else each.id
         for each in ast.walk(side)
@@ -78,12 +82,12 @@ def durations(side: ast.expr) -> bool:
     ],
 )
 def test_a_timed_test_is_recognised(line: str, expected: list[int]) -> None:
-    assert timed(ast.parse(line)) == expected
+    assert timed_lines(ast.parse(line)) == expected
 
 
 def test_no_test_is_timed() -> None:
     assert {
         str(path.relative_to(ROOT)): lines
         for path in sorted((ROOT / "tests").rglob("*.py"))
-        if (lines := timed(ast.parse(path.read_text())))
+        if (lines := timed_lines(ast.parse(path.read_text())))
     } == {}

@@ -1,4 +1,4 @@
-"""A finished network that names code is loaded only for whoever trusts it."""
+"""A finished network that names code is loaded only by users that trust it."""
 
 from pathlib import Path
 
@@ -21,17 +21,17 @@ NETS = Path(user_nets.__file__)
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A network of a module of one's own, as a run writes it."""
+    """A network of a user's module, as a run writes it."""
     options = {"source": f"{NETS}:make", "resolutions": [8]}
     backbone = Backbone.of({"resolution": 8})
     staged = ModuleProvider(options["source"], resolutions=(8,)).build(backbone, Task(1, 2))
     network = EENN(staged, {}, (None, None), ScoreMargin(), [0.5], [0.5], ["no", "yes"]).eval()
-    plain = {"options": {}}
+    no_options = {"options": {}}
     network.description = {
         "supernet": {"name": "module", "options": options},
-        "classifier": {"name": "pool-linear", **plain},
-        "criterion": {"name": "score-margin", **plain},
-        "inference": {"name": "early-stop", **plain},
+        "classifier": {"name": "pool-linear", **no_options},
+        "criterion": {"name": "score-margin", **no_options},
+        "inference": {"name": "early-stop", **no_options},
         "backbone": dict(backbone.choices),
         "in_channels": 1,
         "num_classes": 2,
@@ -39,7 +39,7 @@ def model(tmp_path: Path) -> Path:
     return SafetensorsExporter().export(network, tmp_path / "eenn-0")[0]
 
 
-def test_code_is_not_run_unasked(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_runs_only_after_consent(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     with pytest.raises(WeightsError, match=r"names code of its own, .*user_nets.py:make.*trust_code=True"):
         edanas.load(model)
@@ -50,7 +50,7 @@ def test_code_is_not_run_unasked(model: Path, monkeypatch: pytest.MonkeyPatch) -
     assert torch.equal(edanas.load(model)(images).label, trusted(images).label)
 
 
-def test_commands_refuse_it_in_one_sentence(
+def test_commands_refuse_code_in_one_sentence(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)

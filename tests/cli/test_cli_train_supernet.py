@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pretrainer import wanted
+from pretrainer import tiny_order
 
 from edanas.cli import main
 from edanas.core.config import to_toml
@@ -12,7 +12,7 @@ from edanas.core.config import to_toml
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
     config = tmp_path / "tiny.toml"
-    config.write_text(to_toml(wanted(tmp_path / "x").settings))
+    config.write_text(to_toml(tiny_order(tmp_path / "x").settings))
     return ["train-supernet", "--config", str(config), "--out", str(tmp_path / "digits.safetensors")]
 
 

@@ -10,8 +10,8 @@ def test_conforms(registry: Registry, name: str) -> None:
     check_bundle(name, registry)
 
 
-def test_a_run_finds_everything_it_names(registry: Registry, name: str) -> None:
-    """As `edanas run --plugin NAME --preset PRESET` does, up to the search space."""
+def test_every_name_in_its_settings_is_registered(registry: Registry, name: str) -> None:
+    """Each preset is composed as by `edanas run --plugin NAME --preset PRESET`, up to the search space."""
     for preset in registry.bundle(name).presets or ("",):
         settings = layered_settings(registry, [("flags", {"plugin": name, "preset": preset})])
         _, space = make_space(registry, settings)

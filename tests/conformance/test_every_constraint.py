@@ -13,5 +13,5 @@ def test_conforms(registry: Registry, name: str) -> None:
     check_constraint(registry.create(KIND, name, OPTIONS.get(name)))
 
 
-def test_a_bound_on_what_an_evaluation_tells_conforms(registry: Registry) -> None:
+def test_a_bound_on_a_measured_metric_conforms(registry: Registry) -> None:
     check_constraint(registry.create(KIND, "bound", {"of": "accuracy", "at_least": 0.93, "at_most": 0.99}))

@@ -25,7 +25,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def test_conforms(registry: Registry, name: str, images: Path) -> None:
-    """With local data, or, where all would have to be downloaded, without (`EDANAS_HOME` is empty here)."""
+    """Sources with a path read local images; sources that download are checked without data."""
     options = registry.parameters(KIND, name)
     source: DataSource = registry.create(KIND, name, {"path": str(images)} if "path" in options else {})
     if "download" in options:

@@ -10,5 +10,5 @@ def test_conforms(registry: Registry, name: str) -> None:
     check_surrogate(lambda seed: registry.create(KIND, name, {"seed": seed}))
 
 
-def test_switching_among_several_conforms_too(registry: Registry) -> None:
+def test_switching_among_several_models_conforms(registry: Registry) -> None:
     check_surrogate(surrogate_factory(registry, [Component("rbf"), Component("gp")]))

@@ -18,23 +18,23 @@ def test_results_keep_the_constraints(
     edanas: Edanas, arguments: tuple[str, ...], constraints: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    three = 'objectives=["accuracy", "executed-macs", "params"]'
-    told = edanas(*arguments, "--out", out, "--set", constraints, "--set", three, "-v")
-    assert told.code == 0, told.err
-    found = result_of(out)
+    objectives = 'objectives=["accuracy", "executed-macs", "params"]'
+    output = edanas(*arguments, "--out", out, "--set", constraints, "--set", objectives, "-v")
+    assert output.code == 0, output.err
+    result = result_of(out)
     for _, evaluation in recorded(out):
         assert {v for name, v in evaluation.candidate.backbone.choices if name.endswith("kernel")} == {3}
         assert evaluation.metrics.params <= 20_000
         assert evaluation.violation == max(0.0, (0.2 - evaluation.metrics.accuracy) / 0.2)
-    for row in found["front"]:
+    for row in result["front"]:
         assert row["params"] <= 20_000
         assert row["violation"] == max(0.0, (0.2 - row["validation_accuracy"]) / 0.2)
         assert bool(row["breaches"]) == (row["violation"] > 0)
-    assert all(row["violation"] == 0 for row in found["pareto"])
-    assert [0 <= step["feasible"] <= 1 for step in found["iterations"]] == [True, True]
+    assert all(row["violation"] == 0 for row in result["pareto"])
+    assert [0 <= step["feasible"] <= 1 for step in result["iterations"]] == [True, True]
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert {"violation", "feasible"} <= {key for line in lines for key in line}
-    other = edanas(*arguments, "--out", out, "--set", 'constraints=["params <= 30k"]', "--set", three)
+    other = edanas(*arguments, "--out", out, "--set", 'constraints=["params <= 30k"]', "--set", objectives)
     assert other.code == 2
     assert "constraints: was" in other.err
 
@@ -46,7 +46,7 @@ def test_results_keep_the_constraints(
         ("params <= 10", ["structure keeps the constraints", "params is", "allowed: at most 10"], 0),
     ],
 )
-def test_where_nothing_is_feasible_the_run_says_what_came_nearest(
+def test_a_run_without_a_feasible_candidate_names_the_nearest(
     edanas: Edanas,
     arguments: tuple[str, ...],
     tmp_path: Path,
@@ -55,9 +55,9 @@ def test_where_nothing_is_feasible_the_run_says_what_came_nearest(
     evaluated: int,
 ) -> None:
     out = tmp_path / "run"
-    told = edanas(*arguments, "--out", out, "--set", f'constraints=["{constraint}"]')
-    assert told.code == 2
-    text = " ".join(told.err.split())
+    output = edanas(*arguments, "--out", out, "--set", f'constraints=["{constraint}"]')
+    assert output.code == 2
+    text = " ".join(output.err.split())
     assert "Traceback" not in text
     for part in expected:
         assert part in text

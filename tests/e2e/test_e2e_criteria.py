@@ -1,4 +1,4 @@
-"""Every criterion and inference rule by name: searched with, loaded, tuned with labels and without."""
+"""Each criterion and inference rule: a search, loading, tuning with labels and without."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.thresholds.schemes import exit_costs
 
-CHOSEN: list[dict[str, Any]] = [
+CHOICES: list[dict[str, Any]] = [
     {"criterion": "score-margin", "inference": {"name": "aggregate", "combine": "mean"}},
     {"criterion": "max-probability", "inference": {"name": "aggregate", "combine": "geometric"}},
     {"criterion": "entropy", "inference": {"name": "aggregate", "combine": "learned"}},
@@ -29,18 +29,20 @@ def name_of(component: Any) -> str:
     return component if isinstance(component, str) else component["name"]
 
 
-def test_every_name_has_its_run() -> None:
+def test_every_registered_name_has_a_run() -> None:
     registry = Registry(load_plugins())
     for kind, setting in (("confidence criterion", "criterion"), ("inference rule", "inference")):
-        assert {name_of(chosen[setting]) for chosen in CHOSEN} == set(registry.names(kind))
+        assert {name_of(choice[setting]) for choice in CHOICES} == set(registry.names(kind))
 
 
-@pytest.mark.parametrize("chosen", CHOSEN, ids=lambda chosen: name_of(chosen["criterion"]))
-def test_a_run_by_name(
-    chosen: dict[str, Any], tiny: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: name_of(choice["criterion"]))
+def test_a_run_with_the_criterion_and_rule_can_be_loaded_and_tuned(
+    choice: dict[str, Any], tiny_config: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edanas.thresholds.optimism._REPEATS", 1)
-    result = edanas.search(str(pictures), out=tmp_path / "run", config=tiny, settings={**SHORT, **chosen})
+    result = edanas.search(
+        str(pictures), out=tmp_path / "run", config=tiny_config, settings={**SHORT, **choice}
+    )
     (row,) = result.front
     path = tmp_path / "run" / row["model"]
     network = edanas.load(path)
@@ -51,13 +53,13 @@ def test_a_run_by_name(
 
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (40, 1, 8, 8), generator=generator, dtype=torch.uint8)
-    together, alone = network.predict(images), [network(image) for image in images]
+    batched, single = network.predict(images), [network(image) for image in images]
     for kind in ("label", "exit"):
-        assert getattr(together, kind).tolist() == [int(getattr(each, kind)) for each in alone]
+        assert getattr(batched, kind).tolist() == [int(getattr(each, kind)) for each in single]
 
     saved = {name.split(".")[0] for name in load_file(path.with_suffix(".safetensors"))}
-    learned = {"criterion"} if chosen["criterion"] in ("learned-gate", "scheduler") else set()
-    learned |= {"inference"} if chosen["criterion"] == "entropy" else set()
+    learned = {"criterion"} if choice["criterion"] in ("learned-gate", "scheduler") else set()
+    learned |= {"inference"} if choice["criterion"] == "entropy" else set()
     assert saved - {"backbone", "heads"} == learned
 
     tuned = edanas.tune(network, pictures, min_accuracy=0.01)
@@ -65,7 +67,7 @@ def test_a_run_by_name(
     if network.memory:
         assert tuned.scheme.placed == placed
     network.scheme = SelectionScheme(tuple(0.5 if at in placed else None for at in range(4)))
-    sure = network.all_exits(images)[1].numpy()
+    confidence = network.all_exits(images)[1].numpy()
     least, *_, most = exit_costs(Anatomy.of(network, 1).costs, placed)
-    again = edanas.retune(network, sure, max_macs=float(least + most) / 2)
-    assert again.macs.here <= (least + most) / 2
+    retuned = edanas.retune(network, confidence, max_macs=float(least + most) / 2)
+    assert retuned.macs.here <= (least + most) / 2

@@ -1,4 +1,4 @@
-"""A folder of images with no preset named: settings that suit it, in a dry run and in a run that goes on."""
+"""The automatic preset for a folder of images, in a dry run and in a resumed run."""
 
 import tomllib
 from pathlib import Path
@@ -16,32 +16,32 @@ def tiny_without_preset(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_dry_run_says_what_was_chosen_and_why(edanas: Edanas, pictures: Path) -> None:
-    told = edanas("run", "--data", pictures, "--dry-run", "--set", "threads=1")
-    assert told.code == 0
-    assert SUITS.format(16, 200) in told.err
-    assert "`--preset quick` takes minutes" in told.err
-    assert "18 calibration and 18 validation images are few" in told.err
-    assert 'preset = "auto"' in told.out
+def test_a_dry_run_names_the_chosen_settings_and_the_reasons(edanas: Edanas, pictures: Path) -> None:
+    output = edanas("run", "--data", pictures, "--dry-run", "--set", "threads=1")
+    assert output.code == 0
+    assert SUITS.format(16, 200) in output.err
+    assert "`--preset quick` takes minutes" in output.err
+    assert "18 calibration and 18 validation images are few" in output.err
+    assert 'preset = "auto"' in output.out
 
 
 def test_a_run_keeps_the_preset_that_was_chosen(
     edanas: Edanas, pictures: Path, tiny_without_preset: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    run = ("run", "--config", tiny_without_preset, "--data", pictures, "--out", out)
-    told = edanas(*run, "--max-evals", 2)
-    assert told.code == 0
-    # What the file says counts more, and is what is told.
-    assert SUITS.format(8, 2) in told.err
+    command = ("run", "--config", tiny_without_preset, "--data", pictures, "--out", out)
+    output = edanas(*command, "--max-evals", 2)
+    assert output.code == 0
+    # The settings file overrides the preset, and the message names the file's values.
+    assert SUITS.format(8, 2) in output.err
     assert result_of(out)["samples"] == {"train": 60, "calibration": 18, "validation": 18, "test": 24}
-    kept = tomllib.loads((out / "config.toml").read_text())
-    assert kept["preset"] == "auto"
-    assert edanas(*run, "--max-evals", 3).code == 0
-    # The file it left repeats it, under the name of the same preset.
-    told = edanas("run", "--config", out / "config.toml", "--out", out, "--max-evals", 3)
-    assert told.code == 0
-    assert "nothing is left to do" in told.err
-    told = edanas(*run, "--preset", "quick", "--max-evals", 3)
-    assert told.code == 2
-    assert "preset: was 'auto', now 'quick'" in told.err
+    saved_settings = tomllib.loads((out / "config.toml").read_text())
+    assert saved_settings["preset"] == "auto"
+    assert edanas(*command, "--max-evals", 3).code == 0
+    # The saved settings repeat the run under the same preset.
+    output = edanas("run", "--config", out / "config.toml", "--out", out, "--max-evals", 3)
+    assert output.code == 0
+    assert "nothing is left to do" in output.err
+    output = edanas(*command, "--preset", "quick", "--max-evals", 3)
+    assert output.code == 2
+    assert "preset: was 'auto', now 'quick'" in output.err

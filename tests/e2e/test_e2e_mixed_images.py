@@ -1,4 +1,4 @@
-"""Folders whose images are not all alike, and folders that name the parts."""
+"""Image folders of mixed sizes and modes, and folders that name the data parts."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from tiny_runs import Edanas, draw, draw_classes, result_of
 
 
-def test_mixed_images_are_converted_and_it_is_said_once(
+def test_mixed_images_are_converted_with_one_remark(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     folder, out = tmp_path / "pictures", tmp_path / "run"
@@ -18,14 +18,14 @@ def test_mixed_images_are_converted_and_it_is_said_once(
         draw(folder / name / "palette.gif", label, 52, mode="P")
         draw(folder / name / "alpha.webp", label, 53, mode="RGBA")
     (folder / "rows" / "notes.txt").write_text("not an image")
-    told = edanas(*arguments, "--data", folder, "--out", out, "--max-evals", 3)
-    assert told.code == 0, told.err
+    output = edanas(*arguments, "--data", folder, "--out", out, "--max-evals", 3)
+    assert output.code == 0, output.err
     remarks = result_of(out)["remarks"]
     assert any("were resized from 32x32 to 8x8" in remark for remark in remarks)
     assert any("were converted to 8-bit grey or RGB" in remark for remark in remarks)
     assert any("notes.txt" in remark for remark in remarks)
     for remark in remarks:
-        assert told.err.count(remark) == 1
+        assert output.err.count(remark) == 1
     assert "were resized from 32x32 to 8x8" in (out / "report.html").read_text()
 
 
@@ -41,20 +41,20 @@ def test_parts_named_by_folders_are_used_grey_and_in_colour(
                 draw(path, label, number, mode=mode)
                 if mode == "RGB":
                     tint(path)
-    told = edanas(*arguments, "--data", folder, "--out", out, "--max-evals", 3)
-    assert told.code == 0, told.err
+    output = edanas(*arguments, "--data", folder, "--out", out, "--max-evals", 3)
+    assert output.code == 0, output.err
     data = result_of(out)
     assert data["samples"]["test"] == 14
     assert sum(data["samples"].values()) == 54
     rows = data["front"] + data["static_front"]
     described = json.loads((out / rows[0]["model"]).with_suffix(".json").read_text())
     assert described["in_channels"] == channels
-    # Accuracies on 14 images are whole fourteenths: nothing else was tested on.
+    # Accuracies on 14 images are whole fourteenths, so no other image was in the test.
     assert all((14 * row["test_accuracy"]) == pytest.approx(round(14 * row["test_accuracy"])) for row in rows)
 
 
 def tint(path: Path) -> None:
-    """Make a picture truly coloured."""
+    """Change an image so that its colour channels differ."""
     from PIL import Image
 
     with Image.open(path) as image:

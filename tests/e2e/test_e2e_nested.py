@@ -1,4 +1,4 @@
-"""A search of backbones with continuous thresholds, from the command to what it leaves."""
+"""A search of backbones with continuous thresholds, from the command to its files."""
 
 import re
 import shutil
@@ -23,55 +23,55 @@ TIMES = ("seconds", "environment")
 
 
 @pytest.fixture(scope="module")
-def nested(arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """`run` and what makes it a tiny search of backbones, but for `--out`."""
+def nested_arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """The command line of a short search of backbones, without `--out`."""
     return (*arguments, "--set", "strategy=nested", *CONTINUOUS, *SHORT)
 
 
 @pytest.fixture(scope="module")
-def whole(nested: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of such a run. To be changed only in a copy."""
+def nested_run(nested_arguments: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished search of backbones, shared by all tests: change copies only."""
     folder = tmp_path_factory.mktemp("nested") / "run"
-    assert main([*nested, "--out", str(folder)]) == 0
+    assert main([*nested_arguments, "--out", str(folder)]) == 0
     return folder
 
 
-def test_the_result_holds_the_trade_offs_of_every_backbone(whole: Path, undisturbed: Path) -> None:
-    data, archive = result_of(whole), recorded(whole)
-    assert data.keys() == result_of(undisturbed).keys()
+def test_the_result_holds_the_trade_offs_of_every_backbone(nested_run: Path, reference: Path) -> None:
+    data, archive = result_of(nested_run), recorded(nested_run)
+    assert data.keys() == result_of(reference).keys()
     assert (data["evaluations"], data["failed"], data["stopped"]) == (6, 0, "completed")
     assert all(set(e.candidate.scheme.thresholds) == {1.0} for _, e in archive)
-    came = {frozenset(e.candidate.backbone.choices): e.iteration for _, e in archive}
-    assert len(came) == 6
+    iterations = {frozenset(e.candidate.backbone.choices): e.iteration for _, e in archive}
+    assert len(iterations) == 6
     assert {row[2] for row in data["candidates"]} == {0, 1}
     for row in data["pareto"]:
-        assert row["iteration"] == came[frozenset(row["backbone"].items())]
+        assert row["iteration"] == iterations[frozenset(row["backbone"].items())]
         numbers = [row[key] for key in ("executed_macs", "validation_accuracy", "iteration", "exits")]
         assert numbers in data["candidates"]
-    # The dominated share of a box can only grow.
+    # The hypervolume never falls.
     assert data["hypervolume"] == sorted(data["hypervolume"])
     assert data["front"]
     assert all(0 <= row["calibration_accuracy"] <= 1 for row in data["front"])
 
 
-def test_trade_offs_are_what_the_stored_profiles_say(whole: Path) -> None:
-    ids = {frozenset(e.candidate.backbone.choices): e.candidate.id for _, e in recorded(whole)}
-    # Something is to be seen: images leave in different places.
-    assert any(0 < share < 1 for row in result_of(whole)["pareto"] for share in row["utilization"])
-    with Archive(whole, read_only=True) as archive:
-        for row in result_of(whole)["pareto"]:
+def test_trade_offs_agree_with_the_stored_profiles(nested_run: Path) -> None:
+    ids = {frozenset(e.candidate.backbone.choices): e.candidate.id for _, e in recorded(nested_run)}
+    # The test is meaningful: images exit at different exits.
+    assert any(0 < share < 1 for row in result_of(nested_run)["pareto"] for share in row["utilization"])
+    with Archive(nested_run, read_only=True) as archive:
+        for row in result_of(nested_run)["pareto"]:
             profile = archive.get_profile(ids[frozenset(row["backbone"].items())])
             assert profile is not None
-            utilization, accuracy = left(profile, row["thresholds"])
+            utilization, accuracy = shares_and_accuracy(profile, row["thresholds"])
             assert row["utilization"] == pytest.approx(utilization)
             assert row["validation_accuracy"] == pytest.approx(accuracy)
 
 
-def left(profile: Any, thresholds: list[float | None]) -> tuple[list[float], float]:
-    """The shares that leave at each exit point and the last exit, and the accuracy: sample by sample."""
-    at, right = np.zeros(len(thresholds) + 1), 0
+def shares_and_accuracy(profile: Any, thresholds: list[float | None]) -> tuple[list[float], float]:
+    """Return the utilization of each exit point and the last exit, and the accuracy, sample by sample."""
+    counts, correct_count = np.zeros(len(thresholds) + 1), 0
     for confidence, correct in zip(profile.confidence, profile.correct, strict=True):
-        taken = next(
+        exit_column = next(
             (
                 column
                 for column, point in enumerate(profile.points)
@@ -79,13 +79,17 @@ def left(profile: Any, thresholds: list[float | None]) -> tuple[list[float], flo
             ),
             None,
         )
-        at[-1 if taken is None else profile.points[taken]] += 1
-        right += correct[-1 if taken is None else taken]
-    return list(at / len(profile)), right / len(profile)
+        counts[-1 if exit_column is None else profile.points[exit_column]] += 1
+        correct_count += correct[-1 if exit_column is None else exit_column]
+    return list(counts / len(profile)), correct_count / len(profile)
 
 
-def test_interrupted_it_goes_on_to_the_same_end(
-    edanas: Edanas, nested: tuple[str, ...], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_search_resumes_to_the_same_result(
+    edanas: Edanas,
+    nested_arguments: tuple[str, ...],
+    nested_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, advance = tmp_path / "run", progress._LineBar.advance
 
@@ -96,27 +100,27 @@ def test_interrupted_it_goes_on_to_the_same_end(
 
     with monkeypatch.context() as patched:
         patched.setattr(progress._LineBar, "advance", interrupting)
-        assert edanas(*nested, "--out", out).code == 130
-    assert recorded(out) == recorded(whole)[:5]
-    told = edanas("watch", out, "--once")
-    assert told.code == 0
-    assert "Backbones without early exits (validation, before fine-tuning)" in told.out
-    told = edanas(*nested, "--out", out, "-v")
-    assert told.code == 0, told.err
-    assert recorded(out) == recorded(whole)
-    first, second = ({k: v for k, v in result_of(f).items() if k not in TIMES} for f in (out, whole))
+        assert edanas(*nested_arguments, "--out", out).code == 130
+    assert recorded(out) == recorded(nested_run)[:5]
+    output = edanas("watch", out, "--once")
+    assert output.code == 0
+    assert "Backbones without early exits (validation, before fine-tuning)" in output.out
+    output = edanas(*nested_arguments, "--out", out, "-v")
+    assert output.code == 0, output.err
+    assert recorded(out) == recorded(nested_run)
+    first, second = ({k: v for k, v in result_of(f).items() if k not in TIMES} for f in (out, nested_run))
     assert first == second
-    # What is told of a backbone is true of it: the last exit alone, at the backbone's own cost.
+    # The line of a backbone gives the accuracy and the cost of its last exit.
     _, last = recorded(out)[-1]
-    (line,) = re.findall(r"^iteration 1: (.*)$", told.err, re.MULTILINE)
+    (line,) = re.findall(r"^iteration 1: (.*)$", output.err, re.MULTILINE)
     assert line == (
         f"{last.candidate.id}, backbone, without early exits validation accuracy "
         f"{100 * last.metrics.backbone_accuracy:.1f}%, {last.metrics.backbone_macs / 1e6:.3f}M MACs"
     )
 
 
-def test_page_and_terminal_show_trade_offs(edanas: Edanas, whole: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(whole, tmp_path / "run"))
+def test_page_and_terminal_show_trade_offs(edanas: Edanas, nested_run: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(nested_run, tmp_path / "run"))
     before = (folder / "report.html").read_text()
     assert edanas("report", folder).code == 0
     page = (folder / "report.html").read_text()
@@ -127,10 +131,10 @@ def test_page_and_terminal_show_trade_offs(edanas: Edanas, whole: Path, tmp_path
     named = re.findall(r"Trade-off (\w{12}), iteration (\d)", page)
     assert {(row["id"], str(row["iteration"])) for row in data["pareto"]} >= set(named) != set()
     assert "Generalisation gap of the thresholds" in page
-    told = edanas("watch", folder, "--once")
-    assert told.code == 0
-    assert "Trade-offs of the search (validation, before fine-tuning)" in told.out
-    assert "Thresholds were set on the calibration part" in told.out
+    output = edanas("watch", folder, "--once")
+    assert output.code == 0
+    assert "Trade-offs of the search (validation, before fine-tuning)" in output.out
+    assert "Thresholds were set on the calibration part" in output.out
 
 
 MISTAKES = {
@@ -147,14 +151,14 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_what_does_not_go_together_is_one_error(
+def test_settings_that_exclude_each_other_give_one_error(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path, case: str
 ) -> None:
-    given, text = MISTAKES[case]
-    told = edanas(*arguments, *SHORT, *given, "--out", tmp_path / "run")
-    assert (told.code, told.out) == (2, "")
-    last = told.err.splitlines()[-1]
+    flags, text = MISTAKES[case]
+    output = edanas(*arguments, *SHORT, *flags, "--out", tmp_path / "run")
+    assert (output.code, output.out) == (2, "")
+    last = output.err.splitlines()[-1]
     assert last.startswith("Error: ")
     assert text in last
-    assert "Traceback" not in told.err
+    assert "Traceback" not in output.err
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The same from Python: `edanas.search`, its result, and `edanas.load`."""
+"""The Python interface: `edanas.search`, its result, and `edanas.load`."""
 
 import re
 import tomllib
@@ -15,8 +15,8 @@ from edanas.core.errors import ConfigError, EdanasError, WeightsError
 from edanas.core.progress import Bar, Silent
 
 
-class Kept(Silent):
-    """Progress that keeps what it is told."""
+class RecordedProgress(Silent):
+    """Progress that records labels and lines."""
 
     def __init__(self) -> None:
         self.labels: list[str] = []
@@ -32,39 +32,43 @@ class Kept(Silent):
         self.lines.append(line)
 
 
-def test_search_is_the_command(
-    tiny: Path, pictures: Path, undisturbed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_search_gives_the_result_of_the_command(
+    tiny_config: Path, pictures: Path, reference: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    out, shown = tmp_path / "run", Kept()
+    out, recorder = tmp_path / "run", RecordedProgress()
     result = edanas.search(
         data=str(pictures),
         plugin="mbv3-sm",
         out=out,
-        settings=tomllib.loads(tiny.read_text()),
-        progress=shown,
+        settings=tomllib.loads(tiny_config.read_text()),
+        progress=recorder,
         verbose=True,
     )
-    assert recorded(out) == recorded(undisturbed)
-    assert result.front == result_of(undisturbed)["front"]
-    assert {"Training the supernet", "Initial archive", "Search"} <= set(shown.labels)
-    assert sum(line.startswith("iteration ") for line in shown.lines) == 9
+    assert recorded(out) == recorded(reference)
+    assert result.front == result_of(reference)["front"]
+    assert {"Training the supernet", "Initial archive", "Search"} <= set(recorder.labels)
+    assert sum(line.startswith("iteration ") for line in recorder.lines) == 9
     assert capfd.readouterr() == ("", "")
-    again = edanas.search(data=str(pictures), out=out, config=tiny)
+    again = edanas.search(data=str(pictures), out=out, config=tiny_config)
     assert again.data == result.data
 
 
-def test_settings_as_texts_and_arguments_are_one(tiny: Path, pictures: Path, tmp_path: Path) -> None:
+def test_settings_are_given_as_texts_or_arguments(tiny_config: Path, pictures: Path, tmp_path: Path) -> None:
     result = edanas.search(
-        str(pictures), out=tmp_path / "run", config=tiny, settings=["seed=3", "search.results=1"], max_evals=4
+        str(pictures),
+        out=tmp_path / "run",
+        config=tiny_config,
+        settings=["seed=3", "search.results=1"],
+        max_evals=4,
     )
     assert (result.seed, len(recorded(tmp_path / "run")), len(result.front)) == (3, 4, 1)
     with pytest.raises(ConfigError, match=r"serach\.initial|serach: unknown"):
-        edanas.search(str(pictures), config=tiny, settings={"serach": {"initial": 3}})
+        edanas.search(str(pictures), config=tiny_config, settings={"serach": {"initial": 3}})
 
 
-def test_a_result_answers_questions(undisturbed: Path, tmp_path: Path) -> None:
-    result = edanas.Result.read(undisturbed)
-    everything = {evaluation.candidate.id for _, evaluation in recorded(undisturbed)}
+def test_a_result_returns_its_best_rows_a_table_and_a_plot(reference: Path, tmp_path: Path) -> None:
+    result = edanas.Result.read(reference)
+    everything = {evaluation.candidate.id for _, evaluation in recorded(reference)}
     assert {row["id"] for row in result.pareto} <= everything
     best = result.best()
     assert best["validation_accuracy"] == max(row["validation_accuracy"] for row in result.front)
@@ -82,29 +86,29 @@ def test_a_result_answers_questions(undisturbed: Path, tmp_path: Path) -> None:
     assert re.match(r"<Result of .*: 2 early-exit and \d+ single-exit networks>", repr(result))
 
 
-def test_a_network_takes_bytes_and_floats_of_any_size(undisturbed: Path) -> None:
-    row = result_of(undisturbed)["front"][-1]
-    network = edanas.load(undisturbed / row["model"])
+def test_a_network_accepts_bytes_and_floats_of_any_size(reference: Path) -> None:
+    row = result_of(reference)["front"][-1]
+    network = edanas.load(reference / row["model"])
     images = torch.randint(0, 256, (5, 1, 8, 8), dtype=torch.uint8)
-    told, of_floats = network(images), network(images.float() / 255)
-    assert torch.equal(told.label, of_floats.label)
-    assert torch.equal(told.exit, of_floats.exit)
+    of_bytes, of_floats = network(images), network(images.float() / 255)
+    assert torch.equal(of_bytes.label, of_floats.label)
+    assert torch.equal(of_bytes.exit, of_floats.exit)
     placed = {index for index, value in enumerate(row["thresholds"]) if value is not None}
-    assert set(told.exit.tolist()) <= placed | {4}
+    assert set(of_bytes.exit.tolist()) <= placed | {4}
     assert network(torch.zeros(2, 1, 31, 17, dtype=torch.uint8)).label.shape == (2,)
     assert network.classes == ("columns", "noise", "rows")
 
 
-def test_what_cannot_be_loaded_is_explained(undisturbed: Path, tmp_path: Path) -> None:
-    path = undisturbed / result_of(undisturbed)["front"][0]["model"]
+def test_errors_of_loading_name_the_cause(reference: Path, tmp_path: Path) -> None:
+    path = reference / result_of(reference)["front"][0]["model"]
     with pytest.raises(ConfigError, match=r"device: 'cuda:77' is not there"):
         edanas.load(path, device="cuda:77")
     with pytest.raises(ConfigError, match=r"device: found 'gpu'; allowed: auto, cpu"):
         edanas.load(path, device="gpu")
     with pytest.raises(WeightsError, match=r"none\.json: cannot be read"):
         edanas.load(tmp_path / "none.safetensors")
-    described, weights = tmp_path / "copy.json", tmp_path / f"{path.stem}.safetensors"
-    described.write_bytes(path.with_suffix(".json").read_bytes())
+    description, weights = tmp_path / "copy.json", tmp_path / f"{path.stem}.safetensors"
+    description.write_bytes(path.with_suffix(".json").read_bytes())
     weights.write_bytes(path.with_suffix(".safetensors").read_bytes()[:-1])
     with pytest.raises(WeightsError, match=rf"{path.stem}\.safetensors: damaged, or not what copy\.json"):
-        edanas.load(described)
+        edanas.load(description)

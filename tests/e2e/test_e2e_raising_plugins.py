@@ -1,4 +1,4 @@
-"""A plugin that raises is named in one line, and costs no more than it must."""
+"""Plugins that raise: one line names the plugin, and the run goes on where it can."""
 
 import sys
 from collections.abc import Iterator
@@ -43,10 +43,10 @@ class Writer(Exporter):
 
 class Picky(Exporter):
     def __init__(self):
-        self.asked = 0
+        self.calls = 0
     def export(self, network, stem):
-        self.asked += 1
-        if self.asked in (1, 3):
+        self.calls += 1
+        if self.calls in (1, 3):
             raise RuntimeError("not this one")
         return []
 
@@ -78,7 +78,7 @@ NAMED = "plugin e2e-raising 1.0 (entry point 'raising')"
 
 @pytest.fixture
 def raising(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An installed plugin whose every part raises."""
+    """Install a plugin in which every part raises."""
     folder = tmp_path / "site"
     info = folder / "e2e_raising-1.0.dist-info"
     info.mkdir(parents=True)
@@ -111,52 +111,50 @@ RAISING = {
 
 @pytest.mark.parametrize("part", RAISING)
 def test_a_plugin_that_raises_is_named(
-    edanas: Edanas, tiny: Path, pictures: Path, raising: None, tmp_path: Path, part: str
+    edanas: Edanas, tiny_config: Path, pictures: Path, raising: None, tmp_path: Path, part: str
 ) -> None:
     setting, parts = RAISING[part]
     out = tmp_path / "run"
-    told = edanas("run", "--config", tiny, f"--set=data={pictures}", "--set", setting, "--out", out)
-    error = refused(told, *parts)
+    output = edanas("run", "--config", tiny_config, f"--set=data={pictures}", "--set", setting, "--out", out)
+    error = refused(output, *parts)
     assert "fault of edanas" not in error
     if part in ("factory", "data"):
         assert not out.exists()
-        refused(edanas("run", "--config", tiny, "--set", setting, "--dry-run"), *parts)
+        refused(edanas("run", "--config", tiny_config, "--set", setting, "--dry-run"), *parts)
 
 
-def test_a_supernet_that_raises_is_named_before_it_is_said_what_it_reads(
-    edanas: Edanas, pictures: Path, raising: None
-) -> None:
-    told = edanas("run", "--data", pictures, "--set", "supernet=shapeless", "--dry-run")
-    refused(told, f"{NAMED} raised KeyError: 'sides'")
+def test_a_supernet_that_raises_is_named_in_a_dry_run(edanas: Edanas, pictures: Path, raising: None) -> None:
+    output = edanas("run", "--data", pictures, "--set", "supernet=shapeless", "--dry-run")
+    refused(output, f"{NAMED} raised KeyError: 'sides'")
 
 
-def test_networks_that_cannot_be_finished_are_recorded_and_passed_over(
-    edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, raising: None, tmp_path: Path
+def test_networks_that_cannot_be_finished_are_recorded_and_skipped(
+    edanas: Edanas, arguments: tuple[str, ...], reference: Path, raising: None, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    told = edanas(*arguments, "--set", 'exports=["picky"]', "--out", out)
-    assert told.code == 0, told.err
-    data, whole = result_of(out), result_of(undisturbed)
+    output = edanas(*arguments, "--set", 'exports=["picky"]', "--out", out)
+    assert output.code == 0, output.err
+    data, reference_data = result_of(out), result_of(reference)
     ids = {kind: [row["id"] for row in data[kind]] for kind in ("front", "static_front")}
-    assert ids["front"] == [row["id"] for row in whole["front"]][1:]
+    assert ids["front"] == [row["id"] for row in reference_data["front"]][1:]
     failed = [failure["id"] for failure in data["failures"]]
-    # The third network to be finished is a single-exit one.
-    assert failed[0] == whole["front"][0]["id"]
+    # The third finished network is a single-exit network.
+    assert failed[0] == reference_data["front"][0]["id"]
     assert len(failed) == 2
     assert failed[1] not in ids["front"] + ids["static_front"]
     assert {failure["error"] for failure in data["failures"]} == {"RuntimeError: not this one"}
     assert data["failed"] == 0
     for name in failed:
-        assert f"Network {name} could not be finished: RuntimeError: not this one" in told.err
+        assert f"Network {name} could not be finished: RuntimeError: not this one" in output.err
     assert edanas("report", out).code == 0
 
 
-def test_a_plugin_that_raises_in_events_is_reported_once_and_the_run_goes_on(
-    edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, raising: None, tmp_path: Path
+def test_a_plugin_that_raises_in_events_is_reported_once(
+    edanas: Edanas, arguments: tuple[str, ...], reference: Path, raising: None, tmp_path: Path
 ) -> None:
-    told = edanas(*arguments, "--out", tmp_path / "run")
-    assert told.code == 0, told.err
+    output = edanas(*arguments, "--out", tmp_path / "run")
+    assert output.code == 0, output.err
     for event, text in (("edanas_candidate_evaluated", "deaf"), ("edanas_run_finished", "dumb")):
         line = f"{NAMED}: {event} raised ValueError: {text}; the run goes on without it"
-        assert told.err.splitlines().count(line) == 1
-    assert recorded(tmp_path / "run") == recorded(undisturbed)
+        assert output.err.splitlines().count(line) == 1
+    assert recorded(tmp_path / "run") == recorded(reference)

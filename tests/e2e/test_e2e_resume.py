@@ -1,4 +1,4 @@
-"""Running again on the same folder: going on, refusing, discarding."""
+"""A second run on the same folder: it resumes, refuses or overwrites."""
 
 import json
 import re
@@ -23,134 +23,134 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_finished_run_says_so_and_does_nothing(
-    edanas: Edanas, arguments: tuple[str, ...], finished: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_finished_run_is_left_as_it_is(
+    edanas: Edanas, arguments: tuple[str, ...], finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nothing may be read or made: the objects of a run cannot even be had.
+    # Nothing may be read or computed: the function that composes a run is removed.
     monkeypatch.delattr("edanas.run.execution.compose")
-    before = content(finished)
-    told = edanas(*arguments, "--out", finished)
-    assert told.code == 0, told.err
-    assert f"{finished} holds this run, finished; nothing is left to do" in told.err
-    assert "utilization %" in told.out
-    assert content(finished) == before
+    before = content(finished_run)
+    output = edanas(*arguments, "--out", finished_run)
+    assert output.code == 0, output.err
+    assert f"{finished_run} holds this run, finished; nothing is left to do" in output.err
+    assert "utilization %" in output.out
+    assert content(finished_run) == before
 
 
 def test_a_changed_setting_is_refused_by_name_with_both_values(
-    edanas: Edanas, arguments: tuple[str, ...], finished: Path
+    edanas: Edanas, arguments: tuple[str, ...], finished_run: Path
 ) -> None:
-    before = content(finished)
-    told = edanas(*arguments, "--out", finished, "--set", "training.epochs=3", "--seed", 7)
-    assert (told.code, told.out) == (2, "")
-    assert "seed: was 0, now 7; training.epochs: was 2, now 3" in told.err
-    assert "--overwrite" in told.err
-    assert content(finished) == before
+    before = content(finished_run)
+    output = edanas(*arguments, "--out", finished_run, "--set", "training.epochs=3", "--seed", 7)
+    assert (output.code, output.out) == (2, "")
+    assert "seed: was 0, now 7; training.epochs: was 2, now 3" in output.err
+    assert "--overwrite" in output.err
+    assert content(finished_run) == before
 
 
 def test_overwriting_discards_the_runs_own_files_and_no_others(
-    edanas: Edanas, arguments: tuple[str, ...], finished: Path
+    edanas: Edanas, arguments: tuple[str, ...], finished_run: Path
 ) -> None:
-    own = ("notes.txt", "models/mine.txt", "download.partial", "other/result.json")
-    for name in own:
-        (finished / name).parent.mkdir(exist_ok=True)
-        (finished / name).write_text("mine")
-    told = edanas(*arguments, "--out", finished, "--overwrite", "--seed", 1, "--max-evals", 3)
-    assert told.code == 0, told.err
-    assert [(finished / name).read_text() for name in own] == ["mine"] * len(own)
-    assert result_of(finished)["seed"] == 1
-    assert len(recorded(finished)) == 3
-    data = result_of(finished)
+    user_files = ("notes.txt", "models/mine.txt", "download.partial", "other/result.json")
+    for name in user_files:
+        (finished_run / name).parent.mkdir(exist_ok=True)
+        (finished_run / name).write_text("mine")
+    output = edanas(*arguments, "--out", finished_run, "--overwrite", "--seed", 1, "--max-evals", 3)
+    assert output.code == 0, output.err
+    assert [(finished_run / name).read_text() for name in user_files] == ["mine"] * len(user_files)
+    assert result_of(finished_run)["seed"] == 1
+    assert len(recorded(finished_run)) == 3
+    data = result_of(finished_run)
     named = {name for row in data["front"] + data["static_front"] for name in row["files"]}
-    assert {f"models/{path.name}" for path in (finished / "models").glob("eenn-*")} == named
-    assert len((finished / "log.jsonl").read_text().splitlines()) == 4
+    assert {f"models/{path.name}" for path in (finished_run / "models").glob("eenn-*")} == named
+    assert len((finished_run / "log.jsonl").read_text().splitlines()) == 4
 
 
 @pytest.mark.parametrize("mistake", ["image", "option"])
-def test_a_run_is_not_discarded_for_one_that_cannot_start(
+def test_a_run_is_not_overwritten_by_one_that_cannot_start(
     edanas: Edanas,
     arguments: tuple[str, ...],
     pictures: Path,
-    finished: Path,
+    finished_run: Path,
     tmp_path: Path,
     mistake: str,
 ) -> None:
-    copy, given, before = tmp_path / "pictures", [], content(finished)
+    copy, flags, before = tmp_path / "pictures", [], content(finished_run)
     shutil.copytree(pictures, copy)
     if mistake == "image":
         (copy / "rows" / "7.png").write_bytes(b"no image")
     else:
-        given = ["--set", "supernet.kernels=[4]"]
-    told = edanas(*arguments, "--out", finished, "--overwrite", "--data", copy, *given)
-    assert told.code == 2
-    assert ("7.png: cannot be read" if mistake == "image" else "supernet.kernels") in told.err
-    assert content(finished) == before
+        flags = ["--set", "supernet.kernels=[4]"]
+    output = edanas(*arguments, "--out", finished_run, "--overwrite", "--data", copy, *flags)
+    assert output.code == 2
+    assert ("7.png: cannot be read" if mistake == "image" else "supernet.kernels") in output.err
+    assert content(finished_run) == before
 
 
 @pytest.mark.parametrize("option", [[], ["--overwrite"]])
-def test_a_folder_with_someone_elses_files_is_left_as_it_is(
+def test_a_folder_with_files_of_the_user_is_left_as_it_is(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path, option: list[str]
 ) -> None:
     (tmp_path / "config.toml").write_text("# mine\n")
-    told = edanas(*arguments, "--out", tmp_path, *option)
-    assert told.code == 2
-    assert f"{tmp_path} holds config.toml but no archive.sqlite" in told.err
+    output = edanas(*arguments, "--out", tmp_path, *option)
+    assert output.code == 2
+    assert f"{tmp_path} holds config.toml but no archive.sqlite" in output.err
     assert (tmp_path / "config.toml").read_text() == "# mine\n"
     assert not (tmp_path / "archive.sqlite").exists()
 
 
-def test_a_larger_budget_goes_on_to_the_same_end(
-    edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, tmp_path: Path
+def test_a_larger_budget_resumes_to_the_same_result(
+    edanas: Edanas, arguments: tuple[str, ...], reference: Path, tmp_path: Path
 ) -> None:
-    out, whole = tmp_path / "run", recorded(undisturbed)
+    out, archive = tmp_path / "run", recorded(reference)
     for budget, count, stopped in ((3, 3, "max_evals"), (7, 7, "max_evals"), (0, 9, "completed")):
-        told = edanas(*arguments, "--out", out, "--max-evals", budget)
-        assert told.code == 0, told.err
-        assert recorded(out) == whole[:count]
+        output = edanas(*arguments, "--out", out, "--max-evals", budget)
+        assert output.code == 0, output.err
+        assert recorded(out) == archive[:count]
         assert result_of(out)["stopped"] == stopped
         assert result_of(out)["settings"]["search"]["max_evals"] == budget
         with (out / "log.jsonl").open("a") as log:
             log.write('{"torn')  # as a kill or a full disk may leave it
-    assert result_of(out)["front"] == result_of(undisturbed)["front"]
-    assert result_of(out)["static_front"] == result_of(undisturbed)["static_front"]
+    assert result_of(out)["front"] == result_of(reference)["front"]
+    assert result_of(out)["static_front"] == result_of(reference)["static_front"]
     lines = (out / "log.jsonl").read_text().splitlines()
     log = [json.loads(line) for line in lines if line != '{"torn']
-    told_of = [line["id"] for line in log if line["event"] == "edanas_candidate_evaluated"]
-    assert told_of == [evaluation.candidate.id for _, evaluation in whole]
+    logged_ids = [line["id"] for line in log if line["event"] == "edanas_candidate_evaluated"]
+    assert logged_ids == [evaluation.candidate.id for _, evaluation in archive]
 
 
-def test_a_budget_of_thresholds_that_nothing_meets_does_not_cost_the_search(
-    edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, tmp_path: Path
+def test_an_impossible_budget_of_thresholds_does_not_lose_the_search(
+    edanas: Edanas, arguments: tuple[str, ...], reference: Path, tmp_path: Path
 ) -> None:
     out, budget = tmp_path / "run", ["--set", "final_thresholds.name=budget", "--set"]
-    told = edanas(*arguments, "--out", out, *budget, "final_thresholds.max_macs=1K")
-    assert told.code == 2
-    assert "max_macs: found 1k MACs; possible on these samples: " in told.err
-    told = edanas(*arguments, "--out", out, *budget, "final_thresholds.max_macs=1G")
-    assert told.code == 0, told.err
-    assert recorded(out) == recorded(undisturbed)
+    output = edanas(*arguments, "--out", out, *budget, "final_thresholds.max_macs=1K")
+    assert output.code == 2
+    assert "max_macs: found 1k MACs; possible on these samples: " in output.err
+    output = edanas(*arguments, "--out", out, *budget, "final_thresholds.max_macs=1G")
+    assert output.code == 0, output.err
+    assert recorded(out) == recorded(reference)
     assert all(row["calibration_executed_macs"] < 1e9 for row in result_of(out)["front"])
-    told = edanas(*arguments, "--out", out, "--set", "final_thresholds=static")
-    assert told.code == 2
-    assert "Changed: final_thresholds: was 'budget', now 'static'" in told.err
+    output = edanas(*arguments, "--out", out, "--set", "final_thresholds=static")
+    assert output.code == 2
+    assert "Changed: final_thresholds: was 'budget', now 'static'" in output.err
 
 
-def test_a_time_limit_ends_the_search_and_a_larger_one_goes_on(
-    edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, tmp_path: Path
+def test_a_time_limit_ends_the_search_and_a_larger_one_resumes_it(
+    edanas: Edanas, arguments: tuple[str, ...], reference: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    told = edanas(*arguments, "--out", out, "--time-limit", 1e-6)
-    assert told.code == 0, told.err
+    output = edanas(*arguments, "--out", out, "--time-limit", 1e-6)
+    assert output.code == 0, output.err
     data = result_of(out)
     assert (data["stopped"], data["evaluations"]) == ("time_limit", 1)
     assert data["static_front"]
-    told = edanas(*arguments, "--out", out, "--time-limit", 1e-6)
-    assert "finished within its budget (another search.time_limit resumes it)" in told.err
+    output = edanas(*arguments, "--out", out, "--time-limit", 1e-6)
+    assert "finished within its budget (another search.time_limit resumes it)" in output.err
     assert edanas(*arguments, "--out", out, "--time-limit", 10_000).code == 0
-    assert recorded(out) == recorded(undisturbed)
+    assert recorded(out) == recorded(reference)
     assert result_of(out)["stopped"] == "completed"
 
 
-def test_a_mistake_before_anything_was_done_binds_the_folder_to_nothing(
+def test_a_mistake_before_the_start_leaves_the_folder_free(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
@@ -159,7 +159,7 @@ def test_a_mistake_before_anything_was_done_binds_the_folder_to_nothing(
     assert edanas(*arguments, "--out", out, "--max-evals", 2).code == 0
 
 
-def test_images_that_changed_since_are_refused(
+def test_changed_images_are_refused(
     edanas: Edanas, arguments: tuple[str, ...], pictures: Path, tmp_path: Path
 ) -> None:
     copy, out = tmp_path / "pictures", tmp_path / "run"
@@ -167,32 +167,32 @@ def test_images_that_changed_since_are_refused(
     assert edanas(*arguments, "--data", copy, "--out", out, "--max-evals", 2).code == 0
     before = recorded(out)
     draw(copy / "rows" / "0.png", 0, 99)
-    told = edanas(*arguments, "--data", copy, "--out", out, "--max-evals", 3)
-    assert told.code == 2
-    assert f"{out} holds a run on other images, though its settings are the same" in told.err
+    output = edanas(*arguments, "--data", copy, "--out", out, "--max-evals", 3)
+    assert output.code == 2
+    assert f"{out} holds a run on other images, though its settings are the same" in output.err
     assert recorded(out) == before
 
 
-def test_classes_renamed_since_are_refused(
+def test_renamed_classes_are_refused(
     edanas: Edanas, arguments: tuple[str, ...], pictures: Path, tmp_path: Path
 ) -> None:
     copy, out = tmp_path / "pictures", tmp_path / "run"
     shutil.copytree(pictures, copy)
     assert edanas(*arguments, "--data", copy, "--out", out, "--max-evals", 2).code == 0
     before = recorded(out)
-    # In the same place of the alphabet, so that no label and no order changes.
+    # The new name has the same place in the alphabet, so no label and no order changes.
     (copy / "rows").rename(copy / "stripes")
-    told = edanas(*arguments, "--data", copy, "--out", out, "--max-evals", 3)
-    assert told.code == 2
-    assert "on classes ['columns', 'noise', 'rows'], now ['columns', 'noise', 'stripes']" in told.err
+    output = edanas(*arguments, "--data", copy, "--out", out, "--max-evals", 3)
+    assert output.code == 2
+    assert "on classes ['columns', 'noise', 'rows'], now ['columns', 'noise', 'stripes']" in output.err
     assert recorded(out) == before
 
 
-def test_weights_replaced_since_are_refused(
-    edanas: Edanas, arguments: tuple[str, ...], finished: Path, tmp_path: Path
+def test_replaced_weights_are_refused(
+    edanas: Edanas, arguments: tuple[str, ...], finished_run: Path, tmp_path: Path
 ) -> None:
     weights, out = tmp_path / "weights.pt", tmp_path / "run"
-    settings = resolve([("", result_of(finished)["settings"])])
+    settings = resolve([("", result_of(finished_run)["settings"])])
     provider = Registry(load_plugins()).create(
         "supernet provider", settings.supernet.name, settings.supernet.options
     )
@@ -200,45 +200,45 @@ def test_weights_replaced_since_are_refused(
         torch.manual_seed(seed)
         torch.save(provider.supernet(Task(1, 3)).state_dict(), tmp_path / f"{seed}.pt")
     shutil.copy(tmp_path / "0.pt", weights)
-    given = (*arguments, "--weights", weights, "--out", out, "--max-evals")
-    assert edanas(*given, 2).code == 0
+    flags = (*arguments, "--weights", weights, "--out", out, "--max-evals")
+    assert edanas(*flags, 2).code == 0
     before = recorded(out)
     shutil.copy(tmp_path / "1.pt", weights)
-    told = edanas(*given, 3)
-    assert told.code == 2
-    assert f"holds a run with other weights in {weights}, though its settings are the same" in told.err
+    output = edanas(*flags, 3)
+    assert output.code == 2
+    assert f"holds a run with other weights in {weights}, though its settings are the same" in output.err
     assert recorded(out) == before
-    # The same content is the same weights; and the supernet is trained, so they may be gone by now.
+    # Equal content counts as the same weights; the trained supernet needs them no longer.
     shutil.copy(tmp_path / "0.pt", weights)
-    assert edanas(*given, 3).code == 0
+    assert edanas(*flags, 3).code == 0
     weights.unlink()
-    assert edanas(*given, 4).code == 0
+    assert edanas(*flags, 4).code == 0
 
 
-def test_a_damaged_checkpoint_is_named_and_can_be_left_behind(
-    edanas: Edanas, arguments: tuple[str, ...], finished: Path
+def test_a_damaged_checkpoint_is_named_and_can_be_deleted(
+    edanas: Edanas, arguments: tuple[str, ...], finished_run: Path
 ) -> None:
-    (finished / "supernet.pt").write_bytes(b"damaged")
-    told = edanas(*arguments, "--out", finished, "--max-evals", 8)
-    assert told.code == 2
-    assert re.search(r"supernet\.pt: .* delete the file", told.err)
-    (finished / "supernet.pt").unlink()
-    assert edanas(*arguments, "--out", finished, "--max-evals", 8).code == 0
+    (finished_run / "supernet.pt").write_bytes(b"damaged")
+    output = edanas(*arguments, "--out", finished_run, "--max-evals", 8)
+    assert output.code == 2
+    assert re.search(r"supernet\.pt: .* delete the file", output.err)
+    (finished_run / "supernet.pt").unlink()
+    assert edanas(*arguments, "--out", finished_run, "--max-evals", 8).code == 0
 
 
-def test_a_warm_start_begins_with_the_older_front_and_goes_on_without_the_older_run(
-    edanas: Edanas, arguments: tuple[str, ...], finished: Path, tmp_path: Path
+def test_a_warm_start_begins_with_the_older_front_and_resumes_without_the_older_run(
+    edanas: Edanas, arguments: tuple[str, ...], finished_run: Path, tmp_path: Path
 ) -> None:
-    front = {row["id"] for row in result_of(finished)["pareto"]}
-    again = (*arguments, "--out", tmp_path / "second", "--seed", 1, "--warm-start", finished)
-    told = edanas(*again, "--max-evals", 4)
-    assert told.code == 0, told.err
-    begun = recorded(tmp_path / "second")
-    taken = min(len(front), 3)  # at most half of the initial archive
-    assert {e.candidate.id for _, e in begun[:taken]} <= front
-    shutil.rmtree(finished)
-    told = edanas(*again)
-    assert told.code == 0, told.err
-    whole = recorded(tmp_path / "second")
-    assert len(whole) == 9
-    assert [e.candidate.id for _, e in whole[:4]] == [e.candidate.id for _, e in begun]
+    front = {row["id"] for row in result_of(finished_run)["pareto"]}
+    command = (*arguments, "--out", tmp_path / "second", "--seed", 1, "--warm-start", finished_run)
+    output = edanas(*command, "--max-evals", 4)
+    assert output.code == 0, output.err
+    first_candidates = recorded(tmp_path / "second")
+    warm_count = min(len(front), 3)  # at most half of the initial archive
+    assert {e.candidate.id for _, e in first_candidates[:warm_count]} <= front
+    shutil.rmtree(finished_run)
+    output = edanas(*command)
+    assert output.code == 0, output.err
+    archive = recorded(tmp_path / "second")
+    assert len(archive) == 9
+    assert [e.candidate.id for _, e in archive[:4]] == [e.candidate.id for _, e in first_candidates]

@@ -1,4 +1,4 @@
-"""One run of the whole program, and the commands that read it."""
+"""One run of the whole program, and the commands that read its folder."""
 
 import base64
 import csv
@@ -50,42 +50,42 @@ FILES = {
 }
 
 
-def retest(folder: Path, parts: Any, rows: list[dict[str, Any]]) -> None:
-    """Each network, read from its files, repeats what was reported of it."""
+def assert_test_repeats(folder: Path, parts: Any, rows: list[dict[str, Any]]) -> None:
+    """Assert that each network, loaded from its files, has the test accuracy and utilization of its row."""
     for row in rows:
         network = package.load(folder / row["model"])
-        told = network(parts.test.images)
-        assert (told.label == parts.test.labels).double().mean().item() == row["test_accuracy"]
-        leaving = [(told.exit == place).double().mean().item() for place in range(5)]
-        assert leaving == pytest.approx(row["utilization"], abs=1e-12)
-        assert ((told.confidence >= 0) & (told.confidence <= 1)).all()
+        prediction = network(parts.test.images)
+        assert (prediction.label == parts.test.labels).double().mean().item() == row["test_accuracy"]
+        shares = [(prediction.exit == place).double().mean().item() for place in range(5)]
+        assert shares == pytest.approx(row["utilization"], abs=1e-12)
+        assert ((prediction.confidence >= 0) & (prediction.confidence <= 1)).all()
 
 
-def test_a_run_on_the_digits_leaves_networks_that_repeat_their_test(
-    edanas: Edanas, tiny: Path, tmp_path: Path
+def test_networks_of_a_run_on_the_digits_repeat_their_test(
+    edanas: Edanas, tiny_config: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     sizes = [f"--set={part}.batch_size=256" for part in ("training", "finetune")]
-    told = edanas("run", "--plugin", "mbv3-sm", "--config", tiny, *sizes, "--out", out)
-    assert told.code == 0, told.err
+    output = edanas("run", "--plugin", "mbv3-sm", "--config", tiny_config, *sizes, "--out", out)
+    assert output.code == 0, output.err
     for heading in ("exits", "ADA_", "backb.", "thresholds", "utilization %"):
-        assert heading in told.out
+        assert heading in output.out
     for name, path in (("Folder", out), ("Plot", out / "pareto.svg"), ("Report", out / "report.html")):
-        assert re.search(rf"^{name}: +{re.escape(str(path))}$", told.out, re.MULTILINE)
+        assert re.search(rf"^{name}: +{re.escape(str(path))}$", output.out, re.MULTILINE)
     for label in ("Training the supernet", "Initial archive", "Search", "Fine-tuning the results"):
-        assert re.search(rf"^{label}: (\d+) of \1 in ", told.err, re.MULTILINE)
+        assert re.search(rf"^{label}: (\d+) of \1 in ", output.err, re.MULTILINE)
     data = result_of(out)
     assert data["samples"]["test"] == 359
     settings = resolve([("", data["settings"])])
     parts = split(Digits().load(8, 0), settings.split, 0)
-    retest(out, parts, data["front"] + data["static_front"])
+    assert_test_repeats(out, parts, data["front"] + data["static_front"])
 
 
-def test_every_file_is_there_and_nothing_else(undisturbed: Path) -> None:
-    assert {path.name for path in undisturbed.iterdir()} == FILES
-    data = result_of(undisturbed)
+def test_the_run_folder_holds_exactly_the_expected_files(reference: Path) -> None:
+    assert {path.name for path in reference.iterdir()} == FILES
+    data = result_of(reference)
     stems = {f"eenn-{row['exits']}-{row['id']}" for row in data["front"] + data["static_front"]}
-    models = {path.name for path in (undisturbed / "models").iterdir()}
+    models = {path.name for path in (reference / "models").iterdir()}
     ids = {stem.split("-")[2] for stem in stems}
     assert models == {
         *(f"{stem}.{ending}" for stem in stems for ending in ("json", "safetensors")),
@@ -93,8 +93,8 @@ def test_every_file_is_there_and_nothing_else(undisturbed: Path) -> None:
     }
 
 
-def test_the_result_has_the_shape_that_tools_read(undisturbed: Path) -> None:
-    data = result_of(undisturbed)
+def test_the_result_has_the_documented_shape(reference: Path) -> None:
+    data = result_of(reference)
     assert {"front", "static_front", "settings", "seed"} <= set(data)
     assert (data["seed"], data["settings"]["seed"]) == (0, 0)
     assert len(data["front"]) == 2
@@ -116,82 +116,82 @@ def test_the_result_has_the_shape_that_tools_read(undisturbed: Path) -> None:
                 assert row["test_accuracy"] == row["backbone_test_accuracy"]
 
 
-def test_the_reported_accuracy_is_that_of_the_test_part_alone(undisturbed: Path, pictures: Path) -> None:
-    data = result_of(undisturbed)
+def test_the_reported_accuracy_is_that_of_the_test_part_alone(reference: Path, pictures: Path) -> None:
+    data = result_of(reference)
     settings = resolve([("", data["settings"])])
     parts = split(Folder(path=str(pictures)).load(8, 0), settings.split, 0)
     assert data["classes"] == sorted(CLASSES)
-    retest(undisturbed, parts, data["front"] + data["static_front"])
+    assert_test_repeats(reference, parts, data["front"] + data["static_front"])
 
 
-def test_records_of_the_run(undisturbed: Path) -> None:
-    data = result_of(undisturbed)
-    archive = recorded(undisturbed)
+def test_result_log_archive_and_table_agree(reference: Path) -> None:
+    data = result_of(reference)
+    archive = recorded(reference)
     assert data["evaluations"] == len(archive) == 9
     assert data["failed"] == 0
     assert data["stopped"] == "completed"
     assert len(data["hypervolume"]) == 2
-    environment = json.loads((undisturbed / "env.json").read_text())
+    environment = json.loads((reference / "env.json").read_text())
     assert environment["seed"] == 0
     assert environment["device"] == "cpu"
     assert environment["versions"]["torch"]
-    log = [json.loads(line) for line in (undisturbed / "log.jsonl").read_text().splitlines()]
-    told = [line["id"] for line in log if line["event"] == "edanas_candidate_evaluated"]
-    assert told == [evaluation.candidate.id for _, evaluation in archive]
+    log = [json.loads(line) for line in (reference / "log.jsonl").read_text().splitlines()]
+    ids = [line["id"] for line in log if line["event"] == "edanas_candidate_evaluated"]
+    assert ids == [evaluation.candidate.id for _, evaluation in archive]
     assert [x["iteration"] for x in log if x["event"] == "edanas_iteration_finished"] == [0, 1]
-    with (undisturbed / "pareto.csv").open(newline="") as file:
+    with (reference / "pareto.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == [row["id"] for row in data["pareto"]]
-    assert {row["id"] for row in rows} <= set(told)
+    assert {row["id"] for row in rows} <= set(ids)
 
 
-def test_the_plots_are_pictures_and_the_page_needs_nothing_else(undisturbed: Path) -> None:
-    root = ElementTree.parse(undisturbed / "pareto.svg").getroot()
+def test_plots_are_images_and_the_page_needs_no_other_file(reference: Path) -> None:
+    root = ElementTree.parse(reference / "pareto.svg").getroot()
     assert root.tag.endswith("svg")
-    with Image.open(undisturbed / "pareto.png") as picture:
+    with Image.open(reference / "pareto.png") as picture:
         assert np.asarray(picture).std() > 1
-    page = (undisturbed / "report.html").read_text()
+    page = (reference / "report.html").read_text()
     assert "<svg" in page
     loaded = re.findall(r"""(?:src|href|action|data|poster)\s*=\s*["']?([^"'\s>]+)""", page)
     assert not [target for target in loaded if re.match(r"(https?:)?//", target)]
     assert not re.search(r"@import|url\(\s*['\"]?(https?:)?//|<script\s|<link|<iframe", page)
-    for row in result_of(undisturbed)["front"]:
+    for row in result_of(reference)["front"]:
         assert f"models/eenn-{row['exits']}-{row['id']}" in page
         for example in row["examples"]:
-            content = (undisturbed / example["file"]).read_bytes()
+            content = (reference / example["file"]).read_bytes()
             assert base64.b64encode(content).decode() in page
-    for _, evaluation in recorded(undisturbed):
+    for _, evaluation in recorded(reference):
         assert f"Candidate {evaluation.candidate.id}, iteration {evaluation.iteration}" in page
 
 
-def test_a_run_of_an_older_edanas_has_a_page_too(edanas: Edanas, finished: Path) -> None:
-    data = result_of(finished)
+def test_a_run_of_an_older_version_has_a_page(edanas: Edanas, finished_run: Path) -> None:
+    data = result_of(finished_run)
     for key in ("iterations", "hypervolume", "candidates"):
         data.pop(key)
     for row in data["front"] + data["static_front"]:
         for key in ("stage_macs", "head_macs", "last_macs", "examples"):
             row.pop(key)
-    (finished / "result.json").write_text(json.dumps(data))
+    (finished_run / "result.json").write_text(json.dumps(data))
     for gone in ("log.jsonl", "archive.sqlite"):
-        (finished / gone).unlink()
-        told = edanas("report", finished)
-        assert told.code == 0, told.err
-        page = (finished / "report.html").read_text()
+        (finished_run / gone).unlink()
+        output = edanas("report", finished_run)
+        assert output.code == 0, output.err
+        page = (finished_run / "report.html").read_text()
         assert "Early-exit network" in page
         assert "<img" not in page
 
 
-def test_report_shows_a_run_and_writes_its_views_anew(edanas: Edanas, finished: Path) -> None:
-    before = (finished / "result.json").read_bytes()
+def test_report_prints_a_run_and_writes_its_views_again(edanas: Edanas, finished_run: Path) -> None:
+    before = (finished_run / "result.json").read_bytes()
     for name in ("pareto.svg", "pareto.png", "report.html", "pareto.csv"):
-        (finished / name).unlink()
-    told = edanas("report", finished)
-    assert (told.code, told.err) == (0, "")
-    assert "thresholds" in told.out
-    assert {path.name for path in finished.iterdir()} == FILES
-    assert (finished / "result.json").read_bytes() == before
-    told = edanas("report", finished, "--json")
-    assert json.loads(told.out) == json.loads(before)
+        (finished_run / name).unlink()
+    output = edanas("report", finished_run)
+    assert (output.code, output.err) == (0, "")
+    assert "thresholds" in output.out
+    assert {path.name for path in finished_run.iterdir()} == FILES
+    assert (finished_run / "result.json").read_bytes() == before
+    output = edanas("report", finished_run, "--json")
+    assert json.loads(output.out) == json.loads(before)
 
 
 def test_every_read_command_has_json(edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path) -> None:
@@ -199,23 +199,23 @@ def test_every_read_command_has_json(edanas: Edanas, arguments: tuple[str, ...],
     assert "mbv3-sm" in [entry["name"] for entry in listed["entries"] if entry["kind"] == "bundle"]
     assert (listed["broken"], listed["conflicts"]) == ([], [])
     assert json.loads(edanas("doctor", "--json").out)["plugins"]["extensions"] == len(listed["entries"])
-    told = edanas(*arguments, "--out", tmp_path / "run", "--max-evals", 3, "--json")
-    assert json.loads(told.out) == result_of(tmp_path / "run")
+    output = edanas(*arguments, "--out", tmp_path / "run", "--max-evals", 3, "--json")
+    assert json.loads(output.out) == result_of(tmp_path / "run")
 
 
-def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
+def test_a_dry_run_prints_the_plan_and_writes_nothing(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = edanas(*arguments, "--dry-run", "--out", "run")
-    assert told.code == 0, told.err
-    assert "recalibration = 32" in told.out
-    # Two depths with 2 or 2 x 2 kernels in each of 5 stages, and 3 choices at each of 4 exit points.
-    shown = dict(line.split(": ", 1) for line in told.out.splitlines() if ": " in line)
-    assert int(shown["space size"].replace(",", "")) == 6**5 * 3**4
-    assert shown["candidates"] == "9"
-    assert shown["median backbone macs"].endswith("M")
-    assert re.fullmatch(r"about \d+ s", shown["seconds here"])
+    output = edanas(*arguments, "--dry-run", "--out", "run")
+    assert output.code == 0, output.err
+    assert "recalibration = 32" in output.out
+    # Each of 5 stages has two depths with 2 or 2 x 2 kernels; each of 4 exit points has 3 choices.
+    values = dict(line.split(": ", 1) for line in output.out.splitlines() if ": " in line)
+    assert int(values["space size"].replace(",", "")) == 6**5 * 3**4
+    assert values["candidates"] == "9"
+    assert values["median backbone macs"].endswith("M")
+    assert re.fullmatch(r"about \d+ s", values["seconds here"])
     data = json.loads(edanas(*arguments, "--dry-run", "--json").out)
     assert data["settings"]["search"]["initial"] == 6
     assert data["smallest_backbone_macs"] <= data["median_backbone_macs"] <= data["largest_backbone_macs"]
@@ -223,28 +223,28 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
 
 
 @pytest.mark.parametrize(
-    "given", [["--preset", "paper"], ["--data", "cifar10"], ["--data", "cifar10", "--download"]]
+    "flags", [["--preset", "paper"], ["--data", "cifar10"], ["--data", "cifar10", "--download"]]
 )
-def test_a_dry_run_without_the_data_says_what_it_can_and_downloads_nothing(
-    edanas: Edanas, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str]
+def test_a_dry_run_without_the_data_prints_an_estimate_and_downloads_nothing(
+    edanas: Edanas, tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("a dry run has no business there")
+        raise AssertionError("a dry run must not connect or download")
 
     monkeypatch.setattr("socket.socket.connect", refuse)
     monkeypatch.setattr("torchvision.datasets.CIFAR10.download", refuse)
     monkeypatch.setenv("EDANAS_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    arguments = ["run", "--device", "cpu", *given, "--dry-run"]
-    if "paper" not in given:
-        arguments += ["--config", str(tiny)]
-    told = edanas(*arguments)
-    assert told.code == 0, told.err
-    shown = dict(line.split(": ", 1) for line in told.out.splitlines() if ": " in line)
-    assert shown["seconds here"] == shown["total macs"] == "unknown until the data is there"
-    assert shown["median backbone macs"].endswith("M")
-    assert "3 channels and 10 classes" in shown["unknown"]
-    assert "data 'cifar10': not found" in shown["unknown"]
+    arguments = ["run", "--device", "cpu", *flags, "--dry-run"]
+    if "paper" not in flags:
+        arguments += ["--config", str(tiny_config)]
+    output = edanas(*arguments)
+    assert output.code == 0, output.err
+    values = dict(line.split(": ", 1) for line in output.out.splitlines() if ": " in line)
+    assert values["seconds here"] == values["total macs"] == "unknown until the data is there"
+    assert values["median backbone macs"].endswith("M")
+    assert "3 channels and 10 classes" in values["unknown"]
+    assert "data 'cifar10': not found" in values["unknown"]
     data = json.loads(edanas(*arguments, "--json").out)
     assert data["seconds_here"] is data["total_macs"] is data["train_images"] is None
     assert 0 < data["smallest_backbone_macs"] <= data["largest_backbone_macs"]
@@ -252,35 +252,35 @@ def test_a_dry_run_without_the_data_says_what_it_can_and_downloads_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_its_config_repeats_a_run(edanas: Edanas, undisturbed: Path, tmp_path: Path) -> None:
+def test_the_saved_settings_repeat_a_run(edanas: Edanas, reference: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
-    told = edanas("run", "--config", undisturbed / "config.toml", "--out", again)
-    assert told.code == 0, told.err
-    assert recorded(again) == recorded(undisturbed)
+    output = edanas("run", "--config", reference / "config.toml", "--out", again)
+    assert output.code == 0, output.err
+    assert recorded(again) == recorded(reference)
     for kind in ("front", "static_front", "pareto", "settings"):
-        assert result_of(again)[kind] == result_of(undisturbed)[kind]
-    assert read_toml(again / "config.toml") == read_toml(undisturbed / "config.toml")
+        assert result_of(again)[kind] == result_of(reference)[kind]
+    assert read_toml(again / "config.toml") == read_toml(reference / "config.toml")
 
 
-def test_another_seed_makes_another_run(
-    edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, tmp_path: Path
+def test_another_seed_gives_another_run(
+    edanas: Edanas, arguments: tuple[str, ...], reference: Path, tmp_path: Path
 ) -> None:
-    told = edanas(*arguments, "--out", tmp_path / "run", "--seed", 1, "--max-evals", 6)
-    assert told.code == 0, told.err
+    output = edanas(*arguments, "--out", tmp_path / "run", "--seed", 1, "--max-evals", 6)
+    assert output.code == 0, output.err
     assert result_of(tmp_path / "run")["seed"] == 1
-    first, second = recorded(undisturbed)[2:6], recorded(tmp_path / "run")[2:6]
+    first, second = recorded(reference)[2:6], recorded(tmp_path / "run")[2:6]
     assert [e.candidate for _, e in first] != [e.candidate for _, e in second]
 
 
-def test_verbose_prints_a_line_for_each_candidate_once_it_is_recorded(
+def test_verbose_prints_a_line_for_each_stored_candidate(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
-    told = edanas(
+    output = edanas(
         *arguments, "--out", tmp_path / "run", "--max-evals", 4, "-v", "--set", 'loggers=["tensorboard"]'
     )
     lines = re.findall(
         r"^iteration (\d+): (\w{12}), (.+), validation accuracy (.+)%, ADA_MACS (.+)M$",
-        told.err,
+        output.err,
         re.MULTILINE,
     )
     archive = recorded(tmp_path / "run")
@@ -293,35 +293,35 @@ def test_verbose_prints_a_line_for_each_candidate_once_it_is_recorded(
         assert float(macs) == pytest.approx(evaluation.metrics.ada_macs / 1e6, abs=1e-3)
 
 
-def test_without_out_a_new_folder_is_made_and_named(
+def test_without_out_a_new_folder_is_created_and_named(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = edanas(*arguments, "--max-evals", 2)
-    assert told.code == 0, told.err
-    (made,) = (tmp_path / "edanas-runs").iterdir()
-    assert made.name.startswith("mbv3-sm-")
-    assert told.err.splitlines()[0] == f"Folder: edanas-runs/{made.name}"
-    assert (made / "result.json").exists()
+    output = edanas(*arguments, "--max-evals", 2)
+    assert output.code == 0, output.err
+    (folder,) = (tmp_path / "edanas-runs").iterdir()
+    assert folder.name.startswith("mbv3-sm-")
+    assert output.err.splitlines()[0] == f"Folder: edanas-runs/{folder.name}"
+    assert (folder / "result.json").exists()
 
 
-def test_worker_processes_make_the_archive_that_one_process_makes(
-    edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, tmp_path: Path
+def test_worker_processes_give_the_archive_of_one_process(
+    edanas: Edanas, arguments: tuple[str, ...], reference: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    told = edanas(*arguments, "--out", out, "--set", "executor=process", "--set", "executor.workers=2")
-    assert told.code == 0, told.err
-    assert recorded(out) == recorded(undisturbed)
-    assert result_of(out)["front"] == result_of(undisturbed)["front"]
-    assert result_of(out)["static_front"] == result_of(undisturbed)["static_front"]
+    output = edanas(*arguments, "--out", out, "--set", "executor=process", "--set", "executor.workers=2")
+    assert output.code == 0, output.err
+    assert recorded(out) == recorded(reference)
+    assert result_of(out)["front"] == result_of(reference)["front"]
+    assert result_of(out)["static_front"] == result_of(reference)["static_front"]
 
 
-def test_candidates_may_be_trained_one_by_one(
+def test_candidates_are_trained_one_by_one_with_finetune(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    told = edanas(*arguments, "--out", out, "--evaluation", "finetune", "--max-evals", 5)
-    assert told.code == 0, told.err
+    output = edanas(*arguments, "--out", out, "--evaluation", "finetune", "--max-evals", 5)
+    assert output.code == 0, output.err
     assert not (out / "supernet.pt").exists()
     assert result_of(out)["evaluations"] == 5
     assert result_of(out)["front"]

@@ -27,8 +27,8 @@ def test_a_run_under_every_scheme_ends_with_tested_networks(
     settings: tuple[str, ...], edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    told = edanas(*arguments, "--out", out, *flags(*SHORT, *settings))
-    assert told.code == 0, told.err
+    output = edanas(*arguments, "--out", out, *flags(*SHORT, *settings))
+    assert output.code == 0, output.err
     assert all(evaluation.metrics is not None for _, evaluation in recorded(out))
     rows = result_of(out)["front"]
     assert rows
@@ -51,11 +51,11 @@ def test_a_run_under_every_scheme_ends_with_tested_networks(
         ("layer-wise", "unknown training scheme 'layer-wise'. Did you mean 'layerwise'?"),
     ],
 )
-def test_what_does_not_fit_is_said_before_anything_is_trained(
+def test_a_wrong_scheme_is_refused_before_training(
     setting: str, text: str, edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    told = edanas(*arguments, "--out", out, "--set", f"scheme={setting}")
-    assert told.code == 2
-    assert text in told.err
+    output = edanas(*arguments, "--out", out, "--set", f"scheme={setting}")
+    assert output.code == 2
+    assert text in output.err
     assert not (out / "supernet.pt").exists()

@@ -1,4 +1,4 @@
-"""`edanas tabulate`: a table of a run's supernet, of a supernet of its own, and what is refused."""
+"""`edanas tabulate`: tables from the supernet of a run, from a new supernet, and wrong input."""
 
 import json
 import shutil
@@ -15,27 +15,27 @@ from edanas.tables import Table
 
 
 @pytest.fixture(scope="module")
-def table(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def table(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table of three backbones of a finished run."""
     path = tmp_path_factory.mktemp("table") / "table.safetensors"
-    assert main(["tabulate", "--run", str(undisturbed), "--backbones", "3", "--out", str(path)]) == 0
+    assert main(["tabulate", "--run", str(reference), "--backbones", "3", "--out", str(path)]) == 0
     return path
 
 
-def test_a_table_of_a_run_holds_what_the_run_saw(table: Path, undisturbed: Path) -> None:
-    found = Table.open(table)
-    assert len(found) == 3
-    assert found.parts == ("validation", "calibration")
+def test_a_table_of_a_run_holds_the_profiles_of_the_run(table: Path, reference: Path) -> None:
+    opened = Table.open(table)
+    assert len(opened) == 3
+    assert opened.parts == ("validation", "calibration")
     compared = 0
-    with Archive(undisturbed) as archive:
+    with Archive(reference) as archive:
         for _, evaluation in archive.replay():
             profile = archive.get_profile(evaluation.candidate.id)
-            if evaluation.candidate not in found or profile is None or evaluation.metrics is None:
+            if evaluation.candidate not in opened or profile is None or evaluation.metrics is None:
                 continue
-            kept = found.profile(evaluation.candidate.backbone)
-            assert (kept.confidence == profile.confidence.astype(np.float16)).all()
-            assert (kept.correct == profile.correct).all()
-            metrics = found.metrics(evaluation.candidate)
+            row = opened.profile(evaluation.candidate.backbone)
+            assert (row.confidence == profile.confidence.astype(np.float16)).all()
+            assert (row.correct == profile.correct).all()
+            metrics = opened.metrics(evaluation.candidate)
             assert metrics.backbone_accuracy == evaluation.metrics.backbone_accuracy
             assert (metrics.params, metrics.activations, metrics.backbone_macs) == (
                 evaluation.metrics.params,
@@ -47,18 +47,18 @@ def test_a_table_of_a_run_holds_what_the_run_saw(table: Path, undisturbed: Path)
     assert [path.name for path in table.parent.iterdir()].count("table.safetensors") == 1
 
 
-def test_a_table_trains_a_supernet_where_there_is_none(
+def test_a_table_without_a_run_trains_a_supernet(
     edanas: Edanas, tiny: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "table.safetensors"
     command = ["tabulate", "--config", tiny, "--data", pictures, "--held-out", "test", "--out", out]
     command += ["--set", "supernet.kernels=[3]", "--set", "supernet.depths=[1]"]
-    told = edanas(*command, "--backbones", 4, "--json")
-    assert told.code == 0, told.err
-    said = json.loads(told.out)
-    assert (said["backbones"], said["space_size"], said["exhaustive"]) == (1, 1, True)
-    assert said["parts"].keys() == {"validation", "test"}
-    assert said["provenance"]["settings"]["training"]["epochs"] == 2
+    output = edanas(*command, "--backbones", 4, "--json")
+    assert output.code == 0, output.err
+    summary = json.loads(output.out)
+    assert (summary["backbones"], summary["space_size"], summary["exhaustive"]) == (1, 1, True)
+    assert summary["parts"].keys() == {"validation", "test"}
+    assert summary["provenance"]["settings"]["training"]["epochs"] == 2
     before = out.read_bytes()
     again = edanas(*command, "--backbones", 4)
     assert "nothing is left to do" in again.err
@@ -66,7 +66,7 @@ def test_a_table_trains_a_supernet_where_there_is_none(
     other = edanas(*command, "--backbones", 4, "--seed", 1)
     assert other.code == 2
     assert "seed: was 0, now 1" in other.err
-    # Only what was decided: another search on the same profiles is the same table.
+    # Settings of the search do not change the table.
     assert edanas(*command, "--backbones", 4, "--set", "search.initial=9").code == 0
     supernet = out.with_name(f"{out.name}.work") / "supernet.pt"
     trained = supernet.stat()
@@ -90,29 +90,31 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_refused_with_one_error(
-    edanas: Edanas, undisturbed: Path, tmp_path: Path, name: str
+def test_wrong_input_is_refused_with_one_error(
+    edanas: Edanas, reference: Path, tmp_path: Path, name: str
 ) -> None:
-    given, parts = WRONG[name]
-    usual = ["--run", undisturbed, "--backbones", 2, "--out", tmp_path / "table.safetensors"]
-    told = edanas("tabulate", *usual, *given)
-    assert told.code == 2, told.err
-    assert "Traceback" not in told.err
-    (error,) = [line for line in told.err.splitlines() if line.startswith("Error: ")]
+    flags, parts = WRONG[name]
+    usual = ["--run", reference, "--backbones", 2, "--out", tmp_path / "table.safetensors"]
+    output = edanas("tabulate", *usual, *flags)
+    assert output.code == 2, output.err
+    assert "Traceback" not in output.err
+    (error,) = [line for line in output.err.splitlines() if line.startswith("Error: ")]
     for part in parts:
         assert part in error
     assert not (tmp_path / "table.safetensors").exists()
 
 
-def test_a_run_without_a_trained_supernet_is_refused(edanas: Edanas, finished: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_trained_supernet_is_refused(
+    edanas: Edanas, finished_run: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "table.safetensors"
 
     def refused() -> str:
-        told = edanas("tabulate", "--run", finished, "--backbones", 2, "--out", out)
-        assert told.code == 2, told.err
-        return told.err
+        output = edanas("tabulate", "--run", finished_run, "--backbones", 2, "--out", out)
+        assert output.code == 2, output.err
+        return output.err
 
-    supernet = finished / "supernet.pt"
+    supernet = finished_run / "supernet.pt"
     state = torch.load(supernet, weights_only=True)
     torch.save({**state, "step": 1}, supernet)
     assert "the supernet is trained for 1 of 4 steps; finish the run first" in refused()
@@ -123,16 +125,16 @@ def test_a_run_without_a_trained_supernet_is_refused(edanas: Edanas, finished: P
     assert not out.exists()
 
 
-def test_images_that_changed_since_the_run_are_noticed(
-    edanas: Edanas, finished: Path, pictures: Path, tmp_path: Path
+def test_images_changed_after_the_run_are_refused(
+    edanas: Edanas, finished_run: Path, pictures: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "pictures"
     shutil.copytree(pictures, copy)
     images = sorted(copy.rglob("*.png"))
     shutil.copy(images[-1], images[0])
     out = tmp_path / "table.safetensors"
-    config = finished / "config.toml"
+    config = finished_run / "config.toml"
     config.write_text(config.read_text().replace(str(pictures), str(copy)))
-    told = edanas("tabulate", "--run", finished, "--backbones", 2, "--out", out)
-    assert told.code == 2
-    assert "its supernet was trained on other images" in told.err
+    output = edanas("tabulate", "--run", finished_run, "--backbones", 2, "--out", out)
+    assert output.code == 2
+    assert "its supernet was trained on other images" in output.err

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what the user gave: one clear error, exit code 2, no traceback, nothing lost."""
+"""Wrong input: one clear error, exit code 2, no traceback, and no loss of data."""
 
 import errno
 import io
@@ -51,11 +51,13 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("case", SETTINGS)
-def test_settings(edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path, case: str) -> None:
-    given, parts = SETTINGS[case]
-    refused(edanas(*arguments, *given, "--out", tmp_path / "run"), *parts)
+def test_a_wrong_setting_is_refused_and_nothing_is_written(
+    edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path, case: str
+) -> None:
+    flags, parts = SETTINGS[case]
+    refused(edanas(*arguments, *flags, "--out", tmp_path / "run"), *parts)
     assert list(tmp_path.iterdir()) == []
-    refused(edanas(*arguments, *given, "--dry-run"), *parts)
+    refused(edanas(*arguments, *flags, "--dry-run"), *parts)
 
 
 def empty_class(folder: Path) -> list[str]:
@@ -102,7 +104,7 @@ SPOILED = (empty_class, corrupt_image, one_class, too_few, nothing, a_file, forb
 
 
 @pytest.mark.parametrize("spoil", SPOILED, ids=lambda spoil: spoil.__name__)
-def test_data(
+def test_unusable_data_is_refused(
     edanas: Edanas,
     arguments: tuple[str, ...],
     pictures: Path,
@@ -116,7 +118,7 @@ def test_data(
     refused(edanas(*arguments, "--data", folder, "--dry-run"), *parts)
 
 
-def test_a_folder_of_images_without_permission(
+def test_an_image_folder_without_permission_is_refused(
     edanas: Edanas,
     arguments: tuple[str, ...],
     pictures: Path,
@@ -131,11 +133,11 @@ def test_a_folder_of_images_without_permission(
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", scan)
-    told = edanas(*arguments, "--out", tmp_path / "run")
-    refused(told, f"{pictures / 'rows'}: cannot be read: Permission denied")
+    output = edanas(*arguments, "--out", tmp_path / "run")
+    refused(output, f"{pictures / 'rows'}: cannot be read: Permission denied")
 
 
-def test_a_run_folder_without_permission(
+def test_a_run_folder_without_permission_is_refused(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def mkdir(folder: Path, *_: Any, **__: Any) -> None:
@@ -145,33 +147,35 @@ def test_a_run_folder_without_permission(
     refused(edanas(*arguments, "--out", tmp_path / "run"), f"{tmp_path / 'run'}: Permission denied")
 
 
-def test_a_run_folder_that_is_a_file(edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_run_folder_that_is_a_file_is_refused(
+    edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     out.write_text("mine")
-    for given in ([], ["--overwrite"]):
-        refused(edanas(*arguments, "--out", out, *given), f"{out}: is a file; expected a folder")
+    for flags in ([], ["--overwrite"]):
+        refused(edanas(*arguments, "--out", out, *flags), f"{out}: is a file; expected a folder")
     assert out.read_text() == "mine"
     refused(edanas(*arguments, "--out", out / "below"), f"{out / 'below'}: Not a directory")
 
 
 @pytest.mark.parametrize("limit", [5_000, 60_000])
-def test_no_space_for_a_file(
-    edanas: Edanas, arguments: tuple[str, ...], undisturbed: Path, tmp_path: Path, limit: int
+def test_a_run_resumes_after_a_file_reaches_the_size_limit(
+    edanas: Edanas, arguments: tuple[str, ...], reference: Path, tmp_path: Path, limit: int
 ) -> None:
-    """The system refuses to write beyond a size."""
+    """The system refuses to write beyond a file size."""
     out = tmp_path / "run"
-    biggest = max(path.stat().st_size for path in undisturbed.iterdir())
+    biggest = max(path.stat().st_size for path in reference.iterdir())
     assert limit < biggest
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
-        told = edanas(*arguments, "--out", out)
+        output = edanas(*arguments, "--out", out)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    refused(told, str(out))
+    refused(output, str(out))
     assert edanas(*arguments, "--out", out).code == 0
-    assert recorded(out) == recorded(undisturbed)
-    assert result_of(out)["front"] == result_of(undisturbed)["front"]
+    assert recorded(out) == recorded(reference)
+    assert result_of(out)["front"] == result_of(reference)["front"]
 
 
 OPEN = io.open
@@ -211,38 +215,38 @@ class Full:
         "result.json.partial",
     ],
 )
-def test_no_space_on_the_disk(
+def test_a_run_resumes_after_the_disk_was_full(
     edanas: Edanas,
     arguments: tuple[str, ...],
-    undisturbed: Path,
+    reference: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     ending: str,
 ) -> None:
-    """Files can be opened, and `write` fails as it does in truth: with an error that knows no name."""
+    """Files can be opened, and `write` fails as on a full disk: the error names no file."""
     out = tmp_path / "run"
 
     def full(path: Any, mode: str = "r", *values: Any, **named: Any) -> Any:
         file = OPEN(path, mode, *values, **named)
-        named_so = isinstance(path, (str, Path)) and ending in Path(path).name
-        return Full(file) if named_so and mode[0] in "wa" and Path(path).is_relative_to(out) else file
+        is_chosen = isinstance(path, (str, Path)) and ending in Path(path).name
+        return Full(file) if is_chosen and mode[0] in "wa" and Path(path).is_relative_to(out) else file
 
     with monkeypatch.context() as patched:
         patched.setattr("io.open", full)
         patched.setattr("builtins.open", full)
-        told = edanas(*arguments, "--out", out)
-    error = refused(told, f"{out}{os.sep}", "o space left")
-    # A file that is put in place when it is whole goes by its own name.
+        output = edanas(*arguments, "--out", out)
+    error = refused(output, f"{out}{os.sep}", "o space left")
+    # The error names the final file, not the temporary one.
     assert ending.removesuffix(".partial") in error
     done = recorded(out)
-    assert done == recorded(undisturbed)[: len(done)]
+    assert done == recorded(reference)[: len(done)]
     assert not (out / "result.json").exists()
     assert edanas(*arguments, "--out", out).code == 0
-    assert recorded(out) == recorded(undisturbed)
-    assert result_of(out)["front"] == result_of(undisturbed)["front"]
+    assert recorded(out) == recorded(reference)
+    assert result_of(out)["front"] == result_of(reference)["front"]
 
 
-def test_weights(edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_wrong_weights_are_refused(edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path) -> None:
     other, text, out = tmp_path / "other.pt", tmp_path / "text.pt", tmp_path / "run"
     torch.save({"conv.weight": torch.zeros(3, 3)}, other)
     text.write_text("no weights")
@@ -255,11 +259,11 @@ def test_weights(edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path) -> 
         f"weights '{name}': no such file",
         "Did you mean 'ofa_mbv3_d234_e346_k357_w1.",
     )
-    # The folder is still free for what was meant.
+    # The folder is still free for a run.
     assert edanas(*arguments, "--out", out, "--max-evals", 2).code == 0
 
 
-def test_a_file_of_settings(edanas: Edanas, tmp_path: Path) -> None:
+def test_a_wrong_settings_file_is_refused(edanas: Edanas, tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     refused(edanas("run", "--config", path), f"{path}: cannot be read: No such file")
     path.write_text("seed = 1\nthreads = = 2\n")
@@ -268,23 +272,25 @@ def test_a_file_of_settings(edanas: Edanas, tmp_path: Path) -> None:
     refused(edanas("run", "--config", path), f"serach: unknown setting, from {path}", "'search'")
 
 
-def test_reports_of_what_is_no_run(edanas: Edanas, finished: Path, tmp_path: Path) -> None:
+def test_report_refuses_a_folder_without_a_run_or_with_a_damaged_result(
+    edanas: Edanas, finished_run: Path, tmp_path: Path
+) -> None:
     refused(edanas("report", tmp_path / "none"), f"{tmp_path / 'none'}: no such folder")
     refused(edanas("report", tmp_path), f"{tmp_path / 'result.json'}: not there; the run is not finished")
-    path = finished / "result.json"
-    whole = path.read_text()
-    path.write_text(whole[: len(whole) // 2])
-    refused(edanas("report", finished), f"{path}: is damaged")
-    refused(edanas("report", finished, "--json"), f"{path}: is damaged")
-    data = json.loads(whole)
+    path = finished_run / "result.json"
+    content = path.read_text()
+    path.write_text(content[: len(content) // 2])
+    refused(edanas("report", finished_run), f"{path}: is damaged")
+    refused(edanas("report", finished_run, "--json"), f"{path}: is damaged")
+    data = json.loads(content)
     del data["front"][1]["ada_macs"]
     path.write_text(json.dumps(data))
-    refused(edanas("report", finished), f"{path}: front[1]: 'ada_macs' is not there")
+    refused(edanas("report", finished_run), f"{path}: front[1]: 'ada_macs' is not there")
 
 
-def test_a_damaged_result_is_written_anew_from_the_archive(
-    edanas: Edanas, arguments: tuple[str, ...], finished: Path, undisturbed: Path
+def test_a_damaged_result_is_written_again_from_the_archive(
+    edanas: Edanas, arguments: tuple[str, ...], finished_run: Path, reference: Path
 ) -> None:
-    (finished / "result.json").write_text("{")
-    assert edanas(*arguments, "--out", finished).code == 0
-    assert result_of(finished)["front"] == result_of(undisturbed)["front"]
+    (finished_run / "result.json").write_text("{")
+    assert edanas(*arguments, "--out", finished_run).code == 0
+    assert result_of(finished_run)["front"] == result_of(reference)["front"]

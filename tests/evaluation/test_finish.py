@@ -3,8 +3,8 @@ import json
 
 import pytest
 import torch
-from finishings import Kept, candidates, poisoned, rows
-from small_runs import Recorded, equal_states, parts
+from finishings import RecordingExporter, candidates, poisoned, rows
+from small_runs import RecordedBars, equal_states, parts
 
 from edanas.core.feasible import Feasibility
 from edanas.core.types import Candidate, SelectionScheme
@@ -50,7 +50,7 @@ def test_rows_have_the_keys_that_tools_read(finisher):
 
 
 def test_rows_are_what_the_finished_network_does(finisher):
-    exporter = Kept()
+    exporter = RecordingExporter()
     finishing = finisher(exporters=[exporter])
     for row, (name, network) in zip(rows(finishing), exporter.networks.items(), strict=True):
         assert row["files"] == [f"models/{name}.kept"]
@@ -68,7 +68,7 @@ def test_rows_are_what_the_finished_network_does(finisher):
 
 
 def test_thresholds_come_from_the_calibration_part(finisher):
-    exporter = Kept()
+    exporter = RecordingExporter()
     (row,) = rows(finisher(exporters=[exporter], setter=Static(accuracy_drop=0.1)), candidates()[:1])
     (network,) = exporter.networks.values()
     profile = collect_profile(network, parts().calibration)
@@ -125,7 +125,7 @@ def test_the_test_part_changes_test_figures_alone(finisher):
 
 
 def test_the_calibration_part_decides_nothing_but_thresholds(finisher):
-    exporters = Kept(), Kept()
+    exporters = RecordingExporter(), RecordingExporter()
     honest = rows(finisher("a", exporters=exporters[:1]))
     rows(finisher("b", poisoned("calibration"), exporters=exporters[1:]))
     for name, network in exporters[0].networks.items():
@@ -176,7 +176,7 @@ def test_the_network_is_written_before_the_test_part_is_looked_at(finisher, monk
 
 def test_statistics_are_recomputed_after_fine_tuning(finisher):
     """A second recalibration changes nothing: the statistics are those of the run's sample."""
-    exporter = Kept()
+    exporter = RecordingExporter()
     finishing = finisher(exporters=[exporter], finetune__epochs=2)
     rows(finishing)
     for network in exporter.networks.values():
@@ -201,7 +201,7 @@ def test_without_fine_tuning_the_network_is_the_one_that_was_judged(finisher):
 @pytest.mark.parametrize("epochs", [0, 2])
 def test_the_bar_is_full_at_the_end_also_on_resuming(epochs, finisher):
     for _ in range(2):
-        progress = Recorded()
+        progress = RecordedBars()
         finisher(finetune__epochs=epochs).finish(candidates(), "Finishing", progress)
         assert progress.totals == [2 * (4 * epochs + 1)]
         assert sum(progress.moves) == progress.totals[0]

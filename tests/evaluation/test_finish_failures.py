@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from finishings import Kept, candidates, rows
-from small_runs import Recorded
+from finishings import RecordingExporter, candidates, rows
+from small_runs import RecordedBars
 
 from edanas.core.errors import CandidateError, ExportError, RunError
 from edanas.evaluation import network_trainer
@@ -38,7 +38,7 @@ def test_a_finishing_that_was_cut_goes_on(finisher, monkeypatch):
     assert left == sorted([".json", ".json", ".safetensors"] * 2)
 
 
-class Refusing(Kept):
+class Refusing(RecordingExporter):
     """An exporter that raises on networks with early exits."""
 
     def __init__(self, error):
@@ -51,7 +51,7 @@ class Refusing(Kept):
         return super().export(network, stem)
 
 
-class Running(Kept):
+class Running(RecordingExporter):
     """An exporter with runnable files and a summary, for single-exit networks only."""
 
     def __init__(self):
@@ -70,7 +70,7 @@ class Running(Kept):
         return f"{path.name} weighs nothing"
 
 
-class Heard(Recorded):
+class Heard(RecordedBars):
     def __init__(self):
         super().__init__()
         self.said = []
@@ -80,7 +80,7 @@ class Heard(Recorded):
 
 
 def test_a_form_that_a_network_does_not_fit_is_told_of_and_the_rest_is_written(finisher):
-    exporter, picky = Kept(), Running()
+    exporter, picky = RecordingExporter(), Running()
     finishing, progress = finisher(exporters=[exporter, picky]), Heard()
     finished, failures = finishing.finish(candidates(), "Finishing", progress)
     assert failures == []
@@ -101,14 +101,16 @@ def test_a_form_that_a_network_does_not_fit_is_told_of_and_the_rest_is_written(f
     ],
 )
 def test_a_network_that_fails_is_recorded_and_passed_over(finisher, error, text):
-    finishing, progress = finisher("a", exporters=[Refusing(error)]), Recorded()
+    finishing, progress = finisher("a", exporters=[Refusing(error)]), RecordedBars()
     finished, failures = finishing.finish(candidates(), "Finishing", progress)
     assert [row.id for row in finished] == [candidates()[1].id]
     assert failures == [{"id": candidates()[0].id, "error": text}]
     assert sum(progress.moves) == progress.totals[0]
     assert not (finishing.folder / f"{candidates()[0].id}.row.json").exists()
     # Without the cause, the same folder gives the rows of an undisturbed one.
-    assert rows(finisher("a", exporters=[Kept()])) == rows(finisher("b", exporters=[Kept()]))
+    assert rows(finisher("a", exporters=[RecordingExporter()])) == rows(
+        finisher("b", exporters=[RecordingExporter()])
+    )
 
 
 def test_fine_tuning_that_diverges_is_a_failure_and_no_row(finisher, monkeypatch):
@@ -119,7 +121,7 @@ def test_fine_tuning_that_diverges_is_a_failure_and_no_row(finisher, monkeypatch
 
     with monkeypatch.context() as patched:
         patched.setattr(network_trainer, "finetune", diverged)
-        progress = Recorded()
+        progress = RecordedBars()
         finished, failures = finisher().finish(candidates(), "Finishing", progress)
     assert finished == []
     assert [failure["id"] for failure in failures] == [candidate.id for candidate in candidates()]

@@ -1,4 +1,4 @@
-"""A fresh environment with the example packages installed from their wheels, without a network or pip."""
+"""A new environment with the example packages, installed from their wheels without a network or pip."""
 
 import shutil
 
@@ -8,9 +8,9 @@ from fresh_environments import ROOT, Environment, build
 
 @pytest.fixture(scope="session")
 def examples_env(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """The environment: this one's packages by a .pth file, and the examples' wheels unpacked into its own."""
+    """The environment; a .pth file adds the packages of this one."""
     folder = tmp_path_factory.mktemp("examples")
-    # The repository comes first, so that its edanas is the one that runs.
+    # The repository comes first, so that its edanas is imported.
     environment = Environment.make(folder / "env", ROOT)
     for package in (path.parent for path in (ROOT / "examples").glob("*/pyproject.toml")):
         source = folder / package.name

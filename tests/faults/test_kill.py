@@ -1,4 +1,4 @@
-"""Killed at any moment and resumed, a search ends with the archive of one that was never disturbed."""
+"""A search that is killed at any moment and resumed ends with the archive of an uninterrupted one."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def lines(process: subprocess.Popen[str], count: int) -> list[str]:
+def read_lines(process: subprocess.Popen[str], count: int) -> list[str]:
     assert process.stdout is not None
     return [process.stdout.readline().strip() for _ in range(count)]
 
@@ -40,66 +40,68 @@ def recorded(folder: Path) -> list[Any]:
         return [(genome.tolist(), evaluation) for genome, evaluation in archive.replay()]
 
 
-def resumed(folder: Path) -> list[Any]:
+def resume(folder: Path) -> list[Any]:
     searcher.search(folder, lambda *_, **__: None)
     return recorded(folder)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    found = resumed(tmp_path_factory.mktemp("undisturbed"))
-    assert len(found) == searcher.TOTAL
-    assert {evaluation.ok for _, evaluation in found} == {True, False}
-    return found
+def reference(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    archive = resume(tmp_path_factory.mktemp("undisturbed"))
+    assert len(archive) == searcher.TOTAL
+    assert {evaluation.ok for _, evaluation in archive} == {True, False}
+    return archive
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the sweep forks")
-def test_killed_before_each_statement_of_the_archive(tmp_path: Path, undisturbed: list[Any]) -> None:
+def test_a_search_killed_before_any_statement_of_the_archive_resumes(
+    tmp_path: Path, reference: list[Any]
+) -> None:
     process = start("sweep", tmp_path)
-    answer, errors = process.communicate(timeout=PATIENCE)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
-    killed = int(answer)
+    killed = int(output)
     sizes = set()
     for folder in (tmp_path / str(index) for index in range(killed)):
         before = recorded(folder)
-        assert before == undisturbed[: len(before)]
+        assert before == reference[: len(before)]
         sizes.add(len(before))
-        assert resumed(folder) == undisturbed
-    # There was a kill between any two evaluations, before the first, and after the last.
+        assert resume(folder) == reference
+    # A kill fell between any two evaluations, before the first and after the last.
     assert sizes == set(range(searcher.TOTAL + 1))
-    assert recorded(tmp_path / str(killed)) == undisturbed
+    assert recorded(tmp_path / str(killed)) == reference
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_printed_candidate_survives_a_kill_and_the_folder_is_free(
-    workers: int, tmp_path: Path, undisturbed: list[Any]
+    workers: int, tmp_path: Path, reference: list[Any]
 ) -> None:
     process = start("run", tmp_path, "--pause", 7, "--workers", workers)
-    printed = lines(process, 7)
+    printed = read_lines(process, 7)
     assert process.poll() is None, process.communicate()
     with pytest.raises(RunError, match=rf"is used by process {process.pid} on .* since 2"), RunLock(tmp_path):
         pass
     process.kill()
-    # Workers hold these pipes too: they end only when the workers have ended.
+    # Workers hold these pipes too, so the pipes close only when the workers have ended.
     assert process.communicate(timeout=PATIENCE)[0] == ""
     assert process.returncode == -signal.SIGKILL
     before = recorded(tmp_path)
     assert [evaluation.candidate.id for _, evaluation in before] == printed
-    assert before == undisturbed[:7]
-    assert resumed(tmp_path) == undisturbed
+    assert before == reference[:7]
+    assert resume(tmp_path) == reference
 
 
-def test_ctrl_c_ends_tidily_and_says_how_to_go_on(tmp_path: Path, undisturbed: list[Any]) -> None:
+def test_ctrl_c_closes_the_archive_and_names_the_way_to_resume(tmp_path: Path, reference: list[Any]) -> None:
     process = start("run", tmp_path, "--pause", 2, "--workers", 2)
-    printed = lines(process, 2)
-    # As a terminal does: to the workers too, of which one may be importing still.
+    printed = read_lines(process, 2)
+    # Like a terminal, to the workers too, one of which may still be importing.
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert (
         errors == "interrupted after 2 evaluations, which are kept; run the same again to go on from there\n"
     )
-    # Nothing is left beside the database: it was closed.
+    # The database was closed, so no other file is left beside it.
     assert not (tmp_path / "archive.sqlite-wal").exists()
     assert [evaluation.candidate.id for _, evaluation in recorded(tmp_path)] == printed
-    assert resumed(tmp_path) == undisturbed
+    assert resume(tmp_path) == reference

@@ -1,4 +1,4 @@
-"""What users install: the wheel, made from the source distribution, alone in an environment of its own."""
+"""The wheel, built from the source distribution and installed alone in a new environment."""
 
 import json
 import zipfile
@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fresh(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     environment = Environment.make(tmp_path_factory.mktemp("fresh") / "env")
     environment.install(wheel)
     return environment
@@ -55,42 +55,44 @@ def test_the_wheel_holds_the_package_with_its_data_and_nothing_else(wheel: Path)
     assert expected - names == set()
 
 
-def test_the_installed_command_is_this_one(fresh: Environment) -> None:
-    where = "import edanas, importlib.metadata as m; print(edanas.__file__, m.version('edanas'))"
-    told = fresh.run("-c", where)
-    assert told.stdout.split() == [str(fresh.site / "edanas" / "__init__.py"), edanas.__version__], (
-        told.stderr
+def test_the_installed_command_is_that_of_the_wheel(environment: Environment) -> None:
+    code = "import edanas, importlib.metadata as m; print(edanas.__file__, m.version('edanas'))"
+    process = environment.run("-c", code)
+    assert process.stdout.split() == [str(environment.site / "edanas" / "__init__.py"), edanas.__version__], (
+        process.stderr
     )
-    (script,) = (fresh.site / f"edanas-{edanas.__version__}.dist-info").glob("entry_points.txt")
+    (script,) = (environment.site / f"edanas-{edanas.__version__}.dist-info").glob("entry_points.txt")
     assert "edanas = edanas.cli:main" in script.read_text()
-    assert fresh.run(*CLI, "--version").stdout == f"edanas {edanas.__version__}\n"
+    assert environment.run(*CLI, "--version").stdout == f"edanas {edanas.__version__}\n"
 
 
-def test_it_lists_its_plugins_and_none_is_broken(fresh: Environment) -> None:
-    found: dict[str, Any] = json.loads(fresh.run(*CLI, "plugins", "--json", EDANAS_PLUGINS="").stdout)
-    assert found["broken"] == found["conflicts"] == []
-    assert "mbv3-sm" in {entry["name"] for entry in found["entries"]}
+def test_the_installed_package_lists_its_plugins_and_none_is_broken(environment: Environment) -> None:
+    listing: dict[str, Any] = json.loads(environment.run(*CLI, "plugins", "--json", EDANAS_PLUGINS="").stdout)
+    assert listing["broken"] == listing["conflicts"] == []
+    assert "mbv3-sm" in {entry["name"] for entry in listing["entries"]}
 
 
-def test_it_searches_to_the_end(fresh: Environment, tmp_path: Path) -> None:
+def test_the_installed_package_finishes_a_search(environment: Environment, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    told = fresh.run(*CLI, "run", "--out", str(out), *(f"--set={each}" for each in TINY), EDANAS_PLUGINS="")
-    assert told.returncode == 0, told.stderr
+    process = environment.run(
+        *CLI, "run", "--out", str(out), *(f"--set={each}" for each in TINY), EDANAS_PLUGINS=""
+    )
+    assert process.returncode == 0, process.stderr
     result = json.loads((out / "result.json").read_text())
     assert result["evaluations"] == 2
     assert (out / result["front"][0]["model"]).exists()
     assert (out / "report.html").exists()
 
 
-def test_what_new_plugin_writes_is_installed_from_its_wheel_and_found(
-    fresh: Environment, tmp_path: Path
+def test_a_new_plugin_is_installed_from_its_wheel_and_listed(
+    environment: Environment, tmp_path: Path
 ) -> None:
     source = tmp_path / "edanas-agreement"
-    told = fresh.run(*CLI, "new-plugin", "edanas-agreement", "--out", str(source))
-    assert told.returncode == 0, told.stderr
-    fresh.install(build(source, "wheel", tmp_path / "wheel"))
-    found = json.loads(fresh.run(*CLI, "plugins", "--json").stdout)
-    (entry,) = [each for each in found["entries"] if each["owner"] == "edanas-agreement"]
+    process = environment.run(*CLI, "new-plugin", "edanas-agreement", "--out", str(source))
+    assert process.returncode == 0, process.stderr
+    environment.install(build(source, "wheel", tmp_path / "wheel"))
+    listing = json.loads(environment.run(*CLI, "plugins", "--json").stdout)
+    (entry,) = [each for each in listing["entries"] if each["owner"] == "edanas-agreement"]
     assert (entry["kind"], entry["name"], entry["version"]) == (
         "confidence criterion",
         "agreement",

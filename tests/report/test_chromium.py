@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import FOUND, Chromium
+from chromium import BROWSER, Chromium
 from pages import page_of
 from PIL import Image
 from recorded_runs import evaluated
@@ -13,7 +13,7 @@ from recorded_runs import evaluated
 from edanas.core.contracts import SurrogateNote
 from edanas.report.history import RunHistory, Step
 
-pytestmark = pytest.mark.skipif(FOUND is None, reason="no Chromium here")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
 
 EVIL = "<img src=x onerror=alert(1)>\"'قطة"
 

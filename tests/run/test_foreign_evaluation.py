@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import small_runs
-from pretrainer import wanted
+from pretrainer import tiny_order
 
 from edanas import hookimpl
 from edanas.core.archive import Archive
@@ -108,7 +108,7 @@ def registry() -> Registry:
 
 
 def order(out: Path, evaluation: str = "foreign", teacher: str = "") -> Order:
-    settings = wanted(out).settings
+    settings = tiny_order(out).settings
     learning = replace(settings.training, epochs=1, distillation=0.5)
     settings = replace(settings, evaluation=Component(evaluation), training=learning, teacher=teacher)
     return Order(settings, out)

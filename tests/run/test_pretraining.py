@@ -14,7 +14,7 @@ from pathlib import Path
 import pretrainer
 import pytest
 import torch
-from pretrainer import registry, wanted
+from pretrainer import registry, tiny_order
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from waiting import PATIENCE
@@ -29,7 +29,7 @@ from edanas.training.supernet_file import find, image_digests, read_recipe
 
 
 def train(out: Path, **changes: object) -> Trained:
-    return train_supernet(registry(), replace(wanted(out), **changes), Silent())
+    return train_supernet(registry(), replace(tiny_order(out), **changes), Silent())
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_segments_end_in_good_order_and_lead_to_the_same_file(trained: Path, tmp
 
 
 def test_a_total_time_decides_how_long(tmp_path: Path) -> None:
-    order = wanted(tmp_path / "timed.safetensors")
+    order = tiny_order(tmp_path / "timed.safetensors")
     endless = replace(order.settings.training, epochs=100_000)
     order = replace(order, settings=replace(order.settings, training=endless), total_time=1.0)
     done = train_supernet(registry(), order, Silent())
@@ -88,7 +88,7 @@ def test_a_total_time_decides_how_long(tmp_path: Path) -> None:
 def test_other_settings_do_not_go_on_with_it(tmp_path: Path) -> None:
     out = tmp_path / "one.safetensors"
     train(out, time_limit=0.0)
-    other = replace(wanted(out).settings, seed=8)
+    other = replace(tiny_order(out).settings, seed=8)
     with pytest.raises(RunError, match=r"the training of another supernet. Changed: seed: was 7, now 8"):
         train(out, settings=other)
 
@@ -96,7 +96,7 @@ def test_other_settings_do_not_go_on_with_it(tmp_path: Path) -> None:
 def test_a_finished_file_of_other_settings_is_not_overwritten(trained: Path) -> None:
     before = trained.read_bytes()
     with pytest.raises(RunError, match=r"holds another supernet. Changed: seed: was 7, now 8"):
-        train(trained, settings=replace(wanted(trained).settings, seed=8))
+        train(trained, settings=replace(tiny_order(trained).settings, seed=8))
     assert trained.read_bytes() == before
 
 
@@ -105,16 +105,16 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of timm, trained as a supernet of its own: how one comes by a teacher."""
     out = tmp_path_factory.mktemp("teacher") / "timm.safetensors"
     supernet = Component("timm", {"model": "test_resnet", "resolutions": [16]})
-    settings = wanted(out).settings
+    settings = tiny_order(out).settings
     short = replace(settings.training, epochs=1)
     assert train(out, settings=replace(settings, supernet=supernet, training=short)).finished
     return out
 
 
 def taught(out: Path, teacher: Path) -> Order:
-    settings = wanted(out).settings
+    settings = tiny_order(out).settings
     learning = replace(settings.training, distillation=0.5)
-    return replace(wanted(out), settings=replace(settings, teacher=str(teacher), training=learning))
+    return replace(tiny_order(out), settings=replace(settings, teacher=str(teacher), training=learning))
 
 
 def test_what_was_trained_so_teaches_and_is_noted(teacher: Path, trained: Path, tmp_path: Path) -> None:
@@ -155,7 +155,9 @@ def test_a_teacher_who_comes_late_is_noted(teacher: Path, tmp_path: Path) -> Non
 def test_the_weights_that_it_began_with_are_noted_and_not_replaced(trained: Path, tmp_path: Path) -> None:
     out, first = tmp_path / "second.safetensors", tmp_path / "first.safetensors"
     first.write_bytes(trained.read_bytes())
-    order = replace(wanted(out), settings=replace(wanted(out).settings, weights=str(first)), time_limit=0.0)
+    order = replace(
+        tiny_order(out), settings=replace(tiny_order(out).settings, weights=str(first)), time_limit=0.0
+    )
     assert not train_supernet(registry(), order, Silent()).finished
     with safe_open(trained, "pt") as file:
         save_file({name: 2 * tensor for name, tensor in load_file(trained).items()}, first, file.metadata())
@@ -177,13 +179,13 @@ def test_the_weights_that_it_began_with_are_noted_and_not_replaced(trained: Path
 def test_a_teacher_without_a_word_or_a_pupil_is_refused(
     changes: dict[str, object], message: str, tmp_path: Path
 ) -> None:
-    settings = replace(wanted(tmp_path / "out").settings, teacher="x", **changes)  # type: ignore[arg-type]
+    settings = replace(tiny_order(tmp_path / "out").settings, teacher="x", **changes)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=message):
         compose(registry(), settings, tmp_path, Silent())
 
 
 def test_only_the_shared_evaluation_has_a_supernet_to_train(tmp_path: Path) -> None:
-    settings = replace(wanted(tmp_path / "x").settings, evaluation=Component("finetune"))
+    settings = replace(tiny_order(tmp_path / "x").settings, evaluation=Component("finetune"))
     with pytest.raises(ConfigError, match="evaluation: found 'finetune'; only 'shared'"):
         train(tmp_path / "x", settings=settings)
 
@@ -197,7 +199,7 @@ def evaluation(order: Order, folder: Path, **changes: object) -> SharedEvaluatio
 
 
 def test_a_run_begins_with_supernet_and_heads_as_they_were_trained(trained: Path, tmp_path: Path) -> None:
-    evaluator = evaluation(wanted(trained), tmp_path / "run")
+    evaluator = evaluation(tiny_order(trained), tmp_path / "run")
     evaluator.prepare(Silent())
     kept = load_file(trained)
     own = evaluator._network.state_dict()  # type: ignore[union-attr]
@@ -212,9 +214,9 @@ def test_a_name_is_looked_up_among_the_user_s_weights(
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "tiny.safetensors").write_bytes(trained.read_bytes())
     assert find("tiny") == tmp_path / "weights" / "tiny.safetensors"
-    evaluation(wanted(trained), tmp_path / "run", weights="tiny").prepare(Silent())
+    evaluation(tiny_order(trained), tmp_path / "run", weights="tiny").prepare(Silent())
     with pytest.raises(WeightsError, match=r"weights 'tinny'.*weights"):
-        evaluation(wanted(trained), tmp_path / "other", weights="tinny").prepare(Silent())
+        evaluation(tiny_order(trained), tmp_path / "other", weights="tinny").prepare(Silent())
 
 
 def test_half_precision_is_near_and_half_as_large(trained: Path, tmp_path: Path) -> None:
@@ -231,7 +233,7 @@ def test_half_precision_is_near_and_half_as_large(trained: Path, tmp_path: Path)
 
 
 def test_a_recipe_names_files_and_not_where_they_lie() -> None:
-    settings = wanted(Path("x")).settings
+    settings = tiny_order(Path("x")).settings
     away = replace(settings, data=Component("~/photos/birds/"), weights="/srv/first.safetensors")
     told = portable(replace(away, teacher="timm:resnet18@/srv/big.pth"))
     assert (told.data.name, told.weights, told.warm_start) == ("birds", "first.safetensors", "")
@@ -242,25 +244,25 @@ def test_a_recipe_names_files_and_not_where_they_lie() -> None:
 
 def test_what_was_trained_on_is_not_tested_on(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"was trained on \d+% of this run's test images.*seed 7"):
-        evaluation(wanted(trained), tmp_path / "run", seed=3).prepare(Silent())
+        evaluation(tiny_order(trained), tmp_path / "run", seed=3).prepare(Silent())
 
 
 def test_a_supernet_of_another_kind_is_refused_by_name(trained: Path, tmp_path: Path) -> None:
-    supernet = wanted(trained).settings.supernet
+    supernet = tiny_order(trained).settings.supernet
     wider = replace(supernet, options={**supernet.options, "kernels": [3, 5, 7]})
     with pytest.raises(WeightsError, match=r"supernet.kernels: was \[3, 5\], now \[3, 5, 7\]"):
-        evaluation(wanted(trained), tmp_path / "run", supernet=wider).prepare(Silent())
+        evaluation(tiny_order(trained), tmp_path / "run", supernet=wider).prepare(Silent())
 
 
 def test_a_damaged_file_is_one_clear_error(trained: Path, tmp_path: Path) -> None:
     half = tmp_path / "half.safetensors"
     half.write_bytes(trained.read_bytes()[:-100])
     with pytest.raises(WeightsError, match=r"half\.safetensors"):
-        evaluation(wanted(trained), tmp_path / "run", weights=str(half)).prepare(Silent())
+        evaluation(tiny_order(trained), tmp_path / "run", weights=str(half)).prepare(Silent())
 
 
 def test_equal_images_have_one_digest() -> None:
-    data = compose(registry(), wanted(Path("x")).settings, Path("x"), Silent()).workbench.parts.train
+    data = compose(registry(), tiny_order(Path("x")).settings, Path("x"), Silent()).workbench.parts.train
     twice = replace(data, images=torch.cat([data.images, data.images]), labels=data.labels.repeat(2))
     assert (image_digests(twice) == image_digests(data)).all()
     assert len(image_digests(data)) <= len(data)

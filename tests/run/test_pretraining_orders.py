@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pretrainer import registry, wanted
+from pretrainer import registry, tiny_order
 from safetensors.torch import load_file
 
 from edanas.core.errors import ConfigError, RunError
@@ -20,11 +20,11 @@ from edanas.run.pretraining import Trained, train_supernet
 
 
 def train(out: Path, **changes: object) -> Trained:
-    return train_supernet(registry(), replace(wanted(out), **changes), Silent())
+    return train_supernet(registry(), replace(tiny_order(out), **changes), Silent())
 
 
 def settings_for(epochs: int, **changes: object) -> Settings:
-    settings = wanted(Path("x")).settings
+    settings = tiny_order(Path("x")).settings
     return replace(settings, training=replace(settings.training, epochs=epochs), **changes)  # type: ignore[arg-type]
 
 

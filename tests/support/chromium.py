@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its pipe with the DevTools protocol: no further package is needed."""
+"""A headless Chromium, driven over a pipe with the DevTools protocol, without further packages."""
 
 import base64
 import itertools
@@ -14,10 +14,10 @@ from typing import Any, Self
 
 from waiting import PATIENCE
 
-FOUND = next(
+BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
 )
-"""The browser's path, where there is one."""
+"""Path of the browser, or `None`."""
 
 _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run"),
@@ -29,11 +29,11 @@ class Chromium:
     """One page of a browser, as a context manager.
 
     Args:
-        profile: A folder for what the browser keeps.
+        profile: Folder for the browser's own files.
 
     Attributes:
-        problems: What the console, the page's policy or an exception reported.
-        requests: Addresses that pages asked for.
+        problems: Messages of the console, the page's policy and exceptions.
+        requests: Addresses that pages requested.
     """
 
     def __init__(self, profile: Path) -> None:
@@ -45,19 +45,19 @@ class Chromium:
         self._events: list[str] = []
 
     def __enter__(self) -> Self:
-        assert FOUND
+        assert BROWSER
         read, self._write = os.pipe()
         self._read, write = os.pipe()
 
-        # The browser reads commands from descriptor 3 and answers on 4. Copies above those come first, since
-        # the pipes' own numbers may be 3 and 4 the other way round.
+        # The browser reads commands from descriptor 3 and writes to 4. The pipes may have these numbers in
+        # the other order, so both are first copied to high numbers.
         def arrange() -> None:
             high_read, high_write = os.dup2(read, 100), os.dup2(write, 101)
             os.dup2(high_read, 3)
             os.dup2(high_write, 4)
 
         self._process = subprocess.Popen(
-            [FOUND, *_FLAGS, f"--user-data-dir={self.profile}", "about:blank"],
+            [BROWSER, *_FLAGS, f"--user-data-dir={self.profile}", "about:blank"],
             close_fds=False,
             preexec_fn=arrange,
             stdout=subprocess.DEVNULL,
@@ -81,31 +81,31 @@ class Chromium:
             self._process.wait(PATIENCE)
 
     def call(self, method: str, **arguments: Any) -> dict[str, Any]:
-        """One command for the page."""
+        """Send a command to the page and return its result."""
         return self._ask(method, arguments, self._session)
 
     def open(self, path: Path) -> None:
-        """Load a file, and wait until it is there."""
+        """Load a file and wait until it is loaded."""
         self._events.clear()
         self.call("Page.navigate", url=path.absolute().as_uri())
         while "Page.loadEventFired" not in self._events:
             self._take(self._receive())
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression of JavaScript."""
+        """Return the value of a JavaScript expression."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def until(self, expression: str) -> None:
-        """Wait for an expression to become true: what a browser does later has no other end."""
+        """Wait until an expression is true."""
         end = time.monotonic() + PATIENCE
         while not self.evaluate(expression):
             assert time.monotonic() < end, expression
             time.sleep(0.02)
 
     def press(self, key: str, code: int, text: str = "") -> None:
-        """A key goes down and up again."""
+        """Press and release a key."""
         for kind in ("rawKeyDown", "char", "keyUp") if text else ("rawKeyDown", "keyUp"):
             self.call(
                 "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text
@@ -116,7 +116,7 @@ class Chromium:
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def screen(self, width: int, height: int, *, mobile: bool = False, dark: bool = False) -> None:
-        """Another screen, and what its system prefers."""
+        """Set the size of the screen and the preferred colour scheme."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -128,7 +128,7 @@ class Chromium:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     def picture(self, path: Path, *, whole: bool = True) -> None:
-        """A screenshot as PNG, of the whole page or of what is seen."""
+        """Write a screenshot as PNG, of the whole page or of the visible part."""
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(shot["data"]))
 
@@ -149,22 +149,22 @@ class Chromium:
         end = time.monotonic() + PATIENCE
         while b"\0" not in self._buffer:
             assert select.select([self._read], [], [], max(0.0, end - time.monotonic()))[0], "no answer"
-            found = os.read(self._read, 1 << 16)
-            assert found, "the browser ended"
-            self._buffer += found
+            chunk = os.read(self._read, 1 << 16)
+            assert chunk, "the browser ended"
+            self._buffer += chunk
         message, _, self._buffer = self._buffer.partition(b"\0")
-        found_message: dict[str, Any] = json.loads(message)
-        return found_message
+        decoded: dict[str, Any] = json.loads(message)
+        return decoded
 
     def _take(self, event: dict[str, Any]) -> None:
         name, values = event.get("method", ""), event.get("params", {})
         self._events.append(name)
-        told: dict[str, Callable[[], str | None]] = {
+        reports: dict[str, Callable[[], str | None]] = {
             "Runtime.exceptionThrown": lambda: json.dumps(values["exceptionDetails"]),
             "Log.entryAdded": lambda: values["entry"]["text"],
             "Runtime.consoleAPICalled": lambda: json.dumps(values["args"]),
         }
-        if name in told:
-            self.problems.append(told[name]() or "")
+        if name in reports:
+            self.problems.append(reports[name]() or "")
         if name == "Network.requestWillBeSent":
             self.requests.append(values["request"]["url"])

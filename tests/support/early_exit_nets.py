@@ -1,4 +1,4 @@
-"""Small staged networks that the tests of exits build on."""
+"""Small early-exit networks for tests of exits and thresholds."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -27,7 +27,7 @@ def make_eenn(
     criterion: ConfidenceCriterion | None = None,
     inference: InferenceRule | None = None,
 ) -> EENN:
-    """An EENN of len(scheme) + 1 stages in float64, so that the batch's size does not move a confidence."""
+    """Return an EENN of len(scheme) + 1 stages, in float64 so that a confidence is the same in any batch."""
     torch.manual_seed(seed)
     count = len(scheme) + 1
     widths = [channels, *range(3, 3 + count)]

@@ -1,4 +1,4 @@
-"""Searches of a toy problem by a strategy that draws lots, and what may disturb them."""
+"""Searches of a toy problem with a random strategy, and faults for them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ TOTAL = 18
 
 
 class Lottery(SearchStrategy):
-    """Random candidates by seed and number told; remembers what it was told and how often it was asked."""
+    """Random candidates by seed and number of results; records its results and the number of its calls."""
 
     def start(self, problem: Any) -> None:
         self.problem = problem
@@ -78,7 +78,7 @@ class Serial(Executor):
 
 
 class Faulty(ToyEvaluator):
-    """Does `faults[n]` instead of the n-th evaluation."""
+    """Replaces the metrics of the n-th evaluation by those of `faults[n]`."""
 
     def __init__(self, faults: dict[int, Callable[[Metrics], Any]]) -> None:
         self.faults = faults
@@ -91,7 +91,7 @@ class Faulty(ToyEvaluator):
 
 
 class Calm(Silent):
-    """Nothing is to be said."""
+    """Progress on which each message is an error."""
 
     def say(self, line: str) -> None:
         raise AssertionError(line)

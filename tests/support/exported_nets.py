@@ -1,4 +1,4 @@
-"""Networks of the real supernet at its smallest, to be exported, and digits to ask them about."""
+"""Networks of the smallest real supernet for tests of exporters, and digits to classify."""
 
 import functools
 from pathlib import Path
@@ -15,27 +15,27 @@ PLACED = (1, 3)
 
 @functools.cache
 def network(seed: int = 0, placed: tuple[int, ...] = PLACED) -> EENN:
-    """Weights that nobody trained; thresholds are medians, so that at each exit half of the rest leaves."""
+    """Return an untrained network; half of the samples that reach an exit leave there."""
     bench = workbench(Path())
     backbone = space().sample_backbone(np.random.default_rng(seed))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         staged = bench.provider.build(backbone, bench.parts.task)
         heads = bench.fresh_heads(staged, placed)
-    made = bench.network(staged, heads, SelectionScheme((None,) * 4))
-    bench.recalibrate(made)
-    made.description = bench.describe(backbone)
-    sure = made.eval().all_exits(images())[1]
-    staying = torch.ones(len(sure), dtype=torch.bool)
+    exported = bench.network(staged, heads, SelectionScheme((None,) * 4))
+    bench.recalibrate(exported)
+    exported.description = bench.describe(backbone)
+    confidence = exported.eval().all_exits(images())[1]
+    remaining = torch.ones(len(confidence), dtype=torch.bool)
     thresholds: list[float | None] = [None] * 4
-    for column, at in enumerate(placed):
-        # Between two confidences, so that none lies within rounding of a threshold.
-        middle = sure[staying, column].sort().values
+    for column, point in enumerate(placed):
+        # The middle of two confidences, so that none lies within rounding of a threshold.
+        middle = confidence[remaining, column].sort().values
         half = len(middle) // 2
-        thresholds[at] = float(middle[half - 1 : half + 1].mean())
-        staying &= sure[:, column] < thresholds[at]
-    made.scheme = tuple(thresholds)
-    return made
+        thresholds[point] = float(middle[half - 1 : half + 1].mean())
+        remaining &= confidence[:, column] < thresholds[point]
+    exported.scheme = tuple(thresholds)
+    return exported
 
 
 def samples() -> ImageSet:
@@ -47,5 +47,5 @@ def images() -> torch.Tensor:
 
 
 def plain(prediction):
-    """An EENN's answer as a runner gives it."""
+    """Return the prediction of an EENN as the arrays that a runner returns."""
     return [each.numpy() for each in prediction]

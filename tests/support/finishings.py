@@ -16,8 +16,8 @@ def candidates():
     return [Candidate(space().sample_backbone(rng), SelectionScheme(each)) for each in schemes]
 
 
-class Kept(Exporter):
-    """An exporter that keeps networks, and files of no content."""
+class RecordingExporter(Exporter):
+    """An exporter that records networks and writes empty files."""
 
     def __init__(self):
         self.networks = {}
@@ -30,7 +30,7 @@ class Kept(Exporter):
 
 
 def rows(finisher, chosen=None):
-    """The rows in their JSON form, where nothing fails."""
+    """Return the finished rows in their JSON form; no candidate may fail."""
     finished, failures = finisher.finish(chosen or candidates(), "Finishing", Silent())
     assert failures == []
     return [row.to_json() for row in finished]

@@ -15,14 +15,14 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment's interpreter, its packages, and how to run things in it."""
+    """A virtual environment: its interpreter and its folder of packages."""
 
     python: Path
     site: Path
 
     @classmethod
     def make(cls, folder: Path, *shared: Path | str) -> "Environment":
-        """A new one in `folder`, which sees the packages of this one behind those in `shared`."""
+        """Create one in `folder`; its path ends with the `shared` folders and this environment's packages."""
         venv.create(folder, with_pip=False, symlinks=True)
         (site,) = (folder / "lib").glob("python*/site-packages")
         paths = [*map(str, shared), sysconfig.get_path("purelib")]
@@ -30,12 +30,12 @@ class Environment:
         return cls(folder / "bin" / "python", site)
 
     def install(self, wheel: Path) -> None:
-        """What an installer does, but for scripts."""
+        """Unpack a wheel, as an installer does, without its scripts."""
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(self.site)
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run this environment's Python with `arguments`, and `variables` set besides."""
+        """Run this environment's Python with `arguments` and additional environment `variables`."""
         inherited = {
             k: v for k, v in os.environ.items() if not k.startswith(("EDANAS_", "PYTHON", "VIRTUAL_ENV"))
         }
@@ -50,15 +50,15 @@ class Environment:
 
 
 def build(source: Path, target: str, out: Path) -> Path:
-    """The `sdist` or `wheel` of the project in `source`, in the new folder `out`."""
+    """Build the `sdist` or `wheel` of the project in `source` into the new folder `out`; return its path."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(out)]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
-    (made,) = out.iterdir()
-    return made
+    (archive,) = out.iterdir()
+    return archive
 
 
 def unpack(sdist: Path, folder: Path) -> Path:
-    """The folder that a source distribution holds."""
+    """Unpack a source distribution and return the folder that it contains."""
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
     (inside,) = folder.iterdir()

@@ -1,4 +1,4 @@
-"""Folders of small images, and how they are read."""
+"""Functions that write small images and load folders of them."""
 
 from pathlib import Path
 

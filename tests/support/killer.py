@@ -1,8 +1,8 @@
-"""One run lived in many lives: `python killer.py run ... --out FOLDER`.
+"""One run in many processes, each killed and resumed: `python killer.py run ... --out FOLDER`.
 
-The n-th life is killed at its n-th step, a move of a bar or a file put in its place, until one comes to its
-end. Prints, for each life but the last, the part of the run in which it ended. Forking spares the lives the
-imports, most of which happen within a run.
+The n-th process is killed at its n-th step, until one finishes the run. A step is an advance of a progress
+bar or the replacement of a file. For each process but the last, the part of the run in which it was killed is
+printed. Processes are forked after one whole run, so that they need not import anything.
 """
 
 import itertools
@@ -25,11 +25,11 @@ PARTS = {
 }
 
 
-def live(arguments: list[str], steps: int, told: int, written: Path) -> int:
-    """Run, and be killed at step number `steps`; the part is written to the file descriptor `told` before.
+def run_until_killed(arguments: list[str], steps: int, report: int, result_reached: Path) -> int:
+    """Run the command and kill this process at step number `steps`, after writing the part to `report`.
 
-    The first life that comes to write the result ends there, since one step is too few to be hit by chance.
-    The file `written` tells the later ones that this has been.
+    The first process that writes the result is killed there too, since this part has one step only. The file
+    `result_reached` marks for later processes that this has happened.
     """
     advance, replace = progress._LineBar.advance, Path.replace
     part, left = "starting", steps
@@ -38,7 +38,7 @@ def live(arguments: list[str], steps: int, told: int, written: Path) -> int:
         nonlocal left
         left -= 1
         if left == 0:
-            os.write(told, f"{part}\n".encode())
+            os.write(report, f"{part}\n".encode())
             os.kill(os.getpid(), signal.SIGKILL)
 
     def moving(bar: Any, *values: Any, **named: Any) -> None:
@@ -51,8 +51,8 @@ def live(arguments: list[str], steps: int, told: int, written: Path) -> int:
         nonlocal part, left
         if Path(target).name == "result.json":
             part = "writing"
-            if not written.exists():
-                written.touch()
+            if not result_reached.exists():
+                result_reached.touch()
                 left = 1
         step()
         return replace(path, target)
@@ -62,9 +62,9 @@ def live(arguments: list[str], steps: int, told: int, written: Path) -> int:
     return main(arguments)
 
 
-def lives(arguments: list[str]) -> int:
-    """The last life's exit code."""
-    told = os.dup(1)
+def run_until_finished(arguments: list[str]) -> int:
+    """Run until a process finishes; return its exit code."""
+    report = os.dup(1)
     os.dup2(2, 1)
     with tempfile.TemporaryDirectory() as folder:
         main([*arguments, "--out", folder])
@@ -72,7 +72,7 @@ def lives(arguments: list[str]) -> int:
         for steps in itertools.count(1):
             child = os.fork()
             if child == 0:
-                os._exit(live(arguments, steps, told, Path(folder) / "written"))
+                os._exit(run_until_killed(arguments, steps, report, Path(folder) / "written"))
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             if code != -signal.SIGKILL:
                 return code
@@ -80,4 +80,4 @@ def lives(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(lives(sys.argv[1:]))
+    sys.exit(run_until_finished(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""A small space of `ofa-mbv3`, backbones of any of its spaces, and images for them."""
+"""A small space of `ofa-mbv3`, with backbones of a space and images for them."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""A tiny supernet to train; as a program, its training with a state at each step, to be killed."""
+"""A tiny supernet to train; as a program, a training with a checkpoint at each step, to be killed."""
 
 import sys
 from pathlib import Path
@@ -35,12 +35,12 @@ def registry() -> Registry:
     return Registry(load_plugins(print))
 
 
-def wanted(out: Path) -> Order:
+def tiny_order(out: Path) -> Order:
     return Order(layered_settings(registry(), [("tiny", TINY)]), out)
 
 
 if __name__ == "__main__":
-    sandwich.SandwichTraining.__init__.__defaults__ = (0.0,)  # a state at each step
+    sandwich.SandwichTraining.__init__.__defaults__ = (0.0,)  # a checkpoint at each step
     with computing(1):
-        order = wanted(Path(sys.argv[1]))
+        order = tiny_order(Path(sys.argv[1]))
         train_supernet(registry(), Order(order.settings, order.out, half=False), Silent())

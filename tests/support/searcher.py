@@ -1,4 +1,4 @@
-"""A search in a process of its own, to be killed: `python searcher.py run FOLDER`, or `sweep FOLDER`."""
+"""A search in its own process, to be killed: `python searcher.py run FOLDER` or `sweep FOLDER`."""
 
 import argparse
 import os
@@ -28,7 +28,7 @@ TOTAL = 17
 
 
 class Evaluator(ToyEvaluator):
-    """Fails on some candidates, so that failures are resumed too."""
+    """Fails on some candidates, so that failures are resumed as well."""
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         if candidate.backbone["depth"] == 2:
@@ -47,7 +47,7 @@ def search(folder: Path, notify: Callable[..., None], executor: Executor | None 
 
 
 def run(folder: Path, executor: Executor, pause: int) -> None:
-    """Print a line for each evaluation, and after `pause` of them wait for a line on standard input."""
+    """Print a line for each evaluation; after `pause` of them, wait for a line on standard input."""
     printed = 0
 
     def notify(event: str, evaluation: Evaluation | None = None, **_: Any) -> None:
@@ -62,9 +62,9 @@ def run(folder: Path, executor: Executor, pause: int) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Search in one child after the other; the n-th is killed before SQLite runs its n-th statement.
+    """Search in one child process after the other; the n-th is killed before the n-th statement of SQLite.
 
-    Prints how many were killed before one came to its end. Forking spares the children the imports.
+    Prints the number of killed children before one finished. Forked children need not import anything.
     """
     connect = sqlite3.connect
     killed = 0
@@ -99,12 +99,12 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pause", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0)
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
-        if given.mode == "sweep":
-            sweep(given.folder)
+        if options.mode == "sweep":
+            sweep(options.folder)
         else:
-            run(given.folder, Process(given.workers) if given.workers else Serial(), given.pause)
+            run(options.folder, Process(options.workers) if options.workers else Serial(), options.pause)
     except EdanasError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -1,4 +1,4 @@
-"""Options with which every built-in supernet provider makes small networks."""
+"""Options with which built-in supernet providers build small networks."""
 
 from pathlib import Path
 from typing import Any
@@ -45,4 +45,4 @@ SMALL: dict[str, dict[str, Any]] = {
     "vgg13": {"resolutions": [8], "width": 0.03},
     "resnet18": {"resolutions": [8], "width": 0.03},
 }
-"""Options that keep networks small; a provider that is not listed is checked with its defaults."""
+"""Options by provider; a provider that is not listed is checked with its defaults."""

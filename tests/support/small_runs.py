@@ -1,4 +1,4 @@
-"""A whole run in miniature: the real supernet at its smallest, and a few dozen digits."""
+"""Parts of a small run: the smallest real supernet and a few dozen digits."""
 
 import functools
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ PLAIN = TrainingSettings(epochs=2, batch_size=16, learning_rate=0.01, augment=()
 
 @functools.cache
 def parts(count: int = 140, seed: int = 0) -> DataParts:
-    """The first `count` digits: 64 to train on, the rest in three parts."""
+    """Return the first `count` digits in four parts, of which the train part holds 64."""
     loaded = Digits().load(12, 0).samples.subset(np.arange(count))
     shares = SplitSettings(train=0.46, calibration=0.14, validation=0.2, test=0.2)
     return split(LoadedData(loaded, np.full(count, "", dtype=np.str_)), shares, seed)
@@ -56,8 +56,8 @@ def space() -> SearchSpace:
 
 
 def workbench(folder: Path, data: DataParts | None = None, **settings: Any) -> Workbench:
-    """A workbench as `compose` makes it; `settings` as in a settings file, keys with `__` for dots."""
-    given = {name.replace("__", "."): value for name, value in settings.items()}
+    """Return a workbench as `compose` does; `settings` as in a settings file, keys with `__` for dots."""
+    chosen = {name.replace("__", "."): value for name, value in settings.items()}
     small = {
         "supernet": {"name": "ofa-mbv3", **OPTIONS},
         "thresholds": ["none" if t is None else t for t in THRESHOLDS],
@@ -66,7 +66,7 @@ def workbench(folder: Path, data: DataParts | None = None, **settings: Any) -> W
         "recalibration": 48,
     }
     return Workbench(
-        settings=resolve([("small", small), ("given", given)]),
+        settings=resolve([("small", small), ("given", chosen)]),
         provider=provider(),
         classifier=PoolLinear(),
         criterion=ScoreMargin(),
@@ -79,8 +79,8 @@ def workbench(folder: Path, data: DataParts | None = None, **settings: Any) -> W
     )
 
 
-class Recorded(Silent):
-    """Keeps what bars were told."""
+class RecordedBars(Silent):
+    """Progress that records the totals, steps and notes of bars."""
 
     def __init__(self) -> None:
         self.totals: list[int] = []
@@ -88,7 +88,7 @@ class Recorded(Silent):
         self.notes: list[str] = []
 
     @contextmanager
-    def task(self, label: str, total: int) -> Iterator["Recorded"]:
+    def task(self, label: str, total: int) -> Iterator["RecordedBars"]:
         self.totals.append(total)
         yield self
 
@@ -102,6 +102,6 @@ def relabelled(data: ImageSet, labels: torch.Tensor) -> ImageSet:
 
 
 def equal_states(one: torch.nn.Module, other: torch.nn.Module) -> bool:
-    """Whether two networks hold the same values, bit for bit."""
+    """Return whether two networks hold the same values, bit for bit."""
     first, second = one.state_dict(), other.state_dict()
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)

@@ -1,4 +1,4 @@
-"""Trainings of a small supernet, and what cuts them short."""
+"""Trainings of a small supernet, and their interruption."""
 
 from dataclasses import replace
 
@@ -13,12 +13,12 @@ from edanas.training.schemes import Joint
 SETTINGS = replace(PLAIN, epochs=3, batch_size=32, augment=("shift", "erase"), label_smoothing=0.1, ema=0.9)
 
 
-def fresh(made=None, dropout=0.3):
-    made = made or provider()
+def fresh(source=None, dropout=0.3):
+    source = source or provider()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         task = parts().task
-        return SupernetWithExits(made.supernet(task), made, PoolLinear(dropout=dropout), task)
+        return SupernetWithExits(source.supernet(task), source, PoolLinear(dropout=dropout), task)
 
 
 def trainer(path, network=None, settings=SETTINGS, scheme=None, over=None, seed=5, save_every=60.0):
@@ -36,11 +36,11 @@ def trainer(path, network=None, settings=SETTINGS, scheme=None, over=None, seed=
 
 
 class CutError(Exception):
-    """What stops a training in the middle of a step."""
+    """Stops a training in the middle of a step."""
 
 
 class CutShort(Joint):
-    """Raises after so many losses."""
+    """Raises CutError after `after` losses."""
 
     def __init__(self, after):
         super().__init__()
@@ -53,7 +53,8 @@ class CutShort(Joint):
         return super().loss(batch)
 
 
-STEPS = 2  # 64 samples in batches of 32
+STEPS = 2
+"""Steps of an epoch: 64 samples in batches of 32."""
 
-
-LOSSES = 3 * STEPS  # an epoch's: largest, smallest, random in each step
+LOSSES = 3 * STEPS
+"""Losses of an epoch: the largest, the smallest and a random network in each step."""

@@ -1,4 +1,4 @@
-"""What the tests of the whole program share: tiny pictures, a tiny run's settings, and how to read one."""
+"""Images and settings of tiny runs of the whole program, and functions that read such a run."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -51,32 +51,32 @@ batch_size = 32
 """
 
 
-class Told(NamedTuple):
-    """What a command left: its exit code, standard output and standard error."""
+class Output(NamedTuple):
+    """Exit code, standard output and standard error of a command."""
 
     code: int
     out: str
     err: str
 
 
-Edanas = Callable[..., Told]
+Edanas = Callable[..., Output]
 
 
 def draw(path: Path, label: int, number: int, side: int = 8, mode: str = "L") -> None:
-    """An image of class `label` (rows, columns, or neither, lit) with noise, the same every time."""
+    """Write an image of class `label` (bright rows, bright columns or neither) with fixed noise."""
     rng = np.random.default_rng([label, number])
     pixels = rng.integers(0, 60, (8, 8))
     if label < 2:
-        at = [slice(None), slice(None)]
-        at[label] = slice(int(rng.integers(0, 2)), None, 3)
-        pixels[tuple(at)] += 180
+        lit = [slice(None), slice(None)]
+        lit[label] = slice(int(rng.integers(0, 2)), None, 3)
+        pixels[tuple(lit)] += 180
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(pixels.astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
     image.convert(mode).save(path)
 
 
 def draw_classes(folder: Path, names: Sequence[str], count: int) -> None:
-    """A class folder for each of `names`, of `count` images each."""
+    """Write a class folder of `count` images for each of `names`."""
     for label, name in enumerate(names):
         for number in range(count):
             draw(folder / name / f"{number}.png", label, number)
@@ -86,24 +86,24 @@ CLASSES = ("columns", "rows", "noise")
 
 
 def recorded(folder: Path) -> list[Any]:
-    """What the archive holds, seconds aside: genomes with evaluations, in order."""
+    """Return the genomes of the archive with their evaluations, in order."""
     with Archive(folder) as archive:
         return [(genome.tolist(), evaluation) for genome, evaluation in archive.replay()]
 
 
 def result_of(folder: Path) -> dict[str, Any]:
-    """The content of `result.json`."""
-    found: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    return found
+    """Return the content of `result.json`."""
+    data: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return data
 
 
-def refused(told: Told, *parts: str) -> str:
-    """The one error, on standard error and nowhere else, that holds all of `parts`."""
-    assert told.code == 2, told.err
-    assert "Traceback" not in told.out + told.err
-    errors = [line for line in told.err.splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 1, told.err
-    assert errors[0] == told.err.splitlines()[-1]
+def refused(output: Output, *parts: str) -> str:
+    """Return the only error line, which stands last on standard error and contains all of `parts`."""
+    assert output.code == 2, output.err
+    assert "Traceback" not in output.out + output.err
+    errors = [line for line in output.err.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1, output.err
+    assert errors[0] == output.err.splitlines()[-1]
     for part in parts:
         assert part in errors[0]
     return errors[0]

@@ -20,12 +20,12 @@ from edanas.testing.evaluations import toy_workbench
 
 @functools.cache
 def evaluator() -> SharedEvaluation:
-    """Prepared on the toy workbench, in a folder that lasts as long as the tests."""
+    """Return an evaluation prepared on the toy workbench, in a folder that exists until the tests end."""
     folder = tempfile.TemporaryDirectory(prefix="toy-supernet-")
-    made = SharedEvaluation(toy_workbench(Path(folder.name)))
-    made.folder = folder
-    made.prepare(Silent())
-    return made
+    evaluation = SharedEvaluation(toy_workbench(Path(folder.name)))
+    evaluation.folder = folder
+    evaluation.prepare(Silent())
+    return evaluation
 
 
 def description(**changed) -> Description:
@@ -51,10 +51,10 @@ def profiler() -> RowProfiler:
 
 
 def fill(path: Path, genomes: np.ndarray, **parts) -> None:
-    """Write a table of these backbones; what is in the making lies in `rows.journal` beside it."""
-    given = {"profiler": profiler(), "executor": Serial(), "progress": Silent(), **parts}
+    """Write a table of these backbones; its unfinished rows are in `rows.journal` beside it."""
+    components = {"profiler": profiler(), "executor": Serial(), "progress": Silent(), **parts}
     with closing(Journal(path.with_name("rows.journal"), {"supernet": "toy"})) as journal:
-        TableWriter(description(), genomes, journal, **given).run(path)
+        TableWriter(description(), genomes, journal, **components).run(path)
 
 
 def genomes(count: int = 96) -> np.ndarray:

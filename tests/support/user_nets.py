@@ -1,4 +1,4 @@
-"""Networks as a user might write them."""
+"""Networks as users write them, right and wrong."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""The time after which a test gives up on a process that hangs."""
+"""Time limit for processes that hang."""
 
 PATIENCE = 600.0
-"""Seconds. Far longer than any wait of a test takes, on a busy machine too."""
+"""Seconds; far longer than any wait of a test, on a busy machine as well."""

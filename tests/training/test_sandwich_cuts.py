@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_runs import OPTIONS, THRESHOLDS, Recorded, equal_states
+from small_runs import OPTIONS, THRESHOLDS, RecordedBars, equal_states
 from supernet_trainings import LOSSES, SETTINGS, STEPS, CutError, CutShort, fresh, trainer
 
 from edanas.core.contracts import TrainingScheme
@@ -81,7 +81,7 @@ def test_the_bar_starts_where_the_training_goes_on(tmp_path):
     path = tmp_path / "supernet.pt"
     with pytest.raises(CutError):
         trainer(path, scheme=CutShort(2 * LOSSES + 2), save_every=0.0).run(Silent())
-    progress = Recorded()
+    progress = RecordedBars()
     trainer(path).run(progress)
     assert progress.totals == [3 * STEPS]
     assert progress.moves == [2 * STEPS, 1, 1]
