@@ -1,1 +1,1 @@
-"""Data sources: labelled images in memory as uint8 of one size, and their division into four parts."""
+"""Data sources, which load labelled images of one size as uint8 tensors, and the split into four parts."""

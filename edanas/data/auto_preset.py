@@ -1,4 +1,4 @@
-"""The preset `auto`: a survey of a folder of images, and the settings that follow from it."""
+"""The preset `auto`: settings that are computed from the number, size and colour of a folder's images."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,34 +14,34 @@ from edanas.data.folder import find_images
 from edanas.data.splits import PARTS
 
 SMALLEST, LARGEST = 16, 64
-"""Least and largest side in pixels of the images that networks read."""
+"""Smallest and largest side, in pixels, to which `auto` resizes images for the networks."""
 
 MEMORY = 4 * 2**30
-"""Bytes that all decoded images together may take; dividing them into parts needs as many again."""
+"""Largest size of all decoded images together, in bytes; the split needs the same amount once more."""
 
 FEW = 100
-"""Below this number of calibration or validation images, results depend on chance."""
+"""Number of calibration or validation images below which a warning is printed."""
 
 UNEVEN = 10
-"""Ratio of the largest class to the smallest above which a warning is printed."""
+"""Ratio of images in the largest and the smallest class above which a warning is printed."""
 
 _SAMPLED_FILES = 64
-"""Number of files that a survey opens, at equal distances in the sorted list."""
+"""Number of files that `survey` opens, at equal distances in the list of files."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Numbers and kinds of the images in a folder.
+    """Counts of the images in a folder, with their size and colour.
 
     Args:
         images: Number of images in all parts.
-        pool: Number of images that the split divides: all but those in `val/` or `test/`.
-        fixed_parts: Names of the parts that have folders of their own, other than `train`.
+        pool: Number of images that the split divides: all images outside `val/` and `test/`.
+        fixed_parts: Parts that have a folder in the data, except `train`: `validation`, `test`, or both.
         classes: Number of classes.
-        fewest: Images of the smallest class in the pool.
-        most: Images of the largest class in the pool.
+        fewest: Number of pool images in the smallest class.
+        most: Number of pool images in the largest class.
         side: Median of the shorter sides of the sampled images, in pixels.
-        grey: Whether all sampled images are grey, in any colour mode.
+        grey: True if all pixels of the sampled images are grey; the files may be stored as RGB.
     """
 
     images: int
@@ -55,7 +55,10 @@ class Survey:
 
 
 def survey(folder: Path) -> Survey:
-    """Count the images of a folder by their names, and open a sample of 64 for size and colour.
+    """Count the image files of a folder, and open 64 of them to find size and colour.
+
+    Args:
+        folder: The folder with class folders; `edanas.data.folder.Folder` describes its layout.
 
     Raises:
         DataError: The folder has no class folders, or a sampled image cannot be read.
@@ -82,9 +85,13 @@ def survey(folder: Path) -> Survey:
 def split_shares(images: int) -> SplitSettings:
     """Return the shares of the four parts for a number of images.
 
-    Calibration and validation get 10% each, the test part 20%. Below 1,000 images, calibration and validation
-    get 100 images each, but at most 15%. Above 100,000 images they get 10,000 each, and the test part twice
-    that, since more images would not make the figures more reliable.
+    From 1,000 to 100,000 images, calibration and validation get 10% each, and the test part gets 20%. For
+    fewer images, calibration and validation get 100 images each, but at most 15%. For more images,
+    calibration and validation get 10,000 images each, and the test part gets 20,000: more images would hardly
+    make thresholds and accuracies more reliable. The train part gets the rest.
+
+    Args:
+        images: Number of images that the split divides.
 
     Example:
         >>> split_shares(50_000)
@@ -97,39 +104,50 @@ def split_shares(images: int) -> SplitSettings:
 
 
 def part_sizes(surveyed: Survey, split: SplitSettings) -> dict[str, int]:
-    """Return the approximate number of images of each part that the split draws from the pool."""
+    """Return the approximate number of images in each part that the split draws from the pool.
+
+    Args:
+        surveyed: The survey of the folder.
+        split: The shares of the four parts.
+
+    Returns:
+        Part -> number of images. The dictionary has no entry for parts that have a folder in the data.
+    """
     shares = {part: getattr(split, part) for part in PARTS if part not in surveyed.fixed_parts}
     total = sum(shares.values())
     return {part: max(1, round(surveyed.pool * share / total)) for part, share in shares.items()}
 
 
 def image_side(surveyed: Survey) -> int:
-    """Return the side in pixels to which images are resized; `auto_settings` describes the rule."""
+    """Return the largest side, in pixels, to which images are resized; `auto_settings` describes the rule."""
     side = int(np.clip(-(-surveyed.side // 8) * 8, SMALLEST, LARGEST))
     side_in_memory = (MEMORY / (surveyed.images * _channels(surveyed))) ** 0.5
     return max(SMALLEST, min(side, int(side_in_memory // 8) * 8))
 
 
 def auto_settings(surveyed: Survey, split: SplitSettings) -> dict[str, Any]:
-    """Return the settings for a surveyed folder, as a layer of settings.
+    """Return the settings for a surveyed folder, by their dotted names.
 
-    - Resolution: the side of the images, rounded up to a multiple of 8 between 16 and 64, and three quarters
-      of it. If all images would take more than 4 GiB, it is the largest multiple of 8 at which they fit.
-      The options of another supernet than the bundle's are not changed.
-    - Strides: the features of the last stages are about 4 pixels wide, and nowhere below 2. Up to 40 pixels
-      the stem has stride 1.
-    - The last exit is wider from 100 classes on.
-    - Batch size: a hundredth of the train part, as a power of two from 16 (32 for more than 8 classes) to
-      128. The learning rate is proportional to its square root.
-    - Epochs: 5,000 divided by the square root of the number of train images, from 5 to 200. That is 158
-      for 1,000 images, and 25 for the 40,000 of CIFAR-10, for which this length was measured. Results are
-      fine-tuned for a tenth of it.
-    - Augmentation: grey images are rotated slightly and never mirrored, since they may be characters. Colour
-      images are mirrored, and a square of them is erased.
+    The settings `supernet.*` do not apply if the user chooses a supernet provider other than the bundle's.
+
+    - Resolutions: two sides. The larger side is the side of the images, rounded up to a multiple of 8 and
+      limited to 16 to 64 pixels. If all images would take more than 4 GiB, it is the largest multiple of 8
+      at which they fit. The smaller side is three quarters of the larger side, at least 16 pixels.
+    - Strides: features after the last stage are about 4 pixels wide, and never below 2. For images of up to
+      40 pixels the stem has stride 1.
+    - Last exit: its layers have more channels from 100 classes on.
+    - Batch size: a hundredth of the number of train images, rounded to a power of two. It is at least 16,
+      or 32 for more than 8 classes, and at most 128. The learning rate is proportional to the square root
+      of the batch size.
+    - Epochs: 5,000 divided by the square root of the number of train images, limited to 5 to 200. 1,000
+      images give 158 epochs. The 40,000 train images of CIFAR-10, on which the rule was measured, give 25
+      epochs. Results are fine-tuned for a tenth of the epochs.
+    - Augmentation: all images are shifted. Grey images are also rotated slightly, and never mirrored, since
+      they may be characters. Colour images are also mirrored, and a square of each image is erased.
 
     Args:
         surveyed: The survey of the folder.
-        split: The shares by which it is divided.
+        split: The shares of the four parts.
 
     Example:
         >>> digits = Survey(1797, 1797, frozenset(), 10, 174, 183, side=8, grey=True)
@@ -164,24 +182,25 @@ def auto_settings(surveyed: Survey, split: SplitSettings) -> dict[str, Any]:
 
 
 def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int]) -> list[str]:
-    """Return a sentence on the chosen settings, then warnings about the data.
+    """Return a sentence that reports the chosen settings, then warnings about the data.
 
     Args:
         surveyed: The survey of the folder.
-        settings: The settings of the run, in which the user may have changed the preset's.
-        sides: Sides in pixels of the images that the supernet's networks read, one or more.
+        settings: The settings of the run; the user may have overridden settings of the preset.
+        sides: Resolutions of the supernet, in pixels; one or more.
     """
     parts, colour = part_sizes(surveyed, settings.split), "grey" if surveyed.grey else "colour"
     sentences = [
-        f"{surveyed.images:,} {colour} images in {surveyed.classes:,} classes, {surveyed.side} px: read at "
-        f"{' and '.join(str(side) for side in sides)} px; {parts['train']:,} of them train the supernet for "
-        f"{settings.training.epochs} epochs in batches of {settings.training.batch_size}, and each result "
-        f"for {settings.finetune.epochs} epochs."
+        f"The data has {surveyed.images:,} {colour} images in {surveyed.classes:,} classes, with a median "
+        f"side of {surveyed.side} px; networks read them at {' and '.join(str(side) for side in sides)} px. "
+        f"The supernet is trained on {parts['train']:,} images for {settings.training.epochs} epochs in "
+        f"batches of {settings.training.batch_size}, and each result for {settings.finetune.epochs} epochs."
     ]
     gigabytes = surveyed.images * _channels(surveyed) * max(sides) ** 2 / 1e9
     if gigabytes >= 1:
         sentences.append(
-            f"The run holds all images in memory: about {gigabytes:.1f} GB, and twice that at the start."
+            f"The run holds all images in memory: about {gigabytes:.1f} GB, and twice as much "
+            "while it splits the data."
         )
     small_parts = [part for part in ("calibration", "validation") if part in parts]
     if any(parts[part] < FEW for part in small_parts):
@@ -189,8 +208,8 @@ def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int])
         sentences.append(f"{counts} images are few: thresholds and the choice of networks depend on chance.")
     if surveyed.most > UNEVEN * surveyed.fewest:
         sentences.append(
-            f"Classes are imbalanced, {surveyed.fewest:,} to {surveyed.most:,} images: accuracy says little "
-            "about the rare ones."
+            f"Classes are imbalanced, {surveyed.fewest:,} to {surveyed.most:,} images per class: "
+            "the accuracy hardly depends on rare classes."
         )
     return sentences
 

@@ -1,4 +1,4 @@
-"""A cache of decoded images under `EDANAS_HOME`: files are decoded again only after one has changed."""
+"""A cache of decoded images under `EDANAS_HOME`; files are decoded again only after one file has changed."""
 
 import hashlib
 import json
@@ -18,25 +18,25 @@ from edanas.core.runfolder import replacing
 from edanas.data.decoding import decode
 
 _CHUNK = 4096
-"""Files that are digested at once, which bounds the number of waiting results."""
+"""Number of files whose digests are computed together, which bounds the memory of pending results."""
 
 _RULE = "1"
-"""Version of the decoding rule: a new one whenever `decode` returns other pixels for the same files."""
+"""Version of the decoding. It must change whenever `decode` returns other pixels for the same files."""
 
 
 def decode_once(files: Sequence[Path], size: int, channels: str) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Return the result of `edanas.data.decoding.decode`, from the cache if possible.
 
-    The name of a cache file is a digest of the files' contents in order, of the arguments, and of the
-    versions of Pillow and the decoding rule. If the cache is damaged or cannot be written, files are decoded.
+    The name of a cache file is a digest of the files' contents in order, `size`, `channels`, and the versions
+    of Pillow and of the decoding. If the cache file is damaged or cannot be written, the files are decoded.
 
     Args:
-        files: One or more files.
-        size: See `decode`.
-        channels: See `decode`.
+        files: Paths of one or more image files.
+        size: Largest side in pixels; see `decode`.
+        channels: `auto`, `grey` or `rgb`; see `decode`.
 
     Returns:
-        The images and remarks; see `decode`.
+        The images (N, C, H, W), and one sentence for each kind of conversion; see `decode`.
 
     Raises:
         DataError: A file cannot be read as an image.
@@ -73,7 +73,7 @@ def _digest(path: Path) -> bytes:
 
 
 def _read(path: Path) -> tuple[torch.Tensor, tuple[str, ...]] | None:
-    """Return the content of a cache file; `None` if there is none or it is damaged."""
+    """Return the images and remarks in a cache file; `None` if the file is absent or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             images: torch.Tensor = file.get_tensor("images")

@@ -1,4 +1,4 @@
-"""Decoding of image files of any size, mode and format into uint8 tensors, with remarks on conversions."""
+"""Decoding of image files of any size and colour mode into uint8 tensors, with a report of conversions."""
 
 import os
 import warnings
@@ -40,13 +40,13 @@ SUFFIXES = frozenset(
         ".webp",
     }
 )
-"""Endings of the names of image files, in lower case; upper case counts too."""
+"""Suffixes of image files, in lower case; upper-case suffixes are accepted too."""
 
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-"""Formats that a file is decoded as, whatever its name: only those that start no other program."""
+"""Formats that are decoded, whatever the suffix of the file; Pillow decodes them without other programs."""
 
 SIXTEEN_BIT = 65535
-"""The brightest value of a 16-bit pixel."""
+"""Largest value of a 16-bit pixel."""
 
 TURNS = {
     2: "FLIP_LEFT_RIGHT",
@@ -57,13 +57,13 @@ TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-"""EXIF orientation -> the member of Pillow's `Transpose` that sets the image upright."""
+"""EXIF orientation -> the operation that sets the image upright, by its name in Pillow's `Transpose`."""
 
 _INSPECTION_SIDE = 64
-"""Side in pixels to which an image is reduced before its colours are inspected."""
+"""Side in pixels to which a larger image is reduced before its colours are inspected."""
 
 _CHUNK = 4096
-"""Files that are decoded at once, which bounds the memory of images that wait for their place."""
+"""Number of files that are decoded together, which bounds the memory of decoded images outside the array."""
 
 
 @dataclass(frozen=True)
@@ -71,33 +71,39 @@ class _Original:
     """Properties of an image file before its conversion."""
 
     size: tuple[int, int]
-    """Width and height, upright."""
+    """Width and height in pixels, after rotation by the EXIF orientation."""
     mode: str
+    """Pillow's name for the pixel format, e.g. `RGB` or `L`."""
     colour: bool
+    """True if any pixel is not grey."""
     transparent: bool
+    """True if any pixel is transparent."""
     turned: bool
+    """True if the EXIF orientation requires a rotation or reflection."""
     animated: bool
+    """True if the file holds several frames."""
 
 
 def decode(files: Sequence[Path], size: int, channels: str) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Decode image files in threads into one tensor.
 
     Args:
-        files: One or more files.
-        size: Images that all have one size, no larger than this, keep it; all others become size x size.
-        channels: `grey`, `rgb`, or `auto`: grey if all images are grey.
+        files: Paths of N image files, one or more.
+        size: Largest side in pixels. If all images have the same size and no side is longer, they keep their
+            size. Otherwise all images become size x size.
+        channels: `grey` (one channel), `rgb` (three channels), or `auto`: one channel if all images are grey.
 
     Returns:
-        (N, C, H, W) uint8 in the order of `files`, and one sentence for each kind of conversion.
+        The images (N, C, H, W), uint8, in the order of `files`, and one sentence for each kind of conversion.
 
     Raises:
-        DataError: A file cannot be read as an image; the error names the first of them.
+        DataError: A file cannot be read as an image; the message names the first unreadable file.
     """
     workers = min(len(files), 4 + (os.cpu_count() or 1))
     read = partial(_read, formats=_formats(), size=size, grey=channels == "grey")
     array, originals = ImageArray(len(files), size, colour=channels == "rgb"), Counter[_Original]()
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
-        # Pillow warns of odd metadata and of large images; the pixels are good in both cases.
+        # Pillow warns of odd metadata and of large images; the pixels are valid in both cases.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         for start in range(0, len(files), _CHUNK):
             for pixels, original in pool.map(read, files[start : start + _CHUNK]):
@@ -111,12 +117,13 @@ def decode_each(files: Sequence[Path], size: int, *, grey: bool) -> list[torch.T
     """Decode image files in threads, each independently of the others.
 
     Args:
-        files: Any number of files.
-        size: An image that is wider or higher becomes size x size; others keep their size.
-        grey: Return one channel for each image, not three.
+        files: Paths of image files; may be empty.
+        size: Largest side in pixels. An image with a longer side becomes size x size; other images keep their
+            size.
+        grey: Return images with one channel; otherwise images have three channels.
 
     Returns:
-        For each file (C, H, W) uint8, or the error.
+        A list in the order of `files`: the image (C, H, W), uint8, or the error if the file is unreadable.
     """
 
     def decode_one(path: Path) -> torch.Tensor | DataError:
@@ -134,7 +141,9 @@ def decode_each(files: Sequence[Path], size: int, *, grey: bool) -> list[torch.T
 
 
 def inspect_image(path: Path) -> tuple[tuple[int, int], bool]:
-    """Return an image's upright width and height, and whether all its pixels are grey.
+    """Return the size of an image, and True if all its pixels are grey.
+
+    The size is (width, height) in pixels, after rotation by the EXIF orientation.
 
     Raises:
         DataError: The file cannot be read as an image.
@@ -146,7 +155,7 @@ def inspect_image(path: Path) -> tuple[tuple[int, int], bool]:
 
 
 def _read(path: Path, formats: Sequence[str], size: int, *, grey: bool) -> tuple[Pixels, _Original]:
-    """Decode one file into (H, W) if it is grey, else into (H, W, 3)."""
+    """Decode one file; the pixels have shape (H, W) if all are grey, else (H, W, 3)."""
     from PIL import Image
 
     try:
@@ -191,12 +200,12 @@ def _orientation(image: "Image.Image") -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
-        # Broken metadata beside good pixels is common, and no reason to reject the image.
+        # Broken metadata is common in images with intact pixels, which can still be used.
         return 1
 
 
 def _to_grey_or_rgb(image: "Image.Image") -> tuple["Image.Image", bool]:
-    """Return the image in mode `L` or `RGB`, and whether any pixel was transparent."""
+    """Return the image in Pillow's mode `L` or `RGB`, and True if any pixel was transparent."""
     from PIL import Image
 
     if image.mode.startswith("I"):
@@ -215,7 +224,7 @@ def _to_grey_or_rgb(image: "Image.Image") -> tuple["Image.Image", bool]:
 
 
 def _formats() -> list[str]:
-    """Return those of `FORMATS` that this build of Pillow supports."""
+    """Return the formats of `FORMATS` that the installed Pillow supports."""
     from PIL import Image
 
     Image.init()

@@ -11,11 +11,11 @@ from edanas.core.types import ImageSet, LoadedData
 from edanas.data.image_array import fit
 
 LEVELS = 16
-"""The brightest pixel of the originals, which count the dots in 4x4 blocks."""
+"""Largest pixel value of the original images, whose pixels count the dark dots in blocks of 4x4 dots."""
 
 
 class Digits(DataSource):
-    """Scikit-learn's 1,797 handwritten digits, 8x8 grey: built in, nothing to download.
+    """Scikit-learn's 1,797 handwritten digits, grey images of 8x8 pixels; nothing is downloaded.
 
     Example:
         >>> data = Digits().load(size=8, seed=0)
@@ -24,7 +24,7 @@ class Digits(DataSource):
     """
 
     def load(self, size: int, seed: int) -> LoadedData:
-        """Load the digits; see `DataSource.load`. Pixels are scaled from 0..16 to 0..255."""
+        """Load the digits, with pixels scaled from 0..16 to 0..255; see `DataSource.load`."""
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
@@ -37,5 +37,5 @@ class Digits(DataSource):
 
 @hookimpl
 def edanas_data_sets() -> Mapping[str, Callable[..., DataSource]]:
-    """Register `digits`."""
+    """Register the data set `digits`."""
     return {"digits": Digits}

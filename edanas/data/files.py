@@ -1,4 +1,4 @@
-"""Lists of image files from paths, and their pixels in batches."""
+"""Listing of the image files at given paths, and decoding of the files in batches."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,10 +11,15 @@ from edanas.data.decoding import SUFFIXES, decode_each
 
 
 def image_files(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the given files, and in place of each folder the sorted image files in it and below.
+    """Return the image files at the given paths, in order.
+
+    A folder is replaced by the sorted image files in it and in its subfolders, without hidden files.
+
+    Args:
+        paths: Paths of files and folders. A file is returned whatever its suffix.
 
     Raises:
-        DataError: A path does not exist or cannot be read, or a folder holds no image.
+        DataError: A path does not exist, a folder cannot be read, or a folder holds no image.
 
     Example:
         >>> import tempfile
@@ -48,7 +53,7 @@ def _images_below(folder: Path) -> Iterator[Path]:
 
 
 def _is_hidden(name: str) -> bool:
-    """Return whether a name is hidden, or is of the metadata that macOS puts into archives."""
+    """Return True for names of hidden files, and of the metadata that macOS puts into archives."""
     return name.startswith((".", "__MACOSX"))
 
 
@@ -67,14 +72,16 @@ def read_batches(
     """Read image files in order, batch by batch.
 
     Args:
-        files: Any number of files.
-        count: Files in a batch.
-        size: Largest side in pixels; see `decode_each`.
-        grey: Return one channel for each image, not three.
+        files: Paths of image files; may be empty.
+        count: Number of files in a batch; the last batch may have fewer files.
+        size: Largest side in pixels; a larger image becomes size x size.
+        grey: Return images with one channel; otherwise images have three channels.
         on_unreadable: Called with the error for each file that cannot be read; the file is then skipped.
+            With `None`, the default, the error is raised.
 
     Yields:
-        The number of files in the batch, and those that are images with their pixels, (C, H, W) uint8 each.
+        For each batch, its number of files, and a list with path and image, (C, H, W) uint8, of each readable
+        file.
 
     Raises:
         DataError: A file cannot be read, and `on_unreadable` is `None`.

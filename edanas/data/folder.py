@@ -1,4 +1,4 @@
-"""The data set `folder`: images in class folders, with or without folders for the parts."""
+"""The data set `folder`: images in one folder for each class, optionally divided into parts by folders."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from edanas.data.cache import decode_once
 from edanas.data.decoding import SUFFIXES
 
 PART_FOLDERS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
-"""Names of folders for a part of the data, and the part."""
+"""Name of a folder -> the part of the data that its images belong to."""
 
 CHANNELS = ("auto", "grey", "rgb")
 """Allowed values of the option `channels`."""
@@ -25,13 +25,13 @@ CHANNELS = ("auto", "grey", "rgb")
 
 @dataclass
 class ImageListing:
-    """The image files of a folder in order.
+    """The image files of a folder, in an order that is the same on every machine.
 
     Args:
         files: Paths of the images.
-        classes: The class of each file.
-        parts: The part of each file; empty = the split decides.
-        ignored: Files and folders that are hidden or no images.
+        classes: Name of the class of each file in `files`.
+        parts: Name of the part of each file in `files`; the empty text means that the split chooses the part.
+        ignored: Paths of files and folders that are hidden or are no images.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -41,11 +41,16 @@ class ImageListing:
 
 
 class Folder(DataSource):
-    """Images in class folders, or in `train/`, `val/` and `test/` with class folders.
+    """Images in folders named after their classes, e.g. `cat/1.png`.
+
+    The class folders are in `path`, or in `train/`, `val/` and `test/` under `path`. Images in `val/` and
+    `test/` form the validation and the test part; the split divides all other images. Class folders may have
+    subfolders.
 
     Args:
-        path: The folder. A class folder may have subfolders.
-        channels: `auto` (grey if every image is grey), `grey` or `rgb`.
+        path: Path of the folder; required.
+        channels: `grey` (one channel), `rgb` (three channels), or `auto` (default): grey if every image is
+            grey.
 
     Raises:
         ConfigError: `path` is empty, or `channels` is unknown.
@@ -62,7 +67,10 @@ class Folder(DataSource):
     def load(self, size: int, seed: int) -> LoadedData:
         """Decode all images; see `DataSource.load`.
 
-        Transparent pixels are put on white, and images are turned by their EXIF orientation.
+        Transparent pixels are blended with white, and images are rotated by their EXIF orientation.
+
+        Raises:
+            DataError: The folder has no class folders, or a file cannot be read as an image.
         """
         listing = find_images(self.path)
         classes = sorted(set(listing.classes), key=_natural_key)
@@ -77,8 +85,12 @@ class Folder(DataSource):
 def find_images(root: Path) -> ImageListing:
     """List the image files of a folder with their classes and parts.
 
+    Args:
+        root: The folder with class folders; `Folder` describes its layout.
+
     Raises:
-        DataError: The folder has no class folders, or cannot be read.
+        DataError: The folder has fewer than two class folders, or a class folder has no image. The parts have
+            different classes, or a folder cannot be read.
 
     Example:
         >>> import tempfile
@@ -121,7 +133,7 @@ def _find(root: Path) -> ImageListing:
 def _part_folders(root: Path, top: Sequence[Path]) -> dict[str, Path] | None:
     """Return part -> folder, or `None` if `root` holds class folders.
 
-    A class may be called "train" (CIFAR-100 has one), so only a `train/` that holds folders is a part.
+    CIFAR-100 has a class "train", so `train/` is a part only if it contains folders.
     """
     named_like_parts = [folder for folder in top if folder.name in PART_FOLDERS]
     nested = [folder for folder in named_like_parts if any(each.is_dir() for each in _visible(folder))]
@@ -196,7 +208,7 @@ def _visible(folder: Path, listing: ImageListing | None = None) -> list[Path]:
 
 
 def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Return a sorting key that places "class2" before "class10"."""
+    """Return a sorting key that compares digits as numbers, so that "class2" precedes "class10"."""
     pieces = re.split(r"([0-9]+)", name)
     return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece], name
 
@@ -206,12 +218,10 @@ def _ignored_remark(paths: Sequence[Path], root: Path) -> tuple[str, ...]:
         return ()
     names = [path.relative_to(root).as_posix() for path in paths[:3]]
     more = ", ..." if len(paths) > len(names) else ""
-    return (
-        f"{len(paths)} files or folders were ignored, being hidden or no images: {', '.join(names)}{more}.",
-    )
+    return (f"{len(paths)} files or folders were ignored (hidden, or no image): {', '.join(names)}{more}.",)
 
 
 @hookimpl
 def edanas_data_sets() -> Mapping[str, Callable[..., DataSource]]:
-    """Register `folder`."""
+    """Register the data set `folder`."""
     return {"folder": Folder}

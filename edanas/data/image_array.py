@@ -1,4 +1,4 @@
-"""Images of any size and colour in one uint8 array."""
+"""Collection of images with different sizes and colours in one uint8 array."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,18 +6,20 @@ import torch
 from torch.nn.functional import interpolate
 
 Pixels = npt.NDArray[np.uint8]
+"""Pixels of one or more images, from 0 to 255."""
 
 
 class ImageArray:
-    """One array that images are added to one by one, without a second copy of all of them.
+    """An array of images that is filled image by image.
 
-    The first image sets the array's size and number of channels. The array is rebuilt at most twice: when the
-    first image of another size is added, and when the first colour image is added.
+    The first image sets the height, width and number of channels. The array is rebuilt at most twice: when
+    the first image of a different size is added, and when the first colour image is added. Only a rebuild
+    needs memory for a second array.
 
     Args:
         count: Number of images that will be added.
-        side: If the images differ in size, all become side x side.
-        colour: Convert grey images to RGB even if no image has colours.
+        side: Side in pixels to which all images are resized if their sizes differ.
+        colour: Store three channels even if all images are grey.
 
     Example:
         >>> array = ImageArray(2, side=8, colour=False)
@@ -33,7 +35,7 @@ class ImageArray:
         self.images: Pixels = np.empty((0, 1, 0, 0), dtype=np.uint8)
 
     def add(self, pixels: Pixels) -> None:
-        """Add the next image: (H, W) if it is grey, else (H, W, 3)."""
+        """Add the next image, of shape (H, W) if it is grey, else (H, W, 3)."""
         channels = 3 if self.colour or pixels.ndim == 3 else 1
         if not self.filled:
             self.images = np.empty((self.count, channels, *pixels.shape[:2]), dtype=np.uint8)
@@ -62,18 +64,18 @@ class ImageArray:
 
 
 CHUNK = 512
-"""Images resized at once, which bounds the memory for their float copies."""
+"""Number of images that are resized together, which bounds the memory for their float32 copies."""
 
 
 def fit(images: torch.Tensor, size: int) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """Resize images (antialiased) to size x size if a side is longer than `size`.
+    """Resize images to size x size, with antialiasing, if a side is longer than `size`.
 
     Args:
-        images: (N, C, H, W) uint8.
-        size: Side in pixels that the largest searched network reads.
+        images: N images (N, C, H, W), uint8.
+        size: Largest side in pixels.
 
     Returns:
-        The images, uint8, and a remark if they were resized.
+        The images, uint8, and the remarks: one sentence if the images were resized, otherwise empty.
 
     Example:
         >>> images, remarks = fit(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), size=6)

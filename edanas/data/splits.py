@@ -1,4 +1,4 @@
-"""Division of the data into four disjoint parts, stratified by class, by a seed."""
+"""The split of the data into four disjoint parts, stratified by class and reproducible by a seed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,27 +13,33 @@ from edanas.core.types import DataParts, ImageSet, LoadedData
 
 PARTS = ("train", "calibration", "validation", "test")
 """Names of the parts, in the order in which they are drawn."""
+
 STD_FLOOR = 1e-3
-"""Smallest standard deviation that pixels in [0, 1] are divided by, so that constant channels stay finite."""
+"""Lower bound of the returned standard deviations, so that constant channels can be normalised."""
 
 Indices = npt.NDArray[np.int64]
+"""Positions of samples in the data."""
 
 
 def split(data: LoadedData, settings: SplitSettings, seed: int) -> DataParts:
-    """Divide `data` into train, calibration, validation and test.
+    """Divide `data` into train, calibration, validation and test part.
 
-    A validation or test part that the source names is used as it is. All other samples, the pool, are divided
-    among the other parts by their shares, renormalised. In each class, a part gets its share rounded down or
-    up, and at least one sample. The samples of a part are shuffled, so that any prefix is a random sample.
+    If `data.parts` names validation or test samples, they form that part. All other samples, the pool, are
+    divided among the other parts. The shares of those parts are rescaled to sum to 1. In each class, a part
+    gets its share rounded down or up, and at least one sample. The samples of a part are shuffled, so that
+    the first samples of a part are a random sample.
 
     Args:
-        data: The data of a source.
-        settings: The shares.
-        seed: Not negative. The same seed and data give the same split.
+        data: The samples, and the part that each sample belongs to, if the data source defines it.
+        settings: The shares of the four parts.
+        seed: A whole number of 0 or more. The same seed and data give the same split.
+
+    Returns:
+        The four parts, with mean and standard deviation of each channel of the train images in [0, 1].
 
     Raises:
         ConfigError: A share is negative, or 0 for a part that is drawn, or the shares do not sum to 1.
-        DataError: The data is inconsistent, or a class has fewer samples than there are parts to draw.
+        DataError: The data is inconsistent, or a class has fewer pool samples than there are parts to draw.
 
     Example:
         >>> labels = torch.arange(20) % 2
@@ -64,7 +70,8 @@ def _check_data(data: LoadedData) -> None:
         )
     if not len(images) == len(labels) == len(data.parts):
         raise DataError(
-            f"{len(images)} images, {len(labels)} labels and {len(data.parts)} part names: not equal"
+            f"the data has {len(images)} images, {len(labels)} labels and {len(data.parts)} part names; "
+            "the three numbers must be equal"
         )
     if len(classes) < 2:
         raise DataError(f"the data has {len(classes)} class; at least 2 are needed: {', '.join(classes)}")
@@ -78,7 +85,7 @@ def _check_data(data: LoadedData) -> None:
 
 
 def _shares(settings: SplitSettings, drawn: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Return the shares of the drawn parts, renormalised to sum to 1."""
+    """Return the shares of the parts named in `drawn`, rescaled to sum to 1."""
     shares = {part: float(getattr(settings, part)) for part in PARTS}
     for part, share in shares.items():
         if not 0.0 <= share <= 1.0 or (part in drawn and share == 0.0):
@@ -94,7 +101,7 @@ def _shares(settings: SplitSettings, drawn: Sequence[str]) -> npt.NDArray[np.flo
 def _draw(
     samples: ImageSet, pool: npt.NDArray[np.bool_], shares: Mapping[str, float], rng: np.random.Generator
 ) -> dict[str, Indices]:
-    """Return disjoint indices for each part in `shares`, which together are the whole pool."""
+    """Divide the indices of the pool among the parts in `shares`; return part -> indices."""
     labels = samples.labels.numpy()
     shortfall = np.zeros(len(shares))
     pieces_of: dict[str, list[Indices]] = {part: [] for part in shares}
@@ -114,13 +121,15 @@ def _draw(
 def _apportion(
     count: int, shares: npt.NDArray[np.float64], shortfall: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.int64]:
-    """Round the quotas down or up to whole numbers of at least 1 that sum to `count`.
+    """Divide the samples of one class among the parts; return the number of samples for each part.
+
+    The numbers are `count * shares`, rounded down or up to at least 1, and sum to `count`.
 
     Args:
-        count: Samples of a class, no fewer than there are shares.
+        count: Number of samples of the class, at least the number of parts.
         shares: The share of each part; they sum to 1.
-        shortfall: Samples that each part lacks from the rounding of earlier classes, updated in place. Parts
-            that lack most are rounded up, so that whole parts stay near their shares too.
+        shortfall: Number of samples that each part lacks after the rounding for earlier classes, updated in
+            place. The parts that lack most are rounded up, so that the sizes of the parts follow the shares.
     """
     quotas = count * shares
     counts = np.maximum(np.floor(quotas + 1e-9).astype(np.int64), 1)
@@ -135,7 +144,7 @@ def _apportion(
 
 
 def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation by channel of pixels in [0, 1]; sums are exact, in whole numbers."""
+    """Return mean and standard deviation of each channel, for pixels in [0, 1]; sums are exact integers."""
     means, stds = [], []
     for channel in images.unbind(dim=1):
         counts = torch.bincount(channel.reshape(-1), minlength=256).tolist()

@@ -1,7 +1,7 @@
-"""Well-known data sets from torchvision, stored under `EDANAS_HOME/data`, downloaded only on request.
+"""Data sets of torchvision, stored under `EDANAS_HOME/data` and downloaded only on request.
 
-Torchvision checks the MD5 of each archive before it unpacks it, and of CIFAR's pickles before it reads them.
-Only the published files are therefore loaded.
+Torchvision compares the MD5 checksum of each archive with the published checksum before it unpacks the
+archive, and that of CIFAR's pickle files before it reads them. Changed files are therefore not loaded.
 """
 
 import sys
@@ -22,31 +22,39 @@ from edanas.data.image_array import fit
 
 
 class TorchvisionSet(DataSource):
-    """A data set of torchvision; its official test part is the test part.
+    """Base class of torchvision's data sets. The published test images form the test part.
 
     Args:
-        root: Folder of the files; empty = `data` under the environment variable `EDANAS_HOME`
-            (`~/.cache/edanas` if that is not set).
-        download: Download missing files.
+        root: Folder of the files. Empty, the default, means `$EDANAS_HOME/data`; the environment variable
+            `EDANAS_HOME` defaults to `~/.cache/edanas`.
+        download: Download missing files; by default an error is raised.
     """
 
     name: ClassVar[str]
-    """The registered name."""
+    """Name of the data set in the setting `data`."""
     source: ClassVar[str]
-    """The class in `torchvision.datasets`."""
+    """Name of the class in `torchvision.datasets`."""
     channels: ClassVar[int]
-    """Channels of the images: 1 or 3."""
+    """Number of channels of the images: 1 or 3."""
     classes: ClassVar[int]
     """Number of classes."""
     by_split: ClassVar[bool] = False
-    """True if the class takes `split="test"` and has `labels`, in place of `train=False` and `targets`."""
+    """True if torchvision's class has the argument `split` and the attribute `labels`.
+
+    Otherwise it has the argument `train` and the attribute `targets`.
+    """
 
     def __init__(self, *, root: str = "", download: bool = False) -> None:
         self.root = Path(root).expanduser() if root else home() / "data"
         self.download = download
 
     def load(self, size: int, seed: int) -> LoadedData:
-        """Load train and test images; see `DataSource.load`."""
+        """Load train and test images; see `DataSource.load`.
+
+        Raises:
+            AbsentDataError: The files are not in `root`, and `download` is False.
+            DataError: The files cannot be downloaded or read.
+        """
         train, test = self._open("train"), self._open("test")
         images, remarks = fit(torch.cat([_images(train), _images(test)]), size)
         labels = torch.cat([self._labels(train), self._labels(test)])
@@ -62,7 +70,7 @@ class TorchvisionSet(DataSource):
             with redirect_stdout(sys.stderr):
                 return getattr(datasets, self.source)(str(self.root), download=self.download, **arguments)
         except Exception as error:
-            # Servers, archives and decoders raise many kinds of errors, all of them about files.
+            # Failing downloads, archives and decoders raise many kinds of errors.
             raise self._data_error(error) from error
 
     def _data_error(self, error: Exception) -> DataError:
@@ -101,42 +109,42 @@ class Cifar100(TorchvisionSet):
 
 
 class Mnist(TorchvisionSet):
-    """MNIST: 70,000 handwritten digits, 28x28 grey (12 MB)."""
+    """MNIST: 70,000 grey images of 28x28 pixels, handwritten digits (12 MB)."""
 
     name, source = "mnist", "MNIST"
     channels, classes = 1, 10
 
 
 class FashionMnist(TorchvisionSet):
-    """Fashion-MNIST: 70,000 pieces of clothing, 28x28 grey, 10 classes (31 MB)."""
+    """Fashion-MNIST: 70,000 grey images of 28x28 pixels, clothing in 10 classes (31 MB)."""
 
     name, source = "fashion-mnist", "FashionMNIST"
     channels, classes = 1, 10
 
 
 class Kmnist(TorchvisionSet):
-    """KMNIST: 70,000 cursive Japanese characters, 28x28 grey, 10 classes (21 MB)."""
+    """KMNIST: 70,000 grey images of 28x28 pixels, cursive Japanese characters in 10 classes (21 MB)."""
 
     name, source = "kmnist", "KMNIST"
     channels, classes = 1, 10
 
 
 class Svhn(TorchvisionSet):
-    """SVHN: 99,289 house-number digits, 32x32 colour (246 MB)."""
+    """SVHN: 99,289 colour images of 32x32 pixels, digits of house numbers (246 MB)."""
 
     name, source, by_split = "svhn", "SVHN", True
     channels, classes = 3, 10
 
 
 class Stl10(TorchvisionSet):
-    """STL-10: 13,000 labelled photos of 96x96 pixels in 10 classes (2.6 GB with the unlabelled ones)."""
+    """STL-10: 13,000 labelled photos of 96x96 pixels in 10 classes (2.6 GB, unlabelled photos included)."""
 
     name, source, by_split = "stl10", "STL10", True
     channels, classes = 3, 10
 
 
 def _images(part: Any) -> torch.Tensor:
-    """Return (N, C, H, W) uint8 from torchvision's (N, H, W), (N, H, W, 3) or (N, 3, H, W)."""
+    """Return the images as (N, C, H, W) uint8; torchvision has (N, H, W), (N, H, W, 3) or (N, 3, H, W)."""
     pixels = torch.as_tensor(part.data)
     if pixels.ndim == 3:
         return pixels[:, None]
@@ -145,6 +153,6 @@ def _images(part: Any) -> torch.Tensor:
 
 @hookimpl
 def edanas_data_sets() -> Mapping[str, Callable[..., DataSource]]:
-    """Register torchvision's classification sets of small images."""
+    """Register torchvision's data sets of small images."""
     sets = (Cifar10, Cifar100, Mnist, FashionMnist, Kmnist, Svhn, Stl10)
     return {data_set.name: data_set for data_set in sets}

@@ -1,1 +1,1 @@
-"""Training schemes, the supernet's sandwich training, fine-tuning, and BatchNorm recalibration."""
+"""Training of supernets and of early-exit networks, training schemes, and BatchNorm recalibration."""

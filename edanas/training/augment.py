@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch at once, on the device of the batch."""
+"""Augmentation of batches of images, on the device of the batch."""
 
 import math
 from collections.abc import Collection
@@ -8,28 +8,31 @@ import torch
 import torch.nn.functional as F
 
 SHIFT = 0.125
-"""Largest shift as a share of the side: 4 pixels of 32."""
+"""Largest shift, as a share of the image's side: 4 pixels at 32 pixels."""
 ROTATION = math.radians(12.0)
 """Largest rotation in radians."""
 ZOOM = 0.1
-"""Largest change of the scale, as a share."""
+"""Largest relative change of the scale: scales are drawn from 0.9 to 1.1."""
 ERASED = 0.3
-"""Side of the erased square as a share of the image's."""
+"""Side of the erased square, as a share of the image's side."""
 MIXED = 0.2
-"""Both parameters of the Beta distribution of the shares in mixup."""
+"""Both parameters of the Beta distribution from which mixup draws the share of an image."""
 
 
 def augment(images: torch.Tensor, names: Collection[str], generator: torch.Generator) -> torch.Tensor:
-    """Return randomly changed copies of `images`.
+    """Return randomly changed images of a batch.
+
+    The augmentations are `shift`, `flip` (left to right), `rotate` (and a slight zoom), and `erase`, which
+    sets a square to the mean colour. Areas outside of a shifted or rotated image repeat its border pixels.
+    Images are shifted by whole pixels unless they are also rotated.
 
     Args:
-        images: (B, C, R, R) normalised floats.
-        names: Any of `shift`, `flip`, `rotate` (with a slight zoom) and `erase` (a square set to the mean).
-            Shifted images repeat their border pixels; without `rotate` they shift by whole pixels.
-        generator: A CPU generator; the draws do not depend on the device.
+        images: Batch of B normalised images (B, C, R, R), float.
+        names: Names of the augmentations to apply. Other names are ignored.
+        generator: A CPU generator, so that the random numbers do not depend on the device of the images.
 
     Returns:
-        (B, C, R, R), channels-last.
+        The changed images (B, C, R, R), in the memory format channels-last.
 
     Example:
         >>> images = torch.ones(2, 1, 8, 8)
@@ -52,16 +55,18 @@ def augment(images: torch.Tensor, names: Collection[str], generator: torch.Gener
 def mix(
     images: torch.Tensor, labels: torch.Tensor, classes: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Blend each image with another one of the batch, and their labels too (Zhang et al., mixup, 2018).
+    """Blend each image and label with another image and label of the batch.
+
+    Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018.
 
     Args:
-        images: (B, C, R, R) normalised floats.
-        labels: (B,) int64.
-        classes: Number of classes K.
-        generator: A CPU generator.
+        images: Batch of B normalised images (B, C, R, R), float.
+        labels: Labels (B,), int64.
+        classes: K, the number of classes.
+        generator: A CPU generator, from which the share of the blend is drawn.
 
     Returns:
-        Images (B, C, R, R) and probabilities (B, K).
+        The blended images (B, C, R, R), and the blended labels as class probabilities (B, K).
     """
     rng = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
     share = float(rng.beta(MIXED, MIXED))
@@ -71,7 +76,7 @@ def mix(
 
 
 def _shift_and_flip(images: torch.Tensor, names: Collection[str], generator: torch.Generator) -> torch.Tensor:
-    """Shift by whole pixels and mirror, in one indexing operation; border pixels are repeated."""
+    """Shift images by whole pixels and mirror them, in one indexing operation; border pixels are repeated."""
     count, _, height, width = images.shape
     positions = [torch.arange(side).expand(count, side) for side in (height, width)]
     if "shift" in names:
@@ -89,7 +94,7 @@ def _shift_and_flip(images: torch.Tensor, names: Collection[str], generator: tor
 
 
 def _affine(count: int, names: Collection[str], generator: torch.Generator) -> torch.Tensor:
-    """Draw (B, 2, 3) matrices in the coordinates of `affine_grid`, in which the side has length 2."""
+    """Draw affine maps (count, 2, 3) for `affine_grid`, in whose coordinates a side has length 2."""
 
     def uniform(limit: float) -> torch.Tensor:
         return (torch.rand(count, generator=generator) * 2 - 1) * limit
@@ -106,7 +111,7 @@ def _affine(count: int, names: Collection[str], generator: torch.Generator) -> t
 
 
 def _holes(count: int, side: int, generator: torch.Generator) -> torch.Tensor:
-    """Draw (B, 1, side, side) masks of 1, with one square of 0 each."""
+    """Draw masks (count, 1, side, side), which are 0 in one random square and 1 elsewhere."""
     hole = max(1, round(side * ERASED))
     start = torch.randint(0, side - hole + 1, (2, count, 1), generator=generator)
     positions = torch.arange(side)

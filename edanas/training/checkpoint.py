@@ -1,4 +1,4 @@
-"""The state of a training in one file, read and written as a whole."""
+"""Checkpoints: the state of an interrupted training in one file."""
 
 import io
 import pickle
@@ -18,15 +18,15 @@ UNREADABLE = (
     *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
     *(EOFError, OSError, pickle.UnpicklingError),
 )
-"""Errors that torch raises when it reads or loads a damaged file."""
+"""Errors that torch raises when it reads a damaged file, or loads the state of another network."""
 
 
 class Checkpoint:
     """The file from which an interrupted training continues.
 
     Args:
-        path: The file, which need not exist yet, in a folder that exists.
-        of: Noun for the trained network in messages, e.g. `supernet`.
+        path: Path of the file. The file may be absent; its folder must exist.
+        of: Noun in messages for the network that is trained, e.g. `supernet`.
 
     Example:
         >>> import tempfile
@@ -42,10 +42,13 @@ class Checkpoint:
         self.path, self.of = path, of
 
     def write(self, state: Mapping[str, Any]) -> None:
-        """Replace the file; after a kill it is either the old or the new one.
+        """Write the state, replacing the file at once.
+
+        If the process is killed, the file holds either the old or the new state.
 
         Args:
-            state: Tensors, numbers and texts in mappings and lists, which torch reads without running code.
+            state: Tensors, numbers and texts, in dictionaries and lists. torch reads these types without
+                running code from the file.
 
         Raises:
             RunError: The file cannot be written.
@@ -53,7 +56,7 @@ class Checkpoint:
         # Serialised in memory first, since torch reports a full disk as an error of the file format.
         content = io.BytesIO()
         torch.save(dict(state), content)
-        # A fixed name, which the next attempt overwrites, so that kills do not leave files behind.
+        # The fixed name is overwritten by the next write, so that killed processes do not leave many files.
         partial = self.path.with_suffix(".partial")
         with writing(self.path):
             try:
@@ -65,11 +68,16 @@ class Checkpoint:
 
     @contextmanager
     def reading(self, device: torch.device | str = "cpu") -> Iterator[dict[str, Any] | None]:
-        """Yield the state, or `None` if there is no file; the block restores the training from it.
+        """Yield the state in the file, or `None` if there is no file.
+
+        The caller restores the training inside the `with` block, so that unsuitable content is reported too.
+
+        Args:
+            device: Device of the yielded tensors.
 
         Raises:
-            RunError: The file is damaged, or the block raises an error as from a damaged file. Errors of
-                memory exhaustion are not converted.
+            RunError: The file is damaged, or the block raises an error of `UNREADABLE`. Errors that report
+                exhausted memory are raised unchanged.
         """
         try:
             if not self.path.exists():
@@ -86,5 +94,5 @@ class Checkpoint:
 
 
 def _one_line(error: Exception) -> str:
-    """Return an error's text on one line, shortened."""
+    """Return type and text of an error on one line, shortened to 240 characters."""
     return textwrap.shorten(f"{type(error).__name__}: {error}", width=240, placeholder=" ...")

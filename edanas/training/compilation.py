@@ -1,4 +1,4 @@
-"""Compilation with `torch.compile` of the backbones that every training step runs, on GPUs."""
+"""Compilation on GPUs, with `torch.compile`, of the backbones that every training step runs."""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -12,28 +12,28 @@ from edanas.core.passes import exit_logits
 from edanas.core.types import Backbone
 
 Backend = str | Callable[..., Any]
-"""A backend of `torch.compile`, by name or as a function."""
+"""A backend of `torch.compile`: its name, or a function."""
 
 _ROOM = 64
-"""Limit of compiled kernels for each class of modules, whose stages share one entry in torch's cache."""
+"""Largest number of compiled versions of a module class; all stages of a class share one entry in the cache."""
 
 
 def backend_for(device: torch.device) -> Backend | None:
-    """Return torch's compiler for a GPU; elsewhere `None`, for no compilation."""
+    """Return the name of torch's compiler on a GPU, and `None` (no compilation) on other devices."""
     return "inductor" if device.type == "cuda" else None
 
 
 class CompiledStages:
-    """Compiled stages and heads of a few backbones, each a static graph.
+    """Compiled stages and heads of a few backbones. Each stage and each head is a static graph.
 
     A backbone is compiled at its first step, and again for each phase, batch size and precision. Compilation
     runs one forward and backward pass, which changes no weights, statistics, gradients or random generators.
-    If it fails for any reason, compilation is turned off.
+    If the compilation of one backbone fails, all backbones run uncompiled from then on.
 
     Args:
-        parts_of: Returns the exits of a backbone on the supernet's weights.
-        backbones: The backbones to compile; all others run uncompiled.
-        backend: The compiler; `None` = no compilation.
+        parts_of: Returns the modules of each exit of a backbone, on the supernet's weights.
+        backbones: The backbones to compile; all other backbones run uncompiled.
+        backend: The compiler; `None` turns compilation off.
     """
 
     def __init__(
@@ -44,14 +44,20 @@ class CompiledStages:
     ) -> None:
         self.parts_of, self.backend = parts_of, backend
         self.report: Callable[[str], object] = str
-        """Called once with a sentence if compilation fails."""
+        """Function that is called with an error message when compilation fails."""
         self._compiled_ids = {backbone.id for backbone in backbones}
         self._cache: dict[tuple[Any, ...], list[ExitPart]] = {}
 
     def logits(self, backbone: Backbone, images: torch.Tensor, phase: Phase) -> list[torch.Tensor] | None:
-        """Prepared images (B, C, R, R) -> logits (B, K) of the exits that `phase` runs.
+        """Return the logits of the exits that `phase` runs.
 
-        Returns `None` for a backbone that is not compiled.
+        Args:
+            backbone: The backbone to run.
+            images: Batch of B normalised images (B, C, R, R).
+            phase: The current phase of the training.
+
+        Returns:
+            Logits (B, K) of each exit, for K classes; `None` if the backbone is not compiled.
         """
         if self.backend is None or backbone.id not in self._compiled_ids:
             return None
@@ -62,7 +68,7 @@ class CompiledStages:
                 try:
                     self._cache[key] = self._compile_backbone(backbone, images, phase)
                 except Exception as error:
-                    # Compilers raise many kinds of errors; the training's own recur without compilation.
+                    # Compilers raise many kinds of errors. Errors of the training recur without compilation.
                     cause = (str(error).strip() or "no reason given").splitlines()[0]
                     cause = f"{type(error).__name__}: {cause}"
                     self.report(f"Training runs uncompiled, since torch.compile failed: {cause}")
@@ -86,7 +92,7 @@ class CompiledStages:
 
 
 def _run_once(parts: Sequence[ExitPart], images: torch.Tensor, phase: Phase) -> None:
-    """Run forward and backward once, which compiles both; restore buffers and random state."""
+    """Compile the forward and the backward pass by running them; restore buffers and random state."""
     modules = [module for segment, head in parts for module in (*segment, head)]
     weights = [p for module in modules for p in module.parameters() if p.requires_grad]
     buffers = [buffer for module in modules for buffer in module.buffers()]

@@ -1,9 +1,9 @@
 """Depthwise convolutions in bfloat16 with fast gradients on CPUs.
 
-In torch, the weight gradient of a 5x5 kernel takes about 13 times as long as the convolution itself. The
-input gradient at stride 2 takes about 100 times as long (`benchmarks/depthwise.py`). The weight gradient of a
-3x3 kernel and the input gradient at stride 1 are fast. Those of larger kernels consist of 3x3 ones, and the
-input gradient at stride 2 is computed in float32.
+In bfloat16, torch needs about 13 times as long for the weight gradient of a 5x5 kernel as for the convolution.
+The input gradient at stride 2 takes about 100 times as long (`benchmarks/depthwise.py`). The weight gradient
+of a 3x3 kernel and the input gradient at stride 1 are fast. Therefore the weight gradients of larger kernels
+are composed of weight gradients of 3x3 kernels. The input gradient at stride 2 is computed in float32.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 SIDE = 3
-"""Side of the kernels whose weight gradient is fast; gradients of larger kernels consist of theirs."""
+"""Side of the largest kernel whose weight gradient torch computes fast."""
 
 
 def pair(value: int | Sequence[int]) -> tuple[int, int]:
-    """Return the values for rows and columns of an option that may be one number.
+    """Return the values for rows and columns of a convolution option, which may be given as one number.
 
     Example:
         >>> pair(2), pair([1, 2])
@@ -33,7 +33,10 @@ def pair(value: int | Sequence[int]) -> tuple[int, int]:
 
 @cache
 def has_bfloat16() -> bool:
-    """Return whether this CPU has kernels for bfloat16; without them torch convolves channel by channel."""
+    """Return True if torch has fast bfloat16 kernels for this CPU.
+
+    Otherwise torch computes grouped convolutions in bfloat16 channel by channel.
+    """
     has_mkldnn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
@@ -47,7 +50,10 @@ def can_compute(
     dilation: int | Sequence[int],
     groups: int,
 ) -> bool:
-    """Return whether `depthwise` can replace `torch.conv2d` with these arguments, on this CPU."""
+    """Return True if `depthwise` can replace `torch.conv2d` for the arguments on this CPU.
+
+    The arguments are the arguments of `torch.conv2d`.
+    """
     if features.ndim != 4 or bias is not None or isinstance(padding, str) or pair(dilation) != (1, 1):
         return False
     channels, inputs, kernel, columns = weight.shape
@@ -59,22 +65,27 @@ def can_compute(
 
 
 def depthwise(features: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
-    """Convolve as `torch.conv2d` with as many groups as channels, in bfloat16; differentiable once.
+    """Return a depthwise convolution, computed in bfloat16.
+
+    In a depthwise convolution each channel has one kernel, and the number of groups is the number of
+    channels. The result is differentiable once.
 
     Args:
-        features: (B, C, H, W), of any floating type.
-        weight: (C, 1, K, K), of any floating type, with an odd K.
+        features: Features of B samples with C channels (B, C, H, W), of any floating type.
+        weight: Kernels (C, 1, side, side) of any floating type; the side is odd.
         stride: 1 or 2.
-        padding: Zeros added on each side.
+        padding: Number of zeros added to each row and column, on both ends.
 
     Returns:
-        (B, C, H', W') in bfloat16.
+        Features (B, C, H', W') in bfloat16; H' and W' are the height and width that `torch.conv2d` returns.
     """
     out: torch.Tensor = _Depthwise.apply(features.bfloat16(), weight.bfloat16(), stride, padding)
     return out
 
 
 class _Depthwise(Function):
+    """Implementation of `depthwise` with the fast gradients of this module."""
+
     @staticmethod
     def forward(ctx: Any, features: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> Any:
         ctx.save_for_backward(features, weight)
@@ -96,14 +107,17 @@ class _Depthwise(Function):
 def input_gradient(
     gradient: torch.Tensor, features: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
 ) -> torch.Tensor:
-    """Return the gradient (B, C, H, W) of a depthwise convolution with respect to `features`.
+    """Return the gradient of the loss with respect to the features of a depthwise convolution.
 
     Args:
-        gradient: Gradient with respect to the result, (B, C, H', W').
-        features: (B, C, H, W).
-        weight: (C, 1, K, K).
-        stride: As in `depthwise`.
-        padding: As in `depthwise`.
+        gradient: Gradient with respect to the convolution's result (B, C, H', W').
+        features: Input features of the convolution (B, C, H, W).
+        weight: Kernels (C, 1, side, side).
+        stride: Stride of the convolution, 1 or 2.
+        padding: Padding of the convolution; see `depthwise`.
+
+    Returns:
+        The gradient (B, C, H, W).
     """
     if stride == 1:
         return gradients(gradient, features, weight, stride, padding, (True, False))[0]
@@ -115,10 +129,11 @@ def input_gradient(
 def weight_gradient(
     gradient: torch.Tensor, features: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
 ) -> torch.Tensor:
-    """Return the gradient (C, 1, K, K) with respect to `weight`; for arguments see `input_gradient`.
+    """Return the gradient (C, 1, side, side) of the loss with respect to the kernels `weight`.
 
-    The gradient of a larger kernel consists of those of kernels of `SIDE`, one at every even row and column.
-    Each is computed with the result's gradient shifted by its row and column.
+    `input_gradient` describes the arguments. The gradient of a kernel larger than `SIDE` is composed of
+    squares of `SIDE` x `SIDE` values, one at every even row and column. A square at row r and column c is the
+    gradient of a small kernel, for a `gradient` shifted by r rows and c columns.
     """
     kernel, inner = weight.shape[-1], SIDE // 2
     if kernel <= SIDE:
@@ -144,15 +159,19 @@ def gradients(
     padding: int,
     outputs: tuple[bool, bool],
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return torch's gradients with respect to `features` and `weight`, in their shapes.
+    """Return the gradients of a depthwise convolution, as torch computes them.
 
     Args:
-        gradient: Gradient with respect to the result, (B, C, H', W').
-        features: (B, C, H, W).
-        weight: (C, 1, K, K).
+        gradient: Gradient with respect to the convolution's result (B, C, H', W').
+        features: Input features of the convolution (B, C, H, W).
+        weight: Kernels (C, 1, side, side).
         stride: Stride of the convolution.
-        padding: Padding of the convolution.
-        outputs: Which of the two gradients to compute; the other must not be read.
+        padding: Padding of the convolution; see `depthwise`.
+        outputs: Two flags: compute the gradient with respect to `features`, and with respect to `weight`.
+
+    Returns:
+        The gradients with respect to `features` and `weight`, in the shapes of the two tensors. A gradient
+        whose flag in `outputs` is False must not be used.
     """
     results: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = torch.ops.aten.convolution_backward(
         gradient,

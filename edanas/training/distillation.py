@@ -1,4 +1,4 @@
-"""Distillation from a teacher, whose probabilities are mixed into the labels."""
+"""Distillation: training targets that mix labels with the class probabilities of a teacher network."""
 
 from collections.abc import Callable
 
@@ -6,25 +6,26 @@ import torch
 from torch.nn import functional as F
 
 Teacher = Callable[[torch.Tensor], torch.Tensor]
-"""Prepared images (B, C, R, R) -> probabilities (B, K)."""
+"""Function: B normalised images (B, C, R, R) -> probabilities of K classes (B, K)."""
 
 
 def distillation_targets(
     images: torch.Tensor, targets: torch.Tensor, teacher: Teacher, share: float, smoothing: float
 ) -> torch.Tensor:
-    """Mix labels and a teacher's probabilities into one target (Hinton et al., 2015).
+    """Return the weighted mean of the labels and a teacher's class probabilities.
 
-    Cross-entropy is linear in the target, so the loss of the mixture is the mixture of both losses.
+    Hinton et al., Distilling the Knowledge in a Neural Network, 2015. Cross-entropy is linear in the target.
+    The loss on the mean is therefore the weighted mean of the losses on labels and on probabilities.
 
     Args:
-        images: (B, C, R, R), prepared and augmented, the same as for the student.
-        targets: Labels (B,) int64, or probabilities (B, K).
-        teacher: The teacher.
-        share: The teacher's share, from 0 to 1.
-        smoothing: Share of the labels spread over all classes.
+        images: Batch of B normalised and augmented images (B, C, R, R), which the student is trained on.
+        targets: Labels (B,), int64, or probabilities of K classes (B, K).
+        teacher: Function that returns the teacher's class probabilities.
+        share: Weight of the teacher's probabilities, from 0 to 1; the labels have the rest.
+        smoothing: Label smoothing: the share of the labels' probability that is spread over all classes.
 
     Returns:
-        Probabilities (B, K).
+        Target probabilities (B, K).
 
     Example:
         >>> uniform = lambda images: torch.full((len(images), 2), 0.5)

@@ -1,4 +1,4 @@
-"""Training of one early-exit network: a candidate in `finetune` mode, or a result at the end."""
+"""Training of one early-exit network: a candidate of a search in `finetune` mode, or a result of a run."""
 
 from collections.abc import Callable
 
@@ -33,21 +33,23 @@ def finetune(
     recalibrate: Callable[[], None],
     teacher: Teacher | None = None,
 ) -> None:
-    """Train `network` on the train part, by the phases and loss of `scheme`; it ends in eval mode.
+    """Train `network` on the train part, and set it to eval mode.
 
-    The result depends on the weights, the data, the settings and `seed`. torch's global generator is neither
-    used nor changed. Each phase has its own learning-rate schedule, and ends with averaged weights.
+    The result depends only on the initial weights and the arguments; torch's global generator is neither used
+    nor changed. The learning-rate schedule restarts in each phase of `scheme`. At the end of each phase the
+    weights are replaced with their moving average.
 
     Args:
-        network: The network, on its device.
-        parts: The data, of which only the train part is read.
+        network: The network to train, on the device of the training.
+        parts: The data; only the train part is used.
         settings: Epochs, learning rate and other settings of training.
-        scheme: The phases, and the loss.
+        scheme: The training scheme, which defines the phases and the loss.
         seed: Seed of the order of samples, augmentation and dropout.
-        bar: Advanced once per step.
-        recalibrate: Recomputes the network's BatchNorm statistics. Called between phases, so that later parts
-            are trained on the final features of frozen parts.
-        teacher: A teacher besides the labels, with the share `settings.distillation`.
+        bar: Progress bar, advanced by 1 in each step.
+        recalibrate: Function that recomputes the network's BatchNorm statistics. It is called between phases,
+            so that later modules are trained on the final features of frozen modules.
+        teacher: Function that returns a teacher's class probabilities. They have the weight
+            `settings.distillation` in the targets. With `None`, the default, the targets are the labels.
 
     Raises:
         ConfigError: The scheme's options do not fit the network's exits.
@@ -91,7 +93,7 @@ def finetune(
 def _targets(
     images: torch.Tensor, labels: torch.Tensor, settings: TrainingSettings, teacher: Teacher | None
 ) -> tuple[torch.Tensor, float]:
-    """Return the targets, and the label smoothing still to be applied to them."""
+    """Return the targets, and the label smoothing that the loss must apply to the targets."""
     smoothing, share = settings.label_smoothing, settings.distillation
     if teacher is None or not share:
         return labels, smoothing
@@ -99,7 +101,7 @@ def _targets(
 
 
 def _set_modes(network: nn.Module, parts: list[ExitPart], phase: Phase) -> None:
-    """Set training mode for the parts that the phase trains, and eval mode for the others."""
+    """Set training mode for modules that the phase trains, and eval mode for all other modules."""
     network.train()
     for index, (segment, head) in enumerate(parts):
         for stage in segment:
@@ -108,5 +110,5 @@ def _set_modes(network: nn.Module, parts: list[ExitPart], phase: Phase) -> None:
 
 
 def step_count(parts: DataParts, settings: TrainingSettings) -> int:
-    """Return the number of steps of `finetune`, for a progress bar."""
+    """Return the number of steps of `finetune` for a data set and settings of training."""
     return settings.epochs * len(Batches(parts, settings, 1, torch.device("cpu")))

@@ -218,7 +218,7 @@ def test_options_of_another_supernet_are_not_changed(
     path, messages = folder(tmp_path / "images", 2, 4, (32, 32), "RGB"), []
     flags = {"data": str(path), "supernet": supernet}
     assert layered_settings(registry, [("flags", flags)], messages.append).supernet.options == options
-    assert "32 px: read at 224 px;" in messages[0]
+    assert "32 px; networks read them at 224 px." in messages[0]
 
 
 def test_memory_is_estimated_for_the_side_that_networks_read() -> None:

@@ -213,7 +213,7 @@ def test_other_files_are_ignored_with_a_remark(flat: Path) -> None:
     assert len(data.samples) == 4
     assert len(data.remarks) == 1
     assert (
-        "4 files or folders were ignored, being hidden or no images: .git, notes.txt, a/.hidden.png, ..."
+        "4 files or folders were ignored (hidden, or no image): .git, notes.txt, a/.hidden.png, ..."
         in (data.remarks[0])
     )
 

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from tiny_runs import SETTINGS, Edanas, result_of
 
-SUITS = "120 grey images in 3 classes, 8 px: read at {} px; 60 of them train the supernet for {} epochs"
+SUITS = (
+    "120 grey images in 3 classes, with a median side of 8 px; networks read them at {} px. "
+    "The supernet is trained on 60 images for {} epochs"
+)
 
 
 @pytest.fixture
