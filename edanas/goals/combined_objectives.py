@@ -14,7 +14,7 @@ _ROUNDING = 1e-9
 
 
 class Weighted(Objective):
-    """A weighted sum of other objectives, minimised; maximised ones have the opposite sign.
+    """A minimised weighted sum of other objectives; a maximised objective has the opposite sign.
 
     The parts have different units: a weight is the value of one unit. With 1 for accuracy and 2e-8 for MACs,
     for example, 10M MACs are worth 20 points of accuracy.

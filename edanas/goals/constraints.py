@@ -66,7 +66,7 @@ class Choices(Constraint):
 
     Args:
         of: The name of a variable, e.g. `stage2.layer3.kernel`, or its last part, which many variables share.
-        allowed: The values that each of them may have.
+        allowed: The allowed values of each such variable.
 
     Example:
         >>> from edanas.core.types import Backbone, Candidate, SelectionScheme
@@ -117,7 +117,7 @@ class TinyMl(Constraint):
 
     CNAS (Gambella, Falcetta and Roveri, 2022) adds up the three with weights, and penalises values beyond
     their maxima. Here the excess is the weighted sum of the relative excesses, so a candidate is feasible
-    exactly if it keeps all three maxima. Multiply-adds are those of the costliest sample.
+    exactly if it keeps all three maxima. The multiply-adds are the cost of the costliest sample.
 
     Args:
         max_params: Most parameters, with the placed heads.

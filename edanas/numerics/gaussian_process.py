@@ -120,7 +120,7 @@ class OrdinaryKriging:
         return _loss(len(self.weights), self._squares, self.factor.log_determinant, least_variance)
 
     def without(self, root: Array, fold: Indices) -> tuple[Array, float]:
-        """Return the errors at left-out samples, and the loss of the remaining ones; for targets (n,).
+        """Return the errors at left-out samples, and the loss of the remaining samples, for targets (n,).
 
         The errors, target minus prediction, are P_FF^-1 w_F with P = C^-1 - u u' / (1'u) (Dubrule, 1983). The
         determinant grows by that of (C^-1)_FF, and the square z'P z loses w_F'P_FF^-1 w_F.

@@ -53,7 +53,7 @@ def _front(ordered: Values) -> npt.NDArray[np.bool_]:
 
 
 def _like_first_equal(ordered: Values, on_front: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Copy the result of the first row of each run of equal rows to the others."""
+    """Copy the result of the first row of each run of equal rows to the rest of the run."""
     first = np.ones(len(ordered), dtype=np.bool_)
     first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     return on_front[np.maximum.accumulate(np.where(first, np.arange(len(ordered)), 0))]
@@ -124,7 +124,7 @@ def trade_off(values: Values) -> int:
     sacrifice, the sum of the increases, and a gain, the sum of the decreases. A point's score is its smallest
     ratio of sacrifice to gain; the largest score wins (Rachmawati and Srinivasan, 2009; the rule of the
     paper's public code). Neighbours are the points within 0.125, or the 2J nearest if there are fewer. Of
-    equal scores, the smallest first objective wins, then the next ones, then the first row.
+    equal scores, the smallest first objective wins, then the next objectives decide, then the first row.
 
     Raises:
         ValueError: No row is finite.

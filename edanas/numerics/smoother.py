@@ -12,7 +12,7 @@ from edanas.numerics.gaussian_process import Array, GaussianProcess, Grid
 
 
 class Smoother:
-    """Weights of the known samples for new ones.
+    """Weights of the known samples for new samples, for any predicted quantity.
 
     Args:
         process: Over features that are multiplied by `scale`.

@@ -37,7 +37,7 @@ class Remembering(SearchStrategy):
         self._allowed = StructureFilter(problem)
 
     def initial(self) -> list[Candidate]:
-        """Return the candidates that the problem puts first, then the extremes if set, then random ones."""
+        """Return the problem's first candidates, then the extremes if set, then random candidates."""
         space, count = self._space, self._problem.initial
         first = [space.encode(candidate) for candidate in self._problem.first]
         ends = [np.zeros_like(space.counts), space.counts - 1] if self.extremes else []
@@ -75,7 +75,9 @@ class Remembering(SearchStrategy):
 
     @abstractmethod
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Return canonical genomes (m, D), best first; evaluated ones, and those beyond `count`, are dropped.
+        """Return canonical genomes (m, D), best first, of m proposals with D genes.
+
+        Evaluated genomes, and genomes beyond `count`, are dropped by the caller.
 
         Args:
             rng: The only source of randomness; it depends on the seed and the number of evaluations.

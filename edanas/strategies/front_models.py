@@ -1,4 +1,4 @@
-"""Models that predict a backbone's whole threshold front from those of the evaluated backbones."""
+"""Models that predict a backbone's whole threshold front from the fronts of evaluated backbones."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ class Curves(FrontModel):
     Args:
         space: The search space of backbones.
         judge: See `SearchProblem.judge`.
-        objectives: J, the number of objectives among the judge's numbers; the others are excesses.
+        objectives: J: the first J numbers of the judge are objectives, the rest are excesses.
         every_exit: Whether every scheme places all exits.
     """
 

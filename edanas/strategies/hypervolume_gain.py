@@ -26,7 +26,7 @@ def gains(front: Values, points: Values, reference: Values) -> Values:
         return _gains_of_two(inside[non_dominated(inside)], points, reference)
     before = hypervolume(inside, reference)
     added = np.zeros(len(points))
-    # Most points are dominated or out of bounds; the hypervolume is computed for the others only.
+    # Most points are dominated or out of bounds; the hypervolume is computed for the remaining points only.
     gaining = (points < reference).all(axis=1)
     for row in inside:
         gaining &= (points < row).any(axis=1)

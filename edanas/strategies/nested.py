@@ -31,7 +31,7 @@ class Nested(Remembering):
     costs are exact (`SearchProblem.judge`). Both give its front, with the accuracies raised by `optimism`
     standard deviations. The front gives its gain in hypervolume, a mean over rays (Zhang and Golovin, 2020).
     A genetic search maximises that gain. A batch is chosen greedily: each choice counts the expected fronts
-    of the earlier ones. Without exit profiles, or if the objectives are not weighted sums of accuracy and
+    of earlier choices. Without exit profiles, or if the objectives are not weighted sums of accuracy and
     utilization, Kriging predicts the reaches along the rays instead.
 
     Args:
@@ -118,7 +118,7 @@ class Nested(Remembering):
     def _explore(
         self, rng: np.random.Generator, pool: "_Pool", owners: Genomes, each: Callable[[], None]
     ) -> None:
-        """Fill the pool: neighbours and random backbones, then children of those that gain most."""
+        """Fill the pool: neighbours and random backbones, then children of the largest gains."""
         space, size, held = self._space, self._population, self._history.held
         near = self._neighbours(rng, owners, size)
         pool.add(self._with_random(rng, near))
@@ -132,7 +132,7 @@ class Nested(Remembering):
             each()
 
     def _with_random(self, rng: np.random.Generator, genomes: Genomes) -> Genomes:
-        """Return the genomes, and as many random ones as the population holds that are not evaluated yet."""
+        """Return the genomes, and `population` random genomes that are not evaluated yet."""
         held = self._history.held | {row.tobytes() for row in genomes}
         return np.concatenate([genomes, self._allowed.draw(rng, self._population, held)])
 
@@ -172,7 +172,7 @@ class _Pool:
         self._optimistic: list[Values] = []
 
     def add(self, genomes: Genomes) -> None:
-        """Predict the fronts of those of (n, D) genomes that are new."""
+        """Predict the fronts of the new genomes among (n, D)."""
         new = genomes[unseen(genomes, self._held)]
         if len(new):
             expected, optimistic = self._model.predict(new, self._optimism)
@@ -182,7 +182,7 @@ class _Pool:
             self._optimistic.append(optimistic)
 
     def leaders(self, count: int) -> Genomes:
-        """Return at most `count` distinct backbones: the best on each ray, then those that gain most."""
+        """Return at most `count` distinct backbones: the best on each ray, then the largest gains."""
         if not self._genomes:
             return self._empty
         optimistic = np.concatenate(self._optimistic)
@@ -200,7 +200,7 @@ class _Pool:
         reached, chosen = self._best, []
         left = np.ones(len(expected), dtype=np.bool_)
         for _ in range(min(count, len(expected))):
-            # Among backbones without gain, the one with the largest volume of its own.
+            # Among backbones without gain, the largest dominated volume decides.
             gains = self._gains(reached) + 1e-9 * self._rays.volume(np.concatenate(self._optimistic))
             at = int(np.where(left, gains, -np.inf).argmax())
             chosen.append(at)

@@ -77,7 +77,7 @@ class ObjectivePredictions:
         if not self._constrained:
             return values
         violations = self._allowed.violations(genomes) + np.maximum(excesses, 0.0).sum(axis=1)
-        # Not `feasible_first`: later predictions must rank in one order with earlier ones.
+        # Not `feasible_first`: later and earlier predictions must rank in one order.
         return np.where(violations[:, None] > 0, self._ceiling * (1.0 + violations[:, None]), values)
 
     def all(self) -> tuple[Genomes, Values]:

@@ -113,7 +113,7 @@ class Pricing:
         return bool(np.allclose(every(backbone, np.array([accuracy]))[0], expected, rtol=1e-6))
 
     def _prices_of(self, backbone: Backbone) -> tuple[Values, Values]:
-        """Return the values at accuracy 0, (T, J), and their slopes over accuracy, (J,)."""
+        """Return the numbers at accuracy 0, (T, J) for T references, and the slopes over accuracy, (J,)."""
         everywhere, slope = self._prices_at_exits(backbone, self._sets[-1])
         fixed = self._references @ everywhere
         if self._unused_are_free is not True:

@@ -90,7 +90,7 @@ class SearchHistory:
 
     @property
     def ranked(self) -> Values:
-        """Values (n, J) under which feasible rows dominate infeasible ones; see `feasible_first`."""
+        """Values (n, J) under which feasible rows dominate infeasible rows; see `feasible_first`."""
         return feasible_first(self.values, self.violations)
 
     def succeeded(self) -> tuple[Genomes, Values]:
@@ -119,7 +119,7 @@ def unseen(genomes: Genomes, held: Container[bytes]) -> npt.NDArray[np.int64]:
 
 
 def draw(space: SearchSpace, rng: np.random.Generator, count: int, held: set[bytes]) -> Genomes:
-    """Return `count` distinct random genomes that are not in `held`, or all of them where there are fewer.
+    """Return `count` distinct random genomes that are not in `held`, or all such genomes if there are fewer.
 
     Each expressed gene is uniform over its choices. Where sampling yields too few, the space is enumerated in
     order. So a nearly exhausted space is exhausted exactly, and a large one is never listed.

@@ -13,8 +13,8 @@ def choose_spread(front: Values, pool: Values, count: int) -> Positions:
     """Return the positions in `pool` of at most `count` candidates, ascending.
 
     Non-dominated layers of the pool come first. Of the layer that exceeds `count`, the best in each objective
-    are chosen, then those whose second objective spreads evenly along the front. (Even gaps alone never reach
-    beyond the front's ends: a search whose initial archive lacks the extremes would not find them.)
+    are chosen, then candidates whose second objective spreads evenly along the front. (Even gaps alone never
+    reach beyond the front's ends: a search whose initial archive lacks the extremes would not find them.)
 
     Args:
         front: (f, J) values of the archive's front.

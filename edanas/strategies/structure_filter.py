@@ -1,4 +1,4 @@
-"""Candidates whose structure keeps the constraints: a filter, and random ones."""
+"""A filter for candidates whose structure keeps the constraints, and random candidates of that kind."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ POOL = 64
 """Genomes in each generation of the search for feasible candidates."""
 
 GENERATIONS = 40
-"""Most generations; the search also ends after half of them without a new feasible genome."""
+"""Most generations; the search also ends after half as many generations without a new feasible genome."""
 
 
 class StructureFilter:
@@ -42,7 +42,7 @@ class StructureFilter:
 
         Random sampling comes first, see `draw`. Where it yields too few, evolution continues from the genomes
         with the least violation, so that a narrow feasible region is reached. If no feasible genome exists at
-        all, the one with the least violation is returned: its evaluation then reports the excess.
+        all, the genome with the least violation is returned: its evaluation then reports the excess.
         """
         if self._structure is None:
             return draw(self._space, rng, count, held)

@@ -42,7 +42,7 @@ class AdaptiveSwitching(SurrogateModel):
     again on all samples. Of equal scores, the first model wins. With fewer than four samples there is no
     cross-validation, and all scores are 0.
 
-    Each model is judged in a thread of its own, and all run in parallel. A model uses no more than one
+    The models are judged in parallel, each in a separate thread. A model uses no more than one
     thread: the matrices are small, and the result must not depend on the number of threads. The earlier
     limits are restored afterwards. A third party's model must not share state with others.
 
@@ -123,7 +123,7 @@ class AdaptiveSwitching(SurrogateModel):
                 held_out = self._create(name).cross_validate(X, y, folds)
             if not np.isfinite(held_out).all():
                 raise ValueError("predictions are not finite")
-        except Exception as error:  # a third party's model may raise anything; the others go on
+        except Exception as error:  # a third party's model may raise anything; the other models go on
             return error
         return held_out
 

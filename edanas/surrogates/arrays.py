@@ -44,7 +44,7 @@ def newest_and_spread(count: int, most: int) -> Indices:
     """Return the positions of at most `most` of `count` samples, ascending.
 
     One half are the newest samples; the other half are spread evenly over the rest. An archive is in the
-    order of evaluation: the newest candidates lie near the front, the others cover the whole space.
+    order of evaluation: the newest candidates lie near the front, the older candidates cover the whole space.
 
     Example:
         >>> newest_and_spread(10, 4)

@@ -14,7 +14,7 @@ from edanas.surrogates.backbone_smoother import fit_smoother
 from edanas.surrogates.profile_model import FEWEST, ProfileModel, TrainingProfiles, outcome_of
 
 GRID = tuple(np.linspace(0.0, 1.0, 11).tolist())
-"""Thresholds at which curves are learnt, in addition to those of the archive; between them, interpolation."""
+"""Thresholds at which curves are learnt, besides the archive's thresholds; curves are linear in between."""
 
 
 class ExitCurves(ProfileModel):

@@ -21,10 +21,10 @@ class ExitProfiles(ProfileModel):
     """Regression over backbones alone, under the candidate's own scheme.
 
     The scheme's outcome on each archived backbone follows exactly from its exit profile. The shares of
-    samples that exit at each exit, and of wrong ones, are then smoothed over the backbones' genes, each with
-    its own weights (`Smoother`). Costs are the candidate's exact ones. For an archived backbone under another
-    scheme, the outcome is exact too. Where candidates are trained with their own exits, only profiles with
-    the scheme's exits are used, and the set of exits is part of the backbone's features.
+    samples that exit at each exit, and of misclassified samples, are then smoothed over the backbones' genes,
+    each with its own weights (`Smoother`). Costs are exact. For an archived backbone under another scheme,
+    the outcome is exact too. Where candidates are trained with their own exits, only profiles with the
+    scheme's exits are used, and the set of exits is part of the backbone's features.
 
     Args:
         seed: Determines the subset of backbones where there are very many.
@@ -58,9 +58,9 @@ class _Group(NamedTuple):
     """The smoothers for schemes that the same profiles cover.
 
     Args:
-        rows: Those profiles, (n,).
+        rows: Positions of the profiles, (n,).
         exiting: Smoother of the exiting samples, for each exit that all profiles have, and the last exit.
-        wrong: Smoother of the wrong ones among them, likewise.
+        wrong: Smoother of the misclassified samples there, for the same exits.
     """
 
     rows: npt.NDArray[np.int64]

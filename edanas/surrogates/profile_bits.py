@@ -76,7 +76,9 @@ class ProfileBits:
         return self._shares[scheme]
 
     def single_exit(self, point: int, threshold: float) -> tuple[Array, Array]:
-        """Return the share of samples that one exit alone would accept, (n,), and of wrong ones, (n,).
+        """Return the shares of samples that one exit alone would accept, and of wrong predictions among them.
+
+        Both are (n,), one number for each profile.
 
         Args:
             point: The exit point; N is the last exit, which accepts every sample.

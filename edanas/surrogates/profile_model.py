@@ -20,7 +20,7 @@ FEWEST = 6
 """Fewest backbones with a profile; below, a model learns from genes and values instead."""
 
 MOST = 600
-"""Most backbones in a fit: half of them the newest, which lie near the front.
+"""Most backbones in a fit. One half are the newest backbones, which lie near the front.
 
 A cross-validation uses half as many, since the time grows with their cube and each fold needs a fit.
 """
@@ -176,9 +176,9 @@ class TrainingProfiles:
     """The profiles of one fit.
 
     Args:
-        profiles: All profiles, those of left-out samples included.
+        profiles: All profiles, including the profiles of left-out samples.
         rows: The rows of the training samples.
-        used: Those of `rows` on which smoothers are fitted.
+        used: The subset of `rows` on which smoothers are fitted.
     """
 
     def __init__(

@@ -12,9 +12,9 @@ _DENSE = 4
 def choose_backbones(space: SearchSpace, count: int, seed: int) -> npt.NDArray[np.int64]:
     """Return distinct genomes (n, D): all of the space, in lexicographic order, if it has at most `count`.
 
-    Otherwise the smallest and the largest backbone come first, then random ones. If the space is much larger
-    than `count`, each expressed choice is uniform, and a larger `count` with the same seed extends a smaller
-    one.
+    Otherwise the smallest and the largest backbone come first, then random backbones. If the space is much
+    larger than `count`, each expressed choice is uniform, and a larger `count` with the same seed extends a
+    smaller one.
 
     Args:
         space: The space of backbones, without thresholds.

@@ -63,7 +63,7 @@ def build(
         data: As for `edanas.search`, like all arguments without a description here.
         plugin: The bundle.
         out: The table's file.
-        backbones: Most backbones; all of them if the space has no more.
+        backbones: Number of backbones, at most; the whole space if it has no more.
         run: The folder of a run whose settings and trained supernet are used.
         held_out: The second part to profile on, `calibration` or `test`, to judge the results of a search.
         seed: Determines all randomness, including the choice of backbones.
@@ -104,7 +104,7 @@ def build(
 
 
 def settings_for(registry: Registry, layers: Sequence[Any], run: Path | None, progress: Progress) -> Settings:
-    """Return the settings of the user's layers, on top of those of a run if given.
+    """Return the settings of the user's layers, on top of a run's settings if given.
 
     Raises:
         RunError: The folder holds no run.
@@ -146,7 +146,7 @@ def tabulate(
             f"evaluation: with '{request.settings.evaluation.name}', criterion "
             f"'{request.settings.criterion.name}' and inference '{request.settings.inference.name}' each set "
             "of exits has its own weights or predictions; a table needs one network for all selection "
-            "schemes: evaluation 'shared', and exits that do not use earlier ones"
+            "schemes: evaluation 'shared', and exits that do not use earlier exits"
         )
     with (
         RunLock(request.work),

@@ -1,4 +1,4 @@
-"""Quality of the estimates for backbones outside a table, by cross-validation over its own backbones."""
+"""Quality of the estimates for backbones outside a table, by cross-validation over the table's backbones."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Quality:
         accuracy_error: Mean absolute error, a fraction.
         accuracy_rank: Spearman's rank correlation over backbones under one scheme, mean over schemes.
         macs_error: Mean relative error of ADA_MACS, a fraction.
-        macs_rank: Rank correlation of ADA_MACS, likewise.
+        macs_rank: Rank correlation of ADA_MACS over backbones, mean over schemes.
     """
 
     candidates: int
@@ -43,7 +43,7 @@ class Quality:
 
 
 def leave_out(table: Table, part: str = "", seed: int = 0) -> Quality | None:
-    """Estimate each backbone of a table (of a large one, `MOST` of them) from those of the other folds.
+    """Estimate each backbone of a table, at most `MOST`, from the backbones of the other folds.
 
     Args:
         table: With fewer than `FEWEST` backbones, the result is `None`.

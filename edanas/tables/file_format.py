@@ -29,7 +29,7 @@ SEARCHED = "validation"
 """The part on which a search judges candidates."""
 
 HELD_OUT = ("calibration", "test")
-"""Parts on which the resulting fronts may be judged; a table holds one of them."""
+"""Parts on which the resulting fronts may be judged; a table holds one such part."""
 
 SEGMENT_COSTS = ("macs", "params", "activations")
 """Costs of each segment: of the M stages, of the N heads, of the last exit, in this order."""

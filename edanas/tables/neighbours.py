@@ -1,4 +1,4 @@
-"""Estimates for backbones outside a table, from those in it; `Answer.measured` distinguishes them."""
+"""Estimates for backbones outside a table, from the table's backbones."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -46,7 +46,7 @@ class Neighbours:
     """A surrogate of a table: a weighted mean of the scheme's outcomes on the table's backbones.
 
     Utilization and accuracy of any scheme are known exactly for each backbone of the table. A Gaussian
-    process gives the weight of each of them for another backbone. The costs of each segment are regressed
+    process gives the weight of each known backbone for a new one. The costs of each segment are regressed
     separately, as logarithms.
 
     Args:
@@ -78,7 +78,7 @@ class Neighbours:
         return type(self), (self.table, self.part, self._rows)
 
     def answer(self, candidate: Candidate) -> Answer:
-        """Return measured metrics if the backbone is in the table, estimated ones otherwise.
+        """Return measured metrics if the backbone is in the table, estimated metrics otherwise.
 
         Raises:
             CandidateError: The candidate is of another space.

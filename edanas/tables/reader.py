@@ -181,7 +181,7 @@ class Table:
     def outcome(self, row: int, scheme: SelectionScheme, part: str = SEARCHED) -> Outcome:
         """Return the outcome for the backbone in that row, equal to `edanas.thresholds.profiles.outcome`.
 
-        Samples are the bits of large integers here, so that a few operations process hundreds of them.
+        Samples are the bits of large integers here, so that a few operations process hundreds of samples.
 
         Raises:
             CandidateError: The scheme has another number of exit points.
@@ -211,7 +211,7 @@ class Table:
     def sweep(
         self, scheme: SelectionScheme, part: str = SEARCHED, rows: npt.NDArray[np.int64] | None = None
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return the numbers of samples that exit at each exit, and of right ones, for many backbones.
+        """Count the samples that exit at each exit, and the correct predictions there, for many backbones.
 
         Args:
             scheme: With N exit points.

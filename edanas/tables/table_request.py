@@ -27,7 +27,7 @@ DECISIVE = (
     *("data", "split", "seed", "supernet", "weights", "classifier", "criterion", "inference", "evaluation"),
     *("scheme", "training", "recalibration"),
 )
-"""The settings that determine exit profiles; the others may differ."""
+"""The settings that determine exit profiles; other settings may differ."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def check_images(run: Path, data: str) -> None:
     """Check that a run used these images.
 
     Raises:
-        RunError: It used others: its training samples may be among those to be profiled.
+        RunError: It used other images: samples to be profiled may be among its training samples.
     """
     if not (run / ARCHIVE).exists():
         return
