@@ -33,8 +33,8 @@ class RunOptions:
         config: A TOML file of settings.
 
     Example:
-        >>> RunOptions(data="digits", max_evals=40, settings=["training.epochs=3"]).layers()
-        [('--set', {'training': {'epochs': 3}}), ('the arguments', {'data': 'digits', 'search.max_evals': 40})]
+        >>> RunOptions(data="digits", max_evals=40, settings=["threads=1"]).layers()
+        [('--set', {'threads': 1}), ('the arguments', {'data': 'digits', 'search.max_evals': 40})]
     """
 
     data: str | None = None

@@ -64,10 +64,10 @@ def test_the_networks_of_a_run_with_the_forms_that_lie_beside_them(run, tmp_path
     figures, plot = tmp_path / "bench.json", tmp_path / "bench.svg"
     command = [run, *FEW, "--batch-sizes", "1,4", "--batch-sizes", "8", "--json", figures, "--plot", plot]
     assert bench(*command) == 0
-    said = capsys.readouterr().out
-    found = json.loads(figures.read_text())
-    assert [each["model"] for each in found["networks"]] == ["eenn-1", "eenn-2.v1"]
-    one, two = found["networks"]
+    output = capsys.readouterr().out
+    result = json.loads(figures.read_text())
+    assert [each["model"] for each in result["networks"]] == ["eenn-1", "eenn-2.v1"]
+    one, two = result["networks"]
     assert [form["form"] for form in one["forms"]] == ["torch", "torch-frozen"]
     assert [form["form"] for form in two["forms"]] == ["torch", "torch-frozen", "onnx", "onnx-if"]
     for form in (*one["forms"], *two["forms"]):
@@ -79,11 +79,11 @@ def test_the_networks_of_a_run_with_the_forms_that_lie_beside_them(run, tmp_path
     assert {each["speed_up"] for each in nested["batches"]} == {None}
     assert any("onnx-if has no backbone to compare with" in remark for remark in two["remarks"])
     assert one["part"] == "the run's calibration part"
-    assert found["machine"]["threads"] == 1
-    assert found["machine"]["versions"]["torch"]
-    assert "one thread" in found["clock"]
+    assert result["machine"]["threads"] == 1
+    assert result["machine"]["versions"]["torch"]
+    assert "one thread" in result["clock"]
     for words in ("eenn-2.v1: 12 samples", "torch-frozen", "last exit", "seed 0", str(figures), str(plot)):
-        assert words in said
+        assert words in output
     drawn = plot.read_text()
     assert "measured speed-up" in drawn
     assert "eenn-2.v1, onnx" in drawn
@@ -94,37 +94,44 @@ def test_forms_that_do_not_lie_there_are_written_elsewhere(model, capsys):
     before = sorted(model.parent.iterdir())
     command = [model, "--data", "digits", *FEW, "--batch-sizes", 3, "--forms", "onnx-int8,torch-frozen"]
     assert bench(*command) == 0
-    said = capsys.readouterr().out
-    assert "onnx-int8" in said
-    assert "all of digits" in said
+    output = capsys.readouterr().out
+    assert "onnx-int8" in output
+    assert "all of digits" in output
     assert sorted(model.parent.iterdir()) == before
 
 
 @pytest.mark.skipif(not MemoryMeter.works(), reason="the system does not tell")
 def test_memory_is_asked_of_each_form_that_runs(model):
     forms = [Form("onnx", True, model.with_name("none.onnx.json")), Form("torch", True, None)]
-    asked = samples().images.numpy()
-    taken = peak_memory(model, forms, asked, [4096], 1)
-    assert set(taken) == {"torch"}  # the other's files are not there
-    assert 4 * 4096 * asked[0].size < taken["torch"] < 4e9  # the images as floats alone
+    images = samples().images.numpy()
+    memory = peak_memory(model, forms, images, [4096], 1)
+    assert set(memory) == {"torch"}  # the other's files are not there
+    assert 4 * 4096 * images[0].size < memory["torch"] < 4e9  # the images as floats alone
 
 
 def test_a_network_in_memory_on_images_in_memory():
-    asked = network()
-    scheme = asked.scheme
-    found = edanas.bench(
-        asked, samples(), forms=["torch"], batch_sizes=[2], samples=10, repeats=1, memory=False, threads=2
+    loaded = network()
+    scheme = loaded.scheme
+    result = edanas.bench(
+        loaded,
+        samples(),
+        forms=["torch"],
+        batch_sizes=[2],
+        samples=10,
+        repeats=1,
+        memory=False,
+        threads=2,
     )
-    (benched,) = found.networks
+    (benched,) = result.networks
     (form,) = benched.forms
-    assert (benched.samples, form.memory, asked.scheme) == (10, None, scheme)
+    assert (benched.samples, form.memory, loaded.scheme) == (10, None, scheme)
     assert all(each.timing is None for each in form.exits)  # nothing was measured one by one
     assert form.batches[0].early.seconds.shape == (1, 5)
-    assert found.clock == "wall time"
+    assert result.clock == "wall time"
     drawn = np.random.default_rng(0).permutation(28)[:10]
-    asked_about = samples().subset(drawn)
-    label, left_at, _ = asked(asked_about.images)
-    assert form.accuracy == (label == asked_about.labels).float().mean()
+    chosen = samples().subset(drawn)
+    label, left_at, _ = loaded(chosen.images)
+    assert form.accuracy == (label == chosen.labels).float().mean()
     assert [each.share for each in form.exits] == [(left_at == at).float().mean() for at in (1, 3, 4)]
 
 
@@ -167,9 +174,9 @@ def test_wrong_input_is_one_clear_error(arguments, message, model, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     assert bench(*(str(model) if each == "MODEL" else each for each in arguments)) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert "Traceback" not in said
+    output = capsys.readouterr().err
+    assert message in output
+    assert "Traceback" not in output
 
 
 def test_sizes_and_samples_are_checked_in_python_too():

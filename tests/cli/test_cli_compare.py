@@ -25,15 +25,15 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
         "backbone_test_accuracy": 0.9,
         "params": 5,
     }
-    found = []
+    results = []
     for seed, name in enumerate(("first", "second=x")):
         folder = tmp_path / name
         folder.mkdir()
         better = {**row, "test_accuracy": 0.9 + 0.02 * seed}
         data = {"front": [better], "static_front": [], "settings": {"seed": seed}, "seed": seed}
         Result.write(folder, data)
-        found.append(folder)
-    return found[0], found[1]
+        results.append(folder)
+    return results[0], results[1]
 
 
 def test_a_line_for_each_method_with_its_spread_and_files(runs: tuple[Path, Path], tmp_path: Path) -> None:

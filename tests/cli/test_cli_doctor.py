@@ -38,7 +38,7 @@ def test_a_healthy_installation(built_ins, capsys, tmp_path, monkeypatch):
 def test_text_has_versions_devices_and_the_verdict(built_ins, capsys):
     built_ins(fake_doc_good=GOOD)
     assert main(["doctor"]) == 0
-    shown = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for text in (
         "python",
         "torchvision",
@@ -47,7 +47,7 @@ def test_text_has_versions_devices_and_the_verdict(built_ins, capsys):
         "1 extensions, 0 broken",
         "Everything is in order.",
     ):
-        assert text in shown
+        assert text in printed
 
 
 def test_problems_are_told_and_the_exit_code_says_so(built_ins, capsys, tmp_path, monkeypatch):

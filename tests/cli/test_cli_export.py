@@ -28,31 +28,31 @@ def test_every_form_is_written_checked_and_told_of(model, tmp_path, capsys):
     to = [word for form in forms for word in ("--to", form)]
     out = tmp_path / "new" / "folder"
     assert main(["export", str(model), *to, "--out", str(out), "--data", "digits"]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for path in out.iterdir():
         assert path.name.startswith("eenn-2.v1.")
-        assert str(path) in said
-    assert [line.split(":")[0] for line in said.splitlines() if line[0] != " "] == forms
-    assert said.count("checked on 256 images: 256 have the same label and exit") == 2
-    assert said.count("checked on 256 images") == 3
-    assert "not checked: this form is not run by itself" in said
+        assert str(path) in output
+    assert [line.split(":")[0] for line in output.splitlines() if line[0] != " "] == forms
+    assert output.count("checked on 256 images: 256 have the same label and exit") == 2
+    assert output.count("checked on 256 images") == 3
+    assert "not checked: this form is not run by itself" in output
     figures = json.loads((out / "eenn-2.v1.int8.onnx.json").read_text())["int8"]
-    assert f"int8: accuracy {figures['accuracy']['int8']:.2%}" in said
+    assert f"int8: accuracy {figures['accuracy']['int8']:.2%}" in output
     assert figures["accuracy"]["images"] == 899  # half of all digits; the scales come from the other
     assert figures["calibration_images"] == 256
 
 
 def test_a_form_that_does_not_run_needs_no_images(model, tmp_path):
-    (found,) = export(model, ["c-header"], tmp_path)
-    assert found.check is None
-    assert [path.name for path in found.files] == ["eenn-2.v1.h"]
+    (result,) = export(model, ["c-header"], tmp_path)
+    assert result.check is None
+    assert [path.name for path in result.files] == ["eenn-2.v1.h"]
 
 
 def test_a_network_in_memory_is_exported_where_one_stands(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (found,) = edanas.export(network(), "pt2-cond", data="digits")
-    assert {path.name for path in found.files} == {"eenn.cond.json", "eenn.cond.pt2"}
-    assert found.check.same == found.check.images
+    (result,) = edanas.export(network(), "pt2-cond", data="digits")
+    assert {path.name for path in result.files} == {"eenn.cond.json", "eenn.cond.pt2"}
+    assert result.check.same == result.check.images
     with pytest.raises(ConfigError, match="does not lie in the folder of a run"):
         edanas.export(network(), "pt2-cond")
 
@@ -65,9 +65,9 @@ def failing(capsys, *words):
 def test_wrong_inputs_get_one_sentence_and_write_nothing(model, tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
     there = ["--out", out]
-    said = failing(capsys, model, "--to", "onxx", *there)
-    assert "unknown exporter 'onxx'. Did you mean 'onnx'?" in said
-    assert "c-header" in said
+    output = failing(capsys, model, "--to", "onxx", *there)
+    assert "unknown exporter 'onxx'. Did you mean 'onnx'?" in output
+    assert "c-header" in output
     assert "none.json: cannot be read" in failing(capsys, tmp_path / "none.json", *there)
     assert "does not lie in the folder of a run" in failing(capsys, model, *there)
     assert "nowhere" in failing(capsys, model, *there, "--data", str(tmp_path / "nowhere"))
@@ -99,8 +99,8 @@ def folders(tmp_path):
 
 def greys(model, data):
     registry = Registry(load_plugins())
-    found = read_two_parts(registry, network(), model, data)
-    return [(sorted(set(each.images.unique().tolist())), len(each)) for each in found]
+    result = read_two_parts(registry, network(), model, data)
+    return [(sorted(set(each.images.unique().tolist())), len(each)) for each in result]
 
 
 def test_scales_are_never_from_what_the_data_names_test(model, folders):

@@ -26,9 +26,9 @@ def failing(monkeypatch):
 
 def test_a_users_error_is_one_message_and_no_traceback(failing, capsys):
     assert failing(ConfigError("seed: 'x': expected [a] whole number")) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err == "Error: seed: 'x': expected [a] whole number\n"
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == "Error: seed: 'x': expected [a] whole number\n"
 
 
 def test_every_child_of_the_users_error_has_its_exit_code():
@@ -74,10 +74,10 @@ def test_a_full_disk_under_sqlite(tmp_path):
 
 def test_what_nobody_expected_asks_for_a_report(failing, capsys):
     assert failing(KeyError("lost")) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("Internal error: KeyError: 'lost'")
-    assert "report" in told
-    assert "Traceback" not in told
+    output = capsys.readouterr().err
+    assert output.startswith("Internal error: KeyError: 'lost'")
+    assert "report" in output
+    assert "Traceback" not in output
 
 
 def test_debug_adds_the_traceback(failing, capsys, monkeypatch):
@@ -98,8 +98,8 @@ def test_an_unknown_command_is_a_usage_error(capsys):
 
 def test_help_and_version(capsys):
     assert main(["--help"]) == 0
-    shown = capsys.readouterr().out
-    assert all(name in shown for name in ("plugins", "doctor"))
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("plugins", "doctor"))
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"edanas {edanas.__version__}\n"
 

@@ -17,8 +17,8 @@ def edanas_bundles():
 def test_json_lists_entries_and_broken_plugins(built_ins, capsys):
     built_ins(fake_cli_good=GOOD, fake_cli_bad="import not_there_at_all")
     assert main(["plugins", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    (entry,) = found["entries"]
+    result = json.loads(capsys.readouterr().out)
+    (entry,) = result["entries"]
     assert entry == {
         "kind": "bundle",
         "name": "tiny",
@@ -27,16 +27,16 @@ def test_json_lists_entries_and_broken_plugins(built_ins, capsys):
         "doc": "A [small] bundle.",
         "plugin": "fake_cli_good",
     }
-    (broken,) = found["broken"]
+    (broken,) = result["broken"]
     assert broken["name"] == "fake_cli_bad"
     assert broken["cause"] == "ModuleNotFoundError: No module named 'not_there_at_all'"
-    assert found["conflicts"] == []
+    assert result["conflicts"] == []
 
 
 def test_the_table_shows_the_same(built_ins, capsys):
     built_ins(fake_cli_good=GOOD, fake_cli_bad="import not_there_at_all")
     assert main(["plugins"]) == 0
-    shown = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for text in (
         "Kind",
         "Owner",
@@ -46,19 +46,19 @@ def test_the_table_shows_the_same(built_ins, capsys):
         "fake_cli_bad",
         "not_there_at_all",
     ):
-        assert text in shown
+        assert text in printed
 
 
 def test_two_owners_are_told_and_everything_is_listed(built_ins, capsys):
     built_ins(fake_cli_one=GOOD, fake_cli_two=GOOD)
     assert main(["plugins", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [entry["plugin"] for entry in found["entries"]] == ["fake_cli_one", "fake_cli_two"]
-    (conflict,) = found["conflicts"]
+    result = json.loads(capsys.readouterr().out)
+    assert [entry["plugin"] for entry in result["entries"]] == ["fake_cli_one", "fake_cli_two"]
+    (conflict,) = result["conflicts"]
     assert (conflict["kind"], conflict["name"]) == ("bundle", "tiny")
     assert main(["plugins"]) == 0
-    shown = capsys.readouterr().out
-    assert "bundle 'tiny' is claimed by both fake_cli_one and fake_cli_two" in shown
+    printed = capsys.readouterr().out
+    assert "bundle 'tiny' is claimed by both fake_cli_one and fake_cli_two" in printed
 
 
 def test_listing_imports_no_heavy_library():

@@ -73,34 +73,36 @@ def test_csv_has_a_line_for_each_image(model, pictures, tmp_path, capsys):
     assert [row[:3] for row in rows] == rows_of(network, answers)
     for row, answer in zip(rows, answers, strict=True):
         assert float(row[3]) == pytest.approx(answer.confidence, abs=1e-5)
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "Predicting: 12 of 12" in told.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "Predicting: 12 of 12" in output.err
 
 
 def test_json_and_the_summary(model, pictures, capsys):
     arguments = ["predict", str(model), str(pictures), "--format", "json", "--batch-size", "5", "--no-freeze"]
     assert main([*arguments, "--compact", "never", "--device", "cpu"]) == 0
-    told = capsys.readouterr()
-    found = json.loads(told.out)
+    output = capsys.readouterr()
+    result = json.loads(output.out)
     network, answers = expected(model, pictures)
-    assert [[row["image"], row["class"], row["exit"]] for row in found["images"]] == rows_of(network, answers)
-    summary = found["summary"]
+    assert [[row["image"], row["class"], row["exit"]] for row in result["images"]] == rows_of(
+        network, answers
+    )
+    summary = result["summary"]
     assert (summary["images"], summary["skipped"]) == (12, 0)
     counts = [sum(a.exit == at for a in answers) for at in (0, 2, 4)]
     assert summary["exits"] == dict(zip(("1", "3", "last"), counts, strict=True))
     each = executed_per_exit(Anatomy.of(network, 1).costs, network.scheme)
     assert summary["executed_macs"] == pytest.approx(np.mean([each[a.exit] for a in answers]))
-    assert f"12 images; exits: 1 {counts[0] / 12:.1%}, 3 " in told.err
-    assert "images/s" in told.err
+    assert f"12 images; exits: 1 {counts[0] / 12:.1%}, 3 " in output.err
+    assert "images/s" in output.err
 
 
 def test_a_table_without_out(model, pictures, capsys):
     files = [str(pictures / "03.png"), str(pictures / "below")]
     assert main(["predict", str(model), *files, "--device", "cpu"]) == 0
-    told = capsys.readouterr()
-    assert [name in told.out for name in ("03.png", "11.png", "02.png")] == [True, True, False]
-    assert "2 images" in told.err
+    output = capsys.readouterr()
+    assert [name in output.out for name in ("03.png", "11.png", "02.png")] == [True, True, False]
+    assert "2 images" in output.err
 
 
 def test_unreadable_images(model, pictures, tmp_path, capsys):
@@ -108,9 +110,9 @@ def test_unreadable_images(model, pictures, tmp_path, capsys):
     out = tmp_path / "answers.json"
     command = ["predict", str(model), str(pictures), "--out", str(out), "--device", "cpu"]
     assert main(command) == 2
-    told = capsys.readouterr().err
-    assert "Error: " in told
-    assert "broken.png: cannot be read as an image" in told
+    output = capsys.readouterr().err
+    assert "Error: " in output
+    assert "broken.png: cannot be read as an image" in output
     assert not out.exists()
     assert main([*command, "--skip-unreadable"]) == 0
     assert "1 unreadable and skipped" in capsys.readouterr().err
@@ -135,9 +137,9 @@ def test_unreadable_images(model, pictures, tmp_path, capsys):
 def test_wrong_input_is_one_clear_error(arguments, message, model, pictures, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["predict", str(model), str(pictures), *arguments]) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert "Traceback" not in told
+    output = capsys.readouterr().err
+    assert message in output
+    assert "Traceback" not in output
 
 
 def test_a_model_that_is_not_there(pictures, tmp_path, capsys):

@@ -32,8 +32,8 @@ def test_a_segment_that_made_steps_goes_on_by_the_same_command(
     with monkeypatch.context() as patched:
         patched.setattr("edanas.training.schedule.TimeSlice.is_over", lambda self: next(left))
         assert main([*command, "--time-limit", "60"]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith("Step 1 of ")
-    assert told[-1] == "Not finished. To resume: the same command again"
+    output = capsys.readouterr().out.splitlines()
+    assert output[0].startswith("Step 1 of ")
+    assert output[-1] == "Not finished. To resume: the same command again"
     assert main(command) == 0
     assert "Written: " in capsys.readouterr().out

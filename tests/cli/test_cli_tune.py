@@ -76,16 +76,16 @@ def test_a_folder_of_labelled_images(model, pictures, capsys):
     before = {path.name: path.read_bytes() for path in model.parent.iterdir()}
     macs = affordable(model)
     assert tune(model, "--data", pictures, "--max-macs", f"{macs / 1e3:.3f}K") == 0
-    told = capsys.readouterr().out
-    assert "28 samples; budget: at most" in told
-    assert "Tuned on all of " in told
-    assert "28 samples are few" in told
+    output = capsys.readouterr().out
+    assert "28 samples; budget: at most" in output
+    assert "Tuned on all of " in output
+    assert "28 samples are few" in output
     stem = model.with_name("net-tuned")
     assert before.items() <= {path.name: path.read_bytes() for path in model.parent.iterdir()}.items()
     assert "new thresholds" in stem.with_suffix(".svg").read_text()
     network = edanas.load(stem.with_suffix(".json"))
     known = outcome(collect_profile(network, parts().test), network.scheme)
-    assert f"{100 * known.accuracy:.2f}%" in told
+    assert f"{100 * known.accuracy:.2f}%" in output
     assert not list(model.parent.glob(".*"))
     # Another name, since that one is taken.
     assert tune(model, "--data", pictures, "--min-accuracy", "1%") == 0
@@ -99,16 +99,16 @@ def test_json_and_a_plot_of_ones_own(model, pictures, tmp_path, capsys):
     assert "max_latency: found 1000 ms; possible" in capsys.readouterr().err
     command[command.index("--max-latency") : command.index("1s") + 1] = ["--min-accuracy", "0.01"]
     assert tune(*command, "--out", tmp_path / "new") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["samples"] == 28
-    assert found["budget"] == {"quantity": "min_accuracy", "limit": 0.01}
-    assert found["old"]["thresholds"] == [0.1, None, 0.1, None]
-    assert edanas.load(tmp_path / "new.json").scheme.thresholds == tuple(found["new"]["thresholds"])
-    costs = [each["cost"] for each in found["front"]]
+    result = json.loads(capsys.readouterr().out)
+    assert result["samples"] == 28
+    assert result["budget"] == {"quantity": "min_accuracy", "limit": 0.01}
+    assert result["old"]["thresholds"] == [0.1, None, 0.1, None]
+    assert edanas.load(tmp_path / "new.json").scheme.thresholds == tuple(result["new"]["thresholds"])
+    costs = [each["cost"] for each in result["front"]]
     assert costs == sorted(costs)
-    assert found["new"]["macs"]["here"] == pytest.approx(costs[0])
-    assert sum(share["here"] for share in found["new"]["shares"]) == pytest.approx(1.0)
-    assert found["files"][-1] == str(plot)
+    assert result["new"]["macs"]["here"] == pytest.approx(costs[0])
+    assert sum(share["here"] for share in result["new"]["shares"]) == pytest.approx(1.0)
+    assert result["files"][-1] == str(plot)
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
@@ -142,14 +142,14 @@ def test_a_network_in_its_runs_folder_is_tuned_on_the_calibration_part(model, ca
     assert "does not lie in the folder of a run" in capsys.readouterr().err
     (run / "env.json").write_text("{}")
     assert tune(model, "--min-accuracy", "1%", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["remarks"][0] == "Tuned on the run's calibration part."
+    result = json.loads(capsys.readouterr().out)
+    assert result["remarks"][0] == "Tuned on the run's calibration part."
     split_up = split(Digits().load(12, 0), bench.settings.split, bench.settings.seed)
-    assert found["samples"] == len(split_up.calibration)
+    assert result["samples"] == len(split_up.calibration)
     assert tune(model, "--data", "digits", "--part", "test", "--min-accuracy", "1%", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["samples"] == len(split_up.test)
-    assert any("no test accuracy any more" in remark for remark in found["remarks"])
+    result = json.loads(capsys.readouterr().out)
+    assert result["samples"] == len(split_up.test)
+    assert any("no test accuracy any more" in remark for remark in result["remarks"])
 
 
 def test_a_run_with_damaged_settings_is_named(model, capsys):
@@ -166,22 +166,22 @@ def test_a_run_with_damaged_settings_is_named(model, capsys):
 def test_images_without_labels(model, pictures, capsys):
     macs = affordable(model)
     assert tune(model, "--unlabelled", pictures, "--max-macs", macs, "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["samples"] == 28
-    assert found["new"]["accuracy"] is found["front"] is None
-    assert found["new"]["macs"]["here"] <= macs
-    network = edanas.load(found["files"][0])
-    noted = network.description["tuning"]
-    assert noted["unlabelled"] == 28
-    assert noted["executed_macs"] == pytest.approx(found["new"]["macs"]["here"])
-    assert "accuracy" not in noted
+    result = json.loads(capsys.readouterr().out)
+    assert result["samples"] == 28
+    assert result["new"]["accuracy"] is result["front"] is None
+    assert result["new"]["macs"]["here"] <= macs
+    network = edanas.load(result["files"][0])
+    record = network.description["tuning"]
+    assert record["unlabelled"] == 28
+    assert record["executed_macs"] == pytest.approx(result["new"]["macs"]["here"])
+    assert "accuracy" not in record
     answers = list(edanas.stream(network, pictures))
     shares = [sum(a.exit == at for a in answers) / 28 for at in range(5)]
-    assert [share["here"] for share in found["new"]["shares"]] == pytest.approx(shares)
+    assert [share["here"] for share in result["new"]["shares"]] == pytest.approx(shares)
     assert tune(model, "--unlabelled", pictures, "--max-macs", macs) == 0
-    told = capsys.readouterr().out
-    assert "they have no labels" in told
-    assert "accuracy  " not in told
+    output = capsys.readouterr().out
+    assert "they have no labels" in output
+    assert "accuracy  " not in output
 
 
 def test_unreadable_images(model, pictures, tmp_path, capsys):
@@ -222,7 +222,7 @@ def test_wrong_input_is_one_clear_error(arguments, message, model, pictures, tmp
     places = {"PICTURES": str(pictures), "OTHER": str(tmp_path / "other")}
     before = sorted(model.parent.iterdir())
     assert tune(model, *(places.get(each, each) for each in arguments)) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert "Traceback" not in told
+    output = capsys.readouterr().err
+    assert message in output
+    assert "Traceback" not in output
     assert sorted(model.parent.iterdir()) == before

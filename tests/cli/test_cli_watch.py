@@ -1,4 +1,4 @@
-"""A run is watched while somebody else writes it."""
+"""`edanas watch`: a run that another process or thread writes."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def finish(folder: Path) -> None:
 
 
 def once(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """What is shown, lines joined."""
+    """The printed text, lines joined."""
     assert main(["watch", str(folder), "--once"]) == 0
     return " ".join(capsys.readouterr().out.split())
 
@@ -70,7 +70,7 @@ def once(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
 def test_one_frame_tells_where_a_run_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     begin(tmp_path)
     before = sorted(path.name for path in tmp_path.iterdir())
-    told = once(tmp_path, capsys)
+    output = once(tmp_path, capsys)
     for part in (
         "searching, iteration 1",
         "5 of 8 candidates, 1 failed",
@@ -82,10 +82,10 @@ def test_one_frame_tells_where_a_run_stands(tmp_path: Path, capsys: pytest.Captu
         "90.0% at 2.50M",
         "1 times: ValueError:",
     ):
-        assert part in told
+        assert part in output
     # What failed, and how, cannot steer the terminal.
-    assert "\x1b[31m" not in told
-    assert "\x07" not in told
+    assert "\x1b[31m" not in output
+    assert "\x07" not in output
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
@@ -96,17 +96,17 @@ def test_a_search_of_backbones_shows_what_it_can_know(
     with Archive(tmp_path) as archive:
         archive.set_meta("settings", SETTINGS | {"thresholds": "continuous"})
     # The last exit's accuracy at the backbone's cost; in the archive, all heads' cost is counted as well.
-    told = once(tmp_path, capsys)
-    assert "Backbones without early exits (validation, before fine-tuning)" in told
-    assert "90.0% at 5.00M" in told
-    assert "2 early exits" not in told
-    kept = {"candidates": [[7e6, 0.6, 0, 2], [8e6, 0.7, 1, 1]]}
-    (tmp_path / "result.json").write_text(json.dumps(RESULT | kept))
+    output = once(tmp_path, capsys)
+    assert "Backbones without early exits (validation, before fine-tuning)" in output
+    assert "90.0% at 5.00M" in output
+    assert "2 early exits" not in output
+    stored = {"candidates": [[7e6, 0.6, 0, 2], [8e6, 0.7, 1, 1]]}
+    (tmp_path / "result.json").write_text(json.dumps(RESULT | stored))
     os.utime(tmp_path / "run.lock.json", (0, 0))
-    told = once(tmp_path, capsys)
-    assert "Trade-offs of the search (validation, before fine-tuning)" in told
-    assert "Backbones" not in told
-    assert "8.00" in told
+    output = once(tmp_path, capsys)
+    assert "Trade-offs of the search (validation, before fine-tuning)" in output
+    assert "Backbones" not in output
+    assert "8.00" in output
 
 
 def test_what_a_run_is_at(tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def test_a_result_ends_a_run_until_it_is_signed_for_again(tmp_path: Path) -> Non
 
 def test_a_finished_run_shows_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finish(tmp_path)
-    told = once(tmp_path, capsys)
-    assert "finished" in told
-    assert "91.3" in told
+    output = once(tmp_path, capsys)
+    assert "finished" in output
+    assert "91.3" in output
 
 
 def test_watching_follows_a_writer_and_ends_with_it(
@@ -173,18 +173,18 @@ def test_watching_follows_a_writer_and_ends_with_it(
     code = main(["watch", str(tmp_path), "--interval", "0.1"])
     writer.join()
     assert (code, errors) == (0, [])
-    told = capsys.readouterr().out
-    assert "8 of 8 candidates" in told
-    assert "91.3" in told
+    output = capsys.readouterr().out
+    assert "8 of 8 candidates" in output
+    assert "91.3" in output
 
 
 def test_terminals_without_unicode_get_plain_characters(tmp_path: Path) -> None:
     begin(tmp_path)
     with (tmp_path / "out.txt").open("w", encoding="ascii") as file:
         Console(file=file, width=80).print(Frame(look(tmp_path)))
-    told = (tmp_path / "out.txt").read_text()
-    assert " 90.0 |" in told
-    assert "_#" in told
+    output = (tmp_path / "out.txt").read_text()
+    assert " 90.0 |" in output
+    assert "_#" in output
 
 
 def outside(folder: Path) -> None:
@@ -218,8 +218,8 @@ def test_a_folder_that_is_no_run_is_one_clear_error(
 ) -> None:
     make(tmp_path)
     assert main(["watch", str(tmp_path / name)]) == 2
-    told: Any = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("Error: ")
-    assert told.err.count("\n") == 1
-    assert all(part in told.err for part in parts)
+    output: Any = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("Error: ")
+    assert output.err.count("\n") == 1
+    assert all(part in output.err for part in parts)

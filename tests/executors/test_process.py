@@ -44,11 +44,11 @@ def search(folder: Path, executor: Executor) -> SearchOutcome:
 
 
 def test_the_archive_is_that_of_the_serial_executor(tmp_path: Path) -> None:
-    found = search(tmp_path / "process", Process())
+    result = search(tmp_path / "process", Process())
     expected = search(tmp_path / "serial", Serial())
-    assert found.evaluations == expected.evaluations
-    assert found.hypervolumes == expected.hypervolumes
-    assert {e.ok for e in found.evaluations} == {True, False}
+    assert result.evaluations == expected.evaluations
+    assert result.hypervolumes == expected.hypervolumes
+    assert {e.ok for e in result.evaluations} == {True, False}
 
 
 def fatal(item: tuple[str, Path]) -> str:
@@ -63,18 +63,18 @@ def fatal(item: tuple[str, Path]) -> str:
 
 def test_a_workers_death_is_its_items_alone(tmp_path: Path) -> None:
     attempts = tmp_path / "attempts"
-    taken: list[str] = []
+    items_read: list[str] = []
 
     def items() -> Iterator[tuple[str, Path]]:
         for name in ("a", "fatal", "b", "c", "d"):
-            taken.append(name)
+            items_read.append(name)
             yield name, attempts
 
     executor = Process(workers=1)
     answers: list[Any] = []
     for answer in executor.run(fatal, items()):
         answers.append(answer)
-        assert len(taken) <= len(answers) + executor.workers + 1
+        assert len(items_read) <= len(answers) + executor.workers + 1
     executor.close()
     assert [answers[0], *answers[2:]] == ["A", "B", "C", "D"]
     assert isinstance(answers[1], CandidateError)

@@ -52,9 +52,9 @@ def settled(registry, *tables):
 
 
 def test_without_a_word_it_is_the_default_bundle_and_its_first_preset(registry):
-    found = settled(registry)
-    assert (found.plugin, found.preset) == ("mbv3-sm", "quick")
-    assert found == settled(registry, {"plugin": "mbv3-sm", "preset": "quick"})
+    result = settled(registry)
+    assert (result.plugin, result.preset) == ("mbv3-sm", "quick")
+    assert result == settled(registry, {"plugin": "mbv3-sm", "preset": "quick"})
 
 
 def test_later_layers_win_bundle_preset_file_assignment_flag(registry):
@@ -66,24 +66,24 @@ def test_later_layers_win_bundle_preset_file_assignment_flag(registry):
     assert settled(registry, {**base, "preset": "second"}).training.epochs == 9
     file = {**base, "training": {"epochs": 10, "batch_size": 16}, "seed": 2}
     assignment, flag = {"training": {"epochs": 11}, "seed": 3}, {"seed": 4}
-    found = settled(registry, file, assignment, flag)
-    assert (found.training.epochs, found.training.batch_size, found.seed) == (11, 16, 4)
-    assert (found.recalibration, found.plugin, found.preset) == (99, "small", "first")
+    result = settled(registry, file, assignment, flag)
+    assert (result.training.epochs, result.training.batch_size, result.seed) == (11, 16, 4)
+    assert (result.recalibration, result.plugin, result.preset) == (99, "small", "first")
 
 
 def test_the_last_layer_that_names_them_chooses_bundle_and_preset(registry):
-    found = settled(registry, {"plugin": "mbv3-sm", "preset": "second"}, {"plugin": "small"})
-    assert (found.plugin, found.preset, found.training.epochs) == ("small", "second", 9)
+    result = settled(registry, {"plugin": "mbv3-sm", "preset": "second"}, {"plugin": "small"})
+    assert (result.plugin, result.preset, result.training.epochs) == ("small", "second", 9)
 
 
 def test_a_bundle_without_presets(registry):
-    found = settled(registry, {"plugin": "bare"})
-    assert found == resolve([("", {"plugin": "bare"})])
+    result = settled(registry, {"plugin": "bare"})
+    assert result == resolve([("", {"plugin": "bare"})])
 
 
 def test_options_of_a_component_add_up_over_the_layers(registry):
-    found = settled(registry, {"plugin": "small", "preset": "second"}, {"supernet": {"dropout": 0.1}})
-    assert found.supernet == Component("ofa-mbv3", {"widths": [0.35], "stem_stride": 1, "dropout": 0.1})
+    result = settled(registry, {"plugin": "small", "preset": "second"}, {"supernet": {"dropout": 0.1}})
+    assert result.supernet == Component("ofa-mbv3", {"widths": [0.35], "stem_stride": 1, "dropout": 0.1})
 
 
 def test_a_name_with_an_argument_is_the_name_and_its_first_option(registry):
@@ -105,16 +105,16 @@ def test_a_name_with_an_argument_is_the_name_and_its_first_option(registry):
 
 
 def test_an_argument_may_stand_with_other_options_and_in_lists(registry):
-    found = settled(registry, {"classifier": {"name": "mlp:32", "dropout": 0.5}})
-    assert found.classifier == Component("mlp", {"hidden": 32, "dropout": 0.5})
+    result = settled(registry, {"classifier": {"name": "mlp:32", "dropout": 0.5}})
+    assert result.classifier == Component("mlp", {"hidden": 32, "dropout": 0.5})
     (rbf,) = settled(registry, {"surrogates": ["rbf:0.1"]}).surrogates
     assert rbf == Component("rbf", {"smoothing": 0.1})
 
 
 def test_settings_need_only_be_complete_together_with_the_bundle_s(registry):
     """These shares sum to 1 with the bundle's 0.4 and 0.2, and not with the defaults."""
-    found = settled(registry, {"plugin": "small", "split": {"validation": 0.1, "test": 0.3}})
-    assert found.split.train + found.split.calibration == pytest.approx(0.6)
+    result = settled(registry, {"plugin": "small", "split": {"validation": 0.1, "test": 0.3}})
+    assert result.split.train + result.split.calibration == pytest.approx(0.6)
     with pytest.raises(ConfigError, match=r"split: .* = 1\.1"):
         settled(registry, {"plugin": "small", "split": {"test": 0.3}})
 
@@ -122,8 +122,8 @@ def test_settings_need_only_be_complete_together_with_the_bundle_s(registry):
 def test_resolved_settings_resolve_to_themselves(registry):
     """So a run resumes from its own config.toml."""
     for table in ({}, {"preset": "paper"}, {"preset": "best"}, {"plugin": "small"}):
-        found = settled(registry, table)
-        assert settled(registry, to_plain(found)) == found
+        result = settled(registry, table)
+        assert settled(registry, to_plain(result)) == result
 
 
 @pytest.mark.parametrize(
@@ -167,27 +167,27 @@ def test_a_layer_that_is_no_table_is_named(registry):
 
 
 def test_section_v_of_the_paper_number_for_number(registry):
-    found = settled(registry, {"preset": "paper"})
-    provider, space = make_space(registry, found)
+    result = settled(registry, {"preset": "paper"})
+    provider, space = make_space(registry, result)
     # Section V-A and V-B.
-    assert found.data.name == "cifar10"
-    assert found.objectives == components("accuracy", "ada-macs")
-    scheme = registry.create("training scheme", found.scheme.name, found.scheme.options)
+    assert result.data.name == "cifar10"
+    assert result.objectives == components("accuracy", "ada-macs")
+    scheme = registry.create("training scheme", result.scheme.name, result.scheme.options)
     assert (scheme.early, scheme.last) == (1, 1)
-    assert found.search.initial == 100
-    assert found.evaluation.name == "finetune"
-    assert found.training.epochs == 5
-    assert found.supernet.name == "ofa-mbv3"
+    assert result.search.initial == 100
+    assert result.evaluation.name == "finetune"
+    assert result.training.epochs == 5
+    assert result.supernet.name == "ofa-mbv3"
     assert provider.exit_points == 4
-    assert found.thresholds == (0.1, 0.2, None)  # the paper writes "no exit" as 1
-    assert found.search.iterations == 30
-    assert found.search.results == 4
+    assert result.thresholds == (0.1, 0.2, None)  # the paper writes "no exit" as 1
+    assert result.search.iterations == 30
+    assert result.search.results == 4
     # Section IV: joint training, score margin, adaptive switching among four surrogates, NSGA-II.
-    assert (found.scheme.name, found.criterion.name) == ("joint", "score-margin")
-    assert set(labels(found.surrogates)) == {"rbf", "mlp", "cart", "gp"}
-    assert found.strategy.name == "nsga2-joint"
-    pool = 1 - found.split.test
-    assert found.split.train / pool == pytest.approx(45_000 / 50_000)
+    assert (result.scheme.name, result.criterion.name) == ("joint", "score-margin")
+    assert set(labels(result.surrogates)) == {"rbf", "mlp", "cart", "gp"}
+    assert result.strategy.name == "nsga2-joint"
+    pool = 1 - result.split.test
+    assert result.split.train / pool == pytest.approx(45_000 / 50_000)
     # What the paper leaves open, as its public code has it.
     choices = {v.name: v.choices for v in space.variables}
     assert {len(c) for name, c in choices.items() if "stage" in name} == {3}
@@ -198,38 +198,38 @@ def test_section_v_of_the_paper_number_for_number(registry):
     assert choices["width"] == (1.0,)
     assert choices["resolution"] == (32, 40, 48, 56, 64)
     assert choices["exit4.threshold"] == (0.1, 0.2, None)
-    assert found.search.per_iteration == 8
+    assert result.search.per_iteration == 8
     options = registry.parameters("search strategy", "nsga2-joint")
-    strategy = {name: option.default for name, option in options.items()} | found.strategy.options
+    strategy = {name: option.default for name, option in options.items()} | result.strategy.options
     assert [strategy[name] for name in ("population", "generations", "crossover", "mutation")] == [
         40,
         20,
         0.9,
         1,
     ]
-    made = registry.create("search strategy", found.strategy.name, found.strategy.options)
-    assert not made.extremes
-    training = found.training
+    paper_strategy = registry.create("search strategy", result.strategy.name, result.strategy.options)
+    assert not paper_strategy.extremes
+    training = result.training
     assert (training.optimizer, training.learning_rate, training.schedule) == ("sgd", 0.01, "constant")
     assert (training.batch_size, training.weight_decay, training.label_smoothing) == (128, 5e-5, 0.0)
     assert set(training.augment) == {"shift", "flip"}
-    assert found.weights == "ofa_mbv3_d234_e346_k357_w1.0"
-    assert found.classifier.name == "paper"
+    assert result.weights == "ofa_mbv3_d234_e346_k357_w1.0"
+    assert result.classifier.name == "paper"
     # The networks that come back are those of the search, with its thresholds.
-    assert found.finetune.epochs == 0
-    assert found.final_thresholds.name == "grid"
-    assert (found.search.max_evals, found.search.time_limit) == (0, 0.0)
+    assert result.finetune.epochs == 0
+    assert result.final_thresholds.name == "grid"
+    assert (result.search.max_evals, result.search.time_limit) == (0, 0.0)
 
 
 def test_data_by_name(registry):
-    wanted = Component("digits", {"x": 1})
-    assert data_component(registry, wanted) is wanted
+    expected = Component("digits", {"x": 1})
+    assert data_component(registry, expected) is expected
 
 
 def test_data_by_path(registry, tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
-    found = data_component(registry, Component(str(tmp_path / "mine"), {"channels": "rgb"}))
-    assert found == Component("folder", {"path": str(tmp_path / "mine"), "channels": "rgb"})
+    result = data_component(registry, Component(str(tmp_path / "mine"), {"channels": "rgb"}))
+    assert result == Component("folder", {"path": str(tmp_path / "mine"), "channels": "rgb"})
     monkeypatch.chdir(tmp_path)
     assert data_component(registry, Component("mine")) == Component("folder", {"path": "mine"})
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -294,18 +294,18 @@ SMALL = {
 
 def test_names_become_objects(registry, tmp_path):
     settings = settled(registry, SMALL)
-    made = compose(registry, settings, tmp_path, Silent())
-    bench = made.workbench
+    composition = compose(registry, settings, tmp_path, Silent())
+    bench = composition.workbench
     assert isinstance(bench.provider, OFAMobileNetV3Provider)
-    assert isinstance(made.evaluator, SharedEvaluation)
-    assert made.evaluator.workbench is bench
+    assert isinstance(composition.evaluator, SharedEvaluation)
+    assert composition.evaluator.workbench is bench
     assert (bench.settings, bench.folder, bench.device) == (settings, tmp_path, torch.device("cpu"))
     assert [v.choices for v in bench.space.variables if v.name.startswith("exit")] == [(0.1, None)] * 4
     assert sum(len(getattr(bench.parts, p)) for p in ("train", "calibration", "validation", "test")) == 1797
-    assert len(made.objectives) == 2
-    assert len(made.exporters) == 1
-    made.strategy.start(made.problem)
-    initial = made.strategy.initial()
+    assert len(composition.objectives) == 2
+    assert len(composition.exporters) == 1
+    composition.strategy.start(composition.problem)
+    initial = composition.strategy.initial()
     assert len({c.id for c in initial}) == 5
     assert list(tmp_path.iterdir()) == []
 
@@ -326,8 +326,8 @@ def test_heads_that_cannot_read_what_stages_pass_on(registry, tmp_path, supernet
 def test_the_same_settings_make_the_same_search(registry, tmp_path):
     settings = settled(registry, SMALL)
     one, two = (compose(registry, settings, tmp_path, Silent()) for _ in range(2))
-    for made in (one, two):
-        made.strategy.start(made.problem)
+    for composition in (one, two):
+        composition.strategy.start(composition.problem)
     assert one.strategy.initial() == two.strategy.initial()
     assert torch.equal(one.workbench.parts.test.images, two.workbench.parts.test.images)
 

@@ -1,4 +1,4 @@
-"""What a dry run tells, against figures worked out by hand."""
+"""The estimate of a dry run, against figures worked out by hand."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ RUN = {
 
 
 def seconds_of(network, task, settings):
-    """Of a pass: no straight line in the MACs, so that no backbone's time stands for another's."""
+    """Seconds of a pass, not linear in the MACs, so that times of backbones cannot be mistaken."""
     stages, last = trace(network, task.in_channels)
     return seconds_at(sum(stage.macs for stage in stages) + last.macs)
 
@@ -35,16 +35,16 @@ def test_the_totals_are_those_of_every_pass(drawn, monkeypatch):
         registry(), [("tiny", TINY), ("run", RUN), ("test", {"training.random_backbones": drawn})]
     )
     monkeypatch.setattr("edanas.run.estimate._seconds_per_sample", seconds_of)
-    told = estimate(registry(), settings)
+    output = estimate(registry(), settings)
     parts = compose(registry(), settings, Path(), Silent()).workbench.parts
-    small, middle, large = (told[f"{name}_backbone_macs"] for name in ("smallest", "median", "largest"))
+    small, middle, large = (output[f"{name}_backbone_macs"] for name in ("smallest", "median", "largest"))
     assert small < middle < large
     # Forward and backward are three passes; 2 epochs of training, and 2 x 2 networks are finished.
     step = 3 * 2 * len(parts.train)
     later = 12 * (32 + len(parts.validation)) + 2 * 2 * 3 * len(parts.train)
-    assert told["candidates"] == 12
-    assert told["total_macs"] == pytest.approx(step * (small + drawn * middle + large) + later * middle)
+    assert output["candidates"] == 12
+    assert output["total_macs"] == pytest.approx(step * (small + drawn * middle + large) + later * middle)
     small, middle, large = map(seconds_at, (small, middle, large))
     expected = step * (small + drawn * middle + large) + later * middle
     assert expected > 10
-    assert told["seconds_here"] == pytest.approx(expected, abs=0.06)
+    assert output["seconds_here"] == pytest.approx(expected, abs=0.06)

@@ -201,10 +201,10 @@ def evaluation(order: Order, folder: Path, **changes: object) -> SharedEvaluatio
 def test_a_run_begins_with_supernet_and_heads_as_they_were_trained(trained: Path, tmp_path: Path) -> None:
     evaluator = evaluation(tiny_order(trained), tmp_path / "run")
     evaluator.prepare(Silent())
-    kept = load_file(trained)
+    stored = load_file(trained)
     own = evaluator._network.state_dict()  # type: ignore[union-attr]
-    assert {name for name in kept if name != "trained_on"} == set(own)
-    assert all(torch.equal(own[name], kept[name]) for name in own)
+    assert {name for name in stored if name != "trained_on"} == set(own)
+    assert all(torch.equal(own[name], stored[name]) for name in own)
 
 
 def test_a_name_is_looked_up_among_the_user_s_weights(
@@ -235,10 +235,10 @@ def test_half_precision_is_near_and_half_as_large(trained: Path, tmp_path: Path)
 def test_a_recipe_names_files_and_not_where_they_lie() -> None:
     settings = tiny_order(Path("x")).settings
     away = replace(settings, data=Component("~/photos/birds/"), weights="/srv/first.safetensors")
-    told = portable(replace(away, teacher="timm:resnet18@/srv/big.pth"))
-    assert (told.data.name, told.weights, told.warm_start) == ("birds", "first.safetensors", "")
-    assert told.teacher == "timm:resnet18@big.pth"
-    assert portable(told) == told
+    carried = portable(replace(away, teacher="timm:resnet18@/srv/big.pth"))
+    assert (carried.data.name, carried.weights, carried.warm_start) == ("birds", "first.safetensors", "")
+    assert carried.teacher == "timm:resnet18@big.pth"
+    assert portable(carried) == carried
     assert portable(settings) == settings
 
 

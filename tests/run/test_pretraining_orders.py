@@ -1,4 +1,4 @@
-"""What can be asked of a supernet's training, and when what is there already is what was asked for."""
+"""Valid and invalid orders of a supernet, and the comparison with a file that exists."""
 
 import math
 from dataclasses import replace
@@ -71,10 +71,10 @@ def test_a_criterion_is_a_part_of_what_was_trained(tmp_path: Path) -> None:
     assert train(out, settings=gated, half=False).finished
     begun = settings_for(epochs=0, criterion=Component("learned-gate"), weights=str(out))
     bench = compose(registry(), begun, tmp_path / "run", Silent()).workbench
-    own, kept = SharedEvaluation(bench).trainer(Silent()).network.state_dict(), load_file(out)
+    own, stored = SharedEvaluation(bench).trainer(Silent()).network.state_dict(), load_file(out)
     gates = {name for name in own if name.startswith("criterion.")}
     assert gates
-    assert all(torch.equal(own[name], kept[name]) for name in gates)
+    assert all(torch.equal(own[name], stored[name]) for name in gates)
     with pytest.raises(RunError, match=r"Changed: criterion: was 'learned-gate', now 'entropy'"):
         train(out, settings=replace(gated, criterion=Component("entropy")))
 

@@ -60,9 +60,9 @@ def test_at_most_half_of_the_initial_archive_the_ends_always(tmp_path: Path) -> 
     space = toy_space()
     done = older(tmp_path, space)
     front = sorted((e for e in done if not dominated(e, done)), key=lambda e: e.metrics.ada_macs)
-    found = best_candidates(tmp_path, space, OBJECTIVES, settings(initial=8))
-    assert len(found) == 4
-    assert {found[0].id, found[-1].id} == {front[0].candidate.id, front[-1].candidate.id}
+    result = best_candidates(tmp_path, space, OBJECTIVES, settings(initial=8))
+    assert len(result) == 4
+    assert {result[0].id, result[-1].id} == {front[0].candidate.id, front[-1].candidate.id}
     assert len(best_candidates(tmp_path, space, OBJECTIVES, settings(initial=2))) == 1
 
 
@@ -90,10 +90,10 @@ def test_of_backbones_those_are_taken_whose_trade_offs_are_on_the_common_front(t
             archive.put_profile(candidate.id, profile)
             archive.append(Evaluation(candidate, 0, ToyEvaluator().evaluate(candidate)), genome)
     fronts = Fronts(Profiled(), OBJECTIVES)
-    found = best_candidates(tmp_path, space, OBJECTIVES, settings(thresholds="continuous"), fronts)
-    assert found
-    assert {space.encode(c).tobytes() for c in found} <= good
-    assert {c.backbone["depth"] for c in found} == {1}
+    result = best_candidates(tmp_path, space, OBJECTIVES, settings(thresholds="continuous"), fronts)
+    assert result
+    assert {space.encode(c).tobytes() for c in result} <= good
+    assert {c.backbone["depth"] for c in result} == {1}
 
 
 def test_another_space_is_refused_with_what_differs(tmp_path: Path) -> None:

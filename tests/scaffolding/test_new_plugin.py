@@ -21,12 +21,12 @@ KIND_NAMES = tuple(kind.name for kind in KINDS)
 def test_every_kind_has_a_template_and_every_template_a_kind() -> None:
     assert tuple(templates()) == KIND_NAMES
     folder = files(scaffolding) / "templates" / "kinds"
-    found = {path.name for path in folder.iterdir()}
-    assert found == {f"{kind.replace(' ', '_')}.tmpl" for kind in KIND_NAMES}
+    result = {path.name for path in folder.iterdir()}
+    assert result == {f"{kind.replace(' ', '_')}.tmpl" for kind in KIND_NAMES}
 
 
 def put_in_place(folder: Path) -> Path:
-    """What an installer would leave: the folder that Python finds the package in, with its metadata."""
+    """Install a package as an installer would: the folder that Python finds it in, with its metadata."""
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     name, version = project["name"], project["version"]
     info = folder / "src" / f"{name.replace('-', '_')}-{version}.dist-info"
@@ -50,16 +50,16 @@ for kind, name, owner in (line.split(",") for line in sys.argv[1:]):
 
 
 def test_a_package_of_each_kind_is_found_and_passes_its_own_tests_and_checks(tmp_path: Path) -> None:
-    made = [NewPackage(f"edanas-kind-{number}", (kind,)) for number, kind in enumerate(KIND_NAMES)]
-    made.append(NewPackage("Many_of.them", KIND_NAMES[::5]))
+    packages = [NewPackage(f"edanas-kind-{number}", (kind,)) for number, kind in enumerate(KIND_NAMES)]
+    packages.append(NewPackage("Many_of.them", KIND_NAMES[::5]))
     sources = []
-    for package in made:
+    for package in packages:
         package.write(tmp_path / package.project)
         sources.append(str(put_in_place(tmp_path / package.project)))
-    found = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "EDANAS_PLUGINS"))}
-    environment = {**found, "PYTHONPATH": os.pathsep.join(sources)}
-    offers = [f"{kind},{package.name},{package.project}" for package in made for kind in package.kinds]
-    tests = [str(tmp_path / package.project / "tests") for package in made]
+    result = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "EDANAS_PLUGINS"))}
+    environment = {**result, "PYTHONPATH": os.pathsep.join(sources)}
+    offers = [f"{kind},{package.name},{package.project}" for package in packages for kind in package.kinds]
+    tests = [str(tmp_path / package.project / "tests") for package in packages]
     runner = ["pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "--import-mode=importlib"]
     runner += ["-c", os.devnull, "--rootdir", str(tmp_path), *tests]
     ruff = ["-m", "ruff", "--isolated", "--config", "line-length = 110"]
