@@ -63,5 +63,9 @@ def without_example(objects: Iterator[tuple[str, Any]]) -> list[str]:
     return [path for path, value in objects if ">>>" not in (value.__doc__ or "")]
 
 
+def test_each_public_function_and_class_has_an_example() -> None:
+    assert without_example(public_objects()) == []
+
+
 def test_a_missing_example_is_named() -> None:
     assert without_example(iter([("there", len)])) == ["there"]

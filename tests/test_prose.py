@@ -16,6 +16,10 @@ RIDDLE = re.compile(r"^#+ +(What|Who|Whose|Whether|How|Which|Those)\b.*", re.MUL
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 
+def test_the_package_follows_the_style_sheet() -> None:
+    assert [line for path in python_files([ROOT / "edanas"]) for line in findings(path)] == []
+
+
 def riddles(text: str) -> list[str]:
     return [match[0] for match in RIDDLE.finditer(FENCE.sub("", text))]
 
