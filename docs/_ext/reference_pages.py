@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 import json
 import re
 import tomllib
@@ -97,9 +98,10 @@ def _specification(name: str) -> str:
     modules = r"\b(?:collections\.abc|edanas(?:\.\w+)+|typing|pathlib)\.(?=[A-Z])"
     signature = re.sub(modules, "", str(inspect.signature(function)))
     text, _, example = (inspect.getdoc(function) or "").partition("\n\nExample:\n")
-    # Prompts are for doctest; lines without one are its output.
-    lines = [line[4:] for line in inspect.cleandoc(example).splitlines() if line.startswith((">>> ", "... "))]
-    code = "\n".join(lines)
+    # The page shows the implementation alone, without doctest's prompts, calls and output.
+    prompt, *lines = inspect.cleandoc(example).splitlines()
+    body = itertools.takewhile(lambda line: line.startswith("..."), lines)
+    code = "\n".join(line[4:] for line in (prompt, *body)).replace("'''", '"""')
     parts = [f"```python\n@hookimpl\ndef {name}{signature}: ...\n```", text, f"```python\n{code}\n```"]
     return "\n\n".join(parts)
 
