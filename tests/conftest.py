@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["fixtures_plugins"]
+
 # This process, its workers and the programs that tests start read the variable.
 os.environ["OMP_NUM_THREADS"] = "1"
 

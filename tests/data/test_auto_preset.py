@@ -15,18 +15,12 @@ from edanas.core.settings import SplitSettings
 from edanas.core.types import ImageSet, LoadedData, Task
 from edanas.data.auto_preset import Survey, auto_settings, choice_sentences, part_sizes, split_shares
 from edanas.data.splits import split
-from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.run.compose import make_space
 from edanas.run.layers import layered_settings
 
 GIB = 2**30
 TIMM = {"model": "test_resnet"}
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return Registry(load_plugins(print))
 
 
 def holding(classes: int, each: int, side: int, *, grey: bool) -> Survey:

@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 import edanas
 from edanas.core.types import SelectionScheme
 from edanas.model.anatomy import Anatomy
-from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.thresholds.schemes import exit_costs
 
@@ -29,8 +28,7 @@ def name_of(component: Any) -> str:
     return component if isinstance(component, str) else component["name"]
 
 
-def test_every_registered_name_has_a_run() -> None:
-    registry = Registry(load_plugins())
+def test_every_registered_name_has_a_run(registry: Registry) -> None:
     for kind, setting in (("confidence criterion", "criterion"), ("inference rule", "inference")):
         assert {name_of(choice[setting]) for choice in CHOICES} == set(registry.names(kind))
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from plugin_packages import write_package
 from tiny_runs import Edanas, recorded, refused, result_of
 
 PLUGIN = """
@@ -80,11 +81,7 @@ NAMED = "plugin e2e-raising 1.0 (entry point 'raising')"
 def raising(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Install a plugin in which every part raises."""
     folder = tmp_path / "site"
-    info = folder / "e2e_raising-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "e2e_raising_plugin.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: e2e-raising\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edanas]\nraising = e2e_raising_plugin\n")
+    write_package(folder, "raising", "e2e_raising_plugin", PLUGIN, "e2e-raising")
     monkeypatch.syspath_prepend(str(folder))
     yield
     sys.modules.pop("e2e_raising_plugin", None)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from plugin_packages import installed_registry
 from tiny_runs import Edanas, draw, recorded, result_of
 
 from edanas.core.config import resolve
 from edanas.core.types import Task
-from edanas.plugins.manager import load_plugins
-from edanas.plugins.registry import Registry
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -193,7 +192,7 @@ def test_replaced_weights_are_refused(
 ) -> None:
     weights, out = tmp_path / "weights.pt", tmp_path / "run"
     settings = resolve([("", result_of(finished_run)["settings"])])
-    provider = Registry(load_plugins()).create(
+    provider = installed_registry().create(
         "supernet provider", settings.supernet.name, settings.supernet.options
     )
     for seed in (0, 1):

@@ -9,8 +9,6 @@ import pytest
 from edanas.core.config import parse_assignment, resolve, to_toml
 from edanas.core.errors import ConfigError, CostError
 from edanas.core.types import Metrics
-from edanas.plugins.manager import load_plugins
-from edanas.plugins.registry import Registry
 from edanas.testing.toy_search import toy_space
 
 SPACE = toy_space()
@@ -32,11 +30,6 @@ METRICS = Metrics(
 
 SUM = {"name": "activations <= 6k", "measure": "sum"}
 DEVICE = {"name": "tiny-ml", "max_params": 2e6, "max_macs": 48e6, "max_activations": 10e3}
-
-
-@pytest.fixture(scope="module")
-def registry():
-    return Registry(load_plugins())
 
 
 def written(*constraints):
