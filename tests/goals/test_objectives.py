@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plugin_packages import installed_registry
 
 from edanas.core.errors import ConfigError, CostError
 from edanas.core.types import Metrics
 from edanas.evaluation.predicted_metrics import measure_of
-from edanas.plugins.manager import load_plugins
-from edanas.plugins.registry import Registry
 
 METRICS = Metrics(
     accuracy=0.75,
@@ -31,7 +30,7 @@ METRICS = Metrics(
 
 @pytest.fixture(scope="module")
 def objective():
-    registry = Registry(load_plugins())
+    registry = installed_registry()
     return lambda name, **options: registry.create("objective", name, options)
 
 
@@ -87,7 +86,7 @@ def test_thresholds_trade_what_the_objectives_follow(objective, chosen, measure)
 @given(st.lists(st.integers(0, 20), min_size=2, max_size=5).filter(sum), st.integers(1, 40))
 def test_the_tail_is_that_of_the_samples_themselves(counts, dearest):
     """The tail against a sorted list of every sample's cost."""
-    registry = Registry(load_plugins())
+    registry = installed_registry()
     exits = [float(macs) for macs in accumulate(range(1, len(counts) + 1))]
     total = sum(counts)
     dearest = min(dearest, total)
