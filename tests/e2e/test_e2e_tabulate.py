@@ -48,7 +48,7 @@ def test_a_table_of_a_run_holds_the_profiles_of_the_run(table: Path, reference: 
 
 
 def test_a_table_without_a_run_trains_a_supernet(
-    edanas: Edanas, tiny: Path, pictures: Path, tmp_path: Path
+    edanas: Edanas, tiny_config: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "table.safetensors"
     command = ["tabulate", "--config", tiny, "--data", pictures, "--held-out", "test", "--out", out]
