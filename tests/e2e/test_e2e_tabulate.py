@@ -51,7 +51,7 @@ def test_a_table_without_a_run_trains_a_supernet(
     edanas: Edanas, tiny_config: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "table.safetensors"
-    command = ["tabulate", "--config", tiny, "--data", pictures, "--held-out", "test", "--out", out]
+    command = ["tabulate", "--config", tiny_config, "--data", pictures, "--held-out", "test", "--out", out]
     command += ["--set", "supernet.kernels=[3]", "--set", "supernet.depths=[1]"]
     output = edanas(*command, "--backbones", 4, "--json")
     assert output.code == 0, output.err
