@@ -1,1 +1,1 @@
-"""Evaluation modes, which turn candidates into metrics, and the finishing of chosen candidates."""
+"""Evaluation modes, which measure candidates, and the finishing of the chosen candidates."""

@@ -16,11 +16,13 @@ from edanas.model.anatomy import Anatomy
 
 
 class CostBook:
-    """Costs of the run's backbones, heads and decisions, kept for their next use.
+    """Costs of the run's backbones, heads and decisions. Each cost is computed once and then cached.
+
+    A decision is the work of the inference rule and the confidence criterion at one exit.
 
     Args:
         run: The run's components and data.
-        builder: Builds networks for the meters.
+        builder: Builds the networks that the meters measure.
     """
 
     def __init__(self, run: RunInputs, builder: NetworkBuilder) -> None:
@@ -31,7 +33,15 @@ class CostBook:
         self._figures: dict[tuple[str, str], Costs] = {}
 
     def anatomy(self, backbone: Backbone, points: tuple[int, ...]) -> Anatomy:
-        """Return the costs of a backbone with heads at `points`, from its structure alone."""
+        """Return the costs of a backbone and its heads, without training or weights.
+
+        Args:
+            backbone: The backbone.
+            points: Indices of the exit points with a head, from 0.
+
+        Returns:
+            Multiply-adds, parameters and activations of each segment, and the figures of each meter.
+        """
         stages, last = self.segments(backbone)
         shapes, decisions = exit_points(stages), self._decision_costs()
         heads = {index: self._head(shapes[index]) + decisions[index] for index in points}
@@ -39,9 +49,10 @@ class CostBook:
         return Anatomy(stages, heads, last + decisions[-1], figures)
 
     def segments(self, backbone: Backbone) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
-        """Return the costs of a backbone's stages and last exit.
+        """Return the costs of a backbone's stages, and of its last exit without its decision.
 
-        The provider counts them if it can; otherwise the backbone is built and traced.
+        The costs come from the supernet provider's formula. If the provider has no formula, the backbone is
+        built and traced.
         """
         task = self.run.parts.task
         counted = self.run.provider.costs(backbone, task)
@@ -54,7 +65,10 @@ class CostBook:
         return self._segments[backbone.id]
 
     def _measured(self, meter: Meter, backbone: Backbone) -> Costs:
-        """Return the meter's figures; those that may vary are measured once per run folder."""
+        """Return the figures of a meter for a backbone.
+
+        A counting meter is called once in each process. A measuring meter is called once for each run folder.
+        """
         key = meter.name, backbone.id
         if key not in self._figures:
             measure_now = partial(meter.figures, self._specimen(backbone))
@@ -79,7 +93,10 @@ class CostBook:
         return self._heads[point]
 
     def _decision_costs(self) -> tuple[SegmentCost, ...]:
-        """Return the costs of deciding at each exit point and the last exit, alike for all networks."""
+        """Return the costs of the decisions at each exit point and at the last exit.
+
+        Decision costs are equal for all networks of a run.
+        """
         if not self._decisions:
             classes, points = self.run.parts.task.num_classes, self.run.provider.exit_points
             with torch.random.fork_rng(devices=[]):

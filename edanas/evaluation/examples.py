@@ -1,6 +1,6 @@
 """Example images of the test part for the report: early exits, late exits and errors.
 
-They come from the one pass over the test part of a finished network, and no choice depends on them.
+The images are chosen after the test of a finished network. No other choice of the run depends on them.
 """
 
 from pathlib import Path
@@ -16,26 +16,31 @@ from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
 from edanas.thresholds.profiles import exit_columns
 
 EXAMPLES = "examples"
-"""The folder of these images in a run folder."""
+"""Name of the folder with the example images, inside the run folder."""
 
 EARLY, LATE, WRONG = "early", "late", "wrong"
 
 _EXACT, _LARGEST = 32, 96
-"""Sides in pixels: images up to the first are stored unchanged, larger ones are reduced to the second."""
+"""Sides in pixels: images of at most 32 pixels are stored unchanged, larger images are reduced to 96."""
 
 
 def choose(profile: ExitProfile, scheme: SelectionScheme, most: int) -> dict[str, list[int]]:
-    """Return the indices of samples of three kinds; no sample is of two kinds.
+    """Choose example samples of three kinds; each sample has at most one kind.
 
-    - `early`: correct at the first exit in use, the most confident first.
-    - `late`: correct at the last exit in use, the least confident at the exit before it first; empty if only
-      one exit is in use.
-    - `wrong`: errors, the most confident first.
+    An exit is in use if at least one sample exits there. The three kinds are:
+
+    - `early`: correct at the first exit in use. The most confident samples come first.
+    - `late`: correct at the last exit in use. The samples with the least confidence at the placed exit before
+      it come first. There are no `late` samples if only one exit is in use.
+    - `wrong`: misclassified. The most confident samples come first.
 
     Args:
-        profile: The network's exit profile on the samples.
+        profile: The network's exit profile, over the samples to choose from.
         scheme: The network's thresholds.
-        most: Most samples of each kind; 0 = none.
+        most: Maximum number of samples of each kind; 0 = none.
+
+    Returns:
+        The indices of the chosen samples for each kind.
 
     Example:
         >>> confidence = np.array([[0.9, 0.8], [0.2, 0.7], [0.6, 0.5]], dtype=np.float32)
@@ -61,19 +66,20 @@ def choose(profile: ExitProfile, scheme: SelectionScheme, most: int) -> dict[str
 def write_examples(
     folder: Path, stem: str, network: ExitNetwork, data: ImageSet, profile: ExitProfile, most: int
 ) -> list[dict[str, Any]]:
-    """Write the chosen images to files.
+    """Choose example images of a network with `choose`, and write them to files.
 
     Args:
         folder: The run folder.
-        stem: Prefix of the file names.
+        stem: Beginning of the file names.
         network: A finished network in eval mode.
         data: The samples of `profile`.
         profile: The network's exit profile.
-        most: Most images of each kind; 0 = none.
+        most: Maximum number of images of each kind; 0 = none.
 
     Returns:
-        For each image `kind`, `file` (a path in the run folder), `label` and `predicted` (class numbers),
-        `exit` (from 0; the last exit has the number of exit points) and `confidence` there.
+        One dictionary for each image: `kind`; `file`, the path relative to the run folder; `label`, the true
+        class from 0; `predicted`, the predicted class from 0; `exit`, the index of the image's exit from 0
+        (the number of exit points for the last exit); `confidence` at that exit.
 
     Raises:
         RunError: An image cannot be written.
@@ -102,7 +108,10 @@ def _smallest(samples: npt.NDArray[np.int64], key: npt.NDArray[np.float32], most
 
 
 def _write(folder: Path, stem: str, image: torch.Tensor) -> str:
-    """Write a small image as PNG and a large one as a reduced JPEG; return its path in the run folder."""
+    """Write an image, and return its path relative to the run folder.
+
+    An image of at most `_EXACT` pixels is written as PNG, a larger image as a reduced JPEG.
+    """
     from PIL import Image
 
     pixels = image.permute(1, 2, 0).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Evaluation mode `finetune`, that of the paper: each candidate is trained for a few epochs."""
+"""Evaluation mode `finetune`, the paper's mode: each candidate is trained for a few epochs."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,11 +18,11 @@ from edanas.training.finetune import step_count
 
 
 class FinetuneEvaluation(Evaluator):
-    """Trains each candidate from the supernet's weights (Section IV-A of the paper).
+    """Evaluation mode that trains each candidate from the supernet's weights (Section IV-A of the paper).
 
-    A candidate takes its backbone out of the supernet and gets a new head at each placed exit. The training
-    scheme, `joint` in the paper, trains it for the epochs of `training`. Then it is evaluated on the
-    validation part.
+    The candidate's backbone inherits the supernet's weights, and each placed exit gets a new head. The run's
+    training scheme (`joint` in the paper) trains the network for `training.epochs` epochs. The metrics are
+    then measured on the validation part.
 
     Args:
         workbench: The run's objects and data.
@@ -34,11 +34,12 @@ class FinetuneEvaluation(Evaluator):
         self._latest: tuple[str, ExitProfile | None] = "", None
 
     def prepare(self, progress: Progress) -> None:
-        """Build the supernet, and load weights if the settings name some.
+        """Build the supernet, and load the weights of the setting `weights` if it is not empty.
 
         Raises:
-            WeightsError: The weights are not available, or belong to another network.
-            ConfigError: The last layers stay random, and `training.epochs` is 0.
+            WeightsError: The weights are not available, belong to another supernet, or were trained on
+                held-out images.
+            ConfigError: The last layers would stay random, since `training.epochs` is 0.
         """
         bench = self.workbench
         with torch.random.fork_rng(devices=[]):
@@ -80,9 +81,15 @@ class FinetuneEvaluation(Evaluator):
         return 0.0, training + bench.judging_passes()
 
     def network(self, candidate: Candidate) -> EENN:
-        """See `Evaluator.network`; it is trained again, to weights that do not depend on the thresholds."""
+        """See `Evaluator.network`. Each call trains the network again.
+
+        The weights do not depend on the thresholds.
+
+        Raises:
+            RuntimeError: `prepare` has not been called.
+        """
         if self._supernet is None:
-            raise RuntimeError("`prepare` comes before the first candidate")
+            raise RuntimeError("`prepare` must be called before the first candidate")
         bench, names = self.workbench, (candidate.backbone.id, *candidate.scheme.placed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bench.seed("heads", *names))

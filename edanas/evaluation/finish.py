@@ -1,4 +1,4 @@
-"""Finishing of candidates: fine-tuning, thresholds on the calibration part, export, one test."""
+"""Finishing of candidates: fine-tuning, thresholds from the calibration part, export, and one test."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,15 +27,16 @@ from edanas.training.finetune import step_count
 class Finisher:
     """Trains, calibrates, exports and tests candidates one by one.
 
-    A candidate that this run finished before is read from its file instead, so that the test part is not used
-    again.
+    If a resumed run finished a candidate before, the row of that candidate is read from its file. The test
+    part is therefore used only once for each network.
 
     Args:
         workbench: The run's objects and data.
-        evaluator: Returns each candidate's network as the search judged it.
-        setter: Sets the thresholds.
-        exporters: Forms to write of each network; `edanas.load` reads the first file of the first one.
-        limits: The constraints.
+        evaluator: Returns each candidate's network with the weights that the search evaluated.
+        setter: Sets the thresholds on the calibration part.
+        exporters: Write each network, one file format each. `edanas.load` reads the first file of the first
+            exporter.
+        limits: The run's constraints; `None` = no constraints.
     """
 
     def __init__(
@@ -59,16 +60,18 @@ class Finisher:
         progress: Progress,
         drops: Mapping[str, float] | None = None,
     ) -> tuple[list[ResultRow], list[dict[str, str]]]:
-        """Finish each candidate, and continue with the next after a failure.
+        """Finish each candidate. If a candidate fails, continue with the next one.
 
         Args:
-            candidates: The candidates.
-            label: Label of the progress bar.
-            progress: The progress display.
-            drops: By candidate id, the loss of accuracy of its thresholds against its last exit; a fraction.
+            candidates: The candidates to finish.
+            label: Text of the progress bar.
+            progress: Shows the progress bar and the messages.
+            drops: Candidate id -> the accuracy, as a fraction, that the candidate lost in the search against
+                its last exit. A candidate without an entry lost 0. `None` = no entries.
 
         Returns:
-            A row for each finished candidate, in their order, and `id` and `error` of each failed one.
+            One row for each finished candidate, in the order of `candidates`. Then one dictionary with `id`
+            and `error` for each failed candidate.
 
         Raises:
             RunError: The row of a finished network cannot be read, or the run folder cannot be written.
@@ -77,7 +80,7 @@ class Finisher:
         self.drops = dict(drops or {})
         for exporter in self.exporters:
             exporter.prepare(self.workbench.parts.calibration, self.workbench.parts.validation)
-        # One step for the work before and after the training of each network.
+        # The additional step stands for the work before and after the training.
         steps = 1 + step_count(self.workbench.parts, self.workbench.settings.finetune)
         rows, failures = [], []
         with progress.task(label, steps * len(candidates)) as bar:
@@ -100,7 +103,7 @@ class Finisher:
             raise RunError(f"{error.filename or self.folder}: cannot be written: {error.strerror}") from error
 
     def _finish(self, candidate: Candidate, bar: Bar, progress: Progress) -> ResultRow:
-        """Return one candidate's row, from its file if the run was resumed."""
+        """Return the row of one candidate, from its file if the run finished the candidate before."""
         path = self.folder / f"{candidate.id}.row.json"
         if path.exists():
             return _read_row(path)
@@ -114,7 +117,7 @@ class Finisher:
         return row
 
     def _measure(self, candidate: Candidate, network: ExitNetwork, progress: Progress) -> ResultRow:
-        """Set the thresholds, validate, export the network, and test it once."""
+        """Set the thresholds of a network, validate it, export it, test it once, and return its row."""
         bench, parts = self.workbench, self.workbench.parts
         anatomy, has_exits = bench.anatomy(network), bool(candidate.scheme.placed)
         network.description = bench.describe(candidate.backbone)
@@ -149,10 +152,10 @@ class Finisher:
         )
 
     def _calibrate(self, candidate: Candidate, network: ExitNetwork, anatomy: Anatomy) -> Metrics:
-        """Set the thresholds, and return the metrics on the calibration part.
+        """Set the thresholds of a network, and return its metrics on the calibration part.
 
-        Thresholds that are set for accuracy may break a bound on the cost. The searched thresholds return if
-        they violate the constraints less.
+        New thresholds that keep the accuracy may break a constraint on the cost. The network keeps the
+        thresholds of the search if their violation of the constraints is smaller.
         """
         drop = self.drops.get(candidate.id, 0.0)
         profile = calibrate(network, self.workbench.parts.calibration, anatomy.costs, self.setter, drop)
@@ -164,7 +167,10 @@ class Finisher:
         return searched
 
     def _export(self, candidate: Candidate, network: ExitNetwork, progress: Progress) -> list[str]:
-        """Return the paths of the written files; a failed export is reported, and the others go on."""
+        """Export a network in every format, and return the paths of the files relative to the run folder.
+
+        A failed export is reported to the user, and the next exporter continues.
+        """
         stem = self.folder / f"eenn-{candidate.scheme.exits}-{candidate.id}"
         images, written = self.workbench.parts.calibration.images, []
         for exporter in self.exporters:
@@ -180,7 +186,7 @@ class Finisher:
 
 
 class _Share:
-    """One candidate's steps of a progress bar; `left` is the number of unused steps."""
+    """The part of a progress bar for one candidate; `left` is the number of remaining steps."""
 
     def __init__(self, bar: Bar, steps: int) -> None:
         self.bar, self.left = bar, steps
@@ -191,11 +197,11 @@ class _Share:
 
 
 def _test_figures(test: Metrics, samples: int) -> dict[str, Any]:
-    """Return the fields of a row that follow from the test part.
+    """Return the fields of a `ResultRow` that hold the results on the test part.
 
     Args:
         test: Metrics on the test part.
-        samples: Size of the test part.
+        samples: Number of samples in the test part.
     """
     return {
         "utilization": test.utilization,
@@ -215,11 +221,11 @@ def _read_row(path: Path) -> ResultRow:
     try:
         return ResultRow.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); delete it to finish this network anew") from error
+        raise RunError(f"{path}: cannot be read ({error}); delete it to finish this network again") from error
 
 
 def _write_row(path: Path, row: ResultRow) -> None:
-    # The next attempt overwrites the partial file, so that a kill leaves no other file behind.
+    # The name is fixed: if the process is killed, the next attempt overwrites the partial file.
     partial = path.with_suffix(".partial")
     with writing(path):
         partial.write_text(json.dumps(row.to_json(), indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Initial weights of a run's supernet, from a trained supernet's file or from the provider."""
+"""Initial weights of a run's supernet, from the file of a trained supernet or from the supernet provider."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +19,14 @@ from edanas.training.sandwich import SupernetWithExits
 from edanas.training.supernet_file import find, load, names, prefixes, read_recipe, tensors_of
 
 SUPERNET, HEADS, CRITERION = "supernet", "heads", "criterion"
-"""Prefixes of the tensors in a supernet's file, as in a `SupernetWithExits`."""
+"""Prefixes of the tensor names in a supernet's file: the attributes of `SupernetWithExits`."""
 
 
 def trained_parts(network: SupernetWithExits) -> dict[str, nn.Module]:
-    """Return the modules of a supernet's file by prefix; the criterion only if it has weights."""
+    """Return the modules that a supernet's file stores, by the prefix of their tensor names.
+
+    The confidence criterion is among them only if it has weights.
+    """
     parts: dict[str, nn.Module] = {SUPERNET: network.supernet, HEADS: network.heads}
     criterion: object = network.criterion
     if isinstance(criterion, nn.Module) and criterion.state_dict():
@@ -32,23 +35,24 @@ def trained_parts(network: SupernetWithExits) -> dict[str, nn.Module]:
 
 
 def fill(bench: Workbench, supernet: Supernet, network: SupernetWithExits | None = None) -> str | None:
-    """Load the weights that the settings name into a supernet, and return a sentence on them.
+    """Load the weights of the setting `weights` into a supernet.
 
-    The last layers keep their random weights if the file has other classes or another order of classes; so
-    does a criterion that the file was not trained with.
+    The last layers keep their random weights if the file has other classes or another order of classes. The
+    criterion keeps its random weights, too, if the file was trained with another criterion.
 
     Args:
         bench: The run's objects.
-        supernet: A new supernet of the run's provider.
-        network: The supernet with its heads and criterion; `None` = load no heads.
+        supernet: A new supernet of the run's provider; changed in place.
+        network: The same supernet with its heads and criterion, which are also loaded; `None` = load the
+            supernet alone.
 
     Returns:
-        `None` if the settings name no weights.
+        A sentence for the user on the loaded tensors; `None` if the setting `weights` is empty.
 
     Raises:
         WeightsError: The weights are not available, belong to another supernet, or were trained on held-out
             images.
-        ConfigError: Layers would stay random, and `training.epochs` is 0.
+        ConfigError: The last layers or the criterion would stay random, since `training.epochs` is 0.
     """
     name = bench.settings.weights
     if not name:
@@ -59,7 +63,8 @@ def fill(bench: Workbench, supernet: Supernet, network: SupernetWithExits | None
             return bench.provider.load_weights(supernet, name)
         except WeightsError as error:
             raise WeightsError(
-                f"{error} {unknown('trained supernet', name, names())} Your own: {home() / 'weights'}."
+                f"{error} {unknown('trained supernet', name, names())} Folder for your trained supernets: "
+                f"{home() / 'weights'}."
             ) from error
     recipe = read_recipe(path)
     _check_kind(bench, path, recipe, heads=network is not None)
@@ -69,13 +74,13 @@ def fill(bench: Workbench, supernet: Supernet, network: SupernetWithExits | None
 
 
 def _load(bench: Workbench, path: Path, recipe: Mapping[str, Any], parts: dict[str, nn.Module]) -> str:
-    """Load the matching parts of the file, and return a sentence on them."""
+    """Load the parts of the file that fit the run, and return a sentence for the user on them."""
     other_classes, remark = _other_classes(bench, recipe), ""
     if other_classes:
         _check_epochs(bench, path, "the last layers", other_classes)
     if CRITERION in parts and (cause := other_classes or _other_criterion(bench, path, recipe)):
         del parts[CRITERION]
-        # A criterion that is fitted to each trained network needs no weights from the supernet's training.
+        # A criterion with `fits` learns after the training of each network, and needs no weights here.
         if not bench.criterion.fits:
             _check_epochs(bench, path, "the criterion", cause)
             remark = f"; the criterion starts afresh ({cause})"
@@ -83,18 +88,18 @@ def _load(bench: Workbench, path: Path, recipe: Mapping[str, Any], parts: dict[s
 
 
 def _check_kind(bench: Workbench, path: object, recipe: Mapping[str, Any], *, heads: bool) -> None:
-    """Check that the file's supernet, and its heads if `heads`, are those of this run."""
+    """Check that the file's supernet is the supernet of this run; with `heads`, check its heads, too."""
     kinds = ("supernet", "classifier") if heads else ("supernet",)
     if lines := _changed(bench, recipe, *kinds):
         saved = recipe.get("settings", {})
         raise WeightsError(
-            f"{path}: of another supernet than this run searches. Changed: {lines}. It was trained with "
-            f"plugin {saved.get('plugin')}, preset {saved.get('preset')}"
+            f"{path}: holds another supernet than this run searches. Changed: {lines}. The file was trained "
+            f"with plugin {saved.get('plugin')}, preset {saved.get('preset')}"
         )
 
 
 def _changed(bench: Workbench, recipe: Mapping[str, Any], *kinds: str) -> str:
-    """Return the differences between these settings of the file and of the run; empty if there are none."""
+    """Return the differences between the file and the run in the settings `kinds`, as text; empty = none."""
     saved, current = recipe.get("settings", {}), to_plain(bench.settings)
     old = resolve([("", {kind: saved[kind] for kind in kinds if kind in saved})])
     new = resolve([("", {kind: current[kind] for kind in kinds})])
@@ -102,34 +107,44 @@ def _changed(bench: Workbench, recipe: Mapping[str, Any], *kinds: str) -> str:
 
 
 def _other_classes(bench: Workbench, recipe: Mapping[str, Any]) -> str:
-    """Return a difference between the file's classes and the run's; empty if there is none."""
+    """Return the first difference between the classes of the file and of the run, as text; empty = none."""
     saved, current = [*recipe["classes"]], [*bench.parts.train.classes]
     if len(saved) != len(current):
-        return f"trained for {len(saved)} classes, and here are {len(current)}"
+        return f"trained for {len(saved)} classes, and this run has {len(current)}"
     for number, (old, new) in enumerate(zip(saved, current, strict=True), 1):
         if old != new:
-            return f"class {number} was '{old}', and here it is '{new}'"
+            return f"class {number} was '{old}', and is '{new}' in this run"
     return ""
 
 
 def _other_criterion(bench: Workbench, path: Path, recipe: Mapping[str, Any]) -> str:
-    """Return why the file has no weights for the run's criterion; empty if it has."""
+    """Return the reason why the file lacks weights for the run's criterion; empty if it has the weights."""
     if lines := _changed(bench, recipe, CRITERION):
         return lines
-    return "" if CRITERION in prefixes(path) else "it holds no weights of a criterion"
+    return "" if CRITERION in prefixes(path) else "the file holds no weights of a criterion"
 
 
 def _check_epochs(bench: Workbench, path: Path, layers: str, cause: str) -> None:
-    """Check that random layers are trained before candidates are evaluated."""
+    """Check that the run trains layers with random weights before it evaluates candidates.
+
+    Args:
+        bench: The run's objects.
+        path: The supernet's file, for the message.
+        layers: The layers with random weights, for the message.
+        cause: The reason why the file does not fit, for the message.
+
+    Raises:
+        ConfigError: `training.epochs` is 0.
+    """
     if not bench.settings.training.epochs:
         raise ConfigError(
             f"training.epochs: found 0, and weights {path} leave {layers} random ({cause}), so that "
-            "candidates cannot be compared; allowed: 1 or more, or weights that were trained for the same"
+            "candidates cannot be compared; allowed: 1 or more, or weights for the same classes and criterion"
         )
 
 
 def _class_tensors(bench: Workbench, parts: Mapping[str, nn.Module]) -> set[str]:
-    """Return the names of the tensors whose shape depends on the number of classes."""
+    """Return the names of the tensors in `parts` whose shape depends on the number of classes."""
     task = bench.parts.task
     more = Task(task.in_channels, task.num_classes + 1)
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""The objective `latency`: measured milliseconds of a sample on this machine."""
+"""The objective `latency`: mean time of one sample in milliseconds, measured on this machine."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,10 +10,12 @@ from edanas.model.part_latency import latency_costs
 
 
 class Stopwatch(Meter):
-    """Measures the segments of a fused, untrained network on the run's device.
+    """Meter of latency: nanoseconds of each segment of a network, for one image, on the run's device.
+
+    The measured network is fused (BatchNorm is merged into convolutions) and has random weights.
 
     Args:
-        batch_size: Images per batch; see `edanas.model.part_latency`.
+        batch_size: Number of images that the network processes at once; see `edanas.model.part_latency`.
     """
 
     def __init__(self, batch_size: int) -> None:
@@ -29,14 +31,15 @@ class Stopwatch(Meter):
 
 
 class Latency(Objective):
-    """Mean milliseconds of a sample on this machine, with the run's device and number of threads.
+    """Mean latency of one sample in milliseconds, on this machine with the run's device and threads.
 
-    Each backbone is measured once, by stage and head. The latency of a candidate is the time up to each exit,
-    weighted by the utilization. The run folder keeps the measured times, so that a resumed run gives the same
-    result; another run measures again, and may differ.
+    The stages and heads of each backbone are measured once. The latency of a candidate is the mean of the
+    times up to each exit, weighted by the utilization. The run folder stores the measured times, so that a
+    resumed run uses the same times. A new run measures again, and its results may differ.
 
     Args:
-        batch_size: Images per batch; later stages count as if the batch stayed full.
+        batch_size: Number of images in a batch, 1 or more; default 1. The time of a batch is divided by its
+            number of images, also in later stages, where some images have already exited.
 
     Raises:
         ConfigError: `batch_size` is below 1.
@@ -51,7 +54,7 @@ class Latency(Objective):
         self.meters = (Stopwatch(batch_size),)
 
     def value(self, metrics: Metrics) -> float:
-        """Return the mean milliseconds of one sample."""
+        """Return the mean latency of one sample in milliseconds."""
         return self.meters[0].mean(metrics) / 1e6
 
 

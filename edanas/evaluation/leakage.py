@@ -1,4 +1,4 @@
-"""Check that a supernet was not trained on images that a run holds out, by their exact pixels."""
+"""Check that a supernet was not trained on the held-out images of a run, by comparison of pixels."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,23 +11,27 @@ from edanas.evaluation.workbench import Workbench
 from edanas.training.supernet_file import COPIES, PRETRAINED, read_recipe, trained_share
 
 MOST_SEEN = 0.01
-"""Most train images of a supernet in a held-out part, a fraction; data sets repeat some images."""
+"""Largest allowed fraction of a held-out part that is among a supernet's train images.
+
+It is above 0, since data sets contain some images twice.
+"""
 
 
 def check_leakage(bench: Workbench, path: Path) -> str:
-    """Check that no held-out part of the data was in a supernet's training.
+    """Check that a supernet was not trained on the calibration, validation or test part of a run.
 
-    Images are compared by their exact pixels, at the size and with the channels of both runs.
+    Two images are the same if all their pixels are equal. The check therefore finds no image of another size
+    or with another number of channels.
 
     Args:
         bench: The run's objects.
-        path: A trained supernet's file.
+        path: The file of a trained supernet.
 
     Returns:
-        A sentence on images that cannot be compared; empty if all can.
+        A sentence for the user if the images cannot be compared; empty if they can.
 
     Raises:
-        WeightsError: A held-out part has more of the supernet's train images than data sets repeat.
+        WeightsError: More than 1% of a held-out part is among the supernet's train images.
     """
     recipe = read_recipe(path)
     for name in ("test", "validation", "calibration"):
@@ -35,39 +39,44 @@ def check_leakage(bench: Workbench, path: Path) -> str:
         if share > MOST_SEEN:
             split = ", ".join(f"{k} {v:g}" for k, v in recipe["settings"]["split"].items())
             raise WeightsError(
-                f"{path}: was trained on {share:.0%} of this run's {name} images, which must stay unseen; "
-                f"allowed: images it never saw, or its own division (seed {recipe['settings']['seed']}, "
-                f"split {split})"
+                f"{path}: was trained on {share:.0%} of this run's {name} images, which must be held out; "
+                "allowed: other images, or the seed and split of that training "
+                f"(seed {recipe['settings']['seed']}, split {split})"
             )
     return _copies(bench, path) or _other_shape(bench, path, recipe)
 
 
 def _copies(bench: Workbench, path: Path) -> str:
+    """Return a warning if a supernet of the package was trained on altered copies of the run's images."""
     data = bench.settings.data.name
     if path.parent != PRETRAINED or COPIES.get(path.stem) != data:
         return ""
     return (
-        f"{path.stem} was trained on copies of {data}'s train images with slightly other pixels: this run's "
-        "calibration and validation parts may be among them; the test part is not"
+        f"{path.stem} was trained on copies of {data}'s train images with slightly different pixels. These "
+        "copies may include this run's calibration and validation images, but not its test images"
     )
 
 
 def _other_shape(bench: Workbench, path: Path, recipe: Mapping[str, Any]) -> str:
+    """Return a warning if the supernet's train images have another size or other channels than the run's."""
     current = list(bench.parts.train.images.shape[1:])
-    # Older files hold the number of channels alone.
+    # Files of older versions hold only the number of channels.
     saved = list(recipe.get("image_shape", [recipe["in_channels"], *current[1:]]))
     settings = {name: recipe["settings"][name] for name in ("data", "split", "seed")}
     if saved == current or _have_same_split(resolve([("", settings)]), bench.settings):
         return ""
     return (
-        f"This run cannot check whether {path} was trained on images that it holds out, since the images had "
-        f"{_size_text(saved)} then, and have {_size_text(current)} here; the same seed and split as in that "
-        "training would hold out the same images"
+        f"The run cannot check whether {path} was trained on held-out images, since the supernet's train "
+        f"images had {_size_text(saved)}, and this run's images have {_size_text(current)}. With the seed and split "
+        "of that training, the run would hold out the same images"
     )
 
 
 def _have_same_split(one: Settings, other: Settings) -> bool:
-    """Return whether both hold out the same images of one data set; a recipe's data set has no path."""
+    """Return `True` if two runs hold out the same images: same data set, seed and split.
+
+    Data sets are compared by the last component of their path, since a recipe stores no folders.
+    """
     names = [Path(settings.data.name).expanduser().absolute().name for settings in (one, other)]
     return names[0] == names[1] and (one.seed, one.split) == (other.seed, other.split)
 

@@ -1,4 +1,4 @@
-"""Measured times, kept in the run folder so that each is measured once, in whatever process."""
+"""Measured times of backbones, stored in the run folder, so that each backbone is measured only once."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,24 +11,27 @@ from edanas.core.runfolder import writing
 from edanas.core.types import SegmentFigures
 
 FILE = "times.jsonl"
-"""The file's name in a run folder; it has one line per meter and backbone."""
+"""Name of the file in a run folder; it has one line for each pair of meter and backbone."""
 
 
 def measure_once(
     folder: Path, meter: str, backbone: str, measure: Callable[[], SegmentFigures]
 ) -> SegmentFigures:
-    """Return the times of a backbone from the run folder, or measure them and write them there.
+    """Return the times of a backbone from the run folder, or measure and store them.
 
-    Only one process measures at a time, since another would disturb its times.
+    Only one process measures at a time, since two would slow each other down.
 
     Args:
         folder: The run folder.
-        meter: A meter's name.
-        backbone: A backbone's id.
-        measure: Measures the times.
+        meter: Name of the meter.
+        backbone: Id of the backbone.
+        measure: Measures and returns the times; called only if the folder does not hold them.
+
+    Returns:
+        The time of each stage, each head and the last exit, in the meter's unit.
 
     Raises:
-        RunError: The file is damaged, or cannot be written.
+        RunError: `times.jsonl` is damaged, or cannot be written.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -54,7 +57,7 @@ def measure_once(
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the complete lines; an unfinished last line is removed from the file."""
+    """Yield the entry of each complete line, after removing an unfinished last line from the file."""
     if not path.exists():
         return
     text = path.read_text(encoding="utf-8")
@@ -68,5 +71,5 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
             if set(entry) != {"meter", "backbone", "stages", "heads", "last"}:
                 raise ValueError
         except ValueError as error:
-            raise RunError(f"{path}: line {number} is damaged; without it, it is measured again") from error
+            raise RunError(f"{path}: line {number} is damaged; delete the line to measure again") from error
         yield entry

@@ -1,4 +1,4 @@
-"""Building of early-exit networks out of backbones and heads."""
+"""Building of early-exit networks from backbones and heads."""
 
 import copy
 from collections.abc import Mapping
@@ -31,14 +31,14 @@ class NetworkBuilder:
         scheme: SelectionScheme,
         criterion: ConfidenceCriterion | None = None,
     ) -> EENN:
-        """Return a network on the run's device, in eval mode.
+        """Return an early-exit network on the run's device, in eval mode.
 
         Args:
-            backbone: The backbone with its weights; not copied.
-            heads: Heads by exit point; copied.
+            backbone: The backbone with its weights. It is not copied: the network shares them.
+            heads: Index of an exit point -> head. The heads are copied.
             scheme: The thresholds.
-            criterion: The criterion; copied. `None` = a new one, whose weights are drawn from torch's global
-                generator.
+            criterion: The confidence criterion, which is copied. `None` = a new criterion, whose weights are
+                drawn from torch's global generator.
         """
         run, parts = self.run, self.run.parts
         copies = {index: copy.deepcopy(head) for index, head in heads.items()}
@@ -55,12 +55,20 @@ class NetworkBuilder:
         return network.to(run.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
     def heads(self, backbone: StagedBackbone, placed: tuple[int, ...]) -> dict[int, nn.Module]:
-        """Return new heads for the exit points `placed`, drawn from torch's global generator."""
+        """Return new heads with random weights from torch's global generator.
+
+        Args:
+            backbone: The backbone that the heads fit.
+            placed: Indices of the exit points that get a head, from 0.
+
+        Returns:
+            Index of an exit point -> head.
+        """
         points, classes = self.exit_points(backbone), self.run.parts.task.num_classes
         return {index: self.run.classifier.build(points[index], classes) for index in placed}
 
     def criterion(self) -> ConfidenceCriterion:
-        """Return a new criterion, its weights drawn from torch's global generator."""
+        """Return a new confidence criterion. Its weights, if any, are drawn from torch's global generator."""
         return self.run.criterion.build(self.run.parts.task.num_classes, self.run.provider.exit_points)
 
     def exit_points(self, backbone: StagedBackbone) -> tuple[ExitPoint, ...]:
@@ -69,7 +77,7 @@ class NetworkBuilder:
         return exit_points(stages)
 
     def with_every_head(self, backbone: Backbone) -> EENN:
-        """Return an untrained network with a head, but no threshold, at each exit point."""
+        """Return a network with random weights and a head at every exit point, of which none is placed."""
         with torch.random.fork_rng(devices=[]):
             staged = self.run.provider.build(backbone, self.run.parts.task)
             every = tuple(range(self.run.provider.exit_points))

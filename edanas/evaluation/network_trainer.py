@@ -1,4 +1,4 @@
-"""Training of early-exit networks, with the work that follows it."""
+"""Training of early-exit networks, and the steps after it: BatchNorm statistics, fitting of the criterion."""
 
 import math
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ from edanas.training.steps import recalibration_sample
 _BATCH = 256
 
 BACKWARD = 3
-"""Cost of a training step in forward passes, roughly."""
+"""Approximate cost of one training step, counted in forward passes: forward 1, backward 2."""
 
 
 @dataclass(frozen=True)
 class NetworkTrainer:
-    """Trains networks by the run's scheme, and recomputes what depends on their weights.
+    """Trains networks with the run's training scheme, and fits their BatchNorm statistics and criteria.
 
     Args:
         run: The run's components and data.
@@ -43,38 +43,56 @@ class NetworkTrainer:
         bar: Bar,
         teacher: Teacher | None = None,
     ) -> None:
-        """Train `network`, then recompute its BatchNorm statistics, and fit its rule and criterion."""
+        """Train a network, recompute its BatchNorm statistics, then fit its inference rule and criterion.
+
+        Args:
+            network: The network; changed in place.
+            settings: Settings of the training, e.g. the number of epochs.
+            seed: Seed of the order of samples, augmentation and dropout.
+            bar: Progress bar, advanced once per step.
+            teacher: Teacher of the distillation; `None` = the network learns from labels alone.
+        """
         recompute = partial(self.recalibrate, network)
         finetune(network, self.run.parts, settings, self.run.scheme, seed, bar, recompute, teacher)
         recompute()
         self.fit(network)
 
     def recalibrate(self, network: ExitNetwork) -> None:
-        """Recompute BatchNorm statistics on the run's sample of train images, alike for all networks."""
+        """Recompute the BatchNorm statistics of a network on a sample of the train images.
+
+        All networks of a run use the same sample.
+        """
         recalibrate(_AllExits(network), self.train_images(network.resolution))
 
     def fit(self, network: ExitNetwork) -> None:
-        """Fit inference rule and criterion on the calibration part, if they learn after training."""
+        """Fit the inference rule and the criterion on the calibration part, if they learn after training."""
         fit(network, self.run.parts.calibration)
 
     def train_images(self, resolution: int) -> Iterator[torch.Tensor]:
-        """Yield the run's sample of train images for BatchNorm statistics, prepared: batches (B, C, R, R)."""
+        """Yield the run's sample of train images for BatchNorm statistics.
+
+        Args:
+            resolution: R, the side of the yielded images in pixels.
+
+        Yields:
+            Normalised batches (B, C, R, R) on the run's device: B images with C channels.
+        """
         run, parts = self.run, self.run.parts
         sample = recalibration_sample(parts.train, run.settings.recalibration, run.settings.seed)
-        # Batches of nearly equal size: each counts alike in the average, and one image has no variance.
+        # Equal sizes, since batches weigh equally in the average, and a batch of one image has no variance.
         for batch in torch.tensor_split(sample, math.ceil(len(sample) / _BATCH)):
             images = parts.train.images[batch].to(run.device)
             yield prepare(images, resolution, parts.mean, parts.std)
 
     def judging_passes(self) -> int:
-        """Return the forward passes, in samples, to recalibrate, fit and validate one network."""
+        """Return the number of samples that pass through a network to recalibrate, fit and validate it."""
         run, parts = self.run, self.run.parts
         fitted = len(parts.calibration) if run.inference.fits or run.criterion.fits else 0
         return min(run.settings.recalibration, len(parts.train)) + fitted + len(parts.validation)
 
 
 class _AllExits(nn.Module):
-    """Runs all exits of a network, so that BatchNorm in its heads sees data, too."""
+    """Wrapper that runs all exits of a network, so that BatchNorm layers in heads receive data, too."""
 
     def __init__(self, network: ExitNetwork) -> None:
         super().__init__()

@@ -1,4 +1,7 @@
-"""Metrics of a candidate from a predicted outcome of its exits, by arithmetic on counted costs."""
+"""Metrics of a candidate from a predicted outcome (accuracies and utilization) and counted costs.
+
+No network runs.
+"""
 
 from collections.abc import Callable, Sequence
 from threading import Lock
@@ -11,18 +14,27 @@ from edanas.evaluation.workbench import Workbench
 from edanas.thresholds.schemes import Measure
 
 Judge = Callable[[Candidate, Outcome], Metrics]
+"""Function from a candidate and a predicted outcome to metrics; see `Evaluator.judge`."""
 
 
 def measure_of(objectives: Sequence[Objective]) -> Measure:
-    """Return the MACs that thresholds trade against accuracy: ADA_MACS if no objective uses executed MACs."""
+    """Return the kind of MACs that continuous thresholds trade against accuracy.
+
+    Args:
+        objectives: The run's objectives; `macs` of an objective is `ada`, `executed` or empty.
+
+    Returns:
+        `ada` if at least one objective uses ADA_MACS and none uses executed MACs; otherwise `executed`.
+    """
     return "ada" if {each.macs for each in objectives if each.macs} == {"ada"} else "executed"
 
 
 def judge_of(workbench: Workbench, evaluator: Evaluator) -> Judge | None:
-    """Return the function that turns a predicted outcome into metrics.
+    """Return the function that computes metrics from a predicted outcome.
 
-    `None` if the evaluation has none, or if backbones must be built for their costs, which would take longer
-    than the rest of an iteration.
+    Returns:
+        `None` if the evaluation mode has no `judge`, or if a backbone must be built or measured to know its
+        costs. That would take longer than the rest of an iteration.
     """
     if not all(meter.counted for meter in workbench.meters):
         return None
@@ -32,7 +44,7 @@ def judge_of(workbench: Workbench, evaluator: Evaluator) -> Judge | None:
     lock = Lock()
 
     def judge(candidate: Candidate, outcome: Outcome) -> Metrics:
-        # Surrogates are fitted in several threads, and the evaluation may cache costs.
+        # Surrogates are fitted in several threads, and the evaluation mode may cache costs.
         with lock:
             return evaluator.judge(candidate, outcome)
 
@@ -40,7 +52,14 @@ def judge_of(workbench: Workbench, evaluator: Evaluator) -> Judge | None:
 
 
 def count_costs(judge: Judge | None) -> Callable[[Candidate], Metrics] | None:
-    """Return the function from a candidate's structure to metrics with exact costs, for `Feasibility`."""
+    """Return the function that computes exact costs of a candidate, for `counted` of `Feasibility`.
+
+    The metrics have the exact costs that follow from the candidate's structure. Their accuracies are 0, and
+    their utilization assumes that all samples exit at the last exit.
+
+    Args:
+        judge: The result of `judge_of`; `None` = return `None`.
+    """
     if judge is None:
         return None
 
@@ -55,9 +74,16 @@ def count_costs(judge: Judge | None) -> Callable[[Candidate], Metrics] | None:
 def predict_objectives(
     judge: Judge | None, objectives: Sequence[Objective], limits: Feasibility
 ) -> Callable[[Candidate, Outcome], Sequence[float]] | None:
-    """Return the function from a predicted outcome to minimised objectives and excesses of constraints.
+    """Return the function that predicts objectives and excesses of constraints, for `SearchProblem.judge`.
 
-    It is `judge` of `SearchProblem`.
+    Args:
+        judge: The result of `judge_of`; `None` = return `None`.
+        objectives: The run's objectives.
+        limits: The run's constraints.
+
+    Returns:
+        A function from a candidate and a predicted outcome to one list: the value of each objective, to be
+        minimised, then the excess of each constraint that an evaluation decides.
     """
     if judge is None:
         return None

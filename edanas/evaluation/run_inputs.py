@@ -23,21 +23,21 @@ from edanas.training.steps import derive_seed
 
 @dataclass(frozen=True)
 class RunInputs:
-    """The objects that the settings of a run name, its data and its folder. Picklable.
+    """The objects that the settings of a run select, with its data and its folder. Picklable.
 
     Args:
         settings: The run's settings.
         provider: Builds the supernet and its backbones.
-        classifier: Builds heads.
+        classifier: Builds the heads.
         criterion: Builds the confidence criterion of each network.
         inference: Builds the inference rule of each network.
-        scheme: Trains networks with exits.
-        space: Encodes candidates as genomes.
-        parts: The data.
-        device: The device of all networks.
+        scheme: The training scheme of early-exit networks.
+        space: The search space, which encodes candidates as genomes.
+        parts: The train, calibration, validation and test part of the data.
+        device: The torch device of all networks.
         folder: The run folder.
-        meters: Measure backbones for the objectives and constraints, e.g. their latency.
-        measure: The MACs that continuous thresholds trade against accuracy.
+        meters: Measure the costs of backbones that the objectives and constraints use, e.g. latency.
+        measure: The MACs that continuous thresholds trade against accuracy: `ada` (default) or `executed`.
     """
 
     settings: Settings
@@ -55,15 +55,26 @@ class RunInputs:
 
     @property
     def memory(self) -> bool:
-        """`True` if an exit's prediction or confidence depends on which exits are placed before it."""
+        """`True` if the prediction or confidence at an exit depends on the exits placed before it."""
         return self.criterion.memory or self.inference.memory
 
     def seed(self, *names: object) -> int:
-        """Return the seed for one purpose of this run."""
+        """Return the seed for one purpose, derived from the run's seed.
+
+        Args:
+            names: Identify the purpose, e.g. `"heads"` and a backbone's id. Equal names give equal seeds.
+        """
         return derive_seed(self.settings.seed, *names)
 
     def describe(self, backbone: Backbone) -> dict[str, Any]:
-        """Return the plain values from which `edanas.load` rebuilds a network of this run."""
+        """Return a network's description, from which `edanas.load` rebuilds the network.
+
+        Args:
+            backbone: The network's backbone.
+
+        Returns:
+            Values of JSON's types: the components with their options, the backbone's choices and the task.
+        """
         task, settings = self.parts.task, self.settings
 
         def named(component: Component) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Metrics of a selection scheme from an exit profile, without running a network."""
+"""Metrics of a selection scheme from an exit profile. No network runs."""
 
 import math
 
@@ -10,14 +10,19 @@ from edanas.thresholds.profiles import outcome
 from edanas.thresholds.schemes import Measure, restrict_profile
 
 _TRADE_OFFS = 64
-"""Most schemes of one backbone's front; those that add most hypervolume are returned."""
+"""Maximum number of schemes from the front of one backbone; the schemes that add most hypervolume stay."""
 
 
 def score(profile: ExitProfile, scheme: SelectionScheme, anatomy: Anatomy) -> Metrics:
-    """Return the metrics of `scheme` on the samples of `profile`.
+    """Return the metrics of a selection scheme on the samples of an exit profile.
+
+    Args:
+        profile: The exit profile of the network or of its backbone.
+        scheme: The selection scheme to score.
+        anatomy: The costs of the network's stages and heads.
 
     Raises:
-        ValueError: The scheme places an exit that the profile lacks.
+        ValueError: The profile is empty, or has no column for a placed exit of the scheme.
     """
     return metrics_of(outcome(profile, scheme), scheme, anatomy)
 
@@ -30,14 +35,16 @@ def pareto_schemes(
     removable: bool,
     measure: Measure = "executed",
 ) -> tuple[SelectionScheme, ...]:
-    """Return the schemes with continuous thresholds that are Pareto optimal in accuracy and multiply-adds.
+    """Return the selection schemes of a backbone that are Pareto optimal in accuracy and multiply-adds.
+
+    Thresholds are continuous: any number in [0, 1]. At most 64 schemes are returned, by rising cost.
 
     Args:
         profile: Exit profile of the candidate's backbone.
-        candidate: Its scheme places the exits to choose among.
-        anatomy: Costs of the backbone and of these heads.
-        removable: Allow schemes without some of these exits.
-        measure: `executed` or `ada`, the MACs to minimise.
+        candidate: A candidate. The returned schemes use only the exits that its scheme places.
+        anatomy: Costs of the backbone and of the heads at the placed exits.
+        removable: `True` = a returned scheme may omit placed exits; `False` = it uses all of them.
+        measure: The MACs to minimise: `executed` (default) or `ada`.
     """
     scheme = candidate.scheme
     known = restrict_profile(profile, scheme.placed)
@@ -48,7 +55,13 @@ def pareto_schemes(
 
 
 def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Metrics:
-    """Return the metrics of a network with the measured or predicted `result` under `scheme`."""
+    """Return the metrics of a network: accuracies and utilization from `result`, and costs from `anatomy`.
+
+    Args:
+        result: The measured or predicted outcome of `scheme`.
+        scheme: The network's selection scheme.
+        anatomy: The costs of the network's stages and heads.
+    """
     costs = anatomy.costs
     segments = [*anatomy.stages, *(anatomy.heads[index] for index in scheme.placed), anatomy.last]
     outputs = [segment.outputs for segment in segments if segment.outputs is not None]
@@ -69,4 +82,5 @@ def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Me
 
 
 def _by_exit(costs: Costs, scheme: SelectionScheme) -> tuple[float | None, ...]:
+    """Return the cost of a sample by its exit, in the unit of `costs`; `None` where no exit is placed."""
     return tuple(None if math.isnan(macs) else macs for macs in executed_per_exit(costs, scheme).tolist())

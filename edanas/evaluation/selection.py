@@ -1,4 +1,4 @@
-"""Choice of the candidates to finish."""
+"""Choice of the candidates that a run finishes, and of single-exit networks to compare with."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,17 +13,17 @@ from edanas.core.types import Candidate, Evaluation, ExitProfile, SelectionSchem
 from edanas.numerics.pareto import non_dominated, trade_off
 
 _SCHEMES = 1000
-"""Most selection schemes that are scored on one backbone; they take about 0.05 s."""
+"""Maximum number of selection schemes scored for one backbone; 1000 schemes take about 0.05 s."""
 
 _SETS = 6
-"""Most sets of exits of one size whose trade-offs are computed; four exits have no more."""
+"""Maximum number of sets of exits, for each size, whose front is computed. Four exits have at most six."""
 
 
 def pareto_set(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> list[Evaluation]:
-    """Return the non-dominated successful evaluations, by rising second objective.
+    """Return the non-dominated evaluations, sorted by rising second objective. Failed ones are left out.
 
-    Candidates that keep all constraints dominate the others. If there are none, the front has those with the
-    least violation.
+    Candidates that keep all constraints dominate the candidates that break one. If every candidate breaks a
+    constraint, the candidates with the smallest violation are returned.
     """
     good = [e for e in evaluations if e.metrics is not None]
     if not good:
@@ -36,11 +36,17 @@ def pareto_set(evaluations: Sequence[Evaluation], objectives: Sequence[Objective
 def choose_results(
     evaluations: Sequence[Evaluation], objectives: Sequence[Objective], count: int
 ) -> list[Evaluation]:
-    """Return the candidates to finish: the best trade-off for each number of exits (Section V-B, paper).
+    """Choose the candidates to finish: the best trade-off for each number of exits (Section V-B, paper).
 
-    All of them keep all constraints. If `count` is larger than the number of trade-offs, early-exit members
-    of the Pareto set follow: the best one in the first objective, then those farthest from the chosen ones.
-    If `count` is smaller, the larger numbers of exits are left out.
+    Only candidates that have early exits and keep all constraints are chosen. They are sorted by number of
+    exits. If `count` is smaller than the number of these candidates, those with more exits are dropped. If
+    `count` is larger, candidates of the Pareto set are added: first the best in the first objective, then
+    repeatedly the candidate that is farthest from all chosen candidates.
+
+    Args:
+        evaluations: The archive.
+        objectives: The run's objectives.
+        count: Maximum number of returned candidates.
     """
     good = [e for e in evaluations if e.feasible and e.candidate.scheme.exits > 0]
     chosen = []
@@ -62,18 +68,18 @@ def with_all_schemes(
     evaluator: Evaluator,
     profile_of: Callable[[str], ExitProfile | None],
 ) -> list[Evaluation]:
-    """Return the archive, and every other selection scheme on its best backbones.
+    """Return the archive, extended by all other selection schemes on its best backbones.
 
-    The schemes are scored from the backbones' exit profiles. Exits are removed only if that does not change
-    the weights of the others; see `Evaluator.removable`. The best backbones are those of the Pareto set, and
-    those that are non-dominated as single-exit networks.
+    The best backbones are the backbones of the Pareto set, and the backbones that are non-dominated as
+    single-exit networks. Their schemes are scored from exit profiles. Schemes with fewer exits than the
+    profile are scored only if `Evaluator.removable` is true.
 
     Args:
         evaluations: The archive.
-        objectives: The objectives.
-        thresholds: The values at an exit point.
-        evaluator: Scores a scheme from a profile.
-        profile_of: Returns the archive's exit profile of a candidate id.
+        objectives: The run's objectives.
+        thresholds: The allowed thresholds at an exit point; `None` among them = no exit.
+        evaluator: Computes the metrics of a scheme from a profile.
+        profile_of: Candidate id -> the stored exit profile; `None` = no profile is stored.
     """
     by_id = {e.candidate.id: e for e in evaluations}
     for source in (*pareto_set(evaluations, objectives), *_single_exit_front(evaluations)):
@@ -94,16 +100,18 @@ def with_every_number_of_exits(
     evaluator: Evaluator,
     profile_of: Callable[[str], ExitProfile | None],
 ) -> list[Evaluation]:
-    """Return all trade-offs over thresholds, and those of the best backbones for each set of exits.
+    """Return the candidates of a search with continuous thresholds, extended to every number of exits.
 
-    A backbone's own front may lack a number of exits, and the results have one network for each number.
+    The results of a run have one network for each number of exits, but the front of a backbone may lack some
+    numbers of exits. Therefore, for the backbones of the Pareto set, the front of each set of exits is added.
+    Of the sets with equal size, at most six are used.
 
     Args:
-        searched: The trade-offs of all backbones.
-        archive: The backbones as they were evaluated.
-        objectives: The objectives.
-        evaluator: Returns the schemes and scores them.
-        profile_of: Returns the archive's exit profile of a candidate id.
+        searched: The candidates on the fronts of all backbones.
+        archive: The evaluation of each backbone with all its exits.
+        objectives: The run's objectives.
+        evaluator: Returns the Pareto-optimal schemes of a backbone, and computes their metrics.
+        profile_of: Candidate id -> the stored exit profile; `None` = no profile is stored.
     """
     by_id = {e.candidate.id: e for e in searched}
     best = {e.candidate.backbone.id for e in pareto_set(searched, objectives)}
@@ -121,7 +129,7 @@ def with_every_number_of_exits(
 
 
 def _evenly(sets: Sequence[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
-    """Return at most `_SETS` of the sets, evenly spaced."""
+    """Return `sets` if there are at most `_SETS`, otherwise `_SETS` evenly spaced elements of it."""
     if len(sets) <= _SETS:
         return sets
     return [sets[int(index)] for index in np.linspace(0, len(sets) - 1, _SETS).round()]
@@ -134,7 +142,7 @@ def _score(
     evaluator: Evaluator,
     profile: ExitProfile,
 ) -> None:
-    """Add the evaluations of `schemes` on the backbone of `source`, except known ones."""
+    """Add an evaluation to `by_id` for each scheme on the backbone of `source`; keep existing evaluations."""
     for scheme in schemes:
         candidate = Candidate(source.candidate.backbone, scheme)
         if candidate.id not in by_id:
@@ -145,18 +153,19 @@ def _score(
 def choose_static(
     evaluations: Sequence[Evaluation], rivals: Sequence[tuple[float, float]], count: int
 ) -> list[Candidate]:
-    """Return single-exit networks of the same search to compare the early-exit networks with.
+    """Choose single-exit networks of the same search, to compare the early-exit networks with.
 
-    Each evaluated backbone is also a single-exit network, with its last exit's accuracy and its own MACs. Out
-    of their front, each rival gets the most accurate one at its cost, and the cheapest one at its accuracy.
+    Each evaluated backbone is also a single-exit network, with the accuracy of its last exit and the MACs of
+    the whole backbone. Two networks are chosen for each early-exit network from the front of these networks:
+    the most accurate network that costs no more, and the cheapest network that is at least as accurate.
 
     Args:
         evaluations: The archive.
-        rivals: Accuracy and executed MACs of each early-exit network, on the validation part.
-        count: Number of networks, evenly spaced along the front, if there are no rivals.
+        rivals: Accuracy, a fraction, and executed MACs of each early-exit network on the validation part.
+        count: Maximum number of networks if `rivals` is empty; they are then evenly spaced along the front.
 
     Returns:
-        Distinct candidates without exits, by rising MACs.
+        Distinct candidates without early exits, by rising MACs.
     """
     front = _single_exit_front(evaluations)
     singles = [e.metrics for e in front if e.metrics is not None]
@@ -176,9 +185,9 @@ def choose_static(
 def _schemes(
     exit_points: int, points: Sequence[int], thresholds: Sequence[float | None], *, removable: bool
 ) -> Iterator[SelectionScheme]:
-    """Return every scheme with exits at `points`, or at some of them if they are removable.
+    """Return every scheme with exits at `points`; with `removable`, also every scheme at some of `points`.
 
-    Every second threshold is left out until there are at most `_SCHEMES` schemes.
+    Every second threshold is dropped until there are at most `_SCHEMES` schemes.
     """
     values = [threshold for threshold in thresholds if threshold is not None]
     none = [None] if removable else []
@@ -189,7 +198,7 @@ def _schemes(
 
 
 def _single_exit_front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Return one evaluation for each backbone that is non-dominated by its last exit, by rising MACs."""
+    """Return one evaluation for each backbone on the front of single-exit networks, by rising MACs."""
     backbones: dict[str, Evaluation] = {}
     for evaluation in evaluations:
         if evaluation.metrics is not None:
@@ -202,13 +211,17 @@ def _single_exit_front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def _values(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> npt.NDArray[np.float64]:
+    """Return the objective values, to be minimised: one row per evaluation, one column per objective."""
     return np.array([minimised(objectives, e.metrics) for e in evaluations if e.metrics is not None])
 
 
 def _farthest(
     rest: Sequence[Evaluation], chosen: Sequence[Evaluation], objectives: Sequence[Objective]
 ) -> int:
-    """Return the index in `rest` that is farthest from the nearest chosen one, in scaled objectives."""
+    """Return the index of the evaluation in `rest` with the largest distance to its nearest in `chosen`.
+
+    Objectives are scaled to their range over both lists.
+    """
     others, fixed = _values(rest, objectives), _values(chosen, objectives)
     span = np.ptp(np.vstack([others, fixed]), axis=0)
     gaps = np.abs(others[:, None] - fixed[None]) / np.where(span > 0, span, 1.0)

@@ -21,14 +21,15 @@ from edanas.training.distillation import Teacher
 from edanas.training.sandwich import SandwichTraining, SupernetWithExits, resized
 
 CHECKPOINT = "supernet.pt"
-"""The file of the supernet's training in a run folder."""
+"""Name of the checkpoint of the supernet's training, inside the run folder."""
 
 
 class SharedEvaluation(Evaluator):
-    """Evaluates candidates with the weights of a supernet that is trained once with all its exits.
+    """Evaluation mode in which candidates inherit the weights of a supernet that is trained once.
 
-    A candidate's backbone is taken out of the supernet, and its BatchNorm statistics are recomputed. One pass
-    over the validation part gives its exit profile, from which every selection scheme is scored.
+    The supernet is trained with all its exits. The weights of a candidate's backbone are copied out of it,
+    and the BatchNorm statistics are recomputed. One pass over the validation part gives the exit profile,
+    from which every selection scheme of the backbone is scored.
 
     Args:
         workbench: The run's objects and data.
@@ -44,28 +45,30 @@ class SharedEvaluation(Evaluator):
         self._profiles: dict[tuple[str, tuple[int, ...]], ExitProfile] = {}
 
     def prepare(self, progress: Progress) -> None:
-        """Build the supernet, load weights if the settings name some, and train it.
+        """Build the supernet, load the weights of the setting `weights` if it is not empty, and train it.
 
         Raises:
-            WeightsError: The weights are not available, or belong to another network.
-            ConfigError: Layers stay random, and `training.epochs` is 0.
-            RunError: The training's checkpoint is damaged.
+            WeightsError: The weights or the teacher are not available, do not fit the run, or were trained on
+                held-out images.
+            ConfigError: The last layers or the criterion would stay random, since `training.epochs` is 0.
+            RunError: The checkpoint of the training is damaged.
         """
         trainer = self.trainer(progress)
         trainer.run(progress)
         self._network = trainer.network
 
     def files(self) -> Sequence[str]:
-        """See `Evaluator.files`; the checkpoint, and the partial file of an interrupted write."""
+        """See `Evaluator.files`: the checkpoint, and the partial files of an interrupted write."""
         return CHECKPOINT, str(Path(CHECKPOINT).with_suffix(".partial")), f"{CHECKPOINT}.partial"
 
     def trainer(self, progress: Progress) -> SandwichTraining:
-        """Build the supernet, load weights if the settings name some, and return its training.
+        """See `Evaluator.trainer`. This builds the supernet, and loads the weights of the setting `weights`.
 
         Raises:
-            WeightsError: Weights or teacher are not available, or belong to another network or data.
-            ConfigError: Layers stay random, and `training.epochs` is 0.
-            RunError: The training's checkpoint is damaged.
+            WeightsError: The weights or the teacher are not available, do not fit the run, or were trained on
+                held-out images.
+            ConfigError: The last layers or the criterion would stay random, since `training.epochs` is 0.
+            RunError: The checkpoint of the training is damaged.
         """
         bench = self.workbench
         with torch.random.fork_rng(devices=[]):
@@ -74,7 +77,7 @@ class SharedEvaluation(Evaluator):
             task, criterion = bench.parts.task, bench.fresh_criterion()
             network = SupernetWithExits(supernet, bench.provider, bench.classifier, task, criterion)
         checkpoint = bench.folder / CHECKPOINT
-        # A checkpoint holds all weights, so that the file of the initial ones is not needed again.
+        # A checkpoint holds all weights, so that a resumed training does not need the initial weights.
         if not checkpoint.exists() and (message := fill(bench, supernet, network)):
             progress.say(message)
         trainer = SandwichTraining(
@@ -101,7 +104,10 @@ class SharedEvaluation(Evaluator):
         return self.rescore(candidate, self.profile(candidate))
 
     def profile(self, candidate: Candidate) -> ExitProfile:
-        """See `Evaluator.profile`; if exits depend on earlier ones, it has the placed ones alone."""
+        """See `Evaluator.profile`. The profile has a column for every exit point.
+
+        If exits depend on earlier exits, it has columns for the placed exits only.
+        """
         every = tuple(range(self.workbench.provider.exit_points))
         return self._profile(candidate.backbone, every if self.removable else candidate.scheme.placed)
 
@@ -121,13 +127,13 @@ class SharedEvaluation(Evaluator):
         return pareto_schemes(profile, candidate, anatomy, removable=self.removable, measure=measure)
 
     def passes(self) -> tuple[float, float]:
-        """See `Evaluator.passes`; each step trains the largest, the smallest and random backbones."""
+        """See `Evaluator.passes`. Each step trains the largest, the smallest and some random backbones."""
         bench, settings = self.workbench, self.workbench.settings.training
         training = (2 + settings.random_backbones) * BACKWARD * settings.epochs * len(bench.parts.train)
         return training, bench.judging_passes()
 
     def teacher(self) -> Teacher:
-        """See `Evaluator.teacher`; the teacher is the supernet's largest backbone at its own resolution."""
+        """See `Evaluator.teacher`. The teacher is the supernet's largest backbone, at its own resolution."""
         if self._teacher is None:
             self._teacher = self._inherit(self.workbench.space.largest(), ())
         network = self._teacher
@@ -138,12 +144,17 @@ class SharedEvaluation(Evaluator):
         return probabilities
 
     def network(self, candidate: Candidate) -> EENN:
-        """See `Evaluator.network`."""
+        """See `Evaluator.network`.
+
+        Raises:
+            RuntimeError: `prepare` has not been called.
+        """
         network = self._inherit(candidate.backbone, candidate.scheme.placed)
         network.scheme = candidate.scheme
         return network
 
     def _profile(self, backbone: Backbone, points: tuple[int, ...]) -> ExitProfile:
+        """Return the exit profile of a backbone with heads at `points`, computed once."""
         key = backbone.id, points
         if key not in self._profiles:
             network = self._inherit(backbone, points)
@@ -151,8 +162,9 @@ class SharedEvaluation(Evaluator):
         return self._profiles[key]
 
     def _inherit(self, backbone: Backbone, points: tuple[int, ...]) -> EENN:
+        """Return a network with the supernet's weights and heads at `points`, recalibrated and fitted."""
         if self._network is None:
-            raise RuntimeError("`prepare` comes before the first candidate")
+            raise RuntimeError("`prepare` must be called before the first candidate")
         with torch.no_grad():
             staged = self._network.supernet.extract(backbone)
         shapes = exit_points(self.workbench.segments(backbone)[0])

@@ -1,4 +1,4 @@
-"""External teachers of a supernet: another supernet, a finished network, or a model of timm."""
+"""External teachers of a supernet: another trained supernet, a finished network, or a model of timm."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,14 +34,16 @@ from edanas.training.sandwich import resized
 from edanas.training.supernet_file import find, load, read_recipe
 
 TIMM = "timm:"
+"""Prefix of the setting `teacher` for a model of timm."""
 
 
 class TeacherName(NamedTuple):
-    """The parts of the setting `teacher`.
+    """The setting `teacher`, parsed.
 
     Args:
-        model: A model's name in timm; empty = the file is a supernet or a finished network.
-        path: The file of the weights; `None` = the weights that timm publishes or, without a model, none.
+        model: Name of a model in timm; empty = the teacher is a supernet or a finished network.
+        path: File of the teacher's weights. `None` with a model = the weights that timm publishes; `None`
+            without a model = the setting is empty.
     """
 
     model: str
@@ -49,7 +51,7 @@ class TeacherName(NamedTuple):
 
 
 class Normalisation(NamedTuple):
-    """Mean and standard deviation of pixels in [0, 1], one number per channel."""
+    """Normalisation of images: mean and standard deviation of the pixels in [0, 1], one per channel."""
 
     mean: Sequence[float]
     std: Sequence[float]
@@ -57,14 +59,17 @@ class Normalisation(NamedTuple):
 
 @dataclass(frozen=True)
 class ExternalTeacher:
-    """A network as teacher: a run's prepared images (B, C, R, R) -> probabilities (B, K).
+    """A teacher whose images are resized and normalised as in its own training.
+
+    It maps the run's prepared images (B, C, R, R) to probabilities (B, K): B images, C channels, R pixels a
+    side, K classes.
 
     Args:
-        network: Images, prepared as in its training -> logits (B, K); in eval mode.
-        resolution: Side in pixels of its train images.
+        network: The teacher's network in eval mode, from images to logits (B, K).
+        resolution: Side of the teacher's train images in pixels.
         here: Normalisation of the run's images.
-        own: Normalisation of its train images.
-        remark: A remark for the user; may be empty.
+        own: Normalisation of the teacher's train images.
+        remark: A sentence for the user, e.g. that a check was not possible; empty = none.
     """
 
     network: nn.Module
@@ -74,7 +79,7 @@ class ExternalTeacher:
     remark: str = ""
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the probabilities; see the class."""
+        """Return the teacher's probabilities (B, K) for the run's prepared images (B, C, R, R)."""
         logits: torch.Tensor = self.network(resized(self._renormalised(images), self.resolution))
         return logits.float().softmax(1)
 
@@ -87,7 +92,11 @@ class ExternalTeacher:
 
 
 def parse_teacher(name: str) -> TeacherName:
-    """Parse the setting `teacher`: `timm:MODEL@FILE`, `timm:MODEL`, a file, or a name in `weights/`.
+    """Parse the setting `teacher`.
+
+    Args:
+        name: `timm:MODEL@FILE`, `timm:MODEL`, the path of a file, the name of a trained supernet in
+            `weights/`, or empty.
 
     Example:
         >>> parse_teacher("timm:resnet18").model
@@ -100,15 +109,18 @@ def parse_teacher(name: str) -> TeacherName:
 
 
 def load_teacher(bench: Workbench) -> tuple[Teacher, str]:
-    """Return the teacher that the settings name, on the run's device, and a sentence on it.
+    """Load the teacher of the setting `teacher` on the run's device.
 
-    BatchNorm uses the statistics of the teacher's own training; those of a supernet's backbone are recomputed
-    on the run's train images.
+    BatchNorm layers use the statistics of the teacher's training. If the teacher is a backbone of a supernet,
+    they are recomputed on the run's train images.
+
+    Returns:
+        The teacher, and a sentence for the user that describes it.
 
     Raises:
-        WeightsError: The file is missing, damaged or no teacher; its classes or channels differ; it was
-            trained on images that this run holds out; or timm cannot download its weights.
-        ConfigError: timm has no such model, or a plugin of the network is not installed.
+        WeightsError: The file is missing, damaged, or holds no teacher; the teacher's classes or channels
+            differ from the run's; the teacher was trained on held-out images; timm cannot download weights.
+        ConfigError: timm does not have the model, or a plugin of the teacher is not installed.
     """
     name = bench.settings.teacher
     model, path = parse_teacher(name)
@@ -133,7 +145,7 @@ def load_teacher(bench: Workbench) -> tuple[Teacher, str]:
 
 
 def _of_supernet(path: Path, bench: Workbench) -> ExternalTeacher:
-    """Return the largest backbone of a trained supernet."""
+    """Return the largest backbone of a trained supernet as a teacher."""
     recipe = read_recipe(path)
     try:
         settings = resolve([("", recipe["settings"])])
@@ -157,12 +169,13 @@ def _of_supernet(path: Path, bench: Workbench) -> ExternalTeacher:
 
 
 def _finished(path: Path, bench: Workbench) -> ExternalTeacher:
-    """Return the last exit of a finished network."""
+    """Return the backbone of a finished network, with its last exit, as a teacher."""
     try:
         network = load_finished(path)
     except WeightsError as error:
         raise WeightsError(
-            f"{path} is no trained supernet that can be read; as a finished network: {error}"
+            f"{path} is no trained supernet that can be read, and reading it as a finished network failed: "
+            f"{error}"
         ) from error
     task = Task(len(network.mean), len(network.classes))
     _check_fits(path, task, bench.parts, network.classes)
@@ -171,7 +184,7 @@ def _finished(path: Path, bench: Workbench) -> ExternalTeacher:
 
 
 def _of_timm(model: str, path: Path | None, bench: Workbench) -> ExternalTeacher:
-    """Return a model of timm, with weights from a file or with those that timm publishes."""
+    """Return a model of timm as a teacher, with weights from a file or with weights that timm publishes."""
     check_timm_model(model, f"'{TIMM}{model}'")
     here = _normalisation(bench.parts)
     if path is None:
@@ -183,7 +196,7 @@ def _of_timm(model: str, path: Path | None, bench: Workbench) -> ExternalTeacher
     tensors = read_tensors(path)
     task = _task_of(tensors, timm_names(model), bench.parts.task)
     _check_fits(path, task, bench.parts)
-    # The file does not describe its train images, which are assumed to be like those of this run.
+    # The file does not describe its train images: the size and normalisation of this run are assumed.
     side = int(bench.space.largest()["resolution"])
     network = create_timm_model(model, task, side)
     fill(network, task, tensors, str(path), timm_names(model))
@@ -191,7 +204,13 @@ def _of_timm(model: str, path: Path | None, bench: Workbench) -> ExternalTeacher
 
 
 def _task_of(tensors: Mapping[str, torch.Tensor], names: TensorNames, here: Task) -> Task:
-    """Return channels and classes by the shapes of the weights, or those of `here` for unknown shapes."""
+    """Return the numbers of channels and classes of a model of timm, from the shapes of its weights.
+
+    Args:
+        tensors: The weights by name.
+        names: Names of the model's tensors.
+        here: The run's task, for numbers that the shapes do not show.
+    """
     by_name = {names.canonical(name): tensor for name, tensor in tensors.items()}
     stem, last = by_name.get(names.stem), by_name.get(names.classifier[0]) if names.classifier else None
     return Task(
@@ -201,16 +220,16 @@ def _task_of(tensors: Mapping[str, torch.Tensor], names: TensorNames, here: Task
 
 
 def _check_fits(source: object, task: Task, parts: DataParts, classes: Sequence[str] = ()) -> None:
-    """Check that a teacher has the channels and the classes of the run, in the same order.
+    """Check that a teacher has the run's number of channels, and the run's classes in the same order.
 
     Args:
         source: The teacher's file or model, for messages.
-        task: The teacher's channels and number of classes.
+        task: The teacher's numbers of channels and classes.
         parts: The run's data.
-        classes: The teacher's class names; empty if they are not known.
+        classes: The teacher's class names in order; empty = not known, and not checked.
 
     Raises:
-        WeightsError: Channels or classes differ.
+        WeightsError: The channels or the classes differ.
     """
     here = parts.task
     for noun, number, allowed in (
@@ -219,7 +238,7 @@ def _check_fits(source: object, task: Task, parts: DataParts, classes: Sequence[
     ):
         if number != allowed:
             raise WeightsError(
-                f"{source}: is for {number} {noun}; allowed: the {allowed} of this run's images"
+                f"{source}: is for {number} {noun}; allowed: {allowed}, as in this run's images"
             )
     for own, expected in zip(classes, parts.train.classes, strict=False):
         if own != expected:

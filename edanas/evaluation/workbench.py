@@ -1,4 +1,4 @@
-"""Workbench of a run: what its evaluation works with."""
+"""Workbench of a run: its inputs, with the methods that build, train and measure networks."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,24 +22,25 @@ from edanas.training.distillation import Teacher
 
 @dataclass(frozen=True)
 class Workbench(RunInputs):
-    """The inputs of a run, and the building, costing and training of its networks. Picklable.
+    """The inputs of a run, with methods that build its networks, train them and compute their costs.
 
-    The work itself is done by three parts: `builder`, `costs` and `trainer`.
+    The arguments are those of `RunInputs`. The methods call the objects `builder`, `costs` and `trainer`.
+    A workbench is picklable.
     """
 
     @cached_property
     def builder(self) -> NetworkBuilder:
-        """Builds networks."""
+        """Builder of the run's networks, heads and criteria."""
         return NetworkBuilder(self)
 
     @cached_property
     def costs(self) -> CostBook:
-        """Counts and measures costs, each once."""
+        """Costs of the run's backbones and heads, each counted or measured once."""
         return CostBook(self, self.builder)
 
     @cached_property
     def trainer(self) -> NetworkTrainer:
-        """Trains networks."""
+        """Trainer of the run's networks."""
         return NetworkTrainer(self)
 
     def network(
@@ -65,11 +66,11 @@ class Workbench(RunInputs):
         return self.builder.exit_points(backbone)
 
     def anatomy(self, network: ExitNetwork) -> Anatomy:
-        """Return the costs of a network's segments."""
+        """Return the costs of a network's stages and heads, by running each once on zeros."""
         return Anatomy.of(network, self.parts.task.in_channels)
 
     def anatomy_of(self, backbone: Backbone, points: tuple[int, ...]) -> Anatomy:
-        """Return the costs of a backbone with heads at `points`, from its structure alone."""
+        """Return the costs of a backbone and of heads at `points`; see `CostBook.anatomy`."""
         return self.costs.anatomy(backbone, points)
 
     def segments(self, backbone: Backbone) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
@@ -88,17 +89,17 @@ class Workbench(RunInputs):
         self.trainer.finetune(network, settings, seed, bar, teacher)
 
     def recalibrate(self, network: ExitNetwork) -> None:
-        """Recompute BatchNorm statistics on the run's sample of train images."""
+        """Recompute a network's BatchNorm statistics; see `NetworkTrainer.recalibrate`."""
         self.trainer.recalibrate(network)
 
     def fit(self, network: ExitNetwork) -> None:
-        """Fit inference rule and criterion on the calibration part, if they learn after training."""
+        """Fit a network's inference rule and criterion; see `NetworkTrainer.fit`."""
         self.trainer.fit(network)
 
     def train_images(self, resolution: int) -> Iterator[torch.Tensor]:
-        """Yield the run's sample of train images for BatchNorm statistics; see `NetworkTrainer`."""
+        """Yield train images for BatchNorm statistics; see `NetworkTrainer.train_images`."""
         return self.trainer.train_images(resolution)
 
     def judging_passes(self) -> int:
-        """Return the forward passes, in samples, to recalibrate, fit and validate one network."""
+        """Return the cost of an evaluation without training; see `NetworkTrainer.judging_passes`."""
         return self.trainer.judging_passes()

@@ -117,8 +117,8 @@ def test_layers_for_other_classes_start_afresh_and_no_others(names, plain, tmp_p
 def test_what_differs_is_said_where_random_layers_would_judge(plain, tmp_path):
     swapped = digits(("a", "c", "b", *EIGHT[3:]))
     for data, why in (
-        (swapped, r"the last layers random \(class 2 was 'b', and here it is 'c'\)"),
-        (digits(EIGHT[:5]), r"the last layers random \(trained for 8 classes, and here are 5\)"),
+        (swapped, r"the last layers random \(class 2 was 'b', and is 'c' in this run\)"),
+        (digits(EIGHT[:5]), r"the last layers random \(trained for 8 classes, and this run has 5\)"),
     ):
         with pytest.raises(ConfigError, match=why):
             begun(plain, tmp_path, data, training__epochs=0)

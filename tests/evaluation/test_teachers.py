@@ -226,11 +226,11 @@ def refused(teacher, folder, error=WeightsError, **settings):
 def test_who_cannot_teach_is_told_why(supernet, tmp_path, monkeypatch):
     file = tmp_path / "m.safetensors"
     timm_file(file, classes=7)
-    assert "m.safetensors: is for 7 classes; allowed: the 10 of" in refused(
+    assert "m.safetensors: is for 7 classes; allowed: 10, as in" in refused(
         f"timm:test_resnet@{file}", tmp_path
     )
     timm_file(file, channels=3)
-    assert "is for 3 channels; allowed: the 1 of" in refused(f"timm:test_resnet@{file}", tmp_path)
+    assert "is for 3 channels; allowed: 1, as in" in refused(f"timm:test_resnet@{file}", tmp_path)
     assert "The file is not of timm's 'test_resnet'" in refused(f"timm:test_resnet@{supernet}", tmp_path)
     assert "'no/such.file': no such file; allowed: a trained" in refused("no/such.file", tmp_path)
     assert "no such file" in refused(tmp_path, tmp_path)

@@ -60,5 +60,5 @@ def test_untrained_last_layers_are_refused_for_other_classes(tmp_path: Path) -> 
     message = str(refused.value)
     assert message.startswith("training.epochs: found 0, and weights ")
     assert "cifar10-mbv3" in message
-    assert "class 1 was 'airplane', and here it is '0'" in message
+    assert "class 1 was 'airplane', and is '0' in this run" in message
     assert "allowed: 1 or more" in message
