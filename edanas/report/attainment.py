@@ -1,4 +1,4 @@
-"""Attainment of methods: the most accurate network within each cost, as median and range over seeds.
+"""Attainment curves of methods: test accuracy that a method reaches within each cost, over its seeds.
 
 The curves are empirical attainment functions of two objectives (Fonseca and Fleming 1996, "On the performance
 assessment and comparison of stochastic multiobjective optimizers").
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d1f")
-"""The colours of Okabe and Ito, with a darker yellow."""
+"""The colours of Okabe and Ito, with a darker yellow, in the order of the methods."""
 
 MARKERS = "osD^vPX*"
+"""Matplotlib markers, in the order of the methods."""
 
 
 def attained(runs: Sequence[Sequence[ResultRow]], costs: Floats) -> Floats:
-    """Return the test accuracy of each run's most accurate network within each cost.
+    """Return the highest test accuracy that each run reaches within each cost.
 
     Args:
         runs: The networks of each run.
-        costs: (n,) executed MACs.
+        costs: C bounds on executed MACs for one image.
 
     Returns:
-        (runs, n) fractions; NaN where a run has no network within the cost.
+        Accuracies as fractions of shape (number of runs, C); NaN where a run has no network within the bound.
     """
     accuracy = np.full((len(runs), len(costs)), np.nan)
     for curve, rows in zip(accuracy, runs, strict=True):
@@ -46,11 +47,13 @@ def attained(runs: Sequence[Sequence[ResultRow]], costs: Floats) -> Floats:
 def draw_attainment(
     methods: Mapping[str, Sequence[Sequence[ResultRow]]], budgets: Sequence[float]
 ) -> "Figure":
-    """Draw test accuracy against executed MACs: networks (marks), median over seeds (line), range (band).
+    """Draw the attainment curves of methods: test accuracy against executed MACs.
+
+    Marks are networks. A line is the median over the seeds of one method, a band is their range.
 
     Args:
-        methods: The networks of each seed, by the method's name.
-        budgets: Executed MACs, drawn as vertical lines.
+        methods: Name of a method -> the networks of each of its seeds.
+        budgets: Bounds on executed MACs for one image, drawn as vertical lines.
     """
     from matplotlib.figure import Figure
 
@@ -73,6 +76,7 @@ def draw_attainment(
 def _draw_method(
     axes: "Axes", number: int, label: str, runs: Sequence[Sequence[ResultRow]], costs: Floats
 ) -> None:
+    """Draw networks, median and range of one method; `number` selects its colour and marker."""
     colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
     accuracy = 100 * attained(runs, costs)
     complete = ~np.isnan(accuracy).any(axis=0)

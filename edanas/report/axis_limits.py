@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 
 def accuracy_floor(tested: Sequence[float], candidates: Sequence[float]) -> float:
-    """Return the lowest accuracy to show, in percent.
+    """Return the lower limit of the accuracy axis, in percent.
 
-    Much worse candidates lie below it, so that they do not squeeze the fronts together.
+    Candidates far below the finished networks lie outside the axis, so that the fronts fill the plot. Without
+    finished networks, the limit is the lowest accuracy of a candidate.
 
     Args:
-        tested: Accuracies of the finished networks, with the ends of their intervals, in percent.
-        candidates: Accuracies of the search's candidates, in percent.
+        tested: Accuracies of the finished networks in percent, or the ends of their 95% intervals.
+        candidates: Accuracies of the candidates of the search, in percent.
 
     Example:
         >>> accuracy_floor([95.0, 97.0], [20.0, 94.0])

@@ -1,4 +1,4 @@
-"""The choice of networks out of a result, always by their figures on the validation part."""
+"""Choice of networks from a result by accuracy and cost on the validation part, never on the test part."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from edanas.report.formatting import exits_text, mega, percent
 
 @dataclass(frozen=True)
 class Bounds:
-    """Bounds on a network; `None` is no bound.
+    """Bounds on accuracy, cost and size of a network; `None`, the default, means no bound.
 
     Args:
-        max_macs: Most executed MACs for one image, on average over the validation part.
-        min_accuracy: Least validation accuracy, a fraction.
-        max_params: Most parameters, placed heads included.
-        max_activations: Most elements of the largest layer output.
+        max_macs: Maximum of executed MACs for one image, on average over the validation part.
+        min_accuracy: Minimum of the validation accuracy, a fraction in [0, 1].
+        max_params: Maximum number of parameters, placed heads included.
+        max_activations: Maximum number of elements in the largest layer output.
 
     Raises:
-        EdanasError: A maximum is not positive, or the accuracy is no fraction.
+        EdanasError: A maximum is not above 0, or `min_accuracy` is outside [0, 1].
     """
 
     max_macs: float | None = None
@@ -37,39 +37,41 @@ class Bounds:
 
     @property
     def sizes(self) -> dict[str, float]:
-        """The bounds on a network's size, by the field of `ResultRow`."""
+        """The bounds on a network's size: name of a field of `ResultRow` -> its maximum."""
         sizes = {"params": self.max_params, "activations": self.max_activations}
         return {name: most for name, most in sizes.items() if most is not None}
 
     def small_enough(self, row: ResultRow) -> bool:
-        """Return whether the network's size is within the bounds.
+        """Return `True` if the network's size is within the bounds.
 
         Raises:
-            EdanasError: The row of an older version lacks a size.
+            EdanasError: The size of the network is not known, since an older version wrote the result.
         """
         for name, most in self.sizes.items():
             size = getattr(row, name)
             if size is None:
-                raise EdanasError(f"max_{name}: the result does not say how many {name} a network has")
+                raise EdanasError(f"max_{name}: the result lacks the number of {name} of network {row.id}")
             if size > most:
                 return False
         return True
 
     def good_enough(self, row: ResultRow) -> bool:
-        """Return whether cost and accuracy are within the bounds."""
+        """Return `True` if the network's executed MACs and accuracy are within the bounds."""
         cheap = self.max_macs is None or row.macs_for_choice <= self.max_macs
         return cheap and (self.min_accuracy is None or row.validation_accuracy >= self.min_accuracy)
 
 
 def choose(rows: Sequence[ResultRow], bounds: Bounds) -> ResultRow:
-    """Return the most accurate network within the bounds; with `min_accuracy` but no `max_macs` the cheapest.
+    """Return the most accurate network within the bounds, or the cheapest one.
+
+    The cheapest network is returned if `bounds` has `min_accuracy` but not `max_macs`.
 
     Args:
         rows: One or more networks.
-        bounds: The bounds.
+        bounds: Bounds on the network.
 
     Raises:
-        EdanasError: No network is within the bounds; the text names the nearest.
+        EdanasError: No network is within the bounds. The message names the networks nearest to them.
     """
     small = [row for row in rows if bounds.small_enough(row)]
     if not small:
@@ -83,15 +85,16 @@ def choose(rows: Sequence[ResultRow], bounds: Bounds) -> ResultRow:
 
 
 def most_accurate(rows: Sequence[ResultRow]) -> ResultRow:
-    """Return the network with the highest validation accuracy; of equals the cheapest."""
+    """Return the network with the highest validation accuracy; of equally accurate networks, the cheapest."""
     return max(rows, key=lambda row: (row.validation_accuracy, -row.macs_for_choice))
 
 
 def highlights(front: Sequence[ResultRow]) -> Mapping[str, ResultRow]:
-    """Return the most accurate network and the relatively cheapest; nothing for an empty front.
+    """Return the two networks that a report shows first.
 
     Returns:
-        `accurate` and `cheap`. The relative cost is executed MACs over those of the backbone.
+        `accurate`, the most accurate network, and `cheap`, the network with the smallest ratio of executed
+        MACs to MACs of the backbone. An empty mapping if `front` is empty.
     """
     if not front:
         return {}
@@ -100,13 +103,16 @@ def highlights(front: Sequence[ResultRow]) -> Mapping[str, ResultRow]:
 
 
 def rival(row: ResultRow, singles: Sequence[ResultRow]) -> ResultRow | None:
-    """Return the most accurate single-exit network that costs no more than `row`; `None` if none does."""
+    """Return the most accurate network of `singles` that costs no more than `row`; `None` = all cost more."""
     affordable = [single for single in singles if single.macs_for_choice <= row.macs_for_choice]
     return max(affordable, key=lambda single: single.validation_accuracy, default=None)
 
 
 def calibrated(rows: Sequence[ResultRow]) -> list[ResultRow]:
-    """Return the networks whose thresholds were set on the calibration part, with known figures there."""
+    """Return the networks whose accuracy and cost are known on the calibration and the validation part.
+
+    Accuracy and cost on the calibration part are known if the thresholds were set there.
+    """
     return [
         row
         for row in rows
@@ -117,12 +123,14 @@ def calibrated(rows: Sequence[ResultRow]) -> list[ResultRow]:
 
 
 def _smallest(rows: Sequence[ResultRow], bounds: Bounds) -> str:
+    """Return the message for bounds on the size that no network keeps."""
     limits = " and ".join(f"at most {most:g} {name}" for name, most in bounds.sizes.items())
     least = " and ".join(f"{min(getattr(row, name) for row in rows):g} {name}" for name in bounds.sizes)
-    return f"no network has {limits}; the fewest are {least}"
+    return f"no network has {limits}; the smallest numbers are {least}"
 
 
 def _nearest(rows: Sequence[ResultRow], bounds: Bounds) -> str:
+    """Return the message for bounds on accuracy and cost that no network keeps."""
     cheapest = min(rows, key=lambda row: row.macs_for_choice)
     best = max(rows, key=lambda row: row.validation_accuracy)
     limits = [] if bounds.max_macs is None else [_at_most(bounds.max_macs)]
@@ -133,13 +141,14 @@ def _nearest(rows: Sequence[ResultRow], bounds: Bounds) -> str:
 
 
 def _at_most(macs: float) -> str:
-    """Return a bound on executed MACs; one below 1000 was probably meant in millions."""
+    """Return the text of a bound on executed MACs, with a hint if the bound is likely in millions."""
     if macs < 1000:
-        return f"at most {macs:g} executed MACs (was {macs:g}M meant? That is max_macs={macs:g}e6)"
+        return f"at most {macs:g} executed MACs (for {macs:g} million, set max_macs={macs:g}e6)"
     return f"at most {mega(macs)}M executed MACs"
 
 
 def _figures(row: ResultRow) -> str:
+    """Return number of early exits, accuracy and cost of a network, for a message."""
     return (
         f"({exits_text(row.exits)}) has {percent(row.validation_accuracy)}% at {mega(row.macs_for_choice)}M"
     )

@@ -1,4 +1,4 @@
-"""Comparison of runs on the same images; runs that differ in nothing but the seed are one method."""
+"""Comparison of runs on the same images. Runs whose settings differ only in the seed are one method."""
 
 import json
 import statistics
@@ -30,8 +30,8 @@ class Method:
     """Runs with the same settings, one per seed.
 
     Args:
-        name: The given name, or the settings that differ from those of the other methods.
-        results: By rising seed.
+        name: The name given to `compare`, or the settings that distinguish the method from the other methods.
+        results: The result of each run, by rising seed.
     """
 
     name: str
@@ -39,31 +39,37 @@ class Method:
 
     @cached_property
     def networks(self) -> tuple[tuple[ResultRow, ...], ...]:
-        """The early-exit networks of each seed; the single-exit ones if the method has no others."""
+        """The early-exit networks of each seed. If no seed has any, the single-exit networks of each seed."""
         has_exits = any(result.early_exit for result in self.results)
         return tuple(result.early_exit if has_exits else result.single_exit for result in self.results)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Figures of several methods on one data set, with their spread over seeds.
+    """Accuracies and costs of several methods on one data set, with their spread over seeds.
 
     Args:
-        methods: In the order of their first runs.
-        budgets: Bounds on executed MACs, ascending; the accuracy within each is reported.
+        methods: The methods, in the order of their first runs.
+        budgets: Bounds on executed MACs for one image, ascending. The accuracy within each bound is reported.
     """
 
     methods: tuple[Method, ...]
     budgets: tuple[float, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the figures of each run, by method and seed; accuracies are fractions of the test part.
+        """Return one dictionary for each run, sorted by method and seed.
 
-        `accuracy`, `executed_macs`, `ada_macs` and `backbone_macs` belong to the network that `Result.best`
-        chooses by validation accuracy. `hypervolume` is the normalised hypervolume in [0, 1] of the run's
-        networks, in test error and executed MACs; its reference point is the worst of all methods.
-        `single_exit_hypervolume` is that of the run's single-exit networks. `within` maps each budget to the
-        accuracy of the best network within it, or to `None`.
+        Returns:
+            Each dictionary has these keys; accuracies are fractions, on the test part:
+
+            - `method`, `seed`: the name of the method, and the seed of the run.
+            - `accuracy`, `executed_macs`, `ada_macs`, `backbone_macs`: test accuracy and costs of the network
+              that `Result.best` returns. It has the highest validation accuracy.
+            - `hypervolume`: normalised hypervolume, in [0, 1], of the run's networks in test error and
+              executed MACs. The reference point is the worst value of all methods in each of the two.
+            - `single_exit_hypervolume`: normalised hypervolume of the run's single-exit networks.
+            - `within`: budget -> test accuracy of the best network within it; `None` = no network is.
+            - `evaluations`, `seconds`: number of evaluated candidates and duration; `None` = not known.
         """
         return [
             {"method": method.name, "seed": result.seed, **self._figures(result, networks)}
@@ -72,15 +78,17 @@ class Comparison:
         ]
 
     def summary(self) -> list[dict[str, Any]]:
-        """Return the means over seeds of each method, and their standard deviations in `spread`.
+        """Return one dictionary for each method, with the means over its seeds.
 
-        The standard deviation is that of the sample, and `None` with one seed. A mean is `None` if a seed has
-        no value.
+        Returns:
+            `method`, `seeds` and the numeric keys of `rows` with their means; `spread` has their standard
+            deviations. A mean is `None` if one of the seeds has no value. The standard deviation divides by
+            the number of seeds - 1, and is `None` for one seed.
         """
         return [_summary(method.name, rows) for method, rows in self._by_method()]
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """Return `rows` as a table with one column per budget."""
+        """Return `rows` as a table, with a column `within_...M` for each budget in millions of MACs."""
         import pandas as pd
 
         flat = []
@@ -90,17 +98,20 @@ class Comparison:
         return pd.DataFrame(flat)
 
     def to_json(self) -> str:
-        """Return `summary` and `rows` as JSON."""
+        """Return JSON text with `summary` in `methods` and `rows` in `runs`."""
         return json.dumps({"methods": self.summary(), "runs": self.rows()}, indent=1) + "\n"
 
     def plot(self, path: Path | str | None = None) -> "Figure":
-        """Plot the test accuracy that each method attains within executed MACs.
+        """Plot the highest test accuracy of each method within a bound on executed MACs.
 
         Args:
-            path: The file to write; `None` = none.
+            path: File for the plot, ending in .svg, .png or .pdf. `None`, the default, writes no file.
+
+        Returns:
+            The matplotlib figure.
 
         Raises:
-            EdanasError: `path` has another ending than .svg, .png or .pdf, or cannot be written.
+            EdanasError: `path` has another ending, or cannot be written.
         """
         from edanas.report import plots
         from edanas.report.attainment import draw_attainment
@@ -112,6 +123,7 @@ class Comparison:
 
     @cached_property
     def _reference(self) -> npt.NDArray[np.float64]:
+        """Reference point of the hypervolume: test error and executed MACs of shape (2,)."""
         results = [result for method in self.methods for result in method.results]
         return reference_point(_values([row for r in results for row in (*r.early_exit, *r.single_exit)]))
 
@@ -143,16 +155,19 @@ def compare(
 ) -> Comparison:
     """Compare runs on the same images.
 
+    Runs with the same name are one method. Runs without a name are one method if their settings differ only
+    in the seed, the device and other settings that are not part of the method.
+
     Args:
-        runs: Results, or folders of finished runs.
-        names: The method's name of each run; `None` = made of its settings. Runs with one name are one
-            method; so are runs without a name whose settings differ only in the seed and the machine.
-        budgets: Bounds on executed MACs; the accuracy within each is reported.
+        runs: Results, or folders of finished runs; one or more.
+        names: Name of the method of each run. `None` for a run = a name made of its settings. Empty, the
+            default, = `None` for all runs.
+        budgets: Bounds on executed MACs for one image; above 0. The accuracy within each bound is reported.
 
     Raises:
-        RunError: A folder holds no finished run.
-        EdanasError: There is nothing to compare, the runs are on different images, two runs of a method have
-            one seed, or a budget is not positive.
+        RunError: A folder holds no finished run, or a run finished without a network.
+        EdanasError: There are no runs, the runs are on different images, two runs of one method have the same
+            seed, or a budget is not above 0.
 
     Example:
         >>> row = {
@@ -173,9 +188,7 @@ def compare(
         raise EdanasError("runs: found none; give the folders of finished runs")
     for result in results:
         if not result.front and not result.static_front:
-            raise RunError(
-                f"{result.folder}: the run finished without a network; there is nothing to compare"
-            )
+            raise RunError(f"{result.folder}: the run finished without a network, and cannot be compared")
     limits = sorted(set(budgets))
     if limits and not limits[0] > 0:
         raise EdanasError(f"budgets: found {limits[0]:g}; allowed: executed MACs above 0")
@@ -190,6 +203,7 @@ def compare(
 
 
 def _check_same_images(results: Sequence[Result]) -> None:
+    """Check that all runs have the same data, classes and numbers of samples."""
     first = results[0]
     for other in results[1:]:
         for what, a, b in (
@@ -199,13 +213,16 @@ def _check_same_images(results: Sequence[Result]) -> None:
         ):
             if a != b:
                 raise EdanasError(
-                    f"{other.folder}: its {what} are {b}, those of {first.folder} are {a}; "
-                    "runs can be compared on the same images only"
+                    f"{other.folder}: found {what} {b}; allowed: {a}, as in {first.folder}, since only runs "
+                    "on the same images can be compared"
                 )
 
 
 def _images(result: Result) -> dict[str, Any] | str:
-    """Return the name and options of a run's data set, without its folder's parents and its download."""
+    """Return the name of a run's data set, with its options except `download`.
+
+    The name of a folder is the last component of its path, so that the same folder may lie elsewhere.
+    """
     data = result.settings.get("data")
     values = dict(data) if isinstance(data, Mapping) else {"name": data}
     name = Path(str(values.pop("path", values.pop("name", "")))).name
@@ -214,19 +231,22 @@ def _images(result: Result) -> dict[str, Any] | str:
 
 
 def _check_seeds(name: str, results: Sequence[Result]) -> None:
+    """Check that the runs of a method have different seeds."""
     for one, two in combinations(results, 2):
         if one.seed == two.seed:
             raise EdanasError(
                 f"{two.folder} and {one.folder} are both method '{name}' with seed {one.seed}; "
-                "give one of them, or names of their own: NAME=RUN"
+                "compare only one of the two runs, or name them differently: NAME=RUN"
             )
 
 
 def _best(result: Result, bounds: Bounds) -> ResultRow:
+    """Return the best early-exit network, or the best single-exit network if there are no others."""
     return choose_network(result, bounds, None if result.early_exit else 0)
 
 
 def _within(result: Result, budget: float) -> float | None:
+    """Return the test accuracy of the best network within a budget; `None` if no network is within it."""
     try:
         return float(_best(result, Bounds(max_macs=budget)).test_accuracy)
     except EdanasError:
@@ -234,11 +254,12 @@ def _within(result: Result, budget: float) -> float | None:
 
 
 def _values(rows: Sequence[ResultRow]) -> npt.NDArray[np.float64]:
-    """Return test error and executed MACs, to be minimised: (n, 2)."""
+    """Return test error and executed MACs of networks, one row per network; both are minimised."""
     return np.array([[1 - row.test_accuracy, row.executed_macs] for row in rows], dtype=np.float64)
 
 
 def _summary(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the entry of one method in `Comparison.summary`."""
     keys = [key for key in rows[0] if key not in ("method", "seed", "within")]
     means = {key: _mean([row[key] for row in rows]) for key in keys}
     budgets = rows[0]["within"]

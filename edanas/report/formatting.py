@@ -1,4 +1,4 @@
-"""Text forms of numbers, thresholds and backbones, shared by tables, plots and pages."""
+"""Formatting of numbers, thresholds and backbones as text, for tables, plots and pages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,15 +6,21 @@ from typing import Any
 from edanas.core.result_row import ResultRow
 
 CONVENTION = (
-    "MACs in M, a million multiply-adds of convolutions and linear layers, for one image; "
-    "executed MACs = ADA_MACS (Eq. 5 of the paper) plus the heads that ran and were not confident enough."
+    "MACs are multiply-adds of convolutions and linear layers for one image; M = million. "
+    "Executed MACs = ADA_MACS (Eq. 5 of the paper) plus the heads that ran and were not confident enough."
 )
+"""Definition of the units of MACs, for the notes of tables."""
 
 NONE = "–"
+"""Text of a missing value."""
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
-    """Return a fraction in percent, without the sign.
+    """Return a fraction in percent, without the percent sign; a dash for `None`.
+
+    Args:
+        fraction: The fraction; 1 = 100%.
+        digits: Number of decimal places, by default 1.
 
     Example:
         >>> percent(0.9725), percent(0.5, 0)
@@ -24,7 +30,7 @@ def percent(fraction: float | None, digits: int = 1) -> str:
 
 
 def mega(macs: float) -> str:
-    """Return multiply-adds in millions, to about three figures.
+    """Return multiply-adds in millions, rounded to about three significant digits.
 
     Example:
         >>> mega(950_000), mega(2_380_000), mega(595e6)
@@ -35,7 +41,7 @@ def mega(macs: float) -> str:
 
 
 def thresholds_text(thresholds: Sequence[float | None]) -> str:
-    """Return the thresholds by exit point, in columns of equal width.
+    """Return the thresholds of all exit points in columns of equal width, with a dash for no exit.
 
     Example:
         >>> thresholds_text([0.5, None])
@@ -46,7 +52,7 @@ def thresholds_text(thresholds: Sequence[float | None]) -> str:
 
 
 def utilization_text(row: ResultRow) -> str:
-    """Return the utilization of each exit point and of the last exit, in percent."""
+    """Return the utilization of each exit point and of the last exit in percent, with a dash for no exit."""
     placed = [*(value is not None for value in row.thresholds), True]
     cells = (
         percent(value, 0) if is_placed or value else NONE
@@ -56,7 +62,7 @@ def utilization_text(row: ResultRow) -> str:
 
 
 def exits_text(count: int) -> str:
-    """Return a number of early exits with its noun.
+    """Return a number of early exits in words.
 
     Example:
         >>> exits_text(0), exits_text(1), exits_text(2)
@@ -66,7 +72,11 @@ def exits_text(count: int) -> str:
 
 
 def scheme_text(exits: int, thresholds: Sequence[float | None]) -> str:
-    """Return the number of early exits and their thresholds.
+    """Return the number of early exits and their thresholds as text.
+
+    Args:
+        exits: Number of early exits.
+        thresholds: The threshold of each exit point; `None` = no exit.
 
     Example:
         >>> scheme_text(1, [0.5, None])
@@ -78,9 +88,13 @@ def scheme_text(exits: int, thresholds: Sequence[float | None]) -> str:
 
 
 def backbone_text(choices: Mapping[str, Any]) -> str:
-    """Return a backbone's choices in one line, for any supernet provider.
+    """Return the choices of a backbone in one line.
 
-    Choices of one kind, e.g. `stage2.layer1.kernel`, stand together, one group per stage.
+    The choices are grouped by kind, the last part of their name, and within a kind by stage. The kind of
+    `stage2.layer1.kernel` is `kernel`.
+
+    Args:
+        choices: Name of a variable -> chosen value.
 
     Example:
         >>> backbone_text({"resolution": 16, "stage1.layer1.kernel": 3, "stage1.layer2.kernel": 5})
@@ -97,4 +111,5 @@ def backbone_text(choices: Mapping[str, Any]) -> str:
 
 
 def _group_text(values: Sequence[str]) -> str:
+    """Join the values of one stage, with a hyphen if a value has several characters."""
     return ("" if all(len(value) == 1 for value in values) else "-").join(values)

@@ -1,4 +1,4 @@
-"""History of a search, read from the archive and the log of a run folder, during the run or after it."""
+"""History of a search, read from the archive and the log in a run folder, during the run or after it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,22 +14,24 @@ from edanas.core.notes import surrogate_notes, typed_notes
 from edanas.core.types import CONTINUOUS, Evaluation
 
 LOG = "log.jsonl"
-"""The log's name in a run folder; it has one line per evaluation and iteration."""
+"""Name of the log in a run folder; it has one line for each evaluation and each iteration."""
 
 ITERATION = "edanas_iteration_finished"
+"""Name of the event in a log line that ends an iteration."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A complete iteration; iteration 0 is the initial archive.
+    """A complete iteration of a search; iteration 0 evaluates the initial archive.
 
     Args:
-        iteration: Its number.
-        evaluated: Candidates in the archive after it.
-        failed: Number of them that failed.
-        hypervolume: In [0, 1].
+        iteration: Number of the iteration, from 0.
+        evaluated: Number of candidates in the archive after the iteration.
+        failed: Number of failed candidates in the archive after the iteration.
+        hypervolume: Normalised hypervolume of the archive after the iteration, in [0, 1].
         notes: Notes of the search strategy, e.g. `{"objective 1": "rbf tau 0.61"}`.
-        feasible: Share of the iteration's candidates that keep all constraints; `None` = no constraints.
+        feasible: Fraction of the iteration's candidates that keep all constraints; `None` = the run has no
+            constraints.
     """
 
     iteration: int
@@ -41,10 +43,15 @@ class Step:
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> "Step":
-        """Read a line of the log, or an entry of `iterations` in `result.json`.
+        """Read an iteration from JSON values.
+
+        Args:
+            value: A line of the log, or an entry of `iterations` in `result.json`.
 
         Raises:
-            LookupError, TypeError, ValueError: `value` is neither.
+            LookupError: A key is missing.
+            TypeError: `value` is no mapping, or an entry has the wrong type.
+            ValueError: An entry is no number.
         """
         notes = typed_notes({str(name): str(text) for name, text in dict(value.get("notes") or {}).items()})
         counts = (int(value["iteration"]), int(value["evaluated"]), int(value["failed"]))
@@ -54,13 +61,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Quality:
-    """Rank correlation of one objective's surrogate on candidates that it was not fitted to.
+    """Quality of the surrogate of one objective in one iteration.
 
     Args:
-        iteration: Its number.
-        objective: From 0.
-        surrogate: The name of the model in use.
-        tau: Kendall's rank correlation, in [-1, 1].
+        iteration: Number of the iteration, from 0.
+        objective: Index of the objective, from 0.
+        surrogate: Name of the regressor, e.g. `rbf`.
+        tau: Kendall's rank correlation, in [-1, 1], of predicted and measured values. It is computed on
+            candidates that the surrogate was not fitted to.
     """
 
     iteration: int
@@ -71,12 +79,12 @@ class Quality:
 
 @dataclass(frozen=True)
 class RunHistory:
-    """The archive and the complete iterations of a run's search.
+    """The archive and the complete iterations of a run.
 
     Args:
-        evaluations: The archive, in order; empty if there is none.
-        steps: The complete iterations, in order.
-        settings: The settings that the archive was created with, as plain values.
+        evaluations: The evaluated candidates in the order of their evaluation; empty without an archive.
+        steps: The complete iterations in ascending order.
+        settings: The run's settings as values of JSON's types; empty without an archive.
     """
 
     evaluations: tuple[Evaluation, ...] = ()
@@ -85,10 +93,13 @@ class RunHistory:
 
 
 def read_history(folder: Path) -> RunHistory:
-    """Read the archive and the log of the run in `folder`; a missing file counts as empty.
+    """Read the archive and the log of a run. A missing file counts as empty.
+
+    Args:
+        folder: The run folder.
 
     Raises:
-        RunError: The archive is damaged, or of another version.
+        RunError: The archive is damaged or has the format of another version, or the log cannot be read.
     """
     steps = read_steps(folder)
     if not (folder / ARCHIVE).is_file():
@@ -99,9 +110,13 @@ def read_history(folder: Path) -> RunHistory:
 
 
 def read_steps(folder: Path) -> tuple[Step, ...]:
-    """Read the complete iterations from the log.
+    """Read the complete iterations from the log of a run, in ascending order.
 
-    An interrupted run may have logged an iteration twice; the later line counts. Damaged lines are skipped.
+    Damaged lines are skipped. If an iteration was logged twice, because the run was interrupted and resumed,
+    the later line counts.
+
+    Args:
+        folder: The run folder.
 
     Raises:
         RunError: The log cannot be read.
@@ -125,7 +140,10 @@ def read_steps(folder: Path) -> tuple[Step, ...]:
 
 
 def qualities(steps: Sequence[Step]) -> list[Quality]:
-    """Return the surrogates' quality by iteration, as far as the strategy notes it."""
+    """Return the qualities of the surrogates from the notes of the search strategy, by iteration.
+
+    The result is empty if the strategy notes none.
+    """
     return [
         Quality(step.iteration, objective, note.surrogate, note.tau)
         for step in steps
@@ -134,13 +152,13 @@ def qualities(steps: Sequence[Step]) -> list[Quality]:
 
 
 def searches_backbones(settings: Mapping[str, Any]) -> bool:
-    """Return whether the search evaluates backbones, since its thresholds are continuous.
+    """Return `True` if the archive of a run holds backbones, because the thresholds are continuous.
 
-    Each row of its archive is then a backbone with every exit and thresholds of 1. The figures of the row are
-    those of the last exit, at the cost of the whole backbone and all heads. The hypervolume counts the
-    backbone's trade-offs over thresholds instead.
+    Each entry of the archive is then a backbone with all exits and thresholds of 1. Its accuracy is the
+    accuracy of the last exit, and its cost is the cost of the backbone and all heads. The hypervolume, in
+    contrast, is computed from the backbones' Pareto-optimal thresholds.
 
     Args:
-        settings: A run's settings, as plain values.
+        settings: The run's settings as values of JSON's types.
     """
     return settings.get("thresholds") == CONTINUOUS

@@ -1,4 +1,4 @@
-"""Live view of a run in the terminal: progress, front, hypervolume, surrogates, candidates, failures."""
+"""Terminal view of a run: progress, plot of the front, hypervolume, surrogates, candidates and failures."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,16 +17,16 @@ from edanas.report.tables import fronts_table
 from edanas.report.textplot import ASCII, Glyphs, scatter, sparkline
 
 _PLOT = 12
-"""Lines of the plot of the front."""
+"""Height of the plot in lines."""
 _LAST, _REASONS = 5, 3
-"""Most candidates, and most reasons of failure, in the lists."""
+"""Maximum numbers of latest candidates and of reasons of failure that are listed."""
 
 
 class Frame:
-    """The view of a run at one time, as wide as the terminal.
+    """View of a run at one moment, for rich. It is as wide as the terminal, up to 100 columns.
 
     Args:
-        state: The run's state.
+        state: The run's state at that moment.
     """
 
     def __init__(self, state: RunState) -> None:
@@ -37,6 +37,7 @@ class Frame:
         yield Group(*self._parts(min(options.max_width, 100), glyphs))
 
     def _parts(self, width: int, glyphs: Glyphs) -> Iterator[RenderableType]:
+        """Yield the parts of the view from top to bottom; `width` is in columns."""
         state, history = self.state, self.state.history
         yield from _head(state, width)
         heading, points = _candidates(state)
@@ -57,10 +58,10 @@ class Frame:
 
 
 def _candidates(state: RunState) -> tuple[str, list[tuple[float, float]]]:
-    """Return the heading of the plot, and MACs and validation accuracy of each point.
+    """Return the heading of the plot, and a pair of MACs and validation accuracy for each point.
 
-    A search with continuous thresholds is shown by its trade-offs, which only the result holds, since their
-    costs by exit are not in the archive. An unfinished one is shown by its backbones.
+    The points are the candidates of the archive. For continuous thresholds they are the trade-offs in the
+    result of a finished run, or the backbones of an unfinished run, whose archive lacks the trade-offs.
     """
     every = state.history.evaluations
     metrics = [evaluation.metrics for evaluation in every if evaluation.metrics is not None]
@@ -79,6 +80,7 @@ def _candidates(state: RunState) -> tuple[str, list[tuple[float, float]]]:
 
 
 def _head(state: RunState, width: int) -> Iterator[RenderableType]:
+    """Show folder, activity and number of evaluated candidates."""
     done = len(state.history.evaluations)
     failed = sum(not evaluation.ok for evaluation in state.history.evaluations)
     style = {RUNNING: "cyan", FINISHED: "green"}.get(state.status, "yellow")
@@ -91,7 +93,7 @@ def _head(state: RunState, width: int) -> Iterator[RenderableType]:
 
 
 def _trend(state: RunState, width: int, glyphs: Glyphs) -> Iterator[RenderableType]:
-    """Show hypervolume and surrogates' quality by iteration."""
+    """Show the hypervolume and the quality of the surrogates by iteration."""
     steps = state.history.steps
     if not steps:
         return
@@ -115,6 +117,7 @@ def _trend(state: RunState, width: int, glyphs: Glyphs) -> Iterator[RenderableTy
 
 
 def _last(evaluations: Sequence[Evaluation], *, backbones: bool) -> Table:
+    """Return a table of evaluations; with `backbones`, their accuracy and cost without early exits."""
     table = Table.grid(padding=(0, 2))
     for evaluation in evaluations:
         outcome = Text("failed", style="red")
@@ -130,18 +133,20 @@ def _last(evaluations: Sequence[Evaluation], *, backbones: bool) -> Table:
 
 
 def _failures(evaluations: Sequence[Evaluation]) -> Iterator[RenderableType]:
+    """Show the most frequent reasons of failure; nothing if no evaluation failed."""
     reasons = Counter(str(evaluation.error) for evaluation in evaluations if not evaluation.ok)
     if not reasons:
         return
     yield Text("\nFailures", style="bold")
     for reason, times in reasons.most_common(_REASONS):
-        yield Text(f"{times} times: {printable(reason)}", overflow="ellipsis", no_wrap=True, style="red")
+        noun = "candidate" if times == 1 else "candidates"
+        yield Text(f"{times} {noun}: {printable(reason)}", overflow="ellipsis", no_wrap=True, style="red")
     if len(reasons) > _REASONS:
-        yield Text(f"and {len(reasons) - _REASONS} more reasons", style="dim")
+        yield Text(f"{len(reasons) - _REASONS} more reasons are not listed", style="dim")
 
 
 def printable(text: str) -> str:
-    r"""Return the text with a space for each unprintable character, so that it cannot move the cursor.
+    r"""Replace each unprintable character of a text by a space, so that the text cannot control the terminal.
 
     Example:
         >>> printable("a\x1b[2Jb")

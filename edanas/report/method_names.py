@@ -1,4 +1,4 @@
-"""Names of the methods in a comparison, made of the settings that differ."""
+"""Names of the methods in a comparison, composed of the settings in which the methods differ."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,21 @@ from typing import Any
 from edanas.report.result import Result
 
 INCIDENTAL = ("seed", "data", "device", "threads", "executor", "loggers", "exports", "examples", "warm_start")
-"""Settings in which the runs of one method may differ."""
+"""Settings that do not distinguish methods: the runs of one method may differ in them."""
 
 _NAME_SETTINGS = 3
-"""Most settings in a method's name; where more differ, the folder's name is used."""
+"""Maximum number of settings in a method's name; if more settings differ, the name is that of the folder."""
 
 
 def method_names(results: Sequence[Result], names: Sequence[str | None]) -> list[str]:
-    """Return the method's name of each run: the given one, or one that runs of equal settings share."""
+    """Return the name of the method of each run.
+
+    Runs without a given name have the same name if their settings are equal, except `INCIDENTAL` settings.
+
+    Args:
+        results: The result of each run.
+        names: The given name of each run; `None` = compose a name from the settings that differ.
+    """
     settings = [_flat(result.settings) for result in results]
     keys = list(dict.fromkeys(key for values in settings for key in values))
     differing = [key for key in keys if len({json.dumps(values.get(key)) for values in settings}) > 1]
@@ -34,6 +41,7 @@ def method_names(results: Sequence[Result], names: Sequence[str | None]) -> list
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one table, e.g. `training.epochs` -> 3, without incidental settings."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if not prefix and key in INCIDENTAL:

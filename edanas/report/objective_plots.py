@@ -1,4 +1,4 @@
-"""Plots of more than two objectives: each pair, and parallel coordinates."""
+"""Plots of more than two objectives: one plot for each pair of objectives, and parallel coordinates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,19 +18,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "cividis"
-"""A colour map that colour-blind readers can distinguish, also in grey."""
+"""Name of a colour map whose colours differ for colour-blind readers and in greyscale print."""
 
 
 @dataclass(frozen=True)
 class TradeOffs:
-    """The candidates of a search by objective.
+    """Objective values of the C candidates of a search in J objectives.
 
     Args:
-        names: Names of J objectives with the unit of their values, e.g. `params (k)`.
-        values: (n, J) in these units.
-        maximise: (J,) `True` if more is better.
-        front: (n,) `True` for the non-dominated candidates; feasible candidates dominate the others.
-        feasible: (n,) `True` for candidates that keep all constraints.
+        names: Name and unit of each objective, e.g. `params (k)`.
+        values: Values of shape (C, J), in the units of `names`.
+        maximise: Booleans of shape (J,), `True` if larger values of the objective are better.
+        front: Booleans of shape (C,), `True` for the non-dominated candidates. Feasible candidates dominate
+            all infeasible candidates.
+        feasible: Booleans of shape (C,), `True` for candidates that keep all constraints.
     """
 
     names: tuple[str, ...]
@@ -41,16 +42,19 @@ class TradeOffs:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> "TradeOffs":
-        """Read them from the content of `result.json`.
+        """Read the objective values of a run.
+
+        Args:
+            data: The content of `result.json`.
 
         Raises:
-            EdanasError: It lacks the candidates' objective values.
+            EdanasError: `data` lacks the objectives or the candidates' objective values.
         """
         objectives, rows = data.get("objectives") or [], data.get("values") or []
         if not objectives or not rows:
             raise EdanasError(
-                "the result lacks the candidates' objective values: an older edanas wrote it, or nothing was "
-                "evaluated"
+                "the result lacks the candidates' objective values: an older version of edanas wrote it, or "
+                "no candidate was evaluated"
             )
         values = np.array(rows, dtype=np.float64)
         maximise = np.array([bool(objective["maximise"]) for objective in objectives])
@@ -67,13 +71,13 @@ class TradeOffs:
 
 
 def draw_pairs(data: Mapping[str, Any]) -> "Figure":
-    """Draw each objective against each other one in a triangle of plots, with the Pareto set on top.
+    """Draw a triangle of scatter plots, one for each pair of objectives. The Pareto set is drawn last.
 
     Args:
         data: The content of `result.json`.
 
     Raises:
-        EdanasError: As `TradeOffs.of`.
+        EdanasError: `data` lacks the candidates' objective values.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -101,15 +105,16 @@ def draw_pairs(data: Mapping[str, Any]) -> "Figure":
 
 
 def draw_parallel(data: Mapping[str, Any]) -> "Figure":
-    """Draw the Pareto set as parallel coordinates, with the better values at the top of each axis.
+    """Draw the Pareto set in parallel coordinates: one axis per objective, one line per candidate.
 
-    The colour follows the first objective. Each axis ends at the best and the worst value of the Pareto set.
+    The top of each axis is the best value in the Pareto set, and the bottom is the worst value. The colour of
+    a line shows the candidate's value of the first objective.
 
     Args:
         data: The content of `result.json`.
 
     Raises:
-        EdanasError: As `TradeOffs.of`.
+        EdanasError: `data` lacks the candidates' objective values.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -134,20 +139,21 @@ def draw_parallel(data: Mapping[str, Any]) -> "Figure":
     axes.tick_params(length=0, pad=14)
     axes.set_ylim(-0.12, 1.12)
     axes.set_yticks([])
-    axes.set_ylabel("worst of the Pareto set to best", color=INK)
+    axes.set_ylabel("from the worst to the best value of the Pareto set", color=INK)
     for spine in axes.spines.values():
         spine.set_visible(False)
     return figure
 
 
 def _draw_pair(axes: "Axes", trade_offs: TradeOffs, x: int, y: int) -> None:
+    """Draw the candidates by the objectives with index `x` and `y`."""
     for rows, look in _looks(trade_offs):
         axes.plot(trade_offs.values[rows, x], trade_offs.values[rows, y], linestyle="", **look)
     style(axes)
 
 
 def _looks(trade_offs: TradeOffs) -> list[tuple[npt.NDArray[np.bool_], dict[str, Any]]]:
-    """Return the three groups of candidates, each as a mask with its drawing style."""
+    """Return mask and drawing style of each group of candidates: dominated, infeasible, Pareto set."""
     behind = {"marker": "o", "color": CANDIDATE, "alpha": 0.5, "ms": 3.5, "mew": 0, "label": "dominated"}
     broken = {"marker": "x", "color": SINGLE, "alpha": 0.6, "ms": 4, "label": "breaks a constraint"}
     best = {"marker": "o", "color": EARLY, "ms": 5, "mew": 0, "label": "Pareto set"}
@@ -159,7 +165,7 @@ def _looks(trade_offs: TradeOffs) -> list[tuple[npt.NDArray[np.bool_], dict[str,
 
 
 def _scale(unit: str, values: npt.NDArray[np.float64]) -> tuple[float, str]:
-    """Return the factor and the unit to show values with."""
+    """Return a factor that scales values to readable numbers, and the unit of the scaled values."""
     if unit == "%":
         return 100.0, "%"
     scale, letter = scale_of(float(np.abs(values).max()))

@@ -1,7 +1,7 @@
 """Plot of a run: accuracy against executed MACs, and the hypervolume of its search by iteration.
 
-Figures are made without `pyplot`, which keeps global state. The colours are those of Okabe and Ito, which
-colour-blind readers can distinguish; line styles and markers differ, too.
+The plots do not use `pyplot`, which has global state. Colour-blind readers can distinguish the colours, which
+are from the palette of Okabe and Ito. Line styles and markers differ, too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,19 +21,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ENDINGS = (".svg", ".png", ".pdf")
+"""Allowed endings of a plot's file name."""
 
 INK, CANDIDATE = "#1f2328", "#9aa0a6"
 EARLY, SINGLE = "#0072b2", "#d55e00"
-"""Blue and vermilion of Okabe and Ito."""
+"""Colours of early-exit and of single-exit networks: blue and vermilion of the palette of Okabe and Ito."""
 
 
 def draw(data: Mapping[str, Any]) -> "Figure":
-    """Draw a result.
+    """Draw the networks and candidates of a run, and its hypervolume by iteration if there are iterations.
 
     Args:
-        data: The content of `result.json`. Each entry of `candidates`, if there are any, is a list of numbers
-            that begins with executed MACs and validation accuracy. `hypervolume` has a number in [0, 1] for
-            the initial archive and for each iteration.
+        data: The content of `result.json`. The keys `candidates` and `hypervolume` may be missing. An entry
+            of `candidates` begins with executed MACs and validation accuracy. `hypervolume` has one number
+            in [0, 1] for the initial archive, then one for each iteration.
     """
     from matplotlib.figure import Figure
 
@@ -51,10 +52,14 @@ def draw(data: Mapping[str, Any]) -> "Figure":
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a figure in the format of the file's ending.
+    """Write a figure to a file.
+
+    Args:
+        figure: The figure.
+        path: The file. Its ending, one of `ENDINGS`, selects the format.
 
     Raises:
-        EdanasError: The ending is unknown, or the file cannot be written.
+        EdanasError: The ending is not in `ENDINGS`, or the file cannot be written.
     """
     if path.suffix.lower() not in ENDINGS:
         raise EdanasError(f"{path}: found the ending '{path.suffix}'; allowed: {', '.join(ENDINGS)}")
@@ -65,7 +70,7 @@ def save(figure: "Figure", path: Path) -> None:
 
 
 def _save(figure: "Figure", target: Path, kind: str) -> None:
-    """Write without a date and with fixed ids, so that equal results give equal files."""
+    """Write a figure without a date and with fixed ids, so that equal figures give equal files."""
     import matplotlib as mpl
 
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
@@ -79,6 +84,7 @@ def _draw_fronts(
     single: Sequence[ResultRow],
     candidates: Sequence[Sequence[float]],
 ) -> None:
+    """Draw candidates and both kinds of networks, with axis titles and legend."""
     below = _limit(axes, front, single, candidates)
     if len(candidates):
         macs, accuracy = np.asarray(candidates, dtype=np.float64)[:, :2].T
@@ -120,7 +126,7 @@ def _draw_fronts(
 def _draw_front(
     axes: "Axes", rows: Sequence[ResultRow], color: str, style: str, label: str, size: float
 ) -> None:
-    """Draw all networks with their 95% intervals, and a line through the non-dominated ones."""
+    """Draw all networks with their 95% intervals, and a line through the non-dominated networks."""
     if not rows:
         return
     points = _points(rows)
@@ -142,7 +148,7 @@ def _limit(
     single: Sequence[ResultRow],
     candidates: Sequence[Sequence[float]],
 ) -> int:
-    """Set the accuracy axis by `accuracy_floor`, and return the number of candidates below it."""
+    """Set the limits of the accuracy axis, and return the number of candidates below the lower limit."""
     rows = [*front, *single]
     if not rows:
         return 0
@@ -166,7 +172,7 @@ def _draw_hypervolume(axes: "Axes", values: Sequence[float]) -> None:
 
 
 def style(axes: "Axes") -> None:
-    """Set grid, ticks and spines, alike for all plots."""
+    """Set the grid, ticks and spines that all plots of a report share."""
     axes.grid(color=CANDIDATE, alpha=0.25, lw=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(colors=INK, labelsize=9)
@@ -176,5 +182,5 @@ def style(axes: "Axes") -> None:
 
 
 def _points(rows: Sequence[ResultRow]) -> npt.NDArray[np.float64]:
-    """Return executed MACs in M and test accuracy in percent: (n, 2)."""
+    """Return executed MACs in millions and test accuracy in percent, one row per network."""
     return np.array([[row.executed_macs / 1e6, 100 * row.test_accuracy] for row in rows])

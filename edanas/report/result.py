@@ -1,4 +1,4 @@
-"""The result of a finished run: reading and writing `result.json`, choosing a network, plots and tables."""
+"""Result of a finished run: reading and writing of `result.json`, choice of a network, plots and tables."""
 
 import json
 import os
@@ -15,36 +15,39 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FILE = "result.json"
-"""The result's name in a run folder."""
+"""Name of the result's file in a run folder."""
 
 PLOTS = ("front", "pairs", "parallel")
-"""Kinds of plots that `Result.plot` draws."""
+"""Kinds of plots; allowed values of `kind` in `Result.plot`."""
 
 
 class Result:
-    """The result of a run: its finished networks and the figures of its search.
+    """Result of a run: its finished networks, and the results of its search.
 
-    A row of `front` and `static_front` has at least these keys: `id`, `exits`, `thresholds`, `utilization`,
-    `test_accuracy`, `validation_accuracy`, `ada_macs`, `executed_macs`, `backbone_macs`,
-    `backbone_test_accuracy` and `params`. `edanas.core.result_row.ResultRow` describes them and the others.
-    Accuracies are fractions; MACs are plain numbers for one image.
+    A finished network is a row, a dictionary with at least these keys: `id`, `exits`, `thresholds`,
+    `utilization`, `test_accuracy`, `validation_accuracy`, `ada_macs`, `executed_macs`, `backbone_macs`,
+    `backbone_test_accuracy` and `params`. The class `edanas.core.result_row.ResultRow` describes all keys.
+    Accuracies are fractions in [0, 1]. MACs are multiply-adds for one image.
 
     Args:
         folder: The run folder.
         data: The content of `result.json`.
 
     Attributes:
-        front: Early-exit networks, one row each.
-        static_front: Single-exit networks of the same search.
-        early_exit: The rows of `front` as `edanas.core.result_row.ResultRow`.
-        single_exit: The rows of `static_front`, likewise.
-        pareto: The archive's Pareto set by its figures on the validation part; may be empty.
-        settings: The run's settings as nested tables.
-        seed: The seed of every random number of the run.
+        folder: The run folder.
+        front: The early-exit networks, one row each.
+        static_front: The single-exit networks of the same search, one row each.
+        early_exit: The networks of `front` as `ResultRow` objects.
+        single_exit: The networks of `static_front` as `ResultRow` objects.
+        pareto: The Pareto set of the search by objective values on the validation part, one dictionary for
+            each candidate; may be empty.
+        settings: The run's settings as nested dictionaries.
+        seed: The run's seed.
         data: The whole content of `result.json`.
 
     Raises:
-        RunError: `data` lacks a part of the shape above; the text names the place.
+        RunError: `data` lacks `front`, `static_front`, `settings` or `seed`, or a row lacks a key. The
+            message names the missing entry.
 
     Example:
         >>> row = {
@@ -78,17 +81,20 @@ class Result:
         return f"<Result of {self.folder}: {counts}>"
 
     def _repr_html_(self) -> str:
-        """Return the table of the networks, as notebooks show it."""
+        """Return the table of the finished networks as HTML, which notebooks show."""
         from edanas.report.tables import html_table
 
         return html_table(self)
 
     @classmethod
     def read(cls, folder: Path | str) -> Self:
-        """Read the result of the run in `folder`.
+        """Read `result.json` in a run folder.
+
+        Args:
+            folder: The run folder.
 
         Raises:
-            RunError: There is none, or it is damaged.
+            RunError: The folder or the file is missing, or the file cannot be read or is damaged.
         """
         path = Path(folder) / FILE
         if not path.parent.is_dir():
@@ -97,7 +103,7 @@ class Result:
             data = json.loads(path.read_bytes())
         except FileNotFoundError as error:
             raise RunError(
-                f"{path}: not there; the run is not finished, or this is no run's folder"
+                f"{path}: not there; the run is not finished, or {path.parent} is not the folder of a run"
             ) from error
         except OSError as error:
             raise RunError(f"{path}: cannot be read: {error.strerror}") from error
@@ -107,12 +113,17 @@ class Result:
 
     @classmethod
     def write(cls, folder: Path | str, data: Mapping[str, Any]) -> Self:
-        """Write `result.json` in one step, so that no half-written file remains.
+        """Write `result.json`, and return the written result.
 
-        Numbers and arrays of numpy are converted to plain ones.
+        The file is written under another name first, so that an interruption leaves no incomplete
+        `result.json`.
+
+        Args:
+            folder: The run folder.
+            data: The content. Numbers, arrays of numpy and paths are converted to JSON.
 
         Raises:
-            RunError: `data` has the wrong shape, or the file cannot be written.
+            RunError: `data` lacks a required entry (see the class), or the file cannot be written.
         """
         path = Path(folder) / FILE
         text = json.dumps(data, indent=1, allow_nan=False, default=_plain) + "\n"
@@ -137,28 +148,37 @@ class Result:
         max_params: float | None = None,
         max_activations: float | None = None,
     ) -> dict[str, Any]:
-        """Return the most accurate network within the bounds.
+        """Return the best network within bounds, chosen by accuracy and cost on the validation part.
 
-        With `min_accuracy` but no `max_macs`, return the cheapest network that is accurate enough. Accuracy
-        and cost, in executed MACs, are those of the validation part; ties go to the network that is better in
-        the other of the two. The test part is not used for the choice, so that `test_accuracy` and
-        `executed_macs` of the row are unbiased estimates.
+        The best network is the most accurate network, and the cheapest of equally accurate networks. With
+        `min_accuracy` but without `max_macs`, it is the network with the fewest executed MACs, and the most
+        accurate of equally cheap networks. The choice does not use the test part, so that `test_accuracy` and
+        `executed_macs` of the returned row are unbiased estimates.
 
         Args:
-            max_macs: Most executed MACs for one image, on average over the validation part.
-            min_accuracy: Least validation accuracy, a fraction.
-            exits: Number of early exits; 0 = single-exit networks, `None` = any early-exit network.
-            max_params: Most parameters, placed heads included.
-            max_activations: Most elements of the largest output; see `activations` of a row.
+            max_macs: Maximum of executed MACs for one image, on average over the validation part; above 0.
+                `None`, the default of this and the other bounds, = no bound.
+            min_accuracy: Minimum of the validation accuracy, a fraction in [0, 1].
+            exits: Number of early exits; 0 = single-exit networks only, `None` = any number above 0.
+            max_params: Maximum number of parameters, placed heads included; above 0.
+            max_activations: Maximum number of elements in the largest layer output, see
+                `ResultRow.activations`; above 0.
+
+        Returns:
+            The row of the network; see the class.
 
         Raises:
-            EdanasError: A bound is out of range, or no network is within all; the text names the nearest.
+            EdanasError: A bound is out of range, or no network is within all bounds. The message names the
+                nearest networks.
         """
         bounds = Bounds(max_macs, min_accuracy, max_params, max_activations)
         return choose_network(self, bounds, exits).to_json()
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """Return both fronts, one network per line; `kind` is `early-exit` or `single-exit`."""
+        """Return the rows of `front` and `static_front` as a table, one network per line.
+
+        The column `kind` has the value `early-exit` or `single-exit`.
+        """
         import pandas as pd
 
         rows = [{"kind": "early-exit", **row} for row in self.front]
@@ -166,16 +186,20 @@ class Result:
         return pd.DataFrame(rows, columns=None if rows else ["kind", "id", *LISTS, *NUMBERS])
 
     def plot(self, path: Path | str | None = None, kind: str = "front") -> "Figure":
-        """Plot the run, and write the plot to `path` (.svg, .png or .pdf) if it is given.
+        """Plot the run.
 
         Args:
-            path: The file to write; `None` = none.
-            kind: `front`, accuracy against executed MACs, and the hypervolume; `pairs`, each objective of the
-                search against each other one; `parallel`, the Pareto set as lines over all objectives.
+            path: File for the plot, ending in .svg, .png or .pdf. `None`, the default, writes no file.
+            kind: Kind of plot. `front`, the default, shows accuracy against executed MACs, and the
+                hypervolume by iteration. `pairs` has a scatter plot for each pair of objectives. `parallel`
+                shows the Pareto set in parallel coordinates, one axis per objective.
+
+        Returns:
+            The matplotlib figure.
 
         Raises:
-            EdanasError: `kind` is unknown, the result lacks what the plot needs, or `path` has another ending
-                or cannot be written.
+            EdanasError: `kind` is unknown, the result lacks the objective values for `pairs` or `parallel`,
+                or `path` has another ending or cannot be written.
         """
         from edanas.report.objective_plots import draw_pairs, draw_parallel
         from edanas.report.plots import draw, save
@@ -189,15 +213,15 @@ class Result:
 
 
 def choose_network(result: Result, bounds: Bounds, exits: int | None = None) -> ResultRow:
-    """Return the network that `Result.best` describes.
+    """Return the best network of a result within bounds, as `Result.best` does.
 
     Args:
-        result: A run's result.
+        result: The result of a run.
         bounds: Bounds on the network.
-        exits: As for `Result.best`.
+        exits: Number of early exits; 0 = single-exit networks only, `None` (default) = any number above 0.
 
     Raises:
-        EdanasError: No network is within the bounds, or none has so many exits.
+        EdanasError: No network is within the bounds, or no network has `exits` early exits.
     """
     every = result.early_exit + result.single_exit
     rows = result.early_exit if exits is None else tuple(row for row in every if row.exits == exits)
@@ -205,15 +229,16 @@ def choose_network(result: Result, bounds: Bounds, exits: int | None = None) -> 
         return choose(rows, bounds)
     if exits is None:
         raise EdanasError(
-            f"{result.folder}: the run found no early-exit network; exits=0 asks for single-exit ones"
+            f"{result.folder}: the run found no early-exit network; exits=0 selects single-exit networks"
         )
     counts = sorted({row.exits for row in every})
     raise EdanasError(
-        f"exits: found {exits}; there are networks with {', '.join(map(str, counts)) or 'nothing'}"
+        f"exits: found {exits}; allowed: {', '.join(map(str, counts)) or 'nothing, as there are no networks'}"
     )
 
 
 def _check(data: Any, path: Path) -> None:
+    """Check that the content of `result.json` has the required entries; `path` is for the message."""
     if not isinstance(data, Mapping):
         raise _damaged(path, f"found {type(data).__name__}, expected an object")
     kinds = {"front": list, "static_front": list, "settings": dict, "seed": int}
@@ -223,6 +248,7 @@ def _check(data: Any, path: Path) -> None:
 
 
 def _rows(data: Mapping[str, Any], front: str, path: Path) -> tuple[ResultRow, ...]:
+    """Return the rows under the key `front` of `result.json`; `path` is for the message."""
     rows = []
     for number, values in enumerate(data[front]):
         try:
@@ -233,11 +259,11 @@ def _rows(data: Mapping[str, Any], front: str, path: Path) -> tuple[ResultRow, .
 
 
 def _damaged(path: Path, problem: str) -> RunError:
-    return RunError(f"{path}: {problem}; it is damaged, or no result of a run")
+    return RunError(f"{path}: {problem}; the file is damaged, or is not the result of a run")
 
 
 def _plain(value: Any) -> Any:
-    """Return numpy's numbers and arrays, and paths, as JSON can hold them."""
+    """Convert a number or array of numpy, or a path, to a JSON type."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Path):

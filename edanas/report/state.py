@@ -1,4 +1,4 @@
-"""State of a run, read from its folder while another process may write there."""
+"""State of a run, read from its folder. Another process may be writing to the folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ RUNNING, FINISHED, STOPPED = "running", "finished", "stopped"
 
 @dataclass(frozen=True)
 class RunState:
-    """Snapshot of a run.
+    """State of a run at one moment.
 
     Args:
         folder: The run folder.
-        status: `running`, `finished`, or `stopped`: ended without a result.
+        status: `running`, `finished`, or `stopped` for a run that ended without a result.
         history: The archive and the log.
-        planned: Number of evaluations by the settings; 0 = not known yet.
+        planned: Maximum number of evaluations by the settings; 0 = not known yet.
         networks: Number of finished networks.
-        result: The result of a finished run, otherwise `None`.
+        result: The result of a finished run; `None` for other runs.
     """
 
     folder: Path
@@ -37,18 +37,18 @@ class RunState:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The run's settings as plain values; empty if they are not known yet."""
+        """The run's settings as values of JSON's types; empty if they are not known yet."""
         return self.history.settings or (self.result.settings if self.result else {})
 
     @property
     def doing(self) -> str:
-        """The current activity, in words."""
+        """The run's current activity as a phrase, e.g. `searching, iteration 3`."""
         done = len(self.history.evaluations)
         if self.status != RUNNING:
-            stopped = "stopped before its end; the same `edanas run` with this --out goes on"
+            stopped = "stopped before its end; to resume, repeat the same `edanas run` with this --out"
             return FINISHED if self.status == FINISHED else stopped
         if self.networks or (self.planned and done >= self.planned):
-            return f"finishing the results, {self.networks} written"
+            return f"finishing the results, finished networks: {self.networks}"
         if not done:
             return "preparing: reading data, training the supernet"
         iteration = self.history.evaluations[-1].iteration
@@ -56,16 +56,19 @@ class RunState:
 
 
 def look(folder: Path) -> RunState:
-    """Read the state of the run in `folder`, without changing or locking anything.
+    """Return the state of a run. No file is changed or locked.
+
+    Args:
+        folder: The run folder.
 
     Raises:
-        RunError: The folder holds no run, or one that cannot be read.
+        RunError: The folder is missing or holds no run, or its archive, log or result cannot be read.
     """
     if not folder.is_dir():
         raise RunError(f"{folder}: no such folder; expected the folder of a run")
     if not any((folder / name).exists() for name in (ARCHIVE, RESULT, LOCK)):
         inside = sorted(path.parent.name for path in folder.glob(f"*/{ARCHIVE}"))
-        hint = f"; it holds the runs {', '.join(inside[-5:])}: name one of them" if inside else ""
+        hint = f"; choose one of its folders: {', '.join(inside[-5:])}" if inside else ""
         raise RunError(f"{folder}: holds no run; expected a folder with {ARCHIVE}{hint}")
     status = _status(folder)
     history = read_history(folder)
@@ -75,16 +78,20 @@ def look(folder: Path) -> RunState:
 
 
 def _status(folder: Path) -> str:
-    """Return the status by the files and the lock's process; an unknown process counts as running."""
+    """Return the status of a run, from its result and from the process that holds its lock.
+
+    If it is not known whether the process runs, it counts as running.
+    """
     is_running, signed = holder_runs(folder), folder / f"{LOCK}.json"
     if (folder / RESULT).exists():
         is_newer = signed.exists() and signed.stat().st_mtime_ns > (folder / RESULT).stat().st_mtime_ns
-        # A lock that is newer than the result: the run continues with a larger budget.
+        # A lock that is newer than the result belongs to a run that continues with a larger budget.
         return RUNNING if is_newer and is_running else FINISHED
     return STOPPED if is_running is False else RUNNING
 
 
 def _planned(settings: Mapping[str, Any]) -> int:
+    """Return the maximum number of evaluations by the settings; 0 if the settings are not known."""
     search = settings.get("search")
     try:
         planned = int(search["initial"]) + int(search["iterations"]) * int(search["per_iteration"])  # type: ignore[index]

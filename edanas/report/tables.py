@@ -1,4 +1,4 @@
-"""Table of the finished networks, for terminals of 100 columns and for notebooks."""
+"""Table of the finished networks of a run, for terminals with 100 columns and for notebooks."""
 
 from collections.abc import Sequence
 from html import escape
@@ -24,13 +24,14 @@ HEADINGS = (
     "thresholds",
     "utilization %",
 )
+"""Headings of the table's columns; `\\n` separates lines."""
 
 
 def fronts_table(result: Result) -> RenderableType:
-    """Return a table with one line per early-exit network, then one per single-exit network.
+    """Return a table of the finished networks for a terminal: early-exit, then single-exit networks.
 
-    Thresholds and utilization stand by exit point, with a dash for no exit; the last utilization is that of
-    the last exit.
+    Thresholds and utilization have one entry for each exit point, with a dash for no exit. The utilization
+    has one more entry, for the last exit. Notes below the table explain the units.
     """
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for number, heading in enumerate(HEADINGS):
@@ -45,7 +46,7 @@ def fronts_table(result: Result) -> RenderableType:
 
 
 def html_table(result: Result) -> str:
-    """Return the same table as an HTML fragment that needs no style sheet, script or file."""
+    """Return the table of `fronts_table` as an HTML fragment, without style sheet, script or other files."""
     early, single = by_size(result)
     head = "".join(f"<th>{_in_one_line(heading)}</th>" for heading in HEADINGS)
     lines = "".join(
@@ -57,13 +58,13 @@ def html_table(result: Result) -> str:
 
 
 def by_size(result: Result) -> tuple[list[ResultRow], list[ResultRow]]:
-    """Return the early-exit networks by number of exits, and the single-exit ones by executed MACs."""
+    """Return the early-exit networks by rising number of exits, and single-exit networks by rising MACs."""
     early = sorted(result.early_exit, key=lambda row: row.exits)
     return early, sorted(result.single_exit, key=lambda row: row.executed_macs)
 
 
 def cells(row: ResultRow) -> tuple[str, ...]:
-    """Return the cells of one network, one per heading."""
+    """Return the cells of a network's line, one for each of `HEADINGS`."""
     return (
         str(row.exits),
         percent(row.test_accuracy),
@@ -82,22 +83,26 @@ def _in_one_line(heading: str) -> str:
 
 
 def _notes(result: Result, early: Sequence[ResultRow]) -> list[str]:
+    """Return the notes below the table: units, calibration, broken constraints."""
     images = result.data.get("samples", {}).get("test")
     tested = f"Tested once, on {images} images. " if images else ""
-    note = f"{tested}0 early exits: single-exit networks of the same search. {CONVENTION}"
+    note = f"{tested}Networks with 0 early exits are single-exit networks of the same search. {CONVENTION}"
     return [text for text in (note, _calibration_note(early), _breaches_note(early)) if text]
 
 
 def _breaches_note(rows: Sequence[ResultRow]) -> str:
-    """Return the constraints that finished networks break on the validation part."""
+    """Return a note on the constraints that finished networks break; empty if they keep all constraints."""
     lines = [f"{row.id}: {'; '.join(row.breaches)}" for row in rows if row.breaches]
     if not lines:
         return ""
-    return f"Constraints that are broken after finishing, on the validation part. {'. '.join(lines)}."
+    return f"Finished networks that break constraints on the validation part. {'. '.join(lines)}."
 
 
 def _calibration_note(front: Sequence[ResultRow]) -> str:
-    """Return accuracy and cost of the thresholds on the calibration part and on the validation part."""
+    """Return a note that compares accuracy and cost on the calibration part with the validation part.
+
+    The note is empty if no thresholds were set on the calibration part.
+    """
     changes = [
         f"{percent(row.calibration_accuracy)} to {percent(row.validation_accuracy)}% "
         f"at {mega(row.calibration_executed_macs or 0)} to {mega(row.macs_for_choice)}M"

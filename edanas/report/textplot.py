@@ -1,4 +1,4 @@
-"""Plots of characters, for terminals."""
+"""Plots made of characters, for terminals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from edanas.report.formatting import mega
 
 @dataclass(frozen=True)
 class Glyphs:
-    """Characters of a plot.
+    """Characters that a plot is made of.
 
     Args:
-        dot: A dominated candidate.
-        best: A candidate of the front.
-        bars: Bars from the lowest to the highest value.
-        side: The vertical axis.
-        floor: The horizontal axis.
-        corner: The corner of both axes.
+        dot: Character for a dominated candidate.
+        best: Character for a candidate of the front.
+        bars: Characters for the bars of a sparkline, from the lowest to the highest value.
+        side: Character for the vertical axis.
+        floor: Character for the horizontal axis.
+        corner: Character for the corner where the axes meet.
     """
 
     dot: str = "·"
@@ -32,11 +32,16 @@ class Glyphs:
 
 
 ASCII = Glyphs(dot=".", best="o", bars="_.-~=+*#", side="|", floor="-", corner="+")
-"""Characters for terminals with ASCII only."""
+"""Characters for terminals that show ASCII only."""
 
 
 def sparkline(values: Sequence[float], width: int, glyphs: Glyphs = Glyphs()) -> str:
-    """Return the last `width` values as bars between the lowest and the highest of them.
+    """Return a sparkline: one character per value, whose height shows the value.
+
+    Args:
+        values: The values. Only the last `width` values are drawn, scaled from their lowest to their highest.
+        width: Maximum number of characters.
+        glyphs: The characters to draw with.
 
     Example:
         >>> sparkline([0.1, 0.5, 0.9], width=10, glyphs=ASCII)
@@ -57,18 +62,20 @@ def scatter(
     height: int,
     glyphs: Glyphs = Glyphs(),
 ) -> list[str]:
-    """Return accuracy in percent against executed MACs in M as lines of text, with the front marked.
+    """Return a scatter plot of accuracy against executed MACs, as lines of text.
+
+    Candidates of the front have another character than dominated candidates.
 
     Args:
-        macs: Executed MACs of one or more candidates.
-        accuracy: Their accuracies, fractions.
-        width: Characters in a line.
-        height: Lines, with the axis and its labels.
+        macs: Executed MACs for one image of one or more candidates.
+        accuracy: Accuracy of each candidate, a fraction.
+        width: Width of the plot in characters.
+        height: Height of the plot in lines, with the horizontal axis and its labels.
         glyphs: The characters to draw with.
     """
     x, y = np.asarray(macs, dtype=np.float64), 100 * np.asarray(accuracy, dtype=np.float64)
     best = non_dominated(np.column_stack([x, -y]))
-    # The front sets the range; much worse candidates lie on the floor.
+    # The front sets the range of the axis; candidates below the range are drawn at its lower limit.
     low, high = accuracy_floor(list(y[best]), list(y)), float(y.max())
     rows, columns = height - 2, width - 8
     # Dominated candidates first, so that they do not cover the front.
@@ -89,5 +96,6 @@ def scatter(
 
 
 def _cell(value: float, low: float, high: float, count: int) -> int:
+    """Return the index of the cell for `value` among `count` cells from `low` to `high`."""
     share = (value - low) / (high - low) if high > low else 0.5
     return round(min(max(share, 0.0), 1.0) * (count - 1))

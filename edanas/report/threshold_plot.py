@@ -1,4 +1,4 @@
-"""Plot of a network's trade-off over its thresholds, with the old and the new thresholds."""
+"""Plot of accuracy against cost of one network over its thresholds, with old and new thresholds marked."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,12 +15,12 @@ Floats = npt.NDArray[np.float64]
 
 
 class Interval(NamedTuple):
-    """Expected cost and accuracy on new samples.
+    """Expected cost and accuracy of thresholds on new samples, with 95% intervals.
 
     Args:
-        cost: The 95% interval of the cost, in the plot's unit.
-        accuracy: The 95% interval of the accuracy, in fractions.
-        centre: Expected cost and accuracy.
+        cost: Lower and upper end of the interval of the cost, in the unit of the cost axis.
+        accuracy: Lower and upper end of the interval of the accuracy, as fractions.
+        centre: Expected cost, in the unit of the cost axis, and expected accuracy, a fraction.
     """
 
     cost: tuple[float, float]
@@ -38,16 +38,17 @@ def draw_tradeoff(
     unit: str,
     limit: tuple[str, float],
 ) -> "Figure":
-    """Draw accuracy against cost of all schemes that are Pareto optimal on some samples.
+    """Draw accuracy against cost of the F selection schemes that are Pareto optimal on the given samples.
 
     Args:
-        cost: (F,) in the plot's unit, rising.
-        accuracy: (F,) fractions.
-        old: Cost and accuracy of the old thresholds on these samples.
-        new: Cost and accuracy of the new thresholds on these samples.
-        expected: Expectation for the new thresholds on new samples.
-        unit: Title of the cost axis.
-        limit: `cost` or `accuracy`, and the budget on that axis.
+        cost: Cost of each scheme on the samples, of shape (F,), rising, in the unit of the cost axis.
+        accuracy: Accuracy of each scheme on the samples, of shape (F,), fractions.
+        old: Cost and accuracy of the old thresholds on the samples.
+        new: Cost and accuracy of the new thresholds on the samples.
+        expected: Expected cost and accuracy of the new thresholds on new samples.
+        unit: Title of the cost axis, with its unit.
+        limit: Name of the axis with the budget, `cost` or `accuracy`, and the budget as a value on that axis;
+            an accuracy is a fraction.
     """
     from matplotlib.figure import Figure
 
@@ -70,6 +71,7 @@ def draw_tradeoff(
 
 
 def _draw_interval(axes: "Axes", expected: Interval) -> None:
+    """Draw a cross whose arms are the 95% intervals of cost and accuracy."""
     cost, accuracy = expected.centre
     upright = [100 * end for end in expected.accuracy]
     axes.plot([cost, cost], upright, color=EARLY, lw=1.4, alpha=0.6)

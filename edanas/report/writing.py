@@ -1,4 +1,4 @@
-"""Files of a finished run: `result.json`, `pareto.csv`, plots and the HTML page."""
+"""Writing of the files of a finished run: `result.json`, `pareto.csv`, plots and the HTML page."""
 
 import csv
 import json
@@ -14,30 +14,35 @@ from edanas.report.result import Result
 PARETO, PAGE = "pareto.csv", "report.html"
 PLOTS = ("pareto.svg", "pareto.png")
 FURTHER = {"pairs": "pairs.svg", "parallel": "parallel.svg"}
-"""Further plots of a run with more than two objectives, by kind."""
+"""Kind of plot -> file name, for the additional plots of a run with more than two objectives."""
 
 
 def write_report(folder: Path, content: Mapping[str, Any]) -> Result:
-    """Write `result.json`, `pareto.csv`, the plots and `report.html`.
+    """Write `result.json`, `pareto.csv`, the plots and `report.html`, and return the result.
 
-    The result is written last, so that its presence means that the other files are complete.
+    `result.json` is written last. If it exists, the other files are complete.
 
     Args:
         folder: The run folder.
         content: The content of `result.json`.
 
     Raises:
-        RunError: A file cannot be written, or `content` has the wrong shape.
+        RunError: `content` lacks a required entry (see `Result`), or a file cannot be written.
+        EdanasError: A plot cannot be written.
     """
     write_views(Result(folder, content))
     return Result.write(folder, content)
 
 
 def write_views(result: Result) -> None:
-    """Write the views of a result: `pareto.csv`, the plots and `report.html`.
+    """Write the files that show a result to readers: `pareto.csv`, the plots and `report.html`.
+
+    Args:
+        result: The result; the files are written to its folder.
 
     Raises:
-        RunError: A file cannot be written.
+        RunError: `pareto.csv` or `report.html` cannot be written.
+        EdanasError: A plot cannot be written.
     """
     from edanas.report import plots
     from edanas.report.html import render
@@ -57,7 +62,7 @@ def write_views(result: Result) -> None:
 
 
 def _history(folder: Path) -> RunHistory | None:
-    """Return the run's history; `None` if the archive is damaged, or of another version."""
+    """Return the run's history; `None` if the archive or the log cannot be read."""
     try:
         return read_history(folder)
     except RunError:
@@ -65,7 +70,7 @@ def _history(folder: Path) -> RunHistory | None:
 
 
 def _write_pareto(path: Path, result: Result) -> None:
-    """Write the archive's Pareto set, one candidate per line; lists and tables are JSON in their cell."""
+    """Write the Pareto set of the archive as CSV, one candidate per line. Lists and tables are JSON text."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = [
             {

@@ -80,7 +80,7 @@ def test_one_frame_tells_where_a_run_stands(tmp_path: Path, capsys: pytest.Captu
         "gp, tau 0.30",
         EVALUATIONS[4].candidate.id,
         "90.0% at 2.50M",
-        "1 times: ValueError:",
+        "1 candidate: ValueError:",
     ):
         assert part in output
     # What failed, and how, cannot steer the terminal.
@@ -117,10 +117,10 @@ def test_what_a_run_is_at(tmp_path: Path) -> None:
             record(archive, EVALUATIONS[:2])
             assert look(tmp_path).doing == "evaluating the initial archive"
             record(archive, EVALUATIONS[2:])
-            assert look(tmp_path).doing == "finishing the results, 0 written"
+            assert look(tmp_path).doing == "finishing the results, finished networks: 0"
         (tmp_path / "models").mkdir()
         (tmp_path / "models" / "a.row.json").touch()
-        assert look(tmp_path).doing == "finishing the results, 1 written"
+        assert look(tmp_path).doing == "finishing the results, finished networks: 1"
         assert look(tmp_path).status == RUNNING
 
 
@@ -130,7 +130,8 @@ def test_a_run_whose_process_is_gone_has_stopped(tmp_path: Path, capsys: pytest.
     sign(tmp_path, 2**22 + 1)
     assert look(tmp_path).status == STOPPED
     assert main(["watch", str(tmp_path)]) == 0
-    assert "the same `edanas run` with this --out goes on" in " ".join(capsys.readouterr().out.split())
+    line = "to resume, repeat the same `edanas run` with this --out"
+    assert line in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_result_ends_a_run_until_it_is_signed_for_again(tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def damaged(folder: Path) -> None:
     [
         (outside, "nowhere", ["nowhere: no such folder; expected the folder of a run"]),
         (outside, "pictures", ["pictures: holds no run", "archive.sqlite"]),
-        (around, ".", ["holds no run", "it holds the runs first, second: name one of them"]),
+        (around, ".", ["holds no run", "choose one of its folders: first, second"]),
         (damaged, ".", ["archive.sqlite", "this is no archive"]),
     ],
 )

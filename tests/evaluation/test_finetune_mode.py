@@ -118,7 +118,7 @@ def test_weights_that_cannot_be_had(tmp_path):
 
 
 def test_nothing_is_evaluated_before_it_is_prepared(tmp_path):
-    with pytest.raises(RuntimeError, match="`prepare` comes before"):
+    with pytest.raises(RuntimeError, match="`prepare` must be called before"):
         FinetuneEvaluation(workbench(tmp_path)).evaluate(BARE)
 
 

@@ -178,7 +178,7 @@ def test_all_repeats_from_the_seed_and_only_train_and_validation_are_looked_at(t
 
 
 def test_nothing_is_evaluated_before_it_is_prepared(bench):
-    with pytest.raises(RuntimeError, match="`prepare` comes before"):
+    with pytest.raises(RuntimeError, match="`prepare` must be called before"):
         SharedEvaluation(bench).evaluate(candidates()[0])
 
 

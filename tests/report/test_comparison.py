@@ -51,7 +51,7 @@ def test_images_are_the_same_wherever_they_lie(data: dict[str, Any]) -> None:
     assert len(method.results) == 2
     grey = {"name": "folder", "path": "photos", "channels": "grey"}
     with pytest.raises(
-        EdanasError, match=r"its data are \{'name': 'photos', 'channels': 'grey'\}, .* photos"
+        EdanasError, match=r"found data \{'name': 'photos', 'channels': 'grey'\}; allowed: photos"
     ):
         compare([on(data, "photos", 1), on(data, grey, 2)])
 
@@ -136,9 +136,9 @@ def test_what_cannot_be_compared_is_named(data: dict[str, Any]) -> None:
     a = changed(data)
     with pytest.raises(EdanasError, match="runs: found none"):
         compare([])
-    with pytest.raises(EdanasError, match=r"runs/b: its classes are \['x', 'y'\].*same images"):
+    with pytest.raises(EdanasError, match=r"runs/b: found classes \['x', 'y'\].*same images"):
         compare([a, other(data, "classes", ["x", "y"])])
-    with pytest.raises(EdanasError, match=r"runs/b: its data are photos"):
+    with pytest.raises(EdanasError, match=r"runs/b: found data photos"):
         compare([a, other(data, "settings", {**data["settings"], "data": "photos"})])
     with pytest.raises(EdanasError, match=r"runs/b and runs/a are both .* with seed 3"):
         compare([a, other(data, "evaluations", 1)])

@@ -176,10 +176,10 @@ def test_the_best_within_limits(data: dict[str, Any], bounds: dict[str, Any], na
             {"max_macs": 0.5e6},
             r"no network has at most 0.500M executed MACs; the cheapest \(1 early exit\) has 96.0% at 1.00M",
         ),
-        ({"max_macs": 10}, r"at most 10 executed MACs \(was 10M meant\? That is max_macs=10e6\); the"),
+        ({"max_macs": 10}, r"at most 10 executed MACs \(for 10 million, set max_macs=10e6\); the"),
         ({"min_accuracy": 0.99}, r"at least 99.0% validation accuracy; .*the most accurate .* has 98.5%"),
         ({"max_macs": 1e6, "min_accuracy": 0.98}, r"at most 1.00M executed MACs and at least 98.0%"),
-        ({"exits": 7}, r"exits: found 7; there are networks with 0, 1, 2, 3, 4"),
+        ({"exits": 7}, r"exits: found 7; allowed: 0, 1, 2, 3, 4"),
         ({"max_macs": -1}, r"max_macs: found -1; allowed: a positive number"),
         ({"min_accuracy": 97}, r"min_accuracy: found 97; allowed: a fraction, 0 to 1"),
     ],
@@ -191,7 +191,7 @@ def test_what_cannot_be_had_is_explained(data: dict[str, Any], bounds: dict[str,
 
 def test_a_run_without_early_exits_says_so(data: dict[str, Any]) -> None:
     result = Result("run", data | {"front": []})
-    with pytest.raises(EdanasError, match="no early-exit network; exits=0 asks"):
+    with pytest.raises(EdanasError, match="no early-exit network; exits=0 selects"):
         result.best()
     assert result.best(exits=0)["id"] == "s2"
 
@@ -213,12 +213,14 @@ def test_further_limits_hold_before_the_choice(data: dict[str, Any]) -> None:
     assert result.best(max_params=3000, max_activations=30)["id"] == "e3"
     assert result.best(max_params=3000, max_activations=20)["id"] == "e2"
     assert result.best(max_macs=1.9e6, max_params=3500)["id"] == "e2"
-    with pytest.raises(EdanasError, match="at most 10 params and at most 5 activations; the fewest are 1000"):
+    with pytest.raises(
+        EdanasError, match="at most 10 params and at most 5 activations; the smallest numbers are 1000"
+    ):
         result.best(max_params=10, max_activations=5)
     with pytest.raises(EdanasError, match=r"max_params: found -1; allowed: a positive number"):
         result.best(max_params=-1)
     del data["front"][0]["activations"]
-    with pytest.raises(EdanasError, match="max_activations: the result does not say"):
+    with pytest.raises(EdanasError, match="max_activations: the result lacks the number of activations"):
         Result("run", data).best(max_activations=5)
 
 

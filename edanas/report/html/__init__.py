@@ -1,8 +1,8 @@
-"""HTML page of a run in one file, without requests to other files or hosts.
+"""HTML page of a run in one file that loads no other files and makes no requests.
 
-Names from users and data sets pass through `markup`, which escapes them. `page` assembles the page,
-`sections` has texts and tables, `networks` shows each early-exit network, `charts` draws, and `page.css` and
-`page.js` are part of the page.
+`page` assembles the page. `sections` has its texts and tables, `networks` shows each early-exit network, and
+`charts` draws. `page.css` and `page.js` are copied into the page. All names from users and data sets are
+escaped by `markup`.
 """
 
 from edanas.report.html.page import render

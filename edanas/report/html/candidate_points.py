@@ -1,4 +1,4 @@
-"""Points of the chart for the candidates of a search, or for its trade-offs over thresholds."""
+"""Points of the chart: the candidates of a search, or its trade-offs over continuous thresholds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,19 +14,19 @@ from edanas.report.html.charts import Point
 from edanas.report.result import Result
 
 MOST = 1500
-"""Most points in a chart, which bounds the size of the page."""
+"""Maximum number of points in a chart, to bound the size of the page. The front is always drawn."""
 
 _RADIUS = 3.2
 
 
 @dataclass(frozen=True)
 class CandidatePoints:
-    """The successful candidates of a search, before fine-tuning, by their figures on the validation part.
+    """The successful candidates of a search, by accuracy and cost on the validation part before fine-tuning.
 
     Args:
-        name: Plural noun for the points.
-        dots: One point per candidate.
-        left_out: Number of candidates without a point; those of the front always have one.
+        name: Plural noun for the points, for the legend.
+        dots: One point for each drawn candidate.
+        left_out: Number of candidates that are not drawn; default 0. The front is always drawn.
     """
 
     name: str
@@ -40,10 +40,11 @@ class CandidatePoints:
 
 
 def candidate_points(result: Result, history: RunHistory) -> CandidatePoints:
-    """Return the points of the archive's candidates, or of those in `result.json` if there is no archive.
+    """Return the points of the candidates of a search.
 
-    A search with continuous thresholds is drawn by the trade-offs in `result.json`: its archive holds
-    backbones with every exit and thresholds of 1.
+    The candidates are read from the archive or, without an archive, from `result.json`. For a search with
+    continuous thresholds, the points are the trade-offs in `result.json`, since the archive holds only
+    backbones with all exits.
     """
     values = result.data.get("candidates") or []
     if searches_backbones(result.settings):
@@ -56,17 +57,23 @@ def candidate_points(result: Result, history: RunHistory) -> CandidatePoints:
 
 
 def _trade_offs(values: Sequence[Sequence[float]], pareto: Sequence[Mapping[str, Any]]) -> list[Point]:
-    """Return the trade-offs, those of the Pareto set last, so that they lie on top; of equals the first."""
+    """Return one point for each distinct trade-off. The trade-offs of the Pareto set are last, and so on top.
+
+    Args:
+        values: Entries of `candidates` in `result.json`: executed MACs, accuracy, iteration, number of exits.
+        pareto: Entries of `pareto` in `result.json`.
+    """
     optimal = {(row["executed_macs"], row["validation_accuracy"]): row for row in reversed(pareto)}
     others = {(each[0], each[1]): each for each in reversed(values) if (each[0], each[1]) not in optimal}
     dots = [_anonymous("A trade-off of the search", each) for each in reversed(others.values())]
     dots += [_optimal(row) for row in reversed(optimal.values())]
-    # Newer points are bolder, which misleads if some iterations are unknown.
+    # Newer points are drawn bolder, which would mislead if some iterations are unknown.
     undated = any(dot.iteration is None for dot in dots)
     return [replace(dot, iteration=None) for dot in dots] if undated else dots
 
 
 def _thinned(name: str, dots: list[Point]) -> CandidatePoints:
+    """Return all points of the front and about `MOST` evenly spaced points, or all if there are few."""
     if len(dots) <= MOST:
         return CandidatePoints(name, dots)
     best = non_dominated(np.array([[dot.x, -dot.y] for dot in dots]))
@@ -76,11 +83,12 @@ def _thinned(name: str, dots: list[Point]) -> CandidatePoints:
 
 
 def _figures(name: str, accuracy: float, macs: float) -> str:
+    """Return the first lines of a point's description."""
     return f"{name}\nvalidation accuracy {percent(accuracy)}% at {mega(macs)}M executed MACs"
 
 
 def _anonymous(name: str, values: Sequence[float]) -> Point:
-    """Return the point of an entry of `candidates`, which may lack iteration and number of exits."""
+    """Return the point of an entry of `candidates`, whose iteration and number of exits may be missing."""
     macs, accuracy, *more = values
     if len(more) < 2:
         return Point(macs / 1e6, 100 * accuracy, _figures(name, accuracy, macs), "dot", radius=_RADIUS)
@@ -90,7 +98,7 @@ def _anonymous(name: str, values: Sequence[float]) -> Point:
 
 
 def _optimal(row: Mapping[str, Any]) -> Point:
-    """Return the point of a row of `pareto`."""
+    """Return the point of an entry of `pareto`."""
     macs, accuracy, iteration = row["executed_macs"], row["validation_accuracy"], int(row["iteration"])
     exits = int(row["exits"])
     lines = [
@@ -120,4 +128,5 @@ def _archived(evaluation: Evaluation) -> Point:
 
 
 def _kind(exits: int) -> str:
+    """Return the classes in the style sheet for a candidate with `exits` early exits."""
     return "dot several" if exits else "dot none"

@@ -1,7 +1,7 @@
 """Charts as SVG: axes with round ticks, lines and points. The style sheet sets the colours.
 
-Each point has its description as a `<title>`, which browsers show and screen readers read. The page's script
-shows the description beside the chart, and moves from point to point with the arrow keys.
+The description of each point is a `<title>` element, which browsers show and screen readers read. The script
+of the page also shows the description beside the chart. The arrow keys select the next or previous point.
 """
 
 import math
@@ -11,12 +11,21 @@ from dataclasses import dataclass
 from edanas.report.html.markup import text
 
 WIDTH, HEIGHT = 600, 400
+"""Size of a chart in the drawing's units."""
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 58
+"""Margins around the axes in the drawing's units."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A linear map from a non-empty interval of values to the drawing."""
+    """Linear map from an interval of values to an interval of positions in a drawing.
+
+    Args:
+        low: Lower end of the values.
+        high: Upper end of the values, above `low`.
+        start: Position of `low` in the drawing's units.
+        end: Position of `high` in the drawing's units.
+    """
 
     low: float
     high: float
@@ -31,17 +40,17 @@ class Scale:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a chart.
+    """Point of a chart, drawn as a disc.
 
     Args:
-        x: In the axis's unit.
-        y: In the axis's unit.
-        title: Its description, in lines.
-        kind: Classes in the style sheet.
-        mark: A character drawn on it.
-        iteration: The iteration of its candidate, for the page's slider.
-        target: The id of the element with the details.
-        radius: Radius of its disc.
+        x: Value on the horizontal axis, in the unit of the axis.
+        y: Value on the vertical axis, in the unit of the axis.
+        title: Description of the point, in one or more lines.
+        kind: Classes of the point in the style sheet, separated by spaces; default none.
+        mark: Text drawn on the disc; default none.
+        iteration: Iteration of the point's candidate, for the slider of the page; `None` = not known.
+        target: Id of the page's element with details on the point; default none.
+        radius: Radius of the disc in the drawing's units.
     """
 
     x: float
@@ -56,15 +65,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Chart:
-    """The axes of a chart, with ticks and titles.
+    """Axes of a chart, with ticks and titles.
 
     Args:
-        x: Low and high end of the horizontal axis.
-        y: Low and high end of the vertical axis.
-        x_title: With its unit.
-        y_title: With its unit.
-        whole: Use only whole numbers as ticks of the horizontal axis.
-        height: Height of the drawing in units; its width is `WIDTH`.
+        x: Lower and upper end of the horizontal axis.
+        y: Lower and upper end of the vertical axis.
+        x_title: Title of the horizontal axis, with its unit.
+        y_title: Title of the vertical axis, with its unit.
+        whole: `True` = the ticks of the horizontal axis are integers; default `False`.
+        height: Height of the drawing in its units, in which the width is `WIDTH`.
     """
 
     x: tuple[float, float]
@@ -76,21 +85,21 @@ class Chart:
 
     @property
     def across(self) -> Scale:
-        """The horizontal scale."""
+        """Scale of the horizontal axis."""
         return Scale(*widened(*self.x), LEFT, WIDTH - RIGHT)
 
     @property
     def up(self) -> Scale:
-        """The vertical scale."""
+        """Scale of the vertical axis."""
         return Scale(*widened(*self.y), self.height - BOTTOM, TOP)
 
     def draw(self, name: str, label: str, marks: Iterable[str]) -> str:
-        """Return the `<svg>` element.
+        """Return the chart as an `<svg>` element.
 
         Args:
-            name: Its id.
-            label: Its description, in a sentence.
-            marks: Elements to draw over the grid, in order.
+            name: Id of the element.
+            label: A sentence that describes the chart for screen readers.
+            marks: SVG elements that are drawn over the grid, in order.
         """
         attributes = f'role="group" tabindex="0" aria-describedby="{name}-description"'
         return (
@@ -100,6 +109,7 @@ class Chart:
         )
 
     def _axes(self) -> str:
+        """Return grid, ticks, axes and titles as SVG elements."""
         across, up = self.across, self.up
         floor, middle = self.height - BOTTOM, (TOP + self.height - BOTTOM) / 2
         parts = []
@@ -119,7 +129,12 @@ class Chart:
         return "".join(parts)
 
     def line(self, points: Sequence[tuple[float, float]], kind: str) -> str:
-        """Return a line through points in the axes' units; nothing for no points."""
+        """Return a line through points as an SVG element; empty without points.
+
+        Args:
+            points: Pairs of values on the horizontal and the vertical axis.
+            kind: Class of the line in the style sheet.
+        """
         if not points:
             return ""
         across, up = self.across, self.up
@@ -127,7 +142,7 @@ class Chart:
         return f'<path class="line {kind}" d="M{path}"/>'
 
     def point(self, point: Point) -> str:
-        """Return a disc with its description and its mark."""
+        """Return a point as an SVG element: a disc with description and mark."""
         x, y = self.across(point.x), self.up(point.y)
         data = "" if point.iteration is None else f' data-iteration="{point.iteration}"'
         data += f' data-target="{text(point.target)}"' if point.target else ""
@@ -140,13 +155,21 @@ class Chart:
         )
 
     def whisker(self, x: float, low: float, high: float, kind: str) -> str:
-        """Return a vertical interval."""
+        """Return a vertical line at `x` from `low` to `high` as an SVG element; values on the axes."""
         at, up = self.across(x), self.up
         return f'<path class="whisker {kind}" d="M{at:.1f} {up(low):.1f}V{up(high):.1f}"/>'
 
 
 def ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[float]:
-    """Return at most about `most` round numbers in an interval: multiples of 1, 2 or 5 times a power of ten.
+    """Return round numbers in an interval for the ticks of an axis.
+
+    The numbers are multiples of 1, 2 or 5 times a power of ten.
+
+    Args:
+        low: Lower end of the interval.
+        high: Upper end of the interval, above `low`.
+        most: Approximate maximum number of ticks.
+        whole: `True` = return only integers; default `False`.
 
     Example:
         >>> ticks(0.0, 1.0, 5)
@@ -158,12 +181,12 @@ def ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[fl
     step = max(1.0, step) if whole else step
     room = 1e-9 * rough
     first, last = math.ceil((low - room) / step), math.floor((high + room) / step)
-    # Rounded, since 3 x 0.1 is not 0.3.
+    # Rounded, since 3 * 0.1 is not 0.3 in floating point.
     return [round(number * step, 12) for number in range(first, last + 1)]
 
 
 def widened(low: float, high: float) -> tuple[float, float]:
-    """Return the interval, or a small one around its only value."""
+    """Return the interval from `low` to `high`; if they are equal, a small interval around that value."""
     if high > low:
         return low, high
     room = abs(low) * 0.1 or 1.0
@@ -171,7 +194,7 @@ def widened(low: float, high: float) -> tuple[float, float]:
 
 
 def spread(low: float, high: float, share: float = 0.05) -> tuple[float, float]:
-    """Return the interval with some room at both ends."""
+    """Return the interval extended at both ends by `share`, a fraction of its length, by default 0.05."""
     low, high = widened(low, high)
     room = share * (high - low)
     return low - room, high + room

@@ -1,4 +1,4 @@
-"""Chart of a run: the candidates of its search, and both fronts with their test accuracies."""
+"""Chart of a run: the candidates of its search, and its finished networks with their test accuracy."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ from edanas.report.html.markup import text
 
 _LABEL = (
     "Accuracy against executed MACs: {}, early-exit and single-exit networks. "
-    "Arrow keys go from point to point."
+    "The arrow keys select the next or previous point."
 )
 
 
 def fronts_chart(front: Sequence[ResultRow], single: Sequence[ResultRow], candidates: CandidatePoints) -> str:
-    """Return the chart with its legend and, if the candidates' iterations are known, a slider over them.
+    """Return the chart with its legend, and a slider over iterations if the candidates' iterations are known.
 
     Args:
         front: Early-exit networks, finished and tested.
@@ -41,7 +41,7 @@ def fronts_chart(front: Sequence[ResultRow], single: Sequence[ResultRow], candid
 
 
 def _axes(rows: Sequence[ResultRow], dots: Sequence[Point]) -> tuple[Chart, float]:
-    """Return the chart without marks, and the lowest accuracy in it, in percent."""
+    """Return the empty chart, and the lowest accuracy in percent for which points are drawn in place."""
     edges = [100 * edge for row in rows for edge in row.test_ci or (row.test_accuracy,)]
     accuracies = [dot.y for dot in dots]
     floor = accuracy_floor(edges, accuracies)
@@ -52,19 +52,19 @@ def _axes(rows: Sequence[ResultRow], dots: Sequence[Point]) -> tuple[Chart, floa
 
 _DESCRIPTION = (
     '<p id="fronts-description" class="description" aria-live="polite">'
-    "Point at a network, or focus the chart and use the arrow keys.</p>"
+    "To see a description, move the pointer to a network, or focus the chart and use the arrow keys.</p>"
 )
 
 
 def _raised(dot: Point, bottom: float, floor: float) -> Point:
-    """Return the point; one below the chart is hollow, on the axis."""
+    """Return the point; a point below `floor` is moved to the axis and drawn hollow."""
     if dot.y >= floor:
         return dot
     return Point(dot.x, bottom, dot.title, f"{dot.kind} under", iteration=dot.iteration, radius=dot.radius)
 
 
 def _front(chart: Chart, rows: Sequence[ResultRow], kind: str) -> list[str]:
-    """Return intervals, the line through the non-dominated networks, and the networks."""
+    """Return SVG elements: the intervals, the line through non-dominated networks, and the networks."""
     if not rows:
         return []
     points = np.array([[row.executed_macs / 1e6, 100 * row.test_accuracy] for row in rows])
@@ -85,7 +85,7 @@ def _front(chart: Chart, rows: Sequence[ResultRow], kind: str) -> list[str]:
 
 
 def network_text(row: ResultRow) -> str:
-    """Return the description of a finished network, in lines."""
+    """Return the description of a finished network in several lines: accuracy, cost, thresholds, backbone."""
     interval = f" (95%: {percent(row.test_ci[0])} to {percent(row.test_ci[1])})" if row.test_ci else ""
     kind = "Early-exit" if row.exits else "Single-exit"
     lines = [
@@ -101,6 +101,7 @@ def network_text(row: ResultRow) -> str:
 def _legend(
     candidates: CandidatePoints, single: Sequence[ResultRow], front: Sequence[ResultRow], below: int
 ) -> str:
+    """Return the legend; `below` is the number of candidates below the chart."""
     entries = []
     if front:
         entries.append(
@@ -109,22 +110,22 @@ def _legend(
     if single:
         entries.append('<span class="key single"></span>single-exit networks of the same search (test)')
     if candidates.dots:
-        bolder = ", the newer the bolder" if candidates.dated else ""
+        bolder = ", newer points bolder" if candidates.dated else ""
         entries.append(
             f'<span class="key dot"></span>{candidates.name} before fine-tuning (validation){bolder}; '
             "dotted: their front"
         )
     if below:
-        entries.append(f'<span class="key under"></span>{below} of them lie below the chart')
+        entries.append(f'<span class="key under"></span>{below} of the points lie below the chart')
     if candidates.left_out:
-        entries.append(f"{candidates.left_out} more are not drawn")
+        entries.append(f"{candidates.left_out} more points are not drawn")
     if any((front, single)):
         entries.append("bars: 95% intervals")
     return f'<p class="legend">{" · ".join(entries)}</p>'
 
 
 def _slider(steps: int) -> str:
-    """Return a slider over the iterations; without the script all of them are shown."""
+    """Return a slider over the iterations 0 to `steps`. It is hidden if scripts do not run."""
     return (
         '<p class="control" hidden><label for="until">The search up to iteration</label> '
         f'<input id="until" type="range" min="0" max="{steps}" value="{steps}" data-chart="fronts"> '

@@ -1,14 +1,14 @@
-"""Helpers for text and tables of a page."""
+"""Escaping of text, and tables, for the HTML page."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
 
 ISOLATED = "\u2068{}\u2069"
-"""Unicode isolates around text of any direction, for attributes, which cannot hold elements."""
+"""Template with Unicode isolates around a text, so that its direction does not affect the text around it."""
 
 
 def text(value: object) -> str:
-    """Return any value as text of a page, or of an attribute in double quotes.
+    """Escape a value for the text of a page, or for an attribute in double quotes.
 
     Example:
         >>> text('<b> & "c"')
@@ -18,23 +18,26 @@ def text(value: object) -> str:
 
 
 def named(value: object) -> str:
-    """Return a name from outside with its own text direction, apart from the text around it."""
+    """Return a name from a user or a data set in a `<bdi>` element.
+
+    The element keeps the text direction of the name, e.g. right to left, from affecting the text around it.
+    """
     return f"<bdi>{text(value)}</bdi>"
 
 
 def isolated(value: object) -> str:
-    """Return the same as `named`, for attributes."""
+    """Return a name from a user or a data set for an attribute, where `<bdi>` elements are not allowed."""
     return text(ISOLATED.format(value))
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    """Return a table that scrolls on a narrow screen, by touch and by keyboard.
+    """Return an HTML table. On a narrow screen it scrolls, by touch and by keyboard.
 
     Args:
-        caption: Its content, as text for screen readers.
-        head: Headings of the columns, as text.
-        rows: Cells as markup; the first cell of each row is its heading.
-        kind: Class in the style sheet.
+        caption: Description of the table for screen readers, as plain text.
+        head: Headings of the columns, as plain text.
+        rows: Cells of each row, as HTML. The first cell is the heading of the row.
+        kind: Class of the table in the style sheet; default none.
     """
     columns = "".join(f'<th scope="col">{text(heading)}</th>' for heading in head)
     body = "\n".join(

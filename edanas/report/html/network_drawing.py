@@ -1,7 +1,7 @@
 """Drawing of an early-exit network: its stages from left to right, and the flow of samples to its exits.
 
-The thickness of the band is the share of samples that are still in the network. At each exit the part that
-exits turns downwards. All columns have one width, so that their labels have room.
+The flow is a band. Its thickness shows the fraction of the samples that have not yet exited. At each exit, a
+branch for the samples that exit there turns downwards. All columns are equally wide, so that labels fit.
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,27 @@ from edanas.report.formatting import NONE, exits_text, mega, percent
 from edanas.report.html.markup import text
 
 COLUMN, EDGE, MARGIN = 132, 8, 30
-"""Widths in units: of a stage with its exit, left of all columns, and right of them."""
+"""Width of the column for a stage and its exit, and the margins left and right, in the drawing's units."""
 BAND, CEILING = 58, 46
-"""Thickness of the band for all samples, and its upper edge, in units."""
+"""Thickness of the band for all samples, and the height of its upper edge, in the drawing's units."""
 FOOT, HEIGHT = 168, 244
+"""Lower end of the branches, and height of the drawing, in the drawing's units."""
 SMALLEST = 1.5
-"""Least thickness of a band that carries samples, in units."""
+"""Minimum thickness of a band or branch with samples, in the drawing's units."""
 
 
 @dataclass(frozen=True)
 class Exit:
-    """Figures of one exit of a network.
+    """One exit of a finished network, with its results on the test part.
 
     Args:
-        number: From 0; the last exit has the number of exit points.
-        name: `exit 2`, or `last exit`.
-        threshold: `None` for the last exit.
+        number: Index of the exit point, from 0; the number of exit points for the last exit.
+        name: Name of the exit, e.g. `exit 2` or `last exit`.
+        threshold: Threshold of the exit; `None` for the last exit.
         share: Fraction of the test images that exit here.
-        accuracy: Accuracy of these images; `None` if there are none, or it is not known.
-        macs: MACs of an image that exits here, with all heads before; `None` if not known.
+        accuracy: Accuracy on the test images that exit here, a fraction; `None` = not known, or no image
+            exits here.
+        macs: MACs for an image that exits here, all heads up to here included; `None` = not known.
     """
 
     number: int
@@ -42,7 +44,7 @@ class Exit:
 
     @property
     def kind(self) -> str:
-        """The class in the style sheet, which sets the colour."""
+        """Class of the exit in the style sheet, which sets its colour."""
         return "last" if self.threshold is None else f"e{self.number % 4}"
 
 
@@ -61,7 +63,10 @@ def exits_of(row: ResultRow) -> list[Exit]:
 
 
 def _cost(row: ResultRow, number: int) -> float | None:
-    """Return the MACs of a sample that exits there: stages and placed heads up to that exit."""
+    """Return the MACs for an image that exits at exit `number`, with all placed heads up to this exit.
+
+    `None` if the row lacks the MACs of the stages or heads.
+    """
     if not row.stage_macs or row.head_macs is None:
         return None
     placed = [at for at, threshold in enumerate(row.thresholds) if threshold is not None and at <= number]
@@ -97,14 +102,17 @@ def drawing(row: ResultRow) -> str:
 
 
 def _description(exits: Sequence[Exit]) -> str:
+    """Return the percentage of images that exit at each exit as text, for screen readers."""
     return "; ".join(f"{percent(each.share)}% of the images exit at {each.name}" for each in exits)
 
 
 def _thickness(share: float) -> float:
+    """Return the thickness of a band for a fraction of the samples, in the drawing's units."""
     return max(SMALLEST, BAND * share) if share > 0 else 0.0
 
 
 def _stage(left: float, number: int, macs: int | None, thickness: float) -> list[str]:
+    """Return the box of a stage with its name and MACs, and the band that crosses it."""
     cost = "" if macs is None else f"{mega(macs)}M"
     return [
         f'<text class="name" x="{left + 37}" y="16">stage {number + 1}</text>',
@@ -115,6 +123,7 @@ def _stage(left: float, number: int, macs: int | None, thickness: float) -> list
 
 
 def _band(start: float, end: float, thickness: float, kind: str) -> str:
+    """Return the part of the band from `start` to `end`, in the drawing's units."""
     if not thickness:
         return ""
     size = f'width="{end - start}" height="{thickness:.2f}"'
@@ -122,12 +131,12 @@ def _band(start: float, end: float, thickness: float, kind: str) -> str:
 
 
 def _branch(start: float, leaving: Exit, staying: float) -> str:
-    """Return the part of the band that exits: it turns below the rest and runs down to its label.
+    """Return the branch of an exit, which leaves the band and runs down to the label.
 
     Args:
-        start: Left end, in units.
+        start: Left end of the branch, in the drawing's units.
         leaving: The exit.
-        staying: Thickness of the rest, in units.
+        staying: Thickness of the band after the exit, in the drawing's units.
     """
     thickness = _thickness(leaving.share)
     top, bottom = CEILING + staying, CEILING + staying + thickness
@@ -142,6 +151,7 @@ def _branch(start: float, leaving: Exit, staying: float) -> str:
 
 
 def _labels(start: float, leaving: Exit) -> list[str]:
+    """Return the label of an exit: name with threshold, share of the images, accuracy."""
     correct = NONE if leaving.accuracy is None else f"{percent(leaving.accuracy)}% correct"
     # An exit without images has no accuracy.
     lines = [leaving.name, f"{percent(leaving.share)}% exit", correct if leaving.share else ""]

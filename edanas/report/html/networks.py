@@ -1,4 +1,4 @@
-"""Part of the page for one early-exit network: drawing, table by exit, example images."""
+"""Part of the page that shows one early-exit network: drawing, table of its exits, example images."""
 
 import base64
 import mimetypes
@@ -12,30 +12,39 @@ from edanas.report.html.markup import isolated, named, table, text
 from edanas.report.html.network_drawing import drawing, exits_of
 
 PICTURES = 600_000
-"""Most bytes of example images in one page."""
+"""Maximum size of all example images in one page, in bytes."""
 
 GROUPS = (
     ("early", "Most confident at the first exit"),
     ("late", "Correct at the last exit"),
     ("wrong", "Most confident errors"),
 )
+"""Kind of example images and heading, for each group; see `edanas.evaluation.examples.choose`."""
 
 _TYPES = ("image/png", "image/jpeg")
 
 
 class Pictures:
-    """The example images of a run, up to a total size.
+    """Example images of a run, up to a total size.
 
     Args:
         folder: The run folder.
-        room: Most bytes of all images together.
+        room: Maximum size of all images together, in bytes; default `PICTURES`.
     """
 
     def __init__(self, folder: Path, room: int = PICTURES) -> None:
         self.folder, self.room = folder, room
 
     def inline(self, name: str) -> str | None:
-        """Return an image as a `data:` address; `None` if it is missing, too large or outside the folder."""
+        """Return an image as a `data:` URL, and reduce the remaining room by its size.
+
+        Args:
+            name: Path of the image, relative to the run folder.
+
+        Returns:
+            `None` if the file is missing, is no PNG or JPEG, lies outside the run folder, or is larger than
+            the remaining room.
+        """
         kind = mimetypes.guess_type(name)[0]
         path = (self.folder / name).resolve()
         if kind not in _TYPES or not path.is_relative_to(self.folder.resolve()):
@@ -51,12 +60,12 @@ class Pictures:
 
 
 def network(row: ResultRow, classes: Sequence[str], pictures: Pictures) -> str:
-    """Return the article of one early-exit network.
+    """Return the `<article>` element of one early-exit network.
 
     Args:
         row: The network.
-        classes: Class names by label.
-        pictures: The run's example images.
+        classes: Names of the classes, in order; empty = not known.
+        pictures: The example images of the run.
     """
     heading = f"{exits_text(row.exits)}: {percent(row.test_accuracy)}% at {mega(row.executed_macs)}M"
     backbone = f"Backbone: {backbone_text(row.backbone)}." if row.backbone else ""
@@ -73,6 +82,7 @@ def network(row: ResultRow, classes: Sequence[str], pictures: Pictures) -> str:
 
 
 def _by_exit(row: ResultRow) -> str:
+    """Return the table of a network's exits."""
     exits = exits_of(row)
     rows = [
         [
@@ -84,16 +94,18 @@ def _by_exit(row: ResultRow) -> str:
         ]
         for each in exits
     ]
-    head = ("exit", "threshold", "images that exit, %", "accuracy of these, %", "MACs up to this exit, M")
-    return table(f"Accuracy and share by exit, {exits_text(row.exits)}", head, rows, "exits")
+    head = ("exit", "threshold", "images that exit here, %", "accuracy on them, %", "MACs up to this exit, M")
+    return table(f"Accuracy and utilization by exit, {exits_text(row.exits)}", head, rows, "exits")
 
 
 def _meter(share: float, kind: str) -> str:
+    """Return a fraction in percent, with a bar of proportional length."""
     filled = f'<span class="{kind}" style="width:{100 * share:.2f}%"></span>'
     return f'{percent(share)}<span class="meter" aria-hidden="true">{filled}</span>'
 
 
 def _examples(row: ResultRow, classes: Sequence[str], pictures: Pictures) -> str:
+    """Return the example images of a network in groups; empty if there are none."""
     groups = []
     for kind, heading in GROUPS:
         examples = [example for example in row.examples if example.get("kind") == kind]
@@ -106,6 +118,7 @@ def _examples(row: ResultRow, classes: Sequence[str], pictures: Pictures) -> str
 def _figure(
     example: Mapping[str, Any], row: ResultRow, classes: Sequence[str], pictures: Pictures
 ) -> str | None:
+    """Return an example image with its caption; `None` if the image cannot be shown."""
     address = pictures.inline(str(example.get("file")))
     if address is None:
         return None
@@ -124,5 +137,6 @@ def _figure(
 
 
 def _class(classes: Sequence[str], label: Any) -> str:
+    """Return the name of a class by its number."""
     number = int(label)
     return str(classes[number]) if 0 <= number < len(classes) else f"class {number}"

@@ -1,4 +1,4 @@
-"""Assembly of the page."""
+"""Assembly of the HTML page of a run from its sections, style sheet and script."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from edanas.report.html.search_charts import failures, hypervolume, surrogates
 from edanas.report.result import Result
 from edanas.report.tables import by_size
 
-# The policy allows this script alone, and no requests.
+# The security policy allows only the script with this hash, and no requests.
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -49,11 +49,12 @@ style-src 'unsafe-inline'; script-src '{hash}'; base-uri 'none'; form-action 'no
 
 
 def render(result: Result, history: RunHistory | None = None) -> str:
-    """Return the page.
+    """Return the HTML page of a run.
 
     Args:
-        result: A finished run; its example images are read from its folder.
-        history: The run's archive and log; without it the points of candidates have no ids.
+        result: The result of the run. Example images are read from the run folder.
+        history: The archive and log of the run. `None` = not known; the page then shows candidates without
+            their ids and choices.
     """
     history = history or RunHistory()
     name = sections.data_name(result.settings)
@@ -75,7 +76,7 @@ def render(result: Result, history: RunHistory | None = None) -> str:
 
 
 def _parts(result: Result, history: RunHistory) -> list[tuple[str, str, str]]:
-    """Return id, heading and content of each part."""
+    """Return id, heading and HTML content of each section of the page."""
     data = result.data
     early, single = by_size(result)
     steps = _steps(result, history)
@@ -102,7 +103,7 @@ def _parts(result: Result, history: RunHistory) -> list[tuple[str, str, str]]:
 
 
 def _steps(result: Result, history: RunHistory) -> Sequence[Step]:
-    """Return the iterations in `result.json`, or in the log if an older edanas wrote the result."""
+    """Return the iterations from `result.json`, or from the log if an older version wrote `result.json`."""
     try:
         return [Step.of(each) for each in result.data["iterations"]]
     except (LookupError, TypeError, ValueError):
@@ -110,4 +111,5 @@ def _steps(result: Result, history: RunHistory) -> Sequence[Step]:
 
 
 def _resource(name: str) -> str:
+    """Return the text of a file that lies beside this module."""
     return (resources.files(__package__) / name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Charts of a search by iteration, its hypervolume and its surrogates, and the table of its failures."""
+"""Charts of the hypervolume and of the surrogates' quality by iteration, and a table of failures."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,18 @@ from edanas.report.html.charts import Chart, Point, spread
 from edanas.report.html.markup import named, table, text
 
 _IDS = 12
-"""Most candidates listed for one reason of failure."""
+"""Maximum number of candidates that are listed for one reason of failure."""
 _LONG = 300
-"""Most characters of a reason."""
+"""Maximum length of a reason, in characters."""
 
 
 def hypervolume(values: Sequence[float], steps: Sequence[Step]) -> str:
-    """Return a chart of the hypervolume by iteration."""
+    """Return a chart of the hypervolume by iteration; empty without values.
+
+    Args:
+        values: The hypervolume after the initial archive and after each iteration, in [0, 1].
+        steps: The iterations, for the numbers of evaluated candidates.
+    """
     if not values:
         return ""
     evaluated = {step.iteration: step.evaluated for step in steps}
@@ -30,8 +35,8 @@ def hypervolume(values: Sequence[float], steps: Sequence[Step]) -> str:
     label = f"Hypervolume by iteration, from {values[0]:.3f} to {values[-1]:.3f}."
     return (
         "<h3>Hypervolume</h3>"
-        '<p class="note">The share of the objective space that the candidates dominate. While it grows, '
-        "further iterations are worthwhile. Iteration 0 is the initial archive.</p>"
+        '<p class="note">The hypervolume is the share of the objective space that the candidates dominate. '
+        "While it grows, further iterations are worthwhile. Iteration 0 is the initial archive.</p>"
         f"{chart.draw('hypervolume', label, marks)}{_description('hypervolume')}"
     )
 
@@ -41,7 +46,15 @@ def _description(name: str) -> str:
 
 
 def surrogates(steps: Sequence[Step], objectives: Sequence[str]) -> str:
-    """Return a chart and a table of the surrogates' quality by iteration; nothing if none was noted."""
+    """Return a chart and a table of the surrogates' quality by iteration.
+
+    Args:
+        steps: The iterations, whose notes hold the qualities.
+        objectives: Names of the objectives.
+
+    Returns:
+        HTML; empty if the notes hold no qualities.
+    """
     every = qualities(steps)
     if not every:
         return ""
@@ -66,8 +79,8 @@ def surrogates(steps: Sequence[Step], objectives: Sequence[str]) -> str:
     detail = table("Surrogates by iteration", ("iteration", "objective", "surrogate", "tau"), rows)
     return (
         "<h3>Surrogates</h3>"
-        '<p class="note">Rank correlation between the surrogate of each objective and the candidates that it '
-        "was not fitted to: 1 = the right order, 0 = chance.</p>"
+        '<p class="note">Rank correlation (Kendall&#x27;s tau) of predicted and measured objective values, '
+        "on candidates that the surrogate was not fitted to: 1 = the same order, 0 = chance.</p>"
         f'<p class="legend">{" · ".join(keys)}</p>'
         f"{chart.draw('surrogates', label, marks)}{_description('surrogates')}"
         f"<details><summary>Surrogates in use, by iteration</summary>{detail}</details>"
@@ -75,7 +88,11 @@ def surrogates(steps: Sequence[Step], objectives: Sequence[str]) -> str:
 
 
 def failures(failed: Sequence[Mapping[str, Any]]) -> str:
-    """Return a table of the failures by reason, the most frequent first."""
+    """Return a table of the failures by reason, the most frequent reason first.
+
+    Args:
+        failed: A dictionary with `id` and `error` for each failed candidate or network.
+    """
     if not failed:
         return "<p>None: every candidate could be evaluated, and every network finished.</p>"
     reasons: dict[str, list[str]] = defaultdict(list)

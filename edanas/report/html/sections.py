@@ -1,4 +1,4 @@
-"""Texts and tables of the page."""
+"""Texts and tables of the HTML page."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,11 @@ from edanas.report.formatting import (
 from edanas.report.html.markup import named, table, text
 from edanas.report.result import Result
 
-READING = "Thresholds and utilization stand by exit point, with a dash for no exit."
+READING = (
+    "Thresholds and utilization have one entry for each exit point, with a dash for no exit. "
+    "The last entry of the utilization is for the last exit."
+)
+"""Explanation of two columns, for the note below the tables."""
 
 HEADINGS = (
     "early exits",
@@ -49,7 +53,7 @@ CALIBRATION = (
 
 
 def data_name(settings: Mapping[str, Any]) -> str:
-    """Return the name of the run's data set, or the images' folder."""
+    """Return the name of the run's data set, or the path of its images."""
     data = settings.get("data", "a run")
     if isinstance(data, Mapping):
         return str(data.get("path") or data.get("name") or "a run")
@@ -57,7 +61,7 @@ def data_name(settings: Mapping[str, Any]) -> str:
 
 
 def facts(result: Result) -> str:
-    """Return one line with the run's main facts."""
+    """Return one line on the run: bundle, seed, number of candidates, end of the search, time, classes."""
     data = result.data
     entries = [f"bundle {named(result.settings.get('plugin', NONE))}", f"seed {result.seed}"]
     if "evaluations" in data:
@@ -66,63 +70,82 @@ def facts(result: Result) -> str:
     if data.get("stopped"):
         entries.append(f"search ended: {named(str(data['stopped']).replace('_', ' '))}")
     if data.get("seconds"):
-        entries.append(f"{sum(data['seconds'].values()) / 60:.1f} minutes in all")
+        entries.append(f"duration: {sum(data['seconds'].values()) / 60:.1f} minutes")
     if data.get("classes"):
         entries.append(f"{len(data['classes'])} classes: {_shortened(data['classes'])}")
     return f'<p class="facts">{" · ".join(entries)}</p>'
 
 
 def _shortened(names: Sequence[object], most: int = 12) -> str:
+    """Return the first `most` names, separated by commas."""
     return ", ".join(map(named, names[:most])) + (", ..." if len(names) > most else "")
 
 
 def conclusions(result: Result, early: Sequence[ResultRow], single: Sequence[ResultRow]) -> str:
-    """Return the test figures of the most accurate and the cheapest network, by the validation part."""
+    """Return the test accuracy and cost of two early-exit networks: the most accurate and the cheapest.
+
+    The two networks are chosen on the validation part; see `highlights`.
+
+    Args:
+        result: The result of the run.
+        early: The early-exit networks.
+        single: The single-exit networks, to compare with.
+    """
     chosen = highlights(early)
     if not chosen:
         return "<p>The search found no early-exit network.</p>"
     rows = {row.id: row for row in (chosen["accurate"], chosen["cheap"])}.values()
     lines = "".join(f"<li>{_conclusion(row, rival(row, single))}</li>" for row in rows)
     images = (result.data.get("samples") or {}).get("test")
-    tested = "Tested once" + (f", on {int(images)} images that no choice was based on" if images else "")
+    tested = "Tested once" + (f", on {int(images)} images that were used for no choice" if images else "")
     return f'<ul class="conclusions">{lines}</ul><p class="note">{tested}.</p>'
 
 
 def _conclusion(row: ResultRow, single: ResultRow | None) -> str:
+    """Return sentences on an early-exit network and the best single-exit network at its cost."""
     line = (
         f"<b>{percent(row.test_accuracy)}%</b> test accuracy at <b>{mega(row.executed_macs)}M</b> "
-        f"executed MACs with {exits_text(row.exits)}: {percent(row.relative_cost, 0)}% of what its "
-        f"backbone costs, which reaches {percent(row.backbone_test_accuracy)}%."
+        f"executed MACs with {exits_text(row.exits)}: {percent(row.relative_cost, 0)}% of the cost of its "
+        f"backbone, which reaches {percent(row.backbone_test_accuracy)}%."
     )
     if single is None:
-        return f"{line} No single-exit network of the search is as cheap."
+        return f"{line} Every single-exit network of the search costs more."
     return (
-        f"{line} At no higher cost the best single-exit network of the search reaches "
+        f"{line} The best single-exit network of the search that costs no more reaches "
         f"{percent(single.test_accuracy)}% ({mega(single.executed_macs)}M)."
     )
 
 
 def networks_table(caption: str, rows: Sequence[ResultRow]) -> str:
-    """Return a table with all figures of finished networks."""
+    """Return a table of finished networks with accuracies, costs and thresholds.
+
+    Args:
+        caption: Description of the table for screen readers.
+        rows: The networks.
+    """
     if not rows:
         return "<p>None.</p>"
     return table(caption, HEADINGS, map(_cells, rows), "figures")
 
 
 def calibration(rows: Sequence[ResultRow]) -> str:
-    """Return a table of the thresholds' figures on the calibration part and on the validation part."""
+    """Return a table of accuracy and cost on the calibration part and on the validation part.
+
+    The result is empty if no thresholds were set on the calibration part.
+    """
     known = calibrated(rows)
     if not known:
         return ""
     name = "Generalisation gap of the thresholds"
     return (
         f"<h3>{name}</h3>{table(name, CALIBRATION, map(_gap_cells, known), 'figures')}"
-        '<p class="note">Thresholds were set on the calibration part, and not on the validation part. A loss '
-        "of accuracy between the two beyond chance means that the thresholds are overfitted.</p>"
+        '<p class="note">Thresholds were set on the calibration part. If the accuracy on the validation part '
+        "is lower by more than chance, the thresholds are overfitted.</p>"
     )
 
 
 def _gap_cells(row: ResultRow) -> list[str]:
+    """Return the cells of a network's line, one for each of `CALIBRATION`."""
     before, after = row.calibration_accuracy or 0.0, row.validation_accuracy
     macs_before, macs_after = row.calibration_executed_macs or 0.0, row.macs_for_choice
     return [
@@ -137,11 +160,12 @@ def _gap_cells(row: ResultRow) -> list[str]:
 
 
 def convention() -> str:
-    """Return the definition of MACs, and how to read the tables."""
+    """Return a note that defines MACs and explains the columns of the tables."""
     return f'<p class="note">{text(f"{CONVENTION} {READING}")}</p>'
 
 
 def _cells(row: ResultRow) -> list[str]:
+    """Return the cells of a network's line, one for each of `HEADINGS`."""
     values = (
         row.exits,
         percent(row.test_accuracy),
@@ -161,7 +185,7 @@ def _cells(row: ResultRow) -> list[str]:
 
 
 def remarks(data: Mapping[str, Any]) -> str:
-    """Return the remarks on the data, and the seconds of each part of the run."""
+    """Return the remarks on the data, and the duration of each part of the run in seconds."""
     lines = [str(remark) for remark in data.get("remarks") or ()]
     lines += [f"{part}: {seconds:.0f} s" for part, seconds in (data.get("seconds") or {}).items()]
     if not lines:
@@ -170,19 +194,20 @@ def remarks(data: Mapping[str, Any]) -> str:
 
 
 def settings(values: Mapping[str, Any]) -> str:
-    """Return all settings, as a file that repeats the run."""
+    """Return all settings as a TOML file, which repeats the run."""
     return (
-        "<p>Saved in a file, these settings repeat the run: <code>edanas run --config FILE.toml</code>. "
+        "<p>To repeat the run, save these settings to a file: <code>edanas run --config FILE.toml</code>. "
         '<button type="button" id="copy" hidden>Copy</button> <span id="copied" role="status"></span></p>'
         f'<pre id="settings" tabindex="0" aria-label="Settings as TOML">{text(_toml(values))}</pre>'
     )
 
 
 def _toml(values: Mapping[str, Any]) -> str:
+    """Return the settings as TOML, or as JSON if they contain `null`."""
     import tomli_w
 
     try:
         return tomli_w.dumps(values)
     except TypeError:
-        # TOML has no null, which a result of another program may hold.
+        # TOML has no null, but the result of another program may contain it.
         return json.dumps(values, indent=2)
