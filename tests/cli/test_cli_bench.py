@@ -102,7 +102,7 @@ def test_forms_that_do_not_lie_there_are_written_elsewhere(model, capsys):
 
 @pytest.mark.skipif(not MemoryMeter.works(), reason="the system does not tell")
 def test_memory_is_asked_of_each_form_that_runs(model):
-    forms = [Form("onnx", True, model.with_name("none.onnx.json")), Form("torch", True, None)]
+    forms = [Form("pt2", True, model.with_name("none.pt2.json")), Form("torch", True, None)]
     images = samples().images.numpy()
     memory = peak_memory(model, forms, images, [4096], 1)
     assert set(memory) == {"torch"}  # the other's files are not there

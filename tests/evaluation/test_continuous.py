@@ -82,7 +82,7 @@ def profile_of(done):
 
 
 @pytest.mark.parametrize("placed", [(0,), (1, 2), (0, 1, 2)])
-def test_schemes_use_the_exits_that_were_built_and_none_is_beaten_by_another(placed):
+def test_schemes_use_existing_exits_and_none_dominates_another(placed):
     exit_profile = profile(7)
     scheme = SelectionScheme(tuple(1.0 if i in placed else None for i in range(POINTS)))
     schemes = pareto_schemes(exit_profile, Candidate(Backbone(()), scheme), ANATOMY, removable=True)

@@ -34,7 +34,7 @@ def test_metrics_agree_with_each_other_the_network_and_a_repeat(evaluation, read
     check_evaluation(make)
 
 
-def test_a_profile_is_of_the_placed_exits_alone_where_exits_look_back(tmp_path):
+def test_a_profile_holds_the_placed_exits_alone_for_rules_with_memory(tmp_path):
     bench = toy_workbench(tmp_path)
     backbone = bench.space.largest()
     one, two = (Candidate(backbone, SelectionScheme(each)) for each in ((None, 0.75), (0.75, 0.75)))
@@ -55,7 +55,7 @@ def test_a_profile_is_of_the_placed_exits_alone_where_exits_look_back(tmp_path):
     assert all(scheme.placed == (0, 1) for scheme in patient.schemes(two, patient.profile(two)))
 
 
-def test_what_is_learned_counts_in_costs_and_parameters(tmp_path):
+def test_learned_criteria_and_rules_count_in_costs_and_parameters(tmp_path):
     bench = toy_workbench(tmp_path)
     backbone = bench.space.largest()
     free = bench.anatomy_of(backbone, (0, 1))

@@ -27,7 +27,7 @@ def profiles(draw):
 
 
 @given(profiles(), st.integers(0, 4))
-def test_the_chosen_are_what_they_are_called(network, most):
+def test_examples_fit_their_names(network, most):
     profile, scheme = network
     chosen, exits = choose(profile, scheme, most), exit_columns(profile, scheme)
     at = np.arange(len(profile))
@@ -51,7 +51,7 @@ def test_the_chosen_are_what_they_are_called(network, most):
     assert len(chosen["wrong"]) == min(most, int((~right).sum()))
 
 
-def test_the_late_are_those_that_the_exit_before_was_least_sure_of():
+def test_late_examples_have_the_lowest_confidence_at_the_exit_before():
     confidence = np.array([[0.9, 0.1, 1], [0.2, 0.4, 1], [0.1, 0.3, 1], [0.3, 0.1, 1]], dtype=np.float32)
     profile = ExitProfile((0, 1), confidence, np.ones((4, 3), dtype=bool))
     chosen = choose(profile, SelectionScheme((0.5, 0.8)), 2)
@@ -110,6 +110,6 @@ def test_large_images_become_small_files(tmp_path):
         assert (tmp_path / row["file"]).stat().st_size < 12_000
 
 
-def test_none_are_written_where_none_are_wanted(tmp_path):
+def test_no_examples_are_written_if_the_setting_is_zero(tmp_path):
     assert write_examples(tmp_path, "net", Network(), parts().test, PROFILE, 0) == []
     assert list(tmp_path.iterdir()) == []

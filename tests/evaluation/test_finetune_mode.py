@@ -46,7 +46,7 @@ def test_weights_repeat_bit_for_bit_and_torch_s_generator_is_left_alone(evaluato
 
 
 @pytest.mark.parametrize("candidate", [BARE, TWO, OTHER])
-def test_heads_stand_where_exits_are_placed_and_nowhere_else(candidate, evaluator):
+def test_only_placed_exits_have_heads(candidate, evaluator):
     network = evaluator.network(candidate)
     assert network.points == candidate.scheme.placed
     assert network.scheme == candidate.scheme
@@ -68,7 +68,7 @@ def test_a_candidate_is_trained_from_the_supernet_s_weights(candidate, evaluator
     assert [name for name in start if torch.equal(start[name], end[name])] == []
 
 
-def test_training_pays(tmp_path):
+def test_training_raises_the_accuracy(tmp_path):
     evaluations = [FinetuneEvaluation(workbench(tmp_path, training__epochs=n)) for n in (0, 10)]
     for evaluation in evaluations:
         evaluation.prepare(Silent())
@@ -96,7 +96,7 @@ def test_other_thresholds_on_the_same_exits_are_scored_from_the_profile(evaluato
     assert equal_states(evaluator.network(TWO), evaluator.network(other))
 
 
-def test_only_train_and_validation_are_looked_at(evaluator, tmp_path):
+def test_only_the_train_and_validation_parts_are_read(evaluator, tmp_path):
     data = parts()
     nothing = ImageSet(torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0).long(), ())
     blind = DataParts(data.train, nothing, data.validation, nothing, data.mean, data.std)
@@ -105,13 +105,13 @@ def test_only_train_and_validation_are_looked_at(evaluator, tmp_path):
     assert other.evaluate(TWO) == evaluator.evaluate(TWO)
 
 
-def test_the_seed_matters(evaluator, tmp_path):
+def test_another_seed_gives_other_metrics(evaluator, tmp_path):
     other = FinetuneEvaluation(workbench(tmp_path, training__epochs=2, seed=1))
     other.prepare(Silent())
     assert not equal_states(other.network(BARE), evaluator.network(BARE))
 
 
-def test_weights_that_cannot_be_had(tmp_path):
+def test_missing_weights_are_refused(tmp_path):
     evaluation = FinetuneEvaluation(workbench(tmp_path, weights=str(tmp_path / "none.pt")))
     with pytest.raises(WeightsError, match=r"none\.pt"):
         evaluation.prepare(Silent())
@@ -122,10 +122,10 @@ def test_nothing_is_evaluated_before_it_is_prepared(tmp_path):
         FinetuneEvaluation(workbench(tmp_path)).evaluate(BARE)
 
 
-def test_passes_by_hand(evaluator):
+def test_passes_equal_a_count_by_hand(evaluator):
     data = parts()
     assert evaluator.passes() == (0.0, 3 * 2 * len(data.train) + 48 + len(data.validation))
 
 
-def test_it_is_the_evaluation_named_finetune():
+def test_the_evaluation_is_registered_as_finetune():
     assert edanas_evaluations() == {"finetune": FinetuneEvaluation}

@@ -49,7 +49,7 @@ def test_rows_have_the_keys_that_tools_read(finisher):
     assert finished[1]["test_accuracy"] == finished[1]["backbone_test_accuracy"]
 
 
-def test_rows_are_what_the_finished_network_does(finisher):
+def test_rows_agree_with_the_finished_network(finisher):
     exporter = RecordingExporter()
     finishing = finisher(exporters=[exporter])
     for row, (name, network) in zip(rows(finishing), exporter.networks.items(), strict=True):
@@ -80,7 +80,7 @@ def test_thresholds_come_from_the_calibration_part(finisher):
     assert row["calibration_executed_macs"] == promised.executed_macs
 
 
-def test_thresholds_that_break_a_constraint_give_way_to_those_that_the_search_kept_it_with(finisher):
+def test_thresholds_that_violate_a_constraint_are_replaced_by_the_searched_ones(finisher):
     """All samples exit at the first exit with the searched thresholds, and at the last with accurate ones."""
     cheap = Candidate(candidates()[0].backbone, SelectionScheme((0.0, None, 0.2, None)))
     (free,) = rows(finisher("free"), [cheap])
@@ -102,7 +102,7 @@ def test_thresholds_that_break_a_constraint_give_way_to_those_that_the_search_ke
     assert "executed-macs is" in neither["breaches"][0]
 
 
-def test_thresholds_that_were_not_set_promise_nothing(finisher):
+def test_a_row_without_set_thresholds_has_no_calibration_figures(finisher):
     _, single = rows(finisher("set"))
     searched = rows(finisher("searched", setter=Grid()))
     for row in (single, *searched):
@@ -124,7 +124,7 @@ def test_the_test_part_changes_test_figures_alone(finisher):
         }
 
 
-def test_the_calibration_part_decides_nothing_but_thresholds(finisher):
+def test_the_calibration_part_changes_thresholds_alone(finisher):
     exporters = RecordingExporter(), RecordingExporter()
     honest = rows(finisher("a", exporters=exporters[:1]))
     rows(finisher("b", poisoned("calibration"), exporters=exporters[1:]))
@@ -140,7 +140,7 @@ def test_the_validation_part_changes_validation_figures_alone(finisher):
         assert {key for key in one if one[key] != two[key]} == {"validation_accuracy"}
 
 
-def test_the_test_part_is_looked_at_once_and_last(finisher, monkeypatch):
+def test_the_test_part_is_read_once_and_last(finisher, monkeypatch):
     looked = []
     original = finish.collect_profile
 
@@ -159,7 +159,7 @@ def test_the_test_part_is_looked_at_once_and_last(finisher, monkeypatch):
     assert looked == []
 
 
-def test_the_network_is_written_before_the_test_part_is_looked_at(finisher, monkeypatch):
+def test_the_network_is_written_before_the_test_part_is_read(finisher, monkeypatch):
     at, files = vars(parts()), []
     original = finish.collect_profile
 
@@ -190,7 +190,7 @@ def test_thresholds_may_stay_as_searched(finisher):
     assert [row["thresholds"] for row in finished] == [list(c.scheme.thresholds) for c in candidates()]
 
 
-def test_without_fine_tuning_the_network_is_the_one_that_was_judged(finisher):
+def test_without_fine_tuning_the_network_is_the_evaluated_one(finisher):
     finishing = finisher(setter=Grid(), finetune__epochs=0)
     for row, candidate in zip(rows(finishing), candidates(), strict=True):
         judged = finishing.evaluator.evaluate(candidate)
@@ -199,7 +199,7 @@ def test_without_fine_tuning_the_network_is_the_one_that_was_judged(finisher):
 
 
 @pytest.mark.parametrize("epochs", [0, 2])
-def test_the_bar_is_full_at_the_end_also_on_resuming(epochs, finisher):
+def test_the_bar_is_full_at_the_end_also_after_a_resume(epochs, finisher):
     for _ in range(2):
         progress = RecordedBars()
         finisher(finetune__epochs=epochs).finish(candidates(), "Finishing", progress)

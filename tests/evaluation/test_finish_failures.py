@@ -20,7 +20,7 @@ def test_a_finished_row_is_read_back_and_not_computed_again(finisher, monkeypatc
     assert rows(finishing, candidates()[::-1]) == first[::-1]
 
 
-def test_a_finishing_that_was_cut_goes_on(finisher, monkeypatch):
+def test_an_interrupted_finishing_resumes(finisher, monkeypatch):
     whole = rows(finisher("a"))
     finishing = finisher("b")
     original = finishing.evaluator.network
@@ -79,7 +79,7 @@ class Heard(RecordedBars):
         self.said.append(text)
 
 
-def test_a_form_that_a_network_does_not_fit_is_told_of_and_the_rest_is_written(finisher):
+def test_a_form_that_does_not_fit_is_reported_and_the_others_are_written(finisher):
     exporter, picky = RecordingExporter(), Running()
     finishing, progress = finisher(exporters=[exporter, picky]), Heard()
     finished, failures = finishing.finish(candidates(), "Finishing", progress)
@@ -100,7 +100,7 @@ def test_a_form_that_a_network_does_not_fit_is_told_of_and_the_rest_is_written(f
         (PermissionError(13, "Permission denied"), "PermissionError: [Errno 13] Permission denied"),
     ],
 )
-def test_a_network_that_fails_is_recorded_and_passed_over(finisher, error, text):
+def test_a_network_that_fails_is_recorded_and_skipped(finisher, error, text):
     finishing, progress = finisher("a", exporters=[Refusing(error)]), RecordedBars()
     finished, failures = finishing.finish(candidates(), "Finishing", progress)
     assert [row.id for row in finished] == [candidates()[1].id]
@@ -130,7 +130,7 @@ def test_fine_tuning_that_diverges_is_a_failure_and_no_row(finisher, monkeypatch
 
 
 @pytest.mark.parametrize("error", [RunError("models: cannot be written"), KeyboardInterrupt()])
-def test_what_concerns_the_run_ends_it(finisher, error):
+def test_an_error_of_the_run_ends_it(finisher, error):
     with pytest.raises(type(error)):
         rows(finisher(exporters=[Refusing(error)]))
 

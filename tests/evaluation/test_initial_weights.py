@@ -104,7 +104,7 @@ def afresh(own, file):
 
 
 @pytest.mark.parametrize("names", [EIGHT[::-1], ("a", "b", "c", "d", "e", "f", "h", "g"), EIGHT[:5]])
-def test_layers_for_other_classes_start_afresh_and_no_others(names, plain, tmp_path):
+def test_only_layers_for_other_classes_start_with_random_weights(names, plain, tmp_path):
     own, message = begun(plain, tmp_path, digits(names))
     last = {name for name in own if name.startswith(("heads.", "supernet.classifier."))}
     assert afresh(own, plain) == last
@@ -114,7 +114,7 @@ def test_layers_for_other_classes_start_afresh_and_no_others(names, plain, tmp_p
         begun(plain, tmp_path, digits(names), training__epochs=0)
 
 
-def test_what_differs_is_said_where_random_layers_would_judge(plain, tmp_path):
+def test_random_last_layers_without_training_are_refused_with_the_difference(plain, tmp_path):
     swapped = digits(("a", "c", "b", *EIGHT[3:]))
     for data, why in (
         (swapped, r"the last layers random \(class 2 was 'b', and is 'c' in this run\)"),
@@ -127,7 +127,7 @@ def test_what_differs_is_said_where_random_layers_would_judge(plain, tmp_path):
     assert message.endswith(f"tensors taken from {plain}")
 
 
-def test_a_criterion_that_learned_goes_on_with_the_network(gated, tmp_path):
+def test_a_learned_criterion_keeps_its_weights(gated, tmp_path):
     own, _ = begun(gated, tmp_path, judge=LearnedGate(), **GATED, training__epochs=0)
     assert any(name.startswith("criterion.") for name in own)
     assert not afresh(own, gated)
@@ -135,7 +135,7 @@ def test_a_criterion_that_learned_goes_on_with_the_network(gated, tmp_path):
     assert not afresh(begun(gated, tmp_path, training__epochs=0)[0], gated)
 
 
-def test_gates_that_nobody_trained_do_not_judge(plain, gated, tmp_path):
+def test_untrained_gates_without_training_are_refused(plain, gated, tmp_path):
     with pytest.raises(ConfigError, match=r"the criterion random \(criterion: was 'score-margin', now 'lear"):
         begun(plain, tmp_path, judge=LearnedGate(), **GATED, training__epochs=0)
     own, message = begun(plain, tmp_path, judge=LearnedGate(), **GATED)
@@ -163,7 +163,7 @@ DOUBT = "held-out images, since the supernet's train images had {}, and this run
         (coloured, False, "8x8 pixels in colour"),
     ],
 )
-def test_of_images_read_otherwise_it_cannot_be_told_whether_they_were_seen(change, has_shape, here, tmp_path):
+def test_images_of_another_size_cannot_be_checked_for_overlap(change, has_shape, here, tmp_path):
     file, data = written(tmp_path, has_shape=has_shape), change(digits())
     doubt = DOUBT.format("8x8 pixels in grey", here)
     assert doubt in begun(file, tmp_path / "run", data)[1]
@@ -173,14 +173,14 @@ def test_of_images_read_otherwise_it_cannot_be_told_whether_they_were_seen(chang
     assert "cannot check" not in begun(file, tmp_path / "run")[1]
 
 
-def test_of_a_teacher_who_read_images_otherwise_it_cannot_be_told_either(plain, tmp_path):
+def test_a_teacher_on_images_of_another_size_cannot_be_checked_for_overlap(plain, tmp_path):
     learning = {"teacher": str(plain), "training__distillation": 0.5}
     _, message = load_teacher(bench_of(tmp_path, enlarged(digits()), **learning))
     assert DOUBT.format("8x8 pixels in grey", "16x16 pixels in grey") in message
     assert "cannot check" not in load_teacher(bench_of(tmp_path, **learning))[1]
 
 
-def test_copies_of_a_data_set_are_no_proof_that_its_images_are_unseen(tmp_path):
+def test_weights_trained_on_copies_of_a_data_set_are_reported(tmp_path):
     bench, packaged = bench_of(tmp_path, coloured(parts())), find("cifar10-mbv3")
 
     def message_of(data):

@@ -50,13 +50,13 @@ def judged(folder, *meters):
     return SharedEvaluation(bench(folder, *meters)).judge(candidate(), LEAVING)
 
 
-def test_times_are_those_of_what_runs_up_to_each_exit(tmp_path):
+def test_times_are_those_of_the_modules_up_to_each_exit(tmp_path):
     figures = judged(tmp_path, Changing()).exit_figures
     # A stage takes 1, a head 10, the last exit 100.
     assert figures == {"changing": (1 + 10, None, 3 + 20, None, 5 + 20 + 100)}
 
 
-def test_what_was_measured_once_stays_for_another_process_and_a_resumed_run(tmp_path):
+def test_a_measured_time_is_kept_for_other_processes_and_resumed_runs(tmp_path):
     meter = Changing()
     first = judged(tmp_path, meter)
     assert judged(tmp_path, meter) == first
@@ -67,24 +67,24 @@ def test_what_was_measured_once_stays_for_another_process_and_a_resumed_run(tmp_
     assert judged(elsewhere, meter) != first  # another run measures anew
 
 
-def test_a_time_that_is_no_number_is_refused(tmp_path):
+def test_a_time_that_is_not_a_number_is_refused(tmp_path):
     metrics = replace(judged(tmp_path), exit_figures={"broken": (1.0, None, float("nan"))})
     with pytest.raises(CandidateError, match="exit_figures is nan"):
         as_archived(metrics)
 
 
-def test_what_is_counted_is_not_kept(tmp_path):
+def test_counted_figures_are_not_stored(tmp_path):
     judged(tmp_path, Changing(counted=True))
     assert not (tmp_path / FILE).exists()
 
 
-def test_only_what_is_counted_is_told_between_evaluations(tmp_path):
+def test_only_counted_figures_are_predicted_between_evaluations(tmp_path):
     for counted in (True, False):
         run = bench(tmp_path, Changing(counted=counted))
         assert (judge_of(run, SharedEvaluation(run)) is not None) == counted
 
 
-def test_a_line_that_a_cut_left_unfinished_is_measured_again(tmp_path):
+def test_an_unfinished_line_is_measured_again(tmp_path):
     assert measure_once(tmp_path, "m", "a", lambda: TIMES) == TIMES
     whole = (tmp_path / FILE).read_text()
     (tmp_path / FILE).write_text(f'{whole}{{"meter": "m", "backb')

@@ -48,7 +48,7 @@ def archives(smallest=0):
 
 @given(archives())
 @settings(max_examples=100)
-def test_the_pareto_set_by_brute_force(archive):
+def test_the_pareto_set_equals_brute_force(archive):
     good = [e for e in archive if e.ok]
     front = pareto_set(archive, OBJECTIVES)
     assert {e.candidate.id for e in front} == {e.candidate.id for e in good if not dominated(e, good)}
@@ -109,7 +109,7 @@ def test_further_results_are_the_most_accurate_then_those_farthest_from_the_chos
         assert nearest(results[size]) == pytest.approx(max(map(nearest, rest)))
 
 
-def test_the_best_trade_off_and_not_an_end_of_the_front():
+def test_the_best_trade_off_is_not_an_end_of_the_front():
     """Every step from the knee costs far more than it gains."""
     knee = evaluation(1, 0.90, 20.0)
     archive = [
@@ -123,7 +123,7 @@ def test_the_best_trade_off_and_not_an_end_of_the_front():
         assert choose_results(order, OBJECTIVES, 1) == [knee]
 
 
-def test_units_do_not_move_the_choice():
+def test_units_do_not_change_the_selection():
     archive = [evaluation(n, a, m) for n, (a, m) in enumerate([(0.5, 10), (0.8, 13), (0.9, 20), (0.92, 100)])]
     scaled = [evaluation(n, e.metrics.accuracy, e.metrics.ada_macs * 1e6) for n, e in enumerate(archive)]
     (one,), (other,) = choose_results(archive, OBJECTIVES, 1), choose_results(scaled, OBJECTIVES, 1)
@@ -142,7 +142,7 @@ def test_fewer_results_leave_out_the_larger_numbers_of_exits():
     [[], [evaluation(0, None, 1.0)], [evaluation(0, 0.9, 1.0, exits=0)]],
     ids=["empty", "failed", "0"],
 )
-def test_nothing_to_choose_from(archive):
+def test_an_empty_archive_has_no_results(archive):
     assert choose_results(archive, OBJECTIVES, 4) == []
 
 
@@ -154,7 +154,7 @@ def singles():
 
 @given(singles(), st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=3), st.booleans())
 @settings(max_examples=150)
-def test_single_exit_rivals_by_brute_force(backbones, rivals, repeated):
+def test_single_exit_rivals_equal_brute_force(backbones, rivals, repeated):
     archive = [
         evaluation(0, 0.1, 1.0, exits, backbone=n, backbone_accuracy=a / 6, backbone_macs=m)
         for n, (a, m) in enumerate(backbones)
@@ -187,7 +187,7 @@ def test_no_single_exit_network_without_a_success():
     assert choose_static([evaluation(0, None, 1.0)], [(0.5, 1.0)], 3) == []
 
 
-def test_single_exit_networks_alone_come_back_from_both_ends_of_their_front():
+def test_a_front_of_single_exit_networks_returns_both_ends():
     archive = [
         evaluation(0, 0.1, 1.0, 0, backbone=n, backbone_accuracy=n / 10, backbone_macs=10 + n)
         for n in range(5)
@@ -214,7 +214,7 @@ def profile(points):
     return ExitProfile(points, np.zeros((3, columns), dtype=np.float32), np.ones((3, columns), dtype=bool))
 
 
-def test_every_scheme_that_a_profile_answers_for_joins_the_archive_once():
+def test_every_scheme_that_a_profile_covers_joins_the_archive_once():
     best = evaluation(2, 0.9, 10.0)
     points, thresholds = (0, 1), (0.25, None)
     rescorer = Rescorer()
@@ -229,12 +229,12 @@ def test_every_scheme_that_a_profile_answers_for_joins_the_archive_once():
     assert all(e.candidate.backbone == best.candidate.backbone for e in pool)
 
 
-def test_what_has_no_profile_is_left_as_it_is():
+def test_a_candidate_without_profile_is_left_as_it_is():
     archive = [evaluation(1, 0.9, 10.0), evaluation(2, 0.8, 5.0)]
     assert with_all_schemes(archive, OBJECTIVES, (0.5, None), Rescorer(), {}.get) == archive
 
 
-def test_an_exit_that_shaped_the_weights_is_not_removed():
+def test_an_exit_that_took_part_in_training_is_not_removed():
     trained = evaluation(2, 0.9, 10.0, exits=2)
     profiles_by_id = {trained.candidate.id: profile((0, 1))}
     pool = with_all_schemes(

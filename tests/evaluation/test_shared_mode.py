@@ -63,7 +63,7 @@ def test_the_order_of_candidates_does_not_matter(evaluator, metrics):
         assert shuffled.evaluate(candidate) == metrics[candidate.id]
 
 
-def test_a_fresh_process_would_measure_the_same(bench, metrics):
+def test_a_new_process_measures_the_same(bench, metrics):
     """Only the checkpoint in the run folder is reused."""
     other = SharedEvaluation(pickle.loads(pickle.dumps(bench)))
     other.prepare(Silent())
@@ -71,7 +71,7 @@ def test_a_fresh_process_would_measure_the_same(bench, metrics):
         assert other.evaluate(candidate) == metrics[candidate.id]
 
 
-def test_the_networks_differ_in_what_they_get_right(metrics):
+def test_networks_differ_in_their_correct_samples(metrics):
     assert len({m.accuracy for m in metrics.values()}) > 4
     assert max(m.accuracy for m in metrics.values()) > 0.2
 
@@ -146,7 +146,7 @@ def test_the_network_of_a_candidate_has_the_candidate_s_metrics(number, bench, e
     assert score(profile, candidate.scheme, Anatomy.of(network, 1)) == metrics[candidate.id]
 
 
-def test_a_network_given_away_is_free_of_the_supernet(evaluator, metrics):
+def test_a_returned_network_shares_no_weights_with_the_supernet(evaluator, metrics):
     candidate = candidates()[7]
     network = evaluator.network(candidate)
     with torch.no_grad():
@@ -167,7 +167,7 @@ def test_evaluating_leaves_torch_s_generator_as_it_was(evaluator, tmp_path):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_all_repeats_from_the_seed_and_only_train_and_validation_are_looked_at(tmp_path, metrics):
+def test_metrics_repeat_from_the_seed_and_read_train_and_validation_only(tmp_path, metrics):
     data = parts()
     nothing = type(data.test)(torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0).long(), ())
     blind = type(data)(data.train, nothing, data.validation, nothing, data.mean, data.std)
@@ -182,7 +182,7 @@ def test_nothing_is_evaluated_before_it_is_prepared(bench):
         SharedEvaluation(bench).evaluate(candidates()[0])
 
 
-def test_passes_by_hand(evaluator, tmp_path):
+def test_passes_equal_a_count_by_hand(evaluator, tmp_path):
     """Three backbones, forward and backward; then the recalibration sample and the validation part."""
     data = parts()
     assert evaluator.passes() == (3 * 3 * 4 * len(data.train), 48 + len(data.validation))
@@ -190,7 +190,7 @@ def test_passes_by_hand(evaluator, tmp_path):
     assert more.passes() == (4 * 3 * 4 * len(data.train), 48 + len(data.validation))
 
 
-def test_it_is_the_evaluation_named_shared(bench):
+def test_the_evaluation_is_registered_as_shared(bench):
     evaluation = edanas_evaluations()["shared"](bench)
     assert isinstance(evaluation, Evaluator)
     assert evaluation.workbench.device == CPU

@@ -92,7 +92,7 @@ def images_of(side=12):
 
 
 @torch.no_grad()
-def test_a_supernets_largest_backbone_answers_as_it_does_for_its_own_results(supernet, tmp_path):
+def test_a_supernet_teaches_with_the_logits_of_its_largest_backbone(supernet, tmp_path):
     teacher, message = load_teacher(bench_for(supernet, tmp_path))
     assert message == f"Teacher: {supernet}, at 12 pixels, for 30% of the largest backbone's loss"
     own = SharedEvaluation(workbench(tmp_path, weights=str(supernet), training__epochs=0))
@@ -104,7 +104,7 @@ def test_a_supernets_largest_backbone_answers_as_it_does_for_its_own_results(sup
 
 @torch.no_grad()
 @pytest.mark.parametrize("which", [1, 2])
-def test_a_finished_network_sees_images_as_it_was_trained_on_them(which, finished, tmp_path):
+def test_a_finished_network_normalises_images_as_in_its_training(which, finished, tmp_path):
     network, path = finished[0], finished[which]
     teacher, _ = load_teacher(bench_for(path, tmp_path))
     answers = teacher(prepare(IMAGES, network.resolution, parts().mean, parts().std))
@@ -113,14 +113,14 @@ def test_a_finished_network_sees_images_as_it_was_trained_on_them(which, finishe
 
 
 @torch.no_grad()
-def test_a_model_of_timm_answers_by_the_weights_in_the_file(tmp_path):
+def test_a_model_of_timm_uses_the_weights_in_the_file(tmp_path):
     model = timm_file(tmp_path / "m.safetensors")
     teacher, _ = load_teacher(bench_for(f"timm:test_resnet@{tmp_path / 'm.safetensors'}", tmp_path))
     torch.testing.assert_close(teacher(images_of()), model(images_of()).softmax(1), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
-def test_what_timm_publishes_is_asked_at_its_size_and_normalised_as_timm_says(tmp_path, monkeypatch):
+def test_a_published_model_of_timm_uses_its_size_and_normalisation(tmp_path, monkeypatch):
     model = timm_file(tmp_path / "unused.safetensors")
     about = {"input_size": (1, 16, 16), "num_classes": 10, "mean": (0.5,), "std": (0.25,)}
     model.pretrained_cfg = about
@@ -168,7 +168,7 @@ def test_the_largest_learns_from_labels_and_teacher_and_the_others_from_the_larg
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_step_by_step_it_comes_to_the_same_weights(precision, supernet, tmp_path):
+def test_training_in_steps_gives_the_same_weights(precision, supernet, tmp_path):
     class OneStep(TimeSlice):
         left = 1
 
@@ -190,7 +190,7 @@ def test_step_by_step_it_comes_to_the_same_weights(precision, supernet, tmp_path
     assert not equal_states(whole.network, alone.network)
 
 
-def test_a_teacher_who_has_nothing_left_to_teach_may_be_gone(supernet, tmp_path):
+def test_a_teacher_may_be_missing_after_the_training(supernet, tmp_path):
     gone = tmp_path / "gone.safetensors"
     gone.write_bytes(supernet.read_bytes())
     trainer_of(bench_for(gone, tmp_path)).run(Silent())
@@ -198,7 +198,7 @@ def test_a_teacher_who_has_nothing_left_to_teach_may_be_gone(supernet, tmp_path)
     assert trainer_of(bench_for(gone, tmp_path)).finished
 
 
-def test_a_run_does_not_go_on_with_another_teacher(supernet, tmp_path):
+def test_a_run_does_not_resume_with_another_teacher(supernet, tmp_path):
     file = tmp_path / "teacher.safetensors"
     file.write_bytes(supernet.read_bytes())
     bench = bench_for(file, tmp_path / "run")
@@ -223,7 +223,7 @@ def refused(teacher, folder, error=WeightsError, **settings):
     return text
 
 
-def test_who_cannot_teach_is_told_why(supernet, tmp_path, monkeypatch):
+def test_an_unusable_teacher_is_refused_with_the_reason(supernet, tmp_path, monkeypatch):
     file = tmp_path / "m.safetensors"
     timm_file(file, classes=7)
     assert "m.safetensors: is for 7 classes; allowed: 10, as in" in refused(
@@ -249,7 +249,7 @@ def test_who_cannot_teach_is_told_why(supernet, tmp_path, monkeypatch):
     )
 
 
-def test_a_supernet_of_other_classes_or_that_saw_what_is_held_out_does_not_teach(supernet, tmp_path):
+def test_a_supernet_with_other_classes_or_held_out_images_is_refused(supernet, tmp_path):
     data = parts()
     train = data.train
     swapped = replace(
@@ -262,7 +262,7 @@ def test_a_supernet_of_other_classes_or_that_saw_what_is_held_out_does_not_teach
         load_teacher(other)
 
 
-def test_the_digest_is_of_the_file_with_the_weights(supernet, finished, tmp_path):
+def test_the_digest_is_that_of_the_weights_file(supernet, finished, tmp_path):
     def sha256(path):
         return hashlib.sha256(path.read_bytes()).hexdigest()
 

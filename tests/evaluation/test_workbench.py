@@ -66,7 +66,7 @@ def test_statistics_of_backbone_and_heads_over_equal_batches(size, batches, benc
         assert by_hand(norm, inputs[norm])
 
 
-def test_the_recalibration_reads_the_run_s_sample_as_a_deployed_network_would(bench):
+def test_the_recalibration_normalises_the_sample_as_a_deployed_network_does(bench):
     inputs, network = [], make(bench)
     network.backbone.stages[0].register_forward_pre_hook(lambda _, args: inputs.append(args[0].clone()))
     bench.recalibrate(network)
@@ -86,7 +86,7 @@ def test_heads_are_copied(bench):
     assert all(torch.equal(value, before[name]) for name, value in heads[0].state_dict().items())
 
 
-def test_a_network_is_of_the_run_s_data(bench):
+def test_a_network_has_the_classes_and_the_normalisation_of_the_data(bench):
     network, data = make(bench), parts()
     assert (network.mean, network.std) == (data.mean, data.std)
     assert network.classes == data.train.classes
@@ -95,7 +95,7 @@ def test_a_network_is_of_the_run_s_data(bench):
     assert shapes == list(enumerate(options[-1] for options in bench.provider.exit_channels()))
 
 
-def test_seeds_follow_from_the_run_s(bench):
+def test_seeds_follow_from_the_seed_of_the_run(bench):
     assert bench.seed("train", "a") == derive_seed(0, "train", "a")
     assert bench.seed("train") != bench.seed("heads")
 

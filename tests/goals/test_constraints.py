@@ -97,14 +97,14 @@ def constraint(registry):
         ),
     ],
 )
-def test_an_excess_is_what_it_is_by_hand(constraint, text, excess, basis, described):
+def test_an_excess_equals_a_calculation_by_hand(constraint, text, excess, basis, described):
     created = constraint(text)
     assert created.excess(CANDIDATE, METRICS) == pytest.approx(excess, abs=1e-12)
     assert created.basis == basis
     assert created.describe(CANDIDATE, METRICS) == described
 
 
-def test_some_layers_of_many(constraint):
+def test_an_excess_is_the_share_of_layers_that_violate_it(constraint):
     genome = SPACE.encode(CANDIDATE)
     names = [variable.name for variable in SPACE.variables]
     genome[names.index("layer1.kernel")] = 0
@@ -112,7 +112,7 @@ def test_some_layers_of_many(constraint):
     assert two_of_three == pytest.approx(2 / 3)
 
 
-def test_what_was_not_counted_is_no_zero(constraint):
+def test_a_metric_that_was_not_counted_is_refused(constraint):
     tiny = constraint({"name": "tiny-ml", "max_params": 1, "max_macs": 1, "max_activations": 1})
     for bare in (replace(METRICS, outputs=None), replace(METRICS, exit_macs=())):
         with pytest.raises(CostError):
@@ -143,7 +143,7 @@ def test_toml_and_back_is_the_same():
         (3, "constraints[1]: 3 from --set: expected a bound like"),
     ],
 )
-def test_what_is_no_constraint_is_refused(text, message):
+def test_a_text_that_is_not_a_constraint_is_refused(text, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         written(text)
 
@@ -165,6 +165,6 @@ def test_what_is_no_constraint_is_refused(text, message):
         ),
     ],
 )
-def test_a_wrong_constraint_says_what_is_allowed(constraint, text, message):
+def test_an_error_of_a_constraint_names_the_allowed_values(constraint, text, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         constraint(text)

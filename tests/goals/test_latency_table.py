@@ -59,7 +59,7 @@ def chosen(config):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_layers_have_the_names_that_the_authors_ask_their_tables_for(seed):
+def test_layers_have_the_names_of_the_published_tables(seed):
     random.seed(seed)
     config = authors().sample_active_subnet()
     table = MBv3LatencyTable.__new__(MBv3LatencyTable)  # whose constructor downloads one
@@ -91,7 +91,7 @@ def entries():
     return dict.fromkeys(layers, 0.5) | dict.fromkeys(heads, 0.25)
 
 
-def test_a_candidate_takes_what_its_samples_run_through(tmp_path):
+def test_the_latency_of_a_candidate_is_that_of_the_executed_layers(tmp_path):
     path = written(tmp_path / "phone.yaml", entries())
     times = LatencyTableMeter(path).figures(specimen())
     # 0.5 ms a layer: the stem and two blocks more in the first stage, and the last exit's four.
@@ -118,7 +118,7 @@ def test_a_candidate_takes_what_its_samples_run_through(tmp_path):
         other.value(metrics)
 
 
-def test_a_layer_that_is_not_there_is_named(tmp_path):
+def test_a_layer_outside_the_table_is_named(tmp_path):
     known = entries()
     gone = next(name for name in known if name.startswith("Exit-"))
     del known[gone]
@@ -126,7 +126,7 @@ def test_a_layer_that_is_not_there_is_named(tmp_path):
         LatencyTableMeter(written(tmp_path / "phone.yaml", known)).figures(specimen())
 
 
-def test_networks_that_tables_do_not_know_are_refused(tmp_path):
+def test_networks_without_described_layers_are_refused(tmp_path):
     other = replace(specimen(), provider=ToyProvider())
     with pytest.raises(CostError, match="does not describe its layers"):
         LatencyTableMeter(written(tmp_path / "phone.yaml", entries())).figures(other)
@@ -146,7 +146,7 @@ def test_networks_that_tables_do_not_know_are_refused(tmp_path):
         ("a: !!python/object/apply:os.getcwd []", "is no YAML"),
     ],
 )
-def test_what_is_no_table_is_refused(tmp_path, text, message):
+def test_a_wrong_table_is_refused(tmp_path, text, message):
     path = tmp_path / "table.yaml"
     if text is not None:
         path.write_text(text)

@@ -61,7 +61,7 @@ def objective():
         ("weighted", {"of": ["accuracy", "ada-macs"], "weights": [2, 0.1]}, 1.05 - 1.5, False, "", False),
     ],
 )
-def test_a_value_is_what_it_is_by_hand(objective, name, options, value, maximise, unit, structural):
+def test_a_value_equals_a_calculation_by_hand(objective, name, options, value, maximise, unit, structural):
     created = objective(name, **options)
     number = created.value(METRICS)
     assert number == pytest.approx(value, rel=1e-12)
@@ -79,12 +79,12 @@ def test_a_value_is_what_it_is_by_hand(objective, name, options, value, maximise
         ([("accuracy", {}), ("params", {})], "executed"),
     ],
 )
-def test_thresholds_trade_what_the_objectives_follow(objective, chosen, measure):
+def test_the_measure_of_thresholds_follows_the_objectives(objective, chosen, measure):
     assert measure_of([objective(name, **options) for name, options in chosen]) == measure
 
 
 @given(st.lists(st.integers(0, 20), min_size=2, max_size=5).filter(sum), st.integers(1, 40))
-def test_the_tail_is_that_of_the_samples_themselves(counts, dearest):
+def test_the_tail_equals_that_of_all_samples(counts, dearest):
     """The tail against a sorted list of every sample's cost."""
     registry = installed_registry()
     exits = [float(macs) for macs in accumulate(range(1, len(counts) + 1))]
@@ -117,12 +117,12 @@ def test_the_tail_is_that_of_the_samples_themselves(counts, dearest):
         ("model-bytes", {"precision": "int7"}, "objectives.precision: 'int7' is no choice here"),
     ],
 )
-def test_a_wrong_option_says_what_is_allowed(objective, name, options, text):
+def test_an_error_of_an_option_names_the_allowed_values(objective, name, options, text):
     with pytest.raises(ConfigError, match=text):
         objective(name, **options)
 
 
-def test_what_was_not_counted_is_no_zero(objective):
+def test_a_metric_that_was_not_counted_is_refused(objective):
     bare = replace(METRICS, outputs=None, exit_macs=())
     for name, options in (("activations", {"measure": "sum"}), ("worst-case-macs", {}), ("tail", {})):
         with pytest.raises(CostError):

@@ -50,7 +50,7 @@ def values(client: Any, run: Any, name: str) -> list[tuple[int, float]]:
     return [(each.step, each.value) for each in client.get_metric_history(run.info.run_id, name)]
 
 
-def test_a_run_is_read_back(client: Any, folder: Path) -> None:
+def test_a_logged_run_can_be_read(client: Any, folder: Path) -> None:
     (folder / "report.html").write_text("<p>report</p>")
     logger = MLflowLogger()
     long = {"weights": "x" * 2000, "empty": "", "odd [name]": 1}
@@ -77,7 +77,7 @@ def test_a_run_is_read_back(client: Any, folder: Path) -> None:
     assert [each.path for each in client.list_artifacts(run.info.run_id)] == ["report.html"]
 
 
-def test_a_resumed_run_goes_on_in_the_same_one(client: Any, folder: Path) -> None:
+def test_a_resumed_run_continues_the_logged_run(client: Any, folder: Path) -> None:
     with Archive(folder) as archive:
         for number in range(2):
             logger = MLflowLogger()
@@ -92,7 +92,7 @@ def test_a_resumed_run_goes_on_in_the_same_one(client: Any, folder: Path) -> Non
     assert values(client, run, "candidate/validation_accuracy") == [(0, 0.5), (1, 0.5)]
 
 
-def test_a_run_that_the_store_does_not_know_begins_anew(
+def test_a_run_outside_the_store_starts_a_new_one(
     client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
@@ -102,7 +102,7 @@ def test_a_run_that_the_store_does_not_know_begins_anew(
     assert runs(client) == []
 
 
-def test_no_second_run_begins_where_the_store_does_not_answer(
+def test_no_second_run_starts_if_the_store_does_not_respond(
     client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     MLflowLogger().edanas_run_started(SETTINGS, folder)
@@ -120,9 +120,7 @@ def test_no_second_run_begins_where_the_store_does_not_answer(
     assert (folder / "mlflow.json").read_text() == record
 
 
-def test_nothing_more_is_sent_after_a_failure(
-    client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_sent_after_a_failure(client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     logger = MLflowLogger()
     logger.edanas_run_started(SETTINGS, folder)
     tries = []
@@ -139,7 +137,7 @@ def test_nothing_more_is_sent_after_a_failure(
     assert len(tries) == 1
 
 
-def test_what_is_missing_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "strange://place")
     with pytest.raises(ConfigError, match=r"loggers: 'mlflow' cannot use its store: .*MLFLOW_TRACKING_URI"):
         MLflowLogger()

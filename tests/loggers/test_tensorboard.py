@@ -50,7 +50,7 @@ def summary(iteration: int, hypervolume: float, **notes: str) -> IterationSummar
     return IterationSummary(iteration, 3, 1, hypervolume, (), typed_notes(named))
 
 
-def test_a_run_is_read_back(tmp_path: Path) -> None:
+def test_a_logged_run_can_be_read(tmp_path: Path) -> None:
     Image.new("RGB", (20, 10), (255, 0, 0)).save(tmp_path / "pareto.png")
     logger = TensorBoardLogger()
     logger.edanas_run_started(SETTINGS, tmp_path)
@@ -80,7 +80,7 @@ def test_a_run_is_read_back(tmp_path: Path) -> None:
     assert (picture.width, picture.height) == (20, 10)
 
 
-def test_a_resumed_run_counts_on(tmp_path: Path) -> None:
+def test_a_resumed_run_continues_the_count(tmp_path: Path) -> None:
     done = [evaluated(0, 0.5, 1e6, 0), failed(1, "no")]
     with Archive(tmp_path) as archive:
         record(archive, done)
@@ -95,13 +95,13 @@ def test_a_resumed_run_counts_on(tmp_path: Path) -> None:
     assert steps == [2, 3]
 
 
-def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ConfigError, match=r"loggers: 'tensorboard' needs .*'edanas\[tensorboard\]'"):
         TensorBoardLogger()
 
 
-def test_a_logger_that_could_not_begin_stays_quiet(tmp_path: Path) -> None:
+def test_a_logger_that_could_not_start_is_silent(tmp_path: Path) -> None:
     logger = TensorBoardLogger()
     (tmp_path / "tensorboard").write_text("in the way")
     with pytest.raises(OSError, match="tensorboard"):

@@ -15,7 +15,7 @@ from edanas.numerics.intervals import Z, wilson
         (1 / 29, 29, (0.0061, 0.1718)),
     ],
 )
-def test_published_intervals(share, samples, expected):
+def test_intervals_equal_published_ones(share, samples, expected):
     assert wilson(share, samples) == pytest.approx(expected, abs=5e-5)
 
 

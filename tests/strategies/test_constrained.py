@@ -48,7 +48,7 @@ def problem(objectives=2, structure=None, limits=0):
     [SurrogateNsga2, lambda: Nsga2Search(population=8), lambda: SmsEmoa(population=8), LocalSearch],
     ids=["surrogate-nsga2", "nsga2", "sms-emoa", "local"],
 )
-def test_what_only_an_evaluation_tells_is_approached(make):
+def test_a_search_approaches_feasible_measured_metrics(make):
     """One in twenty random candidates is feasible, but half of the proposals are."""
     most = float(np.quantile(share(SPACE.sample(np.random.default_rng(1), 4000)), 0.05))
 
@@ -67,7 +67,7 @@ def test_what_only_an_evaluation_tells_is_approached(make):
 
 
 @pytest.mark.parametrize("make", [RandomSearch, SurrogateNsga2, Nsga2Search, SmsEmoa, LocalSearch])
-def test_a_structure_that_few_have_is_found_without_an_evaluation(make):
+def test_a_rare_feasible_structure_is_reached_without_evaluations(make):
     """One candidate in a thousand is feasible; every proposal is, from the first on."""
     most = float(np.quantile(share(SPACE.sample(np.random.default_rng(1), 8000)), 0.001))
     strategy = make()
@@ -81,7 +81,7 @@ def test_a_structure_that_few_have_is_found_without_an_evaluation(make):
         chosen = strategy.ask(6)
 
 
-def test_what_no_structure_allows_gives_the_nearest_found():
+def test_an_impossible_constraint_gives_the_nearest_structure():
     structure_filter = StructureFilter(
         problem(structure=lambda c: 1.0 + float(share(SPACE.encode(c)[None])[0]))
     )

@@ -41,7 +41,7 @@ def test_the_batch_is_chosen_one_by_one_each_the_best_after_those_before() -> No
     assert len(set(chosen.tolist())) == 5
 
 
-def test_what_adds_nothing_is_not_chosen() -> None:
+def test_a_candidate_without_gain_is_not_chosen() -> None:
     front = np.array([[0.1, 0.1]])
     assert choose_gains(front, np.array([[0.5, 0.5], [0.05, 0.5], [2.0, 0.0]]), np.ones(2), 3).tolist() == [1]
 

@@ -35,7 +35,7 @@ def test_reference_utilizations_are_distinct_distributions_with_all_corners(exit
     assert all(tuple(corner) in rows for corner in np.eye(exit_points + 1))
 
 
-def test_the_surest_leave_and_are_judged_where_they_leave() -> None:
+def test_the_most_confident_samples_exit_and_are_scored_there() -> None:
     rng = np.random.default_rng(0)
     profile = ExitProfile(
         (0, 1, 2), rng.random((50, 4), dtype=np.float32), rng.random((50, 4)) < [0.3, 0.5, 0.7, 0.9]
@@ -75,7 +75,7 @@ def test_prices_are_those_of_the_judge(cost, every_exit: bool) -> None:
     assert price.fits(space.backbone(space.counts * 0))
 
 
-def test_objectives_that_are_no_weighted_sums_are_found_out() -> None:
+def test_objectives_that_are_not_weighted_sums_are_recognised() -> None:
     def judge(candidate: Candidate, outcome: Outcome) -> list[float]:
         macs = ada_macs(toy_costs(candidate.backbone), candidate.scheme, outcome.utilization)
         return [1 - outcome.accuracy, np.log(macs)]
@@ -86,7 +86,7 @@ def test_objectives_that_are_no_weighted_sums_are_found_out() -> None:
     assert trace(Nested, replace(toy_nested_problem(), judge=judge), 2)
 
 
-def test_kriging_goes_through_smooth_outputs_and_knows_where_it_has_been() -> None:
+def test_kriging_interpolates_smooth_outputs_with_small_variance_at_samples() -> None:
     rng = np.random.default_rng(2)
     X = rng.integers(0, 4, (60, 5)).astype(float)
     Y = np.stack([np.sin(X @ rng.random(5)) * scale + X[:, 0] for scale in (0.1, 1.0, 2.0)], axis=1)
@@ -117,7 +117,7 @@ def trace(make: Callable[[], SearchStrategy], problem, iterations: int) -> float
     return hypervolume(np.concatenate(points), np.array([1.0, 60_000.0]))
 
 
-def test_predicted_fronts_lead_further_than_chance() -> None:
+def test_predicted_fronts_improve_on_random_choice() -> None:
     gains = []
     for seed in range(3):
         problem = toy_nested_problem(toy_backbones(layers=5), seed, initial=6)
@@ -125,7 +125,7 @@ def test_predicted_fronts_lead_further_than_chance() -> None:
     assert np.median(gains) > 0
 
 
-def test_two_levels_lead_further_than_chance() -> None:
+def test_the_two_level_search_improves_on_random_choice() -> None:
     gains = []
     for seed in range(4):
         problem = toy_nested_problem(toy_backbones(layers=6), seed, initial=8)
@@ -135,7 +135,7 @@ def test_two_levels_lead_further_than_chance() -> None:
     assert np.median(gains) > 0
 
 
-def test_what_exits_make_of_a_backbone_counts_outside() -> None:
+def test_the_outer_level_ranks_backbones_by_their_early_exit_networks() -> None:
     """Between two equal backbones, the one with confident exits becomes the parent."""
     problem = toy_nested_problem(toy_backbones(layers=5), 0)
     space = problem.space
@@ -156,7 +156,7 @@ def front_of(profile: ExitProfile) -> np.ndarray:
     return np.array([[1 - profile.correct[:, exit_].mean(), 1.0 + exit_] for exit_ in range(3)])
 
 
-def test_an_answer_follows_from_all_that_was_told_in_whatever_pieces() -> None:
+def test_proposals_follow_from_all_results_in_any_batches() -> None:
     problem = toy_nested_problem()
     space = problem.space
     genomes = np.unique(space.sample(np.random.default_rng(0), 30), axis=0)
@@ -175,7 +175,7 @@ def test_an_answer_follows_from_all_that_was_told_in_whatever_pieces() -> None:
     assert once.ask(4) == pieces.ask(4)
 
 
-def test_exits_that_cannot_be_left_out_are_paid_for() -> None:
+def test_heads_that_cannot_be_removed_count_in_the_costs() -> None:
     """If every scheme places all heads, the model must not assume their absence."""
     problem = toy_nested_problem()
     space = problem.space

@@ -39,7 +39,7 @@ def test_no_single_exchange_makes_the_subset_better() -> None:
         assert deviation(fixed, pool[sorted(chosen - {out} | {new})]) >= reached * (1 - 1e-6)
 
 
-def test_small_pools_and_lonely_numbers() -> None:
+def test_subsets_of_small_pools_and_equal_numbers() -> None:
     assert spread_subset(np.array([0.0]), np.array([3.0, 1.0]), 5).tolist() == [0, 1]
     assert spread_subset(np.array([0.0]), np.zeros(0), 5).tolist() == []
     assert spread_subset(np.zeros(0), np.array([3.0, 1.0]), 1).tolist() == [0]
@@ -49,7 +49,7 @@ def test_small_pools_and_lonely_numbers() -> None:
     assert len(spread_subset(np.zeros(3), np.zeros(6), 4)) == 4
 
 
-def test_the_undominated_come_first_and_the_last_layer_is_thinned_to_spread() -> None:
+def test_the_first_layers_are_kept_and_the_last_is_thinned_evenly() -> None:
     front = np.array([[0.0, 1.0], [1.0, 0.0]])
     best = [[0.2, 0.6], [0.6, 0.2]]
     worse = [[0.7, 0.7], [0.71, 0.69], [0.9, 0.4], [0.91, 0.39]]
@@ -65,7 +65,7 @@ def test_the_undominated_come_first_and_the_last_layer_is_thinned_to_spread() ->
     assert choose_spread(front, pool[:0], 3).tolist() == []
 
 
-def test_a_layer_that_does_not_fit_gives_its_ends_and_then_what_lies_between() -> None:
+def test_a_layer_that_does_not_fit_keeps_its_ends_first() -> None:
     front = np.array([[0.4, 0.6], [0.6, 0.4]])
     x = np.array([0.0, 0.41, 0.43, 0.45, 0.5, 0.55, 0.59, 1.0])
     pool = np.stack([x, 1 - x], axis=1)

@@ -96,7 +96,7 @@ every = pytest.mark.parametrize("make", [SurrogateNsga2, RandomSearch, Nsga2Sear
 
 
 @every
-def test_an_answer_follows_from_the_seed_and_all_that_was_told(make) -> None:
+def test_proposals_follow_from_the_seed_and_all_results(make) -> None:
     space = large_space()
     genomes, values = archive(space, 40)
     once = started(make, space, seed=3)
@@ -152,7 +152,7 @@ def test_a_small_space_is_used_up_exactly(make, initial: int, count: int, failin
 
 
 @every
-def test_failed_candidates_are_not_asked_for_again_and_teach_nothing(make) -> None:
+def test_failed_candidates_are_not_proposed_again_and_not_fitted(make) -> None:
     space = large_space()
     genomes, values = archive(space, 30)
     failed = np.setdiff1d(np.arange(len(genomes)), np.arange(0, len(genomes), 3))
@@ -189,7 +189,7 @@ def test_one_objective_and_three_are_searched_too(make, objectives: int) -> None
 
 
 @every
-def test_an_older_run_s_candidates_begin_the_archive_before_the_extremes(make) -> None:
+def test_candidates_of_a_warm_start_come_before_the_extremes(make) -> None:
     space = large_space()
     older = [space.decode(genome) for genome in space.sample(np.random.default_rng(5), 6)]
     for initial in (4, 20):
@@ -201,7 +201,7 @@ def test_an_older_run_s_candidates_begin_the_archive_before_the_extremes(make) -
         assert len(encoded(space, first)) == initial
 
 
-def test_the_extremes_come_first_where_they_are_wanted() -> None:
+def test_the_extremes_come_first_if_the_option_is_set() -> None:
     space = large_space()
     with_extremes = started(SurrogateNsga2, space).initial()
     assert [c.backbone for c in with_extremes[:2]] == [space.smallest(), space.largest()]
@@ -239,13 +239,13 @@ def test_surrogates_beat_random_search_on_a_smooth_target(seed: int, choice: str
 
 
 @pytest.mark.parametrize("make", [Nsga2Search, SmsEmoa, LocalSearch])
-def test_without_surrogates_the_archive_still_leads_further_than_chance(make) -> None:
+def test_a_search_without_surrogates_improves_on_random_choice(make) -> None:
     space = large_space()
     gains = [volume(make, space, seed, 20) - volume(RandomSearch, space, seed, 20) for seed in range(3)]
     assert np.median(gains) > 0.02
 
 
-def test_local_search_asks_for_neighbours_of_the_front_alone_while_there_are_new_ones() -> None:
+def test_local_search_proposes_new_neighbours_of_the_front() -> None:
     space = large_space()
     genomes, values = archive(space, 30)
     strategy = started(LocalSearch, space)
@@ -255,7 +255,7 @@ def test_local_search_asks_for_neighbours_of_the_front_alone_while_there_are_new
     assert {row.tobytes() for row in encoded(space, strategy.ask(2 * len(front)))} <= near
 
 
-def test_a_share_of_the_batch_is_no_surrogates_choice() -> None:
+def test_the_unguided_share_of_a_batch_ignores_surrogates() -> None:
     space = large_space()
     genomes, values = archive(space, 30)
 
@@ -277,7 +277,7 @@ def test_random_search_samples_every_choice_alike() -> None:
         assert shares == pytest.approx([1 / 3] * 3, abs=0.07)
 
 
-def test_the_notes_say_which_surrogate_won() -> None:
+def test_the_notes_name_the_chosen_surrogate() -> None:
     space = large_space()
     strategy = started(SurrogateNsga2, space)
     assert strategy.notes() == {}
@@ -324,6 +324,6 @@ def test_the_smallest_options_work(population: int, generations: int) -> None:
     assert len(encoded(space, strategy.ask(8))) == 8
 
 
-def test_a_choice_that_is_none_is_refused_with_the_near_miss() -> None:
+def test_an_unknown_choice_is_refused_with_the_near_miss() -> None:
     with pytest.raises(ConfigError, match=r"strategy.choice.*hypervolum.*hypervolume.*spread"):
         SurrogateNsga2(choice="hypervolum")

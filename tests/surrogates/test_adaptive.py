@@ -72,7 +72,7 @@ def parity_target(rng: np.random.Generator, count: int = 60) -> tuple[Array, Arr
 
 
 @pytest.mark.parametrize("order", [("linear", "cart"), ("cart", "linear")])
-def test_picks_the_model_that_is_truly_better(order: tuple[str, str]) -> None:
+def test_the_better_model_is_chosen(order: tuple[str, str]) -> None:
     models = {name: {"linear": Linear, "cart": CART}[name] for name in order}
     rng = np.random.default_rng(0)
     assert AdaptiveSwitching(models).fit(*linear_target(rng)).chosen == "linear"
@@ -104,13 +104,13 @@ def test_score_equals_a_plain_loop(count: int, folds: int) -> None:
     assert fitted.scores[fitted.chosen] == max(fitted.scores.values())
 
 
-def test_winner_is_fitted_on_everything_and_answers() -> None:
+def test_the_chosen_model_is_fitted_on_all_rows_and_predicts() -> None:
     genomes, values = linear_target(np.random.default_rng(2))
     fitted = AdaptiveSwitching({"mean": Mean, "linear": Linear}).fit(genomes, values)
     np.testing.assert_array_equal(fitted.predict(genomes), Linear().fit(genomes, values).predict(genomes))
 
 
-def test_failing_models_are_passed_over_and_recorded() -> None:
+def test_failing_models_are_skipped_and_recorded() -> None:
     data = linear_target(np.random.default_rng(3))
     models: Mapping[str, type[SurrogateModel]] = {
         "broken": Broken,
@@ -145,7 +145,7 @@ def test_an_interrupt_is_not_a_failure() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
-def test_very_small_archives(count: int) -> None:
+def test_very_small_archives_are_fitted(count: int) -> None:
     genomes, values = linear_target(np.random.default_rng(5), count)
     fitted = AdaptiveSwitching({"broken": Broken, "rbf": RBF, "gp": GP}).fit(genomes, values)
     assert fitted.chosen in {"rbf", "gp"}
@@ -185,7 +185,7 @@ def test_limits_threads_while_it_works_and_puts_them_back() -> None:
         torch.set_num_threads(before)
 
 
-def test_models_judged_at_the_same_time_answer_as_judged_alone() -> None:
+def test_parallel_cross_validation_equals_a_serial_one() -> None:
     """Scores do not depend on the other models, nor on the order in which they end."""
     data = linear_target(np.random.default_rng(8))
     pool = edanas_surrogate_models()
@@ -237,7 +237,7 @@ def test_tau_is_zero_where_undefined() -> None:
     assert kendall_tau(rising, -rising) == pytest.approx(-1.0)
 
 
-def test_wrong_arguments() -> None:
+def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ConfigError, match="number of models is 0"):
         AdaptiveSwitching({})
     with pytest.raises(ConfigError, match="folds is 1; allowed: 2 or more"):

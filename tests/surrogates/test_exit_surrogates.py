@@ -94,7 +94,7 @@ def informed(
 
 @both
 @pytest.mark.parametrize("own_exits", [False, True])
-def test_knows_more_than_genes_and_values_tell(model: type[SurrogateModel], own_exits: bool) -> None:
+def test_profiles_predict_better_than_genes_alone(model: type[SurrogateModel], own_exits: bool) -> None:
     fitted, insight, unseen, truth, training = informed(model, own_exits)
     plain = GP().fit(training.astype(float), toy_values(insight, training))
     tau = kendall_tau(fitted.predict(unseen.astype(float)), truth)
@@ -103,14 +103,14 @@ def test_knows_more_than_genes_and_values_tell(model: type[SurrogateModel], own_
 
 
 @both
-def test_an_archived_backbone_under_another_scheme_is_told_exactly(model: type[SurrogateModel]) -> None:
+def test_an_archived_backbone_with_another_scheme_is_predicted_exactly(model: type[SurrogateModel]) -> None:
     fitted, insight, _, _, training = informed(model)
     others = training.copy()
     others[:, -2:] = (others[:, -2:] + 1) % 3
     np.testing.assert_allclose(fitted.predict(others.astype(float)), toy_values(insight, others))
 
 
-def test_profiles_of_networks_with_other_exits_do_not_answer() -> None:
+def test_profiles_with_other_exits_are_not_used() -> None:
     """If networks are trained with their own exits, a backbone with other exits is another network."""
     fitted, insight, _, _, training = informed(ExitProfiles, own_exits=True)
 
@@ -127,7 +127,7 @@ def test_profiles_of_networks_with_other_exits_do_not_answer() -> None:
 
 
 @both
-def test_told_of_too_few_profiles_it_learns_from_genes(model: type[SurrogateModel]) -> None:
+def test_few_profiles_make_the_model_learn_from_genes(model: type[SurrogateModel]) -> None:
     space, genomes = toy_archive(40)
     insight = toy_insight(space, genomes[:3])
     values = toy_values(insight, genomes)
@@ -139,7 +139,7 @@ def test_told_of_too_few_profiles_it_learns_from_genes(model: type[SurrogateMode
 
 
 @both
-def test_very_many_backbones_are_thinned_and_all_are_still_told_exactly(
+def test_many_backbones_are_thinned_and_all_are_predicted_exactly(
     model: type[SurrogateModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edanas.surrogates.profile_model.MOST", 20)
@@ -150,7 +150,7 @@ def test_very_many_backbones_are_thinned_and_all_are_still_told_exactly(
 
 
 @both
-def test_continuous_thresholds(model: type[SurrogateModel]) -> None:
+def test_continuous_thresholds_are_predicted(model: type[SurrogateModel]) -> None:
     """With genomes of backbones alone, candidates have every exit at threshold 1."""
     discrete, _ = toy_archive(1)
     space = SearchSpace(discrete.variables[:-2], CONTINUOUS, 2)
@@ -178,7 +178,7 @@ class Recording(GP):
         return super().cross_validate(genomes, values, folds)
 
 
-def test_switching_tells_every_model_and_keeps_a_backbone_in_one_fold() -> None:
+def test_switching_gives_profiles_to_all_models_and_keeps_a_backbone_in_one_fold() -> None:
     space, genomes = toy_archive(60)
     insight = toy_insight(space, genomes)
     Recording.insights, Recording.folds = [], []
@@ -218,7 +218,7 @@ def test_groups_are_never_split_where_there_are_enough(groups: list[int], seed: 
 
 
 @both
-def test_a_fold_that_fails_leaves_nothing_of_the_others_behind(model: type[SurrogateModel]) -> None:
+def test_a_failed_fold_leaves_no_state(model: type[SurrogateModel]) -> None:
     """Profiles of a cross-validation must not affect a later fit."""
     fitted, insight, _, _, training = informed(model)
     values = toy_values(insight, training)

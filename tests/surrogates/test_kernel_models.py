@@ -155,7 +155,7 @@ def test_a_large_archive_is_fitted_by_its_newer_half_and_a_spread_of_the_rest(
 
 
 @pytest.mark.parametrize("integers", [True, False])
-def test_squared_distances(integers: bool) -> None:
+def test_squared_distances_equal_a_loop(integers: bool) -> None:
     one, other = (np.random.default_rng(i).normal(3, 4, (9 + i, 5)) for i in (0, 1))
     if integers:
         one, other = np.rint(one), np.rint(other)

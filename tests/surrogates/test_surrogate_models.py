@@ -112,7 +112,7 @@ def degenerate() -> dict[str, tuple[Array, Array]]:
 
 @every_model
 @pytest.mark.parametrize("case", degenerate())
-def test_finite_on_degenerate_data_and_on_genes_never_seen(make: Make, case: str) -> None:
+def test_predictions_are_finite_on_degenerate_data_and_unseen_genes(make: Make, case: str) -> None:
     genomes, values = degenerate()[case]
     model = make(seed=0).fit(genomes, values)
     unseen = np.random.default_rng(8).integers(-2, 9, (15, genomes.shape[1])).astype(float)
@@ -230,7 +230,7 @@ def test_training_set_takes_lists_and_integers() -> None:
     assert X.dtype == y.dtype == np.float64
 
 
-def test_cart_takes_no_rounding_for_a_gain():
+def test_cart_does_not_split_on_rounding_errors():
     """Every sample goes left, and the centred values sum to almost 0: that split would make an empty leaf."""
     everything_left = _Splits(np.zeros(1, dtype=int), np.full(1, 0.5), np.ones((4, 1), dtype=np.float32))
     centred = np.array([0.1, 0.2, -0.1, -0.1], dtype=np.float32)

@@ -8,7 +8,7 @@ from edanas.core.errors import RunError
 from edanas.tables.table_request import check_images
 
 
-def test_another_run_s_archive_is_read_and_its_folder_left_as_it_was(tmp_path):
+def test_the_archive_of_another_run_is_read_and_its_folder_is_left_as_it_was(tmp_path):
     with Archive(tmp_path) as archive:
         archive.set_meta("data", "these images")
     with closing(sqlite3.connect(tmp_path / FILE)) as connection:

@@ -30,7 +30,7 @@ class Cut(Serial):
             yield answer
 
 
-def test_a_building_that_was_cut_gives_the_same_bytes_and_profiles_nothing_twice(small, tmp_path):
+def test_an_interrupted_build_gives_the_same_bytes_and_profiles_no_row_twice(small, tmp_path):
     requested, path = genomes()[::10], tmp_path / "table.safetensors"
     with pytest.raises(KeyboardInterrupt):
         fill(path, requested, executor=Cut(4))
@@ -44,7 +44,7 @@ def test_a_building_that_was_cut_gives_the_same_bytes_and_profiles_nothing_twice
     assert path.read_bytes() == small.read_bytes()
 
 
-def test_rows_made_with_another_supernet_are_refused(tmp_path):
+def test_rows_of_another_supernet_are_refused(tmp_path):
     with closing(Journal(tmp_path / "rows.journal", {"supernet": "a", "data": 1})) as journal:
         journal.put("0 0", b"row")
     with pytest.raises(RunError, match=r"rows made with another supernet; use the same"):
@@ -55,7 +55,7 @@ def test_rows_made_with_another_supernet_are_refused(tmp_path):
 
 @given(records=st.lists(st.binary(max_size=40) | st.text(max_size=9), max_size=6), cut=st.integers(0, 400))
 @settings(max_examples=60)
-def test_a_journal_keeps_what_came_before_a_cut(tmp_path_factory, records, cut):
+def test_a_journal_keeps_complete_rows_after_an_interruption(tmp_path_factory, records, cut):
     path = tmp_path_factory.mktemp("journal") / "rows.journal"
     sizes = []
     with closing(Journal(path, {})) as journal:
@@ -94,7 +94,7 @@ def test_a_backbone_that_fails_is_left_out_with_its_reason(table_folder, tmp_pat
 
 @given(count=st.integers(1, 800), seed=st.integers(0, 3))
 @settings(max_examples=40)
-def test_backbones_are_distinct_canonical_and_begin_with_the_ends(count, seed):
+def test_backbones_are_distinct_and_canonical_and_begin_with_the_smallest_and_the_largest(count, seed):
     space = toy_space(layers=4, exit_points=0)
     chosen = choose_backbones(space, count, seed)
     assert len(chosen) == min(count, space.size()) == len(np.unique(chosen, axis=0))

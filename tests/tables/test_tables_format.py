@@ -29,7 +29,7 @@ def rewritten(path, target, change):
     return target
 
 
-def test_a_description_comes_back_as_it_went_in(whole):
+def test_a_description_is_read_as_it_was_written(whole):
     stored = whole.description
     assert Description.from_dict(json.loads(json.dumps(stored.to_dict()))) == stored
     assert (stored.backbones, stored.space_size, stored.exhaustive) == (96, 96, True)
@@ -40,7 +40,7 @@ def test_a_description_comes_back_as_it_went_in(whole):
 
 @given(st.data())
 @settings(max_examples=60)
-def test_no_damaged_byte_and_no_cut_goes_unnoticed(small, tmp_path_factory, data):
+def test_every_damaged_byte_and_every_truncation_is_detected(small, tmp_path_factory, data):
     content = bytearray(small.read_bytes())
     at = data.draw(st.integers(0, len(content) - 1))
     damaged = tmp_path_factory.mktemp("damaged") / "table.safetensors"
@@ -53,7 +53,7 @@ def test_no_damaged_byte_and_no_cut_goes_unnoticed(small, tmp_path_factory, data
         Table.open(damaged)
 
 
-def test_what_is_no_table_is_said_to_be_none(tmp_path):
+def test_a_file_that_is_not_a_table_is_refused(tmp_path):
     with pytest.raises(TableError, match=r"none\.safetensors: cannot be read: No such file"):
         Table.open(tmp_path / "none.safetensors")
     with pytest.raises(TableError, match="cannot be read: Is a directory"):
@@ -101,7 +101,7 @@ def test_a_description_that_does_not_fit_the_tensors_is_refused(small, tmp_path,
         ("validation.confidence", -0.25, "a confidence is outside 0 to 1"),
     ],
 )
-def test_what_another_program_wrote_wrongly_is_refused(whole, tmp_path, name, value, message):
+def test_wrong_tensors_of_another_program_are_refused(whole, tmp_path, name, value, message):
     path, few = tmp_path / "table.safetensors", description(backbones=2)
     with creating(path, few) as arrays:
         arrays["genomes"][1, 0] = 1
@@ -110,7 +110,7 @@ def test_what_another_program_wrote_wrongly_is_refused(whole, tmp_path, name, va
         Table.open(path)
 
 
-def test_further_keys_are_left_alone_and_damage_is_overlooked_only_on_request(small, tmp_path):
+def test_further_keys_are_ignored_and_damage_is_accepted_only_on_request(small, tmp_path):
     def extended(values):
         values.update(licence="CC0")
 
@@ -134,7 +134,7 @@ def test_every_tensor_and_key_is_documented(whole):
     assert [name for name in tensors if f"`{name}`" not in rows] == []
 
 
-def test_a_file_is_there_whole_or_not_at_all(tmp_path):
+def test_a_file_is_written_completely_or_not_at_all(tmp_path):
     path = tmp_path / "table.safetensors"
     with pytest.raises(ZeroDivisionError), creating(path, description()):
         raise ZeroDivisionError

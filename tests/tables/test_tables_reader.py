@@ -45,7 +45,7 @@ def networks(whole):
 
 @given(scheme=SCHEMES, which=st.integers(0, 5), part=st.sampled_from(["validation", "test"]))
 @settings(max_examples=300)
-def test_a_candidate_is_answered_as_its_own_network_rounded_to_float16_would_be(
+def test_metrics_of_a_candidate_equal_those_of_its_network_rounded_to_float16(
     whole, networks, scheme, which, part
 ):
     backbone, profiles, anatomy = networks[which]
@@ -55,7 +55,7 @@ def test_a_candidate_is_answered_as_its_own_network_rounded_to_float16_would_be(
 
 @given(scheme=SCHEMES)
 @settings(max_examples=50)
-def test_a_threshold_at_a_confidence_lets_that_sample_leave(whole, networks, scheme):
+def test_a_sample_exits_at_a_threshold_equal_to_its_confidence(whole, networks, scheme):
     backbone, profiles, anatomy = networks[1]
     profile = profiles["validation"]
     exact = SelectionScheme(
@@ -70,7 +70,7 @@ def test_a_threshold_at_a_confidence_lets_that_sample_leave(whole, networks, sch
 
 @given(scheme=SCHEMES, rows=st.lists(st.integers(0, 95), min_size=1, max_size=5))
 @settings(max_examples=50)
-def test_a_sweep_counts_what_each_backbone_answers(whole, scheme, rows):
+def test_a_sweep_equals_the_metrics_of_each_backbone(whole, scheme, rows):
     leaving, right = whole.sweep(scheme, "validation", np.array(rows))
     for row, left, correct in zip(rows, leaving, right, strict=True):
         single = whole.outcome(row, scheme)
@@ -81,7 +81,7 @@ def test_a_sweep_counts_what_each_backbone_answers(whole, scheme, rows):
     assert (everywhere[0][rows] == leaving).all()
 
 
-def test_a_profile_comes_back_as_it_went_in(whole, networks):
+def test_a_profile_is_read_as_it_was_written(whole, networks):
     for backbone, profiles, _ in networks:
         for part, profile in profiles.items():
             stored = whole.profile(backbone, part)
@@ -98,14 +98,14 @@ def test_all_backbones_of_the_space_are_in_an_exhaustive_table_once(whole):
     assert whole.space((0.5, None)).size() == 96 * 4
 
 
-def test_a_backbone_is_found_whatever_the_order_of_its_choices(whole):
+def test_a_backbone_is_found_in_any_order_of_its_choices(whole):
     backbone = whole.space().largest()
     turned = Backbone(tuple(reversed(backbone.choices)))
     scheme = SelectionScheme((0.4, None))
     assert whole.metrics(Candidate(turned, scheme)) == whole.metrics(Candidate(backbone, scheme))
 
 
-def test_what_is_not_in_the_table_is_refused_by_name(whole, half):
+def test_a_backbone_outside_the_table_is_refused_by_name(whole, half):
     backbone = whole.space().largest()
     missing = next(b for b in whole.backbones if b not in half)
     assert Candidate(missing, EVERYWHERE) not in half
@@ -125,7 +125,7 @@ def test_what_is_not_in_the_table_is_refused_by_name(whole, half):
         whole.metrics(Candidate(backbone, EVERYWHERE), "tset")
 
 
-def test_a_table_goes_to_another_process_by_its_path(whole):
+def test_a_pickled_table_is_opened_again(whole):
     candidate = Candidate(whole.space().largest(), SelectionScheme((0.4, 0.9)))
     assert pickle.loads(pickle.dumps(whole)).metrics(candidate) == whole.metrics(candidate)
 

@@ -55,7 +55,7 @@ def test_an_engine_that_sees_all_of_a_table_finds_the_front_of_all_profiles(whol
     assert front([minimised(OBJECTIVES, e.metrics) for e in result.evaluations]) == front(values)
 
 
-def test_an_evaluation_on_a_table_keeps_the_contract_s_promises(whole):
+def test_an_evaluation_on_a_table_conforms_to_the_contract(whole):
     judge = TableEvaluation(whole, "test")
     candidate = Candidate(whole.space().largest(), SelectionScheme((0.4, None)))
     assert judge.answer(candidate) == (judge.evaluate(candidate), True)
@@ -78,7 +78,7 @@ def rank_correlation(one, other):
     return np.corrcoef(ranks)[0, 1]
 
 
-def test_estimates_are_marked_and_rank_what_was_removed(whole, half):
+def test_estimates_are_marked_and_rank_removed_backbones(whole, half):
     judge = TableEvaluation(half, outside=Neighbours(half))
     removed = [backbone for backbone in whole.backbones if backbone not in half]
     assert len(removed) == 48
@@ -104,7 +104,7 @@ def test_estimates_are_marked_and_rank_what_was_removed(whole, half):
         TableEvaluation(half).evaluate(outside)
 
 
-def test_the_quality_that_is_told_is_that_of_backbones_left_out(half, small):
+def test_the_reported_quality_is_that_of_left_out_backbones(half, small):
     quality = leave_out(half)
     assert quality.candidates == 6 * 48
     assert 0 < quality.accuracy_error < 0.2
@@ -112,7 +112,7 @@ def test_the_quality_that_is_told_is_that_of_backbones_left_out(half, small):
     assert "rank correlation" in str(quality)
 
 
-def test_what_is_estimated_is_told_by_candidate_and_judged_with_the_same_costs(whole, half):
+def test_estimated_candidates_are_marked_and_have_the_same_costs(whole, half):
     model = Neighbours(half)
     judge = TableEvaluation(half, outside=model)
     for backbone in whole.backbones:
@@ -129,7 +129,7 @@ def test_what_is_estimated_is_told_by_candidate_and_judged_with_the_same_costs(w
         )
 
 
-def test_the_schemes_that_are_offered_are_best_in_the_measure_that_was_asked_for(whole):
+def test_offered_schemes_are_best_in_the_chosen_measure(whole):
     for backbone in itertools.islice(whole.backbones, 0, None, 12):
         candidate = Candidate(backbone, SCHEMES[0])
         best = {}
@@ -165,7 +165,7 @@ def test_any_strategy_searches_a_table_in_one_call(whole, strategy, tmp_path):
     np.testing.assert_array_equal(again.genomes, result.genomes)
 
 
-def test_surrogates_that_know_exits_are_told_judge_and_profiles(whole, monkeypatch):
+def test_surrogates_of_exits_receive_the_judge_and_the_profiles(whole, monkeypatch):
     insights = []
     monkeypatch.setattr(ExitProfiles, "inform", lambda self, insight: insights.append(insight))
     length = SearchSettings(initial=8, iterations=1, per_iteration=2)
@@ -173,7 +173,7 @@ def test_surrogates_that_know_exits_are_told_judge_and_profiles(whole, monkeypat
     assert insights and all(len(insight.profiles) for insight in insights)
 
 
-def test_a_search_on_part_of_a_space_fails_or_estimates_and_says_which(half):
+def test_a_search_on_part_of_a_space_reports_failures_or_estimates(half):
     length = SearchSettings(initial=20, iterations=2, per_iteration=8)
     options = {"thresholds": THRESHOLDS, "surrogates": ("cart", "exit-profiles"), "settings": length}
     result = search(half, **options)
