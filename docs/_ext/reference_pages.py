@@ -195,8 +195,16 @@ def _parameters(command: Any, hints: Mapping[str, Any]) -> list[str]:
         argument = parameter.param_type_name == "argument"
         names = parameter.name.upper() if argument else ", ".join(parameter.opts)
         value = "" if argument else _value(hints.get(parameter.name, bool))
-        lines.append(f"`{names}{value}`\n: {parameter.help or ''}")
+        lines.append(f"`{names}{value}`\n: {parameter.help or ''}{_default_sentence(parameter)}")
     return lines
+
+
+def _default_sentence(parameter: Any) -> str:
+    """Return a sentence on the default of an option; empty for an unset flag, or if the help has it."""
+    default = parameter.default
+    if not isinstance(default, (bool, int, float, str)) or default is False or default == "":
+        return ""
+    return f" Default: {'on' if default is True else f'`{default}`'}."
 
 
 def _value(hint: Any) -> str:

@@ -1,24 +1,26 @@
-"""The command line. `main` is the console script; everything else is imported inside it.
+"""The command line: `main` is the function behind the console script `edanas`.
 
-The rest of the package: `application` collects the commands, each module beside it is one command, and
-`views` prints their results. Command modules import only typer at their top, so that help is quick.
+In this package, `application` collects the commands, one module defines each command, and `views` prints the
+results. `main` imports all of them when it is called, and command modules import only typer at their top, so
+that `edanas --help` is quick.
 """
 
 import sys
 from collections.abc import Sequence
 
 INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+"""The exit code after Ctrl-C, the same as in shells: 128 plus the number of the signal SIGINT."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run one command of the command line, and return its exit code.
 
     Args:
-        argv: The arguments, without the program's name; `None` for those of the process.
+        argv: The arguments, without the name of the program; by default the arguments of this process.
 
     Returns:
-        The exit code: 0 for success, 2 for an error of the user's, 1 for a fault of edanas, 130 after Ctrl-C.
+        The exit code: 0 for success, 2 for an error that the user can correct, 1 for a fault of edanas or a
+            plugin, 130 after Ctrl-C.
 
     Example:
         >>> main(["--version"])  # doctest: +ELLIPSIS
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _was_interrupted(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C caused `error`; an import can turn it into another error."""
+    """Return whether Ctrl-C caused `error`; an import can replace the KeyboardInterrupt by another error."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True

@@ -1,4 +1,4 @@
-"""`python -m edanas.cli`, the same as the console script."""
+"""The program `python -m edanas.cli`, which does the same as the console script `edanas`."""
 
 import sys
 

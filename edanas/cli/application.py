@@ -1,4 +1,4 @@
-"""The commands of the command line, and the table from exceptions to messages and exit codes."""
+"""The commands of the command line, and the messages and exit codes for exceptions."""
 
 import errno
 import os
@@ -32,10 +32,10 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class _Group(TyperGroup):
-    """A command group that ends with `INTERRUPTED` after Ctrl-C, which not every version of typer does."""
+    """A command group with the exit code `INTERRUPTED` after Ctrl-C, which some versions of typer lack."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
+        """Run the command, and turn a KeyboardInterrupt into the exit code `INTERRUPTED`."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -64,7 +64,7 @@ def _edanas(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Search for early-exit neural networks: accurate where it is hard, cheap where it is easy."""
+    """Search for early-exit neural networks, which stop computing early on easy inputs."""
 
 
 for _command in (
@@ -86,7 +86,10 @@ for _command in (
 
 
 def run_command(argv: Sequence[str] | None = None) -> int:
-    """Run a command, print its error if it fails, and return the exit code; see `edanas.cli.main`.
+    """Run one command, print its error if it fails, and return its exit code.
+
+    Args:
+        argv: See `edanas.cli.main`.
 
     Raises:
         KeyboardInterrupt: After Ctrl-C.
@@ -99,7 +102,11 @@ def run_command(argv: Sequence[str] | None = None) -> int:
 
 
 def _with_deprecations_in_a_line(show_other: Callable[..., None]) -> Callable[..., None]:
-    """Return a `warnings.showwarning` that prints a deprecation as one line, and calls `show_other` else."""
+    """Return a replacement of `warnings.showwarning` that prints deprecations of edanas as one line each.
+
+    Args:
+        show_other: The function that shows all other warnings.
+    """
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
         if issubclass(category, EdanasDeprecationWarning):
@@ -133,7 +140,9 @@ def _print_error(error: Exception) -> int:
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """Return the message for `error`, and the exit code.
+    """Return the message to print for an error, and the exit code.
+
+    The exit code of an error that edanas does not expect is 1.
 
     Example:
         >>> from edanas.core.errors import ConfigError
@@ -150,7 +159,7 @@ def explain(error: Exception) -> tuple[str, int]:
     return (
         f"Internal error: {type(error).__name__}: {error}\n"
         "This is a fault of edanas or of a plugin. Please report it with the output of `edanas doctor` and "
-        "of the same command with EDANAS_DEBUG=1 set, which adds the traceback.",
+        "of the same command with the environment variable EDANAS_DEBUG=1, which adds the traceback.",
         1,
     )
 
@@ -179,12 +188,15 @@ def _file_prefix(error: Exception) -> str:
 
 
 _SYSTEM_ERRORS: tuple[tuple[Callable[[Exception], bool], str], ...] = (
-    (_is_disk_full, "no space left on the disk. What was printed as done is kept."),
-    (_is_forbidden, "permission denied. Expected a file or folder that you may use."),
+    (_is_disk_full, "no space left on the disk. Results that were reported as finished are kept."),
+    (_is_forbidden, "permission denied. Expected a file or folder that you may read and write."),
     (
         _is_out_of_memory,
-        "out of memory. Try a smaller training.batch_size, finetune.batch_size or supernet. What was printed "
-        "as done is kept.",
+        "out of memory. Try a smaller training.batch_size, finetune.batch_size or supernet. Results that "
+        "were reported as finished are kept.",
     ),
 )
-"""Messages for errors of the system that users can put right too."""
+"""Pairs of a test and a message, for errors of the operating system that the user can correct.
+
+The first test that is true of an error selects the message.
+"""

@@ -9,48 +9,76 @@ import typer
 
 def bench(
     models: Annotated[
-        list[Path], typer.Argument(metavar="MODEL...", help="Files of networks, or folders of runs.")
+        list[Path],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Network files (.safetensors or .json), or run folders; a run folder stands "
+            "for all its networks.",
+        ),
     ],
     *,
     data: Annotated[
         str | None,
         typer.Option(
-            help="Labelled samples: `digits`, another set's name, or a folder of class folders. "
-            "[default: the data of the run that the network is from]"
+            help="Labelled images: the name of a data set, e.g. `digits`, or the path of a "
+            "folder with one folder for each class. Default: the data of the run that "
+            "wrote the network."
         ),
     ] = None,
     part: Annotated[
         str | None,
         typer.Option(
-            help="`train`, `calibration`, `validation`, `test` or `all`. [default: calibration of the run's "
-            "data; of other data, all but its train part]"
+            help="Part of the data: `train`, `calibration`, `validation`, `test` or `all`. "
+            "Default: `calibration` of the run's data; of other data, all images outside "
+            "its `train` part."
         ),
     ] = None,
     forms: Annotated[
         list[str] | None,
         typer.Option(
-            help="`torch`, `torch-frozen`, `torch-compiled` or the name of an exporter; several by commas, "
-            "or repeated. [default: torch, torch-frozen, and the exported files beside MODEL]"
+            help="Form to measure: `torch`, `torch-frozen`, `torch-compiled` or the name of an "
+            "exporter; separate several by commas, or repeat the option. Default: `torch`, "
+            "`torch-frozen`, and every exported file beside the network."
         ),
     ] = None,
     batch_sizes: Annotated[
         list[str] | None,
-        typer.Option(help="Images in a batch; several by commas, or repeated. [default: 1,32,256]"),
+        typer.Option(
+            help="Batch size in images; separate several by commas, or repeat the option. Default: 1,32,256."
+        ),
     ] = None,
-    threads: Annotated[int, typer.Option(help="Threads that each form may use.")] = 1,
-    samples: Annotated[int, typer.Option(help="The largest number of images.")] = 256,
-    repeats: Annotated[int, typer.Option(help="Repetitions: each form classifies all images in each.")] = 5,
-    memory: Annotated[bool, typer.Option(help="Measure the memory that each form takes.")] = True,
+    threads: Annotated[int, typer.Option(help="Number of CPU threads that each form may use.")] = 1,
+    samples: Annotated[
+        int,
+        typer.Option(help="Largest number of images to classify; they are drawn at random from the data."),
+    ] = 256,
+    repeats: Annotated[
+        int, typer.Option(help="Number of repetitions; in each repetition, every form classifies all images.")
+    ] = 5,
+    memory: Annotated[bool, typer.Option(help="Also measure the peak memory of each form.")] = True,
     to_json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures to this file.")
+        Path | None,
+        typer.Option(
+            "--json", metavar="FILE", help="JSON file to write all measurements to. Default: no file."
+        ),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a plot to this .svg, .png or .pdf file.")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Plot file to write (.svg, .png or .pdf): the speed-up of each form, and the "
+            "time of each exit. Default: no plot."
+        ),
+    ] = None,
     device: Annotated[
-        str, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`, for the forms in torch.")
+        str,
+        typer.Option(
+            help="Device of the torch forms: `auto`, `cpu`, `cuda` or `cuda:N`, N being the "
+            "number of a GPU. Other forms run on the CPU."
+        ),
     ] = "auto",
-    seed: Annotated[int, typer.Option(help="The seed of the choice and the order of images.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for the choice and the order of the images.")] = 0,
 ) -> None:
-    """Measure latency and memory, and compare them with the backbone alone and with multiply-adds."""
+    """Measure latency and memory of networks, and compare the time with the multiply-adds that exits save."""
     from edanas.benchmark.bench import bench as run_bench
     from edanas.cli.targets import check_file, check_plot
     from edanas.cli.views.bench import bench_json, draw_bench, show_bench
@@ -97,6 +125,6 @@ def _batch_sizes(texts: Sequence[str] | None) -> Sequence[int]:
     wrong = [word for word in words if not word.isdecimal() or not int(word)]
     if wrong or not words:
         raise ConfigError(
-            f"--batch-sizes: found '{(wrong or [''])[0]}'; allowed: whole numbers of 1 or more, as 1,32"
+            f"--batch-sizes: found '{(wrong or [''])[0]}'; allowed: whole numbers of 1 or more, e.g. 1,32"
         )
     return [int(word) for word in words]

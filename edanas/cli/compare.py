@@ -1,4 +1,4 @@
-"""`edanas compare RUN...`: several runs on the same images side by side, with the spread over seeds."""
+"""`edanas compare RUN...`: a table of the methods of several runs, with the spread over seeds."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,24 +10,33 @@ def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
-            help="Folders of finished runs. NAME=FOLDER sets the name of the method, which is otherwise made "
-            "of the settings that differ."
+            help="Folders of finished runs on the same images. Runs that differ only in the "
+            "seed form one method. NAME=FOLDER names the method; other methods are named "
+            "after the settings that differ."
         ),
     ],
     *,
     at: Annotated[
         list[str] | None,
         typer.Option(
-            help="Show the accuracy within this number of executed MACs, e.g. 1.5M. May be repeated."
+            help="Bound on executed MACs, e.g. 1.5M; adds a column with the accuracy that each "
+            "method reaches within the bound. May be repeated. Default: no bound."
         ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the front of each method to this .svg, .png or .pdf file.")
+        Path | None,
+        typer.Option(
+            help="Plot file to write (.svg, .png or .pdf): the test accuracy that each method "
+            "attains within executed MACs. Default: no plot."
+        ),
     ] = None,
     json: Annotated[
-        Path | None, typer.Option(help="Write all figures, by method and by run, to this file.")
+        Path | None,
+        typer.Option(help="JSON file to write all results to, by method and by run. Default: no file."),
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write one line for each run to this file.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="CSV file to write, with one line for each run. Default: no file.")
+    ] = None,
 ) -> None:
     """Compare runs: accuracy, costs, hypervolume and time of each method, with the spread over seeds."""
     from edanas.cli.targets import check_file, check_plot
@@ -50,7 +59,13 @@ def compare(
 
 
 def _method_and_folder(run: str) -> tuple[str | None, Path]:
-    """Split `NAME=FOLDER`; the name is `None` where there is none. A folder may have `=` in its name."""
+    """Return the name and the folder in `NAME=FOLDER`, or `None` and the folder in `FOLDER`.
+
+    The name of an existing folder may contain `=`.
+
+    Raises:
+        ConfigError: The name or the folder is empty.
+    """
     from edanas.core.errors import ConfigError
 
     name, equals, folder = run.partition("=")

@@ -1,4 +1,4 @@
-"""`edanas doctor`: the state of this installation, and its problems."""
+"""`edanas doctor`: a report on this installation and its problems."""
 
 import os
 from pathlib import Path
@@ -11,9 +11,11 @@ _NOT_INSTALLED = "not installed"
 
 def doctor(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON instead of text.")
+    ] = False,
 ) -> None:
-    """Check versions, devices, threads, cache folder and plugins; exit code 1 if there is a problem."""
+    """Check versions, devices, threads, cache folder and plugins. The exit code is 1 if a check fails."""
     import json
 
     from edanas.cli.views.doctor import show_installation
@@ -28,7 +30,10 @@ def doctor(
 
 
 def examine() -> dict[str, Any]:
-    """Return the state of this installation in JSON's types; `problems` has a sentence for each problem."""
+    """Return the state of this installation as a JSON object.
+
+    The value of `problems` is a list with a sentence for each problem.
+    """
     import platform
 
     import torch
@@ -65,7 +70,7 @@ def examine() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    """The installed version of each package that edanas requires, extras aside."""
+    """Return the installed version of each required package by name; optional packages are left out."""
     import importlib.metadata
     import re
 
@@ -82,9 +87,10 @@ def _versions() -> dict[str, str]:
 
 
 def _load_problems(name: str) -> list[str]:
-    """Return a problem if a compiled package does not load beside this torch, e.g. with mixed builds.
+    """Return a sentence in a list if a package does not load with the installed torch, else an empty list.
 
-    Only its libraries are loaded: the import of torchvision takes longer than all other checks.
+    The usual cause is that both packages are of different builds. Only the compiled libraries of the package
+    are loaded, because the import of torchvision takes longer than all other checks.
     """
     import importlib.util
 
@@ -117,7 +123,10 @@ def _devices() -> list[dict[str, str]]:
 
 
 def _folder_state(path: Path) -> dict[str, Any]:
-    """Return the free space of `path`, and the error if it (or its nearest parent) cannot be written to."""
+    """Return the free space of a folder in GiB, and the error if the folder cannot be written to.
+
+    If `path` does not exist, the nearest parent that exists is checked.
+    """
     import shutil
     import tempfile
 

@@ -1,4 +1,4 @@
-"""`edanas export MODEL --to onnx`: a finished network in other forms, each checked after it is written."""
+"""`edanas export MODEL --to onnx`: the files of a finished network in other forms, and their check."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,26 +7,28 @@ import typer
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="The .safetensors or .json file of a network.")],
+    model: Annotated[Path, typer.Argument(help="Network file, .safetensors or .json.")],
     *,
     to: Annotated[
         list[str] | None,
         typer.Option(
-            help="The name of an exporter; may be repeated. `edanas plugins` lists them. [default: onnx]"
+            help="Exporter of the form to write, e.g. `onnx`; `edanas plugins` lists all "
+            "exporters. May be repeated. Default: `onnx`."
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write to. [default: the folder of MODEL]")
+        Path | None, typer.Option(help="Folder to write to. Default: the folder of the network file.")
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            help="Labelled images for the check and for 8-bit scales: the name of a data set, or a folder "
-            "of class folders. [default: the data of the run that the network is from]"
+            help="Labelled images for the check and for the scales of 8-bit numbers: the name "
+            "of a data set, e.g. `digits`, or the path of a folder with one folder for "
+            "each class. Default: the data of the run that wrote the network."
         ),
     ] = None,
 ) -> None:
-    """Write a network in other forms, and check that each form classifies as the network does."""
+    """Write a network in other forms, and check that each form predicts the same classes as the network."""
     import torch
 
     from edanas.cli.views.export import show_exports

@@ -1,4 +1,4 @@
-"""Flags that several commands share: the options of a run."""
+"""Flags for the options of a run, which several commands share."""
 
 import functools
 import inspect
@@ -11,77 +11,139 @@ import typer
 from edanas.run.options import RunOptions
 
 _FLAGS: dict[str, tuple[Any, Any]] = {
-    "plugin": (Annotated[str | None, typer.Option(help="The bundle, e.g. mbv3-sm.")], None),
+    "plugin": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Bundle of settings to start from, e.g. `mbv3-sm`; `edanas plugins` lists all "
+                "bundles. Default: `mbv3-sm`."
+            ),
+        ],
+        None,
+    ),
     "data": (
         Annotated[
             str | None,
             typer.Option(
-                help="`digits`, a torchvision set's name, or the path of a folder of class folders."
+                help="Data set: a name, e.g. `digits` or that of a torchvision data set, or the "
+                "path of a folder with one folder for each class. Default: the data set of the "
+                "bundle, `digits` for `mbv3-sm`."
             ),
         ],
         None,
     ),
     "download": (
-        Annotated[bool, typer.Option("--download", help="Allow the download of a torchvision set.")],
+        Annotated[bool, typer.Option("--download", help="Allow the download of a torchvision data set.")],
         False,
     ),
-    "seed": (Annotated[int | None, typer.Option(help="The seed of all random numbers.")], None),
+    "seed": (
+        Annotated[int | None, typer.Option(help="Seed of all random numbers, 0 or more. Default: 0.")],
+        None,
+    ),
     "preset": (
         Annotated[
             str | None,
             typer.Option(
-                help="`quick`, `paper`, `best`, `cifar` or `auto`. "
-                "[default: `auto` for a folder, else `quick`]"
+                help="Preset of the bundle, e.g. `quick`, `paper`, `best`, `cifar` or `auto`. "
+                "Default: `auto` for a folder of images if the bundle has this preset, "
+                "otherwise the bundle's first preset, e.g. `quick`."
             ),
         ],
         None,
     ),
-    "device": (Annotated[str | None, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")], None),
-    "evaluation": (Annotated[str | None, typer.Option(help="`shared` or `finetune`.")], None),
+    "device": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Device to compute on: `auto`, `cpu`, `cuda` or `cuda:N`, N being the number "
+                "of a GPU. Default: `auto`."
+            ),
+        ],
+        None,
+    ),
+    "evaluation": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Evaluation mode for candidates, e.g. `shared` (weights of one trained "
+                "supernet) or `finetune` (a short training of each candidate). Default: "
+                "`shared`."
+            ),
+        ],
+        None,
+    ),
     "weights": (
-        Annotated[str | None, typer.Option(help="Supernet weights: a file, or a name to download.")],
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Supernet weights to begin with: the path of a file, or a name that the "
+                "supernet's provider can download. Default: no weights."
+            ),
+        ],
         None,
     ),
     "warm_start": (
         Annotated[
             Path | None,
-            typer.Option(help="The folder of an older run, whose Pareto set is evaluated first."),
+            typer.Option(
+                help="Folder of an older run on the same search space; its Pareto set is evaluated "
+                "first. Default: no older run."
+            ),
         ],
         None,
     ),
     "max_evals": (
-        Annotated[int | None, typer.Option(help="Stop after this number of candidates.")],
+        Annotated[
+            int | None,
+            typer.Option(
+                help="Largest number of candidates to evaluate in the whole search. Default: no limit."
+            ),
+        ],
         None,
     ),
     "time_limit": (
-        Annotated[float | None, typer.Option(help="Stop the search after this many seconds.")],
+        Annotated[float | None, typer.Option(help="Time limit of the search in seconds. Default: no limit.")],
         None,
     ),
     "settings": (
         Annotated[
-            list[str] | None, typer.Option("--set", help="Any setting, as key=value; may be repeated.")
+            list[str] | None,
+            typer.Option(
+                "--set", help="Any other setting, as KEY=VALUE, e.g. training.epochs=20. May be repeated."
+            ),
         ],
         None,
     ),
-    "config": (Annotated[Path | None, typer.Option(help="A TOML file of settings.")], None),
+    "config": (
+        Annotated[
+            Path | None,
+            typer.Option(
+                help="TOML file of settings; options of the command line override it. Default: no file."
+            ),
+        ],
+        None,
+    ),
 }
-"""Annotation and default of each flag, by its field of `RunOptions`, in the order of the help."""
+"""The annotation and the default of each flag, by field of `RunOptions`, in the order of the help."""
 
 SEARCH_ONLY = ("evaluation", "warm_start", "max_evals", "time_limit")
-"""Fields that only a search has."""
+"""The fields of `RunOptions` that affect only a search: `run` has flags for them."""
 
 SUPERNET_FIELDS = tuple(name for name in _FLAGS if name not in SEARCH_ONLY)
-"""Fields that a command which only trains a supernet has."""
+"""The fields of `RunOptions` that `train-supernet` and `tabulate` have flags for."""
 
 
 def with_run_options(
     names: Sequence[str] = tuple(_FLAGS), first: Sequence[str] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorate a command: put flags in the place of its parameter `options`, and pass a `RunOptions` there.
+    """Return a decorator of commands that replaces the parameter `options` by flags.
+
+    The decorated command collects the values of the flags in a `RunOptions`, and passes it as `options`.
 
     Args:
-        names: The fields of `RunOptions` that the command has flags for.
-        first: Those of them whose flags precede the command's own in the help.
+        names: The fields of `RunOptions` that become flags; all by default.
+        first: The fields among `names` whose flags stand first in the help; by default, all flags stand in
+            the place of `options`.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""`edanas new-plugin NAME`: a plugin package to begin with, whose tests pass."""
+"""`edanas new-plugin NAME`: the files of a new plugin package, whose tests pass."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,20 +7,24 @@ import typer
 
 
 def new_plugin(
-    name: Annotated[str, typer.Argument(help="The name of the package, e.g. edanas-agreement.")],
+    name: Annotated[str, typer.Argument(help="Name of the package to write, e.g. `edanas-agreement`.")],
     *,
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="A kind of extension, e.g. objective or search-strategy; may be repeated. "
-            "[default: confidence-criterion]"
+            help="Kind of extension to include, e.g. `objective` or `search-strategy`. May be "
+            "repeated. Default: `confidence-criterion`."
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write to. [default: a folder named NAME]")
+        Path | None,
+        typer.Option(
+            help="Folder to write the package to, empty or new. Default: a new folder with the "
+            "name of the package."
+        ),
     ] = None,
 ) -> None:
-    """Write a plugin package that works: an entry point, an implementation of each kind, and its tests."""
+    """Write a new plugin package: an entry point, and a working extension of each kind with its tests."""
     from edanas.plugins.manager import load_plugins
     from edanas.plugins.registry import Registry
     from edanas.scaffolding import NewPackage, choices
@@ -30,4 +34,7 @@ def new_plugin(
     folder = out or Path(name)
     for path in package.write(folder):
         typer.echo(path)
-    typer.echo(f"To install it: pip install -e {folder}    To test it: pip install pytest && pytest {folder}")
+    typer.echo(
+        f"To install the package: pip install -e {folder}\n"
+        f"To test the package: pip install pytest && pytest {folder}"
+    )

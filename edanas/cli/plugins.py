@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 def plugins(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the list as JSON instead of tables.")
+    ] = False,
 ) -> None:
-    """List every extension by kind, name, owner and version, then each broken plugin with the cause."""
+    """List all extensions with kind, name, owner and version, then all broken plugins with the cause."""
     from edanas.plugins.manager import load_plugins
 
     state = survey(load_plugins())
@@ -29,7 +31,7 @@ def plugins(
 
 
 def survey(host: PluginHost) -> dict[str, Any]:
-    """Return the extensions, broken plugins and name conflicts of `host` in JSON's types."""
+    """Return the extensions, the broken plugins and the name conflicts in `host` as a JSON object."""
     from edanas.core.hookspecs import SPEC_VERSION
     from edanas.plugins.registry import catalog
 

@@ -14,41 +14,64 @@ if TYPE_CHECKING:
 FORMATS = ("csv", "json", "table")
 
 _NAMED = 5
-"""The largest number of skipped images that are named."""
+"""The largest number of skipped images for which an error is printed."""
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="The .safetensors or .json file of a network.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them, however deep.")],
+    model: Annotated[Path, typer.Argument(help="Network file, .safetensors or .json.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Image files, and folders whose images are read at any depth.")
+    ],
     *,
     out: Annotated[
-        Path | None, typer.Option(help="Write to this .csv or .json file. [default: the terminal]")
+        Path | None,
+        typer.Option(help="File to write the predictions to, .csv or .json. Default: print them."),
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", help="`csv`, `json` or `table`. [default: by the ending of --out]"),
+        typer.Option(
+            "--format",
+            help="Output format: `csv`, `json` or `table`. Default: the ending of --out, or "
+            "`table` without --out.",
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = 256,
-    device: Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Batch size in images.")] = 256,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Device to compute on: `auto`, `cpu`, `cuda` or `cuda:N`, N being the number of a GPU."
+        ),
+    ] = "auto",
     compact: Annotated[
         str,
-        typer.Option(help="Move the remaining images together after each exit: `auto`, `always` or `never`."),
+        typer.Option(
+            help="Gather the images that have not exited into a smaller batch after "
+            "each exit: `always`, `never`, or `auto`, where it is faster."
+        ),
     ] = "auto",
     freeze: Annotated[
-        bool, typer.Option("--freeze/--no-freeze", help="Fold and simplify layers first: faster.")
+        bool,
+        typer.Option(
+            "--freeze/--no-freeze",
+            help="Fold and simplify the layers of the network before predicting, which makes it faster.",
+        ),
     ] = True,
     hold_macs: Annotated[
         str | None,
         typer.Option(
-            help="Adapt thresholds during the stream so that an image takes this many MACs on average, "
-            "e.g. 5M; `none` = keep them. [default: the network's own budget, if it has one]"
+            help="Budget for the average cost of an image in MACs, e.g. 5M: thresholds move "
+            "during the stream to hold it. `none` keeps the thresholds. Default: the "
+            "budget in the network's description, if there is one."
         ),
     ] = None,
     skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Skip images that cannot be read.")
+        bool,
+        typer.Option(
+            "--skip-unreadable", help="Skip images that cannot be read, instead of stopping with an error."
+        ),
     ] = False,
 ) -> None:
-    """Classify images: the class, the exit of each image (from 1, or last), and its confidence."""
+    """Classify images: print the class, the exit (from 1, or `last`) and the confidence of each image."""
     import time
 
     import torch
@@ -101,7 +124,12 @@ def _budget_holder(network: EENN, hold_macs: str | None) -> BudgetHolder | None:
 
 
 def _output_format(form: str | None, out: Path | None) -> str:
-    """Return the format that `--format` or the ending of the file names, after checking both."""
+    """Return the output format: `form`, otherwise the ending of `out`, otherwise `table`.
+
+    Raises:
+        ConfigError: `form` is unknown, or it is `None` and `out` ends neither in .csv nor in .json.
+        RunError: The file `out` cannot be written.
+    """
     from edanas.cli.targets import check_file
     from edanas.core.errors import ConfigError, near_miss
 
@@ -112,5 +140,7 @@ def _output_format(form: str | None, out: Path | None) -> str:
     check_file("--out", out)
     ending = out.suffix.lower().removeprefix(".")
     if form is None and ending not in FORMATS[:2]:
-        raise ConfigError(f"--out: '{out.name}' ends neither in .csv nor in .json; or set --format")
+        raise ConfigError(
+            f"--out: '{out.name}' ends neither in .csv nor in .json; rename it, or set --format"
+        )
     return form or ending

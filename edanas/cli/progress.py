@@ -1,4 +1,4 @@
-"""The former place of `ConsoleProgress`, which is now in `edanas.run.console`."""
+"""The old import path of `ConsoleProgress`, which is now in `edanas.run.console`."""
 
 from edanas.run.console import ConsoleProgress
 

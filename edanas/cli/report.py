@@ -1,4 +1,4 @@
-"""`edanas report RUN`: the table of a finished run; its plot and report are written anew."""
+"""`edanas report RUN`: the table of a finished run, and its plot and report, written again."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,11 +7,16 @@ import typer
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the content of result.json.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print the content of result.json instead of the table, and write no files."
+        ),
+    ] = False,
 ) -> None:
-    """Show a finished run, and write its plot and report anew."""
+    """Print the results of a finished run, and write its plot and report again."""
     import json
 
     from edanas.cli.views.report import show_result

@@ -1,4 +1,4 @@
-"""`edanas run`: a search, the training of its results, and the run folder."""
+"""`edanas run`: a search, the training of the best candidates, and the files of the run folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,23 +15,30 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The run's folder. The same command again resumes the run. [default: a new folder]"
+            help="Run folder. The same command with the same --out resumes an interrupted run. "
+            "Default: a new folder in `edanas-runs`."
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard the run that --out holds.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Discard the run in the folder of --out, and begin a new one.")
+    ] = False,
     options: RunOptions,
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Only show the settings, the size of the search space and the cost of the run."
+            "--dry-run",
+            help="Print the settings, the size of the search space and the estimated cost of "
+            "the run, and search nothing.",
         ),
     ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print a line for each candidate once it is recorded.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON instead of tables.")
+    ] = False,
 ) -> None:
-    """Search for early-exit networks, and train the best of them."""
+    """Search for early-exit networks, train the best candidates, and write a run folder."""
     import json
 
     from edanas.api import run as run_search

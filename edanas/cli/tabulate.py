@@ -1,4 +1,4 @@
-"""`edanas tabulate`: exit profiles of many backbones in one file, for searches without training."""
+"""`edanas tabulate`: a table of the exit profiles of many backbones, for searches without training."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,26 +13,42 @@ from edanas.run.options import RunOptions
 def tabulate(
     *,
     out: Annotated[
-        Path, typer.Option(help="The file of the table. The same command again resumes the building.")
+        Path, typer.Option(help="Table file to write. The same command again resumes an interrupted table.")
     ],
     backbones: Annotated[
-        int, typer.Option(help="The largest number of backbones; all of them in a smaller search space.")
+        int,
+        typer.Option(
+            help="Largest number of backbones in the table; a smaller search space is tabulated as a whole."
+        ),
     ],
     run: Annotated[
         Path | None,
-        typer.Option(help="The folder of a run, whose settings and trained supernet are used."),
+        typer.Option(
+            help="Run folder whose settings and trained supernet the table uses. Default: the "
+            "supernet is trained."
+        ),
     ] = None,
     held_out: Annotated[
-        str, typer.Option(help="The part for judging the results of a search: `calibration` or `test`.")
+        str,
+        typer.Option(
+            help="Part of the data, besides the validation part, whose exit profiles are "
+            "stored, to judge the results of searches: `calibration` or `test`."
+        ),
     ] = "calibration",
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Build anew; only a supernet with the same settings is reused."),
+        typer.Option(
+            "--overwrite",
+            help="Discard the existing table, and build it again; a trained supernet with the "
+            "same settings is reused.",
+        ),
     ] = False,
     options: RunOptions,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON instead of text.")
+    ] = False,
 ) -> None:
-    """Evaluate many backbones of a trained supernet once, for searches that train nothing."""
+    """Write a table with the exit profiles of many backbones of a supernet, for searches without training."""
     import json
 
     from edanas.plugins.manager import load_plugins

@@ -1,4 +1,4 @@
-"""Checks of the files that a command is to write, before anything is computed."""
+"""Checks of output files, which run before a command computes anything."""
 
 from pathlib import Path
 
@@ -7,10 +7,13 @@ from edanas.report.plots import ENDINGS
 
 
 def check_plot(path: Path | None) -> None:
-    """Refuse a `--plot` that cannot be written; `None` is no plot.
+    """Check that the plot file of `--plot` can be written.
+
+    Args:
+        path: The plot file; `None` if no plot is to be written.
 
     Raises:
-        ConfigError: The ending is not that of a plot.
+        ConfigError: `path` does not end in .svg, .png or .pdf.
         RunError: `path` is a folder, or its folder does not exist.
     """
     if path is not None and path.suffix.lower() not in ENDINGS:
@@ -19,11 +22,11 @@ def check_plot(path: Path | None) -> None:
 
 
 def check_file(flag: str, path: Path | None) -> None:
-    """Refuse a file that cannot be written; `None` is no file.
+    """Check that an output file can be written.
 
     Args:
-        flag: The flag that names the file, for the message.
-        path: The file.
+        flag: The flag of the command line that sets `path`, for the error message.
+        path: The output file; `None` if no file is to be written.
 
     Raises:
         RunError: `path` is a folder, or its folder does not exist.

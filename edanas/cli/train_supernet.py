@@ -1,4 +1,4 @@
-"""`edanas train-supernet`: the weights that runs begin with, trained in any number of calls."""
+"""`edanas train-supernet`: the training of supernet weights, in any number of calls, for later runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,24 +15,37 @@ def train_supernet(
     out: Annotated[
         Path,
         typer.Option(
-            help="The file of the weights (safetensors). The same command again resumes the training."
+            help="File to write the weights to; its name ends in .safetensors. The same command "
+            "again resumes an interrupted training."
         ),
     ],
     time_limit: Annotated[
         float | None,
-        typer.Option(help="Stop after this many seconds, in good order; the same command resumes."),
+        typer.Option(
+            help="Time limit of this call in seconds. The state of the training is kept, and "
+            "the same command resumes it. Default: no limit."
+        ),
     ] = None,
     total_time: Annotated[
         float | None,
-        typer.Option(help="Seconds of training in all calls together; the schedule is fitted to it."),
+        typer.Option(
+            help="Time of the whole training in seconds, over all calls; the number of steps is "
+            "fitted to it. Default: the number of epochs in the setting `training.epochs`."
+        ),
     ] = None,
     full_precision: Annotated[
-        bool, typer.Option("--full-precision", help="Store float32, twice as large as float16.")
+        bool,
+        typer.Option(
+            "--full-precision",
+            help="Store the weights as float32 instead of float16; the file is twice as large.",
+        ),
     ] = False,
     options: RunOptions,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON instead of text.")
+    ] = False,
 ) -> None:
-    """Train a supernet with all its exits; `edanas run --weights FILE` begins with it."""
+    """Train a supernet with all its exits, and write its weights for `edanas run --weights FILE`."""
     import math
 
     from edanas.cli.views.train_supernet import show_training

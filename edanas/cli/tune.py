@@ -1,4 +1,4 @@
-"""`edanas tune MODEL`: new thresholds for a finished network, within a budget, without training."""
+"""`edanas tune MODEL`: new thresholds for a finished network within a budget, without training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,58 +10,87 @@ _MODEL_ENDINGS, _PLOT = (".safetensors", ".json"), ".svg"
 
 
 def tune(
-    model: Annotated[Path, typer.Argument(help="The .safetensors or .json file of a network.")],
+    model: Annotated[Path, typer.Argument(help="Network file, .safetensors or .json.")],
     *,
     data: Annotated[
         str | None,
         typer.Option(
-            help="Labelled samples: `digits`, another set's name, or a folder of class folders. "
-            "[default: the data of the run that the network is from]"
+            help="Labelled images: the name of a data set, e.g. `digits`, or the path of a "
+            "folder with one folder for each class. Default: the data of the run that "
+            "wrote the network."
         ),
     ] = None,
     part: Annotated[
         str | None,
         typer.Option(
-            help="`train`, `calibration`, `validation`, `test` or `all`. [default: calibration of the run's "
-            "data; of other data, all but its train part]"
+            help="Part of the data: `train`, `calibration`, `validation`, `test` or `all`. "
+            "Default: `calibration` of the run's data; of other data, all images outside "
+            "its `train` part."
         ),
     ] = None,
     unlabelled: Annotated[
         list[Path] | None,
-        typer.Option(help="Images or folders of a drifted stream, without labels. May be repeated."),
+        typer.Option(
+            help="Image file or folder without labels, of a stream whose images have drifted; "
+            "replaces --data. May be repeated."
+        ),
     ] = None,
     max_macs: Annotated[
-        str | None, typer.Option(help="The largest average number of MACs for an image, e.g. 5M.")
+        str | None,
+        typer.Option(
+            help="Budget: the largest number of executed MACs of an image on average, e.g. 5M. "
+            "Exactly one budget is required."
+        ),
     ] = None,
-    min_accuracy: Annotated[str | None, typer.Option(help="The smallest accuracy, e.g. 0.9 or 90%.")] = None,
+    min_accuracy: Annotated[
+        str | None, typer.Option(help="Budget: the lowest accuracy, e.g. 0.9 or 90%.")
+    ] = None,
     max_latency: Annotated[
         str | None,
-        typer.Option(help="The longest average time for an image on this machine, e.g. 3ms."),
+        typer.Option(help="Budget: the longest time for an image on average on this machine, e.g. 3ms."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Images in a batch when latency is measured.")] = 1,
+    batch_size: Annotated[int, typer.Option(help="Batch size in images for measuring latency.")] = 1,
     out: Annotated[
         Path | None,
-        typer.Option(help="The name of the new network. [default: MODEL-tuned beside MODEL]"),
+        typer.Option(
+            help="Name of the new network's files, with or without .json or .safetensors. "
+            "Default: the name of the network with `-tuned`, in the same folder."
+        ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Let --out replace existing files, even MODEL itself.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace existing files of the name --out, even the network itself."
+        ),
     ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="The plot of the trade-off, .svg, .png or .pdf. [default: the new network's name, .svg]"
+            help="Plot file to write (.svg, .png or .pdf): accuracy against cost for all "
+            "thresholds. Default: an .svg file with the name of the new network."
         ),
     ] = None,
     skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Skip unlabelled images that cannot be read.")
+        bool,
+        typer.Option(
+            "--skip-unreadable",
+            help="Skip unlabelled images that cannot be read, instead of stopping with an error.",
+        ),
     ] = False,
-    device: Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Device to compute on: `auto`, `cpu`, `cuda` or `cuda:N`, N being the number of a GPU."
+        ),
+    ] = "auto",
     seed: Annotated[
-        int, typer.Option(help="The seed of the splits behind the estimates for new images.")
+        int, typer.Option(help="Random seed of the data splits behind the estimates for new images.")
     ] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON instead of a table.")
+    ] = False,
 ) -> None:
-    """Set new thresholds within a budget, and estimate accuracy and cost on new images."""
+    """Set a network's thresholds within a budget, and estimate its accuracy and cost on new images."""
     import torch
 
     from edanas.api import load
@@ -114,7 +143,7 @@ def tune(
         files.append(draw_tuning(tuning, figure))
     remarks = [
         *tuning.remarks,
-        *([f"{len(skipped)} images cannot be read and were skipped."] if skipped else []),
+        *([f"Images skipped because they cannot be read: {len(skipped)}."] if skipped else []),
     ]
     show_tuning(tuning, files, remarks, as_json=as_json)
 
@@ -126,7 +155,12 @@ def _check_combination(
     min_accuracy: str | None,
     plot: Path | None,
 ) -> None:
-    """Refuse flags that contradict each other, before anything is computed."""
+    """Check that the flags fit together, before anything is computed.
+
+    Raises:
+        ConfigError: `--unlabelled` is combined with a flag that needs labels, or the plot has a wrong ending.
+        RunError: The plot cannot be written.
+    """
     from edanas.cli.targets import check_plot
     from edanas.core.errors import ConfigError
 
@@ -138,13 +172,22 @@ def _check_combination(
     ):
         if unlabelled and value is not None:
             raise ConfigError(
-                f"{name}: found with --unlabelled; without labels, only the cost can be limited"
+                f"{name}: found with --unlabelled, whose images have no labels; allowed: --max-macs or "
+                f"--max-latency, without {name}"
             )
     check_plot(plot)
 
 
 def _output_stem(model: Path, out: Path | None, endings: Sequence[str], *, overwrite: bool) -> Path:
-    """Return the path to write to, without an ending; without `--out`, a name that is free."""
+    """Return the path of the new network's files without an ending.
+
+    Without `out`, it is the first of `NAME-tuned`, `NAME-tuned-2` and so on that does not exist, NAME being
+    the path of the network.
+
+    Raises:
+        ConfigError: `out` has another ending than `endings` allow, or `overwrite` is set without `out`.
+        RunError: The folder does not exist, or a file exists and `overwrite` is not set.
+    """
     import itertools
 
     from edanas.core.errors import ConfigError, RunError
@@ -152,19 +195,21 @@ def _output_stem(model: Path, out: Path | None, endings: Sequence[str], *, overw
     original = model.with_suffix("") if model.suffix in _MODEL_ENDINGS else model
     if out is None:
         if overwrite:
-            raise ConfigError("--overwrite: found without --out; expected --out, whose files it replaces")
+            raise ConfigError(
+                "--overwrite: found without --out; expected also --out, the name of the files to replace"
+            )
         numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
         stems = (original.with_name(f"{original.name}-tuned{number}") for number in numbers)
         return next(stem for stem in stems if not _existing(stem, endings))
     if out.suffix and out.suffix not in _MODEL_ENDINGS:
         raise ConfigError(
-            f"--out: '{out.name}' ends in '{out.suffix}'; allowed: .json, .safetensors or nothing"
+            f"--out: '{out.name}' ends in '{out.suffix}'; allowed: .json, .safetensors or no ending"
         )
     stem = out.with_suffix("")
     if not stem.absolute().parent.is_dir():
         raise RunError(f"--out: {stem.absolute().parent}: no such folder")
     if not overwrite and (files := _existing(stem, endings)):
-        replaced = "the original" if stem.absolute() == original.absolute() else "it"
+        replaced = "the network itself" if stem.absolute() == original.absolute() else "the existing files"
         raise RunError(f"--out: {files[0]} exists; choose another name, or --overwrite to replace {replaced}")
     return stem
 

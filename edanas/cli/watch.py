@@ -1,4 +1,4 @@
-"""`edanas watch RUN`: a run, live in the terminal, whichever process it runs in."""
+"""`edanas watch RUN`: a live display of a run, which may run in any process on this machine."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ if TYPE_CHECKING:
     from edanas.report.state import RunState
 
 _ATTEMPTS = 5
-"""Readings of the folder in a row that may fail, e.g. while a run is just being started anew."""
+"""The number of consecutive failed readings of the run folder that ends the command.
+
+A reading fails, for example, while a run with `--overwrite` replaces the files.
+"""
 
 
 def watch(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     *,
-    once: Annotated[bool, typer.Option("--once", help="Show the present state and exit.")] = False,
-    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two updates.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print the present state once, and exit.")] = False,
+    interval: Annotated[
+        float, typer.Option(min=0.1, help="Time between two updates in seconds, 0.1 or more.")
+    ] = 2.0,
 ) -> None:
-    """Show a run live until it ends. Its folder stays as it is, and Ctrl-C ends only this command."""
+    """Show the state of a run until the run ends. Ctrl-C ends the display; the run is not affected."""
     import io
     import sys
 
@@ -41,7 +46,7 @@ def watch(
 
 
 def _follow(run: Path, state: RunState, interval: float, console: Console) -> RunState:
-    """Show frames until the run ends, and return its last state, which stays in the terminal."""
+    """Show the state every `interval` seconds until the run ends, and return the last state."""
     import time
 
     from rich.live import Live
@@ -58,7 +63,7 @@ def _follow(run: Path, state: RunState, interval: float, console: Console) -> Ru
 
 
 def _next_state(run: Path, interval: float) -> RunState:
-    """Read the state of the run, again if the folder is just between two states.
+    """Return the state of the run; after a failed reading, read again `interval` seconds later.
 
     Raises:
         RunError: The folder cannot be read `_ATTEMPTS` times in a row.

@@ -3,6 +3,7 @@ import sqlite3
 
 import pytest
 import torch
+import typer
 
 import edanas
 from edanas.cli import main
@@ -94,6 +95,13 @@ def test_ctrl_c_has_its_own_exit_code(failing, capsys):
 def test_an_unknown_command_is_a_usage_error(capsys):
     assert main(["plugin"]) == 2
     assert "plugin" in capsys.readouterr().err
+
+
+def test_help_texts_have_no_brackets():
+    """The terminal's help takes text in brackets for markup and drops it."""
+    group = typer.main.get_command(app)
+    parameters = [parameter for command in group.commands.values() for parameter in command.params]
+    assert all(parameter.help and "[" not in parameter.help for parameter in parameters)
 
 
 def test_help_and_version(capsys):

@@ -34,6 +34,6 @@ def test_a_segment_that_made_steps_goes_on_by_the_same_command(
         assert main([*command, "--time-limit", "60"]) == 0
     output = capsys.readouterr().out.splitlines()
     assert output[0].startswith("Step 1 of ")
-    assert output[-1] == "Not finished. To resume: the same command again"
+    assert output[-1] == "The training is not finished. To resume it: the same command again"
     assert main(command) == 0
     assert "Written: " in capsys.readouterr().out

@@ -191,7 +191,7 @@ def test_unreadable_images(model, pictures, tmp_path, capsys):
     assert tune(*command) == 2
     assert "broken.png: cannot be read as an image" in capsys.readouterr().err
     assert tune(*command, "--skip-unreadable") == 0
-    assert "1 images cannot be read and were skipped." in capsys.readouterr().out
+    assert "Images skipped because they cannot be read: 1." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

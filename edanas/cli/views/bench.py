@@ -25,7 +25,9 @@ def show_bench(result: Bench, files: list[Path]) -> None:
     print_line(console, f"{machine['platform']}, {machine['cores']} cores, {machine['device']}; {packages}")
     threads = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}"
     repeats = f"{result.repeats} repetition{'s' * (result.repeats > 1)}"
-    print_line(console, f"{threads}, {result.clock}, ms for a call; {repeats} in turns, seed {result.seed}")
+    print_line(
+        console, f"{threads}, {result.clock} in ms for a batch; {repeats}, forms in turns; seed {result.seed}"
+    )
     for network in result.networks:
         print_line(console, f"\n{_heading(network)}")
         console.print(_batch_table(network, energy=not result.energy))
@@ -44,7 +46,7 @@ def _heading(network: NetworkBench) -> str:
 
 
 def _batch_table(network: NetworkBench, *, energy: bool) -> Table:
-    """Times and speed-up, with a line for each form and batch size."""
+    """Return the table of times and speed-ups, with a row for each form and batch size."""
     heads = (
         "form",
         "batch",
@@ -76,7 +78,7 @@ def _batch_table(network: NetworkBench, *, energy: bool) -> Table:
 
 
 def _exit_table(network: NetworkBench) -> Table:
-    """Accuracy, memory and the time of each exit, with a line for each form."""
+    """Return the table of accuracy, memory and the time of each exit, with a row for each form."""
     exits = network.forms[0].exits
     names = [_exit_name(each, exits) for each in exits]
     heads = ("form", "accuracy\n%", "as the\nnetwork", "MACs\nratio", "memory\nMB", *names)
@@ -94,7 +96,9 @@ def _exit_table(network: NetworkBench) -> Table:
             memory,
             *(f"{time} ({each.share:.0%})" for time, each in zip(times, form.exits, strict=True)),
         )
-    table.caption = "By exit: ms for a single image that exits there, and the share of such images."
+    table.caption = (
+        "Exit columns: ms for a single image that exits there, and the share of images that exit there."
+    )
     table.caption_justify = "left"
     return table
 
@@ -112,7 +116,7 @@ def _number(value: float | None) -> str:
 
 
 def draw_bench(result: Bench, path: Path) -> Path:
-    """Write the plot of the speed-up, and return its path."""
+    """Write the plot of speed-ups and of times by exit, and return `path`."""
     several = len(result.networks) > 1
     series = [
         Series(
@@ -133,7 +137,7 @@ def draw_bench(result: Bench, path: Path) -> Path:
 
 
 def bench_json(result: Bench) -> str:
-    """Return all figures as JSON: seconds, bytes, joules, multiply-adds; an unknown figure is null."""
+    """Return the measurements as JSON: seconds, bytes, joules and multiply-adds; unknown values are null."""
     return json.dumps(
         {
             "machine": dict(result.machine),

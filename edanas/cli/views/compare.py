@@ -12,14 +12,15 @@ from edanas.report.comparison import Comparison
 from edanas.report.formatting import CONVENTION, NONE, mega
 
 _NOTE = (
-    "Accuracy, MACs: on the test part, of the network that is most accurate on the validation part; means "
-    "over seeds, ± their standard deviation. Hypervolume: the share of the box between no cost, no error and "
-    f"the worst network of all methods that a method's networks dominate. {CONVENTION}"
+    "Accuracy and MACs are measured on the test part, with the network that is most accurate on the "
+    "validation part; the values are means over seeds ± standard deviation. Hypervolume is the share of a "
+    "box that a method's networks dominate. The box lies between zero cost, zero error and the worst network "
+    f"of all methods. {CONVENTION}"
 )
 
 
 def show_comparison(comparison: Comparison, files: Sequence[Path]) -> None:
-    """Print the table, the note below it, and the paths of the files."""
+    """Print the table of methods, a note on its columns, and the paths of the files that were written."""
     console = Console(highlight=False)
     console.print(_table(comparison))
     console.print(_NOTE, style="dim")

@@ -1,4 +1,4 @@
-"""Output of `edanas export`: files, sizes and the check of each form."""
+"""Output of `edanas export`: the files of each form, their sizes, and the result of the check."""
 
 from collections.abc import Sequence
 

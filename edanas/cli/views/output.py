@@ -11,7 +11,7 @@ from edanas.core.runfolder import replace_file
 
 
 def output_console(width: int | None = None) -> Console:
-    """Return a console on standard output, as wide as the terminal, or `width` columns without one."""
+    """Return a console on standard output, as wide as the terminal, or `width` columns without a terminal."""
     return Console() if sys.stdout.isatty() else Console(width=width)
 
 
@@ -21,7 +21,12 @@ def print_line(console: Console, text: str, style: str | None = None) -> None:
 
 
 def replace_plot(path: Path, save: Callable[[Path], object]) -> Path:
-    """Replace the plot `path` as a whole by the one that `save` writes to its argument, and return `path`."""
+    """Write a plot to a temporary file, move it to `path` as a whole, and return `path`.
+
+    Args:
+        path: The plot file to write or replace.
+        save: Writes the plot to the path that it receives.
+    """
     with TemporaryDirectory() as folder:
         temporary = Path(folder) / path.name
         save(temporary)

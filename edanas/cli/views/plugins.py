@@ -14,10 +14,10 @@ _WIDTH = 160
 def show_plugins(state: dict[str, Any]) -> None:
     """Print the extensions, broken plugins and conflicts that `edanas.cli.plugins.survey` returned."""
     console = output_console(_WIDTH)
-    columns = {"kind": "Kind", "name": "Name", "owner": "Owner", "version": "Version", "doc": "What it is"}
+    columns = {"kind": "Kind", "name": "Name", "owner": "Owner", "version": "Version", "doc": "Description"}
     console.print(_table(state["entries"], **columns))
     if state["broken"]:
-        title = f"{len(state['broken'])} broken"
+        title = f"{len(state['broken'])} broken plugin{'s' * (len(state['broken']) > 1)}"
         columns = {"name": "Plugin", "owner": "Owner", "version": "Version", "cause": "Cause"}
         console.print(_table(state["broken"], title, **columns))
     for conflict in state["conflicts"]:

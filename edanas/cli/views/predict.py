@@ -1,4 +1,4 @@
-"""Output of `edanas predict`: CSV, JSON or a table, and the summary line."""
+"""Output of `edanas predict`: predictions as CSV, JSON or a table, and a line that summarises them."""
 
 import csv
 import io
@@ -27,16 +27,16 @@ _COLUMNS = ("image", "class", "exit", "confidence")
 
 @dataclass(frozen=True)
 class Summary:
-    """Figures of all images together.
+    """Counts, average cost and speed over all images of a stream.
 
     Args:
         images: The number of classified images.
         skipped: The number of images that could not be read.
-        exits: The number of images that exited at each placed exit and the last, by the exit's name.
-        executed_macs: Executed MACs; `None` without images.
-        held_macs: The budget that thresholds were adapted to; `None` if they were not.
-        backbone_macs: Multiply-adds of the backbone with its last exit alone.
-        images_per_second: Reading included; `None` without images.
+        exits: The number of images at each exit, by name: numbers from 1 for placed exits, then `last`.
+        executed_macs: Executed MACs of an image on average; `None` without images.
+        held_macs: The average cost in MACs that thresholds were adapted to; `None` for fixed thresholds.
+        backbone_macs: Multiply-adds of an image in the backbone with its last exit alone.
+        images_per_second: Images per second, with the time of reading files; `None` without images.
     """
 
     images: int
@@ -48,14 +48,14 @@ class Summary:
     images_per_second: float | None
 
     def line(self) -> str:
-        """Return the figures in one line of text."""
+        """Return the summary as one line of text."""
         parts = [f"{self.images:,} images" if self.images != 1 else "1 image"]
         if self.executed_macs is not None and self.images_per_second is not None:
             shares = ", ".join(f"{name} {count / self.images:.1%}" for name, count in self.exits.items())
             cost = f"{_macs(self.executed_macs)} of {_macs(self.backbone_macs)} executed on average"
             if self.held_macs is not None:
                 cost += f", for a budget of {_macs(self.held_macs)}"
-            parts += [f"exits: {shares}", cost, f"{self.images_per_second:,.0f} images/s with reading"]
+            parts += [f"exits: {shares}", cost, f"{self.images_per_second:,.0f} images/s, reading included"]
         if self.skipped:
             parts.append(f"{self.skipped:,} unreadable and skipped")
         return "; ".join(parts)
@@ -73,11 +73,11 @@ def summarise(
 
     Args:
         network: The network that classified the images.
-        costs: Its costs.
-        answers: One for each classified image.
+        costs: The costs of the network.
+        answers: The predictions, one for each classified image.
         skipped: The number of unreadable images.
         seconds: The duration of the stream.
-        held_macs: The budget that thresholds were adapted to; `None` if they were not.
+        held_macs: The average cost in MACs that thresholds were adapted to; `None` for fixed thresholds.
     """
     counts = Counter(answer.exit for answer in answers)
     exits = [*network.scheme.placed, network.exit_points]
@@ -96,14 +96,14 @@ def summarise(
 def write_predictions(
     output_format: str, network: EENN, answers: Sequence[Answer], summary: Summary, out: Path | None
 ) -> None:
-    """Write one row for each image to the file `out`, or to standard output without one.
+    """Write one row for each image to a file or to standard output.
 
     Args:
-        output_format: `csv`, `json` (with the summary) or `table`.
+        output_format: `csv`, `json` or `table`.
         network: The network that classified the images.
-        answers: One for each image.
-        summary: Figures of all images together.
-        out: The file, replaced as a whole.
+        answers: The predictions, one for each image.
+        summary: The summary of the stream, which only `json` contains.
+        out: The file to write or replace; `None` for standard output.
     """
     rows = [_row(network, answer) for answer in answers]
     if output_format == "table":

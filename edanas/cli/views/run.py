@@ -9,7 +9,12 @@ from edanas.core.settings import Settings
 
 
 def show_estimate(estimate: dict[str, Any], settings: Settings) -> None:
-    """Print the settings as TOML, then the figures that `edanas.run.estimate.estimate` returned."""
+    """Print the settings as TOML, then the estimate.
+
+    Args:
+        estimate: The values that `edanas.run.estimate.estimate` returned, by name.
+        settings: The settings of the run.
+    """
     typer.echo(to_toml(settings))
     for name, value in estimate.items():
         if name == "settings" or (name == "unknown" and value is None):
@@ -18,7 +23,7 @@ def show_estimate(estimate: dict[str, Any], settings: Settings) -> None:
 
 
 def _figure(name: str, value: Any) -> str:
-    """Return a figure as text: MACs in millions, seconds without decimals."""
+    """Return an estimated value as text: MACs in millions, seconds without decimals."""
     if value is None:
         return "unknown until the data is there"
     if "macs" in name:

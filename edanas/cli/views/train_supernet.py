@@ -9,10 +9,10 @@ from edanas.run.pretraining import Trained
 
 
 def show_training(state: Trained, limit: float, *, as_json: bool) -> None:
-    """Print the state of a training.
+    """Print the state of the training of a supernet.
 
     Args:
-        state: The state after this call.
+        state: The state at the end of this call of the command.
         limit: The time limit of this call, in seconds.
         as_json: Print JSON instead of text.
     """
@@ -29,14 +29,14 @@ def _text(state: Trained, limit: float) -> str:
         remaining = (steps - step) * state.seconds / max(step, 1)
         end = f"; about {remaining:.0f} s left" if step < steps else ""
         lines.append(
-            f"{state.images_per_second:.1f} images/s through all backbones of a step; input takes "
+            f"{state.images_per_second:.1f} images/s through all backbones of a step; making batches takes "
             f"{state.input_share:.1%} of the time{end}"
         )
     if state.finished:
         size = state.out.stat().st_size / 1e6
         lines.append(f"Written: {state.out} ({size:.1f} MB). To begin a run with it: --weights {state.out}")
     elif state.images_per_second:
-        lines.append("Not finished. To resume: the same command again")
+        lines.append("The training is not finished. To resume it: the same command again")
     else:
         lines.append(
             f"No step was finished within {limit:g} s. To resume: the same command with a larger --time-limit"

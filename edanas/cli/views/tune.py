@@ -1,4 +1,4 @@
-"""Output of `edanas tune`: the table, JSON and the plot."""
+"""Output of `edanas tune`: a table or JSON of the old and the new thresholds, and the plot."""
 
 import json
 import math
@@ -22,14 +22,14 @@ _WIDTH = 100
 
 
 def draw_tuning(tuning: Tuning, path: Path) -> Path:
-    """Write the plot of the trade-off, and return its path.
+    """Write the plot of accuracy against cost for all thresholds, and return `path`.
 
     Raises:
         ValueError: The tuning was made without labels.
     """
     front = tuning.front
     if front is None:
-        raise ValueError("there is no trade-off without labels")
+        raise ValueError("a tuning without labels has no accuracies to plot")
     is_latency = tuning.budget.quantity == "max_latency"
     scale, index = (1e-3, 1) if is_latency else (1e6, 0)
     unit = (
@@ -56,7 +56,7 @@ def draw_tuning(tuning: Tuning, path: Path) -> Path:
 
 
 def show_tuning(tuning: Tuning, files: list[Path], remarks: list[str], *, as_json: bool) -> None:
-    """Print the tuning as a table or as JSON, with the remarks and the paths of the files."""
+    """Print the old and the new thresholds with their metrics, the remarks, and the paths of the files."""
     if as_json:
         typer.echo(json.dumps(_record(tuning, files, remarks), indent=2))
         return
@@ -75,7 +75,7 @@ def show_tuning(tuning: Tuning, files: list[Path], remarks: list[str], *, as_jso
 
 
 def _rows(tuning: Tuning) -> list[tuple[str, str, str, str]]:
-    """Cells of the table: name, old, new, and the estimate for new samples."""
+    """Return the rows of the table: name, old value, new value, and the estimate for new samples."""
     rows = []
     if not math.isnan(tuning.accuracy.here):
         rows.append(_row("accuracy", "min_accuracy", tuning.before.accuracy, tuning.after.accuracy))
@@ -110,7 +110,7 @@ def _threshold(value: float | None) -> str:
 
 
 def _record(tuning: Tuning, files: list[Path], remarks: list[str]) -> dict[str, Any]:
-    """The tuning in JSON's types; an unknown figure is null."""
+    """Return the tuning as a JSON object; unknown values are null."""
     has_labels = not math.isnan(tuning.accuracy.here)
 
     def figures(side: Any) -> dict[str, Any]:
