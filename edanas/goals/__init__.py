@@ -1,1 +1,1 @@
-"""Objectives and constraints of a search."""
+"""Built-in objectives and constraints of a search."""

@@ -1,4 +1,4 @@
-"""Derived objectives: a weighted sum, and the tail of the cost distribution."""
+"""Objectives that combine other values: a weighted sum, and the tail of the cost distribution."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -10,18 +10,18 @@ from edanas.core.types import Metrics
 from edanas.goals.objectives import exit_costs
 
 _ROUNDING = 1e-9
-"""Differences of shares below this are rounding errors."""
+"""Shares that differ by less than this number count as equal."""
 
 
 class Weighted(Objective):
-    """A minimised weighted sum of other objectives; a maximised objective has the opposite sign.
+    """A minimised weighted sum of other objectives; a maximised objective is subtracted.
 
-    The parts have different units: a weight is the value of one unit. With 1 for accuracy and 2e-8 for MACs,
-    for example, 10M MACs are worth 20 points of accuracy.
+    A weight is the importance of one unit of its objective. With the weights 1 for accuracy and 2e-8 for
+    MACs, for example, 10M MACs weigh as much as 20 points of accuracy.
 
     Args:
-        of: The parts, each a name or a table with options.
-        weights: One number above 0 for each part.
+        of: The objectives of the sum; in a configuration file, each is a name or a table with options.
+        weights: A number above 0 for each objective in `of`.
 
     Raises:
         ConfigError: `of` is empty, or `weights` does not hold one positive number for each part.
@@ -40,24 +40,26 @@ class Weighted(Objective):
         self.macs = "executed" if "executed" in followed else followed[0] if followed else None
 
     def value(self, metrics: Metrics) -> float:
-        """Return the weighted sum, smaller = better."""
+        """Return the weighted sum; smaller = better."""
         return sum(weight * part.value(metrics) for weight, part in self._parts)
 
 
 class Tail(Objective):
-    """Executed MACs of the costliest share of the samples: their mean or their threshold.
+    """Executed MACs of the costliest samples: their mean, or the cost at which the costliest samples begin.
 
-    A sample's cost is that of its exit, so utilization gives the whole distribution. The mean is the
-    conditional value at risk (Rockafellar and Uryasev, Optimization of Conditional Value-at-Risk, 2000).
-    There, an exit at the border counts in part. The threshold is the value at risk: the smallest cost that
-    only this share of the samples exceeds.
+    All samples of one exit have the same cost, so utilization gives the distribution of the costs. The mean
+    is the conditional value at risk (Rockafellar and Uryasev, Optimization of Conditional Value-at-Risk,
+    2000). If only some samples of an exit belong to the costliest samples, the exit counts with this
+    fraction. The threshold is the value at risk: the smallest cost that at most the fraction `share` of the
+    samples exceeds.
 
     Args:
-        share: Share of the costliest samples, above 0 and at most 1. With 1, the mean is the executed MACs.
-        measure: `mean` or `threshold`.
+        share: Fraction of the samples that counts as the costliest, above 0 and at most 1; default 0.05. With
+            1, the mean is the executed MACs.
+        measure: `mean`, the default, or `threshold`.
 
     Raises:
-        ConfigError: The share is out of range.
+        ConfigError: `share` is out of range.
     """
 
     unit = "MACs"
@@ -69,7 +71,7 @@ class Tail(Objective):
         self._share, self._measure = share, measure
 
     def value(self, metrics: Metrics) -> float:
-        """Multiply-adds of one sample."""
+        """Return the mean or the threshold, in multiply-adds of one sample."""
         costliest = sorted(exit_costs(metrics), key=lambda pair: -pair[1])
         return self._mean(costliest) if self._measure == "mean" else self._threshold(costliest)
 

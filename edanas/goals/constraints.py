@@ -1,4 +1,4 @@
-"""Built-in constraints: bounds, choices of a backbone, and the combined constraint of CNAS."""
+"""Built-in constraints: limits of objectives, allowed choices of a backbone, and the constraint of CNAS."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -15,15 +15,16 @@ from edanas.core.types import Candidate, Metrics
 class Bound(Constraint):
     """Limits of an objective's value, e.g. `params <= 1M` or `accuracy >= 90%`.
 
-    The excess is relative to the limit, or absolute if the limit is 0.
+    The excess is the distance of the value beyond a limit, divided by the limit. If the limit is 0, the
+    excess is the distance itself.
 
     Args:
-        of: The objective; it need not be optimised.
-        at_most: Largest value allowed.
-        at_least: Smallest value allowed.
+        of: The objective to limit. The search need not optimise it.
+        at_most: Largest allowed value; `None`, the default, sets no upper limit.
+        at_least: Smallest allowed value; `None`, the default, sets no lower limit.
 
     Raises:
-        ConfigError: No limit is set, or the limits contradict each other.
+        ConfigError: Neither limit is set, or `at_least` is larger than `at_most`.
     """
 
     def __init__(self, of: Objective, at_most: float | None = None, at_least: float | None = None) -> None:
@@ -31,8 +32,8 @@ class Bound(Constraint):
             raise ConfigError("constraints.at_most: missing; allowed: a number here, or in `at_least`")
         if at_most is not None and at_least is not None and at_least > at_most:
             raise ConfigError(
-                f"constraints.at_least: found {at_least:g}, more than {at_most:g} of `at_most`; nothing "
-                "can keep both"
+                f"constraints.at_least: found {at_least:g}; allowed: at most {at_most:g}, the value of "
+                "`at_most`"
             )
         self._of, self._at_most, self._at_least = of, at_most, at_least
         self.basis = "costs" if of.structural else "outcome"
@@ -55,18 +56,19 @@ class Bound(Constraint):
 
     def _value(self, metrics: Metrics | None) -> float:
         if metrics is None:
-            raise CostError(f"a bound on {type(self._of).__name__} needs metrics")
+            raise CostError(f"a bound on {type(self._of).__name__} needs a candidate's metrics; found none")
         return self._of.value(metrics)
 
 
 class Choices(Constraint):
     """Allowed choices of a backbone, e.g. `kernel in 3, 5`: a functional constraint, as in CNAS.
 
-    The excess is the share of these choices that are not allowed.
+    The excess is the share of the constrained variables whose choice is not allowed.
 
     Args:
-        of: The name of a variable, e.g. `stage2.layer3.kernel`, or its last part, which many variables share.
-        allowed: The allowed values of each such variable.
+        of: The constrained variables: the name of one variable, e.g. `stage2.layer3.kernel`, or the last part
+            of a name, e.g. `kernel`, for every variable whose name ends with it.
+        allowed: The allowed choices of each constrained variable.
 
     Example:
         >>> from edanas.core.types import Backbone, Candidate, SelectionScheme
@@ -115,16 +117,18 @@ class Choices(Constraint):
 class TinyMl(Constraint):
     """Maxima of parameters, multiply-adds and activations as one constraint (CNAS).
 
-    CNAS (Gambella, Falcetta and Roveri, 2022) adds up the three with weights, and penalises values beyond
-    their maxima. Here the excess is the weighted sum of the relative excesses, so a candidate is feasible
-    exactly if it keeps all three maxima. The multiply-adds are the cost of the costliest sample.
+    CNAS (Gambella, Falcetta and Roveri, 2022) adds up the three amounts with weights, and penalises amounts
+    beyond their maxima. Here the excess is the weighted sum of the relative excesses. A candidate is feasible
+    if and only if no amount is larger than its maximum.
 
     Args:
-        max_params: Most parameters, with the placed heads.
-        max_macs: Most multiply-adds, with all placed heads and the last exit.
-        max_activations: Most elements in the outputs of convolutions and linear layers.
-        weights: Weights of parameters, multiply-adds and activations.
-        measure: Count of activations: `sum`, all outputs, as in CNAS, or `peak`, the largest.
+        max_params: Largest number of parameters, placed heads included.
+        max_macs: Largest number of multiply-adds of a sample that leaves at the last exit, placed heads
+            included.
+        max_activations: Largest number of elements in the outputs of convolutions and linear layers.
+        weights: Weights of parameters, multiply-adds and activations; default 1 each.
+        measure: Method to count activations: `sum`, the default, adds up all outputs, as in CNAS. `peak`
+            takes the largest output.
 
     Raises:
         ConfigError: A maximum or a weight is not above 0.
@@ -159,21 +163,30 @@ class TinyMl(Constraint):
         """See `Constraint.describe`."""
         names = ("parameters", "multiply-adds", "activations")
         amounts = zip(names, self._amounts(metrics), self._maxima, strict=True)
-        beyond = [f"{figure(x)} {name} for at most {figure(most)}" for name, x, most in amounts if x > most]
-        return f"tiny-ml: {', '.join(beyond) or 'all kept'}"
+        beyond = [
+            f"{figure(x)} {name} (allowed: at most {figure(most)})" for name, x, most in amounts if x > most
+        ]
+        return f"tiny-ml: {', '.join(beyond) or 'all amounts are within their maxima'}"
 
     def _amounts(self, metrics: Metrics | None) -> tuple[float, float, float]:
         worst = metrics.exit_macs[-1] if metrics and metrics.exit_macs else None
         if metrics is None or worst is None:
-            raise CostError("tiny-ml: the metrics hold no costs of each exit (exit_macs)")
+            raise CostError("tiny-ml: the metrics hold no cost by exit (exit_macs)")
         elements = metrics.activations if self._measure == "peak" else metrics.outputs
         if elements is None:
-            raise CostError("tiny-ml: the sum of all outputs was not counted; allowed: measure = peak")
+            raise CostError(
+                "tiny-ml: the metrics hold no sum of all outputs, which measure = sum needs; allowed: "
+                "measure = peak"
+            )
         return float(metrics.params), worst, float(elements)
 
 
 def figure(value: float, unit: str = "") -> str:
-    """Return a number in the notation of constraints, with k, M, G or %.
+    """Return a number as text in the notation of constraints, with k, M, G or %.
+
+    Args:
+        value: The number; a fraction if `unit` is `%`.
+        unit: `%` for a percentage; other units do not appear in the text.
 
     Example:
         >>> figure(1_500_000), figure(0.905, "%")

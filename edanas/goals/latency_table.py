@@ -1,4 +1,4 @@
-"""The objective `latency-table`: latency by a table of measured layers."""
+"""The objective `latency-table`: the latency of a network, added up from a table of measured layers."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -12,14 +12,16 @@ from edanas.core.types import Metrics, SegmentFigures
 
 
 class LatencyTableMeter(Meter):
-    """The sums of the layers' latencies by segment, from a table in the Once-for-All project's format.
+    """The latency of each segment: the sum of its layers' latencies in a table.
+
+    The table has the format of the Once-for-All project.
 
     Args:
-        path: A YAML file that maps a layer's description to `mean`, in milliseconds, and `count`, which is
-            ignored.
+        path: A YAML file. It maps the description of each layer to `mean`, its latency in milliseconds, and
+            `count`, which is ignored.
 
     Raises:
-        ConfigError: The file cannot be read, or is no such table.
+        ConfigError: The file cannot be read, is not YAML, holds no layer, or lacks a valid `mean`.
     """
 
     counted = True
@@ -34,7 +36,7 @@ class LatencyTableMeter(Meter):
         layers = specimen.provider.layers(specimen.backbone, specimen.task)
         if layers is None:
             kind = type(specimen.provider).__name__
-            raise CostError(f"latency-table: {kind} does not describe its layers")
+            raise CostError(f"latency-table: the supernet {kind} does not describe its layers")
         *stages, last = (sum(map(self._nanoseconds, each)) for each in layers)
         classes = specimen.task.num_classes
         heads = [
@@ -61,7 +63,7 @@ class LatencyTableMeter(Meter):
             raise ConfigError(f"objectives.path: {self.path} cannot be read: {why}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             text = " ".join(str(error).split())
-            raise ConfigError(f"objectives.path: {self.path} is no YAML: {text}") from error
+            raise ConfigError(f"objectives.path: {self.path} is not valid YAML: {text}") from error
         if not isinstance(layers, Mapping):
             raise ConfigError(f"objectives.path: {self.path} holds no table of layers")
         return {str(layer): self._mean(str(layer), entry) for layer, entry in layers.items()}
@@ -76,19 +78,19 @@ class LatencyTableMeter(Meter):
 
 
 class LatencyTable(Objective):
-    """Mean latency of a sample in milliseconds, by a lookup table of the Once-for-All project's format.
+    """Mean latency of a sample in milliseconds, from a lookup table.
 
-    The latency of a network is the sum of its layers' latencies (Cai and others, Once-for-All, ICLR 2020;
-    ProxylessNAS, ICLR 2019). A candidate's latency is the mean over exits, weighted by utilization. Layers
-    have the names of the project's tables for MobileNetV3, e.g. `Conv-input:224x224x3-output:112x112x16`. A
-    head at an exit point is one entry, e.g. `Exit-input:28x28x40-output:1000`. A layer that is not in the
-    table is an error.
+    The table has the format of the Once-for-All project. The latency of a network is the sum of its layers'
+    latencies (Cai and others, Once-for-All, ICLR 2020; ProxylessNAS, ICLR 2019). A candidate's latency is the
+    mean over exits, weighted by utilization. Layers have the names of the project's tables for MobileNetV3,
+    e.g. `Conv-input:224x224x3-output:112x112x16`. A head at an exit point is one entry, e.g.
+    `Exit-input:28x28x40-output:1000`. A candidate with a layer that the table lacks fails with a `CostError`.
 
     Args:
-        path: The table, a YAML file.
+        path: A YAML file that maps the name of each layer to its `mean` latency, in milliseconds.
 
     Raises:
-        ConfigError: The file cannot be read, or is no such table.
+        ConfigError: The file cannot be read, is not YAML, holds no layer, or lacks a valid `mean`.
 
     Example:
         >>> import tempfile
@@ -106,7 +108,7 @@ class LatencyTable(Objective):
         self.meters = (LatencyTableMeter(path),)
 
     def value(self, metrics: Metrics) -> float:
-        """Return the mean milliseconds of a sample."""
+        """Return the mean latency of a sample, in milliseconds."""
         return self.meters[0].mean(metrics) / 1e6
 
 

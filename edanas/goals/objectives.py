@@ -1,4 +1,4 @@
-"""Built-in objectives: one number each, from a candidate's metrics."""
+"""Built-in objectives, each of which reads one number from a candidate's metrics."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -13,7 +13,7 @@ BYTES = {"float32": 4.0, "float16": 2.0, "int8": 1.0, "int4": 0.5}
 
 
 class Accuracy(Objective):
-    """Top-1 accuracy of the EENN on the validation part, a fraction; maximised."""
+    """Top-1 accuracy of the early-exit network on the validation part, a fraction; maximised."""
 
     maximise = True
     unit = "%"
@@ -24,7 +24,7 @@ class Accuracy(Objective):
 
 
 class Error(Objective):
-    """Top-1 error of the EENN on the validation part, a fraction: 1 minus the accuracy."""
+    """Top-1 error of the early-exit network on the validation part, a fraction: 1 minus the accuracy."""
 
     unit = "%"
 
@@ -34,7 +34,7 @@ class Error(Objective):
 
 
 class AdaMacs(Objective):
-    """ADA_MACS, Eq. 5 of the paper: mean cost of a sample, without heads whose confidence was too low."""
+    """ADA_MACS: mean cost of a sample, without the heads whose confidence was too low (paper, Eq. 5)."""
 
     unit = "MACs"
     macs = "ada"
@@ -67,7 +67,7 @@ class BackboneMacs(Objective):
 
 
 class WorstCaseMacs(Objective):
-    """MACs of the costliest sample, which exits at the last exit after every placed head."""
+    """MACs of a sample that leaves at the last exit, every placed head included: the costliest sample."""
 
     unit = "MACs"
     structural = True
@@ -78,7 +78,7 @@ class WorstCaseMacs(Objective):
 
 
 class Params(Objective):
-    """Number of parameters of the EENN with its placed heads."""
+    """Number of parameters of the early-exit network with its placed heads."""
 
     unit = "parameters"
     structural = True
@@ -89,12 +89,13 @@ class Params(Objective):
 
 
 class ModelBytes(Objective):
-    """Bytes of the EENN's parameters with its placed heads, in one precision for all.
+    """Size of all parameters of the early-exit network in bytes, placed heads included.
 
-    Additions of a file format (scales of quantised weights, headers) are not counted.
+    All parameters have one precision. Further contents of a file (scales of quantised weights, headers) are
+    not counted.
 
     Args:
-        precision: `float32`, `float16`, `int8` or `int4`.
+        precision: Number format of a parameter: `float32` (default), `float16`, `int8` or `int4`.
     """
 
     unit = "bytes"
@@ -111,12 +112,12 @@ class ModelBytes(Objective):
 class Activations(Objective):
     """Elements in the outputs of convolutions and linear layers: the largest output, or the sum of all.
 
-    The largest output is a lower bound of the working memory. The sum is the "activations" of Dollar, Singh
-    and Girshick (Fast and Accurate Model Scaling, 2021), which predict latency where memory is the
-    bottleneck.
+    The largest output is a lower bound of the working memory. Dollar, Singh and Girshick (Fast and Accurate
+    Model Scaling, 2021) call the sum "activations". The sum predicts latency where memory is the bottleneck.
 
     Args:
-        measure: `peak`, the largest output, or `sum`, all of the backbone's and the placed heads'.
+        measure: `peak`, the default, for the largest output. `sum` for the sum over all outputs of the
+            backbone and the placed heads.
     """
 
     unit = "elements"
@@ -130,25 +131,30 @@ class Activations(Objective):
         if self._measure == "peak":
             return float(metrics.activations)
         if metrics.outputs is None:
-            raise CostError("activations: the sum of all outputs was not counted; allowed: measure = peak")
+            raise CostError(
+                "activations: the metrics hold no sum of all outputs, which measure = sum needs; allowed: "
+                "measure = peak"
+            )
         return float(metrics.outputs)
 
 
 def exit_costs(metrics: Metrics) -> list[tuple[float, float]]:
-    """Return the share of samples and their executed multiply-adds for each placed exit and the last exit.
+    """Return a pair for each placed exit and the last exit: the share of samples that exit, and their cost.
+
+    The cost of a sample is its executed multiply-adds. Shares sum to 1.
 
     Raises:
-        CostError: The metrics hold no costs by exit.
+        CostError: The metrics hold no cost by exit (`exit_macs`).
     """
     if not metrics.exit_macs:
-        raise CostError("the metrics hold no costs of each exit (exit_macs)")
+        raise CostError("the metrics hold no cost by exit (exit_macs)")
     pairs = zip(metrics.utilization, metrics.exit_macs, strict=True)
     return [(share, macs) for share, macs in pairs if macs is not None]
 
 
 @hookimpl
 def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:
-    """Register the objectives that metrics hold directly."""
+    """Register the objectives of this module."""
     return {
         "accuracy": Accuracy,
         "error": Error,

@@ -1,1 +1,1 @@
-"""Mathematics for all packages: Pareto tools, Gaussian processes, intervals and small solvers."""
+"""Mathematics for all packages: Pareto fronts, Gaussian processes, confidence intervals, minimisation."""

@@ -1,8 +1,10 @@
-"""Gaussian-process regression (Kriging): a covariance is factored once, for any number of outputs.
+"""Gaussian-process regression (Kriging): a covariance matrix is factored once, for any number of outputs.
 
-Every kernel has the form exp(-theta |x - x'|^2) + trend; see `Pairs`. `GaussianProcess.fit` takes theta,
-kernel and noise from a grid, by one of three losses. `OrdinaryKriging` holds the formulas for an unknown
-mean.
+Every kernel is exp(-theta |x - x'|^2) plus a trend; see `Pairs`. `GaussianProcess.fit` chooses theta, kernel
+and noise from a grid. The choice minimises one of the losses `separate_likelihoods`, `pooled_likelihood` and
+`leave_one_out`. `OrdinaryKriging` holds the formulas for an unknown mean.
+
+Symbols of shapes: n known inputs, m new inputs, D features of an input, T targets of an input.
 """
 
 import itertools
@@ -20,18 +22,19 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Pairs:
-    """The parts of the covariance between a inputs and b inputs.
+    """The covariance matrix between `a` inputs and `b` other inputs, in two parts.
 
     Args:
-        squares: (a, b) squared distances.
-        trend: (a, b) the part that does not depend on theta: constant and linear terms, a nugget.
+        squares: Squared distances |x - x'|^2, (a, b).
+        trend: The part that does not depend on theta, (a, b): constant and linear terms, and a nugget, a
+            variance that is added where x = x'.
     """
 
     squares: Array
     trend: Array
 
     def covariance(self, theta: float) -> Array:
-        """Return exp(-theta squares) + trend, (a, b), as a new array."""
+        """Return the covariance matrix exp(-theta * squares) + trend, (a, b), as a new array."""
         covariance = self.squares * -theta
         np.exp(covariance, out=covariance)
         covariance += self.trend
@@ -39,19 +42,21 @@ class Pairs:
 
 
 Kernel = Callable[[Array, Array], Pairs]
-"""Inputs (a, D) and (b, D) -> the parts of their covariance."""
+"""A function from inputs (a, D) and other inputs (b, D) to the parts of their covariance matrix."""
 
 
 class Factor:
-    """Cholesky factor of a covariance matrix C: L with C = LL', or U with C = U'U, which rounds differently.
+    """Cholesky factor of a covariance matrix C: lower L with C = LL', or upper U with C = U'U.
+
+    The two factors give the same solutions up to rounding.
 
     Args:
-        covariance: (n, n), of which the upper triangle is read; it may be overwritten.
-        noise: Added to the diagonal.
-        lower: Whether to compute L; only then are `solve_root` and `inverse_root` available.
+        covariance: C without noise, (n, n). Only its upper triangle is read; the array may be overwritten.
+        noise: Variance that is added to the diagonal; default 0.
+        lower: True computes L, false computes U. `solve_root` and `inverse_root` need L.
 
     Raises:
-        LinAlgError: Rounding has made C indefinite.
+        LinAlgError: C is not positive definite, after rounding.
     """
 
     def __init__(self, covariance: Array, noise: float = 0.0, *, lower: bool = True) -> None:
@@ -67,13 +72,13 @@ class Factor:
         self.log_determinant = 2.0 * float(np.log(np.diag(self._triangle)).sum())
 
     def solve(self, right: Array) -> Array:
-        """Return C^-1 times (n,) or (n, T)."""
+        """Return C^-1 times `right`, an array (n,) or (n, T)."""
         from scipy.linalg.lapack import dpotrs
 
         return np.asarray(dpotrs(self._triangle, right, lower=self._lower)[0])
 
     def solve_root(self, right: Array) -> Array:
-        """Return L^-1 times (n, T)."""
+        """Return L^-1 times `right`, an array (n, T)."""
         from scipy.linalg.lapack import dtrtrs
 
         return np.asarray(dtrtrs(self._triangle, right, lower=1)[0])
@@ -86,15 +91,16 @@ class Factor:
 
 
 class OrdinaryKriging:
-    """A Gaussian process with an unknown constant mean b, for given targets.
+    """A Gaussian process with an unknown constant mean, for given targets.
 
-    With u = C^-1 1, the mean is b = z'u / (1'u), and `weights` are C^-1 (z - b). Both have a column for each
-    target.
+    C is the covariance matrix of the inputs, z holds the targets, and u = C^-1 1. The estimated mean b is
+    z'u / (1'u), the attribute `mean`. The attribute `weights` is C^-1 (z - b). With T targets, both
+    attributes have T columns.
 
     Args:
-        factor: Of the covariance C of n inputs.
-        ones: (n,) u.
-        targets: (n,) or (n, T) z.
+        factor: Cholesky factor of C.
+        ones: The vector u, (n,).
+        targets: The array z, (n,) or (n, T).
     """
 
     def __init__(self, factor: Factor, ones: Array, targets: Array) -> None:
@@ -108,26 +114,34 @@ class OrdinaryKriging:
 
     @classmethod
     def of(cls, factor: Factor, targets: Array) -> Self:
-        """Compute u from the factor."""
+        """Return the process for `targets`, (n,) or (n, T), where u is computed from `factor`."""
         return cls(factor, factor.solve(np.ones(len(targets))), targets)
 
     def with_targets(self, targets: Array) -> "OrdinaryKriging":
-        """Return the same process for other targets."""
+        """Return a process with the same covariance matrix for other targets, (n,) or (n, T)."""
         return OrdinaryKriging(self.factor, self._ones, targets)
 
     def loss(self, least_variance: float = float(np.finfo(float).tiny)) -> float:
-        """Return -2 log likelihood, shifted; each target has a mean and a variance of its own."""
+        """Return -2 log likelihood plus a constant, summed over the targets.
+
+        Each target has a separate mean and a separate variance.
+
+        Args:
+            least_variance: Smaller estimates of a variance are replaced by this number.
+        """
         return _loss(len(self.weights), self._squares, self.factor.log_determinant, least_variance)
 
     def without(self, root: Array, fold: Indices) -> tuple[Array, float]:
-        """Return the errors at left-out samples, and the loss of the remaining samples, for targets (n,).
+        """Return the errors at the left-out samples, (f,), and the loss of the remaining samples.
 
-        The errors, target minus prediction, are P_FF^-1 w_F with P = C^-1 - u u' / (1'u) (Dubrule, 1983). The
-        determinant grows by that of (C^-1)_FF, and the square z'P z loses w_F'P_FF^-1 w_F.
+        The process must have one target, (n,). An error is target minus prediction. The errors are
+        P_FF^-1 w_F, where P = C^-1 - u u' / (1'u), w is `weights`, and F are the left-out samples (Dubrule,
+        1983). Without F, the determinant of C is multiplied by the determinant of (C^-1)_FF, and the square
+        z'P z decreases by w_F'P_FF^-1 w_F.
 
         Args:
-            root: See `Factor.inverse_root`.
-            fold: (f,) positions of the left-out samples.
+            root: The result of `Factor.inverse_root`, (n, n).
+            fold: Positions of the f left-out samples, (f,).
         """
         block, ones = root[:, fold].T @ root[:, fold], self._ones[fold]
         log_determinant = self.factor.log_determinant + Factor(block.copy(), lower=False).log_determinant
@@ -145,27 +159,31 @@ def _loss(
 
 
 Loss = Callable[[Factor, Array], float]
-"""The factor of a covariance and targets (n, T) -> a number; the smallest is best."""
+"""A function from the factor of a covariance matrix and targets (n, T) to a number; smaller = better."""
 
 
 def separate_likelihoods(factor: Factor, targets: Array) -> float:
-    """Return -2 log likelihood, shifted; each target has an unknown mean and a variance of its own.
+    """Return -2 log likelihood plus a constant, summed over the targets.
 
-    This is the sum over the targets (Rasmussen and Williams, 2006, equation 2.30).
+    Each target has a separate unknown mean and a separate variance. The likelihood of one target is equation
+    2.30 of Rasmussen and Williams (Gaussian Processes for Machine Learning, 2006).
     """
     return OrdinaryKriging.of(factor, targets).loss(1e-12)
 
 
 def pooled_likelihood(factor: Factor, targets: Array) -> float:
-    """Return -2 log likelihood, shifted and scaled, of targets with mean 0 and one common variance."""
+    """Return -2 log likelihood of targets with mean 0 and one common variance.
+
+    The value is divided by the number of target values, and a constant is left out.
+    """
     variance = float((factor.solve_root(targets) ** 2).mean())
     return float(np.log(max(variance, 1e-300)) + factor.log_determinant / len(targets))
 
 
 def leave_one_out(factor: Factor, targets: Array) -> float:
-    """Return the mean squared error where each target is predicted from the other samples.
+    """Return the mean squared error of predictions for each sample from all other samples.
 
-    Rasmussen and Williams (2006), equation 5.12.
+    The formula is equation 5.12 of Rasmussen and Williams (Gaussian Processes for Machine Learning, 2006).
     """
     inverse = factor.solve(np.eye(len(targets)))
     return float(np.mean((inverse @ targets / np.diag(inverse)[:, None]) ** 2))
@@ -173,15 +191,15 @@ def leave_one_out(factor: Factor, targets: Array) -> float:
 
 @dataclass(frozen=True)
 class Grid:
-    """The parameters among which `GaussianProcess.fit` chooses; of equal losses the first one wins.
+    """The parameters among which `GaussianProcess.fit` chooses; of equal losses, the first choice wins.
 
     Args:
-        thetas: Decay rates of the squared distances.
-        kernels: One or more.
-        noises: Variances added to the diagonal.
-        most: Most samples that the choice is made on; its time grows with their third power.
-        loss: Judges each choice.
-        lower: See `Factor`.
+        thetas: Values of theta, the decay rate of the squared distances.
+        kernels: One or more kernels.
+        noises: Variances to add to the diagonal of the covariance matrix.
+        most: Largest number of samples for the choice; its time grows with the third power of this number.
+        loss: Computes the loss of each combination of theta, kernel and noise.
+        lower: True for a lower Cholesky factor, the default; see `Factor`.
     """
 
     thetas: Sequence[float]
@@ -193,14 +211,14 @@ class Grid:
 
 
 class GaussianProcess:
-    """A kernel with its parameters, and the factored covariance of the known inputs.
+    """A kernel with its parameters, and the factored covariance matrix of the known inputs.
 
     Args:
-        kernel: Computes the parts of a covariance.
-        known: (n, D) inputs.
+        kernel: Computes the parts of a covariance matrix.
+        known: Known inputs, (n, D).
         theta: Decay rate of the squared distances.
-        noise: Variance on the diagonal.
-        lower: See `Factor`.
+        noise: Variance that is added to the diagonal of the covariance matrix.
+        lower: True for a lower Cholesky factor, the default; see `Factor`.
 
     Example:
         >>> import numpy as np
@@ -220,9 +238,15 @@ class GaussianProcess:
 
     @classmethod
     def fit(cls, known: Array, targets: Array, grid: Grid) -> Self:
-        """Choose parameters by targets (n, T) of known inputs (n, D).
+        """Return a process with the parameters of `grid` that have the smallest loss.
 
-        Above `grid.most` samples, that many are used, spread evenly over their order.
+        If there are more than `grid.most` samples, the loss is computed on `grid.most` samples at even
+        distances in their order. The returned process holds all samples.
+
+        Args:
+            known: Known inputs, (n, D).
+            targets: Targets of the known inputs, (n, T).
+            grid: The parameters to choose from.
         """
         few = np.unique(np.linspace(0, len(known) - 1, min(len(known), grid.most)).astype(np.int64))
         inputs, outputs = known[few], targets[few]
@@ -236,9 +260,12 @@ class GaussianProcess:
         return cls(kernel, known, theta, noise, lower=grid.lower)
 
     def covariance(self, inputs: Array) -> Array:
-        """Return the covariance of inputs (m, D) with the known ones, (m, n)."""
+        """Return the covariance matrix (m, n) between new inputs (m, D) and the known inputs."""
         return self.kernel(inputs, self.known).covariance(self.theta)
 
     def weights(self, inputs: Array) -> Array:
-        """Return the weight of each known input for each of (m, D), (m, n), for a mean of 0."""
+        """Return the weight of each known input for each new input: (m, D) -> (m, n).
+
+        With a prior mean of 0, the predictions are the weights times the targets.
+        """
         return self.factor.solve(self.covariance(inputs).T).T

@@ -1,4 +1,4 @@
-"""Confidence intervals of shares."""
+"""Confidence intervals of a share, e.g. of an accuracy."""
 
 import math
 
@@ -7,12 +7,15 @@ Z = 1.959964
 
 
 def wilson(share: float, samples: int, z: float = Z) -> tuple[float, float]:
-    """Return the Wilson confidence interval of a measured share (Wilson, JASA 22, 1927); 95% by default.
+    """Return the lower and the upper bound of the Wilson confidence interval of a measured share.
+
+    The method is by Wilson (JASA 22, 1927).
 
     Args:
         share: The measured share, in [0, 1].
-        samples: Number of samples, 1 or more.
-        z: Half-width of the normal interval, in standard deviations.
+        samples: Number of samples on which the share was measured, 1 or more.
+        z: Half-width of the interval for a normal distribution, in standard deviations; default: 95%
+            confidence.
 
     Example:
         >>> low, high = wilson(0.9, 100)

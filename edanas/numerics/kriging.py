@@ -1,32 +1,33 @@
-"""Kriging of many outputs at once, with standard deviations."""
+"""Kriging of many outputs at once, which also predicts standard deviations."""
 
 import numpy as np
 
 from edanas.numerics.gaussian_process import Array, GaussianProcess, Grid, Pairs, pooled_likelihood
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Candidates for the correlation length, in median distances between inputs."""
+"""Correlation lengths to choose from, as multiples of the median distance between inputs."""
 
 NOISES = (1e-4, 1e-2, 1e-1)
-"""Candidates for the noise, as shares of the outputs' variance."""
+"""Variances of the noise to choose from, as shares of the outputs' variance."""
 
 MOST = 400
-"""Most inputs on which length and noise are chosen: the time of each trial grows with their cube."""
+"""Largest number of inputs on which length and noise are chosen; the time grows with its third power."""
 
 SLOPES = 1.0
 """Prior variance of all linear slopes together, as a share of the outputs' variance."""
 
 
 class Kriging:
-    """A Gaussian process with linear trend and an isotropic Gaussian kernel, maximum likelihood on a grid.
+    """A Gaussian process with a linear trend and an isotropic Gaussian kernel.
 
-    Outputs are centred; each has a variance of its own, and all have one correlation (the separable model of
-    Conti and O'Hagan, 2010). Many outputs that form one curve inform the kernel together. Above 400 inputs,
-    400 of them, spread evenly over their order, decide on length and noise; all are then fitted once.
+    Outputs are centred. Each output has a separate variance, and all outputs share one kernel (the separable
+    model of Conti and O'Hagan, 2010). Correlation length and noise have the maximum likelihood on a grid.
+    With more than 400 inputs, they are chosen on 400 inputs at even distances in the given order. The process
+    is then fitted once to all inputs.
 
     Args:
-        inputs: (n, D), n >= 2; columns are standardised.
-        outputs: (n, T).
+        inputs: Array (n, D) of n >= 2 inputs with D features each; the features are standardised here.
+        outputs: Array (n, T) of T outputs for each input.
 
     Example:
         >>> import numpy as np
@@ -50,7 +51,10 @@ class Kriging:
         self._variance = np.maximum((Z * self._weights).mean(axis=0), 0.0)
 
     def predict(self, inputs: Array) -> tuple[Array, Array]:
-        """Return means and standard deviations (m, T), without the noise, for inputs (m, D)."""
+        """Return the predicted means (m, T) and standard deviations (m, T) for m inputs (m, D).
+
+        The standard deviations do not include the noise.
+        """
         X = self._scaled(inputs)
         cross = self._process.covariance(X)
         prior = 1.0 + SLOPES * (X**2).mean(axis=1)

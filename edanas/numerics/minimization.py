@@ -1,4 +1,4 @@
-"""Minimisation of smooth functions of few weights, for parameters that are learnt after training."""
+"""Minimisation of smooth functions of few weights, e.g. of a temperature that is fitted after training."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ def minimise(weights: Sequence[torch.Tensor], loss: Callable[[], torch.Tensor]) 
 
     Args:
         weights: Leaf tensors that require a gradient, preferably in float64.
-        loss: Computes a scalar from them.
+        loss: Computes a scalar from the current `weights`.
 
     Example:
         >>> weight = torch.zeros(1, dtype=torch.float64, requires_grad=True)

@@ -1,7 +1,7 @@
-"""Pareto tools on minimised values: dominance, hypervolume, the best trade-off.
+"""Pareto dominance, hypervolume and the best trade-off, for minimised objective values.
 
-Values are (n, J) floats, one row for each candidate. A row with a value that is not finite belongs to a
-failed candidate: it is on no front and adds no volume.
+`values` is an array (n, J): one row for each of n candidates, one column for each of J objectives. A row with
+a value that is not finite belongs to a failed candidate: it is on no front and adds no volume.
 """
 
 import numpy as np
@@ -10,19 +10,20 @@ import numpy.typing as npt
 Values = npt.NDArray[np.float64]
 
 MARGIN = 0.01
-"""Relative distance of the reference point beyond the worst values, as in the paper's public code."""
+"""Relative distance from the worst values to the reference point, as in the paper's public code."""
 
 RADIUS = 0.125
-"""Radius, in normalised objectives, within which trade-offs are compared; as in that code."""
+"""Radius, in normalised objectives, within which trade-offs are compared, as in the paper's public code."""
 
 ROUNDING = 1e-9
 """Relative differences below this count as equality."""
 
 
 def non_dominated(values: Values) -> npt.NDArray[np.bool_]:
-    """Return the non-dominated rows of (n, J), as booleans (n,).
+    """Return a boolean for each row of `values`, (n,): true if no other row dominates the row.
 
-    A row dominates another if it is nowhere larger and somewhere smaller. So equal rows have equal results.
+    A row dominates another row if it is larger in no column and smaller in at least one column. Equal rows
+    have equal results. A row that is not finite has the result false.
 
     Example:
         >>> non_dominated(np.array([[1.0, 3.0], [2.0, 2.0], [2.0, 4.0]]))
@@ -31,7 +32,7 @@ def non_dominated(values: Values) -> npt.NDArray[np.bool_]:
     points = np.asarray(values, dtype=np.float64)
     result: npt.NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=1))
     rows = np.flatnonzero(result)
-    # From here on a row can only be dominated by rows before it.
+    # In this order, only earlier rows can dominate a row.
     rows = rows[np.lexsort(points[rows].T[::-1])]
     ordered = points[rows]
     result[rows] = _front_of_two(ordered) if points.shape[1] == 2 else _front(ordered)
@@ -39,7 +40,10 @@ def non_dominated(values: Values) -> npt.NDArray[np.bool_]:
 
 
 def _front_of_two(ordered: Values) -> npt.NDArray[np.bool_]:
-    """Return the front of two objectives: of rows in lexicographic order, each new least second value."""
+    """Return the non-dominated rows of two objectives, for rows in lexicographic order.
+
+    A row is non-dominated if its second value is smaller than the second values of all rows before it.
+    """
     second = ordered[:, 1]
     best_before = np.concatenate([[np.inf], np.minimum.accumulate(second)[:-1]]) if len(second) else second
     return _like_first_equal(ordered, second < best_before)
@@ -53,17 +57,18 @@ def _front(ordered: Values) -> npt.NDArray[np.bool_]:
 
 
 def _like_first_equal(ordered: Values, on_front: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Copy the result of the first row of each run of equal rows to the rest of the run."""
+    """Give all equal rows the result of the first row among them."""
     first = np.ones(len(ordered), dtype=np.bool_)
     first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     return on_front[np.maximum.accumulate(np.where(first, np.arange(len(ordered)), 0))]
 
 
 def reference_point(values: Values) -> Values:
-    """Return a point (J,) that all rows dominate: the maxima of (n, J) plus 1%.
+    """Return a point (J,) that all finite rows dominate: the maximum of each column plus 1%.
 
-    The margin is relative to the maximum's magnitude, so that a negative maximum (a maximised objective)
-    moves outwards too. If the maximum is 0, the margin is relative to the values' range, or else to 1.
+    The 1% refers to the absolute value of the maximum. A negative maximum (of a maximised objective) so
+    moves towards worse values, too. If the maximum is 0, the 1% refers to the column's range, or to 1 if the
+    range is 0.
 
     Raises:
         ValueError: No row is finite.
@@ -82,7 +87,9 @@ def reference_point(values: Values) -> Values:
 
 
 def hypervolume(values: Values, reference: Values) -> float:
-    """Return the volume that (n, J) values dominate within `reference` (J,), in the product of their units.
+    """Return the volume between the rows of `values` and the point `reference`, (J,).
+
+    The unit is the product of the objectives' units. Rows that do not dominate `reference` add no volume.
 
     Example:
         >>> hypervolume(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([2.0, 2.0]))
@@ -96,13 +103,13 @@ def hypervolume(values: Values, reference: Values) -> float:
 
 
 def normalised_hypervolume(values: Values, ideal: Values, reference: Values) -> float:
-    """Return the dominated share, in [0, 1], of the box from `ideal` (J,) to `reference` (J,).
+    """Return the share, in [0, 1], of the box from `ideal` (J,) to `reference` (J,) that `values` dominate.
 
-    A value better than the ideal counts as the ideal. To register every gain, the ideal must be a bound
-    (accuracy 1, cost 0), not the best value so far.
+    A value that is better than `ideal` counts as `ideal`. `ideal` should be a bound (accuracy 1, cost 0): if
+    it is the best value so far, further gains do not change the result.
 
     Raises:
-        ValueError: The ideal is not smaller than the reference in each objective.
+        ValueError: `ideal` is not smaller than `reference` in every objective.
 
     Example:
         >>> normalised_hypervolume(np.array([[1.0, 1.0]]), np.zeros(2), np.full(2, 2.0))
@@ -111,20 +118,22 @@ def normalised_hypervolume(values: Values, ideal: Values, reference: Values) -> 
     low, high = np.asarray(ideal, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     if not (low < high).all():
         raise ValueError(
-            f"ideal {low.tolist()} must be smaller than the reference {high.tolist()} throughout"
+            f"ideal: found {low.tolist()}; allowed: smaller than the reference point {high.tolist()} in "
+            "every objective"
         )
     scaled = np.maximum((_finite(values) - low) / (high - low), 0.0)
     return min(1.0, hypervolume(scaled, np.ones(len(low))))
 
 
 def trade_off(values: Values) -> int:
-    """Return the row of (n, J) values with the best trade-off among the non-dominated ones.
+    """Return the position of the row of `values` with the best trade-off among the non-dominated rows.
 
-    Objectives are normalised to the front's range. A step from a point to a neighbour on the front has a
-    sacrifice, the sum of the increases, and a gain, the sum of the decreases. A point's score is its smallest
-    ratio of sacrifice to gain; the largest score wins (Rachmawati and Srinivasan, 2009; the rule of the
-    paper's public code). Neighbours are the points within 0.125, or the 2J nearest if there are fewer. Of
-    equal scores, the smallest first objective wins, then the next objectives decide, then the first row.
+    The rule is that of the paper's public code (Rachmawati and Srinivasan, 2009). Objectives are normalised
+    to the range of the front. A step from a point of the front to a neighbour has a sacrifice, the sum of the
+    increases, and a gain, the sum of the decreases. The score of a point is its smallest ratio of sacrifice
+    to gain, and the largest score wins. Neighbours of a point are all points within the distance 0.125, but
+    at least the 2J nearest points. Of equal scores, the smallest first objective wins, then the smallest next
+    objective, and so on, then the first row.
 
     Raises:
         ValueError: No row is finite.
@@ -151,7 +160,7 @@ def trade_off(values: Values) -> int:
     np.fill_diagonal(distance, np.inf)
     enough = min(2 * front.shape[1], len(front) - 1)
     radius = np.maximum(RADIUS, np.partition(distance, enough - 1, axis=1)[:, enough - 1])
-    # Rounding must not decide which points are neighbours, nor between equal scores.
+    # Rounding must not decide which points are neighbours, nor which of two equal scores wins.
     worst = np.where(distance <= radius[:, None] * (1 + ROUNDING), ratio, np.inf).min(axis=1)
     best = np.flatnonzero(worst >= worst.max() * (1 - ROUNDING))[0]
     return int(rows[first[best]])

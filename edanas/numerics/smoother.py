@@ -1,7 +1,8 @@
-"""Gaussian-process regression as a linear smoother: weights of known samples, for any quantity.
+"""Gaussian-process regression as a linear smoother: a prediction is a weighted sum of known values.
 
-The weights of the known samples for a new one do not depend on the predicted quantity. A quantity that is
-defined only at the time of the prediction, such as the utilization of a new scheme, costs one matrix product.
+The weights of the known samples do not depend on the predicted quantity. The quantity may therefore be
+defined only at the time of the prediction, e.g. the utilization of a new selection scheme. Its prediction
+takes one matrix product.
 """
 
 from typing import Self
@@ -12,13 +13,13 @@ from edanas.numerics.gaussian_process import Array, GaussianProcess, Grid
 
 
 class Smoother:
-    """Weights of the known samples for new samples, for any predicted quantity.
+    """Weights of known samples in the prediction of any quantity for new samples.
 
     Args:
-        process: Over features that are multiplied by `scale`.
-        scale: (L,) the relevance of each feature.
-        unknown_mean: Whether the quantities have an unknown mean: weights then sum to 1. Otherwise the
-            kernel's constant term represents it.
+        process: A Gaussian process whose inputs are the features times `scale`.
+        scale: Relevance of each of the L features, (L,).
+        unknown_mean: True if the quantities have an unknown mean; the weights then sum to 1. False if the
+            constant term of the kernel represents the mean.
 
     Example:
         >>> import numpy as np
@@ -40,11 +41,19 @@ class Smoother:
 
     @classmethod
     def fit(cls, rows: Array, scale: Array, targets: Array, grid: Grid, *, unknown_mean: bool) -> Self:
-        """Choose the process's parameters from a grid, by (n, T) targets of samples with features (n, L)."""
+        """Return a smoother whose process has the parameters of `grid` with the smallest loss.
+
+        Args:
+            rows: Features of the n known samples, (n, L).
+            scale: Relevance of each feature, (L,).
+            targets: T quantities of each known sample, (n, T).
+            grid: The parameters to choose from, and the loss.
+            unknown_mean: As for the class.
+        """
         return cls(GaussianProcess.fit(rows * scale, targets, grid), scale, unknown_mean=unknown_mean)
 
     def weights(self, rows: Array) -> Array:
-        """Return the weight of each known sample for each row of features (m, L), (m, n)."""
+        """Return the weight of each of n known samples for each of m new samples: (m, L) -> (m, n)."""
         weights = self.process.weights(rows * self.scale)
         if self._mean_weights is None:
             return weights

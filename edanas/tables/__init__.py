@@ -1,4 +1,4 @@
-"""Tables of exit profiles: real benchmarks for search methods, with evaluations in microseconds."""
+"""Tables of measured exit profiles: benchmarks on which a search evaluates a candidate in microseconds."""
 
 from edanas.tables.builder import build
 from edanas.tables.evaluation import TableEvaluation

@@ -1,4 +1,4 @@
-"""The choice of a table's backbones."""
+"""The choice of the backbones that a table holds."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,19 +6,20 @@ import numpy.typing as npt
 from edanas.core.space import SearchSpace
 
 _DENSE = 4
-"""If a table holds more than one in this many backbones, they are drawn from a list of the space."""
+"""A space with at most this many times the requested number of backbones is listed before the draw."""
 
 
 def choose_backbones(space: SearchSpace, count: int, seed: int) -> npt.NDArray[np.int64]:
-    """Return distinct genomes (n, D): all of the space, in lexicographic order, if it has at most `count`.
+    """Return distinct genomes of backbones: n rows of D genes, (n, D).
 
-    Otherwise the smallest and the largest backbone come first, then random backbones. If the space is much
-    larger than `count`, each expressed choice is uniform, and a larger `count` with the same seed extends a
-    smaller one.
+    If the space has at most `count` backbones, the result holds all of them in lexicographic order. Otherwise
+    the smallest and the largest backbone come first, then random backbones. In a space with more than
+    4 * `count` backbones, every expressed gene is uniform over its choices. There, a larger `count` with the
+    same seed adds rows and changes none.
 
     Args:
         space: The space of backbones, without thresholds.
-        count: Most genomes, at least 1.
+        count: Largest number of genomes, 1 or more.
         seed: Determines the random backbones.
 
     Example:

@@ -1,4 +1,4 @@
-"""Metrics of a candidate on a table: as `edanas.evaluation.scoring.metrics_of`, but several times as fast."""
+"""Metrics of a candidate on a table: a faster equivalent of `edanas.evaluation.scoring.metrics_of`."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,14 +11,14 @@ from edanas.model.anatomy import Anatomy
 
 @dataclass(frozen=True)
 class BackboneCosts:
-    """Costs of one backbone as plain numbers.
+    """Costs of the segments of one backbone, as plain numbers.
 
     Args:
-        stages: Multiply-adds of each of the M stages.
-        heads: Multiply-adds, parameters and activations of the head at each of the N exit points.
+        stages: Multiply-adds of each stage.
+        heads: Multiply-adds, parameters and activations of the head at each exit point.
         last: Multiply-adds of the last exit.
-        params: Parameters of the stages and the last exit together.
-        activations: The largest activations of the stages and the last exit.
+        params: Number of parameters of all stages and the last exit together.
+        activations: Largest number of elements in one output of the stages and the last exit.
     """
 
     stages: tuple[int, ...]
@@ -29,7 +29,7 @@ class BackboneCosts:
 
     @classmethod
     def of(cls, anatomy: Anatomy) -> Self:
-        """Read the costs of segments, with a head at every exit point."""
+        """Return the costs in `anatomy`, which must have a head at every exit point."""
         always = (*anatomy.stages, anatomy.last)
         heads = [anatomy.heads[point] for point in range(len(anatomy.stages) - 1)]
         return cls(
@@ -41,7 +41,14 @@ class BackboneCosts:
         )
 
     def metrics(self, outcome: Outcome, scheme: SelectionScheme) -> Metrics:
-        """Return all metrics; ADA_MACS and executed MACs equal those of `edanas.core.costs` exactly."""
+        """Return the metrics of the backbone with a selection scheme.
+
+        ADA_MACS and executed MACs are exactly equal to the results of `edanas.core.costs`.
+
+        Args:
+            outcome: Accuracy and utilization of the scheme.
+            scheme: The selection scheme, with a threshold or `None` for each exit point.
+        """
         ada, executed, shares = [], [], []
         exit_macs: list[float | None] = [None] * len(scheme.thresholds)
         upto = unused = 0
@@ -64,7 +71,7 @@ class BackboneCosts:
             accuracy=outcome.accuracy,
             utilization=outcome.utilization,
             exit_accuracy=outcome.exit_accuracy,
-            # One product each, as in that module: a joint product may add up in another order.
+            # Two separate products, as in `edanas.core.costs`: one joint product may sum in another order.
             ada_macs=float(per_exit[0] @ weights),
             executed_macs=float(per_exit[1] @ weights),
             backbone_accuracy=outcome.backbone_accuracy,

@@ -1,4 +1,4 @@
-"""Building of a table, from settings or a finished run."""
+"""Building of a table, from settings or from a run with a trained supernet."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -54,30 +54,39 @@ def build(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Table:
-    """Train a supernet, profile many of its backbones, and write the table.
+    """Train a supernet, profile many of its backbones, and write a table of the exit profiles.
 
-    An interrupted call can be repeated and goes on. The folder `OUT.work` beside the table holds the
-    supernet, which is kept, and the rows, which are deleted when the table is written.
+    After an interruption, the same call continues the work. The folder `OUT.work` beside the table holds the
+    trained supernet and the rows of an unfinished table. The rows are deleted when the table is written; the
+    supernet stays.
 
     Args:
-        data: As for `edanas.search`, like all arguments without a description here.
-        plugin: The bundle.
-        out: The table's file.
-        backbones: Number of backbones, at most; the whole space if it has no more.
-        run: The folder of a run whose settings and trained supernet are used.
-        held_out: The second part to profile on, `calibration` or `test`, to judge the results of a search.
+        data: The data set; the default comes from the settings. `edanas.search` describes the values of
+            `data`, `plugin`, `seed`, `preset`, `device`, `weights`, `settings` and `config` in detail.
+        plugin: Name of a bundle, the named settings of a plugin for a whole run.
+        out: Path of the table's file.
+        backbones: Largest number of backbones in the table. A space with fewer backbones is profiled as a
+            whole.
+        run: Folder of a run; its settings and its trained supernet are used. `None`, the default, trains a
+            supernet.
+        held_out: Name of the second part of the data to profile on: `calibration`, the default, or `test`.
+            The first part is `validation`, on which a search judges candidates.
         seed: Determines all randomness, including the choice of backbones.
-        preset: A layer of the bundle.
-        device: The device of the networks.
+        preset: Name of a layer of settings in the bundle.
+        device: Device on which the networks run.
         weights: Initial weights of the supernet.
         settings: Further settings.
-        config: A TOML file of settings.
-        overwrite: Discard the table and the unfinished one, except for a supernet of the same settings.
-        progress: Displays progress bars; the default is that of `edanas.search`.
+        config: Path of a TOML file with settings.
+        overwrite: True discards an existing table and an unfinished table. A supernet that was trained with
+            the same settings is kept.
+        progress: Displays progress bars; the default is the same as for `edanas.search`.
+
+    Returns:
+        The table, opened from its file.
 
     Raises:
-        EdanasError: An error that the user can correct; see the message.
-        Interrupted: After Ctrl-C; the same call goes on from there.
+        EdanasError: A setting, a file or the data is invalid; the message says how to correct the error.
+        Interrupted: Ctrl-C was pressed; the same call continues the work.
 
     Example:
         >>> table = build("digits", "mbv3-sm", out="digits.safetensors", backbones=50)  # doctest: +SKIP
@@ -104,10 +113,16 @@ def build(
 
 
 def settings_for(registry: Registry, layers: Sequence[Any], run: Path | None, progress: Progress) -> Settings:
-    """Return the settings of the user's layers, on top of a run's settings if given.
+    """Return the settings for a table: the user's layers, on top of the settings of a run.
+
+    Args:
+        registry: The registered plugins.
+        layers: Layers of settings; a later layer overrides earlier layers.
+        run: Folder of the run; `None` = no run, so that the settings come from the layers alone.
+        progress: Shows messages about the settings.
 
     Raises:
-        RunError: The folder holds no run.
+        RunError: `run` holds no run.
         TableError: A layer changes a setting that determines the run's exit profiles.
         ConfigError: A layer is invalid.
     """
@@ -122,7 +137,8 @@ def settings_for(registry: Registry, layers: Sequence[Any], run: Path | None, pr
     lines = changed_settings(decisive_settings(layered_settings(registry, [base])), settings)
     if lines:
         raise TableError(
-            f"{run}: the table uses this run's supernet, which other settings contradict: {'; '.join(lines)}"
+            f"{run}: the table uses the supernet of this run, so these settings must not change: "
+            f"{'; '.join(lines)}"
         )
     return settings
 
@@ -130,10 +146,17 @@ def settings_for(registry: Registry, layers: Sequence[Any], run: Path | None, pr
 def tabulate(
     registry: Registry, request: TableRequest, progress: Progress, *, overwrite: bool = False
 ) -> Table:
-    """Build or finish a table; see `build`.
+    """Return the requested table: open it if it exists, otherwise build it or finish its rows.
+
+    Args:
+        registry: The registered plugins.
+        request: The settings, the file and the number of backbones.
+        progress: Displays progress bars and messages.
+        overwrite: As for `build`.
 
     Raises:
-        EdanasError: An error that the user can correct; see the message.
+        EdanasError: A setting, a file or the data is invalid; the message says how to correct the error.
+        Interrupted: Ctrl-C was pressed; the same call continues the work.
     """
     if request.out.exists() and not overwrite:
         return _open_existing(request, progress)
@@ -165,10 +188,10 @@ def tabulate(
 
 
 def _open_existing(request: TableRequest, progress: Progress) -> Table:
-    """Return the existing table, if it is the requested one.
+    """Return the table in the existing file.
 
     Raises:
-        TableError: It is another table.
+        TableError: The existing table does not match the request.
     """
     table = Table.open(request.out)
     lines = request.differences(table.description.provenance)
@@ -178,21 +201,26 @@ def _open_existing(request: TableRequest, progress: Progress) -> Table:
         lines.append(f"backbones: was {existing}, now {requested}")
     if lines:
         raise TableError(
-            f"{request.out}: holds another table. Changed: {'; '.join(lines)}. Choose another --out, or "
-            "--overwrite to discard it (a supernet of the same settings is not trained again)"
+            f"{request.out}: holds a table of another request. Changed: {'; '.join(lines)}. Choose another "
+            "--out, or --overwrite to discard the table (a supernet of the same settings is not trained "
+            "again)"
         )
-    progress.say(f"{request.out} holds this table; nothing is left to do")
+    progress.say(f"{request.out} already holds the requested table; nothing is left to do")
     return table
 
 
 @contextmanager
 def _resumable(request: TableRequest) -> Iterator[None]:
-    """Add to an interruption how to go on."""
+    """Turn an interruption inside the block into a message that says how to continue.
+
+    Raises:
+        Interrupted: Ctrl-C was pressed in the block.
+    """
     try:
         yield
     except (KeyboardInterrupt, Interrupted):
         raise Interrupted(
-            f"Interrupted; the work so far is in {request.work}. To go on: the same command again"
+            f"Interrupted; the work so far is in {request.work}. To continue, run the same command again"
         ) from None
 
 
@@ -209,12 +237,15 @@ def _build(request: TableRequest, composition: Composition, images: str, progres
     )
     with closing(Journal(request.work / ROWS, description.provenance)) as journal:
         TableWriter(description, genomes, journal, profiler, composition.executor, progress).run(request.out)
-    with suppress(OSError):  # the table is written: the rows are no longer needed
+    with suppress(OSError):  # after the table is written, the rows are no longer needed
         (request.work / ROWS).unlink()
 
 
 def _describe(request: TableRequest, composition: Composition, images: str) -> Description:
-    """Return the description of the requested table, before a backbone is profiled."""
+    """Return the description of the requested table; its number of backbones is a placeholder, 1.
+
+    `TableWriter` sets the number when all backbones are profiled.
+    """
     settings, provider, data = request.settings, composition.workbench.provider, composition.workbench.parts
     current = environment(settings)
     draft = Description(

@@ -1,4 +1,7 @@
-"""A small exhaustive table on digits for benchmarks of search methods, built in minutes without downloads."""
+"""A small table of a whole search space on the digits data set, for benchmarks of search methods.
+
+The table is built in minutes and needs no download.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ SETTINGS: dict[str, Any] = {
         "final_expand": 480,
         "last_width": 640,
     },
-    # Large parts to judge on: on few samples, the result of a search is mostly luck.
+    # With few validation and test samples, the result of a search would be mostly luck.
     "split": {"train": 0.5, "calibration": 0.05, "validation": 0.2, "test": 0.25},
     "training": {"epochs": 24},
     "executor": {"name": "process", "workers": 2},
@@ -35,13 +38,15 @@ SETTINGS: dict[str, Any] = {
 
 
 def digits_table(path: str | Path, progress: Progress | None = None) -> Table:
-    """Return the table at `path`, and build it if missing: 972 backbones, profiles on validation and test.
+    """Return the table at `path`; if the file is missing, build the table first.
+
+    The table holds 972 backbones with their exit profiles on the validation part and the test part.
 
     Args:
-        path: The file; the working folder is `PATH.work`.
-        progress: Displays progress bars.
+        path: Path of the table's file. The working folder is `PATH.work`.
+        progress: Displays progress bars; the default is the same as for `edanas.search`.
 
     Raises:
-        EdanasError: The file cannot be written, or holds another table.
+        EdanasError: The file cannot be written, or holds a different table.
     """
     return build(out=path, backbones=972, held_out="test", settings=SETTINGS, progress=progress)

@@ -1,4 +1,4 @@
-"""Quality of the estimates for backbones outside a table, by cross-validation over the table's backbones."""
+"""Quality of the estimates for backbones outside a table, measured by cross-validation on the table."""
 
 from dataclasses import dataclass
 
@@ -10,22 +10,24 @@ from edanas.tables.neighbours import MOST, Neighbours
 from edanas.tables.reader import Table
 
 FOLDS, SCHEMES = 5, 6
-"""Folds of the cross-validation, and random schemes for each backbone."""
+"""Number of folds of the cross-validation, and number of random selection schemes for each backbone."""
 
 FEWEST = 20
-"""Fewest backbones for a cross-validation."""
+"""Smallest number of backbones for which a cross-validation is computed."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Errors of estimates, on candidates whose backbones were left out of the estimator.
+    """Errors of estimates for candidates whose backbones were left out when the estimator was fitted.
 
     Args:
-        candidates: Number of compared candidates.
-        accuracy_error: Mean absolute error, a fraction.
-        accuracy_rank: Spearman's rank correlation over backbones under one scheme, mean over schemes.
+        candidates: Number of candidates whose estimates are compared with measurements.
+        accuracy_error: Mean absolute error of the accuracy, a fraction.
+        accuracy_rank: Spearman's rank correlation between estimated and measured accuracy. It is computed
+            over the backbones for each selection scheme, then averaged over the schemes.
         macs_error: Mean relative error of ADA_MACS, a fraction.
-        macs_rank: Rank correlation of ADA_MACS over backbones, mean over schemes.
+        macs_rank: Spearman's rank correlation between estimated and measured ADA_MACS, computed as
+            `accuracy_rank`.
     """
 
     candidates: int
@@ -36,19 +38,22 @@ class Quality:
 
     def __str__(self) -> str:
         return (
-            f"estimates for backbones left out ({self.candidates:,} candidates, {FOLDS} folds): accuracy is "
-            f"off by {100 * self.accuracy_error:.2f} points on average (rank correlation "
-            f"{self.accuracy_rank:.2f}), ADA_MACS by {100 * self.macs_error:.2f}% ({self.macs_rank:.2f})"
+            f"estimates for left-out backbones ({self.candidates:,} candidates, {FOLDS} folds) have a mean "
+            f"error of {100 * self.accuracy_error:.2f} points in accuracy (rank correlation "
+            f"{self.accuracy_rank:.2f}) and of {100 * self.macs_error:.2f}% in ADA_MACS (rank correlation "
+            f"{self.macs_rank:.2f})"
         )
 
 
 def leave_out(table: Table, part: str = "", seed: int = 0) -> Quality | None:
-    """Estimate each backbone of a table, at most `MOST`, from the backbones of the other folds.
+    """Return the errors of estimates when each backbone is estimated from the backbones of other folds.
+
+    At most `MOST` backbones of the table take part. With fewer than `FEWEST` backbones, the result is `None`.
 
     Args:
-        table: With fewer than `FEWEST` backbones, the result is `None`.
-        part: The part to judge on; empty = the part that a search judges on.
-        seed: Determines folds and schemes.
+        table: The table whose backbones are left out in turn.
+        part: Name of the part of the data; empty, the default, is the part that a search judges on.
+        seed: Determines folds and selection schemes.
 
     Example:
         >>> from edanas.tables.example_table import example_table
@@ -64,7 +69,7 @@ def leave_out(table: Table, part: str = "", seed: int = 0) -> Quality | None:
         _compare(table, part, np.sort(np.setdiff1d(rows, fold)), fold, schemes)
         for fold in np.array_split(rows, FOLDS)
     ]
-    # (scheme, backbone, measured or estimated, accuracy or ADA_MACS)
+    # Axes: scheme, backbone, measured or estimated, accuracy or ADA_MACS.
     values = np.concatenate(pairs, axis=1)
     error = np.abs(values[:, :, 1] - values[:, :, 0])
     return Quality(
@@ -83,7 +88,10 @@ def _compare(
     left_out: npt.NDArray[np.int64],
     schemes: list[SelectionScheme],
 ) -> npt.NDArray[np.float64]:
-    """Return values (schemes, backbones, 2, 2): measured and estimated, accuracy and ADA_MACS."""
+    """Return values (schemes, backbones, 2, 2).
+
+    The third axis holds the measured and the estimated value. The last axis holds accuracy and ADA_MACS.
+    """
     model, space = Neighbours(table, part, known), table.description.backbone_space()
     backbones = [space.backbone(table.genomes[row]) for row in left_out]
     return np.array(
@@ -101,7 +109,11 @@ def _compare(
 
 
 def _scheme(table: Table, rng: np.random.Generator) -> SelectionScheme:
-    """Return a scheme of random thresholds of the table; continuous ones are uniform."""
+    """Return a selection scheme of random thresholds.
+
+    Each threshold is one of the table's choices. If the table's thresholds are continuous, each threshold is
+    uniform in [0, 1].
+    """
     space = table.space()
     if table.description.thresholds == CONTINUOUS:
         return SelectionScheme(tuple(rng.uniform(size=space.exit_points).tolist()))
@@ -109,12 +121,16 @@ def _scheme(table: Table, rng: np.random.Generator) -> SelectionScheme:
 
 
 def _rank(values: npt.NDArray[np.float64]) -> float:
-    """Return Spearman's correlation of (schemes, backbones, 2), mean over schemes; ties share their ranks."""
+    """Return the mean over schemes of Spearman's rank correlation over backbones; ties share their rank.
+
+    Args:
+        values: Measured and estimated values, (schemes, backbones, 2).
+    """
     from scipy.stats import rankdata
 
     ranks = rankdata(values, axis=1)
     centred = ranks - ranks.mean(axis=1, keepdims=True)
     product = (centred[..., 0] * centred[..., 1]).sum(axis=1)
     sizes = np.sqrt((centred**2).sum(axis=1).prod(axis=1))
-    # If all values are equal, there is nothing to rank: the correlation counts as 1.
+    # If all measured or all estimated values are equal, the correlation counts as 1.
     return float(np.where(sizes > 0, product / np.maximum(sizes, 1e-12), 1.0).mean())

@@ -1,4 +1,4 @@
-"""An evaluation that reads metrics from a table, for any strategy and the usual engine."""
+"""An evaluation that reads a candidate's metrics from a table instead of running a network."""
 
 from collections.abc import Iterable, Sequence
 
@@ -19,11 +19,12 @@ class TableEvaluation(Evaluator):
     """An evaluation of candidates by the exit profiles of a table.
 
     Args:
-        table: Holds the exit profiles.
-        part: The part to judge on; empty = the part that a search judges on.
-        outside: Estimates backbones that are not in the table; without it, such candidates fail. `estimated`
-            lists a search's candidates with estimates.
-        measure: The cost that `schemes` trades against accuracy: executed MACs, or ADA_MACS.
+        table: The table with the exit profiles.
+        part: Name of the part of the data; empty, the default, is the part that a search judges on.
+        outside: Estimates the metrics of backbones that are not in the table. With `None`, the default, a
+            candidate with such a backbone fails. The method `estimated` lists the estimated candidates.
+        measure: The cost in the threshold front that `schemes` computes: `executed`, the default, for
+            executed MACs, or `ada` for ADA_MACS.
 
     Example:
         >>> from edanas.tables.example_table import example_table
@@ -49,19 +50,20 @@ class TableEvaluation(Evaluator):
         """Do nothing: a table needs no preparation."""
 
     def answer(self, candidate: Candidate) -> Answer:
-        """Return the candidate's metrics, and whether they are measured or estimated.
+        """Return the candidate's metrics, and a flag: true for measured metrics, false for estimates.
 
         Raises:
-            CandidateError: The candidate is of another space, or outside the table and `outside` is `None`.
+            CandidateError: The candidate does not belong to the table's space. Or its backbone is not in the
+                table, and `outside` is `None`.
         """
         if self.outside is None or candidate.backbone in self.table:
             return Answer(self.table.metrics(candidate, self.part), measured=True)
         return self.outside.answer(candidate)
 
     def estimated(self, candidates: Iterable[Candidate]) -> set[str]:
-        """Return the ids of the candidates whose metrics are estimates; an archive does not record this.
+        """Return the ids of the candidates whose metrics are estimates: their backbones are not in the table.
 
-        The result depends on the table alone.
+        An archive does not record which metrics are estimates.
         """
         return {candidate.id for candidate in candidates if candidate.backbone not in self.table}
 
@@ -82,7 +84,8 @@ class TableEvaluation(Evaluator):
         """See `Evaluator.judge`; the costs of a backbone outside the table are estimates.
 
         Raises:
-            CandidateError: The backbone is of another space, or outside the table and `outside` is `None`.
+            CandidateError: The backbone does not belong to the table's space. Or the backbone is not in the
+                table, and `outside` is `None`.
         """
         return metrics_of(outcome, candidate.scheme, self._anatomy(candidate.backbone))
 
@@ -97,7 +100,7 @@ class TableEvaluation(Evaluator):
         return self.outside.anatomy(backbone)
 
     def passes(self) -> tuple[float, float]:
-        """Return 0: no network runs."""
+        """See `Evaluator.passes`; both numbers are 0, since no network runs."""
         return 0.0, 0.0
 
     def network(self, candidate: Candidate) -> ExitNetwork:
@@ -106,4 +109,4 @@ class TableEvaluation(Evaluator):
         Raises:
             CandidateError: Always.
         """
-        raise CandidateError(f"{candidate.id}: a table holds exit profiles and no weights")
+        raise CandidateError(f"{candidate.id}: a table holds exit profiles, but no weights of networks")

@@ -12,7 +12,9 @@ from edanas.tables.reader import Table
 
 
 def example_table() -> Table:
-    """Return a table in memory: 6 backbones, 2 exit points, 100 validation and 50 test samples.
+    """Return a table in memory with 6 backbones, 2 exit points, 100 validation and 50 test samples.
+
+    The exit profiles are random, but equal in every call.
 
     Example:
         >>> len(example_table())

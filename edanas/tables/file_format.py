@@ -1,7 +1,8 @@
 """The file of a table: a safetensors file with a JSON description, written atomically.
 
-The module lays out the file itself, since a table may be larger than memory: the tensors are memory-mapped.
-Any reader of safetensors files can open it. `docs/reference/tables.md` describes each tensor and each key.
+Any reader of safetensors files can open a table. This module does not use the safetensors library, because a
+table may be larger than memory: the tensors are memory-mapped. `docs/reference/tables.md` describes each
+tensor and each key.
 """
 
 import hashlib
@@ -23,16 +24,16 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Thresholds, Variable
 
 VERSION = 1
-"""Version of the format; additional keys do not increase it, as older readers ignore them."""
+"""Version of the format. Additional keys do not increase the version, since older readers ignore them."""
 
 SEARCHED = "validation"
-"""The part on which a search judges candidates."""
+"""The part of the data on which a search judges candidates."""
 
 HELD_OUT = ("calibration", "test")
-"""Parts on which the resulting fronts may be judged; a table holds one such part."""
+"""Parts of the data for the final judgement of a search's front; a table holds one of the two."""
 
 SEGMENT_COSTS = ("macs", "params", "activations")
-"""Costs of each segment: of the M stages, of the N heads, of the last exit, in this order."""
+"""Kinds of cost. Each kind has a number for every stage, then for every head, then for the last exit."""
 
 _KEY = "edanas.table"
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -50,20 +51,22 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Description:
-    """The description of a table, besides its tensors.
+    """The description of a table: everything in the file except the tensors.
 
     Args:
-        backbones: n, the number of backbones in the table.
-        variables: The backbone's dimensions, as for `SearchSpace`.
-        exit_points: N.
-        thresholds: Default choices for an exit point.
+        backbones: Number of backbones in the table.
+        variables: The variables of a backbone, as for `SearchSpace`.
+        exit_points: Number of exit points.
+        thresholds: Choices for the threshold at an exit point, unless a search sets its choices.
         criterion: Name and options of the confidence criterion.
-        parts: Number of samples by part: the part that a search judges on, then the held-out part.
-        exhaustive: Whether every backbone of the space is in the table.
+        parts: Number of samples in each part, by name: the part that a search judges on, then the held-out
+            part.
+        exhaustive: True if the table holds every backbone of the space.
         space_size: Number of backbones in the space.
-        classes: The classes' names.
-        failed: Backbones that could not be profiled, each with its choices and the error.
-        provenance: Settings, seed, versions, digests of data and supernet, for information only.
+        classes: Names of the classes.
+        failed: Backbones that could not be profiled. Each entry holds the backbone's choices and the text of
+            the error.
+        provenance: Settings, seed, versions, and digests of data and supernet. A search does not use them.
     """
 
     backbones: int
@@ -79,15 +82,20 @@ class Description:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def space(self, thresholds: Thresholds | None = None) -> SearchSpace:
-        """Return the search space of a search on the table, with the table's thresholds or others."""
+        """Return the space for a search on the table.
+
+        Args:
+            thresholds: Choices for the threshold at an exit point; `None`, the default, takes the table's
+                choices.
+        """
         return SearchSpace(self.variables, thresholds or self.thresholds, self.exit_points)
 
     def backbone_space(self) -> SearchSpace:
-        """Return the space of backbones: genomes without thresholds."""
+        """Return the space of backbones, whose genomes hold no thresholds."""
         return SearchSpace(self.variables, (None,), 0)
 
     def row(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """Return the data type and the shape of each tensor's part for one backbone."""
+        """Return the data type and the shape of one backbone's row in each tensor, by the tensor's name."""
         exits = self.exit_points + 1
         tensors: dict[str, tuple[str, tuple[int, ...]]] = dict.fromkeys(SEGMENT_COSTS, ("I64", (2 * exits,)))
         tensors["genomes"] = ("I16", (len(self.variables),))
@@ -98,12 +106,12 @@ class Description:
         return tensors
 
     def elements(self) -> dict[str, tuple[np.dtype[Any], int]]:
-        """Return the data type and number of elements for one backbone, of each tensor except the genomes."""
+        """Return data type and number of elements of one backbone's row, by tensor, without `genomes`."""
         row = self.row()
         return {n: (_DTYPES[kind], math.prod(shape)) for n, (kind, shape) in row.items() if n != "genomes"}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the description in JSON's types."""
+        """Return the description as a dictionary of JSON types."""
         variables = [
             {**asdict(v), "when": sorted(v.when, key=lambda c: (c is None, c or 0))} for v in self.variables
         ]
@@ -112,11 +120,11 @@ class Description:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Description":
-        """Read the result of `to_dict`; unknown keys are ignored.
+        """Return the description from a result of `to_dict`; unknown keys are ignored.
 
         Raises:
             LookupError: A key is missing.
-            TypeError: A value is of another type.
+            TypeError: A value has the wrong type.
         """
         known = {each.name: values[each.name] for each in fields(cls)}
         variables = tuple(
@@ -130,7 +138,14 @@ class Description:
 
 @contextmanager
 def creating(path: Path, description: Description) -> Iterator[Arrays]:
-    """Yield an array for each tensor; the file is moved to `path` when the block ends without an error.
+    """Create a table's file: yield a writable array for each tensor, by name.
+
+    The caller fills the arrays in the `with` block. The file appears at `path` when the block ends without an
+    error; after an error, no file remains.
+
+    Args:
+        path: Path of the table's file.
+        description: The description of the table, which determines the shapes of the arrays.
 
     Raises:
         RunError: The file cannot be written.
@@ -142,7 +157,7 @@ def creating(path: Path, description: Description) -> Iterator[Arrays]:
             size = sum(_bytes(*tensor) for tensor in _tensors(description).values())
             with partial.open("wb") as file:
                 file.write(header)
-                # Allocated now: on a full disk, writing to a mapped page would kill the process.
+                # Allocate the space now: on a full disk, a write to a mapped page would kill the process.
                 if hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(file.fileno(), 0, len(header) + size)
                 file.truncate(len(header) + size)
@@ -157,14 +172,16 @@ def creating(path: Path, description: Description) -> Iterator[Arrays]:
 
 
 def read(path: Path, *, verify: bool = True) -> tuple[Description, Arrays, str]:
-    """Return a table's description, its tensors, mapped read-only, and the digest of its content.
+    """Return a table's description, its tensors by name, and the SHA-256 of its content.
+
+    The tensors are memory-mapped and read-only.
 
     Args:
-        path: The file.
-        verify: Whether to read the whole file and check the digest.
+        path: Path of the table's file.
+        verify: True, the default, reads the whole file and checks its SHA-256.
 
     Raises:
-        TableError: The file is missing, no table, of another version, or damaged.
+        TableError: The file cannot be read, is not a table, has another format version, or is damaged.
     """
     try:
         entries, offset = _entries(path)
@@ -173,16 +190,16 @@ def read(path: Path, *, verify: bool = True) -> tuple[Description, Arrays, str]:
     text = entries.pop("__metadata__", {}).get(_KEY)
     if text is None:
         raise TableError(
-            f"{path}: a safetensors file, but no table: its metadata has no '{_KEY}'; expected a file that "
-            "`edanas tabulate` writes"
+            f"{path}: is a safetensors file, but not a table: its metadata has no '{_KEY}'; expected a file "
+            "that `edanas tabulate` writes"
         )
     try:
         values = json.loads(text)
         version, digest = values["version"], str(values["sha256"])
         if version != VERSION:
             raise TableError(
-                f"{path}: a table of format version {version}; this edanas reads version {VERSION}. Use the "
-                "edanas that the table's description names, or build the table again"
+                f"{path}: found format version {version}; this edanas reads version {VERSION}. Use the "
+                "version of edanas that the table's description names, or build the table again"
             )
         description = Description.from_dict(values)
         description.space()
@@ -216,14 +233,14 @@ def _entries(path: Path) -> tuple[dict[str, Any], int]:
             raise ValueError
     except (ValueError, AttributeError) as error:
         raise TableError(
-            f"{path}: not a table, nor any other safetensors file, or cut off in its first bytes; expected "
-            "a file that `edanas tabulate` writes"
+            f"{path}: is not a table, since it is no safetensors file, or cut off in its first bytes; "
+            "expected a file that `edanas tabulate` writes"
         ) from error
     return entries, 8 + length
 
 
 def _header(description: Description, digest: str) -> bytes:
-    """Return the file's first bytes; their length does not depend on the digest."""
+    """Return the first bytes of the file, up to the tensors; their number does not depend on the digest."""
     content = {"version": VERSION, "sha256": digest, **description.to_dict()}
     entries = {"__metadata__": {_KEY: json.dumps(content, allow_nan=False)}, **_layout(description)}
     text = json.dumps(entries, separators=(",", ":")).encode()
@@ -232,14 +249,14 @@ def _header(description: Description, digest: str) -> bytes:
 
 
 def _tensors(description: Description) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return data type and shape of each tensor, wider types first for alignment."""
+    """Return data type and shape of each tensor, by name; wider types come first, for alignment."""
     return {
         name: (kind, (description.backbones, *shape)) for name, (kind, shape) in description.row().items()
     }
 
 
 def _layout(description: Description) -> dict[str, Any]:
-    """Return the header's entries for the tensors."""
+    """Return the entries of the header that describe the tensors: data type, shape and position."""
     entries, end = {}, 0
     for name, (kind, shape) in _tensors(description).items():
         start, end = end, end + _bytes(kind, shape)
@@ -266,7 +283,13 @@ def _mapped(path: Path, description: Description, offset: int, mode: Any) -> Arr
 
 
 def _digest(path: Path, data: int, named: str) -> str:
-    """Return the SHA-256 of the whole file, with zeros in place of the digest in its header."""
+    """Return the SHA-256 of the whole file, computed with zeros in place of the digest in the header.
+
+    Args:
+        path: Path of the table's file.
+        data: Position of the first tensor, in bytes.
+        named: The digest in the header.
+    """
     with path.open("rb") as file:
         digest = hashlib.sha256(file.read(data).replace(named.encode(), _BLANK.encode(), 1))
         while block := file.read(_BLOCK):

@@ -1,4 +1,4 @@
-"""Backbones as numeric features, and a smoother over them; see `edanas.numerics.smoother`."""
+"""Numeric features of backbones, and a smoother over the features; see `edanas.numerics.smoother`."""
 
 import numpy as np
 
@@ -7,19 +7,24 @@ from edanas.numerics.gaussian_process import Array, GaussianProcess, Grid, Pairs
 from edanas.numerics.smoother import Smoother
 
 _CONSTANT = 10.0
-"""Prior variance of the mean, against 1 of the deviations."""
+"""Prior variance of the mean, as a multiple of the prior variance of deviations from the mean."""
 
 _SCALES = (0.5, 1.0, 2.0)
 _NOISES = (1e-3, 1e-1)
 _MOST = 150
-"""Most rows on which scale and noise are chosen: the time grows with their cube."""
+"""Largest number of rows on which scale and noise are chosen; the time grows with its third power."""
 
 
 def features(space: SearchSpace, genomes: Genomes) -> Array:
-    """Encode genomes as numbers from -1/2 to 1/2, (n, D); unexpressed genes are 0.
+    """Return the features of genomes, (n, D): a number from -1/2 to 1/2 for each gene.
 
-    Costs are products of powers of most choices, so a choice is represented by its logarithm, or by its
-    position where not all choices are positive.
+    An unexpressed gene has the feature 0. A choice is represented by its logarithm, because costs are roughly
+    products of powers of the choices. If not all choices of a variable are positive, a choice is represented
+    by its position.
+
+    Args:
+        space: The space of backbones.
+        genomes: Genomes of n backbones, (n, D).
     """
     columns = []
     expressed = space.expressed(genomes)
@@ -33,14 +38,15 @@ def features(space: SearchSpace, genomes: Genomes) -> Array:
 
 
 def fit_smoother(rows: Array, examples: Array) -> Smoother:
-    """Fit Kriging with a constant, a linear and a squared-exponential covariance.
+    """Return a fitted smoother: Kriging with a constant, a linear and a squared-exponential covariance.
 
-    See Rasmussen and Williams (2006). The relevance of a variable is its slope in a linear model of the
-    examples. The scale of the distances and the noise are those on a grid with the least leave-one-out error.
+    The method is described by Rasmussen and Williams (Gaussian Processes for Machine Learning, 2006). The
+    relevance of a variable is its slope in a linear model of the examples. The scale of the distances and the
+    noise are chosen from a grid, by the smallest leave-one-out error.
 
     Args:
-        rows: (n, D) features.
-        examples: (n, T) quantities of the kind to be predicted.
+        rows: Features of n backbones, (n, D).
+        examples: T known quantities of each backbone, (n, T), similar to the quantities to be predicted.
     """
     deviation = examples.std(axis=0)
     varying = examples[:, deviation > 1e-12 * (1 + np.abs(examples).max(axis=0))]

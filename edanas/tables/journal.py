@@ -1,4 +1,4 @@
-"""The rows of an unfinished table: an append-only file that survives a kill of the process."""
+"""The rows of an unfinished table, in an append-only file that survives the end of the process."""
 
 import json
 import zlib
@@ -10,18 +10,20 @@ from edanas.core.errors import RunError
 from edanas.core.runfolder import writing
 
 _FRAME = 8
-"""Bytes before a record: its length and its CRC-32, little-endian."""
+"""Number of bytes before each record: its length and its CRC-32 checksum, both little-endian."""
 
 
 class Journal:
-    """Records by key: bytes, or the text of an error. An incomplete last record is dropped.
+    """A file of records by key; a record is the bytes of a row, or the text of an error.
+
+    An incomplete last record is dropped when the file is opened.
 
     Args:
-        path: The file; it is created if missing.
-        binding: The values on which the records depend, in JSON's types.
+        path: Path of the file, which is created if it is missing.
+        binding: The values on which the rows depend, e.g. settings, in JSON's types.
 
     Raises:
-        RunError: The file cannot be written, or its records have another binding.
+        RunError: The file cannot be written, or its records were made with a different `binding`.
     """
 
     def __init__(self, path: Path, binding: Mapping[str, Any]) -> None:
@@ -40,7 +42,12 @@ class Journal:
         return key in self._span_of or key in self.failed
 
     def put(self, key: str, row: bytes | str) -> None:
-        """Add a record; it is on disk when the call returns."""
+        """Append a record; when the call returns, the record outlives the process.
+
+        Args:
+            key: The key of the record.
+            row: The bytes of a row, or the text of an error.
+        """
         if isinstance(row, str):
             self._append({"key": key, "error": row}, b"")
             self.failed[key] = row
@@ -49,10 +56,10 @@ class Journal:
             self._span_of[key] = end - len(row), len(row)
 
     def get(self, key: str) -> bytes:
-        """Return the bytes of a record.
+        """Return the bytes of the row with this key.
 
         Raises:
-            KeyError: The journal holds no bytes for this key.
+            KeyError: The journal holds no row for the key.
         """
         start, length = self._span_of[key]
         self._file.seek(start)
@@ -63,7 +70,7 @@ class Journal:
         self._file.close()
 
     def _append(self, head: Mapping[str, Any], body: bytes) -> int:
-        """Write a record (frame, a line of JSON, bytes), and return its end."""
+        """Append a record (frame, a line of JSON, bytes), and return the position of its end in the file."""
         payload = json.dumps(head).encode() + b"\n" + body
         frame = len(payload).to_bytes(4, "little") + zlib.crc32(payload).to_bytes(4, "little")
         with writing(self.path):
@@ -98,6 +105,6 @@ class Journal:
         differing = sorted(k for k in {*stored, *binding} if stored.get(k) != binding.get(k))
         if differing:
             raise RunError(
-                f"{self.path}: holds rows made with another {' and '.join(differing)}; use the same as "
-                "before to go on, another --out to start anew, or --overwrite to discard them"
+                f"{self.path}: holds rows made with another {' and '.join(differing)}; use the same values "
+                "as before to continue, another --out to start anew, or --overwrite to discard the rows"
             )

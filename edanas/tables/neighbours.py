@@ -1,4 +1,4 @@
-"""Estimates for backbones outside a table, from the table's backbones."""
+"""Estimates of metrics for backbones outside a table, from the backbones in the table."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -17,18 +17,18 @@ from edanas.tables.interpolation import features, fit_smoother
 from edanas.tables.reader import UNKNOWN_SHAPE, Table
 
 MOST = 600
-"""Most backbones that estimates use; of a larger table, this many rows at equal distances."""
+"""Largest number of backbones that estimates use; from a larger table, rows at equal distances are taken."""
 
 _SCHEMES, _BACKBONES = 256, 4096
-"""Cached schemes and backbones, with their part of an estimate: about 15 and 20 MB."""
+"""Number of selection schemes and of backbones with cached results; the caches take about 15 and 20 MB."""
 
 
 class Answer(NamedTuple):
-    """Metrics of a candidate.
+    """Metrics of a candidate, with a flag for estimates.
 
     Args:
-        metrics: All metrics.
-        measured: True = read from the table; false = estimated.
+        metrics: The candidate's metrics.
+        measured: True for metrics from the table, false for estimates.
 
     Example:
         >>> from edanas.tables.example_table import example_table
@@ -43,16 +43,17 @@ class Answer(NamedTuple):
 
 
 class Neighbours:
-    """A surrogate of a table: a weighted mean of the scheme's outcomes on the table's backbones.
+    """An estimator of a candidate's metrics, for backbones that are not in a table.
 
-    Utilization and accuracy of any scheme are known exactly for each backbone of the table. A Gaussian
-    process gives the weight of each known backbone for a new one. The costs of each segment are regressed
-    separately, as logarithms.
+    For each backbone in the table, utilization and accuracy under any selection scheme are known exactly. The
+    estimate for a new backbone is a weighted mean of these values. A Gaussian process computes the weights.
+    The costs of each segment are predicted separately, as logarithms.
 
     Args:
-        table: Holds the exit profiles.
-        part: The part to judge on; empty = the part that a search judges on.
-        rows: The table's rows to learn from; `None` = at most `MOST`, spread over the table.
+        table: The table with the exit profiles.
+        part: Name of the part of the data; empty, the default, is the part that a search judges on.
+        rows: Rows of the table to learn from; `None`, the default, takes at most `MOST` rows at equal
+            distances.
 
     Example:
         >>> from edanas.tables.example_table import example_table
@@ -78,10 +79,10 @@ class Neighbours:
         return type(self), (self.table, self.part, self._rows)
 
     def answer(self, candidate: Candidate) -> Answer:
-        """Return measured metrics if the backbone is in the table, estimated metrics otherwise.
+        """Return measured metrics if the backbone is in the table, otherwise estimated metrics.
 
         Raises:
-            CandidateError: The candidate is of another space.
+            CandidateError: The candidate does not belong to the table's space.
         """
         if candidate.backbone in self.table:
             return Answer(self.table.metrics(candidate, self.part), measured=True)
@@ -91,7 +92,7 @@ class Neighbours:
         """Return estimated metrics, even for a backbone in the table.
 
         Raises:
-            CandidateError: The candidate is of another space.
+            CandidateError: The candidate does not belong to the table's space.
         """
         scheme = candidate.scheme
         weights, anatomy = self._weights(candidate.backbone)
@@ -112,15 +113,19 @@ class Neighbours:
         return metrics_of(result, scheme, anatomy)
 
     def anatomy(self, backbone: Backbone) -> Anatomy:
-        """Return the estimated costs of the segments of a backbone of the space.
+        """Return the estimated costs of a backbone's segments.
 
         Raises:
-            CandidateError: The backbone is of another space.
+            CandidateError: The backbone does not belong to the table's space.
         """
         return self._weights(backbone)[1]
 
     def _examples(self) -> Array:
-        """Return utilization and accuracy under a few schemes, (n, T), to weigh the variables."""
+        """Return examples of outcomes of the n known backbones, (n, T), from which the smoother is fitted.
+
+        The examples are the fractions of samples that exit, and that exit with a correct prediction, at each
+        exit. They are computed for the scheme without exits and for schemes with one exit.
+        """
         points = self.table.description.exit_points
         one_exit = [
             SelectionScheme(tuple(threshold if at == point else None for at in range(points)))
@@ -131,7 +136,12 @@ class Neighbours:
         return np.hstack([np.hstack([exiting, right]) for exiting, right, _ in known])
 
     def _known_of(self, scheme: SelectionScheme) -> tuple[Array, Array, Array]:
-        """Return fractions of all samples by row: exiting and right at each exit, right for the backbone."""
+        """Return three arrays of fractions of all samples, for the n known backbones under a scheme.
+
+        The first array, (n, N + 1) for N exit points, holds the samples that exit at each exit. The second
+        array, (n, N + 1), holds the samples that exit there with a correct prediction. The third array, (n,),
+        holds the samples that the last exit alone classifies correctly.
+        """
         exiting, right = self.table.sweep(scheme, self.part, self._rows)
         total = self.table.description.parts[self.part]
         no_exits = SelectionScheme((None,) * len(scheme.thresholds))
@@ -139,13 +149,13 @@ class Neighbours:
         return exiting / total, right / total, at_last[:, -1] / total
 
     def _fit_costs(self) -> tuple[Array, list[Smoother]]:
-        """Return logarithms of the costs, (segments, n, kinds), and their smoother by segment."""
+        """Return logarithms of the costs, (segments, n, kinds of cost), and a smoother for each segment."""
         costs = np.stack([self.table.segments(name)[self._rows] for name in SEGMENT_COSTS], axis=2)
         logs = np.log1p(costs.astype(np.float64)).transpose(1, 0, 2)
         return logs, [fit_smoother(self._features, segment) for segment in logs]
 
     def _weights_of(self, backbone: Backbone) -> tuple[Array, Anatomy]:
-        """Return the weight of each known backbone for this one, (n,), and its estimated segment costs."""
+        """Return the weight of each known backbone, (n,), and the estimated segment costs of `backbone`."""
         row = features(self._space, self.table.genome(backbone)[None])
         segments = [
             SegmentCost(*_whole(smoother.weights(row)[0] @ (log - log.mean(axis=0)) + log.mean(axis=0)))

@@ -1,4 +1,4 @@
-"""Reading of a table: exact metrics of any candidate on its backbones, without networks."""
+"""Reading of a table, which gives exact metrics of candidates without running a network."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,22 +24,23 @@ from edanas.tables.backbone_costs import BackboneCosts
 from edanas.tables.file_format import SEARCHED, SEGMENT_COSTS, Arrays, Description, read
 
 _ONE = 0x3C00
-"""Bits of 1.0 in float16; the bits of non-negative floats are in the order of the floats."""
+"""The bits of 1.0 in float16. As integers, the bits of non-negative floats have the order of the floats."""
 
 UNKNOWN_SHAPE = (0, 0, 0)
-"""The output shape of segments: a table does not store it."""
+"""Placeholder for the output shape of a segment, which a table does not store."""
 
 
 class Table:
     """Exit profiles of many backbones of one supernet, for searches without training or inference.
 
-    `Table.open` reads a table from a file, which stays memory-mapped. Picklable by its path.
+    `Table.open` reads a table from a file, which stays memory-mapped. A pickled table holds only the path and
+    reads the file again.
 
     Args:
-        path: The file.
+        path: Path of the table's file.
         description: The table's description.
-        arrays: Its tensors, see `edanas.tables.file_format`.
-        digest: SHA-256 of its content.
+        arrays: The table's tensors by name; see `edanas.tables.file_format`.
+        digest: SHA-256 of the table's content.
 
     Example:
         >>> from edanas.tables.example_table import example_table
@@ -65,15 +66,15 @@ class Table:
 
     @classmethod
     def open(cls, path: str | Path, *, verify: bool = True) -> Self:
-        """Read a table.
+        """Return the table in a file.
 
         Args:
-            path: The file.
-            verify: Whether to read the whole file and check its digest. Otherwise only the parts that a query
-                needs are read, and damage may stay unnoticed.
+            path: Path of the table's file.
+            verify: True, the default, reads the whole file and checks its SHA-256. With false, only the data
+                that a query needs are read, and damage may stay unnoticed.
 
         Raises:
-            TableError: The file is missing, no table, of another version, or damaged.
+            TableError: The file cannot be read, is not a table, has another format version, or is damaged.
         """
         description, arrays, digest = read(Path(path), verify=verify)
         _check(Path(path), description, arrays, verify=verify)
@@ -94,29 +95,34 @@ class Table:
 
     @property
     def parts(self) -> tuple[str, str]:
-        """The part that a search judges on, and the held-out part."""
+        """Names of the two parts of the data: the part that a search judges on, and the held-out part."""
         searched, held_out = self.description.parts
         return searched, held_out
 
     @property
     def genomes(self) -> npt.NDArray[np.int64]:
-        """Canonical genomes of the backbones, (n, D), without thresholds."""
+        """Canonical genomes of the n backbones, (n, D), without genes of thresholds."""
         return self._genomes.copy()
 
     @property
     def backbones(self) -> Iterator[Backbone]:
-        """All backbones, in the order of rows."""
+        """All backbones of the table, in the order of its rows."""
         return map(self._space.backbone, self._genomes)
 
     def space(self, thresholds: Thresholds | None = None) -> SearchSpace:
-        """Return the search space, with the table's thresholds or others."""
+        """Return the space for a search on the table.
+
+        Args:
+            thresholds: Choices for the threshold at an exit point; `None`, the default, takes the table's
+                choices.
+        """
         return self.description.space(thresholds)
 
     def row(self, backbone: Backbone) -> int:
-        """Return the row of `backbone`.
+        """Return the position of a backbone's row in the table.
 
         Raises:
-            CandidateError: The backbone is of another space, or not in the table.
+            CandidateError: The backbone does not belong to the table's space, or is not in the table.
         """
         row = self._row_of_backbone.get(backbone)
         if row is None:
@@ -125,25 +131,33 @@ class Table:
             if row is None:
                 raise CandidateError(
                     f"backbone {backbone.id} is not in the table, which holds {len(self):,} of "
-                    f"{self.description.space_size:,}; `edanas.tables.Neighbours` estimates it"
+                    f"{self.description.space_size:,} backbones of the space; `edanas.tables.Neighbours` "
+                    "estimates the metrics of other backbones"
                 )
             self._row_of_backbone[backbone] = row
         return row
 
     def genome(self, backbone: Backbone) -> npt.NDArray[np.int64]:
-        """Return the canonical genome (D,) of a backbone of the table's space, in the table or not.
+        """Return the canonical genome of a backbone, (D,); the backbone need not be in the table.
 
         Raises:
-            CandidateError: The backbone is of another space; the text names the first different variable.
+            CandidateError: The backbone does not belong to the table's space; the message names the first
+                variable that differs.
         """
         return self._space.encode(Candidate(backbone, SelectionScheme(())))
 
     def profile(self, backbone: Backbone, part: str = SEARCHED) -> ExitProfile:
-        """Return the exit profile of a backbone, with confidences rounded to float16, as float32.
+        """Return the exit profile of a backbone.
+
+        The confidences are float32 numbers, but rounded to float16 in the file.
+
+        Args:
+            backbone: A backbone of the table.
+            part: Name of the part of the data; default: the validation part.
 
         Raises:
             CandidateError: The backbone is not in the table.
-            TableError: The table has no such part.
+            TableError: The table holds no profiles on `part`.
         """
         row, exits = self.row(backbone), self.description.exit_points + 1
         codes = self._part(part, self._codes)[row]
@@ -154,7 +168,7 @@ class Table:
         )
 
     def anatomy(self, backbone: Backbone) -> Anatomy:
-        """Return the costs of a backbone's segments, without the shapes of their outputs.
+        """Return the costs of a backbone's segments; the output shape of every segment is `UNKNOWN_SHAPE`.
 
         Raises:
             CandidateError: The backbone is not in the table.
@@ -166,11 +180,18 @@ class Table:
         return Anatomy(tuple(segments[:stages]), dict(enumerate(segments[stages:-1])), segments[-1])
 
     def metrics(self, candidate: Candidate, part: str = SEARCHED) -> Metrics:
-        """Return the candidate's metrics, equal to `edanas.evaluation.scoring.score` on its exit profile.
+        """Return the candidate's metrics.
+
+        They are equal to the result of `edanas.evaluation.scoring.score` on the candidate's exit profile.
+
+        Args:
+            candidate: A candidate whose backbone is in the table.
+            part: Name of the part of the data; default: the validation part.
 
         Raises:
-            CandidateError: The candidate is of another space, or its backbone is not in the table.
-            TableError: The table has no such part.
+            CandidateError: The candidate does not belong to the table's space, or its backbone is not in the
+                table.
+            TableError: The table holds no profiles on `part`.
         """
         row = self.row(candidate.backbone)
         costs = self._backbone_costs.get(row)
@@ -179,13 +200,19 @@ class Table:
         return costs.metrics(self.outcome(row, candidate.scheme, part), candidate.scheme)
 
     def outcome(self, row: int, scheme: SelectionScheme, part: str = SEARCHED) -> Outcome:
-        """Return the outcome for the backbone in that row, equal to `edanas.thresholds.profiles.outcome`.
+        """Return accuracy and utilization of a backbone under a selection scheme.
 
-        Samples are the bits of large integers here, so that a few operations process hundreds of samples.
+        The result is equal to that of `edanas.thresholds.profiles.outcome`. Samples are represented by the
+        bits of large integers, so that a few operations process hundreds of samples.
+
+        Args:
+            row: Position of the backbone's row in the table.
+            scheme: The selection scheme.
+            part: Name of the part of the data; default: the validation part.
 
         Raises:
-            CandidateError: The scheme has another number of exit points.
-            TableError: The table has no such part.
+            CandidateError: The number of exit points in `scheme` differs from the table's.
+            TableError: The table holds no profiles on `part`.
         """
         points = self.description.exit_points
         self._check_scheme(scheme)
@@ -214,16 +241,17 @@ class Table:
         """Count the samples that exit at each exit, and the correct predictions there, for many backbones.
 
         Args:
-            scheme: With N exit points.
-            part: The part to judge on.
-            rows: (n,) rows of the table; `None` = all.
+            scheme: The selection scheme, with a threshold or `None` for each of N exit points.
+            part: Name of the part of the data; default: the validation part.
+            rows: Positions of n rows of the table, (n,); `None`, the default, takes all rows.
 
         Returns:
-            Two arrays (n, N + 1); the last column is the last exit.
+            Two arrays (n, N + 1): the numbers of samples that exit, and the numbers of correct predictions.
+            The last column belongs to the last exit.
 
         Raises:
-            CandidateError: The scheme has another number of exit points.
-            TableError: The table has no such part.
+            CandidateError: The number of exit points in `scheme` differs from the table's.
+            TableError: The table holds no profiles on `part`.
         """
         self._check_scheme(scheme)
         at = slice(None) if rows is None else rows
@@ -240,10 +268,12 @@ class Table:
         return exiting, right
 
     def segments(self, kind: str) -> npt.NDArray[np.int64]:
-        """Return the costs of all backbones, (n, 2N + 2): of the stages, the heads, the last exit.
+        """Return the costs of all segments of the n backbones, (n, 2N + 2) for N exit points.
+
+        The columns belong to the N + 1 stages, then the N heads, then the last exit.
 
         Args:
-            kind: `macs`, `params` or `activations`.
+            kind: Kind of cost: `macs`, `params` or `activations`.
         """
         costs: npt.NDArray[np.int64] = self._costs[kind]
         return costs
@@ -252,7 +282,8 @@ class Table:
         count, points = len(scheme.thresholds), self.description.exit_points
         if count != points:
             raise CandidateError(
-                f"exit{min(count, points) + 1}.threshold: found {count} exit points; this space has {points}"
+                f"exit{min(count, points) + 1}.threshold: found a scheme with {count} exit points; the space "
+                f"of the table has {points}"
             )
 
     def _part(self, part: str, of: dict[str, Any]) -> Any:
@@ -272,7 +303,7 @@ def _count(bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 
 def _code(threshold: float | None) -> np.uint16:
-    """Return the bits of the smallest float16 that is no less than the threshold in float32."""
+    """Return the bits of the smallest float16 number that is at least the threshold, rounded to float32."""
     exact = np.float32(threshold)
     near = np.float16(exact)
     if near < exact:
@@ -284,7 +315,8 @@ def _check(path: Path, description: Description, arrays: Arrays, *, verify: bool
     """Check the values of the tensors.
 
     Raises:
-        TableError: A genome, cost or confidence is invalid.
+        TableError: A genome is invalid or occurs twice, or a cost is negative. If `verify` is true, also: a
+            confidence is outside 0 to 1.
     """
     genomes = np.asarray(arrays["genomes"], dtype=np.int64)
     try:

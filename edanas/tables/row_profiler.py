@@ -1,4 +1,4 @@
-"""One row of a table: a backbone's exit profiles on both parts, and the costs of its segments."""
+"""The computation of a table's row: a backbone's exit profiles on both parts, and its segments' costs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,13 +20,14 @@ Row = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class RowProfiler:
-    """A function from a backbone to its row, or to the text of an error; executors run it. Picklable.
+    """A picklable function that executors run: it takes a backbone and returns the backbone's row.
 
     Args:
-        evaluator: Prepared, and `removable`: one network with all exits represents all schemes.
-        exit_points: N.
+        evaluator: The evaluation, after `prepare`. Its attribute `removable` must be true: one network with
+            all exits then gives the profiles for all selection schemes.
+        exit_points: Number of exit points.
         in_channels: Number of channels of the images.
-        parts: The samples to profile, by the part's name.
+        parts: The samples to profile, by the name of the part of the data.
     """
 
     evaluator: Evaluator
@@ -35,7 +36,7 @@ class RowProfiler:
     parts: Mapping[str, ImageSet]
 
     def __call__(self, backbone: Backbone) -> Row | str:
-        """Return the row, or the text of an error that the network raised."""
+        """Return the row of `backbone`, or the text of the error if the profiling failed."""
         try:
             return self._row(backbone)
         except (Exception, SystemExit) as error:
@@ -55,13 +56,19 @@ class RowProfiler:
 
 
 def segment_costs(anatomy: Anatomy) -> Row:
-    """Return each kind of cost, (2N + 2,) int64: of the stages, the heads, the last exit."""
+    """Return an array (2N + 2,) of int64 for each kind of cost, for N exit points.
+
+    The numbers belong to the N + 1 stages, then the N heads, then the last exit.
+    """
     segments = [*anatomy.stages, *(anatomy.heads[point] for point in sorted(anatomy.heads)), anatomy.last]
     return {n: np.array([getattr(segment, n) for segment in segments], dtype=np.int64) for n in SEGMENT_COSTS}
 
 
 def compact(part: str, profile: ExitProfile) -> Row:
-    """Return a profile as float16 confidences (N + 1, S), rounded to nearest, and bits (N + 1, ceil(S / 8)).
+    """Return the two tensors of an exit profile, for N exit points and S samples.
+
+    `PART.confidence`, (N + 1, S), holds the confidences, rounded to the nearest float16 number.
+    `PART.correct`, (N + 1, ceil(S / 8)), holds a bit for each sample: 1 for a correct prediction.
 
     Raises:
         CandidateError: A confidence is outside [0, 1].
@@ -69,7 +76,7 @@ def compact(part: str, profile: ExitProfile) -> Row:
     confidence = profile.confidence
     if not ((confidence >= 0) & (confidence <= 1)).all():
         low, high = confidence.min(), confidence.max()
-        raise CandidateError(f"confidences from {low:g} to {high:g}; a table holds those from 0 to 1")
-    # Adding 0 turns -0 into 0, so that the bits are in the order of the numbers.
+        raise CandidateError(f"confidences: found {low:g} to {high:g}; allowed in a table: 0 to 1")
+    # Adding 0 turns -0 into 0: only then do the bits have the order of the numbers.
     rounded = np.ascontiguousarray(confidence.T).astype(np.float16) + np.float16(0)
     return {f"{part}.confidence": rounded, f"{part}.correct": np.packbits(profile.correct.T, axis=1)}

@@ -1,4 +1,4 @@
-"""Summaries of a table, as text or in JSON's types."""
+"""Summaries of a table, as text or as a dictionary of JSON types."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,7 +8,12 @@ from edanas.tables.reader import Table
 
 
 def summary_dict(table: Table, quality: Quality | None) -> dict[str, Any]:
-    """Return the summary in JSON's types: file, description, and the quality of estimates."""
+    """Return a summary as a dictionary of JSON types: the file, the description and the quality of estimates.
+
+    Args:
+        table: The table, opened from a file.
+        quality: Errors of estimates for backbones outside the table; `None` = not measured.
+    """
     return {
         "path": str(table.path),
         "sha256": table.digest,
@@ -19,7 +24,12 @@ def summary_dict(table: Table, quality: Quality | None) -> dict[str, Any]:
 
 
 def summary_text(table: Table, quality: Quality | None) -> str:
-    """Return the summary as text."""
+    """Return a summary as lines of text.
+
+    Args:
+        table: The table, opened from a file.
+        quality: Errors of estimates for backbones outside the table; `None` = not measured.
+    """
     about = table.description
     size = f"{len(table):,} of {about.space_size:,} backbones"
     lines = [
@@ -28,10 +38,13 @@ def summary_text(table: Table, quality: Quality | None) -> str:
         + ", ".join(f"{count:,} {part} samples" for part, count in about.parts.items()),
     ]
     if about.failed:
-        lines.append(f"Left out, since they could not be profiled: {len(about.failed):,} backbones")
-        lines.append(f"The first error: {about.failed[0]['error']}")
+        lines.append(f"Missing: {len(about.failed):,} backbones, which could not be profiled")
+        lines.append(f"First error: {about.failed[0]['error']}")
     if quality is not None:
-        lines.append(f"Outside: {quality}")
+        lines.append(f"Backbones outside the table: {quality}")
     elif not about.exhaustive:
-        lines.append(f"Outside: not measured, with fewer than {FEWEST} backbones")
+        lines.append(
+            "Backbones outside the table: errors of estimates were not measured; a table needs "
+            f"{FEWEST} or more backbones for this"
+        )
     return "\n".join(lines)

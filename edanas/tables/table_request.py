@@ -1,4 +1,4 @@
-"""The request for a table, and the check of existing files against it."""
+"""The request for a table, and checks that existing files match the request."""
 
 import hashlib
 import json
@@ -21,13 +21,13 @@ from edanas.evaluation.shared import CHECKPOINT
 from edanas.tables.file_format import HELD_OUT
 
 ROWS, ORDER = "rows.journal", "order.json"
-"""Files of the working folder: the backbones profiled so far, and the request that they belong to."""
+"""Files of the working folder: the rows profiled so far, and a record of the request."""
 
 DECISIVE = (
     *("data", "split", "seed", "supernet", "weights", "classifier", "criterion", "inference", "evaluation"),
     *("scheme", "training", "recalibration"),
 )
-"""The settings that determine exit profiles; other settings may differ."""
+"""Settings that determine exit profiles; all other settings may change between two calls."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,15 @@ class TableRequest:
     """The request for a table.
 
     Args:
-        settings: Settings of the run that trained the supernet, or of the training to come.
-        out: The table's file.
-        backbones: Most backbones.
-        run: The folder of a run with the supernet; `None` = train one in the working folder.
-        held_out: The second part to profile on.
+        settings: Settings with which the supernet was trained or is to be trained.
+        out: Path of the table's file.
+        backbones: Largest number of backbones in the table, 1 or more.
+        run: Folder of a run with a trained supernet; `None`, the default, trains a supernet in the working
+            folder.
+        held_out: Name of the second part of the data to profile on, `calibration` (default) or `test`.
 
     Raises:
-        TableError: A value is out of range, or `out` is a folder.
+        TableError: `backbones` is below 1, `held_out` is not a valid part, or `out` is a folder.
     """
 
     settings: Settings
@@ -63,33 +64,34 @@ class TableRequest:
 
     @property
     def work(self) -> Path:
-        """The working folder, with the unfinished table."""
+        """The working folder, which holds the rows of an unfinished table."""
         return self.out.with_name(f"{self.out.name}.work")
 
     @property
     def supernet(self) -> Path:
-        """The folder of the supernet."""
+        """The folder that holds the supernet: `run`, or the working folder."""
         return self.run or self.work
 
     def identity(self) -> dict[str, Any]:
-        """Return the values that determine the table's rows, in JSON's types."""
+        """Return the values that determine the table's rows, as a dictionary of JSON types."""
         return {"settings": decisive_settings(self.settings), "held_out": self.held_out}
 
     def differences(self, identity: Mapping[str, Any]) -> list[str]:
-        """Return a line for each difference from the identity of an earlier request."""
+        """Return a line of text for each difference from `identity`, the result for an earlier request."""
         lines = changed_settings(identity["settings"], self.settings)
         if identity["held_out"] != self.held_out:
             lines.append(f"held-out part: was {identity['held_out']}, now {self.held_out}")
         return lines
 
     def bind(self, data: str) -> None:
-        """Check that the working folder belongs to this request; the first call records the request there.
+        """Check that the working folder belongs to this request; in a new folder, record the request.
 
         Args:
             data: Digest of the images.
 
         Raises:
-            RunError: It belongs to another request or other images, or the folder cannot be written.
+            RunError: The folder belongs to another request or to other images, its record is damaged, or the
+                folder cannot be written.
         """
         record = self.work / ORDER
         if record.exists():
@@ -102,8 +104,9 @@ class TableRequest:
                 raise RunError(f"{record}: damaged ({error}); --overwrite starts anew") from error
             if lines:
                 raise RunError(
-                    f"{self.work} holds another unfinished table. Changed: {'; '.join(lines)}. Use the same "
-                    "settings to go on, another --out to start anew, or --overwrite to discard it"
+                    f"{self.work}: holds the unfinished table of another request. Changed: "
+                    f"{'; '.join(lines)}. Use the same settings to continue, another --out to start anew, or "
+                    "--overwrite to discard the unfinished table"
                 )
             return
         with writing(record):
@@ -111,10 +114,13 @@ class TableRequest:
             record.with_suffix(".partial").replace(record)
 
     def discard(self, data: str) -> None:
-        """Delete the table and the unfinished one; a supernet of the same request is kept.
+        """Delete the table and the rows of an unfinished table; a supernet of the same request is kept.
 
         Args:
             data: Digest of the images.
+
+        Raises:
+            RunError: A file cannot be deleted.
         """
         paths = [self.out, self.work / ROWS]
         record = self.work / ORDER
@@ -129,13 +135,13 @@ class TableRequest:
 
 
 def decisive_settings(settings: Settings) -> dict[str, Any]:
-    """Return the settings that determine exit profiles, in JSON's types."""
+    """Return the settings that determine exit profiles, as a dictionary of JSON types."""
     plain = to_plain(settings)
     return {name: plain[name] for name in DECISIVE}
 
 
 def changed_settings(before: Mapping[str, Any], settings: Settings) -> list[str]:
-    """Return a line for each decisive setting that differs from an earlier result of `decisive_settings`."""
+    """Return a line of text for each setting that differs from an earlier result of `decisive_settings`."""
     return [
         f"{path}: was {shown(old)}, now {shown(new)}"
         for path, (old, new) in differences(resolve([("", before)]), settings).items()
@@ -144,10 +150,10 @@ def changed_settings(before: Mapping[str, Any], settings: Settings) -> list[str]
 
 
 def supernet_digest(folder: Path) -> str:
-    """Return the SHA-256 of the trained supernet's weights in `folder`, names and shapes included.
+    """Return the SHA-256 of the weights of the supernet in `folder`, including their names and shapes.
 
     Raises:
-        RunError: The checkpoint is missing or damaged, or its training is not finished.
+        RunError: The checkpoint is missing or damaged, or the supernet is not fully trained.
     """
     path = folder / CHECKPOINT
     if not path.exists():
@@ -166,20 +172,28 @@ def supernet_digest(folder: Path) -> str:
     except (RuntimeError, LookupError, ValueError, TypeError, EOFError, OSError, AttributeError) as error:
         raise RunError(f"{path}: the supernet's checkpoint is damaged ({type(error).__name__})") from error
     except pickle.UnpicklingError as error:
-        raise RunError(f"{path}: is no checkpoint of a supernet") from error
+        raise RunError(f"{path}: is not the checkpoint of a supernet") from error
     if step < steps:
         raise RunError(f"{path}: the supernet is trained for {step} of {steps} steps; finish the run first")
     return digest.hexdigest()
 
 
 def check_images(run: Path, data: str) -> None:
-    """Check that a run used these images.
+    """Check that a run used the images of the table.
+
+    With other images, the supernet may have been trained on samples that are to be profiled.
+
+    Args:
+        run: Folder of the run.
+        data: Digest of the images.
 
     Raises:
-        RunError: It used other images: samples to be profiled may be among its training samples.
+        RunError: The run used other images.
     """
     if not (run / ARCHIVE).exists():
         return
     with Archive(run, read_only=True) as archive:
         if archive.meta().get("data", data) != data:
-            raise RunError(f"{run}: its supernet was trained on other images; has the data set changed?")
+            raise RunError(
+                f"{run}: the supernet was trained on other images; check whether the data set has changed"
+            )

@@ -1,4 +1,4 @@
-"""Search on a table, with the same engine, surrogates and strategies as a run."""
+"""Search on a table with the same engine, surrogates and strategies as a search on images."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -44,24 +44,31 @@ def search(
     """Search on a table with any registered strategy, as `edanas run` does on images.
 
     Args:
-        table: A table, or a `TableEvaluation`, which sets the part and the estimates of backbones outside the
-            table. Without estimates, such candidates fail, and exit surrogates learn from genes and values
-            alone.
+        table: A table, or a `TableEvaluation`. The latter sets the part of the data, and can estimate the
+            metrics of backbones outside the table. Without estimates, candidates with these backbones fail.
+            On a table that lacks backbones, and without estimates, surrogates that learn from exit profiles
+            learn from genes and values instead.
         strategy: A registered search strategy, by name or with options.
-        objectives: Registered objectives, by name or with options. If a nested strategy searches a `Table`,
-            costs are ADA_MACS if no other MACs are among the objectives, else executed MACs.
+        objectives: Registered objectives, by name or with options. They also set the cost by which a nested
+            strategy computes threshold fronts on a `Table`. The cost is ADA_MACS if the objectives contain
+            ADA_MACS and no other MACs, otherwise executed MACs.
         surrogates: Registered surrogate models, by name or with options.
-        constraints: Constraints on candidates, as in the settings, e.g. `"params <= 1M"`.
-        thresholds: Choices for an exit point; `None` = the table's own, or continuous if the strategy is
-            nested.
+        constraints: Constraints on candidates, written as in the settings, e.g. `"params <= 1M"`.
+        thresholds: Choices for the threshold at an exit point. `None`, the default, takes the table's
+            choices, or continuous thresholds if the strategy is nested.
         settings: Length of the search.
         seed: Determines all randomness.
-        folder: The folder of the archive; an interrupted search goes on there. `None` = a temporary one.
-        progress: Displays progress bars.
+        folder: Folder of the archive; an interrupted search continues from there. `None`, the default, takes
+            a temporary folder.
+        progress: Displays progress bars; `None`, the default, displays none.
+
+    Returns:
+        All evaluated candidates with their metrics and genomes, the hypervolume after each iteration, and the
+        reason why the search ended.
 
     Raises:
-        ConfigError: A name or option is invalid, or thresholds and strategy contradict each other.
-        TableError: The strategy is nested, and the table estimates backbones.
+        ConfigError: A name or option is invalid, or `thresholds` does not suit the strategy.
+        TableError: The strategy is nested, and `table` estimates backbones.
         CandidateError: No candidate of the initial archive is in the table.
 
     Example:
@@ -118,7 +125,10 @@ def _constraints(registry: Registry, conditions: Sequence[Any], space: SearchSpa
 
 
 def _judge(evaluator: TableEvaluation) -> Judge | None:
-    """Return the judge of predicted outcomes; `None` if the table lacks the costs of some backbones."""
+    """Return a function that computes metrics from predicted outcomes; `None` if some costs are unknown.
+
+    Costs are unknown if the table lacks backbones and the evaluation does not estimate them.
+    """
     if evaluator.outside is None and not evaluator.table.description.exhaustive:
         return None
     return evaluator.judge
@@ -130,8 +140,8 @@ def _space(
     """Return the search space for a strategy.
 
     Raises:
-        ConfigError: Thresholds and strategy contradict each other.
-        TableError: The strategy needs exit profiles, but some backbones are estimated.
+        ConfigError: A nested strategy has a list of thresholds, or another strategy continuous thresholds.
+        TableError: The strategy needs exit profiles, but the evaluation estimates backbones, which have none.
     """
     if thresholds is None:
         thresholds = CONTINUOUS if strategy.nested else evaluator.table.description.thresholds
@@ -141,8 +151,8 @@ def _space(
         raise ConfigError(f"thresholds: found {held}; allowed with strategy '{name}': {allowed}")
     if continuous and evaluator.outside is not None:
         raise TableError(
-            f"outside: strategy '{name}' needs exit profiles, and estimates have none; allowed without "
-            "estimates, or with a strategy whose thresholds are a list"
+            f"outside: found estimates, which have no exit profiles; strategy '{name}' needs exit profiles. "
+            "Allowed: no estimates, or a strategy whose thresholds are a list"
         )
     return strategy.confine(evaluator.table.space(thresholds))
 

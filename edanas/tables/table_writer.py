@@ -1,4 +1,4 @@
-"""Writing of a table: rows are profiled into a journal, then the file is written as a whole."""
+"""Writing of a table: all rows are computed and kept in a journal, then the table's file is written."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,11 +22,12 @@ class TableWriter:
     """The writer of one table.
 
     Args:
-        description: The table's description; the number of backbones is set when all rows are profiled.
-        genomes: (n, D) genomes of the backbones.
-        journal: Holds the rows until all are profiled.
-        profiler: Computes a row.
-        executor: Runs the profiler; it is closed at the end.
+        description: The table's description. Its number of backbones, failed backbones and `exhaustive` are
+            set when all rows are computed.
+        genomes: Genomes of the backbones to profile, (n, D).
+        journal: Keeps the rows until all rows are computed.
+        profiler: Computes the row of a backbone.
+        executor: Runs the profiler; `run` closes the executor.
         progress: Displays a progress bar.
     """
 
@@ -38,10 +39,13 @@ class TableWriter:
     progress: Progress
 
     def run(self, path: Path) -> None:
-        """Profile the rows that the journal lacks, and write the table.
+        """Compute the rows that the journal lacks, and write the table.
+
+        Args:
+            path: Path of the table's file.
 
         Raises:
-            TableError: Every backbone failed.
+            TableError: No backbone could be profiled.
             RunError: A file cannot be written.
         """
         space = self.description.backbone_space()
@@ -56,10 +60,10 @@ class TableWriter:
         self._write(space, path)
 
     def _packed(self, row: Row) -> bytes:
-        """Return the bytes of a row's tensors in order.
+        """Return the bytes of a row's tensors, in the order of the description.
 
         Raises:
-            ValueError: A tensor has another name or shape than in the description.
+            ValueError: The names or shapes of the tensors differ from the description.
         """
         expected = {name: shape for name, (_, shape) in self.description.row().items() if name != "genomes"}
         if {name: array.shape for name, array in row.items()} != expected:
@@ -72,7 +76,7 @@ class TableWriter:
         if not profiled:
             cause = next(iter(failed.values()))
             raise TableError(
-                f"none of the {len(self.genomes)} backbones could be profiled; the first: {cause}"
+                f"none of the {len(self.genomes)} backbones could be profiled; the first error: {cause}"
             )
         left_out = tuple(
             {"backbone": dict(space.backbone(genome).choices), "error": failed[_key(genome)]}

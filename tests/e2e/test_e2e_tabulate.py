@@ -83,7 +83,7 @@ WRONG = {
     "held-out part": (["--held-out", "tets"], ["Unknown part 'tets'", "Did you mean 'test'?"]),
     "no run": (["--run", "nowhere"], ["nowhere: holds no run", "config.toml"]),
     "evaluation": (["--set", "evaluation=finetune"], ["evaluation: was 'shared', now 'finetune'"]),
-    "another seed": (["--seed", "7"], ["which other settings contradict: seed: was 0, now 7"]),
+    "another seed": (["--seed", "7"], ["so these settings must not change: seed: was 0, now 7"]),
     "a folder": (["--out", "."], ["is a folder; expected a file"]),
     "no place": (["--out", "/proc/table"], ["/proc/table.work"]),
 }
@@ -119,7 +119,7 @@ def test_a_run_without_a_trained_supernet_is_refused(
     torch.save({**state, "step": 1}, supernet)
     assert "the supernet is trained for 1 of 4 steps; finish the run first" in refused()
     supernet.write_bytes(b"no weights")
-    assert "is no checkpoint of a supernet" in refused() or "is damaged" in refused()
+    assert "is not the checkpoint of a supernet" in refused() or "is damaged" in refused()
     supernet.unlink()
     assert "holds no trained supernet (supernet.pt)" in refused()
     assert not out.exists()
@@ -137,4 +137,4 @@ def test_images_changed_after_the_run_are_refused(
     config.write_text(config.read_text().replace(str(pictures), str(copy)))
     output = edanas("tabulate", "--run", finished_run, "--backbones", 2, "--out", out)
     assert output.code == 2
-    assert "its supernet was trained on other images" in output.err
+    assert "the supernet was trained on other images" in output.err

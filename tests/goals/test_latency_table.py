@@ -139,11 +139,11 @@ def test_networks_without_described_layers_are_refused(tmp_path):
         ("", "holds no table of layers"),
         ("- 1\n", "holds no table of layers"),
         ("{}", "holds no layer"),
-        ("a: [", "is no YAML"),
+        ("a: [", "is not valid YAML"),
         ("a: {mean: fast}", "'a': found {'mean': 'fast'}; expected `mean`, milliseconds"),
         ("a: {mean: -1}", "expected `mean`"),
         ("a: {count: 1}", "expected `mean`"),
-        ("a: !!python/object/apply:os.getcwd []", "is no YAML"),
+        ("a: !!python/object/apply:os.getcwd []", "is not valid YAML"),
     ],
 )
 def test_a_wrong_table_is_refused(tmp_path, text, message):

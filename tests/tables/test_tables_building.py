@@ -88,7 +88,9 @@ def test_a_backbone_that_fails_is_left_out_with_its_reason(table_folder, tmp_pat
         (8, "CandidateError: too wide")
     ] * 6
     assert not table.description.exhaustive
-    with pytest.raises(TableError, match=r"none of the 2 backbones could be profiled; the first: Cand.*wide"):
+    with pytest.raises(
+        TableError, match=r"none of the 2 backbones could be profiled; the first error: Cand.*wide"
+    ):
         fill(tmp_path / "none.safetensors", genomes()[-2:], profiler=fragile)
 
 
@@ -108,7 +110,7 @@ def test_backbones_are_distinct_and_canonical_and_begin_with_the_smallest_and_th
 def test_confidences_that_no_table_can_hold_are_refused():
     correct = np.ones((2, 1), dtype=np.bool_)
     for wrong in (1.5, -0.5, np.inf):
-        with pytest.raises(CandidateError, match="a table holds those from 0 to 1"):
+        with pytest.raises(CandidateError, match="allowed in a table: 0 to 1"):
             compact("test", ExitProfile((), np.array([[0.5], [wrong]], dtype=np.float32), correct))
     zero = compact("test", ExitProfile((), np.array([[-0.0], [1.0]], dtype=np.float32), correct))
     assert zero["test.confidence"].view("<u2").tolist() == [[0, 0x3C00]]

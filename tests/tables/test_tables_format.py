@@ -62,7 +62,7 @@ def test_a_file_that_is_not_a_table_is_refused(tmp_path):
     with pytest.raises(TableError, match=r"not a table.*`edanas tabulate` writes"):
         Table.open(tmp_path / "text")
     save_file({"weights": np.zeros(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(TableError, match=r"a safetensors file, but no table"):
+    with pytest.raises(TableError, match=r"a safetensors file, but not a table"):
         Table.open(tmp_path / "other.safetensors")
 
 

@@ -119,7 +119,10 @@ def test_a_backbone_outside_the_table_is_refused_by_name(whole, half):
         whole.metrics(Candidate(Backbone((("widht", 4),)), EVERYWHERE))
     short = Candidate(backbone, SelectionScheme((0.5,)))
     assert short not in whole
-    with pytest.raises(CandidateError, match=r"exit2\.threshold: found 1 exit points; this space has 2"):
+    with pytest.raises(
+        CandidateError,
+        match=r"exit2\.threshold: found a scheme with 1 exit points; the space of the table has 2",
+    ):
         whole.metrics(short)
     with pytest.raises(TableError, match=r"Unknown part 'tset'\. Did you mean 'test'\?"):
         whole.metrics(Candidate(backbone, EVERYWHERE), "tset")

@@ -195,7 +195,7 @@ def test_thresholds_and_estimates_that_a_strategy_cannot_use_are_refused(half):
         search(half, "nested", thresholds=THRESHOLDS)
     with pytest.raises(ConfigError, match=r'found "continuous"; allowed with strategy'):
         search(half, thresholds="continuous")
-    with pytest.raises(TableError, match="estimates have none"):
+    with pytest.raises(TableError, match="found estimates, which have no exit profiles"):
         search(TableEvaluation(half, outside=Neighbours(half)), "nested")
     with pytest.raises(ConfigError, match="nestd"):
         search(half, "nestd")
