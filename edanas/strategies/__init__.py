@@ -1,1 +1,1 @@
-"""Search strategies: they choose the candidates to evaluate next."""
+"""Built-in search strategies, which choose the candidates to evaluate next."""

@@ -1,4 +1,4 @@
-"""The base class of the built-in strategies: initial archive, search history, random candidates."""
+"""The base class of the built-in strategies, with initial archive, search history and random candidates."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -14,10 +14,11 @@ from edanas.strategies.structure_filter import StructureFilter
 
 
 class Remembering(SearchStrategy):
-    """A strategy whose state is the seed and the evaluations so far.
+    """A strategy whose proposals depend only on the seed and on all evaluations so far.
 
-    The division of evaluations into calls of `tell` does not matter. A subclass implements `propose`. Random
-    candidates fill up what it leaves open, so a search ends only where the space is exhausted.
+    The proposals are the same if `tell` receives the evaluations in one call or in several calls. A subclass
+    implements `propose`. If `propose` returns too few candidates, random candidates are added. A search
+    therefore ends early only when no candidate is left.
 
     Example:
         >>> class FrontNeighbours(Remembering):
@@ -27,7 +28,7 @@ class Remembering(SearchStrategy):
     """
 
     extremes: bool = False
-    """True = the initial archive holds the candidates of all first and of all last choices."""
+    """True if the initial archive holds two extreme candidates: first choices only, and last choices only."""
 
     def start(self, problem: SearchProblem) -> None:
         """See `SearchStrategy.start`."""
@@ -37,7 +38,11 @@ class Remembering(SearchStrategy):
         self._allowed = StructureFilter(problem)
 
     def initial(self) -> list[Candidate]:
-        """Return the problem's first candidates, then the extremes if set, then random candidates."""
+        """Return the candidates of the initial archive.
+
+        First come the candidates in `SearchProblem.first`, then the two extreme candidates if `extremes` is
+        true, then random candidates.
+        """
         space, count = self._space, self._problem.initial
         first = [space.encode(candidate) for candidate in self._problem.first]
         ends = [np.zeros_like(space.counts), space.counts - 1] if self.extremes else []
@@ -58,7 +63,10 @@ class Remembering(SearchStrategy):
         self._history.add(genomes, objectives, profiles, excesses)
 
     def ask(self, count: int) -> list[Candidate]:
-        """Return the proposals, then random candidates that are not evaluated yet; all where few are left."""
+        """Return `count` candidates that are not evaluated yet, or fewer if fewer are left.
+
+        The proposals of `propose` come first, then random candidates.
+        """
         rng = np.random.default_rng([self._problem.seed, len(self._history)])
         chosen = np.asarray(self.propose(rng, count), dtype=np.int64).reshape(-1, self._space.dimensions)
         chosen = self._allowed(chosen[unseen(chosen, self._history.held)])[:count]
@@ -67,7 +75,15 @@ class Remembering(SearchStrategy):
         return [self._space.decode(genome) for genome in (*chosen, *rest)]
 
     def front_of(self, genome: Genomes, values: Values) -> Values:
-        """Return an evaluated candidate's trade-offs (k, J), over all thresholds if its profile is known."""
+        """Return the trade-offs of an evaluated candidate, (k, J): k rows of J objective values.
+
+        If the candidate's exit profile is known, the rows are the front over all thresholds. Otherwise the
+        only row is `values`.
+
+        Args:
+            genome: Canonical genome of the candidate, (D,).
+            values: Objective values of the candidate, (J,).
+        """
         profile = self._history.profiles.get(genome.tobytes())
         if self._problem.front is None or profile is None:
             return values[None]
@@ -75,18 +91,26 @@ class Remembering(SearchStrategy):
 
     @abstractmethod
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Return canonical genomes (m, D), best first, of m proposals with D genes.
+        """Return the canonical genomes of proposed candidates, (m, D), best first.
 
-        Evaluated genomes, and genomes beyond `count`, are dropped by the caller.
+        The number m of proposals is free. The caller drops genomes that are already evaluated, and genomes
+        beyond the first `count`.
 
         Args:
-            rng: The only source of randomness; it depends on the seed and the number of evaluations.
-            count: Number of candidates that will be evaluated.
+            rng: Random generator, the only source of randomness. Its seed depends on the search's seed and on
+                the number of evaluations.
+            count: Number of candidates that will be evaluated next.
         """
 
 
 def check(option: str, value: float, is_allowed: bool, allowed: str) -> None:  # noqa: FBT001 - reads as a sentence
     """Check one option of a strategy.
+
+    Args:
+        option: Name of the option.
+        value: The value in the settings.
+        is_allowed: True if the value is allowed.
+        allowed: Description of the allowed values, for the error message.
 
     Raises:
         ConfigError: `is_allowed` is false.

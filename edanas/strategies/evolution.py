@@ -1,8 +1,8 @@
-"""Evolution without surrogates: pymoo's survival with integer mating, one generation for each batch.
+"""Evolutionary search without surrogates; each batch of candidates is one generation.
 
-pymoo's loops keep a population from generation to generation. Here each batch begins from the whole archive,
-which pymoo's survival reduces to a population. So a batch depends on the archive alone, and no good candidate
-is lost.
+The selection of parents comes from pymoo, the mating of integer genomes from `edanas.strategies.genetic`.
+pymoo's own loops keep a population from generation to generation. Here pymoo selects the parents of each
+batch from the whole archive. A batch therefore depends on the archive alone, and no good candidate is lost.
 """
 
 from abc import abstractmethod
@@ -19,16 +19,18 @@ from edanas.strategies.search_history import SearchHistory, unseen
 from edanas.strategies.structure_filter import StructureFilter
 
 ATTEMPTS = 20
-"""Most rounds of mating for children that are not evaluated yet."""
+"""Largest number of rounds of mating in the search for children that are not evaluated yet."""
 
 
 class Evolution(Remembering):
-    """An elitist evolutionary search with an unbounded archive; a subclass chooses pymoo's survival.
+    """An evolutionary search whose parents are selected from the whole archive.
+
+    A subclass chooses the survival operator of pymoo, which selects the parents.
 
     Args:
-        population: Candidates of the archive that may become parents.
-        crossover: Probability that two parents exchange a stretch of genes.
-        mutation: Mean number of genes that mutate in a child.
+        population: Number of candidates of the archive that may become parents, 2 or more.
+        crossover: Probability that two parents exchange a contiguous part of their genes, in [0, 1].
+        mutation: Mean number of genes that mutate in a child, above 0.
 
     Raises:
         ConfigError: An option is out of range.
@@ -44,10 +46,13 @@ class Evolution(Remembering):
 
     @abstractmethod
     def survival(self) -> Any:
-        """Return a pymoo survival that sets `rank`, and `crowding` if it computes one."""
+        """Return a survival operator of pymoo.
+
+        The operator sets `rank` of every survivor, and `crowding` if it computes a crowding distance.
+        """
 
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Return children of the survivors."""
+        """Return children of the candidates that survive."""
         mating = Mating(self._space, rng, self._crossover, self._mutation)
         return offspring(self._history, self._allowed, mating, self.survival(), self._population, count)
 
@@ -60,15 +65,17 @@ def offspring(
     population: int,
     count: int,
 ) -> Genomes:
-    """Return at most `count` children, not evaluated yet, of the survivors of the whole history.
+    """Return the genomes of new children, (m, D), of parents that `survival` selects from the history.
+
+    The children are not evaluated yet, and m is at most `count`.
 
     Args:
-        history: Its rows are the parents, the feasible ones first; it may be empty.
+        history: All evaluations; feasible candidates are preferred as parents. It may be empty.
         allowed: Filters children by the structural constraints.
         mating: Creates the children.
-        survival: See `Evolution.survival`.
-        population: Most parents.
-        count: Most children.
+        survival: Survival operator of pymoo; see `Evolution.survival`.
+        population: Largest number of parents.
+        count: Largest number of children.
     """
     from pymoo.core.population import Population
     from pymoo.core.problem import Problem
@@ -93,12 +100,12 @@ def offspring(
 
 
 class Nsga2Search(Evolution):
-    """NSGA-II (Deb et al., 2002) on evaluations alone: rank, then crowding distance.
+    """NSGA-II (Deb et al., 2002) without surrogates: parents have a low rank, then a large crowding distance.
 
     Args:
-        population: Candidates of the archive that may become parents.
-        crossover: Probability that two parents exchange a stretch of genes.
-        mutation: Mean number of genes that mutate in a child.
+        population: Number of candidates of the archive that may become parents, 2 or more.
+        crossover: Probability that two parents exchange a contiguous part of their genes, in [0, 1].
+        mutation: Mean number of genes that mutate in a child, above 0.
     """
 
     def survival(self) -> Any:
@@ -109,12 +116,14 @@ class Nsga2Search(Evolution):
 
 
 class SmsEmoa(Evolution):
-    """SMS-EMOA (Beume, Naujoks and Emmerich, 2007): rank, then a parent's exclusive hypervolume.
+    """SMS-EMOA (Beume, Naujoks and Emmerich, 2007): parents have a low rank, then a large hypervolume gain.
+
+    The gain of a candidate is the hypervolume that only this candidate adds.
 
     Args:
-        population: Candidates of the archive that may become parents.
-        crossover: Probability that two parents exchange a stretch of genes.
-        mutation: Mean number of genes that mutate in a child.
+        population: Number of candidates of the archive that may become parents, 2 or more.
+        crossover: Probability that two parents exchange a contiguous part of their genes, in [0, 1].
+        mutation: Mean number of genes that mutate in a child, above 0.
     """
 
     def survival(self) -> Any:
@@ -126,5 +135,5 @@ class SmsEmoa(Evolution):
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """Register two evolutionary searches with survivals of pymoo."""
+    """Register the strategies `nsga2` and `sms-emoa`."""
     return {"nsga2": Nsga2Search, "sms-emoa": SmsEmoa}

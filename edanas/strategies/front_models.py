@@ -1,4 +1,8 @@
-"""Models that predict a backbone's whole threshold front from the fronts of evaluated backbones."""
+"""Models that predict the threshold front of a new backbone from the fronts of evaluated backbones.
+
+A front is represented by its reaches, the distances that it covers along R fixed rays; see
+`edanas.strategies.ray_hypervolume`.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,7 +18,7 @@ from edanas.strategies.search_history import Genomes, Values
 
 
 class FrontModel(ABC):
-    """A prediction of how far backbones' fronts reach along rays; see `Rays`.
+    """A model of the reaches of backbones' fronts along rays; see `Rays`.
 
     Args:
         space: The search space of backbones.
@@ -24,23 +28,32 @@ class FrontModel(ABC):
         self._space = space
 
     def inputs(self, genomes: Genomes) -> Values:
-        """Return genes as numbers, (n, D); an unexpressed gene is -1."""
+        """Return the inputs of the regression, (n, D): genes as numbers, -1 for an unexpressed gene."""
         return np.where(self._space.expressed(genomes), genomes, -1).astype(np.float64)
 
     @abstractmethod
     def fit(self, genomes: Genomes, reaches: Values, rays: Rays) -> None:
-        """Fit evaluated backbones (n, D) and the reaches (n, R) of their exact fronts."""
+        """Fit the model.
+
+        Args:
+            genomes: Genomes of the n evaluated backbones, (n, D).
+            reaches: Reaches of their exact fronts along R rays, (n, R).
+            rays: The rays.
+        """
 
     @abstractmethod
     def predict(self, genomes: Genomes, optimism: float) -> tuple[Values, Values]:
-        """Return the expected reaches (m, R) of (m, D) backbones, and optimistic ones.
+        """Return the expected reaches (m, R) and the optimistic reaches (m, R) of backbones.
 
-        Optimistic reaches follow from values `optimism` standard deviations above the mean.
+        Args:
+            genomes: Genomes of m backbones, (m, D).
+            optimism: Number of standard deviations that are added to the predicted mean for the optimistic
+                reaches.
         """
 
 
 class Reaches(FrontModel):
-    """Regression on the reaches themselves, without exit profiles or costs."""
+    """Kriging that predicts the reaches directly from the genes, without exit profiles or costs."""
 
     def fit(self, genomes: Genomes, reaches: Values, _rays: Rays) -> None:
         """See `FrontModel.fit`."""
@@ -53,16 +66,17 @@ class Reaches(FrontModel):
 
 
 class Curves(FrontModel):
-    """Regression on accuracies under reference utilizations, with exact costs.
+    """Kriging that predicts accuracies under reference utilizations; reaches follow with exact costs.
 
-    On each ray, the mean difference between the exact and the predicted reach of the evaluated backbones is
-    added. It corrects for the finite set of references and for smoothing.
+    A correction is added to the reaches on each ray: the mean difference between the exact and the predicted
+    reach of the evaluated backbones. The differences arise because the reference utilizations are few and
+    Kriging smooths.
 
     Args:
         space: The search space of backbones.
-        judge: See `SearchProblem.judge`.
-        objectives: J: the first J numbers of the judge are objectives, the rest are excesses.
-        every_exit: Whether every scheme places all exits.
+        judge: Computes objectives and excesses; see `SearchProblem.judge`.
+        objectives: Number of objectives, which come first in the result of `judge`. The excesses follow.
+        every_exit: True if every selection scheme places all exits.
     """
 
     def __init__(self, space: SearchSpace, judge: Judge, objectives: int, *, every_exit: bool) -> None:
@@ -73,17 +87,22 @@ class Curves(FrontModel):
         self._accuracies: dict[bytes, Values] = {}
 
     def fits(self, genome: Genomes) -> bool:
-        """Return whether `Pricing` can compute the objectives."""
+        """Return true if `Pricing` can compute the objectives; see `Pricing.fits`."""
         return self._price.fits(self._space.backbone(genome))
 
     def learn(self, genomes: Genomes, profiles: Sequence[ExitProfile]) -> None:
-        """Compute and cache the accuracies of backbones from their exit profiles."""
+        """Compute and cache the accuracies of backbones from their exit profiles.
+
+        Args:
+            genomes: Genomes of n backbones, (n, D).
+            profiles: The exit profile of each backbone.
+        """
         for genome, profile in zip(genomes, profiles, strict=True):
             if genome.tobytes() not in self._accuracies:
                 self._accuracies[genome.tobytes()] = accuracies(profile, self._references)
 
     def fit(self, genomes: Genomes, reaches: Values, rays: Rays) -> None:
-        """See `FrontModel.fit`; call `learn` first."""
+        """See `FrontModel.fit`; `learn` must be called for the same backbones first."""
         self._rays = rays
         outputs = np.stack([self._accuracies[genome.tobytes()] for genome in genomes])
         self._model = Kriging(self.inputs(genomes), outputs)

@@ -1,7 +1,8 @@
-"""NSGA-II over integer genomes: pymoo's loop and survival, with mating on whole arrays.
+"""NSGA-II over integer genomes, with the main loop of pymoo and separate operators for mating.
 
-pymoo's own operators work on real numbers, one individual at a time. Here genes are integers: a mutated gene
-takes each of its other choices with equal probability, and every child is canonical.
+The mating operators of pymoo work on real numbers and on one individual at a time. The operators here work on
+arrays of integer genes. A mutated gene takes each of its other choices with equal probability, and every
+child is canonical.
 """
 
 from collections.abc import Callable
@@ -18,20 +19,28 @@ Genomes = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
 ATTEMPTS = 10
-"""Most rounds of mating for new children; in a small space there may be none."""
+"""Largest number of rounds of mating for new children; a small space may hold no new children."""
 
 
 def dress(space: SearchSpace, rng: np.random.Generator, genomes: Genomes) -> Genomes:
-    """Return (n, D) genomes with random genes where they are not expressed.
+    """Return the genomes (n, D) with a random choice in every unexpressed gene.
 
-    If a mutation or crossover makes such genes expressed, they hold random choices instead of the first ones.
+    A later mutation or crossover can make an unexpressed gene expressed. The gene then holds a random choice
+    instead of its first choice.
     """
     random = rng.integers(0, space.counts, size=genomes.shape, dtype=np.int64)
     return np.where(space.expressed(genomes), genomes, random)
 
 
 def mutate(space: SearchSpace, rng: np.random.Generator, genomes: Genomes, mean: float) -> Genomes:
-    """Return canonical mutants (n, D): on average `mean` expressed genes of each take another choice."""
+    """Return canonical mutants of the genomes (n, D), in which some expressed genes have another choice.
+
+    Args:
+        space: The search space of the genomes.
+        rng: The only source of randomness.
+        genomes: Canonical genomes, (n, D).
+        mean: Mean number of genes that mutate in a genome.
+    """
     able = space.expressed(genomes) & (space.counts > 1)
     chance = mean / np.maximum(able.sum(axis=-1, keepdims=True), 1)
     hit = able & (rng.random(genomes.shape) < chance)
@@ -41,7 +50,14 @@ def mutate(space: SearchSpace, rng: np.random.Generator, genomes: Genomes, mean:
 
 
 def cross(rng: np.random.Generator, one: Genomes, other: Genomes, probability: float) -> Genomes:
-    """Return the children (2n, D) of a two-point crossover of (n, D) with (n, D) parents, or the parents."""
+    """Return the children (2n, D) of n pairs of parents, by two-point crossover.
+
+    Args:
+        rng: The only source of randomness.
+        one: Genomes of the first parents, (n, D).
+        other: Genomes of the second parents, (n, D).
+        probability: Probability of the crossover; without it, the children of a pair equal the parents.
+    """
     count, dimensions = one.shape
     cuts = np.sort(rng.integers(0, dimensions + 1, size=(count, 2)), axis=1)
     at = np.arange(dimensions)
@@ -51,12 +67,12 @@ def cross(rng: np.random.Generator, one: Genomes, other: Genomes, probability: f
 
 @dataclass
 class Mating:
-    """Mating for pymoo's loop: binary tournament, two-point crossover, integer mutation.
+    """Mating in pymoo's main loop: binary tournament, two-point crossover, mutation of integer genes.
 
     Args:
-        space: The genomes' search space.
+        space: The search space of the genomes.
         rng: The only source of randomness.
-        crossover: Probability that two parents exchange a stretch of genes.
+        crossover: Probability that two parents exchange a contiguous part of their genes.
         mutation: Mean number of genes that mutate in a child.
     """
 
@@ -87,7 +103,10 @@ class Mating:
         return Population.new("X", children)
 
     def _winners(self, rank: npt.NDArray[np.int64], crowding: Values, count: int) -> npt.NDArray[np.int64]:
-        """Return the winners of `count` random pairs, by lower rank, then by larger crowding distance."""
+        """Return the positions of the winners of `count` random pairs.
+
+        The winner of a pair has the lower rank, or at equal rank the larger crowding distance.
+        """
         one, other = self.rng.integers(0, len(rank), size=(2, count))
         better = (rank[other] < rank[one]) | ((rank[other] == rank[one]) & (crowding[other] > crowding[one]))
         return np.asarray(np.where(better, other, one))
@@ -95,13 +114,13 @@ class Mating:
 
 @dataclass(frozen=True)
 class Nsga2:
-    """The settings of one run of NSGA-II (Deb et al., 2002).
+    """One run of NSGA-II (Deb et al., 2002) with fixed settings.
 
     Args:
-        population: Individuals that survive each generation.
-        generations: Number of generations, the first population included.
-        crossover: See `Mating`.
-        mutation: See `Mating`.
+        population: Number of genomes that survive each generation.
+        generations: Number of generations; the first population counts as one.
+        crossover: Probability that two parents exchange a contiguous part of their genes.
+        mutation: Mean number of genes that mutate in a child.
     """
 
     population: int
@@ -117,14 +136,15 @@ class Nsga2:
         seed: int,
         each: Callable[[], None],
     ) -> tuple[Genomes, Values]:
-        """Return the last population: (p, D) genomes and their (p, J) predictions.
+        """Return the last population: p genomes (p, D), and their predicted objective values (p, J).
 
         Args:
-            space: The genomes' search space.
-            predict: (n, D) genomes -> (n, J) finite values, minimised.
-            start: (s, D) distinct canonical genomes of the first population; s may differ from `population`.
+            space: The search space of the genomes.
+            predict: Function from genomes (n, D) to finite objective values (n, J), which are minimised.
+            start: Distinct canonical genomes of the first population, in rows of D genes. Their number may
+                differ from `population`.
             seed: Determines all randomness.
-            each: Called after each generation.
+            each: Function that is called after each generation.
         """
         from pymoo.algorithms.moo.nsga2 import NSGA2
         from pymoo.core.evaluator import Evaluator

@@ -1,4 +1,7 @@
-"""Hypervolume that candidates add to the archive, and the batch that adds most."""
+"""Hypervolume that candidates add to the archive, and the choice of the batch that adds most.
+
+Symbols of shapes: J objectives, f points of the front, n points whose gains are computed.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +13,13 @@ Positions = npt.NDArray[np.int64]
 
 
 def gains(front: Values, points: Values, reference: Values) -> Values:
-    """Return the exact hypervolume that each of n points alone would add to a front, (n,).
+    """Return the exact hypervolume that each point alone would add to a front, (n,).
 
     Args:
-        front: (f, J) values; rows that are dominated, not finite or beyond the reference are ignored.
-        points: (n, J) finite values.
-        reference: (J,) points beyond it add nothing.
+        front: Objective values of the front, (f, J). Rows that are dominated, not finite or beyond the
+            reference point are ignored.
+        points: Finite objective values of the points, (n, J).
+        reference: The reference point, (J,); points beyond it have gain 0.
 
     Example:
         >>> gains(np.array([[1.0, 1.0]]), np.array([[0.5, 1.5], [1.5, 1.5]]), np.array([2.0, 2.0]))
@@ -36,10 +40,16 @@ def gains(front: Values, points: Values, reference: Values) -> Values:
 
 
 def choose_gains(front: Values, points: Values, reference: Values, count: int) -> Positions:
-    """Return the positions of at most `count` points that add most hypervolume together, the best first.
+    """Return the positions of at most `count` points that together add most hypervolume, the best first.
 
-    The choice is greedy: each gain is measured against the front with the points chosen before. Points that
-    add nothing are not chosen.
+    The choice is greedy: the gain of a point is computed for the front plus all points chosen before. Points
+    with gain 0 are not chosen.
+
+    Args:
+        front: Objective values of the front, (f, J).
+        points: Finite objective values of the points to choose from, (n, J).
+        reference: The reference point, (J,).
+        count: Largest number of points to choose.
 
     Example:
         >>> points = np.array([[0.5, 1.5], [1.5, 0.5], [1.9, 1.9]])
@@ -58,10 +68,13 @@ def choose_gains(front: Values, points: Values, reference: Values, count: int) -
 
 
 def contributions(front: Values) -> Values:
-    """Return the hypervolume that each row of (f, J) alone adds, (f,).
+    """Return the exclusive hypervolume of each row of `front`, (f,): the volume that no other row dominates.
 
-    Objectives are scaled to the rows' range. The reference point lies a tenth of the range beyond the maxima,
-    so that the ends of a front rank high. With one objective all contributions are 0.
+    Objectives are scaled to the range of the rows. The reference point lies a tenth of the range beyond the
+    maxima, so that the ends of a front get large values. With one objective, all values are 0.
+
+    Args:
+        front: Objective values, (f, J).
     """
     import moocore
 
@@ -73,9 +86,12 @@ def contributions(front: Values) -> Values:
 
 
 def _gains_of_two(front: Values, points: Values, reference: Values) -> Values:
-    """Cut the undominated region into vertical strips; a point covers a rectangle in each."""
+    """Return the gains (n,) for two objectives; see `gains`.
+
+    The undominated region is cut into vertical strips. A point adds a rectangle in each strip.
+    """
     ordered = np.unique(front, axis=0)
-    # Between the first values of two neighbours, the region below the left one's second value is undominated.
+    # Between two neighbouring points, the region below the left point's second value is undominated.
     heights = np.concatenate([[reference[1]], ordered[:, 1]])
     ends = np.concatenate([ordered[:, 0], [reference[0]]])
     upto = np.maximum(ends - points[:, :1], 0.0)

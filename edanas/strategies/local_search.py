@@ -13,16 +13,16 @@ from edanas.strategies.search_history import Genomes, Values, unseen
 
 
 class LocalSearch(Remembering):
-    """Candidates one gene away from the front (Pareto local search, Paquete, Chiarandini and Stützle, 2004).
+    """Pareto local search (Paquete, Chiarandini and Stützle, 2004): neighbours of the front are evaluated.
 
-    Each member of the front in turn contributes one of its neighbours that is not evaluated yet, drawn at
-    random; the members with the largest exclusive hypervolume come first. Where all neighbours of the front
-    are evaluated, the next layer of the archive follows, and so on. The search starts from the initial
-    archive, e.g. an older run's front; it has no options.
+    A neighbour of a candidate differs in one gene. Each candidate of the front in turn contributes one random
+    neighbour that is not evaluated yet. Candidates with a large exclusive hypervolume come first. If all
+    neighbours of the front are evaluated, the next non-dominated layer of the archive follows, and so on. The
+    search starts from the initial archive, e.g. the front of an older run. The strategy has no options.
     """
 
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Return neighbours of the front, then of the layers behind it."""
+        """Return neighbours of the front, then neighbours of the next non-dominated layers."""
         genomes, values = self._history.succeeded()
         held = set(self._history.held)
         proposals = np.zeros((0, self._space.dimensions), dtype=np.int64)
@@ -36,7 +36,17 @@ class LocalSearch(Remembering):
     def _around(
         self, rng: np.random.Generator, layer: Genomes, values: Values, count: int, held: set[bytes]
     ) -> Genomes:
-        """Return at most `count` neighbours of a layer, one a member and round, and add them to `held`."""
+        """Return at most `count` new neighbours of a layer, (m, D), and add the neighbours to `held`.
+
+        In each round, every candidate of the layer contributes one neighbour.
+
+        Args:
+            rng: The only source of randomness.
+            layer: Genomes of the layer, (n, D).
+            values: Objective values of the layer, (n, J).
+            count: Largest number of neighbours.
+            held: Genomes that are excluded, as bytes; it is changed in place.
+        """
         order = np.argsort(-contributions(values), kind="stable")
         waiting = [rng.permutation(self._allowed(self._space.neighbours(layer[at]))) for at in order]
         chosen: list[Genomes] = []
