@@ -1,1 +1,1 @@
-"""Supernet providers: families of weight-sharing networks, whose backbones are searched."""
+"""Supernet providers: families of weight-sharing networks, with search spaces of backbones."""

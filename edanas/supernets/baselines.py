@@ -1,9 +1,10 @@
-"""The hand-made networks of the paper's Table I, for images of 32 pixels, in stages between their exits.
+"""The hand-made networks of the paper's Table I for images of 32 pixels, with stages between exit points.
 
-The paper gives only their layers and the numbers of exits; each class states the choices made beyond that.
-The paper's multiply-adds cannot settle them. There are none for AlexNet, VGG-13 and ResNet-18. Those of EECNN
-and its standalone CNN are twice the multiplications of another publication, for an unknown input size: the
-layers as described need 19.8M on 32 pixels, not 25.14M.
+The paper gives only the layers and the number of exits of each network. The docstrings of the classes state
+the choices that are made here. The numbers of multiply-adds in the paper do not determine these choices. The
+paper has no numbers for AlexNet, VGG-13 and ResNet-18. Its numbers for EECNN and the standalone CNN are twice
+the multiplications in another publication, and belong to an unknown input size: the described layers need
+19.8M multiply-adds on 32 pixels, not 25.14M.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from edanas.supernets.option_checks import checked_number
 
 
 class Baseline(FixedProvider):
-    """A hand-made network.
+    """Base class of the hand-made networks.
 
     Args:
         resolutions: Sides of the input images in pixels.
@@ -35,17 +36,20 @@ class Baseline(FixedProvider):
         )
 
     def scaled(self, channels: int) -> int:
-        """Return `channels` multiplied by the width, at least 1."""
+        """Return a number of channels multiplied by the option `width`, rounded, and at least 1."""
         return max(1, round(channels * self.width))
 
 
 class EECNN(Baseline):
-    """Two 5x5 convolutions and two linear layers, with one exit point: EECNN and its standalone CNN.
+    """EECNN: two 5x5 convolutions and two linear layers, with one exit point after the first convolution.
+
+    Without an early exit, the network is the paper's standalone CNN. The convolutions have 32 and 64 filters,
+    and 2x2 max-pooling follows each convolution. The linear layers have 1,024 units and K units, for K
+    classes. The exit point follows the first max-pooling.
 
     Disabato and Roveri, Reducing the Computation Load of Convolutional Neural Networks through Gate
-    Classification (IJCNN 2018): 32 filters, 2x2 max-pooling, 64 filters, 2x2 max-pooling, 1,024 and K units;
-    the exit follows the first pooling. Without an exit it is the standalone CNN. Convolutions are padded. The
-    linear layers read 8 x 8 averages, which are all features of images of 32 pixels.
+    Classification, IJCNN 2018. Choices made here: convolutions are padded, and features are averaged to 8 x 8
+    pixels before the linear layers. For images of 32 pixels the features already have 8 x 8 pixels.
 
     Args:
         resolutions: Sides of the input images in pixels.
@@ -74,12 +78,12 @@ class EECNN(Baseline):
 
 
 class AlexNet(Baseline):
-    """AlexNet for 32 pixels: five convolutions with an exit point after each, and three linear layers.
+    """AlexNet for images of 32 pixels: five convolutions, each with an exit point, and three linear layers.
 
-    Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks (NeurIPS 2012), in the
-    channels of its one-column form; with five exits in Scardapane et al., Differentiable Branching in Deep
-    Networks for Fast Inference (ICASSP 2020). Choices made here: kernels are 3x3, the first convolution has
-    stride 2, and 2x2 max-pooling follows the first, second and fifth.
+    Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, NeurIPS 2012; numbers
+    of channels as in its version for one GPU. Scardapane et al., Differentiable Branching in Deep Networks
+    for Fast Inference, ICASSP 2020, use five exits. Choices made here: kernels are 3x3, the first convolution
+    has stride 2, and 2x2 max-pooling follows the first, second and fifth convolution.
 
     Args:
         resolutions: Sides of the input images in pixels.
@@ -108,11 +112,12 @@ class AlexNet(Baseline):
 
 
 class VGG13(Baseline):
-    """VGG-13 for 32 pixels: ten convolutions with an exit point after each but the last, one linear layer.
+    """VGG-13 for images of 32 pixels: ten convolutions and one linear layer.
 
-    Simonyan and Zisserman, Very Deep Convolutional Networks (ICLR 2015), configuration B; with nine exits in
-    Scardapane et al., Differentiable Branching in Deep Networks for Fast Inference (ICASSP 2020). Choices
-    made here: convolutions have BatchNorm, and one linear layer follows the last pooling.
+    An exit point follows each convolution except the last. Simonyan and Zisserman, Very Deep Convolutional
+    Networks, ICLR 2015, configuration B. Scardapane et al., Differentiable Branching in Deep Networks for
+    Fast Inference, ICASSP 2020, use nine exits. Choices made here: convolutions have BatchNorm, and one
+    linear layer follows the last pooling.
 
     Args:
         resolutions: Sides of the input images in pixels.
@@ -138,12 +143,12 @@ class VGG13(Baseline):
 
 
 class ResNet18(Baseline):
-    """ResNet-18 for 32 pixels: a stem and eight blocks, with an exit point after each.
+    """ResNet-18 for images of 32 pixels: a stem and eight blocks.
 
-    He et al., Deep Residual Learning for Image Recognition (CVPR 2016), in the usual form for small images:
-    the stem is a 3x3 convolution of stride 1 without pooling. With nine exits in Scardapane et al.,
-    Differentiable Branching in Deep Networks for Fast Inference (ICASSP 2020). Only the pooling lies between
-    the ninth exit point and the last exit.
+    An exit point follows the stem and each block. He et al., Deep Residual Learning for Image Recognition,
+    CVPR 2016. As usual for small images, the stem is a 3x3 convolution of stride 1 without pooling.
+    Scardapane et al., Differentiable Branching in Deep Networks for Fast Inference, ICASSP 2020, use nine
+    exits. Only average pooling lies between the ninth exit point and the last exit.
 
     Args:
         resolutions: Sides of the input images in pixels.
@@ -182,7 +187,7 @@ def _convolution(
 
 
 def _max_pooling() -> nn.Module:
-    """Return 2x2 max-pooling, which keeps a single pixel, so that small images can be used."""
+    """Return 2x2 max-pooling that rounds sizes up, so that features of one pixel can be pooled."""
     return nn.MaxPool2d(2, ceil_mode=True)
 
 

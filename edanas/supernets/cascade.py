@@ -1,4 +1,4 @@
-"""Supernet provider `cascade`: backbones of another provider in sequence, smallest first."""
+"""Supernet provider `cascade`: sequences of whole backbones of another provider, smallest first."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,21 +14,24 @@ from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.option_checks import checked_number, is_whole
 
 _Members = Callable[[Backbone], Sequence[Backbone]]
-"""Cascade -> its networks, smallest first."""
+"""Function: a cascade -> the backbones in it, smallest first."""
 
 
 class CascadeProvider(SupernetProvider):
-    """Whole networks from one supernet in sequence: a sample exits at the first one that is confident.
+    """Cascades: several networks from one supernet in sequence.
 
-    Network-wise adaptive inference: Park et al., Big/little deep neural network for ultra low power inference
-    (CODES+ISSS 2015); Wang et al., IDK Cascades (2018); Stamoulis et al., Designing Adaptive Neural Networks
-    for Energy-Constrained Image Classification (ICCAD 2018). Each stage is a network that runs on the image.
-    Its output is the image and the logits, which the exit classifier `carried` reads at no cost. Networks are
-    sorted by their multiply-adds, whatever the order of their variables.
+    A sample exits at the first network whose confidence reaches the threshold. Each stage of a cascade runs
+    one network on the image, and returns the image with the network's logits. The exit classifier `carried`
+    reads the logits at no cost. The networks of a cascade are sorted by their multiply-adds; the order of
+    their variables in the genome does not matter.
+
+    Park et al., Big/little deep neural network for ultra low power inference, CODES+ISSS 2015; Wang et al.,
+    IDK Cascades, 2018; Stamoulis et al., Designing Adaptive Neural Networks for Energy-Constrained Image
+    Classification, ICCAD 2018.
 
     Args:
-        of: The provider of the backbones.
-        networks: Number of networks in sequence.
+        of: The supernet provider of the networks.
+        networks: Number of networks in a cascade, from 2 to 8; 2 by default.
 
     Raises:
         ConfigError: An option is out of range.
@@ -44,7 +47,10 @@ class CascadeProvider(SupernetProvider):
         self.exit_points = self.networks - 1
 
     def variables(self) -> tuple[Variable, ...]:
-        """Return `resolution`, and each other variable of the N-th network as `netN.NAME`."""
+        """Return `resolution`, which all networks share, and the other variables of each network.
+
+        The variable `NAME` of network number N, counted from 1, is called `netN.NAME`.
+        """
         variables = self.of.variables()
         return (
             *(v for v in variables if v.name == "resolution"),
@@ -57,19 +63,19 @@ class CascadeProvider(SupernetProvider):
         )
 
     def supernet(self, task: Task) -> Supernet:
-        """Build the other provider's supernet; see `SupernetProvider.supernet`."""
+        """Return a supernet of cascades, with fresh weights; see `SupernetProvider.supernet`."""
         return CascadeSupernet(self.of.supernet(task), self.members, task)
 
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
-        """Build all networks; see `SupernetProvider.build`."""
+        """Build all networks of a cascade; see `SupernetProvider.build`."""
         return _sequence([self.of.build(each, task) for each in self.members(backbone)], task)
 
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
-        """Return one channel for each exit point, which holds image and logits."""
+        """Return 1 for each exit point: image and logits are joined into one channel."""
         return ((1,),) * self.exit_points
 
     def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
-        """Return the costs of each network as a stage; the last exit costs nothing."""
+        """Return the costs of each network of a cascade as one stage; the last exit has no costs."""
         members = self.members(backbone)
         side = int(backbone["resolution"])
         shape = 1, task.in_channels * side + _rows(task.num_classes, side), side
@@ -90,10 +96,10 @@ class CascadeProvider(SupernetProvider):
         return tuple(stages), SegmentCost(0, 0, 0, (task.num_classes, 1, 1), 0)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
-        """Load weights as the provider of the backbones does.
+        """Load weights with the provider `of`; see `SupernetProvider.load_weights`.
 
         Raises:
-            WeightsError: The supernet is no cascade, or the weights cannot be loaded.
+            WeightsError: `supernet` is not of this provider, or the weights cannot be loaded.
         """
         if not isinstance(supernet, CascadeSupernet):
             raise WeightsError(
@@ -102,7 +108,7 @@ class CascadeProvider(SupernetProvider):
         return self.of.load_weights(supernet.supernet, weights)
 
     def members(self, backbone: Backbone) -> list[Backbone]:
-        """Return the networks of a cascade, by ascending multiply-adds."""
+        """Return the networks of a cascade, sorted by ascending multiply-adds."""
         networks = [Backbone(tuple(self._choices(backbone, n))) for n in range(1, self.networks + 1)]
         return sorted(networks, key=self._macs)
 
@@ -127,12 +133,12 @@ class CascadeProvider(SupernetProvider):
 
 
 class CascadeSupernet(Supernet):
-    """A supernet whose backbones are cascades of another supernet's backbones, on its weights.
+    """A supernet of cascades. The networks of a cascade are backbones of another supernet.
 
     Args:
-        supernet: The other supernet.
-        members: Returns the networks of a cascade.
-        task: Channels and classes.
+        supernet: The supernet of the networks, which holds all weights.
+        members: Function that returns the networks of a cascade, smallest first.
+        task: Number of channels of the images, and number of classes.
     """
 
     def __init__(self, supernet: Supernet, members: _Members, task: Task) -> None:
@@ -147,21 +153,23 @@ class CascadeSupernet(Supernet):
         return _sequence(networks, self.task).train(self.training)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
-        """Return a cascade with copies of the weights, for each network its own; see `Supernet.extract`."""
+        """Return a cascade with a separate copy of the weights for each network; see `Supernet.extract`."""
         networks = [self.supernet.extract(each) for each in self._members(backbone)]
         return _sequence(networks, self.task).train(self.training)
 
 
 class CascadeStage(nn.Module):
-    """One network of a cascade: image, after the first stage with logits -> image with new logits.
+    """One network of a cascade as a stage.
 
-    The output has one channel, (B, 1, C x H + ceil(K / W), W): the image's channels below one another, then
-    rows that end with the logits.
+    The input of the first stage is a batch of B images (B, C, R, R). The output, and the input of any later
+    stage, is (B, 1, C R + rows, R). It holds the channels of the image, one below the other, then zeros, and
+    at the end K logits for K classes. Zeros and logits take ceil(K / R) rows. A stage replaces the logits in
+    its input.
 
     Args:
-        network: Images (B, C, H, H) -> logits (B, K).
-        in_channels: C.
-        first: Whether the input is images without logits.
+        network: The network: images (B, C, R, R) -> logits (B, K).
+        in_channels: C, the number of channels of the images.
+        first: True for the first stage, whose input has no logits.
     """
 
     def __init__(self, network: nn.Module, in_channels: int, *, first: bool) -> None:
@@ -171,7 +179,7 @@ class CascadeStage(nn.Module):
         self.first = first
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Run the network on the image, and append its logits."""
+        """Return the images in `features` with the logits of the network on these images."""
         width = features.shape[3]
         images = features
         if not self.first:
@@ -184,7 +192,7 @@ class CascadeStage(nn.Module):
 
 
 class _LastLogits(nn.Module):
-    """The last exit: the logits in the features, as the exit classifier `carried` reads them."""
+    """The last exit, which returns the logits in the features, like the exit classifier `carried`."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -204,11 +212,11 @@ def _rows(classes: int, width: int) -> int:
 
 
 def _member_name(number: int, name: str) -> str:
-    """Return the name of a variable of the N-th network."""
+    """Return the name in a cascade of the variable `name` of network `number`, counted from 1."""
     return name if name == "resolution" else f"net{number}.{name}"
 
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """Register `cascade`."""
+    """Register the provider `cascade`."""
     return {"cascade": CascadeProvider}

@@ -1,4 +1,4 @@
-"""Download of weights, with mirrors, retries, checksums, and a cache under `EDANAS_HOME`."""
+"""Download of weights from mirrors, with retries, checksums and a cache in `EDANAS_HOME/weights`."""
 
 import hashlib
 import http.client
@@ -29,9 +29,9 @@ class Remote:
 
     Args:
         name: Name of the file in the cache.
-        mirrors: URLs (`http:`, `https:` or `file:`) of the same bytes, tried in this order.
-        sha256: The SHA-256; `None` if unknown.
-        git_object: The object id in the git repository of the publisher; `None` if unknown.
+        mirrors: URLs of identical copies of the file (`http:`, `https:` or `file:`), tried in this order.
+        sha256: SHA-256 of the file; `None` if unknown.
+        git_object: Object id of the file in the git repository of its authors; `None` if unknown.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Remote:
 
 
 class _PermanentError(Exception):
-    """A failure of a mirror that a retry does not mend."""
+    """A failure of a mirror that a retry cannot solve."""
 
 
 class _TransientError(Exception):
@@ -51,18 +51,23 @@ class _TransientError(Exception):
 def fetch(
     remote: Remote, *, attempts: int = 4, pause: Callable[[float], None] = time.sleep
 ) -> tuple[Path, str]:
-    """Download a file into the cache unless it is there; return its path and how it was checked.
+    """Download a file into the cache, unless the cache has the file already.
 
-    The mirror at the URL in `EDANAS_MIRROR` is tried first. The SHA-256 of a download is stored beside it in
-    `NAME.sha256`, and a cached file with another one is rejected.
+    The URL in the environment variable `EDANAS_MIRROR` is tried first. The SHA-256 of a download is stored
+    in the cache, in `NAME.sha256`. A cached file with a different SHA-256 is rejected.
 
     Args:
-        remote: The file.
-        attempts: Attempts for each mirror while failures are transient; pauses double from one second.
-        pause: Waits for a number of seconds.
+        remote: The file to download.
+        attempts: Largest number of attempts at each mirror; only transient failures are retried. The first
+            pause between two attempts takes 1 second, and each further pause twice as long.
+        pause: Function that waits for a number of seconds.
+
+    Returns:
+        Path of the file in the cache, and the result of the check of its content, as part of a sentence.
 
     Raises:
-        WeightsError: No mirror has the file, the cache cannot be written, or the cached file has changed.
+        WeightsError: No mirror has an intact file, the cache cannot be written, or the cached file has
+            changed.
 
     Example:
         >>> import os, tempfile
@@ -88,7 +93,8 @@ def fetch(
             causes.append(f"{url}: {error}")
     raise WeightsError(
         f"weights '{remote.name}' cannot be downloaded ({'; '.join(causes)}). "
-        f"Put the file at {path}, set EDANAS_MIRROR to the URL of its folder, or give its path as weights"
+        f"Put the file at {path}, set EDANAS_MIRROR to the URL of a folder that has the file, "
+        "or set `weights` to the path of the file"
     )
 
 
@@ -109,11 +115,14 @@ def _check_cached(path: Path, remote: Remote) -> str:
             f"{path}: SHA-256 {digest}, expected {expected}; the file has changed since it was downloaded. "
             "Delete it to download it again"
         )
-    return f"from the cache, SHA-256 {digest}"
+    return f"the file is from the cache and has the SHA-256 {digest}"
 
 
 def _from_mirror(url: str, path: Path, remote: Remote, attempts: int, pause: Callable[[float], None]) -> str:
-    """Download `url` to `path`, complete and checked, or raise; return how it was checked."""
+    """Download and check a file from one mirror; return the result of the check.
+
+    The file appears at `path` only after a successful check.
+    """
     part = _temporary(path)
     try:
         for attempt in range(1, attempts + 1):
@@ -122,7 +131,7 @@ def _from_mirror(url: str, path: Path, remote: Remote, attempts: int, pause: Cal
                 break
             except _TransientError as error:
                 if attempt == attempts:
-                    raise _PermanentError(f"{error}, {attempts} times") from error
+                    raise _PermanentError(f"{error} ({attempts} attempts)") from error
                 pause(2.0 ** (attempt - 1))
         digest = _digest(part, hashlib.sha256())
         check = _check(part, digest, remote, beside=url + ".sha256")
@@ -154,19 +163,19 @@ def _transfer(url: str, target: Path) -> None:
             try:
                 chunk = response.read(_CHUNK)
             except (http.client.HTTPException, OSError) as error:
-                raise _TransientError(f"broken off after {received} bytes") from error
+                raise _TransientError(f"the connection broke off after {received} bytes") from error
             if not chunk:
                 break
             received += len(chunk)
             file.write(chunk)
     if length is not None and received != int(length):
-        raise _TransientError(f"{received} of {length} bytes received")
+        raise _TransientError(f"only {received} of {length} bytes received")
 
 
 def _open(url: str) -> http.client.HTTPResponse:
     scheme = urlsplit(url).scheme
     if scheme not in ("http", "https", "file"):
-        raise _PermanentError(f"scheme '{scheme}'; allowed: http, https, file")
+        raise _PermanentError(f"found scheme '{scheme}'; allowed: http, https, file")
     request = urllib.request.Request(url, headers={"User-Agent": "edanas"})  # noqa: S310 - scheme checked above
     try:
         response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310
@@ -181,23 +190,23 @@ def _open(url: str) -> http.client.HTTPResponse:
 
 
 def _check(path: Path, digest: str, remote: Remote, beside: str | None = None) -> str:
-    """Return how the file was checked; `beside` is the URL of the mirror's checksum file."""
+    """Check a file, and return the result; `beside` is the URL of the mirror's checksum file."""
     if remote.sha256 is not None:
         if digest != remote.sha256:
             raise _PermanentError(f"SHA-256 {digest}, expected {remote.sha256}")
-        return f"SHA-256 {digest} as expected"
+        return f"the file has the expected SHA-256 {digest}"
     if remote.git_object is not None:
         blob = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
         object_id = _digest(path, blob)
         if object_id != remote.git_object:
             raise _PermanentError(f"git object {object_id}, expected {remote.git_object}")
-        return f"the same as in its authors' repository; SHA-256 {digest}"
+        return f"the file is the same as in its authors' repository; its SHA-256 is {digest}"
     published = _published(beside) if beside else None
     if published is None:
-        return f"no checksum is known; SHA-256 {digest} recorded"
+        return f"no checksum is known; the SHA-256 {digest} was recorded"
     if digest != published:
-        raise _PermanentError(f"SHA-256 {digest}, expected {published} by {beside}")
-    return f"SHA-256 {digest} as its mirror publishes"
+        raise _PermanentError(f"SHA-256 {digest}, expected {published} from {beside}")
+    return f"the file has the SHA-256 that its mirror publishes, {digest}"
 
 
 def _published(url: str) -> str | None:
@@ -210,7 +219,7 @@ def _published(url: str) -> str | None:
 
 
 def _hex_digest(text: str) -> str | None:
-    """Return the SHA-256 at the beginning of a line that `sha256sum` wrote."""
+    """Return the SHA-256 at the beginning of the output of `sha256sum`; `None` if there is no SHA-256."""
     match = re.match(r"\s*([0-9a-fA-F]{64})\b", text)
     return match.group(1).lower() if match else None
 

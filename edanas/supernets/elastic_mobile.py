@@ -1,4 +1,7 @@
-"""The elastic mobile network: every backbone of a space on shared weights, in `ofa`'s dynamic layers."""
+"""The supernet of mobile networks, built from the dynamic layers of the package `ofa`.
+
+A dynamic layer holds the weights of its largest choice, and computes with a slice of the weights.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +16,13 @@ from edanas.supernets.mobile_space import BlockPlan, MobileSpace, NetPlan
 
 
 class LastExit(nn.Module):
-    """The last exit: 1x1 expansion, global average pooling, feature mix, classifier."""
+    """The last exit: expansion, global average pooling, feature mix, and classifier.
+
+    Args:
+        expand: The expansion, a 1x1 convolution of the features.
+        mix: The feature mix, a 1x1 convolution of the pooled features.
+        classifier: The linear layer that returns the logits.
+    """
 
     def __init__(self, expand: nn.Module, mix: nn.Module, classifier: nn.Module) -> None:
         super().__init__()
@@ -22,21 +31,21 @@ class LastExit(nn.Module):
         self.classifier = classifier
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features (B, C, H, W) -> logits (B, K)."""
+        """Return the logits (B, K) for features (B, C, H, W), for B samples and K classes."""
         pooled = self.expand(features).mean((2, 3), keepdim=True)
         logits: torch.Tensor = self.classifier(self.mix(pooled).flatten(1))
         return logits
 
 
 class Residual(nn.Module):
-    """`x + conv(x)`."""
+    """Residual connection: adds the output of a module to its input."""
 
     def __init__(self, conv: nn.Module) -> None:
         super().__init__()
         self.conv = conv
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features (B, C, H, W) -> the same shape."""
+        """Return `features + conv(features)`, in the shape of `features`."""
         out: torch.Tensor = features + self.conv(features)
         return out
 
@@ -47,9 +56,9 @@ class LayerSlice:
 
     Args:
         layer: The dynamic layer.
-        active: Its attributes that choose the slice, by name.
-        in_channels: Channels of the input.
-        residual: Whether the input is added to the output.
+        active: Attributes of `layer` that select the slice, by name, with their values.
+        in_channels: Number of channels of the layer's input.
+        residual: Add the input to the output; False by default.
     """
 
     layer: nn.Module
@@ -58,23 +67,23 @@ class LayerSlice:
     residual: bool = False
 
     def activate(self) -> nn.Module:
-        """Return the layer, set to this slice."""
+        """Select this slice in the dynamic layer, and return the layer."""
         for name, value in self.active.items():
             setattr(self.layer, name, value)
         return self.layer
 
     def view(self) -> nn.Module:
-        """Return a module that runs this slice on the shared weights."""
+        """Return a module that computes with this slice of the shared weights."""
         return _View(self)
 
     def extract(self) -> nn.Module:
-        """Return a plain module with copies of this slice's weights."""
+        """Return a module without elastic choices, with copies of the weights in this slice."""
         plain: nn.Module = self.activate().get_active_subnet(self.in_channels)  # type: ignore[operator]
         return Residual(plain) if self.residual else plain
 
 
 class _View(nn.Module):
-    """Runs a slice of a dynamic layer, after other views may have set another slice and mode."""
+    """Runs a slice of a dynamic layer; slice and mode are set before each run, as other views change them."""
 
     def __init__(self, layer_slice: LayerSlice) -> None:
         super().__init__()
@@ -82,7 +91,7 @@ class _View(nn.Module):
         self._slice = layer_slice
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Run the slice."""
+        """Return the output of the layer with this slice of its weights."""
         layer = self._slice.activate()
         if layer.training != self.training:
             layer.train(self.training)
@@ -95,14 +104,20 @@ def assemble(
     last: tuple[nn.Module | None, nn.Module | None, nn.Module],
     resolution: int,
 ) -> StagedBackbone:
-    """Return a staged backbone from its layers; `last` is expansion, feature mix and classifier."""
+    """Return a staged backbone from its layers.
+
+    Args:
+        stages: The layers of each stage, in order.
+        last: Expansion, feature mix and classifier of the last exit. `None` omits expansion or feature mix.
+        resolution: Side of the input images in pixels.
+    """
     expand, mix, classifier = last
     head = LastExit(expand or nn.Identity(), mix or nn.Identity(), classifier)
     return StagedBackbone([nn.Sequential(*layers) for layers in stages], head, resolution)
 
 
 def use_torch_activations(net: nn.Module) -> None:
-    """Replace ofa's hard swish and hard sigmoid with torch's, which are the same in one operator."""
+    """Replace hard swish and hard sigmoid of `ofa` with torch's equivalent operators, which are faster."""
     from ofa.utils import Hsigmoid, Hswish
 
     for module in net.modules():
@@ -120,10 +135,15 @@ def _set_epsilon(net: nn.Module, epsilon: float) -> None:
 
 
 class ElasticMobileNet(Supernet):
-    """The supernet of a `MobileProvider`, with ofa's initialisation (He, by fan-out).
+    """The supernet of a `MobileProvider`.
 
-    Narrower and shallower choices use the first channels and layers; smaller kernels are linear maps of the
-    centre of larger ones (Cai et al., Once-for-All, ICLR 2020, Section 3).
+    Smaller widths and depths use the first channels and the first layers. Smaller kernels are learned linear
+    maps of the centre of larger kernels. Cai et al., Once-for-All, ICLR 2020, Section 3. The initial weights
+    are those of the package `ofa` (He initialisation by fan-out).
+
+    Args:
+        space: The search space.
+        task: Number of channels of the images, and number of classes.
     """
 
     def __init__(self, space: MobileSpace, task: Task) -> None:
@@ -174,11 +194,14 @@ class ElasticMobileNet(Supernet):
         return block
 
     def view(self, backbone: Backbone) -> StagedBackbone:
-        """Return a view; see `Supernet.view`. It holds whole layers, and has its own training mode."""
+        """Return a view with its own training mode; see `Supernet.view`.
+
+        The modules of the view are the whole dynamic layers.
+        """
         return self._staged(backbone, LayerSlice.view)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
-        """Return a copy; see `Supernet.extract`. torch's global generator does not change."""
+        """Return a copy; see `Supernet.extract`. torch's global generator stays unchanged."""
         with torch.random.fork_rng(devices=[]):
             net = self._staged(backbone, LayerSlice.extract)
         _set_epsilon(net, self.space.family.epsilon)
@@ -187,7 +210,7 @@ class ElasticMobileNet(Supernet):
         return net
 
     def _staged(self, backbone: Backbone, make: Callable[[LayerSlice], nn.Module]) -> StagedBackbone:
-        """Return the backbone in the supernet's training mode, with layers from `make`."""
+        """Return a backbone in the supernet's training mode; `make` turns a slice into a layer."""
         plan = self.space.plan(backbone)
         stages = [[make(self._block_slice(block)) for block in stage] for stage in plan.stages]
         stem = LayerSlice(self.first_conv, {"active_out_channel": plan.stem}, self.task.in_channels)
@@ -203,7 +226,7 @@ class ElasticMobileNet(Supernet):
             mix = make(LayerSlice(self.feature_mix_layer, {"active_out_channel": plan.last_width}, channels))
         classifier = make(LayerSlice(self.classifier, {}, plan.features))
         staged = assemble(stages, (expand, mix, classifier), plan.resolution)
-        # New modules are in training mode, and a view sets the mode of its layers when it runs.
+        # New modules are in training mode. Views set the mode of shared layers only when they run.
         return staged if self.training else staged.eval()
 
     def _block_slice(self, plan: BlockPlan) -> LayerSlice:
@@ -216,7 +239,13 @@ class ElasticMobileNet(Supernet):
 
 
 def build_plain(space: MobileSpace, plan: NetPlan, task: Task) -> StagedBackbone:
-    """Return a backbone in plain layers with fresh weights, structured as `ElasticMobileNet.extract`."""
+    """Return a backbone with fresh weights, in the same layers as `ElasticMobileNet.extract`.
+
+    Args:
+        space: The search space.
+        plan: The sizes of the backbone.
+        task: Number of channels of the images, and number of classes.
+    """
     from ofa.utils import init_models
     from ofa.utils.layers import ConvLayer, LinearLayer, MBConvLayer
 

@@ -1,4 +1,4 @@
-"""Base class of providers of one network, of which only exits, thresholds and resolution are searched."""
+"""Base class of providers of a single network; only resolution, exits and thresholds are searched."""
 
 import copy
 from abc import abstractmethod
@@ -16,22 +16,23 @@ from edanas.supernets.option_checks import checked_sides
 from edanas.supernets.weights import TensorNames, fill, read_tensors
 
 Parts = tuple[Sequence[nn.Module], nn.Module]
-"""A network's M stages, and its last exit."""
+"""The stages of a network, and its last exit."""
 
 Costs = tuple[tuple[SegmentCost, ...], SegmentCost]
-"""Costs of the M stages, and of the last exit."""
+"""The costs of each stage, and of the last exit."""
 
 _ANY_TASK = Task(in_channels=3, num_classes=2)
-"""A task for building a network whose structure is inspected."""
+"""An arbitrary task, for networks that are built only to inspect their structure."""
 
 
 class FixedProvider(SupernetProvider):
-    """A family whose only variable is the resolution, and whose members share all weights.
+    """Base class of providers whose backbones are one network at different resolutions.
 
-    A subclass builds the network in `parts`, and sets `exit_points`.
+    The only variable of a backbone is its resolution, and all backbones share all weights. A subclass builds
+    the network in `parts`, and sets `exit_points`.
 
     Args:
-        resolutions: Sides of the input images in pixels.
+        resolutions: Choices of the side of the input images, in pixels.
 
     Raises:
         ConfigError: The sides are not distinct whole numbers from 8 to 1024.
@@ -43,13 +44,16 @@ class FixedProvider(SupernetProvider):
 
     @abstractmethod
     def parts(self, task: Task) -> Parts:
-        """Build the stages and the last exit, for all resolutions.
+        """Build the stages and the last exit with fresh weights, drawn from torch's global generator.
 
-        Fresh weights are drawn from torch's global generator.
+        The modules must accept images of all resolutions.
+
+        Args:
+            task: Number of channels of the images, and number of classes.
         """
 
     def skeleton(self, task: Task) -> Parts:
-        """Build the parts without weights (on the device `meta`), to inspect their structure."""
+        """Build stages and last exit without weights, on torch's device `meta`, to inspect the structure."""
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             return self.parts(task)
 
@@ -77,7 +81,7 @@ class FixedProvider(SupernetProvider):
         return tuple((stage.shape[0],) for stage in stages[:-1])
 
     def costs(self, backbone: Backbone, task: Task) -> Costs:
-        """Return the costs, traced once for each resolution; see `SupernetProvider.costs`.
+        """Return the costs, which are traced once for each resolution; see `SupernetProvider.costs`.
 
         Raises:
             CandidateError: The backbone is not in this space.
@@ -86,16 +90,23 @@ class FixedProvider(SupernetProvider):
         return self._traced_costs(self.side(backbone), task)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
-        """Load the tensors of such a supernet from a file into `supernet`.
+        """Load the weights of a supernet of this provider from a file.
+
+        Args:
+            supernet: The supernet that gets the weights.
+            weights: Path of a file of `torch.save` or safetensors with the tensors of the supernet, by name.
+
+        Returns:
+            A sentence that reports the number of copied tensors.
 
         Raises:
-            WeightsError: The file does not exist, holds no weights, or those of another network.
+            WeightsError: The file does not exist, has no weights, or has the weights of another network.
         """
         return self.fill(supernet, read_tensors(Path(weights).expanduser()), weights, TensorNames())
 
     @staticmethod
     def fill(supernet: Supernet, tensors: Mapping[str, torch.Tensor], source: str, names: TensorNames) -> str:
-        """Copy weights into `supernet`; see `edanas.supernets.weights.fill`.
+        """Copy tensors into `supernet`; `edanas.supernets.weights.fill` describes arguments and result.
 
         Raises:
             WeightsError: A tensor does not fit, or `supernet` is of another provider.
@@ -112,7 +123,7 @@ class FixedProvider(SupernetProvider):
         """
         choices = dict(backbone.choices)
         if choices.keys() != {"resolution"} or choices["resolution"] not in self.resolutions:
-            raise CandidateError(f"backbone with {choices}; allowed: resolution, one of {self.resolutions}")
+            raise CandidateError(f"backbone: found {choices}; allowed: resolution, one of {self.resolutions}")
         return int(choices["resolution"])
 
     def _build_parts(self, task: Task) -> Parts:
@@ -130,12 +141,12 @@ class FixedProvider(SupernetProvider):
 
 
 class FixedSupernet(Supernet):
-    """A supernet that holds one network.
+    """The supernet of a `FixedProvider`, which holds one network.
 
     Args:
         parts: The stages and the last exit.
-        side: Returns the resolution of a backbone.
-        task: Channels and classes.
+        side: Function that returns the resolution of a backbone, in pixels.
+        task: Number of channels of the images, and number of classes.
     """
 
     def __init__(self, parts: Parts, side: Callable[[Backbone], int], task: Task) -> None:
@@ -158,14 +169,14 @@ class FixedSupernet(Supernet):
 
 
 class ModeWrapper(nn.Module):
-    """Runs a shared module in the training mode of this wrapper."""
+    """Runs a shared module in the mode (training or eval) of this wrapper."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Set the mode, and run the module."""
+        """Set the module's mode to the mode of the wrapper, and return the module's output."""
         if self.module.training != self.training:
             self.module.train(self.training)
         out: torch.Tensor = self.module(features)

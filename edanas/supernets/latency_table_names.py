@@ -1,16 +1,22 @@
-"""Names of the layers of a MobileNetV3 in the latency tables of the Once-for-All project."""
+"""Names of the layers of MobileNetV3 backbones in the latency tables of the Once-for-All project."""
 
 from edanas.core.types import Task
 from edanas.supernets.mobile_space import BlockPlan, NetPlan
 
 
 def layer_names(plan: NetPlan, stem_stride: int, task: Task) -> tuple[tuple[str, ...], ...]:
-    """Return the names by stage, then those of the last exit; shapes are height x width x channels.
+    """Return the names of a backbone's layers in a latency table.
+
+    A name holds the shapes of input and output as HEIGHTxWIDTHxCHANNELS, for example
+    `Conv-input:224x224x3-output:112x112x16`.
 
     Args:
         plan: The sizes of the backbone.
         stem_stride: Stride of the first convolution.
-        task: Channels of the images, and classes.
+        task: Number of channels of the images, and number of classes.
+
+    Returns:
+        One tuple of names for each stage, then the names of the last exit's layers.
     """
     side = _shrunk(plan.resolution, stem_stride)
     names = [_name("Conv", _shape(plan.resolution, task.in_channels), _shape(side, plan.stem))]

@@ -1,6 +1,6 @@
-"""Costs of mobile networks of the once-for-all spaces, counted layer by layer without building them.
+"""Costs of mobile networks of the once-for-all spaces, counted layer by layer without building a network.
 
-The convention is that of `edanas.core.costs`, which counts built networks. Both give the same integers.
+The counts equal the counts of `edanas.core.costs`, which counts built networks.
 """
 
 from collections.abc import Iterable
@@ -10,16 +10,20 @@ from edanas.core.types import Backbone, Choice, SegmentCost, Task
 from edanas.supernets.mobile_space import BlockPlan, MobileSpace, NetPlan, scaled
 
 _SQUEEZE_REDUCTION = 4
+"""Ratio of the channels to the inner channels of squeeze-and-excitation."""
+
 _NORM = 2
 """Parameters of BatchNorm per channel."""
 
 Shape = tuple[int, int, int]
+"""Channels, height and width of features."""
+
 _Layer = tuple[int, bool, Choice, Choice]
-"""Stage, whether the layer comes after the first of the stage, kernel, and expansion."""
+"""Key of a layer: stage, False for the first layer of the stage or True, kernel size, and expansion."""
 
 
 class LayerCosts:
-    """Counts the costs of backbones, each distinct layer once. Picklable.
+    """Counts the costs of backbones, and stores the count of each distinct layer. Objects are picklable.
 
     Args:
         space: The search space of the backbones.
@@ -40,7 +44,11 @@ class LayerCosts:
         ]
 
     def __call__(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
-        """Return the costs of the stages, and of the last exit.
+        """Return the costs of each stage, and of the last exit.
+
+        Args:
+            backbone: The backbone.
+            task: Number of channels of the images, and number of classes.
 
         Raises:
             CandidateError: The backbone is not in this space.
@@ -49,7 +57,7 @@ class LayerCosts:
             known = self._known[task, backbone["resolution"], backbone["width"]]
             return self._stages(backbone, known), known.last
         except KeyError:
-            # A layer is new, or a choice is wrong: the plan checks all choices.
+            # A layer has not been counted yet, or a choice is wrong: `plan` checks all choices.
             known = self._count_layers(self._space.plan(backbone), backbone, task)
             return self._stages(backbone, known), known.last
 
@@ -74,7 +82,7 @@ class LayerCosts:
         return tuple(costs)
 
     def _count_layers(self, plan: NetPlan, backbone: Backbone, task: Task) -> "_Known":
-        """Count every layer of one backbone, and store the counts."""
+        """Count every layer of one backbone, and return the stored counts for its width and resolution."""
         side = shrunk(plan.resolution, self._space.stem_stride)
         stem = convolution(task.in_channels, plan.stem, 3, side)
         shape = (plan.stem, side, side)
@@ -99,7 +107,7 @@ class LayerCosts:
 
 
 class Count(NamedTuple):
-    """Multiply-adds, parameters, elements of the largest output, and elements of all outputs."""
+    """Costs of layers: multiply-adds, parameters, elements of the largest output, and of all outputs."""
 
     macs: int
     params: int
@@ -108,7 +116,7 @@ class Count(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """Counts for one task, width and resolution: the fixed layers, and the layers counted so far."""
+    """Counts for one task, width and resolution: fixed layers, and elastic layers counted so far."""
 
     stem: Count
     layers: dict[_Layer, Count]
@@ -117,7 +125,7 @@ class _Known(NamedTuple):
 
 
 def block_cost(block: BlockPlan, shape: Shape) -> tuple[Count, Shape]:
-    """Return cost and output shape of an inverted residual block on features of `shape` (C, H, W)."""
+    """Return the cost and the output shape of an inverted residual block; `shape` is its input (C, H, W)."""
     channels, side, inner = shape[0], shape[1], block.mid_channels
     after = shrunk(side, block.stride)
     parts = [convolution(inner, inner, block.kernel, after, groups=inner)]
@@ -130,7 +138,14 @@ def block_cost(block: BlockPlan, shape: Shape) -> tuple[Count, Shape]:
 
 
 def convolution(before: int, after: int, kernel: int, side: int, groups: int = 1) -> Count:
-    """Return the cost of a convolution with BatchNorm and without bias, for an output of side x side pixels.
+    """Return the cost of a convolution with BatchNorm and without bias.
+
+    Args:
+        before: Number of input channels.
+        after: Number of output channels.
+        kernel: Side of the kernel.
+        side: Side of the output, in pixels.
+        groups: Number of groups; 1 by default.
 
     Example:
         >>> convolution(3, 16, kernel=3, side=16)
@@ -142,14 +157,14 @@ def convolution(before: int, after: int, kernel: int, side: int, groups: int = 1
 
 
 def _squeeze(channels: int) -> Count:
-    """Return the cost of squeeze-and-excitation: two linear layers with bias on pooled features."""
+    """Return the cost of squeeze-and-excitation, two linear layers with bias on pooled features."""
     inner = scaled(channels // _SQUEEZE_REDUCTION, 1)
     weights = 2 * channels * inner
     return Count(weights, weights + inner + channels, max(channels, inner), inner + channels)
 
 
 def _last_exit(plan: NetPlan, shape: Shape, task: Task) -> SegmentCost:
-    """Return the cost of expansion, feature mix (without BatchNorm and bias) and classifier."""
+    """Return the cost of the last exit; its feature mix has neither BatchNorm nor bias."""
     channels, side, _ = shape
     parts = []
     if plan.final_expand:
@@ -166,11 +181,11 @@ def _last_exit(plan: NetPlan, shape: Shape, task: Task) -> SegmentCost:
 
 
 def total(parts: Iterable[Count]) -> Count:
-    """Return the cost of layers in sequence."""
+    """Return the joint cost of layers that run in sequence."""
     macs, params, activations, outputs = zip(*parts, strict=True)
     return Count(sum(macs), sum(params), max(activations), sum(outputs))
 
 
 def shrunk(side: int, stride: int) -> int:
-    """Return the output side of a convolution with an odd kernel, padded to keep the size at stride 1."""
+    """Return the side of a convolution's output. With stride 1, the padding must preserve the side."""
     return (side - 1) // stride + 1

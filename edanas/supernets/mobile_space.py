@@ -1,4 +1,4 @@
-"""Mobile networks of the once-for-all spaces: channels, strides and blocks of each backbone."""
+"""Search spaces of once-for-all mobile networks, and the sizes of their backbones' layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from edanas.core.types import Backbone, Choice, Variable
 
 @dataclass(frozen=True)
 class Family:
-    """Properties that all backbones of one kind of mobile network share, at width 1.
+    """Properties that all backbones of one kind of mobile network share. Channels are given at width 1.
 
     Args:
-        stem: Channels of the first convolution.
-        first: Channels of the first block, which has kernel 3 and expansion 1.
-        widths: Channels of each elastic stage.
-        activations: Activation of the blocks of each elastic stage; the first block has the first one.
-        squeeze: Whether the blocks of each elastic stage have squeeze-and-excitation.
-        outer: Activation of the first convolution and of the last exit.
-        single: Whether the last elastic stage always has one block.
-        epsilon: The number that BatchNorm adds to variances.
+        stem: Number of output channels of the first convolution.
+        first: Number of output channels of the first block, which has kernel 3 and expansion 1.
+        widths: Number of output channels of each elastic stage.
+        activations: Name of the activation in each elastic stage. The first block has the first activation.
+        squeeze: For each elastic stage, True if its blocks have squeeze-and-excitation.
+        outer: Name of the activation in the first convolution and the last exit.
+        single: True if the last elastic stage always has one block.
+        epsilon: Number that BatchNorm adds to variances.
     """
 
     stem: int
@@ -45,6 +45,7 @@ MOBILENET_V3 = Family(
     squeeze=(False, True, False, True, True),
     outer="h_swish",
 )
+"""MobileNetV3 in the once-for-all space."""
 
 PROXYLESS = Family(
     stem=32,
@@ -56,10 +57,17 @@ PROXYLESS = Family(
     single=True,
     epsilon=1e-3,
 )
+"""ProxylessNAS in the once-for-all space."""
 
 
 def scaled(base: int, multiplier: float) -> int:
-    """Return `base x multiplier` channels, as MobileNet rounds them: a multiple of 8, at least 90% of it.
+    """Return the number of channels `base * multiplier`, rounded as in MobileNet.
+
+    The result is a multiple of 8, at least 8, and at least 90% of the exact number.
+
+    Args:
+        base: Number of channels at width 1.
+        multiplier: The width.
 
     Example:
         >>> scaled(24, 1.3), scaled(16, 0.1)
@@ -72,7 +80,18 @@ def scaled(base: int, multiplier: float) -> int:
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """An inverted residual block of a backbone: its index in the supernet, and its sizes."""
+    """The sizes of an inverted residual block.
+
+    Args:
+        index: Index of the block in the supernet, from 0.
+        in_channels: Number of input channels.
+        out_channels: Number of output channels.
+        kernel: Kernel size of the depthwise convolution.
+        expand: Ratio of the inner channels to the input channels.
+        stride: Stride of the depthwise convolution.
+        activation: Name of the activation.
+        squeeze: True if the block has squeeze-and-excitation.
+    """
 
     index: int
     in_channels: int
@@ -90,7 +109,7 @@ class BlockPlan:
 
     @property
     def mid_channels(self) -> int:
-        """Channels of the depthwise convolution."""
+        """Number of inner channels, on which the depthwise convolution runs."""
         return scaled(round(self.in_channels * self.expand), 1)
 
 
@@ -100,10 +119,12 @@ class NetPlan:
 
     Args:
         resolution: Side of the input images in pixels.
-        stem: Channels of the first convolution.
+        stem: Number of output channels of the first convolution.
         stages: The blocks of each stage.
-        final_expand: Channels of the last exit's 1x1 convolution before pooling; 0 = no such layer.
-        last_width: Channels of the last exit's feature mix after pooling; 0 = no such layer.
+        final_expand: Number of channels of the last exit's 1x1 convolution before pooling; 0 if there is no
+            convolution.
+        last_width: Number of channels of the last exit's feature mix after pooling; 0 if there is no feature
+            mix.
     """
 
     resolution: int
@@ -114,13 +135,21 @@ class NetPlan:
 
     @property
     def features(self) -> int:
-        """Channels of the classifier's input."""
+        """Number of features that the classifier reads."""
         return self.last_width or self.final_expand or self.stages[-1][-1].out_channels
 
 
 @dataclass(frozen=True)
 class MobileSpace:
-    """A search space of mobile networks: a provider's options, checked, and the sizes of backbones."""
+    """A search space of mobile networks.
+
+    `edanas.supernets.ofa_mobile.checked_space` builds it from the options of a provider.
+    `edanas.supernets.ofa_mbv3.OFAMobileNetV3Provider` describes the attributes that are not listed here.
+
+    Args:
+        family: Properties that all backbones share.
+        last_width: Number of channels, at width 1, of the feature mix after pooling; 0 omits the feature mix.
+    """
 
     family: Family
     widths: tuple[float, ...]
@@ -135,7 +164,7 @@ class MobileSpace:
     last_width: int
 
     def variables(self) -> tuple[Variable, ...]:
-        """Return resolution, width, each stage's depth, and each layer's kernel and expansion."""
+        """Return resolution, width, the depth of each stage, and kernel and expansion of each layer."""
         variables = [Variable("resolution", self.resolutions), Variable("width", self.widths)]
         for stage in range(1, self.family.stages + 1):
             depth, depths = f"stage{stage}.depth", self.depths_of(stage - 1)
@@ -150,7 +179,7 @@ class MobileSpace:
         return tuple(variables)
 
     def depths_of(self, stage: int) -> tuple[int, ...]:
-        """Return the allowed depths of an elastic stage, counted from 0."""
+        """Return the choices of the depth of elastic stage number `stage`, counted from 0."""
         return (1,) if self.family.single and stage == self.family.stages - 1 else self.depths
 
     def plan(self, backbone: Backbone) -> NetPlan:
@@ -191,7 +220,7 @@ class MobileSpace:
         )
 
     def largest(self) -> NetPlan:
-        """Return the sizes of the largest backbone, with every block and all channels."""
+        """Return the sizes of the largest backbone, which has all blocks and all channels."""
         return self.plan(Backbone(tuple((v.name, v.choices[-1] or 0) for v in self.variables())))
 
     def _chosen(self, backbone: Backbone) -> Mapping[str, Choice]:
@@ -200,9 +229,9 @@ class MobileSpace:
             if variable.parent is not None and chosen[variable.parent] not in variable.when:
                 continue
             if variable.name not in backbone:
-                raise CandidateError(f"backbone without '{variable.name}'; allowed: {variable.choices}")
+                raise CandidateError(f"backbone: {variable.name}: found nothing; allowed: {variable.choices}")
             value = backbone[variable.name]
             if value not in variable.choices:
-                raise CandidateError(f"backbone with {variable.name} = {value}; allowed: {variable.choices}")
+                raise CandidateError(f"backbone: {variable.name}: found {value}; allowed: {variable.choices}")
             chosen[variable.name] = value
         return chosen

@@ -1,7 +1,8 @@
 """Cutting of a model into stages, at the outputs of named modules.
 
-Only the code between those modules is traced with `torch.fx`. All other modules are called as they are, in
-training and evaluation. A cut is possible where later code uses nothing but the module's output.
+Only modules that contain a cut are traced with `torch.fx`. All other modules become part of a stage
+unchanged, so they keep their behaviour in training and in eval mode. A cut after a module is possible if all
+later code reads only the output of this module, and no earlier output.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,20 +13,20 @@ import torch
 from torch import fx, nn
 
 FeatureLayout = Literal["nchw", "nhwc", "tokens"]
-"""The layout of features: (B, C, H, W), (B, H, W, C) or (B, N, C)."""
+"""Layout of features: `nchw` (B, C, H, W), `nhwc` (B, H, W, C), or `tokens` (B, tokens, C)."""
 
 
 class CutError(Exception):
-    """The model cannot be cut; the message has the reason."""
+    """The model cannot be cut; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A place to cut.
+    """A possible end of a stage.
 
     Args:
-        module: Name of the module after which to cut.
-        channels: Channels of its output.
+        module: Name in the model of the module whose output ends the stage.
+        channels: Number of channels of the module's output.
     """
 
     module: str
@@ -33,9 +34,15 @@ class Cut:
 
 
 class TracedStage(nn.Module):
-    """A part of a model between two cuts; its input and output are (B, C, H, W), whatever the model uses.
+    """A stage of a model between two cuts.
 
-    N tokens become features of height N and width 1.
+    Input and output are features (B, C, H, W). They are converted from and to the layout of the model. Tokens
+    become features of width 1, whose height is the number of tokens.
+
+    Args:
+        traced: The part of the model that the stage runs.
+        enter: Layout of the features that `traced` reads.
+        leave: Layout of the features that `traced` returns; `None` for the last stage, which returns logits.
     """
 
     def __init__(self, traced: nn.Module, enter: FeatureLayout, leave: FeatureLayout | None) -> None:
@@ -45,7 +52,7 @@ class TracedStage(nn.Module):
         self.leave = leave
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Run the part of the model."""
+        """Return the output of the stage for features (B, C, H, W)."""
         if self.enter == "nhwc":
             features = features.permute(0, 2, 3, 1)
         elif self.enter == "tokens":
@@ -61,15 +68,20 @@ class TracedStage(nn.Module):
 def cut_model(
     model: nn.Module, cuts: Sequence[Cut], sample: torch.Tensor
 ) -> tuple[list[TracedStage], list[Cut]]:
-    """Return the model's stages in order, and the cuts between them: those of `cuts` that are possible.
+    """Cut a model into stages.
 
     Args:
-        model: Takes one tensor. The stages hold its modules, not copies.
-        cuts: Places to cut, in the order in which the modules run.
-        sample: Images on the model's device, from which layouts are determined.
+        model: A model that reads images. The stages hold the modules of the model, not copies.
+        cuts: The cuts to make, in any order. Impossible cuts are skipped.
+        sample: Images (B, C, H, W) on the device of the model. A run on the images determines the layouts of
+            features.
+
+    Returns:
+        The stages in order, and the cuts between the stages.
 
     Raises:
-        CutError: The code between the modules cannot be traced, or no cut is possible.
+        CutError: The model cannot be traced, a stage does not run, no cut is possible, or two stages share a
+            parameter.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 8, 3))
@@ -96,7 +108,7 @@ def cut_model(
         features, begin = out, position + 1
         start = list(graph.nodes)[position]
     if not possible:
-        raise CutError("no module's output stands between two stages")
+        raise CutError("no module's output is the only input of all later code")
     parts.append(_part(root, graph, start, begin, None))
     _check_separate(parts)
     ends: list[FeatureLayout | None] = [*layouts, None]
@@ -105,7 +117,7 @@ def cut_model(
 
 
 class _Root(nn.Module):
-    """Calls a model with images only, so that its other arguments have their defaults."""
+    """Calls a model with images as the only argument; all other arguments have their defaults."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -116,7 +128,7 @@ class _Root(nn.Module):
 
 
 class _Tracer(fx.Tracer):
-    """Traces only the modules that contain a cut."""
+    """Tracer that records the code of modules with cuts inside, and calls of all other modules."""
 
     def __init__(self, opened: frozenset[str]) -> None:
         super().__init__()
@@ -139,7 +151,7 @@ def _trace(root: _Root, cuts: Sequence[Cut]) -> fx.Graph:
 
 
 def _cut_positions(graph: fx.Graph, cuts: Sequence[Cut]) -> Iterator[tuple[int, Cut]]:
-    """Yield the positions of nodes after which later nodes use only their output."""
+    """Yield the possible cuts, each with its position in the graph, in the order of the graph."""
     nodes = list(graph.nodes)
     position_of = {node: position for position, node in enumerate(nodes)}
     last_use = [max((position_of[user] for user in node.users), default=-1) for node in nodes]
@@ -155,7 +167,10 @@ def _cut_positions(graph: fx.Graph, cuts: Sequence[Cut]) -> Iterator[tuple[int, 
 def _part(
     model: nn.Module, graph: fx.Graph, start: fx.Node | None, begin: int, end: int | None
 ) -> fx.GraphModule:
-    """Return the nodes in [begin, end) as a module whose input is the output of `start`, or the images."""
+    """Return the nodes at [begin, end) as a module.
+
+    Its input is the output of the node `start`, or the images if `start` is `None`.
+    """
     nodes = list(graph.nodes)
     part = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -163,7 +178,7 @@ def _part(
     copies[start or first] = part.placeholder("features")
 
     def copied(node: fx.Node) -> fx.Node:
-        if node not in copies:  # a parameter that was read before the cut
+        if node not in copies:  # a parameter that a node before the cut reads
             copies[node] = part.node_copy(node, copied)
         return copies[node]
 
@@ -183,13 +198,15 @@ def _run(part: nn.Module, features: Any) -> Any:
         with torch.no_grad():
             return part.eval()(features)
     except Exception as error:
-        raise CutError(f"a stage does not run on images of {tuple(features.shape)}: {error}") from error
+        raise CutError(
+            f"a stage does not run on an input of shape {tuple(features.shape)}: {error}"
+        ) from error
     finally:
         part.train(training)
 
 
 def _layout(out: Any, channels: int, output_format: Any) -> FeatureLayout | None:
-    """Return the layout of features, or `None` if the output is no features."""
+    """Return the layout of a module's output, or `None` if the output has not `channels` channels."""
     if not isinstance(out, torch.Tensor) or out.ndim not in (3, 4):
         return None
     if out.ndim == 3:
@@ -201,7 +218,7 @@ def _layout(out: Any, channels: int, output_format: Any) -> FeatureLayout | None
 
 
 def _check_separate(parts: Sequence[nn.Module]) -> None:
-    """Check that no two stages share a parameter, which could be trained and stored with only one of them.
+    """Check that no two stages share a parameter, since stages are trained and stored separately.
 
     Raises:
         CutError: Two stages share a parameter.

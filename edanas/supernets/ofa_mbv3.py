@@ -1,4 +1,4 @@
-"""Supernet provider `ofa-mbv3`: the once-for-all MobileNetV3 space (Cai et al., ICLR 2020), in stages."""
+"""Supernet provider `ofa-mbv3`: the MobileNetV3 search space of Once-for-All (Cai et al., ICLR 2020)."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,22 +11,25 @@ from edanas.supernets.ofa_mobile import MobileProvider, checked_space
 
 
 class OFAMobileNetV3Provider(MobileProvider):
-    """MobileNetV3 with elastic depth, kernel, expansion, width and resolution: 5 stages, 4 exit points.
+    """MobileNetV3 with searched depth, kernel, expansion, width and resolution.
 
-    Stage 1 holds the stem, the first block and the first elastic stage. The exit points follow stages 1 to 4.
-    Narrower networks use the first channels of the shared weights.
+    A backbone has 5 elastic stages, whose sizes are searched, and 4 exit points, after stages 1 to 4. Stage 1
+    also contains the stem and the first block. Networks of smaller width use the first channels of the shared
+    weights. Cai et al., Once-for-All, ICLR 2020; Howard et al., Searching for MobileNetV3, ICCV 2019.
 
     Args:
-        widths: Width multipliers; channels are rounded to multiples of 8.
-        resolutions: Sides of the input images in pixels.
-        depths: Layers in a stage.
-        kernels: Sizes of the depthwise convolutions, odd.
-        expansions: Ratios of a layer's inner to its input channels, larger than 1.
-        stem_stride: Stride of the first convolution; 1 keeps the side of small images.
+        widths: Choices of the width multiplier. Numbers of channels are rounded to multiples of 8.
+        resolutions: Choices of the side of the input images, in pixels.
+        depths: Choices of the number of layers in a stage.
+        kernels: Choices of the kernel size of depthwise convolutions; odd numbers.
+        expansions: Choices of the ratio of a layer's inner channels to its input channels, above 1.
+        stem_stride: Stride of the first convolution; 1 preserves the side of small images.
         stage_strides: Stride of each of the 5 elastic stages.
-        dropout: Share of the features dropped before the classifier, in training.
-        final_expand: Channels of the last 1x1 convolution before pooling, at width 1; 0 = none.
-        last_width: Channels of the feature mix after pooling, at width 1; 0 = none.
+        dropout: Share of the classifier's input features that is dropped in training.
+        final_expand: Number of channels, at width 1, of the last 1x1 convolution before pooling; 0 omits the
+            convolution.
+        last_width: Number of channels, at width 1, of the feature mix (a 1x1 convolution) after pooling; 0
+            omits the feature mix.
 
     Raises:
         ConfigError: An option is out of range.
@@ -70,7 +73,7 @@ class OFAMobileNetV3Provider(MobileProvider):
         )
 
     def layers(self, backbone: Backbone, task: Task) -> tuple[tuple[str, ...], ...]:
-        """Return the layers' names in latency tables; see `SupernetProvider.layers`.
+        """Return the names of the layers in latency tables; see `SupernetProvider.layers`.
 
         Raises:
             CandidateError: The backbone is not in this space.
@@ -80,5 +83,5 @@ class OFAMobileNetV3Provider(MobileProvider):
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """Register `ofa-mbv3`."""
+    """Register the provider `ofa-mbv3`."""
     return {"ofa-mbv3": OFAMobileNetV3Provider}

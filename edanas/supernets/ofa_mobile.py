@@ -1,4 +1,4 @@
-"""Base class of the providers of mobile networks, whose spaces differ in their `Family`."""
+"""Base class of the providers `ofa-mbv3` and `ofa-proxyless`, and the check of their options."""
 
 from typing import Any
 
@@ -20,7 +20,9 @@ from edanas.supernets.option_checks import (
 
 
 class MobileProvider(SupernetProvider):
-    """Inverted residual blocks with elastic depth, kernel, expansion, width and resolution.
+    """Base class of providers of mobile networks, which consist of inverted residual blocks.
+
+    Depth, kernel, expansion, width and resolution of a backbone are searched.
 
     Args:
         space: The search space.
@@ -32,15 +34,19 @@ class MobileProvider(SupernetProvider):
         self._costs = LayerCosts(space)
 
     def variables(self) -> tuple[Variable, ...]:
-        """Return `resolution`, `width`, `stageS.depth`, `stageS.layerL.kernel` and `.expand`, from 1."""
+        """Return the variables of the search space.
+
+        Their names are `resolution`, `width`, and `stage1.depth`, `stage1.layer1.kernel`,
+        `stage1.layer1.expand` and so on for each stage and layer, counted from 1.
+        """
         return self.space.variables()
 
     def supernet(self, task: Task) -> Supernet:
-        """Build the elastic network; see `SupernetProvider.supernet`."""
+        """Build the supernet; see `SupernetProvider.supernet`."""
         return ElasticMobileNet(self.space, task)
 
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
-        """Build the backbone in plain layers; see `SupernetProvider.build`.
+        """Build a backbone without elastic layers; see `SupernetProvider.build`.
 
         Raises:
             CandidateError: The backbone is not in this space.
@@ -48,12 +54,12 @@ class MobileProvider(SupernetProvider):
         return build_plain(self.space, self.space.plan(backbone), task)
 
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
-        """Return the distinct channels of all widths, for each exit point."""
+        """Return, for each exit point, the distinct numbers of channels at all widths, ascending."""
         points, widths = self.space.family.widths[: self.exit_points], self.space.widths
         return tuple(tuple(sorted({scaled(base, width) for width in widths})) for base in points)
 
     def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
-        """Return the costs, counting each distinct layer once; see `SupernetProvider.costs`.
+        """Return the costs of a backbone, counted layer by layer; see `SupernetProvider.costs`.
 
         Raises:
             CandidateError: The backbone is not in this space.
@@ -61,10 +67,17 @@ class MobileProvider(SupernetProvider):
         return self._costs(backbone, task)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
-        """Load weights from a file, or by name from the zoo of the once-for-all authors.
+        """Load weights from a file, or by name from the zoo of the authors of Once-for-All.
+
+        Args:
+            supernet: The supernet that gets the weights.
+            weights: Path of a file, or a name in `edanas.supernets.ofa_weights.ZOO`.
+
+        Returns:
+            A sentence that reports the number of copied tensors, and the check of a download.
 
         Raises:
-            WeightsError: See `edanas.supernets.ofa_weights.load`.
+            WeightsError: There is no file or name `weights`, or its content does not fit `supernet`.
         """
         if not isinstance(supernet, ElasticMobileNet):
             raise WeightsError(
@@ -74,7 +87,11 @@ class MobileProvider(SupernetProvider):
 
 
 def checked_space(family: Family, options: dict[str, Any]) -> MobileSpace:
-    """Return the search space of a family of mobile networks, from a provider's options by name.
+    """Return the search space of a family of mobile networks, after a check of the provider's options.
+
+    Args:
+        family: Properties that all backbones share.
+        options: Name of an option -> value; `OFAMobileNetV3Provider` describes the options.
 
     Raises:
         ConfigError: An option is out of range.
@@ -84,7 +101,7 @@ def checked_space(family: Family, options: dict[str, Any]) -> MobileSpace:
     )
     if len(strides) != family.stages:
         raise ConfigError(
-            f"supernet.stage_strides: {len(strides)} strides; allowed: {family.stages}, one a stage"
+            f"supernet.stage_strides: found {len(strides)} strides; allowed: {family.stages}, one per stage"
         )
     odd = is_whole(1, 15)
     return MobileSpace(
@@ -96,15 +113,13 @@ def checked_space(family: Family, options: dict[str, Any]) -> MobileSpace:
             "kernels", options["kernels"], "odd numbers from 1 to 15", lambda v: odd(v) and v % 2 == 1
         ),
         expansions=checked_choices(
-            "expansions", options["expansions"], "numbers above 1, to 12", lambda v: 1 < v <= 12
+            "expansions", options["expansions"], "numbers above 1 and up to 12", lambda v: 1 < v <= 12
         ),
         stem_stride=checked_number(
             "stem_stride", options["stem_stride"], "a whole number from 1 to 4", is_stride
         ),
         stage_strides=strides,
-        dropout=checked_number(
-            "dropout", options["dropout"], "a number from 0 to below 1", lambda v: 0 <= v < 1
-        ),
+        dropout=checked_number("dropout", options["dropout"], "a number >= 0 and < 1", lambda v: 0 <= v < 1),
         final_expand=checked_number(
             "final_expand", options["final_expand"], "a whole number from 0 to 8192", is_whole(0, 8192)
         ),

@@ -1,4 +1,4 @@
-"""Supernet provider `ofa-proxyless`: the once-for-all ProxylessNAS space (Cai et al., ICLR 2020)."""
+"""Supernet provider `ofa-proxyless`: ProxylessNAS as searched by Once-for-All (Cai et al., ICLR 2020)."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,22 +9,24 @@ from edanas.supernets.ofa_mobile import MobileProvider, checked_space
 
 
 class OFAProxylessProvider(MobileProvider):
-    """ProxylessNAS, elastic in depth, kernel, expansion, width and resolution: 6 stages, 5 exit points.
+    """ProxylessNAS with searched depth, kernel, expansion, width and resolution.
 
-    Inverted residual blocks with ReLU6 and no squeeze-and-excitation (Cai et al., ProxylessNAS, ICLR 2019).
-    Stage 1 holds the stem, the first block and the first elastic stage. The exit points follow stages 1 to 5,
-    and stage 6 has one block. Weights for width 1.3 from ImageNet: `ofa_proxyless_d234_e346_k357_w1.3`.
+    A backbone has 6 elastic stages, whose sizes are searched, and 5 exit points, after stages 1 to 5. Stage 1
+    also contains the stem and the first block, and stage 6 always has one block. The layers are inverted
+    residual blocks with ReLU6 and without squeeze-and-excitation (Cai et al., ProxylessNAS, ICLR 2019). The
+    setting `weights = "ofa_proxyless_d234_e346_k357_w1.3"` loads ImageNet weights for width 1.3.
 
     Args:
-        widths: Width multipliers; channels are rounded to multiples of 8.
-        resolutions: Sides of the input images in pixels.
-        depths: Layers in a stage.
-        kernels: Sizes of the depthwise convolutions, odd.
-        expansions: Ratios of a layer's inner to its input channels, larger than 1.
-        stem_stride: Stride of the first convolution; 1 keeps the side of small images.
+        widths: Choices of the width multiplier. Numbers of channels are rounded to multiples of 8.
+        resolutions: Choices of the side of the input images, in pixels.
+        depths: Choices of the number of layers in a stage.
+        kernels: Choices of the kernel size of depthwise convolutions; odd numbers.
+        expansions: Choices of the ratio of a layer's inner channels to its input channels, above 1.
+        stem_stride: Stride of the first convolution; 1 preserves the side of small images.
         stage_strides: Stride of each of the 6 elastic stages.
-        dropout: Share of the features dropped before the classifier, in training.
-        final_expand: Channels of the last 1x1 convolution before pooling, at width 1; 0 = none.
+        dropout: Share of the classifier's input features that is dropped in training.
+        final_expand: Number of channels, at width 1, of the last 1x1 convolution before pooling; 0 omits the
+            convolution.
 
     Raises:
         ConfigError: An option is out of range.
@@ -64,5 +66,5 @@ class OFAProxylessProvider(MobileProvider):
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """Register `ofa-proxyless`."""
+    """Register the provider `ofa-proxyless`."""
     return {"ofa-proxyless": OFAProxylessProvider}

@@ -1,4 +1,4 @@
-"""Supernet provider `ofa-resnet50`: the once-for-all ResNet-50 space (Cai et al., ICLR 2020), in stages."""
+"""Supernet provider `ofa-resnet50`: the ResNet-50 search space of Once-for-All (Cai et al., ICLR 2020)."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -30,23 +30,26 @@ NAMES = TensorNames(
     stem="input_stem.0.conv.weight",
     misfit="The file is of a network with other widths, depths or expansions",
 )
+"""Names of the supernet's tensors."""
 
 
 class OFAResNet50Provider(SupernetProvider):
-    """ResNet-50 with elastic depth, width and expansion of each stage: 4 stages, 3 exit points.
+    """ResNet-50 with searched depth, width and expansion.
 
-    Bottleneck blocks, with a stem of two or three 3x3 convolutions, and average pooling in the shortcuts.
-    Stage 1 includes the stem and the max-pooling. Weights can be loaded from a file with the tensors of the
-    authors' `ofa_resnet50`, which has to be downloaded by hand.
+    A backbone has 4 stages of bottleneck blocks, and 3 exit points, after stages 1 to 3. Stage 1 also
+    contains the stem, which has two or three 3x3 convolutions, and max-pooling. The shortcuts contain average
+    pooling. The weights `ofa_resnet50` of the authors of Once-for-All can be loaded from a file, which the
+    user has to download.
 
     Args:
-        widths: Width multipliers, for each stage and both parts of the stem; channels are rounded to
-            multiples of 8.
-        resolutions: Sides of the input images in pixels.
-        depths: Additional blocks of each stage, beyond 2, 2, 4 and 2.
-        expansions: Ratios of a block's inner to its output channels.
+        widths: Choices of the width multiplier, for each stage, the inner channels of the stem, and its
+            output. Numbers of channels are rounded to multiples of 8.
+        resolutions: Choices of the side of the input images, in pixels.
+        depths: Choices of the number of blocks that a stage has in addition to 2, 2, 4 and 2 blocks in stages
+            1 to 4.
+        expansions: Choices of the ratio of a block's inner channels to its output channels.
         stem_stride: Stride of the first convolution.
-        dropout: Share of the features dropped before the classifier, in training.
+        dropout: Share of the classifier's input features that is dropped in training.
 
     Raises:
         ConfigError: An option is out of range.
@@ -68,17 +71,21 @@ class OFAResNet50Provider(SupernetProvider):
         self.resolutions = checked_sides(resolutions)
         self.depths = checked_choices("depths", depths, "whole numbers from 0 to 8", is_whole(0, 8))
         self.expansions = checked_choices(
-            "expansions", expansions, "numbers above 0, to 4", lambda v: 0 < v <= 4
+            "expansions", expansions, "numbers above 0 and up to 4", lambda v: 0 < v <= 4
         )
         self.stem_stride: int = checked_number(
             "stem_stride", stem_stride, "a whole number from 1 to 4", is_stride
         )
         self.dropout: float = checked_number(
-            "dropout", dropout, "a number from 0 to below 1", lambda v: 0 <= v < 1
+            "dropout", dropout, "a number >= 0 and < 1", lambda v: 0 <= v < 1
         )
 
     def variables(self) -> tuple[Variable, ...]:
-        """Return `resolution`, `stem.depth/inner/width`, `stageS.width/depth`, and `stageS.layerL.expand`."""
+        """Return the variables of the search space.
+
+        Their names are `resolution`, `stem.depth`, `stem.inner`, `stem.width`, and `stage1.width`,
+        `stage1.depth`, `stage1.layer1.expand` and so on for each stage and layer, counted from 1.
+        """
         variables = [Variable("resolution", self.resolutions), Variable("stem.depth", (2, 3))]
         variables += [Variable("stem.inner", self.widths), Variable("stem.width", self.widths)]
         for stage, base in enumerate(BASE_DEPTHS, 1):
@@ -94,11 +101,11 @@ class OFAResNet50Provider(SupernetProvider):
         return tuple(variables)
 
     def supernet(self, task: Task) -> Supernet:
-        """Build the elastic network; see `SupernetProvider.supernet`."""
+        """Build the supernet; see `SupernetProvider.supernet`."""
         return ElasticResNet(self, task)
 
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
-        """Build the backbone in plain layers; see `SupernetProvider.build`.
+        """Build a backbone without elastic layers; see `SupernetProvider.build`.
 
         Raises:
             CandidateError: The backbone is not in this space.
@@ -126,12 +133,12 @@ class OFAResNet50Provider(SupernetProvider):
         return net
 
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
-        """Return the distinct channels of all widths, for each exit point."""
+        """Return, for each exit point, the distinct numbers of channels at all widths, ascending."""
         points = STAGE_WIDTHS[: self.exit_points]
         return tuple(tuple(sorted({scaled(base, width) for width in self.widths})) for base in points)
 
     def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
-        """Count the costs of each layer; see `SupernetProvider.costs`.
+        """Return the costs of a backbone, counted layer by layer; see `SupernetProvider.costs`.
 
         Raises:
             CandidateError: The backbone is not in this space.
@@ -139,10 +146,17 @@ class OFAResNet50Provider(SupernetProvider):
         return plan_costs(self.plan(backbone), self.stem_stride, task)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
-        """Load weights from a file with the authors' tensors, or with those of such a supernet.
+        """Load weights from a file.
+
+        Args:
+            supernet: The supernet that gets the weights.
+            weights: Path of a file with the tensors of `ofa_resnet50`, or of a supernet of this provider.
+
+        Returns:
+            A sentence that reports the number of copied tensors.
 
         Raises:
-            WeightsError: The file does not exist, holds no weights, or those of another network.
+            WeightsError: The file does not exist, has no weights, or has the weights of another network.
         """
         if not isinstance(supernet, ElasticResNet):
             raise WeightsError(
@@ -162,7 +176,9 @@ class OFAResNet50Provider(SupernetProvider):
                 continue
             if variable.name not in backbone or backbone[variable.name] not in variable.choices:
                 choice = dict(backbone.choices).get(variable.name, "nothing")
-                raise CandidateError(f"backbone with {variable.name} = {choice}; allowed: {variable.choices}")
+                raise CandidateError(
+                    f"backbone: {variable.name}: found {choice}; allowed: {variable.choices}"
+                )
         stem = scaled(64, float(backbone["stem.width"]))
         before, stages, start = stem, [], 0
         for stage, base in enumerate(BASE_DEPTHS):
@@ -184,7 +200,14 @@ class OFAResNet50Provider(SupernetProvider):
 
 
 class ElasticResNet(Supernet):
-    """The supernet of `OFAResNet50Provider`, in `ofa`'s dynamic layers; narrow choices use first channels."""
+    """The supernet of `OFAResNet50Provider`, built from the dynamic layers of the package `ofa`.
+
+    Smaller widths use the first channels of the shared weights.
+
+    Args:
+        provider: The provider, which defines the search space.
+        task: Number of channels of the images, and number of classes.
+    """
 
     def __init__(self, provider: OFAResNet50Provider, task: Task) -> None:
         from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import DynamicConvLayer
@@ -208,11 +231,14 @@ class ElasticResNet(Supernet):
         grey_in_channels_last(self.input_stem[0])
 
     def view(self, backbone: Backbone) -> StagedBackbone:
-        """Return a view; see `Supernet.view`. It holds whole layers, and has its own training mode."""
+        """Return a view with its own training mode; see `Supernet.view`.
+
+        The modules of the view are the whole dynamic layers.
+        """
         return self._staged(backbone, LayerSlice.view)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
-        """Return a copy; see `Supernet.extract`. torch's global generator does not change."""
+        """Return a copy; see `Supernet.extract`. torch's global generator stays unchanged."""
         with torch.random.fork_rng(devices=[]):
             net = self._staged(backbone, LayerSlice.extract)
         grey_in_channels_last(net.stages[0])
@@ -246,5 +272,5 @@ def _assemble(
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """Register `ofa-resnet50`."""
+    """Register the provider `ofa-resnet50`."""
     return {"ofa-resnet50": OFAResNet50Provider}

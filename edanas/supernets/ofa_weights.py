@@ -1,4 +1,4 @@
-"""Trained weights of elastic mobile networks, from a file or the zoo of the once-for-all authors."""
+"""Trained weights of mobile supernets, from a file or from the zoo of the authors of Once-for-All."""
 
 import re
 from collections.abc import Mapping
@@ -22,11 +22,16 @@ ZOO: Mapping[str, Remote] = {
         ("ofa_mbv3_d234_e346_k357_w1.2", "d75a3613bae216091f61fc4b7df77d49cc82ed32"),
     )
 }
-"""The authors' supernets by name, trained on ImageNet."""
+"""Name -> file of a supernet that the authors of Once-for-All trained on ImageNet."""
 
 
 def canonical(name: str) -> str:
-    """Return a tensor's name without the parts that differ between elastic layers, plain layers and the zoo.
+    """Return a tensor's canonical name, which is the same for supernets, backbones and files of the zoo.
+
+    Supernets, backbones and files of the zoo insert different words into the name of the same tensor.
+
+    Args:
+        name: Name of a tensor in a supernet, a backbone or a file.
 
     Example:
         >>> canonical("blocks.3.mobile_inverted_conv.point_linear.conv.conv.weight")
@@ -42,13 +47,22 @@ NAMES = TensorNames(
     stem="first_conv.conv.weight",
     misfit="The file is of a network with other widths, depths, kernels, expansions or last layers",
 )
+"""Names of the tensors of a MobileNetV3 supernet."""
 
 
 def load(supernet: ElasticMobileNet, weights: str) -> str:
-    """Copy weights from a file or the zoo into `supernet`; return a sentence on the copied tensors.
+    """Copy weights from a file or from the zoo into a supernet.
+
+    Args:
+        supernet: The supernet that gets the weights.
+        weights: Path of a file, or a name in `ZOO`.
+
+    Returns:
+        A sentence that reports the number of copied tensors, and the check of a download.
 
     Raises:
-        WeightsError: There is no such file or name, or it holds no weights, or those of another network.
+        WeightsError: There is no file or name `weights`. The file cannot be downloaded, has no weights, or
+            has the weights of another network.
     """
     path, check = locate(weights, ZOO)
     names = replace(NAMES, canonical=_canonical_proxyless) if supernet.space.family == PROXYLESS else NAMES
@@ -56,5 +70,5 @@ def load(supernet: ElasticMobileNet, weights: str) -> str:
 
 
 def _canonical_proxyless(name: str) -> str:
-    """Return the canonical name, for files that name the last convolution before pooling a feature mix."""
+    """Return the canonical name of a ProxylessNAS tensor. The zoo calls the final expansion a feature mix."""
     return re.sub(r"^feature_mix_layer\.", "final_expand_layer.", canonical(name))

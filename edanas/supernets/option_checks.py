@@ -1,4 +1,4 @@
-"""Checks of providers' options: numbers in a range, and lists of choices."""
+"""Checks of the options of supernet providers: numbers in a range, and lists of choices."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from edanas.core.errors import ConfigError
 
 Condition = Callable[[Any], bool]
-"""Returns whether a value is allowed."""
+"""Function that returns True if a value is allowed."""
 
 
 def is_whole(low: int, high: int) -> Condition:
-    """Return the condition that a value is a whole number in [`low`, `high`].
+    """Return a condition: the value is a whole number in [`low`, `high`].
 
     Example:
         >>> is_whole(1, 4)(3), is_whole(1, 4)(2.5)
@@ -20,35 +20,50 @@ def is_whole(low: int, high: int) -> Condition:
 
 
 is_stride = is_whole(1, 4)
-"""The condition of strides."""
+"""The condition that a value is an allowed stride: a whole number in [1, 4]."""
 
 
 def checked_number(name: str, value: Any, allowed: str, is_allowed: Condition) -> Any:
-    """Return the number, if it is allowed.
+    """Return the value of an option after a check.
 
     Args:
-        name: The name of the option.
+        name: Name of the option, without the prefix `supernet.`.
         value: The value from the user.
-        allowed: The condition in words, for the message.
-        is_allowed: The condition.
+        allowed: Description of the allowed values, for the message.
+        is_allowed: Function that returns True if a number is allowed.
 
     Raises:
-        ConfigError: The value is no number, or is not allowed.
+        ConfigError: `value` is no number, or is not allowed.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not is_allowed(value):
-        raise ConfigError(f"supernet.{name}: {value!r}; allowed: {allowed}")
+        raise ConfigError(f"supernet.{name}: found {value!r}; allowed: {allowed}")
     return value
 
 
 def checked_numbers(name: str, values: Any, allowed: str, is_allowed: Condition) -> tuple[Any, ...]:
-    """Return one or more numbers; for arguments and errors see `checked_number`."""
+    """Return the value of an option that is a list of one or more numbers, after a check.
+
+    Args:
+        name: Name of the option, without the prefix `supernet.`.
+        values: The value from the user.
+        allowed: Description of the allowed numbers, in the plural, for the message.
+        is_allowed: Function that returns True if a number is allowed.
+
+    Raises:
+        ConfigError: `values` is no list, is empty, or has an entry that is no allowed number.
+    """
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-        raise ConfigError(f"supernet.{name}: {values!r}; allowed: a list of {allowed}")
+        raise ConfigError(f"supernet.{name}: found {values!r}; allowed: a list of {allowed}")
     return tuple(checked_number(name, value, allowed, is_allowed) for value in values)
 
 
 def checked_choices(name: str, values: Any, allowed: str, is_allowed: Condition) -> tuple[Any, ...]:
-    """Return distinct numbers in ascending order; for arguments and errors see `checked_number`.
+    """Return the choices of a variable, sorted, after a check that they are distinct and allowed.
+
+    `checked_numbers` describes the arguments.
+
+    Raises:
+        ConfigError: `values` is no list, is empty, or has an entry that is repeated or is no allowed number.
 
     Example:
         >>> checked_choices("kernels", [5, 3], "whole numbers from 1 to 15", is_whole(1, 15))
@@ -56,12 +71,15 @@ def checked_choices(name: str, values: Any, allowed: str, is_allowed: Condition)
     """
     numbers = checked_numbers(name, values, allowed, is_allowed)
     if len(set(numbers)) != len(numbers):
-        raise ConfigError(f"supernet.{name}: {values!r}; allowed: no choice twice")
+        raise ConfigError(f"supernet.{name}: found {values!r}; allowed: distinct numbers")
     return tuple(sorted(numbers))
 
 
 def checked_sides(resolutions: Any) -> tuple[int, ...]:
-    """Return the option `resolutions`: sides of the input images in pixels, ascending.
+    """Return the option `resolutions`, sorted, after a check.
+
+    Args:
+        resolutions: Choices of the side of the input images, in pixels.
 
     Raises:
         ConfigError: A side is no whole number from 8 to 1024, or is listed twice.

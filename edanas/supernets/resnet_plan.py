@@ -1,4 +1,4 @@
-"""Sizes and costs of the backbones in the once-for-all ResNet-50 space."""
+"""Sizes and costs of the backbones in the ResNet-50 search space of Once-for-All."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,23 +8,26 @@ from edanas.supernets.layer_costs import Count, convolution, shrunk, total
 from edanas.supernets.mobile_space import scaled
 
 BASE_DEPTHS = (2, 2, 4, 2)
-"""Least number of blocks of each stage."""
+"""Smallest number of blocks in each stage."""
+
 STAGE_WIDTHS = (256, 512, 1024, 2048)
-"""Channels of each stage's output, at width 1."""
+"""Number of output channels of each stage, at width 1."""
+
 STAGES = len(STAGE_WIDTHS)
+"""Number of stages."""
 
 
 @dataclass(frozen=True)
 class BottleneckPlan:
-    """A bottleneck block of a backbone.
+    """The sizes of a bottleneck block.
 
     Args:
-        index: Index of the block in the supernet.
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        expand: Ratio of the inner to the output channels.
+        index: Index of the block in the supernet, from 0.
+        in_channels: Number of input channels.
+        out_channels: Number of output channels.
+        expand: Ratio of the inner channels to the output channels.
         stride: Stride of the 3x3 convolution.
-        first: Whether it is the first block of its stage.
+        first: True for the first block of a stage, whose shortcut has a convolution.
     """
 
     index: int
@@ -36,7 +39,7 @@ class BottleneckPlan:
 
     @property
     def mid_channels(self) -> int:
-        """Channels of the 3x3 convolution."""
+        """Number of inner channels, on which the 3x3 convolution runs."""
         return scaled(round(self.out_channels * self.expand), 1)
 
 
@@ -46,9 +49,9 @@ class ResNetPlan:
 
     Args:
         resolution: Side of the input images in pixels.
-        inner: Channels inside the stem.
-        stem: Channels of the stem's output.
-        deep_stem: Whether the stem has three convolutions, not two.
+        inner: Number of channels between the convolutions of the stem.
+        stem: Number of output channels of the stem.
+        deep_stem: True if the stem has three convolutions, False if it has two.
         stages: The blocks of each stage.
     """
 
@@ -60,12 +63,18 @@ class ResNetPlan:
 
     @property
     def features(self) -> int:
-        """Channels of the classifier's input."""
+        """Number of features that the classifier reads."""
         return self.stages[-1][-1].out_channels
 
 
 def plan_costs(plan: ResNetPlan, stem_stride: int, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
-    """Return the costs of the stages, and of the last exit."""
+    """Return the costs of each stage, and of the last exit.
+
+    Args:
+        plan: The sizes of the backbone.
+        stem_stride: Stride of the first convolution.
+        task: Number of channels of the images, and number of classes.
+    """
     side = shrunk(plan.resolution, stem_stride)
     parts = [convolution(task.in_channels, plan.inner, 3, side)]
     if plan.deep_stem:

@@ -1,4 +1,4 @@
-"""Supernet provider `timm`: any model of timm, cut into stages by its feature information."""
+"""Supernet provider `timm`: models of the package timm, cut into stages."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,25 +19,26 @@ from edanas.supernets.option_checks import checked_number, is_whole
 from edanas.supernets.weights import TensorNames, read_tensors
 
 PRETRAINED = "pretrained"
-"""The value of `weights` that stands for the weights that timm publishes for the model."""
+"""Value of the setting `weights` that loads the weights that timm publishes for the model."""
 
 
 class TimmProvider(FixedProvider):
-    """Any model of timm, with exits between its stages: exits, thresholds and the resolution are searched.
+    """A model of the package timm, with exit points between its stages.
 
-    Stages end at the modules in the model's feature information (`feature_info`). There is no exit point
-    where later stages use more than one output, as between the branches of HRNet. Tokens of transformers are
-    features of width 1.
-
-    Wightman, PyTorch Image Models (timm), 2019.
+    Exits, thresholds and the resolution are searched. Each stage ends at a module that is listed in the
+    model's attribute `feature_info`. If later stages need more outputs than the output of this module, as in
+    HRNet with its parallel branches, there is no exit point. Tokens of transformers become features of
+    width 1. Wightman, PyTorch Image Models (timm), 2019.
 
     Args:
-        model: The model's name in timm, e.g. `resnet18` or `mobilenetv3_small_100`.
-        resolutions: Sides of the input images in pixels; only one for models with a fixed input size.
-        exits: Largest number of exit points, chosen evenly from all; 0 = all.
+        model: Name of the model in timm, e.g. `resnet18` (default) or `mobilenetv3_small_100`.
+        resolutions: Choices of the side of the input images, in pixels. Models with a fixed input size allow
+            a single choice.
+        exits: Largest number of exit points. If the model has more exit points, evenly spaced exit points are
+            used. 0, the default, sets no limit.
 
     Raises:
-        ConfigError: An option is out of range, timm has no such model, or it cannot be cut.
+        ConfigError: An option is out of range, timm has no model of this name, or the model cannot be cut.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class TimmProvider(FixedProvider):
             raise ConfigError(f"supernet.model: '{model}' has a single stage and so no exit point")
 
     def parts(self, task: Task) -> Parts:
-        """Build the model and cut it; see `FixedProvider.parts`."""
+        """Build the model and cut it into stages; see `FixedProvider.parts`."""
         model = self.whole(task)
         side, device = self.resolutions[-1], next(model.parameters()).device
         sample = torch.zeros((2, task.in_channels, side, side), device=device)
@@ -65,7 +66,15 @@ class TimmProvider(FixedProvider):
         return stages[:-1], stages[-1]
 
     def whole(self, task: Task, **more: Any) -> nn.Module:
-        """Build the model in one piece, with fresh weights; `more` goes to `timm.create_model`."""
+        """Build the model with fresh weights, without cutting it.
+
+        Args:
+            task: Number of channels of the images, and number of classes.
+            more: Further arguments of `timm.create_model`.
+
+        Raises:
+            ConfigError: Several resolutions are set for a model with a fixed input size.
+        """
         if len(self.resolutions) > 1 and _fixed_size(self.model):
             raise ConfigError(
                 f"supernet.resolutions: found {self.resolutions}; allowed: one side, since the input "
@@ -73,16 +82,25 @@ class TimmProvider(FixedProvider):
             )
         model = create_timm_model(self.model, task, self.resolutions[0], **more)
         for module in model.modules():
-            # A stage must not overwrite features that an earlier exit reads.
+            # A module that works in place would overwrite features that the exit before it reads.
             if getattr(module, "inplace", False) is True:
                 module.inplace = False  # type: ignore[assignment]
         return model
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
-        """Load weights from a file with timm's names or ours, or for `pretrained` what timm publishes.
+        """Load weights from a file, or the weights that timm publishes for the model.
+
+        Args:
+            supernet: The supernet that gets the weights.
+            weights: `pretrained` for the published weights, or the path of a file. The file has the tensors
+                of timm's model or of this provider's supernet.
+
+        Returns:
+            A sentence that reports the number of copied tensors.
 
         Raises:
-            WeightsError: The file does not exist or is of another network, or timm cannot download weights.
+            WeightsError: The file does not exist or belongs to another network, or timm cannot load the
+                published weights.
         """
         path = Path(weights).expanduser()
         if weights == PRETRAINED and not path.exists():
@@ -100,9 +118,10 @@ def create_timm_model(model: str, task: Task, side: int | None = None, **more: A
     """Build a model of timm with fresh weights.
 
     Args:
-        model: The name of the model.
-        task: Channels and classes.
-        side: Side of the images in pixels, for models with a fixed input size; `None` = timm's default.
+        model: Name of the model in timm.
+        task: Number of channels of the images, and number of classes.
+        side: Side of the images in pixels, for models with a fixed input size. `None`, the default, means the
+            side that timm has for the model.
         more: Further arguments of `timm.create_model`.
     """
     import timm
@@ -116,10 +135,15 @@ def create_timm_model(model: str, task: Task, side: int | None = None, **more: A
 
 
 def pretrained_timm_model(model: str, side: int | None = None) -> nn.Module:
-    """Build a model with the weights that timm publishes; for arguments see `create_timm_model`.
+    """Build a model with the weights, the channels and the classes that timm publishes.
+
+    Args:
+        model: Name of the model in timm.
+        side: Side of the images in pixels, for models with a fixed input size. `None`, the default, means the
+            side that timm has for the model.
 
     Raises:
-        WeightsError: timm publishes none, or cannot download them.
+        WeightsError: timm publishes no weights for the model, or cannot download the weights.
     """
     import timm
 
@@ -130,12 +154,12 @@ def pretrained_timm_model(model: str, side: int | None = None) -> nn.Module:
     except Exception as error:
         raise WeightsError(
             f"timm cannot load the published weights of '{model}': {type(error).__name__}: {error}. "
-            "Give the path of a file instead"
+            "Set the path of a weights file instead"
         ) from error
 
 
 def timm_names(model: str) -> TensorNames:
-    """Return the names of a model's tensors in timm."""
+    """Return the names of a model's tensors in timm; `model` is the name of the model."""
     import timm
 
     published = timm.get_pretrained_cfg(model)
@@ -149,14 +173,14 @@ def timm_names(model: str) -> TensorNames:
 
 
 def check_timm_model(model: str, setting: str = "supernet.model") -> str:
-    """Return the name of a model that timm has.
+    """Return the name of a model after a check that timm has the model.
 
     Args:
-        model: The name.
-        setting: Where the name comes from, for the message.
+        model: Name of the model.
+        setting: Name of the setting that holds the name, for the message; `supernet.model` by default.
 
     Raises:
-        ConfigError: timm has no such model.
+        ConfigError: timm has no model of this name.
     """
     import timm
 
@@ -177,15 +201,15 @@ def _fixed_size(model: str) -> bool:
 
 
 def _cuts(model: nn.Module) -> list[Cut]:
-    """Return the places to cut, by the model's feature information."""
+    """Return the cuts after the modules that are listed in the model's `feature_info`."""
     info = getattr(model, "feature_info", None)
     if not info:
-        raise CutError("it has no feature information")
+        raise CutError("the model has no attribute `feature_info`")
     return [Cut(str(entry["module"]), int(entry["num_chs"])) for entry in getattr(info, "info", info)]
 
 
 def _evenly_spaced(cuts: Sequence[Cut], exits: int) -> list[Cut]:
-    """Return `exits` of the cuts, evenly spaced, and the last cut, which ends the last stage."""
+    """Return `exits` evenly spaced cuts, then the last cut, which ends the last stage."""
     steps = len(cuts) - 1
     return [*(cuts[(2 * n + 1) * steps // (2 * exits)] for n in range(exits)), cuts[-1]]
 
@@ -196,5 +220,5 @@ def _as_tuple(names: Any) -> tuple[str, ...]:
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """Register `timm`."""
+    """Register the provider `timm`."""
     return {"timm": TimmProvider}

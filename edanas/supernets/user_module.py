@@ -1,4 +1,4 @@
-"""Supernet provider `module`: the user's own network, from a function in a file or a package."""
+"""Supernet provider `module`: a network that a function of the user builds."""
 
 import functools
 import hashlib
@@ -24,19 +24,21 @@ _ARGUMENTS = "in_channels=..., num_classes=..."
 
 
 class ModuleProvider(FixedProvider):
-    """A network of your own, in stages: exits, thresholds and the resolution are searched.
+    """A network that a function of the user builds, with exit points between its stages.
 
-    The function is called as `make(in_channels=..., num_classes=...)`. It returns a `StagedBackbone`, the
-    pair `(stages, head)`, or a sequence of all modules with the last exit at its end. Stages return features
-    (B, C, H, W), the last exit returns logits (B, num_classes). The code of the function runs here and
-    wherever a network built with it is loaded.
+    Exits, thresholds and the resolution are searched. The function is called as
+    `make(in_channels=..., num_classes=...)`. It returns a `StagedBackbone`, a pair `(stages, head)`, or a
+    sequence of modules: the stages, then the last exit. Stages return features (B, C, H, W), and the last
+    exit returns logits (B, num_classes). Python runs the code of the user's file in this process, and in
+    every process that loads a network of this provider.
 
     Args:
-        source: `path/to/file.py:function` or `package.module:function`.
-        resolutions: Sides of the input images in pixels.
+        source: The function, as `path/to/file.py:function` or `package.module:function`.
+        resolutions: Choices of the side of the input images, in pixels.
 
     Raises:
-        ConfigError: An option is out of range, there is no such function, or its result has another form.
+        ConfigError: An option is out of range, the function does not exist or fails, or its result is not a
+            network in stages.
     """
 
     def __init__(self, source: str, *, resolutions: tuple[int, ...] = (32,)) -> None:
@@ -49,27 +51,33 @@ class ModuleProvider(FixedProvider):
             self._run_once(StagedBackbone(stages, head, side).eval(), task)
 
     def parts(self, task: Task) -> Parts:
-        """Call the function; see `FixedProvider.parts`."""
+        """Call the user's function; see `FixedProvider.parts`.
+
+        Raises:
+            ConfigError: The function fails, or its result is not a network of two or more stages.
+        """
         try:
             result = _function(self.source)(in_channels=task.in_channels, num_classes=task.num_classes)
         except EdanasError:
             raise
         except Exception as error:
             raise self._error(
-                f"called with {_ARGUMENTS} it raised {type(error).__name__}: {error}"
+                f"called with {_ARGUMENTS}, it raised {type(error).__name__}: {error}"
             ) from error
         stages, head = self._stages_and_head(result)
         if len(stages) < 2:
-            raise self._error(f"it returned {len(stages)} stage; expected two or more, and the last exit")
+            raise self._error(
+                f"it returned {len(stages)} stage; expected two or more stages, and the last exit"
+            )
         return stages, head
 
     def skeleton(self, task: Task) -> Parts:
-        """Build the parts with weights, since the user's code may read them."""
+        """Build stages and last exit with weights, since the user's code may read the weights."""
         with torch.random.fork_rng(devices=[]):
             return self.parts(task)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Another process must import the classes before it unpickles networks.
+        # A process must import the user's classes before it unpickles networks that contain them.
         self.__dict__.update(state)
         _function(self.source)
 
@@ -91,10 +99,10 @@ class ModuleProvider(FixedProvider):
 
     @torch.no_grad()
     def _run_once(self, network: StagedBackbone, task: Task) -> None:
-        """Run every stage once, and check its output.
+        """Run every stage and the last exit once, and check the outputs.
 
         Raises:
-            ConfigError: A stage does not run, or returns something else than features or logits.
+            ConfigError: A stage or the last exit does not run, or its output is not features or logits.
         """
         features = torch.zeros(2, task.in_channels, network.resolution, network.resolution)
         names = [*(f"stage {number}" for number in range(1, len(network.stages) + 1)), "the last exit"]
@@ -103,12 +111,12 @@ class ModuleProvider(FixedProvider):
             try:
                 features = part(features)
             except Exception as error:
-                raise self._error(f"{name} does not run on {before}: {error}") from error
+                raise self._error(f"{name} does not run on an input of shape {before}: {error}") from error
             is_tensor = isinstance(features, torch.Tensor)
             output = tuple(features.shape) if is_tensor else type(features).__name__
             if part is network.head:
                 if output != (2, task.num_classes):
-                    raise self._error(f"{name} returns {output}; expected {(2, task.num_classes)}")
+                    raise self._error(f"{name} returns {output}; expected logits {(2, task.num_classes)}")
             elif not is_tensor or (part is not network.stages[-1] and features.ndim != 4):
                 raise self._error(f"{name} returns {output}; expected features (B, C, H, W)")
 
@@ -120,7 +128,7 @@ def _function(source: str) -> Callable[..., Any]:
     """Import the function that `source` names.
 
     Raises:
-        ConfigError: There is no such file, module or function.
+        ConfigError: `source` has no function name, or the file, module or function does not exist.
     """
     location, colon, name = source.rpartition(":")
     if not colon or not location or not name:
@@ -142,14 +150,14 @@ def _function(source: str) -> Callable[..., Any]:
 
 @functools.cache
 def _import_file(path: Path) -> ModuleType:
-    """Import the module in a file, under a name derived from the file's path."""
+    """Import a Python file as a module whose name is derived from the path of the file."""
     if not path.is_file():
         raise ConfigError(f"supernet.source: {path}: no such file")
     absolute = str(path.resolve())
     name = f"edanas_user_{path.stem}_{hashlib.sha256(absolute.encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, absolute)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"supernet.source: {path}: is no Python file")
+        raise ConfigError(f"supernet.source: {path}: the file is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -171,5 +179,5 @@ def _import_module(name: str) -> ModuleType:
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """Register `module`."""
+    """Register the provider `module`."""
     return {"module": ModuleProvider}

@@ -1,4 +1,4 @@
-"""Reading of trained weights from files, and copying them into a supernet."""
+"""Reading of trained weights from files, and copying of the weights into a supernet."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,10 +17,11 @@ class TensorNames:
     """Names of the tensors of a family of networks.
 
     Args:
-        canonical: Returns the name without the parts that differ between forms of one network.
+        canonical: Function that returns the canonical name of a tensor, which is the same in supernets,
+            backbones and files. By default names are already canonical.
         classifier: Canonical names of weight and bias of the last linear layer; empty if unknown.
         stem: Canonical name of the weight of the first convolution; empty if unknown.
-        misfit: A sentence for messages: why a tensor may be missing or have another shape.
+        misfit: A sentence that explains, in error messages, why a tensor is missing or has another shape.
     """
 
     canonical: Callable[[str], str] = str
@@ -30,14 +31,22 @@ class TensorNames:
 
 
 def locate(weights: str, zoo: Mapping[str, Remote]) -> tuple[Path, tuple[str, ...]]:
-    """Return the file that `weights` names, and for a download a sentence on how it was checked.
+    """Return the file of weights, after a download if necessary.
+
+    Args:
+        weights: Path of a file, or a name in `zoo`.
+        zoo: Name -> file that can be downloaded.
+
+    Returns:
+        Path of the file, and a tuple with the result of the check of a download. The tuple is empty if
+        `weights` is the path of a file.
 
     Raises:
-        WeightsError: `weights` is a folder, or neither a file nor a name in `zoo`, or cannot be downloaded.
+        WeightsError: `weights` is a folder, or neither a file nor a name in `zoo`, or the download fails.
     """
     path = Path(weights).expanduser()
     if path.is_dir():
-        raise WeightsError(f"weights '{weights}': a folder; expected a file, or a name in the zoo")
+        raise WeightsError(f"weights '{weights}': is a folder; expected a file, or a name in the zoo")
     if path.exists():
         return path, ()
     if weights in zoo:
@@ -47,10 +56,12 @@ def locate(weights: str, zoo: Mapping[str, Remote]) -> tuple[Path, tuple[str, ..
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read tensors by name from a file of safetensors or `torch.save`, without running code from it.
+    """Return the tensors in a file of safetensors or `torch.save`, by name.
+
+    No code from the file runs. If the file has a dictionary `state_dict`, its tensors are returned.
 
     Raises:
-        WeightsError: The file cannot be read, or holds anything but tensors by name.
+        WeightsError: The file cannot be read, or its content is not a dictionary of tensors.
 
     Example:
         >>> import tempfile
@@ -75,17 +86,28 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
-        raise WeightsError(f"{path}: holds {type(content).__name__}; expected tensors by name")
+        raise WeightsError(f"{path}: found {type(content).__name__}; expected tensors by name")
     return {str(name): tensor for name, tensor in content.items()}
 
 
 def fill(
     supernet: nn.Module, task: Task, tensors: Mapping[str, torch.Tensor], source: str, names: TensorNames
 ) -> str:
-    """Copy `tensors` into `supernet`; return a sentence on the copied and the remaining tensors.
+    """Copy tensors into a supernet.
 
-    If the number of classes differs, the classifier keeps its fresh weights. For grey images the stem's
-    weights are summed over red, green and blue. On any other difference nothing is copied.
+    If the number of classes differs, the classifier keeps its fresh weights. If the tensors are for colour
+    images and the supernet is for grey images, the stem's weights are summed over red, green and blue. If any
+    other name or shape differs, an error is raised and nothing is copied.
+
+    Args:
+        supernet: The supernet that gets the weights.
+        task: Number of channels of the images, and number of classes, of the supernet.
+        tensors: The tensors to copy, by name.
+        source: Origin of the tensors, for messages, e.g. a path.
+        names: Names of the tensors in this family of networks.
+
+    Returns:
+        A sentence that reports the number of copied tensors, and the changes.
 
     Raises:
         WeightsError: A tensor is missing, has another shape, or is superfluous.
@@ -107,7 +129,7 @@ def fill(
 
 
 def _adapt(tensors: dict[str, torch.Tensor], task: Task, names: TensorNames) -> dict[str, str]:
-    """Change `tensors` if classes or colours differ; return remarks by the name of a changed tensor."""
+    """Adapt `tensors` to the classes and colours of the task; return name of a changed tensor -> remark."""
     remarks = {}
     weight = tensors.get(names.classifier[0]) if names.classifier else None
     classes = task.num_classes
@@ -115,7 +137,7 @@ def _adapt(tensors: dict[str, torch.Tensor], task: Task, names: TensorNames) -> 
         for name in names.classifier:
             tensors.pop(name, None)
         remarks[names.classifier[0]] = (
-            f"the classifier starts afresh ({len(weight)} classes there, {classes} here)"
+            f"the classifier has fresh weights ({len(weight)} classes in the weights, {classes} in the data)"
         )
     stem = tensors.get(names.stem)
     if stem is not None and stem.ndim == 4 and stem.shape[1] == 3 and task.in_channels == 1:
@@ -127,7 +149,7 @@ def _adapt(tensors: dict[str, torch.Tensor], task: Task, names: TensorNames) -> 
 def _check_shapes(
     tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], source: str, misfit: str
 ) -> None:
-    """Raise at the first tensor that is missing, has another shape, or is superfluous."""
+    """Raise an error for the first tensor that is missing, has another shape, or is superfluous."""
     for name in (*expected, *tensors):
         shape = tuple(tensors[name].shape) if name in tensors else "none"
         expected_shape = tuple(expected[name].shape) if name in expected else "none"

@@ -15,7 +15,7 @@ Backend = str | Callable[..., Any]
 """A backend of `torch.compile`: its name, or a function."""
 
 _ROOM = 64
-"""Largest number of compiled versions of a module class; all stages of a class share one cache entry."""
+"""Largest number of compiled versions of a module class; all stages of a class share a cache entry."""
 
 
 def backend_for(device: torch.device) -> Backend | None:

@@ -1,9 +1,9 @@
 """Depthwise convolutions in bfloat16 with fast gradients on CPUs.
 
-In bfloat16, torch needs about 13 times as long for the weight gradient of a 5x5 kernel as for convolving.
-The input gradient at stride 2 takes about 100 times as long (`benchmarks/depthwise.py`). The weight gradient
-of a 3x3 kernel and the input gradient at stride 1 are fast. Therefore the weight gradients of larger kernels
-are composed of weight gradients of 3x3 kernels. The input gradient at stride 2 is computed in float32.
+In torch, the weight gradient of a 5x5 kernel takes about 13 times as long as the convolution. The input
+gradient at stride 2 takes about 100 times as long (`benchmarks/depthwise.py`). The weight gradient of a 3x3
+kernel and the input gradient at stride 1 are fast. Therefore the weight gradients of larger kernels are
+composed of weight gradients of 3x3 kernels. The input gradient at stride 2 is computed in float32.
 """
 
 from collections.abc import Sequence

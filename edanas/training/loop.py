@@ -1,4 +1,4 @@
-"""The training loop of a supernet, which can be interrupted at any step and gives the same weights."""
+"""The training loop of a supernet; an interrupted training continues and gives the same weights."""
 
 import copy
 import math
@@ -25,24 +25,24 @@ SAVE_EVERY = 60.0
 """Seconds between two checkpoints."""
 
 WARM_UP_STEPS, TRIAL_STEPS = 2, 6
-"""Steps of a speed measurement: untimed ones, then timed ones."""
+"""Numbers of untimed and of timed steps in a speed measurement; the untimed steps run first."""
 
 
 class Training(ABC):
-    """Base class of a resumable training; a subclass implements the step.
+    """Base class of a training that can be interrupted and continued; a subclass implements one step.
 
-    All randomness of a step derives from the seed and the step's number. The checkpoint therefore holds only
-    weights, optimiser state and step.
+    All random numbers of a step derive from the seed and the number of the step. The checkpoint therefore
+    holds no state of random generators.
 
     Args:
-        network: The network to train, on its device.
-        learned: A module of the scheme that is trained too, but is not part of the result.
-        parts: The data, of which only the train part is read.
+        network: The network to train, on the device of the training.
+        learned: Module of the scheme that is trained with the network, but is not part of the result.
+        parts: The data; only the train part is used.
         settings: Epochs, learning rate and other settings of training.
-        resolution: Side in pixels of the images in a step.
-        seed: Seed of everything random.
-        checkpoint: The file of the state, and the noun for the network in messages.
-        save_every: Seconds between two checkpoints; one is also written at the end.
+        resolution: Side of the images that `make_step` gets, in pixels.
+        seed: Seed of all random numbers.
+        checkpoint: Path of the checkpoint, and the noun for the network in messages, e.g. `supernet`.
+        save_every: Seconds between two checkpoints, 60 by default. The last step also writes a checkpoint.
     """
 
     def __init__(
@@ -70,11 +70,16 @@ class Training(ABC):
         self.precision = settings.precision
         self.step, self.seconds, self._written = 0, 0.0, -1
         self._seconds_per_step: float | None = None
-        """Mean seconds per step in the latest call of `run` with a step; `None` before the first one."""
+        """Mean seconds per step in the latest call of `run`; `None` before the first step."""
 
     @abstractmethod
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
-        """Update the weights on prepared images (B, C, R, R) and labels (B,); return the loss to display."""
+        """Make one training step, and return the loss to display.
+
+        Args:
+            images: Batch of B normalised images (B, C, R, R); R is the resolution.
+            labels: Labels (B,), int64, or probabilities (B, K) of K classes for mixup.
+        """
 
     @property
     def finished(self) -> bool:
@@ -87,14 +92,14 @@ class Training(ABC):
         return math.ceil(self.schedule.steps / len(self.batches))
 
     def run(self, progress: Progress, time_slice: TimeSlice | None = None) -> bool:
-        """Do the remaining steps, as far as time permits; the network ends in eval mode.
+        """Make the remaining steps, as far as time permits, and set the network to eval mode.
 
         Args:
-            progress: Displays the progress.
-            time_slice: The available time; `None` = no limit.
+            progress: Displays the progress of the training.
+            time_slice: The time available to this call; `None`, the default, sets no limit.
 
         Returns:
-            Whether the training is finished. Only then does the network have its final weights.
+            True if all steps are done; then the network has its final weights.
 
         Raises:
             RunError: The checkpoint is damaged, belongs to another network, or cannot be written.
@@ -110,10 +115,16 @@ class Training(ABC):
         return self.finished
 
     def fit(self, total: float) -> str:
-        """Plan as many steps as fit into `total` seconds; return a sentence on the plan.
+        """Set the number of steps so that the training ends after `total` seconds.
 
-        The speed is that of the latest call of `run`, or of a few trial steps. A plan that ends within 5% of
-        the time does not change.
+        The time per step was measured in the latest call of `run`, or is measured in a few trial steps. The
+        number of steps stays if it changes by at most 5% of the remaining steps.
+
+        Args:
+            total: Time for the whole training in seconds, including the steps that are done.
+
+        Returns:
+            A sentence that reports steps, epochs and speed.
 
         Raises:
             RunError: The checkpoint is damaged, belongs to another network, or cannot be written.
@@ -127,12 +138,12 @@ class Training(ABC):
             self._save()
         speed = self.settings.batch_size / step_seconds
         return (
-            f"{self.schedule.steps} steps, {self.schedule.steps / len(self.batches):.1f} epochs, fit into "
-            f"{total:.0f} s at {speed:.0f} images a second"
+            f"The training has {self.schedule.steps} steps, {self.schedule.steps / len(self.batches):.1f} "
+            f"epochs, to end after {total:.0f} s at {speed:.0f} images per second."
         )
 
     def _choose_precision(self) -> None:
-        """Choose the faster precision before the first step, if the setting is `auto`."""
+        """Measure and choose the faster precision, if the setting `precision` is `auto`."""
         if self.precision != AUTO:
             return
         seconds = {}
@@ -142,7 +153,7 @@ class Training(ABC):
         self.precision = min(seconds, key=lambda name: seconds[name], default=FP32)
 
     def _time_trial_steps(self) -> float:
-        """Return the seconds for `TRIAL_STEPS` steps, and restore the state."""
+        """Measure the seconds for `TRIAL_STEPS` steps; the state of the training is then restored."""
         before = copy.deepcopy((self.trained.state_dict(), self.optimizer.state_dict()))
         self._network.train()
         seconds = 0.0
@@ -169,7 +180,7 @@ class Training(ABC):
             yield
 
     def _train_for(self, time_slice: TimeSlice, bar: Bar) -> None:
-        """Train to the end of the training or of the time slice, and write checkpoints."""
+        """Train until all steps are done or the time slice is over, and write checkpoints."""
         self._network.train()
         seconds_before, start, first = self.seconds, time_slice.seconds, self.step
         saved = start
@@ -178,7 +189,7 @@ class Training(ABC):
             for images, labels in batches:
                 self.speed.input_seconds += time_slice.seconds - step_end
                 if self.finished or time_slice.is_over():
-                    # Not in a `finally`, since a failed step may have changed BatchNorm's statistics.
+                    # A `finally` block would also save after a failed step, which may change statistics.
                     return self._save()
                 loss = self._seeded_step(images, labels)
                 step_end = time_slice.seconds
@@ -206,7 +217,7 @@ class Training(ABC):
         return loss
 
     def _save(self) -> None:
-        """Write the state; after the last step only the result, with averaged weights."""
+        """Write the checkpoint. After the last step it holds the averaged weights, but no optimiser state."""
         if self._written == self.step:
             return
         state: dict[str, Any] = {
@@ -225,7 +236,7 @@ class Training(ABC):
         self._written = self.step
 
     def resume(self) -> None:
-        """Restore the state from the checkpoint, if there is one and no step was done yet.
+        """Restore the state from the checkpoint if the file exists and this object has made no step.
 
         Raises:
             RunError: The checkpoint is damaged, or belongs to another network.

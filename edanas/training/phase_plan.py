@@ -1,4 +1,4 @@
-"""The steps of each phase of a training; phases may begin and end within an epoch."""
+"""Division of a training's steps among its phases; phases may begin and end within an epoch."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,12 +8,13 @@ from edanas.core.contracts import Phase
 
 
 class Moment(NamedTuple):
-    """The position of a training.
+    """The current phase of a training, and the progress in this phase.
 
     Args:
         phase: The current phase.
-        done: Completed steps of the phase; fractional after the training's length has changed.
-        steps: Number of steps of the phase.
+        done: Number of completed steps of the phase. It can be a fraction if the length of the training has
+            changed.
+        steps: Total number of steps of the phase.
     """
 
     phase: Phase
@@ -22,10 +23,12 @@ class Moment(NamedTuple):
 
 
 class PhasePlan:
-    """Phases in sequence, with their shares of a training's steps, and at least one step each if possible.
+    """Sequence of phases that divide the steps of a training in proportion to their shares.
+
+    Each phase gets at least one step, if the training has as many steps as phases.
 
     Args:
-        phases: One or more phases.
+        phases: The phases in order, one or more.
 
     Example:
         >>> plan = PhasePlan([Phase.backbone(2, share=0.5), Phase.whole(2, share=0.5)])
@@ -38,10 +41,14 @@ class PhasePlan:
         self.phases = tuple(phases)
 
     def at(self, done: float, steps: int) -> Moment:
-        """Return the position of a training after `done` of its `steps` steps.
+        """Return the current phase and its progress.
+
+        Args:
+            done: Number of completed steps of the training; may be a fraction.
+            steps: Total number of steps of the training.
 
         Raises:
-            ValueError: The training is over.
+            ValueError: The training is over: `done` is not below `steps`.
         """
         for phase, (start, end) in zip(self.phases, pairwise(self._bounds(steps)), strict=True):
             if done < end - _ROUNDING:
@@ -49,7 +56,7 @@ class PhasePlan:
         raise ValueError(f"{done} of {steps} steps: the training is over")
 
     def _bounds(self, steps: int) -> list[int]:
-        """Return the steps at which the phases begin, and the end of the last phase."""
+        """Return the step at which each phase begins, then the step at which the last phase ends."""
         total, bounds = sum(phase.share for phase in self.phases), [0]
         for count in range(1, len(self.phases) + 1):
             shared = sum(phase.share for phase in self.phases[:count]) / total
@@ -59,4 +66,4 @@ class PhasePlan:
 
 
 _ROUNDING = 1e-6
-"""Fractions of a step below this are rounding errors."""
+"""Largest rounding error of a number of steps; smaller remainders count as 0."""

@@ -1,4 +1,4 @@
-"""Training schemes in phases that freeze earlier parts: layer by layer, or backbone and then exits."""
+"""Training schemes whose later phases freeze earlier modules: `layerwise` and `distill`."""
 
 import torch
 import torch.nn.functional as F
@@ -8,11 +8,12 @@ from edanas.core.errors import ConfigError
 
 
 class Layerwise(TrainingScheme):
-    """Deep cascade learning (Marquez et al., 2018; Section II-A of the paper).
+    """Training of one exit after another, from the first exit to the last.
 
-    The first exit is trained with the stages before it, which are then frozen. The second is trained with the
-    stages between the two, and so on to the last. Each phase has an equal share of the steps, and its loss
-    is the cross-entropy of its exit.
+    The first exit is trained with the stages before it, which are then frozen. The second exit is trained
+    with the stages between the first and the second exit, and so on. Each exit has an equal share of the
+    steps. The loss is the cross-entropy of the exit. Section II-A of the paper, after Marquez et al. (deep
+    cascade learning), 2018.
     """
 
     def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
@@ -31,18 +32,21 @@ class Layerwise(TrainingScheme):
 
 
 class Distill(TrainingScheme):
-    """The backbone first, by its last exit; then, with it frozen, the early exits, distilled from the last.
+    """Training of the backbone with its last exit, then distillation of the last exit into the early exits.
 
-    Section II-A of the paper, after Abbasi et al. 2019; also the training of exits in HADAS (Bouzidi et al.
-    2022). The loss of an exit is that of Hinton et al. (Distilling the Knowledge in a Neural Network, 2015,
-    Section 2), at the temperature T: `(1 - mix) CE(targets) + mix T^2 KL(last exit at T || exit at T)`. The
-    losses of early exits are summed. The defaults are our choice, since the paper gives none.
+    The backbone is frozen in the second phase. The loss is the sum over the early exits of
+    `(1 - mix) CE + mix T^2 KL`. CE is the cross-entropy of the exit with the targets. KL is the divergence
+    from the last exit's probabilities to the probabilities of the exit, both at temperature T.
+
+    Section II-A of the paper, after Abbasi et al., 2019. The loss is due to Hinton et al., Distilling the
+    Knowledge in a Neural Network, 2015, Section 2. HADAS (Bouzidi et al., 2022) trains its exits in the same
+    way. The defaults are ours, since the paper has none.
 
     Args:
-        temperature: Divisor of the logits of teacher and exits. Above 1 it raises the weight of the teacher's
-            probabilities of other classes.
-        mix: Share of the teacher in the loss; the targets have the rest.
-        backbone: Share of the steps that trains the backbone.
+        temperature: T, by which logits are divided; above 0, 4 by default. Values above 1 give more weight to
+            the teacher's probabilities of wrong classes.
+        mix: Weight of the last exit's probabilities in the loss, from 0 to 1, 0.5 by default.
+        backbone: Share of the steps in which the backbone is trained, between 0 and 1, 0.5 by default.
 
     Raises:
         ConfigError: An option is out of range.
@@ -57,7 +61,7 @@ class Distill(TrainingScheme):
         self.backbone = share_of("backbone", backbone)
 
     def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
-        """Return the backbone's phase, then that of the early exits if there are any."""
+        """Return the phase of the backbone, then the phase of the early exits if the network has any."""
         count = len(points)
         if count == 1:
             return (Phase.backbone(count),)
@@ -79,7 +83,11 @@ class Distill(TrainingScheme):
 
 
 def share_of(name: str, share: float) -> float:
-    """Return a phase's share of the steps, if it is allowed; another phase has the rest.
+    """Return a phase's share of the steps after a check.
+
+    Args:
+        name: Name of the option, for the message.
+        share: The share.
 
     Raises:
         ConfigError: The share is not between 0 and 1.

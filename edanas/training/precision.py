@@ -1,4 +1,4 @@
-"""The precision of a training's computations: float32, or bfloat16 where it is faster."""
+"""Precision of the computations of a training: float32 or bfloat16."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +10,11 @@ from torch.overrides import TorchFunctionMode
 from edanas.training.depthwise import can_compute, depthwise, pair
 
 AUTO, FP32, BF16 = "auto", "fp32", "bf16"
+"""Values of the setting `training.precision`."""
 
 
 class _FastDepthwise(TorchFunctionMode):
-    """Computes depthwise convolutions with `depthwise`, and other grouped ones in float32."""
+    """Computes depthwise convolutions with `depthwise`, and other grouped convolutions in float32."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
@@ -44,12 +45,13 @@ class _FastDepthwise(TorchFunctionMode):
 
 @contextmanager
 def compute_precision(precision: str, device: torch.device) -> Iterator[None]:
-    """Run matrix products and convolutions in `precision`; weights and their gradients stay float32.
+    """Run matrix products and convolutions in the `with` block in a given precision.
 
-    On CPUs grouped convolutions run in bfloat16 only if that is fast.
+    Weights and their gradients stay float32. On CPUs, a grouped convolution runs in bfloat16 only if
+    `edanas.training.depthwise` can compute it; otherwise it runs in float32.
 
     Args:
-        precision: `fp32` or `bf16`.
+        precision: `fp32` (float32) or `bf16` (bfloat16).
         device: Device of the network.
 
     Example:
@@ -69,7 +71,13 @@ def compute_precision(precision: str, device: torch.device) -> Iterator[None]:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """Return the precision; for `auto`, bfloat16 on GPUs that compute in it, and float32 elsewhere.
+    """Return `fp32` or `bf16`, with `auto` resolved for a device.
+
+    `auto` means `bf16` on GPUs with hardware for bfloat16, and `fp32` on other devices.
+
+    Args:
+        precision: `auto`, `fp32` or `bf16`.
+        device: Device of the training.
 
     Example:
         >>> resolve_precision(AUTO, torch.device("cpu"))

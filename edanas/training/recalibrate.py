@@ -1,4 +1,7 @@
-"""Recalibration of BatchNorm statistics for one backbone, since the supernet's mix those of all backbones."""
+"""Recalibration of the BatchNorm statistics of one backbone.
+
+The statistics in a supernet are averages over different backbones, so they fit no single backbone.
+"""
 
 from collections.abc import Iterable
 
@@ -9,14 +12,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @torch.no_grad()
 def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Replace the running statistics of every BatchNorm of `network` with the averages over `batches`.
+    """Replace the running statistics of every BatchNorm layer with averages over batches.
 
-    Only BatchNorm runs in training mode, and the network ends in eval mode. Recalibration is due to Yu and
-    Huang, Universally Slimmable Networks, 2019; see also Cai et al., Once-for-All, 2020.
+    Only BatchNorm layers run in training mode. Afterwards the whole network is in eval mode. Recalibration is
+    due to Yu and Huang, Universally Slimmable Networks, 2019; see also Cai et al., Once-for-All, 2020.
 
     Args:
-        network: The network, called once with each batch.
-        batches: Prepared images (B, C, R, R), B >= 2.
+        network: The network, which is called once with each batch.
+        batches: Batches of B normalised images (B, C, R, R), with B of 2 or more.
 
     Example:
         >>> norm = nn.BatchNorm2d(1)
@@ -30,7 +33,7 @@ def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     try:
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # a cumulative average
+            norm.momentum = None  # torch then computes the mean over all batches
             norm.train()
         for images in batches:
             network(images)

@@ -1,8 +1,9 @@
 """Training of a supernet with all its exits: the sandwich rule with in-place distillation.
 
-Each step trains the largest backbone on the labels. The smallest backbone and random ones are trained on the
-largest backbone's last exit in the scheme's phase. Their gradients are summed for one update. An external
-teacher trains only the largest backbone.
+In each step, the targets of the largest backbone are the labels. If the run has a teacher, its probabilities
+are mixed into these targets. The targets of the smallest backbone and of random backbones are the
+probabilities of the largest backbone, at the last exit that runs in the current phase. The gradients of all
+backbones are summed for one update.
 
 Yu and Huang, Universally Slimmable Networks, 2019; Yu et al., BigNAS, 2020.
 """
@@ -38,7 +39,10 @@ from edanas.training.shrinking import Shrinking
 from edanas.training.steps import derive_seed, learning_rate, scheme_module, update
 
 _CACHED_KERNELS = 8192
-"""Random backbones have convolutions of many more shapes than the default cache of 1,024 kernels holds."""
+"""Size of the cache of CPU kernels.
+
+Convolutions of random backbones have more shapes than the default of 1,024 kernels can serve.
+"""
 
 
 class SupernetWithExits(nn.Module):
@@ -46,10 +50,11 @@ class SupernetWithExits(nn.Module):
 
     Args:
         supernet: The weight-sharing network.
-        provider: The provider, for the channels at each exit point.
+        provider: The supernet provider, which defines the numbers of channels at each exit point.
         classifier: The exit classifier, which builds the heads.
-        task: Channels and classes.
-        criterion: The confidence criterion; one with weights is trained with the network.
+        task: Number of channels of the images, and number of classes.
+        criterion: The confidence criterion; its weights, if any, are trained with the network.
+            With `None`, the default, the network has no criterion.
     """
 
     def __init__(
@@ -73,27 +78,36 @@ class SupernetWithExits(nn.Module):
         )
 
     def head(self, index: int, channels: int) -> nn.Module:
-        """Return the shared head of exit point `index` for a number of channels."""
+        """Return the shared head of exit point `index`, counted from 0, for a number of channels."""
         return self.heads[f"{index}-{channels}"]
 
     def parts(self, backbone: Backbone) -> list[ExitPart]:
-        """Return stages and head of each exit of `backbone`, on the shared weights, the last exit last."""
+        """Return the modules of each exit of `backbone`, with shared weights, from first to last exit."""
         heads = {index: _HeadsAt(self, index) for index in range(len(self.channels))}
         return exit_parts(self.supernet.view(backbone), heads)
 
     def logits(
         self, backbone: Backbone, images: torch.Tensor, phase: Phase | None = None
     ) -> list[torch.Tensor]:
-        """Prepared images (B, C, R, R) -> logits (B, K) of every exit of `backbone`, the last exit last.
+        """Return the logits of the exits of a backbone, from first to last.
 
-        In a phase, only its exits are computed, and only the parts that it trains have gradients. Frozen
-        parts use the batch's statistics in BatchNorm, since no running statistics fit all backbones.
+        Frozen modules normalise with the statistics of the batch, since no running statistics fit all
+        backbones.
+
+        Args:
+            backbone: The backbone to run.
+            images: Batch of B normalised images (B, C, R, R).
+            phase: Only the exits of this phase run, and only modules that it trains get gradients. With
+                `None`, the default, all exits run and all modules get gradients.
+
+        Returns:
+            Logits (B, K) of each exit, for K classes.
         """
         return exit_logits(self.parts(backbone), images, phase)
 
 
 class _HeadsAt(nn.Module):
-    """The heads of one exit point, selected by the channels of the features."""
+    """The heads at one exit point; the number of channels of the features selects the head that runs."""
 
     def __init__(self, network: SupernetWithExits, index: int) -> None:
         super().__init__()
@@ -107,18 +121,19 @@ class _HeadsAt(nn.Module):
 
 
 class SandwichTraining(Training):
-    """Training of a `SupernetWithExits`, which can be interrupted at any step and gives the same weights.
+    """Training of a `SupernetWithExits`; an interrupted training continues and gives the same weights.
 
     Args:
-        network: The network to train, on its device.
-        space: The search space, for random backbones.
-        parts: The data, of which only the train part is read.
+        network: The network to train, on the device of the training.
+        space: The search space, from which random backbones are drawn.
+        parts: The data; only the train part is used.
         settings: Epochs, learning rate and other settings of training.
-        scheme: The phases, and the loss.
-        criterion: The network's criterion, for its own loss and for schemes that use confidences.
-        seed: The seed of the run.
-        checkpoint: The file of the state.
-        save_every: Seconds between two checkpoints; one is also written at the end.
+        scheme: The training scheme, which defines the phases and the loss.
+        criterion: The confidence criterion of the network. It adds its own loss, and computes confidences for
+            schemes that use them.
+        seed: Seed of all random numbers.
+        checkpoint: Path of the checkpoint.
+        save_every: Seconds between two checkpoints, 60 by default. The last step also writes a checkpoint.
 
     Raises:
         ConfigError: The scheme's options do not fit the supernet's exits.
@@ -141,7 +156,10 @@ class SandwichTraining(Training):
         self.largest, self.smallest = space.largest(), space.smallest()
         self.shrinking = Shrinking(space)
         self.teacher: Teacher | None = None
-        """A teacher of the largest backbone besides the labels, with the share `distillation`."""
+        """Function that returns a teacher's class probabilities; `None`, the default, means no teacher.
+
+        The probabilities have the weight `settings.distillation` in the targets of the largest backbone.
+        """
         self.points = tuple(range(len(network.channels) + 1))
         self.phases = PhasePlan(scheme.phases(self.points))
         learned = scheme_module(scheme, self.points, seed, next(network.parameters()).device)
@@ -150,11 +168,14 @@ class SandwichTraining(Training):
         self.kernels = CompiledStages(network.parts, (self.largest, self.smallest), backend_for(self.device))
 
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
-        """Update from the largest, smallest and random backbones; return the largest's mean exit loss."""
+        """Make a step with the largest, smallest and random backbones; see `Training.make_step`.
+
+        Returns the loss of the largest backbone, as a mean over exits.
+        """
         rng = np.random.default_rng(derive_seed(self.seed, "backbones", self.step))
         phase, done, steps = self._moment(self.step)
         if self.step and self._moment(self.step - 1).phase is not phase:
-            # Parts that are frozen from here on must have their final weights.
+            # Modules that the new phase freezes must have their final, averaged weights.
             self.average.apply()
         logits = self._logits(self.largest, images, phase)
         loss = self._loss(logits, *self._targets(images, labels), phase)
@@ -162,7 +183,7 @@ class SandwichTraining(Training):
         teacher = logits[-1].detach().softmax(1)
         for backbone in self._students(rng):
             if backbone == self.largest:
-                # It was just trained; a space of one backbone has no teacher.
+                # The largest backbone has been trained in this step already, and cannot teach itself.
                 continue
             student_logits = self._logits(backbone, resized(images, int(backbone["resolution"])), phase)
             self._loss(student_logits, teacher, 0.0, phase).backward()  # type: ignore[no-untyped-call]
@@ -171,7 +192,7 @@ class SandwichTraining(Training):
         return float(loss.detach()) / len(logits)
 
     def _targets(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """Return the targets of the largest backbone, and the label smoothing still to be applied."""
+        """Return the targets of the largest backbone, and the label smoothing that the loss must apply."""
         smoothing = self.settings.label_smoothing
         if self.teacher is None:
             return labels, smoothing
@@ -181,7 +202,7 @@ class SandwichTraining(Training):
             ), 0.0
 
     def _students(self, rng: np.random.Generator) -> list[Backbone]:
-        """Return the smallest and random backbones, of the part of the space that is elastic now."""
+        """Return the smallest backbone and random backbones, within the limits of progressive shrinking."""
         count = self.settings.random_backbones
         if not self.settings.shrinking:
             return [self.smallest, *(self.space.sample_backbone(rng) for _ in range(count))]
@@ -208,7 +229,11 @@ class SandwichTraining(Training):
 
 
 def resized(images: torch.Tensor, resolution: int) -> torch.Tensor:
-    """Resize prepared images (B, C, R, R) to a resolution, antialiased.
+    """Return images resized to a resolution, with antialiasing.
+
+    Args:
+        images: Batch of B square images (B, C, R, R), float.
+        resolution: Side of the returned images in pixels.
 
     Example:
         >>> resized(torch.zeros(1, 3, 32, 32), resolution=24).shape

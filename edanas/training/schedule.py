@@ -1,4 +1,4 @@
-"""Length, progress and speed of a training, and the time available to it."""
+"""Number of steps, progress, speed and available time of a training."""
 
 import math
 import time
@@ -7,17 +7,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 DRIFT = 0.05
-"""Share of the remaining steps by which a plan may differ from the time limit before it is changed."""
+"""Largest change of the number of steps that is ignored, as a share of the remaining steps."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The length of a training, which can change during the training without a jump in its progress.
+    """The number of steps of a training, and the progress at each step.
+
+    The number of steps can change during the training; then the progress continues from its current value.
 
     Args:
-        steps: Steps of the whole training.
-        since: The step at which this schedule was made.
-        position: The progress at that step, from 0 to 1.
+        steps: Number of steps of the whole training.
+        since: Number of steps that were done when this schedule was made; 0 for a new training.
+        position: Progress of the training after `since` steps, from 0 to 1; 0 for a new training.
 
     Example:
         >>> Schedule(steps=10).done(5)
@@ -31,19 +33,24 @@ class Schedule:
     position: float = 0.0
 
     def done(self, step: float) -> float:
-        """Return the progress at `step`, which rises linearly from `position` to 1."""
+        """Return the progress of the training after `step` steps.
+
+        The progress rises linearly, from `position` after `since` steps to 1 after `steps` steps.
+        """
         if self.steps <= self.since:
             return 1.0
         return self.position + (1 - self.position) * (step - self.since) / (self.steps - self.since)
 
     def refitted(self, step: int, seconds: float, total: float, each: float) -> "Schedule":
-        """Return the schedule that ends after `total` seconds; this one if its end is close to that.
+        """Return a schedule whose training ends after `total` seconds.
+
+        Returns `self` if the number of steps would change by at most 5% of the remaining steps.
 
         Args:
-            step: Completed steps.
-            seconds: Time of the completed steps.
-            total: Time for the whole training in seconds.
-            each: Seconds per step.
+            step: Number of completed steps.
+            seconds: Time that the completed steps took, in seconds.
+            total: Time for the whole training, in seconds.
+            each: Expected time of one step, in seconds.
         """
         steps = max(1, step + math.floor(max(0.0, total - seconds) / each))
         if abs(steps - self.steps) <= DRIFT * (self.steps - step):
@@ -51,12 +58,12 @@ class Schedule:
         return Schedule(steps, step, self.done(step))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name."""
+        """Return the fields by name, for a checkpoint."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Schedule":
-        """Return the schedule with the fields that `to_dict` returned."""
+        """Return the schedule whose fields `to_dict` returned."""
         return cls(int(values["steps"]), int(values["since"]), float(values["position"]))
 
 
@@ -65,10 +72,10 @@ class TrainingSpeed:
     """The speed of a training.
 
     Args:
-        images: Number of training images processed.
-        seconds: Time for them.
-        input_seconds: Part of that time that was spent on preparing batches; on a GPU, on launching kernels
-            for it.
+        images: Number of training images that were processed.
+        seconds: Time in seconds that the processing of the images took.
+        input_seconds: Part of `seconds` that was spent on preparing batches. On a GPU, only the time for
+            launching the kernels is counted.
     """
 
     images: int = 0
@@ -82,15 +89,15 @@ class TrainingSpeed:
 
     @property
     def input_share(self) -> float:
-        """Share of the time that was spent on preparing batches; 0 before the first step."""
+        """Share of `seconds` that was spent on preparing batches; 0 before the first step."""
         return self.input_seconds / self.seconds if self.seconds else 0.0
 
 
 class TimeSlice:
-    """The time available to a training; it ends between two steps, before a step that would exceed it.
+    """The time available to a training, from the creation of this object.
 
     Args:
-        limit: Seconds from now; infinity = no limit.
+        limit: Available time in seconds; infinity, the default, means no limit.
     """
 
     def __init__(self, limit: float = math.inf) -> None:
@@ -99,17 +106,18 @@ class TimeSlice:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the creation of this object."""
         return time.monotonic() - self.start
 
     def is_over(self) -> bool:
-        """Return whether there is no time for a step as long as the longest so far; called before each step.
+        """Return True if the remaining time is shorter than the longest step so far.
 
-        The first step does not count, since kernels are compiled in it.
+        The method must be called before each step, since it measures the time between its calls. The first
+        step is not measured, since kernels are compiled in it.
         """
         now = time.monotonic()
         if self._calls > 1:
-            # The time before the first step, e.g. for reading the data, is no step.
+            # At the first call no step has run, and at the second call only the step that compiles kernels.
             self._longest = max(self._longest, now - self._latest)
         self._calls, self._latest = self._calls + 1, now
         return now - self.start + self._longest > self.limit

@@ -1,4 +1,4 @@
-"""Training schemes for all exits together, by the sum of their losses or the loss of their combination."""
+"""Training schemes that train all exits together: `joint`, `mixed` and `joint-combined`."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -13,27 +13,33 @@ from edanas.core.hookspecs import hookimpl
 from edanas.training.phased_schemes import Distill, Layerwise, share_of
 
 Weights = Literal["fixed", "learned"]
+"""Named choices of the weights of the exits' losses."""
+
 _WEIGHTS, _COMBINATIONS = ("fixed", "learned"), ("mean", "learned", "soft-conditional")
 
 
 class Joint(TrainingScheme):
-    """Weighted sum of all exits' cross-entropies (Eq. 4 of the paper; first in BranchyNet, 2016).
+    """Training of all exits on the weighted sum of their cross-entropies.
 
-    `weights = "learned"` weights the losses by uncertainty (Kendall et al., Multi-Task Learning Using
-    Uncertainty to Weigh Losses, CVPR 2018, Eq. 10). The loss is the sum over exits of exp(-s) L + s / 2,
-    where s = log sigma^2 is learned from 0. The defaults are those of Section V of the paper: all weights 1.
+    Eq. 4 of the paper; first in Teerapittayanon et al., BranchyNet, 2016. By default all weights are 1, as in
+    Section V of the paper.
+
+    Learned weights depend on a learned uncertainty of each exit (Kendall et al., Multi-Task Learning Using
+    Uncertainty to Weigh Losses, CVPR 2018, Eq. 10). The loss is the sum over exits of exp(-s) L + s / 2. L is
+    the cross-entropy of the exit. The number s, the logarithm of a variance, is learned and starts at 0.
 
     Args:
-        early: Weight of each early exit.
-        last: Weight of the last exit.
-        weights: `fixed` (by `early` and `last`), `learned`, or a list with the weights of all exit points and
-            the last exit. A network is trained with the weights of the exits that it has.
-        rescale: Whether layers that several exits share get the mean of their gradients, not the sum (Li et
-            al., Improved Techniques for Training Adaptive Deep Networks, ICCV 2019). This matters for the
-            optimiser `sgd`; `adamw` normalises its steps.
+        early: Weight of each early exit, 0 or more; 1 by default.
+        last: Weight of the last exit, 0 or more; 1 by default.
+        weights: `fixed` (default) uses `early` and `last`, and `learned` learns the weights. A list holds the
+            weight of each exit point in order, then the weight of the last exit. A network with fewer exits
+            is trained with the weights of its exits.
+        rescale: Give layers that several exits share the mean of the exits' gradients; by default they get
+            the sum. The mean matters for the optimiser `sgd`; `adamw` normalises its steps. Li et al.,
+            Improved Techniques for Training Adaptive Deep Networks, ICCV 2019.
 
     Raises:
-        ConfigError: A weight is negative, or none is above 0.
+        ConfigError: A weight is negative, all weights are 0, or `weights` is an unknown name.
 
     Example:
         >>> Joint(early=0.3).phases((0, 1, 2))[0].exits
@@ -51,22 +57,24 @@ class Joint(TrainingScheme):
         for name, weight in (("early", early), ("last", last)):
             _check_weight(name, weight)
         if early == last == 0:
-            raise ConfigError("scheme.early: found 0, as scheme.last; allowed: one of them above 0")
+            raise ConfigError("scheme.early and scheme.last: found 0; allowed: at least one weight above 0")
         if isinstance(weights, str):
             _check_choice("weights", weights, _WEIGHTS)
         else:
             for index, weight in enumerate(weights, 1):
                 _check_weight(f"weights[{index}]", weight)
             if not any(weights):
-                raise ConfigError(f"scheme.weights: found {list(weights)}; allowed: a list with one above 0")
+                raise ConfigError(
+                    f"scheme.weights: found {list(weights)}; allowed: a list with a number above 0"
+                )
         self.early, self.last, self.rescale = early, last, rescale
         self.weights = weights if isinstance(weights, str) else tuple(weights)
 
     def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
-        """Return one phase, which trains everything; see `TrainingScheme.phases`.
+        """Return one phase, which trains the whole network; see `TrainingScheme.phases`.
 
         Raises:
-            ConfigError: The list of weights is not as long as the number of exit points plus the last exit.
+            ConfigError: `weights` is a list without an entry for each exit point and the last exit.
         """
         exits = points[-1] + 1
         if not isinstance(self.weights, str) and len(self.weights) != exits:
@@ -77,7 +85,7 @@ class Joint(TrainingScheme):
         return (Phase.whole(len(points), rescale=self.rescale),)
 
     def learned(self, points: tuple[int, ...]) -> nn.Module | None:
-        """Return log sigma^2 of each exit if weights are learned; see `TrainingScheme.learned`."""
+        """Return the learned number s of each exit, or `None`; see `TrainingScheme.learned`."""
         return _NumberPerExit(len(points)) if self.weights == "learned" else None
 
     def loss(self, batch: ExitBatch) -> torch.Tensor:
@@ -97,20 +105,20 @@ class Joint(TrainingScheme):
 
 
 class Mixed(Joint):
-    """The backbone with its last exit first, then everything, by the loss of `joint`.
+    """Training of the backbone with its last exit, then of the whole network with all exits.
 
-    The name and a comparison with `joint` are in Kubaty et al., How to Train Your Multi-Exit Model, 2024. By
-    default each phase has half of the steps.
+    The loss of both phases is the loss of `Joint`. Kubaty et al., How to Train Your Multi-Exit Model, 2024,
+    introduce the name and compare this scheme with `Joint`.
 
     Args:
-        backbone: Share of the steps that train only the backbone.
-        early: Weight of each early exit.
-        last: Weight of the last exit.
-        weights: As in `joint`.
-        rescale: As in `joint`, for the second phase.
+        backbone: Share of the steps in the first phase, between 0 and 1; 0.5 by default.
+        early: Weight of each early exit, 0 or more; 1 by default.
+        last: Weight of the last exit, 0 or more; 1 by default.
+        weights: `fixed` (default), `learned`, or a list of weights; see `Joint`.
+        rescale: Rescale the gradients of shared layers in the second phase; see `Joint`.
 
     Raises:
-        ConfigError: A weight is negative, none is above 0, or the share is not between 0 and 1.
+        ConfigError: A weight is negative, all weights are 0, or `backbone` is not between 0 and 1.
     """
 
     def __init__(
@@ -126,29 +134,29 @@ class Mixed(Joint):
         self.backbone = share_of("backbone", backbone)
 
     def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
-        """Return the phase of the backbone, then that of everything; see `TrainingScheme.phases`."""
+        """Return the phase of the backbone, then that of the whole network; see `TrainingScheme.phases`."""
         super().phases(points)
         everything = Phase.whole(len(points), 1 - self.backbone, rescale=self.rescale)
         return (Phase.backbone(len(points), self.backbone), everything)
 
 
 class JointCombined(TrainingScheme):
-    """The cross-entropy of one combination of all exits' class probabilities.
+    """Training of all exits on the cross-entropy of one combination of their class probabilities.
 
-    Section II-A of the paper, after Kim et al., Deeply-Recursive Convolutional Network, CVPR 2016; a form of
-    joint training in Scardapane et al., Why Should We Add Early Exits to Neural Networks?, 2020. The
-    combination is one of three:
+    Section II-A of the paper, after Kim et al., Deeply-Recursive Convolutional Network, CVPR 2016. See also
+    Scardapane et al., Why Should We Add Early Exits to Neural Networks?, 2020. There are three combinations:
 
-    - `mean`: the mean of all exits.
-    - `learned`: a weighted mean, with weights that are learned and equal at first.
-    - `soft-conditional`: y~_n = g_n y_n + (1 - g_n) y~_(n+1), from the last exit to the first, where g_n is
-      the confidence of exit n by the run's criterion. Eq. 2 of the paper; Scardapane et al., Differentiable
-      Branching in Deep Networks, ICASSP 2020.
+    - `mean`: the mean over exits.
+    - `learned`: a weighted mean over exits. The weights are learned, and are equal at first.
+    - `soft-conditional`: the result z_1 of the recursion z_n = g_n y_n + (1 - g_n) z_(n+1). For exit n, y_n
+      are the class probabilities and g_n is the confidence by the run's criterion. For the last exit, z_n is
+      y_n. Eq. 2 of the paper; Scardapane et al., Differentiable Branching in Deep Networks, ICASSP 2020.
 
     Args:
-        combine: `mean`, `learned` or `soft-conditional`.
-        own: Share of the mean of the exits' own losses (alpha in Kim et al., reduced to 0 in training). At 0,
-            the default, only the combination is trained to be correct.
+        combine: `mean` (default), `learned` or `soft-conditional`.
+        own: Weight of the mean of all exits' cross-entropies in the loss, from 0 to below 1. The combination
+            has the rest. At 0, the default, the loss is the cross-entropy of the combination alone. Kim et
+            al. call this weight alpha, and reduce it to 0 during the training.
 
     Raises:
         ConfigError: An option is out of range.
@@ -163,7 +171,10 @@ class JointCombined(TrainingScheme):
         self.combine, self.own = combine, own
 
     def learned(self, points: tuple[int, ...]) -> nn.Module | None:
-        """Return the logarithms of the weights if they are learned; see `TrainingScheme.learned`."""
+        """Return a learned number for each exit, or `None` for fixed weights; see `TrainingScheme.learned`.
+
+        The softmax over the numbers is the weights.
+        """
         return _NumberPerExit(len(points)) if self.combine == "learned" else None
 
     def loss(self, batch: ExitBatch) -> torch.Tensor:
@@ -174,7 +185,10 @@ class JointCombined(TrainingScheme):
         return (1 - self.own) * loss + self.own * batch.cross_entropies().mean() if self.own else loss
 
     def _log_shares(self, batch: ExitBatch) -> torch.Tensor:
-        """Return the logarithm of each exit's share in the combination: (E, B, 1) or (E, 1, 1)."""
+        """Return the logarithm of the weight of each exit in the combination.
+
+        The shape is (E, B, 1) or (E, 1, 1), for E exits and B samples.
+        """
         if isinstance(batch.learned, _NumberPerExit):
             return batch.learned.values.log_softmax(dim=0)[:, None, None]
         count, first = len(batch.logits), batch.logits[0]
@@ -184,16 +198,16 @@ class JointCombined(TrainingScheme):
         for confidence in batch.confidences()[:-1]:
             shares.append(remaining * confidence.to(first.dtype))
             remaining = remaining * (1 - confidence.to(first.dtype))
-        # The logarithm of a share of 0 has no gradient.
+        # At a weight of 0 the logarithm and its gradient are infinite.
         return torch.stack([*shares, remaining]).clamp_min(_SMALLEST_SHARE).log()[:, :, None]
 
 
 _SMALLEST_SHARE = 1e-12
-"""Smallest share of an exit in a combination, for a finite logarithm."""
+"""Smallest weight of an exit in a combination, so that its logarithm is finite."""
 
 
 class _NumberPerExit(nn.Module):
-    """A learned number for each exit, initially 0."""
+    """A learned number for each exit; all numbers start at 0."""
 
     def __init__(self, exits: int) -> None:
         super().__init__()
@@ -201,7 +215,7 @@ class _NumberPerExit(nn.Module):
 
 
 def _smoothed_targets(batch: ExitBatch) -> torch.Tensor:
-    """Return the targets as smoothed probabilities (B, K)."""
+    """Return the targets as probabilities (B, K) with label smoothing, for B samples and K classes."""
     targets, classes = batch.targets, batch.logits[0].shape[1]
     if not targets.is_floating_point():
         targets = one_hot(targets, classes).to(batch.logits[0].dtype)

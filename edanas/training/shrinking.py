@@ -1,4 +1,4 @@
-"""Progressive shrinking: a supernet's training begins with large backbones, and smaller ones join later."""
+"""Progressive shrinking: a supernet's training begins with large backbones and adds small backbones later."""
 
 import numpy as np
 
@@ -6,15 +6,16 @@ from edanas.core.space import Genomes, SearchSpace
 from edanas.core.types import Backbone
 
 ORDER = ("kernel", "depth", "expand", "width")
-"""Name endings of variables in the order in which they become elastic; all others are so from the start."""
+"""Last parts of variable names, in the order in which the variables become elastic."""
 
 
 class Shrinking:
-    """The elastic part of a search space during a training (Cai et al., Once-for-All, 2020, Section 3.3).
+    """Restriction of a search space during the training of a supernet.
 
-    The training has five equal parts. In the first no variable of these kinds is elastic. Then kernel sizes
-    become elastic, then depths, expansions, and widths. Variables that are not elastic have their largest
-    choice.
+    An elastic variable has all its choices; any other variable is fixed at its largest choice. The training
+    has five equal sections. In the first section, kernel sizes, depths, expansions and widths are fixed. One
+    of the four kinds becomes elastic at the beginning of each later section, in this order. All other
+    variables, such as the resolution, are always elastic. Cai et al., Once-for-All, ICLR 2020, Section 3.3.
 
     Args:
         space: The whole search space.
@@ -31,11 +32,11 @@ class Shrinking:
         return ORDER.index(last) + 1 if last in ORDER else 0
 
     def smallest(self, done: float) -> Backbone:
-        """Return the smallest backbone at the progress `done`, from 0 to 1."""
+        """Return the smallest backbone at the progress `done` of the training, from 0 to 1."""
         return self._restricted(np.zeros_like(self.space.counts), done)
 
     def sample_backbone(self, rng: np.random.Generator, done: float) -> Backbone:
-        """Draw a random backbone, with uniform choices of the elastic variables."""
+        """Draw a random backbone at the progress `done`; choices of elastic variables are uniform."""
         return self._restricted(rng.integers(0, self.space.counts), done)
 
     def _restricted(self, genome: Genomes, done: float) -> Backbone:

@@ -1,4 +1,4 @@
-"""Parts of every training: batches that are reproducible by a seed, the optimiser, and learning rates."""
+"""Building blocks of a training: reproducible batches, the optimiser, and the learning rate."""
 
 import hashlib
 import math
@@ -14,11 +14,17 @@ from edanas.core.types import DataParts, ImageSet
 from edanas.training.augment import augment, mix
 
 WARM_UP = 0.1
-"""Share of the steps in which the learning rate rises linearly, before the cosine."""
+"""Share of the steps in which the learning rate rises linearly, before it falls along a cosine."""
 
 
 def derive_seed(seed: int, *names: object) -> int:
-    """Return a seed for one purpose, the same on every machine.
+    """Return a seed for one purpose, derived from the seed of the run and the names of the purpose.
+
+    Equal arguments give the same seed on every machine.
+
+    Args:
+        seed: Seed of the run.
+        names: Texts or numbers that identify the purpose, e.g. `"epoch", 3`.
 
     Example:
         >>> derive_seed(0, "supernet", 1)
@@ -32,10 +38,10 @@ class Batches:
     """The train part in random batches, resized, normalised and augmented on the device.
 
     Args:
-        parts: The data; only its train part is read.
-        settings: `batch_size` and `augment`.
-        resolution: Side in pixels of the images that `epoch` yields.
-        device: Device of the images.
+        parts: The data; only the train part is used.
+        settings: Settings of training; only `batch_size` and `augment` are used.
+        resolution: Side of the images in a batch, in pixels.
+        device: Device that holds the whole train part and the batches.
     """
 
     def __init__(
@@ -46,18 +52,26 @@ class Batches:
         self.labels = parts.train.labels.to(device)
 
     def __len__(self) -> int:
-        """Return the steps per epoch; a last batch of one image or less than half the size is dropped."""
+        """Return the number of batches in an epoch.
+
+        An incomplete last batch is used if it has at least half of the batch size, and at least two images.
+        """
         full, rest = divmod(len(self.labels), self.settings.batch_size)
         return max(1, full + (rest > 1 and 2 * rest >= self.settings.batch_size))
 
     def epoch(
         self, generator: torch.Generator, first: int = 0
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield images (B, C, R, R) with labels (B,), or with probabilities (B, K) for mixup.
+        """Yield the batches of one epoch.
 
         Args:
-            generator: A CPU generator, which determines order and augmentation.
-            first: The first step, for an interrupted epoch; the batches do not depend on it.
+            generator: A CPU generator, which determines order and augmentation of the images.
+            first: Number of batches to skip, so that an interrupted epoch can continue. The remaining batches
+                are the same as without skipping.
+
+        Yields:
+            B images (B, C, R, R), and their labels (B,). With mixup, the labels are class probabilities
+            (B, K) for K classes.
         """
         order = torch.randperm(len(self.labels), generator=generator).to(self.device)
         base = int(torch.randint(2**62, (), generator=generator))
@@ -74,14 +88,27 @@ class Batches:
 def scheme_module(
     scheme: TrainingScheme, points: tuple[int, ...], seed: int, device: torch.device
 ) -> nn.Module:
-    """Return the scheme's module to train with a network that has exits at `points`; empty if it has none."""
+    """Return the module that a training scheme trains together with a network.
+
+    Args:
+        scheme: The training scheme.
+        points: The exit points that have an exit, ascending, then N for the last exit.
+        seed: Seed of the initial weights.
+        device: Device of the module.
+
+    Returns:
+        The module; it has no weights if the scheme has nothing to learn.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "learned"))
         return (scheme.learned(points) or nn.Module()).to(device)
 
 
 def make_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Return AdamW, or SGD with momentum 0.9; weight decay excludes biases and normalisation."""
+    """Return the optimiser of `settings`: AdamW, or SGD with momentum 0.9.
+
+    Weight decay does not apply to biases and normalisation layers.
+    """
     decayed = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
     not_decayed = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [
@@ -95,7 +122,15 @@ def make_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim
 
 
 def learning_rate(settings: TrainingSettings, step: float, steps: int) -> float:
-    """Return the rate at `step` of `steps`: constant, or a cosine to 0 after a linear rise over a tenth.
+    """Return the learning rate of one step.
+
+    The schedule `cosine` rises linearly in the first tenth of the steps, then falls along a cosine to 0. The
+    schedule `constant` returns `settings.learning_rate` for all steps.
+
+    Args:
+        settings: Settings of training; only `schedule` and `learning_rate`, the peak, are used.
+        step: Number of completed steps; may be a fraction.
+        steps: Total number of steps.
 
     Example:
         >>> settings = TrainingSettings(learning_rate=1.0, schedule="cosine")
@@ -114,7 +149,14 @@ def learning_rate(settings: TrainingSettings, step: float, steps: int) -> float:
 def update(
     optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], rate: float, clip: float
 ) -> None:
-    """Make one step with the accumulated gradients, and clear them."""
+    """Update the weights with the accumulated gradients, then clear the gradients.
+
+    Args:
+        optimizer: The optimiser of the weights.
+        parameters: The weights whose joint gradient is clipped.
+        rate: Learning rate of this update.
+        clip: Largest norm of the gradient; 0 turns clipping off.
+    """
     for group in optimizer.param_groups:
         group["lr"] = rate
     if clip > 0:
@@ -124,6 +166,15 @@ def update(
 
 
 def recalibration_sample(data: ImageSet, count: int, seed: int) -> torch.Tensor:
-    """Return indices of at most `count` train images for BatchNorm statistics, the same for all backbones."""
+    """Return the indices of the images on which BatchNorm statistics are recalibrated.
+
+    Args:
+        data: The train part.
+        count: Largest number of images.
+        seed: Seed of the run. Equal seeds give the same images for all backbones.
+
+    Returns:
+        Indices (count,), int64, or fewer if `data` has fewer images.
+    """
     generator = torch.Generator().manual_seed(derive_seed(seed, "recalibration"))
     return torch.randperm(len(data), generator=generator)[:count]

@@ -1,4 +1,4 @@
-"""Trained supernets with their heads, in one safetensors file with its recipe."""
+"""Files of trained supernets: weights and heads as safetensors, with the settings of the training."""
 
 import hashlib
 import json
@@ -18,24 +18,28 @@ from edanas.core.runfolder import replace_file
 from edanas.core.types import ImageSet
 
 KIND = "edanas supernet 1"
-"""The kind of file, in its metadata."""
+"""Value of `kind` in the metadata of a file of a trained supernet."""
 TRAINED_ON = "trained_on"
-"""Name of the tensor with the digests of the training images: (N,) int64, ascending."""
+"""Name of the tensor that holds the digest of each training image, sorted: (images,) int64."""
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
-"""The folder of trained supernets in the package."""
+"""Folder of the trained supernets that the package contains."""
 
 COPIES = {"cifar10-mbv3": "cifar10"}
-"""Supernet -> data set of its training images, which were JPEG copies and therefore have other digests."""
+"""Name of a supernet -> data set that it was trained on.
+
+The training images of these supernets were JPEG copies of the data set, so the digests do not match it.
+"""
 
 
 def find(name: str) -> Path | None:
-    """Return the file of a trained supernet; `None` if there is none.
+    """Return the path of the file of a trained supernet, or `None` if there is no file.
 
-    A file that `write` did not write counts as none, since only the provider can read it.
+    `None` is also returned for files that `write` did not write; only a supernet provider can read them.
 
     Args:
-        name: A path, or a name in `weights/` under `EDANAS_HOME` or in the package.
+        name: Path of a file, or name of a supernet in `EDANAS_HOME/weights` or in the package. The name has
+            no suffix.
 
     Example:
         >>> find("cifar10-mbv3").name
@@ -51,7 +55,7 @@ def find(name: str) -> Path | None:
 
 
 def names() -> list[str]:
-    """Return the names of all trained supernets that `find` can return."""
+    """Return the names, sorted, of the files in `EDANAS_HOME/weights` and in the package."""
     folders = (home() / "weights", PRETRAINED)
     return sorted({path.stem for folder in folders for path in folder.glob("*.safetensors")})
 
@@ -64,14 +68,15 @@ def write(
     *,
     half: bool,
 ) -> None:
-    """Write a trained supernet.
+    """Write the file of a trained supernet.
 
     Args:
-        path: The file, which is replaced.
-        parts: The supernet and its heads, by the prefix of their tensors.
-        recipe: Settings of the training, in JSON's types; `read_recipe` returns it.
-        images: The training images.
-        half: Store weights of two and more dimensions as float16; the others are few, with a wider range.
+        path: Path of the file; an existing file is replaced.
+        parts: Modules to write, e.g. the supernet and its heads, by the prefix of the names of their tensors.
+        recipe: Settings of the training, in types that JSON can store; `read_recipe` returns the recipe.
+        images: The training images, whose digests are stored.
+        half: Store tensors of two or more dimensions as float16. Tensors of one dimension keep their type,
+            since they are small and have a wider range.
 
     Raises:
         RunError: The file cannot be written.
@@ -85,10 +90,10 @@ def write(
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """Return the recipe in a file of a trained supernet.
+    """Return the recipe (the settings of the training) in the file of a trained supernet.
 
     Raises:
-        WeightsError: The file is of another kind, or damaged.
+        WeightsError: `write` did not write the file, or the file is damaged.
     """
     metadata = _metadata(path)
     try:
@@ -96,40 +101,48 @@ def read_recipe(path: Path) -> dict[str, Any]:
             raise ValueError(f"kind {metadata.get('kind')!r}")
         return dict(json.loads(metadata["recipe"]))
     except (ValueError, LookupError, TypeError) as error:
-        raise WeightsError(f"{path}: no trained supernet with a recipe ({error})") from error
+        raise WeightsError(f"{path}: is no file of a trained supernet with a recipe ({error})") from error
 
 
 def tensors_of(parts: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
-    """Return the tensors of modules by their names in a file, which begin with the prefixes."""
+    """Return the tensors of `parts` (prefix -> module) by their names in a file: `PREFIX.NAME`."""
     return {f"{prefix}.{name}": t for prefix, part in parts.items() for name, t in part.state_dict().items()}
 
 
 def prefixes(path: Path) -> set[str]:
-    """Return the prefixes of the parts in a file."""
+    """Return the prefixes of the tensors in the file of a trained supernet, e.g. `supernet`.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
     with _opened(path) as file:
         return {name.partition(".")[0] for name in set(file.keys()) - {TRAINED_ON}}
 
 
 def load(path: Path, parts: Mapping[str, nn.Module], fresh: Container[str] = ()) -> str:
-    """Copy the tensors of a file into modules; return a sentence on the copied and the remaining tensors.
+    """Copy the tensors of a file into modules.
 
-    Between grey and colour, the stem's weights are summed over red, green and blue, or divided among them. On
-    any other difference nothing is copied.
+    If the file is for colour images and the modules are for grey images, the stem's weights are summed over
+    red, green and blue. In the opposite case, each weight is divided equally among red, green and blue. If
+    any other shape differs, an error is raised and nothing is copied.
 
     Args:
-        path: A file that `write` wrote.
-        parts: Modules by their prefix; tensors with other prefixes are not read.
-        fresh: Names of tensors, with the prefix, that keep their fresh weights, for other classes.
+        path: Path of a file that `write` wrote.
+        parts: Modules by the prefix of the names of their tensors. Other tensors in the file are ignored.
+        fresh: Names, with prefix, of tensors that keep their present weights, because the classes differ.
+
+    Returns:
+        A sentence that reports the numbers of copied tensors and of tensors that keep their weights.
 
     Raises:
-        WeightsError: The file is damaged, or of another network.
+        WeightsError: The file is damaged, or belongs to another network.
     """
     skipped, pairs = [], []
     with _opened(path) as file:
         names = set(file.keys())
         for name, own in tensors_of(parts).items():
             if name not in names:
-                raise WeightsError(f"{path}: has no tensor '{name}'; it is of another network")
+                raise WeightsError(f"{path}: has no tensor '{name}'; the file belongs to another network")
             if name in fresh:
                 skipped.append(name)
                 continue
@@ -143,26 +156,38 @@ def load(path: Path, parts: Mapping[str, nn.Module], fresh: Container[str] = ())
     with torch.no_grad():
         for own, fitted in pairs:
             own.copy_(fitted)
-    rest = f"; {len(skipped)} tensors of the last layers start afresh, for other classes" if skipped else ""
+    rest = (
+        f"; {len(skipped)} tensors of the last layers keep fresh weights, since the classes differ"
+        if skipped
+        else ""
+    )
     return f"{len(pairs)} tensors taken from {path}{rest}"
 
 
 def image_digests(images: ImageSet) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """Return the sorted digests of the distinct images: (N,) int64."""
+    """Return a digest of the pixels of each distinct image, sorted: (images,) int64."""
     pixels = np.ascontiguousarray(images.images.cpu().numpy())
     joined = b"".join(hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in pixels)
     return np.unique(np.frombuffer(joined, dtype=np.int64))
 
 
 def trained_share(path: Path, images: ImageSet) -> float:
-    """Return the share of `images` that the supernet in `path` was trained on, by their pixels."""
+    """Return the share of `images` on which a supernet was trained; images are compared by their pixels.
+
+    Args:
+        path: File of the trained supernet.
+        images: The images to look up.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
     with _opened(path) as file:
         training_digests = file.get_tensor(TRAINED_ON).numpy()
     return float(np.isin(image_digests(images), training_digests).mean())
 
 
 def _fitted(tensor: torch.Tensor, own: torch.Tensor) -> torch.Tensor | None:
-    """Return `tensor` in the shape of `own`; `None` if the shapes do not fit."""
+    """Return `tensor` in type and shape of `own`; `None` if it cannot be converted."""
     tensor = tensor.to(own.dtype)
     if tensor.shape == own.shape:
         return tensor
@@ -182,7 +207,7 @@ def _opened(path: Path) -> Any:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """Return the metadata of a safetensors file; empty if it is of another format."""
+    """Return the metadata of a safetensors file; empty if the file has another format or cannot be read."""
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})

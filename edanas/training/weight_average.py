@@ -1,18 +1,19 @@
-"""The exponential moving average of a network's weights, usually more accurate than the last weights."""
+"""Exponential moving average of a network's weights, which is usually more accurate than the last weights."""
 
 import torch
 from torch import nn
 
 
 class WeightAverage:
-    """A running average of a network's parameters; BatchNorm statistics are not averaged.
+    """Exponential moving average of a network's parameters; BatchNorm statistics are not averaged.
 
-    Averaging is due to Polyak and Juditsky, 1992. After t steps the decay is at most (1 + t) / (10 + t), so
-    that the first weights soon lose their influence (as in TensorFlow's `ExponentialMovingAverage`).
+    The average at step t is `d * average + (1 - d) * weights` with d = min(decay, (1 + t) / (10 + t)). The
+    second limit reduces the influence of the first weights, as in TensorFlow's `ExponentialMovingAverage`.
+    Averaging is due to Polyak and Juditsky, 1992.
 
     Args:
-        network: The network, whose parameters are read at each `update`.
-        decay: Share of the average that a step retains, from 0 (no averaging) to below 1.
+        network: The network whose parameters are averaged.
+        decay: Weight of the previous average in a step, from 0 to below 1; 0 turns averaging off.
 
     Example:
         >>> layer = nn.Linear(1, 1, bias=False)
@@ -32,19 +33,19 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Update the average with the weights after `step` steps, counted from 1."""
+        """Update the average with the current weights; `step` is the number of completed steps, from 1."""
         if self._averages:
             decay = min(self.decay, (1 + step) / (10 + step))
             torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
 
     @torch.no_grad()
     def apply(self) -> None:
-        """Copy the averages into the network's weights."""
+        """Replace the network's weights with the averages; without averaging, nothing changes."""
         for weight, average in zip(self._weights, self._averages, strict=False):
             weight.copy_(average)
 
     def state(self) -> list[torch.Tensor]:
-        """Return the averages, for a checkpoint."""
+        """Return the averages of all parameters in order, for a checkpoint; empty without averaging."""
         return self._averages
 
     @torch.no_grad()
@@ -52,9 +53,9 @@ class WeightAverage:
         """Restore the averages that `state` returned.
 
         Raises:
-            ValueError: The number of tensors differs, so they are of another network or decay.
+            ValueError: The number of tensors differs: they belong to another network, or averaging was off.
         """
         if len(averages) != len(self._averages):
-            raise ValueError(f"{len(averages)} averages; expected {len(self._averages)}")
+            raise ValueError(f"found {len(averages)} averaged tensors; expected {len(self._averages)}")
         for average, stored in zip(self._averages, averages, strict=True):
             average.copy_(stored)

@@ -109,7 +109,7 @@ def test_only_layers_for_other_classes_start_with_random_weights(names, plain, t
     last = {name for name in own if name.startswith(("heads.", "supernet.classifier."))}
     assert afresh(own, plain) == last
     assert any(len(own[name]) == 8 for name in set(own) - last if own[name].ndim)
-    assert f"{len(last)} tensors of the last layers start afresh, for other classes" in message
+    assert f"{len(last)} tensors of the last layers keep fresh weights, since the classes differ" in message
     with pytest.raises(ConfigError, match=r"training\.epochs: found 0, and weights .*net\.safetensors leave"):
         begun(plain, tmp_path, digits(names), training__epochs=0)
 

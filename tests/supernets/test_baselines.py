@@ -83,8 +83,8 @@ def test_views_at_two_resolutions_share_weights_and_keep_their_own_mode():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: EECNN(resolutions=()), r"supernet\.resolutions: \(\); allowed"),
-        (lambda: AlexNet(width=0), r"supernet\.width: 0; allowed"),
+        (lambda: EECNN(resolutions=()), r"supernet\.resolutions: found \(\); allowed"),
+        (lambda: AlexNet(width=0), r"supernet\.width: found 0; allowed"),
     ],
 )
 def test_options_out_of_range_are_named(make, message):

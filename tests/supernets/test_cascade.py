@@ -78,7 +78,9 @@ def test_the_text_form_names_the_provider():
 
 
 def test_wrong_options_are_one_clear_error():
-    with pytest.raises(ConfigError, match=r"supernet\.networks: 1; allowed: a whole number from 2 to 8"):
+    with pytest.raises(
+        ConfigError, match=r"supernet\.networks: found 1; allowed: a whole number from 2 to 8"
+    ):
         CascadeProvider(TOY, networks=1)
     provider = CascadeProvider(TOY)
     with pytest.raises(WeightsError, match="is not this provider's supernet"):

@@ -82,7 +82,7 @@ def test_the_supernets_own_file_and_grey_images(tmp_path):
     colour, grey = provider.supernet(RGB), provider.supernet(task)
     save_file(lived_in(colour).state_dict(), tmp_path / "own.safetensors")
     sentence = provider.load_weights(grey, str(tmp_path / "own.safetensors"))
-    assert "the classifier starts afresh (5 classes there, 3 here)" in sentence
+    assert "the classifier has fresh weights (5 classes in the weights, 3 in the data)" in sentence
     assert "summed over red, green and blue" in sentence
     images = torch.randn(2, 1, 16, 16)
     ours = grey.extract(backbone).eval().stages[0](images)
@@ -101,7 +101,7 @@ def test_weights_that_timm_publishes(tmp_path, monkeypatch):
     supernet = provider.supernet(RGB)
     sentence = provider.load_weights(supernet, "pretrained")
     assert "timm's 'test_resnet'" in sentence
-    assert "the classifier starts afresh (1000 classes there, 5 here)" in sentence
+    assert "the classifier has fresh weights (1000 classes in the weights, 5 in the data)" in sentence
     own = {name.removeprefix("stages.0.traced.model."): t for name, t in supernet.state_dict().items()}
     assert torch.equal(own["conv1.0.weight"], theirs.state_dict()["conv1.0.weight"])
     missing = dataclasses.replace(local, file="none.pth")
@@ -126,7 +126,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
         ({"model": "resnet81"}, r"supernet\.model: timm .* has no model 'resnet81'\. Did you mean 'resnet"),
         ({"model": "deit_tiny_patch16_224", "resolutions": (32, 64)}, r"supernet\.resolutions: .* is fixed"),
         ({"model": "hrnet_w18_small"}, r"supernet\.model: .* cannot be cut into stages: no module's output"),
-        ({"model": "resnet18", "exits": -1}, r"supernet\.exits: -1; allowed"),
+        ({"model": "resnet18", "exits": -1}, r"supernet\.exits: found -1; allowed"),
     ],
 )
 def test_wrong_options_are_one_clear_error(options, message):

@@ -73,11 +73,11 @@ def test_its_own_weights(tmp_path):
         (f"{FILE}:alone", r"it returned 1 stage; expected two or more"),
         (
             f"{FILE}:without_classes",
-            r"called with in_channels=.* it raised TypeError",
+            r"called with in_channels=.*, it raised TypeError",
         ),
-        (f"{FILE}:misfit", r"stage 2 does not run on \(2, 4, 16, 16\)"),
+        (f"{FILE}:misfit", r"stage 2 does not run on an input of shape \(2, 4, 16, 16\)"),
         (f"{FILE}:flat", r"stage 1 returns \(2, 3072\); expected features \(B, C, H, W\)"),
-        (f"{FILE}:wrong_classes", r"the last exit returns \(2, 9\); expected \(2, 2\)"),
+        (f"{FILE}:wrong_classes", r"the last exit returns \(2, 9\); expected logits \(2, 2\)"),
     ],
 )
 def test_a_wrong_source_is_one_clear_error(source, message):

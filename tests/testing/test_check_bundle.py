@@ -56,7 +56,7 @@ def test_a_sound_bundle_passes(sound: Bundle) -> None:
             bundle(settings={"supernet.wide": 3}),
             "supernet provider 'ofa-mbv3': supernet.wide: .*no such option",
         ),
-        (bundle(settings={"supernet.widths": [0.0]}), "supernet.widths: 0.0; allowed"),
+        (bundle(settings={"supernet.widths": [0.0]}), "supernet.widths: found 0.0; allowed"),
         (bundle(settings={"evaluation.epochs": 3}), "evaluation 'shared': evaluation.epochs"),
         (bundle(settings={"preset": "best"}), "sets preset, which is the user's choice"),
         (bundle(quick={}, best={"search.initial": 0}), "preset 'best': resolving its settings raises"),

@@ -259,7 +259,7 @@ def test_mixed_is_the_backbone_and_then_joint(logits):
         (lambda: Joint(weights=(1.0, -2.0)), r"scheme\.weights\[2\]: found -2\.0; allowed: a number >= 0"),
         (
             lambda: Joint(weights=(0.0, 0.0)),
-            r"scheme\.weights: found \[0\.0, 0\.0\]; allowed: .* one above 0",
+            r"scheme\.weights: found \[0\.0, 0\.0\]; allowed: .* a number above 0",
         ),
         (lambda: Joint(weights="learnt"), r"scheme\.weights: found 'learnt'\. Did you mean 'learned'\?"),
         (lambda: Joint(weights=(1.0, 1.0)).phases((0, 2)), r"found 2 weights; allowed: 3, .* 2 exit points"),

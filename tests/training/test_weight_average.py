@@ -50,5 +50,5 @@ def test_a_restored_average_continues_equally():
     first.apply()
     second.apply()
     assert torch.equal(whole.weight, parts.weight)
-    with pytest.raises(ValueError, match="0 averages; expected 2"):
+    with pytest.raises(ValueError, match="found 0 averaged tensors; expected 2"):
         second.load([])
