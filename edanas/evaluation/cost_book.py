@@ -51,8 +51,7 @@ class CostBook:
     def segments(self, backbone: Backbone) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
         """Return the costs of a backbone's stages, and of its last exit without its decision.
 
-        The costs come from the supernet provider's formula. If the provider has no formula, the backbone is
-        built and traced.
+        If `SupernetProvider.costs` returns `None`, the backbone is built and its costs are traced.
         """
         task = self.run.parts.task
         counted = self.run.provider.costs(backbone, task)
@@ -67,7 +66,8 @@ class CostBook:
     def _measured(self, meter: Meter, backbone: Backbone) -> Costs:
         """Return the figures of a meter for a backbone.
 
-        A counting meter is called once in each process. A measuring meter is called once for each run folder.
+        A meter with `Meter.counted` is called once in each process. Any other meter is called once for each
+        run folder, which stores its figures.
         """
         key = meter.name, backbone.id
         if key not in self._figures:

@@ -25,7 +25,7 @@ _EXACT, _LARGEST = 32, 96
 
 
 def choose(profile: ExitProfile, scheme: SelectionScheme, most: int) -> dict[str, list[int]]:
-    """Choose example samples of three kinds; each sample has at most one kind.
+    """Choose example samples of three kinds; a sample is chosen for at most one kind.
 
     An exit is in use if at least one sample exits there. The three kinds are:
 
@@ -40,7 +40,7 @@ def choose(profile: ExitProfile, scheme: SelectionScheme, most: int) -> dict[str
         most: Maximum number of samples of each kind; 0 = none.
 
     Returns:
-        The indices of the chosen samples for each kind.
+        A dictionary from each kind to the indices of the chosen samples in `profile`.
 
     Example:
         >>> confidence = np.array([[0.9, 0.8], [0.2, 0.7], [0.6, 0.5]], dtype=np.float32)
@@ -77,9 +77,10 @@ def write_examples(
         most: Maximum number of images of each kind; 0 = none.
 
     Returns:
-        One dictionary for each image: `kind`; `file`, the path relative to the run folder; `label`, the true
-        class from 0; `predicted`, the predicted class from 0; `exit`, the index of the image's exit from 0
-        (the number of exit points for the last exit); `confidence` at that exit.
+        One dictionary for each image, with these keys. `kind`: see `choose`. `file`: the path relative to the
+        run folder. `label`, `predicted`: numbers of the true and of the predicted class, from 0. `exit`: the
+        index of the image's exit, from 0; the last exit's index is the number of exit points. `confidence`:
+        the confidence at that exit.
 
     Raises:
         RunError: An image cannot be written.
@@ -110,7 +111,7 @@ def _smallest(samples: npt.NDArray[np.int64], key: npt.NDArray[np.float32], most
 def _write(folder: Path, stem: str, image: torch.Tensor) -> str:
     """Write an image, and return its path relative to the run folder.
 
-    An image of at most `_EXACT` pixels is written as PNG, a larger image as a reduced JPEG.
+    An image with sides up to `_EXACT` pixels is written as PNG. A larger image is written as a reduced JPEG.
     """
     from PIL import Image
 

@@ -70,8 +70,8 @@ class Finisher:
                 its last exit. A candidate without an entry lost 0. `None` = no entries.
 
         Returns:
-            One row for each finished candidate, in the order of `candidates`. Then one dictionary with `id`
-            and `error` for each failed candidate.
+            Two lists. The first has a row for each finished candidate, in the order of `candidates`. The
+            second has a dictionary for each failed candidate: `id`, and the reason of the failure as `error`.
 
         Raises:
             RunError: The row of a finished network cannot be read, or the run folder cannot be written.
@@ -154,8 +154,8 @@ class Finisher:
     def _calibrate(self, candidate: Candidate, network: ExitNetwork, anatomy: Anatomy) -> Metrics:
         """Set the thresholds of a network, and return its metrics on the calibration part.
 
-        New thresholds that keep the accuracy may break a constraint on the cost. The network keeps the
-        thresholds of the search if their violation of the constraints is smaller.
+        The threshold setter may choose thresholds that break a constraint on the cost. If the thresholds of
+        the search violate the constraints less on the calibration part, the network keeps them.
         """
         drop = self.drops.get(candidate.id, 0.0)
         profile = calibrate(network, self.workbench.parts.calibration, anatomy.costs, self.setter, drop)

@@ -31,15 +31,15 @@ class Stopwatch(Meter):
 
 
 class Latency(Objective):
-    """Mean latency of one sample in milliseconds, on this machine with the run's device and threads.
+    """Mean latency of one sample in milliseconds, on this machine with the run's device and thread count.
 
     The stages and heads of each backbone are measured once. The latency of a candidate is the mean of the
     times up to each exit, weighted by the utilization. The run folder stores the measured times, so that a
     resumed run uses the same times. A new run measures again, and its results may differ.
 
     Args:
-        batch_size: Number of images in a batch, 1 or more; default 1. The time of a batch is divided by its
-            number of images, also in later stages, where some images have already exited.
+        batch_size: Number of images that are processed at once, 1 or more; default 1. Every stage is measured
+            with full batches, although in use some images exit before the later stages.
 
     Raises:
         ConfigError: `batch_size` is below 1.

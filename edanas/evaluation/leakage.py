@@ -11,9 +11,9 @@ from edanas.evaluation.workbench import Workbench
 from edanas.training.supernet_file import COPIES, PRETRAINED, read_recipe, trained_share
 
 MOST_SEEN = 0.01
-"""Largest allowed fraction of a held-out part that is among a supernet's train images.
+"""Largest allowed fraction of a held-out part's images that are also train images of a supernet.
 
-It is above 0, since data sets contain some images twice.
+The fraction is above 0, since data sets contain some images twice.
 """
 
 
@@ -28,10 +28,11 @@ def check_leakage(bench: Workbench, path: Path) -> str:
         path: The file of a trained supernet.
 
     Returns:
-        A sentence for the user if the images cannot be compared; empty if they can.
+        A warning for the user if held-out images cannot be recognised among the train images; empty if they
+        can.
 
     Raises:
-        WeightsError: More than 1% of a held-out part is among the supernet's train images.
+        WeightsError: More than 1% of a held-out part's images are train images of the supernet.
     """
     recipe = read_recipe(path)
     for name in ("test", "validation", "calibration"):

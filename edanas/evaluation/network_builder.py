@@ -62,7 +62,7 @@ class NetworkBuilder:
             placed: Indices of the exit points that get a head, from 0.
 
         Returns:
-            Index of an exit point -> head.
+            A dictionary: index of an exit point -> head.
         """
         points, classes = self.exit_points(backbone), self.run.parts.task.num_classes
         return {index: self.run.classifier.build(points[index], classes) for index in placed}
@@ -77,7 +77,7 @@ class NetworkBuilder:
         return exit_points(stages)
 
     def with_every_head(self, backbone: Backbone) -> EENN:
-        """Return a network with random weights and a head at every exit point, of which none is placed."""
+        """Return a network with random weights and a head at every exit point. No exit is placed."""
         with torch.random.fork_rng(devices=[]):
             staged = self.run.provider.build(backbone, self.run.parts.task)
             every = tuple(range(self.run.provider.exit_points))

@@ -33,8 +33,8 @@ def judge_of(workbench: Workbench, evaluator: Evaluator) -> Judge | None:
     """Return the function that computes metrics from a predicted outcome.
 
     Returns:
-        `None` if the evaluation mode has no `judge`, or if a backbone must be built or measured to know its
-        costs. That would take longer than the rest of an iteration.
+        The function. `None` if the evaluation mode has no `judge`, or if a backbone must be built or measured
+        to know its costs. Building or measuring takes longer than the rest of an iteration.
     """
     if not all(meter.counted for meter in workbench.meters):
         return None
@@ -58,7 +58,7 @@ def count_costs(judge: Judge | None) -> Callable[[Candidate], Metrics] | None:
     their utilization assumes that all samples exit at the last exit.
 
     Args:
-        judge: The result of `judge_of`; `None` = return `None`.
+        judge: The result of `judge_of`. If it is `None`, this function returns `None`.
     """
     if judge is None:
         return None
@@ -77,7 +77,7 @@ def predict_objectives(
     """Return the function that predicts objectives and excesses of constraints, for `SearchProblem.judge`.
 
     Args:
-        judge: The result of `judge_of`; `None` = return `None`.
+        judge: The result of `judge_of`. If it is `None`, this function returns `None`.
         objectives: The run's objectives.
         limits: The run's constraints.
 

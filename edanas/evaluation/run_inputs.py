@@ -23,7 +23,7 @@ from edanas.training.steps import derive_seed
 
 @dataclass(frozen=True)
 class RunInputs:
-    """The objects that the settings of a run select, with its data and its folder. Picklable.
+    """The objects that a run's settings select, with the run's data and folder. Picklable.
 
     Args:
         settings: The run's settings.

@@ -10,7 +10,7 @@ from edanas.thresholds.profiles import outcome
 from edanas.thresholds.schemes import Measure, restrict_profile
 
 _TRADE_OFFS = 64
-"""Maximum number of schemes from the front of one backbone; the schemes that add most hypervolume stay."""
+"""Maximum number of schemes from the front of one backbone: the schemes that add most to the hypervolume."""
 
 
 def score(profile: ExitProfile, scheme: SelectionScheme, anatomy: Anatomy) -> Metrics:

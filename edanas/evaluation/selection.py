@@ -20,7 +20,7 @@ _SETS = 6
 
 
 def pareto_set(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> list[Evaluation]:
-    """Return the non-dominated evaluations, sorted by rising second objective. Failed ones are left out.
+    """Return the non-dominated evaluations, by rising second objective, without failed evaluations.
 
     Candidates that keep all constraints dominate the candidates that break one. If every candidate breaks a
     constraint, the candidates with the smallest violation are returned.
@@ -38,15 +38,18 @@ def choose_results(
 ) -> list[Evaluation]:
     """Choose the candidates to finish: the best trade-off for each number of exits (Section V-B, paper).
 
-    Only candidates that have early exits and keep all constraints are chosen. They are sorted by number of
-    exits. If `count` is smaller than the number of these candidates, those with more exits are dropped. If
-    `count` is larger, candidates of the Pareto set are added: first the best in the first objective, then
-    repeatedly the candidate that is farthest from all chosen candidates.
+    Only candidates with early exits that keep all constraints are chosen. If there are more than `count` best
+    trade-offs, the trade-offs with the most exits are dropped. If there are fewer, candidates of the Pareto
+    set are added: first the best in the first objective, then repeatedly the candidate that is farthest from
+    all chosen candidates.
 
     Args:
         evaluations: The archive.
         objectives: The run's objectives.
         count: Maximum number of returned candidates.
+
+    Returns:
+        The best trade-offs by rising number of exits, then the added candidates.
     """
     good = [e for e in evaluations if e.feasible and e.candidate.scheme.exits > 0]
     chosen = []
@@ -156,8 +159,9 @@ def choose_static(
     """Choose single-exit networks of the same search, to compare the early-exit networks with.
 
     Each evaluated backbone is also a single-exit network, with the accuracy of its last exit and the MACs of
-    the whole backbone. Two networks are chosen for each early-exit network from the front of these networks:
-    the most accurate network that costs no more, and the cheapest network that is at least as accurate.
+    the whole backbone. For each early-exit network, two networks of the single-exit front are chosen: the
+    most accurate network that costs no more, and the cheapest network that is at least as accurate. If one
+    of the two does not exist, the nearest end of the front is chosen instead.
 
     Args:
         evaluations: The archive.

@@ -38,7 +38,7 @@ TIMM = "timm:"
 
 
 class TeacherName(NamedTuple):
-    """The setting `teacher`, parsed.
+    """Parsed value of the setting `teacher`.
 
     Args:
         model: Name of a model in timm; empty = the teacher is a supernet or a finished network.
@@ -111,8 +111,8 @@ def parse_teacher(name: str) -> TeacherName:
 def load_teacher(bench: Workbench) -> tuple[Teacher, str]:
     """Load the teacher of the setting `teacher` on the run's device.
 
-    BatchNorm layers use the statistics of the teacher's training. If the teacher is a backbone of a supernet,
-    they are recomputed on the run's train images.
+    The BatchNorm statistics of the teacher are those of its training. If the teacher is a backbone of a
+    supernet, its BatchNorm statistics are recomputed on the run's train images.
 
     Returns:
         The teacher, and a sentence for the user that describes it.

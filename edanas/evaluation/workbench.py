@@ -101,5 +101,5 @@ class Workbench(RunInputs):
         return self.trainer.train_images(resolution)
 
     def judging_passes(self) -> int:
-        """Return the cost of an evaluation without training; see `NetworkTrainer.judging_passes`."""
+        """Return the number of forward passes after training; see `NetworkTrainer.judging_passes`."""
         return self.trainer.judging_passes()

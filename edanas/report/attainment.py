@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d1f")
-"""The colours of Okabe and Ito, with a darker yellow, in the order of the methods."""
+"""Colours of the methods, in order: the palette of Okabe and Ito with a darker yellow."""
 
 MARKERS = "osD^vPX*"
-"""Matplotlib markers, in the order of the methods."""
+"""Matplotlib markers of the methods, in order."""
 
 
 def attained(runs: Sequence[Sequence[ResultRow]], costs: Floats) -> Floats:

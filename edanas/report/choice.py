@@ -71,7 +71,7 @@ def choose(rows: Sequence[ResultRow], bounds: Bounds) -> ResultRow:
         bounds: Bounds on the network.
 
     Raises:
-        EdanasError: No network is within the bounds. The message names the networks nearest to them.
+        EdanasError: No network is within the bounds. The message names the nearest networks.
     """
     small = [row for row in rows if bounds.small_enough(row)]
     if not small:
@@ -93,8 +93,8 @@ def highlights(front: Sequence[ResultRow]) -> Mapping[str, ResultRow]:
     """Return the two networks that a report shows first.
 
     Returns:
-        `accurate`, the most accurate network, and `cheap`, the network with the smallest ratio of executed
-        MACs to MACs of the backbone. An empty mapping if `front` is empty.
+        A mapping with two keys: `accurate`, the most accurate network, and `cheap`, the network with the
+        smallest ratio of executed MACs to MACs of the backbone. The mapping is empty if `front` is empty.
     """
     if not front:
         return {}

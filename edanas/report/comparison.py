@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Method:
-    """Runs with the same settings, one per seed.
+    """Method in a comparison: runs with the same name, or with settings that differ only in the seed.
 
     Args:
         name: The name given to `compare`, or the settings that distinguish the method from the other methods.
@@ -39,7 +39,10 @@ class Method:
 
     @cached_property
     def networks(self) -> tuple[tuple[ResultRow, ...], ...]:
-        """The early-exit networks of each seed. If no seed has any, the single-exit networks of each seed."""
+        """The early-exit networks of each seed.
+
+        If no seed has an early-exit network, the single-exit networks of each seed.
+        """
         has_exits = any(result.early_exit for result in self.results)
         return tuple(result.early_exit if has_exits else result.single_exit for result in self.results)
 
@@ -66,9 +69,9 @@ class Comparison:
             - `accuracy`, `executed_macs`, `ada_macs`, `backbone_macs`: test accuracy and costs of the network
               that `Result.best` returns. It has the highest validation accuracy.
             - `hypervolume`: normalised hypervolume, in [0, 1], of the run's networks in test error and
-              executed MACs. The reference point is the worst value of all methods in each of the two.
+              executed MACs. The reference point has the worst test error and the worst MACs of all methods.
             - `single_exit_hypervolume`: normalised hypervolume of the run's single-exit networks.
-            - `within`: budget -> test accuracy of the best network within it; `None` = no network is.
+            - `within`: budget -> test accuracy of the best network within it; `None` = all cost more.
             - `evaluations`, `seconds`: number of evaluated candidates and duration; `None` = not known.
         """
         return [
@@ -81,9 +84,12 @@ class Comparison:
         """Return one dictionary for each method, with the means over its seeds.
 
         Returns:
-            `method`, `seeds` and the numeric keys of `rows` with their means; `spread` has their standard
-            deviations. A mean is `None` if one of the seeds has no value. The standard deviation divides by
-            the number of seeds - 1, and is `None` for one seed.
+            Each dictionary has these keys:
+
+            - `method`, `seeds`: the name of the method, and the seeds of its runs.
+            - The other keys of `rows`: the mean over seeds; `None` = a seed has no value.
+            - `spread`: for the same keys, the standard deviation over seeds, with the divisor number of
+              seeds - 1; `None` = a seed has no value, or there is only one seed.
         """
         return [_summary(method.name, rows) for method, rows in self._by_method()]
 
@@ -123,7 +129,7 @@ class Comparison:
 
     @cached_property
     def _reference(self) -> npt.NDArray[np.float64]:
-        """Reference point of the hypervolume: test error and executed MACs of shape (2,)."""
+        """Reference point of the hypervolume: worst test error and worst executed MACs, of shape (2,)."""
         results = [result for method in self.methods for result in method.results]
         return reference_point(_values([row for r in results for row in (*r.early_exit, *r.single_exit)]))
 

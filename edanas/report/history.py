@@ -17,7 +17,7 @@ LOG = "log.jsonl"
 """Name of the log in a run folder; it has one line for each evaluation and each iteration."""
 
 ITERATION = "edanas_iteration_finished"
-"""Name of the event in a log line that ends an iteration."""
+"""Name of the log's event at the end of an iteration."""
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,8 @@ class Frame:
 def _candidates(state: RunState) -> tuple[str, list[tuple[float, float]]]:
     """Return the heading of the plot, and a pair of MACs and validation accuracy for each point.
 
-    The points are the candidates of the archive. For continuous thresholds they are the trade-offs in the
-    result of a finished run, or the backbones of an unfinished run, whose archive lacks the trade-offs.
+    The points are the candidates of the archive. With continuous thresholds, the points are the trade-offs
+    in the result of a finished run. For an unfinished run, the points are the backbones in the archive.
     """
     every = state.history.evaluations
     metrics = [evaluation.metrics for evaluation in every if evaluation.metrics is not None]

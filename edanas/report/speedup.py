@@ -1,4 +1,4 @@
-"""Plot of the measured speed-up of early exits against the speed-up that the multiply-adds suggest."""
+"""Plot of the measured speed-up of early exits against the ratio of multiply-adds, and of latency by exit."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple

@@ -13,6 +13,7 @@ from edanas.report.result import FILE as RESULT
 from edanas.report.result import Result
 
 RUNNING, FINISHED, STOPPED = "running", "finished", "stopped"
+"""Values of `RunState.status`."""
 
 
 @dataclass(frozen=True)

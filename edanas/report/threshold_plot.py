@@ -47,8 +47,8 @@ def draw_tradeoff(
         new: Cost and accuracy of the new thresholds on the samples.
         expected: Expected cost and accuracy of the new thresholds on new samples.
         unit: Title of the cost axis, with its unit.
-        limit: Name of the axis with the budget, `cost` or `accuracy`, and the budget as a value on that axis;
-            an accuracy is a fraction.
+        limit: A pair. The first item is `cost` or `accuracy`, the axis on which the budget is drawn. The
+            second item is the budget, in the unit of the cost axis or as a fraction.
     """
     from matplotlib.figure import Figure
 

@@ -12,7 +12,9 @@ from edanas.report.history import RunHistory, read_history
 from edanas.report.result import Result
 
 PARETO, PAGE = "pareto.csv", "report.html"
+"""Names of the files with the Pareto set and with the HTML page."""
 PLOTS = ("pareto.svg", "pareto.png")
+"""Names of the files with the plot `front`."""
 FURTHER = {"pairs": "pairs.svg", "parallel": "parallel.svg"}
 """Kind of plot -> file name, for the additional plots of a run with more than two objectives."""
 

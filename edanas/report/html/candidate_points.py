@@ -57,7 +57,7 @@ def candidate_points(result: Result, history: RunHistory) -> CandidatePoints:
 
 
 def _trade_offs(values: Sequence[Sequence[float]], pareto: Sequence[Mapping[str, Any]]) -> list[Point]:
-    """Return one point for each distinct trade-off. The trade-offs of the Pareto set are last, and so on top.
+    """Return one point for each distinct trade-off. Points of the Pareto set come last and are drawn on top.
 
     Args:
         values: Entries of `candidates` in `result.json`: executed MACs, accuracy, iteration, number of exits.

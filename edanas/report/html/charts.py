@@ -73,7 +73,7 @@ class Chart:
         x_title: Title of the horizontal axis, with its unit.
         y_title: Title of the vertical axis, with its unit.
         whole: `True` = the ticks of the horizontal axis are integers; default `False`.
-        height: Height of the drawing in its units, in which the width is `WIDTH`.
+        height: Height of the drawing, in the units in which its width is `WIDTH`.
     """
 
     x: tuple[float, float]
@@ -155,7 +155,14 @@ class Chart:
         )
 
     def whisker(self, x: float, low: float, high: float, kind: str) -> str:
-        """Return a vertical line at `x` from `low` to `high` as an SVG element; values on the axes."""
+        """Return a vertical line as an SVG element: an interval of values on the vertical axis.
+
+        Args:
+            x: Value on the horizontal axis.
+            low: Lower end of the interval.
+            high: Upper end of the interval.
+            kind: Class of the line in the style sheet.
+        """
         at, up = self.across(x), self.up
         return f'<path class="whisker {kind}" d="M{at:.1f} {up(low):.1f}V{up(high):.1f}"/>'
 

@@ -41,7 +41,10 @@ def fronts_chart(front: Sequence[ResultRow], single: Sequence[ResultRow], candid
 
 
 def _axes(rows: Sequence[ResultRow], dots: Sequence[Point]) -> tuple[Chart, float]:
-    """Return the empty chart, and the lowest accuracy in percent for which points are drawn in place."""
+    """Return the chart without points, and the lowest accuracy on its axis in percent.
+
+    Points with a lower accuracy are drawn on the horizontal axis.
+    """
     edges = [100 * edge for row in rows for edge in row.test_ci or (row.test_accuracy,)]
     accuracies = [dot.y for dot in dots]
     floor = accuracy_floor(edges, accuracies)

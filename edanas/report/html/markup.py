@@ -20,7 +20,7 @@ def text(value: object) -> str:
 def named(value: object) -> str:
     """Return a name from a user or a data set in a `<bdi>` element.
 
-    The element keeps the text direction of the name, e.g. right to left, from affecting the text around it.
+    Inside the element, a name that is written from right to left does not change the text around it.
     """
     return f"<bdi>{text(value)}</bdi>"
 

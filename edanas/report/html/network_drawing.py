@@ -26,7 +26,7 @@ class Exit:
     """One exit of a finished network, with its results on the test part.
 
     Args:
-        number: Index of the exit point, from 0; the number of exit points for the last exit.
+        number: Index of the exit point, from 0; for the last exit, the number of exit points.
         name: Name of the exit, e.g. `exit 2` or `last exit`.
         threshold: Threshold of the exit; `None` for the last exit.
         share: Fraction of the test images that exit here.

@@ -36,14 +36,14 @@ class Pictures:
         self.folder, self.room = folder, room
 
     def inline(self, name: str) -> str | None:
-        """Return an image as a `data:` URL, and reduce the remaining room by its size.
+        """Return an image as a `data:` URL, and subtract its size from `room`.
 
         Args:
             name: Path of the image, relative to the run folder.
 
         Returns:
-            `None` if the file is missing, is no PNG or JPEG, lies outside the run folder, or is larger than
-            the remaining room.
+            The URL, or `None` if the file is missing, is no PNG or JPEG, lies outside the run folder, or is
+            larger than `room`.
         """
         kind = mimetypes.guess_type(name)[0]
         path = (self.folder / name).resolve()

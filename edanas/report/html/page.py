@@ -94,9 +94,9 @@ def _parts(result: Result, history: RunHistory) -> list[tuple[str, str, str]]:
     return [
         ("result", "Test results", sections.conclusions(result, early, single)),
         ("chart", "Accuracy and cost", chart),
-        ("networks", "Exits of the networks", drawings or "<p>None.</p>"),
+        ("networks", "Exits of the networks", drawings or "<p>There are no early-exit networks.</p>"),
         ("figures", "All figures", figures),
-        ("search", "The search", growth + quality or "<p>No record of it.</p>"),
+        ("search", "The search", growth + quality or "<p>The search was not recorded.</p>"),
         ("failures", "Failures", failures(data.get("failures") or [])),
         ("settings-part", "Settings", sections.settings(result.settings) + sections.remarks(data)),
     ]

@@ -45,7 +45,7 @@ CALIBRATION = (
     "network",
     "calibration accuracy %",
     "validation accuracy %",
-    "change, points",
+    "change, percentage points",
     "calibration executed MACs M",
     "validation executed MACs M",
     "change, %",
