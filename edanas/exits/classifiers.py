@@ -13,10 +13,13 @@ from edanas.core.types import ExitPoint
 
 
 class PoolLinear(ExitClassifier):
-    """Global average pooling and one or two linear layers: with one, C x K multiply-adds.
+    """Global average pooling, then one or two linear layers.
+
+    With one linear layer the head costs C x K multiply-adds, for C input channels and K classes.
 
     Args:
-        hidden: Width of a layer between the pooled features and the logits, with Hardswish; 0 for none.
+        hidden: Number of units of a hidden layer with Hardswish between pooling and logits. 0, the default,
+            leaves the hidden layer out.
         dropout: Probability of dropping an input of the last linear layer during training.
 
     Raises:
@@ -48,14 +51,16 @@ class PoolLinear(ExitClassifier):
 
 
 class Convolutional(ExitClassifier):
-    """The paper's head: max-pooling, 3x3 convolutions without normalisation, ReLU, and a linear layer.
+    """The paper's head: max-pooling, 3x3 convolutions with ReLU and no normalisation, and a linear layer.
 
-    The paper's code pools "until the exit costs less than the next": 0.4M to 0.5M multiply-adds on a typical
-    network at 32 px. `max_size = 2` has that cost; 4 has that of its most expensive heads.
+    The paper's code pools "until the exit costs less than the next". A typical head then costs 0.4M to 0.5M
+    multiply-adds on images of 32 x 32 pixels. With `max_size = 2` heads cost as much as a typical head of the
+    paper's code, with 4 as much as its most expensive heads.
 
     Args:
-        channels: Output channels of the convolutions, in sequence.
-        max_size: Features are halved by max-pooling until neither side is larger than this.
+        channels: Number of output channels of each convolution, in sequence.
+        max_size: Largest height and width of the features, in pixels, after max-pooling has halved them as
+            often as necessary.
         dropout: Probability of dropping an input of the linear layer during training.
 
     Raises:
@@ -67,7 +72,7 @@ class Convolutional(ExitClassifier):
     ) -> None:
         if not channels or min(channels) < 1:
             raise ConfigError(
-                f"classifier.channels: found {list(channels)}; allowed: numbers from 1, at least one"
+                f"classifier.channels: found {list(channels)}; allowed: one or more numbers, each 1 or more"
             )
         _check_from_one("max_size", max_size)
         _check_dropout(dropout)
@@ -81,7 +86,7 @@ class Convolutional(ExitClassifier):
 
 
 class ConvolutionalHead(nn.Module):
-    """The head of `Convolutional`."""
+    """The module that `Convolutional` builds."""
 
     def __init__(
         self, in_channels: int, channels: Sequence[int], num_classes: int, max_size: int, dropout: float
@@ -100,7 +105,7 @@ class ConvolutionalHead(nn.Module):
         self.linear = nn.Linear(widths[-1], num_classes)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features (B, C, H, W) -> logits (B, K)."""
+        """Return the logits (B, K) of features (B, C, H, W)."""
         while max(features.shape[-2:]) > self.max_size:
             features = nn.functional.max_pool2d(features, kernel_size=2, ceil_mode=True)
         pooled = nn.functional.adaptive_avg_pool2d(self.convolutions(features), 1).flatten(1)
@@ -109,15 +114,19 @@ class ConvolutionalHead(nn.Module):
 
 
 class ConvPoolFC(ExitClassifier):
-    """One 3x3 convolution, ReLU, global max-pooling and a linear layer: 9 x C x 128 x H x W multiply-adds.
+    """One 3x3 convolution, ReLU, global max-pooling and a linear layer.
 
-    The exits of Scardapane et al., Differentiable Branching in Deep Networks for Fast Inference (ICASSP
-    2020), with which the paper's Table I compares: "a convolutional layer with 128 filters, a max-pooling,
-    and a fully-connected layer". Pooling is global here, because one head serves features of every size.
+    With stride 1, the convolution costs 9 x C x H x W x `filters` multiply-adds on features of C channels and
+    H x W pixels.
+
+    The paper's Table I compares with the exits of Scardapane et al., "Differentiable branching in deep
+    networks for fast inference", ICASSP 2020: "a convolutional layer with 128 filters, a max-pooling, and a
+    fully-connected layer". Pooling is global here, because one head must fit features of every size.
 
     Args:
-        filters: Output channels of the convolution.
-        stride: Stride of the convolution; 2 divides its cost by four.
+        filters: Number of output channels of the convolution.
+        stride: Stride of the convolution, in pixels; a stride of 2 divides the cost of the convolution by
+            four.
         dropout: Probability of dropping an input of the linear layer during training.
 
     Raises:
@@ -145,16 +154,19 @@ class ConvPoolFC(ExitClassifier):
 
 
 class MLP(ExitClassifier):
-    """Average pooling and two linear layers with ReLU between them: (C x cells^2 + K) x 1024 multiply-adds.
+    """Average pooling, then two linear layers with ReLU between them.
 
-    The exit of Disabato and Roveri, Reducing the Computation Load of Convolutional Neural Networks through
-    Gate Classification (IJCNN 2018), the paper's EECNN: "two fully-connected layers with 1024 and 10
-    neurons". Their input here is averages instead of every pixel, because one head serves features of every
-    size.
+    With C input channels and K classes the head costs (C x `cells`^2 + K) x `hidden` multiply-adds.
+
+    Disabato and Roveri, "Reducing the computation load of convolutional neural networks through gate
+    classification", IJCNN 2018, use the exit "two fully-connected layers with 1024 and 10 neurons"; the paper
+    calls their network EECNN. Here the linear layers read averages instead of all pixels, because one head
+    must fit features of every size.
 
     Args:
-        hidden: Units between the pooled features and the logits.
-        cells: Features are averaged over a grid of `cells` x `cells`; 1 for the whole image.
+        hidden: Number of units of the hidden layer.
+        cells: Number of rows, and of columns, of the grid over whose cells features are averaged. 1, the
+            default, averages over the whole image.
         dropout: Probability of dropping an input of the last linear layer during training.
 
     Raises:
@@ -182,9 +194,10 @@ class MLP(ExitClassifier):
 
 
 class CarriedLogits(ExitClassifier):
-    """The last K numbers of the features as logits; no cost, no weights.
+    """A head without weights or cost: the last K numbers of the features are the logits of the K classes.
 
-    For the supernet `cascade`, whose stages are whole networks that pass on their logits.
+    The supernet `cascade` needs this head, because its stages are whole networks whose logits are appended to
+    the features.
     """
 
     reads = "logits"
@@ -195,14 +208,14 @@ class CarriedLogits(ExitClassifier):
 
 
 class CarriedHead(nn.Module):
-    """The head of `CarriedLogits`."""
+    """The module that `CarriedLogits` builds."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features (B, C, H, W) -> logits (B, K)."""
+        """Return the logits (B, K) from the end of features (B, C, H, W)."""
         return features.flatten(1)[:, -self.num_classes :]
 
 

@@ -1,4 +1,4 @@
-"""Confidence criteria without parameters: from the answer of one exit, or from the agreement of exits."""
+"""Confidence criteria without weights, from the output of one exit or from the agreement of several exits."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ class ScoreMargin(ConfidenceCriterion):
     """
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (B, K) -> margin (B,) in [0, 1]."""
+        """Return the margin (B,), in [0, 1], for logits (B, K)."""
         scores = probabilities(logits)
         if scores.shape[1] == 1:
             return scores[:, 0]
@@ -28,23 +28,25 @@ class ScoreMargin(ConfidenceCriterion):
 
 
 class MaxProbability(ConfidenceCriterion):
-    """The largest class probability; never below 1 / K."""
+    """The largest class probability; with K classes it is never below 1 / K."""
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (B, K) -> the largest probability (B,) in [0, 1]."""
+        """Return the largest probability (B,), in [0, 1], for logits (B, K)."""
         return probabilities(logits).amax(dim=1)
 
 
 class Entropy(ConfidenceCriterion):
-    """1 - H / log K, where H is the entropy of the class probabilities (BranchyNet); 1 for one class.
+    """One minus the normalised entropy: 1 - H / log K, with the entropy H of K class probabilities.
 
-    In Teerapittayanon, McDanel and Kung, "BranchyNet: Fast inference via early exiting from deep neural
-    networks", ICPR 2016, a sample exits where H is below a threshold. Division by the largest entropy, log K,
-    makes that a fraction for any number of classes.
+    In BranchyNet a sample exits where H is below a threshold. H is at most log K, so H / log K lies in [0, 1]
+    for any number of classes. With one class the confidence is 1.
+
+    Source: Teerapittayanon, McDanel and Kung, "BranchyNet: Fast inference via early exiting from deep neural
+    networks", ICPR 2016.
     """
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (B, K) -> confidence (B,) in [0, 1]."""
+        """Return the confidence (B,), in [0, 1], for logits (B, K)."""
         scores = probabilities(logits)
         if scores.shape[1] == 1:
             return scores[:, 0]
@@ -53,14 +55,17 @@ class Entropy(ConfidenceCriterion):
 
 
 class Patience(SequenceCriterion):
-    """The number of consecutive exits, this one last, with the same label, as a share of `agreeing` (PABEE).
+    """The number of consecutive exits with the same prediction, divided by `agreeing`; at most 1 (PABEE).
 
-    Zhou, Xu, Ge, McAuley, Xu and Wei, "BERT Loses Patience: Fast and robust inference with early exit",
-    NeurIPS 2020. With thresholds of 1, a sample exits where `agreeing` exits have the same label; lower
-    thresholds need fewer. Removed exits do not count.
+    The count ends at the current exit and includes it. With thresholds of 1, a sample exits where `agreeing`
+    consecutive exits predict the same class; lower thresholds require fewer exits. Exits that the selection
+    scheme does not place do not count.
+
+    Source: Zhou, Xu, Ge, McAuley, Xu and Wei, "BERT Loses Patience: Fast and robust inference with early
+    exit", NeurIPS 2020.
 
     Args:
-        agreeing: Number of exits, 2 or more.
+        agreeing: Number of agreeing exits at which the confidence is 1; 2 or more.
 
     Raises:
         ConfigError: `agreeing` is out of range.
@@ -74,7 +79,7 @@ class Patience(SequenceCriterion):
         self.agreeing = agreeing
 
     def after(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
-        """See `SequenceCriterion.after`. The confidence of a NaN answer is NaN."""
+        """See `SequenceCriterion.after`. The confidence is NaN where the current exit's output has a NaN."""
         labels = [answer.argmax(dim=1) for answer in answers]
         alike = torch.ones_like(labels[-1], dtype=torch.bool)
         run = torch.ones_like(labels[-1])
@@ -86,15 +91,16 @@ class Patience(SequenceCriterion):
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """Return the softmax over classes in at least float32; infinities count as the largest finite numbers.
+    """Return the class probabilities of logits: their softmax over the K classes.
 
-    Infinite logits share the probability. NaN stays NaN, so that a broken network is noticed.
+    An infinite logit counts as the largest finite number, so several classes with infinite logits have equal
+    probabilities. NaN stays NaN, so that a broken network is noticed.
 
     Args:
         logits: (B, K) floats of any precision.
 
     Returns:
-        (B, K), float64 for float64 logits, else float32.
+        Probabilities (B, K), in float64 for float64 logits and in float32 otherwise.
     """
     wide = logits if logits.dtype == torch.float64 else logits.float()
     return torch.nan_to_num(wide, nan=float("nan")).softmax(dim=1)

@@ -1,7 +1,8 @@
-"""The decision at an exit: the answer by the inference rule, and its confidence by the criterion.
+"""The decision at an exit: the answer of the inference rule, and the answer's confidence by the criterion.
 
-The memory of earlier exits accompanies each sample: their logits if the rule uses them, then their answers if
-the criterion does. It is empty where neither has a memory.
+An answer is the output (B, K) of the inference rule. The memory of a sample holds the results of earlier
+exits: first their logits if the rule uses earlier exits, then their answers if the criterion uses earlier
+exits. The memory is empty if both use the current exit alone.
 """
 
 from collections.abc import Sequence
@@ -18,12 +19,13 @@ from edanas.core.types import SegmentCost
 
 
 class Decision(NamedTuple):
-    """Inference rule and criterion at one exit.
+    """Inference rule and confidence criterion at one exit.
 
     Args:
-        inference: The network's inference rule.
-        criterion: The network's criterion.
-        points: The exits that ran, this one last; N is the last exit.
+        inference: Rule that turns the exit's logits into the answer.
+        criterion: Criterion that turns the answer into its confidence.
+        points: Exit points of the placed exits up to the current exit, which comes last; N for the last exit
+            of a network with N exit points.
 
     Example:
         >>> from edanas.exits.criteria import MaxProbability
@@ -41,7 +43,12 @@ class Decision(NamedTuple):
     def __call__(
         self, logits: torch.Tensor, memory: Memory = ()
     ) -> tuple[torch.Tensor, torch.Tensor, Memory]:
-        """Logits (B, K) and memory -> answer (B, K), confidence (B,), and the memory for the next exit."""
+        """Return the answer (B, K), the confidence (B,), and the memory for the next exit.
+
+        Args:
+            logits: (B, K), of the current exit.
+            memory: Memory that the decision at the previous placed exit returned; empty at the first.
+        """
         inference, criterion, points = self
         split = len(points) - 1 if inference.memory else 0
         all_logits = (*memory[:split], logits)
@@ -55,11 +62,14 @@ class Decision(NamedTuple):
 def decide_all(
     decisions: Sequence[Decision], logits: Sequence[torch.Tensor]
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Return answers (B, K) and confidences (B,) at each exit, for all samples; gradients flow.
+    """Return the decisions at all exits for all samples, as if no sample exited early; gradients flow.
 
     Args:
-        decisions: Decisions at the placed exits, in the order in which they run.
-        logits: (B, K) of each.
+        decisions: Decisions at the placed exits and the last exit, in the order in which they run.
+        logits: Logits (B, K) of each exit, in the same order.
+
+    Returns:
+        A list of answers (B, K) and a list of confidences (B,), one item for each exit.
     """
     answers, confidences = [], []
     memory: Memory = ()
@@ -73,12 +83,22 @@ def decide_all(
 def decision_costs(
     inference: InferenceRule, criterion: ConfidenceCriterion, classes: int, exit_points: int
 ) -> tuple[SegmentCost, ...]:
-    """Return the cost of the decision for one sample at each exit point and at the last exit.
+    """Return the cost of one sample's decision at each exit point, then at the last exit.
 
-    It does not depend on the scheme. All parameters count at the last exit, which every scheme has.
+    Costs do not depend on the selection scheme. The weights of rule and criterion count at the last exit,
+    which exists under every scheme.
+
+    Args:
+        inference: Inference rule of the network.
+        criterion: Confidence criterion of the network.
+        classes: Number of classes.
+        exit_points: Number N of exit points.
+
+    Returns:
+        N + 1 costs.
 
     Raises:
-        CostError: The cost cannot be counted.
+        CostError: The operations of the rule or the criterion cannot be counted.
     """
     costs = [
         measure(_DecisionModule(inference, criterion, point), (classes, 1, 1))
@@ -88,11 +108,11 @@ def decision_costs(
 
 
 class _DecisionModule(nn.Module):
-    """A decision as a module of logits (1, K, 1, 1)."""
+    """A decision as a module, so that its cost can be measured; its input is logits (1, K, 1, 1)."""
 
     def __init__(self, inference: InferenceRule, criterion: ConfidenceCriterion, point: int) -> None:
         super().__init__()
-        # As attributes, so that their weights are counted.
+        # Attributes register the weights, so that they are counted.
         self.inference, self.criterion = inference, criterion
         self.point = point
 

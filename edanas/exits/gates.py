@@ -1,4 +1,4 @@
-"""A confidence criterion that is trained with the network: a small gate at each exit."""
+"""A confidence criterion that is trained with the network: a small network, the gate, at each exit."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,21 +13,22 @@ from edanas.exits.criteria import probabilities
 
 
 class LearnedGate(SequenceCriterion, nn.Module):
-    """A gate at each exit, trained with the network (differentiable branching).
+    """The output of a small network at each exit, the gate, trained with the network.
 
-    Scardapane, Comminiello, Scarpiniti, Baccarelli and Uncini, "Differentiable branching in deep networks for
-    fast inference", ICASSP 2020. The gate h in [0, 1] of an exit weighs its answer against all later ones
-    (Eq. 2 of the paper), and the loss on the mixture trains both. Here the gate reads the class probabilities
-    of the exit in falling order through one hidden layer, so that one gate serves every backbone of a
-    supernet.
+    The method is differentiable branching. An exit's gate, in [0, 1], is the weight of the exit's answer in a
+    mixture with the answers of all later exits (Eq. 2 of the paper). The loss on the mixture trains exits and
+    gates; the training scheme `joint-combined` computes it. A second loss trains the gates alone, under any
+    training scheme: the cross-entropy between a gate and the correctness of its exit.
 
-    The loss on the mixture belongs to the training scheme: `joint-combined` has it. Gates also have a loss of
-    their own, so that they learn under any scheme: the cross-entropy with the correctness of the exit. It
-    trains the gates alone.
+    A gate has one hidden layer and reads the exit's class probabilities in falling order. Therefore one gate
+    fits every backbone of a supernet.
+
+    Source: Scardapane, Comminiello, Scarpiniti, Baccarelli and Uncini, "Differentiable branching in deep
+    networks for fast inference", ICASSP 2020.
 
     Args:
-        hidden: Units of the hidden layer.
-        own: Weight of the gates' own loss; 0 for the loss of the training scheme alone.
+        hidden: Number of units of the hidden layer.
+        own: Weight of the second loss, the cross-entropy with correctness; 0 leaves that loss out.
 
     Raises:
         ConfigError: An option is out of range.
@@ -48,7 +49,7 @@ class LearnedGate(SequenceCriterion, nn.Module):
         self.gates = nn.ModuleList()
 
     def build(self, classes: int, exit_points: int) -> "LearnedGate":
-        """See `ExitReader.build`: a gate for each exit point and for the last exit."""
+        """See `ExitReader.build`. The result has a gate for each exit point and one for the last exit."""
         criterion = LearnedGate(self.hidden, self.own)
         for _ in range(exit_points + 1):
             layers = nn.Linear(classes, self.hidden), nn.ReLU(), nn.Linear(self.hidden, 1)
@@ -62,7 +63,7 @@ class LearnedGate(SequenceCriterion, nn.Module):
     def loss(
         self, answers: Sequence[torch.Tensor], points: Sequence[int], targets: torch.Tensor
     ) -> torch.Tensor | float:
-        """See `ConfidenceCriterion.loss`: the mean over exits."""
+        """See `ConfidenceCriterion.loss`. The loss is the mean over exits."""
         if not self.own:
             return 0.0
         labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
@@ -75,7 +76,7 @@ class LearnedGate(SequenceCriterion, nn.Module):
         return self.own * torch.stack(losses).mean()
 
     def _gate_logit(self, answer: torch.Tensor, point: int) -> torch.Tensor:
-        """Return the gate's output (B,) before the sigmoid."""
+        """Return the output (B,), before the sigmoid, of the gate at exit point `point`."""
         gate = self.gates[point]
         falling = probabilities(answer).topk(answer.shape[1], dim=1).values
         outputs: torch.Tensor = gate(falling.to(next(gate.parameters()).dtype))
@@ -84,5 +85,5 @@ class LearnedGate(SequenceCriterion, nn.Module):
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """Return the learned gate."""
+    """Return the learned gate by its name."""
     return {"learned-gate": LearnedGate}

@@ -13,11 +13,11 @@ from edanas.core.hookspecs import hookimpl
 from edanas.numerics.minimization import minimise
 
 _PENALTY = 0.01
-"""Penalty on the squares of the exits' weights, in nats per sample: weights with little effect stay equal."""
+"""Factor of the penalty on squared weights, in nats per sample; it keeps weights with little effect equal."""
 
 
 class EarlyStop(InferenceRule):
-    """The answer of the exit where the sample exits, alone (Section III of the paper).
+    """The logits of the exit where the sample exits; earlier exits do not count (Section III of the paper).
 
     Example:
         >>> EarlyStop()([torch.tensor([[0.0, 1.0]]), torch.tensor([[3.0, 0.0]])], (0, 1))
@@ -30,18 +30,17 @@ class EarlyStop(InferenceRule):
 
 
 class Aggregate(nn.Module, InferenceRule):
-    """The combined probabilities of all exits that ran, also of those where the sample did not exit.
+    """The mean of the class probabilities of all exits that a sample has passed, the current exit included.
 
-    The mean is that of Qendro, Campbell, Lio and Mascolo, "Early exit ensembles for uncertainty
-    quantification", ML4H 2021. The geometric mean is the mean of logarithms, normalised. Learned weights are
-    those of a mean, one for each exit: a softmax over the exits that ran, fitted on the calibration part to
-    the likelihood of the labels at all placed exits.
-
-    With this rule, `backbone accuracy` is the accuracy of all exits together for samples that reach the last
-    exit.
+    With this rule, the metric `backbone accuracy` measures the mean over all placed exits and the last exit,
+    not the last exit alone.
 
     Args:
-        combine: `mean`, `geometric` or `learned`.
+        combine: Kind of mean. `mean`, the default, is the arithmetic mean (Qendro, Campbell, Lio and Mascolo,
+            "Early exit ensembles for uncertainty quantification", ML4H 2021). `geometric` is the mean of the
+            logarithms, normalised. `learned` is a weighted mean: each exit has a weight, normalised by a
+            softmax over the exits that ran. The weights maximise the likelihood of the labels of the
+            calibration part, summed over all placed exits and the last exit.
 
     Example:
         >>> rule = Aggregate("mean")
@@ -58,24 +57,24 @@ class Aggregate(nn.Module, InferenceRule):
         self.weights: nn.Parameter | None = None
 
     def build(self, classes: int, exit_points: int) -> "Aggregate":
-        """See `ExitReader.build`; weights are equal until they are fitted."""
+        """See `ExitReader.build`. All exits have equal weights until `fit` is called."""
         rule = Aggregate(self.combine)
         if self.fits:
             rule.weights = nn.Parameter(torch.zeros(exit_points + 1))
         return rule
 
     def forward(self, logits: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
-        """See `InferenceRule.__call__`: logarithms of probabilities, float32 or wider."""
+        """See `InferenceRule.__call__`. The result holds logarithms of probabilities (B, K)."""
         each = torch.stack([log_probabilities(exit_) for exit_ in logits])
         if self.combine == "geometric":
             return each.mean(dim=0)
         if self.weights is None:
             return torch.logsumexp(each, dim=0) - math.log(len(logits))
-        # One by one: a list as an index would be a constant in a graph, which some exports cannot hold.
+        # A list as an index would become a constant in the graph, which some export formats do not allow.
         return _weighted(each, torch.stack([self.weights[point] for point in points]))
 
     def fit(self, outputs: Sequence[torch.Tensor], labels: torch.Tensor, points: Sequence[int]) -> None:
-        """See `ExitReader.fit`; the weights of exits that are not placed do not change."""
+        """See `ExitReader.fit`. The weights of exits that are not placed do not change."""
         if self.weights is None:
             return
         each = torch.stack([log_probabilities(exit_.double()) for exit_ in outputs])
@@ -92,13 +91,18 @@ class Aggregate(nn.Module, InferenceRule):
 
 
 def log_probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """Return the logarithms (B, K) of `edanas.exits.criteria.probabilities`."""
+    """Return the logarithms (B, K) of the class probabilities; see `edanas.exits.criteria.probabilities`."""
     wide = logits if logits.dtype == torch.float64 else logits.float()
     return torch.nan_to_num(wide, nan=float("nan")).log_softmax(dim=1)
 
 
 def _weighted(each: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return the log of the weighted mean of probabilities (E, B, K); weights (E,) before softmax."""
+    """Return the logarithm (B, K) of a weighted mean of the probabilities of E exits.
+
+    Args:
+        each: (E, B, K) logarithms of probabilities.
+        weights: (E,) weights of the exits before the softmax.
+    """
     return torch.logsumexp(each + weights.to(each.dtype).log_softmax(dim=0)[:, None, None], dim=0)
 
 

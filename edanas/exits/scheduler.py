@@ -1,4 +1,4 @@
-"""A confidence criterion that is fitted after training: the probability that an exit is correct."""
+"""A confidence criterion that is fitted after training: the estimated probability that an exit is correct."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,28 +13,33 @@ from edanas.exits.criteria import Entropy, probabilities
 from edanas.numerics.minimization import minimise
 
 _OTHER_FEATURES = 3
-"""Number of features besides class probabilities and earlier exits: maximum, entropy, and vote."""
+"""Number of features besides class probabilities and earlier confidences: maximum, entropy and vote."""
 
 
 class Scheduler(SequenceCriterion, nn.Module):
-    """A learned score at each exit, from the outputs of this exit and those before it (EENet).
+    """The probability that an exit is correct, by a logistic regression at each exit (EENet).
 
-    Ilhan et al., "Adaptive deep neural network inference optimization with EENet", WACV 2024. As there, the
-    features of an exit are its class probabilities, their maximum, their entropy, the vote, and the
-    confidences of the exits before it. The vote is the share of exits so far with the most frequent label.
-    There, confidences are nested scores; here they are maximum probabilities, so that the cost of an exit
-    does not depend on the other placed exits. The score is a logistic regression of the exit's correctness,
-    fitted on the calibration part after training. It is convex, so that the same samples always give the same
-    scores.
+    The regression is fitted on the calibration part after training. Its loss is convex, so the same samples
+    always give the same confidences. The features of an exit are those of EENet:
 
-    EENet also distributes a budget over exits; here that is the task of the threshold setter. It uses the
-    calibration part too, where scores are somewhat higher than elsewhere; the penalty keeps that small.
+    - the class probabilities, their maximum and their entropy;
+    - the vote: the share of the exits so far, the current exit included, that predict the most frequent
+      class;
+    - the confidences of the earlier placed exits.
+
+    In EENet the confidences of earlier exits are their scores. Here they are their maximum probabilities, so
+    that the cost of an exit does not depend on the other placed exits. EENet also distributes a budget over
+    the exits; here the threshold setter does. The threshold setter uses the calibration part too, on which
+    confidences are somewhat higher than on new samples. The penalty keeps that difference small.
+
+    Source: Ilhan et al., "Adaptive deep neural network inference optimization with EENet", WACV 2024.
 
     Args:
-        penalty: Weight of half the squares of an exit's weights, in nats over all samples; above 0.
+        penalty: Factor of the L2 penalty, half the sum of an exit's squared weights; above 0. The loss is in
+            nats, summed over all samples.
 
     Raises:
-        ConfigError: The penalty is out of range.
+        ConfigError: `penalty` is not a finite number above 0.
 
     Example:
         >>> scheduler = Scheduler().build(classes=10, exit_points=2)
@@ -52,7 +57,7 @@ class Scheduler(SequenceCriterion, nn.Module):
         self.scores = nn.ModuleList()
 
     def build(self, classes: int, exit_points: int) -> "Scheduler":
-        """See `ExitReader.build`; before it is fitted, every score is 0.5."""
+        """See `ExitReader.build`. Every confidence is 0.5 until `fit` is called."""
         criterion = Scheduler(self.penalty)
         for _ in range(exit_points + 1):
             score = nn.Linear(classes + _OTHER_FEATURES + exit_points, 1)
@@ -69,7 +74,7 @@ class Scheduler(SequenceCriterion, nn.Module):
         return outputs[:, 0].sigmoid()
 
     def fit(self, outputs: Sequence[torch.Tensor], labels: torch.Tensor, points: Sequence[int]) -> None:
-        """See `ExitReader.fit`; the scores of exits that are not placed do not change."""
+        """See `ExitReader.fit`. The regressions of exits that are not placed do not change."""
         for ran, point in enumerate(points, start=1):
             answers = [answer.double() for answer in outputs[:ran]]
             correct = answers[-1].argmax(dim=1) == labels
@@ -80,7 +85,7 @@ class Scheduler(SequenceCriterion, nn.Module):
                 score.get_parameter("bias").copy_(bias)
 
     def _features(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
-        """Return the features (B, K + 3 + N) of the last of the exits, all in [0, 1]."""
+        """Return the features (B, K + 3 + N), all in [0, 1], of the last exit in `points`."""
         scores = [probabilities(answer) for answer in answers]
         here, classes = scores[-1], answers[-1].shape[1]
         votes = torch.stack([F.one_hot(each.argmax(dim=1), classes) for each in scores])
@@ -95,13 +100,18 @@ class Scheduler(SequenceCriterion, nn.Module):
 def _regression(
     features: torch.Tensor, right: torch.Tensor, penalty: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fit a logistic regression of correctness `right` (S,) on features (S, D) in float64.
+    """Fit a logistic regression of an exit's correctness on its features.
 
-    Targets are Platt's ("Probabilistic outputs for support vector machines", 1999), slightly inside of 0 and
-    1. So the best bias is finite even if all samples are correct.
+    The targets are slightly above 0 and slightly below 1 (Platt, "Probabilistic outputs for support vector
+    machines", 1999). Therefore the best bias is finite even if the exit is correct on all samples.
+
+    Args:
+        features: (S, D) float64, D features of each of S samples.
+        right: (S,) bool, true for samples that the exit classifies correctly.
+        penalty: Factor of the L2 penalty; see `Scheduler`.
 
     Returns:
-        Weights (D,) and bias ().
+        The weights (D,) and the bias, a scalar.
     """
     count = int(right.sum())
     high, low = (count + 1) / (count + 2), 1 / (len(right) - count + 2)
@@ -119,5 +129,5 @@ def _regression(
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """Return the scheduler."""
+    """Return the scheduler by its name."""
     return {"scheduler": Scheduler}

@@ -17,7 +17,8 @@ from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
 from edanas.thresholds.budgets import parse_budget, unreachable_budget_message
 from edanas.thresholds.schemes import exit_costs
-from edanas.thresholds.stream_budget import HOLD, BudgetHolder, uncalibrated_path
+from edanas.thresholds.stream_budget import HOLD, BudgetHolder
+from edanas.thresholds.threshold_paths import uncalibrated_path
 
 Source = str | Path | Iterable[Any]
 

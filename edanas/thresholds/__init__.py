@@ -1,1 +1,1 @@
-"""Thresholds of early-exit networks: scoring by exit profiles, Pareto fronts, setters, budgets."""
+"""Thresholds of early-exit networks: scores from exit profiles, Pareto fronts, setters and budgets."""

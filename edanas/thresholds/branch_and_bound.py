@@ -1,16 +1,23 @@
-"""Branch and bound over boxes of thresholds: the least cost at each number of errors, for one set of exits.
+"""Branch and bound over thresholds: the cheapest scheme for each number of errors, for one set of exits.
 
-A box holds a block of neighbouring thresholds for each exit. Its most lenient corner is a scheme, which is
-scored. That corner also bounds the cost of the box, because costs rise along the network. Where the cost of
-an exit does not rise, the least cost of that or any later exit replaces it.
+The candidate thresholds of each exit rise, and are split into blocks of neighbouring thresholds. A box
+combines one block of each exit. It contains every scheme that takes a threshold from each of these blocks.
+The lenient corner of a box is the scheme with the lowest threshold of each block.
 
-The number of errors in a box has an optimistic bound: each sample exits wherever some threshold of the block
-makes it exit correctly, and stays wherever it is wrong and some threshold lets it stay. A scheme with fewer
-errors than the lenient corner must let one sample exit later for each of them, which costs at least the
-smallest step in cost. Boxes that cannot improve on the best known schemes are dropped; all others are halved
+The search scores the lenient corner of every box. No scheme in the box costs less, because the corner lets
+samples exit earliest, and costs rise along the network. If an exit costs more than a later exit, the bound on
+cost replaces its cost by the least cost of any later exit.
+
+The number of errors in a box has a lower bound. At an exit that classifies a sample correctly, the bound
+compares the sample's confidence with the lowest threshold of the block. At an exit that misclassifies the
+sample, it compares the confidence with the highest threshold. A scheme with n errors fewer than the lenient
+corner lets n samples or more exit later. Each of these n samples costs more than at the corner, at least by
+the smallest difference between the costs of two neighbouring exits.
+
+A box is dropped if its bounds exclude an improvement on the best known schemes. All other boxes are halved
 along their exits.
 
-Sets of samples are rows of bits, 64 to a word. Scoring a scheme takes a few conjunctions of words, and bit
+A set of samples is stored as bits, 64 to a word. Scoring a scheme takes a few bitwise conjunctions and bit
 counts.
 """
 
@@ -27,28 +34,31 @@ Integers = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
 _ROOT = 8
-"""Approximate number of blocks into which the thresholds of each exit are split at first."""
+"""Approximate number of blocks of each exit at the start of the search."""
 
 _AXES = 4
-"""Number of exits along which a box is halved at once: one box gives up to 16."""
+"""Largest number of exits along which a box is halved at once; one box becomes up to 16 boxes."""
 
 _FIRST = _ROOT**_AXES
-"""Maximum number of boxes at first; with many exits, blocks are larger."""
+"""Largest number of boxes at the start of the search; with many exits, blocks are larger to keep to it."""
 
 _CHUNK = 1 << 17
-"""Words in a table of bits while boxes are scored: 1 MB, to stay in cache."""
+"""Number of words in a table of bits while boxes are scored: 1 MB, which fits a CPU's cache."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A set of P placed exits with candidate thresholds that contain every scheme of the front.
+    """A set of P placed exits with the candidate thresholds of each exit, scored on S samples.
 
     Args:
-        points: Their exit points.
-        thresholds: For each exit, its K candidates; `None` removes the exit.
-        passing: For each exit, (K, S) bool: samples that do not exit with a candidate; candidates rise.
-        correct: (S, P + 1), the last exit included.
-        costs: (P + 1,) costs of a sample that exits there.
+        points: Exit points of the P exits, ascending.
+        thresholds: For each exit, its candidate thresholds, rising. A last candidate of `None` means that no
+            sample exits there.
+        passing: For each exit, a bool array (T, S) for its T candidates. It is true where a sample does not
+            exit at that threshold.
+        correct: (S, P + 1) bool, true where an exit classifies a sample correctly; the last column is the
+            last exit.
+        costs: (P + 1,) cost of a sample that exits at each placed exit and at the last exit.
     """
 
     points: tuple[int, ...]
@@ -59,34 +69,36 @@ class Placement:
 
     @property
     def sizes(self) -> list[int]:
-        """Number of candidates of each exit."""
+        """Number of candidate thresholds of each exit."""
         return [len(each) for each in self.passing]
 
 
 class Incumbents:
-    """The best known scheme for each number of errors, over all placements.
+    """The cheapest known scheme for each number of errors, over all placements.
 
     Args:
-        samples: S.
-        exits: The largest number of placed exits.
+        samples: Number S of samples; numbers of errors are 0 to S.
+        exits: Number of exits of the placement with the most exits.
     """
 
     def __init__(self, samples: int, exits: int) -> None:
         self.least = np.full(samples + 1, np.inf)
-        """(S + 1,) total cost of the cheapest scheme with exactly that many errors."""
+        """(S + 1,) total cost of the cheapest known scheme for each number of errors; infinity for none."""
         self.upto = self.least.copy()
-        """(S + 1,) total cost of the cheapest scheme with that many errors or fewer."""
+        """(S + 1,) total cost of the cheapest known scheme with at most each number of errors."""
         self.placement = np.full(samples + 1, -1)
+        """(S + 1,) number of the placement of each cheapest scheme; -1 for none."""
         self.at = np.zeros((samples + 1, exits), dtype=np.int64)
+        """(S + 1, exits) indices of the candidate thresholds of each cheapest scheme."""
 
     def offer(self, errors: Integers, costs: Floats, placement: int, schemes: Integers) -> None:
-        """Keep the schemes that improve on the best known ones.
+        """Store each of n schemes that costs less than all known schemes with as many errors or fewer.
 
         Args:
-            errors: (n,) numbers of errors.
-            costs: (n,) total costs.
-            placement: The number of the placement.
-            schemes: (n, P) numbers of the candidates.
+            errors: (n,) number of errors of each scheme.
+            costs: (n,) total cost of each scheme over all samples.
+            placement: Number of the placement to which the schemes belong.
+            schemes: (n, P) index of the candidate threshold at each of the P exits.
         """
         better = np.flatnonzero(costs < self.upto[errors])
         better = better[np.lexsort((costs[better], errors[better]))]
@@ -97,16 +109,18 @@ class Incumbents:
         self.upto = np.minimum.accumulate(self.least)
 
     def front(self) -> Integers:
-        """Return the numbers of errors on the front, falling, so that costs rise."""
+        """Return the numbers of errors of the Pareto-optimal schemes in falling order, so that costs rise."""
         before = np.concatenate([[np.inf], self.upto[:-1]])
         return np.flatnonzero(self.least < before)[::-1]
 
 
 class Scorer:
-    """Scores the schemes of one placement by counting bits; a scheme is a row of candidate numbers.
+    """Errors and costs of the schemes of one placement, by counting bits.
+
+    A scheme is a row (P,): the index of the candidate threshold at each of the P exits.
 
     Args:
-        placement: The placed exits.
+        placement: The placed exits with their candidate thresholds.
     """
 
     def __init__(self, placement: Placement) -> None:
@@ -115,14 +129,21 @@ class Scorer:
         wrong = ~placement.correct
         self.right = _packed(placement.correct.T)
         self.wrong_at_first = int(wrong[:, 0].sum())
-        # A sample that passes an exit changes the errors where it is right at one of the two exits alone.
+        # A sample that passes an exit changes the errors only if one of two neighbouring exits is right.
         self.lost = _packed((wrong[:, 1:] & ~wrong[:, :-1]).T)
         self.won = _packed((wrong[:, :-1] & ~wrong[:, 1:]).T)
 
     def relaxed(self, halvings: Sequence[int]) -> list[Words]:
-        """Return, for each block, the samples that stay in the optimistic bound.
+        """Return the samples that stay at each block of thresholds in the lower bound on errors.
 
-        They are the wrong samples at its strictest candidate and the correct ones at its most lenient.
+        A misclassified sample stays if it passes the highest threshold of the block. A correctly classified
+        sample stays only if it passes the lowest threshold.
+
+        Args:
+            halvings: For each exit, how often a block can be halved until it holds one threshold.
+
+        Returns:
+            For each exit, the samples as words of bits, with a column for each block.
         """
         blocks = []
         for table, halving, right in zip(self.tables, halvings, self.right.T[:-1], strict=True):
@@ -132,11 +153,12 @@ class Scorer:
         return blocks
 
     def errors(self, schemes: Integers, tables: Sequence[Words] | None = None) -> Integers:
-        """Return the errors (n,) of schemes (n, P) in lexicographic order.
+        """Return the numbers of errors (n,) of n schemes.
 
         Args:
-            schemes: Column numbers of `tables`.
-            tables: Bits by exit; by default those of the candidates.
+            schemes: (n, P) in lexicographic order: the column of `tables` at each exit.
+            tables: For each exit, the samples that stay as words of bits. By default the columns are the
+                candidate thresholds.
         """
         errors = np.full(len(schemes), self.wrong_at_first)
         for rows, exit_, passed, group in self._passing(schemes, tables or self.tables):
@@ -145,7 +167,12 @@ class Scorer:
         return errors
 
     def costs(self, schemes: Integers, costs: Floats) -> Floats:
-        """Return the total costs (n,) of schemes (n, P) in lexicographic order, from exit costs (P + 1,)."""
+        """Return the total costs (n,) of n schemes over all samples.
+
+        Args:
+            schemes: (n, P) in lexicographic order.
+            costs: (P + 1,) cost of a sample that exits at each placed exit and at the last exit.
+        """
         totals = np.full(len(schemes), len(self.placement.correct) * costs[0])
         for rows, exit_, passed, group in self._passing(schemes, self.tables):
             totals[rows] += ((costs[exit_ + 1] - costs[exit_]) * _count(passed))[group]
@@ -154,10 +181,18 @@ class Scorer:
     def _passing(
         self, schemes: Integers, tables: Sequence[Words]
     ) -> Iterator[tuple[slice, int, Words, Integers]]:
-        """Yield, for each exit, the samples that stay.
+        """Yield the samples that pass each exit under each scheme, for some schemes and one exit at a time.
 
-        Each item has the rows of the schemes, the exit, bits (W, G), and the column of each row in these
-        bits. The bits of first exits that neighbouring schemes share are computed once.
+        Neighbouring schemes with equal thresholds at all exits so far form a group and share one column of
+        bits.
+
+        Args:
+            schemes: (n, P) in lexicographic order: the column of `tables` at each exit.
+            tables: For each exit, the samples that stay as words of bits.
+
+        Yields:
+            A slice of the schemes, the index of the exit, the passing samples, and the group of each scheme
+            in the slice. The passing samples are words of bits with a column for each group.
         """
         size = max(1, _CHUNK // len(self.lost))
         for start in range(0, len(schemes), size):
@@ -177,16 +212,17 @@ class Scorer:
 
 
 def search(scorer: Scorer, number: int, incumbents: Incumbents, beam: int) -> bool:
-    """Search one placement box by box, and offer its best schemes.
+    """Search one placement box by box, and store its best schemes in `incumbents`.
 
     Args:
-        scorer: The scorer of the placement.
-        number: The number of the placement, for `incumbents`.
-        incumbents: The best schemes of all placements so far; better schemes are entered.
-        beam: The most boxes of one size that are halved; of more, the most promising ones.
+        scorer: Scorer of the placement.
+        number: Number of the placement in `incumbents`.
+        incumbents: The cheapest schemes of all placements so far; changed in place.
+        beam: Largest number of boxes of one size to halve. If more boxes are left, only the most promising
+            boxes are halved.
 
     Returns:
-        Whether the search is exact: no box was dropped that might hold a better scheme.
+        True if the search is exact; false if `beam` made it drop boxes that may contain better schemes.
     """
     sizes, costs = scorer.placement.sizes, scorer.placement.costs
     if not sizes:
@@ -214,7 +250,7 @@ def search(scorer: Scorer, number: int, incumbents: Incumbents, beam: int) -> bo
 
 
 def _first_halvings(sizes: Sequence[int]) -> list[int]:
-    """Return, for each exit, how often the blocks of the first boxes can be halved."""
+    """Return, for each exit, how often a block of the first boxes can be halved."""
     halvings = [max(0, math.ceil(math.log2(size / _ROOT))) for size in sizes]
     while math.prod(blocks := _blocks(sizes, halvings)) > _FIRST:
         halvings[blocks.index(max(blocks))] += 1
@@ -222,15 +258,23 @@ def _first_halvings(sizes: Sequence[int]) -> list[int]:
 
 
 def _blocks(sizes: Sequence[int], halvings: Sequence[int]) -> list[int]:
-    """Return, for each exit, the number of blocks of 2 ** halvings candidates."""
+    """Return, for each exit, the number of blocks if a block holds 2 ** halvings candidate thresholds."""
     return [-(-size >> halving) for size, halving in zip(sizes, halvings, strict=True)]
 
 
 def _promise(upto: Floats, fewest: Integers, errors: Integers, least: Floats, step: float) -> Floats:
-    """Return a bound (n,) on how much cheaper than the best known schemes a box can be.
+    """Return upper bounds (n,) on the cost that each of n boxes can save against the best known schemes.
 
-    A scheme with k errors, from `fewest` to the lenient corner's `errors`, costs at least least + (errors -
-    k) * step. Therefore the bound takes the largest of upto[k] + k * step over these k.
+    The number of errors k of a scheme in a box lies between `fewest` and `errors`. The scheme costs at least
+    least + (errors - k) * step. Therefore it saves at most upto[k] - least - (errors - k) * step, and the
+    bound is the largest such saving over all k.
+
+    Args:
+        upto: (S + 1,) as `Incumbents.upto`.
+        fewest: (n,) lower bound on the errors in each box.
+        errors: (n,) errors of each lenient corner.
+        least: (n,) lower bound on the cost of each box.
+        step: Smallest difference between the costs of neighbouring exits.
     """
     tables = [upto + step * np.arange(len(upto))]
     while (width := 1 << (len(tables) - 1)) < int((errors - fewest).max()) + 1:
@@ -243,7 +287,12 @@ def _promise(upto: Floats, fewest: Integers, errors: Integers, least: Floats, st
 
 
 def _halved(boxes: Integers, sizes: Sequence[int], halvings: Sequence[int]) -> tuple[Integers, list[int]]:
-    """Return the halves of the boxes in lexicographic order, and how often blocks can still be halved."""
+    """Halve boxes along the exits with the largest blocks.
+
+    Returns:
+        The halves of the boxes in lexicographic order and, for each exit, how often its blocks can still be
+        halved.
+    """
     finer = list(halvings)
     for exit_ in sorted(range(len(sizes)), key=lambda e: -halvings[e])[:_AXES]:
         if halvings[exit_]:
@@ -256,7 +305,14 @@ def _halved(boxes: Integers, sizes: Sequence[int], halvings: Sequence[int]) -> t
 
 
 def ordered(rows: Integers, sizes: Sequence[int]) -> Integers:
-    """Sort rows lexicographically; as single numbers, which is faster, where these fit 63 bits."""
+    """Return the rows in lexicographic order.
+
+    If all rows fit into integers of 63 bits, the integers are sorted, which is faster.
+
+    Args:
+        rows: (n, P) integers, column p from 0 to `sizes[p]` - 1.
+        sizes: (P,) number of values of each column.
+    """
     if math.prod(sizes) >= 1 << 63:
         return rows[np.lexsort(rows.T[::-1])]
     codes = np.sort(np.ravel_multi_index(tuple(rows.T), sizes))
@@ -264,12 +320,12 @@ def ordered(rows: Integers, sizes: Sequence[int]) -> Integers:
 
 
 def _packed(rows: Booleans) -> Words:
-    """Pack (K, S) bool into (W, K) words, the bits of the samples in sequence."""
+    """Pack T rows (T, S) of bool, one bit for each sample, into columns (W, T) of W words of 64 bits."""
     padded = np.zeros((len(rows), -(-rows.shape[1] // 64) * 64), dtype=np.bool_)
     padded[:, : rows.shape[1]] = rows
     return np.ascontiguousarray(np.packbits(padded, axis=1).view(np.uint64).T)
 
 
 def _count(words: Words) -> Integers:
-    """Count the set bits in each column of (W, n)."""
+    """Return the number of set bits (n,) in each column of words (W, n)."""
     return np.asarray(np.bitwise_count(words).sum(axis=0, dtype=np.int64))

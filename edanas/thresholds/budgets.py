@@ -1,4 +1,4 @@
-"""Budgets on cost or accuracy: parsing with units, and the scheme of a front that meets one."""
+"""Budgets on cost or accuracy: parsing of texts with units, and the scheme of a front that meets a budget."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,16 +27,17 @@ _EXAMPLES: Mapping[Quantity, str] = {
 _TEXT = re.compile(r"\s*([+-]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\W\d_]*|%)\s*")
 
 _ROUNDING = 1e-9
-"""Relative excess at which a budget still counts as met, because sums of floats round."""
+"""Relative excess over a budget that still counts as met, because sums of floats are rounded."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """One bound on a selection scheme.
+    """A bound on the mean cost, the accuracy or the mean latency of a network with its thresholds.
 
     Args:
-        quantity: The bounded quantity.
-        limit: Multiply-adds per sample on average, a fraction, or seconds per sample on average.
+        quantity: `max_macs`, `min_accuracy` or `max_latency`.
+        limit: Value of the bound: multiply-adds per sample for `max_macs`, a fraction for `min_accuracy`,
+            seconds per sample for `max_latency`.
 
     Example:
         >>> str(Budget("max_macs", 5e6))
@@ -56,15 +57,16 @@ def parse_budget(
     min_accuracy: str | float | None = None,
     max_latency: str | float | None = None,
 ) -> Budget:
-    """Return the one budget that is given.
+    """Return the budget of the one argument that is not `None`.
 
     Args:
-        max_macs: A number of multiply-adds, or a text such as `5M`.
-        min_accuracy: A fraction, or a text such as `90%`.
-        max_latency: Seconds, or a text with its unit such as `3ms`.
+        max_macs: Most multiply-adds per sample on average: a number, or a text such as `5M`.
+        min_accuracy: Least accuracy: a fraction, or a text such as `90%`.
+        max_latency: Most seconds per sample on average: a number, or a text with a unit such as `3ms`.
 
     Raises:
-        ConfigError: None or several are given, or one cannot be read or is out of range.
+        ConfigError: No argument or more than one argument is not `None`, or its value cannot be read or is
+            out of range.
 
     Example:
         >>> parse_budget(min_accuracy="90%")
@@ -89,7 +91,7 @@ def parse_budget(
 
 
 def format_quantity(quantity: Quantity, value: float) -> str:
-    """Format a value with its unit: `4.95M MACs`, `91.30% accuracy`, `2.914 ms`."""
+    """Return a text of a value with its unit, such as `4.95M MACs`, `91.30% accuracy` or `2.914 ms`."""
     if quantity == "min_accuracy":
         return f"{100 * value:.2f}% accuracy"
     if quantity == "max_latency":
@@ -99,14 +101,15 @@ def format_quantity(quantity: Quantity, value: float) -> str:
 
 
 def choose_scheme(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int | None:
-    """Return the number of the scheme that meets a budget best, or `None` if none does.
+    """Return the index of the scheme that meets a budget best, or `None` if no scheme meets it.
 
-    Under a bound on cost it is the most accurate scheme, above a bound on accuracy the cheapest.
+    For a bound on cost the best scheme is the most accurate, for a bound on accuracy the cheapest.
 
     Args:
         front: Schemes by rising cost.
-        budget: The bound.
-        unit: One unit of the front's cost in the units of the budget, e.g. 1e-9 for nanoseconds.
+        budget: The bound to meet.
+        unit: Factor from the units of `front.cost` to the units of the budget: 1e-9 if costs are nanoseconds
+            and the budget is in seconds.
     """
     if budget.quantity == "min_accuracy":
         enough = np.flatnonzero(front.accuracy >= budget.limit - _ROUNDING)
@@ -116,7 +119,10 @@ def choose_scheme(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> i
 
 
 def nearest_scheme(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> int:
-    """Return the number of the scheme as `choose_scheme`, or of the nearest if none meets the budget."""
+    """Return the index of the scheme that meets a budget best or, if no scheme meets it, misses it least.
+
+    Arguments are those of `choose_scheme`.
+    """
     number = choose_scheme(front, budget, unit)
     if number is not None:
         return number
@@ -124,27 +130,27 @@ def nearest_scheme(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> 
 
 
 def unmet_budget_message(budget: Budget, front: ThresholdFront, unit: float, dearest: float) -> str:
-    """Describe a budget that no scheme meets, and the possible range, for an error message.
+    """Return an error message for a budget outside the range of a front, with the possible range.
 
     Args:
-        budget: A budget that no scheme of the front meets, or more than any scheme can use.
+        budget: A budget that no scheme of the front meets, or a bound on cost that no scheme can reach.
         front: Schemes by rising cost.
-        unit: As for `choose_scheme`.
-        dearest: The cost of a sample that exits at the last exit, in the units of the budget.
+        unit: See `choose_scheme`.
+        dearest: Cost of a sample that exits at the last exit, in the units of the budget.
     """
     limit = format_quantity(budget.quantity, budget.limit)
     if budget.quantity == "min_accuracy":
         low, high = (format_quantity("min_accuracy", float(front.accuracy[at])) for at in (0, -1))
         return (
-            f"min_accuracy: found {limit}; possible on these samples: at most {high}, from {low} with the "
-            "cheapest thresholds"
+            f"min_accuracy: found {limit}; possible on these samples: at most {high}; "
+            f"the cheapest thresholds reach {low}"
         )
     cost = [format_quantity(budget.quantity, unit * float(front.cost[at])) for at in (0, -1)]
     most = format_quantity(budget.quantity, dearest)
     accuracy = [format_quantity("min_accuracy", float(front.accuracy[at])) for at in (0, -1)]
     return (
         f"{budget.quantity}: found {limit}; possible on these samples: {cost[0]} ({accuracy[0]}) to "
-        f"{most}; nothing above {cost[1]} ({accuracy[1]}) is more accurate"
+        f"{most}; a cost above {cost[1]} ({accuracy[1]}) does not raise the accuracy"
         f"{_unit_hint(budget, unit * float(front.cost[0]), dearest)}"
     )
 
@@ -152,13 +158,14 @@ def unmet_budget_message(budget: Budget, front: ThresholdFront, unit: float, dea
 def unreachable_budget_message(
     budget: Budget, leaving: npt.NDArray[np.float64], placed: Sequence[int], unit: float = 1.0
 ) -> str:
-    """Describe a cost budget outside the range of the placed exits; empty if it is inside.
+    """Return an error message for a cost budget outside the range of the placed exits, else an empty text.
 
     Args:
         budget: A bound on cost.
-        leaving: (P + 1,) costs of a sample that exits at each placed exit and the last; rising.
-        placed: The placed exit points, one or more.
-        unit: As for `choose_scheme`.
+        leaving: (P + 1,) cost of a sample that exits at each of the P placed exits and at the last exit;
+            rising.
+        placed: Exit points of the placed exits, ascending, one or more.
+        unit: Factor from the units of `leaving` to the units of the budget.
     """
     if leaving[0] * unit <= budget.limit * (1 + 1e-9) and budget.limit <= unit * leaving[-1] * (1 + 1e-9):
         return ""
@@ -173,7 +180,13 @@ def unreachable_budget_message(
 
 
 def _unit_hint(budget: Budget, least: float, most: float) -> str:
-    """Suggest the same number in another unit with which the budget would be possible."""
+    """Return a question that suggests the same number with a unit between `least` and `most`; empty if none.
+
+    Args:
+        budget: A bound on cost.
+        least: Least possible cost, in the units of the budget.
+        most: Largest possible cost, in the units of the budget.
+    """
     names = LETTERS if budget.quantity == "max_macs" else ("ms", "us")
     factors = _UNITS[budget.quantity]
     possible = [name for name in names if least <= budget.limit * factors[name] <= most]
@@ -181,13 +194,13 @@ def _unit_hint(budget: Budget, least: float, most: float) -> str:
 
 
 def _parse_quantity(quantity: Quantity, text: str) -> float:
-    """Parse a text with a unit into a number of base units."""
+    """Return the value of a text with a unit, in multiply-adds, as a fraction or in seconds."""
     units, match = _UNITS[quantity], _TEXT.fullmatch(text)
     if not match:
         raise ConfigError(f"{quantity}: found '{text}'; allowed: {_EXAMPLES[quantity]}")
     number, unit = match.groups()
     if unit not in units:
-        # `5m` and `3MS` are rejected with a hint, not read as other spellings.
+        # `5m` and `3MS` are rejected with a hint, because a unit in the wrong case may be a mistake.
         alike = [each for each in units if each.lower() == unit.lower()]
         suggestion = f" Did you mean '{number}{alike[0]}'?" if alike else ""
         if not unit:

@@ -1,4 +1,4 @@
-"""Continuous thresholds set on calibration samples, from an exit profile alone."""
+"""Continuous thresholds, chosen from the exit profile of the calibration samples; no network runs."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.thresholds.schemes import exit_costs, restrict_profile, separating_thresholds, sum_at_exits
 
 _SCHEMES = 400_000
-"""Approximate number of schemes that one enumeration scores: 24 thresholds for each of four exits."""
+"""Approximate number of schemes that are scored at once; with four exits that is 24 thresholds an exit."""
 
 Grid = list[npt.NDArray[np.int64]]
 
@@ -26,35 +26,40 @@ def set_thresholds(
     accuracy_drop: float = 0.0,
     caution: int = 12,
 ) -> SelectionScheme:
-    """Return the cheapest thresholds that are accurate enough on these samples.
+    """Return the thresholds with the least executed MACs that keep the required accuracy.
 
-    Accurate enough means the accuracy of the last exit minus `accuracy_drop`; cheapest means least executed
-    MACs. Every threshold lies midway between two neighbouring confidences of its exit.
+    The required accuracy is the accuracy of the last exit minus `accuracy_drop`. Every threshold lies midway
+    between two neighbouring confidences of its exit.
 
-    The cheapest of so many schemes owes part of its accuracy to chance, and loses it on other samples.
-    Therefore the accuracy must also suffice if every threshold were `caution` samples lower. On synthetic
-    profiles with 180 samples and four exits, the accuracy lost on other samples is 0.018 without caution, at
-    0.29 of the backbone's MACs. With a caution of 12 it is 0.007, at 0.34 of them. With thousands of samples,
-    caution has next to no effect.
+    The cheapest of many schemes owes part of its accuracy to chance, and is less accurate on other samples.
+    Therefore a scheme must also keep the required accuracy with lower thresholds, which `caution` samples
+    more reach at each exit. On synthetic profiles with 180 samples and four exits, schemes without caution
+    lose 0.018 of accuracy on other samples, and cost 0.29 of the backbone's MACs. With a caution of 12
+    samples they lose 0.007 and cost 0.34 of the MACs. With thousands of samples, caution has next to no
+    effect.
 
-    With few combinations (two exits and 600 samples, say) every scheme is scored. Otherwise schemes on a grid
-    of quantiles are scored, and the grid is refined around the best until it is as fine as the samples. Of
-    equally cheap schemes the most accurate is chosen, and of equally accurate ones the strictest. If no
-    scheme is accurate enough, the most accurate one is returned.
+    If there are few schemes (two exits and 600 samples, say), all schemes are scored. Otherwise the search
+    scores a grid of quantiles, and refines the grid around the best scheme until it is as fine as the
+    samples. The most accurate of several cheapest schemes is chosen, and if several are equally accurate, the
+    scheme with the highest thresholds. If no scheme keeps the required accuracy, the result is the most
+    accurate scheme.
 
     Args:
-        profile: Calibration samples, used for nothing that is reported.
+        profile: Exit profile of the calibration samples.
         costs: Costs of the backbone and its heads.
-        placed: The exit points that keep an exit.
-        exit_points: N.
-        accuracy_drop: A fraction; the accuracy that may be given up. Below 0, more accuracy is required.
-        caution: Samples; 0 for no safety margin.
+        placed: Exit points that keep an exit, in any order.
+        exit_points: Number N of exit points.
+        accuracy_drop: Accuracy that may be lost against the last exit, as a fraction. A negative number
+            requires more accuracy than that of the last exit.
+        caution: Number of samples of the safety margin; 0 for no margin.
 
     Returns:
-        A threshold in [0, 1] at each placed exit point, and `None` elsewhere. Each is exact in float32.
+        A scheme with a threshold in [0, 1] at each exit point in `placed`, and `None` at the other exit
+        points. Thresholds are exact in float32.
 
     Raises:
-        ValueError: `placed` is not among the profile's points, the profile is empty, or caution is negative.
+        ValueError: An exit point in `placed` is not in the profile, the profile has no samples, or `caution`
+            is negative.
         CostError: The cost of a placed exit's head is not known.
 
     Example:
@@ -70,7 +75,8 @@ def set_thresholds(
     points = tuple(sorted(set(placed)))
     if missing := [point for point in points if point not in profile.points or not 0 <= point < exit_points]:
         raise ValueError(
-            f"an exit is placed at exit point {missing[0]} of {exit_points}; the profile has {profile.points}"
+            f"an exit is placed at exit point {missing[0]} of {exit_points}; "
+            f"the profile has the exit points {profile.points}"
         )
     if not len(profile):
         raise ValueError("thresholds cannot be set on an exit profile without samples")
@@ -83,15 +89,16 @@ def set_thresholds(
 
 @dataclass(frozen=True)
 class _Search:
-    """Search over rising thresholds of P placed exits that separate the S confidences of each.
+    """Search over thresholds of P placed exits for the cheapest scheme that is accurate enough on S samples.
 
     Args:
-        thresholds: For each exit, float32.
-        fires: (S, P) how many thresholds of the exit, from the lowest, fire for a sample.
-        lenient: (S, P) as `fires`, if each threshold were lower by `caution` samples.
-        correct: (S, P + 1), the last exit included.
-        cost: (P + 1,) executed MACs of a sample that exits there.
-        needed: The least number of correct samples.
+        thresholds: For each exit, its candidate thresholds in float32, rising.
+        fires: (S, P) number of candidate thresholds that do not exceed the sample's confidence at the exit.
+        lenient: (S, P) as `fires`, with thresholds that `caution` samples more reach.
+        correct: (S, P + 1) bool, true where an exit classifies a sample correctly; the last column is the
+            last exit.
+        cost: (P + 1,) executed MACs of a sample that exits at each placed exit and at the last exit.
+        needed: Least number of correctly classified samples.
     """
 
     thresholds: list[npt.NDArray[np.float32]]
@@ -110,14 +117,14 @@ class _Search:
         accuracy_drop: float,
         caution: int,
     ) -> "_Search":
-        """Return the search for the exits at `points`."""
+        """Return the search for exits at the exit points `points`; arguments as for `set_thresholds`."""
         placed_profile = restrict_profile(profile, points)
         confidence, correct = placed_profile.confidence[:, :-1], placed_profile.correct
         thresholds = [separating_thresholds(column) for column in confidence.T]
         fires = [np.searchsorted(t, c, side="right") for t, c in zip(thresholds, confidence.T, strict=True)]
         lenient = [_shift_by_caution(each, caution) for each in fires]
         cost = exit_costs(costs, points)
-        # The rounding of a fraction times the number of samples must not ask for one sample more.
+        # Subtracted, because rounding of a fraction times the number of samples may require one sample more.
         needed = math.ceil(float(correct[:, -1].sum()) - accuracy_drop * len(profile) - 1e-6)
         return cls(thresholds, np.stack(fires, axis=1), np.stack(lenient, axis=1), correct, cost, needed)
 
@@ -140,7 +147,7 @@ class _Search:
             grid = finer
 
     def _quantiles(self, exit_: int, size: int) -> npt.NDArray[np.int64]:
-        """Return about `size` threshold indices of an exit, with equally many samples between neighbours."""
+        """Return about `size` indices of an exit's candidate thresholds, at equal shares of the samples."""
         count = len(self.thresholds[exit_])
         if count <= size:
             return np.arange(count)
@@ -149,7 +156,10 @@ class _Search:
         return np.unique(np.append(np.minimum(ordered[ranks], count - 1), [0, count - 1]))
 
     def _cheapest(self, grid: Grid) -> tuple[int, ...]:
-        """Return the position in `grid`, for each exit, of the cheapest scheme that is accurate enough."""
+        """Return the index in `grid`, for each exit, of the cheapest scheme that is accurate enough.
+
+        If no scheme is accurate enough, the indices are those of the most accurate scheme.
+        """
         executed, right = self._score(grid)
         enough = right >= self.needed
         if not enough.any():
@@ -160,7 +170,11 @@ class _Search:
         return tuple(int(i) for i in ties[-1])
 
     def _score(self, grid: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return total executed MACs and correct samples of every scheme on `grid`, one axis per exit."""
+        """Return the total executed MACs and the number of correct samples of every scheme on `grid`.
+
+        Both arrays have an axis for each exit. The number of correct samples is the smaller of the numbers
+        with and without caution.
+        """
         executed = self._total(grid, self.fires, np.broadcast_to(self.cost, self.correct.shape))
         right = self._total(grid, self.fires, self.correct)
         return executed, np.minimum(right, self._total(grid, self.lenient, self.correct))
@@ -168,16 +182,24 @@ class _Search:
     def _total(
         self, grid: Grid, fires: npt.NDArray[np.int64], values: npt.NDArray[Any]
     ) -> npt.NDArray[np.float64]:
-        """Sum the value (S, P + 1) of each sample at its exit, for every scheme on `grid`."""
+        """Return, for every scheme on `grid`, the sum over samples of each sample's value at its exit.
+
+        Args:
+            grid: For each exit, indices of its candidate thresholds.
+            fires: (S, P) number of candidate thresholds that each sample reaches at each exit.
+            values: (S, P + 1) value of each sample for each placed exit and the last exit.
+        """
         levels = [np.searchsorted(g, fires[:, e], side="left") for e, g in enumerate(grid)]
         return sum_at_exits(levels, [len(g) for g in grid], values)
 
 
 def _shift_by_caution(fires: npt.NDArray[np.int64], caution: int) -> npt.NDArray[np.int64]:
-    """Replace the number of firing thresholds (S,) of each sample by that of the one `caution` ranks above.
+    """Return the numbers of firing thresholds (S,) as if each threshold were lower by `caution` samples.
 
-    So a threshold that fires for some samples fires for `caution` more, and for all that tie with the last of
-    them. A threshold above all samples still fires for none.
+    Samples are ranked by their number of firing thresholds. Each sample gets the number of the sample
+    `caution` ranks above it. Therefore a threshold that fires for some samples fires for `caution` samples
+    more, and for all samples with equal numbers. A threshold that no confidence reaches still fires for no
+    sample.
     """
     ordered = np.sort(fires)
     last_of_equals = np.searchsorted(ordered, fires, side="right") - 1
@@ -185,7 +207,7 @@ def _shift_by_caution(fires: npt.NDArray[np.int64], caution: int) -> npt.NDArray
 
 
 def _refined_indices(low: int, high: int, keep: int, size: int) -> npt.NDArray[np.int64]:
-    """Return about `size` indices from `low` to `high`, `keep` among them."""
+    """Return about `size` rising indices from `low` to `high`, among them `keep`."""
     if high - low < size:
         return np.arange(low, high + 1)
     return np.unique(np.append(np.linspace(low, high, size).round().astype(np.int64), keep))

@@ -1,4 +1,4 @@
-"""Pareto-optimal selection schemes over continuous thresholds, in accuracy and multiply-adds."""
+"""Selection schemes with continuous thresholds that are Pareto-optimal in accuracy and multiply-adds."""
 
 import itertools
 from dataclasses import dataclass
@@ -20,23 +20,25 @@ from edanas.thresholds.local_search import FEW_EXITS, offer_single_exits, polish
 from edanas.thresholds.schemes import Measure, exit_costs, restrict_profile, separating_thresholds
 
 _WORK = 6_400_000
-"""Work limit: a default beam is this / (words of 64 samples)³; each exit beyond four divides it by eight.
+"""Limit of the work, from which the default beam follows: `_WORK` / W³ for W words of 64 samples.
 
-With 4 exits and up to 300 samples, that holds all open boxes.
+Each exit beyond four divides the beam by eight. With 4 exits and up to 300 samples, the beam exceeds the
+number of open boxes.
 """
 
 _LEAST_BEAM = 100
+"""Smallest default beam, before it is divided among more than 16 sets of exits."""
 
 
 @dataclass(frozen=True)
 class ThresholdFront:
-    """The non-dominated selection schemes of one backbone, by rising cost.
+    """The F Pareto-optimal selection schemes of one backbone, in order of rising cost.
 
     Args:
-        schemes: F schemes that differ in accuracy and cost.
-        accuracy: (F,) top-1 on the samples of the profile, rising.
+        schemes: F schemes; no two have equal accuracy or equal cost.
+        accuracy: (F,) top-1 accuracy on the samples of the exit profile, rising.
         cost: (F,) multiply-adds per sample on average, rising.
-        exact: Whether every scheme of the true front is here; see `threshold_front`.
+        exact: True if the search was exact: no scheme that exists is better than these F schemes.
     """
 
     schemes: tuple[SelectionScheme, ...]
@@ -60,31 +62,35 @@ def threshold_front(
 ) -> ThresholdFront:
     """Return the Pareto-optimal schemes in accuracy and cost, over all thresholds and all sets of exits.
 
-    Thresholds lie midway between neighbouring confidences of an exit, and are exact in float32. A threshold
-    is a candidate only if just below it lies a sample that would exit wrongly and that some later exit
-    classifies correctly. Otherwise a lower threshold costs less and makes no more errors. Combinations are
-    searched by branch and bound, with one front for all sets of exits; see
+    Thresholds lie midway between neighbouring confidences of an exit, and are exact in float32. The lowest
+    threshold is a candidate. Any other threshold is a candidate only if some sample with the next lower
+    confidence is wrong at this exit and correct at a later exit. Otherwise a lower threshold costs less and
+    makes no more errors. Branch and bound searches the schemes of all sets of exits; see
     `edanas.thresholds.branch_and_bound`.
 
-    The front is exact as long as no more than `beam` boxes of one size are open at a time. By default that
-    holds up to about 270 samples with 4 exits. Beyond that, the most promising boxes are followed, and a
-    local search completes their schemes. On synthetic profiles, reaching an accuracy then costs 0.006% more
-    than on the exact front with 500 samples, and 0.2% with 1,000 (`benchmarks/thresholds.py`). A wider beam
-    costs time and loses less. With more than five exits, schemes that vary one exit alone are tried first.
+    The front is exact as long as at most `beam` boxes of one size are open at a time. With the default beam
+    and 4 exits, that holds up to about 270 samples. With more samples the search follows the most promising
+    boxes, and a local search around the front follows. On synthetic profiles, the schemes then cost 0.006%
+    more than equally accurate schemes of the exact front with 500 samples, and 0.2% more with 1,000
+    (`benchmarks/thresholds.py`). A wider beam takes longer and comes closer to the exact front. With more
+    than five exits, the search begins with schemes in which a single exit does not have its highest
+    threshold.
 
     Args:
-        profile: Every column is an exit that may be placed.
+        profile: Exit profile of a network; each of its exits may be placed.
         costs: Costs of the backbone and its heads.
-        exit_points: N.
-        removable: Whether exits may be left out; otherwise all exits of the profile are placed.
-        measure: The cost: executed MACs or ADA_MACS.
-        limit: The most schemes to return, 2 or more: of a longer front, the two ends and those that add most
-            hypervolume.
-        beam: The most boxes to follow; `None` for as many as take a fraction of a second.
+        exit_points: Number N of exit points.
+        removable: True if schemes may leave out exits of the profile; otherwise they place all of them.
+        measure: The cost: `executed` for executed MACs, `ada` for ADA_MACS.
+        limit: Largest number of schemes to return, 2 or more. From a longer front, schemes that add the least
+            hypervolume are removed; the two ends stay.
+        beam: Largest number of boxes to follow, 1 or more. `None`, the default, chooses a number with which
+            the search takes a fraction of a second.
 
     Raises:
-        ValueError: The profile is empty or does not fit `exit_points`, or limit or beam is too small.
-        CostError: The head of one of the profile's exits has no known cost.
+        ValueError: The profile has no samples or does not fit `exit_points`, or `limit` or `beam` is too
+            small.
+        CostError: The cost of the head at one of the profile's exits is not known.
 
     Example:
         >>> import numpy as np
@@ -94,8 +100,10 @@ def threshold_front(
         >>> front.accuracy.tolist(), front.cost.tolist()
         ([0.5, 1.0], [11.0, 16.5])
     """
-    if limit < 2 or (beam is not None and beam < 1):
-        raise ValueError(f"limit {limit}, beam {beam}; allowed: a limit of 2 or more, a beam of 1 or more")
+    if limit < 2:
+        raise ValueError(f"limit: found {limit}; allowed: 2 schemes or more")
+    if beam is not None and beam < 1:
+        raise ValueError(f"beam: found {beam}; allowed: 1 box or more")
     check_profile(profile, costs, exit_points)
     placements = [
         make_placement(profile, points, costs, removable=removable, measure=measure)
@@ -115,10 +123,15 @@ def threshold_front(
 
 
 def placed_sets(profile: ExitProfile, *, removable: bool, measure: Measure) -> list[tuple[int, ...]]:
-    """Return the sets of exit points whose fronts together form the whole front, small sets first.
+    """Return the sets of exit points that must be searched for the whole front, small sets first.
 
-    ADA_MACS does not count heads at which a sample did not exit. With it, an exit that never fires equals a
-    removed one, and one set covers all.
+    ADA_MACS does not count heads at which a sample does not exit. Therefore an exit that never fires costs as
+    much as no exit, and the set of all exit points suffices.
+
+    Args:
+        profile: See `threshold_front`.
+        removable: See `threshold_front`.
+        measure: See `threshold_front`.
     """
     points = profile.points
     if not removable or measure == "ada":
@@ -130,7 +143,15 @@ def placed_sets(profile: ExitProfile, *, removable: bool, measure: Measure) -> l
 def make_placement(
     profile: ExitProfile, points: tuple[int, ...], costs: Costs, *, removable: bool, measure: Measure
 ) -> Placement:
-    """Return the exits at `points` with their candidate thresholds and the samples that stay at each."""
+    """Return the placement of exits at `points`, with their candidate thresholds.
+
+    Args:
+        profile: See `threshold_front`.
+        points: Exit points of the placed exits, ascending.
+        costs: See `threshold_front`.
+        removable: See `threshold_front`.
+        measure: See `threshold_front`.
+    """
     placed_profile = restrict_profile(profile, points)
     costs_by_exit = exit_costs(costs, points, measure)
     thresholds: list[tuple[float | None, ...]] = []
@@ -149,15 +170,16 @@ def make_placement(
 
 
 def _useful_thresholds(correct: Booleans, level: Integers, leaving: Floats) -> Integers:
-    """Return the numbers of an exit's separating thresholds that may be on a front, rising.
+    """Return the rising indices of the separating thresholds of an exit that Pareto-optimal schemes may use.
 
-    A threshold is not useful if the samples at the next lower confidence can exit too, without more cost or
-    errors, whatever the other exits do.
+    A threshold is not useful if the samples with the next lower confidence can exit too, without more cost or
+    errors under any thresholds of the other exits.
 
     Args:
-        correct: (S, exits from this one on).
-        level: (S,) ranks of the confidences.
-        leaving: (exits from this one on,) costs.
+        correct: (S, E) bool, true where the exit or one of the E - 1 exits behind it classifies a sample
+            correctly.
+        level: (S,) rank of each sample's confidence at the exit, from 0; equal confidences have equal ranks.
+        leaving: (E,) cost of a sample that exits at the exit and at each exit behind it.
     """
     if leaving[0] > leaving[1:].min():
         return np.arange(level.max() + 2)
@@ -166,7 +188,13 @@ def _useful_thresholds(correct: Booleans, level: Integers, leaving: Floats) -> I
 
 
 def _beam(samples: int, exits: int, placements: int) -> int:
-    """Return the default beam, which takes a fraction of a second."""
+    """Return the default beam, with which a search takes a fraction of a second.
+
+    Args:
+        samples: Number of samples of the profile.
+        exits: Number of exits of the profile.
+        placements: Number of sets of exits that are searched.
+    """
     words = -(-samples // 64)
     work = _WORK >> 3 * max(0, exits - 4)
     return max(_LEAST_BEAM, work // words**3) * 16 // max(16, placements)
@@ -175,7 +203,7 @@ def _beam(samples: int, exits: int, placements: int) -> int:
 def _front(
     incumbents: Incumbents, placements: list[Placement], exit_points: int, limit: int, *, exact: bool
 ) -> ThresholdFront:
-    """Return the front of the best known schemes."""
+    """Return the Pareto-optimal schemes among `incumbents`, at most `limit`, as a front."""
     errors = incumbents.front()
     accuracy = 1.0 - errors / (len(incumbents.least) - 1)
     cost = incumbents.least[errors] / (len(incumbents.least) - 1)
@@ -194,9 +222,14 @@ def _front(
 
 
 def _thin_front(accuracy: Floats, cost: Floats, limit: int) -> Integers:
-    """Return at most `limit` rows of a front by rising cost.
+    """Return the indices of at most `limit` schemes of a front.
 
-    Rows that add the least hypervolume are removed one by one.
+    The scheme that adds the least hypervolume is removed until `limit` schemes are left. The two ends stay.
+
+    Args:
+        accuracy: (F,) accuracy of each scheme, rising.
+        cost: (F,) cost of each scheme, rising.
+        limit: Largest number of schemes.
     """
     rows = np.arange(len(cost))
     while len(rows) > limit:
@@ -206,14 +239,15 @@ def _thin_front(accuracy: Floats, cost: Floats, limit: int) -> Integers:
 
 
 def check_profile(profile: ExitProfile, costs: Costs, exit_points: int) -> None:
-    """Check that a profile has samples, and that the costs cover its exit points.
+    """Check that a profile has samples, and that costs and profile fit the number of exit points.
 
     Raises:
-        ValueError: It has none, or they do not.
+        ValueError: The profile has no samples, the costs are for another number of exit points, or the
+            profile has an exit point that does not exist.
     """
     if not len(profile):
         raise ValueError("an exit profile without samples has no front")
-    if len(costs.heads) != exit_points or (profile.points and profile.points[-1] >= exit_points):
-        raise ValueError(
-            f"{exit_points} exit points, but costs of {len(costs.heads)} and a profile of {profile.points}"
-        )
+    if len(costs.heads) != exit_points:
+        raise ValueError(f"costs: found heads of {len(costs.heads)} exit points; allowed: {exit_points}")
+    if profile.points and profile.points[-1] >= exit_points:
+        raise ValueError(f"profile: found exit point {profile.points[-1]}; allowed: 0 to {exit_points - 1}")

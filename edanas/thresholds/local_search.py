@@ -1,4 +1,4 @@
-"""Local search around the front, for schemes that a limited beam misses."""
+"""Local search around the schemes of a front, for better schemes that branch and bound missed."""
 
 import functools
 import itertools
@@ -9,25 +9,41 @@ import numpy as np
 from edanas.thresholds.branch_and_bound import Incumbents, Integers, Scorer, ordered
 
 FEW_EXITS = 5
-"""With more exits than this, the beam loses much: schemes that vary one exit alone and far neighbours are
-tried.
+"""Largest number of exits for which branch and bound misses little.
+
+With more exits, schemes in which a single exit does not have its highest threshold are scored too, and the
+neighbours in the local search lie farther away.
 """
 
 _MAX_MOVED_EXITS = 2
-"""The most exits at which a neighbour differs, with more than a few exits."""
+"""Largest number of exits at which a neighbour differs from its scheme, with more than `FEW_EXITS` exits."""
 
 _STEPS, _FAR = (1, 3), (1, 3, 9, 27, 81, 243)
-"""Distances, in candidates, at which neighbours of a scheme of the front are tried."""
+"""Distances from a scheme to its neighbours, as numbers of candidate thresholds.
+
+`_STEPS` holds the distances for up to `FEW_EXITS` exits, `_FAR` for more exits.
+"""
 
 
 def offer_single_exits(scorer: Scorer, number: int, incumbents: Incumbents) -> None:
-    """Offer the schemes of a placement in which one exit has any candidate, and the others are strictest."""
+    """Score the schemes in which at most one exit does not have its highest threshold; store the best.
+
+    Args:
+        scorer: Scorer of the placement.
+        number: Number of the placement in `incumbents`.
+        incumbents: The cheapest known schemes; changed in place.
+    """
     schemes = _each_alone(scorer.placement.sizes)
     incumbents.offer(scorer.errors(schemes), scorer.costs(schemes, scorer.placement.costs), number, schemes)
 
 
 def polish(scorers: Sequence[Scorer], incumbents: Incumbents) -> None:
-    """Offer neighbours of the schemes on the front, until none of them is better."""
+    """Score the neighbours of the Pareto-optimal schemes until no neighbour improves the front.
+
+    Args:
+        scorers: Scorer of each placement, by the number of the placement.
+        incumbents: The cheapest known schemes; changed in place.
+    """
     tried: set[tuple[int, ...]] = set()
     while True:
         on_front = incumbents.front()
@@ -47,7 +63,15 @@ def polish(scorers: Sequence[Scorer], incumbents: Incumbents) -> None:
 
 
 def _neighbours(centres: Integers, sizes: Sequence[int]) -> Integers:
-    """Return schemes within some steps of the centres (n, P) at every exit, in lexicographic order."""
+    """Return the neighbours of some schemes in lexicographic order, without duplicates.
+
+    A neighbour differs from its centre at each exit by the same number of candidate thresholds, or not at
+    all.
+
+    Args:
+        centres: (n, P) schemes: the index of the candidate threshold at each of P exits.
+        sizes: (P,) number of candidate thresholds of each exit.
+    """
     lengths = _STEPS if len(sizes) <= FEW_EXITS else _FAR
     steps = np.concatenate([_directions(len(sizes)) * length for length in lengths])
     neighbours = (centres[:, None] + steps).reshape(-1, len(sizes))
@@ -59,7 +83,7 @@ def _neighbours(centres: Integers, sizes: Sequence[int]) -> Integers:
 
 @functools.cache
 def _directions(exits: int) -> Integers:
-    """Return all directions (n, P) of -1, 0 and 1."""
+    """Return the directions (n, P) from a scheme with P exits to its neighbours; numbers are -1, 0 or 1."""
     moved = exits if exits <= FEW_EXITS else _MAX_MOVED_EXITS
     rows = [
         [dict(zip(at, signs, strict=True)).get(exit_, 0) for exit_ in range(exits)]
@@ -71,7 +95,14 @@ def _directions(exits: int) -> Integers:
 
 
 def _each_alone(sizes: Sequence[int]) -> Integers:
-    """Return schemes, ordered, in which one exit has any candidate and the others are strictest."""
+    """Return the schemes in which at most one exit does not have its highest threshold.
+
+    Args:
+        sizes: Number of candidate thresholds of each of P exits.
+
+    Returns:
+        (n, P) index of the candidate threshold at each exit, in lexicographic order.
+    """
     rows = np.repeat([np.array(sizes) - 1], sum(sizes), axis=0)
     rows[np.arange(len(rows)), np.repeat(np.arange(len(sizes)), sizes)] = np.concatenate(
         [np.arange(size) for size in sizes]

@@ -1,16 +1,21 @@
 """Expected accuracy and cost of a scheme on new samples, corrected for optimism.
 
-A scheme that is best on some samples owes part of that to chance. Cross-validation of the choice itself
-estimates how much. The choice is repeated on nine tenths of the samples and judged on the last tenth, for all
-tenths and several divisions. The loss there, the optimism, is subtracted from the figures of the chosen
-scheme on all samples (Efron, "Estimating the error rate of a prediction rule: improvement on
-cross-validation", JASA 78, 1983; Efron and Gong, The American Statistician 37, 1983).
+A scheme that was chosen as the best on some samples is usually less good on new samples. The difference is
+the optimism of the choice. Cross-validation estimates it: the choice is repeated on nine tenths of the
+samples, and accuracy and cost of the chosen scheme are compared with those on the last tenth. The mean
+difference, over all tenths and several divisions of the samples, is subtracted from accuracy and cost on all
+samples.
 
-Intervals are Wilson's for shares and Student's for costs. If all samples exit at one exit, Student's interval
-would be empty; that of a cost is then Wilson's between the least and the largest cost. After cross-validation
-these intervals are somewhat too narrow, because the choice differs from division to division (Bates, Hastie
-and Tibshirani, "Cross-validation: what does it estimate and how well does it do it?", JASA 119, 2024). They
-are made 15% wider; `benchmarks/tuning.py` measures in how many of 100 cases they then contain the true value.
+Confidence intervals of accuracy and utilization are Wilson's, those of costs Student's. If all samples exit
+at one exit, Student's interval has no width. The interval of a cost is then Wilson's, scaled to the range
+from the least to the largest cost. After cross-validation these intervals are somewhat too narrow, because
+the choice differs from division to division. They are made 15% wider; `benchmarks/tuning.py` counts how often
+they then contain the true value.
+
+Sources: Efron, "Estimating the error rate of a prediction rule: improvement on cross-validation", JASA 78,
+1983; Efron and Gong, "A leisurely look at the bootstrap, the jackknife, and cross-validation", The American
+Statistician 37, 1983; Bates, Hastie and Tibshirani, "Cross-validation: what does it estimate and how well
+does it do it?", JASA 119, 2024.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,13 +30,14 @@ from edanas.numerics.intervals import Z, wilson
 from edanas.thresholds.profiles import exit_columns
 
 MIN_SAMPLES = 10
-"""Least number of samples: fewer cannot be divided into folds."""
+"""Least number of samples, one for each fold of the cross-validation."""
 
 _FOLDS, _REPEATS = 10, 5
 _MANY = 2000
-"""Number of samples from which two halves and one division suffice, because hardly any optimism is left."""
+"""Number of samples from which one division into two halves suffices, because optimism is then small."""
 
 _WIDER = 1.15
+"""Factor of the width of intervals after cross-validation."""
 
 Floats = npt.NDArray[np.float64]
 Choice = Callable[[ExitProfile], SelectionScheme]
@@ -39,13 +45,13 @@ Choice = Callable[[ExitProfile], SelectionScheme]
 
 @dataclass(frozen=True)
 class Expected:
-    """A figure on the given samples, and its estimate for new samples of the same kind.
+    """A metric on given samples, and its estimate for new samples of the same kind.
 
     Args:
-        here: The figure on the given samples; exact.
-        new: The estimate for new samples.
-        low: The lower end of its 95% confidence interval.
-        high: The upper end.
+        here: Exact value of the metric on the given samples.
+        new: Estimated value on new samples.
+        low: Lower end of the 95% confidence interval of `new`.
+        high: Upper end of the 95% confidence interval of `new`.
 
     Example:
         >>> accuracy = Expected(here=0.92, new=0.9, low=0.86, high=0.93)
@@ -61,11 +67,12 @@ class Expected:
 
 @dataclass(frozen=True)
 class Expectation:
-    """The expected figures of one scheme.
+    """Accuracy, costs and utilization of one scheme, on given samples and on new samples.
 
     Args:
-        accuracy: Top-1, a fraction.
-        costs: Per sample on average, for each of the given costs, in their units.
+        accuracy: Top-1 accuracy, a fraction.
+        costs: Mean cost per sample for each item of the argument `costs` of `estimate_expectation`, in the
+            units of that item.
         shares: Utilization: the fraction of samples that exit at each of the N exit points and at the last
             exit.
 
@@ -90,15 +97,15 @@ def estimate_expectation(
     choose: Choice | None = None,
     seed: int = 0,
 ) -> Expectation:
-    """Return the figures of `scheme` on these samples, and their estimates for new ones.
+    """Return accuracy, costs and utilization of `scheme` on given samples, with estimates for new samples.
 
     Args:
-        profile: S samples.
-        scheme: The result of `choose` on them, or any scheme that was chosen without them.
-        costs: Costs in any units.
-        choose: The function that chose the scheme, to be repeated on parts of the samples; `None` if the
-            scheme was not chosen on them.
-        seed: Seed of the divisions.
+        profile: Exit profile of the given samples; `MIN_SAMPLES` samples or more.
+        scheme: The scheme that `choose` returns for `profile`, or a scheme that was chosen on other samples.
+        costs: One or more costs of the network, in multiply-adds or nanoseconds, for example.
+        choose: Function from an exit profile to a scheme, which chose `scheme`. It is called again on parts
+            of the samples. `None`, the default, means that `scheme` was chosen on other samples.
+        seed: Seed of the random divisions of the samples.
 
     Raises:
         ValueError: There are fewer than `MIN_SAMPLES` samples, or the scheme does not fit the profile.
@@ -128,12 +135,21 @@ def estimate_expectation(
 
 
 def subset_profile(profile: ExitProfile, samples: npt.NDArray[np.generic]) -> ExitProfile:
-    """Return the profile of some of its samples, selected by a mask or their numbers."""
+    """Return the exit profile of some samples.
+
+    Args:
+        profile: Exit profile of S samples.
+        samples: (S,) bool, true for the samples to keep, or an array with the indices of the samples to keep.
+    """
     return ExitProfile(profile.points, profile.confidence[samples], profile.correct[samples])
 
 
 def _optimism(profile: ExitProfile, costs: Sequence[Costs], choose: Choice, seed: int) -> Floats:
-    """Return how much better accuracy and costs are on samples of the choice than on others, (1 + costs,)."""
+    """Return how much larger accuracy and costs are on the samples of the choice than on other samples.
+
+    Returns:
+        (1 + len(costs),) the difference in accuracy, then the difference in each cost.
+    """
     count = len(profile)
     folds, repeats = (2, 1) if count >= _MANY else (_FOLDS, _REPEATS)
     rng = np.random.default_rng(seed)
@@ -148,12 +164,12 @@ def _optimism(profile: ExitProfile, costs: Sequence[Costs], choose: Choice, seed
 
 
 def _exits(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
-    """Return the exit point of each sample under `scheme`, N for the last exit."""
+    """Return the exit point (S,) at which each sample exits under `scheme`; N for the last exit."""
     return np.array([*profile.points, len(scheme.thresholds)])[exit_columns(profile, scheme)]
 
 
 def _sample_figures(profile: ExitProfile, scheme: SelectionScheme, costs: Sequence[Costs]) -> Floats:
-    """Return correctness and each cost by sample: (S, 1 + costs)."""
+    """Return an array (S, 1 + len(costs)): each sample's correctness, 0 or 1, and its costs."""
     exits = _exits(profile, scheme)
     right = profile.correct[np.arange(len(profile)), exit_columns(profile, scheme)]
     return np.column_stack([right, *(executed_per_exit(each, scheme)[exits] for each in costs)])
@@ -166,14 +182,29 @@ def _bounds(costs: Costs, scheme: SelectionScheme) -> tuple[float, float]:
 
 
 def _share_interval(here: float, guess: float, samples: int, wider: float) -> Expected:
-    """Return Wilson's interval of a share, `wider` times as wide as for that many samples."""
+    """Return a fraction of `samples` samples with Wilson's confidence interval.
+
+    Args:
+        here: The fraction on the given samples.
+        guess: Its estimate for new samples.
+        samples: Number of samples.
+        wider: Factor of the quantile from which the width of the interval follows.
+    """
     return Expected(float(here), guess, *wilson(guess, samples, wider * Z))
 
 
 def _mean_interval(
     here: float, guess: float, values: Floats, bounds: tuple[float, float], wider: float
 ) -> Expected:
-    """Return Student's interval of a mean, clipped to `bounds`; Wilson's if all values are equal."""
+    """Return a mean cost with Student's confidence interval or, if all costs are equal, with Wilson's.
+
+    Args:
+        here: The mean on the given samples.
+        guess: Its estimate for new samples.
+        values: (S,) cost of each sample.
+        bounds: The least and the largest possible cost, to which estimate and interval are clipped.
+        wider: Factor of the width of the interval.
+    """
     from scipy.stats import t as student
 
     count = len(values)

@@ -1,4 +1,4 @@
-"""Scoring of one selection scheme from an exit profile; no network runs."""
+"""Accuracy and utilization of one selection scheme, from an exit profile; no network runs."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,12 +7,17 @@ from edanas.core.types import ExitProfile, Outcome, SelectionScheme
 
 
 def exit_columns(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
-    """Return the profile's column at which each sample exits: (S,).
+    """Return the column (S,) of the profile at which each sample exits.
 
-    Confidences are compared in their own precision, float32, as the network compares them.
+    Confidences are compared with thresholds in float32, as the network compares them.
+
+    Args:
+        profile: Exit profile of S samples.
+        scheme: Selection scheme that places only exit points of the profile.
 
     Raises:
-        ValueError: An exit is placed where the profile has no column, or the profile has more exit points.
+        ValueError: The scheme places an exit point that the profile does not have, or has fewer exit points
+            than the profile.
     """
     columns = _columns(profile, scheme)
     last = len(profile.points)
@@ -24,10 +29,14 @@ def exit_columns(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[n
 
 
 def outcome(profile: ExitProfile, scheme: SelectionScheme) -> Outcome:
-    """Return accuracy and utilization under `scheme`.
+    """Return accuracy and utilization of a network with the thresholds of `scheme`.
+
+    Args:
+        profile: Exit profile of one sample or more.
+        scheme: Selection scheme that places only exit points of the profile.
 
     Raises:
-        ValueError: The profile is empty, or `scheme` does not fit it; see `exit_columns`.
+        ValueError: The profile has no samples, or `scheme` does not fit the profile; see `exit_columns`.
 
     Example:
         >>> correct = np.array([[True, True], [False, True]])
@@ -39,7 +48,7 @@ def outcome(profile: ExitProfile, scheme: SelectionScheme) -> Outcome:
         raise ValueError("an exit profile without samples has no accuracy")
     column = exit_columns(profile, scheme)
     correct = profile.correct[np.arange(len(profile)), column]
-    # The last exit comes after all exit points.
+    # The last exit has the number after all exit points.
     exits = np.array([*profile.points, len(scheme.thresholds)])[column]
     size = len(scheme.thresholds) + 1
     counts = np.bincount(exits, minlength=size)
@@ -53,12 +62,16 @@ def outcome(profile: ExitProfile, scheme: SelectionScheme) -> Outcome:
 
 
 def _columns(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:
-    """Return the columns of the placed exits."""
+    """Return the columns of the profile for the exits that `scheme` places; errors as `exit_columns`."""
     for point in scheme.placed:
         if point not in profile.points:
             raise ValueError(
-                f"the scheme places an exit at {point}; the profile's exit points: {profile.points}"
+                f"the scheme places an exit at exit point {point}; the profile has the exit points "
+                f"{profile.points}"
             )
     if profile.points and profile.points[-1] >= len(scheme.thresholds):
-        raise ValueError(f"{len(scheme.thresholds)} thresholds; the profile's exit points: {profile.points}")
+        raise ValueError(
+            f"the scheme has {len(scheme.thresholds)} thresholds, one for each exit point; "
+            f"the profile has the exit points {profile.points}"
+        )
     return np.array([profile.points.index(point) for point in scheme.placed], dtype=np.int64)

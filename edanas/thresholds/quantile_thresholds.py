@@ -1,14 +1,15 @@
-"""Thresholds that hold a cost budget on a drifted stream, from confidences alone; no labels are needed.
+"""Thresholds for a cost budget on unlabelled samples, from their confidences alone.
 
-Of the samples that reach an exit, the share that exits there has odds. On the calibration samples, these odds
-say how strict the exits are relative to one another. On other samples, all odds are multiplied by one common
-factor, with which the mean cost meets the budget. Each threshold is the quantile that lets the resulting
-share exit.
+Among the samples that reach an exit, a fraction p exits there. The odds of the exit are p / (1 - p). The odds
+on the calibration samples serve as reference. For other samples, the odds of all exits are multiplied by a
+common factor, chosen so that the mean cost meets the budget. Each threshold is then a quantile of the
+confidences at its exit: the quantile with which the fraction of exiting samples has the new odds.
 
-That is budgeted batch classification (Huang and others, "Multi-Scale Dense Networks for Resource Efficient
-Image Classification", ICLR 2018, section 3), with one change. There, one share for all exits follows from the
-budget. Here, shares may differ but keep the ratios of their odds, as in a proportional odds model (McCullagh,
-"Regression Models for Ordinal Data", JRSS B 42, 1980).
+The method is budgeted batch classification (Huang and others, "Multi-Scale Dense Networks for Resource
+Efficient Image Classification", ICLR 2018, section 3) with one change. In the original, the fraction p is the
+same at all exits. Here p may differ from exit to exit, and the ratios of the odds stay constant. The same
+assumption defines the proportional odds model (McCullagh, "Regression Models for Ordinal Data", JRSS B 42,
+1980).
 """
 
 from collections.abc import Sequence
@@ -22,20 +23,23 @@ Floats = npt.NDArray[np.float64]
 Confidences = npt.NDArray[np.float32]
 
 _STEPS = 80
+"""Number of bisection steps for the common factor."""
+
 _FARTHEST = 60.0
-"""Logarithms of odds beyond which all samples exit, or none."""
+"""Logarithm of odds at which all samples exit; at the negative number, no sample exits."""
 
 
 def exit_odds(utilization: Sequence[float], placed: Sequence[int], samples: int) -> Floats:
-    """Return the logarithms (P,) of the odds that a sample that reaches a placed exit exits there.
+    """Return the logarithms (P,) of the odds of P placed exits.
 
-    Half a sample is added to both counts (Haldane, 1956; Anscombe, 1956), so that an exit that fires for no
-    sample, or for all, has finite odds.
+    The odds of an exit are the number of samples that exit there, divided by the number of samples that pass
+    it. Half a sample is added to both numbers, so that the odds are finite at an exit where no sample or
+    every sample exits (Haldane, 1956; Anscombe, 1956).
 
     Args:
-        utilization: The fraction of samples that exit at each of the N exit points and at the last exit.
-        placed: Exit points, ascending.
-        samples: The number of samples behind the fractions.
+        utilization: (N + 1,) fraction of samples that exit at each of the N exit points and at the last exit.
+        placed: Exit points of the placed exits, ascending.
+        samples: Number of samples from which `utilization` was computed.
     """
     counts = samples * np.array([utilization[point] for point in [*placed, len(utilization) - 1]])
     staying = counts[::-1].cumsum()[::-1][1:]
@@ -45,16 +49,16 @@ def exit_odds(utilization: Sequence[float], placed: Sequence[int], samples: int)
 def thresholds_at_odds(
     confidence: Confidences, odds: Floats, points: Sequence[int], count: int
 ) -> SelectionScheme:
-    """Return thresholds with which the share of samples that exit at each exit follows from its odds.
+    """Return the scheme under which the fraction of samples that exit at each exit has the given odds.
 
-    Of S samples that reach an exit, S / (1 + e^odds) stay, rounded down; samples that tie with the threshold
-    all exit.
+    If n samples reach an exit with odds o, then n / (1 + o) samples pass it, rounded down. Samples with equal
+    confidences all exit together.
 
     Args:
-        confidence: (S, P), by placed exit.
-        odds: (P,) logarithms.
-        points: The exit points of the exits, ascending.
-        count: N, the number of exit points.
+        confidence: (S, P) confidences of S samples at the P placed exits.
+        odds: (P,) natural logarithms of the odds of each exit.
+        points: Exit points of the placed exits, ascending.
+        count: Number N of exit points.
     """
     reached = np.ones(len(confidence), dtype=np.bool_)
     thresholds: dict[int, float] = {}
@@ -73,21 +77,22 @@ def thresholds_within_budget(
     budget: float,
     count: int,
 ) -> SelectionScheme:
-    """Return the strictest thresholds with these ratios of odds whose mean cost is within the budget.
+    """Return the scheme with the highest thresholds whose mean cost is within a budget.
 
-    Without ties, the mean cost lies below the budget by less than one sample decides: the dearest minus the
-    cheapest exit's cost, divided by S.
+    All odds are multiplied by the same factor, so that their ratios stay constant. If no two confidences are
+    equal, the mean cost falls short of the budget by less than the share of a single sample: the largest
+    minus the least cost of an exit, divided by S.
 
     Args:
-        confidence: (S, P), by placed exit.
-        odds: (P,) logarithms; see `exit_odds`.
-        points: The exit points of the exits, ascending.
-        costs_of_exit: (P + 1,) costs of a sample that exits there; rising.
-        budget: At least the cost of the first exit.
-        count: N, the number of exit points.
+        confidence: (S, P) confidences of S samples at the P placed exits.
+        odds: (P,) natural logarithms of the reference odds; see `exit_odds`.
+        points: Exit points of the placed exits, ascending.
+        costs_of_exit: (P + 1,) cost of a sample that exits at each placed exit and at the last exit; rising.
+        budget: Largest mean cost, in the units of `costs_of_exit`; at least the cost of the first exit.
+        count: Number N of exit points.
 
     Raises:
-        ValueError: There are no samples, or no exits.
+        ValueError: There are no samples, or no exit is placed.
 
     Example:
         >>> confidence = np.array([[0.1], [0.4], [0.6], [0.9]], dtype=np.float32)
@@ -95,8 +100,10 @@ def thresholds_within_budget(
         >>> thresholds_within_budget(confidence, np.zeros(1), (0,), costs, 15, 1).thresholds
         (0.5,)
     """
-    if not len(confidence) or not len(points):
-        raise ValueError(f"{len(confidence)} samples and {len(points)} exits; both are needed")
+    if not len(confidence):
+        raise ValueError("confidence: found no samples; allowed: 1 sample or more")
+    if not len(points):
+        raise ValueError("points: found no placed exits; allowed: 1 exit or more")
     limit = budget * (1 + 1e-9)
     low, high = -_FARTHEST - odds.max(), _FARTHEST - odds.min()
     best = thresholds_at_odds(confidence, odds + high, points, count)
@@ -116,14 +123,22 @@ def thresholds_within_budget(
 def mean_cost(
     confidence: Confidences, scheme: SelectionScheme, points: Sequence[int], costs_of_exit: Floats
 ) -> float:
-    """Return the mean cost of a sample; arguments as for `thresholds_within_budget`."""
+    """Return the mean cost of a sample with the thresholds of `scheme`.
+
+    The other arguments are those of `thresholds_within_budget`.
+    """
     thresholds = np.array([scheme.thresholds[point] for point in points], dtype=np.float32)
     fires = np.column_stack([confidence >= thresholds, np.ones(len(confidence), dtype=np.bool_)])
     return float(costs_of_exit[fires.argmax(axis=1)].mean())
 
 
 def _threshold_for_share(confidence: Confidences, share: float) -> float:
-    """Return the threshold below which a share of the confidences stays, rounded down; ties exit together."""
+    """Return the threshold that a given fraction of samples, rounded down to whole samples, does not reach.
+
+    Args:
+        confidence: (n,) confidences of the samples that reach the exit.
+        share: Fraction of the samples that pass the exit. Samples with equal confidences all exit together.
+    """
     ordered = np.sort(confidence)
     staying = int(np.floor(share * len(ordered) + 1e-9))
     if staying == len(ordered):

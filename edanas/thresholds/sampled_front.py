@@ -1,4 +1,4 @@
-"""The whole trade-off of one network's thresholds, for any number of samples."""
+"""The Pareto front of one network's thresholds, for any number of samples."""
 
 import numpy as np
 
@@ -9,20 +9,29 @@ from edanas.thresholds.fronts import ThresholdFront, threshold_front
 from edanas.thresholds.profiles import exit_columns
 
 _MOST = 10_000
-"""Largest number of samples for the search of a front; of more, a sample is taken."""
+"""Largest number of samples on which schemes are searched."""
 
 _KEPT = 400
+"""Largest number of schemes of a front that was searched on a part of the samples."""
 
 
 def sampled_threshold_front(
     profile: ExitProfile, costs: Costs, exit_points: int, *, removable: bool = True
 ) -> ThresholdFront:
-    """Return the whole `threshold_front`; its accuracies and costs are those of all samples.
+    """Return the Pareto-optimal schemes in accuracy and executed MACs, scored on all samples of the profile.
 
-    With more than 10,000 samples, schemes are searched on 10,000 of them, equally spaced, and scored on all.
+    With more than 10,000 samples, the search uses 10,000 samples at equal distances in the profile, and keeps
+    at most 400 schemes. Otherwise the front is complete.
+
+    Args:
+        profile: See `threshold_front`.
+        costs: See `threshold_front`.
+        exit_points: See `threshold_front`.
+        removable: See `threshold_front`.
 
     Raises:
-        ValueError, CostError: As `threshold_front`.
+        ValueError: See `threshold_front`.
+        CostError: See `threshold_front`.
     """
     if len(profile) <= _MOST:
         return threshold_front(profile, costs, exit_points, removable=removable, limit=len(profile) + 2)

@@ -1,4 +1,4 @@
-"""Scores of all selection schemes of one backbone at once, from its exit profile alone."""
+"""Accuracy and cost of all combinations of thresholds of one backbone at once, from its exit profile."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from edanas.core.costs import Costs, ada_macs, executed_macs
 from edanas.core.types import ExitProfile, SelectionScheme
 
 Measure = Literal["executed", "ada"]
-"""Executed MACs or, as in the paper, ADA_MACS."""
+"""The cost to compute: `executed` for executed MACs, `ada` for the paper's ADA_MACS."""
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -23,19 +23,21 @@ def score_schemes(
 ) -> tuple[Floats, Floats]:
     """Return accuracy and mean cost of every combination of thresholds.
 
-    The result equals scoring each scheme by itself. Time grows with samples + schemes instead of samples x
-    schemes.
+    The results equal those of scoring each combination by itself. The time grows with the sum of the numbers
+    of samples and combinations instead of their product.
 
     Args:
-        profile: A column for each placed exit, and the last exit; see `restrict_profile`.
-        costs_of_exit: (E,) cost of a sample that exits at each column.
-        grids: For each column but the last, rising thresholds in float32.
+        profile: Exit profile with a column for each of the P placed exits and the last exit; see
+            `restrict_profile`.
+        costs_of_exit: (P + 1,) cost of a sample that exits at each placed exit and at the last exit.
+        grids: For each placed exit, the thresholds to combine, rising, in float32.
 
     Returns:
-        Two arrays with an axis for each grid, (G1, ..., GP): top-1 as a fraction, and the cost per sample.
+        Top-1 accuracy, a fraction, and mean cost per sample: two arrays with an axis for each placed exit, as
+        long as the exit's grid.
 
     Raises:
-        ValueError: The profile is empty, or costs or grids do not fit it.
+        ValueError: The profile has no samples, or costs or grids do not fit the profile.
 
     Example:
         >>> correct = np.array([[True, True], [False, True]])
@@ -57,10 +59,18 @@ def score_schemes(
 
 
 def count_exits(profile: ExitProfile, grids: Sequence[Thresholds]) -> Integers:
-    """Return how many samples exit at each exit, (E, G1, ..., GP), for the schemes of `score_schemes`.
+    """Return the number of samples that exit at each exit, for every combination of thresholds.
+
+    Args:
+        profile: See `score_schemes`.
+        grids: See `score_schemes`.
+
+    Returns:
+        An array whose first axis is the exit, the last exit included; each placed exit then has an axis as
+        long as its grid.
 
     Raises:
-        ValueError: The profile is empty, or the grids do not fit it.
+        ValueError: The profile has no samples, or the grids do not fit the profile.
     """
     levels = _levels(profile, grids)
     shape = [len(grid) for grid in grids]
@@ -70,20 +80,36 @@ def count_exits(profile: ExitProfile, grids: Sequence[Thresholds]) -> Integers:
 
 
 def restrict_profile(profile: ExitProfile, placed: Sequence[int]) -> ExitProfile:
-    """Return the profile with only the columns of the exit points `placed` and of the last exit.
+    """Return the exit profile of a network that has exits only at the exit points `placed`.
+
+    Args:
+        profile: Exit profile with a column for each exit point in `placed`.
+        placed: Exit points to keep, in any order; the last exit always stays.
 
     Raises:
-        ValueError: There is no such column.
+        ValueError: An exit point in `placed` is not in the profile.
     """
     points = tuple(sorted(set(placed)))
     if missing := set(points) - set(profile.points):
-        raise ValueError(f"an exit is placed at exit point {min(missing)}; the profile has {profile.points}")
+        raise ValueError(
+            f"an exit is placed at exit point {min(missing)}; "
+            f"the profile has the exit points {profile.points}"
+        )
     columns = [*(profile.points.index(point) for point in points), -1]
     return ExitProfile(points, profile.confidence[:, columns], profile.correct[:, columns])
 
 
 def exit_costs(costs: Costs, placed: Sequence[int], measure: Measure = "executed") -> Floats:
-    """Return the multiply-adds of a sample that exits at each placed exit point, or the last: (P + 1,).
+    """Return the costs (P + 1,) of a sample that exits at each of P placed exits and at the last exit.
+
+    Args:
+        costs: Costs of the backbone and its heads.
+        placed: Exit points of the placed exits, ascending.
+        measure: `executed`, the default, counts every evaluated head. `ada` omits heads at which the sample
+            did not exit.
+
+    Returns:
+        Costs in the units of `costs`.
 
     Raises:
         CostError: The cost of a placed exit's head is not known.
@@ -96,11 +122,11 @@ def exit_costs(costs: Costs, placed: Sequence[int], measure: Measure = "executed
 
 
 def separating_thresholds(confidence: Thresholds) -> Thresholds:
-    """Return rising thresholds that split the values (S,) in every way.
+    """Return the rising thresholds that split confidences (S,) in every possible way.
 
-    The first is below all values, the last above all. The lowest is half the least value, not 0, so that a
-    sample with a much lower confidence stays. The highest is 1, or below 1 if a value is exactly 1, because
-    no confidence is above 1.
+    The lowest threshold is half the least confidence, so that all S samples exit and a new sample with a much
+    lower confidence stays. The highest threshold is 1, at which no sample exits. A sample with a confidence
+    of exactly 1 exits at every threshold; the highest threshold then excludes the next lower confidence.
 
     Example:
         >>> separating_thresholds(np.float32([0.5, 0.25])).tolist()
@@ -109,21 +135,25 @@ def separating_thresholds(confidence: Thresholds) -> Thresholds:
     values = np.unique(confidence)
     below = np.concatenate([[np.float32(0.0)], values[:-1]])
     middle = below + (values - below) / 2
-    # Neighbours in float32 have no middle; the upper one separates them.
+    # Neighbouring float32 numbers have no number between them; then the upper number is the threshold.
     thresholds = np.where(middle > below, middle, values)
     return thresholds if values[-1] == 1.0 else np.append(thresholds, np.float32(1.0))
 
 
 def sum_at_exits(levels: Sequence[Integers], shape: Sequence[int], values: npt.NDArray[Any]) -> Floats:
-    """Sum the value (S, P + 1) of each sample at its exit, for every scheme on a grid.
+    """Return, for every combination of thresholds, the sum over samples of each sample's value at its exit.
 
-    Samples that stay at the first exits and exit at the next fill a box of the joint histogram of levels.
-    Cumulative sums give all boxes.
+    The level of a sample at an exit is the number of thresholds that its confidence reaches. Samples that
+    pass the first exits and exit at the next fill a box of the joint histogram of levels. Cumulative sums
+    give the sums over all boxes.
 
     Args:
-        levels: For each of the P exits, how many of the grid's thresholds fire for each sample, (S,).
-        shape: The number of thresholds of each exit on the grid.
-        values: The values to sum, by sample and exit.
+        levels: For each of the P placed exits, the levels (S,) of the samples.
+        shape: Number of thresholds of each placed exit.
+        values: (S, P + 1) value of each sample for each placed exit and the last exit.
+
+    Returns:
+        An array with an axis for each placed exit, as long as its number of thresholds.
     """
     total = np.zeros(shape)
     for exit_ in range(len(shape) + 1):
@@ -139,22 +169,33 @@ def sum_at_exits(levels: Sequence[Integers], shape: Sequence[int], values: npt.N
 
 
 def _levels(profile: ExitProfile, grids: Sequence[Thresholds]) -> list[Integers]:
-    """Return, for each exit, how many of its grid's thresholds fire for each sample."""
+    """Return, for each placed exit, the number of thresholds (S,) that each sample's confidence reaches."""
     if not len(profile):
         raise ValueError("an exit profile without samples has no accuracy")
     if len(grids) != len(profile.points):
-        raise ValueError(f"{len(grids)} grids of thresholds for exit points {profile.points}")
+        raise ValueError(
+            f"found {len(grids)} grids of thresholds; "
+            f"allowed: one for each of the exit points {profile.points}"
+        )
     levels = []
     for point, grid, confidence in zip(profile.points, grids, profile.confidence.T, strict=False):
         rising = np.asarray(grid, dtype=np.float32)
         if rising.ndim != 1 or not len(rising) or (np.diff(rising) < 0).any():
-            raise ValueError(f"thresholds of exit {point + 1}: expected one or more, rising")
+            raise ValueError(
+                f"thresholds of exit {point + 1}: found {rising.tolist()}; "
+                "allowed: a list of one or more numbers in rising order"
+            )
         levels.append(np.searchsorted(rising, confidence, side="right"))
     return levels
 
 
 def _box_sums(sums: npt.NDArray[Any], *, last: bool) -> npt.NDArray[Any]:
-    """Sum over samples that exit at the last axis and stay at all before; for `last`, stay at all axes."""
+    """Return the sums over samples that pass all exits but the last axis and exit there.
+
+    Args:
+        sums: Sums of values by level, with an axis for each exit so far; see `sum_at_exits`.
+        last: True for the sums over samples that pass the exit of the last axis too.
+    """
     for axis in range(sums.ndim):
         upto = sums.cumsum(axis=axis)
         passed = upto.take(range(upto.shape[axis] - 1), axis=axis)

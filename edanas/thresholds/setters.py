@@ -17,14 +17,17 @@ from edanas.thresholds.continuous import set_thresholds
 from edanas.thresholds.profiles import outcome
 from edanas.thresholds.sampled_front import sampled_threshold_front
 from edanas.thresholds.schemes import exit_costs, restrict_profile
-from edanas.thresholds.stream_budget import HOLD, HORIZON, MIN_HORIZON, BudgetHolder, calibrated_path
+from edanas.thresholds.stream_budget import HOLD, HORIZON, MIN_HORIZON, BudgetHolder
 from edanas.thresholds.temperature import fit_temperature
+from edanas.thresholds.threshold_paths import calibrated_path
 
 _SETTING = "final_thresholds"
 
 
 class Grid(ThresholdSetter):
-    """Keeps the searched thresholds: in the paper 0.1, 0.2 or no exit (Section V).
+    """The thresholds that the search found, unchanged (Section V of the paper).
+
+    In the paper a threshold is 0.1 or 0.2, or there is no exit.
 
     Example:
         >>> Grid.resets
@@ -39,14 +42,16 @@ class Grid(ThresholdSetter):
 
 
 class Static(ThresholdSetter):
-    """The least executed MACs that keep the accuracy of the last exit, with a safety margin.
+    """The thresholds with the least executed MACs that keep the accuracy of the last exit.
 
-    Thresholds are any numbers in [0, 1]; see `edanas.thresholds.continuous.set_thresholds`.
+    Thresholds are any numbers in [0, 1]. A safety margin guards against chance in the calibration samples;
+    see `edanas.thresholds.continuous.set_thresholds`.
 
     Args:
-        accuracy_drop: The fraction of accuracy, against the last exit on calibration samples, that may be
-            given up. If the trade-off of the search gave up more, that much.
-        caution: The accuracy must also hold if every threshold were this many samples lower.
+        accuracy_drop: Accuracy that may be lost against the last exit on the calibration samples, as a
+            fraction. If the candidate lost more accuracy in the search, that loss is allowed instead.
+        caution: Safety margin: the accuracy must also hold with thresholds that this number of additional
+            samples reaches at each exit.
 
     Raises:
         ConfigError: An option is out of range.
@@ -74,11 +79,15 @@ class Static(ThresholdSetter):
 
 
 class Calibrated(Static):
-    """Temperature scaling, then thresholds as `static` sets them (Guo and others, ICML 2017, section 4.2).
+    """Temperature scaling of every exit, then the thresholds of `Static`.
 
-    The logits of each exit are divided by the temperature with which the calibration labels are most likely.
-    The confidence of an exit then estimates how often it is right, and a threshold means the same at every
-    exit. Labels do not change. The network keeps the temperatures, also when it is exported.
+    The logits of an exit are divided by its temperature: the number with which the labels of the calibration
+    samples are most likely. The confidence of an exit then estimates the probability that its prediction is
+    correct, so equal thresholds at two exits require equal probabilities. Predictions do not change. The
+    network keeps the temperatures, also when it is exported.
+
+    Source: Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017, section
+    4.2. Arguments and errors are those of `Static`.
     """
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
@@ -89,26 +98,27 @@ class Calibrated(Static):
 
 
 def fit_temperatures(calibration: Calibration) -> tuple[float, ...]:
-    """Return the temperature of each exit with a head, then of the last exit."""
+    """Return one temperature for each exit with a head, ascending, then one for the last exit."""
     answers = calibration.answers()
     exits = range(answers.logits.shape[1])
     return tuple(fit_temperature(answers.logits[:, each], answers.labels) for each in exits)
 
 
 class Budgeted(ThresholdSetter):
-    """The most accurate thresholds within a budget of executed MACs, or the cheapest above an accuracy.
+    """The most accurate thresholds within a budget of executed MACs, or the cheapest with an accuracy.
 
-    Both are points of the front of all thresholds, which is exact with up to about 270 samples and four exits
-    (see `edanas.thresholds.fronts.threshold_front`). EENet (Ilhan and others, WACV 2024) learns scores and
-    the utilization of exits together. With fixed confidences, the thresholds that such a utilization implies
-    are among those of the front.
+    The thresholds are taken from the Pareto front of all thresholds, which is exact with up to about 270
+    samples and four exits; see `edanas.thresholds.fronts.threshold_front`. EENet (Ilhan and others, WACV
+    2024) learns confidences together with a utilization of the exits. For fixed confidences, no utilization
+    implies better thresholds than those of the front.
 
     Args:
-        max_macs: Executed multiply-adds per sample on average: a number, or a text such as `5M`.
-        min_accuracy: Top-1 on the calibration part: a fraction, or a text such as `90%`.
+        max_macs: Most executed multiply-adds per sample on average: a number, or a text such as `5M`.
+        min_accuracy: Least top-1 accuracy on the calibration part: a fraction, or a text such as `90%`.
 
     Raises:
-        ConfigError: Not exactly one is given, or it cannot be read.
+        ConfigError: Neither `max_macs` nor `min_accuracy` is set, or both are, or the value cannot be read or
+            is out of range.
     """
 
     def __init__(self, max_macs: str | float | None = None, min_accuracy: str | float | None = None) -> None:
@@ -116,8 +126,8 @@ class Budgeted(ThresholdSetter):
         names = [name for name, value in options.items() if value is not None]
         if len(names) != 1:
             raise ConfigError(
-                f"{_SETTING}: 'budget' with {' and '.join(names) or 'no option'}; allowed: one of max_macs, "
-                "min_accuracy"
+                f"{_SETTING}: found 'budget' with {' and '.join(names) or 'no option'}; allowed: one of "
+                "max_macs, min_accuracy"
             )
         self.budget = parse_setting_budget(max_macs, min_accuracy)
 
@@ -127,25 +137,30 @@ class Budgeted(ThresholdSetter):
 
 
 class Dynamic(ThresholdSetter):
-    """A budget of executed MACs for streams; thresholds move, without labels, as images arrive.
+    """Thresholds that hold a budget of executed MACs on a stream of images without labels.
 
-    The first thresholds are the most accurate ones within the budget, as `budget` sets them. `edanas.stream`
-    and `edanas predict` then move them after each batch (adaptive conformal inference with costs: Gibbs and
-    Candès, NeurIPS 2021; see `edanas.thresholds.stream_budget`). A single call of the network, and its other
-    exported forms, keep the first thresholds.
+    The first thresholds are those of `Budgeted`, the most accurate thresholds within the budget.
+    `edanas.stream` and `edanas predict` then move the thresholds after each batch of images; see
+    `edanas.thresholds.stream_budget`. A single call of the network keeps the first thresholds, and so do
+    exported files in other formats.
+
+    Source: adaptive conformal inference (Gibbs and Candès, NeurIPS 2021), with costs in place of errors.
 
     Args:
         max_macs: Executed multiply-adds per image on average: a number, or a text such as `5M`.
-        horizon: Number of images over which an excess is compensated; fewer follow a drift sooner, and move
-            more.
+        horizon: Number of images over which a cost above or below the budget is compensated. With a shorter
+            horizon thresholds follow a drift sooner, and vary more.
 
     Raises:
-        ConfigError: The budget is missing or cannot be read, or the horizon is too short.
+        ConfigError: `max_macs` is missing, cannot be read or is out of range, or `horizon` is too short.
     """
 
     def __init__(self, max_macs: str | float | None = None, horizon: int = HORIZON) -> None:
         if max_macs is None:
-            raise ConfigError(f"{_SETTING}: 'dynamic' without max_macs; 'dynamic' needs a budget to hold")
+            raise ConfigError(
+                f"{_SETTING}: found 'dynamic' without max_macs; allowed: 'dynamic' with a budget, such as "
+                "max_macs = '5M'"
+            )
         if horizon < MIN_HORIZON:
             raise ConfigError(f"{_SETTING}.horizon: found {horizon}; allowed: {MIN_HORIZON} images or more")
         self.budget = parse_setting_budget(max_macs)
@@ -168,10 +183,15 @@ class Dynamic(ThresholdSetter):
 def parse_setting_budget(
     max_macs: str | float | None = None, min_accuracy: str | float | None = None
 ) -> Budget:
-    """Return the budget of a setter's options.
+    """Return the budget that the options of a threshold setter describe.
+
+    Args:
+        max_macs: See `Budgeted`.
+        min_accuracy: See `Budgeted`.
 
     Raises:
-        ConfigError: It cannot be read, or is out of range; the message has the whole name of the setting.
+        ConfigError: The budget cannot be read or is out of range. The message begins with the name of the
+            setting, `final_thresholds.max_macs` for example.
     """
     try:
         return parse_budget(max_macs, min_accuracy)
@@ -180,10 +200,10 @@ def parse_setting_budget(
 
 
 def best_within_budget(budget: Budget, calibration: Calibration) -> SelectionScheme:
-    """Return the best thresholds within `budget` for the placed exits.
+    """Return the scheme for the placed exits that meets `budget` best; see `choose_scheme`.
 
     Raises:
-        CandidateError: No thresholds meet it.
+        CandidateError: No thresholds of the placed exits meet the budget.
     """
     placed = calibration.scheme.placed
     placed_profile = restrict_profile(calibration.profile, placed)
@@ -199,5 +219,5 @@ def best_within_budget(budget: Budget, calibration: Calibration) -> SelectionSch
 
 @hookimpl
 def edanas_threshold_setters() -> dict[str, Callable[..., ThresholdSetter]]:
-    """The built-in threshold setters."""
+    """Return the built-in threshold setters by name."""
     return {"grid": Grid, "static": Static, "budget": Budgeted, "calibrated": Calibrated, "dynamic": Dynamic}

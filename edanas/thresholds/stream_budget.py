@@ -1,21 +1,26 @@
-"""A cost budget on a stream without labels: after each batch, thresholds move along a path.
+"""A budget of multiply-adds on a stream without labels: thresholds move after each batch of images.
 
-A path leads from thresholds with which all samples exit at the first exit to thresholds with which none exits
-early. A position on it is a number of multiply-adds: the cost of these thresholds on the calibration samples.
-After a batch that cost more than the budget, the position moves back by a share of the excess; after a
-cheaper one, forward. That is adaptive conformal inference (Gibbs and Candès, "Adaptive Conformal Inference
-Under Distribution Shift", NeurIPS 2021) with costs in place of errors.
+The thresholds come from a threshold path: a list of thresholds in order of their mean cost on the calibration
+samples. With the first thresholds of the path all samples exit at the first exit. With the last thresholds no
+sample exits early. A position on the path is a mean cost in multiply-adds, and selects the thresholds that
+have that cost.
 
-Its guarantee (their Proposition 4.1) holds here too, for any images in any order. At the cheap end a batch
-costs no more than the budget, and at the dear end no less. So the position never leaves the path by more than
-one step. Between two times it moves by the excess between them over the horizon. Hence, for any n consecutive
-images, in whole batches of up to an eighth of the horizon,
+After each batch the mean cost of its images is compared with the budget. If the batch cost more, the position
+falls by a part of the difference, which lowers the thresholds. If it cost less, the position rises. The
+method is adaptive conformal inference (Gibbs and Candès, "Adaptive Conformal Inference Under Distribution
+Shift", NeurIPS 2021) with costs in place of errors.
 
-    | mean executed MACs - budget |  <=  1.75 (dearest - cheapest) horizon / n
+The guarantee of their Proposition 4.1 holds here too, for any images in any order. At the first thresholds a
+batch costs at most the budget, at the last thresholds at least the budget. Therefore the position never
+leaves the path by more than one step. Over any n consecutive images, the position moves by the sum of the
+differences between cost and budget, divided by the horizon. The horizon is the number of images over which a
+difference is compensated. Hence, in whole batches of at most an eighth of the horizon,
 
-where the cheapest and the dearest are the costs of exiting at the first and the last exit. The upper bound
-always holds. The lower one needs confidences below 1, because samples with a confidence of exactly 1 exit at
-any threshold.
+    | mean executed MACs - budget |  <=  1.75 (highest - lowest) horizon / n
+
+where the lowest and the highest cost are those of exiting at the first exit and at the last exit. The mean
+never exceeds the budget by more. It can fall further below the budget only if confidences are exactly 1,
+because such samples exit at every threshold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,26 +31,21 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.types import SelectionScheme
-from edanas.thresholds.quantile_thresholds import exit_odds, mean_cost, thresholds_at_odds
 
 HOLD = "hold"
-"""Key of a network's description for the values of its `BudgetHolder`."""
+"""Key of a network's description under which the values of `BudgetHolder.to_dict` are stored."""
 
 HORIZON = 500
-"""Default number of images over which an excess is compensated."""
+"""Default number of images over which a difference between cost and budget is compensated."""
 
 MIN_HORIZON = 8
-"""Shortest horizon, in images. No batch moves thresholds by more than its excess divided by this."""
+"""Shortest horizon, in images."""
+
+_ROUNDING = 1e-9
+"""Relative excess over a budget that still counts as within it, because sums of floats are rounded."""
 
 _LARGEST_STEP = 1 / MIN_HORIZON
-
-_ROOM = 0.25
-"""Share of the range of costs by which a path extends beyond that of the calibration samples."""
-
-_SHIFTS = 129
-_KNOTS = 33
-_LOGITS = 8.0
-"""Largest shift of thresholds, in logits, where no confidences are known."""
+"""Largest step of the position after a batch, as a fraction of the difference between cost and budget."""
 
 Floats = npt.NDArray[np.float64]
 Confidences = npt.NDArray[np.float32]
@@ -53,11 +53,14 @@ Confidences = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ThresholdPath:
-    """Thresholds of the placed exits, from the cheapest to the dearest.
+    """R rows of thresholds for P placed exits, in order of rising mean cost.
+
+    Between two rows, thresholds are interpolated linearly.
 
     Args:
-        macs: (K,) rising; the cost of the thresholds on calibration samples, or beyond any cost there.
-        thresholds: (K, P), no column falling, from 0 to 1.
+        macs: (R,) position of each row, rising: the mean cost of its thresholds on the calibration samples,
+            in multiply-adds. The two ends lie beyond every such cost.
+        thresholds: (R, P) thresholds in [0, 1]; at no exit do they fall from row to row.
 
     Example:
         >>> path = ThresholdPath(np.array([10.0, 20.0]), np.array([[0.0], [1.0]]))
@@ -69,61 +72,35 @@ class ThresholdPath:
     thresholds: Floats
 
     def at(self, macs: float) -> tuple[float, ...]:
-        """Return P thresholds in [0, 1], exact in float32; beyond an end those of the end."""
+        """Return the P thresholds, exact in float32, at a position on the path.
+
+        Args:
+            macs: The position, in multiply-adds. Before the first row the thresholds are those of the first
+                row, behind the last row those of the last.
+        """
         thresholds = [np.interp(macs, self.macs, column) for column in self.thresholds.T]
         return tuple(float(np.float32(each)) for each in thresholds)
 
 
-def calibrated_path(
-    confidence: Confidences, scheme: SelectionScheme, leaving: Floats, utilization: Sequence[float]
-) -> ThresholdPath:
-    """Return the path on which all odds of exiting are multiplied by one number; see `quantile_thresholds`.
-
-    Args:
-        confidence: (S, P) of calibration samples, by placed exit.
-        scheme: The scheme chosen on them; its odds are those at factor 1.
-        leaving: (P + 1,) multiply-adds of a sample that exits at each placed exit and the last; rising.
-        utilization: N + 1 fractions of the samples that exit at each exit with `scheme`.
-    """
-    points, count = scheme.placed, len(scheme.thresholds)
-    odds = exit_odds(utilization, points, len(confidence))
-    farthest = float(np.abs(odds).max() + np.log(2 * len(confidence) + 2))
-    shifts = np.linspace(-farthest, farthest, _SHIFTS)
-    strict_first = [
-        _placed_thresholds(thresholds_at_odds(confidence, odds + each, points, count)) for each in shifts
-    ]
-    # The threshold of an exit that no sample reaches any more stays as it was.
-    rows = np.minimum.accumulate(strict_first, axis=0)[::-1]
-    macs = np.array([_mean_cost(confidence, row, leaving) for row in rows])
-    return _thin_path(macs, rows, _ROOM * float(leaving[-1] - leaving[0]))
-
-
-def uncalibrated_path(scheme: SelectionScheme, leaving: Floats) -> ThresholdPath:
-    """Return a path through `scheme` for unknown confidences: all thresholds move by the same logits.
-
-    `scheme` lies in its middle. Costs are evenly spread, and differ from the true ones.
-    """
-    middle = np.clip(_placed_thresholds(scheme), 1e-4, 1 - 1e-4)
-    moves = np.linspace(-_LOGITS, _LOGITS, _KNOTS)[:, None]
-    rows = 1.0 / (1.0 + np.exp(-(np.log(middle / (1 - middle)) + moves)))
-    rows[_KNOTS // 2] = _placed_thresholds(scheme)
-    macs = np.linspace(leaving[0], leaving[-1], _KNOTS)
-    return _thin_path(macs, np.maximum.accumulate(rows, axis=0), float(macs[1] - macs[0]))
-
-
 class BudgetHolder:
-    """Thresholds that hold a budget of executed multiply-adds per image on average; see the module.
+    """Moving thresholds that hold a budget of executed multiply-adds per image on average.
+
+    The module's docstring explains the method.
 
     Args:
-        scheme: The scheme of the placed exits.
-        path: The path of the thresholds.
-        leaving: (P + 1,) multiply-adds of an image that exits at each placed exit and the last; rising.
-        budget: Multiply-adds; from the first to the last of `leaving`.
-        horizon: Number of images over which an excess is compensated.
-        start: Position on the path at the start; `None` for the budget.
+        scheme: Selection scheme of the network, which places P exits, one or more. Its thresholds are not
+            used.
+        path: Rows of thresholds for the P placed exits, in order of their mean cost.
+        leaving: P + 1 costs in multiply-adds, rising: the cost of an image that exits at each placed exit,
+            and of an image that exits at the last exit.
+        budget: Multiply-adds per image to hold on average; at least the first and at most the last number of
+            `leaving`.
+        horizon: Number of images over which a difference between cost and budget is compensated; 8 or more.
+        start: First position on the path, in multiply-adds. By default it is the budget.
 
     Raises:
-        ValueError: There is no exit, the budget cannot be held, or the horizon is too short.
+        ValueError: No exit is placed, `path` or `leaving` is for another number of exits, `budget` is out of
+            range, or `horizon` is too short.
 
     Example:
         >>> path = ThresholdPath(np.array([10.0, 20.0]), np.array([[0.0], [1.0]]))
@@ -143,37 +120,41 @@ class BudgetHolder:
         start: float | None = None,
     ) -> None:
         self.leaving = np.array(leaving, dtype=np.float64)
-        fits = path.thresholds.shape[1] == scheme.exits == len(self.leaving) - 1 > 0
-        reachable = self.leaving[0] <= budget * (1 + 1e-9) and budget <= self.leaving[-1] * (1 + 1e-9)
-        if not fits or not reachable or horizon < MIN_HORIZON:
+        _check_exits(scheme.exits, path, len(self.leaving))
+        first, last = float(self.leaving[0]), float(self.leaving[-1])
+        if not (first <= budget * (1 + _ROUNDING) and budget <= last * (1 + _ROUNDING)):
             raise ValueError(
-                f"{scheme.exits} exits, {len(self.leaving)} costs, a budget of {budget:g} MACs, a horizon of "
-                f"{horizon}; allowed: 1 exit or more, a budget between the costs, a horizon of {MIN_HORIZON} "
-                "or more"
+                f"budget: found {budget:g} MACs; allowed: {first:g} to {last:g}, the costs of exiting at the "
+                "first and at the last exit"
             )
+        if horizon < MIN_HORIZON:
+            raise ValueError(f"horizon: found {horizon}; allowed: {MIN_HORIZON} images or more")
         self.path, self.budget, self.horizon = path, float(budget), horizon
         self.position = self.budget if start is None else start
         self._placed, self._count = scheme.placed, len(scheme.thresholds)
 
     @property
     def batch(self) -> int:
-        """The largest batch, in images, with which thresholds move as fast as they can."""
+        """Largest number of images in a batch for which the bound on the mean cost holds."""
         return self.horizon // MIN_HORIZON
 
     @property
     def scheme(self) -> SelectionScheme:
-        """The thresholds for the next batch."""
+        """Selection scheme with the thresholds for the next batch."""
         thresholds = dict(zip(self._placed, self.path.at(self.position), strict=True))
         return SelectionScheme(tuple(thresholds.get(point) for point in range(self._count)))
 
     def note(self, exits: Sequence[int]) -> None:
-        """Move the thresholds after the images of a batch have exited; their order does not matter.
+        """Move the thresholds after a batch of images.
+
+        The order of the images does not matter. An empty batch changes nothing.
 
         Args:
-            exits: The exit of each image: a placed exit point, or N.
+            exits: For each image, the exit point at which it exited, or N for the last exit of a network with
+                N exit points.
 
         Raises:
-            ValueError: An image exited where no exit is placed.
+            ValueError: An image exited at an exit point where no exit is placed.
         """
         if not len(exits):
             return
@@ -186,11 +167,14 @@ class BudgetHolder:
         mean = float(np.dot(counts, self.leaving)) / len(exits)
         share = min(len(exits) / self.horizon, _LARGEST_STEP)
         farthest = self.path.macs[-1] + _LARGEST_STEP * (self.budget - self.leaving[0])
-        # No lower limit: it would discard an excess that is not compensated yet.
+        # A lower limit would discard costs above the budget that are not compensated yet.
         self.position = float(min(self.position + share * (self.budget - mean), farthest))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
+        """Return numbers, lists and dictionaries from which `from_dict` builds the holder again.
+
+        The position on the path is not among them.
+        """
         return {
             "max_macs": self.budget,
             "horizon": self.horizon,
@@ -203,45 +187,62 @@ class BudgetHolder:
     def from_dict(
         cls, scheme: SelectionScheme, values: Mapping[str, Any], budget: float | None = None
     ) -> "BudgetHolder":
-        """Return the holder of `to_dict`, with another budget if one is given.
+        """Return a holder built from the values of `to_dict`, at the start of a stream.
+
+        Args:
+            scheme: Selection scheme of the network; it must place the exits in `values`.
+            values: The values of `to_dict`.
+            budget: Multiply-adds per image to hold on average; `None`, the default, for the budget in
+                `values`.
 
         Raises:
-            LookupError, TypeError, ValueError: The values are damaged or of other exits than `scheme` places,
-                or the budget cannot be held.
+            LookupError: A value is missing.
+            TypeError: A value has the wrong type.
+            ValueError: A value is damaged, `scheme` places other exits, or the budget is out of range.
         """
         if tuple(values["exits"]) != scheme.placed:
-            raise ValueError(f"a path of exits {values['exits']} for a network of {scheme.placed}")
+            raise ValueError(
+                f"exits: found {list(values['exits'])}; allowed: {list(scheme.placed)}, the placed exits "
+                "of the network"
+            )
         macs, thresholds = (np.array(values["path"][key], float) for key in ("macs", "thresholds"))
-        good = macs.ndim == 1 and thresholds.shape == (len(macs), scheme.exits) and len(macs)
-        if not good or not ((thresholds >= 0) & (thresholds <= 1)).all() or not (np.diff(macs) > 0).all():
-            raise ValueError(f"a path of {macs.shape} costs and {thresholds.shape} thresholds")
+        _check_path(macs, thresholds, scheme.exits)
         limit = float(values["max_macs"]) if budget is None else budget
         return cls(scheme, ThresholdPath(macs, thresholds), values["leaving"], limit, int(values["horizon"]))
 
 
-def _mean_cost(confidence: Confidences, thresholds: Floats, leaving: Floats) -> float:
-    points = range(len(thresholds))
-    return mean_cost(confidence, SelectionScheme(tuple(thresholds.tolist())), points, leaving)
+def _check_exits(exits: int, path: ThresholdPath, costs: int) -> None:
+    """Check that path and costs are for `exits` placed exits, one or more.
 
-
-def _placed_thresholds(scheme: SelectionScheme) -> Floats:
-    return np.array([each for each in scheme.thresholds if each is not None], dtype=np.float64)
-
-
-def _thin_path(macs: Floats, rows: Floats, room: float) -> ThresholdPath:
-    """Return about `_KNOTS` of the rows, evenly spread in cost, and thresholds of 0 and 1 beyond them.
-
-    Args:
-        macs: (n,) costs of the rows.
-        rows: (n, P) thresholds.
-        room: Distance in cost of the added ends.
+    Raises:
+        ValueError: A number does not fit.
     """
-    # The last of rows with equal cost: the cheapest thresholds are then as strict as possible.
-    macs, place = np.unique(macs[::-1], return_index=True)
-    rows = rows[::-1][place]
-    targets = np.linspace(macs[0], macs[-1], _KNOTS)
-    knots = np.unique(np.abs(macs[:, None] - targets).argmin(axis=0))
-    zeros, ones = np.zeros((1, rows.shape[1])), np.ones((1, rows.shape[1]))
-    return ThresholdPath(
-        np.array([macs[0] - room, *macs[knots], macs[-1] + room]), np.concatenate([zeros, rows[knots], ones])
-    )
+    if exits < 1:
+        raise ValueError("scheme: found no placed exit; allowed: 1 exit or more")
+    if path.thresholds.shape[1] != exits:
+        raise ValueError(f"path: found thresholds of {path.thresholds.shape[1]} exits; allowed: {exits}")
+    if costs != exits + 1:
+        raise ValueError(
+            f"leaving: found {costs} costs; allowed: {exits + 1}, one for each placed exit and the last exit"
+        )
+
+
+def _check_path(macs: Floats, thresholds: Floats, exits: int) -> None:
+    """Check positions and thresholds of a path for `exits` placed exits.
+
+    Raises:
+        ValueError: Shapes do not fit, positions do not rise, or a threshold is out of range.
+    """
+    if macs.ndim != 1 or not len(macs):
+        raise ValueError(f"path.macs: found shape {macs.shape}; allowed: a list of one or more numbers")
+    if thresholds.shape != (len(macs), exits):
+        raise ValueError(
+            f"path.thresholds: found shape {thresholds.shape}; allowed: {(len(macs), exits)}, a row for each "
+            "number of path.macs and a column for each placed exit"
+        )
+    if not ((thresholds >= 0) & (thresholds <= 1)).all():
+        raise ValueError(
+            f"path.thresholds: found {thresholds.min():g} to {thresholds.max():g}; allowed: 0 to 1"
+        )
+    if not (np.diff(macs) > 0).all():
+        raise ValueError(f"path.macs: found {macs.tolist()}; allowed: rising numbers")

@@ -1,20 +1,26 @@
-"""Temperature scaling: the temperature that maximises the likelihood of the calibration labels.
+"""Temperature scaling: the temperature with which the labels of given samples are most likely.
 
-Guo, Pleiss, Sun, Weinberger: "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
+The logits of an exit are divided by the temperature before the softmax.
+
+Source: Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017, section 4.2.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 _FARTHEST = 100.0
-"""Temperatures lie between 1 over this number and this number."""
+"""Highest temperature; the lowest temperature is its reciprocal."""
 
 
 def fit_temperature(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
-    """Return the temperature with which labels (S,) are most likely under logits (S, K); exact in float32.
+    """Return the temperature with which the labels are most likely, from 0.01 to 100 and exact in float32.
 
-    It lies between 0.01 and 100. The negative log-likelihood is convex in its reciprocal, so it has one
-    minimum. Where no temperature improves on 1, the result is 1.
+    The negative log-likelihood is a convex function of the reciprocal temperature, so it has one minimum. If
+    no temperature is better than 1, the result is 1.
+
+    Args:
+        logits: (S, K) logits of S samples for K classes.
+        labels: (S,) true classes, from 0.
 
     Example:
         >>> logits = np.array([[4, 0], [0, 4], [4, 0], [0, 4]], dtype=np.float32)
@@ -35,7 +41,7 @@ def fit_temperature(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int6
 
 
 def negative_log_likelihood(logits: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
-    """Return the mean negative log-likelihood of labels (S,) under logits (S, K)."""
+    """Return the mean negative log-likelihood, in nats, of labels (S,) under logits (S, K)."""
     from scipy.special import log_softmax
 
     return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())

@@ -15,7 +15,8 @@ from edanas.model import prediction
 from edanas.model.anatomy import Anatomy
 from edanas.model.temperature import apply_temperatures
 from edanas.thresholds.schemes import exit_costs
-from edanas.thresholds.stream_budget import HOLD, BudgetHolder, calibrated_path
+from edanas.thresholds.stream_budget import HOLD, BudgetHolder
+from edanas.thresholds.threshold_paths import calibrated_path
 
 
 class RecordedProgress:

@@ -210,13 +210,15 @@ def test_costs_that_do_not_fit_are_refused(way):
     profile = plausible(5, seed=0)
     with pytest.raises(ValueError, match="without samples"):
         way(plausible(0, seed=0), COSTS, 4)
-    with pytest.raises(ValueError, match="3 exit points, but costs of 4 and a profile of"):
+    with pytest.raises(ValueError, match="costs: found heads of 4 exit points; allowed: 3"):
         way(profile, COSTS, 3)
+    with pytest.raises(ValueError, match="profile: found exit point 3; allowed: 0 to 2"):
+        way(profile, Costs(COSTS.stages[:-1], COSTS.heads[:3], 20), 3)
     with pytest.raises(CostError, match="exit 2 stands"):
         way(profile, Costs(COSTS.stages, (7, None, 11, 3), 20), 4)
 
 
 def test_too_small_a_limit_or_beam_is_refused():
-    for options in ({"limit": 1}, {"beam": 0}):
-        with pytest.raises(ValueError, match="allowed: a limit of 2 or more, a beam of 1 or more"):
-            threshold_front(plausible(5, seed=0), COSTS, 4, **options)
+    for option, value, allowed in (("limit", 1, "2 schemes or more"), ("beam", 0, "1 box or more")):
+        with pytest.raises(ValueError, match=f"^{option}: found {value}; allowed: {allowed}"):
+            threshold_front(plausible(5, seed=0), COSTS, 4, **{option: value})

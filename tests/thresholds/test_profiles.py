@@ -70,7 +70,7 @@ def test_a_removed_exit_does_not_fire_at_a_confidence_of_one():
 
 def test_schemes_that_do_not_fit_the_profile_are_refused():
     profile = ExitProfile((0, 2), np.zeros((2, 3), np.float32), np.ones((2, 3), bool))
-    with pytest.raises(ValueError, match="exit at 1"):
+    with pytest.raises(ValueError, match="exit at exit point 1"):
         exit_columns(profile, SelectionScheme((0.5, 0.5, None)))
     with pytest.raises(ValueError, match="2 thresholds"):
         exit_columns(profile, SelectionScheme((0.5, None)))

@@ -15,7 +15,8 @@ from edanas.testing.setters import COSTS, toy_calibration
 from edanas.thresholds.profiles import exit_columns, outcome
 from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.setters import Budgeted, Dynamic
-from edanas.thresholds.stream_budget import HOLD, BudgetHolder, calibrated_path, uncalibrated_path
+from edanas.thresholds.stream_budget import HOLD, BudgetHolder, ThresholdPath
+from edanas.thresholds.threshold_paths import calibrated_path, uncalibrated_path
 
 SCHEME = SelectionScheme((0.5, None, 0.6, 0.7))
 LEAVING = exit_costs(COSTS, SCHEME.placed)
@@ -202,6 +203,52 @@ def test_damaged_notes_are_refused(damage):
     values = holder_for("calibrated", 500.0).to_dict() | damage
     with pytest.raises((LookupError, TypeError, ValueError)):
         BudgetHolder.from_dict(SCHEME, values)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"exits": [0, 1]}, r"exits: found \[0, 1\]; allowed: \[0, 2, 3\]"),
+        ({"path": {"macs": [], "thresholds": []}}, r"path\.macs: found shape \(0,\); allowed: a list of one"),
+        (
+            {"path": {"macs": [1.0], "thresholds": [0.5]}},
+            r"path\.thresholds: found shape .*; allowed: \(1, 3\)",
+        ),
+        (
+            {"path": {"macs": [1.0], "thresholds": [[0, 0, 2]]}},
+            r"path\.thresholds: found 0 to 2; allowed: 0 to 1",
+        ),
+        (
+            {"path": {"macs": [1.0, 1.0], "thresholds": [[0] * 3] * 2}},
+            r"path\.macs: .*; allowed: rising numbers",
+        ),
+    ],
+)
+def test_damaged_notes_are_named(damage, message):
+    values = holder_for("calibrated", 500.0).to_dict() | damage
+    with pytest.raises(ValueError, match=message):
+        BudgetHolder.from_dict(SCHEME, values)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"budget": 5.0}, "budget: found 5 MACs; allowed: 10 to 20, the costs of exiting at the first and"),
+        ({"budget": float("nan")}, "budget: found nan MACs; allowed: 10 to 20"),
+        ({"horizon": 7}, "horizon: found 7; allowed: 8 images or more"),
+        (
+            {"leaving": [10.0]},
+            "leaving: found 1 costs; allowed: 2, one for each placed exit and the last exit",
+        ),
+        ({"scheme": SelectionScheme((0.5, 0.5))}, "path: found thresholds of 1 exits; allowed: 2"),
+        ({"scheme": SelectionScheme((None,))}, "scheme: found no placed exit; allowed: 1 exit or more"),
+    ],
+)
+def test_each_wrong_argument_of_a_holder_is_named(arguments, message):
+    path = ThresholdPath(np.array([10.0, 20.0]), np.array([[0.0], [1.0]]))
+    fitting = {"scheme": SelectionScheme((0.5,)), "path": path, "leaving": [10.0, 20.0], "budget": 15.0}
+    with pytest.raises(ValueError, match=f"^{message}"):
+        BudgetHolder(**fitting | arguments)
 
 
 def test_an_exit_that_is_not_placed_is_refused():
