@@ -1,7 +1,7 @@
-"""The strategy `nested`: a search of backbones, each with its whole threshold front.
+"""The strategy `nested`: a search of backbones, in which each backbone is judged by its threshold front.
 
-With continuous thresholds, the exit profile of an evaluated backbone gives all its trade-offs, and no gene
-holds a threshold. The search covers backbones only, and predicts the whole front of each.
+Thresholds are continuous and not part of the genome. The exit profile of an evaluated backbone gives its
+trade-offs under all thresholds. For a new backbone, the strategy predicts the whole front.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,27 +20,32 @@ from edanas.strategies.ray_hypervolume import Rays
 from edanas.strategies.search_history import Genomes, Values, unseen
 
 NEAREST = 8
-"""Number of candidates whose neighbours are tried while no feasible one is known."""
+"""Number of candidates whose neighbours are tried as long as no feasible candidate is known."""
 
 
 class Nested(Remembering):
-    """Nested search: evaluates the backbones whose predicted fronts add most hypervolume together.
+    """Nested search: evaluates the backbones whose predicted threshold fronts together add most hypervolume.
 
     The exit profile of an evaluated backbone gives its accuracy under a few hundred reference utilizations.
-    Kriging over backbones, with one kernel for all of them, predicts these accuracies for a new backbone; its
-    costs are exact (`SearchProblem.judge`). Both give its front, with the accuracies raised by `optimism`
-    standard deviations. The front gives its gain in hypervolume, a mean over rays (Zhang and Golovin, 2020).
-    A genetic search maximises that gain. A batch is chosen greedily: each choice counts the expected fronts
-    of earlier choices. Without exit profiles, or if the objectives are not weighted sums of accuracy and
-    utilization, Kriging predicts the reaches along the rays instead.
+    Kriging predicts the same accuracies for a new backbone. The costs of the new backbone are exact
+    (`SearchProblem.judge`). Accuracies and costs together give the predicted front. For the choice of
+    backbones, the accuracies are raised by `optimism` standard deviations.
+
+    The gain of a front in hypervolume is computed as a mean over rays (Zhang and Golovin, 2020), and a
+    genetic search maximises the gain. A batch is chosen greedily: the gain of each backbone is computed
+    beyond the expected fronts of the backbones chosen before. Kriging predicts the reaches along the rays
+    directly in two cases: without exit profiles, and if the objectives are not weighted sums of accuracy and
+    utilization.
 
     Args:
-        population: Backbones that become parents in each generation, and the number of their children.
-        generations: Generations in each iteration.
+        population: Number of children in each generation, and number of best backbones that become parents.
+        generations: Number of generations in each iteration of the search.
         mutation: Mean number of genes that mutate in a child.
-        optimism: Standard deviations by which a new backbone's accuracies are raised.
-        unguided: Share of each batch that are random neighbours of the front's backbones.
-        extremes: Whether the initial archive holds the backbones of all first and of all last choices.
+        optimism: Number of standard deviations by which the accuracies of a new backbone are raised.
+        unguided: Share of each batch that consists of random neighbours of the backbones on the front, in
+            [0, 1].
+        extremes: True if the initial archive holds the smallest and the largest backbone: first choices only,
+            and last choices only.
 
     Raises:
         ConfigError: An option is out of range.
@@ -71,7 +76,10 @@ class Nested(Remembering):
         self._curves: Curves | None = None
 
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Return the backbones whose predicted fronts add most, and some neighbours of the front's."""
+        """Return the backbones whose predicted fronts add most hypervolume, then some random neighbours.
+
+        The neighbours are new backbones that differ in one gene from a backbone of the front.
+        """
         genomes, values = self._history.succeeded()
         if len(genomes) <= 2:
             return genomes[:0]
@@ -93,13 +101,16 @@ class Nested(Remembering):
         return np.concatenate([chosen, near])
 
     def _rays(self, fronts: list[Values]) -> Rays:
-        """Return rays in the box of the run's hypervolume; the initial archive sets its reference point."""
+        """Return rays in the box in which the run measures hypervolume.
+
+        The reference point of the box follows from the fronts of the initial archive.
+        """
         succeeded = np.isfinite(self._history.values[: self._problem.initial]).all(axis=1).sum()
         first, every = np.concatenate(fronts[: max(int(succeeded), 1)]), np.concatenate(fronts)
         return Rays(first if np.isfinite(first).any() else every, every)
 
     def _model(self, genomes: Genomes, fronts: list[Values]) -> FrontModel:
-        """Return `Curves` where profiles, judge and objectives allow it, else `Reaches`."""
+        """Return a `Curves` model if profiles, judge and objectives allow it, otherwise a `Reaches` model."""
         known = [self._history.profiles.get(genome.tobytes()) for genome in genomes]
         profiles = [profile for profile in known if profile is not None]
         judge, every = self._problem.judge, tuple(range(self._space.exit_points))
@@ -118,7 +129,17 @@ class Nested(Remembering):
     def _explore(
         self, rng: np.random.Generator, pool: "_Pool", owners: Genomes, each: Callable[[], None]
     ) -> None:
-        """Fill the pool: neighbours and random backbones, then children of the largest gains."""
+        """Fill the pool with new backbones over all generations.
+
+        The first generation consists of neighbours of `owners` and of random backbones. Later generations are
+        children of the pool's best backbones and of `owners`.
+
+        Args:
+            rng: The only source of randomness.
+            pool: The pool to fill.
+            owners: Genomes of the evaluated backbones on the front, (n, D).
+            each: Function that is called after each generation.
+        """
         space, size, held = self._space, self._population, self._history.held
         near = self._neighbours(rng, owners, size)
         pool.add(self._with_random(rng, near))
@@ -132,12 +153,15 @@ class Nested(Remembering):
             each()
 
     def _with_random(self, rng: np.random.Generator, genomes: Genomes) -> Genomes:
-        """Return the genomes, and `population` random genomes that are not evaluated yet."""
+        """Return `genomes`, then `population` random genomes that are not evaluated yet."""
         held = self._history.held | {row.tobytes() for row in genomes}
         return np.concatenate([genomes, self._allowed.draw(rng, self._population, held)])
 
     def _least_violating(self, rng: np.random.Generator, genomes: Genomes) -> Genomes:
-        """Return genomes by predicted violation, the least first, while no trade-off is feasible."""
+        """Return new genomes in the order of their predicted violation of the constraints, smallest first.
+
+        The method is used as long as no trade-off is feasible.
+        """
         violations = self._history.violations[np.isfinite(self._history.values).all(axis=1)]
         nearest = genomes[np.argsort(violations, kind="stable")[:NEAREST]]
         pool = self._with_random(rng, self._neighbours(rng, nearest, self._population))
@@ -153,14 +177,14 @@ class Nested(Remembering):
 
 
 class _Pool:
-    """Distinct backbones with predicted fronts.
+    """A pool of distinct new backbones with predicted fronts.
 
     Args:
-        empty: (0, D) genomes.
-        model: Fitted.
-        rays: The rays of all reaches.
-        best: (R,) reaches of the archive.
-        optimism: See `Nested`.
+        empty: An empty array of genomes, (0, D).
+        model: The fitted model of fronts.
+        rays: The R rays along which fronts are measured.
+        best: Reach of the archive's front along each ray, (R,).
+        optimism: Number of standard deviations that are added to the prediction; see `Nested`.
     """
 
     def __init__(self, empty: Genomes, model: FrontModel, rays: Rays, best: Values, optimism: float) -> None:
@@ -172,7 +196,11 @@ class _Pool:
         self._optimistic: list[Values] = []
 
     def add(self, genomes: Genomes) -> None:
-        """Predict the fronts of the new genomes among (n, D)."""
+        """Add the backbones that the pool does not hold yet, with their predicted fronts.
+
+        Args:
+            genomes: Genomes of backbones, (n, D).
+        """
         new = genomes[unseen(genomes, self._held)]
         if len(new):
             expected, optimistic = self._model.predict(new, self._optimism)
@@ -182,7 +210,10 @@ class _Pool:
             self._optimistic.append(optimistic)
 
     def leaders(self, count: int) -> Genomes:
-        """Return at most `count` distinct backbones: the best on each ray, then the largest gains."""
+        """Return the genomes of at most `count` distinct backbones, chosen by optimistic predictions.
+
+        The backbones that reach farthest along a ray come first, then the backbones with the largest gains.
+        """
         if not self._genomes:
             return self._empty
         optimistic = np.concatenate(self._optimistic)
@@ -193,7 +224,7 @@ class _Pool:
         return np.asarray(np.concatenate(self._genomes)[positions])
 
     def best(self, count: int) -> Genomes:
-        """Return at most `count` backbones that gain most together, in order of choice."""
+        """Return the genomes of at most `count` backbones that together gain most, in the order of choice."""
         if not self._genomes:
             return self._empty
         expected = np.concatenate(self._expected)
@@ -214,9 +245,15 @@ class _Pool:
 
 
 def removable(candidate: Candidate, profile: ExitProfile, judge: Judge, front: Values) -> bool:
-    """Return whether the backbone's schemes may omit exits.
+    """Return true if the backbone's selection schemes may omit exits.
 
-    Then no trade-off of the backbone without exits lies ahead of the front.
+    In this case, the front contains a point that is at least as good as the backbone without exits.
+
+    Args:
+        candidate: A candidate with the backbone.
+        profile: The exit profile of the backbone.
+        judge: Computes objectives; see `SearchProblem.judge`.
+        front: Objective values of the backbone's threshold front, (k, J).
     """
     points = len(candidate.scheme.thresholds)
     alone, shares = float(profile.correct[:, -1].mean()), (*((0.0,) * points), 1.0)
@@ -229,5 +266,5 @@ def removable(candidate: Candidate, profile: ExitProfile, judge: Judge, front: V
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """Register the search of backbones with continuous thresholds."""
+    """Register the strategy `nested`."""
     return {"nested": Nested}

@@ -1,4 +1,7 @@
-"""The paper's search, on the whole space (`nsga2-joint`) or on a part of it."""
+"""The search of the EDANAS paper, on the whole space (`nsga2-joint`) or on a part of the space.
+
+The parts are the backbones without early exits (`nsga2-backbone`) and with one exit (`single-exit`).
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -10,16 +13,16 @@ from edanas.strategies.surrogate_nsga2 import SurrogateNsga2
 
 
 class Nsga2Joint(SurrogateNsga2):
-    """EDANAS (Gambella and Roveri 2023, Section IV): backbone and thresholds in one genome.
+    """The search of EDANAS (Gambella and Roveri 2023, Section IV): backbone and thresholds in one genome.
 
-    NSGA-II on surrogates: `surrogate-nsga2` with the options of the paper and its public code. The initial
-    archive is random, and each batch spreads evenly along the predicted front.
+    The method is NSGA-II on surrogates: the strategy `surrogate-nsga2` with the options of the paper and its
+    public code. The initial archive is random, and each batch spreads evenly along the predicted front.
 
     Args:
-        population: Candidates that survive each generation.
-        generations: Generations in each iteration.
-        crossover: Probability that two parents exchange a stretch of genes.
-        mutation: Mean number of genes that mutate in a child.
+        population: Number of candidates that survive each generation of NSGA-II, 2 or more.
+        generations: Number of generations of NSGA-II in each iteration of the search.
+        crossover: Probability that two parents exchange a contiguous part of their genes, in [0, 1].
+        mutation: Mean number of genes that mutate in a child, above 0.
     """
 
     def __init__(
@@ -31,7 +34,7 @@ class Nsga2Joint(SurrogateNsga2):
 
 
 class Nsga2Backbone(Nsga2Joint):
-    """CNAS (Gambella, Falcetta and Roveri 2022): the same search of backbones alone, without early exits.
+    """The search of CNAS (Gambella, Falcetta and Roveri 2022): `Nsga2Joint` on backbones without early exits.
 
     The results are single-exit networks. The thresholds in the settings must include "none".
     """
@@ -42,10 +45,14 @@ class Nsga2Backbone(Nsga2Joint):
 
 
 class SingleExit(Nsga2Joint):
-    """EExNAS (Odema, Rashid and Al Faruque 2021): a search of backbones with one exit at a fixed exit point.
+    """The search of EExNAS (Odema, Rashid and Al Faruque 2021): backbones with one exit at a fixed place.
 
     Args:
-        exit: The exit point, counted from 1.
+        exit: Number of the exit point, counted from 1; default 1.
+        population: Number of candidates that survive each generation of NSGA-II, 2 or more.
+        generations: Number of generations of NSGA-II in each iteration of the search.
+        crossover: Probability that two parents exchange a contiguous part of their genes, in [0, 1].
+        mutation: Mean number of genes that mutate in a child, above 0.
 
     Raises:
         ConfigError: An option is out of range.
@@ -63,10 +70,10 @@ class SingleExit(Nsga2Joint):
         self._exit = exit
 
     def confine(self, space: SearchSpace) -> SearchSpace:
-        """Return the subspace of candidates with this exit and no other.
+        """Return the subspace of candidates whose only exit is at the exit point `exit`.
 
         Raises:
-            ConfigError: The search space has no such exit point.
+            ConfigError: The search space has no exit point with this number.
         """
         if not 1 <= self._exit <= space.exit_points:
             raise ConfigError(f"strategy.exit: found {self._exit}; allowed: 1 to {space.exit_points}")
@@ -75,5 +82,5 @@ class SingleExit(Nsga2Joint):
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """Register the paper's search and two of its baselines."""
+    """Register the strategies `nsga2-joint`, `nsga2-backbone` and `single-exit`."""
     return {"nsga2-joint": Nsga2Joint, "nsga2-backbone": Nsga2Backbone, "single-exit": SingleExit}

@@ -1,4 +1,4 @@
-"""Surrogates of objectives and constraints, fitted on the search history; predictions are cached."""
+"""Predictions of objectives and constraints by surrogates that are fitted on the search history."""
 
 from collections.abc import Callable
 
@@ -12,24 +12,27 @@ from edanas.strategies.search_history import Genomes, SearchHistory, Values, uns
 from edanas.strategies.structure_filter import StructureFilter
 
 CEILING = 1e6
-"""Values of infeasible candidates begin at the largest evaluated value times this: above all predictions."""
+"""Factor on the largest evaluated value: the values of infeasible candidates are larger than this product.
+
+The product is larger than any prediction for a feasible candidate.
+"""
 
 
 class ObjectivePredictions:
-    """One surrogate for each objective and each measured constraint; predictions are cached.
+    """Predictions by one surrogate for each objective and each measured constraint; predictions are cached.
 
-    Predictions rank as evaluations do: feasible candidates first, then by violation. Violations of structural
-    constraints are exact.
+    Feasible candidates get the predicted objective values. Infeasible candidates get larger values, in the
+    order of their violation of the constraints. Violations of structural constraints are exact.
 
     Args:
-        problem: Creates the surrogates.
-        history: At least two candidates that succeeded.
-        allowed: Computes the structural violations.
-        rng: Draws each surrogate's seed.
-        each: Called with a note after each surrogate's fit.
+        problem: The problem, which creates the surrogates.
+        history: Evaluations with at least two candidates that did not fail.
+        allowed: Computes the violations of structural constraints.
+        rng: Draws the seed of each surrogate.
+        each: Function that is called after the fit of each surrogate, with a note on the fit.
 
     Raises:
-        PluginError: A surrogate predicts something else than one finite number for each genome.
+        PluginError: The prediction of a surrogate is not one finite number for each genome.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class ObjectivePredictions:
         each: Callable[[str], None] = lambda _note: None,
     ) -> None:
         self.notes: dict[str, str] = {}
-        """The surrogate that adaptive switching chose and its Kendall's tau, by objective."""
+        """The surrogate that adaptive switching chose, with its Kendall's tau, by objective or constraint."""
         self._known: dict[bytes, int] = {}
         self._genomes: list[Genomes] = []
         self._values: list[Values] = []
@@ -61,7 +64,7 @@ class ObjectivePredictions:
             each(self.notes.get(name, ""))
 
     def __call__(self, genomes: Genomes) -> Values:
-        """Return predictions (n, J) of canonical genomes (n, D), in which feasible ones rank first."""
+        """Return predictions (n, J) for canonical genomes (n, D); feasible genomes rank first."""
         new = genomes[unseen(genomes, self._known.keys())]
         if len(new):
             columns = [_prediction(model, new) for model in self._models]
@@ -77,15 +80,18 @@ class ObjectivePredictions:
         if not self._constrained:
             return values
         violations = self._allowed.violations(genomes) + np.maximum(excesses, 0.0).sum(axis=1)
-        # Not `feasible_first`: later and earlier predictions must rank in one order.
+        # `feasible_first` would use another ceiling in each call, but all predictions need one order.
         return np.where(violations[:, None] > 0, self._ceiling * (1.0 + violations[:, None]), values)
 
     def all(self) -> tuple[Genomes, Values]:
-        """Return all distinct genomes predicted so far, (n, D), in order, and their predictions (n, J)."""
+        """Return all distinct genomes predicted so far, (n, D), and their predictions, (n, J).
+
+        The order is that of the calls.
+        """
         return np.concatenate(self._genomes), np.concatenate(self._values)
 
     def feasible(self) -> str:
-        """Return a note on the share of predicted genomes that are feasible; empty without constraints."""
+        """Return a note with the share of predicted genomes that are feasible; empty without constraints."""
         if not self._constrained:
             return ""
         values = np.concatenate(self._values)

@@ -1,8 +1,10 @@
-"""Accuracies and objectives of backbones under reference utilizations.
+"""Accuracies and objectives of backbones under a fixed set of reference utilizations.
 
-A utilization determines a backbone's costs exactly. Only the accuracy must be learnt, and it changes smoothly
-from backbone to backbone. Together, the reference utilizations trace a backbone's whole front over continuous
-thresholds.
+A utilization determines the costs of a backbone exactly. Only the accuracy must be predicted, and accuracy
+changes smoothly from backbone to backbone. The reference utilizations together represent the threshold front
+of a backbone with continuous thresholds.
+
+Symbols of shapes: T reference utilizations, N exit points, J objectives, M constraints.
 """
 
 import itertools
@@ -18,14 +20,18 @@ Values = npt.NDArray[np.float64]
 Judge = Callable[[Candidate, Outcome], Sequence[float]]
 
 REFERENCES = 400
-"""Most reference utilizations."""
+"""Largest number of reference utilizations."""
 
 
 def utilizations(exit_points: int) -> Values:
-    """Return reference utilizations: shares (T, N + 1) that exit at each exit point and at the last exit.
+    """Return the reference utilizations, (T, N + 1): shares of samples at each exit point and the last exit.
 
-    At each exit point, the fraction of the remaining samples that exit takes the same evenly spaced levels
-    from 0 to 1. There are as many levels as keep T at `REFERENCES` or below.
+    At each exit point, a fraction of the remaining samples exits. The fraction takes evenly spaced values
+    from 0 to 1, and the rows hold all combinations. The number of values is the largest for which T is at
+    most `REFERENCES`.
+
+    Args:
+        exit_points: N, the number of exit points.
 
     Example:
         >>> utilizations(1)[[0, 200, -1]].round(2)
@@ -52,13 +58,13 @@ def _count(levels: int, exit_points: int) -> int:
 
 
 def accuracies(profile: ExitProfile, references: Values) -> Values:
-    """Return the top-1 accuracies (T,) of a backbone under reference utilizations.
+    """Return the top-1 accuracy of a backbone under each reference utilization, (T,).
 
-    At each exit, the most confident of the remaining samples exit.
+    At each exit, the remaining samples with the largest confidence exit.
 
     Args:
-        profile: With a column for every exit point.
-        references: (T, N + 1) utilizations.
+        profile: Exit profile of the backbone, with a column for every exit point.
+        references: Reference utilizations, (T, N + 1).
     """
     samples = len(profile)
     counts = np.rint(np.cumsum(references, axis=1) * samples).astype(np.int64)
@@ -76,16 +82,17 @@ def accuracies(profile: ExitProfile, references: Values) -> Values:
 
 
 class Pricing:
-    """Objectives of backbones under the reference utilizations, for given accuracies.
+    """A function from accuracies under the reference utilizations to objectives and excesses.
 
-    Costs are weighted sums of utilizations. So the judge is called only for outcomes where all samples exit
-    at one exit, and for accuracies 0 and 1. If unused exits cost nothing (ADA_MACS), which the first backbone
-    shows, the scheme with all exits suffices.
+    Objectives are assumed to be weighted sums of accuracy and utilization; `fits` checks this. The judge is
+    therefore called only for outcomes in which all samples leave at one exit, with accuracy 0 or 1. If an
+    exit without samples costs nothing (as for ADA_MACS), the judge is called only for the scheme with all
+    exits. The first backbone shows this.
 
     Args:
-        judge: See `SearchProblem.judge`.
-        references: (T, N + 1) utilizations; an exit with share 0 is not placed, unless `every_exit`.
-        every_exit: Whether all exits are placed.
+        judge: Computes objectives and excesses; see `SearchProblem.judge`.
+        references: Reference utilizations, (T, N + 1).
+        every_exit: True if all exits are placed. With false, an exit with utilization 0 is not placed.
     """
 
     def __init__(self, judge: Judge, references: Values, *, every_exit: bool) -> None:
@@ -97,14 +104,22 @@ class Pricing:
         self._prices: dict[str, tuple[Values, Values]] = {}
 
     def __call__(self, backbone: Backbone, accuracy: Values) -> Values:
-        """Return minimised values (T, J) for accuracies (T,), followed by the excesses, if any."""
+        """Return minimised objective values and excesses under each reference utilization, (T, J + M).
+
+        Args:
+            backbone: The backbone, which determines the costs.
+            accuracy: Accuracy of the backbone under each reference utilization, (T,).
+        """
         if backbone.id not in self._prices:
             self._prices[backbone.id] = self._prices_of(backbone)
         fixed, slope = self._prices[backbone.id]
         return fixed + accuracy[:, None] * slope
 
     def fits(self, backbone: Backbone) -> bool:
-        """Return whether the objectives are such weighted sums; one backbone represents all."""
+        """Return true if the objectives are weighted sums of accuracy and utilization.
+
+        The check of one backbone is sufficient for all backbones.
+        """
         shares, accuracy = self._references.mean(axis=0), 0.5
         scheme = SelectionScheme((1.0,) * self._exit_points)
         mixed = Outcome(accuracy, tuple(shares.tolist()), (accuracy,) * len(shares), accuracy)
@@ -113,7 +128,7 @@ class Pricing:
         return bool(np.allclose(every(backbone, np.array([accuracy]))[0], expected, rtol=1e-6))
 
     def _prices_of(self, backbone: Backbone) -> tuple[Values, Values]:
-        """Return the numbers at accuracy 0, (T, J) for T references, and the slopes over accuracy, (J,)."""
+        """Return the results of the judge at accuracy 0, (T, J + M), and their slopes over accuracy."""
         everywhere, slope = self._prices_at_exits(backbone, self._sets[-1])
         fixed = self._references @ everywhere
         if self._unused_are_free is not True:
@@ -128,7 +143,15 @@ class Pricing:
         return fixed, slope
 
     def _prices_at_exits(self, backbone: Backbone, placed: npt.NDArray[np.bool_]) -> tuple[Values, Values]:
-        """Return the values if all samples exit at one exit, wrongly, (N + 1, J), and the slopes, (J,)."""
+        """Return the results of the judge at accuracy 0, (N + 1, J + M), and their slopes over accuracy.
+
+        In row i, all samples leave at exit i; the last row belongs to the last exit. The slopes, (J + M,),
+        are the same for all exits.
+
+        Args:
+            backbone: The backbone.
+            placed: Flags of the placed exits, (N,). The row of an exit that is not placed holds zeros.
+        """
         scheme = SelectionScheme(tuple(1.0 if is_placed else None for is_placed in placed))
         candidate = Candidate(backbone, scheme)
         last = np.array(self._judge(candidate, self._all_exit(self._exit_points, 0.0)))

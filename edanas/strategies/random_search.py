@@ -1,4 +1,4 @@
-"""The strategy `random`: the baseline for all others."""
+"""The strategy `random`: random search, the baseline for other strategies."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,14 +11,14 @@ from edanas.strategies.search_history import Genomes
 
 
 class RandomSearch(Remembering):
-    """Distinct random candidates, each expressed gene uniform over its choices."""
+    """Random search: evaluates distinct candidates whose expressed genes are uniform over their choices."""
 
     def propose(self, _rng: np.random.Generator, _count: int) -> Genomes:
-        """Return no proposals; the base class fills up with random candidates."""
+        """Return no proposals, so that the base class adds random candidates only."""
         return np.zeros((0, self._space.dimensions), dtype=np.int64)
 
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """Register the random search."""
+    """Register the strategy `random`."""
     return {"random": RandomSearch}

@@ -1,7 +1,8 @@
-"""Hypervolume as a mean over rays: a front's reach from the reference point in each direction.
+"""Hypervolume as a mean over rays from the reference point.
 
-Along each of a fixed set of rays a front is one number, whatever its numbers of points and objectives. So a
-whole front is a vector that can be predicted by regression, and the gain of a front is a mean of differences.
+The reach of a front along a ray is the distance from the reference point to the border of the dominated
+region. With a fixed set of R rays, a front is a vector of R numbers, for any number of points. A regression
+can predict this vector, and the hypervolume of the front follows from it.
 """
 
 import math
@@ -14,15 +15,18 @@ from edanas.numerics.pareto import reference_point
 Values = npt.NDArray[np.float64]
 
 RAYS = 64
-"""Directions for two objectives, a power of two; each further objective doubles them, up to 16 times."""
+"""Number of rays for two objectives, a power of two. Each further objective doubles it, up to a factor 16."""
 
 
 class Rays:
-    """Rays from a reference point through the box in which hypervolume counts (Zhang and Golovin, 2020).
+    """Rays from a reference point through the box in which hypervolume is measured.
+
+    The method is by Zhang and Golovin (2020).
 
     Args:
-        references: (n, J) values whose maxima give the reference point, as in the run's hypervolume.
-        values: (m, J) values whose minima are the box's other corner.
+        references: Objective values, (n, J), whose maxima determine the reference point; see
+            `edanas.numerics.pareto.reference_point`.
+        values: Objective values, (m, J), whose minima are the opposite corner of the box.
 
     Example:
         >>> front = np.array([[0.0, 1.0], [1.0, 0.0]])
@@ -40,9 +44,13 @@ class Rays:
         self._directions = _directions(len(self.reference))
 
     def reach(self, points: Values) -> Values:
-        """Return the reach on each ray, (..., R), of k points with minimised values (..., k, J)."""
+        """Return the reach of a set of points along each ray: (..., k, J) -> (..., R).
+
+        Args:
+            points: Minimised objective values of k points in the last two axes; other axes hold further sets.
+        """
         inside = np.maximum(self.reference - points, 0.0) / self._span
-        # Objectives first: a minimum over a short last axis is slow.
+        # The axis of objectives comes first, since a minimum over a short last axis is slow.
         columns = np.ascontiguousarray(np.moveaxis(inside, -1, 0))
         reaches = np.zeros((*points.shape[:-2], len(self._directions)))
         for ray, direction in enumerate(self._directions):
@@ -53,14 +61,14 @@ class Rays:
         return reaches
 
     def volume(self, reach: Values) -> Values:
-        """Return the dominated share of the box, (...), for reaches (..., R)."""
+        """Return the share of the box that is dominated, from the reach along each ray: (..., R) -> (...)."""
         objectives = len(self.reference)
         ball = math.pi ** (objectives / 2) / (2**objectives * math.gamma(objectives / 2 + 1))
         return np.asarray(ball * (reach**objectives).mean(axis=-1))
 
 
 def _directions(objectives: int) -> Values:
-    """Return unit vectors (R, J) with positive coordinates, spread evenly."""
+    """Return R evenly spread unit vectors with positive coordinates, (R, J), for J objectives."""
     if objectives == 1:
         return np.ones((1, 1))
     if objectives == 2:
@@ -71,6 +79,6 @@ def _directions(objectives: int) -> Values:
 
     power = RAYS.bit_length() - 1 + min(objectives - 2, 4)
     even = Sobol(objectives, scramble=False).random_base2(power) + 0.5 / 2**power
-    # Absolute coordinates of a normal vector: its direction is uniform on the sphere.
+    # The direction of a vector with normally distributed coordinates is uniform on the sphere.
     drawn = norm.ppf(0.5 + 0.5 * even)
     return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))

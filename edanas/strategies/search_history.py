@@ -1,4 +1,8 @@
-"""The history of a search, and random genomes that are not in it."""
+"""The history of a search, and random genomes that the history does not hold.
+
+Symbols of shapes: n evaluations, m evaluations of candidates that did not fail, D genes, J objectives, M
+measured constraints.
+"""
 
 from collections.abc import Container, Sequence
 from itertools import islice
@@ -15,19 +19,19 @@ Genomes = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
 ROUNDS = 8
-"""Rounds of sampling before the space is enumerated: by then few new candidates are left."""
+"""Number of rounds of sampling after which the space is enumerated, since few new candidates are left."""
 
 POOL = 1024
-"""Number of new candidates that the enumeration collects to draw from."""
+"""Number of new candidates that the enumeration collects, and among which the draw is random."""
 
 
 class SearchHistory:
-    """All evaluations so far, in the archive's order.
+    """All evaluations of a search so far, in the order of the archive.
 
     Args:
-        space: The genomes' search space.
-        objectives: J, the number of values in a row.
-        limits: M, the number of excesses in a row.
+        space: The search space of the genomes.
+        objectives: J, the number of objectives.
+        limits: M, the number of measured constraints; each has an excess. Default 0.
 
     Example:
         >>> from edanas.core.space import SearchSpace
@@ -57,7 +61,13 @@ class SearchHistory:
         profiles: Sequence[ExitProfile | None] = (),
         excesses: Values | None = None,
     ) -> None:
-        """Append (n, D) genomes, (n, J) values and (n, M) excesses, and the exit profiles that are known.
+        """Append evaluations.
+
+        Args:
+            genomes: Genomes of the candidates, in rows of D genes.
+            values: Objective values, in rows of J numbers; NaN or infinite for a failed candidate.
+            profiles: Exit profile of each candidate; `None` = unknown. The default has no profiles.
+            excesses: Excesses of the measured constraints, in rows of M numbers; `None` if M is 0.
 
         Raises:
             ValueError: The numbers of rows differ, or a row does not have J values or M excesses.
@@ -85,33 +95,44 @@ class SearchHistory:
 
     @property
     def violations(self) -> Values:
-        """The sum of each row's excesses above 0, (n,); NaN for a failed candidate."""
+        """The sum of the positive excesses of each evaluation, (n,); NaN for a failed candidate."""
         return np.asarray(np.maximum(self.excesses, 0.0).sum(axis=1))
 
     @property
     def ranked(self) -> Values:
-        """Values (n, J) under which feasible rows dominate infeasible rows; see `feasible_first`."""
+        """Objective values, (n, J), changed so that feasible candidates dominate infeasible candidates.
+
+        `edanas.core.feasible.feasible_first` defines the change.
+        """
         return feasible_first(self.values, self.violations)
 
     def succeeded(self) -> tuple[Genomes, Values]:
-        """Return the rows with finite values: genomes (m, D) and values (m, J) as in `ranked`."""
+        """Return the candidates that did not fail: genomes, (m, D), and values as in `ranked`, (m, J)."""
         finite = np.isfinite(self.values).all(axis=1)
         return self.genomes[finite], self.ranked[finite]
 
     def measured(self) -> tuple[Genomes, Values]:
-        """Return the rows with finite values: genomes (m, D), measured values and excesses (m, J + M)."""
+        """Return the candidates that did not fail: genomes, (m, D), and measurements, (m, J + M).
+
+        The measurements of a candidate are its objective values and its excesses.
+        """
         finite = np.isfinite(self.values).all(axis=1)
         return self.genomes[finite], np.hstack([self.values, self.excesses])[finite]
 
     def front(self) -> tuple[Genomes, Values]:
-        """Return the non-dominated rows, with values as in `ranked`."""
+        """Return genomes and values of the non-dominated candidates; the values are those of `ranked`."""
         ranked = self.ranked
         best = non_dominated(ranked)
         return self.genomes[best], ranked[best]
 
 
 def unseen(genomes: Genomes, held: Container[bytes]) -> npt.NDArray[np.int64]:
-    """Return the positions of canonical genomes (n, D) that are not in `held`; of equal ones the first."""
+    """Return the positions of the genomes that are not in `held`; of equal genomes, the first position.
+
+    Args:
+        genomes: Canonical genomes, (n, D).
+        held: The excluded genomes, as bytes.
+    """
     first: dict[bytes, int] = {}
     for position, row in enumerate(genomes):
         first.setdefault(row.tobytes(), position)
@@ -119,10 +140,17 @@ def unseen(genomes: Genomes, held: Container[bytes]) -> npt.NDArray[np.int64]:
 
 
 def draw(space: SearchSpace, rng: np.random.Generator, count: int, held: set[bytes]) -> Genomes:
-    """Return `count` distinct random genomes that are not in `held`, or all such genomes if there are fewer.
+    """Return `count` distinct random genomes that are not in `held`; if fewer remain, return all of them.
 
-    Each expressed gene is uniform over its choices. Where sampling yields too few, the space is enumerated in
-    order. So a nearly exhausted space is exhausted exactly, and a large one is never listed.
+    Each expressed gene is uniform over its choices. If sampling yields too few genomes, the space is
+    enumerated in order. The last candidates of a space are therefore found, and a large space is never
+    listed.
+
+    Args:
+        space: The search space of the genomes.
+        rng: The only source of randomness.
+        count: Number of genomes.
+        held: The excluded genomes, as bytes.
     """
     excluded = set(held)
     drawn = np.zeros((0, space.dimensions), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Choice of a batch: the best candidates, spread along the front."""
+"""The choice of a batch that consists of the best candidates, spread evenly along the front."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,15 +10,15 @@ Positions = npt.NDArray[np.int64]
 
 
 def choose_spread(front: Values, pool: Values, count: int) -> Positions:
-    """Return the positions in `pool` of at most `count` candidates, ascending.
+    """Return the positions in `pool` of at most `count` chosen candidates, in ascending order.
 
-    Non-dominated layers of the pool come first. Of the layer that exceeds `count`, the best in each objective
-    are chosen, then candidates whose second objective spreads evenly along the front. (Even gaps alone never
-    reach beyond the front's ends: a search whose initial archive lacks the extremes would not find them.)
+    Whole non-dominated layers of the pool are chosen first. From the first layer that exceeds `count`, the
+    best candidate in each objective is chosen, since even gaps alone never reach beyond the ends of the
+    front. Then candidates follow whose second objective spreads evenly along the front.
 
     Args:
-        front: (f, J) values of the archive's front.
-        pool: (n, J) finite predictions.
+        front: Objective values of the archive's front, (f, J).
+        pool: Finite predictions for the candidates, (n, J).
         count: Number of candidates to choose.
     """
     along = min(1, pool.shape[1] - 1)
@@ -38,17 +38,18 @@ def choose_spread(front: Values, pool: Values, count: int) -> Positions:
 
 
 def spread_subset(fixed: Values, pool: Values, count: int) -> Positions:
-    """Return the positions of `count` numbers in `pool` (n,) that make the gaps, with `fixed`, most equal.
+    """Return the positions of `count` numbers in `pool` that fill the gaps between numbers most evenly.
 
-    The measure is the standard deviation of the gaps (the paper's public code runs a small genetic algorithm
-    here). Numbers are added one at a time, each with the smallest deviation. Then the best exchange of one
-    number for another follows, as long as it reduces the deviation. The result is a local optimum, without
-    randomness.
+    The gaps are those between neighbours in the sorted union of `fixed` and the chosen numbers. Their
+    standard deviation is minimised. Numbers are added one at a time, each with the smallest deviation. Then
+    one chosen number is exchanged for another number, as long as an exchange reduces the deviation. The
+    result is a local optimum and deterministic. (The paper's public code runs a small genetic algorithm
+    instead.)
 
     Args:
-        fixed: (f,) numbers that are part of the set, in any order.
-        pool: (n,) numbers to choose from.
-        count: Number of choices; if the pool is not larger, all are chosen.
+        fixed: Numbers that are always part of the set, in any order, (f,).
+        pool: Numbers to choose from, (n,).
+        count: Number of numbers to choose; if the pool is not larger, all its numbers are chosen.
 
     Example:
         >>> spread_subset(np.array([0.0, 4.0]), np.array([0.5, 2.0, 3.9]), 1)
@@ -67,7 +68,7 @@ def spread_subset(fixed: Values, pool: Values, count: int) -> Positions:
         free = np.setdiff1d(np.arange(len(pool)), chosen)
         without = np.array([[*fixed, *pool[chosen[:i] + chosen[i + 1 :]]] for i in range(count)])
         trials = _deviations(without, pool[free])
-        # Sums in another order differ in their last bits: such exchanges would never end.
+        # Sums in another order differ in their last bits; without a margin, exchanges could go on forever.
         if not trials.min() < deviation * (1 - 1e-9):
             return np.sort(np.array(chosen, dtype=np.int64))
         out, new = divmod(int(trials.argmin()), len(free))
@@ -76,7 +77,12 @@ def spread_subset(fixed: Values, pool: Values, count: int) -> Positions:
 
 
 def _deviations(bases: Values, added: Values) -> Values:
-    """Return the gaps' standard deviations of each of (b, m) rows with each of (a,) numbers, (b * a,)."""
+    """Return the standard deviation of the gaps for each row of `bases` with each added number, (b * a,).
+
+    Args:
+        bases: Rows of m numbers, (b, m).
+        added: Numbers to add to a row, one at a time, (a,).
+    """
     rows = np.repeat(bases, len(added), axis=0)
     rows = np.concatenate([rows, np.tile(added, len(bases))[:, None]], axis=1)
     rows.sort(axis=1)

@@ -1,4 +1,7 @@
-"""A filter for candidates whose structure keeps the constraints, and random candidates of that kind."""
+"""A filter for candidates that satisfy the structural constraints, and random feasible candidates.
+
+A structural constraint can be checked without an evaluation, e.g. a maximum of parameters.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,16 +11,22 @@ from edanas.strategies.genetic import cross, dress, mutate
 from edanas.strategies.search_history import Genomes, Values, draw, unseen
 
 POOL = 64
-"""Genomes in each generation of the search for feasible candidates."""
+"""Number of genomes in each generation of the search for feasible candidates."""
 
 GENERATIONS = 40
-"""Most generations; the search also ends after half as many generations without a new feasible genome."""
+"""Largest number of generations of the search for feasible candidates.
+
+The search ends earlier after half of this number of generations without a new feasible genome.
+"""
 
 
 class StructureFilter:
-    """A filter by `SearchProblem.structure`, with a cache of the violations.
+    """A filter of genomes by `SearchProblem.structure`, which caches the violations.
 
-    If the problem has no structural constraint, every genome passes.
+    If the problem has no structural constraint, every genome passes the filter.
+
+    Args:
+        problem: The problem with the search space and the structural constraints.
     """
 
     def __init__(self, problem: SearchProblem) -> None:
@@ -25,11 +34,11 @@ class StructureFilter:
         self._known: dict[bytes, float] = {}
 
     def __call__(self, genomes: Genomes) -> Genomes:
-        """Return the rows of (n, D) canonical genomes that keep the structural constraints."""
+        """Return the canonical genomes, out of (n, D), that satisfy the structural constraints."""
         return genomes[self.violations(genomes) == 0] if self._structure else genomes
 
     def violations(self, genomes: Genomes) -> Values:
-        """Return the structural violation of each genome, (n,); 0 = feasible."""
+        """Return the violation of the structural constraints by each genome, (n,); 0 = feasible."""
         if self._structure is None:
             return np.zeros(len(genomes))
         for row in genomes:
@@ -38,11 +47,17 @@ class StructureFilter:
         return np.array([self._known[row.tobytes()] for row in genomes], dtype=np.float64)
 
     def draw(self, rng: np.random.Generator, count: int, held: set[bytes]) -> Genomes:
-        """Return `count` distinct random feasible genomes that are not in `held`, or fewer.
+        """Return at most `count` distinct random feasible genomes that are not in `held`.
 
-        Random sampling comes first, see `draw`. Where it yields too few, evolution continues from the genomes
-        with the least violation, so that a narrow feasible region is reached. If no feasible genome exists at
-        all, the genome with the least violation is returned: its evaluation then reports the excess.
+        Random sampling comes first; see `edanas.strategies.search_history.draw`. If it yields too few
+        genomes, an evolutionary search starts from the genomes with the smallest violation. It reaches a
+        feasible region that is too narrow for sampling. If no feasible genome is found and `held` is empty,
+        the genome with the smallest violation is returned. Its evaluation then reports the excess.
+
+        Args:
+            rng: The only source of randomness.
+            count: Number of genomes.
+            held: The excluded genomes, as bytes.
         """
         if self._structure is None:
             return draw(self._space, rng, count, held)
@@ -61,7 +76,15 @@ class StructureFilter:
     def _evolve(
         self, rng: np.random.Generator, pool: Genomes, count: int, held: set[bytes], drawn: Genomes
     ) -> Genomes:
-        """Return at most `count` feasible genomes, by a (mu + lambda) search for the least violation."""
+        """Return at most `count` new feasible genomes, by a (mu + lambda) search for the least violation.
+
+        Args:
+            rng: The only source of randomness.
+            pool: Genomes with which the search starts, (n, D).
+            count: Largest number of genomes.
+            held: The excluded genomes, as bytes.
+            drawn: Feasible genomes that are already drawn and therefore excluded, too, (m, D).
+        """
         excluded = held | {row.tobytes() for row in drawn}
         feasible: list[npt.NDArray[np.int64]] = []
         idle = 0

@@ -1,9 +1,9 @@
 """The strategy `surrogate-nsga2`: NSGA-II on surrogates (Section IV of the paper, after MSuNAS and CNAS).
 
-In each iteration one surrogate for each objective is fitted on the archive, and NSGA-II searches on their
+In each iteration, one surrogate for each objective is fitted on the archive, and NSGA-II searches on the
 predictions. Two defaults differ from the paper. A batch consists of the candidates that are predicted to add
-most hypervolume together, among all that NSGA-II visited. And a part of each batch are children of the
-archive chosen without surrogates: they reveal where the surrogates are wrong.
+most hypervolume together, out of all candidates that NSGA-II visited. A share of each batch is chosen without
+surrogates: these candidates are children of the archive, and their evaluation corrects wrong surrogates.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,28 +26,30 @@ CHOICES = ("hypervolume", "spread")
 """Rules for the choice of a batch; see `SurrogateNsga2`."""
 
 UNGUIDED = 0.125
-"""Default share of unguided children where surrogates learn from genes and values alone."""
+"""Default of `unguided` if surrogates learn from genes and values alone, without exit profiles."""
 
 CLIMBERS = 40
-"""Most candidates of the predicted front whose neighbours are predicted in one round of refinement."""
+"""Largest number of candidates whose neighbours are predicted in one round of refinement."""
 
 
 class SurrogateNsga2(Remembering):
-    """NSGA-II on surrogates of the objectives, seeded with the archive's front.
+    """NSGA-II on surrogates of the objectives; the first population contains the archive's front.
 
     Args:
-        population: Candidates that survive each generation.
-        generations: Generations in each iteration.
-        crossover: Probability that two parents exchange a stretch of genes.
-        mutation: Mean number of genes that mutate in a child.
-        extremes: Whether the initial archive holds the candidates of all first and of all last choices.
-        choice: Rule for the batch: `hypervolume` (the candidates that are predicted to add most together), or
-            `spread` as in the paper (candidates of the last population that fill the gaps along the front).
-        refinement: Rounds in which the neighbours of the predicted front are predicted, too; for
-            `hypervolume`.
-        unguided: Share of each batch that are children of the archive by NSGA-II without surrogates; 0 in the
-            paper. `None` = 0 where exit profiles are known, since surrogates that learn from them are seldom
-            wrong, and an eighth elsewhere.
+        population: Number of candidates that survive each generation of NSGA-II, 2 or more.
+        generations: Number of generations of NSGA-II in each iteration of the search.
+        crossover: Probability that two parents exchange a contiguous part of their genes, in [0, 1].
+        mutation: Mean number of genes that mutate in a child, above 0.
+        extremes: True if the initial archive holds two extreme candidates: first choices only, and last
+            choices only.
+        choice: Rule by which a batch is chosen. `hypervolume`, the default, chooses the candidates that are
+            predicted to add most hypervolume together. `spread`, the paper's rule, chooses candidates of the
+            last population that fill the gaps along the front.
+        refinement: Number of rounds in which the neighbours of the predicted front are predicted, too. It has
+            an effect only with `hypervolume`; default 0.
+        unguided: Share of each batch that consists of children of the archive, chosen without surrogates. It
+            is 0 in the paper. `None`, the default, is 0 if exit profiles are known, since surrogates that
+            learn from profiles are seldom wrong. Otherwise `None` is 0.125.
 
     Raises:
         ConfigError: An option is out of range.
@@ -80,11 +82,11 @@ class SurrogateNsga2(Remembering):
         self._notes: dict[str, str] = {}
 
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Return the candidates that the surrogates favour, and children chosen without surrogates."""
+        """Return the best candidates by the surrogates, and children chosen without surrogates."""
         self._notes = {}
-        # Random rounding: a batch of one must not always hold 0 or always 1 unguided child.
+        # Random rounding: otherwise a batch of one candidate would always hold the same number of children.
         children = self._children(rng, int(self._share() * count + rng.random()))
-        # A surrogate accepts two candidates, but can rank others only from three.
+        # A surrogate can be fitted to two candidates, but needs three to rank new candidates.
         if len(self._history.succeeded()[0]) <= 2:
             return children
         guided = self._guided(rng, count)
@@ -105,7 +107,7 @@ class SurrogateNsga2(Remembering):
         return offspring(self._history, self._allowed, mating, RankAndCrowding(), search.population, count)
 
     def _guided(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Return the candidates that the surrogates favour, best first."""
+        """Return candidates chosen by the surrogates' predictions, best first."""
         front, values = self._history.front()
         problem = self._problem
         steps = problem.objectives + problem.limits + self._search.generations
@@ -131,14 +133,18 @@ class SurrogateNsga2(Remembering):
         return chosen
 
     def notes(self) -> dict[str, str]:
-        """Return the chosen surrogate and its Kendall's tau for each objective and measured constraint.
+        """Return notes on the surrogates of the latest batch, by objective or measured constraint.
 
-        With constraints, the share of predicted candidates that are feasible is added.
+        A note holds the surrogate that adaptive switching chose and its Kendall's tau. With constraints, the
+        entry `feasible` holds the share of predicted candidates that are feasible.
         """
         return dict(self._notes)
 
     def _start(self, rng: np.random.Generator, front: Genomes) -> Genomes:
-        """Return the first population: the front, or a random subset of it, and random candidates."""
+        """Return the first population of NSGA-II: candidates of the front, then random candidates.
+
+        From a front that is larger than the population, a random subset is taken.
+        """
         size = self._search.population
         front = front[unseen(front, set())]
         first = front[rng.permutation(len(front))[:size]]
@@ -146,7 +152,7 @@ class SurrogateNsga2(Remembering):
         return np.concatenate([first, more])
 
     def _refine(self, rng: np.random.Generator, predict: ObjectivePredictions) -> None:
-        """Predict the neighbours of the predicted front: a local search in addition to NSGA-II."""
+        """Predict the neighbours of the predicted front, as a local search in addition to NSGA-II."""
         for _ in range(self._refinement):
             genomes, values = predict.all()
             best = np.flatnonzero(non_dominated(values))
@@ -154,12 +160,12 @@ class SurrogateNsga2(Remembering):
             predict(np.concatenate([self._space.neighbours(genome) for genome in climbers]))
 
     def _spread(self, pool: Genomes, predict: ObjectivePredictions, front: Values, count: int) -> Genomes:
-        """Return the best new genomes of a pool by layers, spread along the front."""
+        """Return at most `count` new genomes of a pool: the best layers, spread evenly along the front."""
         new = pool[unseen(pool, self._history.held)]
         return new[choose_spread(front, predict(new), count)] if len(new) else new
 
     def _most_gain(self, predict: ObjectivePredictions, front: Values, count: int) -> Genomes:
-        """Return the new predicted genomes that add most hypervolume, then the best by layers."""
+        """Return `count` new predicted genomes: those that add most hypervolume, then the best layers."""
         genomes, values = predict.all()
         new = unseen(genomes, self._history.held)
         genomes, values = genomes[new], values[new]
@@ -174,5 +180,5 @@ class SurrogateNsga2(Remembering):
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """Register the default strategy; `choice = "spread"` gives the paper's."""
+    """Register the default strategy, `surrogate-nsga2`."""
     return {"surrogate-nsga2": SurrogateNsga2}

@@ -1,4 +1,4 @@
-"""The strategy `two-level`: an outer search of backbones, an inner one of exits and thresholds."""
+"""The strategy `two-level`: an outer search of backbones, and an inner search of exits and thresholds."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,17 +13,18 @@ from edanas.strategies.search_history import SearchHistory, Values
 
 
 class TwoLevel(Nsga2Search):
-    """HADAS (Bouzidi et al. 2023): a genetic search of backbones around a search of their exits.
+    """The search of HADAS (Bouzidi et al. 2023): a search of exits inside a genetic search of backbones.
 
-    The outer NSGA-II searches backbones without surrogates. It ranks a backbone by its objectives without
-    early exits and by the result of the inner search: the hypervolume of its best exits and thresholds. HADAS
-    runs a second genetic search there. Here the inner search is exact, since an exit profile gives the
-    outcome of every threshold. (`scheme = "distill"` trains exits as HADAS does.)
+    The outer search is NSGA-II over backbones, without surrogates. It ranks a backbone by its objectives
+    without early exits and by the result of the inner search: the hypervolume of the front over exits and
+    thresholds. In HADAS, the inner search is a second genetic search. Here it is exact,
+    since an exit profile gives the outcome of every threshold. (`scheme = "distill"` trains exits as HADAS
+    does.)
 
     Args:
-        population: Candidates of the archive that may become parents.
-        crossover: Probability that two parents exchange a stretch of genes.
-        mutation: Mean number of genes that mutate in a child.
+        population: Number of candidates of the archive that may become parents, 2 or more.
+        crossover: Probability that two parents exchange a contiguous part of their genes, in [0, 1].
+        mutation: Mean number of genes that mutate in a child, above 0.
 
     Raises:
         ConfigError: An option is out of range.
@@ -32,7 +33,7 @@ class TwoLevel(Nsga2Search):
     nested = True
 
     def propose(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Return children of the backbones that survive by the objectives of both levels."""
+        """Return children of the backbones that are best in the objectives of the outer and inner search."""
         genomes, values = self._history.succeeded()
         if not len(genomes):
             return genomes
@@ -42,11 +43,14 @@ class TwoLevel(Nsga2Search):
         return offspring(both, self._allowed, mating, self.survival(), self._population, count)
 
     def _inside(self, genomes: Genomes, values: Values) -> Values:
-        """Return the share of the archive's box that each backbone's front dominates, (n,)."""
+        """Return the result of the inner search for each backbone, (n,).
+
+        The result is the share of the box around all fronts that the front of the backbone dominates.
+        """
         fronts = [self.front_of(genome, row) for genome, row in zip(genomes, values, strict=True)]
         everything = np.concatenate(fronts)
         if not np.isfinite(everything).all(axis=1).any():
-            # No trade-off keeps the constraints yet: the outer level alone ranks backbones.
+            # As long as no trade-off is feasible, only the outer objectives rank backbones.
             return np.zeros(len(genomes))
         rays = Rays(everything, everything)
         return np.array([float(rays.volume(rays.reach(front))) for front in fronts])
@@ -54,5 +58,5 @@ class TwoLevel(Nsga2Search):
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """Register the two-level search."""
+    """Register the strategy `two-level`."""
     return {"two-level": TwoLevel}
