@@ -35,7 +35,7 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
             images = sorted(_images_below(path))
             if not images:
                 endings = ", ".join(sorted(SUFFIXES))
-                raise DataError(f"{path}: no image in this folder or below; an image ends in {endings}")
+                raise DataError(f"{path}: no image in this folder or below; images end in {endings}")
             files += images
         elif path.exists():
             files.append(path)

@@ -161,7 +161,7 @@ def _find_classes(root: Path, folders: Sequence[Path], part: str, listing: Image
         files = list(_images(folder, listing))
         if not files:
             raise DataError(
-                f"{folder}: class folder without an image; an image ends in {', '.join(sorted(SUFFIXES))}"
+                f"{folder}: class folder without an image; images end in {', '.join(sorted(SUFFIXES))}"
             )
         listing.files += files
         listing.classes += [folder.name] * len(files)

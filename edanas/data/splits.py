@@ -81,7 +81,9 @@ def _check_data(data: LoadedData) -> None:
         )
     unknown = sorted(set(np.unique(data.parts).tolist()) - {"", "train", "validation", "test"})
     if unknown:
-        raise DataError(f"the data names a part '{unknown[0]}'; allowed: train, validation, test, or none")
+        raise DataError(
+            f"the data names a part '{unknown[0]}'; allowed: train, validation, test, or an empty name"
+        )
 
 
 def _shares(settings: SplitSettings, drawn: Sequence[str]) -> npt.NDArray[np.float64]:

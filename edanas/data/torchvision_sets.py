@@ -1,7 +1,7 @@
 """Data sets of torchvision, stored under `EDANAS_HOME/data` and downloaded only on request.
 
 Torchvision compares the MD5 checksum of each archive with the published checksum before it unpacks the
-archive, and that of CIFAR's pickle files before it reads them. Changed files are therefore not loaded.
+archive. It compares the checksums of CIFAR's pickle files before it reads them. Changed files are not loaded.
 """
 
 import sys
@@ -81,7 +81,8 @@ class TorchvisionSet(DataSource):
             )
         if isinstance(error, RuntimeError) and "download=True" in cause:
             return AbsentDataError(
-                f"data '{self.name}': not found, or not whole, in {self.root}. Add --download to fetch it.",
+                f"data '{self.name}': the files in {self.root} are absent or incomplete. "
+                "Add --download to fetch them.",
                 self.channels,
                 self.classes,
             )

@@ -196,7 +196,7 @@ class ElasticMobileNet(Supernet):
     def view(self, backbone: Backbone) -> StagedBackbone:
         """Return a view with its own training mode; see `Supernet.view`.
 
-        The modules of the view are the whole dynamic layers.
+        The parameters of the view are all weights of the dynamic layers, not only the slices that it uses.
         """
         return self._staged(backbone, LayerSlice.view)
 

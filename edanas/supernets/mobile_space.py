@@ -143,11 +143,20 @@ class NetPlan:
 class MobileSpace:
     """A search space of mobile networks.
 
-    `edanas.supernets.ofa_mobile.checked_space` builds it from the options of a provider.
-    `edanas.supernets.ofa_mbv3.OFAMobileNetV3Provider` describes the attributes that are not listed here.
+    `edanas.supernets.ofa_mobile.checked_space` builds it from the options of a provider, after a check.
 
     Args:
         family: Properties that all backbones share.
+        widths: Choices of the width multiplier, ascending.
+        resolutions: Choices of the side of the input images, in pixels, ascending.
+        depths: Choices of the number of layers in an elastic stage, ascending.
+        kernels: Choices of the kernel size of depthwise convolutions, ascending.
+        expansions: Choices of the ratio of a layer's inner channels to its input channels, ascending.
+        stem_stride: Stride of the first convolution.
+        stage_strides: Stride of each elastic stage.
+        dropout: Share of the classifier's input features that is dropped in training.
+        final_expand: Number of channels, at width 1, of the last 1x1 convolution before pooling; 0 omits the
+            convolution.
         last_width: Number of channels, at width 1, of the feature mix after pooling; 0 omits the feature mix.
     """
 

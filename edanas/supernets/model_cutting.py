@@ -145,7 +145,7 @@ def _trace(root: _Root, cuts: Sequence[Cut]) -> fx.Graph:
     try:
         return _Tracer(opened).trace(root.eval())
     except Exception as error:
-        raise CutError(f"its forward pass cannot be traced: {error}") from error
+        raise CutError(f"the forward pass of the model cannot be traced: {error}") from error
     finally:
         root.train(training)
 

@@ -29,8 +29,8 @@ class ModuleProvider(FixedProvider):
     Exits, thresholds and the resolution are searched. The function is called as
     `make(in_channels=..., num_classes=...)`. It returns a `StagedBackbone`, a pair `(stages, head)`, or a
     sequence of modules: the stages, then the last exit. Stages return features (B, C, H, W), and the last
-    exit returns logits (B, num_classes). Python runs the code of the user's file in this process, and in
-    every process that loads a network of this provider.
+    exit returns logits (B, num_classes). The user's code runs in this process, and in every process that
+    loads a network of this provider.
 
     Args:
         source: The function, as `path/to/file.py:function` or `package.module:function`.
@@ -62,12 +62,12 @@ class ModuleProvider(FixedProvider):
             raise
         except Exception as error:
             raise self._error(
-                f"called with {_ARGUMENTS}, it raised {type(error).__name__}: {error}"
+                f"the function, called with {_ARGUMENTS}, raised {type(error).__name__}: {error}"
             ) from error
         stages, head = self._stages_and_head(result)
         if len(stages) < 2:
             raise self._error(
-                f"it returned {len(stages)} stage; expected two or more stages, and the last exit"
+                f"the function returned {len(stages)} stage; expected two or more stages, and the last exit"
             )
         return stages, head
 
@@ -93,8 +93,8 @@ class ModuleProvider(FixedProvider):
                 return stages, head
             result = others[0]
         raise self._error(
-            f"it returned a {type(result).__name__}; expected a StagedBackbone, (stages, head), or a "
-            "sequence of modules"
+            f"the function returned a {type(result).__name__}; expected a StagedBackbone, (stages, head), "
+            "or a sequence of modules"
         )
 
     @torch.no_grad()

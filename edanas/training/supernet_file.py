@@ -146,11 +146,12 @@ def load(path: Path, parts: Mapping[str, nn.Module], fresh: Container[str] = ())
             if name in fresh:
                 skipped.append(name)
                 continue
-            fitted = _fitted(file.get_tensor(name), own)
+            stored = file.get_tensor(name)
+            fitted = _fitted(stored, own)
             if fitted is None:
                 raise WeightsError(
-                    f"{path}: tensor '{name}' has another shape than {tuple(own.shape)}; the file is of a "
-                    "supernet with other widths, depths, kernels, expansions or heads"
+                    f"{path}: tensor '{name}' has shape {tuple(stored.shape)}; expected {tuple(own.shape)}. "
+                    "The file belongs to a supernet with other widths, depths, kernels, expansions or heads"
                 )
             pairs.append((own, fitted))
     with torch.no_grad():

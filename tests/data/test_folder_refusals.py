@@ -55,7 +55,7 @@ def test_floating_point_pixels_are_refused(flat: Path) -> None:
 def test_an_empty_class_folder_is_named(flat: Path) -> None:
     (flat / "c").mkdir()
     (flat / "c" / "notes.txt").write_text("")
-    with pytest.raises(DataError, match=r"/c: class folder without an image; an image ends in .avif, .bmp"):
+    with pytest.raises(DataError, match=r"/c: class folder without an image; images end in .avif, .bmp"):
         load(flat)
 
 

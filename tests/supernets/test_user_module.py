@@ -69,11 +69,14 @@ def test_its_own_weights(tmp_path):
         ("no/nets.py:make", r"no/nets\.py: no such file"),
         ("no_such_module:make", r"module 'no_such_module' cannot be imported: ModuleNotFoundError"),
         (f"{FILE}:mkae", r"has no function 'mkae'\. Did you mean 'make'\?"),
-        (f"{FILE}:text", r"it returned a str; expected a StagedBackbone, \(stages, head\), or a sequence"),
-        (f"{FILE}:alone", r"it returned 1 stage; expected two or more"),
+        (
+            f"{FILE}:text",
+            r"the function returned a str; expected a StagedBackbone, \(stages, head\), or a sequence",
+        ),
+        (f"{FILE}:alone", r"the function returned 1 stage; expected two or more stages"),
         (
             f"{FILE}:without_classes",
-            r"called with in_channels=.*, it raised TypeError",
+            r"the function, called with in_channels=.*, raised TypeError",
         ),
         (f"{FILE}:misfit", r"stage 2 does not run on an input of shape \(2, 4, 16, 16\)"),
         (f"{FILE}:flat", r"stage 1 returns \(2, 3072\); expected features \(B, C, H, W\)"),
