@@ -36,7 +36,7 @@ class Survey:
     Args:
         images: Number of images in all parts.
         pool: Number of images that the split divides: all images outside `val/` and `test/`.
-        fixed_parts: Parts that have a folder in the data, except `train`: `validation`, `test`, or both.
+        fixed_parts: Parts whose images are in `val/` or `test/`: `validation`, `test`, both, or none.
         classes: Number of classes.
         fewest: Number of pool images in the smallest class.
         most: Number of pool images in the largest class.
@@ -55,7 +55,7 @@ class Survey:
 
 
 def survey(folder: Path) -> Survey:
-    """Count the image files of a folder, and open 64 of them to find size and colour.
+    """Count the image files of a folder, and open at most 64 of them to find size and colour.
 
     Args:
         folder: The folder with class folders; `edanas.data.folder.Folder` describes its layout.
@@ -111,7 +111,7 @@ def part_sizes(surveyed: Survey, split: SplitSettings) -> dict[str, int]:
         split: The shares of the four parts.
 
     Returns:
-        Part -> number of images. The dictionary has no entry for parts that have a folder in the data.
+        Part -> number of images. The dictionary has no entry for the parts in `surveyed.fixed_parts`.
     """
     shares = {part: getattr(split, part) for part in PARTS if part not in surveyed.fixed_parts}
     total = sum(shares.values())

@@ -181,7 +181,7 @@ def _check_agreement(parts: Mapping[str, Path], classes: Mapping[str, set[str]])
 
 
 def _images(folder: Path, listing: ImageListing) -> Iterator[Path]:
-    """Yield the image files in `folder` and below, in an order that is the same on every machine."""
+    """Yield the image files in `folder` and its subfolders, in an order that is the same on every machine."""
     for path in _visible(folder, listing):
         if path.is_dir() and not path.is_symlink():
             yield from _images(path, listing)

@@ -81,8 +81,8 @@ class TorchvisionSet(DataSource):
             )
         if isinstance(error, RuntimeError) and "download=True" in cause:
             return AbsentDataError(
-                f"data '{self.name}': the files in {self.root} are absent or incomplete. "
-                "Add --download to fetch them.",
+                f"data '{self.name}': not found, or incomplete, in {self.root}. "
+                "Add --download to fetch the files.",
                 self.channels,
                 self.classes,
             )

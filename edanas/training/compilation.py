@@ -24,14 +24,14 @@ def backend_for(device: torch.device) -> Backend | None:
 
 
 class CompiledStages:
-    """Compiled stages and heads of a few backbones. Each stage and each head is a static graph.
+    """Compiled stages and heads of a few backbones; each stage and each head is compiled separately.
 
     A backbone is compiled at its first step, and again for each phase, batch size and precision. Compilation
     runs one forward and backward pass, which changes no weights, statistics, gradients or random generators.
     If the compilation of one backbone fails, all backbones run uncompiled from then on.
 
     Args:
-        parts_of: Returns the modules of each exit of a backbone, on the supernet's weights.
+        parts_of: Function that returns the modules of each exit of a backbone, with the supernet's weights.
         backbones: The backbones to compile; all other backbones run uncompiled.
         backend: The compiler; `None` turns compilation off.
     """

@@ -78,7 +78,7 @@ class SupernetWithExits(nn.Module):
         )
 
     def head(self, index: int, channels: int) -> nn.Module:
-        """Return the shared head of exit point `index`, counted from 0, for a number of channels."""
+        """Return the shared head of exit point `index` for features with a given number of channels."""
         return self.heads[f"{index}-{channels}"]
 
     def parts(self, backbone: Backbone) -> list[ExitPart]:

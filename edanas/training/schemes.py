@@ -173,7 +173,7 @@ class JointCombined(TrainingScheme):
     def learned(self, points: tuple[int, ...]) -> nn.Module | None:
         """Return a learned number for each exit, or `None` for fixed weights; see `TrainingScheme.learned`.
 
-        The softmax over the numbers is the weights.
+        The weights are the softmax of the numbers.
         """
         return _NumberPerExit(len(points)) if self.combine == "learned" else None
 

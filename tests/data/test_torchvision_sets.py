@@ -88,7 +88,7 @@ def test_a_download_is_kept_at_home_and_its_test_part_stays_apart(
     home = tmp_path_factory.mktemp("edanas")
     monkeypatch.setenv("EDANAS_HOME", str(home))
     with pytest.raises(
-        DataError, match=rf"data 'mnist': the files in {home}/data are absent or incomplete. Add --download"
+        DataError, match=rf"data 'mnist': not found, or incomplete, in {home}/data. Add --download"
     ):
         Mnist().load(32, 0)
     data = Mnist(download=True).load(32, 0)
