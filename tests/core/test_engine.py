@@ -31,7 +31,7 @@ def test_an_undisturbed_run(whole: tuple[SearchOutcome, list[Any], Events]) -> N
         assert evaluation.metrics == ToyEvaluator().evaluate(evaluation.candidate)
     assert [s.iteration for s in events.summaries] == [0, 1, 2, 3]
     assert [s.evaluated for s in events.summaries] == [6, 10, 14, 18]
-    assert [s.notes for s in events.summaries] == [{}, {"asked": "6"}, {"asked": "10"}, {"asked": "14"}]
+    assert [s.notes for s in events.summaries] == [{}, {"results": "6"}, {"results": "10"}, {"results": "14"}]
     assert tuple(s.hypervolume for s in events.summaries) == outcome.hypervolumes
     assert [e for s in events.summaries for e in s.newest] == events.evaluated
 
@@ -90,15 +90,15 @@ def test_interruptions_change_nothing(
     assert strategy.groups == [6, 4, 4, 4]
 
 
-def test_complete_iterations_are_told_and_not_asked_again(tmp_path: Path) -> None:
+def test_complete_iterations_are_repeated_from_the_archive(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         search(tmp_path, evaluator=Faulty({12: throw(KeyboardInterrupt())}))
     strategy = Lottery()
     search(tmp_path, strategy=strategy)
-    assert strategy.asked == 2  # the cut iteration, and the last one
+    assert strategy.calls == 2  # the cut iteration, and the last one
     again, events = Lottery(), Events()
     outcome = search(tmp_path, strategy=again, evaluator=Faulty({0: throw(AssertionError())}), notify=events)
-    assert (again.asked, len(outcome.evaluations), outcome.stopped) == (0, TOTAL, "completed")
+    assert (again.calls, len(outcome.evaluations), outcome.stopped) == (0, TOTAL, "completed")
     assert (events.evaluated, events.summaries) == ([], [])
 
 
@@ -112,7 +112,7 @@ def test_iterations_that_fell_short_are_complete_too(tmp_path: Path) -> None:
         search(tmp_path, strategy=first, evaluator=Faulty({13: throw(KeyboardInterrupt())}))
     outcome = search(tmp_path, strategy=second)
     assert [e.iteration for e in outcome.evaluations] == [0] * 6 + [1] * 3 + [2] * 3 + [3] * 3
-    assert (first.asked, second.asked) == (4, 1)
+    assert (first.calls, second.calls) == (4, 1)
 
 
 def test_ctrl_c_while_the_strategy_thinks_closes_everything(tmp_path: Path) -> None:

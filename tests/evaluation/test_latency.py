@@ -24,12 +24,12 @@ class Changing(Meter):
     name = "changing"
 
     def __init__(self, *, counted=False):
-        self.counted, self.asked = counted, 0
+        self.counted, self.calls = counted, 0
 
     def figures(self, specimen):
-        self.asked += 1
+        self.calls += 1
         points = len(specimen.points)
-        return SegmentFigures((self.asked,) * (points + 1), (10,) * points, 100)
+        return SegmentFigures((self.calls,) * (points + 1), (10,) * points, 100)
 
 
 def bench(folder, *meters):
@@ -61,7 +61,7 @@ def test_a_measured_time_is_kept_for_other_processes_and_resumed_runs(tmp_path):
     first = judged(tmp_path, meter)
     assert judged(tmp_path, meter) == first
     assert judged(tmp_path, pickle.loads(pickle.dumps(Changing()))) == first
-    assert meter.asked == 1
+    assert meter.calls == 1
     elsewhere = tmp_path / "other"
     elsewhere.mkdir()
     assert judged(elsewhere, meter) != first  # another run measures anew

@@ -200,12 +200,12 @@ class Rescorer:
     """Scores higher thresholds as more accurate, and stores the candidates."""
 
     def __init__(self, removable=True):
-        self.asked = []
+        self.ids = []
         self.removable = removable
 
     def rescore(self, candidate, profile):
         assert set(candidate.scheme.placed) <= set(profile.points)
-        self.asked.append(candidate.id)
+        self.ids.append(candidate.id)
         return evaluation(candidate.scheme.exits, 0.5, 50.0).metrics
 
 
@@ -225,7 +225,7 @@ def test_every_scheme_that_a_profile_covers_joins_the_archive_once():
     rest = (None,) * (len(best.candidate.scheme.thresholds) - 2)
     every = {(*pair, *rest) for pair in itertools.product(thresholds, repeat=2)}
     assert schemes == every - {best.candidate.scheme.thresholds}
-    assert len(rescorer.asked) == len(set(rescorer.asked)) == len(pool) - 1
+    assert len(rescorer.ids) == len(set(rescorer.ids)) == len(pool) - 1
     assert all(e.candidate.backbone == best.candidate.backbone for e in pool)
 
 

@@ -29,7 +29,7 @@ class Lottery(SearchStrategy):
         self.rows: list[np.ndarray] = []
         self.values: list[np.ndarray] = []
         self.groups: list[int] = []
-        self.asked = 0
+        self.calls = 0
 
     def _draw(self, count: int) -> list[Candidate]:
         space: SearchSpace = self.problem.space
@@ -39,11 +39,11 @@ class Lottery(SearchStrategy):
         return [space.decode(left[i]) for i in rng.permutation(len(left))[:count]]
 
     def initial(self) -> list[Candidate]:
-        self.asked += 1
+        self.calls += 1
         return self._draw(self.problem.initial)
 
     def ask(self, count: int) -> list[Candidate]:
-        self.asked += 1
+        self.calls += 1
         return self._draw(count)
 
     def tell(
@@ -63,7 +63,7 @@ class Lottery(SearchStrategy):
         self.values.extend(objectives)
 
     def notes(self) -> dict[str, str]:
-        return {"asked": str(len(self.rows))}
+        return {"results": str(len(self.rows))}
 
 
 class Serial(Executor):

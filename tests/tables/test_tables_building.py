@@ -20,13 +20,13 @@ class Cut(Serial):
     """An executor that is interrupted after some items."""
 
     def __init__(self, after):
-        self.after, self.asked = after, 0
+        self.after, self.calls = after, 0
 
     def run(self, function, items):
         for answer in super().run(function, items):
-            if self.asked == self.after:
+            if self.calls == self.after:
                 raise KeyboardInterrupt
-            self.asked += 1
+            self.calls += 1
             yield answer
 
 
@@ -40,7 +40,7 @@ def test_an_interrupted_build_gives_the_same_bytes_and_profiles_no_row_twice(sma
     journal.write_bytes(journal.read_bytes()[:-3])
     rest = Cut(100)
     fill(path, requested, executor=rest)
-    assert rest.asked == len(requested) - 3
+    assert rest.calls == len(requested) - 3
     assert path.read_bytes() == small.read_bytes()
 
 
