@@ -77,10 +77,10 @@ def write_examples(
         most: Maximum number of images of each kind; 0 = none.
 
     Returns:
-        One dictionary for each image, with these keys. `kind`: see `choose`. `file`: the path relative to the
-        run folder. `label`, `predicted`: numbers of the true and of the predicted class, from 0. `exit`: the
-        index of the image's exit, from 0; the last exit's index is the number of exit points. `confidence`:
-        the confidence at that exit.
+        One dictionary for each image. `kind` is a kind of `choose`. `file` is the path of the image, relative
+        to the run folder. `label` and `predicted` are the numbers of the true and of the predicted class,
+        from 0. `exit` is the index of the image's exit, from 0; for the last exit, it is the number of exit
+        points. `confidence` is the confidence at that exit.
 
     Raises:
         RunError: An image cannot be written.

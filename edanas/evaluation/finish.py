@@ -221,7 +221,9 @@ def _read_row(path: Path) -> ResultRow:
     try:
         return ResultRow.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); delete it to finish this network again") from error
+        raise RunError(
+            f"{path}: cannot be read ({error}); delete the file to finish the network again"
+        ) from error
 
 
 def _write_row(path: Path, row: ResultRow) -> None:

@@ -62,7 +62,7 @@ class NetworkBuilder:
             placed: Indices of the exit points that get a head, from 0.
 
         Returns:
-            A dictionary: index of an exit point -> head.
+            A dictionary from the index of an exit point to its head.
         """
         points, classes = self.exit_points(backbone), self.run.parts.task.num_classes
         return {index: self.run.classifier.build(points[index], classes) for index in placed}

@@ -75,7 +75,7 @@ class NetworkTrainer:
             resolution: R, the side of the yielded images in pixels.
 
         Yields:
-            Normalised batches (B, C, R, R) on the run's device: B images with C channels.
+            Normalised batches (B, C, R, R) of B images with C channels, on the run's device.
         """
         run, parts = self.run, self.run.parts
         sample = recalibration_sample(parts.train, run.settings.recalibration, run.settings.seed)

@@ -82,8 +82,8 @@ def predict_objectives(
         limits: The run's constraints.
 
     Returns:
-        A function from a candidate and a predicted outcome to one list: the value of each objective, to be
-        minimised, then the excess of each constraint that an evaluation decides.
+        A function from a candidate and a predicted outcome to one list. The list has the value of each
+        objective, to be minimised, then the excess of each constraint that an evaluation decides.
     """
     if judge is None:
         return None

@@ -73,7 +73,7 @@ class RunInputs:
             backbone: The network's backbone.
 
         Returns:
-            Values of JSON's types: the components with their options, the backbone's choices and the task.
+            The components with their options, the backbone's choices and the task, as values of JSON's types.
         """
         task, settings = self.parts.task, self.settings
 

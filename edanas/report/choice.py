@@ -93,7 +93,7 @@ def highlights(front: Sequence[ResultRow]) -> Mapping[str, ResultRow]:
     """Return the two networks that a report shows first.
 
     Returns:
-        A mapping with two keys: `accurate`, the most accurate network, and `cheap`, the network with the
+        A mapping with two keys. `accurate` is the most accurate network, and `cheap` is the network with the
         smallest ratio of executed MACs to MACs of the backbone. The mapping is empty if `front` is empty.
     """
     if not front:

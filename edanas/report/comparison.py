@@ -63,7 +63,7 @@ class Comparison:
         """Return one dictionary for each run, sorted by method and seed.
 
         Returns:
-            Each dictionary has these keys; accuracies are fractions, on the test part:
+            A list of dictionaries with the following keys. Accuracies are fractions, on the test part.
 
             - `method`, `seed`: the name of the method, and the seed of the run.
             - `accuracy`, `executed_macs`, `ada_macs`, `backbone_macs`: test accuracy and costs of the network
@@ -84,7 +84,7 @@ class Comparison:
         """Return one dictionary for each method, with the means over its seeds.
 
         Returns:
-            Each dictionary has these keys:
+            A list of dictionaries with the following keys.
 
             - `method`, `seeds`: the name of the method, and the seeds of its runs.
             - The other keys of `rows`: the mean over seeds; `None` = a seed has no value.

@@ -240,7 +240,7 @@ def choose_network(result: Result, bounds: Bounds, exits: int | None = None) -> 
 def _check(data: Any, path: Path) -> None:
     """Check that the content of `result.json` has the required entries; `path` is for the message."""
     if not isinstance(data, Mapping):
-        raise _damaged(path, f"found {type(data).__name__}, expected an object")
+        raise _damaged(path, f"found {type(data).__name__}, expected a JSON object")
     kinds = {"front": list, "static_front": list, "settings": dict, "seed": int}
     for key, kind in kinds.items():
         if not isinstance(data.get(key), kind):

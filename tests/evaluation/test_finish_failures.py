@@ -161,6 +161,6 @@ def test_a_row_that_cannot_be_read_is_named(finisher):
     path = finishing.folder / f"{candidates()[0].id}.row.json"
     path.write_text("{")
     with pytest.raises(
-        RunError, match=r"row\.json: cannot be read .*; delete it to finish this network again"
+        RunError, match=r"row\.json: cannot be read .*; delete the file to finish the network again"
     ):
         rows(finishing)

@@ -59,7 +59,7 @@ def test_a_number_that_json_lacks_is_never_written(tmp_path: Path, data: dict[st
         (None, r"result.json: not there; the run is not finished"),
         (b"{", r"result.json: is damaged"),
         (b"\xff\xfe", r"result.json: is damaged"),
-        (b"[]", r"found list, expected an object"),
+        (b"[]", r"found list, expected a JSON object"),
         (b"{}", r"'front' is not there"),
         (b'{"front": 1}', r"'front' is no list"),
     ],

@@ -95,7 +95,7 @@ def _parts(result: Result, history: RunHistory) -> list[tuple[str, str, str]]:
         ("result", "Test results", sections.conclusions(result, early, single)),
         ("chart", "Accuracy and cost", chart),
         ("networks", "Exits of the networks", drawings or "<p>There are no early-exit networks.</p>"),
-        ("figures", "All figures", figures),
+        ("figures", "Results of all networks", figures),
         ("search", "The search", growth + quality or "<p>The search was not recorded.</p>"),
         ("failures", "Failures", failures(data.get("failures") or [])),
         ("settings-part", "Settings", sections.settings(result.settings) + sections.remarks(data)),
