@@ -15,7 +15,7 @@ PARTS = ("train", "calibration", "validation", "test")
 """Names of the parts, in the order in which they are drawn."""
 
 STD_FLOOR = 1e-3
-"""Lower bound of the standard deviations that `split` returns, so that constant channels can be normalised."""
+"""Smallest standard deviation that `split` returns, so that constant channels can be normalised."""
 
 Indices = npt.NDArray[np.int64]
 """Indices of samples in the data."""
@@ -25,9 +25,9 @@ def split(data: LoadedData, settings: SplitSettings, seed: int) -> DataParts:
     """Divide `data` into train, calibration, validation and test part.
 
     The samples that `data.parts` assigns to `validation` or `test` form this part. All other samples, the
-    pool, are divided among the other parts. The shares of those parts are rescaled to sum to 1. In each class, a part
-    gets its share rounded down or up, and at least one sample. The samples of a part are shuffled, so that
-    the first samples of a part are a random sample.
+    pool, are divided among the other parts, whose shares are rescaled to sum to 1. In each class, a part gets
+    its share rounded down or up, and at least one sample. The samples of a part are shuffled, so that the
+    first samples of a part are a random sample.
 
     Args:
         data: The samples, and the part that each sample belongs to, if the data source defines it.

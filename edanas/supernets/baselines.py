@@ -22,8 +22,8 @@ class Baseline(FixedProvider):
     """Base class of the hand-made networks.
 
     Args:
-        resolutions: Sides of the input images in pixels.
-        width: Multiplier of all numbers of channels.
+        resolutions: Choices of the side of the input images, in pixels; 32 by default.
+        width: Multiplier of all numbers of channels, from 0.01 to 4; 1 by default.
 
     Raises:
         ConfigError: An option is out of range.
@@ -52,8 +52,8 @@ class EECNN(Baseline):
     pixels before the linear layers. For images of 32 pixels the features already have 8 x 8 pixels.
 
     Args:
-        resolutions: Sides of the input images in pixels.
-        width: Multiplier of all numbers of channels.
+        resolutions: Choices of the side of the input images, in pixels; 32 by default.
+        width: Multiplier of all numbers of channels, from 0.01 to 4; 1 by default.
 
     Raises:
         ConfigError: An option is out of range.
@@ -81,13 +81,13 @@ class AlexNet(Baseline):
     """AlexNet for images of 32 pixels: five convolutions, each with an exit point, and three linear layers.
 
     Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, NeurIPS 2012; numbers
-    of channels as in its version for one GPU. Scardapane et al., Differentiable Branching in Deep Networks
+    of channels as in its one-column version. Scardapane et al., Differentiable Branching in Deep Networks
     for Fast Inference, ICASSP 2020, use five exits. Choices made here: kernels are 3x3, the first convolution
     has stride 2, and 2x2 max-pooling follows the first, second and fifth convolution.
 
     Args:
-        resolutions: Sides of the input images in pixels.
-        width: Multiplier of all numbers of channels.
+        resolutions: Choices of the side of the input images, in pixels; 32 by default.
+        width: Multiplier of all numbers of channels, from 0.01 to 4; 1 by default.
 
     Raises:
         ConfigError: An option is out of range.
@@ -120,8 +120,8 @@ class VGG13(Baseline):
     linear layer follows the last pooling.
 
     Args:
-        resolutions: Sides of the input images in pixels.
-        width: Multiplier of all numbers of channels.
+        resolutions: Choices of the side of the input images, in pixels; 32 by default.
+        width: Multiplier of all numbers of channels, from 0.01 to 4; 1 by default.
 
     Raises:
         ConfigError: An option is out of range.
@@ -151,8 +151,8 @@ class ResNet18(Baseline):
     exits. Only average pooling lies between the ninth exit point and the last exit.
 
     Args:
-        resolutions: Sides of the input images in pixels.
-        width: Multiplier of all numbers of channels.
+        resolutions: Choices of the side of the input images, in pixels; 32 by default.
+        width: Multiplier of all numbers of channels, from 0.01 to 4; 1 by default.
 
     Raises:
         ConfigError: An option is out of range.

@@ -77,7 +77,7 @@ class LayerSlice:
         return _View(self)
 
     def extract(self) -> nn.Module:
-        """Return a module without elastic choices, with copies of the weights in this slice."""
+        """Return a module of fixed size, with copies of the weights in this slice."""
         plain: nn.Module = self.activate().get_active_subnet(self.in_channels)  # type: ignore[operator]
         return Residual(plain) if self.residual else plain
 

@@ -19,7 +19,7 @@ Shape = tuple[int, int, int]
 """Channels, height and width of features."""
 
 _Layer = tuple[int, bool, Choice, Choice]
-"""Key of a layer: stage, False for the first layer of the stage or True, kernel size, and expansion."""
+"""Key of a layer: stage, True for all layers after the first layer of the stage, kernel size, expansion."""
 
 
 class LayerCosts:
@@ -107,7 +107,7 @@ class LayerCosts:
 
 
 class Count(NamedTuple):
-    """Costs of layers: multiply-adds, parameters, elements of the largest output, and of all outputs."""
+    """Costs of layers: multiply-adds, parameters, elements of the largest and of all outputs."""
 
     macs: int
     params: int
@@ -187,5 +187,8 @@ def total(parts: Iterable[Count]) -> Count:
 
 
 def shrunk(side: int, stride: int) -> int:
-    """Return the side of a convolution's output. With stride 1, the padding must preserve the side."""
+    """Return the side of a convolution's output, for an input of `side` pixels.
+
+    The kernel must be odd, and the padding must preserve the side at stride 1.
+    """
     return (side - 1) // stride + 1

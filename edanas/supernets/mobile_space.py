@@ -45,7 +45,7 @@ MOBILENET_V3 = Family(
     squeeze=(False, True, False, True, True),
     outer="h_swish",
 )
-"""MobileNetV3 in the once-for-all space."""
+"""MobileNetV3, as in Once-for-All (Cai et al., ICLR 2020)."""
 
 PROXYLESS = Family(
     stem=32,
@@ -57,7 +57,7 @@ PROXYLESS = Family(
     single=True,
     epsilon=1e-3,
 )
-"""ProxylessNAS in the once-for-all space."""
+"""ProxylessNAS, as in Once-for-All (Cai et al., ICLR 2020)."""
 
 
 def scaled(base: int, multiplier: float) -> int:

@@ -46,7 +46,7 @@ class MobileProvider(SupernetProvider):
         return ElasticMobileNet(self.space, task)
 
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
-        """Build a backbone without elastic layers; see `SupernetProvider.build`.
+        """Build a backbone as a separate network; see `SupernetProvider.build`.
 
         Raises:
             CandidateError: The backbone is not in this space.

@@ -17,14 +17,17 @@ class OFAProxylessProvider(MobileProvider):
     setting `weights = "ofa_proxyless_d234_e346_k357_w1.3"` loads ImageNet weights for width 1.3.
 
     Args:
-        widths: Choices of the width multiplier. Numbers of channels are rounded to multiples of 8.
-        resolutions: Choices of the side of the input images, in pixels.
-        depths: Choices of the number of layers in a stage.
-        kernels: Choices of the kernel size of depthwise convolutions; odd numbers.
-        expansions: Choices of the ratio of a layer's inner channels to its input channels, above 1.
-        stem_stride: Stride of the first convolution; 1 preserves the side of small images.
+        widths: Choices of the width multiplier; 1.3 by default. Numbers of channels are rounded to multiples
+            of 8.
+        resolutions: Choices of the side of the input images, in pixels; 224 by default.
+        depths: Choices of the number of layers in a stage; 2, 3 and 4 by default.
+        kernels: Choices of the kernel size of depthwise convolutions, odd; 3, 5 and 7 by default.
+        expansions: Choices of the ratio of a layer's inner channels to its input channels, above 1; 3, 4 and
+            6 by default.
+        stem_stride: Stride of the first convolution; 2 by default. Stride 1 preserves the side of small
+            images.
         stage_strides: Stride of each of the 6 elastic stages.
-        dropout: Share of the classifier's input features that is dropped in training.
+        dropout: Share of the classifier's input features that is dropped in training; 0 by default.
         final_expand: Number of channels, at width 1, of the last 1x1 convolution before pooling; 0 omits the
             convolution.
 

@@ -42,14 +42,14 @@ class OFAResNet50Provider(SupernetProvider):
     user has to download.
 
     Args:
-        widths: Choices of the width multiplier, for each stage, the inner channels of the stem, and its
-            output. Numbers of channels are rounded to multiples of 8.
-        resolutions: Choices of the side of the input images, in pixels.
+        widths: Choices of the width multiplier, which is searched for each stage, for the inner channels of
+            the stem and for the output of the stem. Numbers of channels are rounded to multiples of 8.
+        resolutions: Choices of the side of the input images, in pixels; 224 by default.
         depths: Choices of the number of blocks that a stage has in addition to 2, 2, 4 and 2 blocks in stages
             1 to 4.
         expansions: Choices of the ratio of a block's inner channels to its output channels.
-        stem_stride: Stride of the first convolution.
-        dropout: Share of the classifier's input features that is dropped in training.
+        stem_stride: Stride of the first convolution, from 1 to 4; 2 by default.
+        dropout: Share of the classifier's input features that is dropped in training; 0 by default.
 
     Raises:
         ConfigError: An option is out of range.
@@ -105,7 +105,7 @@ class OFAResNet50Provider(SupernetProvider):
         return ElasticResNet(self, task)
 
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
-        """Build a backbone without elastic layers; see `SupernetProvider.build`.
+        """Build a backbone as a separate network; see `SupernetProvider.build`.
 
         Raises:
             CandidateError: The backbone is not in this space.

@@ -27,13 +27,13 @@ class TimmProvider(FixedProvider):
 
     Exits, thresholds and the resolution are searched. Each stage ends at a module that is listed in the
     model's attribute `feature_info`. If later stages need more outputs than the output of this module, as in
-    HRNet with its parallel branches, there is no exit point. Tokens of transformers become features of
-    width 1. Wightman, PyTorch Image Models (timm), 2019.
+    HRNet with its parallel branches, no exit point follows the module. Tokens of transformers become features
+    of width 1. Wightman, PyTorch Image Models (timm), 2019.
 
     Args:
         model: Name of the model in timm, e.g. `resnet18` (default) or `mobilenetv3_small_100`.
-        resolutions: Choices of the side of the input images, in pixels. Models with a fixed input size allow
-            a single choice.
+        resolutions: Choices of the side of the input images, in pixels; 224 by default. Models with a fixed
+            input size allow a single choice.
         exits: Largest number of exit points. If the model has more exit points, evenly spaced exit points are
             used. 0, the default, sets no limit.
 

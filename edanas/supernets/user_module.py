@@ -34,7 +34,7 @@ class ModuleProvider(FixedProvider):
 
     Args:
         source: The function, as `path/to/file.py:function` or `package.module:function`.
-        resolutions: Choices of the side of the input images, in pixels.
+        resolutions: Choices of the side of the input images, in pixels; 32 by default.
 
     Raises:
         ConfigError: An option is out of range, the function does not exist or fails, or its result is not a
