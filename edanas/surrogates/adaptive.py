@@ -1,4 +1,4 @@
-"""Adaptive switching: the best of several surrogate models on held-out candidates."""
+"""Adaptive switching: the choice of the surrogate model that is best on held-out candidates."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -17,11 +17,15 @@ from edanas.core.errors import EdanasError
 from edanas.surrogates.arrays import Array, at_least, training_set
 
 MANY = 300
-"""From this number of samples on, at most five folds are used."""
+"""Number of samples from which on at most five folds are used."""
 
 
 def kendall_tau(predicted: Array, actual: Array) -> float:
-    """Return Kendall's tau-b in [-1, 1]; 0 for fewer than two samples or a constant side.
+    """Return Kendall's tau-b, in [-1, 1]; 0 for fewer than two samples, or if one array is constant.
+
+    Args:
+        predicted: Predicted values, (n,).
+        actual: Measured values, (n,).
 
     Example:
         >>> kendall_tau(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0])).__round__(2)
@@ -35,21 +39,26 @@ def kendall_tau(predicted: Array, actual: Array) -> float:
 
 
 class AdaptiveSwitching(SurrogateModel):
-    """The model with the largest mean minus standard deviation, over folds, of Kendall's tau.
+    """A surrogate model that chooses the best of several models by cross-validation.
 
-    After `fit`, `chosen` is the winner's name and `tau` its Kendall's tau over all held-out predictions.
-    `scores` and `failures` hold the scores, and the errors of failed models, by name. The winner is fitted
-    again on all samples. Of equal scores, the first model wins. With fewer than four samples there is no
+    Kendall's tau of a model is computed in each fold. The score of the model is the mean of tau over the
+    folds minus its standard deviation. The model with the largest score wins, or the first model if scores
+    are equal. The winner is fitted again on all samples. With fewer than four samples, there is no
     cross-validation, and all scores are 0.
 
-    The models are judged in parallel, each in a separate thread. A model uses no more than one
-    thread: the matrices are small, and the result must not depend on the number of threads. The earlier
-    limits are restored afterwards. A third party's model must not share state with others.
+    After `fit`, the attribute `chosen` is the name of the winner. The attribute `tau` is Kendall's tau of the
+    winner over all held-out predictions. The attributes `scores` and `failures` hold the scores of the models
+    and the errors of failed models, by name.
+
+    The models run in parallel, each in a separate thread that may start no further threads: the matrices are
+    small, and the result must not depend on the number of threads. The earlier limits are restored
+    afterwards. Models must not share state with each other.
 
     Args:
-        models: Factories by name, each called with a seed.
+        models: Factories of models, by name; a factory is called with a seed.
         seed: Determines the folds and is passed to every model.
-        folds: Most folds of the cross-validation; a small archive gives fewer, see `split_folds`.
+        folds: Largest number of folds of the cross-validation, 2 or more. A small archive is divided into
+            fewer folds; see `split_folds`.
 
     Raises:
         ConfigError: `models` is empty, or `folds` is below 2.
@@ -99,7 +108,7 @@ class AdaptiveSwitching(SurrogateModel):
         self.failures: dict[str, str] = {}
         taus: dict[str, float] = {}
         workers = min(len(self.models), os.cpu_count() or 1)
-        # On first use in a thread, torch sets that thread's limit; later, this would override the limit here.
+        # Torch sets the limit of a thread on its first use there. Later, this would override the limit below.
         with ThreadPoolExecutor(workers, "surrogate", initializer=torch.get_num_threads) as pool:
             results = pool.map(lambda name: self._held_out(name, X, y, folds), self.models)
             for name, result in zip(self.models, results, strict=True):
@@ -115,7 +124,7 @@ class AdaptiveSwitching(SurrogateModel):
     def _held_out(
         self, name: str, X: Array, y: Array, folds: list[npt.NDArray[np.int64]]
     ) -> Array | Exception:
-        """Return the predictions of held-out candidates, (n,), or the error that a model raised."""
+        """Return the prediction for each sample while it is held out, (n,), or the error of the model."""
         if not folds:
             return np.zeros(len(y))
         try:
@@ -134,18 +143,22 @@ class AdaptiveSwitching(SurrogateModel):
         return model
 
     def _backbones(self, X: Array) -> npt.NDArray[np.int64] | None:
-        """Return the index of each sample's backbone, (n,); `None` without exit profiles."""
+        """Return a number for each sample, (n,), equal for equal backbones; `None` without exit profiles."""
         if self._insight is None:
             return None
         genes = X[:, : self._insight.space.backbone_dimensions]
         return np.asarray(np.unique(genes, axis=0, return_inverse=True)[1].reshape(-1))
 
     def _refit(self, X: Array, y: Array) -> tuple[str, SurrogateModel]:
-        """Return the best model whose fit on all samples succeeds, with its name."""
+        """Return name and model of the best model whose fit on all samples succeeds.
+
+        Raises:
+            EdanasError: No model could be fitted.
+        """
         for name in sorted(self.scores, key=lambda name: -self.scores[name]):
             try:
                 return name, self._create(name).fit(X, y)
-            except Exception as error:  # as in `fit`
+            except Exception as error:  # a third party's model may raise anything
                 self.failures[name] = f"{type(error).__name__}: {error}"
                 del self.scores[name]
         reasons = "; ".join(f"{name}: {reason}" for name, reason in self.failures.items())
@@ -154,26 +167,28 @@ class AdaptiveSwitching(SurrogateModel):
 
 @cache
 def _thread_pools() -> ThreadpoolController:
-    """Return the thread pools of torch, numpy and scipy; cached, since the look-up is slow."""
+    """Return a controller of the threads of torch, numpy and scipy; cached, since the look-up is slow."""
     return ThreadpoolController()
 
 
 def split_folds(
     count: int, folds: int, seed: int, groups: npt.NDArray[np.int64] | None = None
 ) -> list[npt.NDArray[np.int64]]:
-    """Return disjoint random parts of 0..count-1, equal to within one; none if count < 4.
+    """Return the folds of a cross-validation: disjoint random parts of the positions 0..count-1.
 
-    Tau on a handful of samples is mostly noise, whose spread over folds would decide the choice. So a fold
-    has about ten samples; there are at least three folds with two samples each, or else two. From 300 samples
-    on, there are at most five folds: each holds sixty or more, and ten would cost twice as much.
+    The sizes of the parts differ by at most one. A part holds about ten samples, because Kendall's tau on few
+    samples is mostly noise. With few samples, there are three parts of two or more samples, or two parts.
+    From 300 samples on, there are at most five parts, which hold sixty samples or more; ten parts would take
+    twice as long. With fewer than four samples, the result is empty.
 
     Args:
         count: Number of samples.
-        folds: Most parts.
-        seed: Determines the assignment.
-        groups: (count,) samples with the same number stay in one part, and parts are about equal. A model
-            with exit profiles knows a training backbone under any scheme, so held-out backbones must be new
-            to it. `None` = every sample is a group of its own, as also if the groups do not form two parts.
+        folds: Largest number of parts.
+        seed: Determines the parts.
+        groups: A number for each sample, (count,); samples with equal numbers stay in one part. The sizes of
+            the parts then differ more. Groups are the backbones if a model learns from exit profiles: the
+            profile of a backbone gives its outcome under every scheme, so held-out backbones must be new.
+            With `None`, the default, or if all samples belong to one part, samples are assigned one by one.
 
     Example:
         >>> [len(part) for part in split_folds(20, folds=10, seed=0)]
@@ -195,7 +210,10 @@ def split_folds(
 def _grouped(
     groups: npt.NDArray[np.int64], parts: int, rng: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:
-    """Return at most `parts` parts of whole groups, in random order; a group's middle determines its part."""
+    """Return at most `parts` parts of whole groups, whose sizes are about equal.
+
+    The groups are put in random order. The position of a group's middle in this order determines its part.
+    """
     order = rng.permutation(int(groups.max()) + 1)
     sizes = np.bincount(groups)[order]
     middle = np.cumsum(sizes) - sizes / 2

@@ -1,4 +1,4 @@
-"""Helpers of the models: checks of data and options, scaling, distances and subsets."""
+"""Helpers of the surrogate models: checks of data and options, scaling, distances and subsets."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ Indices = npt.NDArray[np.int64]
 
 
 def training_set(genomes: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Array, Array]:
-    """Return genomes (n, D) and values (n,) as contiguous float64.
+    """Return the samples for a fit as contiguous float64 arrays: genomes (n, D) and values (n,).
 
     Raises:
         ValueError: The shapes do not match, there are fewer than two samples, or a number is not finite.
@@ -24,27 +24,37 @@ def training_set(genomes: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Array, 
     X = np.ascontiguousarray(genomes, dtype=np.float64)
     y = np.ascontiguousarray(values, dtype=np.float64)
     if X.ndim != 2 or y.shape != X.shape[:1] or len(y) < 2:
-        raise ValueError(f"genomes {X.shape} and values {y.shape}; expected (n, D) and (n,) with n >= 2")
+        raise ValueError(
+            f"found genomes of shape {X.shape} and values of shape {y.shape}; expected (n, D) and (n,) with "
+            "n >= 2"
+        )
     if not (np.isfinite(X).all() and np.isfinite(y).all()):
         raise ValueError("genomes and values must be finite")
     return X, y
 
 
 def at_least(model: str, option: str, value: float, least: float) -> None:
-    """Check the lower bound of one option of a model.
+    """Check that one option of a surrogate model is not below its lower bound.
+
+    Args:
+        model: Name of the surrogate model, for the error message.
+        option: Name of the option, for the error message.
+        value: The value in the settings.
+        least: Smallest allowed value.
 
     Raises:
-        ConfigError: `value` is below `least`, or not a number.
+        ConfigError: `value` is below `least`, or NaN.
     """
     if not value >= least:
         raise ConfigError(f"surrogate model '{model}': {option} is {value}; allowed: {least} or more.")
 
 
 def newest_and_spread(count: int, most: int) -> Indices:
-    """Return the positions of at most `most` of `count` samples, ascending.
+    """Return the positions of at most `most` out of `count` samples, in ascending order.
 
-    One half are the newest samples; the other half are spread evenly over the rest. An archive is in the
-    order of evaluation: the newest candidates lie near the front, the older candidates cover the whole space.
+    One half of the positions are the last samples; the other half are at even distances among the earlier
+    samples. An archive is in the order of evaluation: the newest candidates lie near the front, and the older
+    candidates cover the whole space.
 
     Example:
         >>> newest_and_spread(10, 4)
@@ -58,7 +68,10 @@ def newest_and_spread(count: int, most: int) -> Indices:
 
 
 def squared_distances(one: Array, other: Array) -> Array:
-    """Return squared Euclidean distances (a, b) of (a, D) and (b, D); exact for integers."""
+    """Return the squared Euclidean distances between two sets of points: (a, D) and (b, D) -> (a, b).
+
+    The result is exact if all coordinates are integers.
+    """
     lengths = (one**2).sum(axis=1)[:, None], (other**2).sum(axis=1)
     squares = one @ other.T
     squares *= -2.0
@@ -69,23 +82,28 @@ def squared_distances(one: Array, other: Array) -> Array:
 
 @dataclass(frozen=True)
 class Standardiser:
-    """A shift and scale of each column to mean 0 and standard deviation 1; a constant column becomes 0."""
+    """A transformation of each column to mean 0 and standard deviation 1; a constant column becomes 0.
+
+    Args:
+        mean: Mean of each column.
+        scale: Standard deviation of each column; infinite for a constant column.
+    """
 
     mean: Array
     scale: Array
 
     @classmethod
     def of(cls, data: Array) -> "Standardiser":
-        """Compute mean and scale of (n, D) or (n,) data."""
+        """Return the transformation for `data`, (n, D) or (n,)."""
         mean, scale = data.mean(axis=0), data.std(axis=0)
-        # Rounding gives a constant column of large values a deviation in its last digits.
+        # In a constant column of large values, rounding makes the standard deviation slightly larger than 0.
         constant = scale <= 1e-12 * np.abs(data).max(axis=0, initial=0.0)
         return cls(np.asarray(mean), np.where(constant, np.inf, scale))
 
     def __call__(self, data: Array) -> Array:
-        """Return scaled data of the same shape."""
+        """Return the transformed data, of the same shape."""
         return np.asarray((data - self.mean) / self.scale)
 
     def back(self, data: Array) -> Array:
-        """Return data in the original units; a constant column returns to its constant."""
+        """Return transformed data in the original units; a constant column gets its constant back."""
         return np.asarray(data * np.where(np.isinf(self.scale), 0.0, self.scale) + self.mean)

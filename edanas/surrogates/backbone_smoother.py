@@ -1,4 +1,4 @@
-"""Backbones as indicator features, and a smoother over them; see `edanas.numerics.smoother`."""
+"""Indicator features of backbones, and a smoother over the features; see `edanas.numerics.smoother`."""
 
 from dataclasses import dataclass
 
@@ -11,31 +11,37 @@ from edanas.numerics.smoother import Smoother
 from edanas.surrogates.arrays import Array
 
 DECAYS = (1.5, 6.0, 24.0)
-"""Candidates for the decay of the covariance with the share of relevant genes that differ."""
+"""Values to choose from for `decay`: how fast the covariance falls with the relevance of differing genes."""
 
 LINEAR = (0.0, 1.0)
-"""Candidates for the prior variance of the genes' additive effects, against 1 of their interactions."""
+"""Values to choose from for `linear`: the prior variance of additive effects of the genes.
+
+The prior variance of interactions between genes is 1.
+"""
 
 NOISES = (1e-3, 3e-2)
-"""Candidates for the variance of the noise."""
+"""Values to choose from for the variance of the noise."""
 
 _LEAST_RELEVANCE = 2e-3
 _RIDGE = 1e-2
 _MOST = 100
-"""Most backbones on which decay, linear part and noise are chosen: the time grows with their cube."""
+"""Largest number of backbones on which decay, linear part and noise are chosen.
+
+The time of the choice grows with the third power of this number.
+"""
 
 
 def indicators(space: SearchSpace, genomes: Genomes, flags: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Encode backbones in zeros and ones.
+    """Return the features of backbones, which are zeros and ones, and the gene of each feature.
 
     Args:
-        space: The genomes' search space.
-        genomes: (n, D); genes of thresholds are ignored.
-        flags: (n, F) further genes with two choices.
+        space: The search space of the genomes.
+        genomes: Genomes of n candidates, (n, D); genes of thresholds are ignored.
+        flags: F further genes with two choices, (n, F) booleans.
 
     Returns:
-        (n, L) with a column for each choice of a gene and one for "unexpressed", and (L,) the index of each
-        column's gene.
+        The features, (n, L), and the number of the gene to which each of the L columns belongs, (L,). A gene
+        has a column for each choice and a column for "unexpressed"; a flag has two columns.
     """
     expressed = space.expressed(genomes)
     blocks, owners = [], []
@@ -51,17 +57,17 @@ def indicators(space: SearchSpace, genomes: Genomes, flags: npt.NDArray[np.bool_
 
 
 def fit_smoother(rows: Array, owners: Array, outputs: Array) -> Smoother:
-    """Fit Kriging with an unknown mean, over genes of different relevance.
+    """Return a fitted smoother: Kriging with an unknown mean, over genes of different relevance.
 
-    The relevance of a gene is its share of the outputs' variance in a ridge regression; shares sum to 1. With
-    m the relevance of all genes in which two backbones agree, their covariance is
-    exp(-decay (1 - m)) + linear m, plus the noise for equal backbones. Decay, linear part and noise are those
-    on a grid with the largest likelihood of all outputs.
+    The relevance of a gene is its share of the outputs' variance in a ridge regression; the relevances sum to
+    1. Let m be the sum of the relevances of all genes in which two backbones agree. The covariance of the two
+    backbones is exp(-decay (1 - m)) + linear m, plus the noise if they are equal. Decay, linear part and
+    noise are chosen from a grid, by the largest likelihood of all outputs.
 
     Args:
-        rows: (n, L) indicators, n >= 1.
-        owners: (L,) see `indicators`.
-        outputs: (n, T).
+        rows: Features of n >= 1 backbones, (n, L); see `indicators`.
+        owners: Number of the gene of each feature, (L,); see `indicators`.
+        outputs: T known quantities of each backbone, (n, T).
     """
     Y = _standardised(outputs)
     grid = Grid(
@@ -76,7 +82,14 @@ def fit_smoother(rows: Array, owners: Array, outputs: Array) -> Smoother:
 
 @dataclass(frozen=True)
 class _Kernel:
-    """Inner products m of scaled indicators, which have length 1: the squared distance is 2 (1 - m)."""
+    """A kernel of scaled indicator features.
+
+    Scaled features are vectors of length 1. If m is the inner product of two vectors, their squared distance
+    is 2 (1 - m).
+
+    Args:
+        linear: Prior variance of additive effects, the factor of m.
+    """
 
     linear: float
 
@@ -86,7 +99,10 @@ class _Kernel:
 
 
 def _standardised(outputs: Array) -> Array:
-    """Return the outputs that vary, with mean 0 and variance 1; a single column of 0 where none varies."""
+    """Return the columns of `outputs` that vary, with mean 0 and variance 1.
+
+    If no column varies, the result is one column of zeros.
+    """
     spread = outputs.std(axis=0)
     varying = outputs[:, spread > 1e-9]
     if not varying.shape[1]:
@@ -95,7 +111,15 @@ def _standardised(outputs: Array) -> Array:
 
 
 def _relevance(rows: Array, owners: Array, Y: Array) -> Array:
-    """Return each indicator's relevance, (L,): its gene's additive share of the variance, plus a minimum."""
+    """Return the relevance of each feature, (L,): the share of the variance that its gene explains.
+
+    The shares are those of additive effects in a ridge regression. A minimum is added to each share.
+
+    Args:
+        rows: Features of n backbones, (n, L).
+        owners: Number of the gene of each feature, (L,).
+        Y: Standardised outputs, (n, T).
+    """
     centred = rows - rows.mean(axis=0)
     if len(rows) < rows.shape[1]:
         inner = centred @ centred.T

@@ -15,7 +15,7 @@ from edanas.surrogates.xgb import XGBoost
 
 @hookimpl
 def edanas_surrogate_models() -> dict[str, Callable[..., SurrogateModel]]:
-    """Register the paper's four models, XGBoost, and two that learn from exit profiles."""
+    """Register the paper's four models, XGBoost, and the two models that learn from exit profiles."""
     return {
         "rbf": RBF,
         "mlp": MLP,

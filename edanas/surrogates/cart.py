@@ -13,25 +13,27 @@ from edanas.surrogates.arrays import Array, Indices, Standardiser, at_least, tra
 Singles = npt.NDArray[np.float32]
 
 CHUNK = 64
-"""Number of trees that grow together, so that numpy works on large arrays."""
+"""Number of trees that grow at the same time, so that numpy works on large arrays."""
 
 BLOCK = 4096
-"""Number of nodes whose splits are scored together: few enough for the processor's cache."""
+"""Number of nodes whose splits are scored at the same time; their data fit into the processor's cache."""
 
 
 class CART(SurrogateModel):
     """The average of unpruned regression trees, each on a random subset of the genes; no bootstrap.
 
-    A subset's size is uniform in 1..D. Each node takes the split that reduces the squared error most; near
-    ties are broken at random. The trees of a chunk grow together, level by level: a sparse product gives the
-    counts and sums on the left of every possible split of every node. Time grows as n log n.
+    The size of a subset is uniform between 1 and the number of genes. Each node takes the split that reduces
+    the squared error most; near ties are broken at random. Many trees grow at the same time, level by level:
+    a sparse matrix product gives the number and the sum of the samples on the left of every possible split of
+    every node. With n samples, the time grows as n log n.
 
     Args:
-        seed: Determines the subsets and the ties.
-        trees: Number of averaged trees; each fold of a cross-validation has half as many.
-        cuts: Most cut points of one gene; with more distinct values, quantiles are used.
-        least: Fewest samples of a node that is split. Leaves with single samples would hardly change the
-            ranking of averages, but they are most of the nodes.
+        seed: Determines the random subsets and the choice in near ties.
+        trees: Number of averaged trees, 1 or more. A cross-validation uses half of this number in each fold.
+        cuts: Largest number of cut points of one gene, 1 or more. A gene with more distinct values is cut at
+            quantiles.
+        least: Smallest number of samples in a node that is split further, 2 or more. Smaller nodes would
+            hardly change the ranking of the averages, but would be most of the nodes.
 
     Example:
         >>> genomes = np.arange(40.0)[:, None]
@@ -56,7 +58,7 @@ class CART(SurrogateModel):
         self._outputs = Standardiser.of(y)
         splits = _Splits.of(X, self.cuts)
         allowed = _random_subsets(rng, self.trees, X.shape[1])
-        # A factor close to 1 breaks near ties at random for each tree; 0 forbids a split.
+        # Factor on each split's score in each tree: 0 for a forbidden split, else about 1 to break near ties.
         noise = rng.random((self.trees, len(splits.genes)), dtype=np.float32)
         priority = allowed[:, splits.genes] * (1 + np.float32(1e-3) * noise)
         z = self._outputs(y).astype(np.float32)
@@ -73,19 +75,22 @@ class CART(SurrogateModel):
         return self._outputs.back(total / self.trees)
 
     def cross_validate(self, genomes: Array, values: Array, folds: Sequence[Indices]) -> Array:
-        """See `SurrogateModel.cross_validate`: with half the trees, whose tau is about 0.01 lower."""
+        """See `SurrogateModel.cross_validate`.
+
+        Half of the trees are used, which lowers Kendall's tau by about 0.01.
+        """
         half = CART(self.seed, (self.trees + 1) // 2, self.cuts, self.least)
         return SurrogateModel.cross_validate(half, genomes, values, folds)
 
 
 @dataclass(frozen=True)
 class _Splits:
-    """All K splits of a node: gene `genes[k]` <= `thresholds[k]` goes left.
+    """The K possible splits of a node: in split k, samples with gene `genes[k]` <= `thresholds[k]` go left.
 
     Args:
-        genes: (K,) indices of genes.
-        thresholds: (K,), each halfway between two values that occur.
-        left: (n, K) 1 where the training sample goes left, else 0.
+        genes: Index of the gene of each split, (K,).
+        thresholds: Cut point of each split, (K,), halfway between two values of the gene in the samples.
+        left: Matrix (n, K) with 1 if the training sample goes left in the split, otherwise 0.
     """
 
     genes: Indices
@@ -108,14 +113,16 @@ class _Splits:
 
 @dataclass(frozen=True)
 class _Forest:
-    """Trees in flat arrays; the first `roots` nodes are the roots, a right child follows its left one.
+    """Regression trees in flat arrays with one entry for each node.
+
+    The first `roots` nodes are the roots. The right child of a node directly follows the left child.
 
     Args:
         roots: Number of trees.
-        gene: (nodes,) the gene of a node's split; -1 = a leaf.
-        threshold: (nodes,) samples with at most this value go left.
-        child: (nodes,) the left child; a leaf's own index.
-        value: (nodes,) mean of the training values in the node.
+        gene: Index of the gene by which the node is split; -1 for a leaf.
+        threshold: Cut point of the split; samples with a value of at most the cut point go left.
+        child: Index of the left child; without meaning for a leaf.
+        value: Mean of the training values in the node.
     """
 
     roots: int
@@ -125,7 +132,7 @@ class _Forest:
     value: Array
 
     def total(self, X: Array) -> Array:
-        """Return the sum of the trees' predictions, (m,), for genes (m, D)."""
+        """Return the sum of the predictions of all trees for m genomes: (m, D) -> (m,)."""
         at = np.repeat(np.arange(self.roots)[:, None], len(X), axis=1)
         row = np.broadcast_to(np.arange(len(X)), at.shape)
         moving = np.nonzero(self.gene[at] >= 0)
@@ -138,23 +145,29 @@ class _Forest:
 
 
 def _random_subsets(rng: np.random.Generator, trees: int, genes: int) -> npt.NDArray[np.bool_]:
-    """Return the genes that each tree may use, (trees, genes) booleans; the sizes are uniform in 1..genes."""
+    """Return a boolean for each tree and gene, (trees, genes): true if the tree may use the gene.
+
+    The number of genes of a tree is uniform in 1..genes.
+    """
     sizes = rng.integers(1, genes + 1, size=(trees, 1)) if genes else np.zeros((trees, 1))
     ranks = rng.random((trees, genes)).argsort(axis=1).argsort(axis=1)
     return np.asarray(ranks < sizes)
 
 
 def _grow(splits: _Splits, z: Singles, priority: Singles, least: int) -> _Forest:
-    """Grow one tree for each row of `priority` (trees, K), level by level, until no leaf can be split.
+    """Return trees that are grown level by level until no leaf can be split, one for each row of `priority`.
 
-    A level consists of `samples`, sorted by node; `start` (nodes + 1,), the first position of each node's
-    samples; and `tree`, the tree of each node.
+    Args:
+        splits: The K possible splits.
+        z: Standardised training values, (n,).
+        priority: Factor on the score of each split in each tree, (trees, K); 0 forbids a split.
+        least: Smallest number of samples in a node that is split.
     """
-    trees, n = len(priority), len(z)
-    tree: Indices = np.arange(trees)
-    samples, start = np.tile(np.arange(n), trees), np.arange(trees + 1) * n
-    genes, thresholds, children, values, node_count = [], [], [], [], trees
-    while len(tree):
+    # For the nodes of a level, `samples` holds their samples, sorted by node, and `tree` the tree of each
+    node. # `start`, (nodes + 1,), holds the position of each node's first sample in `samples`. trees, n =
+    len(priority), len(z) tree: Indices = np.arange(trees) samples, start = np.tile(np.arange(n), trees),
+    np.arange(trees + 1) * n genes, thresholds, children, values, node_count = [], [], [], [], trees while
+    len(tree):
         size = np.diff(start)
         node = np.repeat(np.arange(len(tree)), size)
         mean = np.add.reduceat(z[samples].astype(np.float64), start[:-1]) / size
@@ -185,7 +198,19 @@ def _best_splits(
     tree: Indices,
     least: int,
 ) -> tuple[Indices, Array]:
-    """Return each node's best split and its score; 0 if it has too few samples or no possible split."""
+    """Return the best split of each node and its score; the score is 0 if the node cannot be split.
+
+    A node cannot be split if it has fewer than `least` samples, or if no split is possible.
+
+    Args:
+        splits: The K possible splits.
+        centred: Training values of `samples`, minus the mean of the node.
+        samples: Samples of all nodes, sorted by node.
+        start: Position of each node's first sample in `samples`, (nodes + 1,).
+        priority: Factor on the score of each split in each tree, (trees, K).
+        tree: Tree of each node, (nodes,).
+        least: Smallest number of samples in a node that is split.
+    """
     from scipy.sparse import csr_matrix
 
     best, gain = np.zeros(len(tree), dtype=np.int64), np.zeros(len(tree))
@@ -210,12 +235,13 @@ def _best_splits(
 def _scores(members: Any, left: Singles) -> Singles:
     """Return the reduction of each node's mean squared error by each split, (nodes, K).
 
-    Values are centred in their node. A split of c samples with a samples of sum s on the left reduces the
-    squared error by `s^2 / a + s^2 / (c - a) = c s^2 / (a (c - a))`.
+    The values in a node have mean 0. Suppose that a split of c samples puts a samples with the sum s on the
+    left. It reduces the squared error by `s^2 / a + s^2 / (c - a) = c s^2 / (a (c - a))`.
 
     Args:
-        members: (nodes, n) sparse matrix of the centred values in each node; its data are overwritten.
-        left: (n, K) see `_Splits`.
+        members: Sparse matrix (nodes, n) of the samples' values, minus the mean of the node. Its data are
+            overwritten.
+        left: Matrix (n, K) with 1 for samples on the left; see `_Splits`.
     """
     size = np.diff(members.indptr)[:, None].astype(np.float32)
     score = members @ left
@@ -223,6 +249,6 @@ def _scores(members: Any, left: Singles) -> Singles:
     count = members @ left
     score *= score
     count *= size - count
-    score *= count > 0.5  # rounding leaves the sum over an empty side slightly off 0
+    score *= count > 0.5  # if one side is empty, rounding can make the score slightly larger than 0
     score /= np.maximum(count, np.float32(0.5), out=count)
     return np.asarray(score)

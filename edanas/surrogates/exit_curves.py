@@ -1,4 +1,4 @@
-"""The surrogate `exit-curves`: curves over thresholds for each exit, and the coupling of exits."""
+"""The surrogate model `exit-curves`: curves over thresholds for each exit, and the coupling of exits."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,24 +14,30 @@ from edanas.surrogates.backbone_smoother import fit_smoother
 from edanas.surrogates.profile_model import FEWEST, ProfileModel, TrainingProfiles, outcome_of
 
 GRID = tuple(np.linspace(0.0, 1.0, 11).tolist())
-"""Thresholds at which curves are learnt, besides the archive's thresholds; curves are linear in between."""
+"""Thresholds at which curves are learnt, besides the thresholds in the archive.
+
+Between two thresholds, a curve is linear.
+"""
 
 
 class ExitCurves(ProfileModel):
-    """Curves over thresholds for each exit, smoothed over backbones, then combined along the network.
+    """A model of exit profiles: curves over thresholds for each exit, combined along the network.
 
-    For each exit alone, two curves are learnt: the share a of all samples that the exit would accept, and the
-    share w of accepted and wrong samples. Samples that are easy at one exit tend to be easy at the next. The
-    truth lies between independent exits and exits that agree on the easiest samples. With S the share of
-    samples that reach an exit,
+    For each exit alone, two curves over its threshold are learnt and smoothed over backbones. The first curve
+    is a, the share of all samples that the exit would accept. The second curve is w, the share of all samples
+    that the exit would accept and misclassify. Samples that are easy at one exit tend to be easy at the next
+    exit. The truth therefore lies between two extremes: independent exits, and exits that agree on the
+    easiest samples. If S is the share of samples that reach an exit, the shares that exit, and that exit
+    misclassified, are
 
         exiting = (1 - c) a S + c max(0, a - (1 - S)),      wrong = (1 - d) w exiting / a + d w.
 
-    Least squares over the archive's own schemes gives c and d for each exit. An exit's curves need only
-    profiles that have that exit, so little is lost where each candidate is trained with its own exits.
+    The numbers c and d of each exit are fitted by least squares on the schemes in the archive. The curves of
+    an exit need only profiles that contain this exit. The model therefore also works if each candidate is
+    trained with the exits of its scheme alone.
 
     Args:
-        seed: Determines the subset of backbones where there are very many.
+        seed: Determines the subset of backbones in a fit if there are more than `profile_model.MOST`.
     """
 
     def _learn(self, known: TrainingProfiles) -> None:
@@ -86,7 +92,7 @@ class ExitCurves(ProfileModel):
         return exiting, wrong
 
     def _couple(self, known: TrainingProfiles) -> None:
-        """Estimate c and d of each exit by least squares."""
+        """Fit the numbers c and d of each exit by least squares; see the class."""
         last = known.space.exit_points
         sums = np.zeros((last + 1, 4))
         for row, candidate in zip(known.used, known.candidates, strict=True):
@@ -109,13 +115,13 @@ class ExitCurves(ProfileModel):
 
 
 class _Curves(NamedTuple):
-    """Curves of one exit alone, on each of n training backbones.
+    """Curves of one exit alone, for each of n training backbones.
 
     Args:
-        thresholds: (T,) ascending.
-        accepted: (n, T) shares of all samples that the exit would accept.
-        wrong: (n, T) shares of accepted samples with a wrong prediction.
-        smoothers: One for each of the two.
+        thresholds: Thresholds of the exit, ascending, (T,).
+        accepted: Share of all samples that the exit would accept, (n, T).
+        wrong: Share of all samples that the exit would accept and misclassify, (n, T).
+        smoothers: A smoother for `accepted` and a smoother for `wrong`.
     """
 
     thresholds: Array
@@ -127,7 +133,14 @@ class _Curves(NamedTuple):
     def of(
         cls, known: TrainingProfiles, exit_: int, here: npt.NDArray[np.bool_], thresholds: Array
     ) -> "_Curves":
-        """Fit the curves on the profiles that have the exit."""
+        """Return the fitted curves of an exit.
+
+        Args:
+            known: The profiles of the fit.
+            exit_: The exit point; the number of exit points stands for the last exit.
+            here: Flags of the profiles in `known.used` that contain the exit.
+            thresholds: Thresholds at which the curves are learnt, ascending, (T,).
+        """
         rows, features = known.used[here], known.features[here]
         shares = [known.bits.single_exit(exit_, float(threshold)) for threshold in thresholds]
         accepted, wrong = (np.stack([each[which][rows] for each in shares], axis=1) for which in (0, 1))
@@ -138,6 +151,10 @@ class _Curves(NamedTuple):
         return cls(thresholds, accepted, wrong, smoothers)
 
     def predict(self, features: Array) -> tuple[Array, Array]:
-        """Return both curves (m, T) of backbones with (m, L) features."""
+        """Return the predicted curves `accepted`, (m, T), and `wrong`, (m, T), of m new backbones.
+
+        Args:
+            features: Features of the backbones, (m, L).
+        """
         by_accepted, by_wrong = self.smoothers
         return by_accepted.weights(features) @ self.accepted, by_wrong.weights(features) @ self.wrong

@@ -1,4 +1,4 @@
-"""The surrogate `exit-profiles`: regression over backbones under the candidate's own scheme."""
+"""The surrogate model `exit-profiles`: regression over backbones, under the scheme of the new candidate."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -14,20 +14,22 @@ from edanas.surrogates.backbone_smoother import fit_smoother
 from edanas.surrogates.profile_model import FEWEST, ProfileModel, TrainingProfiles, outcome_of
 
 _SCHEMES = 24
-"""Number of archived schemes that determine the relevance of genes."""
+"""Largest number of schemes from the archive that determine the relevance of genes."""
 
 
 class ExitProfiles(ProfileModel):
-    """Regression over backbones alone, under the candidate's own scheme.
+    """A model of exit profiles: regression over backbones, under the scheme of the new candidate.
 
-    The scheme's outcome on each archived backbone follows exactly from its exit profile. The shares of
-    samples that exit at each exit, and of misclassified samples, are then smoothed over the backbones' genes,
-    each with its own weights (`Smoother`). Costs are exact. For an archived backbone under another scheme,
-    the outcome is exact too. Where candidates are trained with their own exits, only profiles with the
-    scheme's exits are used, and the set of exits is part of the backbone's features.
+    The exit profile of each archived backbone gives the exact outcome of the scheme on this backbone. The
+    outcome consists of the shares of samples that exit, and that exit misclassified, at each exit. Each share
+    is smoothed over the genes of the backbones, with a separate smoother. For a backbone in the archive, the
+    outcome under a new scheme is exact. Costs are exact, too.
+
+    If each candidate is trained with the exits of its scheme alone, only profiles that contain the scheme's
+    exits are used. The set of exits is then a feature of the backbone.
 
     Args:
-        seed: Determines the subset of backbones where there are very many.
+        seed: Determines the subset of backbones in a fit if there are more than `profile_model.MOST`.
     """
 
     def _learn(self, known: TrainingProfiles) -> None:
@@ -55,12 +57,13 @@ class ExitProfiles(ProfileModel):
 
 
 class _Group(NamedTuple):
-    """The smoothers for schemes that the same profiles cover.
+    """The smoothers for all schemes whose exits are contained in the same set of profiles.
 
     Args:
-        rows: Positions of the profiles, (n,).
-        exiting: Smoother of the exiting samples, for each exit that all profiles have, and the last exit.
-        wrong: Smoother of the misclassified samples there, for the same exits.
+        rows: Positions of the n profiles, (n,).
+        exiting: Smoother of the share of samples that exit, by exit. The exits are those that all profiles
+            contain, and the last exit.
+        wrong: Smoother of the share of samples that exit misclassified, by exit; the same exits.
     """
 
     rows: npt.NDArray[np.int64]
@@ -69,7 +72,12 @@ class _Group(NamedTuple):
 
     @classmethod
     def of(cls, known: TrainingProfiles, covering: npt.NDArray[np.bool_]) -> "_Group | None":
-        """Fit the smoothers; `None` for fewer than `FEWEST` profiles."""
+        """Return the fitted smoothers; `None` for fewer than `FEWEST` profiles.
+
+        Args:
+            known: The profiles of the fit.
+            covering: Flags of the profiles in `known.used` that contain the exits of the schemes.
+        """
         rows, features = known.used[covering], known.features[covering]
         if len(rows) < FEWEST:
             return None
@@ -90,7 +98,7 @@ class _Group(NamedTuple):
     def outcomes(
         self, known: TrainingProfiles, genomes: Genomes, candidates: Sequence[Candidate]
     ) -> list[Outcome]:
-        """Return predicted outcomes of candidates whose exits these profiles have."""
+        """Return the predicted outcomes of candidates whose exits all profiles of the group contain."""
         features, last = known.describe(genomes, candidates), known.space.exit_points
         exiting_by = {exit_: smoother.weights(features) for exit_, smoother in self.exiting.items()}
         wrong_by = {exit_: smoother.weights(features) for exit_, smoother in self.wrong.items()}

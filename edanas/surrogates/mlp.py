@@ -1,4 +1,4 @@
-"""The surrogate model `mlp`: a multilayer perceptron; folds are trained as one stack of networks."""
+"""The surrogate model `mlp`: a multilayer perceptron; a cross-validation trains all its networks at once."""
 
 import math
 from collections.abc import Sequence
@@ -14,22 +14,23 @@ from edanas.surrogates.arrays import Array, Indices, Standardiser, at_least, tra
 
 
 class MLP(SurrogateModel):
-    """A perceptron D-64-64-64-1: ReLU, dropout, Adam with a cosine schedule, smooth L1, standardised data.
+    """A multilayer perceptron with three hidden layers of 64 units, on standardised genes and values.
 
-    The paper's public code uses 300 units per layer, full batches at a rate of 8e-4, and a fifth of the
-    samples to choose the best weights. Here all samples are used for training, since a fifth is only tens of
-    samples. Small batches at a high rate need tens of steps instead of thousands. And 64 units rank unseen
-    candidates no worse than 300 (`benchmarks/surrogates.py`).
+    The network has ReLU activations and dropout. It is trained by Adam with a cosine schedule on the smooth
+    L1 loss. The time grows with the number of steps, not with the number of samples.
 
-    The time grows with the steps, not with the samples.
+    The paper's public code uses 300 units in a layer, full batches, a learning rate of 8e-4, and a fifth of
+    the samples to choose the best weights. Here, all samples are used for training, because a fifth would be
+    only tens of samples. Small batches and a high learning rate need tens of steps instead of thousands. In
+    `benchmarks/surrogates.py`, 64 units rank new candidates as well as 300 units.
 
     Args:
-        seed: Determines weights, dropout and batches.
-        steps: Steps of the optimiser.
-        batch_size: Samples in a step.
-        learning_rate: Adam's rate at the start; it falls to 0 along a cosine.
-        dropout: Share of hidden units dropped in a step, below 1.
-        width: Units of each of the three hidden layers.
+        seed: Determines initial weights, dropout and batches.
+        steps: Number of steps of the optimiser, 1 or more.
+        batch_size: Number of samples in a step, 1 or more.
+        learning_rate: Initial learning rate of Adam, which falls to 0 along a cosine.
+        dropout: Share of hidden units that are dropped in a step, from 0 to 0.99.
+        width: Number of units in each hidden layer, 1 or more.
 
     Example:
         >>> genomes = np.arange(20.0)[:, None]
@@ -76,7 +77,7 @@ class MLP(SurrogateModel):
         return self._outputs.back(output.double().numpy())
 
     def cross_validate(self, genomes: Array, values: Array, folds: Sequence[Indices]) -> Array:
-        """See `SurrogateModel.cross_validate`: one network a fold, trained as one stack."""
+        """See `SurrogateModel.cross_validate`; the networks of all folds are trained at once."""
         X, y = training_set(genomes, values)
         inputs = Standardiser.of(X)(X)
         rests = [np.setdiff1d(np.arange(len(y)), fold) for fold in folds]
@@ -91,7 +92,13 @@ class MLP(SurrogateModel):
         return held_out
 
     def _train(self, X: Array, y: Array, rests: Sequence[Indices]) -> list[torch.Tensor]:
-        """Train one network for each row of `y` (F, n), on its samples `rests[f]` of X (n, D)."""
+        """Return the parameters of F trained networks, in the layout of `_forward`.
+
+        Args:
+            X: Standardised genes of all samples, (n, D).
+            y: Standardised values of all samples, one row for each network, (F, n).
+            rests: Positions of the training samples of each network.
+        """
         rng = np.random.default_rng(self.seed)
         generator = torch.Generator().manual_seed(self.seed)
         batches = np.stack([_batches(rng, rest, self.steps, self.batch_size) for rest in rests], axis=1)
@@ -110,7 +117,7 @@ class MLP(SurrogateModel):
         return [parameter.detach() for parameter in network]
 
     def _masks(self, generator: torch.Generator, batch: int) -> list[torch.Tensor]:
-        """Return dropout masks of the three hidden layers; the networks share them."""
+        """Return a dropout mask for each of the three hidden layers; all networks use the same masks."""
         share = 1.0 - self.dropout
         draws = torch.rand(3, batch, self.width, generator=generator)
         return list((draws < share).float().div_(share))
@@ -119,9 +126,12 @@ class MLP(SurrogateModel):
 def _forward(
     network: Sequence[torch.Tensor], x: torch.Tensor, masks: Sequence[torch.Tensor] = ()
 ) -> torch.Tensor:
-    """Return the outputs (F, B) of F networks for inputs (F, B, D).
+    """Return the outputs (F, B) of F networks for batches of B inputs, (F, B, D).
 
-    `network` alternates weights (F, in, out) and biases (F, 1, out).
+    Args:
+        network: For each layer, the weights (F, in, out) and the biases (F, 1, out) of all networks.
+        x: Inputs of each network, (F, B, D).
+        masks: Dropout masks of the hidden layers; empty, the default, for no dropout.
     """
     last = len(network) // 2 - 1
     for layer in range(last + 1):
@@ -133,7 +143,15 @@ def _forward(
 
 
 def _initial(generator: torch.Generator, networks: int, sizes: Sequence[int]) -> list[torch.Tensor]:
-    """Return initial parameters, uniform in +- 1 / sqrt(inputs), equal for all networks."""
+    """Return initial parameters, equal for all networks, in the layout of `_forward`.
+
+    The parameters of a layer are uniform between -1 / sqrt(inputs) and 1 / sqrt(inputs).
+
+    Args:
+        generator: The only source of randomness.
+        networks: Number of networks.
+        sizes: Number of inputs of the network, then of units in each layer.
+    """
     parameters = []
     for inputs, outputs in pairwise(sizes):
         bound = 1.0 / math.sqrt(max(inputs, 1))
@@ -144,7 +162,7 @@ def _initial(generator: torch.Generator, networks: int, sizes: Sequence[int]) ->
 
 
 def _batches(rng: np.random.Generator, samples: Indices, steps: int, size: int) -> Indices:
-    """Return the samples of each batch, (steps, size), from consecutive random permutations."""
+    """Return the positions of the samples in each batch, (steps, size), from random permutations in a row."""
     rounds = -(-steps * size // len(samples))
     return np.concatenate([rng.permutation(samples) for _ in range(rounds)])[: steps * size].reshape(
         steps, size

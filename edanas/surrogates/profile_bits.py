@@ -1,4 +1,7 @@
-"""Utilization and errors of any selection scheme on all archived exit profiles, by bit operations."""
+"""Utilization and errors under any selection scheme, computed from all exit profiles by bit operations.
+
+Symbols of shapes: n profiles, N exit points.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,11 +16,11 @@ _WORD = 64
 
 
 class Shares(NamedTuple):
-    """Fractions of all samples, each (n, N + 1).
+    """Shares of the samples of each profile under a selection scheme.
 
     Args:
-        exiting: Samples that exit at each exit: the utilization.
-        wrong: Samples that exit there with a wrong prediction.
+        exiting: Share of the samples that exit at each exit, (n, N + 1): the utilization.
+        wrong: Share of the samples that exit at each exit and are misclassified there, (n, N + 1).
     """
 
     exiting: Array
@@ -25,14 +28,15 @@ class Shares(NamedTuple):
 
 
 class ProfileBits:
-    """Exit profiles as bits: one for each sample, exit and threshold, 64 to a word.
+    """Exit profiles as bits, in words of 64 bits.
 
-    A scheme then takes a few logical operations and counts on small arrays, for all backbones together.
-    Results are cached.
+    A bit says whether a sample is misclassified at an exit, or whether an exit fires at a threshold. The
+    shares under a scheme take a few logical operations on small arrays, for all profiles at once. Results are
+    cached.
 
     Args:
-        profiles: n profiles; their columns and numbers of samples may differ.
-        exit_points: N.
+        profiles: The n profiles; their exit points and numbers of samples may differ.
+        exit_points: N, the number of exit points of the space.
     """
 
     def __init__(self, profiles: Sequence[ExitProfile], exit_points: int) -> None:
@@ -41,7 +45,7 @@ class ProfileBits:
         self.samples = np.array([len(profile) for profile in profiles])
         columns = [[point in profile.points for point in range(exit_points)] for profile in profiles]
         self.has: npt.NDArray[np.bool_] = np.array(columns, dtype=np.bool_)
-        """Exit points that have a column in each profile, (n, N) booleans."""
+        """A boolean for each profile and exit point, (n, N): true if the profile contains the exit point."""
         words = -(-int(self.samples.max()) // _WORD)
         self._bytes = words * _WORD // 8
         self._all_samples = self._packed([np.ones(len(profile), dtype=np.bool_) for profile in profiles])
@@ -54,11 +58,14 @@ class ProfileBits:
         self._single: dict[tuple[int, float], tuple[Array, Array]] = {}
 
     def covers(self, placed: Sequence[int]) -> npt.NDArray[np.bool_]:
-        """Return the profiles that have a column for each of these exit points, (n,) booleans."""
+        """Return a boolean for each profile, (n,): true if the profile contains all exits in `placed`."""
         return np.asarray(self.has[:, list(placed)].all(axis=1))
 
     def shares(self, scheme: SelectionScheme) -> Shares:
-        """Return the scheme's shares on each profile; undefined for profiles that lack one of its exits."""
+        """Return the shares under a scheme, for each profile.
+
+        The row of a profile is meaningless if the profile lacks an exit of the scheme; see `covers`.
+        """
         if scheme not in self._shares:
             exiting, wrong = np.zeros((2, len(self.profiles), self.exit_points + 1))
             remaining = self._all_samples
@@ -76,13 +83,14 @@ class ProfileBits:
         return self._shares[scheme]
 
     def single_exit(self, point: int, threshold: float) -> tuple[Array, Array]:
-        """Return the shares of samples that one exit alone would accept, and of wrong predictions among them.
+        """Return two shares of all samples for each profile, (n,) and (n,), if only one exit is placed.
 
-        Both are (n,), one number for each profile.
+        The first share is that of the samples that the exit accepts. The second share is that of the samples
+        that the exit accepts and misclassifies.
 
         Args:
-            point: The exit point; N is the last exit, which accepts every sample.
-            threshold: In [0, 1].
+            point: The exit point; N stands for the last exit, which accepts every sample.
+            threshold: Threshold of the exit, in [0, 1].
         """
         key = point, threshold
         if key not in self._single:
@@ -91,7 +99,10 @@ class ProfileBits:
         return self._single[key]
 
     def _fires(self, point: int, threshold: float) -> npt.NDArray[np.uint64]:
-        """Return bits (words, n): confidence at the exit point is at least the threshold, as float32."""
+        """Return a bit for each sample, (words, n): 1 if the exit fires.
+
+        An exit fires if the confidence is at least the threshold, rounded to float32.
+        """
         key = point, threshold
         if key not in self._firing:
             least = np.float32(threshold)

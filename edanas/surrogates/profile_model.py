@@ -17,23 +17,25 @@ from edanas.surrogates.gp import GP
 from edanas.surrogates.profile_bits import ProfileBits
 
 FEWEST = 6
-"""Fewest backbones with a profile; below, a model learns from genes and values instead."""
+"""Smallest number of backbones with a profile; with fewer, a model learns from genes and values instead."""
 
 MOST = 600
-"""Most backbones in a fit. One half are the newest backbones, which lie near the front.
+"""Largest number of backbones in a fit. One half are the newest backbones, which lie near the front.
 
-A cross-validation uses half as many, since the time grows with their cube and each fold needs a fit.
+A cross-validation uses half of this number, since the time of a fit grows with its third power and each fold
+needs a fit.
 """
 
 
 class ProfileModel(SurrogateModel):
-    """A model that predicts outcomes; the insight computes the objective's value, with exact costs.
+    """A model that predicts the outcome of a candidate: accuracy and utilization.
 
-    With too few profiles, the model learns from genes and values as `gp` does. The same holds for candidates
-    whose outcome the profiles do not determine.
+    The value of the objective follows from the outcome and from exact costs; see `ExitInsight`. With fewer
+    than `FEWEST` profiles, the model `gp` predicts the value from the genes instead. The same holds for
+    candidates whose outcome the profiles do not determine.
 
     Args:
-        seed: Determines the subset of backbones where there are more than `MOST`.
+        seed: Determines the subset of backbones in a fit if there are more than `MOST`.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -77,7 +79,10 @@ class ProfileModel(SurrogateModel):
         return values
 
     def cross_validate(self, genomes: Array, values: Array, folds: Sequence[npt.NDArray[np.int64]]) -> Array:
-        """See `SurrogateModel.cross_validate`: a fold's model uses the profiles of the other folds only."""
+        """See `SurrogateModel.cross_validate`.
+
+        The model of a fold is fitted on the profiles of the other folds only.
+        """
         held_out = np.empty(len(values))
         self._profiles = self._profile_set(genomes)
         try:
@@ -90,13 +95,19 @@ class ProfileModel(SurrogateModel):
 
     @abstractmethod
     def _learn(self, known: "TrainingProfiles") -> None:
-        """Fit the model to the profiles."""
+        """Fit the model to the profiles in `known`."""
 
     @abstractmethod
     def _outcomes(
         self, known: "TrainingProfiles", genomes: Genomes, candidates: Sequence[Candidate]
     ) -> list[Outcome | None]:
-        """Return the predicted outcome of each candidate; `None` where the profiles do not determine it."""
+        """Return the predicted outcome of each candidate; `None` if the profiles do not determine an outcome.
+
+        Args:
+            known: The profiles to which the model is fitted.
+            genomes: Canonical genomes of the candidates, (m, D).
+            candidates: The same candidates, decoded.
+        """
 
     def _by_genes(self, X: Array) -> Array:
         if self._training is not None:
@@ -114,11 +125,11 @@ class ProfileModel(SurrogateModel):
 
 
 class _ProfileSet:
-    """The profiles of some distinct genomes.
+    """The exit profiles of a set of distinct candidates, with the features of their networks.
 
     Args:
-        insight: Holds the profiles.
-        genomes: (n, D) canonical, each with a profile.
+        insight: The insight of the search, which holds the profiles.
+        genomes: Canonical genomes of candidates that have a profile, (n, D).
     """
 
     def __init__(self, insight: ExitInsight, genomes: Genomes) -> None:
@@ -130,14 +141,17 @@ class _ProfileSet:
         placed = np.zeros((len(genomes), space.exit_points), dtype=np.bool_)
         for row, candidate in zip(placed, self.candidates, strict=True):
             row[list(candidate.scheme.placed)] = True
-        # If each network is trained with its own exits, these are part of the backbone's features.
+        # If each network is trained with the exits of its scheme alone, the set of exits is a feature.
         self.own_exits = bool((self.bits.has == placed).all() and not placed.all())
         self.features, self.owners = self.describe(genomes, placed)
         self._at = {row.tobytes(): at for at, row in enumerate(genomes)}
 
     @classmethod
     def of(cls, insight: ExitInsight, X: Array) -> "_ProfileSet | None":
-        """Return the profiles of (n, D) genes; `None` for fewer than `FEWEST`."""
+        """Return the profiles of the candidates with genes `X`, (n, D); `None` for fewer than `FEWEST`.
+
+        Candidates without a profile are left out.
+        """
         space = insight.space
         if X.shape[1] != space.dimensions:
             return None
@@ -146,16 +160,24 @@ class _ProfileSet:
         return cls(insight, np.array(list(distinct.values()))) if len(distinct) >= FEWEST else None
 
     def describe(self, genomes: Genomes, placed: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
-        """Return the networks' indicators and their owners; see `indicators`."""
+        """Return the features of networks, and the number of the gene of each feature; see `indicators`.
+
+        Args:
+            genomes: Canonical genomes, (n, D).
+            placed: Flags of the placed exits, (n, N) for N exit points.
+        """
         return indicators(self.space, genomes, placed if self.own_exits else placed[:, :0])
 
     def network_key(self, genome: Genomes, placed: Sequence[int]) -> bytes:
-        """Return a key that two candidates share if one profile holds for both."""
+        """Return a key of the candidate's network; candidates with equal keys have the same exit profile."""
         own = bytes(placed) if self.own_exits else b""
         return genome[: self.space.backbone_dimensions].tobytes() + own
 
     def rows(self, X: Array) -> npt.NDArray[np.int64]:
-        """Return the first row with a profile for each network among (n, D) genes, in order."""
+        """Return the positions of the profiles of candidates with genes `X`, (n, D), one for each network.
+
+        If several candidates have the same network, the profile of the first candidate is taken.
+        """
         first: dict[bytes, int] = {}
         for row in self.space.canonical(np.rint(X).astype(np.int64)):
             at = self._at.get(row.tobytes())
@@ -164,7 +186,7 @@ class _ProfileSet:
         return np.array(list(first.values()), dtype=np.int64)
 
     def subset(self, rows: npt.NDArray[np.int64], most: int, seed: int) -> npt.NDArray[np.int64]:
-        """Return at most `most` of the rows: one half the newest, the other a random choice."""
+        """Return at most `most` of `rows`: one half are the newest rows, the other half a random choice."""
         if len(rows) <= most:
             return rows
         newest = rows[-(most // 2) :]
@@ -173,12 +195,12 @@ class _ProfileSet:
 
 
 class TrainingProfiles:
-    """The profiles of one fit.
+    """The exit profiles on which a model is fitted.
 
     Args:
         profiles: All profiles, including the profiles of left-out samples.
-        rows: The rows of the training samples.
-        used: The subset of `rows` on which smoothers are fitted.
+        rows: Positions in `profiles` of the training samples.
+        used: Subset of `rows` on which smoothers are fitted.
     """
 
     def __init__(
@@ -194,7 +216,11 @@ class TrainingProfiles:
         }
 
     def observed_outcome(self, genome: Genomes, candidate: Candidate) -> Outcome | None:
-        """Return the outcome of the scheme on the profile of the candidate's network, if known."""
+        """Return the exact outcome of a candidate from the profile of its network.
+
+        The result is `None` if no training profile belongs to the network, or if the profile lacks an exit of
+        the scheme.
+        """
         placed = candidate.scheme.placed
         at = self._row_of.get(self._profiles.network_key(genome, placed))
         if at is None or not self.bits.has[at, list(placed)].all():
@@ -204,7 +230,7 @@ class TrainingProfiles:
         return outcome_of(shares.exiting[at], shares.wrong[at], float(backbone_wrong[at]))
 
     def describe(self, genomes: Genomes, candidates: Sequence[Candidate]) -> Array:
-        """Return the indicators (m, L) of candidates, with the columns of `features`."""
+        """Return the features of m candidates, (m, L), with the same columns as the attribute `features`."""
         placed = np.zeros((len(genomes), self.space.exit_points), dtype=np.bool_)
         for row, candidate in zip(placed, candidates, strict=True):
             row[list(candidate.scheme.placed)] = True
@@ -212,7 +238,14 @@ class TrainingProfiles:
 
 
 def outcome_of(exiting: Array, wrong: Array, backbone_wrong: float) -> Outcome:
-    """Return an outcome from predicted shares (N + 1,), which are clipped at 0 and scaled to sum 1.
+    """Return the outcome for predicted shares, which are first clipped and scaled to valid values.
+
+    Negative shares become 0, and the shares of samples that exit are scaled to the sum 1.
+
+    Args:
+        exiting: Share of samples that exit at each of N exit points and at the last exit, (N + 1,).
+        wrong: Share of samples that exit there and are misclassified, (N + 1,).
+        backbone_wrong: Share of all samples that the last exit misclassifies.
 
     Example:
         >>> outcome_of(np.array([0.6, 0.6]), np.array([0.06, 0.3]), 0.2).utilization

@@ -17,28 +17,29 @@ from edanas.surrogates.arrays import (
 )
 
 LARGEST = 2000
-"""Most samples that a fit uses; its time grows with their third power."""
+"""Largest number of samples in a fit; the time grows with the third power of this number."""
 
 
 class RBF(SurrogateModel):
-    """Cubic radial basis functions with a linear tail; with few samples, linear ones with a constant tail.
+    """Radial basis functions with a polynomial tail.
 
-    f(x) = sum_i w_i k(|x - x_i|) + p(x), with unscaled inputs and weights orthogonal to every polynomial of
-    the tail's degree. A basis of the tail's complement, in which the kernel is positive definite, ensures the
-    orthogonality. Columns that are constant or depend on others drop out of the tail, so the system stays
-    solvable.
+    The function is f(x) = sum_i w_i k(|x - x_i|) + p(x) for samples x_i, without scaling of genes. The kernel
+    is k(r) = r^3, and the tail p is a linear polynomial. The vector of weights w_i is orthogonal to the
+    values of every polynomial of the tail's degree. A gene that is constant, or that depends linearly on
+    other genes, is left out of the tail, so that the system stays solvable.
 
-    A linear tail with fewer than two samples per coefficient mostly fits noise. Then k(r) = -r with a
-    constant tail replaces k(r) = r^3; `benchmarks/surrogates.py` measures the effect.
+    With fewer than two samples for each coefficient, a linear tail mostly fits noise. In this case, the
+    kernel is k(r) = -r and the tail is a constant; `benchmarks/surrogates.py` measures the effect.
 
-    A cross-validation factors the system once: predictions of left-out samples have a closed form (Rippa,
-    1999, for one sample; the same algebra holds for a fold). Above 2,000 samples, the newest 1,000 are used
-    and 1,000 spread evenly over the rest. With 4,000 random candidates that costs 0.03 of tau (0.869 against
-    0.903 on the accuracy of `benchmarks/surrogates.py`).
+    A cross-validation factors the system once, because predictions for left-out samples have a closed form
+    (Rippa, 1999, for one sample; the same algebra holds for a fold). From more than 2,000 samples, the newest
+    1,000 samples are used, and 1,000 older samples at even distances. With 4,000 random candidates, this
+    lowers Kendall's tau by 0.03 (0.869 instead of 0.903 for accuracy in `benchmarks/surrogates.py`).
 
     Args:
         seed: Unused; the model is deterministic.
-        smoothing: Added to the kernel's diagonal; 0 = interpolation.
+        smoothing: Number that is added to the diagonal of the kernel matrix, 0 or more. With 0, the function
+            interpolates the samples.
 
     Example:
         >>> genomes = np.arange(10.0)[:, None]
@@ -65,10 +66,10 @@ class RBF(SurrogateModel):
         return self._system.predict(np.asarray(genomes, dtype=np.float64), *self._solution)
 
     def cross_validate(self, genomes: Array, values: Array, folds: Sequence[Indices]) -> Array:
-        """See `SurrogateModel.cross_validate`; one factorisation for all folds.
+        """See `SurrogateModel.cross_validate`; all folds use one factorisation.
 
-        With P the matrix that maps values to weights w, the errors on a left-out fold F are P_FF^-1 w_F. If
-        the tail would differ without a fold, that fold's model is fitted separately.
+        Let P be the matrix that maps values to weights w. The errors on a left-out fold F are P_FF^-1 w_F. If
+        the samples outside a fold give a different tail, the model of this fold is fitted separately.
         """
         from scipy.linalg import solve
 
@@ -97,18 +98,23 @@ class RBF(SurrogateModel):
 
 @dataclass(frozen=True)
 class _System:
-    """The factored linear system of some centres, for any targets.
+    """The factored linear system for n centres (the samples), which can be solved for any targets.
+
+    The tail's matrix has a row for each centre and a column for each monomial; r is its rank. Its QR
+    decomposition gives the orthonormal basis Q of the columns and the triangular matrix R. Z is an
+    orthonormal basis of the complement of Q, and K is the kernel matrix with smoothing.
 
     Args:
-        centres: (n, D).
-        shift: (D,) subtracted from genomes in the tail.
-        cubic: k(r) = r^3 with a linear tail, else k(r) = -r with a constant one.
-        reflectors: (n, r) and (r,): the tail's orthonormal basis Q as Householder reflectors; r is its rank.
-        upper: (r, r) R of the tail's QR decomposition.
-        columns: (r,) the tail's columns in it.
-        mixed: (r, n - r) Q'K Z: K the kernel with its smoothing, Z a basis of the tail's complement.
-        factor: (n - r, n - r) lower Cholesky factor of Z'K Z; None where it is singular.
-        inverse: (n - r, n - r) pseudo-inverse of Z'K Z where it is singular: duplicates without smoothing.
+        centres: Genomes of the centres, (n, D).
+        shift: Genome that is subtracted from all genomes in the tail, (D,).
+        cubic: True for k(r) = r^3 with a linear tail, false for k(r) = -r with a constant tail.
+        reflectors: Q as Householder reflectors, (n, r) and (r,).
+        upper: R, (r, r).
+        columns: Columns of the tail's matrix to which R belongs, (r,).
+        mixed: The matrix Q'K Z, (r, n - r).
+        factor: Lower Cholesky factor of Z'K Z, (n - r, n - r); `None` if Z'K Z is singular.
+        inverse: Pseudo-inverse of Z'K Z, (n - r, n - r), if Z'K Z is singular; otherwise `None`. The matrix
+            is singular if two centres are equal and there is no smoothing.
     """
 
     centres: Array
@@ -143,7 +149,7 @@ class _System:
         return cls(X, shift, cubic, reflectors, R, columns, rotated[:rank, rank:].copy(), factor, inverse)
 
     def solve(self, y: Array) -> tuple[Array, Array]:
-        """Return the kernel's weights (n,) and the tail's coefficients (r,) for targets (n,)."""
+        """Return the weights of the centres, (n,), and the tail's coefficients, (r,), for targets (n,)."""
         from scipy.linalg import cho_solve, solve_triangular
 
         rank = len(self.columns)
@@ -158,12 +164,18 @@ class _System:
         return _apply(self.reflectors, "L", "N", rotated)[:, 0], coefficients[:, 0]
 
     def predict(self, X: Array, weights: Array, coefficients: Array) -> Array:
-        """Return the function's values (m,) at genes (m, D)."""
+        """Return the values of the function at m genomes: (m, D) -> (m,).
+
+        Args:
+            X: Genomes, (m, D).
+            weights: Weights of the centres, (n,).
+            coefficients: Coefficients of the tail, (r,).
+        """
         tail = _tail(X, self.shift)[:, self.columns]
         return np.asarray(_kernel(X, self.centres, cubic=self.cubic) @ weights + tail @ coefficients)
 
     def root(self) -> Array:
-        """Return V = L^-1 Z', (n - r, n); P = V'V maps targets to weights."""
+        """Return V = L^-1 Z', (n - r, n), where L is `factor`; the matrix V'V maps targets to weights."""
         from scipy.linalg.lapack import dtrtri
 
         rank, count = len(self.columns), len(self.centres)
@@ -172,7 +184,7 @@ class _System:
         return _apply(self.reflectors, "R", "T", embedded)
 
     def has_same_tail_without(self, left_out: Indices) -> bool:
-        """Return whether the remaining centres alone give a system with the same kernel and tail."""
+        """Return true if the system without the centres `left_out` has the same kernel and the same tail."""
         rest = np.delete(self.centres, left_out, axis=0)
         if len(rest) < 2:
             return False
@@ -187,7 +199,7 @@ def _tail(X: Array, shift: Array) -> Array:
 def _kernel(X: Array, centres: Array, *, cubic: bool) -> Array:
     from scipy.spatial.distance import cdist
 
-    # Unless genes are integers, the matrix product's rounding distorts the distances of near neighbours.
+    # If genes are not integers, rounding in the matrix product distorts the distances of near neighbours.
     whole = all(np.array_equal(genes, np.rint(genes)) for genes in (X, centres))
     kernel: Array = squared_distances(X, centres) if whole else cdist(X, centres, "sqeuclidean")
     for rows in kernel:  # row by row, to avoid the allocation of a second large array
@@ -197,7 +209,12 @@ def _kernel(X: Array, centres: Array, *, cubic: bool) -> Array:
 
 
 def _pivoted_qr(tail: Array) -> tuple[tuple[Array, Array], Array, Indices]:
-    """Return Householder reflectors (n, r) and (r,), R (r, r) and the columns (r,), r the rank."""
+    """Return the QR decomposition of `tail`, a matrix of n rows and rank r.
+
+    Returns:
+        The orthonormal basis Q as Householder reflectors, (n, r) and (r,); the triangular matrix R, (r, r);
+        and the columns of `tail` to which R belongs, (r,).
+    """
     from scipy.linalg import qr
 
     (reflectors, scales), R, order = qr(tail, mode="raw", pivoting=True, check_finite=False)
@@ -207,7 +224,14 @@ def _pivoted_qr(tail: Array) -> tuple[tuple[Array, Array], Array, Indices]:
 
 
 def _apply(reflectors: tuple[Array, Array], side: str, trans: str, matrix: Array) -> Array:
-    """Return Q or Q' times the matrix (side L), or the matrix times Q or Q' (side R), in place."""
+    """Return the product of `matrix` with the orthogonal matrix Q; `matrix` may be overwritten.
+
+    Args:
+        reflectors: Q as Householder reflectors, (n, r) and (r,).
+        side: `L` multiplies from the left, `R` from the right.
+        trans: `N` multiplies by Q, `T` by its transpose Q'.
+        matrix: The matrix to multiply.
+    """
     from scipy.linalg.lapack import dormqr
 
     work = dormqr(side, trans, *reflectors, matrix, -1, overwrite_c=True)[1]

@@ -9,14 +9,17 @@ from edanas.surrogates.arrays import Array, Standardiser, at_least, training_set
 
 
 class XGBoost(SurrogateModel):
-    """Gradient-boosted trees (XGBoost, histogram method, one thread, since an archive is small).
+    """Gradient-boosted regression trees, by the histogram method of XGBoost.
+
+    One thread is used, since an archive is small.
 
     Args:
-        seed: Determines the samples and genes of each tree.
-        trees: Boosting rounds.
-        depth: Largest depth of a tree.
-        learning_rate: Share of each tree that is added.
-        subsample: Share of the samples, and of the genes, that each tree uses.
+        seed: Determines the samples and genes that each tree uses.
+        trees: Number of trees, 1 or more; each tree is one boosting round.
+        depth: Largest depth of a tree, 1 or more.
+        learning_rate: Factor on the prediction of each tree, 1e-6 or more.
+        subsample: Share of the samples, and share of the genes, that each tree uses, 1e-6 or more. A value
+            above 1 counts as 1.
 
     Example:
         >>> genomes = np.arange(40.0)[:, None]
