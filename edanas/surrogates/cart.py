@@ -163,11 +163,13 @@ def _grow(splits: _Splits, z: Singles, priority: Singles, least: int) -> _Forest
         priority: Factor on the score of each split in each tree, (trees, K); 0 forbids a split.
         least: Smallest number of samples in a node that is split.
     """
-    # For the nodes of a level, `samples` holds their samples, sorted by node, and `tree` the tree of each
-    node. # `start`, (nodes + 1,), holds the position of each node's first sample in `samples`. trees, n =
-    len(priority), len(z) tree: Indices = np.arange(trees) samples, start = np.tile(np.arange(n), trees),
-    np.arange(trees + 1) * n genes, thresholds, children, values, node_count = [], [], [], [], trees while
-    len(tree):
+    # `samples` holds the samples of the nodes of a level, sorted by node. `tree` holds the tree of each node.
+    # `start`, (nodes + 1,), holds the position of each node's first sample in `samples`.
+    trees, n = len(priority), len(z)
+    tree: Indices = np.arange(trees)
+    samples, start = np.tile(np.arange(n), trees), np.arange(trees + 1) * n
+    genes, thresholds, children, values, node_count = [], [], [], [], trees
+    while len(tree):
         size = np.diff(start)
         node = np.repeat(np.arange(len(tree)), size)
         mean = np.add.reduceat(z[samples].astype(np.float64), start[:-1]) / size

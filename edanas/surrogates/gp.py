@@ -29,11 +29,11 @@ class GP(SurrogateModel):
     """Kriging with a linear trend: y(x) = b + x's + z(x), on standardised genes and values.
 
     The correlation of z at two genomes x and x' is exp(-theta |x - x'|^2), and s2 is the variance of z. The
-    slopes s have a Gaussian prior and are integrated out. The covariance matrix of the samples X is s2 (R +
-    slope_variance X X' + nugget I), where R holds the correlations and I is the identity. The system is
-    solvable even with fewer samples than genes. For a large `slope_variance`, it approaches universal
-    Kriging. The mean b and s2 have closed forms. Theta maximises the likelihood in [1e-5, 100]: every power
-    of ten is tried, then a bounded search follows around the best power.
+    slopes s have a Gaussian prior and are integrated out. The covariance matrix of the samples X is
+    s2 (R + slope_variance X X' + nugget I), where R holds the correlations and I is the identity. The system
+    is solvable even with fewer samples than genes. For a large `slope_variance`, the model approaches
+    universal Kriging. The mean b and s2 have closed forms. Theta maximises the likelihood in [1e-5, 100]:
+    every power of ten is tried, then a bounded search follows around the best power.
 
     A cross-validation needs one factorisation for each theta, since the likelihood without a fold and the
     predictions for the fold have closed forms (Dubrule, 1983). In each fold, theta is the likeliest out of
