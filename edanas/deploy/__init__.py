@@ -1,1 +1,1 @@
-"""Exporters of finished early-exit networks, and the reader of saved ones."""
+"""Exporters of finished early-exit networks, and the loader of exported networks."""

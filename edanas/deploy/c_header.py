@@ -1,4 +1,4 @@
-"""Exporter of a C header, for a host loop on a microcontroller."""
+"""Exporter of a C header with a network's thresholds, for programs on microcontrollers."""
 
 import hashlib
 import inspect
@@ -18,13 +18,19 @@ from edanas.deploy.segments import part_macs
 
 
 class CHeaderExporter(Exporter):
-    """Exporter of a C99 header: thresholds, multiply-adds by exit, class names, and pixel statistics.
+    """Exporter of a C99 header: thresholds, multiply-adds, class names and pixel statistics of a network.
 
-    Another exporter writes the network itself; the header holds the conditions for stopping at an exit.
+    The header holds neither layers nor weights, which another exporter writes. A C program runs the layers
+    and compares the confidence of each exit with the header's threshold.
     """
 
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
-        """Write `stem`.h, whose identifiers begin with the name of `stem`, as far as C allows."""
+        """Write the header to `stem`.h, and return its path.
+
+        Raises:
+            RunError: The folder is missing or not writable.
+            CostError: The multiply-adds of a stage or a head cannot be counted.
+        """
         check_folder(stem)
         path = stem.with_name(f"{stem.name}.h")
         replace_file(path, header(network, stem.name).encode("ascii"))
@@ -32,14 +38,15 @@ class CHeaderExporter(Exporter):
 
 
 def header(network: ExitNetwork, name: str) -> str:
-    """Return the header's text.
+    """Return the text of the C header.
 
     Args:
         network: An EENN.
-        name: The beginning of its identifiers.
+        name: The first part of all identifiers in the header. Each character that C does not allow in
+            identifiers becomes `_`.
 
     Raises:
-        CostError: The multiply-adds of a part cannot be counted.
+        CostError: The multiply-adds of a stage or a head cannot be counted.
 
     Example:
         >>> from edanas.testing.evaluations import toy_network
@@ -63,20 +70,20 @@ def header(network: ExitNetwork, name: str) -> str:
 
 #include <stdint.h>
 
-#define {upper}_EXITS {len(rows)} /* the placed exits and the last one */
+#define {upper}_EXITS {len(rows)} /* number of exits: the placed exits and the last exit */
 #define {upper}_EXIT_POINTS {network.exit_points}
 #define {upper}_CLASSES {len(network.classes)}
 #define {upper}_CHANNELS {len(network.mean)}
 #define {upper}_RESOLUTION {network.resolution} /* pixels, height and width */
 #define {upper}_WEIGHTS_SHA256 "{hashlib.sha256(weights_bytes(network)).hexdigest()}"
 
-/* In the order in which they run. Multiply-adds are those of one image. */
+/* The exits in the order in which they run. Multiply-adds (macs) are for one image. */
 static const struct {{
     int32_t exit_point;     /* from 0; {upper}_EXIT_POINTS for the last exit */
-    float threshold;        /* the exit fires at this confidence or more; the last one always */
-    uint64_t body_macs;     /* from the exit before, or the image, up to this exit's head */
-    uint64_t head_macs;
-    uint64_t executed_macs; /* of an image that exits here, in all */
+    float threshold;        /* the exit fires at this confidence or higher; the last exit always fires */
+    uint64_t body_macs;     /* of the layers from the previous exit, or the image, to this exit */
+    uint64_t head_macs;     /* of this exit's head */
+    uint64_t executed_macs; /* total of an image that exits here */
 }} {prefix}_exits[{upper}_EXITS] = {{
     {table}
 }};
@@ -89,7 +96,7 @@ static const char *const {prefix}_classes[{upper}_CLASSES] = {{
 static const float {prefix}_mean[{upper}_CHANNELS] = {{{mean}}};
 static const float {prefix}_std[{upper}_CHANNELS] = {{{std}}};
 
-/* 1 if the exit of this row fires, else 0; it does not fire if the confidence is not a number. */
+/* 1 if the exit of this row fires, else 0. No exit but the last fires at a confidence of NaN. */
 static inline int {prefix}_leaves(int row, float confidence)
 {{
     return row == {upper}_EXITS - 1 || confidence >= {prefix}_exits[row].threshold;
@@ -100,7 +107,7 @@ static inline int {prefix}_leaves(int row, float confidence)
 
 
 def _reader_comments(network: ExitNetwork) -> str:
-    """Describe the confidence criterion and the inference rule, as lines of a comment."""
+    """Return lines of a C comment that describe the confidence criterion and the inference rule."""
     lines = []
     for label, key, reader in (
         ("Confidence", "criterion", network.criterion),
@@ -130,13 +137,13 @@ def _rows(network: ExitNetwork) -> list[str]:
 
 
 def _floats(values: Sequence[float]) -> str:
-    """Return C literals with nine digits, which round-trip a float32."""
+    """Return C literals with nine digits, from which C reads the same float32 values."""
     digits = [f"{np.float32(value):.9g}" for value in values]
     return ", ".join(f"{each}f" if set(each) & set(".e") else f"{each}.0f" for each in digits)
 
 
 def _text(name: str) -> str:
-    """Return a C string literal in UTF-8; question marks are escaped, since two begin a trigraph."""
+    """Return a C string literal in UTF-8. It escapes question marks, since `??` begins a trigraph of C."""
     plain = set(range(32, 127)) - set(b'"\\?')
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in name.encode()) + '"'
 

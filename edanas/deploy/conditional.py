@@ -1,4 +1,4 @@
-"""A whole early-exit network as one module whose later segments run behind `torch.cond`."""
+"""An early-exit network as one module, in which `torch.cond` skips the segments after an exit that fires."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,15 @@ from edanas.core.errors import ExportError
 from edanas.deploy.segments import ExportSegment
 
 Decision = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""Label int64, exit int64 and confidence float32, each of shape (1,)."""
+"""Predicted class (int64), exit taken (int64) and confidence (float32) of one image, each of shape (1,)."""
 
 
 class ConditionalSegment(nn.Module):
-    """A segment, and the later segments that run if its confidence is below the threshold.
+    """A segment with all later segments, which run only if its confidence is below its threshold.
 
     Args:
-        segment: The first segment.
-        rest: The later segments; `None` after the last exit.
+        segment: The segment that always runs.
+        rest: The next segment, which contains all later segments; `None` for the last segment.
     """
 
     def __init__(self, segment: ExportSegment, rest: "ConditionalSegment | None") -> None:
@@ -26,7 +26,13 @@ class ConditionalSegment(nn.Module):
         self.exit, self.threshold = segment.exit, segment.threshold
 
     def forward(self, features: torch.Tensor, *memory: torch.Tensor) -> Decision:
-        """One image (1, C, H, W) uint8, or its features, and the outputs of earlier heads -> decision."""
+        """Return the decision for one image.
+
+        Args:
+            features: The image (1, C, H, W) uint8 with C channels for the first segment; the features of the
+                previous segment for any other segment.
+            memory: Outputs of earlier heads.
+        """
         features = self.body(features)
         label, confidence, *outputs = self.head(features, *memory)
         exit_index = torch.full_like(label, self.exit)
@@ -48,10 +54,13 @@ class ConditionalSegment(nn.Module):
 
 
 def conditional_network(segments: Sequence[ExportSegment]) -> ConditionalSegment:
-    """Nest segments, the last exit innermost, into one module in eval mode.
+    """Return one module in eval mode, in which each segment contains the next segment.
+
+    Args:
+        segments: The segments of a network, ascending by exit.
 
     Raises:
-        ExportError: There is no segment.
+        ExportError: `segments` is empty.
     """
     network: ConditionalSegment | None = None
     for segment in reversed(segments):

@@ -1,4 +1,4 @@
-"""Exporter of ExecuTorch programs for devices: a method for each body and each head."""
+"""Exporter of ExecuTorch programs for mobile and embedded devices, and the runner of exported programs."""
 
 import io
 import warnings
@@ -23,10 +23,10 @@ FORM, VERSION = "edanas-executorch", 1
 
 
 class ExecutorchExporter(Exporter):
-    """Exporter of an ExecuTorch program: a method for each body and head, for one image at a time.
+    """Exporter of an ExecuTorch program with one method for each body and each head.
 
-    Images have the network's resolution, since devices plan their memory ahead. The host calls the methods
-    one by one.
+    A method takes one image of the network's resolution, since devices plan their memory ahead. The program
+    that uses the file calls the methods in order, until an exit fires.
     """
 
     ending = ".pte.json"
@@ -37,7 +37,14 @@ class ExecutorchExporter(Exporter):
             import_optional("exports", "executorch", "executorch", "executorch.exir", "executorch.runtime")
 
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
-        """Write `stem`.pte.json and `stem`.pte, with methods `segment<n>` and `head<n>`."""
+        """Write the manifest `stem`.pte.json and the program `stem`.pte, and return their paths.
+
+        The methods are named `segment<n>` for bodies and `head<n>` for heads; n counts segments from 1.
+
+        Raises:
+            RunError: The folder is missing or not writable.
+            ExportError: ExecuTorch cannot express the network.
+        """
         check_folder(stem)
         parts = segments(network)
         programs: dict[str, Any] = {}
@@ -56,7 +63,7 @@ class ExecutorchExporter(Exporter):
         except Exception as error:
             text = " ".join(str(error).split())[:300]
             raise ExportError(
-                f"the network cannot be put into ExecuTorch: {type(error).__name__}: {text}"
+                f"the network cannot be exported to ExecuTorch: {type(error).__name__}: {text}"
             ) from error
         description = {
             "format": FORM,
@@ -71,12 +78,20 @@ class ExecutorchExporter(Exporter):
         return write_described(described, description, {f"{stem.name}.pte": content})
 
     def open(self, path: Path, threads: int = 1) -> Runner:
-        """Return ExecuTorch's runtime in Python; `path` is the JSON file."""
+        """Return a runner with ExecuTorch's runtime in Python.
+
+        Args:
+            path: The manifest.
+            threads: Has no effect on this runtime.
+        """
         return ExecutorchRunner(path)
 
 
 class ExecutorchRunner(Runner):
     """Runner of an ExecuTorch program, one image at a time.
+
+    Args:
+        path: The manifest, a `.pte.json` file.
 
     Raises:
         ExportError: A file is missing or damaged, or the runtime rejects it.
@@ -113,7 +128,9 @@ class ExecutorchRunner(Runner):
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         """See `Runner.backbone`."""
         if self._looks_back:
-            raise EdanasError(f"{self.path}: the last exit looks back at the others, and cannot run alone")
+            raise EdanasError(
+                f"{self.path}: the last exit reads the outputs of earlier exits, and cannot run without them"
+            )
         labels = []
         for image in images:
             features = torch.from_numpy(image[None].copy())
@@ -139,7 +156,7 @@ class ExecutorchRunner(Runner):
             threshold = segment["threshold"]
             if threshold is None or bool(confidence >= threshold):
                 return int(label), int(segment["exit"]), float(confidence)
-        raise ExportError("the last exit has a threshold")
+        raise ExportError(f"{self.path}: the last segment has a threshold; expected null")
 
 
 def _run(method: Any, *values: torch.Tensor) -> list[torch.Tensor]:
@@ -148,7 +165,7 @@ def _run(method: Any, *values: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _lowered(programs: dict[str, Any]) -> bytes:
-    """Return one program with all methods."""
+    """Return the bytes of one ExecuTorch program with all methods."""
     from executorch.exir import to_edge
 
     with redirect_stderr(io.StringIO()):

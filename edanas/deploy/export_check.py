@@ -14,23 +14,24 @@ from edanas.core.errors import EdanasError, ExportError
 from edanas.core.preprocess import scale
 
 ROUNDING = 1e-4
-"""The largest difference of two confidences that counts as rounding."""
+"""The largest difference between two confidences that counts as rounding."""
 
 SAMPLES = 256
-"""The largest number of images that are compared."""
+"""The largest number of images in a comparison."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """The result of a comparison.
+    """The result of comparing an exported network with the original network.
 
     Args:
         images: Number of images compared.
-        same: Number of images with the network's label at the network's exit.
-        rounded: Number of images that take another exit because a confidence is within rounding of its
-            threshold.
-        difference: The largest difference of two confidences at one exit.
-        computed: Number of images that each segment ran for, the last exit's last.
+        same: Number of images for which both networks have the same prediction and exit.
+        rounded: Number of images that take different exits in the two networks, because a confidence is
+            within `ROUNDING` of its threshold.
+        difference: The largest difference in confidence over the images that take the same exit.
+        computed: Number of images that each segment of the exported network ran for, in the order of the
+            segments.
 
     Example:
         >>> Check(images=10, same=9, rounded=1, difference=2e-7, computed=(10, 4)).same
@@ -44,7 +45,7 @@ class Check:
     computed: tuple[int, ...]
 
     def sentence(self) -> str:
-        """Return the result as a sentence."""
+        """Return a sentence with all results except `rounded`, for users."""
         runs = ", ".join(str(count) for count in self.computed)
         return (
             f"checked on {self.images} images: {self.same} have the same label and exit, "
@@ -55,22 +56,23 @@ class Check:
 def export_checked(
     exporter: Exporter, network: ExitNetwork, stem: Path, images: torch.Tensor
 ) -> tuple[list[Path], Check | None]:
-    """Export a network, open the files, and compare the two.
+    """Export a network, run the exported files on images, and compare their results with the network's.
 
     The files are deleted if the comparison fails.
 
     Args:
-        exporter: Prepared, if it needs that.
+        exporter: An exporter; `Exporter.prepare` has been called before, if the exporter needs images.
         network: An EENN in eval mode.
-        stem: See `Exporter.export`.
-        images: Real ones, (B, C, H, W) uint8, B >= 1; the first `SAMPLES` are used.
+        stem: The path that the files' names begin with; see `Exporter.export`.
+        images: Real images (B, C, H, W) uint8 with B >= 1, of which the first `SAMPLES` are compared.
 
     Returns:
-        The files, and the result; `None` for a form that cannot run on this machine.
+        The paths of the files, and the result of the comparison. The result is `None` for a form that cannot
+        run on this machine.
 
     Raises:
-        ExportError: An exact form differs from the network by more than rounding, a segment runs that no
-            image needs, or the form's runtime fails.
+        ExportError: An exact form differs from the network by more than rounding, a segment runs for images
+            that do not need it, or the form's runtime fails.
         EdanasError: An error of `Exporter.export` or `Exporter.open`.
 
     Example:
@@ -104,7 +106,18 @@ def export_checked(
 
 
 def check(network: ExitNetwork, runner: Runner, images: torch.Tensor, *, exact: bool, name: str) -> Check:
-    """Compare a runner with the network; arguments and errors as `export_checked`."""
+    """Compare the results of an exported network with those of the original network.
+
+    Args:
+        network: The original EENN in eval mode.
+        runner: The exported network.
+        images: Images (B, C, H, W) uint8, B >= 1.
+        exact: True if any difference beyond rounding is an error.
+        name: The name of the exported network in errors.
+
+    Raises:
+        ExportError: See `export_checked`.
+    """
     images = resized_images(images, runner)
     pixels = images.numpy()
     expected = [np.asarray(each.cpu()) for each in network(images)]
@@ -112,13 +125,13 @@ def check(network: ExitNetwork, runner: Runner, images: torch.Tensor, *, exact: 
     labels, exits, confidences = prediction
     if not len(labels) == len(exits) == len(confidences) == len(pixels):
         raise ExportError(
-            f"{name}: {len(pixels)} images give {len(labels)} labels; expected one for each image"
+            f"{name}: {len(pixels)} images give {len(labels)} predictions; expected one for each image"
         )
     computed = runner.computed(pixels)
     needed = _needed_runs(network.scheme.placed, exits)
     if computed != needed:
         raise ExportError(
-            f"{name}: segments ran for {computed} images; by the exits taken, {needed} need them"
+            f"{name}: segments ran for {computed} images; expected {needed} by the exits that fired"
         )
     same_exit = exits == expected[1]
     same = same_exit & (labels == expected[0])
@@ -135,14 +148,14 @@ def check(network: ExitNetwork, runner: Runner, images: torch.Tensor, *, exact: 
 
 
 def resized_images(images: torch.Tensor, runner: Runner) -> torch.Tensor:
-    """Resize images (B, C, H, W) uint8 to the size that the runner takes, as bytes again."""
+    """Return images (B, C, H, W) uint8 resized to `runner.side`, or unchanged for a runner of any size."""
     if runner.side is None:
         return images
     return scale(images, runner.side).mul(255.0).round().clamp(0.0, 255.0).to(torch.uint8).contiguous()
 
 
 def _needed_runs(placed: Sequence[int], exits: npt.NDArray[np.int64]) -> tuple[int, ...]:
-    """Return the number of samples that need each segment, by the exits that they take."""
+    """Return for each segment the number of images that need it, by the exits (B,) that the images take."""
     before = [-1, *placed]
     return tuple(int((exits > exit_).sum()) for exit_ in before)
 
@@ -150,10 +163,17 @@ def _needed_runs(placed: Sequence[int], exits: npt.NDArray[np.int64]) -> tuple[i
 def _near_threshold(
     network: ExitNetwork, images: torch.Tensor, exits: npt.NDArray[np.int64], expected: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Return which images (B,) take another exit because a confidence is within rounding of its threshold.
+    """Return a mask (B,) of the images that take different exits because of rounding.
 
-    Both agree up to the earlier of the two exits, where one confidence reaches the threshold and one does
-    not.
+    The exported network and the original agree up to the earlier of the two exits. There, one
+    confidence reaches the threshold and the other does not. Rounding is the reason if the original network's
+    confidence is within `ROUNDING` of the threshold.
+
+    Args:
+        network: The original network.
+        images: Images (B, C, H, W).
+        exits: Exits (B,) in the exported network.
+        expected: Exits (B,) in the original network.
     """
     confidence = np.asarray(network.all_exits(images)[1].cpu())
     column = {exit_: at for at, exit_ in enumerate((*network.answering, network.exit_points))}

@@ -1,4 +1,4 @@
-"""Reader of finished networks that the exporter `safetensors` wrote."""
+"""Loader of finished networks that the exporter `safetensors` wrote."""
 
 import hashlib
 import json
@@ -28,17 +28,19 @@ _DTYPES = {
 
 
 def load_network(path: Path, build: Callable[[dict[str, Any]], Network]) -> Network:
-    """Load a network that the exporter `safetensors` wrote, in eval mode on the CPU.
+    """Load a network that the exporter `safetensors` wrote, and return it in eval mode on the CPU.
 
     No code from the files runs: the description is JSON, the weights are safetensors.
 
     Args:
-        path: The `.json` or the `.safetensors` file; the other one lies beside it.
-        build: Builds the network, with fresh weights, from the content of the JSON file.
+        path: The `.json` or the `.safetensors` file of the network; both files are in the same folder.
+        build: A function from the content of the JSON file to the network with fresh weights.
 
     Raises:
-        WeightsError: A file is missing, damaged, of another version, or does not belong to the other.
-        EdanasError: An error of `build`, e.g. for a plugin that is not installed, with the file's name.
+        WeightsError: A file is missing, damaged or of another version, or the two files do not belong
+            together.
+        EdanasError: An error of `build`, e.g. for a plugin that is not installed. The message begins with the
+            path of the JSON file.
 
     Example:
         >>> import tempfile
@@ -74,13 +76,14 @@ def _built(path: Path, description: dict[str, Any], build: Callable[[dict[str, A
     try:
         with torch.random.fork_rng(devices=[]):
             network = build(description)
-        # The memory format of the evaluation: another one rounds differently, and is slower.
+        # The evaluation uses this memory format; other formats round differently and are slower.
         return network.to(_DTYPES[description["dtype"]]).to(memory_format=torch.channels_last)
     except EdanasError as error:
         raise type(error)(f"{path}: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise WeightsError(
-            f"{path}: the description is damaged; it makes no network: {type(error).__name__}: {error}"
+            f"{path}: the description is damaged, and no network can be built from it: "
+            f"{type(error).__name__}: {error}"
         ) from error
 
 
@@ -99,7 +102,9 @@ def _description(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path}: {', '.join(missing)} is missing from the description")
     weights, classes, count = (description[name] for name in ("weights", "classes", "num_classes"))
     if not isinstance(weights, str) or not weights.isprintable() or Path(weights).name != (weights or None):
-        raise WeightsError(f"{path}: weights: found {weights!r}; allowed: the name of a file beside it")
+        raise WeightsError(
+            f"{path}: weights: found {weights!r}; allowed: the name of a file in the same folder"
+        )
     if not isinstance(classes, list) or len(classes) != count or not all(isinstance(c, str) for c in classes):
         raise WeightsError(f"{path}: classes: found {classes!r}; allowed: a list of {count!r} names")
     fields: dict[str, Any] = description

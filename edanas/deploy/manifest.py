@@ -1,4 +1,4 @@
-"""Manifests of exports: JSON files with the SHA-256 of the files that belong to them."""
+"""Manifests of exported networks: JSON files with the names, sizes and SHA-256 of the other files."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from edanas.core.runfolder import replace_file
 
 
 def check_folder(stem: Path) -> None:
-    """Check the folder of `stem`, before the export computes anything.
+    """Check that files can be written into the folder of `stem`, before an export computes anything.
 
     Raises:
         RunError: The folder is missing, or not writable.
@@ -29,18 +29,18 @@ def write_described(
     files: Mapping[str, bytes],
     free: Mapping[str, bytes] | None = None,
 ) -> list[Path]:
-    """Write files, then a JSON manifest that holds the SHA-256 and size of each.
+    """Write files, then a JSON manifest that holds the size and the SHA-256 of each file.
 
-    The manifest is written last: files that agree with it belong to it, also after an interruption.
+    The manifest is written last. So an interrupted export leaves no manifest that matches incomplete files.
 
     Args:
-        path: The manifest.
-        description: Its further fields.
-        files: Content by name, beside the manifest.
-        free: Files that the manifest does not list, since users may change them.
+        path: The path of the manifest; all files go into its folder.
+        description: The fields of the manifest other than `files`.
+        files: Content of the files by name.
+        free: Content of further files by name, which the manifest does not list, since users may change them.
 
     Returns:
-        All paths, the manifest's first.
+        The paths of all files; the first is the manifest's.
 
     Example:
         >>> import tempfile
@@ -60,15 +60,15 @@ def write_described(
 
 
 def read_described(path: Path, form: str, version: int) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Read a manifest and its files, and verify the files.
+    """Read a manifest and the files that it lists, and verify the files by their SHA-256.
 
     Args:
-        path: The manifest.
-        form: The expected `format`.
-        version: The expected `format_version`.
+        path: The path of the manifest.
+        form: The expected value of the field `format`.
+        version: The expected value of the field `format_version`.
 
     Returns:
-        The manifest, and the files' content by name.
+        The content of the manifest, and the content of the files by name.
 
     Raises:
         ExportError: A file is missing or damaged, or the manifest has another format or version.
@@ -83,14 +83,14 @@ def read_described(path: Path, form: str, version: int) -> tuple[dict[str, Any],
         raise ExportError(f"{path}: is not the manifest of an exported network") from error
     if (name, number) != (form, version):
         raise ExportError(
-            f"{path}: format {name!r}, version {number!r}; allowed here: '{form}', version {version}"
+            f"{path}: format {name!r}, version {number!r}; expected format '{form}', version {version}"
         )
     return manifest, {file: _verified(path, file, digest) for file, digest in digests.items()}
 
 
 def _verified(manifest: Path, name: str, digest: str) -> bytes:
     if not name.isprintable() or Path(name).name != (name or None):
-        raise ExportError(f"{manifest}: files: found {name!r}; allowed: names of files beside it")
+        raise ExportError(f"{manifest}: files: found {name!r}; allowed: names of files in the same folder")
     path = manifest.with_name(name)
     try:
         content = path.read_bytes()

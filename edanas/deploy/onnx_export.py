@@ -1,4 +1,4 @@
-"""Exporter of ONNX files: one for each body and head, a manifest, and a program that runs them."""
+"""Exporter of ONNX files: one file for each body and each head, a manifest, and a program that runs them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,9 +15,10 @@ from edanas.deploy.segment_files import SegmentRunner, write_segments
 
 
 class OnnxExporter(Exporter):
-    """Exporter of ONNX files, one for each body and head, with a host loop in Python for onnxruntime.
+    """Exporter of ONNX files, one for each body and head, with a Python program that runs them.
 
-    The default form: the host loop decides which samples go on, so that the runtime needs no `If`.
+    This form is the default of exports. The program decides after each head which images exit, so that the
+    files need no operator `If`. It requires onnxruntime.
     """
 
     def __init__(self) -> None:
@@ -26,17 +27,25 @@ class OnnxExporter(Exporter):
     ending = ".onnx.json"
 
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
-        """Write `stem`.onnx.json, `stem`.segment<n>.onnx and `stem`.head<n>.onnx, and `stem`.run_onnx.py."""
+        """Write the files, and return their paths; the first is the manifest's.
+
+        The manifest is `stem`.onnx.json, the program `stem`.run_onnx.py. The bodies are
+        `stem`.segment<n>.onnx and the heads `stem`.head<n>.onnx; n counts segments from 1.
+
+        Raises:
+            RunError: The folder is missing or not writable.
+            ExportError: A body or head cannot be translated to ONNX.
+        """
         check_folder(stem)
         return write_graphs(network, stem, segment_graphs(network))
 
     def open(self, path: Path, threads: int = 1) -> Runner:
-        """Return the host loop over the verified files; `path` is the manifest."""
+        """Verify the files, and return a runner of them with onnxruntime; `path` is the manifest."""
         return OnnxRunner(path, threads)
 
 
 class OnnxRunner(SegmentRunner):
-    """Runner with the host loop that is written beside the files; errors as `SegmentRunner`."""
+    """Runner of ONNX files with the loop of the exported program; see `SegmentRunner`."""
 
     network_type = EarlyExitNetwork
 
@@ -44,13 +53,13 @@ class OnnxRunner(SegmentRunner):
 def write_graphs(
     network: ExitNetwork, stem: Path, graphs: Sequence[Graphs], more: dict[str, Any] | None = None
 ) -> list[Path]:
-    """Write the files that `OnnxRunner` reads.
+    """Write the manifest, the ONNX files and the program of an EENN, and return their paths in this order.
 
     Args:
         network: The EENN.
-        stem: The beginning of the files' names.
-        graphs: The EENN's graphs.
-        more: Further fields of the manifest.
+        stem: The path that the files' names begin with.
+        graphs: The graphs of all segments, from `segment_graphs`.
+        more: Additional fields of the manifest; by default none.
     """
     opset = {each.domain or "ai.onnx": each.version for each in graphs[0].body.opset_import}
     contents = [(each.segment, model_bytes(each.body), model_bytes(each.head)) for each in graphs]

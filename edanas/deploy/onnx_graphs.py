@@ -1,7 +1,8 @@
 """Translation of an EENN's bodies and heads to ONNX graphs.
 
-All parts are translated in one call, each with its own input, and then cut apart: the time of a translation
-hardly depends on its size.
+One call translates all bodies and heads as one module with separate inputs for each. The resulting graph is
+then cut into one graph for each body and head. One call is faster than many, since the time of a call hardly
+depends on the size of the module.
 """
 
 import itertools
@@ -21,13 +22,17 @@ from edanas.deploy.segments import ExportSegment, example_images, example_memory
 
 
 class Graphs(NamedTuple):
-    """The graphs of one segment; names of values and weights are unique among all segments.
+    """The ONNX graphs of segment n, counted from 1.
+
+    The names of values and weights are unique among the graphs of all segments of a network.
 
     Args:
         segment: The segment.
-        body: `onnx.ModelProto`: `images` or the features of the segment before -> its own features.
-        head: `onnx.ModelProto`: these features, and the outputs of earlier heads -> `label<n>`,
-            `confidence<n>`, and its outputs for later heads, `left<n>_1` and so on.
+        body: The graph of the body, an `onnx.ModelProto`. Its input is `images` for the first segment and
+            `features<n - 1>` for any other; its output is `features<n>`.
+        head: The graph of the head, an `onnx.ModelProto`. Its inputs are `features<n>` and the outputs of
+            earlier heads. Its outputs are `label<n>`, `confidence<n>`, and the outputs for later heads:
+            `left<n>_1`, `left<n>_2` and so on.
     """
 
     segment: ExportSegment
@@ -36,7 +41,7 @@ class Graphs(NamedTuple):
 
 
 class _Parts(nn.Module):
-    """All bodies and heads as one module, each on its own inputs."""
+    """All bodies and heads of a network as one module, with separate inputs for each."""
 
     def __init__(self, parts: Sequence[ExportSegment]) -> None:
         super().__init__()
@@ -45,7 +50,11 @@ class _Parts(nn.Module):
         self.before = [part.before for part in parts]
 
     def forward(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Images, all segments' features, and the heads' memory -> the outputs of each body and head."""
+        """Return the outputs of each body and head, in order.
+
+        Args:
+            inputs: The images, the features of each segment, and then the memory tensors of each head.
+        """
         outputs, rest = [], inputs[len(self.bodies) + 1 :]
         for number, (body, head) in enumerate(zip(self.bodies, self.heads, strict=True)):
             before, rest = rest[: self.before[number]], rest[self.before[number] :]
@@ -58,12 +67,14 @@ _lock = threading.Lock()
 
 
 def segment_graphs(network: ExitNetwork) -> list[Graphs]:
-    """Translate each segment; do not change the graphs, which are cached while the network is unchanged.
+    """Return the ONNX graphs of each segment of an EENN, ascending by exit.
+
+    Callers must not change the graphs, since they are cached as long as the network is unchanged.
 
     Raises:
-        ExportError: A part cannot be translated, or only for one batch size.
-        CostError: The multiply-adds of a part cannot be counted.
-        MissingExtraError: A package is not installed.
+        ExportError: A body or head cannot be translated, or only for one batch size.
+        CostError: The multiply-adds of a body or head cannot be counted.
+        MissingExtraError: The package onnx or onnxscript is not installed.
     """
     with _lock:
         state = _state(network)
@@ -74,7 +85,7 @@ def segment_graphs(network: ExitNetwork) -> list[Graphs]:
 
 
 def _state(network: ExitNetwork) -> tuple[Any, ...]:
-    """Return the values that a translation depends on; torch numbers the versions of a tensor."""
+    """Return all values that a translation depends on; a tensor is represented by its version number."""
     tensors = [*network.parameters(), *network.buffers()]
     named = network.scheme, network.criterion, network.inference, network.mean, network.std, network.classes
     versions = tuple((id(tensor), tensor.data_ptr(), tensor._version) for tensor in tensors)
@@ -85,7 +96,7 @@ def _translate(network: ExitNetwork) -> list[Graphs]:
     parts = segments(network)
     inputs, shapes = _inputs(network, parts)
     names = ["images", *(f"features{number}" for number in range(1, len(parts) + 1))]
-    # Each head is traced on its own memory tensors, since the batch size differs from head to head.
+    # Each head is traced on separate memory tensors, since each head has another batch size.
     numbers = range(1, len(parts) + 1)
     outgoing = [_memory_names(parts, number) for number in numbers]
     incoming = [_flat(outgoing[: number - 1]) for number in numbers]
@@ -105,7 +116,7 @@ def _translate(network: ExitNetwork) -> list[Graphs]:
 
 
 def _memory_names(parts: Sequence[ExportSegment], number: int) -> list[str]:
-    """Return the names of the outputs that head `number`, from 1, has for later heads."""
+    """Return the names of the outputs of a head for later heads; `number` counts the heads from 1."""
     width = parts[number].before - parts[number - 1].before if number < len(parts) else 0
     return [f"left{number}_{at}" for at in range(1, width + 1)]
 
@@ -115,7 +126,10 @@ def _flat(lists: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _inputs(network: ExitNetwork, parts: Sequence[ExportSegment]) -> tuple[list[torch.Tensor], Any]:
-    """Return an example of each input, all in different batch sizes, and the dynamic dimensions."""
+    """Return an example of each input, and the dynamic dimensions of all inputs for `torch.export`.
+
+    Each body has a different batch size, so that `torch.export` does not treat two batch sizes as equal.
+    """
     inputs = [example_images(network, 2, extra=3)]
     with torch.no_grad():
         for number, part in enumerate(parts):
@@ -149,7 +163,11 @@ def _exported(module: nn.Module, inputs: Any, shapes: Any, names: list[str], out
 
 
 def _cut(whole: Any, sources: Sequence[str], ends: Sequence[str], label: str) -> Any:
-    """Return the part of `whole` that leads from the inputs `sources` to the outputs `ends`."""
+    """Return the part of the model `whole` that computes the outputs `ends` from the inputs `sources`.
+
+    Raises:
+        ExportError: The outputs depend on another input, too; the message names the part by `label`.
+    """
     import onnx
 
     graph = whole.graph
@@ -162,7 +180,7 @@ def _cut(whole: Any, sources: Sequence[str], ends: Sequence[str], label: str) ->
             pending += _inputs_of(makers[name]) if name in makers else []
     foreign = [each.name for each in graph.input if each.name in needed.difference(sources)]
     if foreign:
-        raise ExportError(f"{label} depends on '{foreign[0]}' besides '{sources[0]}'")
+        raise ExportError(f"{label}: its outputs depend on '{foreign[0]}'; allowed: on '{sources[0]}' alone")
     cut = onnx.ModelProto(ir_version=whole.ir_version)
     cut.opset_import.extend(whole.opset_import)
     cut.functions.extend(whole.functions)
@@ -176,13 +194,17 @@ def _cut(whole: Any, sources: Sequence[str], ends: Sequence[str], label: str) ->
 
 
 def _inputs_of(node: Any) -> list[str]:
-    """Return the values that a node reads, also in its subgraphs."""
+    """Return the names of all values that a node reads, including reads in its subgraphs."""
     inner = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
     return [*node.input, *(name for graph in inner for each in graph.node for name in _inputs_of(each))]
 
 
 def _clean(model: Any, label: str) -> None:
-    """Remove traces of this machine, and give nodes and dimensions readable names."""
+    """Remove metadata of this machine from a model, and give its nodes and dimensions readable names.
+
+    Raises:
+        ExportError: A batch size, height or width of an input or output is fixed.
+    """
     graph = model.graph
     for number, node in enumerate(graph.node, 1):
         node.name = f"{label}/{node.op_type}{number}"
@@ -195,15 +217,15 @@ def _clean(model: Any, label: str) -> None:
         for dimension, name in zip(dimensions, free, strict=False):
             if name and not dimension.dim_param:
                 raise ExportError(
-                    f"{label}: '{each.name}' was translated for a {name} of {dimension.dim_value} alone: "
-                    "something in the network branches on it"
+                    f"{label}: '{each.name}' was translated for a {name} of {dimension.dim_value} alone, "
+                    f"since the network has a branch that depends on the {name}"
                 )
             if name:
                 dimension.dim_param = name
 
 
 def _rename(model: Any, old: str, new: str) -> None:
-    """Rename a value."""
+    """Rename the value `old` of a model to `new`, in all nodes, inputs and outputs."""
     for node in model.graph.node:
         for names in (node.input, node.output):
             for at, name in enumerate(names):

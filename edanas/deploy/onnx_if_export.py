@@ -1,4 +1,4 @@
-"""Exporter of a single ONNX file, in which the segments after an exit are a branch of an `If`."""
+"""Exporter of one ONNX file, in which the operator `If` skips the segments after an exit that fires."""
 
 import json
 import re
@@ -27,9 +27,10 @@ _NODE_TIME = re.compile(r"segment(\d+)/\w+_kernel_time")
 
 
 class OnnxIfExporter(Exporter):
-    """Exporter of one ONNX file with nested `If`: one image -> its label, exit and confidence.
+    """Exporter of one ONNX file with nested operators `If`, which takes one image at a time.
 
-    `If` is slow in some runtimes and missing in others; the form `onnx` does not use it.
+    The outputs are the predicted class, the exit and the confidence. `If` is slow in some runtimes and
+    missing in others; the form `onnx` does not use it.
     """
 
     ending = ".if.json"
@@ -38,7 +39,12 @@ class OnnxIfExporter(Exporter):
         import_optional("exports", "onnx-if", "onnx", "onnx", "onnxruntime", "onnxscript")
 
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
-        """Write `stem`.if.json and `stem`.if.onnx; the first describes and verifies the second."""
+        """Write the manifest `stem`.if.json and the network `stem`.if.onnx, and return their paths.
+
+        Raises:
+            RunError: The folder is missing or not writable.
+            ExportError: A body or head cannot be translated to ONNX.
+        """
         check_folder(stem)
         graphs = segment_graphs(network)
         content = model_bytes(nested_graph(graphs))
@@ -52,16 +58,16 @@ class OnnxIfExporter(Exporter):
         return write_described(described, description, {f"{stem.name}.if.onnx": content})
 
     def open(self, path: Path, threads: int = 1) -> Runner:
-        """Return a runner with onnxruntime; `path` is the JSON file."""
+        """Return a runner with onnxruntime; `path` is the manifest."""
         return OnnxIfRunner(path, threads)
 
 
 class OnnxIfRunner(Runner):
-    """Runner with onnxruntime, one image at a time.
+    """Runner of a file of `OnnxIfExporter` with onnxruntime, one image at a time.
 
     Args:
-        path: The JSON file.
-        threads: Number of threads of onnxruntime.
+        path: The manifest, a `.if.json` file.
+        threads: Number of threads of onnxruntime, by default 1.
 
     Raises:
         ExportError: A file is missing or damaged, or onnxruntime rejects it.
@@ -88,13 +94,13 @@ class OnnxIfRunner(Runner):
         return labels, exits, confidences
 
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-        """See `Runner.backbone`; the exits are part of the graph."""
+        """See `Runner.backbone`; always an `EdanasError`, since the file has the exits built in."""
         raise EdanasError(
             f"{self.path}: the backbone cannot run without the exits; measure the form `onnx` instead"
         )
 
     def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
-        """See `Runner.computed`: onnxruntime's profiler lists the nodes that ran."""
+        """See `Runner.computed`; the numbers come from onnxruntime's profile of the nodes that ran."""
         with tempfile.TemporaryDirectory() as folder:
             session = _session(self._model, 1, str(Path(folder) / "profile"))
             for image in images:
@@ -123,9 +129,13 @@ def _session(model: bytes, threads: int, profile: str = "") -> Any:
 
 
 def nested_graph(graphs: Sequence[Graphs]) -> Any:
-    """Nest the graphs in one `onnx.ModelProto`.
+    """Return one `onnx.ModelProto` for a whole network, in which each segment contains the next segment.
 
-    It maps `images` (1, C, H, W) uint8 to `label`, `exit` and `confidence`, (1,) each.
+    The input is `images` (1, C, H, W) uint8, one image of C channels. The outputs are `label` (the predicted
+    class), `exit` and `confidence`, each of shape (1,).
+
+    Args:
+        graphs: The graphs of all segments, ascending by exit.
     """
     import onnx
     from onnx import TensorProto, helper
@@ -154,13 +164,14 @@ def nested_graph(graphs: Sequence[Graphs]) -> Any:
 def _nodes_from(
     graphs: Sequence[Graphs], number: int, outer: set[str], constants: list[Any]
 ) -> tuple[list[Any], list[str]]:
-    """Return the nodes of a segment and all later ones, and the names of label, exit and confidence.
+    """Return the nodes of a segment and all later segments, and the names of their three outputs.
 
     Args:
-        graphs: All segments.
-        number: The segment's number, from 0.
-        outer: Values of the enclosing graphs, which a branch reads and must not define again.
-        constants: A list that receives new weights.
+        graphs: The graphs of all segments.
+        number: The number of the segment, from 0.
+        outer: Names of the values of the enclosing graphs, which a branch may read and must not define again.
+            The function adds the names of the segment's values.
+        constants: A list, to which the function adds the constants of exits and thresholds.
     """
     from onnx import TensorProto, helper
 
@@ -182,7 +193,7 @@ def _nodes_from(
 
 
 def _new_nodes(nodes: Iterable[Any], outer: set[str]) -> list[Any]:
-    """Return the nodes with outputs that are not in `outer`, and add these outputs to it."""
+    """Return the nodes whose outputs are not in `outer`, and add their outputs to `outer`."""
     new = []
     for node in nodes:
         if not outer.issuperset(node.output):
@@ -192,7 +203,13 @@ def _new_nodes(nodes: Iterable[Any], outer: set[str]) -> list[Any]:
 
 
 def _branch(nodes: Sequence[Any], names: Sequence[str], label: str) -> Any:
-    """Return a graph without inputs, with its own names of the outputs."""
+    """Return a branch of an `If`: a graph without inputs, whose outputs are `names` under new names.
+
+    Args:
+        nodes: The nodes of the branch.
+        names: The names of predicted class, exit and confidence.
+        label: The graph's name, with which the new names begin.
+    """
     from onnx import TensorProto, helper
 
     kinds = (TensorProto.INT64, TensorProto.INT64, TensorProto.FLOAT)

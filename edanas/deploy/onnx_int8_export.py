@@ -1,4 +1,4 @@
-"""Exporter of ONNX in 8-bit integers, by onnxruntime's static quantisation with scales from real images."""
+"""Exporter of ONNX files with 8-bit integers, by onnxruntime's static quantisation on real images."""
 
 import json
 import logging
@@ -22,16 +22,16 @@ from edanas.deploy.onnx_export import OnnxRunner, write_graphs
 from edanas.deploy.onnx_graphs import Graphs, model_bytes, segment_graphs
 
 IMAGES = 256
-"""The largest number of calibration images in use."""
+"""The largest number of images that set the scales of the quantisation."""
 
 _BATCH = 32
 
 
 class OnnxInt8Exporter(Exporter):
-    """Exporter as `onnx`, quantised to 8 bits by onnxruntime with images of the calibration part.
+    """Exporter of the files of `onnx` with convolutions and matrix products in 8-bit integers.
 
-    The thresholds stay those of the float network. The manifest holds the accuracy on the validation part and
-    the size of both.
+    Images of the calibration part set the scales of the quantisation. The thresholds do not change. The
+    manifest holds the accuracies on the validation part and the sizes, before and after quantisation.
     """
 
     exact = False
@@ -47,17 +47,19 @@ class OnnxInt8Exporter(Exporter):
         self._calibration, self._validation = calibration, validation
 
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
-        """Write the files of `onnx`, with `.int8` behind `stem`.
+        """Write the files of `OnnxExporter.export` for the stem `stem`.int8, and return their paths.
 
         Raises:
-            ExportError: `prepare` was given no images, or onnxruntime cannot quantise the network.
+            RunError: The folder is missing or not writable.
+            ExportError: `prepare` was not called or received no images, or onnxruntime cannot quantise the
+                network.
         """
         check_folder(stem)
         calibration, validation = self._calibration, self._validation
         if calibration is None or validation is None or not (len(calibration) and len(validation)):
             raise ExportError(
-                f"{stem.name}: found no images; `onnx-int8` sets its scales by images: give labelled "
-                "images, e.g. `edanas export MODEL --to onnx-int8 --data FOLDER`"
+                f"{stem.name}: found no images; `onnx-int8` requires labelled images for quantisation, e.g. "
+                "`edanas export MODEL --to onnx-int8 --data FOLDER`"
             )
         images = calibration.images[:IMAGES].numpy()
         graphs = segment_graphs(network)
@@ -79,7 +81,7 @@ class OnnxInt8Exporter(Exporter):
         return OnnxRunner(path, threads)
 
     def summary(self, path: Path) -> str:
-        """Return accuracy and size, before and after."""
+        """Return a line with accuracy and size before and after quantisation; `path` is the manifest."""
         figures = json.loads(path.read_text(encoding="utf-8"))["int8"]
         accuracy, size = figures["accuracy"], figures["bytes"]
         return (
@@ -92,7 +94,16 @@ class OnnxInt8Exporter(Exporter):
 def _accuracies(
     network: ExitNetwork, samples: ImageSet, forms: Mapping[str, Sequence[Graphs]]
 ) -> dict[str, float | int]:
-    """Return the accuracy of each form by name, and the number of images as `images`."""
+    """Return the accuracy of each of several exports on labelled images.
+
+    Args:
+        network: The original network.
+        samples: The labelled images.
+        forms: The graphs of each export, by its name.
+
+    Returns:
+        The accuracy of each export by its name, and the number of images under the key `images`.
+    """
     images, expected = samples.images.numpy(), samples.labels.numpy()
     accuracies: dict[str, float | int] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -104,11 +115,14 @@ def _accuracies(
 
 
 def quantised_graphs(graphs: Sequence[Graphs], images: npt.NDArray[np.uint8]) -> list[Graphs]:
-    """Quantise convolutions and matrix products to 8 bits, weights by channel; all else stays in floats.
+    """Return graphs with convolutions and matrix products in 8-bit integers; other operators stay in floats.
+
+    Weights have one scale for each output channel.
 
     Args:
         graphs: The result of `segment_graphs`.
-        images: (B, C, H, W); all of them set the scales of every segment, whatever exits they take.
+        images: Images (B, C, H, W) uint8. All images set the scales of all segments, also of segments after
+            the exits that they take.
     """
     quantised = []
     features: Any = images
@@ -152,7 +166,7 @@ _OPERATORS = ("Conv", "Gemm", "MatMul")
 
 
 class _BatchReader:
-    """Batches of inputs, in the interface of onnxruntime's calibrator."""
+    """Batches of inputs with the interface that onnxruntime's quantiser requires."""
 
     def __init__(self, batches: Iterable[dict[str, Any]]) -> None:
         self._batches = iter(batches)
@@ -163,14 +177,14 @@ class _BatchReader:
 
 
 def _named_batches(model: Any, inputs: Sequence[npt.NDArray[Any]]) -> list[dict[str, Any]]:
-    """Return a model's inputs by name, in batches."""
+    """Return batches of a model's inputs; a batch holds the arrays by the names of the inputs."""
     starts = range(0, len(inputs[0]), _BATCH)
     names = [each.name for each in model.graph.input]
     return [{name: each[at : at + _BATCH] for name, each in zip(names, inputs, strict=True)} for at in starts]
 
 
 def _run(model: Any, *inputs: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """Return a model's outputs for all samples."""
+    """Return a model's outputs for all samples, one array for each output."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -183,7 +197,7 @@ def _run(model: Any, *inputs: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
 
 @contextmanager
 def _errors_only() -> Iterator[None]:
-    """Silence the quantiser's advice to optimise the graph first, which has no BatchNorm left to fold."""
+    """Hide log messages below errors, since the quantiser advises an optimisation that is already done."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)
@@ -194,7 +208,7 @@ def _errors_only() -> Iterator[None]:
 
 
 def _size(graphs: Sequence[Graphs]) -> int:
-    """Return the bytes of all graphs."""
+    """Return the total size of all graphs in bytes."""
     return sum(len(model_bytes(model)) for _, *models in graphs for model in models)
 
 

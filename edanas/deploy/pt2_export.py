@@ -1,4 +1,4 @@
-"""Exporters of `torch.export` programs: one for each body and head, or a single one with `torch.cond`."""
+"""Exporters of `torch.export` programs: one program for each body and head, or one with `torch.cond`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +27,15 @@ class Pt2Exporter(Exporter):
     ending = ".pt2.json"
 
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
-        """Write `stem`.pt2.json, `stem`.segment<n>.pt2 and `stem`.head<n>.pt2."""
+        """Write the files, and return their paths; the first is the manifest's.
+
+        The manifest is `stem`.pt2.json. The bodies are `stem`.segment<n>.pt2 and the heads
+        `stem`.head<n>.pt2; n counts segments from 1.
+
+        Raises:
+            RunError: The folder is missing or not writable.
+            ExportError: `torch.export` cannot trace a body or head.
+        """
         check_folder(stem)
         features, contents = example_images(network, 2, extra=3), []
         for number, part in enumerate(segments(network), 1):
@@ -42,12 +50,17 @@ class Pt2Exporter(Exporter):
         return write_segments(network, stem, Pt2Network.form, "pt2", contents, {}, {})
 
     def open(self, path: Path, threads: int = 1) -> Runner:
-        """Return the host loop of `onnx`, with torch and its threads; `path` is the manifest."""
+        """Verify the files, and return a runner of them with torch.
+
+        Args:
+            path: The manifest.
+            threads: Has no effect; torch's own number of threads holds.
+        """
         return Pt2Runner(path, threads)
 
 
 class Pt2Network(EarlyExitNetwork):
-    """The host loop over programs of `torch.export`."""
+    """An early-exit network of `torch.export` programs, which the loop of `EarlyExitNetwork` runs."""
 
     form = "edanas-pt2"
 
@@ -61,18 +74,23 @@ class Pt2Network(EarlyExitNetwork):
 
 
 class Pt2Runner(SegmentRunner):
-    """Runner with torch, whose number of threads it leaves; errors as `SegmentRunner`."""
+    """Runner of `torch.export` programs, with torch's own number of threads; see `SegmentRunner`."""
 
     network_type = Pt2Network
 
 
 class Pt2CondExporter(Exporter):
-    """Exporter of a single program with nested `torch.cond`, for one image at a time."""
+    """Exporter of one `torch.export` program with nested `torch.cond`, which takes one image at a time."""
 
     ending = ".cond.json"
 
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
-        """Write `stem`.cond.json and `stem`.cond.pt2; the first describes and verifies the second."""
+        """Write the manifest `stem`.cond.json and the program `stem`.cond.pt2, and return their paths.
+
+        Raises:
+            RunError: The folder is missing or not writable.
+            ExportError: `torch.export` cannot trace the network.
+        """
         check_folder(stem)
         parts = segments(network)
         free = dynamic_dimensions(batch=False, image=True)
@@ -89,12 +107,20 @@ class Pt2CondExporter(Exporter):
         return write_described(described, description, {f"{stem.name}.cond.pt2": content})
 
     def open(self, path: Path, threads: int = 1) -> Runner:
-        """Return a runner of the program; `path` is the JSON file."""
+        """Return a runner of the program with torch.
+
+        Args:
+            path: The manifest.
+            threads: Has no effect; torch's own number of threads holds.
+        """
         return Pt2CondRunner(path)
 
 
 class Pt2CondRunner(Runner):
-    """Runner of a single program, one image at a time.
+    """Runner of a program of `Pt2CondExporter`, one image at a time.
+
+    Args:
+        path: The manifest, a `.cond.json` file.
 
     Raises:
         ExportError: A file is missing or damaged, or torch rejects it.
@@ -121,11 +147,13 @@ class Pt2CondRunner(Runner):
         return labels, exits, confidences
 
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-        """See `Runner.backbone`; the exits are part of the program."""
-        raise EdanasError(f"{self.path}: the backbone cannot run without the exits; measure `pt2` instead")
+        """See `Runner.backbone`; always an `EdanasError`, since the program has the exits built in."""
+        raise EdanasError(
+            f"{self.path}: the backbone cannot run without the exits; measure the form `pt2` instead"
+        )
 
     def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
-        """See `Runner.computed`: a branch is a module, whose calls a hook counts."""
+        """See `Runner.computed`; a hook on the module of each branch counts the branch's runs."""
         runs = [len(images)] + [0] * (self._segments - 1)
 
         def count(depth: int) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""Writing and reading of `.pt2` files, without traces of this machine and without pickles."""
+"""Writer and reader of `.pt2` files, which hold no paths of this machine and no pickled objects."""
 
 import io
 import warnings
@@ -14,7 +14,12 @@ _BATCH, _SIDE = 1 << 20, 1 << 20
 
 
 def dynamic_dimensions(*, batch: bool, image: bool) -> dict[int, Any]:
-    """Return the dynamic dimensions of an input: its batch size, its height and width, or both."""
+    """Return the dynamic dimensions of an input by their index, for `torch.export`.
+
+    Args:
+        batch: True if the batch size (index 0) is dynamic.
+        image: True if height and width (indices 2 and 3) are dynamic.
+    """
     free: dict[int, Any] = {0: torch.export.Dim("batch", max=_BATCH)} if batch else {}
     if image:
         free |= {at: torch.export.Dim(name, max=_SIDE) for at, name in ((2, "height"), (3, "width"))}
@@ -24,13 +29,13 @@ def dynamic_dimensions(*, batch: bool, image: bool) -> dict[int, Any]:
 def program_bytes(
     module: nn.Module, examples: tuple[torch.Tensor, ...], free: dict[int, Any], name: str
 ) -> bytes:
-    """Export a module to the content of a `.pt2` file; equal modules give equal bytes.
+    """Return the content of a `.pt2` file with a module; equal modules give equal bytes.
 
     Args:
-        module: Its `forward` takes one argument, and further ones as `*rest`.
-        examples: Its inputs.
-        free: The dynamic dimensions of each input.
-        name: The module's name in errors.
+        module: A module whose `forward` takes one tensor, or one tensor and further tensors as `*rest`.
+        examples: Example inputs for tracing.
+        free: The dynamic dimensions of all inputs, from `dynamic_dimensions`.
+        name: The name of the module in errors.
 
     Raises:
         ExportError: The module cannot be traced, or only for one batch size.
@@ -55,7 +60,7 @@ def program_bytes(
 
 
 def load_program(content: bytes) -> nn.Module:
-    """Load the module of a `.pt2` file.
+    """Load the module of a `.pt2` file from the content of the file.
 
     Raises:
         ExportError: The file holds code or pickled objects; see `edanas.deploy.pt2_safety`.

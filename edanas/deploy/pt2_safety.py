@@ -1,8 +1,8 @@
-"""Check that a `.pt2` archive holds weights and plain operators and no code, before torch reads it.
+"""Check that a `.pt2` archive holds weights and operators on tensors but no code, before torch reads it.
 
-`torch.export.load` evaluates the texts of symbolic sizes, looks operators up by dotted name, writes names
-into the source that it compiles, and falls back to unpickling. So every text in an archive must be of one of
-the few kinds that an exported network has.
+`torch.export.load` could run code from an archive: it evaluates texts of symbolic sizes, looks operators up
+by dotted name, writes names into the source that it compiles, and unpickles some members. So this module
+accepts only texts that exported networks contain, and rejects an archive with any other text.
 """
 
 import ast
@@ -36,18 +36,18 @@ _CALLS = re.compile(
     r"Integer|Mul|Add|Max|Min|FloorDiv|CeilDiv|CleanDiv|Mod|PythonMod|ModularIndexing|Eq|Ne|Ge|Gt|Le|Lt"
     r"|FloorToInt|CeilToInt|IntTrueDiv"
 )
-"""Classes of sympy and torch in texts of sizes, except `Symbol`, whose argument is a name."""
+"""Names of the classes of sympy and torch that a text of a size may call; `Symbol` has a rule of its own."""
 
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
 _DEEPEST, _LONGEST = 50, 10_000
 
 
 def plain_archive(content: bytes) -> bytes:
-    """Check an archive and write it again, so that torch reads exactly the checked members.
+    """Check the content of a `.pt2` archive, and return a new archive with exactly the checked members.
 
     Raises:
-        ExportError: The archive is damaged, or holds pickled objects, code, or an operator that is not one of
-            torch's own on tensors.
+        ExportError: The archive is damaged. Or it holds pickled objects, code, or an operator other than
+            torch's operators on tensors.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -55,7 +55,9 @@ def plain_archive(content: bytes) -> bytes:
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise ExportError(f"not an archive of torch.export: {error}") from error
     if len({name.lower() for name, _ in members}) != len(members):
-        raise ExportError("a name occurs twice in the archive")
+        raise ExportError(
+            "two members of the archive have the same name in lower case; allowed: distinct names"
+        )
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
         for name, data in members:
@@ -65,7 +67,7 @@ def plain_archive(content: bytes) -> bytes:
 
 def _checked(name: str, data: bytes) -> bytes:
     if not _MEMBER.fullmatch(name):
-        raise ExportError(f"'{name}' is neither weights nor a graph")
+        raise ExportError(f"'{name}' in the archive is neither weights nor a graph")
     if name.endswith(".pt"):
         return _tensors(name, data)
     if name.endswith(".json"):
@@ -79,7 +81,13 @@ def _checked(name: str, data: bytes) -> bytes:
 
 
 def _tensors(name: str, data: bytes) -> bytes:
-    """Read and save tensors again, since torch would unpickle other content without limits."""
+    """Load tensors without unpickling other objects, and return them as a new file.
+
+    `torch.export.load` would unpickle any object in the member.
+
+    Raises:
+        ExportError: The member holds something other than tensors.
+    """
     try:
         tensors = torch.load(io.BytesIO(data), weights_only=True)
     except Exception as error:
@@ -90,7 +98,11 @@ def _tensors(name: str, data: bytes) -> bytes:
 
 
 def _check_texts(value: Any, name: str) -> None:
-    """Check each text by the rule of its field."""
+    """Check each text in a JSON value by the rule of its field; `name` is the member in errors.
+
+    Raises:
+        ExportError: A text breaks the rule of its field, or the weights are pickled.
+    """
     for field, each in _fields(value, ""):
         if field == "use_pickle" and each is not False:
             raise ExportError(f"'{name}' has pickled weights")
@@ -101,7 +113,10 @@ def _check_texts(value: Any, name: str) -> None:
 
 
 def _fields(value: Any, field: str) -> Iterator[tuple[str, Any]]:
-    """Yield each value that is not a collection with its field, and each key with the field `name`."""
+    """Yield the field and value of each number, text, boolean and null in a JSON value.
+
+    A value in a list has the field of the list. Each key of an object counts as a text of the field `name`.
+    """
     if isinstance(value, dict):
         for key, each in value.items():
             yield "name", key
@@ -128,7 +143,7 @@ def _allowed(field: str, text: str) -> bool:
 
 
 def _is_size(text: str) -> bool:
-    """Return whether a text is arithmetic on integers and symbols, without other calls than `_CALLS`."""
+    """Return True for arithmetic on integers and symbols that calls only `Symbol` and names in `_CALLS`."""
     if len(text) > _LONGEST or not re.fullmatch(r"[\w ,()='*+/%-]*", text, re.ASCII) or "__" in text:
         return False
     try:
@@ -166,7 +181,7 @@ def _is_flag(keyword: ast.keyword) -> bool:
 
 
 def _is_structure(text: str) -> bool:
-    """Return whether a text describes tuples, lists and dictionaries of names, and nothing else."""
+    """Return True for JSON that describes tuples, lists and dictionaries of names, and nothing else."""
     return all(
         each is None or isinstance(each, int) or bool(_SPEC.fullmatch(str(each)))
         for _, each in _fields(json.loads(text), "")

@@ -1,4 +1,4 @@
-"""Meters of the machine's energy and of this process's memory."""
+"""Meters of the energy of the machine's processors and of the memory of this process."""
 
 import mmap
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from threading import Event, Thread
 from typing import Self
 
 POWERCAP = Path("/sys/class/powercap")
-"""Linux's folder of the energy counters (Running Average Power Limit) of Intel's and AMD's processors."""
+"""The folder of Linux with the energy counters (RAPL) of Intel and AMD processors."""
 
 _STATM = Path("/proc/self/statm")
 _INTERVAL = 0.001
@@ -15,13 +15,13 @@ _PACKAGE = "intel-rapl:*"
 
 
 class Energy:
-    """The energy counters of all processors of the machine; other programs' work counts, too.
+    """The energy counters of all processors of the machine; they include the energy of other programs.
 
     Args:
-        root: The folder of the counters.
+        root: The folder of the counters; by default Linux's.
 
     Attributes:
-        missing: The reason why no counter is readable, as a sentence; empty where there is one.
+        missing: A sentence with the reason why energy cannot be measured; empty if it can.
 
     Example:
         >>> Energy(Path("no/such/folder")).missing
@@ -29,23 +29,23 @@ class Energy:
     """
 
     def __init__(self, root: Path = POWERCAP) -> None:
-        # A package's name has one colon; the names of its parts, which it includes, have two.
+        # A package's name has one colon. A name with two is a part, which the package's counter includes.
         zones = sorted(zone for zone in root.glob(_PACKAGE) if zone.name.count(":") == 1)
         self.missing = "" if zones else f"energy: not measured, since the machine has no counter in {root}"
         self._counters: list[_Counter] = []
         try:
             self._counters = [_Counter(zone) for zone in zones]
         except (OSError, ValueError):
-            self.missing = f"energy: not measured, since the counters in {root} may not be read"
+            self.missing = f"energy: not measured, since the counters in {root} may not be read by this user"
 
     @property
     def joules(self) -> Callable[[], float] | None:
-        """A function that returns the joules since the counters were opened; `None` where there is none."""
+        """A function that returns the joules used since this object was made; `None` without counters."""
         return None if self.missing else lambda: sum(each() for each in self._counters)
 
 
 class _Counter:
-    """The counter of one package, which wraps around at `range`."""
+    """The energy counter of one processor package, which restarts from 0 at `range` microjoules."""
 
     def __init__(self, zone: Path) -> None:
         self.file = zone / "energy_uj"
@@ -63,12 +63,13 @@ class _Counter:
 
 
 class MemoryMeter:
-    """A context manager that measures this process's peak memory, without the code of libraries.
+    """A context manager that measures the peak memory of this process in bytes, on Linux.
 
-    A thread reads the memory every millisecond, and misses shorter peaks.
+    Memory that files back, such as the code of libraries, does not count. A thread reads the memory every
+    millisecond, and misses shorter peaks.
 
     Attributes:
-        bytes: The peak so far, above the memory on entering.
+        bytes: The largest increase of memory so far since the block was entered.
 
     Example:
         >>> MemoryMeter().bytes
@@ -82,7 +83,7 @@ class MemoryMeter:
 
     @staticmethod
     def works() -> bool:
-        """Return whether the system has the counter."""
+        """Return True if the system has the memory counter that this class reads."""
         return _STATM.exists()
 
     def __enter__(self) -> Self:
@@ -104,6 +105,6 @@ class MemoryMeter:
 
 
 def _used_bytes() -> int:
-    """Return the bytes in memory that no file backs."""
+    """Return the bytes of this process in memory that no file backs."""
     _, resident, shared, *_ = map(int, _STATM.read_text().split())
     return (resident - shared) * mmap.PAGESIZE

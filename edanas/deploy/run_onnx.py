@@ -1,10 +1,11 @@
-"""Runs an early-exit network that edanas exported as ONNX files with a manifest.
+"""Runner of an early-exit network that edanas exported as ONNX files with a manifest.
 
-It needs numpy and onnxruntime, nothing else. As a program, it reads images that numpy has stored:
+This file needs numpy and onnxruntime, and nothing else. As a program, it classifies images in a file of
+numpy:
 
     python NAME.run_onnx.py NAME.onnx.json images.npy
 
-You may copy and change it.
+You may copy and change this file.
 """
 
 import argparse
@@ -25,12 +26,16 @@ FORMAT, VERSION = "edanas-onnx", 1
 
 
 class EarlyExitNetwork:
-    """The network; only the images that do not exit go on to the next segment.
+    """An exported early-exit network, which runs a segment only for images that have not exited before it.
 
     Args:
-        manifest: The `.onnx.json` file; the other files lie beside it.
-        threads: Number of threads; 0 = chosen by onnxruntime.
-        providers: The execution providers, in onnxruntime's names.
+        manifest: The `.onnx.json` file; the other files are in the same folder.
+        threads: Number of threads; 0, the default = chosen by onnxruntime.
+        providers: Names of onnxruntime's execution providers; by default the CPU's.
+
+    Raises:
+        ValueError: A file is damaged, or the manifest has another format or version.
+        OSError: A file cannot be read.
     """
 
     form = FORMAT
@@ -53,10 +58,18 @@ class EarlyExitNetwork:
             for each in self.manifest["segments"]
         ]
         self.computed = [0] * len(self.segments)
-        """Number of images that each segment has run for so far."""
+        """Number of images that each segment has run for since the network was opened."""
 
     def predict(self, images: Images) -> tuple[Labels, Labels, Confidences]:
-        """Images (B, C, H, W) uint8 -> labels (B,), exits taken (B,), confidences (B,)."""
+        """Classify images.
+
+        Args:
+            images: Pixels (B, C, H, W) uint8 of B images with C channels.
+
+        Returns:
+            The predicted class (B,) of each image, the index (B,) of the exit point where it exits, and the
+            confidence (B,) there.
+        """
         labels = np.zeros(len(images), dtype=np.int64)
         exits = np.zeros(len(images), dtype=np.int64)
         confidences = np.zeros(len(images), dtype=np.float32)
@@ -80,13 +93,13 @@ class EarlyExitNetwork:
         return labels, exits, confidences
 
     def backbone(self, images: Images) -> Labels:
-        """Return the labels (B,) of the last exit for all images; no other head runs.
+        """Return the classes (B,) that the last exit predicts for all images; no other head runs.
 
         Raises:
             ValueError: The last exit reads the outputs of other heads.
         """
         if self.manifest.get("looks_back"):
-            raise ValueError("the last exit looks back at the others, and cannot run alone")
+            raise ValueError("the last exit reads the outputs of earlier exits, and cannot run without them")
         features: Any = images
         for segment in self.segments:
             (features,) = self._run(segment["body"], features)
@@ -115,10 +128,11 @@ class EarlyExitNetwork:
 
 
 def stored_images(path: str, channels: int) -> Images:
-    """Load images (B, channels, H, W) uint8 that numpy has stored.
+    """Load images (B, `channels`, H, W) uint8 from a file that `numpy.save` wrote.
 
     Raises:
-        ValueError: The file holds something else.
+        ValueError: The file is not an array of numpy, or has another type or shape.
+        OSError: The file cannot be read.
     """
     try:
         array: Any = np.load(path)
@@ -135,11 +149,15 @@ def stored_images(path: str, channels: int) -> Images:
 
 
 def main() -> None:
-    """Print the number, class, exit and confidence of each image."""
+    """Print a line for each image: its number from 1, the class name, the exit and the confidence."""
     parser = argparse.ArgumentParser(description="Classify images with an exported early-exit network.")
-    parser.add_argument("manifest", help="the .onnx.json file")
-    parser.add_argument("images", help="an .npy file: uint8 of shape (B, C, H, W)")
-    parser.add_argument("--threads", type=int, default=0, help="0: chosen by onnxruntime")
+    parser.add_argument("manifest", help="the .onnx.json file of the network")
+    parser.add_argument(
+        "images", help="an .npy file of B images with C channels: uint8 of shape (B, C, H, W)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=0, help="number of threads; 0, the default: chosen by onnxruntime"
+    )
     options = parser.parse_args()
     try:
         network = EarlyExitNetwork(options.manifest, options.threads)

@@ -1,4 +1,4 @@
-"""Exporter of weights as safetensors, and of a JSON description to build the network from."""
+"""Exporter of a network's weights as safetensors, with a JSON description of the network."""
 
 import hashlib
 import json
@@ -15,18 +15,20 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.runfolder import replace_file
 
 FORMAT_VERSION = 1
-"""The description's version; a change after which older readers would build another network raises it."""
+"""The version of the JSON description; it rises when older versions of edanas would misread new files."""
 
 
 class SafetensorsExporter(Exporter):
     """Exporter of weights as safetensors and a description as JSON, the files that `edanas.load` reads.
 
-    The JSON is written last and holds the SHA-256 of the weights: files that agree belong together, also
-    after an interruption.
+    The JSON file is written last and holds the SHA-256 of the weights. So a reader notices two files that do
+    not belong together, for example after an interrupted export.
     """
 
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
-        """Write `stem`.json and `stem`.safetensors; each is replaced as a whole or not at all.
+        """Write `stem`.json and `stem`.safetensors, and return their paths.
+
+        An existing file is replaced as a whole or not at all.
 
         Raises:
             RunError: The folder is missing or not writable, or no space is left.
@@ -41,8 +43,8 @@ class SafetensorsExporter(Exporter):
 
 
 def weights_bytes(network: nn.Module) -> bytes:
-    """Return all weights in the format of `.safetensors`."""
-    # Weights that share memory can be stored only as copies.
+    """Return the content of a `.safetensors` file with all weights of a network."""
+    # The format can store weights that share memory only as copies.
     tensors = {
         name: value.detach().to("cpu", copy=True).contiguous() for name, value in network.state_dict().items()
     }
@@ -50,13 +52,13 @@ def weights_bytes(network: nn.Module) -> bytes:
 
 
 def network_description(network: ExitNetwork, weights: str, stored: bytes) -> dict[str, Any]:
-    """Return the content of the JSON file: `network.description` and the network's own attributes.
+    """Return the content of the JSON file: `network.description` and attributes of the network.
 
     Args:
-        network: An EENN. Its attributes override its description, except for the registered names of the
-            criterion and the inference rule, which only the description has.
-        weights: The name of the weights' file, beside the JSON.
-        stored: The content of that file.
+        network: An EENN. Its attributes override the fields of its description. The description alone has the
+            registered names of the criterion and the inference rule.
+        weights: The name of the file with the weights, in the same folder as the JSON file.
+        stored: The content of the file with the weights.
     """
     return {
         "criterion": {"name": type(network.criterion).__name__, "options": {}},

@@ -1,4 +1,4 @@
-"""Files for each body and head of a network, and the runner with the host loop over them."""
+"""Writer of one file for each body and head of a network, and the base class of runners of such files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,17 +15,20 @@ from edanas.deploy.segments import ExportSegment, manifest_fields
 
 
 class SegmentRunner(Runner):
-    """Runner with the host loop over verified files.
+    """Base class of runners of one file for each body and head.
+
+    It verifies the files, and runs them with the loop of `EarlyExitNetwork`.
 
     Args:
         path: The manifest.
-        threads: Number of threads of the runtime.
+        threads: Number of threads of the runtime, by default 1.
 
     Raises:
         ExportError: A file is missing or damaged, or the runtime rejects it.
     """
 
     network_type: ClassVar[type[EarlyExitNetwork]]
+    """The class that opens and runs the files."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         manifest, _ = read_described(path, self.network_type.form, VERSION)
@@ -66,16 +69,19 @@ def write_segments(
     more: Mapping[str, Any],
     free: Mapping[str, bytes],
 ) -> list[Path]:
-    """Write `stem`.<ending>.json, and a file for each body and head.
+    """Write the manifest `stem`.<ending>.json and a file for each body and head.
 
     Args:
         network: The EENN.
-        stem: The beginning of the files' names.
-        form: The manifest's `format`.
-        ending: The files' ending, without a dot.
-        contents: Each segment with the content of its body's and its head's file.
-        more: Further fields of the manifest.
-        free: Files that the manifest does not list, by name.
+        stem: The path that the files' names begin with.
+        form: The value of the manifest's field `format`.
+        ending: The ending of the files' names, without a dot.
+        contents: For each segment: the segment, the content of its body's file, that of its head's file.
+        more: Additional fields of the manifest.
+        free: Content of further files by name, which the manifest does not list.
+
+    Returns:
+        The paths of all files; the first is the manifest's.
     """
     files: dict[str, bytes] = {}
     listed = []
@@ -94,7 +100,7 @@ def write_segments(
 
 
 def segment_fields(segment: ExportSegment) -> dict[str, Any]:
-    """Return a segment's fields in the manifest of any form."""
+    """Return the fields of a segment that are the same in the manifests of all forms."""
     return {
         "exit": segment.exit,
         "threshold": segment.threshold,

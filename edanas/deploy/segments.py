@@ -1,4 +1,4 @@
-"""Segments of an early-exit network, as exporters write them."""
+"""Segments of an early-exit network, the parts that exporters write."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,17 +15,22 @@ from edanas.core.tracing import measure, trace
 
 
 class ExportSegment(NamedTuple):
-    """The layers between two placed exits, with the exit behind them.
+    """A segment of a network: the stages between two placed exits, and the head of the second exit.
+
+    The first segment begins with the image. In shapes, B is the number of samples, C the number of channels,
+    K the number of classes, and N the number of exit points.
 
     Args:
-        exit: The exit point's index, or N for the last exit.
-        threshold: The least confidence at which a sample exits; `None` for the last exit.
-        body: Images (B, C, H, W) uint8, or the features of the segment before -> features.
-        head: Features and the outputs of earlier heads -> labels (B,) int64, confidences (B,) float32. All
-            heads but the last add the tensors (B, K) float32 that later heads read.
-        before: Number of tensors that earlier heads hand on; 0 where exits have no memory.
-        body_macs: Multiply-adds for one sample.
-        head_macs: As `body_macs`.
+        exit: The index of the exit point, from 0; N for the last exit.
+        threshold: The lowest confidence at which a sample exits; `None` for the last exit.
+        body: A module of the stages. It takes images (B, C, H, W) uint8 in the first segment and the features
+            of the previous segment in any other, and returns features.
+        head: A module of the exit classifier and the decision. It takes the body's features and the outputs
+            of earlier heads. It returns the predicted classes (B,) int64, the confidences (B,) float32 and,
+            except in the last segment, the tensors (B, K) float32 that later heads read.
+        before: Number of tensors that the head takes from earlier heads; 0 if exits have no memory.
+        body_macs: Multiply-adds of the body for one sample.
+        head_macs: Multiply-adds of the head for one sample.
     """
 
     exit: int
@@ -38,7 +43,7 @@ class ExportSegment(NamedTuple):
 
 
 class Body(nn.Module):
-    """The stages of a segment in sequence; in the first segment, the preprocessing comes before them."""
+    """The stages of a segment in sequence; in the first segment, the preprocessing comes first."""
 
     def __init__(self, stages: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -51,13 +56,13 @@ class Body(nn.Module):
 
 
 class Head(nn.Module):
-    """An exit classifier with the decision on its logits.
+    """An exit classifier with the computation of prediction and confidence from its logits.
 
     Args:
-        head: Features -> logits (B, K).
-        decide: Logits and memory -> prediction, confidence, and memory.
+        head: The exit classifier: features -> logits (B, K) for B samples and K classes.
+        decide: A function from logits and memory to prediction, confidence and new memory.
         readers: The inference rule and the criterion.
-        last: Whether no exit follows.
+        last: True for the last exit of the network.
     """
 
     def __init__(self, head: nn.Module, decide: Decide, readers: Sequence[ExitReader], *, last: bool) -> None:
@@ -71,7 +76,8 @@ class Head(nn.Module):
 
     def forward(self, features: torch.Tensor, *before: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """See `ExportSegment.head`."""
-        # `before` is ordered by exit; a decision takes all logits first, then all predictions.
+        # `before` holds the tensors of one exit after the other. The function `decide` takes the logits of
+        # all exits first, then the predictions of all exits.
         memory = tuple(each for kind in range(self.width) for each in before[kind :: self.width])
         prediction, confidence, new_memory = self.decide(self.head(features), memory)
         exits = len(before) // self.width + 1 if self.width else 1
@@ -80,9 +86,15 @@ class Head(nn.Module):
 
 
 class Preprocessing(nn.Module):
-    """`edanas.core.preprocess.prepare` of bytes, as one graph for images of any size.
+    """The computation of `edanas.core.preprocess.prepare` as a module for images of any size.
 
-    Antialiasing has no effect on images that are enlarged, so that one operator serves both directions.
+    Images are always resized with antialiasing, which has no effect when they are enlarged. So the exported
+    graph needs no branch.
+
+    Args:
+        resolution: Height and width of the result in pixels.
+        mean: The mean of the pixels of each channel, in [0, 1].
+        std: The standard deviation of the pixels of each channel.
     """
 
     pixel_mean: torch.Tensor
@@ -96,7 +108,7 @@ class Preprocessing(nn.Module):
         self.register_buffer("pixel_std", by_channel(std, host))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) uint8 -> (B, C, resolution, resolution) float32."""
+        """Images (B, C, H, W) uint8 -> normalised images (B, C, `resolution`, `resolution`) float32."""
         size = (self.resolution, self.resolution)
         pixels = images.float() / 255.0
         pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
@@ -105,14 +117,14 @@ class Preprocessing(nn.Module):
 
 
 def segments(network: ExitNetwork) -> list[ExportSegment]:
-    """Cut a copy of an EENN into segments for inference: frozen, in float32, on the CPU.
+    """Return the segments of a frozen copy of an EENN, in float32 on the CPU.
 
     Returns:
-        One segment for each placed exit, ascending, then that of the last exit.
+        One segment for each placed exit, ascending, then the segment of the last exit.
 
     Raises:
-        ExportError: The network is frozen already, so that some of its operators may not be exportable.
-        CostError: The multiply-adds of a part cannot be counted.
+        ExportError: The network is frozen already; some operators of a frozen network cannot be exported.
+        CostError: The multiply-adds of a stage or a head cannot be counted.
 
     Example:
         >>> from edanas.testing.evaluations import toy_network
@@ -120,7 +132,7 @@ def segments(network: ExitNetwork) -> list[ExportSegment]:
         [(0, 0.5, 10368), (2, None, 46656)]
     """
     if network.frozen:
-        raise ExportError("a frozen network cannot be exported; export the one that it was frozen from")
+        raise ExportError("a frozen network cannot be exported; export the network before `freeze`")
     macs, heads = part_macs(network)
     frozen = network.freeze()
     frozen.float().cpu()
@@ -143,10 +155,13 @@ def segments(network: ExitNetwork) -> list[ExportSegment]:
 
 
 def part_macs(network: ExitNetwork) -> tuple[tuple[int, ...], dict[int, int]]:
-    """Count the multiply-adds of each stage, and of each head by its exit's index.
+    """Return the multiply-adds of each stage and of each head, for one sample.
+
+    Returns:
+        The multiply-adds of the stages, in order, and those of the heads by the index of the exit.
 
     Raises:
-        CostError: The multiply-adds of a part cannot be counted.
+        CostError: The multiply-adds of a stage or a head cannot be counted.
     """
     stages, last = trace(network.backbone, len(network.mean))
     heads = {at: measure(network.heads[str(at)], stages[at].shape) for at in network.scheme.placed}
@@ -156,19 +171,29 @@ def part_macs(network: ExitNetwork) -> tuple[tuple[int, ...], dict[int, int]]:
 
 
 def memory_width(readers: Sequence[ExitReader]) -> int:
-    """Return the number of tensors that each exit hands on: its logits, its prediction, both or neither."""
+    """Return the number of tensors that an exit outputs for later exits, from 0 to 2.
+
+    An inference rule with memory reads the logits of earlier exits, a criterion with memory their
+    predictions.
+    """
     return sum(reader.memory for reader in readers)
 
 
 def example_memory(network: ExitNetwork, count: int, tensors: int) -> Memory:
-    """Draw stand-ins for the outputs of earlier heads, to trace with: `tensors` of (count, K) float32."""
+    """Return random tensors (count, K) float32 of K classes, as outputs of earlier heads for tracing.
+
+    Args:
+        network: The network to trace.
+        count: Number of samples.
+        tensors: Number of tensors.
+    """
     classes = len(network.classes)
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.randn(count, classes, generator=generator) for _ in range(tensors))
 
 
 def manifest_fields(network: ExitNetwork) -> Mapping[str, Any]:
-    """Return the fields that every manifest has of a network, as plain values."""
+    """Return the fields of a network that are the same in the manifests of all forms, as JSON values."""
     return {
         "exit_points": network.exit_points,
         "channels": len(network.mean),
@@ -181,6 +206,14 @@ def manifest_fields(network: ExitNetwork) -> Mapping[str, Any]:
 
 
 def example_images(network: ExitNetwork, count: int, extra: int = 0) -> torch.Tensor:
-    """Draw bytes to trace with: (count, C, R + extra, R + 2 extra) uint8 for the resolution R."""
+    """Return random images (count, C, R + extra, R + 2 extra) uint8 for tracing.
+
+    C is the network's number of channels, R its resolution in pixels.
+
+    Args:
+        network: The network to trace.
+        count: Number of images.
+        extra: Number of additional pixels in height; the width has twice as many. By default 0.
+    """
     shape = count, len(network.mean), network.resolution + extra, network.resolution + 2 * extra
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""Timing of networks on real images, call by call, in interleaved repetitions."""
+"""Timing of several networks in turn on the same images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ import numpy as np
 import numpy.typing as npt
 
 Images = npt.NDArray[np.uint8]
-"""Images (B, C, H, W)."""
+"""The pixels (B, C, H, W) of B images with C channels."""
 
 PERCENTILES = (50, 95, 99)
-"""The percentiles of `Timing.percentiles`."""
+"""The percentiles that `Timing.percentiles` returns."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The measured times of one side of a comparison.
+    """The measured times of one side of a comparison, for example one network.
 
     Args:
-        seconds: (repeats, calls), each of one batch.
-        size: Images in a call.
-        joules: Mean joules of a call; `None` without an energy counter.
+        seconds: The time of each call in seconds, (repetitions, calls); a call processes one batch.
+        size: Number of images in a batch.
+        joules: Mean energy of a call in joules; `None` without an energy counter.
 
     Example:
         >>> timing = Timing(np.array([[0.1, 0.3], [0.2, 0.4]]), size=8)
@@ -34,25 +34,25 @@ class Timing:
 
     @property
     def mean(self) -> float:
-        """Seconds of a call: the median over all repetitions of a repetition's mean."""
+        """Seconds of a call: the mean over the calls of a repetition, then the median over repetitions."""
         return float(np.median(self.seconds.mean(axis=1)))
 
     @property
     def percentiles(self) -> tuple[float, ...]:
-        """Seconds of a call at each of `PERCENTILES`, over all calls of all repetitions."""
+        """The percentiles `PERCENTILES` of a call's seconds, over all calls of all repetitions."""
         return tuple(map(float, np.percentile(self.seconds, PERCENTILES)))
 
     def of(self, calls: npt.NDArray[np.bool_]) -> "Timing":
-        """Return the timing of some calls; `calls` is a mask (calls,)."""
+        """Return the timing without joules of the calls that the mask `calls`, (calls,), selects."""
         return Timing(self.seconds[:, calls], self.size)
 
 
 def batches(images: Images, size: int) -> list[Images]:
-    """Cut images into whole batches of `size`, in order; the first images again fill up the last batch.
+    """Cut images into batches of equal size, in order; the first images fill up the last batch.
 
     Args:
-        images: (B, C, H, W), B >= 1.
-        size: At least 1.
+        images: Images (B, C, H, W), B >= 1.
+        size: Number of images in a batch, 1 or more.
 
     Example:
         >>> [len(batch) for batch in batches(np.zeros((5, 1, 2, 2), np.uint8), 2)]
@@ -65,12 +65,12 @@ def batches(images: Images, size: int) -> list[Images]:
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison.
+    """One side of a comparison: a function with its inputs and its clock.
 
     Args:
         run: The function that is timed.
-        calls: Its inputs: batches of one size.
-        now: Its clock, in seconds.
+        calls: Inputs of the function, one for each call: batches of equal size.
+        now: A function that returns the current time in seconds.
     """
 
     run: Callable[[Images], object]
@@ -81,16 +81,17 @@ class Side:
 def interleaved_timings(
     sides: Mapping[str, Side], repeats: int, joules: Callable[[], float] | None = None
 ) -> dict[str, Timing]:
-    """Time each side once it is warm.
+    """Return the timings of several sides, which run in turn.
 
-    Within a repetition, one side follows the other, each on all its batches; every second repetition is in
-    reverse order. So a slow phase of the machine slows all sides. Each turn begins with the first batch,
-    untimed, so that the caches that the side before has left do not count.
+    In a repetition, each side runs all its batches, and one side follows another. Every second repetition has
+    the reverse order of sides. So a slow phase of the machine slows all sides. Before its timed calls, a side
+    runs its first batch without timing, which fills the caches.
 
     Args:
-        sides: The sides of the comparison, by name.
-        repeats: Number of repetitions, at least 1.
-        joules: The machine's energy counter.
+        sides: The sides of the comparison by name.
+        repeats: Number of repetitions, 1 or more.
+        joules: A function that returns the energy used so far in joules; `None`, the default, if there is
+            none.
 
     Example:
         >>> from itertools import count

@@ -1,1 +1,1 @@
-"""Loggers: plugins on lifecycle events that report a run to other tools."""
+"""Loggers: plugins that report the events of a run to other tools."""

@@ -23,22 +23,26 @@ from edanas.loggers.run_figures import (
 )
 
 RECORD = "mlflow.json"
-"""The file in a run's folder with the MLflow run's id, with which a resumed run goes on."""
+"""The file in the run folder with the id of the MLflow run, which a resumed run continues."""
 
 EXPERIMENT = "edanas"
-"""The experiment's name, unless the environment variable `MLFLOW_EXPERIMENT_NAME` is set."""
+"""The default name of the experiment; the environment variable `MLFLOW_EXPERIMENT_NAME` overrides it."""
 
 _FILES = ("result.json", "report.html", "pareto.svg", "pareto.csv")
 _BATCH, _LONGEST = 100, 500
-"""The largest number of parameters in one call, and of characters in one, that every MLflow accepts."""
+"""The largest numbers that all versions of MLflow accept: parameters in a call, characters in a parameter."""
 
 
 class MLflowLogger(Logger):
-    """Logger to MLflow: settings as parameters, figures as metrics, report and result as artifacts.
+    """Logger to MLflow: settings as parameters, measured values as metrics, report and result as artifacts.
 
-    The environment variable `MLFLOW_TRACKING_URI` names the store; without it, MLflow's default holds. An
-    interrupted run stays `RUNNING` in MLflow until it is resumed and finishes. If MLflow cannot be reached,
-    the logger sends nothing more until the run is resumed.
+    The environment variable `MLFLOW_TRACKING_URI` names MLflow's store; if it is not set, MLflow uses its
+    default store. An interrupted run has the status `RUNNING` in MLflow until it is resumed and finishes. If
+    MLflow cannot be reached, the logger sends nothing more until the run is resumed.
+
+    Raises:
+        MissingExtraError: The package mlflow is not installed.
+        ConfigError: MLflow cannot use its store.
     """
 
     def __init__(self) -> None:
@@ -50,7 +54,7 @@ class MLflowLogger(Logger):
             text = " ".join(str(error).split())
             raise ConfigError(
                 f"loggers: 'mlflow' cannot use its store: {text} Name a tracking server or another store in "
-                "the environment variable MLFLOW_TRACKING_URI, or leave the logger out"
+                "the environment variable MLFLOW_TRACKING_URI, or remove 'mlflow' from `loggers`"
             ) from error
         self._run = ""
         self._objectives: list[str] = []
@@ -62,7 +66,7 @@ class MLflowLogger(Logger):
 
     @hookimpl
     def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
-        """Begin an MLflow run, or go on with that of this folder."""
+        """Start an MLflow run, or continue the MLflow run of this run folder."""
         self._candidates = archived_count(folder)
         self._objectives = labels(settings.get("objectives") or [])
         run = self._stored_run(folder / RECORD)
@@ -75,18 +79,18 @@ class MLflowLogger(Logger):
 
     @hookimpl
     def edanas_candidate_evaluated(self, evaluation: Evaluation) -> None:
-        """Send the candidate's figures."""
+        """Send the measured values of the candidate."""
         self._send(candidate_figures(evaluation), self._candidates)
         self._candidates += 1
 
     @hookimpl
     def edanas_iteration_finished(self, summary: IterationSummary) -> None:
-        """Send the iteration's figures."""
+        """Send the measured values of the iteration."""
         self._send(iteration_figures(summary, self._objectives), summary.iteration)
 
     @hookimpl
     def edanas_run_finished(self, result: Mapping[str, Any], folder: Path) -> None:
-        """Send the figures of the results, report and result, and end the MLflow run."""
+        """Send the values of the finished networks, the report and the result, and end the MLflow run."""
         for number, (_, figures) in enumerate(result_figures(result)):
             self._send(figures, number)
         if not self._run:
@@ -97,9 +101,10 @@ class MLflowLogger(Logger):
         self._client.set_terminated(self._run)
 
     def _stored_run(self, path: Path) -> str:
-        """Return the id of this folder's MLflow run; empty if it has none or the store does not know it.
+        """Return the id of the MLflow run in the file `path`, or an empty text if there is no such run.
 
-        Other errors are raised, so that no second run begins while a server is away for a moment.
+        The id is empty if the file is missing or damaged, or the store has no run of this id. Any other error
+        of the store is raised, so that a brief failure of the server does not start a second MLflow run.
         """
         try:
             run = str(json.loads(path.read_text(encoding="utf-8"))["run_id"])
@@ -139,13 +144,13 @@ class MLflowLogger(Logger):
         try:
             self._client.log_batch(self._run, metrics=metrics)
         except Exception:
-            # The client has tried for minutes; the run must not wait that long for each candidate.
+            # The client has retried for minutes, and a run must not wait for minutes after each candidate.
             self._run = ""
             raise
 
 
 def _allowed_name(name: str) -> str:
-    """Replace the characters that MLflow does not allow in a name."""
+    """Return a name with `_` in place of each character that MLflow does not allow."""
     return re.sub(r"[^A-Za-z0-9_\-. /]", "_", name)
 
 

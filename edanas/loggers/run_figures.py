@@ -1,4 +1,4 @@
-"""A run's figures by name, the same for all loggers."""
+"""Measured values of a run under the names that all loggers use."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from edanas.core.types import Evaluation
 
 
 def archived_count(folder: Path) -> int:
-    """Return the number of candidates in a run's archive, where a resumed run goes on counting."""
+    """Return the number of candidates in the archive of a run folder; 0 without an archive."""
     if not (folder / ARCHIVE).is_file():
         return 0
     with Archive(folder, read_only=True) as archive:
@@ -20,7 +20,9 @@ def archived_count(folder: Path) -> int:
 
 
 def candidate_figures(evaluation: Evaluation) -> dict[str, float]:
-    """Return what the search measured of a candidate on the validation part; MACs in M (1e6) for one image.
+    """Return the measured values of a candidate on the validation part, by name.
+
+    MACs are in millions for one image. A failed candidate has the value `candidate/failed` alone.
 
     Example:
         >>> from edanas.core.types import Backbone, Candidate, SelectionScheme
@@ -42,7 +44,15 @@ def candidate_figures(evaluation: Evaluation) -> dict[str, float]:
 
 
 def iteration_figures(summary: IterationSummary, objectives: Sequence[str]) -> dict[str, float]:
-    """Return hypervolume, failures so far, and Kendall's tau of each objective's surrogate."""
+    """Return the measured values of an iteration by name.
+
+    The values are the hypervolume, the number of failed candidates so far, and Kendall's tau of the surrogate
+    of each objective.
+
+    Args:
+        summary: The iteration.
+        objectives: Names of the objectives, in the order of the settings.
+    """
     figures = {"search/hypervolume": summary.hypervolume, "search/failed": float(summary.failed)}
     for number, note in surrogate_notes(summary.notes):
         name = objectives[number] if number < len(objectives) else f"objective_{number + 1}"
@@ -51,7 +61,13 @@ def iteration_figures(summary: IterationSummary, objectives: Sequence[str]) -> d
 
 
 def result_figures(result: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield the name of each finished network, and its figures on the test part."""
+    """Yield the name of each finished network, and its measured values on the test part by name.
+
+    MACs are in millions for one image.
+
+    Args:
+        result: The content of `result.json`.
+    """
     for row in (*result["front"], *result["static_front"]):
         yield (
             f"{row['exits']}-exits-{row['id']}",
@@ -66,7 +82,11 @@ def result_figures(result: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, f
 
 
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested settings by dotted path, as text.
+    """Return nested settings as one dictionary from dotted names to texts.
+
+    Args:
+        settings: The settings.
+        prefix: A text that all dotted names begin with; by default empty.
 
     Example:
         >>> flat_settings({"seed": 0, "search": {"initial": 8}})

@@ -1,4 +1,4 @@
-"""Logger that writes TensorBoard's event files into the run's folder."""
+"""Logger that writes TensorBoard's event files into the run folder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,16 +14,20 @@ from edanas.core.types import Evaluation
 from edanas.loggers.run_figures import archived_count, candidate_figures, iteration_figures, result_figures
 
 EVENTS = "tensorboard"
-"""The folder of the event files, in a run's folder."""
+"""The name of the folder of event files in the run folder."""
 
 _PLOT = "pareto.png"
 
 
 class TensorBoardLogger(Logger):
-    """Logger of event files in `tensorboard/` of the run's folder; show them by `tensorboard --logdir RUN`.
+    """Logger that writes event files to `tensorboard/` in the run folder, for `tensorboard --logdir RUN`.
 
-    The step of a candidate is its number in the archive; that of a search's figure, its iteration; that of a
-    finished network, its number among the results. A resumed run continues the steps.
+    The step of a candidate's values is the number of the candidate in the archive. The step of the
+    hypervolume and of the surrogates is the iteration. The step of a finished network's values is the number
+    of the network among the results. A resumed run continues the steps.
+
+    Raises:
+        MissingExtraError: The package tensorboard is not installed.
     """
 
     def __init__(self) -> None:
@@ -40,7 +44,7 @@ class TensorBoardLogger(Logger):
 
     @hookimpl
     def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
-        """Open an event file."""
+        """Open a new event file, and write the settings."""
         self._candidates = archived_count(folder)
         self._objectives = labels(settings.get("objectives") or [])
         import tomli_w
@@ -51,7 +55,7 @@ class TensorBoardLogger(Logger):
 
     @hookimpl
     def edanas_candidate_evaluated(self, evaluation: Evaluation) -> None:
-        """Write the candidate's figures."""
+        """Write the measured values of the candidate, or its error."""
         self._write(candidate_figures(evaluation), self._candidates)
         if evaluation.error and self._writer is not None:
             self._writer.add_text("candidate/error", _code(evaluation.error), self._candidates)
@@ -59,14 +63,14 @@ class TensorBoardLogger(Logger):
 
     @hookimpl
     def edanas_iteration_finished(self, summary: IterationSummary) -> None:
-        """Write the iteration's figures, and flush the file."""
+        """Write the measured values of the iteration, and flush the file."""
         self._write(iteration_figures(summary, self._objectives), summary.iteration)
         if self._writer is not None:
             self._writer.flush()
 
     @hookimpl
     def edanas_run_finished(self, result: Mapping[str, Any], folder: Path) -> None:
-        """Write the figures of the results and the plot, and close the file."""
+        """Write the values of the finished networks and the plot of the fronts, and close the file."""
         if self._writer is None:
             return
         for number, (_, figures) in enumerate(result_figures(result)):
@@ -87,7 +91,7 @@ class TensorBoardLogger(Logger):
 
 
 def _code(text: str) -> str:
-    """Indent a text, so that TensorBoard shows it as code, not as Markdown."""
+    """Return an indented text, which TensorBoard shows as code instead of Markdown."""
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 

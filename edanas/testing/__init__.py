@@ -1,30 +1,30 @@
-"""Conformance suites for plugin authors: one line in your own tests checks your own class.
+"""Conformance suites for plugin authors: one line in a test checks a class against its contract.
 
-A check returns nothing, or raises `ConformanceError`, an `AssertionError` that names the call, its input, the
-result and the expected result::
+Each suite is a function. It returns nothing, or raises `ConformanceError`, an `AssertionError` that names the
+call, its input, the result and the expected result::
 
     from edanas.testing import check_criterion
 
     def test_it_conforms():
         check_criterion(MyCriterion())
 
-There is one suite for each kind of extension, by its name in `SUITES`.
+There is one suite for each kind of extension, and `SUITES` lists them by the kind. Calls by the kind are:
 
-- supernet provider: `check_provider(MyProvider(widths=(0.25,)))`, with options that keep it small
+- supernet provider: `check_provider(MyProvider(widths=(0.25,)))`, with options that give small networks
 - exit classifier: `check_classifier(MyClassifier())`
 - confidence criterion: `check_criterion(MyCriterion())`
 - inference rule: `check_inference(MyRule())`
 - threshold setter: `check_setter(MySetter())`
-- surrogate model: `check_surrogate(MyModel)`, called with a seed
+- surrogate model: `check_surrogate(MyModel)`; the suite calls `MyModel` with a seed
 - objective: `check_objective(MyObjective())`
-- constraint: `check_constraint(MyConstraint(...))`, with limits that some toy networks break
-- search strategy: `check_strategy(MyStrategy)`, called with nothing
+- constraint: `check_constraint(MyConstraint(...))`, with limits that only some toy networks satisfy
+- search strategy: `check_strategy(MyStrategy)`; the suite calls `MyStrategy` without arguments
 - training scheme: `check_scheme(MyScheme())`
-- data set: `check_data_set(MyData(path=...))`; without its files `check_missing_data(MyData())`
-- evaluation: `check_evaluation(MyEvaluation)`, called with a workbench
+- data set: `check_data_set(MyData(path=...))`, and `check_missing_data(MyData())` where its files are missing
+- evaluation: `check_evaluation(MyEvaluation)`; the suite calls `MyEvaluation` with a workbench
 - executor: `check_executor(MyExecutor())`
 - exporter: `check_exporter(MyExporter())`
-- logger: `check_logger(MyLogger)`, called with nothing
+- logger: `check_logger(MyLogger)`; the suite calls `MyLogger` without arguments
 - bundle: `check_bundle("my-bundle", Registry(load_plugins()))`
 """
 

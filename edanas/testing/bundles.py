@@ -1,4 +1,4 @@
-"""The conformance suite of bundles."""
+"""The conformance suite for bundles."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from edanas.testing.conformance import ConformanceError, reported_call, require
 
 
 def check_bundle(name: str, registry: Registry) -> None:
-    """Check a bundle against its contract: all names and options in the settings of its presets exist.
+    """Check a bundle against its contract: its settings and presets use existing names and options only.
 
     Args:
         name: The bundle's name.
@@ -41,19 +41,21 @@ def check_bundle(name: str, registry: Registry) -> None:
         with reported_call(where, "resolving its settings"):
             settings = resolve([base, layer])
             again = resolve([("a file", to_plain(settings))])
-        require(where, again == settings, "its settings differ after a trip through TOML's types")
+        require(
+            where, again == settings, "its settings differ after a conversion to the types of TOML and back"
+        )
         _check_components(where, registry, settings)
 
 
 def _check_scope(where: str, *layers: Layer) -> None:
-    """No layer chooses a bundle or a preset, which the user chooses."""
+    """Check that no layer of settings sets `plugin` or `preset`, which are the user's choice."""
     for origin, table in layers:
         chosen = sorted({"plugin", "preset"} & {str(key) for key in table})
         require(where, not chosen, f"{origin} sets {', '.join(chosen)}, which is the user's choice")
 
 
 def _check_components(where: str, registry: Registry, settings: Settings) -> None:
-    """Every implementation that the settings name accepts its options."""
+    """Check that every implementation in the settings exists and accepts its options."""
     for kind, path in SETTING.items():
         for component in _components(getattr(settings, path)):
             # An evaluation needs a run's workbench, so only its options are checked.

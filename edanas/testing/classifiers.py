@@ -1,4 +1,4 @@
-"""The conformance suite of exit classifiers."""
+"""The conformance suite for exit classifiers."""
 
 import copy
 
@@ -14,9 +14,10 @@ _SIZES = ((8, 8), (1, 1), (2, 2), (7, 5), (1, 6), (16, 16))
 
 
 def check_classifier(classifier: ExitClassifier) -> None:
-    """Check an exit classifier against its contract: shapes, gradients, device, single samples, and copies.
+    """Check an exit classifier against its contract.
 
-    Torch's global generator is restored at the end.
+    The suite covers the shapes and the device of logits, single samples, gradients, and copies of heads. At
+    the end it restores torch's global generator.
 
     Raises:
         ConformanceError: The exit classifier breaks its contract.
@@ -58,13 +59,20 @@ def _run(classifier: ExitClassifier, head: nn.Module, features: torch.Tensor) ->
             f"{type(classifier).__name__}: the head raises {type(error).__name__} on features "
             f"{tuple(features.shape)}: {error}"
         ) from error
-    require(classifier, isinstance(logits, torch.Tensor), "the head returns no tensor")
+    require(
+        classifier,
+        isinstance(logits, torch.Tensor),
+        f"the head returns a {type(logits).__name__}, not a tensor",
+    )
     output: torch.Tensor = logits
     return output
 
 
 def _check_sizes(classifier: ExitClassifier, head: nn.Module, channels: int, classes: int) -> None:
-    """A head takes any H x W, since backbones and resolutions share it, and any batch size in eval mode."""
+    """Check that a head in eval mode accepts features of any height and width, and any batch size.
+
+    Backbones of all resolutions share a head.
+    """
     head.eval()
     for height, width in _SIZES:
         for batch in (1, 3):
@@ -76,12 +84,16 @@ def _check_sizes(classifier: ExitClassifier, head: nn.Module, channels: int, cla
                 f"the head turns features {tuple(features.shape)} into {tuple(logits.shape)}; "
                 f"allowed: {(batch, classes)}",
             )
-            require(classifier, logits.isfinite().all(), f"logits of {tuple(features.shape)} are not finite")
+            require(
+                classifier,
+                logits.isfinite().all(),
+                f"logits for features {tuple(features.shape)} are not finite",
+            )
 
 
 @torch.no_grad()
 def _check_eval(classifier: ExitClassifier, head: nn.Module, channels: int) -> None:
-    """In eval mode a sample's logits depend on the sample alone."""
+    """Check that a sample's logits in eval mode depend on the sample alone."""
     head.eval()
     features = torch.randn(5, channels, 6, 6)
     before = features.clone()
@@ -113,7 +125,7 @@ def _check_eval(classifier: ExitClassifier, head: nn.Module, channels: int) -> N
 
 
 def _check_gradients(classifier: ExitClassifier, head: nn.Module, channels: int, classes: int) -> None:
-    """Training reaches every parameter of the head, and the backbone through it."""
+    """Check that gradients reach every parameter of the head and, through the head, the backbone."""
     head.train()
     head.zero_grad(set_to_none=True)
     features = torch.randn(8, channels, 6, 6, requires_grad=True)
@@ -138,7 +150,7 @@ def _check_gradients(classifier: ExitClassifier, head: nn.Module, channels: int,
 
 @torch.no_grad()
 def _check_device(classifier: ExitClassifier, head: nn.Module, channels: int) -> None:
-    """A head runs where its weights are."""
+    """Check that a head on another device gives logits on this device."""
     device = other_device()
     features = torch.zeros(2, channels, 6, 6, device=device)
     result = _run(classifier, moved(head, device), features).device
@@ -147,7 +159,7 @@ def _check_device(classifier: ExitClassifier, head: nn.Module, channels: int) ->
 
 
 def _check_independent_heads(classifier: ExitClassifier) -> None:
-    """Two calls build two heads."""
+    """Check that two calls of `build` return heads without common parameters."""
     first, second = (_build(classifier, 8, 3) for _ in range(2))
     shared = {id(p) for p in first.parameters()} & {id(p) for p in second.parameters()}
     require(classifier, first is not second and not shared, "two heads share parameters")

@@ -1,4 +1,4 @@
-"""The conformance suite of constraints."""
+"""The conformance suite for constraints."""
 
 import copy
 import math
@@ -19,13 +19,14 @@ _CANDIDATES = 60
 
 
 def check_constraint(constraint: Constraint, space: SearchSpace | None = None) -> None:
-    """Check a constraint against its contract: one finite excess, a description, and its basis.
+    """Check a constraint against its contract: finite excesses, descriptions, and its basis.
 
-    Some candidates must keep the constraint and some break it: choose its limits, or the space, accordingly.
+    Choose the limits of the constraint, or the space, so that some candidates satisfy the constraint and some
+    break it.
 
     Args:
-        constraint: Not yet prepared.
-        space: The space of the candidates; by default a toy space with kernels 3, 5 and 7.
+        constraint: The constraint; the suite calls `prepare`.
+        space: The search space of the suite's candidates; by default a toy space with kernels 3, 5 and 7.
 
     Raises:
         ConformanceError: The constraint breaks its contract.
@@ -53,7 +54,7 @@ def check_constraint(constraint: Constraint, space: SearchSpace | None = None) -
     require(
         constraint,
         0 < feasible < len(excesses),
-        f"{feasible} of {len(excesses)} candidates keep it; expected some that do and some that do not",
+        f"{feasible} of {len(excesses)} candidates satisfy it; expected some that do and some that do not",
     )
     _check_basis(constraint, evaluated, excesses)
     for (candidate, metrics), excess in zip(evaluated, excesses, strict=True):
@@ -62,12 +63,12 @@ def check_constraint(constraint: Constraint, space: SearchSpace | None = None) -
         require(
             constraint,
             isinstance(text, str) and text and "\n" not in text,
-            f"describes {candidate.id}, excess {excess}, as {text!r}; expected a line of text",
+            f"describes {candidate.id}, excess {excess}, as {text!r}; expected one line of text",
         )
 
 
 def _evaluated(space: SearchSpace) -> list[tuple[Candidate, Metrics]]:
-    """Return candidates of all sizes, with metrics by formula."""
+    """Return candidates with metrics by a formula: the smallest, the largest, and random candidates."""
     evaluator = ToyEvaluator()
     evaluator.prepare(Silent())
     genomes = space.sample(np.random.default_rng(0), _CANDIDATES)
@@ -79,7 +80,7 @@ def _evaluated(space: SearchSpace) -> list[tuple[Candidate, Metrics]]:
 def _check_basis(
     constraint: Constraint, evaluated: Sequence[tuple[Candidate, Metrics]], excesses: Sequence[float]
 ) -> None:
-    """A constraint on choices or costs does not depend on other metrics."""
+    """Check that a constraint on choices or costs does not depend on other metrics."""
     if constraint.basis == "outcome":
         return
     for (candidate, metrics), excess in zip(evaluated, excesses, strict=True):
@@ -97,6 +98,7 @@ def _check_basis(
 
 
 def _excess(constraint: Constraint, candidate: Candidate, metrics: Metrics | None) -> float:
+    """Return the excess of a candidate, and check its type and that two calls agree."""
     before = copy.deepcopy((candidate, metrics))
     with reported_call(constraint, f"the excess of {candidate.id}, {metrics},"):
         excess: object = constraint.excess(candidate, metrics)

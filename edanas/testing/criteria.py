@@ -1,4 +1,4 @@
-"""The conformance suite of confidence criteria."""
+"""The conformance suite for confidence criteria."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ _TOLERANCE = 1e-6
 
 
 def check_criterion(criterion: ConfidenceCriterion) -> None:
-    """Check a confidence criterion against its contract, at every exit, with and without earlier exits.
+    """Check a confidence criterion against its contract at every exit, with and without earlier exits.
 
     The suite covers shapes, range, device, single samples, extreme inputs and costs. A network with the
-    criterion must predict the same with exits skipped as with all exits computed. Without learned weights,
-    confidence must rise with the margin of the first class.
+    criterion must make the same predictions whether it computes all exits or only those that a sample needs.
+    For a criterion without learned weights, confidence must rise with the margin of the most probable class.
 
     Raises:
         ConformanceError: The criterion breaks its contract.
@@ -45,13 +45,14 @@ def check_criterion(criterion: ConfidenceCriterion) -> None:
 def _confidence(
     criterion: ConfidenceCriterion, answers: torch.Tensor | Sequence[torch.Tensor], what: str, point: int = 0
 ) -> torch.Tensor:
-    """Call the criterion as a network does, and check the confidences (B,) and that the inputs are unchanged.
+    """Return the confidences (B,) of B samples, and check them and that the criterion's inputs are unchanged.
 
     Args:
-        criterion: Built.
-        answers: The predictions of the exit at `point`, or of all exits up to the one in question.
-        what: Their description in errors.
-        point: The exit point of a single prediction.
+        criterion: The result of `built`.
+        answers: The predictions (B, K) for K classes: those of one exit, or one tensor for each exit up to
+            the exit whose confidence is computed.
+        what: The description of the predictions in errors.
+        point: The exit point of the predictions if they are of one exit; by default the first.
     """
     several = [answers] if isinstance(answers, torch.Tensor) else list(answers)
     points = (point,) if len(several) == 1 else tuple(range(len(several)))
@@ -70,9 +71,9 @@ def _confidence(
     require(
         criterion,
         confidence.shape == shape[:1],
-        f"returns shape {tuple(confidence.shape)} for logits {shape}; allowed: {shape[:1]}",
+        f"returns shape {tuple(confidence.shape)} for logits {shape}; expected {shape[:1]}",
     )
-    require(criterion, confidence.is_floating_point(), f"returns {confidence.dtype}; allowed: floats")
+    require(criterion, confidence.is_floating_point(), f"returns {confidence.dtype}; expected floats")
     inside = (confidence >= 0.0) & (confidence <= 1.0)
     require(
         criterion,
@@ -96,15 +97,16 @@ def _check_shape_and_range(criterion: ConfidenceCriterion, classes: int) -> None
 
 
 def _check_order(criterion: ConfidenceCriterion, classes: int) -> None:
-    """Confidence rises with the margin of one class, and is clearly higher than for equal logits.
+    """Check that confidence rises with the margin of one class.
 
-    With a memory, it is higher for an exit that agrees with earlier exits than for one that contradicts them.
+    Without memory, confidence for a large margin must be higher than for equal logits. With memory, it must
+    be higher for an exit that agrees with earlier exits than for an exit that contradicts them.
     """
     heights = torch.tensor([0.0, 0.5, 1.0, 2.0, 4.0, 8.0])
     for winner in (0, classes - 1):
         logits = torch.zeros(len(heights), classes)
         logits[:, winner] = heights
-        confidence = _confidence(criterion, logits, "one class ever further ahead of the others")
+        confidence = _confidence(criterion, logits, "logits of a growing margin")
         require(
             criterion,
             (confidence.diff() >= -_TOLERANCE).all(),
@@ -148,17 +150,17 @@ def _check_batch(criterion: ConfidenceCriterion) -> None:
 
 
 def _check_device(criterion: ConfidenceCriterion) -> None:
-    """Confidences are on the device of the predictions."""
+    """Check that confidences are on the device of the predictions."""
     device = other_device()
     answers = [torch.zeros(2, 5, device=device) for _ in range(EXIT_POINTS + 1 if criterion.memory else 1)]
-    what = f"for answers on device {device.type}"
+    what = f"for predictions on device {device.type}"
     with reported_call(criterion, what):
         result = moved(criterion, device).after(answers, tuple(range(len(answers)))).device
     require(criterion, result.type == device.type, f"{what}, confidences are on {result.type}")
 
 
 def _check_hard_inputs(criterion: ConfidenceCriterion, single: ConfidenceCriterion) -> None:
-    """Infinite and huge logits, also for a network of a single class."""
+    """Check confidences for infinite and huge logits, also for a network of a single class."""
     inf = float("inf")
     large = torch.finfo(torch.float32).max
     rows = torch.tensor(
@@ -175,5 +177,7 @@ def _check_hard_inputs(criterion: ConfidenceCriterion, single: ConfidenceCriteri
     )
     for row in rows:
         _confidence(criterion, row[None], f"logits {row.tolist()}")
-        _confidence(criterion, [row.flip(0)[None], row[None]], f"logits {row.tolist()} after others")
+        _confidence(
+            criterion, [row.flip(0)[None], row[None]], f"logits {row.tolist()} after those of an earlier exit"
+        )
         _confidence(single, row[None, :1], f"the single logit {row[0]:g}")

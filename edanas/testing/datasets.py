@@ -1,4 +1,4 @@
-"""The conformance suites of data sets."""
+"""The conformance suites for data sets."""
 
 import numpy as np
 import torch
@@ -14,9 +14,12 @@ _PARTS = {"", "train", "validation", "test"}
 
 
 def check_data_set(source: DataSource) -> None:
-    """Check a data set against its contract: types, the requested size, and a fixed order of samples.
+    """Check a data set against its contract: types, the requested image size, and a fixed order of samples.
 
-    The suite loads everything four times; the files must be there.
+    The suite loads the whole data set four times. The files of the data set must be present.
+
+    Args:
+        source: The data set.
 
     Raises:
         ConformanceError: The data set breaks its contract.
@@ -43,7 +46,7 @@ def check_data_set(source: DataSource) -> None:
 
 
 def check_missing_data(source: DataSource) -> None:
-    """Check a data set without its files against its contract: the error names `--download`.
+    """Check the error of a data set whose files are missing: it must name `--download`.
 
     Args:
         source: A data set whose files are missing and which may not download them.
@@ -71,7 +74,9 @@ def _loaded(source: DataSource, size: int, seed: int) -> LoadedData:
     with reported_call(source, f"load(size={size}, seed={seed})"):
         data: object = source.load(size, seed)
     if not isinstance(data, LoadedData):
-        raise ConformanceError(f"{type(source).__name__}: load gives a {type(data).__name__}, no LoadedData")
+        raise ConformanceError(
+            f"{type(source).__name__}: load gives a {type(data).__name__}; expected a LoadedData"
+        )
     _check_images(source, data.samples.images, size)
     _check_labels(source, data)
     return data
@@ -82,7 +87,7 @@ def _check_images(source: DataSource, images: torch.Tensor, size: int) -> None:
     require(
         source,
         images.dtype == torch.uint8 and images.ndim == 4 and shape[1] in (1, 3) and 0 not in shape,
-        f"images are {images.dtype} of shape {shape}; expected uint8 (N, 1 or 3, H, W)",
+        f"images are {images.dtype} of shape {shape}; expected uint8 (samples, 1 or 3, height, width)",
     )
     require(
         source,
@@ -107,13 +112,13 @@ def _check_labels(source: DataSource, data: LoadedData) -> None:
         f"labels are {labels.dtype} of shape {tuple(labels.shape)}; expected int64 {(count,)}",
     )
     present, expected = sorted(set(labels.tolist())), list(range(len(classes)))
-    require(source, present == expected, f"labels are {present}; expected each of {expected}, one a class")
+    require(source, present == expected, f"labels are {present}; expected {expected}, one for each class")
     parts = data.parts
     require(
         source,
         isinstance(parts, np.ndarray) and parts.shape == (count,) and set(parts.tolist()) <= _PARTS,
         f"parts are {sorted(set(np.asarray(parts).ravel().tolist()))} of shape {np.shape(parts)}; expected "
-        f"{sorted(_PARTS)}, one a sample",
+        f"one of {sorted(_PARTS)} for each sample",
     )
     require(
         source,
@@ -123,7 +128,7 @@ def _check_labels(source: DataSource, data: LoadedData) -> None:
 
 
 def _check_sizes(source: DataSource, small: LoadedData, large: LoadedData) -> None:
-    """The size changes pixels alone, and a remark mentions images that were shrunk."""
+    """Check that the size changes only pixels, and that a remark mentions images that were shrunk."""
     images, native = small.samples.images, large.samples.images
     differing = [name for name in _differences(small, large) if name not in ("images", "remarks")]
     require(
@@ -146,6 +151,7 @@ def _check_sizes(source: DataSource, small: LoadedData, large: LoadedData) -> No
 
 
 def _differences(first: LoadedData, second: LoadedData) -> list[str]:
+    """Return the names of the fields in which two loads differ."""
     same = {
         "images": torch.equal(first.samples.images, second.samples.images),
         "labels": torch.equal(first.samples.labels, second.samples.labels),

@@ -1,4 +1,4 @@
-"""The second device of the conformance suites."""
+"""A second device, on which the conformance suites run implementations."""
 
 import copy
 from typing import TypeVar
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 def other_device() -> torch.device:
-    """Return a GPU, or else torch's `meta` device, on which only shapes and devices are real."""
+    """Return the GPU or, without a GPU, torch's device `meta`, whose tensors have shapes but no values."""
     return torch.device("cuda" if torch.cuda.is_available() else "meta")
 
 
 def moved(value: T, device: torch.device) -> T:
-    """Return a copy of a module on `device`; any other value unchanged."""
+    """Return a copy of a module on `device`, or any other value unchanged."""
     return copy.deepcopy(value).to(device) if isinstance(value, nn.Module) else value

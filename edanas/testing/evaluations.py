@@ -1,4 +1,4 @@
-"""The conformance suite of evaluation modes, and its small workbench."""
+"""The conformance suite for evaluation modes, with the workbench and network of a toy run."""
 
 import pickle
 import tempfile
@@ -25,11 +25,15 @@ from edanas.testing.toy_networks import ToyClassifier, ToyCriterion, ToyProvider
 from edanas.training.sandwich import SandwichTraining
 
 _SLIPS = 1
-"""The number of validation samples whose exit may change with the batch size."""
+"""The largest number of validation samples whose exit may change with the batch size."""
 
 
 def toy_workbench(folder: Path) -> Workbench:
-    """Return the workbench of a toy run: one epoch on 48 samples, two exit points, four classes."""
+    """Return the workbench of a toy run: one epoch on 48 samples, two exit points, four classes.
+
+    Args:
+        folder: The run folder.
+    """
     training = TrainingSettings(epochs=1, batch_size=16, learning_rate=0.01, augment=())
     provider = ToyProvider()
     settings = Settings(
@@ -54,7 +58,10 @@ def toy_workbench(folder: Path) -> Workbench:
 
 
 def toy_network(seed: int = 0) -> EENN:
-    """Return a finished EENN with one exit placed of two, and the description of a run's result.
+    """Return a finished EENN, with an exit at the first of two exit points and a description for exporters.
+
+    Args:
+        seed: The seed of the random weights, by default 0.
 
     Example:
         >>> toy_network().scheme.thresholds
@@ -72,12 +79,13 @@ def toy_network(seed: int = 0) -> EENN:
 
 
 def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
-    """Check an evaluation mode against its contract: metrics agree with each other and with the network.
+    """Check an evaluation mode against its contract.
 
-    Metrics are the same in another order, from a pickled copy, in another folder, and after a restart.
+    Metrics must agree with each other and with the network. They must be the same in another order of
+    candidates, from a pickled copy, in another folder, and after a restart.
 
     Args:
-        make: The registry's factory, which takes a workbench.
+        make: A function from a workbench to an evaluation, e.g. the class.
 
     Raises:
         ConformanceError: The evaluation mode breaks its contract.
@@ -98,7 +106,7 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
         _check_passes(evaluator)
         profiles = _profiles(evaluator, candidates, len(bench.parts.validation))
         _compare(evaluator, measured, _evaluate(evaluator, candidates), "evaluated a second time")
-        with reported_call(evaluator, "a trip through pickle, once prepared,"):
+        with reported_call(evaluator, "pickling after `prepare`"):
             sent: Evaluator = pickle.loads(pickle.dumps(evaluator))  # noqa: S301 - our own bytes
         _compare(evaluator, measured, _evaluate(sent, candidates[::-1])[::-1], "in another process and order")
         other = _prepared(make, folder / "second", state=2)
@@ -117,6 +125,7 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
 
 
 def _prepared(make: Callable[[Workbench], Evaluator], folder: Path, state: int) -> Evaluator:
+    """Return an evaluation in a run folder after `prepare`, with the global generators seeded by `state`."""
     folder.mkdir(exist_ok=True)
     seed_global_generators(state)
     evaluator: object = make(toy_workbench(folder))
@@ -128,7 +137,7 @@ def _prepared(make: Callable[[Workbench], Evaluator], folder: Path, state: int) 
 
 
 def _candidates(bench: Workbench) -> list[Candidate]:
-    """Return candidates without exits, with one and two, and with very low and very high thresholds."""
+    """Return candidates with no, one and two exits, and with very low and very high thresholds."""
     smallest, largest = bench.space.smallest(), bench.space.largest()
     pairs: tuple[tuple[Backbone, tuple[float | None, ...]], ...] = (
         (smallest, (None, None)),
@@ -153,6 +162,7 @@ def _evaluate(evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Met
 
 
 def _compare(evaluator: Evaluator, first: Sequence[Metrics], second: Sequence[Metrics], when: str) -> None:
+    """Check that two evaluations of the same candidates give the same metrics."""
     for number, (before, after) in enumerate(zip(first, second, strict=True), start=1):
         old, new = before.to_dict(), after.to_dict()
         differing = [f"{name} {old[name]}, then {new[name]}" for name in old if old[name] != new[name]]
@@ -160,14 +170,18 @@ def _compare(evaluator: Evaluator, first: Sequence[Metrics], second: Sequence[Me
 
 
 def _check_network(evaluator: Evaluator, candidate: Candidate, metrics: Metrics, parts: DataParts) -> None:
-    """The network has the evaluated weights: it predicts as the metrics say."""
+    """Check that the network has the evaluated weights, by its accuracy and utilization."""
     name = candidate_name(candidate)
     with reported_call(evaluator, f"the network of {name}"):
         network: object = evaluator.network(candidate)
         if not isinstance(network, ExitNetwork):
             raise ConformanceError(f"{type(evaluator).__name__}: network gives a {type(network).__name__}")
         labels, exits, _ = network.eval()(parts.validation.images)
-    require(evaluator, network.scheme == candidate.scheme, f"{name}: its network has {network.scheme}")
+    require(
+        evaluator,
+        network.scheme == candidate.scheme,
+        f"{name}: its network has the thresholds {network.scheme.thresholds}",
+    )
     count = len(parts.validation)
     right = int((labels == parts.validation.labels).sum())
     counts = torch.bincount(exits, minlength=len(metrics.utilization)).tolist()
@@ -176,19 +190,20 @@ def _check_network(evaluator: Evaluator, candidate: Candidate, metrics: Metrics,
     require(
         evaluator,
         max(slips) <= _SLIPS + 1e-6,
-        f"{name}: its network has {right} of {count} right and exits {counts}; evaluate gives accuracy "
+        f"{name}: its network predicts {right} of {count} samples right, with {counts} samples by exit; "
+        f"evaluate gives accuracy "
         f"{metrics.accuracy}, utilization {metrics.utilization}",
     )
 
 
 def _check_judging(evaluator: Evaluator, candidate: Candidate, metrics: Metrics) -> None:
-    """An evaluation that judges returns the measured metrics for the measured outcome."""
+    """Check that `judge` returns the measured metrics for the measured accuracies and utilization."""
     outcome = Outcome(metrics.accuracy, metrics.utilization, metrics.exit_accuracy, metrics.backbone_accuracy)
     try:
         judged: object = evaluator.judge(candidate, outcome)
     except CandidateError:
         return
-    require(evaluator, evaluator.judges, "implements `judge`, and `judges` is False")
+    require(evaluator, evaluator.judges, "implements `judge`, and `judges` is False; expected True")
     require(
         evaluator,
         judged == metrics,
@@ -199,7 +214,7 @@ def _check_judging(evaluator: Evaluator, candidate: Candidate, metrics: Metrics)
 def _profiles(
     evaluator: Evaluator, candidates: Sequence[Candidate], samples: int
 ) -> list[ExitProfile | None]:
-    """Return each candidate's exit profile, right after its evaluation; `None` where there is none."""
+    """Evaluate each candidate and return its exit profile; `None` where the evaluation keeps no profile."""
     profiles = []
     for candidate in candidates:
         name = candidate_name(candidate)
@@ -211,7 +226,7 @@ def _profiles(
                 evaluator,
                 len(profile) == samples and set(candidate.scheme.placed) <= set(profile.points),
                 f"{name}: the profile has {len(profile)} samples and exit points {profile.points}; expected "
-                f"{samples}, and a column for each placed exit",
+                f"{samples} samples, and a column for each placed exit",
             )
         profiles.append(profile)
     return profiles
@@ -224,7 +239,7 @@ def _check_rescoring(
     profiles: Sequence[ExitProfile | None],
     when: str,
 ) -> None:
-    """Rescoring a profile gives the measured metrics; without exits, those of the backbone."""
+    """Check that `rescore` of a profile gives the measured metrics, and the backbone's without exits."""
     for candidate, metrics, profile in zip(candidates, measured, profiles, strict=True):
         if profile is None:
             continue
@@ -237,18 +252,19 @@ def _check_rescoring(
 
 
 def _check_passes(evaluator: Evaluator) -> None:
+    """Check that `passes` returns two finite numbers of samples."""
     passes = evaluator.passes()
     require(
         evaluator,
         len(passes) == 2 and all(0 <= number < float("inf") for number in passes),
-        f"passes() is {passes}; expected two numbers of samples",
+        f"passes() is {passes}; expected two finite numbers of samples",
     )
 
 
 def _check_profiles(
     evaluator: Evaluator, candidates: Sequence[Candidate], profiles: Sequence[ExitProfile | None]
 ) -> None:
-    """An evaluation that keeps profiles returns one for each candidate, and schemes from it."""
+    """Check that an evaluation with `keeps_profiles` has a profile and schemes for each candidate."""
     if not evaluator.keeps_profiles:
         return
     for candidate, profile in zip(candidates, profiles, strict=True):
@@ -260,12 +276,14 @@ def _check_profiles(
         with reported_call(evaluator, f"schemes, {candidate_name(candidate)},"):
             schemes = evaluator.schemes(candidate, profile)
         require(
-            evaluator, len(schemes) > 0, f"{candidate_name(candidate)}: `schemes` gives none; expected some"
+            evaluator,
+            len(schemes) > 0,
+            f"{candidate_name(candidate)}: `schemes` gives no scheme; expected one or more",
         )
 
 
 def _check_trainer(make: Callable[[Workbench], Evaluator], folder: Path) -> None:
-    """An evaluation that trains a supernet has a trainer, whose state is one of its files."""
+    """Check that an evaluation with `trains_supernet` has a trainer, whose state `files` matches."""
     folder.mkdir()
     evaluator = make(toy_workbench(folder))
     if not evaluator.trains_supernet:
@@ -278,6 +296,10 @@ def _check_trainer(make: Callable[[Workbench], Evaluator], folder: Path) -> None
                 "SandwichTraining"
             )
         finished = trainer.run(Silent())
-    require(evaluator, finished, "its trainer's `run` ends before the training is finished")
+    require(evaluator, finished, "`run` of its trainer returns before the training is finished")
     state = matching_files(folder, left_files(evaluator))
-    require(evaluator, bool(state), "its trainer leaves no state that `files` matches")
+    require(
+        evaluator,
+        bool(state),
+        "its trainer leaves no file that `files` matches; expected a file with its state",
+    )

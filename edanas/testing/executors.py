@@ -1,4 +1,4 @@
-"""The conformance suite of executors."""
+"""The conformance suite for executors."""
 
 from collections.abc import Iterator
 from math import isqrt
@@ -7,14 +7,17 @@ from edanas.core.contracts import Executor
 from edanas.testing.conformance import ConformanceError, require
 
 _AHEAD = 64
-"""The largest number of items in advance; a run ends that much later after its time limit."""
+"""The largest number of items that an executor may take beyond its results.
+
+A run that reaches its time limit still processes these items.
+"""
 
 
 def check_executor(executor: Executor) -> None:
     """Check an executor against its contract: order of results, items on demand, exceptions, and closing.
 
     Args:
-        executor: A fresh one; the suite closes it at the end.
+        executor: An executor that has not run anything; the suite closes it at the end.
 
     Raises:
         ConformanceError: The executor breaks its contract.
@@ -37,7 +40,7 @@ def check_executor(executor: Executor) -> None:
 
 
 def _check_order(executor: Executor) -> None:
-    """Results are in the items' order, though the first items take longest."""
+    """Check that results are in the order of the items, though the first items take longest."""
     for items in ([], [3], [200_000, 1, 100_000, 2, 0, 1, 200_000]):
         results = list(executor.run(_triangle, items))
         expected = [_triangle(item) for item in items]
@@ -45,7 +48,7 @@ def _check_order(executor: Executor) -> None:
 
 
 def _check_demand(executor: Executor) -> None:
-    """An executor takes items while results are read, and an iterator that ends early ends the run."""
+    """Check that an executor takes items only shortly before their results are read."""
     drawn = 0
 
     def items() -> Iterator[int]:
@@ -59,15 +62,19 @@ def _check_demand(executor: Executor) -> None:
         require(
             executor,
             drawn <= results + _AHEAD,
-            f"{drawn} items taken for {results} results; allowed: at most {_AHEAD} ahead",
+            f"{drawn} items taken for {results} results; allowed: at most {_AHEAD} items more than results",
         )
-    require(executor, results == 3 * _AHEAD, f"{results} results of {3 * _AHEAD} items")
+    require(
+        executor,
+        results == 3 * _AHEAD,
+        f"{results} results of {3 * _AHEAD} items; expected one for each item",
+    )
 
 
 def _check_early_end(executor: Executor) -> None:
-    """A run that is not read to its end does not affect the next run, which may have another function."""
+    """Check that an unfinished run does not affect the next run, which has another function."""
     unfinished = executor.run(_triangle, range(3, 9))
-    require(executor, next(unfinished) == 6, "the first result is not that of the first item")
+    require(executor, next(unfinished) == 6, "the first result of a run is not the result of the first item")
     close = getattr(unfinished, "close", None)
     if close is not None:
         close()
@@ -79,9 +86,15 @@ def _check_exception(executor: Executor) -> None:
     try:
         results = list(executor.run(_root, [1, -1]))
     except Exception as error:
-        require(executor, "nonnegative" in str(error), f"an exception of the function comes out as {error!r}")
+        require(
+            executor,
+            "nonnegative" in str(error),
+            f"an exception of the function reaches the caller as {error!r}; expected its own message",
+        )
         return
-    raise ConformanceError(f"{type(executor).__name__}: an exception of the function is swallowed: {results}")
+    raise ConformanceError(
+        f"{type(executor).__name__}: an exception of the function is swallowed, and the results are {results}"
+    )
 
 
 def _triangle(number: int) -> int:

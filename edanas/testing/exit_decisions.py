@@ -1,4 +1,4 @@
-"""The part that the suites of confidence criteria and inference rules share: both in a network."""
+"""Checks that the suites for confidence criteria and inference rules share: both in a network."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -17,17 +17,29 @@ from edanas.testing.conformance import require
 from edanas.testing.toy_networks import PoolLinear, ToyProvider, toy_images
 
 EXIT_POINTS = 3
-"""Number of exit points N in the suites."""
+"""Number of exit points of the networks in these suites."""
 
 Reader = TypeVar("Reader", bound=ExitReader)
 
 
 def built(reader: Reader, classes: int, exit_points: int = EXIT_POINTS) -> Reader:
-    """Build a criterion or rule for a network, always with the same weights; it is fitted to noise."""
+    """Return a criterion or rule that is built for a network, and fitted to noisy logits if it needs that.
+
+    The result is always the same for equal arguments.
+
+    Args:
+        reader: The criterion or rule before `build`.
+        classes: Number of classes.
+        exit_points: Number of exit points, by default `EXIT_POINTS`.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(classes)
         copy = reader.build(classes, exit_points)
-    require(reader, isinstance(copy, type(reader)), f"build gives a {type(copy).__name__}")
+    require(
+        reader,
+        isinstance(copy, type(reader)),
+        f"build gives a {type(copy).__name__}; expected a {type(reader).__name__}",
+    )
     if copy.fits:
         points = tuple(range(exit_points + 1))
         generator = torch.Generator().manual_seed(7)
@@ -40,14 +52,17 @@ def built(reader: Reader, classes: int, exit_points: int = EXIT_POINTS) -> Reade
 
 
 def check_network(owner: ExitReader, inference: InferenceRule, criterion: ConfidenceCriterion) -> None:
-    """Check that every way to run a network gives the predictions of a plain pass through all exits.
+    """Check that every way to run a network gives the same predictions as a pass through all exits.
 
-    A copy with the same `state_dict` must predict the same.
+    A copy of the network with the same `state_dict` must give the same predictions, too.
 
     Args:
-        owner: The implementation that errors name.
-        inference: Not yet built.
-        criterion: Not yet built.
+        owner: The implementation that errors name: `inference` or `criterion`.
+        inference: The inference rule before `build`.
+        criterion: The criterion before `build`.
+
+    Raises:
+        ConformanceError: Two ways to run the network give different predictions.
     """
     network = _network(inference, criterion)
     images = toy_images(24, seed=5).images
@@ -64,7 +79,11 @@ def check_network(owner: ExitReader, inference: InferenceRule, criterion: Confid
     }
     for how, (label, exit_, _) in predictions.items():
         result = label.tolist(), exit_.tolist()
-        require(owner, result == expected, f"samples run {how} give {result}; all exits give {expected}")
+        require(
+            owner,
+            result == expected,
+            f"samples run {how} give {result}; a pass through all exits gives {expected}",
+        )
     again = _network(inference, criterion, seed=1)
     again.load_state_dict(network.state_dict())
     again.scheme = network.scheme
@@ -73,17 +92,30 @@ def check_network(owner: ExitReader, inference: InferenceRule, criterion: Confid
 
 
 def check_costs(owner: ExitReader, inference: InferenceRule, criterion: ConfidenceCriterion) -> None:
-    """Check that the cost of a decision is countable, and does not depend on the other exits."""
+    """Check that the multiply-adds of a decision can be counted, and do not depend on other exits.
+
+    Args:
+        owner: The implementation that errors name: `inference` or `criterion`.
+        inference: The inference rule before `build`.
+        criterion: The criterion before `build`.
+
+    Raises:
+        ConformanceError: The cost at all exits is not the sum of the costs at each exit.
+    """
     rule, built_criterion = built(inference, 5), built(criterion, 5)
     alone = decision_costs(rule, built_criterion, 5, EXIT_POINTS)
     points = tuple(range(EXIT_POINTS + 1))
     together = count_macs(_AllExits(rule, built_criterion, points), (1, 5))
     total = sum(cost.macs for cost in alone)
-    require(owner, together == total, f"costs {together} multiply-adds at all exits, {total} one by one")
+    require(
+        owner,
+        together == total,
+        f"costs {together} multiply-adds at all exits together; the sum over single exits is {total}",
+    )
 
 
 class _AllExits(nn.Module):
-    """All exits' decisions on one sample."""
+    """The decisions of all exits on one sample, as one module."""
 
     def __init__(self, rule: InferenceRule, criterion: ConfidenceCriterion, points: Sequence[int]) -> None:
         super().__init__()
@@ -96,7 +128,7 @@ class _AllExits(nn.Module):
 
 
 def _network(inference: InferenceRule, criterion: ConfidenceCriterion, seed: int = 0) -> EENN:
-    """Build a network with two exit points, in float64, so that the batch size changes no confidence."""
+    """Return a network with two exit points, in float64, so that the batch size changes no confidence."""
     provider, task = ToyProvider(), Task(1, 4)
     largest = SearchSpace(provider.variables(), (0.5, None), provider.exit_points).largest()
     with torch.random.fork_rng(devices=[]):
@@ -120,7 +152,7 @@ def _network(inference: InferenceRule, criterion: ConfidenceCriterion, seed: int
 
 
 def _median_threshold(confidence: torch.Tensor) -> float:
-    """Return a threshold near the median that no confidence is close to."""
+    """Return a threshold near the median of confidences, in the middle between two of them."""
     values = confidence.sort().values
     above = values[values > values[len(values) // 2 - 1]]
     if not len(above):

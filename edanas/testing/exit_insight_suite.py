@@ -1,4 +1,4 @@
-"""The part of the surrogate models' suite on exit profiles."""
+"""Checks of surrogate models that read exit profiles, for the suite of surrogate models."""
 
 from collections.abc import Callable
 
@@ -18,10 +18,14 @@ _FITTED, _UNSEEN, _FOLDS = 40, 30, 4
 
 
 def check_informed(make: Callable[[int], SurrogateModel]) -> None:
-    """Check that a model with exit profiles predicts well, and reads only those of the samples of `fit`.
+    """Check a surrogate model that reads exit profiles.
 
-    The cases are profiles of all exits, profiles of a candidate's own exits, and no profiles. A model without
-    `reads_profiles` passes.
+    The model must predict well, and must read only the profiles of the candidates that `fit` gets. It is
+    tried with profiles of all exits, with profiles of each candidate's placed exits, and without profiles. A
+    model without `reads_profiles` passes.
+
+    Args:
+        make: A function from a seed to a new model.
 
     Raises:
         ConformanceError: The surrogate model breaks its contract.
@@ -37,7 +41,7 @@ def check_informed(make: Callable[[int], SurrogateModel]) -> None:
 
 
 def _check_held_out(make: Callable[[int], SurrogateModel], insight: ExitInsight, genomes: Genomes) -> None:
-    """Predictions do not depend on the profiles of unseen candidates, and correlate with the values."""
+    """Check that predictions correlate with values, and do not depend on profiles of unseen candidates."""
     fitted, unseen = genomes[:_FITTED], genomes[_FITTED:]
     values = toy_values(insight, genomes)
     predictions = _predicted(make(_SEED), insight, fitted, values[:_FITTED], unseen)
@@ -45,7 +49,11 @@ def _check_held_out(make: Callable[[int], SurrogateModel], insight: ExitInsight,
     scrambled = with_random_profiles(insight, list(unseen))
     without = _predicted(make(_SEED), scrambled, fitted, values[:_FITTED], unseen)
     owner = make(_SEED)
-    require(owner, np.array_equal(predictions, again), "with exit profiles, two models of one seed differ")
+    require(
+        owner,
+        np.array_equal(predictions, again),
+        "with exit profiles, two models of the same seed give different predictions",
+    )
     worst = float(np.abs(predictions - without).max())
     require(
         owner,
@@ -56,12 +64,12 @@ def _check_held_out(make: Callable[[int], SurrogateModel], insight: ExitInsight,
     require(
         owner,
         tau >= 0.2,
-        f"with exit profiles, Kendall's tau on unseen candidates is {tau:.2f}; expected 0.2",
+        f"with exit profiles, Kendall's tau on unseen candidates is {tau:.2f}; expected 0.2 or more",
     )
 
 
 def _check_folds(make: Callable[[int], SurrogateModel], insight: ExitInsight, genomes: Genomes) -> None:
-    """Cross-validation uses neither the values nor the exit profiles of the fold that it predicts."""
+    """Check that cross-validation uses neither values nor exit profiles of the fold that it predicts."""
     values = toy_values(insight, genomes)
     folds = [np.arange(start, len(genomes), _FOLDS, dtype=np.int64) for start in range(_FOLDS)]
     changed = values.copy()
@@ -84,7 +92,7 @@ def _check_folds(make: Callable[[int], SurrogateModel], insight: ExitInsight, ge
 def _check_without_profiles(
     make: Callable[[int], SurrogateModel], insight: ExitInsight, genomes: Genomes
 ) -> None:
-    """Without profiles, a model learns from genes and values, or raises an `EdanasError`."""
+    """Check that a model without profiles learns from genes and values, or raises an `EdanasError`."""
     values = toy_values(insight, genomes)
     try:
         _predicted(make(_SEED), insight, genomes, values, genomes)

@@ -1,4 +1,4 @@
-"""The conformance suite of exporters."""
+"""The conformance suite for exporters."""
 
 import os
 import tempfile
@@ -19,21 +19,22 @@ from edanas.testing.evaluations import toy_network
 from edanas.testing.toy_networks import toy_images
 
 _STEM = "eenn-2.exits"
-"""The stem contains a dot, since exporters must not treat the part after it as a suffix."""
+"""A stem with a dot, since exporters must not treat the text after the dot as a file ending."""
 
 
 def check_exporter(
     exporter: Exporter, network: ExitNetwork | None = None, another: ExitNetwork | None = None
 ) -> None:
-    """Check an exporter against its contract: files named after the stem, equal bytes each time.
+    """Check an exporter against its contract.
 
-    Existing files are replaced as wholes. If the exporter can open its files: an exact form predicts as the
-    network does, only the needed segments run, and damaged files are refused.
+    The names of files must begin with the stem, and a network must give the same bytes each time. Existing
+    files must be replaced as a whole. If the exporter can open its files, only the needed segments may run,
+    and damaged files must raise an error. If the form is exact, it must predict as the network does.
 
     Args:
         exporter: The exporter.
-        network: A finished EENN; by default a toy one.
-        another: One with other weights.
+        network: A finished EENN; by default a toy network.
+        another: A finished EENN with the structure of `network` and other weights; by default a toy network.
 
     Raises:
         ConformanceError: The exporter breaks its contract.
@@ -54,7 +55,7 @@ def check_exporter(
     """
     first, second = network or _toy(0), another or _toy(1)
     images = _images(first)
-    with reported_call(exporter, "`prepare`, with images,"):
+    with reported_call(exporter, "`prepare` with images"):
         exporter.prepare(images, images)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -62,7 +63,7 @@ def check_exporter(
         require(
             exporter,
             written == _export(exporter, first, folder / "b"),
-            "the same network in two folders gives files of other bytes",
+            "the same network exported to two folders gives different bytes",
         )
         fresh = _export(exporter, second, folder / "c")
         require(exporter, fresh != written, "networks with other weights give the same bytes")
@@ -75,7 +76,7 @@ def check_exporter(
 
 @cache
 def _toy(seed: int) -> EENN:
-    """Return a toy network, the same for all exporters, so that they share cached graphs."""
+    """Return a toy network, the same object for all exporters, so that exporters share cached graphs."""
     network = toy_network(seed).eval()
     network.scheme = (float(network.all_exits(_images(network).images)[1][:, 0].median()), None)
     return network
@@ -88,7 +89,10 @@ def _images(network: Any) -> ImageSet:
 
 
 def _export(exporter: Exporter, network: ExitNetwork, folder: Path, stem: str = _STEM) -> dict[str, bytes]:
-    """Return the files' content by name, and check that the network is unchanged."""
+    """Export a network and return the content of the files by name.
+
+    It checks the names of the files, and that the network is unchanged.
+    """
     folder.mkdir(exist_ok=True)
     before = {path.name for path in folder.iterdir()}
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -119,14 +123,21 @@ def _export(exporter: Exporter, network: ExitNetwork, folder: Path, stem: str = 
 def _check_replacing(
     exporter: Exporter, network: ExitNetwork, folder: Path, expected: dict[str, bytes]
 ) -> None:
-    """A file is replaced by another, so that a reader of the old one still reads all of it."""
+    """Check that an export replaces old files instead of writing into them.
+
+    A program that reads an old file at the time can then read it to the end.
+    """
     old = {path.name: path.read_bytes() for path in folder.iterdir()}
     links = folder.with_name("links")
     links.mkdir()
     for name in old:
         os.link(folder / name, links / name)
     content = _export(exporter, network, folder)
-    require(exporter, content == expected, "a network exported over older files gives other bytes than alone")
+    require(
+        exporter,
+        content == expected,
+        "a network exported over older files gives other bytes than in an empty folder",
+    )
     changed = [name for name, content in old.items() if (links / name).read_bytes() != content]
     require(
         exporter,
@@ -136,7 +147,7 @@ def _check_replacing(
 
 
 def _check_beside(exporter: Exporter, network: ExitNetwork, folder: Path, expected: dict[str, bytes]) -> None:
-    """A stem that differs only after a dot has other files."""
+    """Check that exports to two stems that differ only after a dot do not share files."""
     _export(exporter, network, folder, stem="eenn-2.static")
     content = {name: (folder / name).read_bytes() for name in expected if (folder / name).exists()}
     require(exporter, content == expected, f"an export to 'eenn-2.static' changes the files of '{_STEM}'")
@@ -150,13 +161,14 @@ def _check_missing_folder(exporter: Exporter, network: ExitNetwork, folder: Path
     except Exception as error:
         result = error
     raise ConformanceError(
-        f"{type(exporter).__name__}: in a folder that does not exist, {result!r}; expected an EdanasError"
+        f"{type(exporter).__name__}: an export to a folder that does not exist gives {result!r}; expected an "
+        "EdanasError"
     )
 
 
 def _check_running(exporter: Exporter, network: ExitNetwork, folder: Path, images: torch.Tensor) -> None:
     folder.mkdir()
-    with reported_call(exporter, "to be opened and to classify images"):
+    with reported_call(exporter, "opening the files and classifying images"):
         paths, check = export_checked(exporter, network, folder / _STEM, images)
     require(exporter, check is not None and check.images == len(images), "does not classify all images")
     require(
@@ -166,16 +178,20 @@ def _check_running(exporter: Exporter, network: ExitNetwork, folder: Path, image
     )
     runner = exporter.open(paths[0])
     one = runner.predict(resized_images(images[:1], runner).numpy())
-    require(exporter, [each.shape for each in one] == [(1,)] * 3, f"one image gives {one!r}")
+    require(
+        exporter, [each.shape for each in one] == [(1,)] * 3, f"one image gives {one!r}; expected shapes (1,)"
+    )
     expected = [np.dtype(np.int64), np.dtype(np.int64), np.dtype(np.float32)]
     require(
-        exporter, [each.dtype for each in one] == expected, f"one image gives {one!r}; expected {expected}"
+        exporter,
+        [each.dtype for each in one] == expected,
+        f"one image gives {one!r}; expected the types {expected}",
     )
     points = network.exit_points
     require(exporter, runner.exit_points == points, f"exit_points is {runner.exit_points}, not {points}")
     runner.close()
     for path in paths:
-        if path.suffix == ".py":  # a program that users may change
+        if path.suffix == ".py":  # users may change the program
             continue
         content = path.read_bytes()
         _check_damaged(exporter, paths[0], path, content[: len(content) // 2])
@@ -184,7 +200,14 @@ def _check_running(exporter: Exporter, network: ExitNetwork, folder: Path, image
 
 
 def _check_damaged(exporter: Exporter, first: Path, path: Path, content: bytes | None) -> None:
-    """A truncated or missing file is an `EdanasError`."""
+    """Check that `open` raises an `EdanasError` for a truncated or missing file.
+
+    Args:
+        exporter: The exporter.
+        first: The path that `open` takes.
+        path: The file to damage.
+        content: The truncated content; `None` = delete the file.
+    """
     path.unlink() if content is None else path.write_bytes(content)
     try:
         result: object = exporter.open(first)
@@ -192,7 +215,7 @@ def _check_damaged(exporter: Exporter, first: Path, path: Path, content: bytes |
         return
     except Exception as error:
         result = error
-    state = "gone" if content is None else "cut short"
+    state = "missing" if content is None else "truncated"
     raise ConformanceError(
         f"{type(exporter).__name__}: with {path.name} {state}, open gives {result!r}; expected an EdanasError"
     )

@@ -1,4 +1,4 @@
-"""The conformance suite of inference rules."""
+"""The conformance suite for inference rules."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ _TOLERANCE = 1e-5
 
 
 def check_inference(inference: InferenceRule) -> None:
-    """Check an inference rule against its contract: shapes, device, single samples, extreme inputs.
+    """Check an inference rule against its contract: shapes, device, single samples and extreme inputs.
 
-    For exits that agree, the prediction must be theirs.
+    If all exits have the same logits, the prediction must be that of each exit.
 
     Raises:
         ConformanceError: The inference rule breaks its contract.
@@ -39,7 +39,13 @@ def check_inference(inference: InferenceRule) -> None:
 
 
 def _predict(rule: InferenceRule, logits: Sequence[torch.Tensor], what: str) -> torch.Tensor:
-    """Call the rule as a network does, and check the prediction (B, K) and that the inputs are unchanged."""
+    """Return a prediction (B, K) for B samples and K classes, and check it and that the inputs are unchanged.
+
+    Args:
+        rule: The result of `built`.
+        logits: The logits (B, K) of each exit, in order.
+        what: The description of the logits in errors.
+    """
     shape, before = tuple(logits[-1].shape), [each.clone() for each in logits]
     read = logits if rule.memory else logits[-1:]
     points = tuple(range(len(logits)))[-len(read) :]
@@ -53,25 +59,25 @@ def _predict(rule: InferenceRule, logits: Sequence[torch.Tensor], what: str) -> 
         ) from error
     right = isinstance(prediction, torch.Tensor)
     right = right and prediction.shape == shape and prediction.is_floating_point()
-    require(rule, right, f"gives no floats of shape {shape} for {what}")
-    require(rule, not prediction.isnan().any(), f"gives NaN for {what}")
+    require(rule, right, f"the prediction for {what} is not a tensor of floats of shape {shape}")
+    require(rule, not prediction.isnan().any(), f"the prediction for {what} has NaN")
     require(rule, all(map(torch.equal, before, logits)), f"changes its input, {what}")
     return prediction
 
 
 def _check_predictions(rule: InferenceRule, classes: int, exits: int) -> None:
-    """Predictions are deterministic, and those of exits that agree are theirs."""
+    """Check that predictions are deterministic, and that exits of equal logits keep their prediction."""
     generator = torch.Generator().manual_seed(classes)
     for scale in (0.1, 1.0, 10.0):
         logits = [scale * torch.randn(32, classes, generator=generator) for _ in range(exits)]
         prediction = _predict(rule, logits, f"normal logits times {scale:g}")
         again = _predict(rule, logits, f"normal logits times {scale:g}")
         require(rule, torch.equal(prediction, again), "gives two predictions for the same logits")
-        united = _predict(rule, logits[-1:] * exits, "exits that agree")
+        united = _predict(rule, logits[-1:] * exits, "exits of equal logits")
         require(
             rule,
             torch.allclose(united.softmax(1), logits[-1].softmax(1), atol=_TOLERANCE),
-            f"the prediction for {exits} exits that agree differs from theirs",
+            f"the prediction for {exits} exits of equal logits differs from the prediction of each exit",
         )
 
 
@@ -92,7 +98,7 @@ def _check_batch(rule: InferenceRule) -> None:
 
 
 def _check_device(rule: InferenceRule) -> None:
-    """Predictions are on the device of the logits."""
+    """Check that predictions are on the device of the logits."""
     device = other_device()
     logits = [torch.zeros(2, 5, device=device) for _ in range(EXIT_POINTS + 1 if rule.memory else 1)]
     what = f"for logits on device {device.type}"
@@ -112,4 +118,4 @@ def _check_hard_inputs(rule: InferenceRule) -> None:
             prediction = _predict(rule, [other[None], row[None]], f"logits {other.tolist()}, {row.tolist()}")
             confidence = certain(prediction)
             inside = bool((confidence >= 0) & (confidence <= 1))
-            require(rule, inside, f"predicts {prediction.tolist()}, no distribution")
+            require(rule, inside, f"the prediction {prediction.tolist()} has a probability outside of [0, 1]")

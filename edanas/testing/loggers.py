@@ -1,4 +1,4 @@
-"""The conformance suite of loggers."""
+"""The conformance suite for loggers."""
 
 import copy
 import tempfile
@@ -29,7 +29,8 @@ def check_logger(make: Callable[[], Logger]) -> None:
     """Check a logger against its contract: it handles a whole run, a failed candidate, and a resumed run.
 
     Args:
-        make: Returns a fresh logger. Its store must be available.
+        make: A function that returns a new logger, e.g. the class. If the logger needs a server or another
+            store, it must be available.
 
     Raises:
         ConformanceError: The logger breaks its contract.
@@ -57,11 +58,11 @@ def check_logger(make: Callable[[], Logger]) -> None:
 
 
 def _send_run(logger: Logger, folder: Path, evaluations: list[Evaluation]) -> None:
-    """Send the events of one process's part of a run."""
+    """Send a logger the events of a run from start to end, with the given evaluations of one iteration."""
     if not isinstance(logger, Logger):
-        raise ConformanceError(f"made a {type(logger).__name__}; expected a Logger")
+        raise ConformanceError(f"`make` returns a {type(logger).__name__}; expected a Logger")
     offered = [kind.hook for kind in KINDS if hasattr(logger, kind.hook)]
-    require(logger, not offered, f"has the hook {offered}; expected lifecycle events alone")
+    require(logger, not offered, f"has the hook {offered}; allowed: lifecycle events alone")
     host, plugin = PluginHost(), Plugin(type(logger).__name__, "under test", "0")
     summary = IterationSummary(
         0, 3, 1, 0.5, tuple(evaluations), {"objective 1": "rbf tau 0.61", "other": "x"}
@@ -76,9 +77,9 @@ def _send_run(logger: Logger, folder: Path, evaluations: list[Evaluation]) -> No
         with host.joined({plugin: logger}):
             for event, arguments in events:
                 before = copy.deepcopy(arguments)
-                with reported_call(logger, f"take {event}"):
+                with reported_call(logger, f"the event {event}"):
                     host.call(plugin, event, **arguments)
-                require(logger, arguments == before, f"changes what {event} hands it")
+                require(logger, arguments == before, f"changes the arguments of {event}")
     except PluginError as error:
         raise ConformanceError(str(error)) from error
 

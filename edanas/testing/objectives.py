@@ -1,4 +1,4 @@
-"""The conformance suite of objectives."""
+"""The conformance suite for objectives."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ _SAMPLES = {
         outputs=150_000,
         exit_macs=(None, None, 9e6),
     ),
-    "metrics of a network that all samples leave early, never right": Metrics(
+    "metrics of a network whose first exit takes all samples, none of them right": Metrics(
         accuracy=0.0,
         utilization=(1.0, 0.0, 0.0),
         exit_accuracy=(0.0, None, None),
@@ -54,9 +54,10 @@ _SAMPLES = {
 
 
 def check_objective(objective: Objective) -> None:
-    """Check an objective against its contract: a finite number from the metrics alone, a direction, a unit.
+    """Check an objective against its contract: a finite value that depends on the metrics alone.
 
-    An objective with `structural` must not depend on accuracies and utilization.
+    `maximise`, `unit` and `structural` must have the right types. The value of an objective with `structural`
+    must not depend on accuracies and utilization.
 
     Raises:
         ConformanceError: The objective breaks its contract.
@@ -85,17 +86,18 @@ def check_objective(objective: Objective) -> None:
     require(
         objective,
         len(set(values.values())) > 1,
-        f"is {next(iter(values.values()))} for all of {', '.join(values)}; expected different values",
+        f"the value is {next(iter(values.values()))} for all of {', '.join(values)}; expected different "
+        "values",
     )
 
 
 def _metered(objective: Objective, metrics: Metrics) -> Metrics:
-    """Add figures of the objective's meters: one unit for each multiply-add."""
+    """Return metrics with a value of each meter of the objective: one unit for each multiply-add."""
     return replace(metrics, exit_figures={meter.name: metrics.exit_macs for meter in objective.meters})
 
 
 def _check_structural(objective: Objective, usual: float) -> None:
-    """A structural value does not depend on accuracies and utilization."""
+    """Check that the value of a structural objective does not depend on accuracies and utilization."""
     other = replace(
         _USUAL,
         accuracy=0.1,
@@ -114,6 +116,7 @@ def _check_structural(objective: Objective, usual: float) -> None:
 
 
 def _value(objective: Objective, name: str, metrics: Metrics) -> float:
+    """Return the objective's value of metrics, and check that it is finite and the same at each call."""
     before = copy.deepcopy(metrics)
     with reported_call(objective, f"the value of {name}, {metrics},"):
         value = objective.value(metrics)
@@ -129,6 +132,8 @@ def _value(objective: Objective, name: str, metrics: Metrics) -> float:
     read = Metrics.from_dict(json.loads(json.dumps(metrics.to_dict())))
     stored = objective.value(read)
     require(
-        objective, stored == value, f"gives {value!r} for {name}, and {stored!r} after a trip through JSON"
+        objective,
+        stored == value,
+        f"the value of {name} is {value!r}, and {stored!r} after a trip through JSON",
     )
     return float(value)

@@ -1,4 +1,4 @@
-"""The conformance suite of supernet providers."""
+"""The conformance suite for supernet providers."""
 
 import pickle
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _NO_SUCH_FILE = "no-such-folder/no-such-weights.safetensors"
 
 @dataclass(frozen=True)
 class _Case:
-    """A backbone, and its name in messages."""
+    """A backbone with its name in messages."""
 
     name: str
     backbone: Backbone
@@ -35,14 +35,14 @@ class _Case:
 
 
 def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
-    """Check a provider against its contract: variables, costs, and its three forms of a network.
+    """Check a provider against its contract: variables, costs, and networks.
 
-    View, extract and build must give the same logits. The suite runs every network, so choose options that
-    keep networks small.
+    For each backbone, the networks of `view`, `extract` and `build` must give the same logits at the same
+    weights. The suite runs all networks, so choose options of the provider that keep networks small.
 
     Args:
         provider: The provider.
-        backbones: Number of random backbones besides the smallest and the largest.
+        backbones: Number of random backbones to check; the smallest and the largest are always checked.
 
     Raises:
         ConformanceError: The provider breaks its contract.
@@ -74,21 +74,25 @@ def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
 
 
 def _check_fresh(provider: SupernetProvider, supernet: Supernet, task: Task) -> None:
-    """Fresh weights depend on torch's global generator and on nothing else."""
-    require(provider, isinstance(supernet, Supernet), f"supernet() gives a {type(supernet).__name__}")
+    """Check that new weights depend on torch's global generator and on no other generator."""
+    require(
+        provider,
+        isinstance(supernet, Supernet),
+        f"supernet() gives a {type(supernet).__name__}; expected a Supernet",
+    )
     first = supernet.state_dict()
     seed_global_generators(0)
     torch.rand(1)
     again = provider.supernet(task).state_dict()
-    require(provider, not _equal(first, again), "fresh weights do not follow torch's global generator")
+    require(provider, not _equal(first, again), "fresh weights do not depend on torch's global generator")
     seed_global_generators(1)
     torch.manual_seed(0)
     again = provider.supernet(task).state_dict()
-    require(provider, _equal(first, again), "fresh weights differ at the same torch.manual_seed")
+    require(provider, _equal(first, again), "fresh weights differ after the same `torch.manual_seed`")
 
 
 def _check_backbone(provider: SupernetProvider, supernet: Supernet, task: Task, case: _Case) -> None:
-    """View, extract and build are one network in three forms."""
+    """Check that the networks of `view`, `extract` and `build` agree for a backbone."""
     what = f"{case.name}, {dict(case.backbone.choices)}, for {task}"
     images = case.images(task)
     with reported_call(provider, f"building {case.name}"), torch.no_grad():
@@ -126,7 +130,7 @@ def _check_backbone(provider: SupernetProvider, supernet: Supernet, task: Task, 
 
 
 def _check_counted(provider: SupernetProvider, case: _Case, net: StagedBackbone, task: Task) -> None:
-    """Costs from the structure equal those of the built network, segment by segment."""
+    """Check that `costs` equals the counted costs of the built network, stage by stage."""
     with reported_call(provider, f"the costs of {case.name}"):
         counted = provider.costs(case.backbone, task)
     if counted is None:
@@ -151,6 +155,16 @@ def _check_counted(provider: SupernetProvider, case: _Case, net: StagedBackbone,
 def _check_form(
     provider: SupernetProvider, form: str, net: object, images: torch.Tensor, task: Task, case: _Case
 ) -> None:
+    """Check the stages, the resolution and the shapes of a network.
+
+    Args:
+        provider: The provider.
+        form: The method that returned the network: "view", "extract" or "build".
+        net: The network.
+        images: Images to run the network on.
+        task: The numbers of channels and classes.
+        case: The backbone.
+    """
     if not isinstance(net, StagedBackbone):
         raise ConformanceError(
             f"{type(provider).__name__}: {form} gives a {type(net).__name__}; expected a StagedBackbone"
@@ -159,7 +173,7 @@ def _check_form(
         provider,
         len(net.stages) == provider.exit_points + 1,
         f"{form} has {len(net.stages)} stages; expected {provider.exit_points + 1}, "
-        "one more than exit points",
+        "one more than there are exit points",
     )
     side = case.backbone["resolution"]
     require(provider, net.resolution == side, f"{form} has the resolution {net.resolution}; expected {side}")
@@ -183,14 +197,15 @@ def _check_form(
     require(
         provider,
         logits.shape == (len(images), task.num_classes) and bool(logits.isfinite().all()),
-        f"logits {tuple(logits.shape)} of the {form}; expected {(len(images), task.num_classes)}, finite",
+        f"logits of the {form} have the shape {tuple(logits.shape)}; expected finite logits of shape "
+        f"{(len(images), task.num_classes)}",
     )
 
 
 def _check_interleaving(
     provider: SupernetProvider, supernet: Supernet, task: Task, cases: list[_Case]
 ) -> None:
-    """Views may run stage by stage in turn, while other backbones are viewed and extracted."""
+    """Check that views give the same logits while other views run and other backbones are extracted."""
     views = [supernet.view(case.backbone).eval() for case in cases]
     inputs = [case.images(task) for case in cases]
     alone = [
@@ -226,7 +241,7 @@ def _check_interleaving(
 
 
 def _check_training(provider: SupernetProvider, supernet: Supernet, task: Task, cases: list[_Case]) -> None:
-    """Training a view changes every stage of later extracts, and no earlier extract."""
+    """Check that training a view changes every stage of later extracts, and no earlier extract."""
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1)
     for case in cases:
         before = supernet.extract(case.backbone)
@@ -256,6 +271,7 @@ def _check_training(provider: SupernetProvider, supernet: Supernet, task: Task, 
 
 
 def _check_weights(provider: SupernetProvider, supernet: Supernet) -> None:
+    """Check that `load_weights` of a missing file raises a `WeightsError` and changes nothing."""
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     try:
         result: object = provider.load_weights(supernet, _NO_SUCH_FILE)
@@ -268,11 +284,13 @@ def _check_weights(provider: SupernetProvider, supernet: Supernet) -> None:
         result is None,
         f"load_weights of '{_NO_SUCH_FILE}', which does not exist, gives {result!r}; expected a WeightsError",
     )
-    require(provider, _equal(before, supernet.state_dict()), "load_weights fails and changes the supernet")
+    require(
+        provider, _equal(before, supernet.state_dict()), "load_weights changes the supernet, though it fails"
+    )
 
 
 def _randomise(supernet: Supernet) -> None:
-    """Change all weights at random, so that a wrong slice of a tensor shows in the logits."""
+    """Change all weights at random, so that a wrong slice of a tensor gives wrong logits."""
     generator = torch.Generator().manual_seed(0)
     for name, tensor in supernet.state_dict().items():
         if tensor.is_floating_point():

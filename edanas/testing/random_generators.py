@@ -1,4 +1,4 @@
-"""The global random generators, on which no implementation may depend."""
+"""Functions on the global random generators of `random`, NumPy and torch."""
 
 import random
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def generators_restored() -> Iterator[None]:
-    """Restore the states of the global generators at the end of the block."""
+    """Restore the states of the global random generators at the end of the block."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 - as below
     with torch.random.fork_rng(devices=[]):
         try:
@@ -21,14 +21,14 @@ def generators_restored() -> Iterator[None]:
 
 
 def seed_global_generators(seed: int) -> None:
-    """Seed the global generators of `random`, NumPy and torch."""
+    """Seed the global random generators of `random`, NumPy and torch."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - the global generator is meant
     torch.manual_seed(seed)
 
 
 def generator_states() -> dict[str, bytes]:
-    """Return the state of each global generator, for comparisons."""
+    """Return the state of each global random generator as bytes, by the name of its package."""
     numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002 - as above
     return {
         "random": repr(random.getstate()).encode(),

@@ -1,4 +1,4 @@
-"""The part that the suites of evaluations and loggers share: their files in a run's folder."""
+"""A check of files in the run folder, for the suites of evaluations and loggers."""
 
 import tempfile
 from pathlib import Path
@@ -19,18 +19,19 @@ _OTHERS = (
     f"{MODELS}/eenn-1.json",
     "own.txt",
 )
-"""Files of the run itself, and one of the user."""
+"""Names of files in a run folder that belong to the run or to the user, not to a plugin."""
 
 
 def check_run_files(plugin: Evaluator | Logger, folder: Path) -> None:
-    """Check that `files` matches all files that the plugin left in `folder`, and no others.
+    """Check that `files` of a plugin matches all files that the plugin left, and no other file.
 
     Args:
-        plugin: An evaluation or a logger that has worked.
-        folder: The run's folder.
+        plugin: An evaluation or a logger that has run in the folder.
+        folder: The run folder.
 
     Raises:
-        ConformanceError: A file of the plugin is not matched, or a file of another is.
+        ConformanceError: `files` does not match a file of the plugin, or matches a file of the run or the
+            user.
     """
     with reported_call(plugin, "files"):
         patterns = left_files(plugin)
@@ -51,5 +52,5 @@ def check_run_files(plugin: Evaluator | Logger, folder: Path) -> None:
     require(
         plugin,
         not foreign,
-        f"`files` matches {', '.join(foreign)}, which are not its own",
+        f"`files` matches {', '.join(foreign)}; allowed: files that the plugin itself writes",
     )

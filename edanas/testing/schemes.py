@@ -1,4 +1,4 @@
-"""The conformance suite of training schemes."""
+"""The conformance suite for training schemes."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -21,13 +21,14 @@ _SMOOTHING = 0.2
 def check_scheme(scheme: TrainingScheme, exits: Sequence[int] = (1, 2, 5)) -> None:
     """Check a training scheme against its contract.
 
-    The phases of its plan train all parts of a network. In each phase, the loss is a scalar with gradients
-    for all trained parts, from labels or a teacher, for logits of any scale and on any device.
+    The phases must train all segments and heads of a network. In each phase, the loss must be a scalar with
+    gradients for all trained segments and heads. It must accept labels and a teacher's probabilities, logits
+    of any scale, and any device.
 
     Args:
         scheme: The training scheme.
-        exits: Numbers of exits of the networks, including the last one. Each network is tried with all exits
-            and with every second one.
+        exits: Numbers of exits of the suite's networks, the last exit included; by default 1, 2 and 5. The
+            suite tries each network with all exits, and with every second exit.
 
     Raises:
         ConformanceError: The training scheme breaks its contract.
@@ -54,17 +55,18 @@ def check_scheme(scheme: TrainingScheme, exits: Sequence[int] = (1, 2, 5)) -> No
 
 
 def _placements(count: int) -> Iterator[tuple[int, ...]]:
-    """Yield the points of exits: all of them, then every second one; the last exit is always there."""
+    """Yield two choices of exits for a network of `count` exits: all, then every second and the last."""
     yield tuple(range(count))
     yield (*range(0, count - 1, 2), count - 1)
 
 
 def _check_plan(scheme: TrainingScheme, points: tuple[int, ...]) -> tuple[Phase, ...]:
+    """Return the phases of a scheme for exits, and check them."""
     what, count = f"exits at {points}", len(points)
     with reported_call(scheme, f"{what}: the phases"):
         phases, again = scheme.phases(points), scheme.phases(points)
-    require(scheme, phases, f"{what}: no phase")
-    require(scheme, phases == again, f"{what}: `phases` gives two plans")
+    require(scheme, phases, f"{what}: `phases` gives no phase")
+    require(scheme, phases == again, f"{what}: `phases` gives two plans at two calls")
     for phase in phases:
         require(scheme, isinstance(phase, Phase), f"{what}: {phase!r} is not a Phase")
         at = f"{what}, phase '{phase.name}'"
@@ -79,7 +81,7 @@ def _check_plan(scheme: TrainingScheme, points: tuple[int, ...]) -> tuple[Phase,
             phase.exits and ascending and phase.exits[0] >= 0 and phase.exits[-1] < count,
             f"{at}: exits {phase.exits}; allowed: some of 0 to {count - 1}, ascending",
         )
-        require(scheme, phase.segments or phase.heads, f"{at}: trains nothing")
+        require(scheme, phase.segments or phase.heads, f"{at}: trains no segment and no head")
         stray = [n for n in (*phase.segments, *phase.heads) if not 0 <= n <= phase.exits[-1]]
         stray += [n for n in phase.heads if n not in phase.exits]
         require(scheme, not stray, f"{at}: trains parts {stray}, which do not run with exits {phase.exits}")
@@ -90,23 +92,25 @@ def _check_plan(scheme: TrainingScheme, points: tuple[int, ...]) -> tuple[Phase,
 
 
 class _Case:
-    """One phase of one plan."""
+    """The checks of one phase of a scheme."""
 
     def __init__(self, scheme: TrainingScheme, points: tuple[int, ...], phase: Phase) -> None:
         self.scheme, self.points, self.phase = scheme, points, phase
         self.what = f"exits at {points}, phase '{phase.name}'"
         first = min((*phase.segments, math.inf))
         self.learning = [index in phase.heads or index >= first for index in phase.exits]
-        """For each exit that runs: whether a trained part depends on its logits."""
+        """For each exit that runs: True if its logits depend on a trained segment or head."""
         self.learned = _learned_module(scheme, points)
 
     def check_targets(self, targets: torch.Tensor, kind: str) -> None:
-        """Gradients reach every trained exit, and a step against the gradient lowers the loss."""
+        """Check that gradients reach each trained exit, and that a step against them lowers the loss."""
         logits, what = self._logits(), f"{self.what}, on {kind}"
         before = [each.detach().clone() for each in logits]
         loss, again = self._loss(logits, targets, what), self._loss(logits, targets, what)
         require(
-            self.scheme, torch.equal(loss, again), f"{what}: {loss:g}, then {again:g} for the same logits"
+            self.scheme,
+            torch.equal(loss, again),
+            f"{what}: the loss is {loss:g}, then {again:g} for the same logits",
         )
         with reported_call(self.scheme, f"{what}: the gradient"):
             torch.autograd.backward(loss)
@@ -120,23 +124,29 @@ class _Case:
         require(self.scheme, unchanged, f"{what}: changes the logits")
         nearer = [each.detach() - (0 if each.grad is None else 0.05 * each.grad) for each in logits]
         after = self._loss(nearer, targets, what)
-        text = f"{what}: {loss:g} before a step against the gradient, {after:g} after it"
+        text = f"{what}: the loss is {loss:g} before a step against the gradient, {after:g} after it"
         require(self.scheme, after < loss, text)
         right, wrong = (self._loss(self._predicting(targets, shift), targets, what) for shift in (0, 1))
-        text = f"{what}: a loss of {right:g} for right predictions, {wrong:g} for wrong ones; expected less"
+        text = (
+            f"{what}: the loss is {right:g} for right predictions and {wrong:g} for wrong predictions; "
+            "expected a lower loss for right predictions"
+        )
         require(self.scheme, right < wrong, text)
 
     def check_smoothing(self, labels: torch.Tensor) -> None:
-        """Label smoothing raises the loss of overconfident exits."""
+        """Check that label smoothing raises the loss of overconfident exits."""
         what = f"{self.what}, right predictions of high confidence"
         logits = self._predicting(labels, 0, 20.0)
         plain = self._loss(logits, labels, what)
         smoothed = self._loss(logits, labels, f"{what}, label smoothing {_SMOOTHING}", _SMOOTHING)
-        text = f"{what}: {smoothed:g} with label smoothing {_SMOOTHING}, {plain:g} without; expected more"
+        text = (
+            f"{what}: the loss is {smoothed:g} with label smoothing {_SMOOTHING} and {plain:g} without; "
+            "expected more with label smoothing"
+        )
         require(self.scheme, smoothed > plain, text)
 
     def check_extremes(self, labels: torch.Tensor) -> None:
-        """A single sample, and huge logits."""
+        """Check the loss for a single sample and for huge logits."""
         self._loss(self._logits(batch=1), labels[:1], f"{self.what}, one sample")
         huge = [1e4 * each.detach() for each in self._logits()]
         for each in huge:
@@ -148,14 +158,14 @@ class _Case:
         require(self.scheme, finite, f"{what}: the gradient is not finite")
 
     def check_device(self, labels: torch.Tensor) -> None:
-        """The loss is on the device of the logits, which is torch's `meta` device where there is no GPU."""
+        """Check that the loss is on the device of the logits."""
         device = other_device()
         batch = self._batch([each.detach().to(device) for each in self._logits()], labels.to(device))
         with reported_call(self.scheme, f"{self.what}, on device {device.type}: the loss"):
             self.learned.to(device)
             result = self.scheme.loss(batch).device
             self.learned = _learned_module(self.scheme, self.points)
-        text = f"{self.what}: a loss on {result.type} for logits on {device.type}"
+        text = f"{self.what}: the loss is on {result.type} for logits on {device.type}"
         require(self.scheme, result.type == device.type, text)
 
     def _logits(self, batch: int = _BATCH) -> list[torch.Tensor]:
@@ -164,7 +174,13 @@ class _Case:
         return [each.requires_grad_(learns) for each, learns in zip(drawn, self.learning, strict=True)]
 
     def _predicting(self, targets: torch.Tensor, shift: int, height: float = 4.0) -> list[torch.Tensor]:
-        """Return logits that predict `targets`; those of trained exits are `shift` classes off."""
+        """Return logits of each exit that predict `targets`.
+
+        Args:
+            targets: Labels (B,) or probabilities (B, K) of B samples and K classes.
+            shift: Number of classes by which the predictions of trained exits are off; 0 = right predictions.
+            height: The logit of the predicted class; other logits are 0.
+        """
         expected = targets if targets.is_floating_point() else one_hot(targets, _CLASSES).float()
         return [height * expected.roll(shift * learns, dims=1) for learns in self.learning]
 
@@ -174,14 +190,17 @@ class _Case:
     def _loss(
         self, logits: list[torch.Tensor], targets: torch.Tensor, what: str, smoothing: float = 0.0
     ) -> torch.Tensor:
-        """Return the loss, always from the same state of torch's generator."""
+        """Return the loss, which is computed from the same state of torch's generator each time."""
         return _loss(self.scheme, self._batch(logits, targets, smoothing), what)
 
 
 def _check_training(
     scheme: TrainingScheme, points: tuple[int, ...], phases: Sequence[Phase], labels: torch.Tensor
 ) -> None:
-    """In a network, gradients reach all parts that a phase trains, and the scheme's own weights."""
+    """Check gradients in a network: they reach exactly the segments and heads that a phase trains.
+
+    They must also reach the weights of `learned` in at least one phase.
+    """
     learned = _learned_module(scheme, points)
     torch.manual_seed(0)
     stages = [nn.Linear(_FEATURES, _FEATURES, bias=False) for _ in range(points[-1] + 1)]
@@ -211,7 +230,7 @@ def _check_training(
 
 
 def _learned_module(scheme: TrainingScheme, points: tuple[int, ...]) -> nn.Module:
-    """Return the module of the scheme's own weights; each training has a new one."""
+    """Return the module of the scheme's `learned`, and check that each training gets another module."""
     with reported_call(scheme, f"exits at {points}: `learned`"):
         module, other = scheme.learned(points), scheme.learned(points)
     if module is None or other is None:
@@ -219,7 +238,7 @@ def _learned_module(scheme: TrainingScheme, points: tuple[int, ...]) -> nn.Modul
     require(
         scheme,
         isinstance(module, nn.Module),
-        f"`learned` gives a {type(module).__name__}, not a torch module",
+        f"`learned` gives a {type(module).__name__}; expected a torch module or None",
     )
     own, others = ({id(p) for p in each.parameters()} for each in (module, other))
     require(scheme, not own & others, f"exits at {points}: two trainings share weights of `learned`")
@@ -231,11 +250,14 @@ def _loss(scheme: TrainingScheme, batch: ExitBatch, what: str) -> torch.Tensor:
     with reported_call(scheme, f"{what}: the loss"):
         loss: object = scheme.loss(batch)
     if not isinstance(loss, torch.Tensor):
-        raise ConformanceError(f"{type(scheme).__name__}: {what}: a {type(loss).__name__}, not a tensor")
+        raise ConformanceError(
+            f"{type(scheme).__name__}: {what}: the loss is a {type(loss).__name__}, not a tensor"
+        )
     require(
         scheme,
         loss.shape == () and loss.is_floating_point() and loss.isfinite(),
-        f"{what}: {loss.dtype} of shape {tuple(loss.shape)}, {loss.detach().flatten()[:3].tolist()}; "
+        f"{what}: the loss is {loss.detach().flatten()[:3].tolist()}, {loss.dtype} of shape "
+        f"{tuple(loss.shape)}; "
         "expected one finite number",
     )
     return loss

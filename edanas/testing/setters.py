@@ -1,4 +1,4 @@
-"""The conformance suite of threshold setters."""
+"""The conformance suite for threshold setters."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from edanas.exits.criteria import ScoreMargin
 from edanas.testing.conformance import ConformanceError, reported_call, require
 
 COSTS = Costs(stages=(100, 150, 200, 250, 300), heads=(7, 5, 11, 3), last=20)
-"""Costs of the suite's networks: 107 to 1,046 multiply-adds for a sample."""
+"""Costs of the suite's networks, from 107 to 1,046 multiply-adds for a sample."""
 
 _CLASSES = 4
 _SCHEMES = (
@@ -26,10 +26,10 @@ _SCHEMES = (
 
 
 def check_setter(setter: ThresholdSetter) -> None:
-    """Check a threshold setter against its contract: valid and repeatable thresholds.
+    """Check a threshold setter against its contract: valid thresholds, the same at each call.
 
-    The suite's networks have four exit points and the costs `COSTS`, with 12 to 150 calibration samples. The
-    setter may raise a `CandidateError` for some of them.
+    The suite's networks have four exit points, the costs `COSTS`, and 12 to 150 calibration samples. The
+    setter may raise a `CandidateError` for some of the networks, but not for all.
 
     Raises:
         ConformanceError: The threshold setter breaks its contract.
@@ -46,19 +46,20 @@ def check_setter(setter: ThresholdSetter) -> None:
         for samples, levels in ((12, 0), (60, 6), (150, 0)):
             what = f"{samples} samples, exits {SelectionScheme(scheme).placed}"
             choices += _check(setter, toy_calibration(scheme, samples, levels), what)
-    require(setter, choices, "refuses all calibrations; expected a choice for some")
+    require(setter, choices, "refuses all calibrations by a CandidateError; expected a choice for some")
 
 
 def toy_calibration(
     thresholds: Sequence[float | None], samples: int, levels: int = 0, seed: int = 0
 ) -> Calibration:
-    """Return a calibration without a network: later exits are more accurate, and all are overconfident.
+    """Return a calibration with random logits: later exits are more accurate, and all are overconfident.
 
     Args:
-        thresholds: The searched ones, one for each of the four exit points; the placed exits have heads.
-        samples: Number of samples.
-        levels: Rounding of the logits to steps of 1 / levels, which makes ties; 0 = none.
-        seed: The seed of the samples.
+        thresholds: The searched threshold of each of the four exit points, or `None` for no exit there.
+        samples: Number of calibration samples.
+        levels: Number of steps from one integer to the next to which logits are rounded, which makes ties;
+            0, the default = no rounding.
+        seed: The seed of the logits, by default 0.
     """
     scheme = SelectionScheme(tuple(thresholds))
     rng = np.random.default_rng(seed)
@@ -93,14 +94,14 @@ def _profile(
 
 
 def _check(setter: ThresholdSetter, calibration: Calibration, what: str) -> bool:
-    """Check the choice for a calibration, and return whether there is one."""
+    """Check the choice of a setter for a calibration, and return False if the setter makes none."""
     before = calibration.profile.confidence.copy(), calibration.profile.correct.copy()
     choice, again = _choice(setter, calibration, what), _choice(setter, calibration, what)
     same = all(
         np.array_equal(a, b)
         for a, b in zip(before, (calibration.profile.confidence, calibration.profile.correct), strict=True)
     )
-    require(setter, same, f"{what}: changes the profile")
+    require(setter, same, f"{what}: changes the exit profile")
     require(setter, choice == again, f"{what}: chooses {choice}, then {again} for the same calibration")
     if choice is None:
         return False
@@ -108,25 +109,30 @@ def _check(setter: ThresholdSetter, calibration: Calibration, what: str) -> bool
         require(
             setter,
             choice.scheme == calibration.scheme,
-            f"{what}: `resets` is False, but it gives {choice.scheme}",
+            f"{what}: `resets` is False, but it gives {choice.scheme}; expected the searched thresholds",
         )
     placed = choice.scheme.placed
     require(
         setter,
         placed == calibration.scheme.placed,
-        f"{what}: places {placed}; expected {calibration.scheme.placed}",
+        f"{what}: places exits at {placed}; expected {calibration.scheme.placed}",
     )
     _check_exact(setter, [t for t in choice.scheme.thresholds if t is not None], f"{what}: thresholds")
     _check_temperatures(setter, choice, calibration, what)
     with reported_call(setter, f"{what}: its notes as JSON"):
         read = json.loads(json.dumps(dict(choice.notes), allow_nan=False))
-    require(setter, read == dict(choice.notes), f"{what}: its notes change on a trip through JSON")
+    require(
+        setter,
+        read == dict(choice.notes),
+        f"{what}: its notes {dict(choice.notes)} change on a trip through JSON",
+    )
     return True
 
 
 def _check_temperatures(
     setter: ThresholdSetter, choice: ThresholdChoice, calibration: Calibration, what: str
 ) -> None:
+    """Check that there is no temperature, or a valid temperature for each exit."""
     exits, temperatures = calibration.profile.confidence.shape[1], choice.temperatures
     require(
         setter,
@@ -139,7 +145,7 @@ def _check_temperatures(
 
 
 def _check_exact(setter: ThresholdSetter, values: Sequence[float], what: str) -> None:
-    """Values are exact in float32, so that every form of a network compares alike."""
+    """Check that values are exact in float32, so that all forms of a network have equal thresholds."""
     inexact = [each for each in values if float(np.float32(each)) != each]
     require(setter, setter.resets is False or not inexact, f"{what} {inexact} are not exact in float32")
 

@@ -1,4 +1,4 @@
-"""The conformance suite of search strategies."""
+"""The conformance suite for search strategies."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,13 +26,12 @@ _ROUNDS = 3
 def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | None = None) -> None:
     """Check a strategy against its contract: distinct candidates of the space, and no hidden state.
 
-    Resuming a run depends on the latter: with the same archive, a fresh strategy must choose the same
-    candidates.
+    A new strategy with the same archive must choose the same candidates, so that a run can be resumed.
 
     Args:
-        make: Returns a fresh strategy, not yet started.
-        problem: The search problem; by default two objectives on a space of a few hundred candidates, or, for
-            a nested strategy, of 78 backbones with exit profiles.
+        make: A function that returns a new strategy before `start`, e.g. the class.
+        problem: The search problem. The default has two objectives on a space of a few hundred candidates;
+            for a nested strategy, it has 78 backbones with exit profiles.
 
     Raises:
         ConformanceError: The strategy breaks its contract.
@@ -60,7 +59,7 @@ def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | 
 
 
 def _confined(strategy: SearchStrategy, problem: SearchProblem) -> SearchProblem:
-    """Return the problem on the part of its space that the strategy searches."""
+    """Return the problem on the subspace that the strategy searches, and check that subspace."""
     part = strategy.confine(problem.space)
     genomes = part.sample(np.random.default_rng(problem.seed), 8)
     outside = [each for each in map(part.decode, genomes) if each not in problem.space]
@@ -69,7 +68,7 @@ def _confined(strategy: SearchStrategy, problem: SearchProblem) -> SearchProblem
 
 
 def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
-    """Run a few iterations; before each, a fresh strategy with the same archive must choose the same."""
+    """Check that a new strategy with the same archive chooses the same, in a few iterations."""
     strategy = _started(make, problem)
     archive: _Archive = []
     seed_global_generators(0)
@@ -89,7 +88,7 @@ def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) ->
         require(
             strategy,
             all(isinstance(k, str) and isinstance(v, str) for k, v in notes.items()),
-            f"notes hold more than text: {notes}",
+            f"notes are {notes}; expected texts by name",
         )
         seed_global_generators(iteration)
         fresh = _started(make, problem)
@@ -104,7 +103,7 @@ def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) ->
 
 
 def _check_first(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
-    """The initial archive begins with `first` of the problem, and is not longer for it."""
+    """Check that the initial archive begins with `first` of the problem, and does not exceed `initial`."""
     drawn = problem.space.sample(np.random.default_rng(problem.seed), 4 * problem.initial)
     genomes = list({genome.tobytes(): genome for genome in drawn}.values())
     first = [problem.space.decode(genome) for genome in genomes]
@@ -119,7 +118,10 @@ def _check_first(make: Callable[[], SearchStrategy], problem: SearchProblem) -> 
 
 
 def _check_failures(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
-    """Failed candidates are rows of NaN: half of the initial archive, a whole iteration, then one."""
+    """Check that a strategy accepts failed candidates, whose values are NaN.
+
+    Half of the initial archive fails, then a whole iteration, then one candidate.
+    """
     strategy = _started(make, problem)
     chosen = strategy.initial()
     archive: _Archive = []
@@ -136,7 +138,7 @@ def _check_failures(make: Callable[[], SearchStrategy], problem: SearchProblem) 
 
 
 def _check_exhaustion(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
-    """A strategy searches a small space to its end, and then returns no more candidates."""
+    """Check that a strategy returns all candidates of a small space, and then no more."""
     strategy = _started(make, problem)
     size = problem.space.size()
     archive: _Archive = []
@@ -147,11 +149,11 @@ def _check_exhaustion(make: Callable[[], SearchStrategy], problem: SearchProblem
         chosen = strategy.ask(_COUNT)
         _check_choice(strategy, problem, "ask in a small space", chosen, _COUNT, archive)
     count = sum(len(genomes) for genomes, *_ in archive)
-    require(strategy, count == size, f"returns {count} of a small space's {size} candidates")
+    require(strategy, count == size, f"returns {count} of a small space's {size} candidates and then no more")
 
 
 def _check_constraints(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
-    """No choice breaks a structural constraint, and choices depend on the archive alone, as without."""
+    """Check that no choice breaks a structural constraint, and that resumed runs choose the same."""
     space = problem.space
 
     def structure(candidate: Candidate) -> float:
@@ -166,7 +168,7 @@ def _check_constraints(make: Callable[[], SearchStrategy], problem: SearchProble
         require(
             strategy,
             chosen and not refused,
-            f"chooses {len(chosen)} candidates, of which {refused} break a structural constraint",
+            f"chooses {len(chosen)} candidates, and these break a structural constraint: {refused}",
         )
         strategy.tell(*rows)
         chosen = strategy.ask(_COUNT)
@@ -174,7 +176,7 @@ def _check_constraints(make: Callable[[], SearchStrategy], problem: SearchProble
 
 
 def _size(space: SearchSpace, genome: npt.NDArray[np.int64]) -> float:
-    """Return the mean distance of the genes from the first choices, in [0, 1]."""
+    """Return the mean of the genes, each scaled to [0, 1] from its first to its last choice."""
     free = space.expressed(genome) & (space.counts > 1)
     return float((genome / np.maximum(space.counts - 1, 1))[free].mean())
 
@@ -190,6 +192,7 @@ def _check_choice(
     space = problem.space
     require(strategy, len(chosen) <= count, f"{where}: {len(chosen)} candidates; allowed: at most {count}")
     known = {row.tobytes() for genomes, *_ in archive for row in genomes}
+    current = set()
     for candidate in chosen:
         genome = space.encode(candidate)
         require(
@@ -200,9 +203,14 @@ def _check_choice(
         require(
             strategy,
             genome.tobytes() not in known,
-            f"{where}: {genome.tolist()} is chosen twice",
+            f"{where}: {genome.tolist()} is in the archive already; expected a new candidate",
         )
-        known.add(genome.tobytes())
+        require(
+            strategy,
+            genome.tobytes() not in current,
+            f"{where}: {genome.tolist()} is chosen twice; expected distinct candidates",
+        )
+        current.add(genome.tobytes())
 
 
 def _started(make: Callable[[], SearchStrategy], problem: SearchProblem) -> SearchStrategy:
@@ -212,9 +220,10 @@ def _started(make: Callable[[], SearchStrategy], problem: SearchProblem) -> Sear
 
 
 def _measured(problem: SearchProblem, candidates: list[Candidate]) -> _Rows:
-    """Return genomes with values: each objective has another optimum.
+    """Return the genomes of candidates, their objective values, their exit profiles, and excesses.
 
-    Some of them satisfy the measured constraints, if there are any.
+    Each objective has another optimum. Some candidates satisfy the measured constraints, if the problem has
+    constraints.
     """
     space = problem.space
     genomes = np.array([space.encode(c) for c in candidates], dtype=np.int64).reshape(-1, space.dimensions)

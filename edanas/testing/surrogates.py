@@ -1,4 +1,4 @@
-"""The conformance suite of surrogate models."""
+"""The conformance suite for surrogate models."""
 
 from collections.abc import Callable
 
@@ -16,14 +16,14 @@ _SEED = 7
 _SAMPLES, _GENES = 40, 6
 _FOLDS = 4
 _LEAST_TAU = 0.2
-"""The least Kendall's tau on unseen genomes of an additive function; chance is 0, a good model 0.8."""
+"""The lowest allowed Kendall's tau on unseen genomes; random values have 0, and a good model has 0.8."""
 
 
 def check_surrogate(make: Callable[[int], SurrogateModel]) -> None:
     """Check a surrogate model against its contract: shapes, seed, degenerate data, and cross-validation.
 
     Args:
-        make: Returns a fresh model for a seed.
+        make: A function from a seed to a new model, e.g. the class.
 
     Raises:
         ConformanceError: The surrogate model breaks its contract.
@@ -49,7 +49,10 @@ def check_surrogate(make: Callable[[int], SurrogateModel]) -> None:
 
 
 def _data(count: int = _SAMPLES, genes: int = _GENES, seed: int = 0) -> tuple[_Array, _Array]:
-    """Return genomes of three choices a gene, and a cost in MACs that is additive in the genes."""
+    """Return genomes (count, genes) with three choices for each gene, and values (count,).
+
+    A value is a cost in MACs: a weighted sum of the genes plus noise.
+    """
     rng = np.random.default_rng(seed)
     genomes = rng.integers(0, 3, size=(count, genes)).astype(np.float64)
     values = 1e6 * (5.0 + genomes @ np.linspace(0.5, 2.0, genes)) + rng.normal(0, 1e4, count)
@@ -80,12 +83,13 @@ def _check_shapes(make: Callable[[int], SurrogateModel]) -> None:
     require(
         model,
         tau >= _LEAST_TAU,
-        f"Kendall's tau on unseen genomes of an additive function is {tau:.2f}; expected {_LEAST_TAU}",
+        f"Kendall's tau on unseen genomes of an additive function is {tau:.2f}; expected "
+        f"{_LEAST_TAU} or more",
     )
 
 
 def _check_seed(make: Callable[[int], SurrogateModel]) -> None:
-    """All randomness comes from the seed, and none from the global generators."""
+    """Check that a model draws random numbers from its seed alone, and not from the global generators."""
     genomes, values = _data()
     predictions = []
     for state in (1, 2):
@@ -103,7 +107,7 @@ def _check_seed(make: Callable[[int], SurrogateModel]) -> None:
 
 
 def _check_degenerate(make: Callable[[int], SurrogateModel]) -> None:
-    """A model accepts two samples, ties, constants, values of any size, and wide genomes."""
+    """Check that a model accepts two samples, ties, constants, values of any size, and long genomes."""
     genomes, values = _data(count=12)
     fine = np.linspace(0.90, 0.91, 12)
     cases = {
@@ -111,7 +115,7 @@ def _check_degenerate(make: Callable[[int], SurrogateModel]) -> None:
         "three samples": (genomes[:3], values[:3]),
         "equal values": (genomes, np.full(12, 0.1)),
         "values of 0": (genomes, np.zeros(12)),
-        "one genome again and again, with other values": (np.repeat(genomes[:1], 12, axis=0), values),
+        "12 samples of one genome with different values": (np.repeat(genomes[:1], 12, axis=0), values),
         "every sample twice": (np.repeat(genomes[:6], 2, axis=0), np.repeat(values[:6], 2)),
         "a constant gene": (np.hstack([genomes, np.ones((12, 1))]), values),
         "a single gene": (genomes[:, :1], values),
@@ -129,7 +133,7 @@ def _check_degenerate(make: Callable[[int], SurrogateModel]) -> None:
 
 
 def _check_cross_validation(make: Callable[[int], SurrogateModel]) -> None:
-    """The model that predicts a fold has not seen the fold's values."""
+    """Check that the prediction of a fold does not depend on the values of the fold."""
     genomes, values = _data()
     folds = [np.arange(start, _SAMPLES, _FOLDS, dtype=np.int64) for start in range(_FOLDS)]
     predictions = _cross_validate(make(_SEED), genomes, values, folds)
@@ -144,7 +148,9 @@ def _check_cross_validation(make: Callable[[int], SurrogateModel]) -> None:
         f"cross_validate: the predictions of a fold change by up to {worst:g} with the fold's own values",
     )
     tau = _rank_correlation(predictions, values)
-    require(model, tau >= _LEAST_TAU, f"cross_validate: Kendall's tau is {tau:.2f}; expected {_LEAST_TAU}")
+    require(
+        model, tau >= _LEAST_TAU, f"cross_validate: Kendall's tau is {tau:.2f}; expected {_LEAST_TAU} or more"
+    )
     uneven = [np.arange(1, dtype=np.int64), np.arange(1, 5, dtype=np.int64), np.arange(5, 12, dtype=np.int64)]
     _cross_validate(make(_SEED), genomes[:12], values[:12], uneven)
 
@@ -168,7 +174,7 @@ def _predict(model: SurrogateModel, genomes: _Array, what: str) -> _Array:
 def _checked(model: SurrogateModel, predictions: object, count: int, what: str) -> _Array:
     if not isinstance(predictions, np.ndarray):
         raise ConformanceError(
-            f"{type(model).__name__}: {what}: a {type(predictions).__name__}, not an array"
+            f"{type(model).__name__}: {what}: the result is a {type(predictions).__name__}, not an array"
         )
     require(model, predictions.shape == (count,), f"{what}: shape {predictions.shape}; expected {(count,)}")
     require(
@@ -184,7 +190,7 @@ def _largest_gap(first: _Array, second: _Array) -> float:
 
 
 def _rank_correlation(predicted: _Array, actual: _Array) -> float:
-    """Return Kendall's tau-a: the share of concordant pairs minus that of discordant ones."""
+    """Return Kendall's tau-a: the share of concordant pairs minus the share of discordant pairs."""
     upper = np.triu_indices(len(actual), k=1)
     signs = [np.sign(np.subtract.outer(each, each))[upper] for each in (predicted, actual)]
     return float((signs[0] * signs[1]).mean())

@@ -1,4 +1,4 @@
-"""Exit profiles by formula, for surrogate models that read them."""
+"""Exit profiles by a formula, to test surrogate models that read exit profiles."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,16 @@ _SAMPLES = 60
 
 
 def toy_archive(count: int, seed: int = 0, exit_points: int = 2) -> tuple[SearchSpace, Genomes]:
-    """Return a space, and distinct genomes (n, D) of it, n <= count."""
+    """Return a toy space, and up to `count` distinct random genomes of the space.
+
+    Args:
+        count: The largest number of genomes.
+        seed: The seed of the genomes.
+        exit_points: Number of exit points.
+
+    Returns:
+        The space, and the genomes (samples, genes).
+    """
     space = toy_space(exit_points=exit_points)
     drawn = space.sample(np.random.default_rng(seed), 2 * count)
     first = np.unique(drawn, axis=0, return_index=True)[1]
@@ -23,11 +32,13 @@ def toy_archive(count: int, seed: int = 0, exit_points: int = 2) -> tuple[Search
 
 
 def toy_profile(candidate: Candidate, *, own_exits: bool = False) -> ExitProfile:
-    """Return a profile in which confidence and accuracy rise with kernels, exits and a sample's ease.
+    """Return a profile of 60 samples, from easy to hard.
+
+    Confidence and accuracy are higher for larger kernels, for later exits and for easier samples.
 
     Args:
         candidate: A candidate of `toy_space`.
-        own_exits: Whether only the placed exits have a column.
+        own_exits: True for a profile of the placed exits, False (the default) for one of all exit points.
     """
     points = candidate.scheme.placed if own_exits else tuple(range(len(candidate.scheme.thresholds)))
     rng = np.random.default_rng(0)
@@ -41,7 +52,13 @@ def toy_profile(candidate: Candidate, *, own_exits: bool = False) -> ExitProfile
 
 
 def toy_insight(space: SearchSpace, genomes: Genomes, *, own_exits: bool = False) -> ExitInsight:
-    """Return the profiles of genomes (n, D), with `toy_cost` as the objective."""
+    """Return the exit insight of genomes, with `toy_cost` as the objective.
+
+    Args:
+        space: The space of the genomes.
+        genomes: Genomes (samples, genes).
+        own_exits: See `toy_profile`.
+    """
     profiles = {
         genome.tobytes(): toy_profile(space.decode(genome), own_exits=own_exits) for genome in genomes
     }
@@ -49,7 +66,7 @@ def toy_insight(space: SearchSpace, genomes: Genomes, *, own_exits: bool = False
 
 
 def toy_cost(candidate: Candidate, outcome: Outcome) -> float:
-    """Return expected multiply-adds plus a penalty for wrong predictions, by a formula."""
+    """Return the mean multiply-adds of a sample plus a penalty for wrong predictions, by a formula."""
     kernels = [float(candidate.backbone[name]) for name in candidate.backbone if "kernel" in name]
     whole = float(candidate.backbone["resolution"]) * sum(kernel**2 for kernel in kernels)
     paths = np.arange(1, len(outcome.utilization) + 1) / len(outcome.utilization)
@@ -57,7 +74,7 @@ def toy_cost(candidate: Candidate, outcome: Outcome) -> float:
 
 
 def toy_values(insight: ExitInsight, genomes: Genomes) -> npt.NDArray[np.float64]:
-    """Return the objective (n,) of genomes, from their own profiles."""
+    """Return the objective value of each genome, from its profile of all exits."""
     values = []
     for genome in genomes:
         candidate = insight.space.decode(genome)
@@ -66,7 +83,7 @@ def toy_values(insight: ExitInsight, genomes: Genomes) -> npt.NDArray[np.float64
 
 
 def with_random_profiles(insight: ExitInsight, genomes: Sequence[Genomes]) -> ExitInsight:
-    """Return a copy in which the profiles of some genomes are random."""
+    """Return a copy of `insight` in which the profiles of `genomes` are random."""
     profiles = dict(insight.profiles)
     for genome in genomes:
         profile = profiles.get(genome.tobytes())

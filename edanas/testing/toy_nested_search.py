@@ -1,4 +1,4 @@
-"""A search of backbones with continuous thresholds, with exit profiles by formula and no network."""
+"""A nested search problem without networks: continuous thresholds, and exit profiles by a formula."""
 
 import hashlib
 from dataclasses import replace
@@ -14,16 +14,20 @@ from edanas.testing.toy_search import toy_problem, toy_space
 from edanas.thresholds.fronts import threshold_front
 
 EXIT_POINTS = 2
+"""Number of exit points of the backbones."""
 
 
 def toy_backbones(layers: int = 3) -> SearchSpace:
-    """Return the toy space with continuous thresholds: 78 backbones with two exit points for three layers."""
+    """Return the toy space with continuous thresholds and two exit points; three layers give 78 backbones."""
     discrete = toy_space(layers, exit_points=0)
     return SearchSpace(discrete.variables, CONTINUOUS, EXIT_POINTS)
 
 
 def toy_backbone_profile(backbone: Backbone, samples: int = 40) -> ExitProfile:
-    """Return a profile in which accuracy rises with exits and kernels, and confidence with correctness."""
+    """Return a profile in which later exits and larger kernels are more accurate.
+
+    Right predictions have higher confidence than wrong predictions.
+    """
     seed = int.from_bytes(hashlib.sha256(backbone.id.encode()).digest()[:4], "little")
     noise = np.random.default_rng(seed).normal(size=(samples, EXIT_POINTS + 1))
     difficulty = np.linspace(-1.5, 1.5, samples)[:, None]
@@ -34,13 +38,19 @@ def toy_backbone_profile(backbone: Backbone, samples: int = 40) -> ExitProfile:
 
 
 def toy_costs(backbone: Backbone) -> Costs:
-    """Return three equal stages, two heads, and a last exit."""
+    """Return the costs of a backbone: three equal stages, two heads, and the last exit."""
     third = _macs(backbone) // (EXIT_POINTS + 1)
     return Costs((third,) * (EXIT_POINTS + 1), (20,) * EXIT_POINTS, 10)
 
 
 def toy_nested_problem(space: SearchSpace | None = None, seed: int = 0, initial: int = 12) -> SearchProblem:
-    """Return a problem of error against ADA_MACS, on `toy_backbones` by default."""
+    """Return a nested search problem with two objectives, error and ADA_MACS.
+
+    Args:
+        space: The search space; by default `toy_backbones()`.
+        seed: The seed of the search.
+        initial: Number of candidates in the initial archive.
+    """
 
     def judge(candidate: Candidate, outcome: Outcome) -> list[float]:
         costs = toy_costs(candidate.backbone)

@@ -1,4 +1,4 @@
-"""Small networks that train fast: a supernet of three stages, its heads, and images of four classes."""
+"""Small networks that train fast: a supernet of three stages, exits, and images of four classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ _STAGES = 3
 
 
 class ToyProvider(SupernetProvider):
-    """A provider of three stages of one or two convolutions, with shared weights and two exit points.
+    """A supernet provider with three stages of one or two convolutions, and with two exit points.
 
     Args:
-        resolutions: Sides of the input images in pixels.
+        resolutions: The choices of height and width of images in pixels, by default 8 and 12.
     """
 
     exit_points = _STAGES - 1
@@ -36,7 +36,7 @@ class ToyProvider(SupernetProvider):
         self.resolutions = resolutions
 
     def variables(self) -> tuple[Variable, ...]:
-        """See `SupernetProvider.variables`; only the second stage has a depth."""
+        """See `SupernetProvider.variables`; only the second stage has a variable number of layers."""
         second = Variable("layer4.kernel", _KERNELS, parent="depth", when=frozenset({2}))
         return (
             Variable("resolution", self.resolutions),
@@ -76,7 +76,10 @@ class ToyProvider(SupernetProvider):
 
 
 class ToySupernet(Supernet):
-    """The supernet of `ToyProvider`: narrow layers use the first channels, 1x1 kernels the centre."""
+    """The supernet of `ToyProvider`.
+
+    Narrow layers use the first channels of wide layers, and 1x1 kernels the centre of 3x3 kernels.
+    """
 
     def __init__(self, task: Task) -> None:
         super().__init__()
@@ -107,21 +110,21 @@ class ToySupernet(Supernet):
 
 
 class PoolLinear(nn.Module):
-    """Global average pooling and a linear layer."""
+    """A module of global average pooling and a linear layer."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.linear = nn.Linear(channels, classes)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features (B, C, H, W) -> logits (B, K)."""
+        """Features (B, C, H, W) of C channels -> logits (B, K) of K classes."""
         logits: torch.Tensor = self.linear(features.mean((2, 3)))
         return logits
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """One layer of a backbone: the index of the supernet's layer, and its part of it."""
+    """The sizes of a layer of a backbone, and the index of the supernet's layer that holds its weights."""
 
     index: int
     inputs: int
@@ -133,14 +136,14 @@ class _Plan:
         return nn.Sequential(conv, nn.BatchNorm2d(self.outputs), nn.ReLU())
 
     def weight(self, layer: nn.Module) -> torch.Tensor:
-        """Return this layer's part of the supernet's kernel."""
+        """Return the slice of the kernel of the supernet's layer that this layer uses."""
         whole: torch.Tensor = layer.get_parameter("0.weight")
         edge = (whole.shape[-1] - self.kernel) // 2
         inner = slice(edge, edge + self.kernel)
         return whole[: self.outputs, : self.inputs, inner, inner]
 
     def cut(self, layer: nn.Module) -> nn.Sequential:
-        """Return a plain layer with copies of this part's weights and statistics."""
+        """Return a layer with copies of the weights and statistics that it uses of the supernet's layer."""
         with torch.random.fork_rng(devices=[]):
             layer_copy = self.plain()
         layer_copy[0].weight.data = self.weight(layer).detach().clone()
@@ -150,7 +153,7 @@ class _Plan:
 
 
 class _View(nn.Module):
-    """A part of a supernet's layer, with its own training mode."""
+    """A layer of a backbone on slices of the supernet's layer, with a separate training mode."""
 
     def __init__(self, layer: nn.Module, plan: _Plan) -> None:
         super().__init__()
@@ -189,7 +192,7 @@ def _plan(backbone: Backbone, task: Task) -> list[list[_Plan]]:
 
 
 def _staged(stages: Sequence[Sequence[nn.Module]], head: nn.Module, backbone: Backbone) -> StagedBackbone:
-    """Return a backbone of the stages; all but the first halve the features' sides."""
+    """Return a backbone of the stages; all stages but the first halve height and width of the features."""
     halved = [
         nn.Sequential(*([nn.AvgPool2d(2)] if number else []), *stage) for number, stage in enumerate(stages)
     ]
@@ -197,7 +200,7 @@ def _staged(stages: Sequence[Sequence[nn.Module]], head: nn.Module, backbone: Ba
 
 
 class ToyClassifier(ExitClassifier):
-    """An exit classifier of pooling and a linear layer."""
+    """An exit classifier of global average pooling and a linear layer."""
 
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
         """See `ExitClassifier.build`."""
@@ -205,15 +208,15 @@ class ToyClassifier(ExitClassifier):
 
 
 class ToyCriterion(ConfidenceCriterion):
-    """The largest class probability as the confidence."""
+    """A confidence criterion: the largest class probability."""
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (B, K) -> confidence (B,)."""
+        """Logits (B, K) of K classes -> confidence (B,)."""
         return torch.nan_to_num(logits.float()).softmax(dim=1).amax(dim=1)
 
 
 class ToyScheme(TrainingScheme):
-    """A training scheme with the mean cross-entropy of all exits."""
+    """A training scheme whose loss is the mean cross-entropy of all exits."""
 
     def loss(self, batch: ExitBatch) -> torch.Tensor:
         """See `TrainingScheme.loss`."""
@@ -221,7 +224,12 @@ class ToyScheme(TrainingScheme):
 
 
 def toy_images(count: int, seed: int, side: int = 12) -> ImageSet:
-    """Return grey noise with a bright quarter, whose position is the class; four classes, in turn.
+    """Return images of noise with one bright quarter, whose place in the image is the class.
+
+    Args:
+        count: Number of images; the four classes occur in turn.
+        seed: The seed of the noise.
+        side: Height and width in pixels, by default 12.
 
     Example:
         >>> toy_images(8, seed=0).labels

@@ -1,4 +1,4 @@
-"""A search without networks: a small space, an evaluation by formula, objectives and a surrogate."""
+"""Parts of a search without networks: a small space, an evaluation by a formula, objectives, a surrogate."""
 
 from typing import Self
 
@@ -13,7 +13,13 @@ from edanas.core.types import Candidate, Metrics, Variable
 
 
 def toy_space(layers: int = 3, exit_points: int = 2) -> SearchSpace:
-    """Return a space with a depth, a kernel for each layer, a resolution, and two thresholds or none.
+    """Return a space with a resolution, a depth, and a kernel size for each layer.
+
+    The choices at each exit point are the thresholds 0.1 and 0.2, and no exit.
+
+    Args:
+        layers: The largest depth.
+        exit_points: Number of exit points.
 
     Example:
         >>> toy_space(layers=1, exit_points=0).size(), toy_space().size()
@@ -29,10 +35,10 @@ def toy_space(layers: int = 3, exit_points: int = 2) -> SearchSpace:
 
 
 class ToyEvaluator(Evaluator):
-    """Metrics by formula: cost and accuracy rise with kernels, and fall with early exits."""
+    """An evaluation by a formula: cost and accuracy rise with kernel sizes, and fall with early exits."""
 
     def prepare(self, progress: Progress) -> None:
-        """Do nothing."""
+        """Do nothing, since the formula needs no preparation."""
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         """See `Evaluator.evaluate`."""
@@ -60,11 +66,11 @@ class ToyEvaluator(Evaluator):
         )
 
     def passes(self) -> tuple[float, float]:
-        """Return (0, 0), since no network runs."""
+        """Return (0, 0), since no samples pass through a network."""
         return 0.0, 0.0
 
     def network(self, candidate: Candidate) -> ExitNetwork:
-        """Raise an error, since there is no network.
+        """Raise an error, since this evaluation has no networks.
 
         Raises:
             CandidateError: Always.
@@ -73,7 +79,7 @@ class ToyEvaluator(Evaluator):
 
 
 class ToyAccuracy(Objective):
-    """The accuracy of `ToyEvaluator`."""
+    """An objective: the accuracy of a candidate."""
 
     maximise = True
 
@@ -83,7 +89,7 @@ class ToyAccuracy(Objective):
 
 
 class ToyCost(Objective):
-    """The ADA_MACS of `ToyEvaluator`."""
+    """An objective: the ADA_MACS of a candidate."""
 
     def value(self, metrics: Metrics) -> float:
         """Return ADA_MACS, in multiply-adds."""
@@ -91,7 +97,7 @@ class ToyCost(Objective):
 
 
 class LinearSurrogate(SurrogateModel):
-    """A surrogate by least squares."""
+    """A surrogate model: linear regression by least squares."""
 
     def fit(self, genomes: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> Self:
         """See `SurrogateModel.fit`."""
@@ -112,7 +118,13 @@ class LinearSurrogate(SurrogateModel):
 
 
 def toy_problem(space: SearchSpace | None = None, seed: int = 0, initial: int = 12) -> SearchProblem:
-    """Return a two-objective problem on `space`, the toy space by default."""
+    """Return a search problem with two objectives and linear surrogates.
+
+    Args:
+        space: The search space; by default `toy_space()`.
+        seed: The seed of the search.
+        initial: Number of candidates in the initial archive.
+    """
     return SearchProblem(
         space=space or toy_space(),
         objectives=2,

@@ -1,4 +1,4 @@
-"""The part of the supernet providers' suite on their variables."""
+"""Checks of a supernet provider's variables, for the suite of supernet providers."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,11 @@ _TASK = Task(in_channels=1, num_classes=2)
 
 
 def check_variables(provider: SupernetProvider) -> SearchSpace:
-    """Check the variables of a provider, and return their search space."""
+    """Check the variables of a provider, and return their search space.
+
+    Raises:
+        ConformanceError: The variables or `exit_channels` break the contract.
+    """
     with reported_call(provider, "the search space of `variables()`"):
         variables, points = provider.variables(), provider.exit_points
         space = SearchSpace(variables, (0.5, None), points)
@@ -28,20 +32,25 @@ def check_variables(provider: SupernetProvider) -> SearchSpace:
     require(
         provider,
         resolution.parent is None and all(isinstance(side, int) and side > 0 for side in sides),
-        f"resolution is {sides}, parent {resolution.parent}; expected whole numbers of pixels, no parent",
+        f"resolution has the choices {sides} and the parent {resolution.parent}; expected whole numbers of "
+        "pixels and no parent",
     )
-    require(provider, provider.variables() == variables, "`variables()` gives two results")
+    require(provider, provider.variables() == variables, "`variables()` gives two results at two calls")
     channels = provider.exit_channels()
     require(
         provider,
         len(channels) == points and all(channels),
-        f"exit_channels() is {channels} for {points} exit points; expected one or more numbers for each",
+        f"exit_channels() is {channels} for {points} exit points; expected one or more for each",
     )
     return space
 
 
 def check_costs(provider: SupernetProvider, space: SearchSpace) -> None:
-    """Check that choices are in the order of rising cost: no later choice makes a backbone cheaper."""
+    """Check that the choices of each variable are in the order of rising cost, in multiply-adds.
+
+    Raises:
+        ConformanceError: A later choice gives a cheaper backbone than an earlier choice.
+    """
 
     def macs(genome: npt.NDArray[np.int64]) -> int:
         backbone = space.backbone(space.canonical(genome))

@@ -97,17 +97,17 @@ def test_a_sound_logger_passes() -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (Once, "take edanas_run_started raises FileExistsError"),
-        (Sure, "take edanas_candidate_evaluated raises AttributeError"),
-        (Changing, "changes what edanas_run_finished hands it"),
+        (Once, "the event edanas_run_started raises FileExistsError"),
+        (Sure, "the event edanas_candidate_evaluated raises AttributeError"),
+        (Changing, "changes the arguments of edanas_run_finished"),
         (Spoiling, "changes the run's result.json"),
         (Untidy, "leaves lines.txt, which `files` does not match"),
-        (Greedy, "`files` matches own.txt, which are not its own"),
+        (Greedy, "`files` matches own.txt; allowed: files that the plugin itself writes"),
         (Outside, r"`files` returns '../lines.txt'; allowed: patterns relative"),
         (Deaf, "no function is marked with @edanas.hookimpl"),
         (Misspelled, "unknown hook 'edanas_run_ended'"),
-        (Offering, "has the hook .*edanas_loggers.*; expected lifecycle events alone"),
-        (object, "made a object; expected a Logger"),
+        (Offering, "has the hook .*edanas_loggers.*; allowed: lifecycle events alone"),
+        (object, "`make` returns a object; expected a Logger"),
     ],
 )
 def test_a_fault_is_found(make: Callable[[], Any], text: str) -> None:

@@ -73,14 +73,20 @@ def test_a_sound_scheme_passes() -> None:
     [
         (
             lambda batch: batch.cross_entropies()[:1],
-            r"torch.float32 of shape \(1,\), .*; expected one finite number",
+            r"the loss is \[.*\], torch.float32 of shape \(1,\); expected one finite number",
         ),
         (lambda batch: float(sound(batch).detach()), "a float, not a tensor"),
         (lambda batch: batch.cross_entropies()[-1], r"\(0, 1\).* the gradient of exit 1 is zero"),
         (first_alone, "the gradient of exit 2 is missing"),
         (hard, "a teacher's probabilities: the loss raises"),
-        (unsmoothed, "with label smoothing 0.2, .*expected more"),
-        (lambda batch: -sound(batch), "before a step against the gradient|for right predictions"),
+        (
+            unsmoothed,
+            "the loss is .* with label smoothing 0.2 and .* without; expected more with label smoothing",
+        ),
+        (
+            lambda batch: -sound(batch),
+            "the loss is .* for right predictions and .* for wrong predictions; expected a lower loss",
+        ),
         (lambda batch: sound(batch).detach(), "the gradient raises RuntimeError"),
         (naive, "logits around 1e4: .*nan"),
         (in_place, "changes the logits"),
@@ -110,9 +116,12 @@ def first(points: tuple[int, ...]) -> Phase:
         (lambda points: (Phase.whole(len(points), float("inf")),), "a share of inf"),
         (lambda points: (Phase.whole(len(points) + 1),), r"exits \(0, 1\); allowed: some of 0 to 0"),
         (lambda points: (Phase("", (), (0,), (0,)),), r"exits \(\); allowed"),
-        (lambda points: (Phase("", (0,), (), ()),), "trains nothing"),
+        (lambda points: (Phase("", (0,), (), ()),), "trains no segment and no head"),
         (lambda points: (Phase("", (0,), (0, 1), (0,)),), r"trains parts \[1\], which do not run"),
-        (lambda points: (Phase.whole(len(points), 1.0 + next(ticks)),), "`phases` gives two plans"),
+        (
+            lambda points: (Phase.whole(len(points), 1.0 + next(ticks)),),
+            "`phases` gives two plans at two calls",
+        ),
         (lambda points: [3], "3 is not a Phase"),
     ],
 )

@@ -83,12 +83,12 @@ def test_a_sound_strategy_passes() -> None:
     [
         (Wandering, ConformanceError, "a fresh strategy with the same archive chooses other candidates"),
         (Global, ConformanceError, "another initial archive at the same seed"),
-        (Repeating, ConformanceError, "is chosen twice"),
-        (Forgetful, ConformanceError, "is chosen twice"),
+        (Repeating, ConformanceError, "is chosen twice; expected distinct candidates"),
+        (Forgetful, ConformanceError, "is in the archive already; expected a new candidate"),
         (Greedy, ConformanceError, "6 candidates; allowed: at most 5"),
         (Foreign, ConformanceError, "differs from its decoded genome"),
         (Fragile, ValueError, "All-NaN"),
-        (Idle, ConformanceError, "of a small space's 72 candidates"),
+        (Idle, ConformanceError, "of a small space's 72 candidates and then no more"),
     ],
 )
 def test_a_fault_is_found(make: type[SearchStrategy], error: type[Exception], text: str) -> None:
