@@ -1,1 +1,1 @@
-"""The finished network: module, runtime, fusion, loading, prediction, tuning and export."""
+"""The finished early-exit network: module, runtime, fusion, loading, prediction, tuning and export."""

@@ -11,13 +11,15 @@ from edanas.core.types import SegmentCost
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Costs of the segments of an early-exit network.
+    """Costs of the stages, heads and decisions of an early-exit network for one sample.
 
     Args:
         stages: Cost of each of the M stages.
-        heads: Cost of each built head with its decision, by exit point.
-        last: Cost of the last exit with its decision.
-        figures: Costs in other units than multiply-adds, by the name of their meter.
+        heads: For each exit point with a head, the cost of the head and of the decision there. The decision
+            is the inference rule together with the confidence criterion.
+        last: Cost of the last exit and its decision.
+        figures: Costs in other units than multiply-adds, by the name of the meter that measured them. Empty
+            by default.
 
     Example:
         >>> from edanas.testing.evaluations import toy_network
@@ -32,10 +34,14 @@ class Anatomy:
 
     @classmethod
     def of(cls, network: ExitNetwork, in_channels: int) -> "Anatomy":
-        """Return the anatomy of a network, by running each segment once on zeros.
+        """Return the costs of a network, by running each stage and head once on zeros.
+
+        Args:
+            network: The network to measure.
+            in_channels: Number of channels of its images.
 
         Raises:
-            CostError: A segment cannot be counted.
+            CostError: The operations of a stage, head or decision cannot be counted.
         """
         stages, last = trace(network.backbone, in_channels)
         points, decisions = exit_points(stages), network.decision_costs()
@@ -47,5 +53,5 @@ class Anatomy:
 
     @property
     def costs(self) -> Costs:
-        """The multiply-adds."""
+        """The costs in multiply-adds."""
         return Costs.of(self.stages, self.heads, self.last)

@@ -1,4 +1,4 @@
-"""A backbone with exits, and the outputs of all of them; samples do not exit early here."""
+"""A backbone with exits, and the outputs of all exits for every sample; no sample exits early here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,17 +27,20 @@ class BackboneWithExits(ExitNetwork):
     """A backbone with heads at some of its exit points, and a selection scheme.
 
     Args:
-        backbone: M stages and the last exit.
-        heads: Exit classifiers by exit point index, from 0 to M - 2. The scheme need not place them.
-        scheme: N = M - 1 thresholds, `None` for no exit.
-        criterion: The confidence criterion; one that learns is built for this network.
-        mean: One number a channel, of pixels in [0, 1].
-        std: One number a channel, of pixels in [0, 1].
-        classes: Names of the classes, by label.
-        inference: The inference rule, as `criterion`; by default the answer of the exit alone.
+        backbone: A backbone of M stages with the last exit.
+        heads: Exit classifiers by index of their exit point, from 0 to M - 2. Not every head must be placed.
+        scheme: One threshold for each of the N = M - 1 exit points, or `None` for no exit there.
+        criterion: Confidence criterion. A criterion with weights must be the result of its `build`.
+        mean: For each channel, the mean of pixels in [0, 1], which is subtracted from images.
+        std: For each channel, the standard deviation of pixels in [0, 1], above 0, by which images are
+            divided.
+        classes: Name of each class; a label is an index into it.
+        inference: Inference rule. A rule with weights must be the result of its `build`. By default the
+            network's prediction is that of the exit where the sample exits.
 
     Raises:
-        ConfigError: Heads, scheme, mean and std do not fit the backbone or one another.
+        ConfigError: A head or the scheme does not fit the backbone, a placed exit has no head, or `mean` and
+            `std` do not fit each other.
     """
 
     def __init__(
@@ -58,10 +61,12 @@ class BackboneWithExits(ExitNetwork):
                 raise ConfigError(
                     f"heads: found exit point index {point}; allowed: 0 to {self.exit_points - 1}"
                 )
-        if len(mean) != len(std) or not len(mean) or min(std) <= 0.0:
+        if len(mean) != len(std) or not len(mean):
             raise ConfigError(
-                f"mean, std: found {list(mean)} and {list(std)}; allowed: one number a channel, std above 0"
+                f"mean, std: found {len(mean)} and {len(std)} numbers; allowed: one number a channel in both"
             )
+        if min(std) <= 0.0:
+            raise ConfigError(f"std: found {list(std)}; allowed: numbers above 0")
         self.backbone = backbone
         self.heads = nn.ModuleDict({str(point): heads[point] for point in sorted(heads)})
         self.scheme = scheme
@@ -71,7 +76,7 @@ class BackboneWithExits(ExitNetwork):
         self.std = tuple(float(value) for value in std)
         self.classes = tuple(classes)
         self.description: dict[str, Any] = {}
-        """Plain values from which `edanas.load` builds the network again; set before the network is saved."""
+        """Numbers, texts and lists from which `edanas.load` builds the network again; empty until set."""
         self._normal: tuple[Any, ...] = (None,)
 
     @property
@@ -81,17 +86,20 @@ class BackboneWithExits(ExitNetwork):
 
     @property
     def memory(self) -> bool:
-        """True if an answer or confidence depends on the exits placed before."""
+        """True if the prediction or the confidence of an exit depends on earlier placed exits."""
         return self.criterion.memory or self.inference.memory
 
     @property
     def answering(self) -> tuple[int, ...]:
-        """Exit points in the columns of `all_exits`: those with a head or, with a memory, the placed ones."""
+        """Exit points of the columns of `all_exits`, ascending.
+
+        They are the exit points with a head or, if `memory` is true, the exit points of the placed exits.
+        """
         return self._scheme.placed if self.memory else self.points
 
     @property
     def resolution(self) -> int:
-        """Side in pixels to which images are resized."""
+        """Height and width in pixels to which images are resized."""
         return self.backbone.resolution
 
     @property
@@ -101,7 +109,11 @@ class BackboneWithExits(ExitNetwork):
 
     @property
     def scheme(self) -> SelectionScheme:
-        """The selection scheme. It can be set, also from thresholds; every placed exit must have a head."""
+        """The selection scheme.
+
+        It can be set to a scheme, or to a sequence with one threshold or `None` for each exit point. Every
+        placed exit must have a head.
+        """
         return self._scheme
 
     @scheme.setter
@@ -123,49 +135,67 @@ class BackboneWithExits(ExitNetwork):
         self._scheme = scheme
 
     def logits(self, prepared: torch.Tensor, phase: Phase | None = None) -> list[torch.Tensor]:
-        """Return the logits (B, K) of every head, ascending, then of the last exit; gradients flow.
+        """Return the logits (B, K) of every head by exit point, then of the last exit; gradients flow.
 
         Args:
-            prepared: (B, C, resolution, resolution), as `edanas.core.preprocess.prepare` returns it.
-            phase: A phase of training; only the exits that it runs are computed, and gradients are tracked
-                only for what it trains.
+            prepared: (B, C, resolution, resolution) images after `edanas.core.preprocess.prepare`.
+            phase: Phase of training. Only the exits that the phase runs are computed, and gradients are
+                tracked only for the modules that the phase trains. `None`, the default, computes all exits.
         """
         return exit_logits(self.exit_parts(), prepared, phase)
 
     def exit_parts(self) -> list[ExitPart]:
-        """Return the modules of each exit, the last exit last."""
+        """Return the modules of each exit by exit point, then of the last exit."""
         return exit_parts(self.backbone, {int(key): head for key, head in self.heads.items()})
 
     @torch.no_grad()
     def all_exits(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return labels and confidences of every exit, to score schemes without running the network again.
+        """Return predictions and confidences of every exit for all images; no image exits early.
+
+        With the result, selection schemes can be scored without running the network again.
 
         Args:
-            images: As for a call.
+            images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size.
 
         Returns:
-            Labels (B, E) int64 and confidences (B, E): a column for each of `answering`, then the last exit.
+            Predicted classes (B, E) int64 and confidences (B, E). The E columns are the exit points in
+            `answering` and the last exit.
+
+        Raises:
+            DataError: The images have another shape, number of channels or type of values.
+            EdanasError: The network is in training mode.
         """
         self._check_mode()
         answers, confidences = self.decide(self.answering_logits(images))
         return torch.stack([each.argmax(dim=1) for each in answers], dim=1), torch.stack(confidences, dim=1)
 
     def answering_logits(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Return the logits (B, K) of each of `answering` and of the last exit; images as for a call."""
+        """Return the logits (B, K) at each exit point in `answering`, then at the last exit.
+
+        Args:
+            images: See `all_exits`.
+        """
         logits = self.logits(self._prepare(self._weight().dtype, self._batch(images)))
         every = (*self.points, self.exit_points)
         return [logits[every.index(point)] for point in (*self.answering, self.exit_points)]
 
     def decide(self, logits: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Turn `answering_logits` into answers (B, K) and confidences (B,) of each exit.
+        """Return the answers and confidences that follow from logits; no sample exits early, gradients flow.
 
-        All samples pass all exits, and gradients flow.
+        Args:
+            logits: The result of `answering_logits`.
+
+        Returns:
+            For each exit, the answer (B, K) of the inference rule and, in a second list, its confidence (B,).
         """
         ran = (*self.answering, self.exit_points)
         return decide_all([self._decision(ran[: at + 1]) for at in range(len(ran))], logits)
 
     def decision_costs(self) -> tuple[SegmentCost, ...]:
-        """Return the cost of the decision at each exit point and the last; see `edanas.exits.decisions`."""
+        """Return the cost of the decision at each exit point, then at the last exit.
+
+        A decision is the inference rule together with the criterion; see `edanas.exits.decisions`.
+        """
         return decision_costs(self.inference, self.criterion, len(self.classes), self.exit_points)
 
     def _decision(self, ran: tuple[int, ...]) -> Decision:
@@ -182,10 +212,10 @@ class BackboneWithExits(ExitNetwork):
         return next(self.parameters(), torch.empty(0))
 
     def _prepare(self, dtype: torch.dtype, images: torch.Tensor) -> torch.Tensor:
-        """Prepare images as `edanas.core.preprocess.prepare`, in a given precision."""
+        """Return images after `edanas.core.preprocess.prepare`, with values of type `dtype`."""
         key = self.mean, self.std, images.device
         if self._normal[0] != key:
-            # Built once, because sending them to an accelerator for every batch would stall it.
+            # Built once, because copying these numbers to an accelerator for every batch would stall it.
             self._normal = key, by_channel(self.mean, images.device), by_channel(self.std, images.device)
         _, mean, std = self._normal
         return prepare(images, self.resolution, mean, std).to(dtype)

@@ -20,21 +20,21 @@ _BATCH = 256
 def calibrate(
     network: ExitNetwork, samples: ImageSet, costs: Costs, setter: ThresholdSetter, given_up: float = 0.0
 ) -> ExitProfile:
-    """Give `network` the thresholds, temperatures and notes that `setter` chooses.
+    """Set the thresholds, temperatures and notes of a network that a threshold setter chooses.
 
     Args:
-        network: In eval mode; its scheme says which exits are placed.
-        samples: Calibration samples, used for nothing else.
-        costs: Multiply-adds of its segments.
+        network: A network in eval mode; changed in place. Its scheme determines which exits are placed.
+        samples: Calibration samples.
+        costs: Costs of the network, in multiply-adds.
         setter: The threshold setter.
-        given_up: See `Calibration.given_up`.
+        given_up: Accuracy that the candidate lost against its last exit in the search, as a fraction.
 
     Returns:
-        The exit profile of the samples, with the new temperatures.
+        The exit profile of the calibration samples, computed with the new temperatures.
 
     Raises:
-        CandidateError: The setter cannot meet its target, an exit's confidence is not a number, or the setter
-            places other exits than the network.
+        CandidateError: No thresholds meet the setter's budget, the confidence of an exit is NaN, or the
+            setter places other exits than the network.
     """
     calibration = Calibration(
         profile=collect_profile(network, samples),
@@ -60,7 +60,7 @@ def calibrate(
 
 @torch.inference_mode()
 def _collect_answers(network: ExitNetwork, samples: ImageSet) -> Answers:
-    """Return the logits of all exits on the samples, with their labels."""
+    """Return the logits of all exits for the samples, and the labels of the samples."""
     device = next(network.parameters()).device
     logits_of_batches = []
     for batch in torch.split(samples.images, _BATCH):
@@ -71,7 +71,7 @@ def _collect_answers(network: ExitNetwork, samples: ImageSet) -> Answers:
 
 
 def _tempered_profile(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> ExitProfile:
-    """Return the exit profile with these temperatures; afterwards the network has none."""
+    """Return the exit profile with the given temperatures; afterwards the network has no temperatures."""
     _set_temperatures(network, samples, temperatures)
     try:
         return collect_profile(network, samples)
@@ -80,6 +80,6 @@ def _tempered_profile(network: ExitNetwork, samples: ImageSet, temperatures: Seq
 
 
 def _set_temperatures(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> None:
-    """Set temperatures, and fit rule and criterion again, because they were fitted to other logits."""
+    """Set temperatures, and fit inference rule and criterion again, because the logits have changed."""
     apply_temperatures(network, temperatures)
     fit(network, samples)

@@ -24,10 +24,11 @@ COMPACT = ("auto", "always", "never")
 class EENN(BackboneWithExits):
     """A backbone with heads at some of its exit points, and a selection scheme.
 
-    A call (in `eval` mode) classifies one batch and returns a `Prediction`. `predict` does the same for any
-    number of images, and faster; `freeze` makes a copy for inference. `logits` is for training.
+    A call, in `eval` mode, classifies one batch and returns a `Prediction`. The method `predict` classifies
+    any number of images, and is faster. The method `freeze` returns a copy for inference. The method `logits`
+    is for training.
 
-    Args and errors as for `BackboneWithExits`.
+    Arguments and errors are those of `BackboneWithExits`.
 
     Example:
         >>> from edanas.testing.evaluations import toy_network
@@ -52,26 +53,25 @@ class EENN(BackboneWithExits):
     ) -> None:
         super().__init__(backbone, heads, scheme, criterion, mean, std, classes, inference)
         self.frozen = False
-        """True for a copy for inference; see `freeze`."""
+        """True for a network that `freeze` returned."""
         self._paces: dict[tuple[Any, ...], Throughput] = {}
 
     @torch.no_grad()
     def forward(self, images: torch.Tensor) -> Prediction:
-        """Classify one batch as it is; each sample exits at the first placed exit that is confident enough.
+        """Classify one batch; each sample exits at the first exit whose confidence reaches its threshold.
 
-        After each exit only the samples that stay are carried on; when none is left, no further stage runs.
-        `predict` takes more kinds of input, and is faster on large batches.
+        The next stages run only on the samples that have not exited. When all samples have exited, no further
+        stage runs. The method `predict` accepts more kinds of input, and is faster on large batches.
 
         Args:
             images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size. The range of floats is
-                checked in the host's memory only, because reading them back from an accelerator would stall
-                it.
+                checked only for images in the CPU's memory, because the check would stall an accelerator.
 
         Returns:
             The prediction, on the network's device.
 
         Raises:
-            DataError: Another shape, number of channels, or type of values.
+            DataError: The images have another shape, number of channels or type of values.
             EdanasError: The network is in training mode.
         """
         return self._classify(self._batch(images), ALWAYS)
@@ -85,23 +85,25 @@ class EENN(BackboneWithExits):
     ) -> Prediction:
         """Classify any number of images, in batches.
 
-        Labels and exits are those of a call, whatever `compact` is. Only a confidence within rounding of its
-        threshold can make a difference, because floats depend on the batch in which they are computed.
+        Predictions and exits equal those of a call for every value of `compact`. The only exception is a
+        sample whose confidence equals a threshold up to rounding, because the rounding of floats depends on
+        the size of the batch.
 
         Args:
-            images: A tensor as for a call; a NumPy array of the same, which may have its channels last as
-                image files are read; or an iterable of images or batches, which may differ in size.
-            batch_size: The most images computed at once.
-            compact: When samples that stay are moved together after an exit: `always`; `never` (all are
-                carried on until none is undecided); or `auto`, where that is faster. Speed is measured by
-                batch size, once twice as many samples were classified as measuring takes. `auto` also cuts
-                batches into chunks where that is faster.
+            images: A tensor (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1]; a NumPy array with channels
+                first or last; or an iterable of such tensors and arrays, which may differ in size.
+            batch_size: Largest number of images computed at once.
+            compact: Treatment of the samples that have not exited, after each exit. With `always` they are
+                moved together, so that the next stages run on them alone. With `never` the next stages run on
+                all samples, until every sample has exited. `auto`, the default, moves samples where that is
+                faster, and cuts batches into chunks where that is faster. The network's speed is measured for
+                this purpose, once it has classified twice as many samples as the measurement needs.
 
         Returns:
             The prediction on the CPU, in the order of the images.
 
         Raises:
-            DataError: An item is not an image.
+            DataError: An item of `images` is not an image, or not a batch of images.
             ConfigError: `batch_size` or `compact` is out of range.
             EdanasError: The network is in training mode.
 
@@ -119,11 +121,11 @@ class EENN(BackboneWithExits):
         return join_predictions([self._inferred(batch, compact) for batch in parts])
 
     def rule(self, compact: str, device: torch.device) -> Compaction:
-        """Return the compaction of `predict`; for `auto` one by measured throughput.
+        """Return the object that decides for `predict` which samples are moved together.
 
         Args:
-            compact: See `predict`.
-            device: The device of the batches.
+            compact: See `predict`. For `auto` the object is a `Throughput`, which measures the network.
+            device: Device on which batches are classified.
         """
         if compact != "auto":
             return ALWAYS if compact == "always" else NEVER
@@ -135,18 +137,18 @@ class EENN(BackboneWithExits):
         return self._paces[key]
 
     def freeze(self, *, compile: bool | str = False) -> "EENN":  # noqa: A002 - torch's word
-        """Return a copy for inference: the same answers within rounding, faster. It cannot be trained.
+        """Return a copy for inference, which is faster and has equal outputs up to rounding.
 
-        BatchNorm is folded into the convolutions before it, dropout is removed, and 1x1 convolutions of
-        pooled features become linear layers; see `edanas.model.fusion`.
+        The copy cannot be trained. BatchNorm is folded into the convolutions before it, dropout is removed,
+        and 1x1 convolutions of pooled features become linear layers; see `edanas.model.fusion`.
 
         Args:
-            compile: Compile each stage and head with `torch.compile`. That takes minutes and a C++ compiler,
-                and rounds more coarsely (confidences to about 1e-4). A text names another of its backends
-                than the default.
+            compile: True to compile each stage and head with `torch.compile`, or the name of a backend of
+                `torch.compile` to use. Compilation takes minutes and needs a C++ compiler. Confidences then
+                differ by up to about 1e-4. By default nothing is compiled.
 
         Raises:
-            ConfigError: `torch.compile` does not work here.
+            ConfigError: `torch.compile` does not work on this machine.
 
         Example:
             >>> from edanas.testing.evaluations import toy_network
@@ -179,14 +181,17 @@ class EENN(BackboneWithExits):
             EdanasError: The network is frozen.
         """
         if mode and self.frozen:
-            raise EdanasError("a frozen network cannot be trained; train the one it was frozen from")
+            raise EdanasError("a frozen network cannot be trained; train the network before `freeze`")
         return super().train(mode)
 
     def segments(self) -> list[Segment]:
-        """Return the parts between the placed exits; the first begins with the preparation of images."""
+        """Return the segments of the network: the stages up to each placed exit, then up to the last exit.
+
+        The first segment begins with the function that resizes and normalises images.
+        """
         segments: list[Segment] = []
         ran: tuple[int, ...] = ()
-        # Bound once, because finding a weight takes as long as a small layer.
+        # The type of the weights is read once, because finding a weight takes as long as a small layer.
         stages: list[Callable[[torch.Tensor], torch.Tensor]] = [partial(self._prepare, self._weight().dtype)]
         heads = self.heads._modules
         for index, stage in enumerate(self.backbone.stages):

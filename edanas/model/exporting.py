@@ -1,4 +1,4 @@
-"""Export of finished networks in other forms, each checked right after it is written."""
+"""Export of finished networks to files of other formats, with a check of each written file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ _KIND, _NAME = "exporter", "eenn"
 
 @dataclass(frozen=True)
 class Exported:
-    """One exported form of a network.
+    """The files that one exporter wrote for a network.
 
     Args:
-        name: The exporter's name.
-        files: The written files, the one to open first.
-        check: The result of its check; `None` for a form that does not run here.
-        summary: A sentence of the exporter, or empty.
+        name: Name of the exporter.
+        files: Paths of the written files; the first is the file to open.
+        check: Result of the comparison with the network; `None` for files that edanas cannot run.
+        summary: A sentence about the files by the exporter; may be empty.
 
     Example:
         >>> Exported("onnx", (Path("eenn.onnx.json"),), None, "").files[0].name
@@ -43,24 +43,27 @@ def export(
     out: str | Path | None = None,
     data: str | Path | None = None,
 ) -> list[Exported]:
-    """Write a finished network in other forms, and check that they match the network.
+    """Write a finished network to files of other formats, and check that the files match the network.
 
     Args:
-        model: A network's `.safetensors` or `.json` file, whose name the files get; or a network, whose files
-            are named `eenn`.
-        to: Names of exporters, or one name.
-        out: The folder to write to, created if it is missing. By default the model's own, or for a network
-            the current folder.
-        data: Labelled images for the check, and for the scales of 8-bit integers: the name of a data set, or
-            the path of a folder of class folders. By default the data of the run in whose folder the file
-            lies.
+        model: A network, or the path of its `.safetensors` or `.json` file. The written files have the name
+            of that file; for a network their name is `eenn`.
+        to: Name of an exporter, or several names; `onnx` by default.
+        out: Folder for the written files, created if it is missing. By default the folder of the model's
+            file or, for a network, the current folder.
+        data: Labelled images for the check and for the scales of 8-bit quantization: the name of a data set,
+            or the path of a folder with a folder of images for each class. By default the data of the run in
+            whose folder the model's file lies.
+
+    Returns:
+        The written files of each exporter, in the order of `to`.
 
     Raises:
-        ConfigError: The exporter is unknown, its package is not installed, or there are no images.
+        ConfigError: An exporter is unknown, its package is not installed, or no images are available.
         DataError: The images cannot be read, or do not fit the network.
         WeightsError: The network cannot be loaded.
-        ExportError: The network cannot be put into this form, or the form does not match the network.
-        RunError: The folder cannot be written to.
+        ExportError: The network cannot be written in this format, or the files do not match the network.
+        RunError: Files cannot be written to the folder.
 
     Example:
         >>> import tempfile
@@ -75,7 +78,9 @@ def export(
         name: _exporter(registry, name) for name in dict.fromkeys([to] if isinstance(to, str) else to)
     }
     if not exporters:
-        raise ConfigError(f"exports: found none; allowed: {', '.join(registry.names(_KIND))}")
+        raise ConfigError(
+            f"exports: found no exporter; allowed: one or more of {', '.join(registry.names(_KIND))}"
+        )
     path = None if isinstance(model, EENN) else Path(model)
     network = model if isinstance(model, EENN) else load(model)
     stem = _output_folder(path, out) / (_NAME if path is None else path.with_suffix("").name)
@@ -101,9 +106,10 @@ def _exporter(registry: Registry, name: str) -> Exporter:
 
 
 def _output_folder(model: Path | None, out: str | Path | None) -> Path:
+    """Return the folder for the written files, after creating it; see `export`."""
     folder = (model.absolute().parent if model else Path()) if out is None else Path(out).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{folder}: is no folder to write to: {error.strerror or error}") from error
+        raise RunError(f"{folder}: cannot be created as a folder: {error.strerror or error}") from error
     return folder

@@ -1,4 +1,4 @@
-"""Fitting of inference rule and confidence criterion after the training of a network."""
+"""Fitting of the inference rule and the confidence criterion after the training of a network."""
 
 import torch
 
@@ -8,12 +8,15 @@ from edanas.model.profiling import eval_mode
 
 
 def fit(network: ExitNetwork, data: ImageSet, batch_size: int = 256) -> None:
-    """Fit the inference rule on logits, then the criterion on the rule's answers, as far as they learn.
+    """Fit the inference rule to the logits of the exits, then the criterion to the answers of the rule.
+
+    A rule or criterion that cannot be fitted does not change.
 
     Args:
-        network: Its rule and criterion are changed in place; with a memory, for the placed exits.
-        data: Samples that the network was not trained on.
-        batch_size: Samples in a step.
+        network: Network whose rule and criterion are fitted in place. If one of them depends on earlier
+            exits, it is fitted for the placed exits only.
+        data: Labelled samples on which the network was not trained.
+        batch_size: Number of samples that the network computes at once.
     """
     rule, criterion = network.inference, network.criterion
     if not len(data) or not (rule.fits or criterion.fits):

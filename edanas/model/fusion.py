@@ -1,7 +1,8 @@
-"""Simplification of a trained network's modules for inference; its outputs stay the same within rounding.
+"""Simplification of a trained network for inference; its outputs do not change, apart from rounding.
 
-Names and order of modules do not show what can be simplified, because a plugin's network may call them in any
-order. Therefore one pass on a sample is recorded, down to torch's operators.
+A plugin's network may call its modules in any order, so the order in which they are defined does not show
+which modules can be merged. Therefore one forward pass is recorded, with every operator of torch that it
+calls.
 """
 
 from collections import Counter
@@ -20,16 +21,19 @@ from edanas.core.errors import ConfigError
 
 _Weighted = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-"""Modules whose weight's first dimension is the output's channels. Subclasses may compute something else."""
+"""Modules whose weights have the output channels as first dimension. Subclasses are excluded when modules are
+merged, because they may compute something else.
+"""
 
 
 class Pooled(nn.Module):
-    """A 1x1 convolution of features pooled to one pixel, computed as a matrix product.
+    """A 1x1 convolution that is computed as a matrix product on features of one pixel.
 
-    For several samples a CPU takes half to a tenth of the time; for one, torch's convolution is as fast.
+    For batches of several samples, a CPU takes a tenth to half of the time of torch's convolution. For one
+    sample, torch's convolution is as fast and is used.
 
     Args:
-        conv: The convolution.
+        conv: The convolution to replace.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -37,8 +41,8 @@ class Pooled(nn.Module):
         self.conv = conv
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, C, 1, 1) -> (B, D, 1, 1)."""
-        # An exported graph is for batches of any size, so it must not depend on the size of this one.
+        """Return the D output channels (B, D, 1, 1) of features (B, C, 1, 1)."""
+        # An exported graph is for batches of any size, so it must not depend on the size of this batch.
         if torch.compiler.is_exporting() or len(features) == 1 or features.shape[-2:] != (1, 1):
             out: torch.Tensor = self.conv(features)
             return out
@@ -47,13 +51,15 @@ class Pooled(nn.Module):
 
 
 def simplify(network: nn.Module, run: Callable[[], object]) -> None:
-    """Fold BatchNorm into convolutions and linear layers, remove dropout, make pooled convolutions linear.
+    """Simplify a network in place: fold BatchNorm, remove dropout, and replace pooled 1x1 convolutions.
 
-    A BatchNorm is folded if it alone reads the output of the layer before it, and both run once in a pass.
+    A BatchNorm is folded into the convolution or linear layer before it. The condition is that no other
+    module reads the layer's output, and that both modules run once in a pass. A 1x1 convolution of features
+    of one pixel becomes a `Pooled` module.
 
     Args:
-        network: In eval mode, on its device; changed in place.
-        run: A pass through all of `network`, on two samples or more.
+        network: A network in eval mode.
+        run: Function without arguments that runs all modules of `network` on two samples or more.
     """
     record = _PassRecord()
     record.record_pass(network, run)
@@ -71,14 +77,14 @@ def simplify(network: nn.Module, run: Callable[[], object]) -> None:
         for name, child in list(module._modules.items()):
             if child is not None and child in replaced:
                 module._modules[name] = replaced[child]
-            # A container that ran as often as the child calls it in sequence, not by its position.
+            # If the container ran as often as the child, it calls its children in sequence, not by index.
             idle = type(module) is nn.Sequential and isinstance(module._modules[name], nn.Identity)
             if idle and child is not None and record.calls[module] == record.calls[child] > 0:
                 del module._modules[name]
 
 
 class _PassRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A record of one pass: the calls of each module, and the maker and the readers of each tensor."""
+    """A record of one forward pass: how often modules ran, and which modules wrote and read which tensors."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -87,7 +93,8 @@ class _PassRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.normalised: dict[_BatchNorm, torch.Tensor] = {}
         self.uses: Counter[int] = Counter()
         self.pooled: set[nn.Conv2d] = set()
-        self._alive: list[torch.Tensor] = []  # so that no new tensor reuses the identity of a recorded one
+        # References keep recorded tensors alive, so that no later tensor has the same `id`.
+        self._alive: list[torch.Tensor] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -97,7 +104,7 @@ class _PassRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
     def record_pass(self, network: nn.Module, run: Callable[[], object]) -> None:
-        """Run the network, and record the pass."""
+        """Call `run`, and record the calls of the modules and tensors of `network`."""
         handles = [module.register_forward_hook(self._record_call) for module in network.modules()]
         try:
             with torch.no_grad(), self:
@@ -120,7 +127,7 @@ class _PassRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _normalise(norm: _BatchNorm, inputs: torch.Tensor) -> torch.Tensor:
-    """Return the batch normalisation of `inputs` alone; some subclasses also hold an activation."""
+    """Return `inputs` after the normalisation of `norm`, without the activation that some subclasses add."""
     return F.batch_norm(
         inputs, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps
     )
@@ -128,7 +135,7 @@ def _normalise(norm: _BatchNorm, inputs: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def _fold(layer: _Weighted, norm: _BatchNorm) -> None:
-    """Fold `norm` into the weights of `layer`; computed in double precision."""
+    """Change the weights of `layer` in place so that it includes `norm`; computed in double precision."""
     weight = layer.weight
     zeros = torch.zeros(len(weight), dtype=torch.float64, device=weight.device)
     mean, var, gain, offset, bias = (
@@ -148,31 +155,32 @@ def _fold(layer: _Weighted, norm: _BatchNorm) -> None:
 
 
 def compile_parts(parts: Iterable[tuple[nn.Module, str]], backend: str, run: Callable[[int], object]) -> None:
-    """Compile modules with `torch.compile`.
+    """Replace modules by their compiled versions, with `torch.compile`.
 
     Args:
-        parts: Each module as its parent and its name there.
-        backend: As for `torch.compile`.
-        run: A pass of a number of samples through all of them, which makes the kernels.
+        parts: For each module, its parent module and its name in the parent.
+        backend: Name of a backend of `torch.compile`.
+        run: Function that runs all modules on a given number of samples, so that kernels are generated now.
 
     Raises:
-        ConfigError: `torch.compile` does not work here.
+        ConfigError: `torch.compile` does not work on this machine.
     """
-    # With constant weights, torch's own backend lays them out for the machine once.
+    # If weights are constant, torch's default backend arranges them for the machine once.
     options: dict[str, Any] | None = {"freezing": True} if backend == "inductor" else None
     parts = list(parts)
     try:
         for holder, name in parts:
             setattr(holder, name, torch.compile(getattr(holder, name), backend=backend, options=options))
-        # Containers of one class share one entry in torch's cache of kernels, whose size is limited.
+        # Modules of one class share an entry of limited size in torch's cache of kernels.
         room = torch._dynamo.config.patch(recompile_limit=8 + 3 * len(parts))
         with torch.inference_mode(), room:
-            for count in (1, 2, 3):  # one sample, one size, and then any size
+            # torch generates kernels for 1 sample, for a fixed batch size, then for any batch size.
+            for count in (1, 2, 3):
                 run(count)
     except Exception as error:
         # Compilers raise many types of errors, and some need programs that are not installed.
         cause = (str(error).strip() or "no reason given").splitlines()[0]
         raise ConfigError(
             f"compile: torch.compile does not work here: {type(error).__name__}: {cause}; "
-            "freeze without it, or name another backend"
+            "freeze the network without compilation, or name another backend"
         ) from error

@@ -1,4 +1,4 @@
-"""Images to classify: one or many, as tensors, arrays or an iterable of them, cut into batches."""
+"""Checks of images to classify, and batches from tensors, arrays or iterables of images."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,19 +11,20 @@ from edanas.core.errors import DataError
 from edanas.core.preprocess import scale
 
 _ROUNDING = 1e-3
-"""Tolerance for floats outside [0, 1], because some decoders and resizers overshoot."""
+"""Largest distance of a float from [0, 1] that is accepted, because resizing can overshoot slightly."""
 
 
 def as_batch(images: object, channels: int) -> torch.Tensor:
-    """Return `images` as a checked batch.
+    """Return images as a batch (B, C, H, W), after checking their shape and values.
 
     Args:
         images: A tensor (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1]. The range of floats is checked
-            in the host's memory only, because reading them back from an accelerator would stall it.
-        channels: C.
+            only for images in the CPU's memory, because the check would stall an accelerator.
+        channels: Number C of channels.
 
     Raises:
-        DataError: Another shape, number of channels, or type of values.
+        DataError: `images` is not a tensor, or has another shape, number of channels, type or range of
+            values.
 
     Example:
         >>> as_batch(torch.zeros(3, 8, 8), channels=3).shape
@@ -50,12 +51,15 @@ def from_array(array: npt.NDArray[Any], channels: int) -> torch.Tensor:
     """Return a NumPy array as a tensor, channels first.
 
     Args:
-        array: (B, C, H, W), (C, H, W), or, as image files are read, (B, H, W, C) or (H, W, C). Where both
-            fit, channels are first. Grey images may leave out the channel: (H, W).
-        channels: C.
+        array: Images with channels first, (B, C, H, W) or (C, H, W), or with channels last, (B, H, W, C) or
+            (H, W, C). If both readings fit, channels are first. A grey image may also be (H, W).
+        channels: Number C of channels.
+
+    Returns:
+        A tensor (B, C, H, W) or (C, H, W).
 
     Raises:
-        DataError: Another shape or type of values.
+        DataError: The array has another shape or type of values.
 
     Example:
         >>> from_array(np.zeros((8, 8, 3), dtype=np.uint8), channels=3).shape
@@ -67,25 +71,29 @@ def from_array(array: npt.NDArray[Any], channels: int) -> torch.Tensor:
     if tensor.dim() == 2 and channels == 1:
         return tensor.unsqueeze(0)
     if tensor.dim() not in (3, 4) or channels not in (tensor.shape[-3], tensor.shape[-1]):
-        forms = f"({channels}, H, W), (H, W, {channels}), or B of them"
-        raise DataError(f"images: found shape {tuple(array.shape)}; allowed: {forms}")
+        raise DataError(
+            f"images: found shape {tuple(array.shape)}; allowed: ({channels}, H, W), (H, W, {channels}), or "
+            "either after a number of images"
+        )
     return tensor if tensor.shape[-3] == channels else tensor.movedim(-1, -3)
 
 
 def batches(images: object, channels: int, resolution: int, size: int) -> Iterator[torch.Tensor]:
-    """Yield `images` in batches of at most `size`, in order; an iterable is read at most one batch ahead.
+    """Yield images in batches, in order; at most one batch of an iterable is read ahead.
 
     Args:
-        images: As for `EENN.predict`.
-        channels: C.
-        resolution: Side to which images are resized if those of one batch differ in size or type.
-        size: At least 1.
+        images: A tensor, a NumPy array or an iterable of tensors and arrays; see `EENN.predict`.
+        channels: Number C of channels.
+        resolution: Height and width in pixels to which images are resized if the images of one batch differ
+            in size or type.
+        size: Largest number of images of a batch, 1 or more.
 
-    Returns:
-        (B, C, H, W) uint8 or floats in [0, 1], 1 <= B <= `size`.
+    Yields:
+        A batch (B, C, H, W) of uint8 or floats in [0, 1], with B from 1 to `size`.
 
     Raises:
-        DataError: An item is not an image; of several, the message has its number, from 1.
+        DataError: `images` or one of its items is not an image or a batch of images. The message has the
+            item's number, from 1.
     """
     if isinstance(images, torch.Tensor | np.ndarray):
         yield from (part for part in torch.split(_checked_batch(images, channels), size) if len(part))
@@ -109,13 +117,19 @@ def batches(images: object, channels: int, resolution: int, size: int) -> Iterat
 
 
 def _checked_batch(images: object, channels: int) -> torch.Tensor:
+    """Return a tensor or an array as a checked batch; see `as_batch` and `from_array`."""
     if isinstance(images, np.ndarray):
         return as_batch(from_array(images, channels), channels)
     return as_batch(images, channels)
 
 
 def _stack_samples(samples: list[torch.Tensor], resolution: int) -> torch.Tensor:
-    """Stack samples (1, C, H, W); each is resized by itself if their shapes or types differ."""
+    """Return samples (1, C, H, W) as one batch; if their shapes or types differ, every sample is resized.
+
+    Args:
+        samples: One sample or more.
+        resolution: Height and width after resizing, in pixels.
+    """
     first = samples[0]
     if all(each.shape == first.shape and each.dtype == first.dtype for each in samples):
         return torch.cat(samples)

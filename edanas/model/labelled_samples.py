@@ -1,4 +1,4 @@
-"""Labelled samples for a finished network: a part of its run's own data, or other data."""
+"""Labelled samples for a finished network: a part of the data of its run, or other data."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,16 +18,17 @@ from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import Registry
 
 ALL = "all"
+"""Name that selects all samples of a data set instead of one part."""
 
 
 @dataclass(frozen=True)
 class LabelledSamples:
-    """Samples with the network's labels.
+    """Labelled samples for a network, with a description.
 
     Args:
-        samples: Images of any size.
-        part: Description of the part, for messages.
-        remarks: Remarks for the reader of the results.
+        samples: Images of any size. Labels are indices into the network's classes.
+        part: Words that name the part in reports and messages, such as "the run's calibration part".
+        remarks: Sentences about the samples for the reader of a report.
     """
 
     samples: ImageSet
@@ -42,22 +43,27 @@ def read_labelled_samples(
     data: str | None,
     part: str | None,
 ) -> LabelledSamples:
-    """Read labelled samples for a network.
+    """Read one part of the data of the network's run, or of other data.
 
-    If the network lies in its run's folder and the data is the run's, parts are the run's, and the default is
-    the calibration part. Otherwise parts are those that the data names, and the default is all except a train
-    part.
+    The data of a run is used if the network's file lies in the folder of the run, and `data` is `None` or
+    names the same data. Then `part` is one of the parts into which the run divided its data. Otherwise `part`
+    is a part that the data set itself defines.
 
     Args:
-        registry: The registry of data sets.
-        network: Its classes are matched with those of the data by name.
-        model: The file of the network, which leads to the run; `None` if there is none.
-        data: The name of a data set, or the path of a folder of class folders; `None` for the run's own.
-        part: `train`, `calibration`, `validation`, `test` or `all`; `None` for the default.
+        registry: Registry with the available data sets.
+        network: Network for which the samples are read. Classes of the data are matched with the classes of
+            the network by name.
+        model: Path of the network's file, from which the folder of the run follows; `None` for a network
+            without a file.
+        data: Name of a data set, or path of a folder with a folder of images for each class. `None` for the
+            data of the run.
+        part: `train`, `calibration`, `validation`, `test` or `all`. `None` for the calibration part of the
+            run's data, or for all samples of other data outside its train part.
 
     Raises:
         ConfigError: The data or its part does not exist.
-        DataError: The data cannot be read, or has classes that the network does not know.
+        DataError: The data cannot be read, has no samples in the part, or has a class that the network does
+            not have.
     """
     if part is not None and part not in (*PARTS, ALL):
         raise ConfigError(f"part: found '{part}'.{near_miss(part, (*PARTS, ALL))}")
@@ -72,21 +78,26 @@ def read_labelled_samples(
 def read_two_parts(
     registry: Registry, network: EENN, model: Path | None, data: str | None
 ) -> tuple[ImageSet, ImageSet]:
-    """Read two parts: calibration samples to set values by, and validation samples to measure on.
+    """Read the calibration part and the validation part of the data of the network's run, or of other data.
 
-    Data from outside the run may name one of these parts; the rest is then the other. Its test part is never
-    used. If it names neither, the rest is divided in two at random.
+    Other data need not define both parts. If it defines one of them, the other part consists of all other
+    samples outside the test part. If it defines neither, all samples outside the test part are divided into
+    halves at random. The test part is never used.
 
     Args:
-        registry: As for `read_labelled_samples`.
-        network: As for `read_labelled_samples`.
-        model: As for `read_labelled_samples`.
-        data: As for `read_labelled_samples`.
+        registry: See `read_labelled_samples`.
+        network: See `read_labelled_samples`.
+        model: See `read_labelled_samples`.
+        data: See `read_labelled_samples`.
+
+    Returns:
+        The calibration samples, to determine values such as scales, and the validation samples, to measure
+        results.
 
     Raises:
         ConfigError: The data does not exist.
-        DataError: The data cannot be read, has classes that the network does not know, or has fewer than 2
-            images left.
+        DataError: The data cannot be read, has a class that the network does not have, or has too few images
+            for two parts.
     """
     settings = _settings_of_own_data(registry, model, data)
     if settings is not None:
@@ -103,18 +114,21 @@ def read_two_parts(
         parts = [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
     halves = [part if len(part) else rest for part in parts]
     if not all(map(len, halves)):
-        raise DataError(f"{data}: found {len(rest)} images beside its named parts; allowed: 2 or more")
+        raise DataError(
+            f"{data}: found {len(rest)} images outside its calibration, validation and test parts; "
+            "allowed: 2 or more"
+        )
     calibration, validation = (_match_network(loaded.samples.subset(half), network) for half in halves)
     return calibration, validation
 
 
 def _settings_of_own_data(registry: Registry, model: Path | None, data: str | None) -> Settings | None:
-    """Return the settings of the network's run if `data` is the run's, else `None`."""
+    """Return the settings of the network's run if `data` is the data of that run, else `None`."""
     settings = _run_settings(model)
     if data is None and settings is None:
         raise ConfigError(
-            "data: found none, and the network does not lie in the folder of a run; allowed: the name of a "
-            "data set, or a folder of class folders"
+            "data: found none, and the network's file does not lie in the folder of a run; "
+            "allowed: the name of a data set, or a folder with a folder of images for each class"
         )
     own = settings is not None and (data is None or _is_run_data(registry, settings, data))
     return settings if own else None
@@ -123,16 +137,16 @@ def _settings_of_own_data(registry: Registry, model: Path | None, data: str | No
 def _read_run_part(
     registry: Registry, network: EENN, settings: Settings, part: str | None
 ) -> LabelledSamples:
-    """Read a part of the run's own data."""
+    """Read a part of the data of the network's run; `None` for the calibration part."""
     loaded = _load(registry, data_component(registry, settings.data), network, settings.seed)
     chosen = part or "calibration"
     remarks = list(loaded.remarks)
     if chosen in ("train", ALL):
         remarks.append(
-            "The network was trained on some of these samples; figures on them are too optimistic."
+            "The network was trained on some of these samples, so results on them are too optimistic."
         )
     if chosen == "test":
-        remarks.append("The test part was used here, so figures on it are no test accuracy any more.")
+        remarks.append("The test part was used here, so results on it are no test accuracy any more.")
     if chosen == ALL:
         return LabelledSamples(loaded.samples, "all of the run's data", tuple(remarks))
     samples = getattr(split(loaded, settings.split, settings.seed), chosen)
@@ -140,7 +154,7 @@ def _read_run_part(
 
 
 def _read_named_part(registry: Registry, network: EENN, data: str, part: str | None) -> LabelledSamples:
-    """Read a part that the data itself names."""
+    """Read a part that a data set itself defines; `None` for all samples outside its train part."""
     loaded = _load_source(registry, network, data)
     part_names = sorted({str(name) for name in loaded.parts} - {""})
     if part is None and part_names:
@@ -159,7 +173,7 @@ def _read_named_part(registry: Registry, network: EENN, data: str, part: str | N
 
 
 def _load_source(registry: Registry, network: EENN, data: str) -> LoadedData:
-    """Load data from outside the run, with the channels of the network."""
+    """Load data from outside the run; images in folders are read with the channels of the network."""
     component = data_component(registry, Component(data))
     if component.name == "folder":
         channels = "grey" if len(network.mean) == 1 else "rgb"
@@ -168,13 +182,14 @@ def _load_source(registry: Registry, network: EENN, data: str) -> LoadedData:
 
 
 def _load(registry: Registry, component: Component, network: EENN, seed: int) -> LoadedData:
+    """Load a data set with images of the size at which the network's run reads them."""
     source = registry.create("data set", component.name, component.options)
     loaded: LoadedData = source.load(_image_side(registry, network), seed)
     return loaded
 
 
 def _image_side(registry: Registry, network: EENN) -> int:
-    """Return the side at which a run reads images: the largest of the network's search space."""
+    """Return the largest height and width, in pixels, in the search space of the network's run."""
     supernet = network.description.get("supernet")
     if not supernet:
         return network.resolution
@@ -190,16 +205,19 @@ def _image_side(registry: Registry, network: EENN) -> int:
 
 
 def _run_settings(model: Path | None) -> Settings | None:
-    """Return the settings of the run in whose folder `models` a network lies, if any.
+    """Return the settings of the run whose folder `models` has the network's file.
+
+    Returns:
+        The settings, or `None` if the file does not lie in the folder of a run.
 
     Raises:
-        ConfigError: They cannot be read.
+        ConfigError: The settings cannot be read.
     """
     if model is None or model.absolute().parent.name != MODELS:
         return None
     run = model.absolute().parent.parent
     config = run / CONFIG
-    # Other programs have files of this name too.
+    # A file of this name alone may belong to another program.
     if not config.is_file() or not any((run / name).is_file() for name in (ARCHIVE, ENVIRONMENT)):
         return None
     try:
@@ -211,7 +229,7 @@ def _run_settings(model: Path | None) -> Settings | None:
 
 
 def _is_run_data(registry: Registry, settings: Settings, data: str) -> bool:
-    """Return whether `data` names the data set of the run."""
+    """Return true if `data` is the name or the folder of the run's data set."""
 
     def name_and_path(component: Component) -> tuple[str, str]:
         component_found = data_component(registry, component)
@@ -225,14 +243,18 @@ def _is_run_data(registry: Registry, settings: Settings, data: str) -> bool:
 
 
 def _match_network(samples: ImageSet, network: EENN) -> ImageSet:
-    """Convert samples to the network's channels and labels."""
+    """Return the samples with the network's number of channels and its labels.
+
+    Raises:
+        DataError: A sample has a class that the network does not have.
+    """
     number = {name: label for label, name in enumerate(network.classes)}
     used = torch.unique(samples.labels).tolist()
     for label in used:
         name = samples.classes[label]
         if name not in number:
             raise DataError(
-                f"classes: found '{name}', which the network does not have.{near_miss(name, number)}"
+                f"classes: found '{name}', a class that the network does not have.{near_miss(name, number)}"
             )
     lookup = torch.tensor([number.get(name, -1) for name in samples.classes], dtype=torch.int64)
     images = samples.images

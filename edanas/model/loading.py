@@ -19,7 +19,7 @@ from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
 _BEFORE_RULES = {"name": "early-stop", "options": {}}
-"""The inference rule of descriptions from before inference rules could be chosen."""
+"""Inference rule of networks that were saved before inference rules were recorded in the description."""
 
 
 def load(
@@ -30,21 +30,26 @@ def load(
     compile: bool | str = False,  # noqa: A002 - torch's word
     trust_code: bool = False,
 ) -> EENN:
-    """Load a finished network; its `predict` returns labels, exits and confidences of images.
+    """Load a finished network from its files.
+
+    The method `predict` of the result returns predictions, exits and confidences for images.
 
     Args:
-        path: The `.safetensors` or `.json` file of a result, in the folder `models` of its run.
-        device: The device of the network.
-        freeze: Return a copy that is faster for inference, and equal within rounding; see `EENN.freeze`.
-        compile: Freeze the network, and compile its parts; see `EENN.freeze`.
-        trust_code: Allow code that the network names: that of a user's module (supernet provider `module`).
-            No other code from the files is ever run.
+        path: Path of the network's `.safetensors` or `.json` file; a run writes them to its folder `models`.
+            Both files must lie in the same folder.
+        device: Device for the network: `cpu`, the default, or `cuda`, for example.
+        freeze: True to return a copy that is faster for inference, with equal outputs up to rounding; see
+            `EENN.freeze`.
+        compile: True, or the name of a backend, to freeze the network and compile its modules; see
+            `EENN.freeze`.
+        trust_code: True to allow the Python module that the network's description names. Only networks of
+            the supernet provider `module` name a Python module. No other code from the files is ever run.
 
     Raises:
-        WeightsError: A file is missing or damaged, or the two do not belong together; or the network names
-            code that is not trusted.
+        WeightsError: A file is missing or damaged, the two files do not belong together, or the network names
+            a Python module and `trust_code` is false.
         ConfigError: A plugin of the network is not installed, the device is not available, or `torch.compile`
-            does not work here.
+            does not work on this machine.
 
     Example:
         >>> load("run/models/eenn-2.json")
@@ -61,7 +66,11 @@ def load(
 
 
 def _build_network(registry: Registry, description: Mapping[str, Any]) -> EENN:
-    """Build the network of a description, with fresh weights."""
+    """Return the network that a description defines, with random weights.
+
+    Raises:
+        WeightsError: A value of the description is missing or damaged.
+    """
     description = {"inference": _BEFORE_RULES, **description}
 
     def named(kind: str, key: str) -> Any:

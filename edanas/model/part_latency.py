@@ -1,4 +1,4 @@
-"""Latency of each part of a network on this machine, in the form of costs."""
+"""Latency of the stages and heads of a network on this machine, as costs in nanoseconds."""
 
 import itertools
 import statistics
@@ -12,27 +12,34 @@ from edanas.core.costs import Costs
 from edanas.core.machine import clock
 
 UNIT = 1e-9
-"""Seconds in one unit of cost: costs are integers of nanoseconds."""
+"""Seconds in one unit of cost: costs are whole numbers of nanoseconds."""
 
 _LEAST_PASSES, _MOST_PASSES = 15, 200
 _SECONDS = 3.0
+"""Seconds after which no further pass starts, once `_LEAST_PASSES` were measured."""
 
 
 @torch.inference_mode()
 def latency_costs(network: ExitNetwork, batch_size: int = 1) -> Costs:
-    """Return nanoseconds of each stage and head for one image, medians over many passes.
+    """Return the latency of each stage and head for one image, in nanoseconds.
 
-    A sample that exits at an exit runs the stages and all placed heads up to it. Therefore all arithmetic on
-    multiply-adds holds for latencies too. The overhead of a call, such as checking its input, counts with the
-    first stage. Preparing images, the criterion and the decision count where they run. Between two exits with
-    heads only the sum is known; it counts at the last of the stages there.
+    Latencies are medians over many passes. They are used like multiply-adds: the latency of a sample is the
+    sum over the stages and placed heads that it runs. The first stage includes the resizing of images and the
+    overhead of a call, such as the check of its input. A head includes the inference rule and the confidence
+    criterion. If several stages lie between two exits with heads, only the sum of their latencies is
+    measured. The sum counts for the last of these stages, and the other stages count 0.
 
-    On a CPU with one thread, the thread's own time is measured, which excludes other programs.
+    On a CPU with one thread, the CPU time of the thread is measured, so other programs do not disturb.
 
     Args:
-        network: In eval mode. All its heads are measured, placed or not.
-        batch_size: Images computed at once; their time is divided by their number. Later parts count as if
-            the batch stayed full: exact for single images, optimistic for batches that shrink.
+        network: A network in eval mode. All its heads are measured, also the heads of exits that are not
+            placed.
+        batch_size: Number of images computed at once; the time of a batch is divided by this number. Every
+            stage and head is measured on a full batch. This is exact for single images, and too low for
+            larger batches, because fewer images reach later stages.
+
+    Returns:
+        Costs in nanoseconds. The cost of an exit point without a head is `None`.
     """
     scheme = network.scheme
     try:
@@ -48,7 +55,12 @@ def latency_costs(network: ExitNetwork, batch_size: int = 1) -> Costs:
 
 
 def _measure_parts(network: ExitNetwork, batch_size: int) -> tuple[dict[int, int], dict[int, int]]:
-    """Measure nanoseconds per image of the stages before each exit, and of its head, by exit point."""
+    """Measure the stages before each exit, and the heads.
+
+    Returns:
+        Nanoseconds per image of the stages since the previous exit, and of the head, both by exit point. The
+        last exit has the number of exit points as key.
+    """
     now = clock(network.device)
     shape = batch_size, len(network.mean), network.resolution, network.resolution
     noise = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -73,7 +85,7 @@ def _measure_parts(network: ExitNetwork, batch_size: int) -> tuple[dict[int, int
         start = now()
         network.predict(images, batch_size=batch_size, compact="always")  # all exit at the first exit
         whole.append(now() - start)
-    # The first passes run with cold caches.
+    # The first three passes are slower, because caches are empty.
     medians = [statistics.median(column) for column in zip(*times[3:], strict=True)]
     medians[0] += max(0.0, statistics.median(whole[3:]) - medians[0] - medians[1])
     each = [max(1, round(median / batch_size / UNIT)) for median in medians]

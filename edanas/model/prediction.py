@@ -1,4 +1,4 @@
-"""Predictions with names, for image files, folders and iterables of images."""
+"""Predictions with the names of the images, for image files, folders and iterables of images."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,11 +27,13 @@ class Answer(NamedTuple):
     """The prediction on one image.
 
     Args:
-        name: The file's path, the name that came with the image, or its number, from 1.
-        label: From 0.
-        class_name: `network.classes[label]`.
-        exit: The index of the exit point where the image exited, or N for the last exit.
-        confidence: In [0, 1], at that exit.
+        name: Path of the image file, or the name that was passed with the image. An image without a name has
+            its number as name, from 1.
+        label: Predicted class, an index into `network.classes`.
+        class_name: Name of the predicted class.
+        exit: Index of the exit point where the image exited, or N for the last exit of a network with N exit
+            points.
+        confidence: Confidence of the prediction, in [0, 1].
 
     Example:
         >>> Answer("cat.png", 3, "cat", 0, 0.91).class_name
@@ -57,27 +59,33 @@ def stream(
 ) -> Iterator[Answer]:
     """Classify images as they arrive; at most one batch is in memory.
 
+    With a budget, the thresholds move after each batch of at most 62 images (by default), so that the mean
+    cost of an image holds the budget; see `edanas.thresholds.stream_budget`. Whenever an answer is yielded,
+    the network has its own thresholds again.
+
     Args:
-        network: In eval mode.
-        source: The path of an image or of a folder, whose images are found in it and below; several of these;
-            or an iterable of images (see `EENN.predict`) or of pairs (name, image).
-        batch_size: The number of images read and computed at once.
+        network: A network in eval mode.
+        source: Path of an image file; path of a folder, whose images are found in it and in all folders
+            below; a list of such paths; or an iterable of images (see `EENN.predict`) or of pairs (name,
+            image).
+        batch_size: Largest number of images read and computed at once.
         compact: See `EENN.predict`.
-        progress: Shows a progress bar; none by default.
-        on_unreadable: Called with the error for each file that cannot be read, which is then skipped.
-        hold_macs: Executed multiply-adds per image on average that thresholds hold, moving after each batch
-            (of 62 images at most, by default): a number, a text such as `5M`, `none`, or a holder, which
-            keeps its position for the next stream. By default the budget in the network's description
-            (threshold setter `dynamic`), if any. The network has its own thresholds whenever an answer is
-            yielded.
+        progress: Display for a progress bar; `None`, the default, displays no bar.
+        on_unreadable: Function that is called with the error for each file that cannot be read; the stream
+            then continues. By default the error is raised.
+        hold_macs: Budget of executed multiply-adds per image on average: a number, or a text such as `5M`.
+            The text `none` means no budget. A `BudgetHolder` continues where an earlier stream with the
+            holder ended. By default the budget is that of the network's description, which the threshold
+            setter `dynamic` writes; other networks then have no budget.
 
     Yields:
         An `Answer` for each image, in order.
 
     Raises:
-        DataError: A path has no image, a file cannot be read (without `on_unreadable`), or an item is not an
-            image.
-        ConfigError: `batch_size` or `compact` is out of range, or the budget cannot be read or held.
+        DataError: A path has no image, a file cannot be read and `on_unreadable` is `None`, or an item is not
+            an image.
+        ConfigError: `batch_size` or `compact` is out of range, or the budget cannot be read or is out of
+            range.
         WeightsError: The budget in the network's description is damaged.
 
     Example:
@@ -103,17 +111,22 @@ def stream(
 
 
 def budget_holder(network: EENN, hold_macs: str | float | BudgetHolder | None = None) -> BudgetHolder | None:
-    """Return the holder of a budget at the start of a stream of this network; `None` for no budget.
+    """Return the holder of a budget for the start of a stream; see `stream`.
 
-    Thresholds follow the path in the network's description, which was set on calibration samples. Without
-    one, all move alike in logits.
+    The holder's thresholds follow the threshold path in the network's description, which was computed on
+    calibration samples. For a network without a path, all thresholds are shifted by the same number of
+    logits.
 
     Args:
-        network: A network with placed exits.
+        network: A network with one placed exit or more.
         hold_macs: See `stream`.
 
+    Returns:
+        The holder, or `None` if there is no budget.
+
     Raises:
-        ConfigError, WeightsError: See `stream`.
+        ConfigError: The budget cannot be read or is out of range, or the network has no placed exits.
+        WeightsError: The budget in the network's description is damaged.
 
     Example:
         >>> from edanas.testing.evaluations import toy_network
@@ -131,7 +144,15 @@ def budget_holder(network: EENN, hold_macs: str | float | BudgetHolder | None = 
 
 
 def _described_holder(network: EENN, limit: float | None = None) -> BudgetHolder | None:
-    """Return the holder in the network's description, for another budget if one is given."""
+    """Return the holder in the network's description, or `None` if it has none.
+
+    Args:
+        network: A network with one placed exit or more.
+        limit: Budget in multiply-adds; `None` for the budget in the description.
+
+    Raises:
+        WeightsError: The holder in the description is damaged.
+    """
     values = network.description.get(HOLD)
     try:
         return None if values is None else BudgetHolder.from_dict(network.scheme, values, limit)
@@ -140,7 +161,15 @@ def _described_holder(network: EENN, limit: float | None = None) -> BudgetHolder
 
 
 def _checked_budget(network: EENN, hold_macs: str | float) -> tuple[float, npt.NDArray[np.float64]]:
-    """Return a budget that can be held, and the cost of an image by exit."""
+    """Return a budget that is in range, and the cost of an image at each exit, both in multiply-adds.
+
+    Args:
+        network: The network of the stream.
+        hold_macs: A number, or a text such as `5M`.
+
+    Raises:
+        ConfigError: The budget cannot be read or is out of range, or the network has no placed exits.
+    """
     try:
         budget = parse_budget(max_macs=hold_macs)
     except ConfigError as error:
@@ -155,7 +184,14 @@ def _checked_budget(network: EENN, hold_macs: str | float) -> tuple[float, npt.N
 
 
 def _uncalibrated_holder(network: EENN, limit: float, costs_by_exit: npt.NDArray[np.float64]) -> BudgetHolder:
-    """Return a holder that starts in the middle of a path for unknown confidences."""
+    """Return a holder for a network without calibration samples; it starts at the network's thresholds.
+
+    Args:
+        network: A network with one placed exit or more.
+        limit: Budget in multiply-adds.
+        costs_by_exit: (P + 1,) multiply-adds of an image that exits at each of the P placed exits and at the
+            last exit; rising.
+    """
     path, middle = (
         uncalibrated_path(network.scheme, costs_by_exit),
         float(costs_by_exit[0] + costs_by_exit[-1]) / 2,
@@ -165,7 +201,7 @@ def _uncalibrated_holder(network: EENN, limit: float, costs_by_exit: npt.NDArray
 
 @contextmanager
 def _held_thresholds(network: EENN, holder: BudgetHolder | None) -> Iterator[None]:
-    """Set the thresholds of the holder inside the context; afterwards the network has its own."""
+    """Set the thresholds of the holder inside the context; afterwards the network has its old thresholds."""
     own = network.scheme
     network.scheme = own if holder is None else holder.scheme
     try:
@@ -175,19 +211,28 @@ def _held_thresholds(network: EENN, holder: BudgetHolder | None) -> Iterator[Non
 
 
 _Named = list[tuple[str, Any]]
+"""Images with their names."""
+
 _Reader = Callable[[int], Iterator[tuple[int, _Named]]]
 
 
 def _classify_batch(
     network: EENN, names: Sequence[str], images: Sequence[Any], batch_size: int, compact: str
 ) -> Iterator[Answer]:
-    """Yield the answer for each image of a batch."""
+    """Yield the answer for each image of a batch.
+
+    Raises:
+        DataError: An item of `images` is not a single image.
+    """
     try:
         prediction = network.predict(images, batch_size=batch_size, compact=compact)
     except DataError as error:
         raise DataError(f"among {names[0]} to {names[-1]}: {error}") from error
     if len(prediction.label) != len(names):
-        raise DataError(f"among {names[0]} to {names[-1]}: found a batch of images; allowed: one image each")
+        raise DataError(
+            f"among {names[0]} to {names[-1]}: found a batch of images as one item; "
+            "allowed: one image for each item"
+        )
     rows = zip(names, *(each.tolist() for each in prediction), strict=True)
     for name, label, exit_, confidence in rows:
         yield Answer(name, label, network.classes[label], exit_, confidence)
@@ -196,9 +241,11 @@ def _classify_batch(
 def _reader(
     network: EENN, source: Source, on_unreadable: Callable[[DataError], None] | None
 ) -> tuple[_Reader, int | None]:
-    """Return a function that yields batches, and the number of images.
+    """Return a function that yields the images of a source in batches, and the number of images.
 
-    The items of a batch are the number of images consumed, and the readable ones with their names.
+    The argument of the function is the largest number of images of a batch. Each batch is the number of
+    images that were read, and a list of the readable images with their names. The number of all images is
+    `None` if it is not known.
     """
     paths = [source] if isinstance(source, str | Path) else source
     if isinstance(paths, list | tuple) and paths and all(isinstance(each, str | Path) for each in paths):
@@ -213,6 +260,7 @@ def _reader(
 def _from_files(
     network: EENN, files: Sequence[Path], size: int, on_unreadable: Callable[[DataError], None] | None
 ) -> Iterator[tuple[int, _Named]]:
+    """Yield batches of image files; see `_reader`."""
     grey = len(network.mean) == 1
     for count, images in read_batches(
         files, size, network.resolution, grey=grey, on_unreadable=on_unreadable
@@ -221,6 +269,7 @@ def _from_files(
 
 
 def _from_iterable(images: Iterable[Any], size: int) -> Iterator[tuple[int, _Named]]:
+    """Yield batches of the images of an iterable; see `_reader`."""
     rest = enumerate(images, start=1)
     while batch := list(itertools.islice(rest, size)):
         named = [

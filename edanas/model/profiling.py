@@ -1,4 +1,4 @@
-"""Collection of the exit profile of a network: one pass over the samples."""
+"""Computation of the exit profile of a network, in one pass over the samples."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,17 +17,21 @@ def collect_profile(
     batch_size: int = 256,
     device: torch.device | str | None = None,
 ) -> ExitProfile:
-    """Run every exit on every sample, once, in eval mode; training modes are restored afterwards.
+    """Return the exit profile of a network: confidence and correctness of every exit for every sample.
+
+    The network runs in eval mode; afterwards each module has its former mode.
 
     Args:
-        network: The profile has a column for each of its `answering` exit points.
-        data: Samples of any size.
-        batch_size: Samples in a step.
-        device: The network is moved to this device; `None` for no move.
+        network: The network to run. The profile has a column for each exit point in `network.answering`, and
+            one for the last exit.
+        data: Labelled images of any size.
+        batch_size: Number of samples computed at once.
+        device: Device to which the network is moved, and where it stays. `None`, the default, does not move
+            the network.
 
     Raises:
-        CandidateError: An exit's confidence is not a number.
-        DataError: There are no samples, or they do not fit the network.
+        CandidateError: The confidence of an exit is NaN for a sample.
+        DataError: There are no samples, or the images do not fit the network.
 
     Example:
         >>> from edanas.testing.evaluations import toy_network

@@ -1,4 +1,4 @@
-"""New thresholds of a finished network on a drifted stream, from confidences alone."""
+"""New thresholds of a finished network for unlabelled samples, from their confidences alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -46,29 +46,35 @@ def retune(
     device: str = "cpu",
     seed: int = 0,
 ) -> Tuning:
-    """Set thresholds that hold a budget on samples without labels; their accuracy remains unknown.
+    """Set the thresholds of a network so that unlabelled samples meet a cost budget.
 
-    Keeps the set of exits and rescales their thresholds, so that their order of strictness remains; see
-    `edanas.thresholds.quantile_thresholds`.
+    The network keeps its set of exits. At each exit, the odds that a sample exits there are multiplied by a
+    common factor; see `edanas.thresholds.quantile_thresholds`. The accuracy of the new thresholds is unknown.
 
     Args:
-        model: A network, which gets the new thresholds, or its file.
-        samples: Paths of images and of folders of images, read as by `edanas.stream`; or confidences (S, E),
-            as `EENN.all_exits` returns them.
-        max_macs: As for `tune`.
-        max_latency: As for `tune`.
-        shares: Fractions of calibration samples that exited at each of the N exit points and the last exit.
-            By default those that tuning on labelled samples recorded in the network, or else those of the
-            present thresholds on these samples.
-        batch_size: As for `tune`.
-        device: The device of a `model` that is a file.
-        seed: As for `tune`.
+        model: A network, which is changed in place, or the path of its file.
+        samples: Path of an image file, path of a folder of images, or a list of such paths; see
+            `edanas.stream`. Or the confidences (S, E) of S samples at E exits, the second result of
+            `EENN.all_exits`.
+        max_macs: Most executed multiply-adds per sample on average: a number, or a text such as `5M`. Either
+            `max_macs` or `max_latency` is required.
+        max_latency: Most seconds per sample on average: a number, or a text such as `3ms`; see `tune`.
+        shares: (N + 1,) fraction of the calibration samples that exited at each of the N exit points and at
+            the last exit. By default they are the fractions that `tune` recorded in the network. Without a
+            record they are computed on `samples` with the old thresholds.
+        batch_size: Number of images computed at once when the latency is measured.
+        device: Device of the network if `model` is a path.
+        seed: Seed of the random divisions of the samples for the estimates.
+
+    Returns:
+        The new thresholds, with cost and utilization on these samples and on new samples. Accuracies are NaN.
 
     Raises:
-        ConfigError: There is not exactly one budget, it cannot be read or met, or the network has no exits.
-        DataError: Images cannot be read, or confidences do not fit the network, or there are fewer than 10
+        ConfigError: The number of budgets is not one, the budget cannot be read or met, `shares` does not fit
+            the network, or the network has no placed exits.
+        DataError: Images cannot be read, confidences do not fit the network, or there are fewer than 10
             samples.
-        WeightsError: The model cannot be read.
+        WeightsError: The model's file cannot be read.
 
     Example:
         >>> from edanas.testing.evaluations import toy_network
@@ -96,7 +102,16 @@ def _retune_on_profile(
     shares: Sequence[float] | None,
     seed: int,
 ) -> Tuning:
-    """Set thresholds on an exit profile without labels."""
+    """Set thresholds from an exit profile without labels; see `retune`.
+
+    Args:
+        network: The network, changed in place.
+        budget: Bound on executed MACs or latency.
+        profile: Exit profile of the samples; its correctness is not used.
+        costs: Multiply-adds and, for a latency budget, nanoseconds.
+        shares: See `retune`.
+        seed: See `retune`.
+    """
     old, points = network.scheme, network.scheme.placed
     unit, limit = (UNIT, budget.limit / UNIT) if len(costs) > 1 else (1.0, budget.limit)
     costs_by_exit = exit_costs(costs[-1], points)
@@ -112,7 +127,7 @@ def _retune_on_profile(
 
     scheme = choose_on_part(profile)
     after = estimate_expectation(profile, scheme, costs, choose_on_part, seed)
-    # Of an earlier tuning only the shares stay valid.
+    # The accuracy of an earlier tuning does not hold for the new thresholds; only its shares stay valid.
     notes = {
         "samples": count,
         "shares": utilization,
@@ -123,7 +138,7 @@ def _retune_on_profile(
     apply_scheme(network, scheme, notes)
     remarks = (
         "The accuracy on these samples is unknown, because they have no labels.",
-        f"The relative strictness of the exits is from {source}.",
+        f"The ratios of the exits' odds come from {source}.",
         *small_sample_remarks(len(profile)),
     )
     return Tuning(
@@ -148,17 +163,19 @@ def collect_confidences(
     progress: Progress | None = None,
     on_unreadable: Callable[[DataError], None] | None = None,
 ) -> Confidences:
-    """Return the confidences (S, E) of every exit on image files: see `EENN.all_exits`.
+    """Return the confidences (S, E) of S image files at the E exits of a network; see `EENN.all_exits`.
 
     Args:
-        network: In eval mode.
-        source: Paths of images and of folders of images.
-        batch_size: The number of images read and computed at once.
-        progress: Shows a progress bar.
-        on_unreadable: Called with the error for each file that cannot be read, which is then skipped.
+        network: A network in eval mode.
+        source: Path of an image file, path of a folder of images, or a list of such paths.
+        batch_size: Number of images read and computed at once.
+        progress: Display for a progress bar; `None`, the default, displays no bar.
+        on_unreadable: Function that is called with the error for each file that cannot be read; the file is
+            then skipped. By default the error is raised.
 
     Raises:
-        DataError: A path has no image, or a file cannot be read (without `on_unreadable`).
+        DataError: A path has no image, no file can be read, or a file cannot be read and `on_unreadable` is
+            `None`.
     """
     files = image_files([source] if isinstance(source, str | Path) else source)
     confidences: list[torch.Tensor] = []
@@ -172,22 +189,36 @@ def collect_confidences(
             confidences += [network.all_exits(batch)[1].float().cpu() for batch in parts]
             bar.advance(count)
     if not confidences:
-        raise DataError("images: none can be read")
+        raise DataError(f"images: none of the {len(files)} files can be read as an image")
     return torch.cat(confidences).numpy()
 
 
 def _reference_shares(
     network: EENN, before: Expectation, shares: Sequence[float] | None, samples: int
 ) -> tuple[list[float], int, str]:
-    """Return the shares whose odds keep their ratios, the number of samples behind them, and their source."""
+    """Return the utilization from which the ratios of the odds follow.
+
+    Args:
+        network: The network, whose description may record a utilization.
+        before: Utilization of the old thresholds on the samples, used if there is no other.
+        shares: See `retune`.
+        samples: Number of samples from which `shares` or `before` was computed.
+
+    Returns:
+        The fractions (N + 1), the number of samples from which they were computed, and words for their
+        source.
+
+    Raises:
+        ConfigError: The fractions do not fit the network.
+    """
     notes = network.description.get(TUNING_NOTES)
-    source = "the shares given"
+    source = "the argument `shares`"
     if shares is None and isinstance(notes, dict):
         try:
             shares, samples = [float(each) for each in notes["shares"]], int(notes["samples"])
         except (LookupError, TypeError, ValueError):
             shares = None
-        source = "the notes of tuning on labelled samples"
+        source = "the record of the tuning on labelled samples"
     if shares is None:
         shares = [each.here for each in before.shares]
         source = "the old thresholds on these samples"
@@ -195,13 +226,18 @@ def _reference_shares(
     fits = values.shape == (network.exit_points + 1,) and (values >= 0).all() and abs(values.sum() - 1) < 1e-6
     if not fits:
         raise ConfigError(
-            f"shares: found {list(shares)}; allowed: {network.exit_points + 1} fractions that sum to 1"
+            f"shares: found {list(shares)}; "
+            f"allowed: {network.exit_points + 1} fractions from 0 to 1 that sum to 1"
         )
     return values.tolist(), samples, source
 
 
 def _unlabelled_profile(network: EENN, confidences: Confidences) -> ExitProfile:
-    """Return confidences as an exit profile in which no exit counts as correct."""
+    """Return an exit profile of confidences (S, E) in which every prediction counts as wrong.
+
+    Raises:
+        DataError: The confidences do not fit the network or are not finite, or there are too few samples.
+    """
     values = np.asarray(confidences, dtype=np.float32)
     columns = len(network.answering) + 1
     if values.ndim != 2 or values.shape[1] != columns:
@@ -216,4 +252,5 @@ def _unlabelled_profile(network: EENN, confidences: Confidences) -> ExitProfile:
 
 
 def _without_accuracy(expectation: Expectation) -> Expectation:
+    """Return the expectation with an accuracy of NaN."""
     return replace(expectation, accuracy=Expected(*[float("nan")] * 4))

@@ -1,7 +1,9 @@
-"""Classification of a batch, segment by segment; each sample exits at its own exit.
+"""Classification of a batch, segment by segment; each sample exits at the first confident exit.
 
-A segment is the stages between two placed exits, with the head behind them. After it, the host waits for the
-device once, to read which samples stay. A batch of one needs a single comparison and no further state.
+A segment consists of the stages between two placed exits and the head behind them. After each segment the CPU
+waits for the device once, to read which samples have not exited. The samples that stay are undecided; the
+rows of the feature tensor that run through the next segment are the carried rows. Compaction selects the
+undecided rows, so that the next segment runs on them alone. A batch of one image needs no state of this kind.
 """
 
 import itertools
@@ -15,17 +17,32 @@ from edanas.core.contracts.exit_network import Memory
 
 
 class Compaction(Protocol):
-    """Strategy for the samples of a batch; it changes speed and rounding, not the results."""
+    """A strategy for moving the samples of a batch; it changes speed and rounding, not the predictions."""
 
     def chunk(self, segment: int, count: int) -> int:
-        """Return the size of the pieces in which `count` samples run through segment `segment`, from 0."""
+        """Return the number of samples that run through a segment at once.
+
+        Args:
+            segment: Index of the segment, from 0.
+            count: Number of samples that run through the segment in total.
+        """
 
     def pays(self, segment: int, carried: int, staying: int) -> bool:
-        """Return whether to move the `staying` of `carried` samples together behind this segment."""
+        """Return true if the samples that stay should be moved together behind a segment.
+
+        Args:
+            segment: Index of the segment, from 0.
+            carried: Number of samples that ran through the segment.
+            staying: Number of samples among them that stay, 1 or more.
+        """
 
 
 class Fixed:
-    """Compaction always or never; batches run in one piece."""
+    """A strategy that compacts always or never, and runs batches in one piece.
+
+    Args:
+        compact: True to compact after every segment, false to compact never.
+    """
 
     def __init__(self, *, compact: bool) -> None:
         self.compact = compact
@@ -43,12 +60,12 @@ ALWAYS, NEVER = Fixed(compact=True), Fixed(compact=False)
 
 
 def classify(segments: Sequence[Segment], images: torch.Tensor, rule: Compaction) -> Prediction:
-    """Classify B >= 1 images; each exits at the first exit whose confidence reaches its threshold.
+    """Classify one image or more; each exits at the first exit whose confidence reaches its threshold.
 
     Args:
-        segments: Segments of the network, the last exit's last.
-        images: Input of the first segment.
-        rule: The compaction of the batch.
+        segments: Segments of the network, in the order in which they run.
+        images: (B, C, H, W) batch, the input of the first segment.
+        rule: Strategy that decides when samples are moved together.
     """
     if len(images) == 1:
         return _classify_one(segments, images)
@@ -75,6 +92,7 @@ def classify(segments: Sequence[Segment], images: torch.Tensor, rule: Compaction
 
 
 def _classify_one(segments: Sequence[Segment], features: torch.Tensor) -> Prediction:
+    """Classify a batch of one image; see `classify`."""
     memory: Memory = ()
     for segment in segments:
         features, logits = segment.run(features)
@@ -88,7 +106,11 @@ def _classify_one(segments: Sequence[Segment], features: torch.Tensor) -> Predic
 def _run_in_pieces(
     segment: Segment, features: torch.Tensor, chunk: int
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Return the features in pieces of at most `chunk` samples, and all logits."""
+    """Run a segment on at most `chunk` samples at once.
+
+    Returns:
+        The features behind the segment as a list of pieces, and the logits of all samples in one tensor.
+    """
     if chunk >= len(features):
         features, logits = segment.run(features)
         return [features], logits
@@ -97,16 +119,26 @@ def _run_in_pieces(
 
 
 def select_rows(features: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Return some samples of (B, ...), channels last in memory if they were; `index_select` loses that."""
+    """Return the samples of `features` (B, ...) with the indices `rows`.
+
+    Features with channels last in memory keep that layout, which `index_select` would lose.
+    """
     if features.dim() != 4 or not features.is_contiguous(memory_format=torch.channels_last):
         return features.index_select(0, rows)
-    pixels = features.permute(0, 2, 3, 1)  # so that a sample lies in one piece
+    pixels = features.permute(0, 2, 3, 1)  # each sample is now one block of memory
     selected = pixels.flatten(1).index_select(0, rows)
     return selected.view(len(rows), *pixels.shape[1:]).permute(0, 3, 1, 2)
 
 
 def _select_from_pieces(pieces: Sequence[torch.Tensor], rows: torch.Tensor) -> list[torch.Tensor]:
-    """Return the given rows, ascending, of features in pieces, without moving the other rows."""
+    """Return the samples with the indices `rows`, ascending, as a list of pieces.
+
+    Only the selected samples are copied.
+
+    Args:
+        pieces: Features of all samples as a list of pieces.
+        rows: (n,) indices into the samples of all pieces.
+    """
     if len(pieces) == 1 or rows.device.type != "cpu":  # reading rows would wait for another device
         return [select_rows(_concatenate(pieces), rows)]
     ends = list(itertools.accumulate(map(len, pieces)))
@@ -116,24 +148,37 @@ def _select_from_pieces(pieces: Sequence[torch.Tensor], rows: torch.Tensor) -> l
 
 
 def _concatenate(pieces: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the pieces as one tensor; a single piece is not copied."""
     return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
 
 
 class _BatchState:
-    """The state of each sample: its row in the carried features, and its latest prediction.
+    """The state of each sample of a batch: its row in the carried features, and its latest prediction.
 
-    Samples that exit are not selected, because that would be one more wait for the device. Instead every
-    undecided sample is recorded at every exit, and a later exit overwrites it.
+    At every exit the predictions of all undecided samples are recorded, and a later exit overwrites them.
+    Recording only the samples that exit would make the CPU wait for the device once more.
+
+    Args:
+        count: Number of samples in the batch.
+        device: Device of the batch.
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
         self.count, self.device = count, device
-        self.samples: torch.Tensor | None = None  # sample of each row; None: row i is sample i
-        self.undecided: torch.Tensor | None = None  # by row; None: all
+        self.samples: torch.Tensor | None = None
+        """Index of the sample in each carried row; `None` if row i is sample i."""
+        self.undecided: torch.Tensor | None = None
+        """Bool for each carried row, true if the sample has not exited; `None` if all are true."""
         self.label = self.exit = self.confidence = torch.empty(0)
 
     def record(self, exit_: int, answer: torch.Tensor, confidence: torch.Tensor) -> None:
-        """Record the prediction of this exit for all undecided rows."""
+        """Record the prediction at an exit for all undecided rows.
+
+        Args:
+            exit_: Index of the exit point, or N for the last exit.
+            answer: (rows, K) output of the inference rule for the carried rows.
+            confidence: (rows,) confidence of the answers.
+        """
         label, confidence = answer.argmax(dim=1), confidence.to(torch.float32)
         exits = torch.full_like(label, exit_)
         if not len(self.label):
@@ -148,13 +193,16 @@ class _BatchState:
                 recorded.index_copy_(0, self.samples, value)
 
     def staying(self, confidence: torch.Tensor, threshold: float) -> torch.Tensor:
-        """Return the rows that stay, ascending; this waits for the device. A confidence of NaN stays."""
+        """Return the indices of the carried rows that stay, ascending; this waits for the device.
+
+        A sample with a confidence of NaN stays.
+        """
         undecided = ~(confidence >= threshold)
         self.undecided = undecided if self.undecided is None else undecided & self.undecided
         return self.undecided.nonzero().squeeze(1)
 
     def carry_only(self, rows: torch.Tensor) -> None:
-        """Carry only these rows from now on, all of them undecided."""
+        """Drop all carried rows except `rows`, which are the undecided rows."""
         self.samples = rows if self.samples is None else self.samples.index_select(0, rows)
         self.undecided = None
 
@@ -164,13 +212,13 @@ class _BatchState:
 
 
 def empty_prediction(device: torch.device) -> Prediction:
-    """Return the prediction for no images."""
+    """Return a prediction for zero images."""
     label = torch.zeros(0, dtype=torch.int64, device=device)
     return Prediction(label, label.clone(), torch.zeros(0, device=device))
 
 
 def join_predictions(predictions: Sequence[Prediction]) -> Prediction:
-    """Join the predictions of several batches, in order, on the CPU."""
+    """Return the predictions of several batches as one prediction on the CPU, in the same order."""
     if not predictions:
         return empty_prediction(torch.device("cpu"))
     return Prediction(*(torch.cat(each).cpu() for each in zip(*predictions, strict=True)))

@@ -1,7 +1,8 @@
 """Temperature scaling of a network: each exit's logits are divided by its temperature.
 
-Guo, Pleiss, Sun, Weinberger: "On Calibration of Modern Neural Networks", ICML 2017, section 4.2. Labels do
-not change, unless rounding makes two logits equal.
+Predictions do not change, unless rounding makes two logits equal.
+
+Source: Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017, section 4.2.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from torch import nn
 from edanas.core.contracts import ExitNetwork
 
 TEMPERATURES = "temperatures"
-"""Key of a network's description for the temperatures: one for each head, then the last exit's."""
+"""Key of a network's description for its temperatures: one for each head, then one for the last exit."""
 
 
 class TemperedHead(nn.Module):
@@ -23,8 +24,8 @@ class TemperedHead(nn.Module):
     divided weights round differently from divided logits.
 
     Args:
-        head: Features -> logits (B, K).
-        temperature: Above 0.
+        head: Module that computes logits (B, K) from features.
+        temperature: Divisor of the logits, above 0.
 
     Example:
         >>> TemperedHead(nn.Identity(), 2.0)(torch.tensor([[1.0, 3.0]]))
@@ -39,22 +40,25 @@ class TemperedHead(nn.Module):
         self.register_buffer("temperature", torch.tensor(temperature))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features -> logits (B, K)."""
+        """Return the logits (B, K) of features, divided by the temperature."""
         logits: torch.Tensor = self.head(features)
         return logits / self.temperature
 
 
 def apply_temperatures(network: ExitNetwork, temperatures: Sequence[float]) -> None:
-    """Divide each exit's logits by a temperature, in place of any earlier one.
+    """Set the temperatures of a network, by which the logits of its exits are divided.
 
-    The network's description records the temperatures, so that `edanas.load` applies them again.
+    The temperatures replace earlier temperatures of the network. The network's description records them, so
+    that `edanas.load` sets them again.
 
     Args:
-        network: Only its heads change; it runs, is saved and exported as before.
-        temperatures: For each exit with a head, ascending, then the last exit; empty for none.
+        network: The network, whose heads are changed in place.
+        temperatures: One number above 0 for each exit with a head, by exit point, then one for the last exit.
+            An empty sequence removes all temperatures.
 
     Raises:
-        ValueError: Their number differs from that of the exits, or one is not above 0.
+        ValueError: The number of temperatures differs from the number of exits, or a temperature is not a
+            finite number above 0.
     """
     count = len(network.points) + 1
     values = [float(each) for each in temperatures] or [1.0] * count
@@ -69,7 +73,7 @@ def apply_temperatures(network: ExitNetwork, temperatures: Sequence[float]) -> N
 
 
 def _tempered_head(head: nn.Module, temperature: float) -> nn.Module:
-    """Return the head with this temperature in place of any earlier one."""
+    """Return the head with `temperature` instead of its earlier temperature, if it had one."""
     bare = head.head if isinstance(head, TemperedHead) else head
     if temperature == 1.0:
         return bare

@@ -1,8 +1,10 @@
-"""Time of a network's segments by batch size, and the compaction and chunks that follow from it.
+"""Measured times of a network's segments, from which compaction and chunks of batches follow.
 
-On a CPU, time grows with the batch from the first sample on, and large features do not fit the caches. So
-chunks are fastest, and compaction pays almost at once. On an accelerator, small batches take as long as one
-sample, and compaction pays only if many samples exit.
+Compaction moves the samples that have not exited together, so that the next segments run on them alone. A
+chunk is a number of samples that run through a segment at once. On a CPU, the time is roughly proportional to
+the size of the batch, and large features do not fit the caches. Therefore chunks are fastest, and compaction
+pays almost always. On an accelerator, a small batch takes as long as one sample, and compaction pays only if
+many samples exit.
 """
 
 import functools
@@ -17,32 +19,40 @@ from edanas.core.machine import clock
 from edanas.model.runtime import select_rows
 
 SIZES = (1, 4, 16, 64, 256)
-"""Batch sizes to measure, up to the one in use; larger batches count in proportion to the largest."""
+"""Batch sizes at which times are measured, up to the size in use.
+
+The time of a larger batch is estimated in proportion to the largest size.
+"""
 
 _REPEATS = 3
+"""Number of runs of which the shortest time counts."""
 
 _MEASURING_RATIO = 2
-"""Measuring waits until this many times the samples that it needs were classified."""
+"""Number of classified samples before times are measured, as a multiple of the samples to measure with."""
 
 _CPU_CHUNK = 32
-"""Chunk on a CPU before anything is measured: large features of this many samples fit most caches."""
+"""Number of samples in a chunk on a CPU before times are measured; features of 32 samples fit most caches."""
 
 _CHUNK_GAIN = 0.95
-"""Chunks are used if a sample then takes less than this share of its time in the largest measured size."""
+"""Factor below which the time of a sample must fall with chunks, against the largest size, for their use."""
 
 
 _MEASURING = threading.Lock()
-"""Lock of the whole process, because simultaneous measurements would slow each other down."""
+"""Lock for all networks of the process, because simultaneous measurements would slow each other down."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """Immutable measurements, so that a thread never reads a part of those of another.
+    """Measured times of the segments of a network, by batch size.
+
+    The object does not change, so that a thread never reads half of another thread's measurements.
 
     Args:
-        sizes: Batch sizes, the first of `SIZES`.
-        running: Seconds of one pass in one piece, stages and head, by segment and size.
-        moving: Seconds of selecting that many rows of the features behind a segment, by segment and size.
+        sizes: Measured batch sizes, rising: the first sizes of `SIZES`.
+        running: For each segment and each size, the seconds of one pass through stages and head without
+            chunks.
+        moving: For each segment and each size, the seconds that selecting this number of samples from the
+            features behind the segment takes.
     """
 
     sizes: tuple[int, ...]
@@ -51,11 +61,11 @@ class Times:
 
     @functools.cached_property
     def chunks(self) -> tuple[int | None, ...]:
-        """The fastest chunk of each segment; `None` if it is hardly faster than the largest size."""
+        """The fastest chunk of each segment, in samples; `None` where chunks are hardly faster."""
         return tuple(map(self._best, self.running))
 
     def seconds(self, segment: int, count: int) -> float:
-        """Return the seconds of `count` samples through a segment, in its chunks."""
+        """Return the estimated seconds of `count` samples through segment `segment`, in its chunks."""
         times, chunk = self.running[segment], self.chunks[segment]
         if chunk is None:
             return self.between(times, count)
@@ -63,7 +73,14 @@ class Times:
         return whole * times[self.sizes.index(chunk)] + (self.between(times, rest) if rest else 0.0)
 
     def between(self, times: Sequence[float], count: int) -> float:
-        """Interpolate linearly between measured sizes; beyond the largest, in proportion."""
+        """Return the estimated seconds of a batch, interpolated linearly between measured sizes.
+
+        Beyond the largest measured size, the time is proportional to the size.
+
+        Args:
+            times: Seconds at each measured size.
+            count: Number of samples in the batch.
+        """
         if count >= self.sizes[-1]:
             return times[-1] * count / self.sizes[-1]
         above = next(i for i, size in enumerate(self.sizes) if size > count)
@@ -71,21 +88,26 @@ class Times:
         return times[above - 1] + (times[above] - times[above - 1]) * (count - low) / (high - low)
 
     def _best(self, times: Sequence[float]) -> int | None:
-        """Return the chunk with the least time per sample, or `None` if it gains hardly anything."""
+        """Return the chunk with the least time per sample, or `None` if chunks are hardly faster.
+
+        Args:
+            times: Seconds at each measured size.
+        """
         each = [seconds / size for seconds, size in zip(times, self.sizes, strict=True)]
         best = min(range(len(each)), key=each.__getitem__, default=-1)
         return self.sizes[best] if each and each[best] < _CHUNK_GAIN * each[-1] else None
 
 
 class Throughput:
-    """A `Compaction` by measured seconds of each segment, and of moving its features, by batch size.
+    """A compaction strategy that follows from measured times of the segments; see `Compaction`.
 
-    Until it has measured, it always compacts. Its decisions change predictions by rounding alone. Threads may
-    share one.
+    Until times are measured, the strategy always compacts. Decisions change confidences by rounding alone.
+    Threads may share an object of this class.
 
     Args:
-        segments: As for `edanas.model.runtime.classify`.
-        image: A batch of one image as input of the first segment; it is repeated for measurements.
+        segments: Segments of the network, in the order in which they run.
+        image: (1, C, H, W) batch of one image, the input of the first segment. It is repeated to measure
+            larger batches.
     """
 
     def __init__(self, segments: Sequence[Segment], image: torch.Tensor) -> None:
@@ -94,7 +116,11 @@ class Throughput:
         self._seen = 0
 
     def count_samples(self, count: int) -> None:
-        """Count a batch of `count` samples before it is classified; measure after enough of them."""
+        """Count the samples of a batch before it is classified; measure times once enough are counted.
+
+        Args:
+            count: Number of samples in the batch.
+        """
         missing = self._missing_sizes(count) if count > 1 else []
         self._seen += count
         if missing and self._seen >= _MEASURING_RATIO * (_REPEATS + 2) * sum(missing):
@@ -108,7 +134,10 @@ class Throughput:
         return measured or count
 
     def pays(self, segment: int, carried: int, staying: int) -> bool:
-        """See `edanas.model.runtime.Compaction.pays`: compares the time of all later segments."""
+        """See `edanas.model.runtime.Compaction.pays`.
+
+        The result is true if the time saved in all later segments exceeds the time of moving samples.
+        """
         times = self.times
         if not times.sizes:
             return True
@@ -118,24 +147,33 @@ class Throughput:
         return gained > 0.0
 
     def break_even(self, segment: int, count: int) -> float | None:
-        """Return the least share of `count` samples that must exit behind `segment` for compaction to pay."""
+        """Return the least fraction of the samples that must exit behind a segment for compaction to pay.
+
+        Args:
+            segment: Index of the segment, from 0.
+            count: Number of samples that run through the segment.
+
+        Returns:
+            A fraction between 0 and 1, or `None` if compaction does not pay for any number of exiting
+            samples.
+        """
         paying = (gone for gone in range(1, count) if self.pays(segment, count, count - gone))
         return next((gone / count for gone in paying), None)
 
     @torch.inference_mode()
     def measure(self, count: int) -> None:
-        """Measure the sizes up to `count` that are not measured yet."""
+        """Measure the times of batches of up to `count` samples, as far as they are not measured yet."""
         with _MEASURING:
             for size in self._missing_sizes(count):
                 self.times = self._add_size(self.times, size)
 
     def _missing_sizes(self, count: int) -> list[int]:
-        """Return the sizes up to `count`, and the next one, that are not measured."""
+        """Return the batch sizes up to `count`, and the next larger size, that are not measured yet."""
         needed = 1 + sum(size < min(count, SIZES[-1]) for size in SIZES)
         return list(SIZES[len(self.times.sizes) : needed])
 
     def _add_size(self, times: Times, size: int) -> Times:
-        """Return the times with those of one more size."""
+        """Return the times with the measured times of one more batch size."""
         features = self._image.expand(size, -1, -1, -1).contiguous()
         rows = torch.arange(size, device=features.device)
         running, moving = [], []
@@ -147,7 +185,7 @@ class Throughput:
 
 
 def _shortest_time(function: Callable[[torch.Tensor], object], inputs: torch.Tensor) -> float:
-    """Return the shortest of several times, after a first run that warms up."""
+    """Return the seconds of the fastest of several runs of a function, after a first run to warm up."""
     now, seconds = clock(inputs.device), []
     for _ in range(1 + _REPEATS):
         start = now()

@@ -1,4 +1,4 @@
-"""A network in torch behind the interface of exported networks."""
+"""A runner for networks in torch, with the interface of the runners for exported files."""
 
 import copy
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from edanas.model.throughput import Throughput
 
 
 class TorchRunner(Runner):
-    """Classifies with `EENN.predict`, on the network's device.
+    """A runner that classifies with `EENN.predict` on the network's device.
 
     Args:
-        network: In eval mode; it is not changed.
-        batch_size: Images computed at once.
+        network: A network in eval mode; it is not changed.
+        batch_size: Number of images computed at once.
 
     Example:
         >>> from edanas.testing.evaluations import toy_network
@@ -34,7 +34,7 @@ class TorchRunner(Runner):
         self._alone.scheme = (None,) * network.exit_points
 
     def ready(self, size: int) -> None:
-        """Measure throughput now for batches of `size`, which otherwise happens after some batches."""
+        """Measure the network's speed for batches of `size` images now instead of after some batches."""
         for network in (self.network, self._alone):
             rule = network.rule("auto", network.device)
             if size > 1 and isinstance(rule, Throughput):
@@ -48,12 +48,12 @@ class TorchRunner(Runner):
         return label.numpy(), exit_.numpy(), confidence.numpy()
 
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-        """See `Runner.backbone`: the same runtime, with no exit placed."""
+        """See `Runner.backbone`. The images run through `EENN.predict` with no exit placed."""
         labels: npt.NDArray[np.int64] = self._alone.predict(images, batch_size=self.batch_size).label.numpy()
         return labels
 
     def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
-        """See `Runner.computed`: counts the inputs of the heads, with compaction after every exit."""
+        """See `Runner.computed`. The inputs of every head are counted, with compaction after every exit."""
         network = self.network
         counts = dict.fromkeys((*network.scheme.placed, network.exit_points), 0)
 

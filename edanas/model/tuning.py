@@ -1,4 +1,4 @@
-"""New thresholds of a finished network for a budget, without training."""
+"""New thresholds of a finished network for a budget, chosen on labelled samples without training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -32,33 +32,34 @@ from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.stream_budget import HOLD
 
 TUNING_NOTES = "tuning"
-"""Key of a network's description for the notes of its tuning."""
+"""Key of a network's description under which a tuning records its samples, utilization and budget."""
 
 QUANTITIES = ("max_macs", "max_latency")
-"""Quantities of the costs, in their order."""
+"""Names of the costs in the order in which `Tuning` holds them."""
 
 _ADVISED_SAMPLES = 100
-"""Number of samples below which intervals are wide and the choice is mostly chance."""
+"""Number of samples below which confidence intervals are wide and the choice is mostly chance."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """New thresholds, and their expected figures.
+    """The result of `tune` and `retune`: new thresholds, with their expected accuracy and cost.
 
     Args:
         network: The network with the new thresholds.
-        budget: The budget.
-        old: The scheme before.
-        scheme: The new scheme.
-        samples: The number of samples it was set on.
-        before: The figures of the old scheme on these samples.
-        after: The figures of the new scheme; its intervals account for its being chosen on them. Without
-            labels, accuracies are NaN.
-        quantities: Quantities of the costs in `before` and `after`: `max_macs`, and `max_latency` if
-            measured.
-        front: All trade-offs on these samples, by rising cost, in multiply-adds or, for a latency budget, in
-            seconds; `None` without labels.
-        remarks: Remarks on how far the figures can be trusted.
+        budget: The budget that the new thresholds meet.
+        old: Selection scheme before the tuning.
+        scheme: Selection scheme with the new thresholds.
+        samples: Number of samples on which the thresholds were chosen.
+        before: Accuracy, costs and utilization of the old scheme on the samples, and estimates for new
+            samples. The accuracy is NaN if the samples have no labels.
+        after: Accuracy, costs and utilization of the new scheme. The estimates for new samples take into
+            account that the scheme was chosen on the samples. The accuracy is NaN without labels.
+        quantities: Names of the costs in `before` and `after`: `max_macs`, then `max_latency` if the latency
+            was measured.
+        front: The Pareto-optimal schemes on the samples, by rising cost. Costs are multiply-adds or, for a
+            latency budget, seconds. `None` if the samples have no labels.
+        remarks: Sentences for a report about the samples and the reliability of the estimates.
 
     Example:
         >>> import edanas, numpy as np
@@ -87,17 +88,20 @@ class Tuning:
 
     @property
     def accuracy(self) -> Expected:
-        """Top-1 on these samples and on new ones."""
+        """Top-1 accuracy of the new thresholds on the samples of the tuning and on new samples."""
         return self.after.accuracy
 
     @property
     def macs(self) -> Expected:
-        """Executed multiply-adds per sample, on these samples and on new ones."""
+        """Executed multiply-adds per sample with the new thresholds, on the samples and on new samples."""
         return self.after.costs[0]
 
     @property
     def latency(self) -> Expected | None:
-        """Seconds per sample, on these samples and on new ones, if measured."""
+        """Seconds per sample with the new thresholds, on the samples and on new samples.
+
+        It is `None` if the latency was not measured.
+        """
         return self.after.costs[1] if len(self.after.costs) > 1 else None
 
     def write(self, stem: str | Path) -> list[Path]:
@@ -105,6 +109,9 @@ class Tuning:
 
         Args:
             stem: Path of the files without their suffix.
+
+        Returns:
+            The paths of the written files.
 
         Raises:
             RunError: The files cannot be written.
@@ -124,31 +131,38 @@ def tune(
     device: str = "cpu",
     seed: int = 0,
 ) -> Tuning:
-    """Set thresholds for a budget, over all thresholds and all sets of the network's exits.
+    """Set the thresholds of a network that meet a budget best on labelled samples.
 
-    The choice is the most accurate scheme within `max_macs` or `max_latency`, or the cheapest with
-    `min_accuracy`, on the given samples. Its figures on these are exact. Estimates for new samples repeat the
-    choice on parts of the samples; see `edanas.thresholds.optimism`. If exits depend on earlier ones, the set
-    of exits is kept.
+    All thresholds and all sets of the network's exits are considered. The result is the most accurate scheme
+    within `max_macs` or `max_latency`, or the cheapest scheme with `min_accuracy`. If exits depend on earlier
+    exits, all placed exits stay placed. Accuracy and cost on the samples are exact. The estimates for new
+    samples repeat the choice on parts of the samples; see `edanas.thresholds.optimism`.
+
+    Exactly one of `max_macs`, `min_accuracy` and `max_latency` is required.
 
     Args:
-        model: A network, which gets the new thresholds, or its file as for `load`.
-        data: Labelled samples: the name of a data set, the path of a folder of class folders, or images in
-            memory with the network's labels. By default the data of the run in whose folder the file lies.
-        part: The part of the data: `train`, `calibration`, `validation`, `test` or `all`. By default the
-            calibration part of the run's own data, and of other data all except a part named `train`.
-        max_macs: Executed multiply-adds per sample on average: a number, or a text such as `5M`.
-        min_accuracy: A fraction, or a text such as `90%`.
-        max_latency: Seconds per sample on average, or a text such as `3ms`. The time of each part of the
-            network is measured on this machine; see `edanas.model.part_latency`.
-        batch_size: Images at once when the latency is measured.
-        device: The device of a `model` that is a file.
-        seed: Seed of the divisions of samples for the estimates.
+        model: A network, which is changed in place, or the path of its file; see `load`.
+        data: Labelled samples: the name of a data set, the path of a folder with a folder of images for each
+            class, or images in memory with the network's labels. By default the data of the run in whose
+            folder the model's file lies.
+        part: Part of the data: `train`, `calibration`, `validation`, `test` or `all`. By default the
+            calibration part of the run's data, or all samples of other data outside its train part.
+        max_macs: Most executed multiply-adds per sample on average: a number, or a text such as `5M`.
+        min_accuracy: Least top-1 accuracy: a fraction, or a text such as `90%`.
+        max_latency: Most seconds per sample on average: a number, or a text such as `3ms`. The stages and
+            heads are measured on this machine; see `edanas.model.part_latency`.
+        batch_size: Number of images computed at once when the latency is measured.
+        device: Device of the network if `model` is a path.
+        seed: Seed of the random divisions of the samples for the estimates.
+
+    Returns:
+        The new thresholds, with accuracy, cost and utilization on these samples and on new samples.
 
     Raises:
-        ConfigError: There is not exactly one budget, it cannot be read, or no scheme meets it.
+        ConfigError: No budget or more than one budget is set, the budget cannot be read, or no scheme meets
+            the budget.
         DataError: The data cannot be read, does not fit the network, or has fewer than 10 samples.
-        WeightsError: The model cannot be read.
+        WeightsError: The model's file cannot be read.
 
     Example:
         >>> from edanas.testing.evaluations import toy_network
@@ -174,15 +188,15 @@ def tune(
 
 
 def loaded_network(model: str | Path | EENN, device: str) -> EENN:
-    """Return a network, or load that of a file."""
+    """Return `model` if it is a network, else load the network from the path `model` to `device`."""
     return model if isinstance(model, EENN) else load(model, device)
 
 
 def check_sample_count(samples: int) -> None:
-    """Check that there are enough samples.
+    """Check that there are enough samples to estimate results on new samples.
 
     Raises:
-        DataError: There are fewer than `MIN_SAMPLES`.
+        DataError: There are fewer than `MIN_SAMPLES` samples.
     """
     if samples < MIN_SAMPLES:
         raise DataError(
@@ -191,7 +205,16 @@ def check_sample_count(samples: int) -> None:
 
 
 def costs_for(network: EENN, budget: Budget, batch_size: int) -> tuple[Costs, ...]:
-    """Return multiply-adds, and nanoseconds for a latency budget."""
+    """Return the costs of a network in multiply-adds and, for a latency budget, also in nanoseconds.
+
+    Args:
+        network: The network.
+        budget: The budget, whose quantity decides if the latency is measured.
+        batch_size: Number of images computed at once when the latency is measured.
+
+    Raises:
+        ConfigError: `batch_size` is below 1.
+    """
     if batch_size < 1:
         raise ConfigError(f"batch_size: found {batch_size}; allowed: 1 or more")
     macs = Anatomy.of(network, len(network.mean)).costs
@@ -208,7 +231,16 @@ def _tune_on_profile(
     remarks: tuple[str, ...],
     seed: int,
 ) -> Tuning:
-    """Set thresholds on an exit profile with labels."""
+    """Set thresholds from an exit profile with labels; see `tune`.
+
+    Args:
+        network: The network, changed in place.
+        budget: The budget to meet.
+        profile: Exit profile of the samples.
+        costs: Multiply-adds and, for a latency budget, nanoseconds.
+        remarks: Sentences about the samples, with which the remarks of the result begin.
+        seed: See `tune`.
+    """
     count, unit = network.exit_points, UNIT if len(costs) > 1 else 1.0
     removable = not network.memory
 
@@ -247,7 +279,10 @@ def _tune_on_profile(
 
 
 def apply_scheme(network: EENN, scheme: SelectionScheme, notes: Mapping[str, Any]) -> None:
-    """Give the network a scheme, and its description the notes; an earlier budget holder is removed."""
+    """Set the scheme of a network, and record the notes of the tuning in the network's description.
+
+    The holder of a stream's budget is removed from the description, because it belongs to the old scheme.
+    """
     network.scheme = scheme
     network.description.pop(HOLD, None)
     network.description[TUNING_NOTES] = dict(notes)
@@ -256,33 +291,34 @@ def apply_scheme(network: EENN, scheme: SelectionScheme, notes: Mapping[str, Any
 def _result_remarks(
     budget: Budget, after: Expectation, front: ThresholdFront, samples: int
 ) -> tuple[str, ...]:
+    """Return the remarks of a tuning: few samples, an accuracy at risk, and a front that is not exact."""
     remarks = list(small_sample_remarks(samples))
     accuracy = after.accuracy
     if budget.quantity == "min_accuracy" and accuracy.new < budget.limit:
         expected = format_quantity("min_accuracy", accuracy.new)
         remarks.append(
-            f"These samples reach the required accuracy; expect {expected} on new ones. Require more for a "
-            "margin."
+            f"The required accuracy is reached on these samples; the estimate for new samples is {expected}. "
+            "A higher required accuracy gives a margin."
         )
     if not front.exact:
         remarks.append(
-            "Figures on these samples are exact, but the search did not try all thresholds: slightly better "
-            "ones may exist."
+            "Accuracy and cost on these samples are exact. "
+            "The search did not try all thresholds, so slightly better thresholds may exist."
         )
     return tuple(remarks)
 
 
 def small_sample_remarks(samples: int) -> tuple[str, ...]:
-    """Return a remark on wide intervals if samples are few."""
+    """Return a remark on wide confidence intervals if there are fewer than 100 samples, else no remark."""
     if samples >= _ADVISED_SAMPLES:
         return ()
     return (
-        f"{samples} samples are few: intervals are wide, and themselves uncertain. "
-        f"At least {_ADVISED_SAMPLES} samples are advised, better 1,000.",
+        f"{samples} samples are few: confidence intervals are wide, and themselves uncertain. "
+        f"At least {_ADVISED_SAMPLES} samples are advised; 1,000 samples are better.",
     )
 
 
 def latency_in_seconds(expectation: Expectation) -> Expectation:
-    """Return the expectation with the second of two costs in seconds."""
+    """Return an expectation whose second cost, if it has one, is converted from nanoseconds to seconds."""
     rest = (Expected(*(UNIT * value for value in vars(each).values())) for each in expectation.costs[1:])
     return replace(expectation, costs=(expectation.costs[0], *rest))

@@ -72,7 +72,7 @@ def test_wrong_inputs_get_one_sentence_and_write_nothing(model, tmp_path, capsys
     assert "does not lie in the folder of a run" in failing(capsys, model, *there)
     assert "nowhere" in failing(capsys, model, *there, "--data", str(tmp_path / "nowhere"))
     (tmp_path / "file").write_text("")
-    assert "is no folder to write to" in failing(capsys, model, "--out", tmp_path / "file")
+    assert "cannot be created as a folder" in failing(capsys, model, "--out", tmp_path / "file")
     broken = [shutil.copy(path, tmp_path / path.name) for path in model.parent.iterdir()]
     weights = next(path for path in broken if path.suffix == ".safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])

@@ -239,8 +239,12 @@ def test_heads_and_normalisation_must_fit_the_backbone():
     with pytest.raises(ConfigError, match="exit point index 2; allowed: 0 to 1"):
         make_eenn((None, None), heads=[0, 1, 2][2:])
     network = make_eenn((None,))
-    for mean, std in (([0.5], [0.1, 0.2]), ([], []), ([0.5], [0.0])):
-        with pytest.raises(ConfigError, match="one number a channel, std above 0"):
+    for mean, std, message in (
+        ([0.5], [0.1, 0.2], "mean, std: found 1 and 2 numbers; allowed: one number a channel in both"),
+        ([], [], "mean, std: found 0 and 0 numbers; allowed: one number a channel in both"),
+        ([0.5], [0.0], r"std: found \[0\.0\]; allowed: numbers above 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
             EENN(network.backbone, {}, (None,), network.criterion, mean, std, CLASSES)
 
 

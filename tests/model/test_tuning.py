@@ -203,7 +203,7 @@ def test_the_source_of_relative_strictness(network):
     network.description["tuning"] = {"samples": 100, "shares": [0.1, 0, 0.8, 0, 0.1]}
     by_notes = edanas.retune(network, values, max_macs=limit)
     assert by_notes.after.shares[0].here == pytest.approx(by_shares.after.shares[0].here, abs=0.02)
-    assert any("notes of tuning on labelled samples" in remark for remark in by_notes.remarks)
+    assert any("record of the tuning on labelled samples" in remark for remark in by_notes.remarks)
 
 
 @pytest.mark.parametrize(
