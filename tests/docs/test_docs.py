@@ -68,7 +68,11 @@ def undocumented_hooks(page: Page, names: Iterable[str]) -> list[str]:
     def is_documented(name: str) -> bool:
         docstring = inspect.getdoc(getattr(hookspecs, name, None)) or "\0"
         text, _, example = docstring.partition("\n\nExample:\n")
-        code = " ".join(re.findall(r"^ *(?:>>>|\.\.\.) (.*)", example, flags=re.MULTILINE))
+        implementation = re.match(r" *>>> .*(?:\n *\.\.\. .*)*", example)
+        code = re.sub(
+            r"^ *(?:>>>|\.\.\.) ", "", implementation[0] if implementation else "\0", flags=re.MULTILINE
+        )
+        code = code.replace("'''", '"""')
         section = page.sections.get(name.replace("_", "-"), "")
         parts = [f"def {name}(", *text.split("\n\n"), code]
         return all(plain(part) in section for part in parts)
