@@ -41,7 +41,7 @@ def model(tmp_path: Path) -> Path:
 
 def test_code_runs_only_after_consent(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    with pytest.raises(WeightsError, match=r"names code of its own, .*user_nets.py:make.*trust_code=True"):
+    with pytest.raises(WeightsError, match=r"names code, .*user_nets.py:make.*trust_code=True"):
         edanas.load(model)
     images = torch.zeros(2, 1, 8, 8)
     trusted = edanas.load(model, trust_code=True)

@@ -244,13 +244,14 @@ def _listed(lines: Iterable[str]) -> str:
 def _term(path: str, doc: str, kind: str, default: Any) -> str:
     """Return one entry of a definition list."""
     needed = default is inspect.Parameter.empty
-    value = "" if needed else f" = {json.dumps(_plain(default), ensure_ascii=False)}"
+    value = "" if needed else f" = {json.dumps(_as_written(default), ensure_ascii=False)}"
     return f"`{path}{value}`\n: {doc}\n\n  Holds {kind}{'; must be given' if needed else ''}."
 
 
-def _plain(value: Any) -> Any:
+def _as_written(value: Any) -> Any:
+    """Return a default value as users write it in settings, in JSON's types."""
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_as_written(item) for item in value]
     if isinstance(value, Written):
         return value.written()
     return "none" if value is None else value

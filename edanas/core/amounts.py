@@ -1,16 +1,18 @@
-"""Large numbers with a letter: 750k, 5M, 1.2G."""
+"""Large numbers with a letter for their scale: 750k, 5M, 1.2G."""
 
 from collections.abc import Mapping
 
 SCALES: Mapping[str, float] = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
-"""Letters that users may write behind a number, with their factors."""
+"""Factor of each letter that users may write after a number; no letter is 1."""
 
 LETTERS = ("k", "M", "G")
-"""Letters of shown numbers, rising."""
+"""Letters that displayed numbers have, in the order of rising factors."""
 
 
 def scale_of(value: float) -> tuple[float, str]:
-    """Return the divisor of a number that is shown, and the letter behind it.
+    """Return the divisor and the letter with which a number is displayed.
+
+    The letter is empty for numbers below 1,000.
 
     Example:
         >>> scale_of(5_000_000)

@@ -1,4 +1,4 @@
-"""The archive: every evaluated candidate, in one append-only SQLite file that survives a kill.
+"""The archive of evaluated candidates: one append-only SQLite file that survives a killed process.
 
 The database is in WAL mode and synchronises on every commit. An evaluation is therefore durable when
 `append` returns, even if the process or the machine stops. JSON keeps integers and floats exactly (Python
@@ -23,7 +23,7 @@ FILE = "archive.sqlite"
 """The file name of the archive in a run's folder."""
 
 SCHEMA = 1
-"""Raised when a table changes so that older files cannot be read."""
+"""Version of the tables. It increases when a table changes so that older files cannot be read."""
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -53,7 +53,7 @@ _ADVICE = {
     sqlite3.SQLITE_IOERR: "check the disk (is it full?) and run again: nothing recorded so far is lost",
     sqlite3.SQLITE_READONLY: "make the file and its folder writable, or choose another folder",
     sqlite3.SQLITE_PERM: "make the file and its folder writable, or choose another folder",
-    sqlite3.SQLITE_CANTOPEN: "make the folder writable, or choose another one",
+    sqlite3.SQLITE_CANTOPEN: "make the folder writable, or choose another folder",
     sqlite3.SQLITE_NOTADB: "this is no archive; move it away, or choose another folder",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; restore a copy, or start again in another folder",
     sqlite3.SQLITE_BUSY: "another program holds the file; close it and run again",
@@ -62,17 +62,19 @@ _ADVICE = {
 
 
 class Archive:
-    """The evaluated candidates of one run, with their exit profiles and notes on the run.
+    """The evaluated candidates of one run, their exit profiles, and notes on the run.
 
-    Several processes may read while one appends. The archive is a context manager, which closes it.
+    A note is a JSON value with a key. Several processes may read the archive while one process appends to
+    it. The archive is a context manager, which closes the file.
 
     Args:
         folder: The run's folder, created if it is missing. The archive is its file `archive.sqlite`.
-        read_only: Change nothing; the file must exist. A reader of a running search opens it anew each time.
+        read_only: True to open an existing file without changing it; default False. To see the newest
+            evaluations of a running search, open the archive again.
 
     Raises:
-        RunError: The file cannot be opened, is no archive, or was written by another version. Every method
-            raises it if the disk is full, or the file is damaged or not writable.
+        RunError: The file cannot be opened, is no archive, or was written by another version of edanas. Every
+            method raises `RunError` if the disk is full, or if the file is damaged or not writable.
 
     Example:
         >>> import tempfile
@@ -85,7 +87,7 @@ class Archive:
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.path = Path(folder) / FILE
         with self._reported():
-            # Autocommit: each statement is a transaction of its own, except between BEGIN and COMMIT.
+            # Autocommit: each statement is one transaction, except between BEGIN and COMMIT.
             if read_only:
                 self._connection = sqlite3.connect(self._address(), isolation_level=None, uri=True)
             else:
@@ -101,10 +103,10 @@ class Archive:
             raise
 
     def _address(self) -> str:
-        """Return the address for reading.
+        """Return the URI with which SQLite opens the file for reading.
 
-        Without a write-ahead log, no process writes to the file, and the address marks it as immutable.
-        Otherwise SQLite would leave further files in the folder, or fail where it is not writable.
+        If there is no write-ahead log, no process writes to the file, and the URI marks it as immutable.
+        Without the mark, SQLite would leave further files in the folder, or fail in a read-only folder.
         """
         unchanging = not Path(f"{self.path}-wal").exists()
         return f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if unchanging else ''}"
@@ -150,15 +152,15 @@ class Archive:
         return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta")}
 
     def set_meta(self, key: str, value: Any) -> None:
-        """Store a note, any value of JSON; it replaces an earlier one with the same key."""
+        """Store a note, which may be any JSON value; it replaces an earlier note with the same key."""
         self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, json.dumps(value, allow_nan=False))
 
     def append(self, evaluation: Evaluation, genome: npt.NDArray[np.int64]) -> None:
-        """Add an evaluation; it is durable when this returns.
+        """Add an evaluation; it is on disk when this method returns.
 
         Args:
             evaluation: The evaluation of a candidate that the archive does not hold; its numbers are finite.
-            genome: The candidate's canonical genome (D,).
+            genome: The candidate's canonical genome (D,), one gene for each of the D variables.
         """
         candidate = evaluation.candidate
         metrics = evaluation.metrics
@@ -199,7 +201,7 @@ class Archive:
         return int(self._rows("SELECT count(*) FROM evaluations")[0][0])
 
     def put_profile(self, candidate: str, profile: ExitProfile) -> None:
-        """Store the exit profile of the candidate with this id; it replaces an earlier one."""
+        """Store the exit profile of the candidate with the id `candidate`, in place of an earlier profile."""
         self._write(
             "INSERT OR REPLACE INTO profiles VALUES (?, ?, ?, ?, ?)",
             candidate,
@@ -210,7 +212,7 @@ class Archive:
         )
 
     def get_profile(self, candidate: str) -> ExitProfile | None:
-        """Return the exit profile of the candidate with this id, or `None` if there is none."""
+        """Return the exit profile of the candidate with the id `candidate`, or `None` if it has none."""
         rows = self._rows(
             "SELECT points, samples, confidence, correct FROM profiles WHERE candidate = ?", candidate
         )

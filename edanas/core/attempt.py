@@ -1,4 +1,4 @@
-"""One attempt to evaluate a candidate, in the executor's process; it always returns a result."""
+"""One attempt to evaluate a candidate, in the executor's process; an error becomes part of the result."""
 
 import json
 import math
@@ -12,21 +12,24 @@ from edanas.core.errors import CandidateError
 from edanas.core.types import Candidate, ExitProfile, Metrics
 
 _LONGEST = 500
-"""Characters at most of a reason for a failure."""
+"""Maximum number of characters in the reason for a failure."""
 
 
 class Attempt:
     """The function that an executor runs: candidate -> metrics, or the reason for the failure.
 
-    It is picklable if the evaluator is. It catches all errors of an evaluation, `MemoryError` and the
-    device's out-of-memory included.
+    An attempt is picklable if its evaluator is. It catches all errors of an evaluation, `MemoryError` and
+    out-of-memory errors of the device included.
+
+    Args:
+        evaluator: The prepared evaluator.
     """
 
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
 
     def __call__(self, candidate: Candidate) -> "AttemptResult":
-        """Evaluate once; metrics hold finite numbers of Python's own types."""
+        """Evaluate `candidate` once; returned metrics hold finite Python numbers."""
         start = perf_counter()
         try:
             metrics = as_archived(self.evaluator.evaluate(candidate))
@@ -40,9 +43,9 @@ class AttemptResult(NamedTuple):
     """Result of an attempt.
 
     Args:
-        outcome: Metrics, or the reason for the failure.
-        seconds: Duration.
-        profile: The exit profile, if the evaluation keeps one.
+        outcome: Metrics of the candidate, or the reason for the failure.
+        seconds: Duration of the attempt.
+        profile: Exit profile of the candidate; `None` if the evaluation failed or keeps no profiles.
     """
 
     outcome: Metrics | str
@@ -51,7 +54,7 @@ class AttemptResult(NamedTuple):
 
 
 def reason(error: BaseException) -> str:
-    """Return an error as `TypeName: text`, on one line.
+    """Return an error as `TypeName: message` on one line, cut to 500 characters.
 
     Example:
         >>> reason(ValueError("no weights"))
@@ -63,11 +66,11 @@ def reason(error: BaseException) -> str:
 
 
 def as_archived(metrics: Metrics) -> Metrics:
-    """Return metrics as the archive returns them: numbers of Python's own types, sequences as tuples.
+    """Return metrics with the types that the archive returns: Python numbers, and tuples for sequences.
 
     Raises:
         CandidateError: A number is not finite.
-        TypeError: The argument is no `Metrics`, or holds other values than numbers.
+        TypeError: `metrics` is no `Metrics` object, or holds a value that is no number.
 
     Example:
         >>> metrics = Metrics(0.9, [0.5, 0.5], [1.0, 0.8], 1.0, 1.0, 0.9, 2, 1, 1)
@@ -85,7 +88,7 @@ def as_archived(metrics: Metrics) -> Metrics:
 
 
 def _python(value: Any) -> Any:
-    """Return a number of NumPy or torch as Python's own."""
+    """Convert a number of NumPy or torch to a Python number."""
     try:
         return value.item()
     except AttributeError:
@@ -93,7 +96,7 @@ def _python(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    """Yield all numbers of a field."""
+    """Yield all numbers in the value of a field; `None` is left out."""
     if isinstance(value, list | dict):
         for each in value.values() if isinstance(value, dict) else value:
             yield from _numbers(each)

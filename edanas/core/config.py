@@ -1,7 +1,8 @@
 """Reading of settings: layers of TOML and flags -> `Settings`, with the setting's path in every error.
 
-A later layer overrides earlier ones (a bundle, its preset, a file, `--set`, flags). Each is a mapping with
-nested tables, dotted keys, or both. A component keeps its options until a layer names another one.
+The layers are a bundle, its preset, a file, `--set` and flags; each overrides the layers before it. A layer
+is a mapping with nested tables, dotted keys, or both. A component keeps its options until a later layer names
+another component.
 """
 
 import re
@@ -20,16 +21,23 @@ from edanas.core.errors import ConfigError
 from edanas.core.settings import Component, Settings, SplitSettings
 
 Layer = tuple[str, Mapping[str, Any]]
-"""The name of a layer for messages, e.g. `--set` or a file's path, and its settings."""
+"""A layer of settings: its name in messages, e.g. `--set` or a file's path, and its settings."""
 
 _Flat = dict[str, tuple[Any, str]]
-"""Value and origin by dotted path; a component's path holds its name, `path.option` an option."""
+"""Value and layer name by dotted path. A component has its name at `path`, an option at `path.option`."""
 
 _DEFAULT = "the default"
 
 
 class SettingDoc(NamedTuple):
-    """One line of the settings reference."""
+    """The entry of one setting in the settings reference.
+
+    Args:
+        path: Dotted path, e.g. `training.epochs`.
+        type: Description of the allowed values.
+        default: Default value; for a component, its name.
+        doc: Description of the setting.
+    """
 
     path: str
     type: str
@@ -38,10 +46,14 @@ class SettingDoc(NamedTuple):
 
 
 def resolve(layers: Sequence[Layer]) -> Settings:
-    """Return the settings of layers over the defaults; a later layer overrides an earlier one.
+    """Return the settings that result from layers over the defaults; a later layer overrides earlier layers.
+
+    Args:
+        layers: Pairs of a layer's name, for messages, and its settings.
 
     Raises:
-        ConfigError: A setting is unknown, of the wrong type or out of range.
+        ConfigError: A setting is unknown, of the wrong type or out of range, or the shares of `split` do not
+            sum to 1.
 
     Example:
         >>> settings = resolve([("a file", {"seed": 7}), ("--set", {"search.iterations": 2})])
@@ -57,9 +69,10 @@ def resolve(layers: Sequence[Layer]) -> Settings:
 
 
 def flatten(settings: Any) -> dict[str, Any]:
-    """Return every setting by its dotted path; a component's name at `path`, its options at `path.option`.
+    """Return the value of every setting by its dotted path.
 
-    A list of components is one value: a tuple of names, and of tables where there are options.
+    A component has its name at `path`, and each option at `path.option`. A list of components is one value: a
+    tuple with a name, or with a table if options are set, for each component.
     """
     flat: dict[str, Any] = {}
     for part in fields(settings):
@@ -77,7 +90,7 @@ def flatten(settings: Any) -> dict[str, Any]:
 
 
 def to_plain(settings: Settings) -> dict[str, Any]:
-    """Return nested tables of TOML's own types: the inverse of `resolve` on one layer."""
+    """Return the settings as nested tables of TOML's types; `resolve` turns them into equal settings."""
     tables: dict[str, Any] = {}
     for part in fields(settings):
         value = getattr(settings, part.name)
@@ -89,15 +102,15 @@ def to_plain(settings: Settings) -> dict[str, Any]:
 
 
 def to_toml(settings: Settings) -> str:
-    """Return the settings as TOML, from which `resolve` makes equal ones."""
+    """Return the settings as TOML text; parsing it and calling `resolve` gives equal settings."""
     return tomli_w.dumps(to_plain(settings))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read the tables of a TOML file.
+    """Return the content of a TOML file as nested tables.
 
     Raises:
-        ConfigError: The file cannot be read or parsed; the message has its path and line.
+        ConfigError: The file cannot be read or parsed; the message names the file and the line.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -113,10 +126,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_assignment(text: str) -> dict[str, Any]:
-    """Parse `a.b=value` into nested tables; the right side is a TOML value, or else text.
+    """Parse `a.b=value` into nested tables; `value` is a TOML value, or otherwise plain text.
 
     Raises:
-        ConfigError: There is no `=`, or the left side is no dotted path.
+        ConfigError: The text has no `=`, or no dotted path before it.
 
     Example:
         >>> parse_assignment("training.epochs=5")
@@ -133,7 +146,7 @@ def parse_assignment(text: str) -> dict[str, Any]:
 
 
 def differences(old: Settings, new: Settings) -> dict[str, tuple[Any, Any]]:
-    """Return the dotted paths with different values, and both values; `None` = the option is not set."""
+    """Return the old and the new value of each differing setting, by dotted path; `None` = not set."""
     before, after = flatten(old), flatten(new)
     paths = [*before, *(path for path in after if path not in before)]
     missing = object()
@@ -145,12 +158,12 @@ def differences(old: Settings, new: Settings) -> dict[str, tuple[Any, Any]]:
 
 
 def changed(old: Settings, new: Settings) -> list[str]:
-    """Return a line for each of `differences`, e.g. `training.epochs: was 10, now 12`."""
+    """Return one line for each setting that differs, e.g. `training.epochs: was 10, now 12`."""
     return [f"{path}: was {shown(a)}, now {shown(b)}" for path, (a, b) in differences(old, new).items()]
 
 
 def reference() -> list[SettingDoc]:
-    """Return every setting: dotted path, allowed values, default, and its sentence."""
+    """Return the reference entry of every setting, in the order of `Settings`."""
     return list(_reference(Settings(), ""))
 
 
@@ -245,12 +258,12 @@ def _unknown(path: str, group: type, prefix: str, origin: str) -> ConfigError:
 
 
 def _shallow_first(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return a layer's items with `strategy` before `strategy.population`, in any order of the layer."""
+    """Return a layer's items, keys with fewer dots first: `strategy` before `strategy.population`."""
     return sorted(((str(key), value) for key, value in table.items()), key=lambda item: item[0].count("."))
 
 
 def toml_value(text: str) -> Any:
-    """Return `text` as a TOML value, or as text if it is none.
+    """Parse `text` as a TOML value; return `text` itself if it is no TOML value.
 
     Example:
         >>> toml_value("[1, 2]"), toml_value("rbf")

@@ -19,17 +19,19 @@ from edanas.core.errors import ConfigError, near_miss
 
 @dataclass(frozen=True)
 class Limits:
-    """Restrictions of a value beyond its type; `minimum` to `form` restrict the items of a list.
+    """Restrictions of a value beyond its type; `None`, 0 and empty mean no restriction.
+
+    For a list, the arguments from `minimum` to `form` restrict each item.
 
     Args:
         minimum: Smallest allowed number.
-        above: The number must be larger than this.
+        above: Exclusive lower bound of a number.
         maximum: Largest allowed number.
-        below: The number must be smaller than this.
+        below: Exclusive upper bound of a number.
         choices: The allowed texts.
-        form: A regular expression that the whole text must match, and its description in an error.
-        length: Fewest items of a list; fewest characters of a text.
-        distinct: Whether the items of a list must differ.
+        form: A regular expression that the whole text must match, and its description for error messages.
+        length: Minimum number of items in a list, or of characters in a text.
+        distinct: True if the items of a list must differ; default False.
 
     Example:
         >>> Limits(minimum=0, below=1).range
@@ -46,7 +48,7 @@ class Limits:
     distinct: bool = False
 
     def hold(self, number: float) -> bool:
-        """Return whether `number` is in range."""
+        """Return whether `number` is within the bounds."""
         return (
             (self.minimum is None or number >= self.minimum)
             and (self.above is None or number > self.above)
@@ -56,22 +58,23 @@ class Limits:
 
     @property
     def range(self) -> str:
-        """The range as text, e.g. ` >= 0 and < 1`, or nothing."""
+        """The bounds as text after a space, e.g. ` >= 0 and < 1`; empty if there are no bounds."""
         bounds = ((">=", self.minimum), (">", self.above), ("<=", self.maximum), ("<", self.below))
         text = " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
         return f" {text}" if text else ""
 
 
 ANYTHING = Limits()
+"""Limits without any restriction."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """The path and the layer of a value, for messages.
+    """The setting and the layer of a value, for messages.
 
     Args:
-        path: Dotted, e.g. `training.epochs`.
-        origin: The layer, e.g. `--set`; empty if there is only one.
+        path: Dotted path of the setting, e.g. `training.epochs`.
+        origin: Name of the layer, e.g. `--set`; empty if there is only one layer.
 
     Example:
         >>> print(Place("training.epochs", "--set").error("ten", "a whole number"))
@@ -82,19 +85,19 @@ class Place:
     origin: str = ""
 
     def error(self, value: Any, expected: str) -> ConfigError:
-        """Return the error for a value that is not the expected one."""
+        """Return the error for a wrong value; `expected` describes the allowed values."""
         return ConfigError(f"{self._quote(value)}: expected {expected}")
 
     def no_choice(self, text: str, choices: Sequence[str]) -> ConfigError:
-        """Return the error for a text that is none of `choices`, with the near miss."""
+        """Return the error for a text that is not in `choices`; it suggests the most similar choice."""
         return ConfigError(f"{self._quote(text)} is no choice here.{near_miss(text, choices)}")
 
     def item(self, index: int) -> "Place":
-        """Return the place of an item of this list; messages count from 1."""
+        """Return the place of the list item at `index`, from 0; messages count items from 1."""
         return Place(f"{self.path}[{index + 1}]", self.origin)
 
     def option(self, name: object) -> "Place":
-        """Return the place of an item of this table."""
+        """Return the place of the entry `name` in a table."""
         return Place(f"{self.path}.{name}", self.origin)
 
     def _quote(self, value: Any) -> str:
@@ -102,32 +105,40 @@ class Place:
 
 
 class Written(ABC):
-    """A type with a form of its own in settings; `words` describes that form in errors."""
+    """Base class of types with a special notation in settings; errors describe the notation by `words`."""
 
     words: ClassVar[str]
 
     @classmethod
     @abstractmethod
     def read(cls, value: Any, place: Place) -> Self:
-        """Make an object from a plain value, or from another object of the type.
+        """Make an object from a value of a TOML type, or from another object of this class.
+
+        Args:
+            value: The value in the notation of the class.
+            place: The setting that holds the value, for messages.
 
         Raises:
-            ConfigError: The value has another form; the text names the place and the allowed form.
+            ConfigError: The value does not follow the notation; the message names the place and the notation.
         """
 
     @abstractmethod
     def written(self) -> Any:
-        """Return the object in TOML's types, as `read` takes it."""
+        """Return the object in TOML's types; `read` turns the result into an equal object."""
 
 
 def shown(value: Any) -> str:
-    """Return `value` for an error message, in at most 80 characters."""
+    """Return the `repr` of `value` for an error message, cut to 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def describe(annotation: Any, limits: Limits = ANYTHING) -> str:
-    """Describe the allowed values of a setting.
+    """Return a description of the allowed values of a setting.
+
+    Args:
+        annotation: The type annotation of the setting.
+        limits: Restrictions beyond the type.
 
     Example:
         >>> describe(int, Limits(minimum=1))
@@ -160,9 +171,15 @@ def convert(value: Any, annotation: Any, place: Place, limits: Limits = ANYTHING
     Lists become tuples where the type is a tuple, whole floats become integers, and `"none"` becomes `None`
     where `None` is allowed, since TOML has no null. Text never becomes a number.
 
+    Args:
+        value: A value of a TOML or Python type.
+        annotation: The type annotation of the setting.
+        place: The setting and the layer, for messages.
+        limits: Restrictions beyond the type.
+
     Raises:
-        ConfigError: The value has another type or is out of range; the text names the place, the value and
-            the allowed ones.
+        ConfigError: The value has another type or is out of range; the message names the place, the value
+            and the allowed values.
 
     Example:
         >>> convert([1, 2.0], tuple[int, ...], Place("depths"))
@@ -191,10 +208,12 @@ def convert(value: Any, annotation: Any, place: Place, limits: Limits = ANYTHING
 
 
 def as_toml(value: Any, place: Place) -> Any:
-    """Return `value` in TOML's types, so that writing to a file and reading do not change it.
+    """Convert `value` to TOML's types; writing the result to a file and reading it do not change it.
+
+    `None` becomes `"none"`, tuples become lists, and file paths become text.
 
     Raises:
-        ConfigError: It holds a value without a type in TOML.
+        ConfigError: `value` is or contains an object that TOML cannot express.
 
     Example:
         >>> as_toml((0.5, None), Place("thresholds"))
@@ -265,12 +284,12 @@ def _union(value: Any, annotation: Any, place: Place, limits: Limits) -> Any:
         return None
     rest = [member for member in members if member is not types.NoneType]
     if isinstance(value, (list, tuple)):
-        # The one member that takes a list gives the better message on an item.
+        # If only one member is a list type, its own error is better: it names the wrong item.
         lists = [member for member in rest if (get_origin(member) or member) in _SEQUENCES]
         rest = lists if len(lists) == 1 else rest
         if len(rest) == 1:
             return convert(value, rest[0], place, limits)
-    # The value's own type goes first, so that 5 stays whole in `float | int`.
+    # The type of the value is tried first, so that 5 stays an integer in `float | int`.
     for member in sorted(rest, key=lambda member: member is not type(value)):
         try:
             return convert(value, member, place, limits)

@@ -2,7 +2,7 @@
 
 One multiply-add of a convolution, linear layer or other matrix product is one MAC. `edanas.core.tracing`
 counts them with torch's FLOP counter, divided by two; normalisation, activations, pooling and element-wise
-arithmetic are free. The authors of Once-for-All publish the costs of their networks in the same convention.
+arithmetic count as 0. The authors of Once-for-All publish the costs of their networks in the same convention.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +20,12 @@ class Costs:
     """Multiply-adds of one backbone by segment, for one sample.
 
     Args:
-        stages: One for each of the M stages.
-        heads: One for the head at each of the N = M - 1 exit points; `None` where no head is known.
-        last: The last exit's.
+        stages: Multiply-adds of each of the M stages.
+        heads: Multiply-adds of the head at each of the N = M - 1 exit points; `None` where they are unknown.
+        last: Multiply-adds of the last exit.
+
+    Raises:
+        ValueError: The number of heads is not one less than the number of stages.
 
     Example:
         >>> backbone_macs(Costs(stages=(100, 200), heads=(10,), last=20))
@@ -43,29 +46,36 @@ class Costs:
     def of(
         cls, stages: Sequence[SegmentCost], heads: Mapping[int, SegmentCost], last: SegmentCost
     ) -> "Costs":
-        """Return the costs from traced segments and the heads by exit point."""
+        """Return the multiply-adds of traced segments.
+
+        Args:
+            stages: Costs of each of the M stages.
+            heads: Costs of heads by exit point, from 0; exit points may be missing.
+            last: Costs of the last exit.
+        """
         known = tuple(heads[i].macs if i in heads else None for i in range(len(stages) - 1))
         return cls(tuple(stage.macs for stage in stages), known, last.macs)
 
 
 def backbone_macs(costs: Costs) -> int:
-    """Return the multiply-adds of the backbone with the last exit alone."""
+    """Return the multiply-adds of all stages and the last exit, without early exits."""
     return sum(costs.stages) + costs.last
 
 
 def ada_macs(costs: Costs, scheme: SelectionScheme, utilization: Sequence[float]) -> float:
     """Return ADA_MACS: the sum over exits of utilization x multiply-adds up to that exit, its head included.
 
-    This is Eq. 5 of the paper. It omits earlier heads whose confidence was too low; `executed_macs` has them.
+    This is Eq. 5 of the paper. It omits the heads of earlier exits that did not fire; `executed_macs`
+    includes them.
 
     Args:
         costs: The costs of the backbone and its heads.
-        scheme: Its placed exits.
+        scheme: The selection scheme, which places the exits.
         utilization: The fraction of samples that exit at each of the N exit points, and at the last exit.
 
     Raises:
         CostError: The cost of a placed exit's head is not known.
-        ValueError: The utilization is no distribution over the placed exits.
+        ValueError: `utilization` is no distribution over the placed exits and the last exit.
 
     Example:
         >>> costs = Costs(stages=(100, 200), heads=(10,), last=20)
@@ -81,13 +91,13 @@ def ada_macs(costs: Costs, scheme: SelectionScheme, utilization: Sequence[float]
 def executed_macs(costs: Costs, scheme: SelectionScheme, utilization: Sequence[float]) -> float:
     """Return executed MACs: multiply-adds of a sample on average, every evaluated head included.
 
-    Arguments and errors as `ada_macs`.
+    See `ada_macs` for the arguments and the errors.
     """
     return _expected(executed_per_exit(costs, scheme), scheme, utilization)
 
 
 def executed_per_exit(costs: Costs, scheme: SelectionScheme) -> npt.NDArray[np.float64]:
-    """Return executed MACs (N + 1,) of a sample by its exit; NaN where no exit is placed.
+    """Return the executed MACs (N + 1,) of a sample that exits at each exit; NaN where no exit is placed.
 
     Raises:
         CostError: The cost of a placed exit's head is not known.
@@ -99,7 +109,13 @@ def executed_per_exit(costs: Costs, scheme: SelectionScheme) -> npt.NDArray[np.f
 def _macs_up_to(
     costs: Costs, scheme: SelectionScheme, earlier: Callable[[int], int]
 ) -> npt.NDArray[np.float64]:
-    """Return the sum of the stages up to each exit, its head, and `earlier` heads."""
+    """Return the multiply-adds (N + 1,) up to each exit: its stages, its head, and `earlier` heads.
+
+    Args:
+        costs: The costs of the backbone and its heads.
+        scheme: The selection scheme; the result is NaN where it places no exit.
+        earlier: Returns the multiply-adds of the heads before an exit that count for that exit.
+    """
     points = len(costs.heads)
     if len(scheme.thresholds) != points:
         raise ValueError(f"{points} exit points, but {len(scheme.thresholds)} thresholds")
@@ -113,7 +129,7 @@ def _macs_up_to(
 def _head(costs: Costs, exit_point: int) -> int:
     macs = costs.heads[exit_point]
     if macs is None:
-        raise CostError(f"exit {exit_point + 1} stands, but the cost of its head is not known")
+        raise CostError(f"exit {exit_point + 1} is placed, but the cost of its head is not known")
     return macs
 
 
@@ -121,12 +137,17 @@ def _expected(
     per_exit: npt.NDArray[np.float64], scheme: SelectionScheme, utilization: Sequence[float]
 ) -> float:
     shares = np.asarray(utilization, dtype=np.float64)
-    stands = ~np.isnan(per_exit)
+    has_exit = ~np.isnan(per_exit)
     if shares.shape != per_exit.shape:
-        raise ValueError(f"utilization of {len(shares)} exits; expected {len(per_exit)}, with the last")
-    if (shares < 0).any() or abs(shares.sum() - 1.0) > 1e-6 or shares[~stands].any():
         raise ValueError(
-            f"utilization {shares.tolist()} is no distribution over the last exit and those at exit points "
-            f"{[i + 1 for i in scheme.placed]}"
+            f"utilization: found {len(shares)} numbers; allowed: {len(per_exit)}, one for each exit point "
+            "and one for the last exit"
         )
-    return float(per_exit[stands] @ shares[stands])
+    if (shares < 0).any() or abs(shares.sum() - 1.0) > 1e-6:
+        raise ValueError(f"utilization: found {shares.tolist()}; allowed: numbers of 0 or more that sum to 1")
+    if shares[~has_exit].any():
+        raise ValueError(
+            f"utilization: found {shares.tolist()}; allowed: 0 at each exit point without an exit; exits are "
+            f"placed at exit points {[i + 1 for i in scheme.placed]}"
+        )
+    return float(per_exit[has_exit] @ shares[has_exit])

@@ -1,4 +1,4 @@
-"""Deprecated names: they work as before, and warn with the versions and the replacement."""
+"""Deprecated names: they work as before, with a warning that states the versions and the replacement."""
 
 import functools
 import warnings
@@ -20,7 +20,7 @@ class Deprecation:
     Args:
         since: The version that deprecates it.
         removed_in: The first version without it: at least two minor versions later.
-        instead: The replacement, as a name, call or path.
+        instead: The replacement: a name, a call, or the dotted path of a setting.
 
     Example:
         >>> import warnings
@@ -37,7 +37,13 @@ class Deprecation:
     instead: str
 
     def warn(self, what: str, stacklevel: int = 3) -> None:
-        """Warn that `what` is deprecated, at the line that called the caller."""
+        """Issue the warning.
+
+        Args:
+            what: The deprecated name as the warning shows it, e.g. `read()`.
+            stacklevel: The stack frame that the warning reports, as for `warnings.warn`; 3, the default, is
+                the caller of the function that calls `warn`.
+        """
         warnings.warn(
             f"{what} is deprecated since edanas {self.since} and will be removed in {self.removed_in}; "
             f"use {self.instead} instead",
@@ -59,7 +65,7 @@ class Deprecation:
         """Decorate a function whose argument `old` is now called `instead`.
 
         Raises:
-            TypeError: A call gives both.
+            TypeError: On a call that passes both `old` and `instead`.
         """
 
         def decorate(function: Function) -> Function:
@@ -68,7 +74,9 @@ class Deprecation:
                 if old in named:
                     self.warn(f"{function.__name__}({old}=)")
                     if self.instead in named:
-                        raise TypeError(f"{function.__name__}: '{old}' is '{self.instead}'; give one of them")
+                        raise TypeError(
+                            f"{function.__name__}: '{old}' is the old name of '{self.instead}'; pass only one"
+                        )
                     named[self.instead] = named.pop(old)
                 return function(*arguments, **named)
 
@@ -78,4 +86,4 @@ class Deprecation:
 
 
 RENAMED_SETTINGS: dict[str, Deprecation] = {}
-"""Old dotted paths of settings, or of tables of them; `instead` is the new path."""
+"""Renamed settings, and renamed tables of settings, by old dotted path; `instead` is the new path."""

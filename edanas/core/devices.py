@@ -1,4 +1,4 @@
-"""The device and the number of threads that settings choose."""
+"""The device and the number of threads that the settings choose."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def device_of(settings: Settings) -> "torch.device":
-    """Return the device of a run; see `named_device`."""
+    """Return torch's device for the setting `device`; errors as in `named_device`."""
     return named_device(settings.device)
 
 
@@ -40,5 +40,5 @@ def named_device(name: str) -> "torch.device":
 
 
 def threads_of(settings: Settings) -> int:
-    """Return torch's number of threads: as set, or one for each core that this process may use."""
+    """Return the number of torch's threads: the setting `threads`, or the usable cores if it is 0."""
     return settings.threads or usable_cores()

@@ -1,9 +1,9 @@
-"""The search loop: ask the strategy, evaluate, record, tell the strategy; also after an interruption.
+"""The search loop: the strategy chooses candidates, and the engine evaluates and archives them.
 
 The archive is the only state. A strategy's candidates follow from its seed and the evaluations that it
-received. A resumed run therefore passes the recorded iterations to a fresh strategy, asks again only for the
-interrupted one, evaluates its missing candidates, and goes on. The archive equals that of a run without
-interruption.
+received. A resumed run therefore passes the archived iterations to a fresh strategy. For the interrupted
+iteration, it asks the strategy again, evaluates the missing candidates, and goes on. The final archive equals
+the archive of a run without interruption.
 """
 
 import math
@@ -27,13 +27,13 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Evaluation
 
 COMPLETED, EXHAUSTED, CONVERGED = "completed", "exhausted", "converged"
-"""Reasons why a search stopped: all iterations done, space exhausted, or hypervolume constant."""
+"""Reasons why a search stopped: iterations done, space exhausted, or too little gain of hypervolume."""
 
 MAX_EVALS, TIME_LIMIT = "max_evals", "time_limit"
-"""Reasons why a search stopped: a budget is spent."""
+"""Reasons why a search stopped: the number of evaluations or the time reached its limit."""
 
 HYPERVOLUME_BOX = "hypervolume_box"
-"""The key of the archive's note with the ideal and the reference point of hypervolumes."""
+"""Key of the archive's note with the ideal point and the reference point of the hypervolume."""
 
 _FINISHED = "iterations_finished"
 
@@ -43,10 +43,11 @@ class SearchOutcome:
     """Result of a search.
 
     Args:
-        evaluations: The whole archive, in order.
-        genomes: Their canonical genomes, (n, D).
-        hypervolumes: After the initial archive and after each iteration; the last one may be incomplete.
-        stopped: `completed`, `exhausted`, `converged`, `max_evals` or `time_limit`.
+        evaluations: All n evaluations of the archive, in its order.
+        genomes: Canonical genomes (n, D) of the evaluated candidates, D genes each.
+        hypervolumes: Hypervolume after the initial archive and after each iteration. The last iteration may
+            be incomplete.
+        stopped: Reason for the end: `completed`, `exhausted`, `converged`, `max_evals` or `time_limit`.
 
     Example:
         >>> SearchOutcome((), np.zeros((0, 3), dtype=np.int64), (0.5, 0.6), COMPLETED).hypervolumes[-1]
@@ -65,14 +66,15 @@ class SearchSetup:
 
     Args:
         space: Maps genomes to candidates.
-        strategy: Started; it has received no evaluation yet.
-        evaluator: Prepared.
+        strategy: A started search strategy that has received no evaluation yet.
+        evaluator: A prepared evaluator.
         executor: Runs the evaluations; the engine closes it when the search ends.
-        objectives: At least one.
+        objectives: The J objectives.
         settings: The length of the search. The time limit counts from the call of `Engine.run`, so that a run
-            that spent it can continue; at least one candidate is evaluated.
-        front: Computes the front of an evaluated backbone, where thresholds are continuous.
-        limits: The constraints. A candidate whose structure breaks one is not evaluated.
+            that reached the limit can be resumed. The search evaluates at least one candidate.
+        front: Computes the front of an evaluated backbone if thresholds are continuous; otherwise `None`.
+        limits: The constraints, by default none. A candidate whose structure breaks a constraint is not
+            evaluated.
 
     Example:
         >>> from edanas.executors.serial import Serial
@@ -94,12 +96,12 @@ class SearchSetup:
 
 
 class Engine:
-    """One search, from an archive that may hold the first part of it already.
+    """One search, which continues after the evaluations that its archive already holds.
 
     Args:
         setup: The parts of the search.
-        archive: The archive of this search alone, perhaps interrupted. It stays open, unless the user
-            interrupts.
+        archive: The archive of this search: empty, or with the evaluations before an interruption. The engine
+            closes it only if the user interrupts the search.
         notify: Called as `notify("edanas_candidate_evaluated", evaluation=...)` when an evaluation is
             durable, and as `notify("edanas_iteration_finished", summary=...)`. A resumed run reports only
             new events.
@@ -123,7 +125,7 @@ class Engine:
         self._notes: Mapping[str, str] = {}
 
     def run(self) -> SearchOutcome:
-        """Search until the settings end it.
+        """Search until the iterations are done, a limit is reached, or another reason to stop applies.
 
         Raises:
             CandidateError: No candidate of the initial archive could be evaluated.
@@ -179,7 +181,13 @@ class Engine:
     def _round(self, iteration: int, ask: Callable[[], list[Candidate]], count: int, bar: Bar) -> int:
         """Complete an iteration and pass it to the strategy; return the number of new evaluations.
 
-        Set `_stopped` if a budget is spent or the space is exhausted.
+        Set `_stopped` if a limit is reached or the space is exhausted.
+
+        Args:
+            iteration: Number of the iteration; 0 = the initial archive.
+            ask: Returns the candidates that the strategy chooses.
+            count: Number of candidates in a complete iteration.
+            bar: The progress bar; it moves by one step for each candidate.
         """
         rows = self._ledger.rows(iteration)
         bar.advance(len(rows))
@@ -198,7 +206,7 @@ class Engine:
         return new
 
     def _extend(self, iteration: int, ask: Callable[[], list[Candidate]], count: int, bar: Bar) -> int:
-        """Evaluate the missing candidates of an iteration within the budgets; return their number."""
+        """Evaluate the missing candidates of an iteration within the limits; return the number evaluated."""
         self._stopped = self._spent_budget()
         if self._stopped:
             return 0
@@ -209,8 +217,8 @@ class Engine:
             return 0
         if [candidate.id for candidate in plan[: len(recorded)]] != recorded:
             self.progress.say(
-                f"iteration {iteration}: the search strategy chooses otherwise than before the interruption; "
-                "what was evaluated stays"
+                f"iteration {iteration}: the search strategy chooses other candidates than before the "
+                "interruption; the evaluations from before stay in the archive"
             )
         missing = [c for c in plan if c.id not in recorded][: count - len(recorded)]
         due = missing[: self._affordable(len(self._ledger) + len(missing)) - len(self._ledger)]
@@ -222,9 +230,14 @@ class Engine:
         return done
 
     def _plan(self, ask: Callable[[], list[Candidate]], recorded: set[str], count: int) -> list[Candidate]:
-        """Return the candidates of an iteration: the strategy's choices that other iterations do not hold.
+        """Return the candidates of an iteration: at most `count` of the strategy's choices.
 
-        A candidate that is infeasible by its structure is left out.
+        Candidates that other iterations evaluated, or whose structure breaks a constraint, are left out.
+
+        Args:
+            ask: Returns the candidates that the strategy chooses.
+            recorded: Ids of the candidates that this iteration has evaluated already.
+            count: Number of candidates in a complete iteration.
         """
         others = {e.candidate.id for e in self._ledger.evaluations} - recorded
         plan: dict[str, Candidate] = {}
@@ -238,7 +251,7 @@ class Engine:
         return list(plan.values())[:count]
 
     def _evaluate(self, iteration: int, candidates: Sequence[Candidate], bar: Bar) -> int:
-        """Evaluate in order and record each result as it arrives; return their number."""
+        """Evaluate and archive candidates in order; return the number of evaluated candidates."""
         answers = self.executor.run(self._attempt, self._until_deadline(candidates))
         done = 0
         for candidate, answer in zip(candidates, answers, strict=False):
@@ -246,7 +259,7 @@ class Engine:
             genome = self.space.encode(candidate)
             profile = answer.profile if isinstance(answer, AttemptResult) else None
             if profile is not None:
-                # Before the candidate, so that every archived candidate has its profile, even after a kill.
+                # Stored before the evaluation: every archived candidate has its profile, even after a kill.
                 self.archive.put_profile(candidate.id, profile)
             self.archive.append(evaluation, genome)
             self._ledger.add(genome, evaluation, profile)
@@ -262,12 +275,17 @@ class Engine:
             yield candidate
 
     def _box(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return ideal and reference point of the hypervolume; archive them once they are final."""
+        """Return the ideal and the reference point of the hypervolume; archive both once they are final.
+
+        Raises:
+            InfeasibleError: Every candidate of the strategy breaks a constraint by its structure.
+            CandidateError: No evaluation of the initial archive succeeded.
+        """
         if not self._ledger.evaluations and self._refused:
             _, nearest = min(self._refused.values(), key=lambda each: (each[0], each[1].id))
             raise InfeasibleError(
-                f"the search found no candidate whose structure keeps the constraints; what came nearest, "
-                f"{nearest.id}: {'; '.join(self._limits.breaches(nearest))}"
+                "the search found no candidate whose structure keeps the constraints; the nearest candidate "
+                f"is {nearest.id}: {'; '.join(self._limits.breaches(nearest))}"
             )
         ideal, reference = self._ledger.box()
         if self._stopped != TIME_LIMIT:
@@ -277,7 +295,14 @@ class Engine:
     def _finish(
         self, iteration: int, new: int, ideal: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]
     ) -> float:
-        """Return the present hypervolume; report a complete iteration unless it is already reported."""
+        """Return the hypervolume after an iteration; report a complete iteration once.
+
+        Args:
+            iteration: Number of the iteration.
+            new: Number of evaluations that this process added to the iteration.
+            ideal: Ideal point (J,) of the hypervolume.
+            reference: Reference point (J,) of the hypervolume.
+        """
         rows = self._ledger.rows(iteration)
         size = rows[-1] + 1
         volume = self._ledger.hypervolume(size, ideal, reference)
@@ -302,7 +327,7 @@ class Engine:
         return candidates
 
     def _spent_budget(self) -> str:
-        """Return the budget that allows no further evaluation, or nothing."""
+        """Return the name of the limit that forbids another evaluation; empty if there is none."""
         if self._affordable(len(self._ledger) + 1) <= len(self._ledger):
             return MAX_EVALS
         return TIME_LIMIT if self._ledger.evaluations and monotonic() >= self._deadline else ""

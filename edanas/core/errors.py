@@ -1,7 +1,7 @@
-"""Errors that a user can cause and correct, and the near-miss helper.
+"""Errors that a user can cause and correct, and suggestions of similar names.
 
-Each of them is an `EdanasError`: the command line prints its message, without a traceback, and exits with its
-`exit_code`.
+Every error class derives from `EdanasError`. The command line prints the message without a traceback, and
+exits with the error's `exit_code`.
 """
 
 import errno
@@ -9,34 +9,35 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Codes of the operating system for a full disk, a full quota, and a limit on the size of a file."""
+"""Error numbers of the operating system: full disk, full quota, and file too large."""
 
 
 class EdanasError(Exception):
-    """An error that a user can correct; its text names the place, the value there and the allowed ones."""
+    """An error that a user can correct; the message names place, fault and allowed values."""
 
     exit_code = 2
+    """Exit status of the command line."""
 
 
 class ConfigError(EdanasError):
-    """A setting is unknown, of the wrong type, or out of range; the text starts with the setting's path."""
+    """A setting is unknown, of the wrong type, or out of range; the message begins with its path."""
 
 
 class PluginError(EdanasError):
-    """A plugin is broken, claims a name of another one, or is requested and does not exist."""
+    """A plugin is broken, claims a name of another plugin, or is requested but missing."""
 
 
 class DataError(EdanasError):
-    """Images are unreadable, too few, or of too few classes."""
+    """Images are unreadable, or there are too few images or classes."""
 
 
 class AbsentDataError(DataError):
     """A known data set that can be downloaded is missing or incomplete.
 
     Args:
-        text: The missing part, and the way to get it.
-        channels: Channels of its images, 1 or 3.
-        classes: Number of its classes.
+        text: The message: the missing part of the data set, and the way to get it.
+        channels: Number of channels of the images, 1 or 3.
+        classes: Number of classes.
     """
 
     def __init__(self, text: str, channels: int, classes: int) -> None:
@@ -45,19 +46,19 @@ class AbsentDataError(DataError):
 
 
 class WeightsError(EdanasError):
-    """A weights file is unavailable, damaged, or of another network."""
+    """A weights file is unavailable or damaged, or belongs to another network."""
 
 
 class RunError(EdanasError):
-    """A run's folder is unusable: locked by another process, of other settings, or not writable."""
+    """A run's folder is unusable: locked by another process, made with other settings, or not writable."""
 
 
 class ExportError(EdanasError):
-    """A network cannot be exported, or the exported files are damaged or give other predictions."""
+    """A network cannot be exported, or exported files are damaged or predict other classes."""
 
 
 class TableError(EdanasError):
-    """A table of exit profiles is damaged, of another version or no table, or it cannot be built."""
+    """A file is no valid table of exit profiles of this version, or a table cannot be built."""
 
 
 class CostError(EdanasError):
@@ -65,21 +66,22 @@ class CostError(EdanasError):
 
 
 class CandidateError(EdanasError):
-    """A candidate cannot be built or evaluated; the engine records it and goes on."""
+    """A candidate cannot be built or evaluated; the engine archives the failure and continues."""
 
 
 class InfeasibleError(EdanasError):
-    """No candidate keeps the constraints; the text names the nearest one."""
+    """No candidate keeps the constraints; the message names the candidate with the smallest violation."""
 
 
-class Interrupted(EdanasError):  # noqa: N818 - not an error of anyone
-    """The user stopped a run; its evaluations are kept, and the text says how to resume it."""
+class Interrupted(EdanasError):  # noqa: N818 - a wish of the user, not an error
+    """The user stopped a run; its evaluations are kept, and the message describes how to resume the run."""
 
     exit_code = 130
+    """Exit status of the command line: 128 plus the number of the signal SIGINT."""
 
 
 def near_miss(name: str, allowed: Iterable[str]) -> str:
-    """Return the end of an error message: the nearest allowed name, and all allowed names.
+    """Return the end of an error message: the most similar allowed name, if any, and all allowed names.
 
     Example:
         >>> near_miss("acuracy", ["accuracy", "params"])
@@ -92,7 +94,12 @@ def near_miss(name: str, allowed: Iterable[str]) -> str:
 
 
 def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
-    """Return a message for an unknown name.
+    """Return the message for an unknown name.
+
+    Args:
+        what: The kind of the named thing, e.g. `bundle`.
+        name: The unknown name.
+        allowed: All known names.
 
     Example:
         >>> unknown("bundle", "x", ["mbv3-sm"])

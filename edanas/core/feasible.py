@@ -1,4 +1,4 @@
-"""Feasibility: violations of constraints, and dominance by feasibility first (Deb, 2000)."""
+"""Feasibility: violations of constraints, and Pareto dominance that puts feasibility first (Deb, 2000)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,15 +14,17 @@ Values = npt.NDArray[np.float64]
 
 
 class Feasibility:
-    """All constraints of a run together.
+    """All constraints of a run, and the violations of candidates.
 
-    A candidate's violation is the sum of its excesses above 0: 0 where it keeps all constraints.
+    An excess is the distance of a candidate from the limit of one constraint; see `Constraint.excess`. The
+    violation of a candidate is the sum of its positive excesses: 0 if it keeps all constraints. The structure
+    of a candidate is its choices and the costs that follow from them, without accuracies.
 
     Args:
-        constraints: Prepared.
-        counted: Returns metrics with exact costs from a candidate's structure alone; `None` where only an
-            evaluation counts them.
-        bare: Whether a candidate stands for all selection schemes on its backbone; its structure is then
+        constraints: The prepared constraints.
+        counted: Returns metrics with exact costs from a candidate's structure; `None` if only an evaluation
+            can count costs.
+        bare: True if a candidate stands for all selection schemes on its backbone. Its structure is then
             checked without exits.
 
     Example:
@@ -47,25 +49,33 @@ class Feasibility:
 
     @property
     def limits(self) -> int:
-        """M, the number of constraints that only an evaluation decides."""
+        """Number M of constraints that need an evaluation."""
         return len(self._measured)
 
     @property
     def structural(self) -> bool:
-        """True if there are constraints that the structure decides."""
+        """True if at least one constraint depends on the structure alone."""
         return bool(self._structural)
 
     def structure(self, candidate: Candidate) -> float:
-        """Return the violation of the constraints that the structure decides."""
+        """Return a candidate's violation of the constraints that depend on its structure alone.
+
+        Raises:
+            CandidateError: An excess is not finite.
+        """
         candidate, metrics = self._structure(candidate)
         return sum(max(0.0, _excess(c, candidate, metrics)) for c in self._structural)
 
     def excesses(self, candidate: Candidate, metrics: Metrics) -> list[float]:
-        """Return the M excesses of the constraints that an evaluation decides."""
+        """Return a candidate's excesses over the M constraints that need an evaluation.
+
+        Raises:
+            CandidateError: An excess is not finite.
+        """
         return [_excess(c, candidate, metrics) for c in self._measured]
 
     def violation(self, candidate: Candidate, metrics: Metrics) -> float:
-        """Return the violation of all constraints.
+        """Return a candidate's violation of all constraints.
 
         Raises:
             CandidateError: An excess is not finite.
@@ -73,7 +83,10 @@ class Feasibility:
         return sum(max(0.0, _excess(c, candidate, metrics)) for c in self.constraints)
 
     def breaches(self, candidate: Candidate, metrics: Metrics | None = None) -> list[str]:
-        """Return a text for each broken constraint; without metrics, by the structure alone."""
+        """Return a sentence for each broken constraint.
+
+        Without metrics, only the constraints that depend on the structure are checked.
+        """
         constraints: Sequence[Constraint] = self.constraints
         if metrics is None:
             constraints = self._structural
@@ -82,7 +95,7 @@ class Feasibility:
         return [c.describe(candidate, metrics) for c in broken]
 
     def _structure(self, candidate: Candidate) -> tuple[Candidate, Metrics | None]:
-        """Return the candidate and the metrics that decide for its structure."""
+        """Return the candidate, without exits if `bare` is true, and its counted metrics if needed."""
         if self._bare:
             nothing = SelectionScheme((None,) * len(candidate.scheme.thresholds))
             candidate = Candidate(candidate.backbone, nothing)
@@ -90,16 +103,19 @@ class Feasibility:
 
 
 def feasible_first(values: Values, violations: Values) -> Values:
-    """Return (n, J) values whose Pareto dominance follows Deb's rule (2000).
+    """Return values (n, J) for which plain Pareto dominance equals dominance by Deb's rule.
 
-    A feasible candidate dominates an infeasible one; of two infeasible ones, that with the smaller violation
-    dominates. Values of feasible candidates do not change. Those of an infeasible one become worse than all
-    finite values, by its violation, in each objective (the fitness of that paper). Rows that are not finite
-    do not change.
+    By that rule, a feasible candidate dominates every infeasible candidate, and the smaller violation decides
+    between two infeasible candidates. The values of feasible candidates do not change. The values of an
+    infeasible candidate become worse than the worst finite value of each objective; the difference grows with
+    the violation. Rows that are not finite do not change.
+
+    Source: K. Deb, An Efficient Constraint Handling Method for Genetic Algorithms, Computer Methods in
+    Applied Mechanics and Engineering 186, 2000.
 
     Args:
-        values: (n, J) minimised.
-        violations: (n,) 0 or more.
+        values: Minimised values (n, J) of n candidates in J objectives.
+        violations: Violation (n,) of each candidate, 0 or more.
 
     Example:
         >>> feasible_first(np.array([[1.0, 4.0], [0.0, 0.0]]), np.array([0.0, 0.5]))
@@ -119,5 +135,7 @@ def feasible_first(values: Values, violations: Values) -> Values:
 def _excess(constraint: Constraint, candidate: Candidate, metrics: Metrics | None) -> float:
     excess = float(constraint.excess(candidate, metrics))
     if not math.isfinite(excess):
-        raise CandidateError(f"constraint {type(constraint).__name__} is exceeded by {excess}")
+        raise CandidateError(
+            f"constraint {type(constraint).__name__} is exceeded by {excess}; allowed: finite numbers"
+        )
     return excess

@@ -1,4 +1,4 @@
-"""Fronts of single backbones over continuous thresholds, from their exit profiles."""
+"""Fronts of backbones over continuous thresholds, computed from exit profiles."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,12 @@ from edanas.core.types import Candidate, Evaluation, ExitProfile, Metrics
 
 
 class Fronts:
-    """The Pareto-optimal selection schemes of each backbone with their metrics, cached by backbone.
+    """The k Pareto-optimal selection schemes of each backbone, with metrics; cached by backbone.
 
     Args:
-        evaluator: Computes the schemes and scores them; it keeps exit profiles.
-        objectives: J of them.
-        limits: The constraints.
+        evaluator: An evaluator that keeps exit profiles; it computes the schemes and their metrics.
+        objectives: The J objectives.
+        limits: The constraints; `None`, the default, means that there are none.
     """
 
     def __init__(
@@ -28,25 +28,25 @@ class Fronts:
         self._scored: dict[str, tuple[tuple[Candidate, Metrics], ...]] = {}
 
     def __call__(self, candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
-        """Return the trade-offs (k, J), minimised; k >= 1."""
+        """Return the minimised objective values (k, J) of the schemes; k >= 1."""
         return np.array([minimised(self._objectives, m) for _, m in self._scores(candidate, profile)])
 
     def violations(self, candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
-        """Return the violation (k,) of each trade-off."""
+        """Return the violation (k,) of each scheme."""
         return np.array([self._limits.violation(*each) for each in self._scores(candidate, profile)])
 
     def feasible(self, candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
-        """Return the trade-offs (k, J), infinite where a constraint is broken."""
+        """Return the minimised objective values (k, J), infinite for schemes that break a constraint."""
         values = self(candidate, profile)
         return np.where(self.violations(candidate, profile)[:, None] > 0, np.inf, values)
 
     def nearest(self, candidate: Candidate, profile: ExitProfile) -> list[float]:
-        """Return the M excesses of the trade-off with the least violation; see `SearchStrategy.tell`."""
+        """Return the M excesses of the scheme with the smallest violation; see `SearchStrategy.tell`."""
         at = int(self.violations(candidate, profile).argmin())
         return self._limits.excesses(*self._scores(candidate, profile)[at])
 
     def evaluations(self, source: Evaluation, profile: ExitProfile) -> tuple[Evaluation, ...]:
-        """Return an evaluation for each scheme, with the iteration of `source`."""
+        """Return an evaluation of each scheme, with the iteration of `source`."""
         scores = self._scores(source.candidate, profile)
         violations = self.violations(source.candidate, profile)
         return tuple(

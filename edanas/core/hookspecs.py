@@ -1,13 +1,15 @@
 """The hook specifications: one for each kind of extension, and one for each lifecycle event.
 
-A plugin is a module (or another object) with functions that are marked with `edanas.hookimpl` and named as
-below. A package registers its plugin with an entry point in the group `edanas`. A factory is a class or
-function. Its keyword arguments are the implementation's options, each annotated and with a default;
-`edanas plugins` shows the first line of its docstring.
+A plugin is a module (or another object) with functions that are marked with `edanas.hookimpl` and named
+after the hooks in this module. A package registers its plugin with an entry point in the group `edanas`. A
+factory is a class or function that returns an implementation. Its keyword arguments are the implementation's
+options; each has an annotation and a default. `edanas plugins` shows the first paragraph of the factory's
+docstring.
 
 The hooks of a kind are called once, when a process builds its `edanas.plugins.registry.Registry`. They
-return names with factories, which `edanas plugins` lists and settings choose from. A name that two plugins
-return is an error. The chosen factory is called as the hook says.
+return factories by name. `edanas plugins` lists the names, and settings choose among them. It is an error if
+two plugins return the same name for one kind. The docstring of a hook describes the call of the chosen
+factory.
 """
 
 from collections.abc import Callable, Mapping
@@ -46,9 +48,9 @@ class Kind:
     """A kind of extension.
 
     Args:
-        name: In settings and messages, e.g. `exit classifier`.
-        hook: The function that offers implementations of this kind.
-        contract: The class of their objects.
+        name: Name of the kind in listings and messages, e.g. `exit classifier`.
+        hook: Name of the hook that returns the implementations of this kind.
+        contract: Class of the objects that the factories of this kind return.
 
     Example:
         >>> {kind.name: kind.hook for kind in KINDS}["exit classifier"]
@@ -84,7 +86,7 @@ KINDS = (
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:  # type: ignore[empty-body]
     """Return supernet providers by name.
 
-    The chosen factory is called with its options once a run; the provider gives the search space and
+    The chosen factory is called with its options once per run; the provider defines the search space and
     builds the supernet.
 
     Example:
@@ -99,7 +101,7 @@ def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]
 def edanas_exit_classifiers() -> Mapping[str, Callable[..., ExitClassifier]]:  # type: ignore[empty-body]
     """Return exit classifiers by name: heads that turn features (B, C, H, W) into logits (B, K).
 
-    The chosen factory is called with its options once a run; its `build` then makes every head.
+    The chosen factory is called with its options once per run; its `build` then makes every head.
 
     Example:
         >>> @hookimpl
@@ -113,7 +115,7 @@ def edanas_exit_classifiers() -> Mapping[str, Callable[..., ExitClassifier]]:  #
 def edanas_confidence_criteria() -> Mapping[str, Callable[..., ConfidenceCriterion]]:  # type: ignore[empty-body]
     """Return confidence criteria by name: logits (B, K) -> confidence (B,) in [0, 1].
 
-    The chosen factory is called with its options once a run, and again when a saved network is loaded.
+    The chosen factory is called with its options once per run, and again when a saved network is loaded.
 
     Example:
         >>> @hookimpl
@@ -125,9 +127,9 @@ def edanas_confidence_criteria() -> Mapping[str, Callable[..., ConfidenceCriteri
 
 @hookspec
 def edanas_inference_rules() -> Mapping[str, Callable[..., InferenceRule]]:  # type: ignore[empty-body]
-    """Return inference rules by name: logits (B, K) of the exits that ran -> the network's logits (B, K).
+    """Return inference rules by name: logits (B, K) of the exits that ran -> the network's output (B, K).
 
-    The chosen factory is called with its options once a run, and again when a saved network is loaded.
+    The chosen factory is called with its options once per run, and again when a saved network is loaded.
 
     Example:
         >>> @hookimpl
@@ -141,7 +143,7 @@ def edanas_inference_rules() -> Mapping[str, Callable[..., InferenceRule]]:  # t
 def edanas_threshold_setters() -> Mapping[str, Callable[..., ThresholdSetter]]:  # type: ignore[empty-body]
     """Return threshold setters by name: calibration samples -> the thresholds of a finished network.
 
-    The chosen factory is called with its options once a run; its `choose` is called for each result.
+    The chosen factory is called with its options once per run; its `choose` is called for each result.
 
     Example:
         >>> @hookimpl
@@ -168,9 +170,9 @@ def edanas_surrogate_models() -> Mapping[str, Callable[..., SurrogateModel]]:  #
 
 @hookspec
 def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:  # type: ignore[empty-body]
-    """Return objectives by name: metrics -> one number, with its direction and unit.
+    """Return objectives by name: metrics -> one number to minimise or maximise.
 
-    Each chosen factory is called with its options once a run; `value` is called for each candidate.
+    Each chosen factory is called with its options once per run; `value` is called for each candidate.
 
     Example:
         >>> @hookimpl
@@ -182,9 +184,9 @@ def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:  # type: igno
 
 @hookspec
 def edanas_constraints() -> Mapping[str, Callable[..., Constraint]]:  # type: ignore[empty-body]
-    """Return constraints by name: how far a candidate exceeds a limit.
+    """Return constraints by name: candidate -> its distance from a limit.
 
-    Each chosen factory is called with its options once a run; `excess` is called for each candidate.
+    Each chosen factory is called with its options once per run; `excess` is called for each candidate.
 
     Example:
         >>> @hookimpl
@@ -196,9 +198,9 @@ def edanas_constraints() -> Mapping[str, Callable[..., Constraint]]:  # type: ig
 
 @hookspec
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:  # type: ignore[empty-body]
-    """Return search strategies by name: ask and tell over integer genomes.
+    """Return search strategies by name: they choose the candidates to evaluate.
 
-    The chosen factory is called with its options once a run; the engine then calls `ask` in each iteration.
+    The chosen factory is called with its options once per run; the engine then calls `ask` in each iteration.
 
     Example:
         >>> @hookimpl
@@ -212,7 +214,7 @@ def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:  
 def edanas_training_schemes() -> Mapping[str, Callable[..., TrainingScheme]]:  # type: ignore[empty-body]
     """Return training schemes by name: a plan of phases, and one loss from the losses of all exits.
 
-    The chosen factory is called with its options once a run; its object serves every training of the run.
+    The chosen factory is called with its options once per run; every training of the run uses its scheme.
 
     Example:
         >>> @hookimpl
@@ -226,7 +228,7 @@ def edanas_training_schemes() -> Mapping[str, Callable[..., TrainingScheme]]:  #
 def edanas_data_sets() -> Mapping[str, Callable[..., DataSource]]:  # type: ignore[empty-body]
     """Return data sets by name, for `--data NAME`.
 
-    The chosen factory is called with its options once a run; its `load` reads all images.
+    The chosen factory is called with its options once per run; its `load` reads all images.
 
     Example:
         >>> @hookimpl
@@ -240,7 +242,7 @@ def edanas_data_sets() -> Mapping[str, Callable[..., DataSource]]:  # type: igno
 def edanas_evaluations() -> Mapping[str, Callable[..., Evaluator]]:  # type: ignore[empty-body]
     """Return evaluation modes by name.
 
-    The chosen factory is called once a run, with the run's workbench as its first argument and its options.
+    The chosen factory is called once per run. Its first argument is the run's workbench; its options follow.
 
     Example:
         >>> @hookimpl
@@ -252,9 +254,9 @@ def edanas_evaluations() -> Mapping[str, Callable[..., Evaluator]]:  # type: ign
 
 @hookspec
 def edanas_executors() -> Mapping[str, Callable[..., Executor]]:  # type: ignore[empty-body]
-    """Return executors by name: the places where evaluations run.
+    """Return executors by name: they run evaluations, e.g. in other processes.
 
-    The chosen factory is called with its options once a run; the engine closes the executor at the end.
+    The chosen factory is called with its options once per run; the engine closes the executor at the end.
 
     Example:
         >>> @hookimpl
@@ -268,7 +270,7 @@ def edanas_executors() -> Mapping[str, Callable[..., Executor]]:  # type: ignore
 def edanas_exporters() -> Mapping[str, Callable[..., Exporter]]:  # type: ignore[empty-body]
     """Return exporters by name: a finished network -> files.
 
-    Each chosen factory is called with its options once a run; `export` is called for each result.
+    Each chosen factory is called with its options once per run; `export` is called for each result.
 
     Example:
         >>> @hookimpl
@@ -280,10 +282,10 @@ def edanas_exporters() -> Mapping[str, Callable[..., Exporter]]:  # type: ignore
 
 @hookspec
 def edanas_loggers() -> Mapping[str, Callable[..., Logger]]:  # type: ignore[empty-body]
-    """Return loggers by name: objects with implementations of lifecycle events.
+    """Return loggers by name: objects with methods for lifecycle events.
 
     Each chosen factory is called with its options before a run reads anything; the logger then receives the
-    events of this run.
+    lifecycle events of the run.
 
     Example:
         >>> @hookimpl
@@ -297,7 +299,7 @@ def edanas_loggers() -> Mapping[str, Callable[..., Logger]]:  # type: ignore[emp
 def edanas_bundles() -> Mapping[str, Bundle]:  # type: ignore[empty-body]
     """Return bundles by name, for `--plugin NAME`.
 
-    The settings of the chosen bundle, and of its preset, are laid over the defaults.
+    The settings of the chosen bundle replace the defaults, and the settings of its preset come on top.
 
     Example:
         >>> @hookimpl
@@ -311,9 +313,12 @@ def edanas_bundles() -> Mapping[str, Bundle]:  # type: ignore[empty-body]
 def edanas_run_started(settings: Mapping[str, Any], folder: Path) -> None:
     """React to a run that begins or resumes.
 
-    Called before the evaluation is prepared, with the run's settings as plain values and its folder. The
-    return value of any event is ignored. An exception in an event is reported once for each plugin and
-    event, and the run goes on.
+    The run calls this event before it prepares the evaluation. The return value of any event is ignored. An
+    exception in an event is reported once for each plugin and event, and the run goes on.
+
+    Args:
+        settings: The run's settings as nested tables of TOML's types.
+        folder: The run's folder.
 
     Example:
         >>> @hookimpl
@@ -328,8 +333,11 @@ def edanas_run_started(settings: Mapping[str, Any], folder: Path) -> None:
 def edanas_candidate_evaluated(evaluation: Evaluation) -> None:
     """React to the evaluation of one candidate, which succeeded or failed.
 
-    Called in the order of the archive, when the archive holds the evaluation durably. A resumed run does not
-    repeat it.
+    The run calls this event in the order of the archive, when the evaluation is safely on disk. A resumed run
+    does not repeat the events from before its interruption.
+
+    Args:
+        evaluation: The candidate with its metrics, or with the reason for its failure.
 
     Example:
         >>> @hookimpl
@@ -343,7 +351,10 @@ def edanas_candidate_evaluated(evaluation: Evaluation) -> None:
 def edanas_iteration_finished(summary: IterationSummary) -> None:
     """React to a complete iteration; iteration 0 is the initial archive.
 
-    Called after the last `edanas_candidate_evaluated` of the iteration.
+    The run calls this event after the last `edanas_candidate_evaluated` of the iteration.
+
+    Args:
+        summary: Counts, hypervolume and evaluations of the iteration.
 
     Example:
         >>> @hookimpl
@@ -358,7 +369,11 @@ def edanas_iteration_finished(summary: IterationSummary) -> None:
 def edanas_run_finished(result: Mapping[str, Any], folder: Path) -> None:
     """React to the end of a run.
 
-    Called when all files are written, with the content of `result.json` and the run's folder.
+    The run calls this event after it has written all files.
+
+    Args:
+        result: The content of `result.json`.
+        folder: The run's folder.
 
     Example:
         >>> @hookimpl

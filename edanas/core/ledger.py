@@ -1,4 +1,4 @@
-"""The evaluations of a search with their genomes, values and trade-offs, and the hypervolume."""
+"""The evaluations of a search in memory: genomes, objective values, violations and the hypervolume."""
 
 import math
 from collections import Counter
@@ -20,26 +20,27 @@ Values = npt.NDArray[np.float64]
 
 
 class Front(Protocol):
-    """Computes the trade-offs of an evaluated backbone; `edanas.core.fronts` implements it."""
+    """Computes the front of an evaluated backbone; `edanas.core.fronts.Fronts` implements this protocol."""
 
     def __call__(self, candidate: Candidate, profile: ExitProfile, /) -> Values:
-        """Return the trade-offs (k, J), minimised."""
+        """Return the minimised objective values (k, J) of the k Pareto-optimal selection schemes."""
 
     def violations(self, candidate: Candidate, profile: ExitProfile, /) -> Values:
-        """Return the violation (k,) of each trade-off."""
+        """Return the violation (k,) of each scheme."""
 
     def nearest(self, candidate: Candidate, profile: ExitProfile, /) -> list[float]:
-        """Return the M excesses of the trade-off with the least violation."""
+        """Return the M excesses of the scheme with the smallest violation."""
 
 
 class Worth(NamedTuple):
     """Values of one evaluation; all are NaN if it failed.
 
     Args:
-        values: (J,) of the candidate itself, minimised.
-        excesses: (M,) over the constraints that an evaluation decides.
-        trade_offs: (k, J) that count for the hypervolume if they are feasible.
-        violations: (k,) of each trade-off.
+        values: Minimised values (J,) of the candidate in the J objectives.
+        excesses: Excesses (M,) over the M constraints that need an evaluation.
+        trade_offs: Minimised values (k, J) that count for the hypervolume if they are feasible. They belong
+            to the k schemes of the backbone's front, or to the candidate alone (k = 1).
+        violations: Violation (k,) of each row of `trade_offs`.
     """
 
     values: list[float]
@@ -52,10 +53,10 @@ class Ledger:
     """The evaluations of one search, in order, with their values.
 
     Args:
-        objectives: J of them.
-        front: Computes the trade-offs of a backbone, where thresholds are continuous. Otherwise the only
-            trade-off of a candidate is its own values.
-        limits: The constraints.
+        objectives: The J objectives.
+        front: Computes the front of a backbone if thresholds are continuous. `None`, the default, means that
+            each candidate counts with its own values only.
+        limits: The constraints; `None`, the default, means that there are none.
     """
 
     def __init__(
@@ -76,13 +77,16 @@ class Ledger:
         return len(self.evaluations)
 
     def rows(self, iteration: int) -> list[int]:
-        """Return the positions of an iteration's evaluations."""
+        """Return the indices in `evaluations` of an iteration's evaluations."""
         return [i for i, e in enumerate(self.evaluations) if e.iteration == iteration]
 
     def to_evaluation(
         self, candidate: Candidate, iteration: int, answer: AttemptResult | CandidateError
     ) -> Evaluation:
-        """Turn an executor's result into an evaluation; it also fails if an objective has no value."""
+        """Turn an executor's result into an evaluation.
+
+        The evaluation is a failure, too, if an objective or a constraint cannot be computed.
+        """
         result = AttemptResult(reason(answer), 0.0, None) if isinstance(answer, CandidateError) else answer
         outcome, seconds, profile = result
         if isinstance(outcome, Metrics):
@@ -94,7 +98,13 @@ class Ledger:
         return Evaluation(candidate, iteration, None, outcome, seconds)
 
     def add(self, genome: npt.NDArray[np.int64], evaluation: Evaluation, profile: ExitProfile | None) -> None:
-        """Append an evaluation, of this process or replayed, with its exit profile if it has one."""
+        """Append an evaluation, either new or replayed from the archive.
+
+        Args:
+            genome: Canonical genome (D,) of the candidate.
+            evaluation: The evaluation.
+            profile: Exit profile of the candidate; `None` if the evaluation keeps none.
+        """
         worth = self._measured(evaluation.candidate, evaluation.metrics, profile)
         self.evaluations.append(evaluation)
         self.genomes.append(genome)
@@ -120,10 +130,11 @@ class Ledger:
         return Worth(values, self._front.nearest(candidate, profile), trade_offs, violations)
 
     def box(self) -> tuple[Values, Values]:
-        """Return the ideal and the reference point of the hypervolume, both fixed by the initial archive.
+        """Return the ideal and the reference point (J,) of the hypervolume, from the initial archive.
 
-        The ideal is 0 for minimised objectives and 1 for maximised ones (costs and fractions), or the best
-        value in the initial archive where that is better. Infeasible candidates count, too.
+        The ideal is 0 for a minimised objective, e.g. a cost, and 1 for a maximised objective, e.g. a
+        fraction. If the best value in the initial archive is better, that value is the ideal. Infeasible
+        candidates count, too. Both points have the sign of minimised values.
 
         Raises:
             CandidateError: No evaluation of the initial archive succeeded.
@@ -136,12 +147,15 @@ class Ledger:
         return np.minimum(points.min(axis=0), bounds), reference_point(points)
 
     def hypervolume(self, size: int, ideal: Values, reference: Values) -> float:
-        """Return the share of the box that feasible ones of the first `size` evaluations dominate."""
+        """Return the share of the box between `ideal` and `reference` that is dominated.
+
+        The feasible evaluations among the first `size` evaluations count.
+        """
         feasible = [worth.trade_offs[worth.violations == 0] for worth in self._worth[:size]]
         return normalised_hypervolume(np.concatenate(feasible), ideal, reference)
 
     def feasible(self, rows: Sequence[int]) -> float | None:
-        """Return the share of feasible evaluations at `rows`; `None` = there are no constraints."""
+        """Return the share of feasible evaluations among the indices `rows`; `None` = no constraints."""
         if not self._limits.constraints:
             return None
         return sum(self.evaluations[i].feasible for i in rows) / len(rows)

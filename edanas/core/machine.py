@@ -1,4 +1,4 @@
-"""The machine: the folder of downloads, the usable cores, and torch's modes of computing."""
+"""Properties of the machine: download folder, usable cores, clock, memory errors, and torch's modes."""
 
 import errno
 import os
@@ -12,16 +12,19 @@ if TYPE_CHECKING:
     import torch
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-"""Texts of a `RuntimeError` by drivers and by torch's allocator for CPUs."""
+"""Phrases for a lack of memory in a `RuntimeError` of a driver or of torch's CPU allocator."""
 
 _KERNELS = "PRIMITIVE_CACHE_CAPACITY"
-"""The end of oneDNN's environment variable, after one of `_PREFIXES`."""
+"""Name of oneDNN's environment variable for its number of cached kernels, after one of `_PREFIXES`."""
 
 _PREFIXES = "ONEDNN_", "DNNL_"
 
 
 def home() -> Path:
-    """Return the folder in the environment variable `EDANAS_HOME`, or `~/.cache/edanas`; it may not exist."""
+    """Return the folder of downloads, which may not exist yet.
+
+    It is the value of the environment variable `EDANAS_HOME`, or `~/.cache/edanas` if that is not set.
+    """
     return Path(os.environ.get("EDANAS_HOME") or Path.home() / ".cache" / "edanas").expanduser()
 
 
@@ -38,9 +41,10 @@ def usable_cores() -> int:
 
 
 def clock(device: "torch.device") -> Callable[[], float]:
-    """Return a function that returns seconds; on an accelerator it first waits for pending work.
+    """Return a function that returns a time in seconds, for measurements of durations on `device`.
 
-    On a CPU with one thread it returns this thread's time, so that other processes do not count.
+    On a CUDA device, the function first waits for pending work. If torch uses one thread on a CPU, the
+    function returns the CPU time of the calling thread, so that other processes do not count.
     """
     import torch
 
@@ -55,7 +59,7 @@ def clock(device: "torch.device") -> Callable[[], float]:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Return whether `error` means that memory ran short, on any device."""
+    """Return whether `error` reports a lack of memory, on any device."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     if not isinstance(error, RuntimeError):
@@ -68,7 +72,7 @@ def out_of_memory(error: Exception) -> bool:
 def keep_kernels(count: int) -> None:
     """Let oneDNN cache `count` kernels instead of 1,024, unless the environment sets a number.
 
-    It compiles one for every shape. This has no effect after the first convolution.
+    oneDNN compiles one kernel for each shape. A call after the first convolution has no effect.
     """
     if not any(prefix + _KERNELS in os.environ for prefix in _PREFIXES):
         os.environ[_PREFIXES[0] + _KERNELS] = str(count)
@@ -76,7 +80,7 @@ def keep_kernels(count: int) -> None:
 
 @contextmanager
 def computing(threads: int) -> Iterator[None]:
-    """Use this number of torch's threads, and deterministic kernels of cuDNN, inside the context.
+    """Use `threads` threads of torch and deterministic kernels of cuDNN inside the context.
 
     Example:
         >>> import torch

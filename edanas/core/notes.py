@@ -1,4 +1,4 @@
-"""A search strategy's notes of its surrogates: typed values that are also the text of the log."""
+"""Notes of a search strategy on its surrogates: text for the log, with typed attributes."""
 
 import re
 from collections.abc import Mapping
@@ -6,14 +6,15 @@ from typing import Self
 
 
 class SurrogateNote(str):
-    """The surrogate of one objective or constraint in an iteration, and how well it ranks.
+    """The surrogate of one objective or constraint in an iteration, and its rank correlation.
 
-    As text, and so in JSON, it is "MODEL tau TAU". A strategy returns it among its `notes`.
+    The object is the text "MODEL tau TAU", also in JSON. `SearchStrategy.notes` returns it with other notes.
 
     Args:
-        surrogate: The name of the model in use.
-        tau: Kendall's rank correlation with evaluated candidates, -1 to 1; it is kept with two decimals.
-        objective: The number of the objective, from 0; `None` for a constraint.
+        surrogate: Name of the surrogate model in use.
+        tau: Kendall's rank correlation between predictions and evaluations, -1 to 1. It is rounded to two
+            decimals.
+        objective: Number of the objective, from 0; `None`, the default, means a constraint.
 
     Example:
         >>> note = SurrogateNote("rbf", 0.614, objective=0)
@@ -30,7 +31,7 @@ class SurrogateNote(str):
     __slots__ = ("objective", "surrogate", "tau")
 
     def __new__(cls, surrogate: str, tau: float, objective: int | None = None) -> Self:
-        """Return the note; see the class."""
+        """Return the note; see the class for the arguments."""
         return cls._with_text(f"{surrogate} tau {tau:.2f}", surrogate, round(float(tau), 2), objective)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -46,8 +47,8 @@ class SurrogateNote(str):
 def typed_notes(notes: Mapping[str, str]) -> dict[str, str]:
     """Return the notes with a `SurrogateNote` in place of text such as `{"objective 1": "rbf tau 0.61"}`.
 
-    Other notes stay as they are, and no text changes. Notes are text where a log is read, and where a
-    strategy of a third party returns them.
+    Other notes stay as they are, and no text changes. Notes are plain text if they come from a log file or
+    from the strategy of a third party.
 
     Example:
         >>> typed_notes({"objective 1": "rbf tau 0.61", "radius": "0.2"})["objective 1"].tau
@@ -57,7 +58,7 @@ def typed_notes(notes: Mapping[str, str]) -> dict[str, str]:
 
 
 def surrogate_notes(notes: Mapping[str, str]) -> list[tuple[int, SurrogateNote]]:
-    """Return the number of each objective, from 0, with the note of its surrogate."""
+    """Return pairs of an objective's number, from 0, and the note on its surrogate; omit other notes."""
     values = [note for note in notes.values() if isinstance(note, SurrogateNote)]
     return [(note.objective, note) for note in values if note.objective is not None]
 

@@ -1,4 +1,4 @@
-"""Values of objectives in the direction of the engine, which minimises."""
+"""Objective values with the sign that the engine minimises."""
 
 from collections.abc import Sequence
 
@@ -7,5 +7,5 @@ from edanas.core.types import Metrics
 
 
 def minimised(objectives: Sequence[Objective], metrics: Metrics) -> list[float]:
-    """Return the objectives' values of one evaluation, with the sign of maximised ones changed."""
+    """Return the J objective values of one evaluation; maximised values change their sign."""
     return [-o.value(metrics) if o.maximise else o.value(metrics) for o in objectives]

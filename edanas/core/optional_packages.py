@@ -11,16 +11,16 @@ class MissingExtraError(ConfigError):
 
 
 def import_optional(setting: str, name: str, extra: str, *modules: str) -> Any:
-    """Import the modules that a component needs, and return the last one.
+    """Import the modules that a component needs, and return the last module.
 
     Args:
-        setting: The setting that names the component, `exports` or `loggers`.
+        setting: The setting that names the component, `exports` or `loggers`, for messages.
         name: The component's registered name.
-        extra: The extra of edanas that installs the packages.
-        modules: One dotted name or more.
+        extra: Name of the optional dependencies of edanas that include the packages, e.g. `onnx`.
+        modules: Dotted names of the modules, one or more.
 
     Raises:
-        MissingExtraError: A module is not installed, or does not load.
+        MissingExtraError: A module is not installed, or its import fails.
 
     Example:
         >>> import_optional("exports", "onnx", "onnx", "json").dumps([1])

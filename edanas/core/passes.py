@@ -10,7 +10,12 @@ from edanas.core.contracts import ExitPart, Phase, StagedBackbone
 
 
 def exit_parts(backbone: StagedBackbone, heads: Mapping[int, nn.Module]) -> list[ExitPart]:
-    """Return the modules of each exit in order, the last exit last; `heads` by exit point."""
+    """Return the modules of each exit, ascending, the last exit last.
+
+    Args:
+        backbone: The network of stages and the last exit.
+        heads: Heads of the early exits by exit point, from 0.
+    """
     parts, segment = [], []
     for index, stage in enumerate(backbone.stages):
         segment.append(stage)
@@ -23,9 +28,14 @@ def exit_parts(backbone: StagedBackbone, heads: Mapping[int, nn.Module]) -> list
 def exit_logits(
     parts: Sequence[ExitPart], images: torch.Tensor, phase: Phase | None = None
 ) -> list[torch.Tensor]:
-    """Return the logits (B, K) of the exits that `phase` runs, or of all exits, for images (B, C, R, R).
+    """Return the logits (B, K) of each exit that runs, ascending.
 
-    Parameters that the phase does not train get no gradient. The modules' modes do not change.
+    Parameters that the phase does not train get no gradient. The modules stay in training or eval mode.
+
+    Args:
+        parts: The modules of each exit, the last exit last.
+        images: Prepared images (B, C, R, R); R is the backbone's resolution.
+        phase: The exits that run and the modules that learn; `None`, the default, means all of them.
     """
     phase = phase or Phase.whole(len(parts))
     logits, features = [], images
@@ -46,7 +56,7 @@ def exit_logits(
 
 @contextmanager
 def frozen(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Keep no gradient for the modules' parameters inside the context; gradients pass through them."""
+    """Compute no gradients of the modules' parameters inside the context; inputs still get gradients."""
     held = [p for module in modules for p in module.parameters() if p.requires_grad]
     for parameter in held:
         parameter.requires_grad = False
@@ -58,7 +68,7 @@ def frozen(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def _rescaled(features: torch.Tensor, factor: float) -> torch.Tensor:
-    """Return the same values; their gradient is multiplied by `factor` in the backward pass."""
+    """Return equal features; the backward pass multiplies their gradient by `factor`."""
     if not features.requires_grad:
         return features
     same = features.clone()

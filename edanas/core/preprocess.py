@@ -12,14 +12,14 @@ def prepare(
     mean: Sequence[float] | torch.Tensor,
     std: Sequence[float] | torch.Tensor,
 ) -> torch.Tensor:
-    """Scale to [0, 1], resize and normalise.
+    """Scale images to [0, 1], resize and normalise them.
 
     Args:
         images: (B, C, H, W) uint8, or floats already in [0, 1].
-        resolution: Side of the result in pixels.
-        mean: One number for each channel, of pixels in [0, 1]; or a float32 tensor (1, C, 1, 1) on the device
-            of the images.
-        std: As `mean`.
+        resolution: Height and width of the result in pixels.
+        mean: Mean of each channel for pixels in [0, 1]: C numbers, or a float32 tensor (1, C, 1, 1) on the
+            device of the images.
+        std: Standard deviation of each channel, in the same types as `mean`.
 
     Returns:
         (B, C, resolution, resolution) float32, channels-last in memory.
@@ -45,7 +45,7 @@ def scale(images: torch.Tensor, resolution: int) -> torch.Tensor:
 
 
 def by_channel(values: Sequence[float] | torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Return one number for each channel as a float32 tensor (1, C, 1, 1) that broadcasts over images."""
+    """Return C numbers as a float32 tensor (1, C, 1, 1) that broadcasts over images; keep tensors as is."""
     if isinstance(values, torch.Tensor):
         return values
     return torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1)

@@ -6,17 +6,17 @@ from typing import Protocol
 
 
 class Bar(Protocol):
-    """One running bar."""
+    """A progress bar that is on display."""
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Move by `steps`; a `note` that is not empty replaces the text beside the bar."""
+        """Advance the bar by `steps`; a `note` that is not empty replaces the text beside the bar."""
 
 
 class Progress(Protocol):
-    """A display of bars and single lines."""
+    """A display of progress bars and of single lines of text."""
 
     def task(self, label: str, total: int | None) -> AbstractContextManager[Bar]:
-        """Return a context manager that yields a bar of `total` steps; `None` = unknown."""
+        """Return a context manager that yields a bar of `total` steps; `None` = an unknown number."""
 
     def say(self, line: str) -> None:
         """Show one line of text above the bars."""

@@ -25,38 +25,40 @@ LISTS = ("thresholds", "utilization")
 class ResultRow:
     """A finished network: its thresholds, accuracies, costs and files.
 
-    Accuracies are fractions. MACs are multiply-adds for one image. Figures without a prefix are of the test
-    part. A field is `None` or empty where a file of an older version lacks it.
+    Accuracies are fractions. MACs are multiply-adds for one image. Values are measured on the test part
+    unless their name begins with another part. A field is `None` or empty if a file of an older version
+    lacks it.
 
     Attributes:
         id: The candidate's id.
         exits: Number of early exits.
-        thresholds: One per exit point; `None` is no exit there.
+        thresholds: Threshold at each exit point; `None` = no exit there.
         utilization: Fraction of samples that exit at each exit point and at the last exit.
         test_accuracy: Accuracy on the test part.
-        test_ci: Its 95% interval.
+        test_ci: 95% confidence interval of `test_accuracy` (Wilson): lower and upper bound.
         calibration_accuracy: Accuracy on the calibration part; `None` if the thresholds were not set there.
         validation_accuracy: Accuracy on the validation part.
         ada_macs: ADA_MACS.
-        executed_macs: Executed MACs.
-        calibration_executed_macs: Executed MACs on the calibration part; `None` as for the accuracy there.
+        executed_macs: Executed MACs, on average over samples.
+        calibration_executed_macs: Executed MACs on the calibration part; `None` if the thresholds were not
+            set there.
         validation_executed_macs: Executed MACs on the validation part.
         backbone_macs: MACs of the backbone without early exits.
         backbone_test_accuracy: Test accuracy of the last exit on all samples.
-        params: Parameters, placed heads included.
-        activations: Elements of the largest layer output.
+        params: Number of parameters, placed heads included.
+        activations: Number of elements in the largest output of a layer.
         exit_accuracy: Accuracy of the samples that exit at each exit; `None` for an exit without samples.
         stage_macs: MACs of each stage.
-        head_macs: MACs of the head at each exit point; `None` is no exit there.
+        head_macs: MACs of the head at each exit point; `None` = no exit there.
         last_macs: MACs of the last exit.
-        examples: Example images; their keys are those of `edanas.evaluation.examples`.
+        examples: Example images; `edanas.evaluation.examples` describes the keys of each.
         backbone: The backbone's choices by name.
-        model: Path of the first file, relative to the run folder; `None` if nothing was exported.
-        files: Paths of all files, relative to the run folder.
-        violation: Total violation of the constraints on the validation part; 0 = all hold.
-        breaches: A sentence for each constraint that does not hold.
-        keys: Keys of the JSON form, in order; empty = every field.
-        unknown: Entries of the JSON form that this version has no field for.
+        model: Path of the first exported file, relative to the run folder; `None` if nothing was exported.
+        files: Paths of all exported files, relative to the run folder.
+        violation: Sum of the excesses over all constraints on the validation part; 0 = all are kept.
+        breaches: A sentence for each broken constraint.
+        keys: Keys of the JSON object that the row was read from, in order; empty = every field.
+        unknown: Entries of the JSON object for which this version has no field.
 
     Example:
         >>> row = ResultRow(
@@ -108,16 +110,16 @@ class ResultRow:
 
     @property
     def macs_for_choice(self) -> float:
-        """Executed MACs to choose a network by: those of the validation part, if the row has them."""
+        """Executed MACs for the choice of a network: on the validation part, or else on the test part."""
         known = self.validation_executed_macs
         return self.executed_macs if known is None else known
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
-        """Read a row from its JSON form.
+        """Make a row from a parsed JSON object of `result.json`.
 
         Raises:
-            ValueError: `values` is no row; the text names the key.
+            ValueError: `values` is no row; the message names the missing or wrong key.
         """
         problem = _problem(values)
         if problem:
@@ -127,11 +129,12 @@ class ResultRow:
         return cls(**known, keys=tuple(values), unknown=unknown)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON form: the keys that the row was read with, in their order, or all fields."""
+        """Return the row as a JSON object, with the keys that it was read from or else with all fields."""
         keys = self.keys or (*_FIELDS, *self.unknown)
-        return {key: self.unknown[key] if key in self.unknown else self._plain(key) for key in keys}
+        return {key: self.unknown[key] if key in self.unknown else self._json_value(key) for key in keys}
 
-    def _plain(self, key: str) -> Any:
+    def _json_value(self, key: str) -> Any:
+        """Return a field's value in JSON's types: tuples become lists."""
         value = getattr(self, key)
         return list(value) if isinstance(value, tuple) else dict(value) if key == "backbone" else value
 
@@ -140,11 +143,12 @@ _FIELDS = {each.name: None for each in fields(ResultRow) if each.name not in ("k
 
 
 def _frozen(value: Any) -> Any:
+    """Return a list as a tuple, and any other value as it is."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def _problem(row: Any) -> str | None:
-    """Return the first fault in the JSON form of a row; `None` if there is none."""
+    """Return the first fault of a row in JSON's types; `None` if it has no fault."""
     if not isinstance(row, Mapping):
         return "no object"
     for key in ("id", *NUMBERS, *LISTS):

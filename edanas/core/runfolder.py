@@ -1,4 +1,4 @@
-"""Files in a run's folder: the lock of one process, safe writing, and the files of plugins."""
+"""Files in a run's folder: the lock, files that are written in one step, and the files of plugins."""
 
 import contextlib
 import json
@@ -26,10 +26,10 @@ CONFIG, ENVIRONMENT, MODELS = "config.toml", "env.json", "models"
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name the file in an error of writing; `write` on a full disk raises one without a name.
+    """Add the file's name to errors inside the context; Python's error for a full disk does not name it.
 
     Raises:
-        RunError: Instead of an `OSError`.
+        RunError: The context raised an `OSError`.
     """
     try:
         yield
@@ -38,7 +38,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write to a temporary file, then rename it: a reader sees the old file or the new one, never a part.
+    """Write a file in one step: a reader sees the old content or the new content, never a part.
 
     Raises:
         RunError: The folder is missing or not writable, or no space is left.
@@ -49,7 +49,9 @@ def replace_file(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary file in the same folder, and rename it to `path` unless an error is raised.
+    """Yield the path of a temporary file in the same folder, and rename the file to `path` at the end.
+
+    If the context raises an error, the temporary file is deleted and `path` stays as it is.
 
     Raises:
         RunError: The folder is missing or not writable, or no space is left.
@@ -66,16 +68,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def holder_runs(folder: Path) -> bool | None:
-    """Return whether the process that last locked the folder still runs, without touching the lock.
+    """Return whether the process that last locked the folder still runs; the lock does not change.
 
-    `None` = unknown: there is no record of a process, or it ran on another host.
+    `None` means that the state is unknown: no process is recorded, or it ran on another host.
     """
     try:
         holder: dict[str, Any] = json.loads((folder / f"{LOCK}.json").read_text(encoding="utf-8"))
         pid, host = int(holder["pid"]), holder["host"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    # On Windows signal 0 would end the process.
+    # On Windows, signal 0 would end the process.
     if host != socket.gethostname() or os.name != "posix":
         return None
     try:
@@ -83,7 +85,7 @@ def holder_runs(folder: Path) -> bool | None:
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # it runs, and belongs to another user
+        return True  # the process runs, and belongs to another user
     return True
 
 
@@ -91,7 +93,7 @@ def left_files(plugin: "Evaluator | Logger") -> tuple[str, ...]:
     """Return the glob patterns of the files that a plugin leaves in a run's folder.
 
     Raises:
-        PluginError: A pattern is not relative to the folder, or leaves it.
+        PluginError: A pattern is not relative to the folder, or contains `..`.
     """
     patterns = tuple(map(str, plugin.files()))
     for pattern in patterns:
@@ -105,7 +107,7 @@ def left_files(plugin: "Evaluator | Logger") -> tuple[str, ...]:
 
 
 def matching_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
-    """Return the files in `folder` that match one of the glob patterns, in order; no folders."""
+    """Return the files in `folder` that match at least one glob pattern, sorted; folders are left out."""
     paths = {path for pattern in patterns for path in folder.glob(pattern)}
     return sorted(path for path in paths if path.is_symlink() or not path.is_dir())
 
@@ -113,15 +115,15 @@ def matching_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
 class RunLock:
     """Exclusive lock on a run's folder, as a context manager; it creates a missing folder.
 
-    The operating system releases the lock when the process ends, in any way. The files remain, but do not
-    lock by their presence.
+    The operating system releases the lock when the process ends, in any way. The lock's files remain; their
+    presence alone does not lock the folder.
 
     Args:
         folder: The run's folder.
 
     Raises:
-        RunError: On entering: another process holds the folder (the text names it), or the folder is not
-            writable.
+        RunError: On entering the context, another process holds the lock (the message names the process), or
+            the folder is not writable.
 
     Example:
         >>> import tempfile

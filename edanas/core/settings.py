@@ -1,4 +1,4 @@
-"""The settings of a run: names, types, defaults and sentences. `edanas.core.config` reads them."""
+"""The settings of a run: names, types, defaults and descriptions. `edanas.core.config` reads them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,13 @@ from edanas.core.types import Thresholds
 
 
 def setting(doc: str, default: Any, **limits: Any) -> Any:
-    """Return a dataclass field with the sentence of the settings reference, and its `Limits`."""
+    """Return the dataclass field of one setting.
+
+    Args:
+        doc: Description of the setting in the settings reference.
+        default: Default value.
+        limits: Arguments of `Limits`, which restrict the allowed values.
+    """
     metadata = {"doc": doc, "limits": Limits(**limits)}
     if isinstance(default, (dict, list)) or hasattr(default, "__dataclass_fields__"):
         return field(default_factory=lambda: default, metadata=metadata)
@@ -55,7 +61,9 @@ _UNITS = {**SCALES, "%": 0.01}
 
 @dataclass(frozen=True)
 class Condition(Component):
-    """A constraint, also in text form: a bound on an objective, or the allowed choices.
+    """A constraint: a component, or a text such as `params <= 1M` or `kernel in 3, 5`.
+
+    The first text is a bound on an objective, the second text lists the allowed choices of a variable.
 
     Example:
         >>> Condition.read("params <= 1M", Place("constraints")).options
@@ -87,7 +95,16 @@ class Condition(Component):
 
 
 def _amount(text: str, written: Any, place: Place) -> float:
-    """Parse a number with k, M, G or % behind it."""
+    """Parse a number that k, M, G or % may follow.
+
+    Args:
+        text: The number.
+        written: The whole value of the setting, for the message.
+        place: The setting, for the message.
+
+    Raises:
+        ConfigError: `text` is no number.
+    """
     match = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*([kKMG%]?)\s*", text)
     try:
         return float(match[1]) * _UNITS[match[2]] if match else float("")
@@ -96,22 +113,22 @@ def _amount(text: str, written: Any, place: Place) -> float:
 
 
 Components = tuple[Component, ...]
-"""Several implementations of one kind, in order."""
+"""Several components of one kind, in order."""
 
 
 def components(*names: str) -> Components:
-    """Return implementations with these names, with their default options."""
+    """Return components with these names and with default options."""
     return tuple(Component(name) for name in names)
 
 
 def labels(chosen: Sequence[Any]) -> list[str]:
-    """Return a label for each of several components: its name, with a number from its second occurrence on.
+    """Return a distinct name for each of several components; a repeated name gets a number.
 
     Args:
         chosen: Components, or names and tables as in settings.
 
     Raises:
-        ConfigError: One is neither.
+        ConfigError: An item of `chosen` is no component, name or table.
 
     Example:
         >>> labels(["rbf", "gp", "rbf"])
@@ -124,17 +141,21 @@ def labels(chosen: Sequence[Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Shares of the samples that the source assigns to no part; they sum to 1.
+    """Shares of the four parts of the data; they sum to 1.
+
+    Only samples that the data source assigns to no part are split by these shares.
 
     Example:
         >>> SplitSettings().train
         0.55
     """
 
-    train: float = setting("Share to train on.", 0.55, above=0, below=1)
-    calibration: float = setting("Share to set thresholds on.", 0.10, above=0, below=1)
-    validation: float = setting("Share to evaluate candidates on.", 0.15, above=0, below=1)
-    test: float = setting("Share to test the results on, once, at the end.", 0.20, above=0, below=1)
+    train: float = setting("Share of samples for training.", 0.55, above=0, below=1)
+    calibration: float = setting("Share of samples to set thresholds on.", 0.10, above=0, below=1)
+    validation: float = setting("Share of samples to evaluate candidates on.", 0.15, above=0, below=1)
+    test: float = setting(
+        "Share of samples to test the results on, once, at the end.", 0.20, above=0, below=1
+    )
 
 
 @dataclass(frozen=True)
@@ -149,16 +170,20 @@ class SearchSettings:
     initial: int = setting("Candidates in the initial archive.", 16, minimum=2)
     iterations: int = setting("Iterations after the initial archive.", 14, minimum=0)
     per_iteration: int = setting("Candidates evaluated in each iteration.", 8, minimum=1)
-    max_evals: int = setting("Stop after this number of candidates in all; 0 = no limit.", 0, minimum=0)
+    max_evals: int = setting("Stop after this total number of candidates; 0 = no limit.", 0, minimum=0)
     time_limit: float = setting("Stop the search after this number of seconds; 0 = no limit.", 0.0, minimum=0)
     patience: int = setting(
         "Stop when the hypervolume has not grown for this number of iterations; 0 = never.", 0, minimum=0
     )
     min_gain: float = setting(
-        "Growth of the hypervolume, a share of its box, that counts for `patience`.", 0.0, minimum=0, below=1
+        "Largest growth of the hypervolume (a number in [0, 1]) that `patience` counts as no growth.",
+        0.0,
+        minimum=0,
+        below=1,
     )
     results: int = setting(
-        "Number of finished networks: one for each number of exits, the most accurate, then along the front.",
+        "Number of finished networks: first a network for each number of exits, then the best network in "
+        "the first objective, then networks spread over the front.",
         4,
         minimum=1,
     )
@@ -166,7 +191,7 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """One training: of the supernet, of a candidate in `finetune` mode, or of a result at the end.
+    """Settings of a training: of the supernet, of a candidate in `finetune` mode, or of a result.
 
     Example:
         >>> TrainingSettings(epochs=2).optimizer
@@ -174,48 +199,55 @@ class TrainingSettings:
     """
 
     epochs: int = setting("Passes over the train part; 0 = none.", 10, minimum=0)
-    batch_size: int = setting("Samples in a step; BatchNorm needs two.", 64, minimum=2)
-    optimizer: str = setting("`adamw` or `sgd` (momentum 0.9).", "adamw", choices=("adamw", "sgd"))
+    batch_size: int = setting(
+        "Number of samples in a training step; BatchNorm needs at least two.", 64, minimum=2
+    )
+    optimizer: str = setting("Optimizer: `adamw` or `sgd` (momentum 0.9).", "adamw", choices=("adamw", "sgd"))
     learning_rate: float = setting("Peak learning rate.", 0.003, above=0)
     schedule: str = setting(
-        "`cosine` (with a linear warm-up over a tenth) or `constant`.",
+        "Learning rate over time: `cosine` (after a linear warm-up in a tenth of the steps) or `constant`.",
         "cosine",
         choices=("cosine", "constant"),
     )
-    weight_decay: float = setting("Decay of weights, not of biases and normalisation.", 0.02, minimum=0)
-    label_smoothing: float = setting("Share of the target spread over all classes.", 0.0, minimum=0, below=1)
+    weight_decay: float = setting(
+        "Weight decay; biases and parameters of normalisation layers do not decay.", 0.02, minimum=0
+    )
+    label_smoothing: float = setting(
+        "Share of the target probability that is spread over all classes.", 0.0, minimum=0, below=1
+    )
     gradient_clip: float = setting("Largest norm of the gradient; 0 = no clipping.", 5.0, minimum=0)
     ema: float = setting(
-        "Share of the weights' moving average that stays in a step; the result has the average. "
-        "0 = the last weights.",
+        "Decay of the exponential moving average of the weights in a step; the trained network has the "
+        "average. 0 = no average.",
         0.0,
         minimum=0,
         below=1,
     )
     distillation: float = setting(
-        "Share of a teacher's probabilities in the targets: for results, the supernet's largest backbone "
-        "teaches; for a supernet, `teacher` does. 0 = none.",
+        "Share of a teacher's probabilities in the targets; 0 = none. The teacher of results is the "
+        "supernet's largest backbone; the teacher of a supernet is the setting `teacher`.",
         0.0,
         minimum=0,
         maximum=1,
     )
     shrinking: bool = setting(
-        "Of a supernet: begin with large backbones, then let kernels, depths, expansions and widths vary.",
+        "Begin a supernet's training with large backbones, then vary kernels, depths, expansions and widths.",
         default=False,
     )
     random_backbones: int = setting(
-        "Of a supernet: number of random backbones in a step, besides the largest and the smallest.",
+        "Random backbones in a step of a supernet's training, besides the largest and the smallest backbone.",
         1,
         minimum=1,
     )
     precision: str = setting(
-        "`fp32`; `bf16` (products and convolutions, on CPUs with support for it); or `auto`: the faster, "
-        "measured when the supernet's training starts, so that weights may differ from start to start.",
+        "Number format: `fp32`; `bf16` for matrix products and convolutions, on CPUs with support for it; or "
+        "`auto`, the faster of both as measured when the supernet's training starts. With `auto`, weights "
+        "may differ from run to run.",
         "fp32",
         choices=("auto", "fp32", "bf16"),
     )
     augment: tuple[str, ...] = setting(
-        "Any of `shift`, `flip`, `rotate`, `erase`, `mixup`.",
+        "Augmentations of train images: any of `shift`, `flip`, `rotate`, `erase`, `mixup`.",
         ("shift",),
         choices=("shift", "flip", "rotate", "erase", "mixup"),
         distinct=True,
@@ -231,29 +263,31 @@ class Settings:
         'surrogate-nsga2'
     """
 
-    plugin: str = setting("The bundle, which sets the defaults of all others.", "mbv3-sm", length=1)
+    plugin: str = setting("The bundle, which changes the defaults of other settings.", "mbv3-sm", length=1)
     preset: str = setting(
-        "A preset of the bundle, e.g. `quick`, `best`; empty = `auto` for a folder of images, if the bundle "
-        "has it, or else its first.",
+        "A preset of the bundle, e.g. `quick` or `best`; empty = `auto` for a folder of images if the bundle "
+        "has that preset, and otherwise the bundle's first preset.",
         "",
     )
     data: Component = setting("The data set, or the path of an image folder.", Component("digits"))
-    split: SplitSettings = setting("Shares of the four parts.", SplitSettings())
+    split: SplitSettings = setting("Shares of the four parts of the data.", SplitSettings())
     seed: int = setting("The seed of all random numbers.", 0, minimum=0, maximum=2**31 - 1)
     device: str = setting(
-        "`auto`, `cpu`, `cuda` or `cuda:N`.",
+        "Device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.",
         "auto",
         form=(r"auto|cpu|cuda(:[0-9]+)?", "auto, cpu, cuda or cuda:N"),
     )
-    threads: int = setting("Threads of each computing process; 0 = all cores.", 0, minimum=0)
+    threads: int = setting(
+        "Number of threads of each computing process; 0 = one for each core.", 0, minimum=0
+    )
     supernet: Component = setting("Supernet provider.", Component("ofa-mbv3"))
     weights: str = setting(
-        "Supernet weights: a file, or a name that the provider can download; empty = none.", ""
+        "Weights of the supernet: a file, or a name that the provider can download; empty = none.", ""
     )
     teacher: str = setting(
-        "Teacher of the supernet's largest backbone besides the labels, by the share of "
-        "`training.distillation`: the file of a trained supernet or of a finished network, "
-        "`timm:MODEL@FILE`, or `timm:MODEL` with the weights that timm publishes; empty = none.",
+        "Teacher in the training of the supernet's largest backbone, with the share `training.distillation` "
+        "in the targets: the file of a trained supernet or of a finished network, `timm:MODEL@FILE`, or "
+        "`timm:MODEL` with the weights that timm publishes; empty = none.",
         "",
     )
     classifier: Component = setting("Exit classifier.", Component("pool-linear"))
@@ -263,7 +297,7 @@ class Settings:
     )
     thresholds: Thresholds = setting(
         'Choices at each exit point: thresholds in [0, 1], and `"none"` for no exit; or `"continuous"`: the '
-        "search chooses backbones, and each has all its thresholds.",
+        "search chooses backbones only, and computes the best thresholds of each backbone.",
         (0.1, 0.2, None),
         minimum=0,
         maximum=1,
@@ -271,7 +305,8 @@ class Settings:
         distinct=True,
     )
     warm_start: str = setting(
-        "Folder of an older run on the same space, whose Pareto set is evaluated first; empty = none.", ""
+        "Folder of an older run on the same search space; its Pareto set is evaluated first. Empty = none.",
+        "",
     )
     evaluation: Component = setting("Evaluation mode: `shared` or `finetune`.", Component("shared"))
     objectives: Components = setting(
@@ -280,7 +315,7 @@ class Settings:
     constraints: tuple[Condition, ...] = setting("Constraints on every result.", (), distinct=True)
     strategy: Component = setting("Search strategy.", Component("surrogate-nsga2"))
     surrogates: Components = setting(
-        "Surrogate models; adaptive switching chooses among several.",
+        "Surrogate models; if there are several, adaptive switching chooses among them.",
         components("exit-profiles", "rbf", "mlp", "cart", "gp", "xgboost"),
         length=1,
         distinct=True,

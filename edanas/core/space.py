@@ -1,8 +1,9 @@
 """The search space: candidates as canonical integer genomes, and the moves between them.
 
-A genome has one integer for each variable: the position of its choice. A variable may depend on another, e.g.
-the kernel of a layer that only some depths have. If its parent's choice excludes it, it is *unexpressed*, and
-its gene is 0 in the canonical form. Two canonical genomes are equal if and only if their candidates are.
+A genome has one gene for each of D variables: the index of a choice. A variable may depend on a parent
+variable: a layer's kernel depends on the depth, for example. If the parent's choice excludes the variable,
+the variable and its gene are *unexpressed*. A canonical genome has 0 for each unexpressed gene. Two canonical
+genomes are equal if and only if their candidates are equal.
 """
 
 import copy
@@ -28,22 +29,25 @@ from edanas.core.types import (
 from edanas.core.variables import check_thresholds, check_variables, list_of, text_of
 
 Genomes = npt.NDArray[np.int64]
+"""One genome (D,), or several genomes (..., D), with D genes each."""
 
 
 class SearchSpace:
     """All candidates: the backbone's variables, then one threshold variable for each exit point.
 
     Args:
-        variables: The backbone's dimensions, as `SupernetProvider.variables` gives them: a parent before its
-            children, choices in the order of rising cost.
-        thresholds: The choices at each exit point; `None` = no exit. If they are `CONTINUOUS`, genomes are
-            backbones alone, and their candidates have every exit, with threshold 1. Results for lower
-            thresholds follow from the exit profile by arithmetic.
-        exit_points: N; the appended variables are `exit1.threshold` to `exitN.threshold`.
+        variables: The backbone's variables, as `SupernetProvider.variables` returns them. Parents precede
+            their children, and choices are in the order of rising cost.
+        thresholds: The choices at each exit point; `None` = no exit. With `CONTINUOUS`, genomes describe
+            backbones alone, and candidates have every exit, with threshold 1. Results for lower thresholds
+            follow from exit profiles.
+        exit_points: Number N of exit points. The threshold variables are `exit1.threshold` to
+            `exitN.threshold`.
 
     Raises:
-        PluginError: A variable has no choices, repeats a choice or a name, or depends on an unknown one.
-        ConfigError: `thresholds` is empty, repeats a value, or has one outside [0, 1].
+        PluginError: A variable has no choices, repeats a choice or a name, or depends on an unknown
+            variable.
+        ConfigError: `thresholds` is empty, repeats a value, or contains a number outside [0, 1].
 
     Example:
         >>> space = SearchSpace((Variable("width", (0.5, 1.0)),), (0.3, None), exit_points=2)
@@ -58,11 +62,11 @@ class SearchSpace:
             exits = tuple(Variable(f"exit{i + 1}.threshold", thresholds) for i in range(exit_points))
         self.exit_points = exit_points
         self.backbone_dimensions = len(variables)
-        """Number of genes before those of the thresholds."""
+        """Number of the backbone's genes, which precede the genes of the thresholds."""
         self._number((*variables, *exits))
 
     def _number(self, variables: tuple[Variable, ...]) -> None:
-        """Set the variables, and their positions in a genome."""
+        """Set the variables, and derive their indices in a genome and the conditions among them."""
         check_variables(variables, self.backbone_dimensions)
         self.variables = variables
         self.dimensions: int = len(variables)
@@ -73,7 +77,13 @@ class SearchSpace:
         self._levels, self._calls = self._conditions()
 
     def _conditions(self) -> tuple[list[tuple[Genomes, Genomes]], npt.NDArray[np.bool_]]:
-        """Return children and parents by level of the tree, and `calls[child, parent's position]`."""
+        """Return the conditions under which variables are expressed.
+
+        Returns:
+            For each level of the tree below its roots, the indices of the variables there and of their
+            parents; and a table (D, largest number of choices). It is true at [variable, i] if the i-th
+            choice of the parent expresses the variable.
+        """
         calls = np.zeros((self.dimensions, int(self.counts.max(initial=1))), dtype=np.bool_)
         depths = np.zeros(self.dimensions, dtype=np.int64)
         for child, parent in enumerate(self._parents):
@@ -89,16 +99,17 @@ class SearchSpace:
         return levels, calls
 
     def confined(self, allowed: Callable[[int, float | None], bool]) -> "SearchSpace":
-        """Return the part of this space with allowed thresholds only.
+        """Return the part of this space that has allowed thresholds only.
 
         Args:
-            allowed: Returns whether an exit point (from 0) may have a threshold, or `None` for no exit.
+            allowed: Takes an exit point, from 0, and a threshold, or `None` for no exit; returns whether the
+                choice is allowed.
 
         Raises:
             ConfigError: Thresholds are continuous, or an exit point has no allowed choice.
         """
         if self.dimensions == self.backbone_dimensions:
-            raise ConfigError("thresholds: found continuous ones; allowed here: a list, to leave some out")
+            raise ConfigError("thresholds: found 'continuous'; allowed for this search strategy: a list")
         confined = []
         for point, variable in enumerate(self.variables[self.backbone_dimensions :]):
             choices = tuple(choice for choice in variable.choices if allowed(point, choice))
@@ -122,7 +133,7 @@ class SearchSpace:
         return True
 
     def expressed(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
-        """Return (..., D) bool for (..., D) genes: true where a gene is expressed."""
+        """Return a mask (..., D) of the genomes, true where a gene is expressed."""
         genes = self._checked(genomes)
         result = np.ones(genes.shape, dtype=np.bool_)
         for children, parents in self._levels:
@@ -130,7 +141,7 @@ class SearchSpace:
         return result
 
     def canonical(self, genomes: Genomes) -> Genomes:
-        """Return (..., D) genes with unexpressed genes at 0: the only such genome of each candidate."""
+        """Return the genomes with 0 for each unexpressed gene; each candidate has one canonical genome."""
         genes = self._checked(genomes)
         return np.where(self.expressed(genes), genes, 0)
 
@@ -138,7 +149,7 @@ class SearchSpace:
         """Return the canonical genome (D,) of a candidate.
 
         Raises:
-            CandidateError: The candidate is of another space; the text names the first differing variable.
+            CandidateError: The candidate is not in this space; the message names the first wrong variable.
         """
         backbone, thresholds = candidate.backbone, candidate.scheme.thresholds
         exit_points = self.exit_points
@@ -170,7 +181,7 @@ class SearchSpace:
         """Return the candidate of a genome (D,), canonical or not.
 
         Raises:
-            CandidateError: A gene is missing or out of range; the text names the variable.
+            CandidateError: A gene is missing or out of range; the message names the variable of a wrong gene.
         """
         genes = self._checked(genome)
         thresholds = [self._choice(i, genes) for i in range(self.backbone_dimensions, self.dimensions)]
@@ -190,26 +201,26 @@ class SearchSpace:
         return Backbone(tuple(choices))
 
     def sample(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Draw (count, D) canonical genomes, expressed genes uniform over their choices; they may repeat."""
+        """Draw random canonical genomes (count, D), which may repeat; expressed genes are uniform."""
         return self.canonical(rng.integers(0, self.counts, size=(count, self.dimensions), dtype=np.int64))
 
     def sample_backbone(self, rng: np.random.Generator) -> Backbone:
-        """Draw a random backbone, each expressed choice uniform."""
+        """Draw a random backbone; each expressed variable is uniform over its choices."""
         return self.backbone(self.sample(rng, 1)[0])
 
     def smallest(self) -> Backbone:
-        """Return the backbone of all first choices."""
+        """Return the backbone with the first choice of every variable."""
         return self.backbone(np.zeros(self.dimensions, dtype=np.int64))
 
     def largest(self) -> Backbone:
-        """Return the backbone of all last choices."""
+        """Return the backbone with the last choice of every variable."""
         return self.backbone(self.counts - 1)
 
     def neighbours(self, genome: Genomes) -> Genomes:
-        """Return all canonical genomes (m, D) with another choice for one expressed gene.
+        """Return all canonical genomes (m, D) that differ from `genome` in the choice of one expressed gene.
 
-        Genes that the change expresses take their first choice. All rows differ: they differ in the changed
-        gene, which remains expressed, since its ancestors do not change.
+        Genes that become expressed by the change take their first choice. All rows differ, since the changed
+        gene remains expressed.
         """
         start = self.canonical(genome)
         genes = np.flatnonzero(self.expressed(start))
@@ -227,7 +238,7 @@ class SearchSpace:
             free = np.flatnonzero(self.expressed(genome) & (genome < self.counts - 1))
             if not len(free):
                 return
-            # A parent precedes its children: the genes after the raised one start again from 0.
+            # A parent precedes its children: the genes after the raised gene start again from 0.
             genome[free[-1]] += 1
             genome[free[-1] + 1 :] = 0
 
@@ -245,7 +256,7 @@ class SearchSpace:
         return total
 
     def signature(self) -> str:
-        """Return twelve hexadecimal digits that differ if names, choices or conditions differ."""
+        """Return twelve hexadecimal digits that identify the space: its names, choices and conditions."""
         described: list[list[Any]] = [
             [v.name, v.choices, v.parent, [bool(c) for c in self._calls[i]]]
             for i, v in enumerate(self.variables)
@@ -258,7 +269,7 @@ class SearchSpace:
         genes = np.asarray(genomes)
         if genes.shape[-1:] != (self.dimensions,) or not np.issubdtype(genes.dtype, np.integer):
             raise CandidateError(
-                f"genome: {genes.dtype} of shape {genes.shape}; allowed: {self.dimensions} integers each"
+                f"genome: {genes.dtype} of shape {genes.shape}; allowed: {self.dimensions} integers a genome"
             )
         outside = (genes < 0) | (genes >= self.counts)
         if outside.any():
@@ -284,6 +295,10 @@ class SearchSpace:
 
     @staticmethod
     def _misfit(variable: Variable, *, present: bool) -> str:
-        fault = "the candidate has it, but it is not expressed" if present else "missing from the candidate"
-        when = f" (it is where {variable.parent} is {list_of(variable.when)})" if variable.parent else ""
+        fault = (
+            "the candidate has this variable, but it is not expressed"
+            if present
+            else "missing from the candidate"
+        )
+        when = f" (expressed where {variable.parent} is {list_of(variable.when)})" if variable.parent else ""
         return f"{variable.name}: {fault}{when}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.utils.flop_counter import FlopCounterMode
 
 _FREE = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
-"""Modules whose weight has no multiply-adds by convention: tables, and scales of normalisations."""
+"""Modules whose weights have no multiply-adds by convention: embedding tables and normalisations."""
 
 
 _UNCOUNTED = (
@@ -26,18 +26,18 @@ _UNCOUNTED = (
     *("_native_multi_head_attention", "_transformer_encoder_layer_fwd"),
     *("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_fused_attention_overrideable"),
 )
-"""Operators of torch that multiply, but for which its counter has no formula (in some versions)."""
+"""Operators with multiply-adds for which torch's counter has no formula, at least in some versions."""
 
 
 def count_macs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
     """Count the multiply-adds of one forward pass of `module` in eval mode, on zeros.
 
     Args:
-        module: Runs on one tensor; its training mode, statistics and gradients do not change.
-        input_shape: (C, H, W) for one sample; a shape of another length includes the batch.
+        module: A module that takes one tensor. Its mode, statistics and gradients do not change.
+        input_shape: Shape (C, H, W) of one sample; a shape of another length includes the batch.
 
     Raises:
-        CostError: The module does not run on that shape, or has weights in operators that cannot be counted.
+        CostError: The module does not run on that shape, or its multiply-adds cannot be counted.
 
     Example:
         >>> count_macs(nn.Conv2d(3, 8, 3, padding=1), (3, 4, 4))
@@ -51,7 +51,7 @@ def measure(module: nn.Module, input_shape: tuple[int, int, int]) -> SegmentCost
     """Return the costs of `module`, e.g. an exit's head, for one sample of shape (C, H, W).
 
     Raises:
-        CostError: As `count_macs`.
+        CostError: The costs cannot be counted; see `count_macs`.
 
     Example:
         >>> measure(nn.Sequential(nn.Flatten(), nn.Linear(12, 10)), (3, 2, 2)).macs
@@ -61,13 +61,18 @@ def measure(module: nn.Module, input_shape: tuple[int, int, int]) -> SegmentCost
 
 
 def trace(backbone: StagedBackbone, in_channels: int) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
-    """Return the costs of each of the M stages, and of the last exit.
+    """Return the costs of each of the M stages, and of the last exit, for one sample.
 
-    The backbone must be extracted or built: a view on a supernet owns more parameters than the backbone has,
-    and may compute with its weights before it uses them.
+    The backbone must come from `Supernet.extract` or `SupernetProvider.build`. A backbone from
+    `Supernet.view` owns more parameters than the backbone needs, and may transform weights before it uses
+    them.
+
+    Args:
+        backbone: The network to run.
+        in_channels: Number of channels of its input.
 
     Raises:
-        CostError: As `count_macs`.
+        CostError: The costs cannot be counted; see `count_macs`.
     """
     features = _zeros(backbone, (1, in_channels, backbone.resolution, backbone.resolution))
     stages = []
@@ -78,12 +83,15 @@ def trace(backbone: StagedBackbone, in_channels: int) -> tuple[tuple[SegmentCost
 
 
 def exit_points(stages: Sequence[SegmentCost]) -> tuple[ExitPoint, ...]:
-    """Return the places between the stages, with the shape of the features there."""
+    """Return the exit points between the stages, with the shape of the features at each."""
     return tuple(ExitPoint(index, *stage.shape) for index, stage in enumerate(stages[:-1]))
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records the sizes of counted outputs, below the counter, and refuses operators that it cannot count."""
+    """Records the sizes of counted outputs, and raises an error for operators that cannot be counted.
+
+    Torch's counter is active at the same time; `counted` are the operators for which it has a formula.
+    """
 
     def __init__(self, counted: Mapping[Any, Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -119,7 +127,7 @@ def _segment(module: nn.Module, features: torch.Tensor) -> tuple[SegmentCost, to
 
 
 def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, _Watch, torch.Tensor]:
-    """Return multiply-adds, sizes of the counted outputs, and the output of one pass."""
+    """Run `module` once; return its multiply-adds, the sizes of counted outputs, and its output."""
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
@@ -142,7 +150,7 @@ def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, _Watch, torch.
         ) from error
     total = counter.get_total_flops()
     if total == 0 and any(_is_weighted(child) for child in module.modules()):
-        raise CostError(f"{name} has weights, but none of its operators' multiply-adds can be counted")
+        raise CostError(f"{name} has weights, but the multiply-adds of its operators cannot be counted")
     return total // 2, watch, out
 
 
@@ -165,7 +173,7 @@ def _eval_mode(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _no_fused_transformer() -> Iterator[None]:
-    """Run attention in operators that the counter knows, as in training, instead of a fused one."""
+    """Run attention, inside the context, in operators with a formula and not in one fused operator."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -177,7 +185,9 @@ def _no_fused_transformer() -> Iterator[None]:
 
 @contextmanager
 def _each_weight_counts(module: nn.Module, counter: "FlopCounterMode") -> Iterator[None]:
-    """Refuse a module with a weight of two or more dimensions that runs without a counted operator.
+    """Raise an error inside the context for a module with weights that runs without a counted operator.
+
+    Only weights of two or more dimensions matter: matrices and convolution kernels.
 
     A module with counted children passes even if its own weight is used in an uncounted operator.
     """

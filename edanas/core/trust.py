@@ -1,4 +1,4 @@
-"""Trust in the code that a finished network's description names: it runs only with consent."""
+"""Trust in code that the description of a finished network names: it runs only with the user's consent."""
 
 import os
 from collections.abc import Iterator
@@ -8,17 +8,19 @@ from contextvars import ContextVar
 from edanas.core.errors import WeightsError
 
 VARIABLE = "EDANAS_TRUST_CODE"
-"""The environment variable that gives consent for all commands, with the value `1`."""
+"""Name of the environment variable that gives consent for all commands if its value is `1`."""
 
 _allowed: ContextVar[bool] = ContextVar("edanas_code_allowed", default=True)
 
 
 @contextmanager
 def from_a_file(*, trust: bool) -> Iterator[None]:
-    """Mark the time in which objects are made from a file of unknown origin.
+    """Forbid, inside the context, code that a file of unknown origin names, unless the user consents.
+
+    The environment variable `EDANAS_TRUST_CODE=1` gives consent, too.
 
     Args:
-        trust: Whether code that the file names may run, as if `EDANAS_TRUST_CODE` were set.
+        trust: True if the user consents.
 
     Example:
         >>> with from_a_file(trust=True):
@@ -32,13 +34,16 @@ def from_a_file(*, trust: bool) -> Iterator[None]:
 
 
 def require_trust(code: str) -> None:
-    """Check, before code that settings or a file name is run, that it may run.
+    """Check that code which settings or a file name may run.
+
+    Args:
+        code: Name of the code for the message, e.g. `model.py:build`.
 
     Raises:
         WeightsError: A file names the code, and the user has not given consent.
     """
     if not _allowed.get():
         raise WeightsError(
-            f"the network names code of its own, {code}, which loading it would run. If you trust whoever "
-            f"made it, load it with trust_code=True, or set {VARIABLE}=1"
+            f"the network's file names code, {code}, which loading the network would run. If you trust the "
+            f"author of the network, load it with trust_code=True, or set {VARIABLE}=1"
         )

@@ -1,4 +1,4 @@
-"""Values that all packages exchange: frozen, hashable where they are keys, with little behaviour."""
+"""Value classes that all packages exchange: frozen, and hashable if they serve as keys."""
 
 import hashlib
 import json
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 CONTINUOUS: Literal["continuous"] = "continuous"
-"""In place of a list of thresholds: any in [0, 1], computed from a backbone's exit profile."""
+"""The value in place of a list of thresholds if each backbone gets the best thresholds in [0, 1]."""
 
 Thresholds = tuple[float | None, ...] | Literal["continuous"]
-"""The choices at an exit point; `None` = no exit."""
+"""The choices at each exit point, with `None` for no exit; or `CONTINUOUS`."""
 
 Choice = int | float
 """One value of a variable: a kernel size, a depth, a width multiplier, a resolution in pixels."""
@@ -28,10 +28,10 @@ class Variable:
     """One dimension of a search space: a name and its ordered choices.
 
     Args:
-        name: Unique in its space, e.g. `stage2.layer3.kernel`.
-        choices: The values that a gene indexes.
-        parent: The variable that decides whether this one is expressed; `None` if it always is.
-        when: The parent's values (not positions) at which this variable is expressed.
+        name: Name that is unique in the space, e.g. `stage2.layer3.kernel`.
+        choices: The allowed values, in the order of rising cost; a gene is an index of `choices`.
+        parent: Name of the variable that decides whether this variable is expressed; `None` if it always is.
+        when: The parent's values (not indices) at which this variable is expressed.
 
     Example:
         >>> depth = Variable("depth", (1, 2))
@@ -48,7 +48,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Task:
-    """The images' channels (1 or 3) and the number of classes.
+    """A classification task: the number of image channels (1 or 3) and the number of classes.
 
     Example:
         >>> Task(in_channels=3, num_classes=10)
@@ -88,12 +88,12 @@ class Backbone:
 
     @classmethod
     def of(cls, choices: Mapping[str, Choice]) -> "Backbone":
-        """Return the backbone with these choices, in this order."""
+        """Return the backbone with the choices of a mapping, in the order of the mapping."""
         return cls(tuple(choices.items()))
 
     @cached_property
     def id(self) -> str:
-        """Twelve hexadecimal digits that identify this backbone, in any order of its choices."""
+        """Twelve hexadecimal digits that identify this backbone; the order of its choices does not matter."""
         return _digest(sorted(self.choices))
 
 
@@ -104,6 +104,9 @@ class SelectionScheme:
     A sample exits at the first placed exit whose confidence is `>=` its threshold (Section IV-B of the
     paper), and otherwise at the last exit. An exit that is not placed never fires, not even at a confidence
     of exactly 1.
+
+    Args:
+        thresholds: Threshold in [0, 1] at each of the N exit points; `None` = no exit.
 
     Raises:
         ValueError: A threshold is not in [0, 1].
@@ -153,7 +156,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class ExitPoint:
-    """A place between two stages for an exit: its index from 0, and the features' shape there.
+    """A place between two stages for an exit.
+
+    Args:
+        index: Number of the exit point, from 0.
+        channels: Number of channels of the features there.
+        height: Height of the features there.
+        width: Width of the features there.
 
     Example:
         >>> ExitPoint(index=0, channels=16, height=8, width=8).channels
@@ -170,15 +179,15 @@ class ExitPoint:
 class ExitProfile:
     """Confidence and correctness of every exit of one backbone for every sample.
 
-    All selection schemes on the backbone can be scored from it.
+    The metrics of every selection scheme on the backbone follow from its exit profile.
 
     Args:
-        points: The exit points that have a column, ascending; the last exit follows as the last column.
-        confidence: (S, E) float32 in [0, 1], E = len(points) + 1.
-        correct: (S, E) bool, true if that exit's prediction is the label.
+        points: The exit points that have a column, ascending. The last exit has the last column.
+        confidence: Confidence (S, E) float32 in [0, 1], for S samples and E = len(points) + 1 exits.
+        correct: Correctness (S, E) bool: true if the exit's prediction is the label.
 
     Raises:
-        ValueError: The arrays are of other shapes.
+        ValueError: The arrays' shapes differ from (S, E).
 
     Example:
         >>> confidence = np.array([[0.9, 0.8], [0.2, 0.7]], dtype=np.float32)
@@ -205,13 +214,13 @@ class ExitProfile:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Accuracy and utilization of a selection scheme on the samples of a profile.
+    """Accuracy and utilization of a selection scheme on the samples of an exit profile.
 
     Args:
-        accuracy: Top-1 of the EENN, each sample at its own exit.
-        utilization: The fraction of samples that exit at each of the N exit points and at the last exit.
-        exit_accuracy: Top-1 of each exit over the samples that exit there; `None` where there are none.
-        backbone_accuracy: Top-1 of the last exit on all samples.
+        accuracy: Top-1 accuracy of the EENN, which predicts each sample at the exit where it exits.
+        utilization: Fraction of samples that exit at each of the N exit points and at the last exit.
+        exit_accuracy: Top-1 accuracy of each exit on the samples that exit there; `None` without samples.
+        backbone_accuracy: Top-1 accuracy of the last exit on all samples.
 
     Example:
         >>> Outcome(0.9, (0.5, 0.5), (1.0, 0.8), 0.85).utilization
@@ -229,11 +238,13 @@ class SegmentCost:
     """Costs of one segment of a network for one sample.
 
     Args:
-        macs: Multiply-adds.
-        params: Parameters.
-        activations: Elements of the largest output of a convolution, linear layer or matrix product in it.
-        shape: The output's channels, height and width; a head's logits are (K, 1, 1).
-        outputs: Elements of all such outputs together; `None` where they were not counted.
+        macs: Number of multiply-adds.
+        params: Number of parameters.
+        activations: Number of elements in the largest output of the segment's convolutions, linear layers and
+            matrix products.
+        shape: Channels, height and width of the segment's output; (K, 1, 1) for logits of K classes.
+        outputs: Number of elements in all outputs of the same layers together; `None`, the default, means
+            that they were not counted.
 
     Example:
         >>> first, second = SegmentCost(100, 10, 64, (4, 4, 4)), SegmentCost(50, 5, 32, (8, 2, 2))
@@ -248,7 +259,11 @@ class SegmentCost:
     outputs: int | None = None
 
     def __add__(self, other: "SegmentCost") -> "SegmentCost":
-        """Return the costs of both in sequence, with the shape of this one: `other` only reads its output."""
+        """Return the costs of this segment and of `other` together, with the shape of this segment.
+
+        Numbers are added, except for `activations`, which is the larger number. `other` must only read the
+        output of this segment, as a head does.
+        """
         return SegmentCost(
             self.macs + other.macs,
             self.params + other.params,
@@ -260,23 +275,25 @@ class SegmentCost:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Results of an evaluation. Accuracies are fractions, costs are for one sample.
+    """Results of an evaluation. Accuracies are fractions; costs are for one sample.
 
     Args:
-        accuracy: Top-1 of the EENN, each sample at its own exit.
-        utilization: The fraction of samples that exit at each exit point (0 where none is placed) and at the
-            last exit: N + 1 numbers that sum to 1.
-        exit_accuracy: Top-1 of each exit over the samples that exit there; `None` where there are none.
-        ada_macs: Multiply-adds by Eq. 5 of the paper.
-        executed_macs: ADA_MACS plus the heads that ran and were not confident enough.
-        backbone_accuracy: Top-1 of the last exit on all samples.
-        backbone_macs: Multiply-adds of the backbone with its last exit.
-        params: Parameters of the EENN with its placed heads.
-        activations: Elements of the stages' and heads' largest convolution or linear output.
-        outputs: Elements of all such outputs together; `None` where they were not counted.
-        exit_macs: Executed multiply-adds of a sample that exits at each exit point (`None` where no exit is
-            placed), and at the last exit; empty where they are not known.
-        exit_figures: Other costs of a sample, as `exit_macs`, by the name of their meter.
+        accuracy: Top-1 accuracy of the EENN, which predicts each sample at the exit where it exits.
+        utilization: Fraction of samples that exit at each exit point (0 if no exit is placed there) and at
+            the last exit: N + 1 numbers that sum to 1.
+        exit_accuracy: Top-1 accuracy of each exit on the samples that exit there; `None` without samples.
+        ada_macs: ADA_MACS, Eq. 5 of the paper.
+        executed_macs: ADA_MACS plus the multiply-adds of evaluated heads whose exit did not fire.
+        backbone_accuracy: Top-1 accuracy of the last exit on all samples.
+        backbone_macs: Multiply-adds of all stages and the last exit.
+        params: Number of parameters of the EENN with its placed heads.
+        activations: Number of elements in the largest output of a convolution, linear layer or matrix product
+            in the stages and heads.
+        outputs: Number of elements in all outputs of the same layers together; `None` = not counted.
+        exit_macs: Executed multiply-adds of a sample that exits at each exit point (`None` if no exit is
+            placed there) and at the last exit; empty if unknown.
+        exit_figures: Costs of a sample in the unit of each meter, by the meter's name; the numbers are
+            arranged as in `exit_macs`.
 
     Example:
         >>> metrics = Metrics(0.9, (0.5, 0.5), (1.0, 0.8), 1e6, 1.2e6, 0.85, 2_000_000, 5000, 64)
@@ -298,12 +315,12 @@ class Metrics:
     exit_figures: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
+        """Return the metrics as a dictionary of values that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Metrics":
-        """Return the metrics of `to_dict`, also after a trip through JSON."""
+        """Make metrics from the result of `to_dict`, also if it was written to JSON and read back."""
         tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         figures = {name: tuple(each) for name, each in values.get("exit_figures", {}).items()}
         return cls(**{**tuples, "exit_figures": figures})
@@ -314,9 +331,9 @@ class SegmentFigures:
     """Costs of the segments of one backbone for one sample, in the unit of a meter.
 
     Args:
-        stages: One for each of the M stages.
-        heads: One for the head at each of the N exit points.
-        last: The last exit's.
+        stages: Cost of each of the M stages.
+        heads: Cost of the head at each of the N exit points.
+        last: Cost of the last exit.
 
     Example:
         >>> SegmentFigures(stages=(5, 7), heads=(1,), last=2).heads
@@ -333,12 +350,12 @@ class Evaluation:
     """One evaluated candidate with its metrics, or with the reason for its failure.
 
     Args:
-        candidate: The candidate.
-        iteration: 0 for the initial archive, then from 1.
-        metrics: `None` = the evaluation failed.
-        error: The reason for the failure.
-        seconds: Duration; not compared, since it does not repeat.
-        violation: Sum of the excesses over all constraints; 0 where all are kept.
+        candidate: The evaluated candidate.
+        iteration: Number of the iteration; 0 = the initial archive.
+        metrics: Metrics of the candidate; `None` = the evaluation failed.
+        error: Reason for the failure; `None` = the evaluation succeeded.
+        seconds: Duration of the evaluation. Comparisons ignore it, since it is not reproducible.
+        violation: Sum of the positive excesses over all constraints; 0 = all are kept.
 
     Example:
         >>> candidate = Candidate(Backbone.of({"resolution": 32}), SelectionScheme((None,)))
@@ -355,12 +372,12 @@ class Evaluation:
 
     @property
     def ok(self) -> bool:
-        """True if there are metrics."""
+        """True if the evaluation succeeded: there are metrics."""
         return self.metrics is not None
 
     @property
     def feasible(self) -> bool:
-        """True if there are metrics, and all constraints are kept."""
+        """True if the evaluation succeeded and the candidate keeps all constraints."""
         return self.ok and self.violation == 0
 
 
@@ -369,9 +386,9 @@ class ImageSet:
     """Images of one size with their labels, in memory.
 
     Args:
-        images: (N, C, H, W) uint8, C = 1 or 3.
-        labels: (N,) int64, from 0 to len(classes) - 1.
-        classes: The classes' names, by label.
+        images: Images (S, C, H, W) uint8 of S samples, with C = 1 or 3 channels.
+        labels: Labels (S,) int64, from 0 to len(classes) - 1.
+        classes: Names of the classes; a label is an index of this tuple.
 
     Example:
         >>> import torch
@@ -396,7 +413,7 @@ class ImageSet:
 
     @property
     def task(self) -> Task:
-        """The channels and classes of these images."""
+        """The number of channels and of classes of the images."""
         return Task(int(self.images.shape[1]), len(self.classes))
 
 
@@ -405,10 +422,10 @@ class LoadedData:
     """A data set as its source returns it: samples, the parts that the source itself defines, and remarks.
 
     Args:
-        samples: All images, of every part.
-        parts: (N,) of str: the part of each sample by the source (`train`, `validation`, `test`), or `""`
-            where the split rule chooses.
-        remarks: Changes of the images at reading, one sentence each, for the user.
+        samples: The images and labels of all S samples.
+        parts: Part (S,) of each sample by its name: `train`, `validation` or `test` as the source defines it,
+            or `""` if the split rule chooses the part.
+        remarks: Sentences for the user about changes of the images at reading.
 
     Example:
         >>> import torch
@@ -438,13 +455,13 @@ class DataParts:
     validation: ImageSet
     test: ImageSet
     mean: tuple[float, ...]
-    """Per channel, of the train part, of pixels in [0, 1]."""
+    """Mean of each channel over the train part, for pixels in [0, 1]."""
     std: tuple[float, ...]
-    """Per channel, of the train part, of pixels in [0, 1]."""
+    """Standard deviation of each channel over the train part, for pixels in [0, 1]."""
 
     @property
     def task(self) -> Task:
-        """The channels and classes of this data."""
+        """The number of channels and of classes of the data set."""
         return self.train.task
 
 

@@ -1,4 +1,4 @@
-"""Checks of the variables and thresholds of a search space, and the text of choices."""
+"""Checks of the variables and thresholds of a search space, and choices as text."""
 
 import math
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from edanas.core.types import Choice, Variable
 
 
 def text_of(choice: Choice | None) -> str:
-    """Return a choice as text."""
+    """Return a choice as text; `None` becomes `none`."""
     return "none" if choice is None else str(choice)
 
 
 def list_of(choices: frozenset[Choice | None]) -> str:
-    """Return choices as text."""
+    """Return choices as text, sorted and joined by `or`."""
     return " or ".join(sorted(map(text_of, choices)))
 
 
@@ -23,37 +23,41 @@ def _is_choice(value: Any) -> bool:
 
 
 def check_thresholds(thresholds: Sequence[float | None]) -> None:
-    """Check the thresholds of the settings.
+    """Check the thresholds that a search may choose at an exit point; `None` = no exit.
 
     Raises:
-        ConfigError: There are none, one occurs twice, or one is outside [0, 1].
+        ConfigError: The list is empty, repeats a value, or contains a number outside [0, 1].
     """
     if not thresholds:
         raise ConfigError(
-            'thresholds: found none at all; allowed: numbers from 0 to 1, and "none" for no exit'
+            'thresholds: found an empty list; allowed: numbers from 0 to 1, and "none" for no exit'
         )
     if len(set(thresholds)) < len(thresholds):
-        raise ConfigError(f"thresholds: {', '.join(map(text_of, thresholds))} names one of them twice")
+        listed = ", ".join(map(text_of, thresholds))
+        raise ConfigError(f"thresholds: found {listed}; allowed: a list of values, none twice")
     for threshold in thresholds:
         if threshold is not None and not (_is_choice(threshold) and 0 <= threshold <= 1):
             raise ConfigError(f'thresholds: found {threshold!r}; allowed: 0 to 1, or "none" for no exit')
 
 
 def check_variables(variables: Sequence[Variable], backbone_dimensions: int) -> None:
-    """Check the variables of a provider, which those of thresholds follow.
+    """Check the variables of a search space.
+
+    Args:
+        variables: The backbone's variables, then the threshold variables.
+        backbone_dimensions: The number of the backbone's variables.
 
     Raises:
-        PluginError: One has no choices, repeats a choice or a name, or depends on an unknown variable.
+        PluginError: A variable has no choices, repeats a choice or a name, has a choice that is no finite
+            number, or depends on an unknown variable or value.
     """
     known: dict[str, Variable] = {}
     for position, variable in enumerate(variables):
         where = f"search space, variable '{variable.name}'"
         if variable.name in known:
-            raise PluginError(f"{where}: the name stands twice")
+            raise PluginError(f"{where}: the name occurs twice")
         if not variable.choices or len(set(variable.choices)) < len(variable.choices):
-            raise PluginError(
-                f"{where}: choices {variable.choices}; allowed: one or more, none of them twice"
-            )
+            raise PluginError(f"{where}: choices {variable.choices}; allowed: one or more, none twice")
         if position < backbone_dimensions and not all(map(_is_choice, variable.choices)):
             raise PluginError(f"{where}: choices {variable.choices}; allowed: finite numbers")
         if variable.parent is None and variable.when:

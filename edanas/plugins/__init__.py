@@ -1,1 +1,1 @@
-"""Plugins: discovery and loading (`manager`), their implementations (`registry`), and built-in bundles."""
+"""Plugins: discovery and loading (`manager`), implementations by name (`registry`), and built-in bundles."""

@@ -1,11 +1,10 @@
-"""The bundle of hand-made networks, which are trained with their exits and not searched."""
+"""The bundle of hand-made networks, which are trained with their exits; no backbone is searched."""
 
 from typing import Any
 
 from edanas.core.contracts import Bundle
 from edanas.core.hookspecs import hookimpl
 
-# Each space has one backbone; its thresholds need no further evaluation.
 CHOICES: dict[str, Any] = {
     "criterion": "score-margin",
     "scheme": "joint",
@@ -17,6 +16,7 @@ CHOICES: dict[str, Any] = {
     "training": {"epochs": 30, "batch_size": 128, "learning_rate": 0.002, "augment": ["shift", "flip"]},
     "finetune": {"epochs": 0},
 }
+"""Settings of the bundle. A search space has one backbone, and its evaluation serves all thresholds."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "eecnn": {"supernet": "eecnn", "classifier": "mlp"},
@@ -24,6 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "vgg13": {"supernet": "vgg13", "classifier": "conv-pool-fc"},
     "resnet18": {"supernet": "resnet18", "classifier": "conv-pool-fc"},
 }
+"""Settings of each preset by name: one preset for each network."""
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Attribution of errors: an unexpected error that comes from a plugin names it."""
+"""Attribution of unexpected errors to the plugin from which they come."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,12 @@ from edanas.plugins.registry import Registry
 
 @contextmanager
 def blamed(registry: Registry) -> Iterator[None]:
-    """Turn an unexpected exception of a plugin into an error that names the plugin.
+    """Turn an unexpected exception of an installed plugin into an error that names the plugin.
+
+    An `EdanasError`, and an `OSError` because of a full disk, pass unchanged.
 
     Raises:
-        PluginError: Instead of any exception other than an `EdanasError` that passes a plugin's package.
+        PluginError: Another exception was raised in a plugin's package, or passed through it.
     """
     try:
         yield

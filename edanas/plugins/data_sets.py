@@ -1,4 +1,4 @@
-"""Data sets by name or path."""
+"""Choice of a data set by its name or by the path of a folder."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from edanas.core.settings import Component
 from edanas.plugins.registry import Registry
 
 FOLDER = "folder"
-"""The data set for paths."""
+"""Name of the data set that reads a folder of images."""
 
 
 def data_component(registry: Registry, data: Component) -> Component:
-    """Return `data` as a registered data set; a path becomes the set `folder`.
+    """Return the component of a registered data set; for a path, it is `folder` with the option `path`.
 
     Raises:
-        ConfigError: It is neither a registered name nor an existing path.
+        ConfigError: The name of `data` is no registered name, no existing path and no path of several parts.
     """
     if data.name in registry.names("data set"):
         return data

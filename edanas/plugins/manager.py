@@ -1,7 +1,8 @@
-"""Discovery and loading of plugins: a broken one is recorded with its cause, and the others work.
+"""Discovery and loading of plugins.
 
-The built-in implementations are modules in a list; those of other packages are entry points in the group
-`edanas`. The environment variable `EDANAS_PLUGINS` restricts the latter to a list of names with commas.
+A plugin that cannot be loaded is recorded with the cause, and all other plugins work. Built-in plugins are
+the modules in `BUILT_IN`. Plugins of other packages are entry points in the group `edanas`; the environment
+variable `EDANAS_PLUGINS` restricts these entry points to a list of names, separated by commas.
 """
 
 import functools
@@ -24,6 +25,7 @@ from edanas.core.hookspecs import GROUP, SPEC_VERSION
 from edanas.core.version import VERSION
 
 RESTRICTION = "EDANAS_PLUGINS"
+"""Name of the environment variable that restricts the plugins of other packages."""
 
 BUILT_IN = (
     "edanas.supernets.ofa_mbv3",
@@ -72,17 +74,18 @@ BUILT_IN = (
     "edanas.plugins.mbv3_sm",
     "edanas.plugins.baselines",
 )
+"""Modules of the built-in plugins, in the order of loading."""
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One plugin, before and after loading.
+    """The identity of a plugin.
 
     Args:
-        name: The module of a built-in plugin; the entry point's name of any other.
-        owner: Its distribution.
-        version: The version of that distribution.
-        built_in: Whether it is part of edanas.
+        name: Name of the module for a built-in plugin, and of the entry point for any other plugin.
+        owner: Name of the distribution that contains the plugin.
+        version: Version of the distribution.
+        built_in: True if the plugin is part of edanas; default False.
     """
 
     name: str
@@ -96,7 +99,12 @@ class Plugin:
 
 @dataclass(frozen=True)
 class BrokenPlugin:
-    """A plugin that is left out, with the cause; also an unknown name in `EDANAS_PLUGINS`."""
+    """A plugin that is left out.
+
+    Args:
+        plugin: The plugin, or an unknown name in `EDANAS_PLUGINS`.
+        cause: The reason, as a text for the user.
+    """
 
     plugin: Plugin
     cause: str
@@ -104,10 +112,11 @@ class BrokenPlugin:
 
 @dataclass
 class PluginHost:
-    """The loaded plugins, and the broken ones.
+    """The loaded plugins and the broken plugins of this process.
 
     Args:
-        report: Receives one line for the user when a plugin fails in a lifecycle event.
+        report: Called with one line for the user when a plugin fails in a lifecycle event; by default, the
+            line is a warning of the logger `edanas`.
         broken: The plugins that are left out.
     """
 
@@ -123,7 +132,12 @@ class PluginHost:
         return tuple(self._loaded)
 
     def load(self, plugin: Plugin, find: Callable[[], object]) -> None:
-        """Load the module or object that `find` imports, or record the cause of the failure."""
+        """Load a plugin, or record why it is broken.
+
+        Args:
+            plugin: The identity of the plugin.
+            find: Imports and returns the plugin's module, or another object with hooks.
+        """
         try:
             module = find()
             cause = _fault(module)
@@ -137,16 +151,19 @@ class PluginHost:
             self._loaded[plugin] = module
 
     def reject(self, plugin: Plugin, cause: str) -> None:
-        """Unload a plugin and record it as broken; none of its hooks is called any more."""
+        """Unload a plugin and record it as broken; its hooks are not called any more."""
         self._manager.unregister(self._loaded.pop(plugin))
         self.broken.append(BrokenPlugin(plugin, cause))
 
     @contextmanager
     def joined(self, members: Mapping[Plugin, object]) -> Iterator[None]:
-        """Pass lifecycle events to `members`, e.g. loggers, while the context lasts.
+        """Pass lifecycle events to `members`, e.g. loggers, inside the context.
+
+        Args:
+            members: Objects with methods for lifecycle events, by the identity that messages show.
 
         Raises:
-            PluginError: A member has no events, or a misspelled one.
+            PluginError: A member has no method for a lifecycle event, or the name of a method is misspelled.
         """
         try:
             for plugin, member in members.items():
@@ -160,13 +177,16 @@ class PluginHost:
                     self._manager.unregister(self._loaded.pop(plugin))
 
     def call(self, plugin: Plugin, hook: str, /, **arguments: Any) -> list[Any]:
-        """Return the results of one plugin's implementations of `hook`; empty if it has none."""
+        """Return the results of `hook` in one plugin; empty if the plugin does not implement the hook."""
         others = [module for other, module in self._loaded.items() if other != plugin]
         results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
         return results
 
     def culprit(self, error: BaseException) -> Plugin | None:
-        """Return the installed plugin whose package raised `error` or passed it on, or `None`."""
+        """Return the plugin in whose package `error` was raised or passed through; `None` if there is none.
+
+        Built-in plugins do not count. If several packages are on the stack, the innermost package decides.
+        """
         packages = {
             _package(module): plugin for plugin, module in self._loaded.items() if not plugin.built_in
         }
@@ -178,11 +198,11 @@ class PluginHost:
         """Call a lifecycle event of every plugin; an exception is reported once for each plugin and event.
 
         Args:
-            event: A hook's name, e.g. `edanas_run_started`.
+            event: Name of the event's hook, e.g. `edanas_run_started`.
             arguments: All arguments of the hook's specification.
 
         Raises:
-            TypeError: The caller names an unknown event or other arguments.
+            TypeError: `event` is unknown, or `arguments` differ from the specification.
         """
         specification = getattr(hookspecs, event, None)
         expected = list(inspect.signature(specification).parameters) if specification else None
@@ -200,10 +220,11 @@ class PluginHost:
 
 
 def load_plugins(report: Callable[[str], None] | None = None) -> PluginHost:
-    """Load all plugins of this installation: the built-in ones, then those that `EDANAS_PLUGINS` admits.
+    """Load the built-in plugins, then the installed plugins that `EDANAS_PLUGINS` admits.
 
     Args:
-        report: See `PluginHost`; by default the logger `edanas`.
+        report: Called with one line for the user when a plugin fails in a lifecycle event; `None`, the
+            default, means a warning of the logger `edanas`.
 
     Example:
         >>> "edanas.exits.criteria" in [plugin.name for plugin in load_plugins().plugins]
@@ -220,13 +241,13 @@ def load_plugins(report: Callable[[str], None] | None = None) -> PluginHost:
 
 
 def explain(error: BaseException) -> str:
-    """Return an exception as `TypeName: text` on one line."""
+    """Return an exception as `TypeName: message` on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _package(plugin: object) -> str:
-    """Return the top-level package of a plugin's module, or of the module of another object."""
+    """Return the top-level package of a plugin: of the module itself, or of the object's module."""
     name = plugin.__name__ if inspect.ismodule(plugin) else getattr(plugin, "__module__", "")
     return str(name).partition(".")[0]
 
@@ -240,7 +261,10 @@ def _plugin(point: importlib.metadata.EntryPoint) -> Plugin:
 def _admitted(
     points: Sequence[importlib.metadata.EntryPoint], host: PluginHost
 ) -> list[importlib.metadata.EntryPoint]:
-    """Return the entry points that `EDANAS_PLUGINS` admits by their name or distribution; all if unset."""
+    """Return the entry points that `EDANAS_PLUGINS` admits, by their name or distribution.
+
+    Without the variable, all entry points are admitted. Unknown names are recorded as broken plugins.
+    """
     restriction = os.environ.get(RESTRICTION)
     if restriction is None:
         return list(points)
@@ -249,7 +273,8 @@ def _admitted(
     for name in admitted:
         if _normal(name) not in known:
             cause = (
-                f"{RESTRICTION} names it, but it is not installed.{near_miss(name, (p.name for p in points))}"
+                f"{RESTRICTION} names this plugin, but it is not installed."
+                f"{near_miss(name, (p.name for p in points))}"
             )
             host.broken.append(BrokenPlugin(Plugin(name, "", ""), cause))
     chosen = {_normal(name) for name in admitted}
@@ -267,7 +292,10 @@ def _manager() -> pluggy.PluginManager:
 
 
 def _fault(module: object) -> str:
-    """Return the fault of a plugin's hooks, or nothing. Pluggy itself accepts a misspelled hook."""
+    """Return the first fault of a plugin's hooks; empty if there is none.
+
+    Pluggy itself accepts a misspelled hook.
+    """
     version = getattr(module, "EDANAS_SPEC_VERSION", SPEC_VERSION)
     if version != SPEC_VERSION:
         return f"made for hook specification {version}; this edanas has {SPEC_VERSION}"

@@ -1,4 +1,4 @@
-"""The default bundle: MobileNetV3 supernet, score margin, the paper's surrogates and others."""
+"""The default bundle: MobileNetV3 supernet, score margin, and six surrogate models."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ CHOICES: dict[str, Any] = {
     "classifier": "pool-linear",
     "criterion": "score-margin",
     "inference": "early-stop",
-    # The paper's four and two others; adaptive switching chooses the best on held-out candidates.
+    # The paper's four surrogate models and two more; adaptive switching takes the best on held-out data.
     "surrogates": ["exit-profiles", "rbf", "mlp", "cart", "gp", "xgboost"],
     "strategy": "surrogate-nsga2",
     "scheme": "joint",
     "objectives": ["accuracy", "ada-macs"],
 }
 
-# Digits on a CPU. Neither the stem nor the third stage shrinks the image: with the ImageNet strides, features
-# would shrink to 1x1, and most multiply-adds would precede the first useful exit.
-# One thread: a second one speeds up such small operators by a quarter, and slows them down on shared cores.
+# For the digits on a CPU. Neither the stem nor the third stage shrinks the image: with the ImageNet strides,
+# features would shrink to 1x1, and most multiply-adds would precede the first useful exit.
+# One thread: a second thread speeds up small operators by a quarter, and slows them down on shared cores.
 QUICK: dict[str, Any] = {
     "threads": 1,
     "evaluation": "shared",
@@ -47,7 +47,7 @@ QUICK: dict[str, Any] = {
     "recalibration": 384,
 }
 
-# Section V of the paper; the rest is from its public code.
+# The settings in Section V of the paper; further settings are from the paper's public code.
 PAPER: dict[str, Any] = {
     "data": "cifar10",
     # The paper does not state its split. Of CIFAR-10's training part, 45,000 images train and 4,750 validate;
@@ -76,7 +76,7 @@ PAPER: dict[str, Any] = {
 }
 
 # Small photographs, several widths and resolutions, hours instead of minutes.
-# Thresholds are continuous: with exit profiles, that search needs the fewest evaluations.
+# Thresholds are continuous: a search over backbones with exit profiles needs the fewest evaluations.
 BEST: dict[str, Any] = {
     **QUICK,
     "threads": 0,
@@ -98,7 +98,7 @@ BEST: dict[str, Any] = {
 # Small photographs of 32 pixels: backbones of 0.4M to 29M multiply-adds, with features of 2x2 or more. The
 # stem and the first stages shrink the image, so that early exits are cheap. The third and fourth stage, which
 # decide the accuracy of the best backbones, do not. Widths share weights, so that one supernet serves every
-# budget; its largest backbone, which every step trains, is little larger than the largest useful one.
+# budget. Its largest backbone, which every step trains, is little larger than the largest useful backbone.
 CIFAR: dict[str, Any] = {
     "split": {"train": 0.8, "calibration": 0.05, "validation": 0.05, "test": 0.1},
     "evaluation": "shared",
@@ -140,8 +140,8 @@ CIFAR: dict[str, Any] = {
     "recalibration": 2000,
 }
 
-# For a folder of images: `edanas.data.auto_preset` lays resolution, strides, batch and schedule over these,
-# which follow from the images.
+# For a folder of images. `edanas.data.auto_preset` replaces the resolution, strides, batch size and schedule
+# by values that follow from the images.
 AUTO: dict[str, Any] = {
     **CIFAR,
     "split": {"train": 0.6, "calibration": 0.1, "validation": 0.1, "test": 0.2},

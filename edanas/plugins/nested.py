@@ -1,7 +1,8 @@
-"""Options that are implementations themselves, e.g. the parts of a weighted objective.
+"""Options of a component that are components themselves, e.g. the objectives in a weighted sum.
 
-The annotation of the option holds a contract: `Objective`, `tuple[Objective, ...]`, `SurrogateModel | None`.
-Settings then hold components of that kind, and the factory receives objects.
+The annotation of the option contains a contract, e.g. `Objective`, `tuple[Objective, ...]` or
+`SurrogateModel | None`. Settings then hold components for the option, and the factory receives the objects
+that are made from the components.
 """
 
 import types
@@ -15,7 +16,7 @@ from edanas.core.settings import Component
 
 
 def kind_in(annotation: Any) -> Kind | None:
-    """Return the kind of extension whose contract the annotation holds, if any."""
+    """Return the kind of extension whose contract the annotation contains; `None` if there is none."""
     for kind in KINDS:
         if annotation is kind.contract:
             return kind
@@ -23,7 +24,7 @@ def kind_in(annotation: Any) -> Kind | None:
 
 
 def as_written(annotation: Any) -> Any:
-    """Return the annotation with `Component` in place of a contract.
+    """Return the annotation with `Component` in place of each contract.
 
     Example:
         >>> from edanas.core.contracts import Objective
@@ -41,7 +42,7 @@ def as_written(annotation: Any) -> Any:
 
 
 def components_in(value: Any) -> Iterator[Component]:
-    """Yield the components in a converted value."""
+    """Yield the components in the converted value of an option, also inside lists and tables."""
     if isinstance(value, Component):
         yield value
     elif isinstance(value, (tuple, list, Mapping)):
@@ -50,7 +51,7 @@ def components_in(value: Any) -> Iterator[Component]:
 
 
 def filled_in(value: Any, make: Callable[[Component], Any]) -> Any:
-    """Return a converted value with an object in place of each component."""
+    """Return the converted value of an option with `make(component)` in place of each component."""
     if isinstance(value, Component):
         return make(value)
     if isinstance(value, Mapping):

@@ -39,7 +39,7 @@ SETTING = {
 """The setting that chooses each kind; error messages start with it."""
 
 GIVEN = {"surrogate model": {"seed"}}
-"""Arguments of factories that the run sets, and settings cannot."""
+"""Arguments of factories by kind that the run passes; settings cannot set these arguments."""
 
 _KINDS = {kind.name: kind for kind in KINDS}
 
@@ -49,13 +49,13 @@ class Entry:
     """One implementation of a plugin.
 
     Args:
-        kind: A name in `KINDS`.
-        name: Its name in settings.
-        owner: The distribution of the plugin.
-        version: The version of that distribution.
-        doc: One line.
-        factory: The class or function that makes it; for a bundle, the `Bundle` itself.
-        plugin: The plugin.
+        kind: Name of the kind, one of `KINDS`.
+        name: Name of the implementation in settings.
+        owner: Name of the distribution that contains the plugin.
+        version: Version of the distribution.
+        doc: Description: the first paragraph of the factory's docstring, or `Bundle.doc`.
+        factory: The class or function that returns the implementation; for a bundle, the `Bundle` itself.
+        plugin: The plugin that offers the implementation.
     """
 
     kind: str
@@ -68,13 +68,13 @@ class Entry:
 
 
 class Conflict(NamedTuple):
-    """Two plugins that claim one name."""
+    """Two implementations of one kind with the same name, from different plugins."""
 
     first: Entry
     second: Entry
 
     def message(self, host: PluginHost) -> str:
-        """Return a text with both plugins and the ways to leave one of them out."""
+        """Return a message that names both plugins, and the ways to leave out one plugin."""
         loser = self.first.plugin if self.second.plugin.built_in else self.second.plugin
         rest = ",".join(p.name for p in host.plugins if not p.built_in and p.name != loser.name)
         return (
@@ -86,14 +86,22 @@ class Conflict(NamedTuple):
 
 @dataclass(frozen=True)
 class Catalog:
-    """All implementations, and the names that more than one plugin claims."""
+    """The implementations of all plugins.
+
+    Args:
+        entries: All implementations, ordered by kind and name.
+        conflicts: Pairs of implementations of one kind with the same name.
+    """
 
     entries: tuple[Entry, ...]
     conflicts: tuple[Conflict, ...]
 
 
 def catalog(host: PluginHost) -> Catalog:
-    """Collect the implementations of every plugin; a plugin with an invalid result is rejected as broken."""
+    """Collect the implementations of every plugin.
+
+    A plugin is recorded as broken and unloaded if one of its hooks fails or returns an invalid value.
+    """
     entries: list[Entry] = []
     for plugin in host.plugins:
         try:
@@ -114,13 +122,13 @@ def catalog(host: PluginHost) -> Catalog:
 
 
 class Registry:
-    """The implementations of all plugins, and the creation of objects from them.
+    """The implementations of all plugins, and the creation of objects from components.
 
     Args:
-        host: The loaded plugins; those with an invalid result are rejected from it.
+        host: The loaded plugins. A plugin is unloaded if one of its hooks fails or returns an invalid value.
 
     Raises:
-        PluginError: Two plugins claim one name; the message has both.
+        PluginError: Two plugins claim the same name of one kind; the message names both plugins.
 
     Example:
         >>> from edanas.plugins.manager import load_plugins
@@ -139,18 +147,22 @@ class Registry:
         self._entries = {(entry.kind, entry.name): entry for entry in offers.entries}
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """Return all implementations, or those of one kind, by kind and name."""
+        """Return the implementations of `kind`, or of all kinds for `None`, ordered by kind and name."""
         return [entry for entry in self._entries.values() if kind in (None, entry.kind)]
 
     def names(self, kind: str) -> list[str]:
-        """Return the names of one kind."""
+        """Return the names of all implementations of `kind`."""
         return [entry.name for entry in self.entries(kind)]
 
     def entry(self, kind: str, name: str) -> Entry:
         """Return one implementation.
 
+        Args:
+            kind: Name of the kind, one of `KINDS`.
+            name: Name of the implementation.
+
         Raises:
-            ConfigError: The name is unknown; the message has the near miss, and all names with owners.
+            ConfigError: The name is unknown; the message lists all names with their distributions.
         """
         known = _KINDS[kind].name, name
         if known in self._entries:
@@ -163,14 +175,14 @@ class Registry:
         raise ConfigError(f"{SETTING[kind]}: unknown {kind} '{name}'.{hint} Allowed: {names}.{rest}")
 
     def spelled_out(self, kind: str, component: Component, leading: int = 0) -> Component:
-        """Turn `name:argument` into a name with its first option, e.g. `timm:resnet18`.
+        """Turn the component `name:argument`, e.g. `timm:resnet18`, into `name` with a value for an option.
 
-        Other components are returned unchanged.
+        The first option of the implementation gets the argument. Other components are returned unchanged.
 
         Args:
-            kind: A name in `KINDS`.
+            kind: Name of the kind, one of `KINDS`.
             component: A component of the settings.
-            leading: As for `parameters`.
+            leading: Number of leading arguments of the factory that are no options; default 0.
 
         Raises:
             ConfigError: The implementation has no option for the argument, or the option is set as well.
@@ -182,11 +194,11 @@ class Registry:
         excluded = {REST, *GIVEN.get(kind, ())}
         option = next((each for each in known if each not in excluded), None)
         if option is None:
-            raise ConfigError(f"{SETTING[kind]}: {kind} '{name}' has no option that '{argument}' could be")
+            raise ConfigError(f"{SETTING[kind]}: {kind} '{name}' has no option that '{argument}' could set")
         if option in component.options:
             raise ConfigError(
-                f"{SETTING[kind]}.{option}: found {component.options[option]!r}, but '{component.name}' says "
-                "it already"
+                f"{SETTING[kind]}.{option}: found {component.options[option]!r}, but '{component.name}' sets "
+                "this option, too"
             )
         annotation = known[option].annotation
         is_text = str in (annotation, *get_args(annotation))
@@ -194,7 +206,11 @@ class Registry:
         return Component(name, {option: value, **component.options})
 
     def bundle(self, name: str) -> Bundle:
-        """Return one bundle; errors as for `entry`."""
+        """Return one bundle by its name.
+
+        Raises:
+            ConfigError: The name is unknown; see `entry`.
+        """
         bundle: Bundle = self.entry("bundle", name).factory
         return bundle
 
@@ -202,19 +218,29 @@ class Registry:
         """Return the options of one implementation: annotation and default by name.
 
         Args:
-            kind: A name in `KINDS`, not `bundle`.
-            name: The implementation's name.
-            leading: The number of leading arguments that the caller passes, and that are no options.
+            kind: Name of the kind, one of `KINDS` except `bundle`.
+            name: Name of the implementation.
+            leading: Number of leading arguments of the factory that the caller passes and that are therefore
+                no options; default 0.
+
+        Raises:
+            ConfigError: The name is unknown; see `entry`.
         """
         return parameters(self.entry(kind, name).factory, leading)
 
     def check(self, kind: str, name: str, options: Mapping[str, Any], leading: int = 0) -> dict[str, Any]:
-        """Convert `options` to the types of the factory's annotations, without calling it.
+        """Return the options, converted to the types of the factory's annotations; do not call the factory.
 
-        An option that is an implementation itself stays a `Component`; its own options are checked, too.
+        An option that is an implementation itself stays a `Component`, whose options are checked, too.
+
+        Args:
+            kind: Name of the kind, one of `KINDS` except `bundle`.
+            name: Name of the implementation, or `name:argument`; see `spelled_out`.
+            options: Values of options by name, as in settings.
+            leading: Number of leading arguments of the factory that are no options; default 0.
 
         Raises:
-            ConfigError: A name or an option is unknown, missing, or of the wrong type.
+            ConfigError: The name is unknown, or an option is unknown, missing or of the wrong type.
         """
         name, options = self._read(kind, name, options, leading)
         known, path = self.parameters(kind, name, leading), SETTING[kind]
@@ -236,10 +262,16 @@ class Registry:
         return values
 
     def create(self, kind: str, name: str, options: Mapping[str, Any] | None = None, *args: Any) -> Any:
-        """Call the factory with `args` and the checked `options`, and return its object.
+        """Call the factory with `args` and the checked `options`, and return the object that it makes.
+
+        Args:
+            kind: Name of the kind, one of `KINDS` except `bundle`.
+            name: Name of the implementation, or `name:argument`; see `spelled_out`.
+            options: Values of options by name, as in settings; `None`, the default, means none.
+            args: Leading arguments of the factory.
 
         Raises:
-            ConfigError: As `entry` and `check`.
+            ConfigError: The name or an option is wrong; see `check`.
             PluginError: The factory raises another error than an `EdanasError`, or returns an object of
                 another class than the kind's contract.
         """
@@ -270,7 +302,7 @@ class Registry:
         return spelled.name, spelled.options
 
     def _filled(self, path: str, parameter: Parameter | None, value: Any) -> Any:
-        """Return an option's value, with objects for the implementations that it names."""
+        """Return an option's value with an object in place of each component."""
         kind = kind_in(parameter.annotation) if parameter else None
         if not kind:
             return value
@@ -280,7 +312,7 @@ class Registry:
 
 @contextmanager
 def _inside(path: str, kind: Kind) -> Iterator[None]:
-    """Begin errors about an implementation of `kind` with the option `path`, whose value it is."""
+    """Let errors about a component of `kind` begin with `path`, the option that holds the component."""
     try:
         yield
     except ConfigError as error:

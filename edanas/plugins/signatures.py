@@ -11,19 +11,24 @@ from typing import Any
 from edanas.core.errors import PluginError
 
 REST = "**"
-"""The name of the option that stands for any keyword."""
+"""The name that stands for all further options if a factory takes any keyword argument."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One option of a factory; `default` is `inspect.Parameter.empty` if it is required."""
+    """One option of a factory.
+
+    Args:
+        annotation: The option's type, or `inspect.Parameter.empty`.
+        default: Default value; `inspect.Parameter.empty` if the option is required.
+    """
 
     annotation: Any
     default: Any
 
     @property
     def required(self) -> bool:
-        """True if there is no default."""
+        """True if the option has no default."""
         return self.default is inspect.Parameter.empty
 
 
@@ -32,7 +37,8 @@ def parameters(factory: Callable[..., Any], leading: int = 0) -> dict[str, Param
 
     Args:
         factory: A class or function, or a `functools.partial` of one.
-        leading: The number of leading arguments that the caller passes.
+        leading: Number of leading arguments that the caller passes and that are therefore no options;
+            default 0.
 
     Raises:
         PluginError: An annotation contains an unknown name.
@@ -59,12 +65,16 @@ def parameters(factory: Callable[..., Any], leading: int = 0) -> dict[str, Param
 
 
 def _evaluated(factory: Callable[..., Any], name: str, annotation: Any) -> Any:
-    """Return the annotation itself if the module keeps its annotations as text."""
+    """Return the annotation as a type, also if the module stores its annotations as text.
+
+    Raises:
+        PluginError: The annotation contains an unknown name.
+    """
     if annotation is inspect.Parameter.empty:
         return annotation
     function: Any = factory.func if isinstance(factory, functools.partial) else factory
     if isinstance(function, type):
-        function = function.__init__  # type: ignore[misc]  # this very class's, not a subclass's
+        function = function.__init__  # type: ignore[misc]  # of this class, not of a subclass
     holder = SimpleNamespace(__annotations__={name: annotation})
     try:
         hints = typing.get_type_hints(holder, globalns=getattr(function, "__globals__", {}))

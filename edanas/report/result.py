@@ -126,7 +126,7 @@ class Result:
             RunError: `data` lacks a required entry (see the class), or the file cannot be written.
         """
         path = Path(folder) / FILE
-        text = json.dumps(data, indent=1, allow_nan=False, default=_plain) + "\n"
+        text = json.dumps(data, indent=1, allow_nan=False, default=_as_json) + "\n"
         result = cls(folder, json.loads(text))
         partial = path.with_name(f"{FILE}.partial")
         try:
@@ -262,8 +262,12 @@ def _damaged(path: Path, problem: str) -> RunError:
     return RunError(f"{path}: {problem}; the file is damaged, or is not the result of a run")
 
 
-def _plain(value: Any) -> Any:
-    """Convert a number or array of numpy, or a path, to a JSON type."""
+def _as_json(value: Any) -> Any:
+    """Convert a number or array of numpy, or a path, to a value that JSON can hold.
+
+    Raises:
+        TypeError: `value` is of another type.
+    """
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Path):

@@ -249,7 +249,7 @@ def test_executed_per_exit():
 
 def test_costs_that_do_not_fit_are_refused():
     costs = Costs((100, 200, 400), (10, None), 5)
-    with pytest.raises(CostError, match="exit 2 stands"):
+    with pytest.raises(CostError, match="exit 2 is placed"):
         ada_macs(costs, SelectionScheme((None, 0.5)), (0, 0.5, 0.5))
     scheme = SelectionScheme((0.5, None))
     for utilization in [(0.5, 0.5), (0.5, 0.1, 0.4), (0.5, 0, 0.4), (1.5, 0, -0.5)]:

@@ -36,7 +36,7 @@ def test_an_argument_is_passed_on_under_its_new_name() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert double(new=3) == double(3) == 6
-    with pytest.warns(EdanasDeprecationWarning), pytest.raises(TypeError, match="'old' is 'new'"):
+    with pytest.warns(EdanasDeprecationWarning), pytest.raises(TypeError, match="'old' is the old name"):
         double(old=1, new=2)
 
 

@@ -131,7 +131,9 @@ def test_a_search_without_constraints_says_nothing_of_them(tmp_path: Path) -> No
 
 
 def test_where_no_structure_will_do_the_nearest_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InfeasibleError, match=r"came nearest, .*: params is 9; allowed: at most 5") as error:
+    with pytest.raises(
+        InfeasibleError, match=r"the nearest candidate is .*: params is 9; allowed: at most 5"
+    ) as error:
         search(tmp_path, AtMost("params", 5, "costs"), SLOW)
     assert error.value.exit_code == 2
     with Archive(tmp_path, read_only=True) as archive:

@@ -241,14 +241,14 @@ A = Variable("a", (1, 2))
         ((A, A), (None,), PluginError, ["'a'", "twice"]),
         ((Variable("exit1.threshold", (1,)),), (None,), PluginError, ["'exit1.threshold'", "twice"]),
         ((Variable("a", ()),), (None,), PluginError, ["'a'", "one or more"]),
-        ((Variable("a", (1, 1.0)),), (None,), PluginError, ["'a'", "none of them twice"]),
+        ((Variable("a", (1, 1.0)),), (None,), PluginError, ["'a'", "none twice"]),
         ((Variable("a", (1, None)),), (None,), PluginError, ["'a'", "finite numbers"]),
         ((Variable("a", (1, math.inf)),), (None,), PluginError, ["'a'", "finite numbers"]),
         ((Variable("a", (1,), None, frozenset({1})),), (None,), PluginError, ["'a'", "no parent"]),
         ((Variable("b", (1,), "a", frozenset({1})), A), (None,), PluginError, ["'b'", "'a' before it"]),
         ((A, Variable("b", (1,), "a", frozenset({3}))), (None,), PluginError, ["'b'", "a is 3", "1, 2"]),
         ((A, Variable("b", (1,), "a")), (None,), PluginError, ["'b'", "a is nothing"]),
-        ((A,), (), ConfigError, ["thresholds", "none at all"]),
+        ((A,), (), ConfigError, ["thresholds", "empty list"]),
         ((A,), (0.1, 0.1), ConfigError, ["thresholds", "twice"]),
         ((A,), (1.5,), ConfigError, ["thresholds", "1.5", "0 to 1"]),
         ((A,), (math.nan,), ConfigError, ["thresholds", "nan", "0 to 1"]),
@@ -288,5 +288,5 @@ def test_a_space_that_cannot_be_confined_says_why() -> None:
         SearchSpace((A,), (0.1, None), 2).confined(lambda point, _: point == 0)
     with pytest.raises(ConfigError, match=r'found 0\.1; at exit point 1 the strategy needs "none"'):
         SearchSpace((A,), (0.1,), 2).confined(lambda _, threshold: threshold is None)
-    with pytest.raises(ConfigError, match="found continuous ones"):
+    with pytest.raises(ConfigError, match="found 'continuous'"):
         SearchSpace((A,), CONTINUOUS, 2).confined(lambda *_: True)

@@ -98,7 +98,7 @@ def test_an_unknown_name_in_the_restriction_is_told(install, monkeypatch):
     monkeypatch.setenv("EDANAS_PLUGINS", "entropi")
     host = load_plugins()
     assert names(host) == []
-    assert "EDANAS_PLUGINS names it" in causes(host)["entropi"]
+    assert "EDANAS_PLUGINS names this plugin" in causes(host)["entropi"]
     assert "Did you mean 'entropy'?" in causes(host)["entropi"]
 
 

@@ -1,7 +1,8 @@
-"""Contracts: one small abstract class for each kind of extension, with the types of its arguments.
+"""Contracts: one small base class for each kind of extension, with the types of its arguments.
 
-Tensors: B samples, C channels, H x W pixels, K classes; N exit points, M = N + 1 stages. An implementation
-may raise any `EdanasError`; any other exception is reported as a fault of the plugin that owns it.
+Symbols in shapes: B samples of a batch, C channels, H x W pixels, K classes, N exit points, M = N + 1 stages.
+An implementation may raise any `EdanasError`. Any other exception is reported as a fault of the plugin that
+offers the implementation.
 """
 
 from edanas.core.contracts.deciding import (

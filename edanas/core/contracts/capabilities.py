@@ -1,14 +1,15 @@
-"""Capabilities: class attributes that tell which optional methods of a contract an implementation has."""
+"""Capabilities: boolean attributes that state which optional methods an implementation has."""
 
 
 def derive(implementation: type, capability: str, method: str) -> None:
-    """Set `capability` of a class that overrides `method`, unless the class declares the capability itself.
+    """Set `capability` to true on a class that overrides `method`, unless the class sets it explicitly.
 
-    The nearest class in the method resolution order decides. A wrapper therefore declares the capability, as
-    a class attribute, a property or an attribute of each object; an implementation need not.
+    The first class in the method resolution order that overrides `method` or sets `capability` decides. An
+    implementation therefore need not set the capability. A wrapper must set it: as a class attribute, as a
+    property, or as an attribute of each object.
 
     Args:
-        implementation: A subclass of a contract. The contract declares `capability` and defines `method`.
+        implementation: A subclass of a contract. The contract itself defines `capability` and `method`.
         capability: The name of a boolean attribute.
         method: The name of the optional method.
 

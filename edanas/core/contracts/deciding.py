@@ -10,11 +10,12 @@ from edanas.core.contracts.capabilities import derive
 
 
 class ExitReader:
-    """Base of criteria and rules: computes on the logits of the exits that ran for each sample.
+    """Base class of confidence criteria and inference rules, which read the logits of exits.
 
-    An implementation that learns is an `nn.Module` too, and its weights are saved with the network's. `build`
-    gives each network its own copy. It learns with the network, through the training scheme's loss, or
-    afterwards, in `fit`. Its multiply-adds count at each exit, and may not depend on the other placed exits.
+    An implementation that learns is an `nn.Module` too, and its weights are saved with the network. `build`
+    returns one object for each network. The object learns with the network, through the training scheme's
+    loss, or afterwards, in `fit`. Its multiply-adds count at each exit, and may not depend on the other
+    placed exits.
 
     Example:
         >>> reader = ExitReader()
@@ -23,7 +24,10 @@ class ExitReader:
     """
 
     memory: bool = False
-    """True if earlier exits count as well. An exit profile then holds only for the exits placed in it."""
+    """True if the result also depends on the logits of earlier exits.
+
+    An exit profile then holds only for the exits that were placed when it was measured.
+    """
 
     fits: bool = False
     """True if `fit` is implemented. A subclass that overrides `fit` need not declare it."""
@@ -35,27 +39,32 @@ class ExitReader:
     def build(self, classes: int, exit_points: int) -> Self:
         """Return the object for one network; fresh weights are drawn from torch's global generator.
 
+        By default, it is this object.
+
         Args:
-            classes: K.
-            exit_points: N; the last exit is number N.
+            classes: Number K of classes.
+            exit_points: Number N of exit points; the last exit is number N.
         """
         return self
 
     def fit(self, outputs: Sequence[torch.Tensor], labels: torch.Tensor, points: Sequence[int]) -> None:
-        """Learn from samples that the network was not trained on; deterministic. By default a no-op.
+        """Learn from samples on which the network was not trained; by default, do nothing.
+
+        The result is deterministic.
 
         Args:
-            outputs: (S, K) of each placed exit, in the order in which they run: logits for an inference
-                rule, the rule's outputs for a criterion.
-            labels: (S,) int64.
-            points: The exits' numbers.
+            outputs: Tensor (S, K) of each placed exit in the order in which exits run, for S samples. It
+                holds logits for an inference rule, and the rule's outputs for a criterion.
+            labels: Labels (S,) int64.
+            points: Exit point of each tensor in `outputs`, from 0; N is the last exit.
         """
 
 
 class ConfidenceCriterion(ExitReader, ABC):
-    """Confidence of an exit in its prediction.
+    """Computes the confidence of an exit in its prediction.
 
-    A criterion that uses one exit alone implements `__call__`; any other is a `SequenceCriterion`.
+    A criterion that uses the logits of one exit alone implements `__call__`; any other criterion derives from
+    `SequenceCriterion`.
 
     Example:
         >>> class TopProbability(ConfidenceCriterion):
@@ -67,26 +76,29 @@ class ConfidenceCriterion(ExitReader, ABC):
 
     @abstractmethod
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (B, K) -> confidence (B,) in [0, 1], larger = surer, also for K = 1 and infinities."""
+        """Return the confidence (B,) in [0, 1] for logits (B, K); larger means more certain.
+
+        K may be 1, and logits may be infinite.
+        """
 
     def after(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
-        """Return the confidence (B,) of the last of several exits, as a call does.
+        """Return the confidence (B,) in [0, 1] of an exit, given earlier exits if `memory` is true.
 
         Args:
-            answers: (B, K) logits, this exit's last. The exits that ran before precede them if `memory` is
-                true.
-            points: The exits' numbers, from 0; N is the last exit.
+            answers: Logits (B, K) of the exit at the end of the sequence. If `memory` is true, the logits of
+                the exits that ran before it precede them.
+            points: Exit point of each tensor in `answers`, from 0; N is the last exit.
         """
         return self(answers[-1])
 
     def loss(
         self, answers: Sequence[torch.Tensor], points: Sequence[int], targets: torch.Tensor
     ) -> torch.Tensor | float:
-        """Return the criterion's own loss, which is added to the training scheme's; 0 by default.
+        """Return a loss that is added to the training scheme's loss; 0 by default.
 
         Args:
-            answers: (B, K) logits of the exits that run.
-            points: The exits' numbers.
+            answers: Logits (B, K) of each exit that runs.
+            points: Exit point of each tensor in `answers`, from 0; N is the last exit.
             targets: Labels (B,) int64, or a teacher's probabilities (B, K).
         """
         return 0.0
@@ -104,7 +116,7 @@ class SequenceCriterion(ConfidenceCriterion):
     """
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """As `after`, for exit point 0 without earlier exits."""
+        """Return the confidence (B,) at exit point 0, without earlier exits; see `after`."""
         return self.after((logits,), (0,))
 
     @abstractmethod
@@ -113,7 +125,7 @@ class SequenceCriterion(ConfidenceCriterion):
 
 
 class InferenceRule(ExitReader, ABC):
-    """The network's output for a sample that exits at an exit.
+    """Computes the network's output for samples at the exit where they exit.
 
     Example:
         >>> class Last(InferenceRule):
@@ -125,10 +137,12 @@ class InferenceRule(ExitReader, ABC):
 
     @abstractmethod
     def __call__(self, logits: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
-        """Return the output as logits (B, K); the largest is the label, and criteria use all of them.
+        """Return the network's output as logits (B, K).
+
+        The class with the largest logit is the prediction; confidence criteria read all logits.
 
         Args:
-            logits: (B, K) floats, this exit's last. The exits that ran before precede them if `memory` is
-                true. Infinities are treated as in `ConfidenceCriterion`.
-            points: The exits' numbers, from 0; N is the last exit.
+            logits: Logits (B, K) of the exit at the end of the sequence, which may be infinite. If `memory`
+                is true, the logits of the exits that ran before it precede them.
+            points: Exit point of each tensor in `logits`, from 0; N is the last exit.
         """

@@ -1,4 +1,4 @@
-"""The contract of early-exit networks: what training, exporters and measurements use of one."""
+"""The contract of early-exit networks, for training, exporters and measurements."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -14,25 +14,33 @@ from edanas.core.contracts.training import Phase
 from edanas.core.types import SegmentCost, SelectionScheme
 
 Memory = tuple[torch.Tensor, ...]
-"""Logits or answers (B, K) of earlier exits; empty where rule and criterion use one exit alone."""
+"""Tensors (B, K) of earlier exits that the inference rule and the criterion read.
+
+They are logits or outputs of the rule. The memory is empty if both use one exit alone.
+"""
 
 
 class Decide(Protocol):
-    """Inference rule and criterion at one exit."""
+    """The inference rule and the confidence criterion at one exit."""
 
     def __call__(
         self, logits: torch.Tensor, memory: Memory = ()
     ) -> tuple[torch.Tensor, torch.Tensor, Memory]:
-        """Logits (B, K) and memory -> answer (B, K), confidence (B,), and the memory for the next exit."""
+        """Return the rule's output (B, K), the confidence (B,), and the memory for the next exit.
+
+        Args:
+            logits: Logits (B, K) of this exit.
+            memory: The memory that the call at the exit before returned.
+        """
 
 
 class Prediction(NamedTuple):
     """Predictions of an early-exit network on B images.
 
     Args:
-        label: (B,) int64, from 0; the class name is `network.classes[label]`.
-        exit: (B,) int64, the index of the exit point where each sample exited, or N for the last exit.
-        confidence: (B,) floats in [0, 1], at that exit.
+        label: Predicted class (B,) int64 of each image, from 0; its name is `network.classes[label]`.
+        exit: Exit point (B,) int64 where each sample exits, from 0; N for the last exit.
+        confidence: Confidence (B,) in [0, 1] at the exit where the sample exits.
 
     Example:
         >>> prediction = Prediction(torch.tensor([3]), torch.tensor([0]), torch.tensor([0.5]))
@@ -49,11 +57,11 @@ class Segment(NamedTuple):
     """The stages between two placed exits, with the exit behind them.
 
     Args:
-        exit: The exit point's index, or N for the last exit.
-        stages: In sequence; the first segment begins with the function that prepares images.
-        head: Features -> logits (B, K).
-        decide: Logits -> answer and confidence.
-        threshold: The least confidence at which a sample exits; `None` for the last exit.
+        exit: Exit point of the exit, from 0; N for the last exit.
+        stages: The stages in sequence. In the first segment, a function that prepares images precedes them.
+        head: Module that turns features into logits (B, K).
+        decide: Inference rule and criterion, which turn the logits into the output and the confidence.
+        threshold: The smallest confidence at which a sample exits; `None` for the last exit.
 
     Example:
         >>> segment = Segment(0, (nn.Flatten(),), nn.Linear(4, 2), lambda logits, memory: (), None)
@@ -78,8 +86,8 @@ class ExitPart(NamedTuple):
     """The modules of one exit.
 
     Args:
-        segment: The stages since the exit before it.
-        head: Features (B, C, H, W) -> logits (B, K).
+        segment: The stages between the exit before and this exit.
+        head: Module that turns features (B, C, H, W) into logits (B, K).
 
     Example:
         >>> ExitPart((nn.Identity(),), nn.Flatten()).head
@@ -103,21 +111,21 @@ class ExitNetwork(nn.Module, ABC):
 
     backbone: StagedBackbone
     heads: nn.ModuleDict
-    """Exit classifiers by exit point index, as text, ascending."""
+    """Exit classifiers by the number of their exit point, as text, ascending."""
     criterion: ConfidenceCriterion
     inference: InferenceRule
     exit_points: int
-    """N; the last exit is number N."""
+    """Number N of exit points; the last exit is number N."""
     mean: tuple[float, ...]
-    """One number a channel, of pixels in [0, 1]."""
+    """Mean of each channel with which images are normalised, for pixels in [0, 1]."""
     std: tuple[float, ...]
-    """One number a channel, of pixels in [0, 1]."""
+    """Standard deviation of each channel with which images are normalised, for pixels in [0, 1]."""
     classes: tuple[str, ...]
-    """Names of the classes, by label."""
+    """Names of the classes; a label is an index of this tuple."""
     description: dict[str, Any]
-    """Plain values from which `edanas.load` builds the network again."""
+    """Values that JSON can hold, from which `edanas.load` builds the network again."""
     frozen: bool
-    """True for a copy for inference; see `freeze`."""
+    """True if the network is a copy for inference only; see `freeze`."""
 
     @property
     @abstractmethod
@@ -127,17 +135,20 @@ class ExitNetwork(nn.Module, ABC):
     @property
     @abstractmethod
     def memory(self) -> bool:
-        """True if an answer or confidence depends on the exits placed before."""
+        """True if the output or the confidence at an exit depends on the exits that are placed before it."""
 
     @property
     @abstractmethod
     def answering(self) -> tuple[int, ...]:
-        """Exit points in the columns of `all_exits`: those with a head or, with a memory, the placed ones."""
+        """Exit points that have a column in `all_exits`, ascending.
+
+        They are all exit points with a head. If `memory` is true, they are the placed exits only.
+        """
 
     @property
     @abstractmethod
     def resolution(self) -> int:
-        """Side in pixels to which images are resized."""
+        """Height and width in pixels to which images are resized."""
 
     @property
     @abstractmethod
@@ -147,7 +158,7 @@ class ExitNetwork(nn.Module, ABC):
     @property
     @abstractmethod
     def scheme(self) -> SelectionScheme:
-        """The selection scheme. It can be set, also from plain thresholds."""
+        """The selection scheme; a sequence of thresholds may be assigned, too."""
 
     @scheme.setter
     @abstractmethod
@@ -158,7 +169,7 @@ class ExitNetwork(nn.Module, ABC):
         """Classify one batch; each sample exits at the first placed exit that is confident enough.
 
         Args:
-            images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size.
+            images: Images (B, C, H, W) or one image (C, H, W): uint8, or floats in [0, 1], of any size.
         """
 
     @abstractmethod
@@ -169,15 +180,27 @@ class ExitNetwork(nn.Module, ABC):
         batch_size: int = 256,
         compact: str = "auto",
     ) -> Prediction:
-        """Classify any number of images, in batches; the result is on the CPU."""
+        """Classify any number of images, in batches; the result is on the CPU.
+
+        Args:
+            images: A tensor as for a call, a NumPy array, or an iterable of images or batches.
+            batch_size: Maximum number of images in a batch.
+            compact: When to move the samples that have not exited together in memory: `always` (after each
+                exit), `never`, or `auto` (where that is faster). It changes the speed only.
+
+        Raises:
+            DataError: An item is not an image.
+            ConfigError: `batch_size` or `compact` is out of range.
+        """
 
     @abstractmethod
     def logits(self, prepared: torch.Tensor, phase: Phase | None = None) -> list[torch.Tensor]:
-        """Return the logits (B, K) of every head, ascending, then of the last exit; gradients flow.
+        """Return the logits (B, K) of every head, ascending, then of the last exit, with gradients.
 
         Args:
-            prepared: (B, C, resolution, resolution), as `edanas.core.preprocess.prepare` returns it.
-            phase: A phase of training; only the exits that it runs are computed.
+            prepared: Images (B, C, R, R) as `edanas.core.preprocess.prepare` returns them, R = `resolution`.
+            phase: A phase of training; the network computes only the exits that run in the phase. `None`,
+                the default, means all exits.
         """
 
     @abstractmethod
@@ -186,24 +209,43 @@ class ExitNetwork(nn.Module, ABC):
 
     @abstractmethod
     def all_exits(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return labels (B, E) int64 and confidences (B, E): `answering`, then the last exit."""
+        """Return the predicted classes (B, E) int64 and the confidences (B, E) of E exits.
+
+        The columns belong to the exit points in `answering` and then to the last exit.
+        """
 
     @abstractmethod
     def answering_logits(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Return the logits (B, K) of each of `answering` and of the last exit; images as for a call."""
+        """Return the logits (B, K) at each exit point in `answering`, then at the last exit.
+
+        Args:
+            images: Images as for a call.
+        """
 
     @abstractmethod
     def decide(self, logits: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Turn `answering_logits` into answers (B, K) and confidences (B,) of each exit."""
+        """Return the output (B, K) of the inference rule and the confidence (B,) at each exit.
+
+        Args:
+            logits: The result of `answering_logits`.
+        """
 
     @abstractmethod
     def decision_costs(self) -> tuple[SegmentCost, ...]:
-        """Return the cost of rule and criterion at each exit point, then at the last exit."""
+        """Return the cost of inference rule and criterion at each exit point, then at the last exit."""
 
     @abstractmethod
     def segments(self) -> list[Segment]:
-        """Return the parts between the placed exits, the last exit's last."""
+        """Return the segment of each placed exit, ascending, then the segment of the last exit."""
 
     @abstractmethod
     def freeze(self, *, compile: bool | str = False) -> Self:  # noqa: A002 - torch's word
-        """Return a faster copy for inference; it cannot be trained."""
+        """Return a faster copy for inference; it cannot be trained.
+
+        Args:
+            compile: True to compile stages and heads with `torch.compile`, or the name of a backend of
+                `torch.compile`; default False.
+
+        Raises:
+            ConfigError: `torch.compile` does not work on this machine.
+        """

@@ -11,12 +11,12 @@ from edanas.core.types import Backbone, ExitPoint, SegmentCost, Task, Variable
 
 
 class StagedBackbone(nn.Module):
-    """A single-exit network cut into M stages, with an exit point after each but the last.
+    """A single-exit network of M stages, with an exit point after each stage except the last stage.
 
     Args:
-        stages: M modules in sequence; the first takes (B, C, resolution, resolution) floats.
-        head: The last exit: features of the last stage -> logits (B, K).
-        resolution: Side of the input images in pixels.
+        stages: The M stages in sequence. The first stage takes float images (B, C, R, R), R = `resolution`.
+        head: The last exit, which turns the features of the last stage into logits (B, K).
+        resolution: Height and width of the input images in pixels.
 
     Example:
         >>> backbone = StagedBackbone([nn.Flatten()], nn.Linear(12, 10), resolution=2)
@@ -31,7 +31,7 @@ class StagedBackbone(nn.Module):
         self.resolution = resolution
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (B, K) of the last exit."""
+        """Return the logits (B, K) of the last exit."""
         features = images
         for stage in self.stages:
             features = stage(features)
@@ -52,15 +52,15 @@ class Supernet(nn.Module, ABC):
 
     @abstractmethod
     def view(self, backbone: Backbone) -> StagedBackbone:
-        """Return `backbone` on the supernet's own weights: training it trains the supernet.
+        """Return a backbone that uses the supernet's own weights: training the view trains the supernet.
 
-        A view starts in the supernet's training mode. Views can be created and run in any order without
-        affecting each other.
+        A view starts in the mode of the supernet, training or eval. Views can be created and run in any order
+        without affecting each other.
         """
 
     @abstractmethod
     def extract(self, backbone: Backbone) -> StagedBackbone:
-        """Return `backbone` with copies of its weights. In eval mode its outputs equal the view's."""
+        """Return a backbone with copies of its weights; in eval mode, the view has equal outputs."""
 
 
 class SupernetProvider(ABC):
@@ -76,20 +76,20 @@ class SupernetProvider(ABC):
     """
 
     exit_points: int
-    """N, the number of exit points of each backbone."""
+    """Number N of exit points of each backbone."""
 
     passes: str = "features"
-    """The kind of tensor between stages; only exit classifiers that read this kind can be placed there.
+    """The kind of tensor between stages; `ExitClassifier.reads` must be the same kind.
 
-    `features` are to be classified; `logits` already hold the logits of a network; plugins add others.
+    `features` still need a classifier; `logits` are the logits of a network. Plugins may add further kinds.
     """
 
     @abstractmethod
     def variables(self) -> tuple[Variable, ...]:
-        """Return the backbone's dimensions, each with its choices in the order of rising cost.
+        """Return the backbone's variables, each with its choices in the order of rising cost.
 
-        One of them is named `resolution` (pixels). The first choices together are the smallest backbone, the
-        last ones the largest: the sandwich rule trains both in each step.
+        One variable is named `resolution` (in pixels). The first choices together give the smallest backbone,
+        and the last choices the largest backbone. The sandwich rule trains both in each step.
         """
 
     @abstractmethod
@@ -98,30 +98,35 @@ class SupernetProvider(ABC):
 
     @abstractmethod
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
-        """Return one backbone with fresh weights, of the structure that `Supernet.extract` returns."""
+        """Return one backbone with fresh weights and the same modules as `Supernet.extract` returns."""
 
     @abstractmethod
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
-        """Return for each exit point every number of channels that features may have there."""
+        """Return, for each of the N exit points, all numbers of channels that features may have there."""
 
     def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost] | None:
         """Return the costs of the M stages and of the last exit, counted without building the backbone.
 
-        They must equal the costs that tracing the built backbone gives. With `None`, the default, backbones
-        are built and traced: correct, but too slow for surrogates that need hundreds in an iteration.
+        They must equal the costs that `edanas.core.tracing.trace` counts. If the method returns `None`, as by
+        default, backbones are built and traced. That is too slow for surrogates that need the costs of
+        hundreds of backbones in an iteration.
         """
         return None
 
     def layers(self, backbone: Backbone, task: Task) -> tuple[tuple[str, ...], ...] | None:
         """Return the names of the layers in a latency table of the Once-for-All project.
 
-        One tuple for each stage, the last exit's last. `None`, the default, means that such tables do not
-        hold these networks.
+        The result has a tuple of names for each of the M stages, then for the last exit. `None`, the default,
+        means that the tables of that project do not contain the networks of this provider.
         """
         return None
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
-        """Fill `supernet` from a file or a named download; return a sentence that reports the result.
+        """Load weights into `supernet`; return a sentence for the user about the loaded weights.
+
+        Args:
+            supernet: The supernet, which changes in place.
+            weights: Path of a file, or name of a download.
 
         Raises:
             WeightsError: Always, unless a provider overrides this.
@@ -147,8 +152,12 @@ class ExitClassifier(ABC):
 
     @abstractmethod
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
-        """Return a head: features (B, point.channels, H, W) -> logits (B, K).
+        """Return a head, which turns features (B, point.channels, H, W) into logits (B, num_classes).
 
-        All backbones and resolutions of a supernet share the heads of one exit point with equal channels, so
-        a head must accept any H x W.
+        All backbones of a supernet whose features at an exit point have the same number of channels share one
+        head there. A head must therefore accept features of any height and width.
+
+        Args:
+            point: The exit point, with the shape of the features there.
+            num_classes: Number of classes.
         """

@@ -44,9 +44,9 @@ class DataSource(ABC):
         """Return all samples as uint8 at one size, in an order that does not depend on the machine.
 
         Args:
-            size: Side in pixels of the largest searched network's input. A source with larger or mixed images
-                resizes them to size x size; a source whose images are equal and no larger keeps their size.
-            seed: For a source that draws at random.
+            size: Height and width in pixels of the largest network input in the search. A source resizes its
+                images to size x size if they are larger or differ in size. Otherwise, it keeps their size.
+            seed: Seed of a source that draws samples at random.
 
         Raises:
             DataError: There are no images, an image is unreadable, or there are fewer than two classes.
@@ -54,7 +54,7 @@ class DataSource(ABC):
 
 
 class Executor(ABC):
-    """Runs evaluations: in this process, in others, or elsewhere.
+    """Runs evaluations: in this process, in other processes, or on other machines.
 
     Example:
         >>> from edanas.executors.serial import Serial
@@ -68,13 +68,14 @@ class Executor(ABC):
     ) -> Iterator[Answer | CandidateError]:
         """Apply `function` to each item; yield the results in the items' order as they become available.
 
-        An item is drawn only when a worker is free, give or take a few: the iterator may end early when time
-        is up, and every drawn item has a result. If a worker died, the result of its item is a
-        `CandidateError` (yielded, not raised).
+        The executor draws an item when a worker is free, or a few items ahead, since `items` may end early
+        when the time limit is reached. Every drawn item has a result. If a worker dies, the result of its
+        item is a `CandidateError`, which is yielded and not raised.
 
         Args:
-            function: Picklable. It raises nothing except `KeyboardInterrupt`, which this method passes on.
-            items: Picklable values.
+            function: A picklable function that raises nothing except `KeyboardInterrupt`, which this method
+                passes on.
+            items: Picklable arguments of `function`.
         """
 
     def close(self) -> None:  # noqa: B027 - most executors hold nothing to give back
@@ -82,10 +83,11 @@ class Executor(ABC):
 
 
 class Evaluator(ABC):
-    """Measures candidates. `edanas.run.compose` makes one from a workbench; once prepared, it is picklable.
+    """Measures candidates. `edanas.run.compose` makes an evaluator; a prepared evaluator is picklable.
 
-    A capability is a class attribute, or an attribute of each object. A class that overrides `judge` or
-    `schemes` has `judges` or `keeps_profiles` without declaring it; a wrapper takes those of what it wraps.
+    The attributes `removable`, `trains_supernet`, `keeps_profiles` and `judges` are capabilities: attributes
+    of the class or of each object. A class that overrides `judge` or `schemes` gets `judges` or
+    `keeps_profiles` automatically. A wrapper copies the capabilities of the evaluator that it wraps.
 
     Example:
         >>> from edanas.evaluation.shared import SharedEvaluation
@@ -94,19 +96,21 @@ class Evaluator(ABC):
     """
 
     removable: bool = False
-    """True if an exit profile also holds for schemes that remove exits from its network.
+    """True if an exit profile also holds for schemes that remove exits from the profiled network.
 
-    This requires the same weights, and that neither the logits nor the confidence of an exit depend on the
-    exits before it.
+    This requires that the weights stay the same. It also requires that neither the logits nor the confidence
+    of an exit depend on the exits before it.
     """
 
     trains_supernet: bool = False
-    """True if `prepare` trains a supernet, and `trainer` does it in pieces. The setting `teacher` and the
+    """True if `prepare` trains a supernet, and `trainer` returns that training. The setting `teacher` and the
     command `edanas train-supernet` require it."""
 
     keeps_profiles: bool = False
-    """True if candidates have exit profiles: `profile`, `rescore` and `schemes`. Continuous thresholds
-    require it."""
+    """True if candidates have exit profiles, and `profile`, `rescore` and `schemes` are implemented.
+
+    Continuous thresholds require this capability.
+    """
 
     judges: bool = False
     """True if `judge` is implemented."""
@@ -118,21 +122,23 @@ class Evaluator(ABC):
 
     @abstractmethod
     def prepare(self, progress: Progress) -> None:
-        """Do the work that is needed once, e.g. train the supernet; resume it where it was interrupted."""
+        """Do the work that precedes all evaluations, e.g. train the supernet; resume interrupted work."""
 
     @abstractmethod
     def evaluate(self, candidate: Candidate) -> Metrics:
-        """Measure on the validation part. The result depends on the candidate and the seed, not on the order.
+        """Measure a candidate on the validation part.
+
+        The result depends on the candidate and the seed, not on earlier evaluations.
 
         Raises:
-            Exception: Anything; the engine records it as the reason why this candidate failed.
+            Exception: Any error; the engine records it as the reason why this candidate failed.
         """
 
     def files(self) -> Sequence[str]:
-        """Return the files that this evaluation leaves in the run's folder.
+        """Return patterns of the files that this evaluation leaves in the run's folder.
 
-        `edanas run --overwrite` deletes them, and a folder with one of them but without a run is refused. The
-        run's archive stores the patterns before `prepare`.
+        `edanas run --overwrite` deletes these files. A run refuses a folder that contains such a file but no
+        run. The archive stores the patterns before `prepare` is called.
 
         Returns:
             Glob patterns relative to the run's folder, e.g. `("supernet.pt", "states/*.npz")`. They match
@@ -143,8 +149,11 @@ class Evaluator(ABC):
     def trainer(self, progress: Progress) -> Any:
         """Return the supernet's training, an `edanas.training.sandwich.SandwichTraining` or a subclass.
 
-        Its checkpoint lies in the workbench's folder, and `files` lists it. `edanas train-supernet` runs the
-        training in pieces.
+        The checkpoint of the training is in the workbench's folder, and `files` includes it. The command
+        `edanas train-supernet` runs the training in pieces.
+
+        Args:
+            progress: Shows progress bars.
 
         Raises:
             ConfigError: Always, unless an evaluation with `trains_supernet` overrides this.
@@ -152,52 +161,58 @@ class Evaluator(ABC):
         raise ConfigError(f"evaluation: {type(self).__name__} trains no supernet")
 
     def teacher(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
-        """Return a teacher for the results: prepared images (B, C, R, R) -> probabilities (B, K).
+        """Return a teacher for the fine-tuning of the results; `None`, the default, means labels alone.
 
-        `None`, the default, means that results learn from labels alone.
+        The teacher takes prepared images (B, C, R, R), R pixels high and wide, and returns probabilities
+        (B, K).
         """
         return None
 
     def profile(self, candidate: Candidate) -> ExitProfile | None:
-        """Return the exit profile that `evaluate` scored this candidate from; `None` if it has none.
+        """Return the exit profile from which `evaluate` computed the metrics; `None` if there is none.
 
         The engine calls this right after `evaluate`, in the same process, and archives the profile.
         """
         return None
 
     def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
-        """Return the metrics of any selection scheme on a backbone whose exit profile is known.
+        """Return the metrics of a candidate on a backbone whose exit profile is known.
 
         No network runs.
 
         Args:
-            candidate: Places exits only where the profile has a column.
-            profile: The result of `profile` for a candidate with this backbone.
+            candidate: A candidate that places exits only at exit points with a column in the profile.
+            profile: The result of `profile` for a candidate with the same backbone.
 
         Raises:
             CandidateError: Always, unless an evaluation that keeps profiles overrides this.
         """
         raise CandidateError(
-            f"{candidate.id}: {type(self).__name__} cannot score {len(profile)} samples again"
+            f"{candidate.id}: {type(self).__name__} cannot compute metrics from an exit profile, here one of "
+            f"{len(profile)} samples"
         )
 
     def judge(self, candidate: Candidate, outcome: Outcome) -> Metrics:
         """Return the metrics of a candidate with a hypothetical outcome; costs follow from its structure.
 
         No network runs and no weights are needed. Strategies call this hundreds of times between two
-        evaluations, so it should take less than a millisecond on a new backbone.
+        evaluations, so a call should take less than a millisecond for a new backbone.
+
+        Args:
+            candidate: The candidate.
+            outcome: The assumed accuracies and utilization.
 
         Raises:
             CandidateError: Always, unless an evaluation whose costs follow from the structure overrides this.
         """
-        raise CandidateError(f"{candidate.id}: {type(self).__name__} cannot tell costs from the structure")
+        raise CandidateError(f"{candidate.id}: {type(self).__name__} cannot compute costs from the structure")
 
     def schemes(self, candidate: Candidate, profile: ExitProfile) -> Sequence[SelectionScheme]:
         """Return the selection schemes that are Pareto optimal on one backbone over continuous thresholds.
 
         Args:
-            candidate: Its scheme places the exits that were built.
-            profile: The result of `profile` for it.
+            candidate: The profiled candidate; its scheme places the exits that may be used.
+            profile: The result of `profile` for the candidate.
 
         Raises:
             CandidateError: Always, unless an evaluation that keeps profiles overrides this.
@@ -206,7 +221,10 @@ class Evaluator(ABC):
 
     @abstractmethod
     def passes(self) -> tuple[float, float]:
-        """Return how many samples' forward passes `prepare` takes, and one `evaluate`, for estimates."""
+        """Return the work of `prepare`, and of one call of `evaluate`, for estimates of a run's duration.
+
+        The unit of both numbers is the forward pass of one sample.
+        """
 
     @abstractmethod
     def network(self, candidate: Candidate) -> ExitNetwork:
@@ -222,38 +240,40 @@ class Runner(ABC):
     """
 
     exit_points: int
-    """N; the last exit is number N."""
+    """Number N of exit points; the last exit is number N."""
 
     side: int | None = None
-    """Required height and width of images in pixels; `None` = any."""
+    """Required height and width of images in pixels; `None` = any size."""
 
     @abstractmethod
     def predict(
         self, images: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Classify; each sample exits at its own exit, and segments that no sample reaches do not run.
+        """Classify images with early exits; segments that no sample reaches do not run.
 
         Args:
-            images: (B, C, H, W) bytes, B >= 1, H = W = `side` unless that is `None`.
+            images: Images (B, C, H, W) uint8 with B >= 1. H and W equal `side` unless `side` is `None`.
 
         Returns:
-            Labels (B,), exits (B,) from 0 (N = the last), confidences (B,) in [0, 1].
+            The predicted classes (B,); the exit (B,) of each sample, from 0, N for the last exit; and the
+            confidence (B,) in [0, 1] there.
         """
 
     @abstractmethod
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-        """Return the labels (B,) of the last exit for all samples; no other head runs.
+        """Return the predicted classes (B,) of the last exit for all samples; no other head runs.
 
         Raises:
-            EdanasError: This form cannot run the backbone alone.
+            EdanasError: The exported network cannot run the backbone alone.
         """
 
     @abstractmethod
     def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
-        """Classify B >= 1 samples and return for how many of them each segment ran.
+        """Classify B >= 1 samples and return, for each segment, the number of samples for which it ran.
 
-        The numbers are observed, not derived from the exits. A segment is the stages between two placed exits
-        with the head behind them: one number for each placed exit, ascending, then the last exit's.
+        The numbers are observed, not derived from the exits of the samples. A segment consists of the stages
+        between two placed exits and the head after them. The result has a number for each placed exit,
+        ascending, and then for the last exit.
         """
 
     def close(self) -> None:  # noqa: B027 - most runners hold nothing to give back
@@ -280,55 +300,66 @@ class Exporter(ABC):
     """True if `open` is implemented. A subclass that overrides `open` need not declare it."""
 
     ending: ClassVar[str] = ""
-    """The end of the name of the file to open, after the stem, if `open` is implemented. `edanas bench` finds
-    exported networks by it."""
+    """The end of the name of the file to open, after the stem, e.g. `.onnx`.
+
+    `edanas bench` finds exported networks by this ending. It is empty if `open` is not implemented.
+    """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         derive(cls, "runs", "open")
 
     def prepare(self, calibration: ImageSet, validation: ImageSet) -> None:  # noqa: B027 - most need none
-        """Take images for a format that needs some; called before exports if there are images.
+        """Receive images for a format that needs images; called before the first export if images exist.
 
         Args:
-            calibration: To set scales of integers, for example.
-            validation: To measure the format's loss of accuracy.
+            calibration: The calibration part, e.g. to set the scales of integers.
+            validation: The validation part, to measure the accuracy that the format loses.
         """
 
     @abstractmethod
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
-        """Write files whose names begin with `stem`; return their paths, the one to open first.
+        """Write files whose names begin with `stem`; return their paths, first the path for `open`.
+
+        Args:
+            network: The finished network.
+            stem: Path of the files without the ending of the name.
 
         Raises:
-            ExportError: The network cannot be expressed in this format, or required images were not given.
+            ExportError: The network cannot be expressed in this format, or `prepare` received no images.
             RunError: A file cannot be written.
         """
 
     def open(self, path: Path, threads: int = 1) -> Runner:
-        """Open an exported network to run it here.
+        """Open an exported network to run it on this machine.
 
         Args:
             path: The first path that `export` returned.
-            threads: Threads of the runtime. A runtime that uses torch's, or has none, ignores it.
+            threads: Number of threads of the runtime; default 1. A runtime that uses torch's threads, or
+                none, ignores this number.
 
         Raises:
             EdanasError: The files are missing or damaged, or this format does not run on this machine.
         """
-        raise EdanasError(f"{path}: what {type(self).__name__} writes cannot be run here")
+        raise EdanasError(f"{path}: files that {type(self).__name__} writes cannot be run")
 
     def summary(self, path: Path) -> str:
-        """Return a sentence on the exported files, or nothing; `path` as for `open`."""
+        """Return a sentence for the user about the exported files, empty by default.
+
+        Args:
+            path: The first path that `export` returned.
+        """
         return ""
 
 
 class Logger:
     """Reports a run to another tool while it goes on: a plugin that a run requests by name.
 
-    It has one or more methods that are marked with `edanas.hookimpl` and named after lifecycle events, and
-    receives no other event. A run creates it before it reads anything. The constructor may raise an
-    `EdanasError`, e.g. if a package is not installed; a later exception is reported once for each event, and
-    the run goes on. Events arrive in order, from one thread; a resumed run reports only new events to a fresh
-    logger.
+    A logger has one or more methods that are marked with `edanas.hookimpl` and named after lifecycle events.
+    It receives these events only, in order and from one thread. A run creates its loggers before it reads any
+    data. The constructor may raise an `EdanasError`, e.g. if a package is not installed. A later exception is
+    reported once for each event, and the run goes on. A resumed run creates new loggers and reports only new
+    events.
 
     Example:
         >>> from edanas import hookimpl
@@ -341,7 +372,9 @@ class Logger:
     """
 
     def files(self) -> Sequence[str]:
-        """Return the files that this logger leaves in the run's folder, for `edanas run --overwrite`.
+        """Return patterns of the files that this logger leaves in the run's folder.
+
+        `edanas run --overwrite` deletes these files.
 
         Returns:
             Glob patterns relative to the run's folder; see `Evaluator.files`.
@@ -354,10 +387,11 @@ class Bundle:
     """Settings for a whole run: names and numbers, no logic.
 
     Args:
-        doc: One line for `edanas plugins`.
-        settings: Settings by dotted path or as nested tables, laid over the defaults.
-        presets: Further layers by name, e.g. `quick`, `paper`, `best`; the first is the default. `auto` is
-            the default for a folder of images; settings that suit these images are laid over it.
+        doc: Description in one line, which `edanas plugins` shows.
+        settings: Settings by dotted path or as nested tables; they replace the defaults.
+        presets: Further settings by the name of the preset, e.g. `quick`; they replace `settings`. The first
+            preset is the default. For a folder of images, the default is `auto`, and settings that suit the
+            images replace the settings of `auto`.
 
     Example:
         >>> bundle = Bundle("For tests.", {"seed": 7}, {"quick": {"search.iterations": 2}})
@@ -375,14 +409,14 @@ class IterationSummary:
     """Counts and hypervolume of one iteration.
 
     Args:
-        iteration: Its number; 0 is the initial archive.
-        evaluated: Candidates in the archive after it.
-        failed: The failed ones among them.
-        hypervolume: In [0, 1].
-        newest: The evaluations of this iteration.
-        notes: The strategy's notes, by name; a `SurrogateNote` is text with attributes.
-        feasible: Share of the iteration's candidates that keep all constraints (phi of CNAS); `None` = there
-            are no constraints.
+        iteration: Number of the iteration; 0 = the initial archive.
+        evaluated: Number of evaluations in the archive after the iteration.
+        failed: Number of failed evaluations in the archive after the iteration.
+        hypervolume: Hypervolume after the iteration, in [0, 1].
+        newest: The evaluations of the iteration.
+        notes: The strategy's notes by name; a `SurrogateNote` is a text with attributes.
+        feasible: Share of the iteration's candidates that keep all constraints; `None` = there are no
+            constraints. The share is called phi in CNAS (Gambella, Falcetta and Roveri, 2022).
 
     Example:
         >>> IterationSummary(1, evaluated=24, failed=1, hypervolume=0.5, newest=()).feasible is None

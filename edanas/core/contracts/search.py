@@ -33,13 +33,14 @@ class Specimen:
     """A backbone whose costs a meter measures.
 
     Args:
-        backbone: Its choices.
-        provider: The provider of its supernet.
-        task: Channels and classes.
-        stages: The counted costs of each of the M stages, with the shape of its features.
-        heads: The same for the head at each of the N exit points, inference rule and criterion included.
-        last: The same for the last exit.
-        network: Builds an EENN of it with fresh weights and a head at every exit point, in eval mode.
+        backbone: The choices of the backbone.
+        provider: The provider of the supernet.
+        task: The number of channels and of classes.
+        stages: Counted costs of each of the M stages, with the shape of its features.
+        heads: Counted costs of the head at each of the N exit points, inference rule and criterion included.
+        last: Counted costs of the last exit.
+        network: Builds an EENN on the backbone with fresh weights and a head at every exit point, in eval
+            mode.
 
     Example:
         >>> from edanas.testing.toy_networks import ToyProvider
@@ -65,9 +66,9 @@ class Specimen:
 
 
 class Meter(ABC):
-    """Measures each segment of a backbone in a unit of its own: time, bit operations, bytes sent.
+    """Measures the cost of each segment of a backbone in the meter's unit: time, bit operations, bytes sent.
 
-    The costs of candidates follow from these figures by arithmetic.
+    These costs are called figures. The costs of candidates follow from the figures by arithmetic.
 
     Example:
         >>> class Layers(Meter):
@@ -83,22 +84,25 @@ class Meter(ABC):
     """
 
     counted: ClassVar[bool] = False
-    """True if the same backbone always gets the same figures, quickly. The figures of other meters are
-    measured once for each backbone and stored in the run's folder, so that a resumed run uses the same."""
+    """True if the figures of a backbone are reproducible and quickly computed.
+
+    The figures of other meters are measured once for each backbone and stored in the run's folder, so that a
+    resumed run uses the same figures.
+    """
 
     name: str
-    """The key of its figures in `Metrics.exit_figures`; two meters with one name measure the same."""
+    """The key of the meter's figures in `Metrics.exit_figures`; meters with one name measure the same."""
 
     @abstractmethod
     def figures(self, specimen: Specimen) -> SegmentFigures:
         """Return the figures of each stage, of the head at each exit point, and of the last exit.
 
         Raises:
-            CostError: They cannot be measured.
+            CostError: The figures cannot be measured.
         """
 
     def by_exit(self, metrics: Metrics) -> tuple[float | None, ...]:
-        """Return the cost of a sample that exits at each exit point (`None` = no exit) and at the last exit.
+        """Return the cost of a sample that exits at each exit point (`None` = no exit), and at the last exit.
 
         Raises:
             CostError: The metrics do not hold this meter's figures.
@@ -112,7 +116,7 @@ class Meter(ABC):
         """Return the average cost of a sample.
 
         Raises:
-            CostError: As `by_exit`.
+            CostError: The metrics do not hold this meter's figures.
         """
         pairs = zip(metrics.utilization, self.by_exit(metrics), strict=True)
         return sum(share * figure for share, figure in pairs if figure is not None)
@@ -134,21 +138,26 @@ class Objective(ABC):
     """The unit of the value, for reports."""
 
     structural: bool = False
-    """True if the value follows from the candidate's structure alone, without accuracies and utilization. It
-    is then known before the evaluation."""
+    """True if the value follows from the candidate's structure alone, without accuracies and utilization.
+
+    The value is then known before the evaluation.
+    """
 
     meters: tuple[Meter, ...] = ()
     """The meters whose figures the metrics of every candidate must hold for this objective."""
 
     macs: Literal["ada", "executed"] | None = None
-    """The multiply-adds that the value follows as thresholds change: ADA_MACS, executed MACs, or neither."""
+    """The kind of multiply-adds that decides the value as thresholds change.
+
+    `ada` stands for ADA_MACS, `executed` for executed MACs, and `None` for neither.
+    """
 
     @abstractmethod
     def value(self, metrics: Metrics) -> float:
-        """Return the number in its own direction and unit; the engine minimises internally.
+        """Return the value in `unit`, with the sign that users see even if it is maximised.
 
         Raises:
-            CostError: The metrics lack a required figure.
+            CostError: The metrics lack a required cost.
         """
 
 
@@ -168,9 +177,11 @@ class Constraint(ABC):
     """
 
     basis: Literal["choices", "costs", "outcome"] = "outcome"
-    """The values that decide: the candidate's own `choices`; its `costs`, which also follow from the
-    structure alone; or the `outcome` of an evaluation. A candidate whose structure breaks the constraint is
-    not evaluated."""
+    """The values that decide whether the constraint is kept.
+
+    They are the candidate's `choices`; its `costs`, which also follow from the structure alone; or the
+    `outcome` of an evaluation. A candidate whose choices or costs break a constraint is not evaluated.
+    """
 
     meters: tuple[Meter, ...] = ()
     """See `Objective.meters`."""
@@ -186,29 +197,34 @@ class Constraint(ABC):
     def excess(self, candidate: Candidate, metrics: Metrics | None) -> float:
         """Return the distance of the candidate from the limit: 0 or less where the constraint is kept.
 
-        The distance is a share of the limit, without unit, since excesses of several constraints are added.
-        It grows with the limited value, also where the constraint is kept, so that surrogates can predict it.
+        The distance is a fraction of the limit, without unit, since excesses of several constraints are
+        added. It grows with the limited value, also if the constraint is kept, so that surrogates can predict
+        it.
 
         Args:
             candidate: The candidate.
-            metrics: `None` only if the basis is `choices`. If it is `costs`, accuracies and utilization are
-                arbitrary.
+            metrics: Metrics of the candidate; `None` only if `basis` is `choices`. If `basis` is `costs`, the
+                accuracies and the utilization are arbitrary.
         """
 
     @abstractmethod
     def describe(self, candidate: Candidate, metrics: Metrics | None) -> str:
-        """Return the candidate's value and the limit, e.g. `params is 1.2M; allowed: at most 1M`."""
+        """Return the candidate's value and the limit as text: `params is 1.2M; allowed: at most 1M`.
+
+        See `excess` for the arguments.
+        """
 
 
 @dataclass(frozen=True)
 class ExitInsight:
-    """Knowledge about candidates beside genes and values, for surrogates that model exits.
+    """Exit profiles and exact costs of candidates, for surrogates that model exits.
 
     Args:
         space: Maps genomes to candidates.
-        profiles: Exit profiles by the bytes of a canonical genome (D,) int64; some candidates have none.
-        value: Returns the surrogate's objective, minimised, of a candidate with a hypothetical outcome. Its
-            costs are exact, counted from the candidate's structure.
+        profiles: Exit profiles by the bytes of a canonical genome (D,) int64. Some evaluated candidates may
+            lack a profile.
+        value: Returns the minimised value of the surrogate's objective for a candidate with a hypothetical
+            outcome. Costs are exact, counted from the candidate's structure.
 
     Example:
         >>> from edanas.testing.toy_search import toy_space
@@ -232,25 +248,30 @@ class SurrogateModel(ABC):
     """
 
     reads_profiles: bool = False
-    """True if `inform` is implemented. A subclass that overrides `inform` need not declare it."""
+    """True if `inform` is implemented; a subclass that overrides `inform` gets this automatically."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         derive(cls, "reads_profiles", "inform")
 
     def inform(self, insight: ExitInsight) -> None:  # noqa: B027 - most models learn from genes and values alone
-        """Take the exit profiles of candidates; called before `fit` if the evaluation keeps profiles.
+        """Receive the exit profiles of candidates; called before `fit` if the evaluation keeps profiles.
 
-        The model may use only the profiles of genomes that `fit` receives: the others are held out.
+        The model may use only the profiles of genomes that `fit` receives; all other profiles are held out.
         """
 
     @abstractmethod
     def fit(self, genomes: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> Self:
-        """Learn (n, D) genes -> (n,) values; n >= 2, duplicates allowed. Return the model itself."""
+        """Fit the model, and return the model itself.
+
+        Args:
+            genomes: Genes (n, D) of n >= 2 candidates; rows may repeat.
+            values: Values (n,) of the objective.
+        """
 
     @abstractmethod
     def predict(self, genomes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return (n,) finite values for (n, D) genes."""
+        """Return finite predictions (n,) for genes (n, D)."""
 
     def cross_validate(
         self,
@@ -258,14 +279,15 @@ class SurrogateModel(ABC):
         values: npt.NDArray[np.float64],
         folds: Sequence[npt.NDArray[np.int64]],
     ) -> npt.NDArray[np.float64]:
-        """Return (n,) predictions, each by a model that was fitted on the other folds.
+        """Return predictions (n,) by cross-validation: a fold is predicted after a fit on all other folds.
 
-        Adaptive switching compares models by them. A model that can fit all folds at once overrides this.
+        Adaptive switching compares models by these predictions. A model that can fit all folds at once may
+        override this method.
 
         Args:
-            genomes: (n, D) genes.
-            values: (n,) targets.
-            folds: Disjoint index arrays that together hold 0..n-1 once.
+            genomes: Genes (n, D) of n candidates.
+            values: Values (n,) of the objective.
+            folds: Arrays of indices; every index from 0 to n - 1 is in exactly one array.
         """
         held_out = np.empty(len(values))
         for fold in folds:
@@ -280,20 +302,22 @@ class SearchProblem:
 
     Args:
         space: Maps genomes to candidates.
-        objectives: J, the number of minimised values that `SearchStrategy.tell` receives for each evaluation.
+        objectives: Number J of objectives.
         surrogate: Returns a fresh surrogate model for one objective, from a seed.
         seed: The run's seed.
         initial: The number of candidates in the initial archive.
         progress: Shows progress bars.
-        first: Distinct candidates that the initial archive begins with, e.g. the best ones of an older run.
-        judge: Returns the J minimised values and M excesses of a candidate with a hypothetical outcome, with
-            exact costs; `None` where only an evaluation measures them.
-        front: Returns the front of one backbone over continuous thresholds, from its candidate and exit
-            profile: (k, J) minimised values, infinite where a constraint is broken. `None` where thresholds
-            are genes.
-        limits: M, the number of constraints that only an evaluation decides.
-        structure: Returns the violation of the constraints that a candidate's structure decides, 0 where it
-            keeps them all; other candidates are never evaluated. `None` = there are no such constraints.
+        first: Distinct candidates at the start of the initial archive, e.g. the best candidates of an older
+            run.
+        judge: Returns the J minimised values, then the M excesses, of a candidate with a hypothetical
+            outcome and exact costs; `None` if only an evaluation measures costs.
+        front: Returns the front of a backbone over continuous thresholds from a candidate and its exit
+            profile: minimised values (k, J), infinite where a constraint is broken. `None` if thresholds are
+            genes.
+        limits: Number M of constraints that need an evaluation.
+        structure: Returns a candidate's violation of the constraints that depend on its structure alone.
+            Candidates with a violation above 0 are never evaluated. `None` = no constraint depends on the
+            structure alone.
 
     Example:
         >>> from edanas.testing.toy_search import toy_problem, toy_space
@@ -318,8 +342,8 @@ class SearchStrategy(ABC):
     """Chooses the candidates to evaluate.
 
     Candidates must depend on the seed and on the evaluations that `tell` received, and on nothing else. A
-    resumed run passes the whole archive to a fresh strategy and must get the candidates of the interrupted
-    one.
+    resumed run passes the whole archive to a fresh strategy, which must then choose the same candidates as
+    the strategy of the interrupted run.
 
     Example:
         >>> from edanas.strategies.random_search import RandomSearch
@@ -331,16 +355,18 @@ class SearchStrategy(ABC):
     """
 
     nested: ClassVar[bool] = False
-    """True if the strategy searches backbones only, each with all its thresholds. It then requires
-    continuous thresholds (`problem.front`)."""
+    """True if the strategy searches backbones only. It then requires continuous thresholds.
+
+    `problem.front` returns the objective values of a backbone's best thresholds.
+    """
 
     def confine(self, space: SearchSpace) -> SearchSpace:
-        """Return the part of a run's space that is searched; candidates outside it are no results either.
+        """Return the part of a run's space that the strategy searches; by default the whole space.
 
-        Called once, before `start`. By default it returns the whole space.
+        The run calls this method once, before `start`. Candidates outside the part are no results either.
 
         Raises:
-            ConfigError: The space lacks what the strategy searches.
+            ConfigError: The space lacks a choice that the strategy needs.
         """
         return space
 
@@ -363,22 +389,24 @@ class SearchStrategy(ABC):
         """Receive the evaluations since the last call, in order.
 
         Args:
-            genomes: (n, D) genes.
-            objectives: (n, J) minimised values; a failed candidate has a row of NaN.
-            profiles: The exit profile of each row, `None` where there is none; empty = there are none at all.
-            excesses: (n, M) excesses over the constraints that an evaluation decides, 0 or less where one is
-                kept. With continuous thresholds they are those of the trade-off with the least violation. A
-                failed candidate has a row of NaN. `None` = there are no such constraints.
+            genomes: Canonical genomes (n, D) of n candidates.
+            objectives: Minimised values (n, J) in the J objectives; a failed candidate has a row of NaN.
+            profiles: Exit profile of each candidate, or `None` if it has no profile; empty, the default,
+                means that no candidate has a profile.
+            excesses: Excesses (n, M) over the M constraints that need an evaluation; 0 or less if the
+                constraint is kept. With continuous thresholds, a row belongs to the backbone's selection
+                scheme with the smallest violation. A failed candidate has a row of NaN. `None`, the default,
+                means that M is 0.
         """
 
     @abstractmethod
     def ask(self, count: int) -> list[Candidate]:
-        """Return at most `count` distinct candidates that `tell` never received; empty = space exhausted."""
+        """Return at most `count` distinct candidates that are new to `tell`; empty = space exhausted."""
 
     def notes(self) -> dict[str, str]:
         """Return notes on the last `ask` for the log, by name.
 
-        A `SurrogateNote` under `objective 1` names the surrogate model of that objective and its Kendall's
-        tau; reports and loggers show it. Other notes are plain text.
+        A `SurrogateNote` with the name `objective 1` states the surrogate model of the first objective and
+        its Kendall's tau, which reports and loggers show. Other notes are plain text.
         """
         return {}

@@ -17,8 +17,9 @@ class Answers:
     """Logits of every exit for every calibration sample, with the labels.
 
     Args:
-        logits: (S, E, K) float32; E exits with a head, ascending, the last exit's last.
-        labels: (S,) int64.
+        logits: Logits (S, E, K) float32 of S samples and K classes. The E exits are the exits with a head,
+            ascending, and then the last exit.
+        labels: Labels (S,) int64.
 
     Example:
         >>> answers = Answers(np.zeros((5, 2, 3), np.float32), np.zeros(5, np.int64))
@@ -35,13 +36,14 @@ class Calibration:
     """Results of a network without final thresholds on S calibration samples.
 
     Args:
-        profile: A column for each of E exits with a head, the last exit's last.
+        profile: Exit profile with a column for each of E exits: the exits with a head, then the last exit.
         costs: Multiply-adds for one sample, by segment.
-        scheme: The selection scheme of the search.
-        given_up: The accuracy, as a fraction, that the candidate lost against its last exit in the search; 0
-            where the search does not tell.
-        answers: Returns logits and labels; the network runs only when this is called.
-        tempered: Returns the profile with the logits of each of the E exits divided by a number above 0.
+        scheme: The selection scheme that the search chose.
+        given_up: Accuracy, as a fraction, that the candidate lost in the search compared with its last exit
+            alone; 0 if unknown.
+        answers: Returns the logits and labels. The network runs only when this function is called.
+        tempered: Takes E temperatures, numbers above 0, and returns the exit profile for logits that are
+            divided by the temperature of their exit.
 
     Example:
         >>> from edanas.testing.setters import toy_calibration
@@ -62,9 +64,10 @@ class ThresholdChoice:
     """Result of a threshold setter.
 
     Args:
-        scheme: The thresholds.
-        temperatures: Divisors of the logits of each of the E exits from now on; empty = none.
-        notes: Plain values for the network's description, e.g. the budget of a stream.
+        scheme: The selection scheme with the chosen thresholds.
+        temperatures: Number by which the network divides the logits of each of the E exits from now on;
+            empty, the default, means no division.
+        notes: Values by name for the network's description, in JSON's types, e.g. the budget of a stream.
 
     Example:
         >>> ThresholdChoice(SelectionScheme((0.5, None))).scheme.placed
@@ -77,7 +80,7 @@ class ThresholdChoice:
 
 
 class ThresholdSetter(ABC):
-    """Sets the thresholds of a finished network, on samples that serve no other purpose.
+    """Sets the thresholds of a finished network on the calibration part, which serves no other purpose.
 
     Example:
         >>> class Half(ThresholdSetter):
@@ -94,10 +97,14 @@ class ThresholdSetter(ABC):
 
     @abstractmethod
     def choose(self, calibration: Calibration) -> ThresholdChoice:
-        """Return thresholds for the exits that `calibration.scheme` places; it places no others.
+        """Return thresholds for exits that `calibration.scheme` places; no other exit gets a threshold.
 
-        Deterministic: the same calibration gives the same choice.
+        The result is deterministic: the same calibration gives the same choice.
+
+        Args:
+            calibration: The network's results on the calibration samples.
 
         Raises:
-            CandidateError: These samples cannot meet the requirement; the text names the attainable value.
+            CandidateError: The setter's requirement cannot be met on the samples; the message names the
+                attainable value.
         """

@@ -1,4 +1,4 @@
-"""Contract of training schemes: a plan of phases, and one loss for several exits."""
+"""Contract of training schemes: a sequence of phases, and one loss for several exits."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,20 +13,22 @@ from edanas.core.contracts.deciding import ConfidenceCriterion
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a training: the exits that run, and the modules that learn. All others are frozen.
+    """A part of a training: the exits that run, and the modules that learn. All other modules are frozen.
 
-    Exits are counted from 0, the last exit last. An exit has a head, and a segment: the stages between the
-    exit before it and itself.
+    Exits are counted from 0; the last exit has the highest number. An exit has a head, and a segment: the
+    stages between the exit before it and itself.
 
     Args:
-        name: The text in progress bars.
-        exits: The exits that run, ascending; the loss uses their logits. Stages behind them do not run.
-        segments: Exits whose segments are trained.
-        heads: Exits whose heads are trained.
-        share: Its steps, in proportion to the shares of the other phases.
-        rescale: Whether each segment's gradient is the mean, and not the sum, over the exits that it serves
-            (gradient equilibrium; Li et al., Improved Techniques for Training Adaptive Deep Networks, ICCV
-            2019, Section 3.2). AdamW's steps hardly depend on a gradient's scale; SGD's do.
+        name: Name of the phase in progress bars.
+        exits: The exits that run, ascending; the loss reads their logits. Stages after the last exit of
+            `exits` do not run.
+        segments: The exits whose segments are trained.
+        heads: The exits whose heads are trained.
+        share: Share of the training's steps, relative to the shares of the other phases; default 1.
+        rescale: True if each segment's gradient is the mean, and not the sum, over the exits that the segment
+            serves; default False. The mean is gradient equilibrium (Li et al., Improved Techniques for
+            Training Adaptive Deep Networks, ICCV 2019, Section 3.2). The steps of AdamW hardly depend on the
+            scale of a gradient; the steps of SGD do.
 
     Example:
         >>> Phase.whole(3).exits
@@ -44,27 +46,27 @@ class Phase:
 
     @classmethod
     def whole(cls, exits: int, share: float = 1.0, *, rescale: bool = False) -> "Phase":
-        """Return the phase that trains all of a network with this number of exits."""
+        """Return the phase that trains all modules of a network; `exits` includes the last exit."""
         every = tuple(range(exits))
         return cls("all exits", every, every, every, share, rescale)
 
     @classmethod
     def backbone(cls, exits: int, share: float = 1.0) -> "Phase":
-        """Return the phase that trains the backbone and the last exit alone."""
+        """Return the phase that trains the backbone and the last exit; `exits` includes the last exit."""
         return cls("backbone", (exits - 1,), tuple(range(exits)), (exits - 1,), share)
 
 
 @dataclass(frozen=True)
 class ExitBatch:
-    """The inputs of a loss.
+    """The inputs of a training scheme's loss for one batch.
 
     Args:
-        logits: (B, K) of each exit of `phase.exits`, in that order.
+        logits: Logits (B, K) of each of the E exits in `phase.exits`, in that order.
         targets: Labels (B,) int64, or a teacher's probabilities (B, K).
-        phase: The present phase.
-        points: The exit points of all exits of the network, not of this phase alone; N for the last exit.
-        criterion: The run's criterion.
-        label_smoothing: Share of the target spread over all classes; 0 with a teacher.
+        phase: The current phase.
+        points: Exit point of each exit of the network, also of exits outside the phase; N for the last exit.
+        criterion: The run's confidence criterion.
+        label_smoothing: Share of the target probability that is spread over all classes; 0 with a teacher.
         learned: The module that `TrainingScheme.learned` returned for this training, or an empty one.
 
     Example:
@@ -84,7 +86,7 @@ class ExitBatch:
     learned: nn.Module = field(default_factory=nn.Module)
 
     def cross_entropies(self) -> torch.Tensor:
-        """Return the cross-entropy (E,) of each exit with the targets, as a mean over samples."""
+        """Return the cross-entropy (E,) of each exit in the phase, as a mean over samples."""
         return torch.stack(
             [
                 F.cross_entropy(each, self.targets, label_smoothing=self.label_smoothing)
@@ -93,17 +95,20 @@ class ExitBatch:
         )
 
     def confidences(self) -> list[torch.Tensor]:
-        """Return the confidence of each exit, (B,) in [0, 1]; gradients flow if the criterion allows it."""
+        """Return the confidence (B,) in [0, 1] of each exit of the phase.
+
+        Gradients flow if the criterion is differentiable.
+        """
         at = self._at
         return [self.criterion.after(self.logits[:ran], at[:ran]) for ran in range(1, len(at) + 1)]
 
     def criterion_loss(self) -> torch.Tensor | float:
-        """Return the criterion's own loss; 0 for most criteria."""
+        """Return the loss of the confidence criterion; 0 for most criteria."""
         return self.criterion.loss(self.logits, self._at, self.targets)
 
     @property
     def _at(self) -> tuple[int, ...]:
-        """The exit points of this phase's exits."""
+        """Exit points of the exits in the phase."""
         return tuple(self.points[exit_] for exit_ in self.phase.exits)
 
 
@@ -121,23 +126,23 @@ class TrainingScheme(ABC):
     """
 
     def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
-        """Return the phases in order; by default a single one that trains everything.
+        """Return the phases in order; by default a single phase that trains all modules.
 
         Args:
             points: The exit points with an exit, ascending, then N for the last exit.
 
         Raises:
-            ConfigError: The scheme's options do not fit these exits.
+            ConfigError: The scheme's options do not fit the number of exits.
         """
         return (Phase.whole(len(points)),)
 
     def learned(self, points: tuple[int, ...]) -> nn.Module | None:
-        """Return a fresh module that one training learns besides the network, e.g. weights of the losses.
+        """Return a fresh module that is trained together with the network, e.g. weights of the losses.
 
-        `None`, the default, means that there is none.
+        `None`, the default, means that no such module exists.
 
         Args:
-            points: As for `phases`.
+            points: The exit points with an exit, ascending, then N for the last exit.
         """
         return None
 
