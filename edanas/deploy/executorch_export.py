@@ -25,8 +25,9 @@ FORM, VERSION = "edanas-executorch", 1
 class ExecutorchExporter(Exporter):
     """Exporter of an ExecuTorch program with one method for each body and each head.
 
-    A method takes one image of the network's resolution, since devices plan their memory ahead. The program
-    that uses the file calls the methods in order, until an exit fires.
+    A body is the stages between two exits, and a head is the exit after them. The program takes one image of
+    the network's resolution at a time, since devices plan their memory ahead. An application
+    calls the methods in order, until an exit fires.
     """
 
     ending = ".pte.json"

@@ -17,8 +17,9 @@ from edanas.deploy.segment_files import SegmentRunner, write_segments
 class OnnxExporter(Exporter):
     """Exporter of ONNX files, one for each body and head, with a Python program that runs them.
 
-    This form is the default of exports. The program decides after each head which images exit, so that the
-    files need no operator `If`. It requires onnxruntime.
+    A body is the stages between two exits, and a head is the exit after them. This form is the default of
+    exports. The program decides after each head which images exit, so that the
+    files need no operator `If`. The program requires onnxruntime.
     """
 
     def __init__(self) -> None:

@@ -22,7 +22,10 @@ COND, COND_VERSION = "edanas-pt2-cond", 1
 
 
 class Pt2Exporter(Exporter):
-    """Exporter of `torch.export` programs, one for each body and head, with a manifest."""
+    """Exporter of `torch.export` programs, one for each body and head, with a manifest.
+
+    A body is the stages between two exits, and a head is the exit after them.
+    """
 
     ending = ".pt2.json"
 
@@ -54,7 +57,7 @@ class Pt2Exporter(Exporter):
 
         Args:
             path: The manifest.
-            threads: Has no effect; torch's own number of threads holds.
+            threads: Has no effect, since torch has its own number of threads.
         """
         return Pt2Runner(path, threads)
 
@@ -111,7 +114,7 @@ class Pt2CondExporter(Exporter):
 
         Args:
             path: The manifest.
-            threads: Has no effect; torch's own number of threads holds.
+            threads: Has no effect, since torch has its own number of threads.
         """
         return Pt2CondRunner(path)
 

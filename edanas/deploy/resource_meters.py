@@ -7,7 +7,7 @@ from threading import Event, Thread
 from typing import Self
 
 POWERCAP = Path("/sys/class/powercap")
-"""The folder of Linux with the energy counters (RAPL) of Intel and AMD processors."""
+"""The folder in which Linux has the energy counters (RAPL) of Intel and AMD processors."""
 
 _STATM = Path("/proc/self/statm")
 _INTERVAL = 0.001
@@ -18,7 +18,7 @@ class Energy:
     """The energy counters of all processors of the machine; they include the energy of other programs.
 
     Args:
-        root: The folder of the counters; by default Linux's.
+        root: The folder of the counters; by default `POWERCAP`.
 
     Attributes:
         missing: A sentence with the reason why energy cannot be measured; empty if it can.

@@ -67,8 +67,8 @@ class EarlyExitNetwork:
             images: Pixels (B, C, H, W) uint8 of B images with C channels.
 
         Returns:
-            The predicted class (B,) of each image, the index (B,) of the exit point where it exits, and the
-            confidence (B,) there.
+            The predicted class (B,) of each image, the index (B,) of the exit where it exits, and the
+            confidence (B,) there. Exits count from 0; the last exit has the number of exit points.
         """
         labels = np.zeros(len(images), dtype=np.int64)
         exits = np.zeros(len(images), dtype=np.int64)

@@ -17,7 +17,8 @@ from edanas.deploy.segments import ExportSegment, manifest_fields
 class SegmentRunner(Runner):
     """Base class of runners of one file for each body and head.
 
-    It verifies the files, and runs them with the loop of `EarlyExitNetwork`.
+    A body is the stages between two exits, and a head is the exit after them. A runner verifies the files,
+    and runs them with the loop of `EarlyExitNetwork`.
 
     Args:
         path: The manifest.

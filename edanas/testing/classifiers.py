@@ -150,7 +150,7 @@ def _check_gradients(classifier: ExitClassifier, head: nn.Module, channels: int,
 
 @torch.no_grad()
 def _check_device(classifier: ExitClassifier, head: nn.Module, channels: int) -> None:
-    """Check that a head on another device gives logits on this device."""
+    """Check that a head that was moved to another device gives logits on that device."""
     device = other_device()
     features = torch.zeros(2, channels, 6, 6, device=device)
     result = _run(classifier, moved(head, device), features).device

@@ -19,7 +19,7 @@ _CANDIDATES = 60
 
 
 def check_constraint(constraint: Constraint, space: SearchSpace | None = None) -> None:
-    """Check a constraint against its contract: finite excesses, descriptions, and its basis.
+    """Check a constraint against its contract: finite excesses, descriptions, and the declared `basis`.
 
     Choose the limits of the constraint, or the space, so that some candidates satisfy the constraint and some
     break it.

@@ -57,8 +57,8 @@ def toy_calibration(
     Args:
         thresholds: The searched threshold of each of the four exit points, or `None` for no exit there.
         samples: Number of calibration samples.
-        levels: Number of steps from one integer to the next to which logits are rounded, which makes ties;
-            0, the default = no rounding.
+        levels: Logits are rounded to multiples of 1 / `levels`, which makes ties; 0, the default = no
+            rounding.
         seed: The seed of the logits, by default 0.
     """
     scheme = SelectionScheme(tuple(thresholds))

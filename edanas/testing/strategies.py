@@ -68,7 +68,7 @@ def _confined(strategy: SearchStrategy, problem: SearchProblem) -> SearchProblem
 
 
 def _check_replay(make: Callable[[], SearchStrategy], problem: SearchProblem) -> None:
-    """Check that a new strategy with the same archive chooses the same, in a few iterations."""
+    """Check that a new strategy with the same archive chooses the same candidates, in a few iterations."""
     strategy = _started(make, problem)
     archive: _Archive = []
     seed_global_generators(0)
@@ -220,7 +220,7 @@ def _started(make: Callable[[], SearchStrategy], problem: SearchProblem) -> Sear
 
 
 def _measured(problem: SearchProblem, candidates: list[Candidate]) -> _Rows:
-    """Return the genomes of candidates, their objective values, their exit profiles, and excesses.
+    """Return the genomes of candidates, their objective values, exit profiles, and excesses over constraints.
 
     Each objective has another optimum. Some candidates satisfy the measured constraints, if the problem has
     constraints.

@@ -32,9 +32,9 @@ def toy_archive(count: int, seed: int = 0, exit_points: int = 2) -> tuple[Search
 
 
 def toy_profile(candidate: Candidate, *, own_exits: bool = False) -> ExitProfile:
-    """Return a profile of 60 samples, from easy to hard.
+    """Return an exit profile of 60 samples, by a formula.
 
-    Confidence and accuracy are higher for larger kernels, for later exits and for easier samples.
+    Confidence and accuracy rise with the kernel sizes, the resolution, the exit, and the ease of the sample.
 
     Args:
         candidate: A candidate of `toy_space`.

@@ -1,4 +1,4 @@
-"""Provider and objective against their contracts, against arithmetic by hand, and in a search."""
+"""The provider and the objective keep their contracts, agree with arithmetic by hand, and work in a search."""
 
 import json
 
@@ -76,8 +76,8 @@ def test_each_stage_counts_with_its_own_bits():
     figures = meter.figures(specimen({"stage1.bits": 4, "stage2.bits": 8, "stage3.bits": 2}))
     assert figures.stages == (100 * 4 * 6, 200 * 8 * 6, 300 * 2 * 6)
     assert figures.heads == (10 * 16 * 6, 10 * 16 * 6)
-    assert figures.last == 7 * 2 * 6  # as the last stage
-    with pytest.raises(CostError, match="have no bits; allowed: the supernet `bits`"):
+    assert figures.last == 7 * 2 * 6  # the bit-width of the last stage
+    with pytest.raises(CostError, match="have no bit-widths; allowed: the supernet `bits`"):
         meter.figures(specimen({"resolution": 8}))
 
 
@@ -123,7 +123,7 @@ def test_a_search_chooses_bits(tmp_path):
     with Archive(result.folder, read_only=True) as archive:
         metrics = [evaluation.metrics for _, evaluation in archive.replay()]
     for each in metrics:
-        # Activations of 8 bits, weights of 3 at least, heads of 32 at most.
+        # Activations have 8 bits, weights at least 3 bits, and heads at most 32 bits.
         assert 8 * 3 * each.executed_macs <= BitOperations().value(each) <= 8 * 32 * each.executed_macs
     (meter,) = BitOperations().meters
     assert len({meter.by_exit(each)[-1] / each.exit_macs[-1] for each in metrics}) > 1

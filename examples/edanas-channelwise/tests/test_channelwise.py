@@ -1,4 +1,4 @@
-"""Provider and exits against their contracts, against one plain network, and in a search."""
+"""The provider and the exits keep their contracts, agree with one plain network, and work in a search."""
 
 import edanas
 import pytest
@@ -16,7 +16,7 @@ from edanas_channelwise import ChannelwiseProvider, ColumnHead, LastColumn
 TASK = Task(3, 5)
 CHOICES = {"resolution": 9, "group1.width": 0.5, "group2.width": 1.0, "group3.width": 0.5}
 WIDTHS = [(2, 3), (4, 6), (2, 3)]
-"""Channels of each group in the two layers: halves and wholes of 4 and 6."""
+"""Numbers of channels of each group in the two layers: half or all of 4 and of 6 channels."""
 
 
 def provider():
@@ -36,7 +36,7 @@ def test_the_bundle_conforms():
 
 
 def block_weight(stages, layer, inputs):
-    """One convolution for all groups at once: (all, all, 3, 3), zero where a later group would be read."""
+    """Return the weight (all, all, 3, 3) of one convolution for all groups, zero for channels of later groups."""
     rows = []
     for stage in stages:
         weight = stage.layers[layer][0].weight
@@ -65,7 +65,7 @@ def test_all_groups_together_are_one_plain_network_that_never_reads_a_later_grou
 
 def test_a_group_costs_its_own_channels_alone():
     stages, last = trace(provider().build(Backbone.of(CHOICES), TASK), 3)
-    read = (2, 6, 8)  # channels of the first layer so far
+    read = (2, 6, 8)  # channels of the first layer in this and earlier groups
     expected = [
         9 * 3 * first * 81 + 9 * before * second * 25
         for (first, second), before in zip(WIDTHS, read, strict=True)

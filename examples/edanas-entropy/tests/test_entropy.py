@@ -1,4 +1,4 @@
-"""The criterion against its contract, and against the formula, computed by hand."""
+"""The criterion and the bundle keep their contracts, and confidences agree with the formula."""
 
 import json
 import math
@@ -46,7 +46,7 @@ def test_higher_temperature_is_less_sure() -> None:
 
 
 def test_temperature_must_be_positive() -> None:
-    with pytest.raises(ConfigError, match=r"criterion.temperature: 0.0: expected a number > 0"):
+    with pytest.raises(ConfigError, match=r"criterion.temperature: found 0.0; allowed: above 0"):
         Entropy(temperature=0.0)
 
 

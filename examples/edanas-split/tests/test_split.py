@@ -1,4 +1,4 @@
-"""The objective against its contract, against the formula by hand, and in a search."""
+"""The objective and the logger keep their contracts, agree with the formula, and work in a search."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ def test_the_logger_conforms():
 def test_the_device_computes_up_to_the_first_exit_and_sends_for_who_is_not_sure():
     objective = SplitCost(per_byte=10.0)
     (meter,) = objective.meters
-    # As the engine adds it up: 256 bytes at the first exit that stands, 64 more at the next one, the image.
+    # The sums of the engine: 256 bytes at the first placed exit, 64 more at the second, then those of the image.
     metrics = replace(METRICS, exit_figures={meter.name: (None, 256.0, 320.0, 1_088.0)})
     assert objective.value(metrics) == pytest.approx(4_000 + 0.3 * 10 * 256)
 

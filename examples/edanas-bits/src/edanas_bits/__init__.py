@@ -1,4 +1,4 @@
-"""An edanas plugin: networks with quantised weights, whose bits in each stage are searched."""
+"""An edanas plugin: a search for the number of bits of the weights in each stage of a network."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,15 +16,19 @@ EDANAS_SPEC_VERSION = 1
 
 
 def quantised(weight: torch.Tensor, bits: int) -> torch.Tensor:
-    """Round a weight (D, ...) to whole multiples of a step for each output channel.
+    """Return a weight whose elements are rounded to integer multiples of a step.
 
-    The step is the largest magnitude in the channel / (2^(bits-1) - 1), so at most 2^bits - 1 values occur.
-    Gradients pass through the rounding.
+    Each output channel has its own step: the largest magnitude in the channel / (2^(bits-1) - 1). So at most
+    2^bits - 1 values occur in a channel. Gradients pass the rounding unchanged.
+
+    Args:
+        weight: A tensor (D, ...) of D output channels.
+        bits: Number of bits, 2 or more.
     """
     most = 2 ** (bits - 1) - 1
     largest = weight.detach().flatten(1).abs().amax(1).float()
     step = (largest / most).clamp_min(torch.finfo(torch.float32).tiny)
-    if torch.compiler.is_exporting():  # other runtimes lack the operator below
+    if torch.compiler.is_exporting():  # other runtimes lack `fake_quantize_per_channel_affine`
         steps = step.reshape(-1, *(1,) * (weight.ndim - 1))
         rounded: torch.Tensor = (weight.float() / steps).round() * steps
     else:
@@ -34,7 +38,7 @@ def quantised(weight: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 class _Rounding(TorchFunctionMode):
-    """A mode of torch in which every convolution and linear layer runs with rounded weights."""
+    """A context in which every convolution and linear layer of torch runs with rounded weights."""
 
     def __init__(self, bits: int) -> None:
         super().__init__()
@@ -50,11 +54,13 @@ class _Rounding(TorchFunctionMode):
 
 
 class Quantised(nn.Module):
-    """A module that runs with rounded weights; training and storage use the original ones.
+    """A wrapper of a module, which runs the module with rounded weights.
+
+    Training updates the original weights, and files store the original weights.
 
     Args:
         module: A stage or the last exit.
-        bits: Bits of its weights.
+        bits: Number of bits of the rounded weights.
     """
 
     def __init__(self, module: nn.Module, bits: int) -> None:
@@ -63,23 +69,23 @@ class Quantised(nn.Module):
         self.bits = bits
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features -> output of the module."""
+        """Features -> output of the module with rounded weights."""
         with _Rounding(self.bits):
             out: torch.Tensor = self.module(features)
         return out
 
 
 class BitsProvider(SupernetProvider):
-    """A wrapper of another provider, with a variable for the bits of each stage's weights.
+    """A wrapper of another provider, with a variable for the bit-width of each stage's weights.
 
     APQ (Wang and others, APQ: Joint Search for Network Architecture, Pruning and Quantization Policy, CVPR
-    2020, arXiv:2006.08509) searches structure and bit-widths together. Here each stage has one bit-width; the
-    last exit has that of the last stage. The weights of convolutions and linear layers are rounded in every
-    pass, in training as in evaluation. Activations and early exits are not rounded.
+    2020, arXiv:2006.08509) searches structure and bit-widths together. Here each stage has one bit-width, and
+    the last exit has the bit-width of the last stage. Every pass, in training and in evaluation, rounds the
+    weights of convolutions and linear layers. Activations and the weights of early exits are not rounded.
 
     Args:
         of: The provider whose networks are quantised.
-        bits: The bit-widths to choose from.
+        bits: The bit-widths to choose from, each from 2 to 16; by default 4 and 8.
 
     Raises:
         ConfigError: A bit-width is not from 2 to 16, or occurs twice.
@@ -94,7 +100,7 @@ class BitsProvider(SupernetProvider):
         self.exit_points, self.passes = of.exit_points, of.passes
 
     def variables(self) -> tuple[Variable, ...]:
-        """Return the variables of the wrapped provider, and `stageN.bits`."""
+        """Return the variables of the wrapped provider and a variable `stage<n>.bits` for each stage, n from 1."""
         stages = range(1, self.exit_points + 2)
         return (*self.of.variables(), *(Variable(_name(stage), self.bits) for stage in stages))
 
@@ -118,10 +124,11 @@ class BitsProvider(SupernetProvider):
         """See `SupernetProvider.load_weights`.
 
         Raises:
-            WeightsError: The supernet has no bits, or the wrapped provider cannot load the weights.
+            WeightsError: The supernet is not a `BitsSupernet`, or the wrapped provider cannot load the
+                weights.
         """
         if not isinstance(supernet, BitsSupernet):
-            raise WeightsError(f"weights '{weights}': {type(supernet).__name__} has no bits")
+            raise WeightsError(f"weights '{weights}': {type(supernet).__name__} has no bit-widths")
         return self.of.load_weights(supernet.supernet, weights)
 
 
@@ -141,7 +148,7 @@ class BitsSupernet(Supernet):
         return _wrapped(self.supernet.view(_inner(backbone)), backbone).train(self.training)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
-        """See `Supernet.extract`. The weights are the original ones, which each pass rounds."""
+        """See `Supernet.extract`; the result has the original weights, which each pass rounds."""
         return _wrapped(self.supernet.extract(_inner(backbone)), backbone).train(self.training)
 
 
@@ -164,11 +171,11 @@ def _name(stage: int) -> str:
 
 
 class BitMeter(Meter):
-    """A meter of multiply-adds x bits of the weights x bits of the activations.
+    """A meter of bit operations: multiply-adds x bit-width of the weights x bit-width of the activations.
 
     Args:
-        activation_bits: Bits of all activations.
-        head_bits: Bits of the weights of early exits.
+        activation_bits: Bit-width of all activations.
+        head_bits: Bit-width of the weights of early exits.
     """
 
     counted = True
@@ -181,11 +188,13 @@ class BitMeter(Meter):
         """See `Meter.figures`.
 
         Raises:
-            CostError: The networks have no bits.
+            CostError: The networks have no variables for bit-widths.
         """
         if _name(1) not in specimen.backbone:
             kind = type(specimen.provider).__name__
-            raise CostError(f"bit-operations: networks of {kind} have no bits; allowed: the supernet `bits`")
+            raise CostError(
+                f"bit-operations: networks of {kind} have no bit-widths; allowed: the supernet `bits`"
+            )
         bits = _bits(specimen.backbone, len(specimen.stages))
         stages = (cost.macs * width for cost, width in zip(specimen.stages, bits, strict=True))
         heads = (cost.macs * self.head_bits for cost in specimen.heads)
@@ -199,14 +208,15 @@ class BitMeter(Meter):
 class BitOperations(Objective):
     """Mean bit operations of a sample: multiply-adds x weight bits x activation bits (APQ, CVPR 2020).
 
-    The objective requires the supernet `bits`. Each stage counts with its own bits.
+    The objective requires the supernet `bits`, which has a bit-width for the weights of each stage.
 
     Args:
-        activation_bits: Assumed bits of activations; the evaluation leaves them in floating point.
-        head_bits: Bits of the weights of early exits; 32 = float32, as in the evaluation.
+        activation_bits: Assumed bit-width of activations, by default 8. The evaluation leaves activations in
+            floating point.
+        head_bits: Bit-width of the weights of early exits; 32, the default = float32, as in the evaluation.
 
     Raises:
-        ConfigError: An option is not from 1 to 32.
+        ConfigError: `activation_bits` or `head_bits` is not from 1 to 32.
     """
 
     unit = "BitOps"
@@ -224,11 +234,11 @@ class BitOperations(Objective):
 
 @hookimpl
 def edanas_supernet_providers() -> dict[str, Callable[..., SupernetProvider]]:
-    """Return the supernet, for `--set 'supernet={name="bits", of="ofa-mbv3"}'`."""
+    """Return the supernet provider for the setting `--set 'supernet={name="bits", of="ofa-mbv3"}'`."""
     return {"bits": BitsProvider}
 
 
 @hookimpl
 def edanas_objectives() -> dict[str, Callable[..., Objective]]:
-    """Return the objective, for `--set 'objectives=["accuracy", "bit-operations"]'`."""
+    """Return the objective for the setting `--set 'objectives=["accuracy", "bit-operations"]'`."""
     return {"bit-operations": BitOperations}

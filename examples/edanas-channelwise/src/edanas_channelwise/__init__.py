@@ -1,4 +1,4 @@
-"""An edanas plugin: a network that runs some of its channels first, and the others only if needed."""
+"""An edanas plugin: a network that runs one group of channels after another until an exit fires."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from torch.func import functional_call
 EDANAS_SPEC_VERSION = 1
 
 _Known = tuple[torch.Tensor, ...]
-"""The channels of earlier groups, in one tensor; empty for the first group."""
+"""A tuple of one tensor with the channels of earlier groups; an empty tuple for the first group."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Plan:
 
     Args:
         side: Height and width of the images, in pixels.
-        in_channels: Channels of the images.
-        widths: Channels of each group (rows) in each layer (columns).
+        in_channels: Number of channels of the images.
+        widths: For each group, the number of the group's channels in each layer.
     """
 
     side: int
@@ -33,30 +33,38 @@ class Plan:
     widths: tuple[tuple[int, ...], ...]
 
     def size(self, layer: int) -> int:
-        """Return the side of a layer's features: all layers but the first halve it."""
+        """Return height and width of a layer's features; `layer` counts from 0.
+
+        All layers but the first halve height and width.
+        """
         return math.ceil(self.side / (1 << layer))
 
     def inputs(self, group: int, layer: int) -> int:
-        """Return the number of channels that a layer of a group reads: the image's, or all groups' so far."""
+        """Return the number of channels that a layer of a group reads; `group` and `layer` count from 0.
+
+        The first layer reads the image. Any other layer reads the channels of the previous layer in this
+        group and all earlier groups.
+        """
         if layer == 0:
             return self.in_channels
         return sum(widths[layer - 1] for widths in self.widths[: group + 1])
 
     def pooled(self, groups: int) -> int:
-        """Return the number of channels of the last layer in the first `groups` groups."""
+        """Return the number of channels of the last layer in the first `groups` groups together."""
         return sum(widths[-1] for widths in self.widths[:groups])
 
 
 class Group(nn.Module):
-    """One stage: a group of channels of every layer, computed from itself and the groups before it.
+    """A stage: a group of channels of every layer, which reads the channels of this and earlier groups.
 
-    A stage returns (B, P, R + 1, 1). The last column holds the last layer's channels so far, averaged over
-    the image, for the exit. The R columns before it hold the image and the other layers' channels so far, and
-    zeros at the end.
+    A stage returns a tensor (B, P, R + 1, 1) for B samples; P is the number of channels of the last layer in
+    this and earlier groups. The last column holds these channels, averaged over the image, for the exit. The
+    R other columns hold the image and the channels of all other layers in this and earlier groups, and are
+    filled up with zeros.
 
     Args:
         plan: The sizes of the backbone.
-        group: The group's number, from 0.
+        group: The number of the group, from 0.
     """
 
     def __init__(self, plan: Plan, group: int) -> None:
@@ -73,7 +81,7 @@ class Group(nn.Module):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Images, or the output of the group before -> output (B, P, R + 1, 1)."""
+        """Images, or the output of the previous group -> output (B, P, R + 1, 1) for the next group."""
         image, earlier, pooled = self._unpacked(features)
         before = image
         maps = []
@@ -85,7 +93,12 @@ class Group(nn.Module):
         return _packed([image, *maps], column)
 
     def _unpacked(self, features: torch.Tensor) -> tuple[torch.Tensor, list[_Known], _Known]:
-        """Return the image, the channels so far of all layers but the last, and the pooled ones of the last."""
+        """Split the output of the previous group into its parts.
+
+        Returns:
+            The image, the channels of earlier groups for each layer but the last, and the channels of earlier
+            groups for the last layer, averaged over the image.
+        """
         plan, known = self.plan, self.plan.widths[: self.group]
         layers = range(len(self.layers) - 1)
         if self.group == 0:
@@ -108,11 +121,11 @@ def _packed(maps: Sequence[torch.Tensor], column: torch.Tensor) -> torch.Tensor:
 
 
 class ColumnHead(nn.Module):
-    """A linear layer on the last column of the features.
+    """A linear layer on the last column of a stage's output.
 
     Args:
-        channels: Number of channels P.
-        num_classes: Number of classes K.
+        channels: Number of channels of the features.
+        num_classes: Number of classes.
     """
 
     def __init__(self, channels: int, num_classes: int) -> None:
@@ -120,38 +133,39 @@ class ColumnHead(nn.Module):
         self.linear = nn.Linear(channels, num_classes)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features (B, P, H, W) -> logits (B, K); W is 1 after a stage."""
+        """Features (B, P, H, W) of P channels -> logits (B, K) of K classes; column H - 1 is the last column."""
         logits: torch.Tensor = self.linear(features[:, :, -1].mean(2))
         return logits
 
 
 class LastColumn(ExitClassifier):
-    """An exit classifier for `channelwise`: a linear layer on the last layer's channels so far."""
+    """An exit classifier for `channelwise`: a linear layer on the last column of a stage's output."""
 
     reads = "columns"
 
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
-        """Return a head: features (B, point.channels, H, W) -> logits (B, num_classes)."""
+        """See `ExitClassifier.build`."""
         return ColumnHead(point.channels, num_classes)
 
 
 class ChannelwiseProvider(SupernetProvider):
-    """A network of 3x3 convolutions, cut along its channels: each stage is a group of channels of all layers.
+    """A provider of networks of 3x3 convolutions, whose stages are groups of channels of all layers.
 
     S2DNAS (Yuan and others, S2DNAS: Transforming Static CNN Model for Dynamic Inference via Neural
     Architecture Search, ECCV 2020, arXiv:1911.07033) splits the channels of each layer into groups. A group
-    reads its own channels and those of earlier groups. So the first group is a thin network, and each further
-    group makes it wider, until an exit fires. The width of each group is searched; narrow groups use the
-    first channels of wide ones. The exit classifier is `last-column`.
+    reads its own channels and the channels of earlier groups. So the first group is a thin network, and each
+    further group makes the network wider, until an exit fires. The width of each group is searched; narrow
+    groups use the first channels of wide groups. The networks require the exit classifier `last-column`.
 
     Args:
-        channels: Channels of a full group in each layer; all layers but the first halve the sides.
-        groups: Number of groups.
-        widths: The shares of a full group's channels to choose from.
-        resolutions: Sides of the input images in pixels.
+        channels: Number of channels of a full group in each layer, by default 8, 16 and 32. All layers but
+            the first halve height and width.
+        groups: Number of groups, 2 or more; by default 3.
+        widths: The widths to choose from, as shares of a full group's channels; by default 0.5 and 1.
+        resolutions: The choices of height and width of images in pixels, 8 or more; by default 32.
 
     Raises:
-        ConfigError: An option is out of range.
+        ConfigError: A value of an option is not allowed.
     """
 
     passes = "columns"
@@ -179,7 +193,7 @@ class ChannelwiseProvider(SupernetProvider):
         self.exit_points = groups - 1
 
     def variables(self) -> tuple[Variable, ...]:
-        """Return `resolution`, and the width of each group."""
+        """Return the variables: `resolution`, and `group<n>.width` for each group, n from 1."""
         groups = range(1, self.groups + 1)
         return (
             Variable("resolution", self.resolutions),
@@ -201,7 +215,7 @@ class ChannelwiseProvider(SupernetProvider):
         return _staged(self.plan(backbone, task), task)
 
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
-        """See `SupernetProvider.exit_channels`; these are the last layer's channels so far."""
+        """See `SupernetProvider.exit_channels`; the numbers are sums of the last layer's channels over groups."""
         one = {max(1, round(share * self.channels[-1])) for share in self.widths}
         sums, channels = {0}, []
         for _ in range(self.exit_points):
@@ -211,7 +225,7 @@ class ChannelwiseProvider(SupernetProvider):
 
 
 class ChannelwiseSupernet(Supernet):
-    """All backbones of a `ChannelwiseProvider` on the weights of the widest.
+    """A supernet with all backbones of a `ChannelwiseProvider`, which share the weights of the widest backbone.
 
     Args:
         provider: The provider of the backbones.
@@ -247,13 +261,13 @@ class ChannelwiseSupernet(Supernet):
 
 
 class _View(nn.Module):
-    """A narrow module that runs on slices of a wide module's tensors."""
+    """A narrow module that computes with slices of a wide module's tensors."""
 
     def __init__(self, whole: nn.Module, plain: nn.Module, plan: Plan) -> None:
         super().__init__()
         self.whole = whole
         self._plan = plan
-        # The tuple hides the module, whose own tensors are empty.
+        # In a tuple, torch does not register the module, whose own tensors have no values.
         self._plain = (plain,)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -264,7 +278,10 @@ class _View(nn.Module):
 
 
 def _slices(whole: nn.Module, plan: Plan) -> dict[str, torch.Tensor]:
-    """Return a backbone's slices of a full group or last exit by name; running statistics are views."""
+    """Return the slices of a full group's or the last exit's tensors that a backbone uses, by name.
+
+    Slices of running statistics are views, so that training a backbone updates the supernet.
+    """
     tensors = {**dict(whole.named_parameters()), **dict(whole.named_buffers())}
     if isinstance(whole, Group):
         return {name: _slice(whole, name, tensor, plan) for name, tensor in tensors.items()}
@@ -275,7 +292,7 @@ def _slices(whole: nn.Module, plan: Plan) -> dict[str, torch.Tensor]:
 
 def _slice(whole: Group, name: str, tensor: torch.Tensor, plan: Plan) -> torch.Tensor:
     layer = int(name.split(".")[1])
-    if tensor.ndim == 0:  # BatchNorm's number of batches
+    if tensor.ndim == 0:  # the number of batches that BatchNorm has processed
         return tensor
     narrow = tensor[: plan.widths[whole.group][layer]]
     if tensor.ndim == 1 or layer == 0:
@@ -284,7 +301,14 @@ def _slice(whole: Group, name: str, tensor: torch.Tensor, plan: Plan) -> torch.T
 
 
 def _channel_indices(plan: Plan, whole: int, layer: int, groups: int) -> list[int]:
-    """Return the indices of a backbone's channels among those of full groups."""
+    """Return the indices of a backbone's channels in a layer among the channels of full groups.
+
+    Args:
+        plan: The sizes of the backbone.
+        whole: Number of channels of a full group in the layer.
+        layer: The index of the layer.
+        groups: Number of groups to include.
+    """
     return [g * whole + i for g, widths in enumerate(plan.widths[:groups]) for i in range(widths[layer])]
 
 
@@ -310,18 +334,18 @@ def _check(option: str, value: object, allowed: str, holds: bool) -> None:
 
 @hookimpl
 def edanas_supernet_providers() -> dict[str, Callable[..., SupernetProvider]]:
-    """Return the supernet, for `--set supernet=channelwise`."""
+    """Return the supernet provider for the setting `--set supernet=channelwise`."""
     return {"channelwise": ChannelwiseProvider}
 
 
 @hookimpl
 def edanas_exit_classifiers() -> dict[str, Callable[..., ExitClassifier]]:
-    """Return the exit classifier, for `--set classifier=last-column`."""
+    """Return the exit classifier for the setting `--set classifier=last-column`."""
     return {"last-column": LastColumn}
 
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
-    """Return a bundle of both, for `--plugin channelwise`."""
-    doc = "Groups of channels one after another, each with an exit (S2DNAS)."
+    """Return the bundle for `--plugin channelwise`: the supernet with the exit classifier."""
+    doc = "Networks that run one group of channels after another, with an exit after each group (S2DNAS)."
     return {"channelwise": Bundle(doc, {"supernet": "channelwise", "classifier": "last-column"}, {})}

@@ -1,4 +1,4 @@
-"""An edanas plugin: the cost of a network that is split between a device and a server at its first exit."""
+"""An edanas plugin: the cost of a network that a device runs up to the first exit and a server after it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,13 +13,14 @@ EDANAS_SPEC_VERSION = 1
 
 
 class Sent(Meter):
-    """A meter whose figure for a head is the bytes of the features there; stages cost nothing.
+    """A meter of the bytes that a device sends to a server.
 
-    The figure for the last exit is the bytes of the image, one for each value, since a network without early
-    exits runs on the server.
+    The cost of a head is the number of bytes of the features at its exit point, and stages cost nothing. The
+    cost of the last exit is the number of bytes of the image, at one byte for each value of a pixel. A
+    network without early exits has this cost, since it runs on the server.
 
     Args:
-        element_bytes: Bytes of one element of the features.
+        element_bytes: Number of bytes of one element of the features.
     """
 
     counted = True
@@ -39,21 +40,24 @@ class Sent(Meter):
 class SplitCost(Objective):
     """Mean cost of an image for a device that sends features to a server after the first exit.
 
-    ESAI (Zeinali and others, ESAI: Efficient Split Artificial Intelligence via Early Exiting Using Neural
-    Architecture Search, 2021, arXiv:2106.12549). The device runs the stages up to the first exit, and that
-    exit. It sends the features of an image that does not exit there. With the share U of images that exit at
-    the first exit, the bytes B of the features, and the cost c of a byte::
+    The objective follows ESAI (Zeinali and others, ESAI: Efficient Split Artificial Intelligence via Early
+    Exiting Using Neural Architecture Search, 2021, arXiv:2106.12549). The device runs the stages up to the
+    first exit, and the head of the first exit. If an image does not exit there, the device sends its
+    features. U is the share of images that exit at the first exit, B the number of bytes of the features, and
+    c the cost of sending a byte::
 
         cost = MACs up to the first exit and its head + (1 - U) c B
 
-    The server computes at no cost. A network without exits runs on the server, and the device sends the image.
+    The server computes at no cost. A network without exits runs on the server, and the device sends the
+    image.
 
     Args:
-        per_byte: c, in multiply-adds of the device. 800: a device of 1 GMAC/s that sends 10 Mbit/s, by time.
-        element_bytes: Bytes of one element of the features; 1 = 8 bits.
+        per_byte: The cost c of sending a byte, in multiply-adds of the device. The default of 800 is the cost
+            in time for a device that computes 1e9 multiply-adds or sends 10 Mbit in a second.
+        element_bytes: Number of bytes of one element of the features, by default 1.
 
     Raises:
-        ConfigError: An option is out of range.
+        ConfigError: `per_byte` is negative, or `element_bytes` is below 1.
     """
 
     unit = "MACs"
@@ -67,10 +71,10 @@ class SplitCost(Objective):
         self.meters = (Sent(element_bytes),)
 
     def value(self, metrics: Metrics) -> float:
-        """Return the mean cost of an image in multiply-adds, including that of the bytes sent.
+        """Return the mean cost of an image in multiply-adds, which includes the cost of sending.
 
         Raises:
-            CostError: The metrics have no figures of the meter.
+            CostError: The metrics have no values of the meter `Sent`.
         """
         sent = self.meters[0].by_exit(metrics)
         first, count = next((i, each) for i, each in enumerate(sent) if each is not None)
@@ -81,9 +85,10 @@ class SplitCost(Objective):
 
 
 class DeviceShare(Logger):
-    """A logger that writes `split.csv`: for each candidate, the share of images that stay on the device.
+    """A logger that writes a table of the shares of images that exit at the first exit, on the device.
 
-    The file is in the run's folder. `edanas run --overwrite` deletes it, since `files` lists it.
+    The table is `split.csv` in the run folder, with a row for each candidate. `edanas run --overwrite`
+    deletes the table, since `files` lists it.
     """
 
     def __init__(self) -> None:
@@ -95,14 +100,14 @@ class DeviceShare(Logger):
 
     @hookimpl
     def edanas_run_started(self, settings: Mapping[str, Any], folder: Path) -> None:
-        """Begin the table, or continue that of a resumed run."""
+        """Begin the table, or continue the table of a resumed run."""
         self._path = folder / "split.csv"
         if not self._path.exists():
             self._path.write_text("id,share,accuracy\n", encoding="utf-8")
 
     @hookimpl
     def edanas_candidate_evaluated(self, evaluation: Evaluation) -> None:
-        """Add a row; a candidate that failed has none."""
+        """Add a row to the table, unless the candidate failed."""
         candidate, metrics = evaluation.candidate, evaluation.metrics
         if metrics is None:
             return
@@ -113,11 +118,11 @@ class DeviceShare(Logger):
 
 @hookimpl
 def edanas_loggers() -> dict[str, Callable[..., Logger]]:
-    """Return the logger, for `--set 'loggers=["device-share"]'`."""
+    """Return the logger for the setting `--set 'loggers=["device-share"]'`."""
     return {"device-share": DeviceShare}
 
 
 @hookimpl
 def edanas_objectives() -> dict[str, Callable[..., Objective]]:
-    """Return the objective, for `--set 'objectives=["accuracy", "split-cost"]'`."""
+    """Return the objective for the setting `--set 'objectives=["accuracy", "split-cost"]'`."""
     return {"split-cost": SplitCost}
