@@ -93,10 +93,13 @@ def test_the_header_says_what_a_confidence_is(tmp_path):
     odd = copy.deepcopy(network())
     comment = comment_of(odd, tmp_path)
     assert "Confidence: score-margin. The largest class probability minus the second largest" in comment
-    assert "Prediction: early-stop. The answer of the exit where the sample exits, alone" in comment
-    assert "earlier exits" not in comment
+    assert (
+        "Prediction: early-stop. The logits of the exit where the sample exits; earlier exits do not"
+        in comment
+    )
+    assert comment.count("earlier exits") == 1
     odd.criterion = Patience(3)
     odd.description = {**odd.description, "criterion": {"name": "patience", "options": {"agreeing": 3}}}
     comment = comment_of(odd, tmp_path)
     assert "Confidence: patience (agreeing = 3). The number of consecutive exits" in comment
-    assert "depends on the outputs of earlier exits" in comment
+    assert "It depends on the outputs of earlier exits, too." in comment
