@@ -80,9 +80,9 @@ def read_two_parts(
 ) -> tuple[ImageSet, ImageSet]:
     """Read the calibration part and the validation part of the data of the network's run, or of other data.
 
-    Other data need not define both parts. If it defines one of them, the other part consists of all other
-    samples outside the test part. If it defines neither, all samples outside the test part are divided into
-    halves at random. The test part is never used.
+    Other data need not define both parts. If only one part is defined, the second part consists of all
+    remaining samples. If neither part is defined, all samples are divided into halves at random. Samples of
+    a test part are never used.
 
     Args:
         registry: See `read_labelled_samples`.

@@ -73,7 +73,7 @@ def apply_temperatures(network: ExitNetwork, temperatures: Sequence[float]) -> N
 
 
 def _tempered_head(head: nn.Module, temperature: float) -> nn.Module:
-    """Return the head with `temperature` instead of its earlier temperature, if it had one."""
+    """Return a head whose logits are divided by `temperature`; an earlier temperature is removed."""
     bare = head.head if isinstance(head, TemperedHead) else head
     if temperature == 1.0:
         return bare

@@ -38,7 +38,7 @@ class ThresholdFront:
         schemes: F schemes; no two have equal accuracy or equal cost.
         accuracy: (F,) top-1 accuracy on the samples of the exit profile, rising.
         cost: (F,) multiply-adds per sample on average, rising.
-        exact: True if the search was exact: no scheme that exists is better than these F schemes.
+        exact: True if the search was exact, so that no scheme outside the front is better than its schemes.
     """
 
     schemes: tuple[SelectionScheme, ...]

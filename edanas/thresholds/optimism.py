@@ -6,7 +6,7 @@ samples, and accuracy and cost of the chosen scheme are compared with those on t
 difference, over all tenths and several divisions of the samples, is subtracted from accuracy and cost on all
 samples.
 
-Confidence intervals of accuracy and utilization are Wilson's, those of costs Student's. If all samples exit
+Accuracy and utilization have Wilson's confidence intervals, costs have Student's. If all samples exit
 at one exit, Student's interval has no width. The interval of a cost is then Wilson's, scaled to the range
 from the least to the largest cost. After cross-validation these intervals are somewhat too narrow, because
 the choice differs from division to division. They are made 15% wider; `benchmarks/tuning.py` counts how often

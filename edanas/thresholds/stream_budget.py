@@ -18,9 +18,9 @@ difference is compensated. Hence, in whole batches of at most an eighth of the h
 
     | mean executed MACs - budget |  <=  1.75 (highest - lowest) horizon / n
 
-where the lowest and the highest cost are those of exiting at the first exit and at the last exit. The mean
-never exceeds the budget by more. It can fall further below the budget only if confidences are exactly 1,
-because such samples exit at every threshold.
+where the lowest cost is the cost of exiting at the first exit, and the highest cost the cost of exiting at
+the last exit. The mean never exceeds the budget by more than this bound. It can fall further below the budget
+only if confidences are exactly 1, because samples with a confidence of 1 exit at every threshold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -75,8 +75,8 @@ class ThresholdPath:
         """Return the P thresholds, exact in float32, at a position on the path.
 
         Args:
-            macs: The position, in multiply-adds. Before the first row the thresholds are those of the first
-                row, behind the last row those of the last.
+            macs: The position, in multiply-adds. Positions below the first row give the thresholds of the
+                first row; positions above the last row give the thresholds of the last row.
         """
         thresholds = [np.interp(macs, self.macs, column) for column in self.thresholds.T]
         return tuple(float(np.float32(each)) for each in thresholds)

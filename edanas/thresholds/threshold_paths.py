@@ -87,7 +87,7 @@ def _placed_thresholds(scheme: SelectionScheme) -> Floats:
 def _thin_path(macs: Floats, rows: Floats, room: float) -> ThresholdPath:
     """Return a threshold path of about `_KNOTS` of the rows, evenly spread in cost.
 
-    A row of zeros precedes these rows, and a row of ones follows them.
+    The path begins with an additional row of zeros and ends with an additional row of ones.
 
     Args:
         macs: (n,) mean cost of each row, in multiply-adds; not falling.
