@@ -1,4 +1,4 @@
-"""edanas: plugin-based AutoML for early-exit neural networks."""
+"""AutoML for early-exit neural networks, extensible by plugins."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,10 @@ _HOMES = {
     "Result": "edanas.report.result",
     "hookimpl": "edanas.core.markers",
 }
-"""The module that defines each public name. It is imported on first use, so that `import edanas` is quick."""
+"""The module that defines each public name.
+
+A module is imported when its name is first used, so that `import edanas` is quick.
+"""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The public calls `search` and `load`, and the internal `run`."""
+"""The public functions `search` and `load`, and the internal function `run`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,32 +37,41 @@ def search(
     progress: Progress | None = None,
     verbose: bool = False,
 ) -> Result:
-    """Search for early-exit networks, train the best of them, and write a run folder.
+    """Search for early-exit networks, train the best candidates, and write a run folder.
 
-    The same call with the same `out` resumes an interrupted run, and reads a finished one.
+    The same call with the same `out` resumes an interrupted run, and reads the result of a finished run.
 
     Args:
-        data: The name of a data set, or the path of a folder of class folders; `digits` by default.
-        plugin: The bundle.
-        out: The run folder; by default a new one below `edanas-runs/`.
-        seed: The seed of all random numbers.
-        preset: A preset of the bundle, e.g. `quick`, `paper`, `best`. By default `auto` for a folder of
-            images, if the bundle has that preset, and otherwise the bundle's first preset.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        evaluation: `shared` or `finetune`.
-        max_evals: Stop after this number of candidates.
-        time_limit: Stop the search after this many seconds.
-        weights: Supernet weights: a file, or a name that the provider can download.
-        warm_start: The folder of an older run on the same search space, whose Pareto set is evaluated first.
-        settings: Further settings, as a mapping or as `key=value` texts.
-        config: A TOML file of settings.
-        overwrite: Discard the run that `out` holds.
-        progress: Where to show progress. By default bars in a terminal or a notebook, and nothing elsewhere;
+        data: The name of a data set, or the path of a folder with one folder of images for each class; by
+            default the data set of the bundle, which is `digits` for the default bundle.
+        plugin: The name of the bundle; `mbv3-sm` by default.
+        out: The run folder; by default a new folder in `edanas-runs/`.
+        seed: The seed of all random numbers, 0 or more; 0 by default.
+        preset: The name of a preset of the bundle, e.g. `quick`, `paper` or `best`. By default `auto` for a
+            folder of images if the bundle has that preset, otherwise the bundle's first preset.
+        device: The device to compute on: `auto`, the default, `cpu`, `cuda` or `cuda:N`, N being the number
+            of a GPU.
+        evaluation: The evaluation mode: `shared`, the default, evaluates candidates with the weights of one
+            trained supernet; `finetune` trains each candidate for a few epochs; plugins add further modes.
+        max_evals: The largest number of candidates to evaluate; no limit by default.
+        time_limit: The time limit of the search, in seconds; no limit by default.
+        weights: Supernet weights to begin with: a file, or a name that the supernet provider can download.
+            By default none.
+        warm_start: The folder of an older run on the same search space, whose Pareto set is evaluated first;
+            none by default.
+        settings: Further settings, as a mapping or as texts `key=value`; none by default.
+        config: A TOML file of settings, which the other arguments override; none by default.
+        overwrite: Discard the run in the folder `out`, and begin a new run; `False` by default.
+        progress: The display of progress. By default bars in a terminal or a notebook, and nothing elsewhere;
             `edanas.core.progress.Silent()` shows nothing anywhere.
-        verbose: Also show a line for each candidate once it is recorded.
+        verbose: Show a line for each candidate once it is recorded; `False` by default.
+
+    Returns:
+        The result of the run, with its finished networks.
 
     Raises:
-        EdanasError: An error that the user can put right; the message says how.
+        EdanasError: The user can correct the error; its message says how.
+        Interrupted: Ctrl-C ended the run; the same call resumes it.
 
     Example:
         >>> from edanas.core.errors import ConfigError

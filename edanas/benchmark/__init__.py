@@ -1,1 +1,1 @@
-"""Latency and memory of finished networks on this machine, in torch and in exported forms."""
+"""Measurements of the latency and memory of finished networks on this machine, in torch and exported."""

@@ -1,4 +1,4 @@
-"""The public function `bench`: finished networks measured on real images."""
+"""The public function `bench`, which measures finished networks on real images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,13 +32,14 @@ from edanas.run.console import default_progress
 from edanas.run.provenance import machine
 
 BATCH_SIZES = (1, 32, 256)
+"""The default batch sizes, in images."""
 
 _WEIGHTS, _NAME = ".safetensors", "eenn"
 
 
 @dataclass(frozen=True)
 class _BenchOptions:
-    """The arguments of `bench` that hold for every network, and the energy counter."""
+    """The arguments of `bench` that are the same for all networks, and the energy counter."""
 
     data: str | ImageSet | None
     part: str | None
@@ -68,34 +69,41 @@ def bench(
     memory: bool = True,
     progress: Progress | None = None,
 ) -> Bench:
-    """Measure networks on this machine, and compare them with their backbones and with multiply-adds.
+    """Measure the latency and memory of networks on this machine, with early exits and as backbones alone.
 
-    All forms of a network classify the same real images in turns; see `edanas.deploy.timing`. The time
-    includes the preparation of images and the comparison of confidences. Before it is measured, each form is
-    compared with the network.
+    The result also compares the speed-up with the multiply-adds that early exits save. All forms of a network
+    classify the same images in turns; see `edanas.deploy.timing`. The time includes the preparation of images
+    and the comparison of confidences with thresholds. First, the predictions of each form are compared with
+    the predictions of the network.
 
     Args:
-        models: Files as for `edanas.load`, folders of runs (for all their networks), or networks.
-        data: Labelled samples, as for `edanas.tune`; by default those of the run that a file is from.
-        part: The part of the data, as for `edanas.tune`; by default calibration.
-        forms: `torch`, `torch-frozen`, `torch-compiled` or names of exporters. A form without a file beside
-            the network is exported to a temporary folder. By default torch plain and frozen, and the forms
-            with a file beside the network.
-        batch_sizes: Images in a call.
-        threads: Threads that each form may use. With one, seconds are CPU time of the thread, which other
-            processes do not affect.
-        samples: The largest number of images, drawn at random.
-        repeats: The number of repetitions; in each, every form classifies all images.
-        device: The device for the forms in torch; other forms run on the CPU.
-        seed: The seed of the choice and the order of images.
-        memory: Measure the peak memory of each form, in processes of their own.
-        progress: Where to show progress; by default as for `edanas.search`.
+        models: One or several network files, run folders or networks. A network file is as for `edanas.load`;
+            a run folder stands for all its networks.
+        data: Labelled samples, as for `edanas.tune`; by default the data of the run that wrote the network.
+        part: The part of the data, as for `edanas.tune`: `train`, `calibration`, `validation`, `test` or
+            `all`. By default `calibration` of the run's data, and all of other data except its train part.
+        forms: The names of forms: `torch`, `torch-frozen`, `torch-compiled` or names of exporters. A form
+            without a file beside the network is exported to a temporary folder. By default `torch`,
+            `torch-frozen`, and the exported forms with a file beside the network.
+        batch_sizes: The batch sizes to measure, in images; 1, 32 and 256 by default.
+        threads: The number of CPU threads that each form may use; 1 by default. With one thread on the CPU,
+            the time is the CPU time of the thread, which other processes do not affect.
+        samples: The largest number of images, drawn at random from the data; 256 by default.
+        repeats: The number of repetitions, 5 by default; in each repetition, every form classifies all
+            images.
+        device: The device for the forms in torch, `cpu` by default; other forms run on the CPU.
+        seed: The random seed for the choice and the order of the images; 0 by default.
+        memory: Measure the peak memory of each form, each in a separate process; `True` by default.
+        progress: The display of progress; by default as for `edanas.search`.
+
+    Returns:
+        The measurements of each network and form, and a description of the machine.
 
     Raises:
-        ConfigError: A form or data set does not exist, or a number is out of range.
-        DataError: The data cannot be read, or does not fit a network.
+        ConfigError: A form or data set does not exist, a number is out of range, or there is no network.
+        DataError: The data cannot be read, has no samples, or does not fit a network.
         WeightsError: A network cannot be loaded.
-        ExportError: A form is damaged, predicts differently from the network, or cannot be written.
+        ExportError: A form is damaged, predicts other classes than the network, or cannot be written.
 
     Example:
         >>> from edanas.core.errors import ConfigError
@@ -143,7 +151,7 @@ def bench(
 
 
 def networks_of(models: Sequence[str | Path | EENN]) -> list[Path | EENN]:
-    """Return networks and files of networks; a folder of a run is replaced by its files.
+    """Return networks and network files; a folder is replaced by the network files in it.
 
     Raises:
         ConfigError: The list is empty, or a folder holds no network.
@@ -156,10 +164,12 @@ def networks_of(models: Sequence[str | Path | EENN]) -> list[Path | EENN]:
             continue
         inside = sorted((path / MODELS).glob(f"*{_WEIGHTS}")) or sorted(path.glob(f"*{_WEIGHTS}"))
         if not inside:
-            raise ConfigError(f"{path}: holds no network; expected a run's folder, or one of {_WEIGHTS}")
+            raise ConfigError(
+                f"{path}: holds no network; expected a run folder, or a folder of {_WEIGHTS} files"
+            )
         networks += inside
     if not networks:
-        raise ConfigError("models: found none; expected a network's file, or a run's folder")
+        raise ConfigError("models: found none; expected a network file or a run folder")
     return networks
 
 
@@ -192,15 +202,15 @@ def _bench_network(registry: Registry, model: Path | EENN, options: _BenchOption
 def _samples(
     registry: Registry, network: EENN, path: Path | None, options: _BenchOptions
 ) -> tuple[ImageSet, str, tuple[str, ...]]:
-    """Return the images in the order of measuring, a description of them, and remarks."""
+    """Return the images to classify, in random order, a description of them, and remarks on them."""
     remarks: tuple[str, ...] = ()
     if isinstance(options.data, ImageSet):
-        samples, part = options.data, "the images given"
+        samples, part = options.data, "the given image set"
     else:
         read = read_labelled_samples(registry, network, path, options.data, options.part)
         samples, part, remarks = read.samples, read.part, read.remarks
     if not len(samples):
-        raise DataError(f"data: {part} has no samples")
+        raise DataError(f"data: {part} has no samples; expected one or more")
     order = np.random.default_rng(options.seed).permutation(len(samples))[: options.samples]
     chosen = samples.subset(order)
     return replace(chosen, images=chosen.images.contiguous()), part, remarks

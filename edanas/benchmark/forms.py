@@ -1,4 +1,4 @@
-"""The forms that a network can be measured in: their names, files and runners."""
+"""The forms of a network that `bench` can measure: their names, files and runners."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class Form:
     """One form of one network.
 
     Args:
-        name: One of the forms in torch, or the name of an exporter.
-        exact: Whether its predictions equal the network's, rounding aside.
+        name: `torch`, `torch-frozen`, `torch-compiled`, or the name of an exporter.
+        exact: `True` if the form must predict the same as the network, except for rounding.
         path: The file to open; `None` for a form in torch.
     """
 
@@ -39,15 +39,15 @@ class Form:
 
 
 def known_forms(registry: Registry) -> list[str]:
-    """Return all names: the forms in torch, then the exporters whose files can be run."""
+    """Return the names of all forms: the forms in torch, then the exporters whose files can be run."""
     return [*_IN_TORCH, *_endings(registry)]
 
 
 def check_forms(registry: Registry, names: Sequence[str]) -> None:
-    """Check the names of forms.
+    """Check that forms exist and can be run.
 
     Raises:
-        ConfigError: A name is unknown, its files cannot be run, or there is no name.
+        ConfigError: `names` is empty, a name is unknown, or the files of an exporter cannot be run.
     """
     allowed = known_forms(registry)
     if not names:
@@ -55,22 +55,22 @@ def check_forms(registry: Registry, names: Sequence[str]) -> None:
     for name in names:
         if name in registry.names(_KIND) and name not in allowed:
             raise ConfigError(
-                f"forms: found '{name}', whose files do not run here; allowed: {', '.join(allowed)}"
+                f"forms: found '{name}', whose files edanas cannot run; allowed: {', '.join(allowed)}"
             )
         if name not in allowed:
             raise ConfigError(f"forms: found '{name}'.{near_miss(name, allowed)}")
 
 
 def forms_beside(registry: Registry, stem: Path) -> tuple[list[str], list[str]]:
-    """Return the forms of a network that exist, and remarks on those whose package is missing.
+    """Return the forms that exist beside a network file, and remarks on forms whose package is missing.
 
     Args:
         registry: The extensions by kind and name.
         stem: The path of the network's file without its ending.
 
     Returns:
-        The names of torch's plain and frozen form, then of the exporters with a file beside the network; and
-        the remarks.
+        The names `torch` and `torch-frozen`, then the names of the exporters with a file beside the network
+        file; and a sentence for each form that cannot be measured.
     """
     names, remarks = [PLAIN, FROZEN], []
     for name, ending in _endings(registry).items():
@@ -80,7 +80,7 @@ def forms_beside(registry: Registry, stem: Path) -> tuple[list[str], list[str]]:
             registry.create(_KIND, name)
             names.append(name)
         except MissingExtraError as error:
-            remarks.append(f"Not measured: {error}")
+            remarks.append(f"{name} was not measured: {error}")
     return names, remarks
 
 
@@ -92,15 +92,15 @@ def locate_form(
     spare: Path,
     parts: Callable[[], tuple[ImageSet, ImageSet]],
 ) -> Form:
-    """Find the file of a form beside the network's file, or export it to another folder.
+    """Return a form of a network, with its file; a missing file is written to another folder.
 
     Args:
         registry: The extensions by kind and name.
-        network: The network.
-        name: One of `known_forms`.
-        beside: The path of the network's file without its ending.
+        network: The network to export if the file is missing.
+        name: A name from `known_forms`.
+        beside: The path of the network file without its ending, where the form's file is looked for.
         spare: The path to export to, without an ending.
-        parts: Returns images for a form that depends on them; see `Exporter.prepare`.
+        parts: Returns two sets of images, which some exporters need; see `Exporter.prepare`.
 
     Raises:
         EdanasError: The export failed, or the exporter's package is not installed.
@@ -118,17 +118,18 @@ def locate_form(
 def open_form(
     registry: Registry, form: Form, network: Callable[[], EENN], threads: int, batch_size: int
 ) -> Runner:
-    """Return a runner of the form.
+    """Return a runner of a form, which computes its predictions.
 
     Args:
         registry: The extensions by kind and name.
         form: A form from `locate_form`.
-        network: Returns the network, for forms in torch.
-        threads: Threads that the form's runtime may use; those of torch are set by the caller.
-        batch_size: The largest batch.
+        network: Returns the network; called for forms in torch.
+        threads: The number of threads that the runtime of an exported form may use. For forms in torch, the
+            caller sets the threads of torch.
+        batch_size: The largest batch size, in images.
 
     Raises:
-        EdanasError: A file is damaged, or the form cannot be run on this machine.
+        EdanasError: The file of the form is damaged, or the form cannot be run on this machine.
     """
     if form.path is None:
         return TorchRunner(_IN_TORCH[form.name](network()), batch_size)
@@ -137,7 +138,7 @@ def open_form(
 
 
 def _endings(registry: Registry) -> dict[str, str]:
-    """Return the file ending of each exporter whose files can be opened, by name; packages may be missing."""
+    """Return the file ending of each exporter whose files can be run, by name; packages may be missing."""
     factories = {name: registry.entry(_KIND, name).factory for name in registry.names(_KIND)}
     endings = {name: getattr(factory, "ending", "") for name, factory in factories.items()}
     return {name: ending for name, ending in endings.items() if ending}

@@ -1,7 +1,7 @@
-"""Peak memory of the forms of a network, each measured in a process of its own.
+"""The peak memory of the forms of a network, each measured in a separate process.
 
-The process loads all libraries before it begins to measure. It runs this module as a program, because the
-process of the caller has memory of its own.
+The process of the caller holds memory that does not belong to the form, so each measuring process runs this
+module as a program. The process loads all libraries before it begins to measure.
 """
 
 import json
@@ -28,14 +28,17 @@ from edanas.plugins.registry import Registry
 def peak_memory(
     model: Path, forms: Sequence[Form], images: Images, sizes: Sequence[int], threads: int
 ) -> dict[str, int]:
-    """Return the peak bytes of each form, its network included, by name; without forms that failed.
+    """Return the peak memory of each form in bytes, by name of the form.
+
+    The memory includes the weights of the network. A form whose measurement failed is left out, and the
+    result is empty on machines that cannot measure memory.
 
     Args:
-        model: The network's file.
+        model: The network file.
         forms: The forms to measure.
-        images: (B, C, H, W), to classify.
-        sizes: The batch sizes.
-        threads: Threads that each form may use.
+        images: The images to classify: (B, C, H, W), B images of C channels and H x W pixels.
+        sizes: The batch sizes, in images.
+        threads: The number of threads that each form may use.
     """
     if not MemoryMeter.works():
         return {}
@@ -65,12 +68,15 @@ def _absolute(path: Path | None) -> str | None:
 
 
 def main() -> None:
-    """Measure the job in the first argument, and write the bytes to its file `answer`."""
+    """Measure one form, and write its peak memory in bytes to a file.
+
+    The first argument of the program is a JSON object that describes the form and names the file `answer`.
+    """
     job = json.loads(sys.argv[1])
     registry = Registry(load_plugins())
     name, exact, path = job["form"]
     if path is not None:
-        registry.create("exporter", name)  # loads its libraries
+        registry.create("exporter", name)  # loads the libraries of the form
     peak = _peak_bytes(registry, Form(name, exact, Path(path) if path else None), job)
     Path(job["answer"]).write_text(str(peak), encoding="utf-8")
 

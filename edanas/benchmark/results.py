@@ -1,4 +1,4 @@
-"""Results of a benchmark: plain values in seconds, bytes, joules and multiply-adds."""
+"""The results of a benchmark, as values in seconds, bytes, joules and multiply-adds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,15 @@ from edanas.deploy.timing import Timing
 
 @dataclass(frozen=True)
 class BatchBench:
-    """Timings of one form in batches of one size.
+    """The timings of one form at one batch size.
 
     Args:
-        batch_size: Images in a call.
-        early: The timing of a call with early exits.
-        backbone: The timing of a call of the backbone alone, in the same form; `None` if the form cannot run
-            it.
-        macs_ratio: Multiply-adds of the backbone over executed MACs: the expected speed-up.
+        batch_size: The number of images in a batch.
+        early: The timing of a batch with early exits.
+        backbone: The timing of a batch with the backbone alone, in the same form; `None` if the form cannot
+            run the backbone alone.
+        macs_ratio: The multiply-adds of the backbone divided by the executed MACs; the speed-up that would
+            follow from multiply-adds.
     """
 
     batch_size: int
@@ -26,23 +27,24 @@ class BatchBench:
 
     @property
     def speed_up(self) -> float | None:
-        """The backbone's time over the time with early exits."""
+        """The time of the backbone alone divided by the time with early exits; `None` without the former."""
         return self.backbone.mean / self.early.mean if self.backbone else None
 
     @property
     def of_macs_ratio(self) -> float | None:
-        """The speed-up as a fraction of the MACs ratio."""
+        """The speed-up divided by the MACs ratio; `None` without a speed-up."""
         return self.speed_up / self.macs_ratio if self.speed_up else None
 
 
 @dataclass(frozen=True)
 class ByExit:
-    """Timings of the single images that exit at one exit.
+    """The timing of the images that exit at one exit, measured in batches of one image.
 
     Args:
-        exit: The exit point's index, or N for the last exit.
-        share: The share of the images that exit here.
-        timing: The timing of these images; `None` without batches of 1, or without such images.
+        exit: The index of the exit point, from 0; N, the number of exit points, for the last exit.
+        share: The fraction of all images that exit at this exit, 0 to 1.
+        timing: The timing of the images that exit at this exit; `None` if batches of one image were not
+            measured, or no image exits at this exit.
     """
 
     exit: int
@@ -52,18 +54,18 @@ class ByExit:
 
 @dataclass(frozen=True)
 class FormBench:
-    """Results of one form of a network.
+    """The results of one form of a network.
 
     Args:
         name: `torch`, `torch-frozen`, `torch-compiled`, or the name of an exporter.
-        same: The number of compared images that get the network's label at the network's exit.
-        compared: The number of images that were compared with the network.
-        accuracy: The fraction of images with the right label.
+        same: The number of compared images with the same prediction at the same exit as in the network.
+        compared: The number of images for which form and network were compared.
+        accuracy: The fraction of images with the right prediction, 0 to 1.
         executed_macs: Executed MACs of an image on average.
-        batches: Timings by rising batch size.
-        exits: Timings of the placed exits, then of the last exit.
-        memory: Peak bytes of the network and its computation, in a process of its own, without the code of
-            libraries; `None` if not measured.
+        batches: The timings at each batch size, ascending.
+        exits: The timings of the placed exits, then of the last exit.
+        memory: The peak memory in bytes of the network and its computation, without the code of libraries;
+            `None` if it was not measured.
     """
 
     name: str
@@ -78,15 +80,15 @@ class FormBench:
 
 @dataclass(frozen=True)
 class NetworkBench:
-    """Results of one network.
+    """The results of one network.
 
     Args:
-        model: The stem of the network's file, or a name.
-        samples: The number of images.
-        part: A description of the images.
-        backbone_macs: Multiply-adds of an image through the backbone alone.
-        forms: The results of each form.
-        remarks: Sentences for the user.
+        model: The name of the network file without its ending; `eenn` for a network without a file.
+        samples: The number of images that every form classified.
+        part: A description of the images, e.g. the part of the data.
+        backbone_macs: The multiply-adds of an image in the backbone alone.
+        forms: The results of each form, in the order of the request.
+        remarks: Sentences to print below the results.
     """
 
     model: str
@@ -99,14 +101,14 @@ class NetworkBench:
 
 @dataclass(frozen=True)
 class Bench:
-    """Results of several networks on one machine.
+    """The results of a benchmark: of one or several networks on one machine.
 
     Args:
-        machine: Versions, platform, processor, cores, device and threads.
-        clock: The kind of time that the seconds are.
-        energy: A sentence on why energy was not measured; empty if it was.
-        repeats: The number of repetitions, warm-up excluded.
-        seed: The seed of the choice and the order of images.
+        machine: Versions of packages, platform, processor, cores, device and threads.
+        clock: The kind of time that was measured: `CPU time of one thread` or `wall time`.
+        energy: A sentence with the reason why energy was not measured; empty if energy was measured.
+        repeats: The number of repetitions, without the warm-up.
+        seed: The random seed for the choice and the order of the images.
         networks: The results of each network, in the order of the request.
     """
 

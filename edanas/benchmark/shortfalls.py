@@ -10,10 +10,10 @@ from edanas.core.costs import Costs, backbone_macs, executed_per_exit
 from edanas.core.types import SelectionScheme
 
 ENOUGH = 0.9
-"""The fraction of the MACs ratio from which on a form gets no remark."""
+"""The fraction of the MACs ratio that a speed-up must reach; a form below it gets a remark."""
 
 SMALL = 10e6
-"""Multiply-adds of a backbone below which the fixed cost of calling operators matters."""
+"""The number of multiply-adds of a backbone below which the fixed cost of operator calls matters."""
 
 
 def shortfalls(forms: Sequence[FormBench], costs: Costs, scheme: SelectionScheme) -> tuple[str, ...]:
@@ -22,21 +22,21 @@ def shortfalls(forms: Sequence[FormBench], costs: Costs, scheme: SelectionScheme
     Args:
         forms: The results of each form.
         costs: The costs of the network.
-        scheme: The thresholds of the network.
+        scheme: The selection scheme of the network, with its thresholds.
     """
     macs_shares = executed_per_exit(costs, scheme) / backbone_macs(costs)
     pairs = [(_low_ratios(form), _largest_loss(form, macs_shares)) for form in forms]
     remarks = [f"{ratios}.{loss}" for ratios, loss in pairs if ratios]
     if remarks and backbone_macs(costs) < SMALL:
         remarks.append(
-            f"Below {SMALL / 1e6:.0f}M multiply-adds much of the time goes into calling operators and "
-            "comparing confidences, which takes the same time for every size."
+            f"Below {SMALL / 1e6:.0f}M multiply-adds much of the time goes into operator calls and the "
+            "comparison of confidences, which take the same time for networks of every size."
         )
     return tuple(remarks)
 
 
 def _low_ratios(form: FormBench) -> str:
-    """Return the batch sizes with a low fraction of the MACs ratio; empty if there is none."""
+    """Return a text with the batch sizes at which a form falls short of `ENOUGH`; empty if there is none."""
     fractions = [(each.batch_size, each.of_macs_ratio) for each in form.batches]
     low = [
         f"{fraction:.2f} in batches of {size}"
@@ -49,12 +49,14 @@ def _low_ratios(form: FormBench) -> str:
 
 
 def _largest_loss(form: FormBench, macs_shares: npt.NDArray[np.float64]) -> str:
-    """Return a sentence on the exit at which single images lose most of the time; empty if it is unknown.
+    """Return a sentence on the exit that costs most time beyond its multiply-adds, for single images.
+
+    The sentence is empty without timings of single images, and if no exit costs more time.
 
     Args:
         form: The results of one form.
-        macs_shares: (N + 1,) the share of the backbone's multiply-adds up to each exit point and the last
-            exit.
+        macs_shares: (N + 1,) the share of the backbone's multiply-adds that run up to each of the N exit
+            points, and up to the last exit.
     """
     backbone = next((each.backbone for each in form.batches if each.batch_size == 1), None)
     timed = [(each, each.timing.mean / backbone.mean) for each in form.exits if each.timing and backbone]
@@ -64,7 +66,7 @@ def _largest_loss(form: FormBench, macs_shares: npt.NDArray[np.float64]) -> str:
     if time_share <= macs_shares[worst.exit]:
         return ""
     return (
-        f" Most is lost at {_exit_name(worst, form.exits)}: the network up to there has "
+        f" Most time is lost at {_exit_name(worst, form.exits)}: the network up to this exit has "
         f"{macs_shares[worst.exit]:.0%} of the backbone's multiply-adds and takes {time_share:.0%} of its "
         "time, for single images."
     )

@@ -1,4 +1,4 @@
-"""Timings of the forms of one network, measured in turns on the same images."""
+"""The timings of all forms of one network, measured in turns on the same images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ from edanas.plugins.registry import Registry
 
 @dataclass(frozen=True)
 class OpenForm:
-    """A form that is open, with its predictions, after the comparison with the network.
+    """An opened form with its predictions and its comparison with the network.
 
     Args:
         form: The form.
-        runner: The runner of the form.
-        images: The samples, resized for the form.
-        labels: (B,) predicted labels.
-        exits: (B,) exit of each sample.
+        runner: The runner that computes the form's predictions.
+        images: The B samples, resized for the form.
+        labels: (B,) predicted class of each sample.
+        exits: (B,) index of the exit of each sample; N, the number of exit points, is the last exit.
         check: The result of the comparison with the network.
-        sizes: Batch sizes to measure.
-        remarks: Sentences on what the form cannot do.
+        sizes: The batch sizes to measure, ascending.
+        remarks: A sentence if the form cannot run the backbone alone, otherwise empty.
     """
 
     form: Form
@@ -64,11 +64,11 @@ def open_and_check(
         network: The network, in eval mode.
         form: A form from `locate_form`.
         samples: The images that every form is measured on.
-        threads: Threads that the form may use.
-        sizes: Rising batch sizes.
+        threads: The number of threads that the form may use.
+        sizes: The batch sizes to measure, ascending.
 
     Raises:
-        ExportError: Predictions differ, or files are damaged.
+        ExportError: The predictions of form and network differ, or files of the form are damaged.
         ConfigError: `torch.compile` does not work on this machine.
     """
     runner = open_form(registry, form, lambda: network, threads, sizes[-1])
@@ -93,12 +93,15 @@ def time_forms(
     """Measure every form at each batch size, with early exits and as the backbone alone.
 
     Args:
-        forms: The forms of one network.
+        forms: The opened forms of one network, at least one.
         network: The network.
         samples: The samples that the forms were opened with.
-        repeats: The number of repetitions; in each, every form classifies all samples.
-        energy: The energy counter of the machine.
-        bar: Advanced at each batch size.
+        repeats: The number of repetitions; in each repetition, every form classifies all samples.
+        energy: The energy counters of the machine.
+        bar: The progress bar, which advances by one step for each batch size.
+
+    Returns:
+        The results of each form, without peak memory.
     """
     results: dict[str, list[BatchBench]] = {each.form.name: [] for each in forms}
     costs = Anatomy.of(network, len(network.mean)).costs

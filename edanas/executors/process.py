@@ -1,8 +1,8 @@
 """The executor `process`: evaluations in worker processes of this machine.
 
-Each worker is a new interpreter ("spawn") at the end of a pipe. It receives the function once, then one item
-at a time, so that the item of a dead worker is known. The pipe carries plain pickles. The pickler of
-`multiprocessing` would share the memory of tensors, which the death of a worker would destroy.
+Each worker is a new Python process ("spawn"), connected by a pipe. A worker receives the function once, then
+one item at a time, so that the item of a worker that dies is known. The pipe carries plain pickles: the
+pickler of `multiprocessing` would share the memory of tensors, which is lost when the worker dies.
 """
 
 import os
@@ -32,7 +32,14 @@ _Task = tuple[int, Any]
 
 @dataclass
 class _Worker:
-    """A process, this end of its pipe, and its present task; `ready` once it has loaded the function."""
+    """A worker process and its state.
+
+    Args:
+        process: The process.
+        connection: The caller's end of the pipe to the process.
+        ready: `True` once the process has loaded the function.
+        task: The number and the item that the process works on; `None` while it is idle.
+    """
 
     process: SpawnProcess
     connection: Connection
@@ -44,13 +51,14 @@ class Process(Executor):
     """Evaluate several candidates at once, in worker processes of this machine.
 
     Args:
-        workers: The number of processes.
-        threads: Threads of torch in each process; 0 = as many as in the calling process. Sums are then added
-            in the same order, and the archive equals that of `serial` bit for bit.
+        workers: The number of worker processes, 1 or more; 2 by default.
+        threads: The number of torch threads in each worker process; 0, the default, for the number in the
+            calling process. With the default, sums are added in the same order as with the executor `serial`,
+            and both archives are equal bit for bit.
 
     Raises:
-        ConfigError: An option is out of range. `run` raises it if the function cannot be sent to a worker, or
-            if workers cannot start.
+        ConfigError: An option is out of range. The method `run` raises it if the function cannot be pickled
+            or a worker cannot start.
 
     Example:
         >>> from edanas.core.errors import ConfigError
@@ -65,7 +73,9 @@ class Process(Executor):
         if workers < 1:
             raise ConfigError(f"executor.workers: found {workers}; allowed: 1 or more")
         if threads < 0:
-            raise ConfigError(f"executor.threads: found {threads}; allowed: 0 (as the caller) or more")
+            raise ConfigError(
+                f"executor.threads: found {threads}; allowed: 0 (the number in the calling process) or more"
+            )
         self.workers = workers
         self.threads = threads
         self._function: Callable[..., Any] | None = None
@@ -100,12 +110,12 @@ class Process(Executor):
                 else:
                     self._collect(pending, answers, died)
         finally:
-            # The answer to an unfinished item would be mistaken for one of the next run.
+            # A late answer to an unfinished item would be mistaken for an answer of the next run.
             if any(worker.task for worker in self._pool):
                 self.close()
 
     def close(self) -> None:
-        """Kill the workers."""
+        """Kill all worker processes."""
         for worker in self._pool:
             worker.process.kill()
         for worker in self._pool:
@@ -114,7 +124,11 @@ class Process(Executor):
         self._pool.clear()
 
     def _ship(self, function: Callable[..., Any]) -> None:
-        """Set the function of the workers; close the workers of another function."""
+        """Pickle the function for the workers; kill workers that hold another function.
+
+        Raises:
+            ConfigError: The function cannot be pickled.
+        """
         if function is self._function:
             return
         self.close()
@@ -122,24 +136,34 @@ class Process(Executor):
             self._payload = pickle.dumps(function, protocol=pickle.HIGHEST_PROTOCOL)
         except Exception as error:
             raise ConfigError(
-                f"executor: 'process' sends the evaluation to its workers, and it cannot be pickled "
+                f"executor: 'process' sends the evaluation to its workers, but it cannot be pickled "
                 f"({type(error).__name__}: {error}); use 'serial'"
             ) from error
         self._function = function
 
     def _assign(self, pending: deque[_Task]) -> None:
-        """Give pending tasks to idle workers, and start as many workers as there is work for."""
+        """Send pending tasks to idle workers, and start workers for the other tasks, up to `workers`."""
         for worker in self._pool:
             if pending and worker.ready and worker.task is None:
                 worker.task = pending.popleft()
-                with suppress(OSError):  # a worker that died while idle: `_collect` handles it
+                with suppress(OSError):  # the worker died while idle; `_collect` removes it
                     worker.connection.send_bytes(pickle.dumps(worker.task[1]))
         starting = sum(not worker.ready for worker in self._pool)
         for _ in range(min(len(pending) - starting, self.workers - len(self._pool))):
             self._pool.append(_start(self._payload, self.threads or torch.get_num_threads()))
 
     def _collect(self, pending: deque[_Task], answers: dict[int, Any], died: set[int]) -> None:
-        """Wait for a message of any worker, and handle the messages of all."""
+        """Wait for a message from any worker, and handle all messages that have arrived.
+
+        Args:
+            pending: The tasks that no worker has.
+            answers: The answers so far, by number of the item; the method adds to it.
+            died: The numbers of the items whose worker died once.
+
+        Raises:
+            ConfigError: A worker cannot start.
+            RuntimeError: The function raised an error.
+        """
         by_connection = {worker.connection: worker for worker in self._pool}
         for connection in wait(list(by_connection)):
             worker = by_connection[connection]  # type: ignore[index] # `wait` returns its arguments
@@ -161,15 +185,19 @@ class Process(Executor):
     def _remove(
         self, worker: _Worker, pending: deque[_Task], answers: dict[int, Any], died: set[int]
     ) -> None:
-        """Remove a dead worker from the pool; its task is tried once more."""
+        """Remove a dead worker from the pool; its task becomes pending again, once.
+
+        Raises:
+            ConfigError: The worker died before it was ready.
+        """
         worker.connection.close()
         worker.process.join()
         self._pool.remove(worker)
         cause = _cause(worker.process.exitcode)
         if not worker.ready:
             raise ConfigError(
-                f"executor: a worker of 'process' ended before it began ({cause}); a script that searches "
-                "must do so under `if __name__ == '__main__':`, or use 'serial'"
+                f"executor: a worker of 'process' ended before it was ready ({cause}); in a script, call "
+                "`edanas.search` under `if __name__ == '__main__':`, or use 'serial'"
             )
         if worker.task is None:
             return
@@ -187,18 +215,18 @@ def _start(payload: bytes, threads: int) -> _Worker:
     process = context.Process(target=_serve, args=(theirs, payload, threads), daemon=True)
     with _sigint_blocked():
         process.start()
-    # Without an open copy of the far end, the death of the worker closes the pipe.
+    # The worker's end must be open only in the worker, so that the death of the worker closes the pipe.
     theirs.close()
     return _Worker(process, ours)
 
 
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """Block Ctrl-C in processes that start inside, even while they import; delay it in this process."""
+    """Block Ctrl-C in processes that start in this context, from their start on; delay it in this process."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # The first start of a process also starts the resource tracker, which would lift the block.
+    # The resource tracker starts with the first process, and its start would unblock the signal.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -208,7 +236,7 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 def _serve(connection: Connection, payload: bytes, threads: int) -> None:
-    """Run a worker."""
+    """Run a worker process: the target of the processes that `_start` makes."""
     # Ctrl-C reaches all processes; only the parent reacts to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -217,7 +245,10 @@ def _serve(connection: Connection, payload: bytes, threads: int) -> None:
 
 
 def _answer(connection: Connection, payload: bytes) -> None:
-    """Load the function, then answer items until the pipe is closed."""
+    """Load the function, then send the answer to each item until the pipe is closed.
+
+    A message is a pair: (True, answer), or (False, error as text).
+    """
     try:
         function = pickle.loads(payload)  # noqa: S301 - bytes of our own parent
     except Exception as error:
@@ -241,7 +272,7 @@ def _reply(message: tuple[bool, Any]) -> bytes:
 
 
 def _end_with_parent() -> None:
-    """End the worker with its parent: the workers of a killed run must not compute beside the resumed run."""
+    """End this worker with its parent: workers of a killed run must not compute beside the resumed run."""
     parent = parent_process()
     if parent is not None:
         parent.join()
@@ -256,5 +287,5 @@ def _cause(exitcode: int | None) -> str:
 
 @hookimpl
 def edanas_executors() -> Mapping[str, Callable[..., Executor]]:
-    """The executor `process`."""
+    """Return the executor `process`."""
     return {"process": Process}

@@ -1,4 +1,4 @@
-"""The executor `serial`: evaluations one after the other, in this process."""
+"""The executor `serial`: one evaluation after another, in this process."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -9,7 +9,7 @@ from edanas.core.hookspecs import hookimpl
 
 
 class Serial(Executor):
-    """Evaluate one candidate after the other, in this process.
+    """Evaluate one candidate after another, in this process.
 
     Example:
         >>> list(Serial().run(abs, [-1, 2]))
@@ -19,12 +19,12 @@ class Serial(Executor):
     def run(
         self, function: Callable[[Item], Answer], items: Iterable[Item]
     ) -> Iterator[Answer | CandidateError]:
-        """See `Executor.run`. An item is read when the answer before it has been used."""
+        """See `Executor.run`. An item is read after the caller has used the answer to the previous item."""
         for item in items:
             yield function(item)
 
 
 @hookimpl
 def edanas_executors() -> Mapping[str, Callable[..., Executor]]:
-    """The executor `serial`."""
+    """Return the executor `serial`."""
     return {"serial": Serial}

@@ -1,1 +1,1 @@
-"""One run: its options, settings, objects, folder, execution and result."""
+"""The options, settings, objects, folder, execution and result of one run."""

@@ -1,4 +1,4 @@
-"""Checks that a run which is resumed has the settings and inputs that it was started with."""
+"""Checks that a resumed run has the same settings and inputs as at its start."""
 
 from pathlib import Path
 
@@ -13,17 +13,22 @@ from edanas.run.plugin_files import plugin_files
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher
 
 CHANGEABLE = ("search.max_evals", "search.time_limit", "search.patience", "search.min_gain", "loggers")
-"""Settings that may change when a run is resumed: they do not affect the candidates evaluated so far."""
+"""Settings that may differ when a run is resumed, because they do not affect candidates evaluated so far."""
 
 _CHANGEABLE_BEFORE_RESULTS = ("final_thresholds",)
-"""Settings that may change until the first result is finished: they do not affect the search."""
+"""Settings that may differ until the first result is finished, because they do not affect the search."""
 
 
 def bind_settings(folder: Path, settings: Settings, archive: Archive) -> None:
-    """Note the settings in a new archive, and compare them with those of an existing one.
+    """Store the settings in a new archive, or compare them with the settings stored in an existing archive.
+
+    Args:
+        folder: The run folder, for messages and for finished results.
+        settings: The settings of the run that starts or resumes.
+        archive: The archive of the run.
 
     Raises:
-        RunError: The archive is that of a run with other settings; the message lists them.
+        RunError: The archive holds a run with other settings; the message lists the differing settings.
     """
     plain_settings = to_plain(settings)
     stored = archive.meta().get("settings")
@@ -44,14 +49,14 @@ def bind_settings(folder: Path, settings: Settings, archive: Archive) -> None:
 def bind_inputs(
     folder: Path, settings: Settings, archive: Archive, space: SearchSpace, parts: DataParts
 ) -> None:
-    """Note digests of the inputs in a new archive, and compare them with those of an existing one.
+    """Store digests of the inputs in a new archive, or compare them with those in an existing archive.
 
     Args:
         folder: The run folder.
-        settings: The settings, which name the files of weights and teacher.
+        settings: The settings, which name the files of the weights and of the teacher.
         archive: The archive of the run.
-        space: The search space.
-        parts: The images.
+        space: The search space of the run.
+        parts: The images and labels of the four parts.
 
     Raises:
         RunError: An input differs, e.g. because a plugin was updated or an image was added.
@@ -77,5 +82,5 @@ def bind_inputs(
 
 
 def _has_begun(folder: Path, archive: Archive) -> bool:
-    """Return whether the folder holds anything that depends on settings and inputs."""
+    """Return whether the archive holds an evaluation, or the folder holds files of the evaluation mode."""
     return archive.count() > 0 or bool(matching_files(folder, plugin_files(archive)["evaluation"]))

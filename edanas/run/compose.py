@@ -1,4 +1,4 @@
-"""Composition: the objects of a run, made from the registry and the settings. No other module does that."""
+"""The composition of a run: the only module that makes the objects of a run from registry and settings."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ from edanas.plugins.registry import Registry
 from edanas.surrogates.adaptive import AdaptiveSwitching
 
 WRITER = "safetensors"
-"""The exporter that writes every result, in the form that `edanas.load` reads."""
+"""The name of the exporter that writes every result; `edanas.load` reads its files."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class Composition:
         workbench: The data, networks and settings that evaluations use.
         evaluator: The evaluation mode, not yet prepared.
         strategy: The search strategy, not yet started.
-        problem: The problem to start the strategy on.
-        fronts: The trade-offs of backbones, with continuous thresholds; otherwise `None`.
+        problem: The search problem that the strategy starts with.
+        fronts: The Pareto-optimal selection schemes of backbones; `None` unless thresholds are continuous.
         objectives: The objectives of the search.
         limits: The constraints on every result.
-        executor: The executor of evaluations.
-        setter: The setter of the thresholds of each result.
-        exporters: The exporters of each result.
-        remarks: Sentences on the preparation of the images, for the user.
+        executor: The executor that runs evaluations.
+        setter: The threshold setter that every result gets its thresholds from.
+        exporters: The exporters that write every result, `WRITER` first.
+        remarks: Sentences to print on the preparation of the images.
     """
 
     workbench: Workbench
@@ -73,7 +73,7 @@ class Composition:
 
 
 def make_space(registry: Registry, settings: Settings) -> tuple[SupernetProvider, SearchSpace]:
-    """Return the supernet's provider, and the search space with the thresholds.
+    """Return the supernet provider, and the search space of its backbones and of the thresholds.
 
     Raises:
         ConfigError: An option of the supernet is out of range.
@@ -84,16 +84,16 @@ def make_space(registry: Registry, settings: Settings) -> tuple[SupernetProvider
 
 
 def compose(registry: Registry, settings: Settings, folder: Path, progress: Progress) -> Composition:
-    """Make the objects of a run, and read the data.
+    """Make all objects of a run, and read its data.
 
     Args:
         registry: The extensions by kind and name.
-        settings: As `layered_settings` returns them.
+        settings: The settings, from `layered_settings`.
         folder: The run folder.
-        progress: Where the strategy shows its progress.
+        progress: The display for the progress of the search strategy.
 
     Raises:
-        EdanasError: An option or the data is wrong for an implementation.
+        EdanasError: An implementation does not accept an option or the data.
     """
 
     def make(kind: str, component: Component, *args: Any) -> Any:
@@ -123,7 +123,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         meters=tuple({meter.name: meter for meter in meters}.values()),
         measure=measure_of(objectives),
     )
-    # A scheme that does not fit the exits of the supernet raises its error here, before any training.
+    # A training scheme that does not fit the supernet's exits raises its error here, before any training.
     workbench.scheme.phases(tuple(range(provider.exit_points + 1)))
     evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)
     _check_teacher(registry, settings, evaluator)
@@ -161,7 +161,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
 
 
 def _exporters(settings: Settings) -> tuple[Component, ...]:
-    """Return the exporters of the settings after `WRITER`, which is always the first."""
+    """Return the exporters of a run: `WRITER`, then the other exporters in the settings."""
     exports = settings.exports
     writers = [each for each in exports if each.name == WRITER] or [Component(WRITER)]
     return (*writers, *(each for each in exports if each.name != WRITER))
@@ -170,32 +170,33 @@ def _exporters(settings: Settings) -> tuple[Component, ...]:
 def _check_heads(
     registry: Registry, settings: Settings, provider: SupernetProvider, classifier: ExitClassifier
 ) -> None:
-    """Check that heads can read the output of the supernet's stages.
+    """Check that the exit classifier reads the kind of tensor that the supernet's stages pass on.
 
     Raises:
-        ConfigError: They cannot.
+        ConfigError: It reads another kind of tensor.
     """
     if classifier.reads != provider.passes:
         entries = registry.entries("exit classifier")
         others = [each.name for each in entries if getattr(each.factory, "reads", "") == provider.passes]
         raise ConfigError(
-            f"classifier: '{settings.classifier.name}' reads {classifier.reads}, and the stages of supernet "
+            f"classifier: '{settings.classifier.name}' reads {classifier.reads}, but the stages of supernet "
             f"'{settings.supernet.name}' pass on {provider.passes}; allowed: {', '.join(others) or 'nothing'}"
         )
 
 
 def _check_teacher(registry: Registry, settings: Settings, evaluator: Evaluator) -> None:
-    """Check that the settings use a teacher that they name.
+    """Check that the run uses the teacher, if the settings name one.
 
     Raises:
-        ConfigError: The evaluation trains no supernet, or distillation has no weight.
+        ConfigError: A teacher is named, but the evaluation trains no supernet, or
+            `training.distillation` is 0.
     """
     if not settings.teacher:
         return
     if not evaluator.trains_supernet:
         others = " or ".join(f"'{name}'" for name in supernet_trainers(registry))
         raise ConfigError(
-            f"teacher: found '{settings.teacher}', and evaluation '{settings.evaluation.name}' trains no "
+            f"teacher: found '{settings.teacher}', but evaluation '{settings.evaluation.name}' trains no "
             f"supernet; allowed: evaluation {others}, or an empty teacher"
         )
     if not settings.training.distillation:
@@ -206,7 +207,7 @@ def _check_teacher(registry: Registry, settings: Settings, evaluator: Evaluator)
 
 
 def supernet_trainers(registry: Registry) -> list[str]:
-    """Return the names of the evaluations that train a supernet, as far as their factories declare it."""
+    """Return the names of the evaluations whose factories declare that they train a supernet."""
     entries = registry.entries("evaluation")
     return [each.name for each in entries if getattr(each.factory, "trains_supernet", False)]
 
@@ -214,10 +215,11 @@ def supernet_trainers(registry: Registry) -> list[str]:
 def _check_continuous(
     registry: Registry, settings: Settings, strategy: SearchStrategy, evaluator: Evaluator
 ) -> None:
-    """Check that thresholds, strategy and evaluation agree on whether thresholds are continuous.
+    """Check that the strategy and the evaluation work with the thresholds, continuous or a list.
 
     Raises:
-        ConfigError: They do not.
+        ConfigError: The strategy needs the other kind of thresholds, or thresholds are continuous and the
+            evaluation keeps no exit profiles.
     """
     continuous = settings.thresholds == CONTINUOUS
     name = settings.strategy.name
@@ -241,7 +243,7 @@ def _is_nested(registry: Registry, name: str) -> bool:
 
 
 def make_loggers(registry: Registry, settings: Settings) -> dict[Plugin, Logger]:
-    """Return the loggers of the settings, each under a plugin of its own, which errors can name.
+    """Return the loggers of the settings, each by a plugin object of its own, whose name error messages use.
 
     Raises:
         ConfigError: The package of a logger is not installed or cannot be used.
@@ -256,7 +258,14 @@ def make_loggers(registry: Registry, settings: Settings) -> dict[Plugin, Logger]
 
 
 def surrogate_factory(registry: Registry, chosen: Sequence[Component]) -> Callable[[int], SurrogateModel]:
-    """Return a function from a seed to a surrogate of one objective, which switches among several choices."""
+    """Return a function that makes the surrogate model of one objective from a seed.
+
+    With several choices, the surrogate model is an `AdaptiveSwitching` between them.
+
+    Args:
+        registry: The extensions by kind and name.
+        chosen: The surrogate models in the settings, at least one.
+    """
 
     def single(component: Component, seed: int) -> SurrogateModel:
         options = {"seed": seed, **component.options}

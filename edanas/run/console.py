@@ -1,4 +1,4 @@
-"""Progress in a terminal, in a log and in a notebook."""
+"""Displays of progress for a terminal, a log and a notebook."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def default_progress() -> Progress:
-    """Return where progress shows by default: bars in a notebook and in a terminal, otherwise nothing.
+    """Return the default display of progress: bars in a notebook or a terminal, nothing elsewhere.
 
     Example:
         >>> import contextlib, io
@@ -32,20 +32,21 @@ def default_progress() -> Progress:
 
 
 def _in_notebook() -> bool:
-    """Return whether this process is the kernel of a notebook."""
+    """Return whether this process runs the code of a notebook."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
 
 
 class ConsoleProgress:
-    """A `Progress` on a console.
+    """A `Progress` that prints to a terminal or a log.
 
-    On a terminal, running tasks are live bars; a finished outermost task leaves a line.
-    Elsewhere the outermost task prints a line when it starts, at each quarter and when it ends.
+    In a terminal, every running task is a live bar, and an outermost task leaves one line when it ends.
+    Elsewhere, the outermost task prints a line at its start, after each quarter of its steps, and at its end.
 
     Args:
-        console: Where to print; `None` for standard error, so that standard output stays clean.
+        console: The console to print to; by default standard error, so that standard output holds only
+            results.
 
     Example:
         >>> import io
@@ -114,7 +115,7 @@ class ConsoleProgress:
 
 
 class _LineBar:
-    """A bar that prints a line at the start and at each quarter."""
+    """A bar that prints a line at the start and after each quarter of the steps."""
 
     def __init__(self, say: Callable[[str], None], label: str, total: int | None) -> None:
         self._say, self._label, self._total = say, label, total
@@ -135,7 +136,7 @@ class _LineBar:
 
 
 class _LiveBar:
-    """A bar that rich draws."""
+    """A bar of the live display of the package rich."""
 
     def __init__(self, live: rich.progress.Progress, label: str, total: int | None) -> None:
         self._live = live
@@ -152,10 +153,10 @@ class _LiveBar:
 
 
 class NotebookProgress:
-    """A `Progress` in a notebook: one cell output that holds the running bars.
+    """A `Progress` in a notebook, which shows all running bars in one output of the cell.
 
     Args:
-        interval: Seconds between two updates of the output, at least.
+        interval: The least time between two updates of the output, in seconds; 0.2 by default.
     """
 
     def __init__(self, interval: float = 0.2) -> None:
@@ -204,7 +205,7 @@ class NotebookProgress:
 
 
 class _NotebookBar:
-    """A bar as a line of text."""
+    """A bar that `NotebookProgress` shows as one line of text."""
 
     def __init__(self, label: str, total: int | None, update: Callable[[], None]) -> None:
         self._label, self._total, self._update = label, total, update
@@ -230,7 +231,7 @@ def _count(done: int, total: int | None) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Return seconds as text, e.g. `3.2 s` or `4:05 min`."""
+    """Return a duration in seconds as text, e.g. `3.2 s` or `4:05 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"

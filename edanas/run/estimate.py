@@ -23,19 +23,23 @@ from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose, make_space
 
 _SAMPLE = 21
-"""The number of random backbones whose median by MACs represents all evaluated and fine-tuned ones."""
+"""The number of random backbones; the median by MACs stands for every evaluated or fine-tuned backbone."""
 
 
 def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
-    """Estimate the size of the search space, the MACs of its backbones, and the time of a run here.
+    """Estimate the size of the search space, the MACs of backbones, and the time of a run on this machine.
 
-    MACs are for one sample up to the last exit. The time follows from measured training steps of the
-    smallest, a median and the largest backbone, and is right to a factor of about two. Nothing is downloaded.
-    For a known data set that is not there, MACs are for its declared channels and classes. Figures that
-    depend on its images are then `None`, and `unknown` is a sentence with the reason.
+    The time follows from measured training steps of the smallest, a median and the largest backbone, and is
+    accurate to a factor of about two. Nothing is downloaded. For a data set that is known but not downloaded
+    yet, MACs follow from its declared numbers of channels and classes.
+
+    Returns:
+        The settings and the estimated values by name, in JSON's types. Keys that end in `backbone_macs` are
+        multiply-adds of one sample up to the last exit. Values that depend on images which are not
+        downloaded yet are `None`, and `unknown` is then a sentence with the reason.
 
     Raises:
-        EdanasError: The same errors as in the run itself, on wrong names, options or data.
+        EdanasError: A name, an option or the data is wrong; the run would raise the same error.
     """
     provider, space = make_space(registry, settings)
     composition: Composition | None = None
@@ -46,8 +50,8 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
     except AbsentDataError as absent:
         task = Task(absent.channels, absent.classes)
         unknown = (
-            f"the run's MACs and time, until the data is there ({absent}) The MACs of backbones are for its "
-            f"{task.in_channels} channels and {task.num_classes} classes."
+            f"the run's MACs and time, until the data is there ({absent}) The MACs of backbones are for "
+            f"images of {task.in_channels} channels and {task.num_classes} classes."
         )
     rng = np.random.default_rng(settings.seed)
     drawn = [space.sample_backbone(rng) for _ in range(_SAMPLE)]
@@ -80,7 +84,7 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
 
 
 def _without_download(settings: Settings) -> Settings:
-    """Return the settings with the download of data switched off."""
+    """Return the settings without the permission to download data."""
     if not settings.data.options.get("download"):
         return settings
     return replace(
@@ -89,9 +93,10 @@ def _without_download(settings: Settings) -> Settings:
 
 
 def _forward_passes(composition: Composition, settings: Settings, candidates: int) -> tuple[float, float]:
-    """Count forward passes of single samples: by the supernet before the search, by backbones from then on.
+    """Count forward passes of single samples; a training step counts as `BACKWARD` forward passes.
 
-    A backward pass counts as `BACKWARD` forward passes.
+    Returns:
+        The passes through the supernet before the search, and the passes through backbones afterwards.
     """
     before, per_candidate = composition.evaluator.passes()
     train = len(composition.workbench.parts.train)
@@ -106,7 +111,7 @@ def _macs(backbone: StagedBackbone, task: Task) -> int:
 
 
 def _seconds_per_sample(network: StagedBackbone, task: Task, settings: Settings) -> float:
-    """Measure a training step, and return the seconds of the forward pass of one sample."""
+    """Measure a training step, and return the estimated seconds of one sample's forward pass."""
     device = device_of(settings)
     batch, side = settings.training.batch_size, network.resolution
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]

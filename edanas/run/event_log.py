@@ -22,13 +22,13 @@ def logged(
     *,
     backbones: bool = False,
 ) -> Callable[..., None]:
-    """Return a function that writes an event to the log, and then calls `notify` with it.
+    """Return a function that writes an event to the log, and then passes it on to `notify`.
 
     Args:
-        notify: Called with the event's name and its values.
-        folder: The run folder.
-        say: Called with a line for each evaluated candidate.
-        backbones: The search is one of backbones; see `candidate_line`.
+        notify: Called with the name of the event, and with its values as keyword arguments.
+        folder: The run folder, which holds the log.
+        say: Called with a line of text for each evaluated candidate; `None` to print no lines.
+        backbones: `True` if the strategy searches backbones only; see `candidate_line`.
     """
 
     def log_and_notify(event: str, **values: Any) -> None:
@@ -42,7 +42,13 @@ def logged(
 
 
 def log_event(folder: Path, event: str, value: Evaluation | IterationSummary) -> None:
-    """Append a line to `log.jsonl`."""
+    """Append an event to `log.jsonl`, as one line of JSON.
+
+    Args:
+        folder: The run folder.
+        event: The name of the event.
+        value: The evaluation or the summary of an iteration that the event carries.
+    """
     record: dict[str, Any] = {"time": datetime.now().astimezone().isoformat(), "event": event}
     if isinstance(value, Evaluation):
         record |= {"id": value.candidate.id, "iteration": value.iteration, "error": value.error}
@@ -52,7 +58,7 @@ def log_event(folder: Path, event: str, value: Evaluation | IterationSummary) ->
         record |= {name: field for name, field in asdict(value).items() if name != "newest"}
     path = folder / LOG
     with writing(path), path.open("a+b") as file:
-        # After an incomplete line, e.g. from a full disk, this one must begin on a line of its own.
+        # After an incomplete line, e.g. from a full disk, the new line must not continue it.
         incomplete = file.tell() and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n"
         file.write(b"\n" * bool(incomplete) + json.dumps(record).encode() + b"\n")
 
@@ -62,7 +68,8 @@ def candidate_line(evaluation: Evaluation, *, backbones: bool = False) -> str:
 
     Args:
         evaluation: The candidate with its metrics.
-        backbones: The search is one of backbones, so that the line is on the network without early exits.
+        backbones: `True` if the strategy searches backbones only: the metrics are then those of the network
+            without early exits.
 
     Example:
         >>> from edanas.core.types import Backbone, Candidate, SelectionScheme

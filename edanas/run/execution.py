@@ -1,4 +1,4 @@
-"""The execution of a run, from its settings to its result; also of a run that is resumed."""
+"""The execution of a new or resumed run, from its settings to its result."""
 
 import contextlib
 import time
@@ -32,7 +32,7 @@ from edanas.run.plugin_files import note_plugin_files
 from edanas.run.result_content import FinishedRun, result_content
 
 FIRST = "first"
-"""The archive's key for the genomes that the initial archive begins with."""
+"""The key in the archive for the genomes of the first candidates of the initial archive."""
 
 
 class _PartTimes:
@@ -59,16 +59,24 @@ def run(
     overwrite: bool = False,
     verbose: bool = False,
 ) -> Result:
-    """Run or resume the search that `settings` describe in `folder`; see `edanas.search`.
+    """Run or resume a search in a folder; see `edanas.search`.
+
+    Args:
+        registry: The extensions by kind and name.
+        settings: All settings of the run, from `layered_settings`.
+        folder: The run folder.
+        progress: The display of progress.
+        overwrite: Discard the run that the folder holds.
+        verbose: Show a line for each candidate once it is recorded.
 
     Raises:
-        EdanasError: An error that the user can put right.
+        EdanasError: The user can correct the error; its message says how.
         Interrupted: After Ctrl-C; the same call resumes the run.
     """
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file; expected a folder for the run, which may not exist yet")
+        raise RunError(f"{folder}: is a file; expected a folder for the run, existing or new")
     run_folder, times = RunFolder(folder, settings), _PartTimes()
-    # Wrong options or images raise their errors before the folder is made, and before a run is discarded.
+    # Errors in options or images are raised before the folder is made, and before a run is discarded.
     loggers = make_loggers(registry, settings)
     composition = None
     if overwrite or not run_folder.has_run():
@@ -95,13 +103,13 @@ def _how_it_ended(result: Result) -> str:
     if stopped in (MAX_EVALS, TIME_LIMIT):
         return f"finished within its budget (another search.{stopped} resumes it)"
     if stopped == CONVERGED:
-        return "finished when its hypervolume stood still (another search.patience resumes it)"
+        return "finished when its hypervolume stopped rising (another search.patience resumes it)"
     return "finished"
 
 
 @contextlib.contextmanager
 def _with_advice(folder: Path) -> Iterator[None]:
-    """Add to an error that ends a run how to resume the run."""
+    """Add advice on how to resume the run to the message of an error that ends it."""
     try:
         yield
     except (KeyboardInterrupt, Interrupted):
@@ -111,7 +119,7 @@ def _with_advice(folder: Path) -> Iterator[None]:
         ) from None
     except CandidateError as error:
         raise RunError(
-            f"{error}. The failures are recorded in {folder}: when the cause is mended, run with --overwrite"
+            f"{error}. The failures are recorded in {folder}; correct the cause, then run with --overwrite"
         ) from error
 
 
@@ -125,9 +133,9 @@ def _compose(registry: Registry, run_folder: RunFolder, progress: Progress, time
 
 
 def _first_candidates(composition: Composition, archive: Archive) -> tuple[Candidate, ...]:
-    """Return the candidates that the initial archive begins with.
+    """Return the first candidates of the initial archive, which a warm start takes from an older run.
 
-    They are stored in the archive, because the older run may change before this one is resumed.
+    They are stored in the archive, because the older run may have changed when this run is resumed.
     """
     space = composition.workbench.space
     genomes = archive.meta().get(FIRST)
@@ -147,7 +155,7 @@ def _execute(
     *,
     verbose: bool,
 ) -> Result:
-    """Search, finish the results, and write them."""
+    """Run the search, finish the networks, and write and return the result."""
     workbench, host = composition.workbench, registry.host
     settings, folder = workbench.settings, workbench.folder
     plain_settings = to_plain(settings)

@@ -1,4 +1,4 @@
-"""The end of a run: candidates are chosen, trained, tested and written as networks."""
+"""The end of a run: the choice of candidates, their training and test, and the files of the networks."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from edanas.run.compose import Composition
 from edanas.run.warm_start import best_candidates
 
 _NEAREST = 3
-"""The number of candidates that are listed where no candidate satisfies the constraints."""
+"""The number of candidates that the message lists when no candidate satisfies the constraints."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class FinishedNetworks:
     """The networks of a run, trained, tested and written.
 
     Args:
-        front: A row for each early-exit network.
-        static: A row for each single-exit network.
-        failures: The id and the error of each candidate that could not be finished.
+        front: The rows of the early-exit networks.
+        static: The rows of the single-exit networks.
+        failures: For each candidate that could not be finished, its `id` and the `error`.
     """
 
     front: Sequence[ResultRow]
@@ -42,10 +42,10 @@ class FinishedNetworks:
 
 
 def warm_start_candidates(composition: Composition) -> tuple[Candidate, ...]:
-    """Return the best candidates of the older run that the setting `warm_start` names; none without it.
+    """Return the best candidates of the older run in the setting `warm_start`; empty if it is not set.
 
     Raises:
-        RunError: The older run cannot be used.
+        RunError: The folder holds no run, a run on another search space, or no successful evaluation.
     """
     workbench = composition.workbench
     if not workbench.settings.warm_start:
@@ -59,9 +59,10 @@ def warm_start_candidates(composition: Composition) -> tuple[Candidate, ...]:
 def searchable_schemes(
     composition: Composition, outcome: SearchOutcome, archive: Archive
 ) -> list[Evaluation]:
-    """Return the candidates to choose results from.
+    """Return the evaluated candidates that results are chosen from.
 
-    They are the archive or, with continuous thresholds, every trade-off of every backbone.
+    They are all candidates of the archive. With continuous thresholds, the archive holds backbones, and the
+    candidates are each backbone with each of its Pareto-optimal selection schemes.
     """
     if composition.fronts is None:
         return list(outcome.evaluations)
@@ -80,17 +81,17 @@ def finish_results(
     archive: Archive,
     progress: Progress,
 ) -> FinishedNetworks:
-    """Choose candidates, and finish them and single-exit networks to compare them with.
+    """Choose candidates, and train, test and write them, with single-exit networks for comparison.
 
     Args:
         composition: The objects of the run.
         outcome: The outcome of the search.
-        searched: The candidates to choose from.
-        archive: The archive, for exit profiles.
-        progress: Where to show progress.
+        searched: The evaluated candidates to choose from, from `searchable_schemes`.
+        archive: The archive of the run, which holds the exit profiles.
+        progress: The display of progress.
 
     Raises:
-        RunError: None of the early-exit networks could be finished.
+        RunError: No early-exit network could be finished.
         InfeasibleError: No candidate satisfies the constraints.
     """
     workbench, objectives = composition.workbench, composition.objectives
@@ -115,8 +116,8 @@ def finish_results(
         (cause, times), *_ = Counter(failure["error"] for failure in failures).most_common(1)
         raise RunError(
             f"none of the {len(failures)} early-exit networks could be finished; the most frequent reason "
-            f"({times} times) is {cause}. The results of the search are kept in {workbench.folder}: when the "
-            "cause is mended, run the same again"
+            f"({times} times) is {cause}. The results of the search are kept in {workbench.folder}; correct "
+            "the cause, then run the same command again"
         )
     accuracies = {e.candidate.id: e.metrics.accuracy for e in chosen if e.metrics is not None}
     rivals = [(accuracies[row.id], row.macs_for_choice) for row in front]
@@ -126,10 +127,11 @@ def finish_results(
 
 
 def _accuracy_drops(composition: Composition, chosen: Sequence[Evaluation]) -> dict[str, float]:
-    """Return the loss of accuracy of each chosen trade-off against its backbone; empty for listed thresholds.
+    """Return how much less accurate each chosen candidate is than its backbone, by id of the candidate.
 
-    Calibration sets the thresholds anew; without this it would make every network as accurate as its last
-    exit, and the cheap end of the front would be lost.
+    The result is empty unless thresholds are continuous. Calibration sets the thresholds again. Without an
+    allowed drop, calibration would make every network as accurate as its last exit, and the cheap networks
+    of the front would be lost.
     """
     if composition.fronts is None:
         return {}
@@ -138,7 +140,7 @@ def _accuracy_drops(composition: Composition, chosen: Sequence[Evaluation]) -> d
 
 
 def _with_violations(pool: Sequence[Evaluation], limits: Feasibility) -> list[Evaluation]:
-    """Return the pool with constraint violations, which schemes scored from exit profiles lack."""
+    """Return the candidates with their constraint violations, which evaluations from exit profiles lack."""
     return [replace(e, violation=limits.violation(e.candidate, e.metrics)) if e.metrics else e for e in pool]
 
 
@@ -150,9 +152,9 @@ def _infeasible_message(pool: Sequence[Evaluation], composition: Composition) ->
     ]
     return "\n".join(
         (
-            f"none of {len(measured)} candidates satisfies the constraints. The nearest ones:",
+            f"none of {len(measured)} candidates satisfies the constraints. The nearest candidates:",
             *nearest,
-            f"All evaluations are kept in {composition.workbench.folder}; other constraints need another "
-            "folder",
+            f"All evaluations are kept in {composition.workbench.folder}; a run with other constraints needs "
+            "another folder",
         )
     )

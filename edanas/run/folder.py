@@ -1,4 +1,4 @@
-"""The run folder: its files, and the start and the end of a run in it."""
+"""The run folder: the names of its files, and the opening and the discarding of a run."""
 
 import contextlib
 import json
@@ -44,11 +44,11 @@ _PATTERNS = (
     f"{MODELS}/.*.partial",
     *(f"{EXAMPLES}/*-{kind}.*" for kind in (EARLY, LATE, WRONG)),
 )
-"""Patterns of a run's further files. They match no file of the user's in the same folders."""
+"""Glob patterns of the other files of a run; files of the user in the same folders do not match them."""
 
 
 def new_folder(settings: Settings) -> Path:
-    """Return a folder below `edanas-runs/` that does not exist yet, named by bundle, seed and time."""
+    """Return the path of a new folder in `edanas-runs/`, named after the bundle, the seed and the time."""
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     stem = f"{settings.plugin}-seed{settings.seed}-{stamp}"
     return next(
@@ -62,8 +62,8 @@ class RunFolder:
     """The folder of one run.
 
     Args:
-        path: The folder. To write in it, the caller holds its `RunLock`.
-        settings: The settings of the run that is to start or to resume.
+        path: The folder. Methods that write need the caller to hold the `RunLock` of the folder.
+        settings: The settings of the run that starts or resumes.
 
     Example:
         >>> import tempfile
@@ -81,7 +81,7 @@ class RunFolder:
         return (self.path / ARCHIVE).exists()
 
     def is_finished(self) -> bool:
-        """Return whether the folder holds the result of a run with these settings, budgets included."""
+        """Return whether the folder holds the result of a run with the same settings, budgets included."""
         try:
             stored = json.loads((self.path / RESULT).read_text(encoding="utf-8"))["settings"]
             return resolve([("", stored)]) == self.settings
@@ -89,7 +89,7 @@ class RunFolder:
             return False
 
     def discard(self) -> None:
-        """Delete the files of the run, and no others; do nothing if the folder holds no run."""
+        """Delete the files of the run and no other files; do nothing if the folder holds no run."""
         if not self.has_run():
             return
         patterns = (*_FILES, *_PATTERNS, *self._plugin_patterns())
@@ -98,9 +98,9 @@ class RunFolder:
         parents = {parent for pattern in patterns for parent in PurePath(pattern).parents if parent.parts}
         folders = [path for parent in parents for path in self.path.glob(str(parent)) if path.is_dir()]
         for path in sorted(folders, key=lambda path: len(path.parts), reverse=True):
-            with contextlib.suppress(OSError):  # it holds files that are not the run's
+            with contextlib.suppress(OSError):  # the folder holds files of the user
                 path.rmdir()
-        # Last, because the archive marks the other files as those of a run.
+        # The archive is deleted last, because it shows that the other files belong to a run.
         for name in (f"{ARCHIVE}-wal", f"{ARCHIVE}-shm", ARCHIVE):
             (self.path / name).unlink(missing_ok=True)
 
@@ -113,11 +113,11 @@ class RunFolder:
         return [*patterns["evaluation"], *patterns["loggers"]]
 
     def open_archive(self, evaluator: Evaluator | None = None) -> Archive:
-        """Open the archive, or create it, and bind it to the settings.
+        """Open or create the archive, and check that it belongs to a run with the same settings.
 
         Args:
-            evaluator: The evaluation, if it is made already; a folder without a run may hold none of its
-                files.
+            evaluator: The evaluation of a new run: a folder without a run must not hold files of this
+                evaluation. `None` to skip this check.
 
         Raises:
             RunError: The folder holds a run with other settings, or files that a run would overwrite.
@@ -127,8 +127,8 @@ class RunFolder:
         files += [name for name in _FILES if (self.path / name).exists()]
         if files and not self.has_run():
             raise RunError(
-                f"{self.path} holds {', '.join(files)} but no {ARCHIVE}, so this is no run, and a run "
-                "would overwrite them; choose another --out, or move them away"
+                f"{self.path} holds {', '.join(files)} but no {ARCHIVE}, so it is not the folder of a run, "
+                "and a run would overwrite these files; choose another --out, or move the files away"
             )
         archive = Archive(self.path)
         try:
@@ -139,7 +139,7 @@ class RunFolder:
         return archive
 
     def write_inputs(self) -> None:
-        """Write `config.toml`, with which the run can be repeated, and `env.json`."""
+        """Write `config.toml`, the settings to repeat the run with, and `env.json`, versions and machine."""
         environment_text = f"{json.dumps(environment(self.settings), indent=2)}\n"
         for name, text in ((CONFIG, to_toml(self.settings)), (ENVIRONMENT, environment_text)):
             partial = self.path / f"{name}.partial"

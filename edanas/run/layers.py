@@ -1,4 +1,4 @@
-"""Layers of settings, and the settings of a run that follow from them."""
+"""Layers of settings, and the settings of a run that result from them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,30 +16,31 @@ from edanas.plugins.data_sets import FOLDER, data_component
 from edanas.plugins.registry import SETTING, Registry
 
 RUN_ARGUMENTS = {"evaluation": 1}
-"""The number of arguments that factories of a kind get from the run, before their options."""
+"""The number of arguments that the run passes to factories before their options, by kind; 0 by default."""
 
 ARGUMENTS = "the arguments"
-"""The origin of the layer of flags and keyword arguments."""
+"""The name, in messages, of the layer that flags and keyword arguments form."""
 
 AUTO = "auto"
-"""The preset whose settings are adapted to the images of a folder."""
+"""The name of the preset whose settings are adapted to the images of a folder."""
 
 QUICK = "quick"
-"""The preset that a message recommends for a short run."""
+"""The name of the preset that a message recommends for a short run."""
 
 
 def layered_settings(
     registry: Registry, layers: Sequence[Layer], say: Callable[[str], None] = lambda _: None
 ) -> Settings:
-    """Return the settings of a run: defaults, the bundle, its preset, then `layers`.
+    """Return the settings of a run: defaults, overridden by the bundle, its preset and `layers`, in order.
 
-    Without a preset in `layers`, it is `auto` for a folder of images, if the bundle has that preset, and
+    If no layer names a preset, the preset is `auto` for a folder of images if the bundle has that preset,
     otherwise the bundle's first preset.
 
     Args:
         registry: The extensions by kind and name.
-        layers: The user's layers, e.g. a file, `--set` and flags. A later layer prevails.
-        say: Called with each sentence on the choices of the preset `auto`.
+        layers: The layers of the user, e.g. a file, `--set` and flags. A later layer overrides an earlier
+            layer.
+        say: Called with each sentence on the choices of the preset `auto`; by default, sentences are dropped.
 
     Raises:
         ConfigError: A layer is wrong, or a bundle, preset, name, option or device does not exist.
@@ -53,7 +54,7 @@ def layered_settings(
         >>> settings.plugin, settings.preset, settings.seed
         ('mbv3-sm', 'quick', 3)
     """
-    # The user's layers need not be valid alone: e.g. shares of the split may only sum to 1 with the bundle's.
+    # A layer of the user may be invalid alone, e.g. shares of the split that sum to 1 only with the bundle.
     named = resolve([(origin, _restricted(table, ("plugin", "preset"))) for origin, table in layers])
     bundle = registry.bundle(named.plugin)
     presets = list(bundle.presets)
@@ -84,7 +85,7 @@ def layered_settings(
 
 
 def _default_preset(registry: Registry, presets: Sequence[str], layers: Sequence[Layer]) -> str:
-    """Return the preset to use if no layer names one; empty if the bundle has none."""
+    """Return the name of the preset if no layer names a preset; empty if the bundle has no presets."""
     if AUTO in presets:
         data = resolve([(origin, _restricted(table, ("data",))) for origin, table in layers]).data
         if _folder(registry, data) is not None:
@@ -93,7 +94,7 @@ def _default_preset(registry: Registry, presets: Sequence[str], layers: Sequence
 
 
 def _folder(registry: Registry, data: Component) -> Path | None:
-    """Return the folder of images that `data` names; `None` for another data set.
+    """Return the folder of images that `data` names; `None` if `data` names a data set of another kind.
 
     Raises:
         ConfigError: `data` is neither the name of a data set nor an existing path.
@@ -104,7 +105,7 @@ def _folder(registry: Registry, data: Component) -> Path | None:
 
 
 def _sides(registry: Registry, supernet: Component) -> tuple[int, ...]:
-    """Return the sides, in pixels, of the images that the networks of a supernet read.
+    """Return the possible sides, in pixels, of the input images of a supernet's backbones.
 
     Raises:
         ConfigError: An option of the supernet is out of range.
@@ -117,7 +118,7 @@ def _sides(registry: Registry, supernet: Component) -> tuple[int, ...]:
 
 
 def _spelled_out(registry: Registry, settings: Settings) -> Settings:
-    """Return the settings with each `name:argument` split into a name and an option."""
+    """Return the settings with each text `name:argument` replaced by a name and an option."""
     changes: dict[str, Any] = {}
     for kind, path in SETTING.items():
         value = getattr(settings, path)
@@ -135,7 +136,7 @@ def _spelled(registry: Registry, kind: str, component: Component) -> Component:
 
 
 def _restricted(table: Any, names: Sequence[str]) -> Any:
-    """Return the part of a layer on `names`; a layer that is no table stays as it is, and fails later."""
+    """Return the entries of a layer for the settings `names`; return a layer that is no table unchanged."""
     if not isinstance(table, Mapping):
         return table
     return {key: value for key, value in table.items() if str(key).partition(".")[0] in names}
@@ -146,10 +147,10 @@ def _has_setting(layers: Sequence[Layer], name: str) -> bool:
 
 
 def check_names(registry: Registry, settings: Settings) -> None:
-    """Check that every name and option in `settings` exists, and the device.
+    """Check that every implementation and option in the settings exists, and the device.
 
     Raises:
-        ConfigError: One does not.
+        ConfigError: A name, an option or the device does not exist.
     """
     for kind, component in _implementations(registry, settings):
         registry.check(kind, component.name, component.options, RUN_ARGUMENTS.get(kind, 0))
@@ -157,7 +158,7 @@ def check_names(registry: Registry, settings: Settings) -> None:
 
 
 def _implementations(registry: Registry, settings: Settings) -> Iterator[tuple[str, Component]]:
-    """Yield each implementation that the settings name, with its kind."""
+    """Yield the kind and the component of each implementation that the settings name."""
     for kind, path in SETTING.items():
         value = getattr(settings, path)
         if kind == "data set":
@@ -173,12 +174,12 @@ def user_layers(
     settings: Mapping[str, Any] | Sequence[str] = (),
     config: str | Path | None = None,
 ) -> list[Layer]:
-    """Return the layers of a user's settings: the file, `settings`, then the flags that are not `None`.
+    """Return the layers of the user: the file, then `settings`, then the flags that are not `None`.
 
     Args:
-        flags: Values by the path of their setting.
-        settings: Further settings, as a mapping or as `key=value` texts.
-        config: A TOML file of settings.
+        flags: Values of settings by name, e.g. `search.max_evals`; `None` leaves a setting as it is.
+        settings: Further settings, as a mapping or as texts `key=value`; none by default.
+        config: A TOML file of settings; `None` for no file.
 
     Raises:
         ConfigError: The file cannot be read, or a text is not `key=value`.

@@ -1,4 +1,4 @@
-"""The options of a run, as flags and keyword arguments set them."""
+"""The options of a run that flags and keyword arguments set."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
 class RunOptions:
     """The options that `edanas.search` and the commands `run`, `train-supernet` and `tabulate` share.
 
-    An option that is `None` leaves its setting to the layers below.
+    If an option is `None`, the default, its setting comes from the config file, the preset, the bundle or the
+    defaults of edanas.
 
     Args:
-        data: The name of a data set, or the path of a folder of class folders.
-        plugin: The bundle.
+        data: The name of a data set, or the path of a folder with one folder for each class.
+        plugin: The name of the bundle.
         download: Allow the download of the data set.
         seed: The seed of all random numbers.
-        preset: The preset of the bundle.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        evaluation: The evaluation mode.
-        max_evals: The largest number of candidates.
-        time_limit: The longest time of the search, in seconds.
-        weights: Supernet weights: a file, or a name that the provider can download.
-        warm_start: The folder of an older run.
-        settings: Further settings, as a mapping or as `key=value` texts.
-        config: A TOML file of settings.
+        preset: The name of a preset of the bundle.
+        device: The device to compute on: `auto`, `cpu`, `cuda` or `cuda:N`, N being the number of a GPU.
+        evaluation: The name of the evaluation mode, e.g. `shared`.
+        max_evals: The largest number of candidates to evaluate.
+        time_limit: The time limit of the search, in seconds.
+        weights: Supernet weights to begin with: a file, or a name that the supernet provider can download.
+        warm_start: The folder of an older run, whose Pareto set is evaluated first.
+        settings: Further settings, as a mapping or as texts `key=value`.
+        config: The path of a TOML file of settings.
 
     Example:
         >>> RunOptions(data="digits", max_evals=40, settings=["threads=1"]).layers()
@@ -52,7 +53,7 @@ class RunOptions:
     config: str | Path | None = None
 
     def layers(self) -> list[Layer]:
-        """Return the layers of settings: the file, the further settings, then the other options.
+        """Return the layers of settings: the file, then the further settings, then the other options.
 
         Raises:
             ConfigError: The file cannot be read, or a text in `settings` is not `key=value`.

@@ -1,4 +1,4 @@
-"""The files that evaluations and loggers leave in a run folder, as the archive of the run notes them."""
+"""The files of evaluations and loggers in a run folder, whose patterns the archive of the run stores."""
 
 from collections.abc import Iterable
 
@@ -7,17 +7,19 @@ from edanas.core.contracts import Evaluator, Logger
 from edanas.core.runfolder import left_files
 
 _KEY = "files"
-"""The archive's key for the patterns."""
+"""The key in the archive for the patterns."""
 
 _BEFORE_NOTES = {
     "evaluation": ["supernet.pt", "supernet.partial", "supernet.pt.partial"],
     "loggers": ["tensorboard/events.out.tfevents.*", "mlflow.json"],
 }
-"""The patterns for an archive of a version that noted none."""
+"""The patterns for an archive of an old version of edanas, which stored no patterns."""
 
 
 def note_plugin_files(archive: Archive, evaluator: Evaluator, loggers: Iterable[Logger]) -> None:
-    """Note the patterns of the files of evaluation and loggers, so that they are known without the plugins.
+    """Store the glob patterns of the files that the evaluation and the loggers write.
+
+    With the stored patterns, the files can be deleted when the plugins are not installed any more.
 
     Raises:
         PluginError: A pattern leads out of the run folder.
@@ -31,5 +33,9 @@ def note_plugin_files(archive: Archive, evaluator: Evaluator, loggers: Iterable[
 
 
 def plugin_files(archive: Archive | None) -> dict[str, list[str]]:
-    """Return the patterns of the files of `evaluation` and `loggers`; pass `None` for a damaged archive."""
+    """Return the stored glob patterns by owner, `evaluation` or `loggers`.
+
+    Args:
+        archive: The archive of a run; `None` if it is damaged, for the patterns of old versions.
+    """
     return _BEFORE_NOTES if archive is None else archive.meta().get(_KEY, _BEFORE_NOTES)

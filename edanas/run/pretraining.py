@@ -1,4 +1,4 @@
-"""Training of a supernet alone, in any number of calls, for the runs that begin with it."""
+"""The training of a supernet without a search, in any number of calls, for later runs to begin with."""
 
 import json
 import math
@@ -24,10 +24,10 @@ from edanas.training.schedule import TimeSlice
 from edanas.training.supernet_file import read_recipe, write
 
 ORDER = "order.json"
-"""The file in the work folder that holds the order."""
+"""The name of the file in the work folder that holds the order."""
 
 SUFFIX = ".safetensors"
-"""The ending of the file of the weights; the recipe beside it ends in `.json`."""
+"""The ending of the weights file; the recipe, a file beside it, ends in `.json`."""
 
 DECISIVE = (
     *("data", "split", "seed", "supernet", "weights", "teacher"),
@@ -38,17 +38,17 @@ DECISIVE = (
 
 @dataclass(frozen=True)
 class Order:
-    """The order of a supernet to train.
+    """An order to train a supernet: its settings, its file and its time.
 
     Args:
-        settings: The settings of the runs that will begin with the supernet; their evaluation trains a
-            supernet.
-        out: The file of the weights, which ends in `SUFFIX`. The state of the training is in the folder
-            `OUT.work` beside it.
-        time_limit: The longest time of this call, in seconds.
-        total_time: Seconds of training in all calls together, in place of `training.epochs`; `None` to train
-            for `training.epochs`.
-        half: Whether weights are stored as float16.
+        settings: The settings of the runs that will begin with the supernet. Their evaluation mode must train
+            a supernet.
+        out: The weights file to write; its name ends in `SUFFIX`. Until the training is finished, its state
+            is stored in the work folder, the path of the weights file followed by `.work`.
+        time_limit: The time limit of this call, in seconds; no limit by default.
+        total_time: The training time of all calls together, in seconds, which replaces `training.epochs`;
+            `None`, the default, to train for `training.epochs`.
+        half: Store weights as float16, the default, instead of float32.
     """
 
     settings: Settings
@@ -59,27 +59,28 @@ class Order:
 
     @property
     def work(self) -> Path:
-        """The folder for the state of the training."""
+        """The path of the work folder, which holds the state of the training."""
         return self.out.with_name(f"{self.out.name}.work")
 
     def decisive(self) -> dict[str, Any]:
-        """Return everything that determines the weights, in JSON's types."""
+        """Return the settings and the total time, which determine the weights, in JSON's types."""
         plain = to_plain(self.settings)
         return {"settings": {name: plain[name] for name in DECISIVE}, "total_time": self.total_time}
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The state of a training.
+    """The state of the training of a supernet at the end of a call.
 
     Args:
-        out: The file of the weights, which exists once the training is finished.
-        finished: Whether the training is finished.
-        steps: Finished and planned steps.
-        epochs: Planned passes over the train part.
-        seconds: The time of training in all calls.
-        images_per_second: Images that passed through all backbones of a step, in this call.
-        input_share: The share of this call's time that making batches took.
+        out: The weights file, which exists once the training is finished.
+        finished: `True` if the training is finished.
+        steps: The numbers of finished and of planned steps.
+        epochs: The planned number of passes over the train part.
+        seconds: The training time of all calls together, in seconds.
+        images_per_second: The speed of this call, in images that pass through all backbones of a step per
+            second.
+        input_share: The fraction of this call's time that the preparation of batches took, 0 to 1.
     """
 
     out: Path
@@ -92,10 +93,18 @@ class Trained:
 
 
 def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trained:
-    """Train the supernet that `order` describes, or resume its training, until it is finished or time is up.
+    """Train a supernet, or resume its training, until it is finished or the time limit is reached.
+
+    Args:
+        registry: The extensions by kind and name.
+        order: The supernet to train.
+        progress: The display of progress.
+
+    Returns:
+        The state of the training; for a supernet that was finished before, the state in its file.
 
     Raises:
-        EdanasError: An error that the user can put right.
+        EdanasError: The user can correct the error; its message says how.
         Interrupted: After Ctrl-C; the same call resumes the training.
     """
     segment = TimeSlice(order.time_limit)
@@ -125,11 +134,11 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
 
 
 def _trainer(composition: Composition, progress: Progress) -> SandwichTraining:
-    """Return the training of the run's evaluation.
+    """Return the trainer of the supernet in the evaluation.
 
     Raises:
         ConfigError: The evaluation trains no supernet.
-        PluginError: Its trainer is of another class.
+        PluginError: The trainer is not a `SandwichTraining`.
     """
     evaluator = composition.evaluator
     if not evaluator.trains_supernet:
@@ -145,7 +154,7 @@ def _trainer(composition: Composition, progress: Progress) -> SandwichTraining:
 
 
 def _valid_order(registry: Registry, order: Order) -> Order:
-    """Check the order, and return it with at least one epoch if it has a total time.
+    """Check an order, and return it; an order with a total time gets one epoch if it has none.
 
     Raises:
         ConfigError: A value is out of range, or the evaluation trains no supernet.
@@ -153,22 +162,22 @@ def _valid_order(registry: Registry, order: Order) -> Order:
     settings = order.settings
     name = settings.evaluation.name
     factory = registry.entry("evaluation", name).factory
-    # A factory that is a function declares nothing: its evaluation is checked once it is made.
+    # A factory that is a function has no such attribute: `_trainer` checks the evaluation that it returns.
     if isinstance(factory, type) and not getattr(factory, "trains_supernet", False):
         others = " or ".join(f"'{each}'" for each in supernet_trainers(registry))
-        raise ConfigError(f"evaluation: found '{name}'; only {others} trains a supernet")
+        raise ConfigError(f"evaluation: found '{name}', which trains no supernet; allowed: {others}")
     if order.out.suffix != SUFFIX:
         raise ConfigError(
-            f"--out: found '{order.out}'; allowed: a file's name that ends in {SUFFIX}. Did you mean "
+            f"--out: found '{order.out}'; allowed: a file name that ends in {SUFFIX}. Did you mean "
             f"'{order.out}{SUFFIX}'?"
         )
     if not order.time_limit >= 0:
-        raise ConfigError(f"--time-limit: found {order.time_limit}; allowed: a number >= 0")
+        raise ConfigError(f"--time-limit: found {order.time_limit}; allowed: a number of seconds >= 0")
     if order.total_time is None:
         return order
     if not 0 < order.total_time < math.inf:
-        raise ConfigError(f"--total-time: found {order.total_time}; allowed: a number > 0, and finite")
-    # A schedule without epochs could not be fitted to the time.
+        raise ConfigError(f"--total-time: found {order.total_time}; allowed: a finite number of seconds > 0")
+    # A schedule of zero epochs could not be fitted to the total time.
     training = replace(settings.training, epochs=settings.training.epochs or 1)
     return replace(order, settings=replace(settings, training=training))
 
@@ -186,24 +195,24 @@ def _state(order: Order, trainer: SandwichTraining) -> Trained:
 
 
 def _existing_supernet(registry: Registry, order: Order, progress: Progress) -> Trained:
-    """Return the state of the finished training in `order.out`.
+    """Return the state of the finished training that the weights file records.
 
     Raises:
-        RunError: It was trained with other settings, or on other images.
+        RunError: The supernet in the file was trained with other settings, or on other images.
     """
     recipe = read_recipe(order.out)
     stored = {name: recipe["settings"][name] for name in DECISIVE if name in recipe["settings"]}
     comparable = replace(order, settings=portable(order.settings))
     _compare(comparable, {"settings": stored, "total_time": recipe["total_time"]}, f"{order.out} holds")
-    # The recipe holds only the name of a folder, so that the images are compared as well.
+    # The recipe holds the name of an image folder without its path; the digest shows if the images differ.
     with blamed(registry):
         parts = compose(registry, order.settings, order.work, progress).workbench.parts
     if recipe["data"] != digest_of_parts(parts):
         raise RunError(
-            f"{order.out} holds a supernet that was trained on other images than those of "
+            f"{order.out} holds a supernet that was trained on other images than the images of "
             f"'{order.settings.data.name}'; choose another --out"
         )
-    progress.say(f"{order.out} holds this supernet; nothing is left to do")
+    progress.say(f"{order.out} holds this supernet, fully trained; nothing is left to do")
     return Trained(
         order.out,
         finished=True,
@@ -216,7 +225,7 @@ def _existing_supernet(registry: Registry, order: Order, progress: Progress) -> 
 
 
 def portable(settings: Settings) -> Settings:
-    """Return the settings with the names of files and folders in place of their paths, for a recipe."""
+    """Return the settings for a recipe: each path of a file or folder is replaced by its last component."""
     model, at, file = settings.teacher.rpartition("@")
     return replace(
         settings,
@@ -232,13 +241,21 @@ def _name(path: str) -> str:
 
 
 def _bind(order: Order, data: str, files: Sequence[str]) -> dict[str, str | None]:
-    """Check that the training in the work folder began with these settings, images and files.
+    """Check that the training in the work folder began with the same settings, images and files.
+
+    The order is stored in the work folder if no training has begun there.
+
+    Args:
+        order: The order of this call.
+        data: The digest of the images and labels.
+        files: The glob patterns of the files that a training writes to the work folder.
 
     Returns:
-        The SHA-256 of the `teacher` and of the `weights` that the training began with; `None` without one.
+        The SHA-256 digests of the files that the training began with, by setting, `teacher` and `weights`;
+        a digest is `None` if the setting names no file.
 
     Raises:
-        RunError: The training began with others; the message lists the differences.
+        RunError: The stored order is damaged, or the training began with other settings, images or files.
     """
     settings, order_file = order.settings, order.work / ORDER
     digests = {"teacher": digest_of_teacher(settings.teacher), "weights": digest_of_file(settings.weights)}
@@ -248,22 +265,23 @@ def _bind(order: Order, data: str, files: Sequence[str]) -> dict[str, str | None
         stored = json.loads(order_file.read_text(encoding="utf-8"))
         images, first_digests = stored["data"], {name: stored[name] for name in digests}
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise RunError(f"{order_file}: damaged ({error}); delete {order.work} to begin anew") from error
+        raise RunError(f"{order_file}: damaged ({error}); delete {order.work} to begin again") from error
     _compare(order, stored, f"{order.work} holds the training of")
     if images != data:
         raise RunError(
-            f"{order.work}: its training was begun on other images; has the data set changed? Choose "
-            "another --out, or delete the folder to begin anew"
+            f"{order.work}: the training in this folder began with other images; has the data set changed? "
+            "Choose another --out, or delete the folder to begin again"
         )
     if not matching_files(order.work, files):
-        # The training has not begun, e.g. because a file was missing.
+        # An order is stored, but the training did not begin, e.g. because a file was missing.
         return _write_order(order, data, digests)
     for name, digest in digests.items():
-        # A file that is gone raises its error where it is read, if it is still needed.
+        # A missing file has no digest; if the training still needs the file, reading it raises an error.
         if digest not in (None, first_digests[name]):
             raise RunError(
-                f"{order.work}: {name} '{getattr(settings, name)}' is not what its training was begun with; "
-                "was it replaced? Choose another --out, or delete the folder to begin anew"
+                f"{order.work}: {name} '{getattr(settings, name)}' has changed since the training in "
+                "this folder began; was the file replaced? Choose another --out, or delete the folder to "
+                "begin again"
             )
     return first_digests
 
@@ -275,7 +293,16 @@ def _write_order(order: Order, data: str, digests: dict[str, str | None]) -> dic
 
 
 def _compare(order: Order, stored: dict[str, Any], subject: str) -> None:
-    """Raise an error that begins with `subject` if the stored order is of another supernet."""
+    """Check that a stored order describes the same supernet.
+
+    Args:
+        order: The order of this call.
+        stored: The settings and the total time of the stored order.
+        subject: The beginning of the error message.
+
+    Raises:
+        RunError: The settings or the total time differ; the message lists the differences.
+    """
     present = order.decisive()
     lines = changed(resolve([("", stored["settings"])]), resolve([("", present["settings"])]))
     if stored["total_time"] != present["total_time"]:
@@ -290,7 +317,7 @@ def _compare(order: Order, stored: dict[str, Any], subject: str) -> None:
 def _write(
     order: Order, composition: Composition, trainer: SandwichTraining, digests: dict[str, str | None]
 ) -> None:
-    """Write the weights with their recipe, and the recipe again in a file beside them."""
+    """Write the weights file, which contains the recipe, and the recipe as a file beside it."""
     parts = composition.workbench.parts
     task, space = parts.task, composition.workbench.space
     recipe = {

@@ -1,4 +1,4 @@
-"""Provenance of a run: versions and machine, digests of images and weights."""
+"""The provenance of a run: versions, machine, and digests of images and weights."""
 
 import hashlib
 import importlib.metadata
@@ -34,7 +34,7 @@ _PACKAGES = (
 
 
 def environment(settings: Settings) -> dict[str, Any]:
-    """Return versions, machine, threads, device and seed: what a repetition needs.
+    """Return the versions, machine, device, threads and seed of a run, for its repetition.
 
     Example:
         >>> sorted(environment(Settings()))
@@ -45,7 +45,11 @@ def environment(settings: Settings) -> dict[str, Any]:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Return versions, platform, processor, cores and device."""
+    """Return the versions of packages, and the platform, processor, cores and device of this machine.
+
+    Args:
+        device: The device to name.
+    """
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "platform": platform.platform(),
@@ -66,11 +70,14 @@ def digest_of_parts(parts: DataParts) -> str:
 
 
 def digest_of_file(name: str) -> str | None:
-    """Return the SHA-256 of a weights file.
+    """Return the SHA-256 digest of a weights file.
 
     Args:
-        name: As the setting `weights`. The result is `None` if it is empty or names no existing file, e.g.
-            because the provider downloads the weights.
+        name: The value of the setting `weights`.
+
+    Returns:
+        64 hexadecimal digits; `None` if `name` is empty or names no existing file, e.g. because the supernet
+        provider downloads the weights.
 
     Raises:
         RunError: The file cannot be read.
@@ -90,10 +97,13 @@ def digest_of_file(name: str) -> str | None:
 
 
 def digest_of_teacher(name: str) -> str | None:
-    """Return the SHA-256 of the weights of a teacher: of their file, or of the tensors that timm publishes.
+    """Return the SHA-256 digest of a teacher's weights: of their file, or of the tensors that timm publishes.
 
     Args:
-        name: As the setting `teacher`. The result is `None` if it is empty or its file does not exist.
+        name: The value of the setting `teacher`.
+
+    Returns:
+        64 hexadecimal digits; `None` if `name` is empty or its file does not exist.
 
     Raises:
         RunError: The file cannot be read.
@@ -112,7 +122,7 @@ def digest_of_teacher(name: str) -> str | None:
         return digest.hexdigest()
     if path is None:
         return None
-    # The setting may name the description of a finished network, beside the file of its weights.
+    # `teacher` may name the .json file of a finished network, whose weights are in a file beside it.
     return digest_of_file(str(path.with_suffix(".safetensors") if path.suffix == ".json" else path))
 
 

@@ -1,4 +1,4 @@
-"""The content of `result.json`."""
+"""The content of `result.json`, the result of a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,14 +17,14 @@ from edanas.run.provenance import environment
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """Everything that `result.json` is made of.
+    """The parts of a finished run that `result.json` is made of.
 
     Args:
         composition: The objects of the run.
         outcome: The outcome of the search.
-        searched: The candidates that results were chosen from.
+        searched: The evaluated candidates that results were chosen from.
         networks: The finished networks.
-        seconds: The duration of each part of the run, by its name.
+        seconds: The duration in seconds of each part of the run, by the name of the part.
     """
 
     composition: Composition
@@ -35,7 +35,7 @@ class FinishedRun:
 
 
 def result_content(run: FinishedRun) -> dict[str, Any]:
-    """Return the content of `result.json`; the page "Results" explains each key."""
+    """Return the content of `result.json` in JSON's types; the page "Results" explains each key."""
     workbench, objectives = run.composition.workbench, run.composition.objectives
     settings, evaluations = workbench.settings, run.outcome.evaluations
     return {
@@ -72,13 +72,13 @@ def result_content(run: FinishedRun) -> dict[str, Any]:
 
 
 def _plot_point(evaluation: Evaluation, metrics: Metrics) -> list[float]:
-    """Executed MACs, accuracy, iteration and number of early exits."""
+    """Return executed MACs, accuracy, iteration and number of early exits of a candidate."""
     exits = evaluation.candidate.scheme.exits
     return [metrics.executed_macs, metrics.accuracy, evaluation.iteration, exits]
 
 
 def _searched_row(evaluation: Evaluation) -> dict[str, Any]:
-    """A candidate with its metrics on the validation part, before fine-tuning."""
+    """Return a candidate with its metrics on the validation part, before fine-tuning, in JSON's types."""
     metrics, candidate = evaluation.metrics, evaluation.candidate
     if metrics is None:
         raise ValueError(f"candidate {candidate.id} has no metrics")

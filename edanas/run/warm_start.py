@@ -1,4 +1,4 @@
-"""Warm start: the best candidates of an older run, for the initial archive of a new one."""
+"""The warm start of a run: the best candidates of an older run join its initial archive."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,35 +26,40 @@ def best_candidates(
     settings: Settings,
     fronts: Fronts | None = None,
 ) -> tuple[Candidate, ...]:
-    """Return the Pareto set of an older run by this run's objectives, without its metrics.
+    """Return the Pareto set of an older run, by the objectives of the new run.
 
-    The candidates are evaluated anew, since data, weights and training may differ. They are at most half of
-    the initial archive; a larger Pareto set is thinned evenly along its second objective.
+    The metrics of the older run are dropped, because data, weights and training may differ. The number of
+    candidates is at most half of the initial archive. From a larger Pareto set, candidates are chosen at even
+    distances in the order of the second objective.
 
     Args:
         run: The folder of the older run, finished or not.
         space: The search space of both runs.
-        objectives: The objectives of this run.
-        settings: The settings of this run.
-        fronts: The trade-offs of backbones, with continuous thresholds: the result is then the backbones
-            with a trade-off on the common front.
+        objectives: The objectives of the new run.
+        settings: The settings of the new run.
+        fronts: The Pareto-optimal selection schemes of backbones, if thresholds are continuous. The result
+            is then the backbones with a scheme in the Pareto set of all schemes. `None` by default.
 
     Raises:
         RunError: The folder holds no run, a run on another search space, or no successful evaluation.
     """
     where = f"warm_start: {run}"
     if not (run / ARCHIVE).is_file():
-        raise RunError(f"{where} holds no run; expected a folder with {ARCHIVE}")
+        raise RunError(f"{where} holds no run; expected a run folder, which contains {ARCHIVE}")
     with Archive(run, read_only=True) as archive:
         meta = archive.meta()
         if meta.get("space") != space.signature():
-            raise RunError(f"{where} is of another search space{_difference(meta.get('settings'), settings)}")
+            raise RunError(
+                f"{where} holds a run on another search space{_difference(meta.get('settings'), settings)}"
+            )
         evaluations = [evaluation for _, evaluation in archive.replay()]
         best = [e.candidate for e in pareto_set(evaluations, objectives)]
         if fronts is not None:
             best = _backbones_on_front(evaluations, archive, objectives, fronts)
     if not best:
-        raise RunError(f"{where} holds {len(evaluations)} evaluations, and none of them succeeded")
+        raise RunError(
+            f"{where} holds {len(evaluations)} evaluations, all of which failed; expected one that succeeded"
+        )
     count = min(len(best), max(1, settings.search.initial // 2))
     indices = np.unique(np.linspace(0, len(best) - 1, count).round().astype(np.int64))
     return tuple(best[i] for i in indices)
@@ -63,7 +68,10 @@ def best_candidates(
 def _backbones_on_front(
     evaluations: Sequence[Evaluation], archive: Archive, objectives: Sequence[Objective], fronts: Fronts
 ) -> list[Candidate]:
-    """Return the backbones with a trade-off on the common front, by its second objective."""
+    """Return the backbones with a selection scheme in the Pareto set of all backbones' schemes.
+
+    They are in the order of the second objective.
+    """
     candidates: dict[str, Candidate] = {}
     pool: list[Evaluation] = []
     for evaluation in evaluations:
@@ -76,7 +84,7 @@ def _backbones_on_front(
 
 
 def _difference(stored: object, settings: Settings) -> str:
-    """Return a sentence on the differing settings of the search space; empty if they cannot be compared."""
+    """Return a sentence on the differing settings of the search spaces; empty if they cannot be compared."""
     if not isinstance(stored, dict):
         return ""
     try:
@@ -85,4 +93,4 @@ def _difference(stored: object, settings: Settings) -> str:
         ]
     except EdanasError:
         return ""
-    return f". There and here: {'; '.join(lines)}" if lines else ""
+    return f". Differing settings: {'; '.join(lines)}" if lines else ""

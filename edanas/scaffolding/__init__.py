@@ -1,7 +1,7 @@
-"""Scaffolding of a plugin package: a complete package whose tests pass.
+"""The scaffolding of a new plugin package: all its files, with tests that pass.
 
-Each kind of extension has one template in `templates/kinds`, named after the kind: first the module, then its
-tests. `edanas new-plugin` offers the kinds that have a template.
+The folder `templates/kinds` has one template for a kind of extension, with the name of the kind. The template
+holds the module, then its tests. `edanas new-plugin` offers the kinds that have a template.
 """
 
 from edanas.scaffolding.package import NewPackage, choices, templates

@@ -1,4 +1,4 @@
-"""The files of a new plugin package, and the check of its names."""
+"""The files of a new plugin package, and the checks of its names."""
 
 import importlib.util
 import keyword
@@ -18,10 +18,10 @@ from edanas.core.version import VERSION
 from edanas.plugins.registry import SETTING, Registry
 
 _TESTS = "#### tests\n"
-"""The line in a template between the module and its tests."""
+"""The line of a template that separates the module from its tests."""
 
 _NAME = re.compile(r"[a-z]([a-z0-9]|[-_.](?=[a-z0-9]))*", re.IGNORECASE)
-"""The name of a distribution (PEP 508) that begins with a letter, as the name of a module must."""
+"""The pattern of distribution names (PEP 508) that begin with a letter, as the name of a module must."""
 
 _COMMANDS = {
     "bundle": "run --plugin {}",
@@ -29,22 +29,25 @@ _COMMANDS = {
     "exporter": "export MODEL --to {}",
     "objective": 'run --set \'objectives=["accuracy", "{}"]\'',
 }
-"""Commands that use an extension, for kinds with a flag of their own or without use alone."""
+"""The command that uses an extension, for kinds that `edanas run --set SETTING=NAME` does not suit.
+
+`{}` stands for the name of the extension.
+"""
 
 _LIST_SETTINGS = {path for path, hint in get_type_hints(Settings).items() if get_origin(hint) is tuple}
-"""Settings that hold a list of implementations."""
+"""The names of the settings that hold a list of implementations."""
 
 
 @dataclass(frozen=True)
 class NewPackage:
-    """A plugin package that does not exist yet.
+    """A plugin package to write.
 
     Args:
         project: The name of the distribution, e.g. `edanas-agreement`.
-        kinds: The kinds of extensions in it, each a name in `KINDS`; at least one.
+        kinds: The kinds of the extensions in the package, one or more different names out of `KINDS`.
 
     Raises:
-        ConfigError: The name is invalid, or a kind is unknown or repeated.
+        ConfigError: The name is invalid, or a kind is unknown or repeated, or there is no kind.
 
     Example:
         >>> package = NewPackage("edanas-agreement", ("confidence criterion",))
@@ -60,11 +63,14 @@ class NewPackage:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.project):
             raise ConfigError(
-                f"NAME: found '{self.project}'; allowed: letters, digits, '-', '_' and '.', from a letter "
-                "to a letter or digit, e.g. edanas-agreement"
+                f"NAME: found '{self.project}'; allowed: letters, digits, '-', '_' and '.', with a letter "
+                "first and a letter or digit last, e.g. edanas-agreement"
             )
         if keyword.iskeyword(self.package):
-            raise ConfigError(f"NAME: found '{self.project}'; '{self.package}' is a keyword of Python")
+            raise ConfigError(
+                f"NAME: found '{self.project}'; '{self.package}' is a keyword of Python; "
+                "allowed: another name"
+            )
         for kind in self.kinds:
             if kind not in templates():
                 raise ConfigError(f"--kind: {unknown('kind', kind, templates())}")
@@ -73,20 +79,23 @@ class NewPackage:
 
     @property
     def package(self) -> str:
-        """The name of the Python package."""
+        """The name of the Python package, e.g. `edanas_agreement`."""
         return re.sub(r"[-.]", "_", self.project).lower()
 
     @property
     def name(self) -> str:
-        """The name of its extensions, e.g. `agreement`."""
+        """The name of the extensions in the package, e.g. `agreement`."""
         return re.sub(r"[_.]", "-", self.project).lower().removeprefix(f"{GROUP}-")
 
     def check_free(self, registry: Registry) -> None:
-        """Check that no module and no extension in this environment has the same name.
+        """Check that the names of the package and of its extensions are not in use in this environment.
+
+        Args:
+            registry: The installed extensions by kind and name.
 
         Raises:
-            ConfigError: A module has the name of the package, or an extension of one of its kinds has its
-                name.
+            ConfigError: A module has the name of the package, or an extension of the same kind has the name
+                of the extensions.
         """
         for kind in self.kinds:
             if self.name in registry.names(kind):
@@ -102,7 +111,7 @@ class NewPackage:
             )
 
     def files(self) -> dict[str, str]:
-        """Return the text of each file, by its path in the folder of the package."""
+        """Return the text of each file, by the path of the file in the folder of the package."""
         texts = {
             "pyproject.toml": self._fill(_read("pyproject.toml")),
             "README.md": self._fill(_read("README.md")),
@@ -116,22 +125,22 @@ class NewPackage:
         return texts
 
     def parts(self, kind: str) -> tuple[str, str]:
-        """Return the text of the module of one kind, and the text of its tests."""
+        """Return the text of the module for one kind of extension, and the text of the module's tests."""
         module, _, tests = self._fill(templates()[kind]).partition(_TESTS)
         return module, tests
 
     def write(self, folder: Path) -> list[Path]:
-        """Write all files, and return their paths.
+        """Write all files of the package, and return their paths.
 
         Args:
-            folder: The folder to write to; it is made if it does not exist.
+            folder: The folder to write to, which must be empty or not exist yet.
 
         Raises:
             RunError: The folder is not empty, is a file, or cannot be written to.
         """
         try:
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise RunError(f"{folder}: exists; allowed: an empty folder or a new one")
+                raise RunError(f"{folder}: exists; allowed: an empty folder or a new folder")
             paths = []
             for name, text in self.files().items():
                 path = folder / name
@@ -143,12 +152,12 @@ class NewPackage:
         return paths
 
     def _row(self, kind: str) -> str:
-        """Return the row of the README's table for one kind."""
+        """Return the row of the README's table for one kind of extension."""
         file = f"src/{self.package}/{_module(kind)}.py"
         return f"| {kind} | `{self.name}` | `{file}` | `{_usage(kind, self.name)}` |"
 
     def _fill(self, text: str) -> str:
-        """Return a template with the names of this package filled in."""
+        """Return the text of a template with the names of this package in place of its variables."""
         hooks = sorted((_module(kind.name), kind.hook) for kind in KINDS if kind.name in self.kinds)
         return Template(text).substitute(
             project=self.project,
@@ -166,7 +175,7 @@ class NewPackage:
 
 @cache
 def templates() -> dict[str, str]:
-    """Return the template of each kind that has one, in the order of `KINDS`."""
+    """Return the text of each template by kind, in the order of `KINDS`."""
     paths = {kind.name: files(__package__) / "templates" / "kinds" / _file(kind.name) for kind in KINDS}
     return {kind: path.read_text(encoding="utf-8") for kind, path in paths.items() if path.is_file()}
 
@@ -184,7 +193,7 @@ def _module(kind: str) -> str:
 
 
 def _usage(kind: str, name: str) -> str:
-    """Return a command that uses the extension `name` of a kind."""
+    """Return a command line that uses an extension, given its kind and its name."""
     if kind in _COMMANDS:
         return f"edanas {_COMMANDS[kind].format(name)}"
     value = (
@@ -194,7 +203,10 @@ def _usage(kind: str, name: str) -> str:
 
 
 def choices(kinds: Sequence[str]) -> tuple[str, ...]:
-    """Return kinds with spaces in place of `-` and `_`; a confidence criterion if there are none.
+    """Return the names of kinds in lower case, with spaces in place of `-` and `_`.
+
+    Args:
+        kinds: The names of kinds from the command line; if empty, the result is `confidence criterion`.
 
     Example:
         >>> choices(["Search-Strategy"])

@@ -27,13 +27,14 @@ def form(first: float, last: float, size: int = 1) -> FormBench:
 def test_the_exit_where_most_is_lost_is_named_with_what_it_takes():
     remark, why = shortfalls([form(0.8, 1.15)], SMALL, SCHEME)
     assert remark == (
-        "torch: early exits save less time than multiply-adds, 0.82 in batches of 1. Most is lost at exit 1: "
+        "torch: early exits save less time than multiply-adds, 0.82 in batches of 1. Most time is lost at "
+        "exit 1: "
         "the network up to there has 50% of the backbone's multiply-adds and takes 80% of its time, for "
         "single images."
     )
     assert why.startswith("Below 10M multiply-adds")
     assert (
-        "Most is lost at the last exit: the network up to there has 110%"
+        "Most time is lost at the last exit: the network up to this exit has 110%"
         in shortfalls([form(0.55, 1.5)], SMALL, SCHEME)[0]
     )
 

@@ -42,7 +42,11 @@ def test_results_keep_the_constraints(
 @pytest.mark.parametrize(
     ("constraint", "expected", "evaluated"),
     [
-        ("accuracy >= 101%", ["none of", "The nearest ones:", "accuracy is", "allowed: at least 101%"], 9),
+        (
+            "accuracy >= 101%",
+            ["none of", "The nearest candidates:", "accuracy is", "allowed: at least 101%"],
+            9,
+        ),
         ("params <= 10", ["structure keeps the constraints", "params is", "allowed: at most 10"], 0),
     ],
 )

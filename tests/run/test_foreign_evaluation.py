@@ -127,7 +127,7 @@ def test_it_is_trained_in_pieces_and_learns_from_a_teacher(registry: Registry, t
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("finetune", "found 'finetune'; only .*'foreign'.*'shared' trains a supernet"),
+        ("finetune", "found 'finetune', which trains no supernet; allowed: .*'foreign'.*'shared'"),
         ("function", "found 'function', which trains no supernet"),
     ],
 )

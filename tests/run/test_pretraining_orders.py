@@ -40,11 +40,11 @@ def test_with_a_total_time_even_no_epochs_do_not_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"total_time": math.inf}, r"--total-time: found inf; allowed: a number > 0, and finite"),
+        ({"total_time": math.inf}, r"--total-time: found inf; allowed: a finite number of seconds > 0"),
         ({"total_time": math.nan}, r"--total-time: found nan"),
         ({"total_time": 0.0}, r"--total-time: found 0\.0"),
         ({"total_time": -3.0}, r"--total-time: found -3\.0"),
-        ({"time_limit": math.nan}, r"--time-limit: found nan; allowed: a number >= 0"),
+        ({"time_limit": math.nan}, r"--time-limit: found nan; allowed: a number of seconds >= 0"),
         ({"time_limit": -1.0}, r"--time-limit: found -1\.0"),
     ],
 )
@@ -59,7 +59,7 @@ def test_a_name_whose_recipe_would_overwrite_another_file_is_refused(name: str, 
     with pytest.raises(ConfigError) as refused:
         train(tmp_path / name)
     assert str(refused.value) == (
-        f"--out: found '{tmp_path / name}'; allowed: a file's name that ends in .safetensors. "
+        f"--out: found '{tmp_path / name}'; allowed: a file name that ends in .safetensors. "
         f"Did you mean '{tmp_path / name}.safetensors'?"
     )
     assert not list(tmp_path.iterdir())
@@ -101,5 +101,5 @@ def test_a_folder_of_the_same_name_is_not_the_same_data(
     )
     assert train(out, settings=one).finished
     assert train(out, settings=one).finished
-    with pytest.raises(RunError, match=r"one\.safetensors holds a supernet .* other images than those of"):
+    with pytest.raises(RunError, match=r"one\.safetensors holds .* other images than the images of"):
         train(out, settings=other)

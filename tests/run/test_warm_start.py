@@ -99,7 +99,7 @@ def test_of_backbones_those_are_taken_whose_trade_offs_are_on_the_common_front(t
 def test_another_space_is_refused_with_what_differs(tmp_path: Path) -> None:
     older(tmp_path, toy_space())
     with pytest.raises(
-        RunError, match=r"another search space. There and here: thresholds: .*0\.7"
+        RunError, match=r"another search space. Differing settings: thresholds: .*0\.7"
     ) as refused:
         best_candidates(tmp_path, toy_space(layers=2), OBJECTIVES, settings(thresholds=[0.7, "none"]))
     assert "\n" not in str(refused.value)
@@ -110,5 +110,5 @@ def test_no_run_and_nothing_that_succeeded_are_refused(tmp_path: Path) -> None:
         best_candidates(tmp_path / "nowhere", toy_space(), OBJECTIVES, settings())
     assert not (tmp_path / "nowhere").exists()
     older(tmp_path, toy_space(), broken=True)
-    with pytest.raises(RunError, match="none of them succeeded"):
+    with pytest.raises(RunError, match="evaluations, all of which failed"):
         best_candidates(tmp_path, toy_space(), OBJECTIVES, settings())

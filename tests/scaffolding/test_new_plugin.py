@@ -114,7 +114,7 @@ def test_the_command_writes_into_a_folder_of_that_name(
     assert main(["new-plugin", "edanas-agreement"]) == 0
     folder = Path("edanas-agreement")
     written = {str(path) for path in folder.rglob("*") if path.is_file()}
-    assert {str(Path(line)) for line in capsys.readouterr().out.splitlines()[:-1]} == written
+    assert {str(Path(line)) for line in capsys.readouterr().out.splitlines()[:-2]} == written
     assert str(folder / "src" / "edanas_agreement" / "confidence_criterion.py") in written
 
 
