@@ -133,7 +133,7 @@ class Archive:
             raise RunError(f"{self.path}: a database, but no archive; move it away, or choose another folder")
         if schema != SCHEMA:
             raise RunError(
-                f"{self.path}: written by another version of edanas (schema {schema}; this one reads "
+                f"{self.path}: written by another version of edanas (schema {schema}; this version reads "
                 f"{SCHEMA}); use that version, or choose another folder"
             )
 
@@ -197,7 +197,7 @@ class Archive:
             )
 
     def count(self) -> int:
-        """Return the number of evaluations, failed ones included."""
+        """Return the number of evaluations, failed evaluations included."""
         return int(self._rows("SELECT count(*) FROM evaluations")[0][0])
 
     def put_profile(self, candidate: str, profile: ExitProfile) -> None:

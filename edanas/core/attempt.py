@@ -78,7 +78,7 @@ def as_archived(metrics: Metrics) -> Metrics:
         (0.5, 0.5)
     """
     if not isinstance(metrics, Metrics):
-        raise TypeError(f"the evaluation gave {type(metrics).__name__}; expected Metrics")
+        raise TypeError(f"the evaluation returned {type(metrics).__name__}; expected Metrics")
     values = json.loads(json.dumps(metrics.to_dict(), default=_python))
     for field in fields(Metrics):
         for number in _numbers(values[field.name]):

@@ -46,7 +46,7 @@ class SettingDoc(NamedTuple):
 
 
 def resolve(layers: Sequence[Layer]) -> Settings:
-    """Return the settings that result from layers over the defaults; a later layer overrides earlier layers.
+    """Merge layers of settings over the defaults; a later layer overrides earlier layers.
 
     Args:
         layers: Pairs of a layer's name, for messages, and its settings.

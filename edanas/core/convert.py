@@ -1,4 +1,4 @@
-"""Conversion of plain values (TOML, flags, bundles) to annotated types, with errors that name the setting.
+"""Conversion of values from TOML, flags and bundles to annotated types; errors name the setting.
 
 One converter serves the settings themselves and the options of every plugin's factory.
 """

@@ -172,7 +172,7 @@ class Engine:
         )
 
     def _has_converged(self, hypervolumes: Sequence[float]) -> bool:
-        """Return whether the last `patience` iterations together brought no sufficient gain."""
+        """Return whether the hypervolume grew by at most `min_gain` in the last `patience` iterations."""
         patience = self.settings.patience
         if not patience or len(hypervolumes) <= patience:
             return False

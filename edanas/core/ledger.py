@@ -147,9 +147,9 @@ class Ledger:
         return np.minimum(points.min(axis=0), bounds), reference_point(points)
 
     def hypervolume(self, size: int, ideal: Values, reference: Values) -> float:
-        """Return the share of the box between `ideal` and `reference` that is dominated.
+        """Return the dominated share of the box between the points `ideal` and `reference` (J,).
 
-        The feasible evaluations among the first `size` evaluations count.
+        Only feasible evaluations among the first `size` evaluations dominate.
         """
         feasible = [worth.trade_offs[worth.violations == 0] for worth in self._worth[:size]]
         return normalised_hypervolume(np.concatenate(feasible), ideal, reference)

@@ -21,7 +21,7 @@ LOCK = "run.lock"
 """Name of the locked file in a run's folder; `run.lock.json` names the process that holds it."""
 
 CONFIG, ENVIRONMENT, MODELS = "config.toml", "env.json", "models"
-"""Names in a run's folder: its settings, its environment, and the folder of its finished networks."""
+"""Names in a run's folder: the settings file, the environment file, and the folder of networks."""
 
 
 @contextlib.contextmanager

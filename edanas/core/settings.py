@@ -117,7 +117,7 @@ Components = tuple[Component, ...]
 
 
 def components(*names: str) -> Components:
-    """Return components with these names and with default options."""
+    """Return a component with default options for each name."""
     return tuple(Component(name) for name in names)
 
 

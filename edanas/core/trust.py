@@ -15,7 +15,7 @@ _allowed: ContextVar[bool] = ContextVar("edanas_code_allowed", default=True)
 
 @contextmanager
 def from_a_file(*, trust: bool) -> Iterator[None]:
-    """Forbid, inside the context, code that a file of unknown origin names, unless the user consents.
+    """Forbid code to which a file of unknown origin refers, inside the context, unless the user consents.
 
     The environment variable `EDANAS_TRUST_CODE=1` gives consent, too.
 
@@ -34,13 +34,15 @@ def from_a_file(*, trust: bool) -> Iterator[None]:
 
 
 def require_trust(code: str) -> None:
-    """Check that code which settings or a file name may run.
+    """Raise an error unless the code may run.
+
+    Callers check in this way all code to which the settings or a file refer, before they run it.
 
     Args:
         code: Name of the code for the message, e.g. `model.py:build`.
 
     Raises:
-        WeightsError: A file names the code, and the user has not given consent.
+        WeightsError: A file refers to the code, and the user has not given consent.
     """
     if not _allowed.get():
         raise WeightsError(

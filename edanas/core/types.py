@@ -419,12 +419,12 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class LoadedData:
-    """A data set as its source returns it: samples, the parts that the source itself defines, and remarks.
+    """A data set as a data source returns it: samples, the parts that the source defines, and remarks.
 
     Args:
         samples: The images and labels of all S samples.
-        parts: Part (S,) of each sample by its name: `train`, `validation` or `test` as the source defines it,
-            or `""` if the split rule chooses the part.
+        parts: Name (S,) of each sample's part: `train`, `validation` or `test` if the source defines it, or
+            `""` if the split rule chooses the part.
         remarks: Sentences for the user about changes of the images at reading.
 
     Example:

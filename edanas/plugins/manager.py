@@ -128,7 +128,7 @@ class PluginHost:
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
-        """The loaded plugins, built-in ones first."""
+        """The loaded plugins; built-in plugins precede installed plugins."""
         return tuple(self._loaded)
 
     def load(self, plugin: Plugin, find: Callable[[], object]) -> None:

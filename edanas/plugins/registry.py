@@ -36,7 +36,7 @@ SETTING = {
     "logger": "loggers",
     "bundle": "plugin",
 }
-"""The setting that chooses each kind; error messages start with it."""
+"""The setting that chooses each kind of extension; error messages begin with the setting."""
 
 GIVEN = {"surrogate model": {"seed"}}
 """Arguments of factories by kind that the run passes; settings cannot set these arguments."""
@@ -185,7 +185,7 @@ class Registry:
             leading: Number of leading arguments of the factory that are no options; default 0.
 
         Raises:
-            ConfigError: The implementation has no option for the argument, or the option is set as well.
+            ConfigError: The implementation has no option for the argument, or the option has a value already.
         """
         name, colon, argument = component.name.partition(":")
         if not colon or (kind, component.name) in self._entries or (kind, name) not in self._entries:

@@ -172,7 +172,7 @@ def test_a_foreign_database_is_refused_and_left_alone(tmp_path: Path, table: str
 def test_another_version_is_refused(tmp_path: Path) -> None:
     with Archive(tmp_path) as archive:
         archive.set_meta("schema", 99)
-    with pytest.raises(RunError, match=r"another version of edanas \(schema 99; this one reads 1\)"):
+    with pytest.raises(RunError, match=r"another version of edanas \(schema 99; this version reads 1\)"):
         Archive(tmp_path)
 
 

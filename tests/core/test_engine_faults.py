@@ -30,7 +30,7 @@ FAULTS: dict[str, tuple[Callable[[Metrics], Any], str]] = {
     "exit": (throw(SystemExit(3)), "SystemExit: 3"),
     "nan": (changed(accuracy=float("nan")), "CandidateError: accuracy is nan"),
     "infinite": (changed(utilization=(0.5, float("inf"), 0.5)), "CandidateError: utilization is inf"),
-    "type": (lambda metrics: metrics.accuracy, "TypeError: the evaluation gave float; expected Metrics"),
+    "type": (lambda metrics: metrics.accuracy, "TypeError: the evaluation returned float; expected Metrics"),
     "text": (changed(params={3}), "TypeError: metrics hold set; expected numbers"),
 }
 

@@ -30,7 +30,7 @@ class ExitReader:
     """
 
     fits: bool = False
-    """True if `fit` is implemented. A subclass that overrides `fit` need not declare it."""
+    """True if `fit` is implemented; a subclass that overrides `fit` gets this automatically."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

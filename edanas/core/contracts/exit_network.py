@@ -30,7 +30,7 @@ class Decide(Protocol):
 
         Args:
             logits: Logits (B, K) of this exit.
-            memory: The memory that the call at the exit before returned.
+            memory: The memory that the call at the previous exit returned.
         """
 
 
@@ -54,7 +54,7 @@ class Prediction(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """The stages between two placed exits, with the exit behind them.
+    """The stages between two placed exits, with the exit after them.
 
     Args:
         exit: Exit point of the exit, from 0; N for the last exit.
@@ -76,7 +76,7 @@ class Segment(NamedTuple):
     threshold: float | None
 
     def run(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the features behind the stages, and the logits of the head."""
+        """Return the features after the stages, and the logits of the head."""
         for stage in self.stages:
             features = stage(features)
         return features, self.head(features)
@@ -86,7 +86,7 @@ class ExitPart(NamedTuple):
     """The modules of one exit.
 
     Args:
-        segment: The stages between the exit before and this exit.
+        segment: The stages between the previous exit and this exit.
         head: Module that turns features (B, C, H, W) into logits (B, K).
 
     Example:
@@ -185,8 +185,8 @@ class ExitNetwork(nn.Module, ABC):
         Args:
             images: A tensor as for a call, a NumPy array, or an iterable of images or batches.
             batch_size: Maximum number of images in a batch.
-            compact: When to move the samples that have not exited together in memory: `always` (after each
-                exit), `never`, or `auto` (where that is faster). It changes the speed only.
+            compact: When to gather the remaining samples of a batch in a smaller batch: `always` (after each
+                exit), `never`, or `auto` (if it is faster). Predictions differ by rounding at most.
 
         Raises:
             DataError: An item is not an image.
@@ -211,7 +211,7 @@ class ExitNetwork(nn.Module, ABC):
     def all_exits(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the predicted classes (B, E) int64 and the confidences (B, E) of E exits.
 
-        The columns belong to the exit points in `answering` and then to the last exit.
+        The columns belong to the exit points in `answering`, then to the last exit.
         """
 
     @abstractmethod

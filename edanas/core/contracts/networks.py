@@ -60,7 +60,10 @@ class Supernet(nn.Module, ABC):
 
     @abstractmethod
     def extract(self, backbone: Backbone) -> StagedBackbone:
-        """Return a backbone with copies of its weights; in eval mode, the view has equal outputs."""
+        """Return a backbone with copies of the supernet's weights.
+
+        In eval mode, its outputs equal the outputs of the view of the same backbone.
+        """
 
 
 class SupernetProvider(ABC):
@@ -135,7 +138,7 @@ class SupernetProvider(ABC):
 
 
 class ExitClassifier(ABC):
-    """The small head placed at an exit point (the paper's EEC).
+    """The small head at an exit point; the paper calls it early exit classifier (EEC).
 
     Example:
         >>> class Pooled(ExitClassifier):

@@ -221,14 +221,14 @@ class Evaluator(ABC):
 
     @abstractmethod
     def passes(self) -> tuple[float, float]:
-        """Return the work of `prepare`, and of one call of `evaluate`, for estimates of a run's duration.
+        """Return the numbers of forward passes in `prepare`, and in one call of `evaluate`.
 
-        The unit of both numbers is the forward pass of one sample.
+        A forward pass of one sample counts as 1. Estimates of a run's duration use both numbers.
         """
 
     @abstractmethod
     def network(self, candidate: Candidate) -> ExitNetwork:
-        """Return the candidate's EENN with the weights that `evaluate` measured, for further fine-tuning."""
+        """Return the candidate's EENN for further fine-tuning, with the weights that `evaluate` used."""
 
 
 class Runner(ABC):
@@ -269,7 +269,7 @@ class Runner(ABC):
 
     @abstractmethod
     def computed(self, images: npt.NDArray[np.uint8]) -> tuple[int, ...]:
-        """Classify B >= 1 samples and return, for each segment, the number of samples for which it ran.
+        """Classify B >= 1 samples, and return the number of samples that each segment processed.
 
         The numbers are observed, not derived from the exits of the samples. A segment consists of the stages
         between two placed exits and the head after them. The result has a number for each placed exit,
@@ -297,7 +297,7 @@ class Exporter(ABC):
     """True if the exported network predicts as the original does, up to rounding."""
 
     runs: bool = False
-    """True if `open` is implemented. A subclass that overrides `open` need not declare it."""
+    """True if `open` is implemented; a subclass that overrides `open` gets this automatically."""
 
     ending: ClassVar[str] = ""
     """The end of the name of the file to open, after the stem, e.g. `.onnx`.
@@ -323,7 +323,7 @@ class Exporter(ABC):
 
         Args:
             network: The finished network.
-            stem: Path of the files without the ending of the name.
+            stem: Path of the files without their endings, e.g. `models/net` for `models/net.onnx`.
 
         Raises:
             ExportError: The network cannot be expressed in this format, or `prepare` received no images.
@@ -353,7 +353,7 @@ class Exporter(ABC):
 
 
 class Logger:
-    """Reports a run to another tool while it goes on: a plugin that a run requests by name.
+    """A plugin that reports a run to another tool, e.g. TensorBoard; the settings of the run request it.
 
     A logger has one or more methods that are marked with `edanas.hookimpl` and named after lifecycle events.
     It receives these events only, in order and from one thread. A run creates its loggers before it reads any

@@ -68,7 +68,7 @@ class Specimen:
 class Meter(ABC):
     """Measures the cost of each segment of a backbone in the meter's unit: time, bit operations, bytes sent.
 
-    These costs are called figures. The costs of candidates follow from the figures by arithmetic.
+    The costs of segments are called figures. The costs of candidates follow from the figures by arithmetic.
 
     Example:
         >>> class Layers(Meter):
@@ -91,7 +91,7 @@ class Meter(ABC):
     """
 
     name: str
-    """The key of the meter's figures in `Metrics.exit_figures`; meters with one name measure the same."""
+    """The key of the meter's figures in `Metrics.exit_figures`; equal names mean equal measures."""
 
     @abstractmethod
     def figures(self, specimen: Specimen) -> SegmentFigures:
@@ -154,7 +154,7 @@ class Objective(ABC):
 
     @abstractmethod
     def value(self, metrics: Metrics) -> float:
-        """Return the value in `unit`, with the sign that users see even if it is maximised.
+        """Return the value in `unit`; the engine itself changes the sign of maximised values.
 
         Raises:
             CostError: The metrics lack a required cost.
@@ -184,7 +184,7 @@ class Constraint(ABC):
     """
 
     meters: tuple[Meter, ...] = ()
-    """See `Objective.meters`."""
+    """The meters whose figures the metrics of every candidate must hold for this constraint."""
 
     def prepare(self, space: SearchSpace) -> None:  # noqa: B027 - most have nothing to look for in a space
         """Check the constraint against the search space; called once, before the search.
@@ -238,7 +238,7 @@ class ExitInsight:
 
 
 class SurrogateModel(ABC):
-    """A regressor from a genome to one objective. All randomness comes from the argument `seed`.
+    """A regressor from a genome to one objective. All randomness comes from the factory's argument `seed`.
 
     Example:
         >>> from edanas.surrogates.rbf import RBF
@@ -376,7 +376,7 @@ class SearchStrategy(ABC):
 
     @abstractmethod
     def initial(self) -> list[Candidate]:
-        """Return at most `problem.initial` distinct candidates, those of `problem.first` first."""
+        """Return at most `problem.initial` distinct candidates, beginning with `problem.first`."""
 
     @abstractmethod
     def tell(
@@ -386,7 +386,7 @@ class SearchStrategy(ABC):
         profiles: Sequence[ExitProfile | None] = (),
         excesses: npt.NDArray[np.float64] | None = None,
     ) -> None:
-        """Receive the evaluations since the last call, in order.
+        """Receive the n evaluations since the last call, in their order.
 
         Args:
             genomes: Canonical genomes (n, D) of n candidates.
@@ -401,7 +401,7 @@ class SearchStrategy(ABC):
 
     @abstractmethod
     def ask(self, count: int) -> list[Candidate]:
-        """Return at most `count` distinct candidates that are new to `tell`; empty = space exhausted."""
+        """Return at most `count` distinct candidates that were not evaluated yet; empty = none is left."""
 
     def notes(self) -> dict[str, str]:
         """Return notes on the last `ask` for the log, by name.

@@ -16,7 +16,7 @@ class Phase:
     """A part of a training: the exits that run, and the modules that learn. All other modules are frozen.
 
     Exits are counted from 0; the last exit has the highest number. An exit has a head, and a segment: the
-    stages between the exit before it and itself.
+    stages between the previous exit and this exit.
 
     Args:
         name: Name of the phase in progress bars.
