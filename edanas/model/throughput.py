@@ -116,7 +116,7 @@ class Throughput:
         self._seen = 0
 
     def count_samples(self, count: int) -> None:
-        """Count the samples of a batch before it is classified; measure times once enough samples are counted.
+        """Count the samples of a batch before it is classified; measure times after enough samples.
 
         Args:
             count: Number of samples in the batch.
