@@ -177,7 +177,10 @@ class Unjudging(SharedEvaluation):
         (Ordered, "Ordered: candidate 1 evaluated a second time has activations 1, then 11"),
         (Global, "candidate . in another run of the same seed has "),
         (Unpicklable, "pickling after `prepare` raises"),
-        (Forgetful, "evaluate, thresholds .* raises RuntimeError: `prepare` comes before"),
+        (
+            Forgetful,
+            "evaluate, thresholds .* raises RuntimeError: `prepare` must be called before the first candidate",
+        ),
         (Restless, "after a restart in the same folder has"),
         (WithoutScheme, r"its network has the thresholds \("),
         (OtherNetwork, "its network predicts .* of 40 samples right"),
