@@ -179,7 +179,8 @@ class Unjudging(SharedEvaluation):
         (Unpicklable, "pickling after `prepare` raises"),
         (
             Forgetful,
-            "evaluate, thresholds .* raises RuntimeError: `prepare` must be called before the first candidate",
+            "evaluate, thresholds .* raises RuntimeError: "
+            "`prepare` must be called before the first candidate",
         ),
         (Restless, "after a restart in the same folder has"),
         (WithoutScheme, r"its network has the thresholds \("),
