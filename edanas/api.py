@@ -51,8 +51,9 @@ def search(
             folder of images if the bundle has that preset, otherwise the bundle's first preset.
         device: The device to compute on: `auto`, the default, `cpu`, `cuda` or `cuda:N`, N being the number
             of a GPU.
-        evaluation: The evaluation mode: `shared`, the default, evaluates candidates with the weights of one
-            trained supernet; `finetune` trains each candidate for a few epochs; plugins add further modes.
+        evaluation: The evaluation mode: `shared` evaluates candidates with the weights of one trained
+            supernet; `finetune` trains each candidate for a few epochs; plugins add further modes. By default
+            the mode of the preset, e.g. `shared` for `quick`.
         max_evals: The largest number of candidates to evaluate; no limit by default.
         time_limit: The time limit of the search, in seconds; no limit by default.
         weights: Supernet weights to begin with: a file, or a name that the supernet provider can download.
@@ -71,7 +72,7 @@ def search(
 
     Raises:
         EdanasError: The user can correct the error; its message says how.
-        Interrupted: Ctrl-C ended the run; the same call resumes it.
+        Interrupted: Ctrl-C ended the run; the same call with the run folder as `out` resumes the run.
 
     Example:
         >>> from edanas.core.errors import ConfigError

@@ -15,6 +15,7 @@ from edanas.plugins.registry import Registry
 _KIND = "exporter"
 
 PLAIN, FROZEN, COMPILED = "torch", "torch-frozen", "torch-compiled"
+"""The names of the forms in torch: the network as it is, frozen, and frozen and compiled."""
 
 _IN_TORCH: dict[str, Callable[[EENN], EENN]] = {
     PLAIN: lambda network: network,

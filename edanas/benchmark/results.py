@@ -27,7 +27,7 @@ class BatchBench:
 
     @property
     def speed_up(self) -> float | None:
-        """The time of the backbone alone divided by the time with early exits; `None` without the former."""
+        """The time of the backbone alone divided by the time with early exits; `None` if `backbone` is."""
         return self.backbone.mean / self.early.mean if self.backbone else None
 
     @property
@@ -58,7 +58,8 @@ class FormBench:
 
     Args:
         name: `torch`, `torch-frozen`, `torch-compiled`, or the name of an exporter.
-        same: The number of compared images with the same prediction at the same exit as in the network.
+        same: The number of compared images that exit with the same prediction at the same exit as in the
+            network.
         compared: The number of images for which form and network were compared.
         accuracy: The fraction of images with the right prediction, 0 to 1.
         executed_macs: Executed MACs of an image on average.

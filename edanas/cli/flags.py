@@ -66,8 +66,8 @@ _FLAGS: dict[str, tuple[Any, Any]] = {
             str | None,
             typer.Option(
                 help="Evaluation mode for candidates, e.g. `shared` (weights of one trained "
-                "supernet) or `finetune` (a short training of each candidate). Default: "
-                "`shared`."
+                "supernet) or `finetune` (a short training of each candidate). Default: the "
+                "mode of the preset, `shared` for `quick`."
             ),
         ],
         None,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from edanas.thresholds.stream_budget import BudgetHolder
 
 FORMATS = ("csv", "json", "table")
+"""The output formats of `edanas predict`."""
 
 _NAMED = 5
 """The largest number of skipped images for which an error is printed."""

@@ -22,6 +22,7 @@ from edanas.run.plugin_files import plugin_files
 from edanas.run.provenance import environment
 
 DEFAULT_PLACE = Path("edanas-runs")
+"""The folder in which run folders are made by default."""
 
 _FILES = (
     TIMES,
@@ -35,6 +36,7 @@ _FILES = (
     *FURTHER.values(),
     "report.html",
 )
+"""The names of the files of a run, besides the archive."""
 _PATTERNS = (
     f"{TIMES}.lock",
     *(f"{name}.partial" for name in _FILES),

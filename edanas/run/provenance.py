@@ -31,6 +31,7 @@ _PACKAGES = (
     "timm",
     "onnxruntime",
 )
+"""The packages whose versions are recorded."""
 
 
 def environment(settings: Settings) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from edanas.core.types import Candidate, Evaluation
 from edanas.evaluation.selection import pareto_set
 
 _SPACE_SETTINGS = ("supernet", "thresholds")
+"""The settings that determine the search space."""
 
 
 def best_candidates(

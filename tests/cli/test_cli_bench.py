@@ -154,7 +154,7 @@ def test_a_form_of_other_thresholds_is_no_form_of_this_network(run, model):
         (["MODEL", "--data", "digits", "--forms", "onxx"], "Did you mean 'onnx'"),
         (
             ["MODEL", "--data", "digits", "--forms", "c-header"],
-            "found 'c-header', whose files do",
+            "found 'c-header', whose files edanas cannot run",
         ),
         (["MODEL", "--data", "digits", "--forms", ","], "forms: found none"),
         (["MODEL", "--data", "digits", "--batch-sizes", "1,zwei"], "--batch-sizes: found 'zwei'"),
