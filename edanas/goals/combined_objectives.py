@@ -30,8 +30,8 @@ class Weighted(Objective):
     def __init__(self, of: tuple[Objective, ...], weights: tuple[float, ...]) -> None:
         if not of or len(weights) != len(of) or min(weights) <= 0:
             raise ConfigError(
-                f"objectives.weights: found {list(weights)} for {len(of)} parts; allowed: a number above 0 "
-                "for each of the parts in `of`, one or more"
+                f"objectives.weights: found {list(weights)} for {len(of)} objectives in `of`; allowed: one "
+                "or more objectives, and a number above 0 for each objective"
             )
         self._parts = [(-w if part.maximise else w, part) for part, w in zip(of, weights, strict=True)]
         self.structural = all(part.structural for part in of)

@@ -29,7 +29,7 @@ class Bound(Constraint):
 
     def __init__(self, of: Objective, at_most: float | None = None, at_least: float | None = None) -> None:
         if at_most is None and at_least is None:
-            raise ConfigError("constraints.at_most: missing; allowed: a number here, or in `at_least`")
+            raise ConfigError("constraints.at_most: missing; a bound needs `at_most`, `at_least` or both")
         if at_most is not None and at_least is not None and at_least > at_most:
             raise ConfigError(
                 f"constraints.at_least: found {at_least:g}; allowed: at most {at_most:g}, the value of "
@@ -88,13 +88,14 @@ class Choices(Constraint):
         known = {v.name for v in backbones} | {v.name.rpartition(".")[2] for v in backbones}
         if self._of not in known:
             raise ConfigError(
-                f"constraints.of: no choice of a backbone is '{self._of}'.{near_miss(self._of, known)}"
+                f"constraints.of: found '{self._of}', which no variable of a backbone has as its name."
+                f"{near_miss(self._of, known)}"
             )
         for variable in backbones:
             if self._matches(variable.name) and not set(variable.choices) & set(self._allowed):
                 raise ConfigError(
-                    f"constraints.allowed: found {_listed(self._allowed)}, and {variable.name} has none of "
-                    f"these; allowed: {_listed(variable.choices)}"
+                    f"constraints.allowed: found {_listed(self._allowed)}, but {variable.name} has no such "
+                    f"choice; allowed: {_listed(variable.choices)}"
                 )
 
     def excess(self, candidate: Candidate, _metrics: Metrics | None) -> float:
@@ -123,7 +124,7 @@ class TinyMl(Constraint):
 
     Args:
         max_params: Largest number of parameters, placed heads included.
-        max_macs: Largest number of multiply-adds of a sample that leaves at the last exit, placed heads
+        max_macs: Largest number of multiply-adds of a sample that exits at the last exit, placed heads
             included.
         max_activations: Largest number of elements in the outputs of convolutions and linear layers.
         weights: Weights of parameters, multiply-adds and activations; default 1 each.
@@ -147,8 +148,8 @@ class TinyMl(Constraint):
         self._maxima, self._weights, self._measure = (max_params, max_macs, max_activations), weights, measure
         if min(*self._maxima, *weights) <= 0:
             raise ConfigError(
-                f"constraints: 'tiny-ml' with maxima {_listed(self._maxima)} and weights {_listed(weights)}; "
-                "allowed: numbers above 0"
+                f"constraints: found 'tiny-ml' with maxima {_listed(self._maxima)} and weights "
+                f"{_listed(weights)}; allowed: maxima and weights above 0"
             )
 
     def excess(self, _candidate: Candidate, metrics: Metrics | None) -> float:

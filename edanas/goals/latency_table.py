@@ -48,7 +48,7 @@ class LatencyTableMeter(Meter):
     def _nanoseconds(self, layer: str) -> int:
         if layer not in self._milliseconds:
             hint = near_miss(layer, list(self._milliseconds))
-            raise CostError(f"{self.path}: has no entry '{layer}'.{hint}")
+            raise CostError(f"{self.path}: has no entry for the layer '{layer}'.{hint}")
         return round(1e6 * self._milliseconds[layer])
 
     @cached_property
@@ -65,14 +65,15 @@ class LatencyTableMeter(Meter):
             text = " ".join(str(error).split())
             raise ConfigError(f"objectives.path: {self.path} is not valid YAML: {text}") from error
         if not isinstance(layers, Mapping):
-            raise ConfigError(f"objectives.path: {self.path} holds no table of layers")
+            raise ConfigError(f"objectives.path: {self.path} does not map layers to latencies")
         return {str(layer): self._mean(str(layer), entry) for layer, entry in layers.items()}
 
     def _mean(self, layer: str, entry: Any) -> float:
         mean = entry.get("mean") if isinstance(entry, Mapping) else None
         if isinstance(mean, bool) or not isinstance(mean, int | float) or not 0 <= mean < float("inf"):
             raise ConfigError(
-                f"objectives.path: {self.path}, '{layer}': found {entry!r}; expected `mean`, milliseconds"
+                f"objectives.path: {self.path}, '{layer}': found {entry!r}; expected an entry `mean` with "
+                "the latency in milliseconds, 0 or more"
             )
         return float(mean)
 

@@ -67,7 +67,7 @@ class BackboneMacs(Objective):
 
 
 class WorstCaseMacs(Objective):
-    """MACs of a sample that leaves at the last exit, every placed head included: the costliest sample."""
+    """MACs of a sample that exits at the last exit, every placed head included: the costliest sample."""
 
     unit = "MACs"
     structural = True

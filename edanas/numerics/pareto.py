@@ -66,9 +66,9 @@ def _like_first_equal(ordered: Values, on_front: npt.NDArray[np.bool_]) -> npt.N
 def reference_point(values: Values) -> Values:
     """Return a point (J,) that all finite rows dominate: the maximum of each column plus 1%.
 
-    The 1% refers to the absolute value of the maximum. A negative maximum (of a maximised objective) so
-    moves towards worse values, too. If the maximum is 0, the 1% refers to the column's range, or to 1 if the
-    range is 0.
+    The 1% refers to the absolute value of the maximum. A negative maximum, as of a maximised objective, is
+    therefore also moved towards worse values. If the maximum is 0, the 1% refers to the range of the column,
+    or to 1 if the range is 0.
 
     Raises:
         ValueError: No row is finite.

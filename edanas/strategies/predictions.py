@@ -115,9 +115,9 @@ def _fitted(problem: SearchProblem, history: SearchHistory, column: int, seed: i
 def _prediction(model: SurrogateModel, genomes: Genomes) -> Values:
     values = np.asarray(model.predict(genomes.astype(np.float64)), dtype=np.float64)
     if values.shape != (len(genomes),) or not np.isfinite(values).all():
-        invalid = f"{values.size - np.isfinite(values).sum()} not finite"
+        invalid = values.size - np.isfinite(values).sum()
         raise PluginError(
-            f"surrogate model {type(model).__name__}: predicted values of shape {values.shape}, {invalid}; "
-            f"allowed: {len(genomes)} finite numbers"
+            f"surrogate model {type(model).__name__}: found predictions of shape {values.shape}, {invalid} "
+            f"of them not finite; allowed: shape {(len(genomes),)}, all finite"
         )
     return values

@@ -85,9 +85,9 @@ class Pricing:
     """A function from accuracies under the reference utilizations to objectives and excesses.
 
     Objectives are assumed to be weighted sums of accuracy and utilization; `fits` checks this. The judge is
-    therefore called only for outcomes in which all samples leave at one exit, with accuracy 0 or 1. If an
+    therefore called only for outcomes in which all samples exit at the same exit, with accuracy 0 or 1. If an
     exit without samples costs nothing (as for ADA_MACS), the judge is called only for the scheme with all
-    exits. The first backbone shows this.
+    exits. The costs of the first backbone determine whether this is the case.
 
     Args:
         judge: Computes objectives and excesses; see `SearchProblem.judge`.
@@ -145,12 +145,14 @@ class Pricing:
     def _prices_at_exits(self, backbone: Backbone, placed: npt.NDArray[np.bool_]) -> tuple[Values, Values]:
         """Return the results of the judge at accuracy 0, (N + 1, J + M), and their slopes over accuracy.
 
-        In row i, all samples leave at exit i; the last row belongs to the last exit. The slopes, (J + M,),
+        In row i, all samples exit at exit i; the last row belongs to the last exit. The slopes, (J + M,),
         are the same for all exits.
 
         Args:
             backbone: The backbone.
-            placed: Flags of the placed exits, (N,). The row of an exit that is not placed holds zeros.
+            placed: A boolean for each exit point, (N,): true for a placed exit. The row of an exit that is
+                not
+            placed holds zeros.
         """
         scheme = SelectionScheme(tuple(1.0 if is_placed else None for is_placed in placed))
         candidate = Candidate(backbone, scheme)

@@ -29,7 +29,7 @@ def training_set(genomes: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Array, 
             "n >= 2"
         )
     if not (np.isfinite(X).all() and np.isfinite(y).all()):
-        raise ValueError("genomes and values must be finite")
+        raise ValueError("found genes or values that are not finite; allowed: finite numbers")
     return X, y
 
 

@@ -138,7 +138,7 @@ class _Curves(NamedTuple):
         Args:
             known: The profiles of the fit.
             exit_: The exit point; the number of exit points stands for the last exit.
-            here: Flags of the profiles in `known.used` that contain the exit.
+            here: A boolean for each profile in `known.used`: true if the profile contains the exit.
             thresholds: Thresholds at which the curves are learnt, ascending, (T,).
         """
         rows, features = known.used[here], known.features[here]

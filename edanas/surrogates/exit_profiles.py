@@ -76,7 +76,8 @@ class _Group(NamedTuple):
 
         Args:
             known: The profiles of the fit.
-            covering: Flags of the profiles in `known.used` that contain the exits of the schemes.
+            covering: A boolean for each profile in `known.used`: true if the profile contains the exits of
+                the schemes.
         """
         rows, features = known.used[covering], known.features[covering]
         if len(rows) < FEWEST:

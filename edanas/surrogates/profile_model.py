@@ -164,7 +164,7 @@ class _ProfileSet:
 
         Args:
             genomes: Canonical genomes, (n, D).
-            placed: Flags of the placed exits, (n, N) for N exit points.
+            placed: A boolean for each genome and exit point, (n, N): true for a placed exit.
         """
         return indicators(self.space, genomes, placed if self.own_exits else placed[:, :0])
 

@@ -75,7 +75,7 @@ def build(
         preset: Name of a layer of settings in the bundle.
         device: Device on which the networks run.
         weights: Initial weights of the supernet.
-        settings: Further settings.
+        settings: Further settings, as a dictionary or as texts of the form `NAME=VALUE`.
         config: Path of a TOML file with settings.
         overwrite: True discards an existing table and an unfinished table. A supernet that was trained with
             the same settings is kept.
@@ -166,10 +166,11 @@ def tabulate(
         composition = compose(registry, request.settings, request.supernet, progress)
     if not composition.evaluator.removable:
         raise ConfigError(
-            f"evaluation: with '{request.settings.evaluation.name}', criterion "
-            f"'{request.settings.criterion.name}' and inference '{request.settings.inference.name}' each set "
-            "of exits has its own weights or predictions; a table needs one network for all selection "
-            "schemes: evaluation 'shared', and exits that do not use earlier exits"
+            f"evaluation: found '{request.settings.evaluation.name}', with criterion "
+            f"'{request.settings.criterion.name}' and inference '{request.settings.inference.name}'. Weights "
+            "or predictions then depend on the set of placed exits, but a table needs one network for all "
+            "selection schemes. Allowed: evaluation 'shared', with a criterion and an inference rule that "
+            "use no earlier exits"
         )
     with (
         RunLock(request.work),

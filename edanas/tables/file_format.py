@@ -209,7 +209,7 @@ def read(path: Path, *, verify: bool = True) -> tuple[Description, Arrays, str]:
     except TableError:
         raise
     except (EdanasError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, f"its description is incomplete ({type(error).__name__}: {error})") from error
+        raise _damaged(path, f"its description is invalid ({type(error).__name__}: {error})") from error
     if {name: _layout_entry(entry) for name, entry in entries.items()} != expected:
         raise _damaged(path, "its tensors do not match its description")
     size = path.stat().st_size

@@ -324,7 +324,9 @@ def _check(path: Path, description: Description, arrays: Arrays, *, verify: bool
     except EdanasError as error:
         raise TableError(f"{path}: the table is damaged: {error}; copy or download it again") from error
     wrong = ""
-    if (canonical != genomes).any() or len(np.unique(genomes, axis=0)) < len(genomes):
+    if (canonical != genomes).any():
+        wrong = "a genome is not canonical"
+    elif len(np.unique(genomes, axis=0)) < len(genomes):
         wrong = "it holds a backbone twice"
     elif any((arrays[name] < 0).any() for name in SEGMENT_COSTS):
         wrong = "a cost is negative"

@@ -101,7 +101,9 @@ class TableRequest:
                 if before["data"] != data:
                     lines.append("the images of the data set have changed")
             except (OSError, ValueError, LookupError, TypeError) as error:
-                raise RunError(f"{record}: damaged ({error}); --overwrite starts anew") from error
+                raise RunError(
+                    f"{record}: the record of the request is damaged ({error}); --overwrite discards it"
+                ) from error
             if lines:
                 raise RunError(
                     f"{self.work}: holds the unfinished table of another request. Changed: "
@@ -158,8 +160,8 @@ def supernet_digest(folder: Path) -> str:
     path = folder / CHECKPOINT
     if not path.exists():
         raise RunError(
-            f"{folder}: holds no trained supernet ({CHECKPOINT}); expected the folder of a run with "
-            "evaluation 'shared', or no --run, to train one"
+            f"{folder}: holds no trained supernet ({CHECKPOINT} is missing); expected the folder of a run "
+            "with evaluation 'shared'. Without --run, a supernet is trained"
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

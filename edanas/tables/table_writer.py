@@ -67,7 +67,8 @@ class TableWriter:
         """
         expected = {name: shape for name, (_, shape) in self.description.row().items() if name != "genomes"}
         if {name: array.shape for name, array in row.items()} != expected:
-            raise ValueError(f"a row of { ({n: a.shape for n, a in row.items()}) }; expected {expected}")
+            shapes = {name: array.shape for name, array in row.items()}
+            raise ValueError(f"found a row with tensors of shapes {shapes}; expected {expected}")
         return b"".join(row[name].tobytes() for name in expected)
 
     def _write(self, space: SearchSpace, path: Path) -> None:

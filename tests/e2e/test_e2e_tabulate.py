@@ -121,7 +121,7 @@ def test_a_run_without_a_trained_supernet_is_refused(
     supernet.write_bytes(b"no weights")
     assert "is not the checkpoint of a supernet" in refused() or "is damaged" in refused()
     supernet.unlink()
-    assert "holds no trained supernet (supernet.pt)" in refused()
+    assert "holds no trained supernet (supernet.pt is missing)" in refused()
     assert not out.exists()
 
 

@@ -160,11 +160,15 @@ def test_a_text_that_is_not_a_constraint_is_refused(text, message):
             "constraints.at_least: found 2; allowed: at most 1, the value of `at_most`",
         ),
         ({"name": "params <= 1M", "measure": "sum"}, "objective 'params' has no such option"),
-        ("kernels in 3", "constraints.of: no choice of a backbone is 'kernels'. Did you mean 'kernel'?"),
-        ("kernel in 9", "found 9, and layer1.kernel has none of these; allowed: 3, 5, 7"),
+        (
+            "kernels in 3",
+            "constraints.of: found 'kernels', which no variable of a backbone has as its name. "
+            "Did you mean 'kernel'?",
+        ),
+        ("kernel in 9", "found 9, but layer1.kernel has no such choice; allowed: 3, 5, 7"),
         (
             {"name": "tiny-ml", "max_params": 0, "max_macs": 1, "max_activations": 1},
-            "constraints: 'tiny-ml' with maxima 0, 1, 1",
+            "constraints: found 'tiny-ml' with maxima 0, 1, 1",
         ),
     ],
 )

@@ -122,7 +122,9 @@ def test_a_layer_outside_the_table_is_named(tmp_path):
     known = entries()
     gone = next(name for name in known if name.startswith("Exit-"))
     del known[gone]
-    with pytest.raises(CostError, match=f"phone.yaml: has no entry '{gone}'.* Did you mean 'Exit-"):
+    with pytest.raises(
+        CostError, match=f"phone.yaml: has no entry for the layer '{gone}'.* Did you mean 'Exit-"
+    ):
         LatencyTableMeter(written(tmp_path / "phone.yaml", known)).figures(specimen())
 
 
@@ -136,13 +138,16 @@ def test_networks_without_described_layers_are_refused(tmp_path):
     ("text", "message"),
     [
         (None, "cannot be read: No such file"),
-        ("", "holds no table of layers"),
-        ("- 1\n", "holds no table of layers"),
+        ("", "does not map layers to latencies"),
+        ("- 1\n", "does not map layers to latencies"),
         ("{}", "holds no layer"),
         ("a: [", "is not valid YAML"),
-        ("a: {mean: fast}", "'a': found {'mean': 'fast'}; expected `mean`, milliseconds"),
-        ("a: {mean: -1}", "expected `mean`"),
-        ("a: {count: 1}", "expected `mean`"),
+        (
+            "a: {mean: fast}",
+            "'a': found {'mean': 'fast'}; expected an entry `mean` with the latency in milliseconds",
+        ),
+        ("a: {mean: -1}", "expected an entry `mean`"),
+        ("a: {count: 1}", "expected an entry `mean`"),
         ("a: !!python/object/apply:os.getcwd []", "is not valid YAML"),
     ],
 )

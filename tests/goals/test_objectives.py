@@ -101,7 +101,11 @@ def test_the_tail_equals_that_of_all_samples(counts, dearest):
 @pytest.mark.parametrize(
     ("name", "options", "text"),
     [
-        ("weighted", {"of": ["accuracy"], "weights": [1, 2]}, "objectives.weights: found .* for 1 parts"),
+        (
+            "weighted",
+            {"of": ["accuracy"], "weights": [1, 2]},
+            "objectives.weights: found .* for 1 objectives in `of`",
+        ),
         ("weighted", {"of": ["params"], "weights": [0]}, "a number above 0"),
         (
             "weighted",
