@@ -76,7 +76,7 @@ def test_a_table_of_another_version_is_refused_with_both_versions(small, tmp_pat
     ("change", "message"),
     [
         (lambda v: v.pop("variables"), "description is invalid"),
-        (lambda v: v["variables"][0].update(choices=[8, 8]), "none of them twice"),
+        (lambda v: v["variables"][0].update(choices=[8, 8]), "allowed: one or more, none twice"),
         (lambda v: v.update(thresholds=[2.0]), "found 2.0"),
         (lambda v: v.update(exit_points=3), "its tensors do not match its description"),
         (lambda v: v.update(backbones=0), "0 backbones"),
