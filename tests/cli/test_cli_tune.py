@@ -128,7 +128,9 @@ def test_the_original_is_replaced_only_when_told(model, pictures, capsys):
     old = model.with_suffix(".json").read_bytes()
     command = [model, "--data", pictures, "--min-accuracy", "0.01", "--out", model]
     assert tune(*command) == 2
-    assert "exists; choose another name, or --overwrite to replace the network itself" in capsys.readouterr().err
+    assert (
+        "exists; choose another name, or --overwrite to replace the network itself" in capsys.readouterr().err
+    )
     assert model.with_suffix(".json").read_bytes() == old
     assert tune(*command, "--overwrite") == 0
     assert edanas.load(model).description["tuning"]["samples"] == 28

@@ -99,7 +99,7 @@ class Unloadable:
 
 @pytest.mark.parametrize(
     ("at_all", "text"),
-    [(True, "cannot start: OSError: no such supernet file"), (False, r"before it began \(exit code 7\)")],
+    [(True, "cannot start: OSError: no such supernet file"), (False, r"before it was ready \(exit code 7\)")],
 )
 def test_workers_that_cannot_begin_end_the_run(at_all: bool, text: str) -> None:
     executor = Process(workers=1)
