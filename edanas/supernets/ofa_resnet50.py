@@ -1,6 +1,8 @@
 """Supernet provider `ofa-resnet50`: the ResNet-50 search space of Once-for-All (Cai et al., ICLR 2020)."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -111,7 +113,7 @@ class OFAResNet50Provider(SupernetProvider):
             CandidateError: The backbone is not in this space.
         """
         from ofa.utils import init_models
-        from ofa.utils.layers import ConvLayer, LinearLayer, ResNetBottleneckBlock
+        from ofa.utils.layers import ConvLayer, LinearLayer
 
         plan = self.plan(backbone)
         inner = plan.inner
@@ -119,13 +121,7 @@ class OFAResNet50Provider(SupernetProvider):
         if plan.deep_stem:
             stem.append(Residual(ConvLayer(inner, inner, 3, act_func="relu")))
         stem.append(ConvLayer(inner, plan.stem, 3, act_func="relu"))
-        stages = [
-            [
-                ResNetBottleneckBlock(b.in_channels, b.out_channels, 3, b.stride, b.expand, b.mid_channels)
-                for b in stage
-            ]
-            for stage in plan.stages
-        ]
+        stages = [[_static_block(block) for block in stage] for stage in plan.stages]
         classifier = LinearLayer(plan.features, task.num_classes, dropout_rate=self.dropout)
         net = _assemble(stem, stages, classifier, plan)
         init_models(net)
@@ -240,7 +236,7 @@ class ElasticResNet(Supernet):
     def extract(self, backbone: Backbone) -> StagedBackbone:
         """Return a copy; see `Supernet.extract`. torch's global generator stays unchanged."""
         with torch.random.fork_rng(devices=[]):
-            net = self._staged(backbone, LayerSlice.extract)
+            net = self._staged(backbone, lambda layer_slice: layer_slice.extract())
         grey_in_channels_last(net.stages[0])
         return net
 
@@ -258,7 +254,42 @@ class ElasticResNet(Supernet):
 
     def _block_slice(self, block: BottleneckPlan) -> LayerSlice:
         active = {"active_expand_ratio": block.expand, "active_out_channel": block.out_channels}
-        return LayerSlice(self.blocks[block.index], active, block.in_channels)
+        return _BlockSlice(self.blocks[block.index], active, block.in_channels, plan=block)
+
+
+@dataclass(frozen=True)
+class _BlockSlice(LayerSlice):
+    """The slice of a dynamic bottleneck block that a backbone uses.
+
+    Args:
+        plan: The sizes of the slice.
+    """
+
+    plan: BottleneckPlan = field(kw_only=True)
+
+    def extract(self) -> nn.Module:
+        """Return a block of fixed size, with copies of the weights in this slice."""
+        shared = {canonical(name): tensor for name, tensor in self.layer.state_dict().items()}
+        block = _static_block(self.plan).to(next(self.layer.parameters()).device)
+        for name, tensor in block.state_dict().items():
+            if not name.endswith("num_batches_tracked"):
+                tensor.copy_(shared[name][tuple(slice(size) for size in tensor.shape)])
+        return block
+
+
+def _static_block(plan: BottleneckPlan) -> nn.Module:
+    """Return a block of fixed size. The first block of a stage has a convolution in its shortcut."""
+    from ofa.utils.layers import IdentityLayer, ResNetBottleneckBlock
+
+    channels = plan.out_channels
+    block: nn.Module = ResNetBottleneckBlock(
+        plan.in_channels, channels, 3, plan.stride, plan.expand, plan.mid_channels
+    )
+    if plan.first and isinstance(block.downsample, IdentityLayer):
+        # At equal numbers of channels `ofa` omits the convolution, but its supernet runs one.
+        shortcut = {"conv": nn.Conv2d(channels, channels, 1, bias=False), "bn": nn.BatchNorm2d(channels)}
+        block.downsample = nn.Sequential(OrderedDict(shortcut))
+    return block
 
 
 def _assemble(

@@ -1,3 +1,4 @@
+import itertools
 import random
 
 import torch
@@ -46,3 +47,31 @@ def test_subnets_equal_what_ofa_extracts(tmp_path):
             torch.testing.assert_close(supernet.extract(backbone)(images), expected, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(supernet.view(backbone)(images), expected, rtol=1e-4, atol=1e-5)
             assert family.costs(backbone, RGB) == trace(family.build(backbone, RGB), 3)
+
+
+def test_shortcuts_of_all_widths_equal_those_of_the_supernet():
+    """`ofa` omits the convolution if the stem and stage 1 have 16 channels; its supernet runs one."""
+    torch.manual_seed(0)
+    provider = OFAResNet50Provider(
+        widths=(0.05, 0.2), resolutions=(32,), depths=(0,), expansions=(0.2,), stem_stride=1
+    )
+    supernet = provider.supernet(RGB).eval()
+    with torch.no_grad():
+        for name, tensor in supernet.state_dict().items():
+            if name.endswith(("bn.weight", "bn.bias", "running_mean", "running_var")):
+                tensor.copy_(0.5 + torch.rand_like(tensor))
+    names = ["stem.width", "stage1.width", "stage2.width"]
+    fixed = {v.name: v.choices[0] for v in provider.variables()}
+    images = torch.randn(2, 3, 32, 32)
+    for widths in itertools.product(provider.widths, repeat=len(names)):
+        backbone = Backbone.of(fixed | dict(zip(names, widths, strict=True)))
+        net = supernet.extract(backbone)
+        with torch.no_grad():
+            expected = supernet.view(backbone)(images)
+            assert expected.std() > 1e-4
+            torch.testing.assert_close(net(images), expected, rtol=1e-4, atol=1e-5)
+        built = provider.build(backbone, RGB)
+        assert [(n, t.shape) for n, t in built.state_dict().items()] == [
+            (n, t.shape) for n, t in net.state_dict().items()
+        ]
+        assert provider.costs(backbone, RGB) == trace(built, 3)
