@@ -78,7 +78,7 @@ def bench(
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Random seed for the choice and the order of the images.")] = 0,
 ) -> None:
-    """Measure latency and memory of networks, and compare the time with the multiply-adds that exits save."""
+    """Measure latency and memory of networks, and compare the time and the multiply-adds that exits save."""
     from edanas.benchmark.bench import bench as run_bench
     from edanas.cli.targets import check_file, check_plot
     from edanas.cli.views.bench import bench_json, draw_bench, show_bench

@@ -313,7 +313,7 @@ def test_names_become_objects(registry, tmp_path):
 @pytest.mark.parametrize(
     ("supernet", "classifier", "message"),
     [
-        (SMALL["supernet"], "carried", "'carried' reads logits, and .* 'ofa-mbv3' pass on features; .* mlp"),
+        (SMALL["supernet"], "carried", "'carried' reads logits, but .* 'ofa-mbv3' pass on features; .* mlp"),
         ({"name": "cascade", "of": SMALL["supernet"]}, "mlp", "pass on logits; allowed: carried$"),
     ],
 )
