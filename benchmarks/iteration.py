@@ -8,6 +8,7 @@ process is reported separately, since it loads libraries.
 
     python benchmarks/iteration.py             # archives of 100, 340 and 2,000
     python benchmarks/iteration.py --archives 340 --repeats 5
+
     python benchmarks/iteration.py --table digits.safetensors   # candidates of a table, with exit profiles
     python benchmarks/iteration.py --pool rbf mlp cart gp        # the default is that of the settings
 """

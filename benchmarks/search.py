@@ -4,8 +4,9 @@ Every method gets the same function, budget and seeds, at its documented default
 thread each. Runs are appended to a file and not repeated, so a benchmark can be interrupted and resumed.
 Tables, page and plot are made from the file.
 
-    python benchmarks/search.py --results search.jsonl     # everything; builds the digits table
+    python benchmarks/search.py --results search.jsonl     # all functions and methods
     python benchmarks/search.py --table larger.safetensors --results search.jsonl --methods ours --again
+
     python benchmarks/search.py --functions zdt5 clutch --methods random "optuna tpe" --seeds 3
     python benchmarks/search.py --results search.jsonl --report \
         --page docs/reference/search-benchmark.inc --plot docs/reference/search-benchmark.svg

@@ -1,4 +1,4 @@
-"""How the site is built: `sphinx-build -W --keep-going -b html docs OUT`. Nothing is fetched."""
+"""Build of the site: `sphinx-build -W --keep-going -b html docs OUT`. Nothing is fetched."""
 
 import sys
 from pathlib import Path

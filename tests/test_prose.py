@@ -16,8 +16,9 @@ RIDDLE = re.compile(r"^#+ +(What|Who|Whose|Whether|How|Which|Those)\b.*", re.MUL
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 
-def test_the_package_follows_the_style_sheet() -> None:
-    assert [line for path in python_files([ROOT / "edanas"]) for line in findings(path)] == []
+@pytest.mark.parametrize("folder", ["edanas", "tests", "benchmarks", "examples"])
+def test_a_folder_follows_the_style_sheet(folder: str) -> None:
+    assert [line for path in python_files([ROOT / folder]) for line in findings(path)] == []
 
 
 def riddles(text: str) -> list[str]:
@@ -67,12 +68,13 @@ def test_code_counts_as_one_word_of_a_sentence() -> None:
 
 def test_names_and_comments_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
-    path.write_text("found = 1  # nobody reads it\n\n\ndef use(kept):\n    rows = kept\n")
+    path.write_text("found = 1  # nobody reads it\n\n\ndef use(kept):\n    rows.told = kept\n")
     lines = [line.removeprefix(f"{path}:") for line in findings(path)]
     assert lines == [
         "1: 'nobody' in a comment: # nobody reads it",
         "1: variable 'found' does not say what it holds",
         "4: argument 'kept' does not say what it holds",
+        "5: attribute 'told' does not say what it holds",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What goes into the archive comes out again, exactly, or one clear error does."""
+"""The archive: rows that are read equal rows that were written, and one clear error in other cases."""
 
 import os
 import sqlite3
@@ -59,17 +59,17 @@ def test_evaluations_come_back_exactly(
             archive.append(evaluation, genome)
     with Archive(folder) as archive:
         assert archive.count() == len(appended)
-        found = list(archive.replay())
-    assert [evaluation for _, evaluation in found] == appended
-    assert [evaluation.seconds for _, evaluation in found] == [e.seconds for e in appended]
-    for (genome, evaluation), expected, original in zip(found, genomes, appended, strict=True):
+        replayed = list(archive.replay())
+    assert [evaluation for _, evaluation in replayed] == appended
+    assert [evaluation.seconds for _, evaluation in replayed] == [e.seconds for e in appended]
+    for (genome, evaluation), expected, original in zip(replayed, genomes, appended, strict=True):
         assert genome.dtype == np.int64
         np.testing.assert_array_equal(genome, expected)
         # Equality holds between 1 and 1.0, an identifier tells them apart.
         assert evaluation.candidate.id == original.candidate.id
 
 
-def test_notes_are_kept_and_replaced(tmp_path: Path) -> None:
+def test_metadata_is_stored_and_replaced(tmp_path: Path) -> None:
     with Archive(tmp_path) as archive:
         archive.set_meta("settings", {"seed": 1, "thresholds": [0.1, None]})
         archive.set_meta("finished", 1)
@@ -92,22 +92,22 @@ def test_profiles_come_back_exactly(tmp_path: Path) -> None:
         archive.put_profile("abc", ExitProfile((), confidence[:, :1], profile.correct[:, :1]))
         archive.put_profile("abc", profile)
     with Archive(tmp_path) as archive:
-        found = archive.get_profile("abc")
-    assert found is not None
-    assert found.points == (0, 2)
-    assert (found.confidence.dtype, found.correct.dtype) == (np.float32, np.bool_)
-    np.testing.assert_array_equal(found.confidence, profile.confidence)
-    np.testing.assert_array_equal(found.correct, profile.correct)
+        stored = archive.get_profile("abc")
+    assert stored is not None
+    assert stored.points == (0, 2)
+    assert (stored.confidence.dtype, stored.correct.dtype) == (np.float32, np.bool_)
+    np.testing.assert_array_equal(stored.confidence, profile.confidence)
+    np.testing.assert_array_equal(stored.correct, profile.correct)
 
 
 def test_an_empty_profile_comes_back(tmp_path: Path) -> None:
     with Archive(tmp_path) as archive:
         empty = np.zeros((0, 2))
         archive.put_profile("none", ExitProfile((1,), empty.astype(np.float32), empty.astype(np.bool_)))
-        found = archive.get_profile("none")
-    assert found is not None
-    assert found.points == (1,)
-    assert found.confidence.shape == found.correct.shape == (0, 2)
+        stored = archive.get_profile("none")
+    assert stored is not None
+    assert stored.points == (1,)
+    assert stored.confidence.shape == stored.correct.shape == (0, 2)
 
 
 def test_every_commit_is_synchronised_and_a_reader_sees_it(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_candidate_is_recorded_once(tmp_path: Path) -> None:
         assert archive.count() == 1
 
 
-def test_a_number_that_is_none_is_not_recorded(tmp_path: Path) -> None:
+def test_nan_is_not_recorded(tmp_path: Path) -> None:
     with Archive(tmp_path) as archive:
         with pytest.raises(ValueError, match="not JSON compliant"):
             archive.set_meta("volume", float("nan"))
@@ -141,14 +141,14 @@ def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path) -> None:
             for index in range(10_000):
                 archive.append(*one(index))
         assert str(tmp_path / "archive.sqlite") in str(caught.value)
-        kept = archive.count()
-    assert kept > 0
+        count = archive.count()
+    assert count > 0
     with Archive(tmp_path) as archive:
-        assert [evaluation for _, evaluation in archive.replay()] == [one(i)[0] for i in range(kept)]
-        archive.append(*one(kept))
+        assert [evaluation for _, evaluation in archive.replay()] == [one(i)[0] for i in range(count)]
+        archive.append(*one(count))
 
 
-def test_what_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "archive.sqlite"
     path.write_bytes(b"shopping list: milk, bread, and a very long note beside it " * 20)
     before = path.read_bytes()
@@ -158,7 +158,7 @@ def test_what_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["CREATE TABLE songs (title)", "CREATE TABLE meta (key, value)"])
-def test_a_foreign_database_is_refused_and_left_alone(tmp_path: Path, table: str) -> None:
+def test_a_foreign_database_is_refused_and_unchanged(tmp_path: Path, table: str) -> None:
     path = tmp_path / "archive.sqlite"
     connection = sqlite3.connect(path)
     connection.execute(table)
@@ -169,21 +169,21 @@ def test_a_foreign_database_is_refused_and_left_alone(tmp_path: Path, table: str
     assert path.read_bytes() == before
 
 
-def test_another_version_is_refused(tmp_path: Path) -> None:
+def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     with Archive(tmp_path) as archive:
         archive.set_meta("schema", 99)
     with pytest.raises(RunError, match=r"another version of edanas \(schema 99; this version reads 1\)"):
         Archive(tmp_path)
 
 
-def test_a_file_that_was_only_begun_is_taken(tmp_path: Path) -> None:
+def test_an_empty_file_becomes_an_archive(tmp_path: Path) -> None:
     (tmp_path / "archive.sqlite").touch()
     with Archive(tmp_path) as archive:
         archive.append(*one())
         assert archive.count() == 1
 
 
-def test_a_folder_that_cannot_be_is_reported(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_a_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="choose a folder that can be written"):
         Archive(tmp_path / "file" / "run")
@@ -201,14 +201,14 @@ def test_a_read_only_archive_is_reported(tmp_path: Path) -> None:
         tmp_path.chmod(stat.S_IRWXU)
 
 
-def test_a_connection_without_the_right_to_write_is_reported(tmp_path: Path) -> None:
+def test_a_read_only_connection_is_reported(tmp_path: Path) -> None:
     with Archive(tmp_path) as archive:
         archive._connection.execute("PRAGMA query_only = ON")
         with pytest.raises(RunError, match="readonly database; make the file and its folder writable"):
             archive.append(*one())
 
 
-def test_whoever_reads_only_sees_what_is_appended_meanwhile(tmp_path: Path) -> None:
+def test_a_read_only_archive_sees_rows_appended_meanwhile(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="unable to open database file"):
         Archive(tmp_path / "nowhere", read_only=True)
     assert not (tmp_path / "nowhere").exists()
@@ -225,7 +225,7 @@ def test_whoever_reads_only_sees_what_is_appended_meanwhile(tmp_path: Path) -> N
         Archive(tmp_path / "other", read_only=True)
 
 
-def test_reading_leaves_no_trace(tmp_path: Path) -> None:
+def test_reading_leaves_no_files(tmp_path: Path) -> None:
     with Archive(tmp_path) as archive:
         archive.append(*one())
     before = sorted(path.name for path in tmp_path.iterdir())

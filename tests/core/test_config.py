@@ -29,22 +29,22 @@ def refusal(table: dict[str, Any], origin: str = "--set") -> str:
     return str(error.value)
 
 
-def test_no_layers_are_the_defaults():
+def test_without_layers_settings_are_the_defaults():
     assert resolve([]) == Settings()
 
 
 def test_later_layers_win_setting_by_setting():
-    made = resolve(
+    settings = resolve(
         [
             ("bundle", {"training": {"epochs": 7, "batch_size": 16}, "seed": 3}),
             ("preset", {"training.epochs": 9}),
             ("--set", {"seed": 4}),
         ]
     )
-    assert made.training.epochs == 9
-    assert made.training.batch_size == 16
-    assert made.seed == 4
-    assert made.finetune == Settings().finetune
+    assert settings.training.epochs == 9
+    assert settings.training.batch_size == 16
+    assert settings.seed == 4
+    assert settings.finetune == Settings().finetune
 
 
 def test_dotted_and_nested_keys_mean_the_same():
@@ -55,10 +55,10 @@ def test_dotted_and_nested_keys_mean_the_same():
 
 
 def test_an_option_keeps_the_name_and_other_options():
-    made = resolve(
+    settings = resolve(
         [("bundle", {"strategy": {"name": "ga", "rounds": 3}}), ("--set", {"strategy": {"population": 80}})]
     )
-    assert made.strategy == Component("ga", {"rounds": 3, "population": 80})
+    assert settings.strategy == Component("ga", {"rounds": 3, "population": 80})
 
 
 def test_another_name_drops_the_earlier_options_and_the_same_name_keeps_them():
@@ -71,13 +71,15 @@ def test_another_name_drops_the_earlier_options_and_the_same_name_keeps_them():
 
 
 def test_a_nested_option_is_merged():
-    made = resolve([("a", {"supernet.strides": {"stem": 1, "one": 2}}), ("b", {"supernet.strides.one": 1})])
-    assert made.supernet.options == {"strides": {"stem": 1, "one": 1}}
+    settings = resolve(
+        [("a", {"supernet.strides": {"stem": 1, "one": 2}}), ("b", {"supernet.strides.one": 1})]
+    )
+    assert settings.supernet.options == {"strides": {"stem": 1, "one": 1}}
 
 
 def test_options_are_toml_values_from_the_start():
-    made = resolve([("bundle", {"data": {"name": "d", "sizes": (1, None), "root": Path("a") / "b"}})])
-    assert made.data.options == {"sizes": [1, "none"], "root": str(Path("a") / "b")}
+    settings = resolve([("bundle", {"data": {"name": "d", "sizes": (1, None), "root": Path("a") / "b"}})])
+    assert settings.data.options == {"sizes": [1, "none"], "root": str(Path("a") / "b")}
 
 
 def test_none_in_thresholds_is_no_exit():
@@ -160,7 +162,7 @@ def test_none_in_thresholds_is_no_exit():
         ({"stratgy": "random"}, "stratgy: unknown setting, from --set. Did you mean 'strategy'?"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_was_found_and_is_allowed(table, text):
+def test_an_error_names_the_wrong_setting_its_value_and_the_allowed_values(table, text):
     assert refusal(table).startswith(text)
 
 
@@ -176,7 +178,7 @@ def test_an_unknown_setting_lists_its_neighbours():
     )
 
 
-def test_what_a_later_layer_mends_is_no_error():
+def test_a_wrong_value_that_a_later_layer_replaces_is_no_error():
     assert resolve([("a", {"seed": "x", "split.test": 0.9}), ("b", {"seed": 1, "split.test": 0.2})]).seed == 1
 
 

@@ -99,18 +99,18 @@ everything = st.builds(
 
 @settings(max_examples=40)
 @given(everything)
-def test_toml_and_back_is_the_same(made):
-    assert resolve([("file", tomllib.loads(to_toml(made)))]) == made
-    assert resolve([("plain", to_plain(made))]) == made
+def test_settings_survive_toml(original):
+    assert resolve([("file", tomllib.loads(to_toml(original)))]) == original
+    assert resolve([("plain", to_plain(original))]) == original
 
 
 def test_items_of_a_list_may_have_options():
     setting = 'objectives=["accuracy", {name="mix", of=["params", {name="tail", q=0.9}], a.b=1}]'
-    made = resolve([("--set", parse_assignment(setting))])
+    resolved = resolve([("--set", parse_assignment(setting))])
     mix = {"of": ["params", {"name": "tail", "q": 0.9}], "a": {"b": 1}}
-    assert made.objectives == (Component("accuracy"), Component("mix", mix))
-    assert flatten(made)["objectives"] == ("accuracy", {"name": "mix", **mix})
-    (line,) = changed(Settings(), made)
+    assert resolved.objectives == (Component("accuracy"), Component("mix", mix))
+    assert flatten(resolved)["objectives"] == ("accuracy", {"name": "mix", **mix})
+    (line,) = changed(Settings(), resolved)
     assert line.startswith(
         "objectives: was ('accuracy', 'ada-macs'), now ('accuracy', {'name': 'mix', 'of': "
     )
@@ -121,8 +121,12 @@ def test_items_of_a_list_may_have_options():
 def test_a_file_is_read(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text('seed = 5\n[training]\nepochs = 2\n[strategy]\nname = "random"\nx = 1\n')
-    made = resolve([(str(path), read_toml(path))])
-    assert (made.seed, made.training.epochs, made.strategy) == (5, 2, Component("random", {"x": 1}))
+    resolved = resolve([(str(path), read_toml(path))])
+    assert (resolved.seed, resolved.training.epochs, resolved.strategy) == (
+        5,
+        2,
+        Component("random", {"x": 1}),
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given_text", "table"),
+    ("assignment", "table"),
     [
         ("seed=5", {"seed": 5}),
         ("training.epochs = 2", {"training": {"epochs": 2}}),
@@ -165,11 +169,11 @@ def test_a_missing_file_is_named(tmp_path):
         ("seed=5\nplugin='x'", {"seed": "5\nplugin='x'"}),
     ],
 )
-def test_an_assignment_is_a_toml_value_or_text(given_text, table):
-    assert parse_assignment(given_text) == table
+def test_an_assignment_is_a_toml_value_or_text(assignment, table):
+    assert parse_assignment(assignment) == table
 
 
-@pytest.mark.parametrize("given_text", ["seed", "=5", "a..b=1", ".a=1", ""])
-def test_what_is_no_assignment_is_refused(given_text):
+@pytest.mark.parametrize("assignment", ["seed", "=5", "a..b=1", ".a=1", ""])
+def test_text_that_is_not_an_assignment_is_refused(assignment):
     with pytest.raises(ConfigError, match=r"^--set: found .* expected KEY=VALUE, e.g. training.epochs=5"):
-        parse_assignment(given_text)
+        parse_assignment(assignment)

@@ -33,9 +33,9 @@ from edanas.core.settings import (
     ],
 )
 def test_conversion(value, annotation, expected):
-    made = convert(value, annotation, Place("here"))
-    assert made == expected
-    assert type(made) is type(expected)
+    converted = convert(value, annotation, Place("here"))
+    assert converted == expected
+    assert type(converted) is type(expected)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_refused_conversion(value, annotation, text):
 
 @given(st.floats(-3, 3), st.floats(-2, 0), st.floats(0, 2))
 @settings(max_examples=50)
-def test_limits_hold_as_they_say(value, low, high):
+def test_limits_are_inclusive_or_exclusive(value, low, high):
     assert Limits(minimum=low, maximum=high).hold(value) == (low <= value <= high)
     assert Limits(above=low, below=high).hold(value) == (low < value < high)
 

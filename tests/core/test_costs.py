@@ -31,7 +31,7 @@ class Apply(nn.Module):
 
 
 class Weighted(nn.Module):
-    """A function of the input and a weight of its own."""
+    """A function of the input and a weight."""
 
     def __init__(self, function):
         super().__init__()
@@ -90,7 +90,7 @@ def test_equals_the_formula(net, batch):
     assert cost.params == sum(p.numel() for p in module.parameters())
 
 
-def test_counting_leaves_no_trace():
+def test_counting_leaves_the_network_unchanged():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.Conv2d(4, 4, 3))
     net[1].eval()
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -133,12 +133,12 @@ ENCODER_LAYER = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
         "only what runs",
     ],
 )
-def test_what_counts(module, shape, macs):
+def test_macs_of_layers(module, shape, macs):
     assert count_macs(module, shape) == macs
 
 
 @pytest.mark.parametrize(
-    ("module", "shape", "named"),
+    ("module", "shape", "message"),
     [
         (Apply(lambda x, m: m(x, x), nn.Bilinear(4, 4, 3)), (2, 4), "aten::_trilinear"),
         (
@@ -152,8 +152,8 @@ def test_what_counts(module, shape, macs):
     ],
     ids=["bilinear", "own arithmetic", "matrix-vector", "nothing ran", "wrong shape"],
 )
-def test_what_cannot_be_counted_is_an_error(module, shape, named):
-    with pytest.raises(CostError, match=named):
+def test_a_module_that_cannot_be_counted_is_an_error(module, shape, message):
+    with pytest.raises(CostError, match=message):
         count_macs(module, shape)
 
 
@@ -162,7 +162,7 @@ def test_normalisation_is_free(norm):
     assert count_macs(nn.Sequential(nn.Conv2d(3, 4, 3), norm), (3, 8, 8)) == 4 * 3 * 9 * 36
 
 
-def test_a_recurrent_layer_is_counted_whole_or_refused():
+def test_a_recurrent_layer_is_counted_completely_or_refused():
     try:
         macs = count_macs(nn.LSTM(4, 3), (5, 4))
     except CostError as error:
@@ -185,7 +185,7 @@ def staged():
     return StagedBackbone([nn.Conv2d(2, 4, 3, 2, 1), nn.Conv2d(4, 8, 3, 1, 1), nn.Conv2d(8, 6, 1)], head, 8)
 
 
-def test_trace_goes_stage_by_stage():
+def test_trace_returns_costs_of_each_stage():
     stages, last = trace(staged(), 2)
     assert [stage.macs for stage in stages] == [4 * 16 * 2 * 9, 8 * 16 * 4 * 9, 6 * 16 * 8]
     assert [stage.activations for stage in stages] == [64, 128, 96]
@@ -202,25 +202,25 @@ def test_trace_goes_stage_by_stage():
 
 
 @st.composite
-def leaving(draw):
-    """Costs, a scheme, and the exit point that each of some samples leaves at."""
+def samples_with_exits(draw):
+    """Draw costs, a scheme, and the exit point of each sample."""
     points = draw(st.integers(1, 5))
     macs = st.integers(0, 10**9)
     placed = [draw(st.booleans()) for _ in range(points)]
     heads = tuple(draw(macs) if here or draw(st.booleans()) else None for here in placed)
     costs = Costs(tuple(draw(macs) for _ in range(points + 1)), heads, draw(macs))
     scheme = SelectionScheme(tuple(0.5 if here else None for here in placed))
-    left = draw(st.lists(st.sampled_from([*scheme.placed, points]), min_size=1, max_size=40))
-    return costs, scheme, left
+    exits = draw(st.lists(st.sampled_from([*scheme.placed, points]), min_size=1, max_size=40))
+    return costs, scheme, exits
 
 
 @settings(max_examples=150)
-@given(leaving())
+@given(samples_with_exits())
 def test_ada_and_executed_macs_equal_a_count_sample_by_sample(case):
-    costs, scheme, left = case
+    costs, scheme, exits = case
     points = len(costs.heads)
     ada = executed = 0
-    for exit_point in left:
+    for exit_point in exits:
         for stage in range(points + 1):
             ada += costs.stages[stage]
             executed += costs.stages[stage]
@@ -232,9 +232,9 @@ def test_ada_and_executed_macs_equal_a_count_sample_by_sample(case):
             if stage == exit_point:
                 ada += costs.heads[stage] if stage < points else 0
                 break
-    utilization = [left.count(i) / len(left) for i in range(points + 1)]
-    assert ada_macs(costs, scheme, utilization) == pytest.approx(ada / len(left), rel=1e-12)
-    assert executed_macs(costs, scheme, utilization) == pytest.approx(executed / len(left), rel=1e-12)
+    utilization = [exits.count(i) / len(exits) for i in range(points + 1)]
+    assert ada_macs(costs, scheme, utilization) == pytest.approx(ada / len(exits), rel=1e-12)
+    assert executed_macs(costs, scheme, utilization) == pytest.approx(executed / len(exits), rel=1e-12)
     assert ada_macs(costs, scheme, utilization) <= executed_macs(costs, scheme, utilization) * (1 + 1e-12)
 
 
@@ -247,7 +247,7 @@ def test_executed_per_exit():
     )
 
 
-def test_costs_that_do_not_fit_are_refused():
+def test_costs_that_do_not_match_the_scheme_are_refused():
     costs = Costs((100, 200, 400), (10, None), 5)
     with pytest.raises(CostError, match="exit 2 is placed"):
         ada_macs(costs, SelectionScheme((None, 0.5)), (0, 0.5, 0.5))

@@ -8,31 +8,31 @@ from edanas.core.config import resolve
 from edanas.core.deprecation import Deprecation, EdanasDeprecationWarning
 from edanas.core.errors import ConfigError
 
-GOING = Deprecation("0.3", "0.5", "new")
-TOLD = "is deprecated since edanas 0.3 and will be removed in 0.5; use new instead"
+DEPRECATION = Deprecation("0.3", "0.5", "new")
+NOTICE = "is deprecated since edanas 0.3 and will be removed in 0.5; use new instead"
 
 
 def test_a_function_works_and_names_its_caller() -> None:
-    @GOING.function
+    @DEPRECATION.function
     def old(number: int) -> int:
         """Twice as much."""
         return 2 * number
 
-    with pytest.warns(EdanasDeprecationWarning) as told:
+    with pytest.warns(EdanasDeprecationWarning) as caught:
         assert old(3) == 6
-    assert str(told[0].message) == f"old() {TOLD}"
-    assert told[0].filename == __file__
+    assert str(caught[0].message) == f"old() {NOTICE}"
+    assert caught[0].filename == __file__
     assert old.__doc__ == "Twice as much."
 
 
 def test_an_argument_is_passed_on_under_its_new_name() -> None:
-    @GOING.argument("old")
+    @DEPRECATION.argument("old")
     def double(new: int) -> int:
         return 2 * new
 
-    with pytest.warns(EdanasDeprecationWarning) as told:
+    with pytest.warns(EdanasDeprecationWarning) as caught:
         assert double(old=3) == 6
-    assert str(told[0].message) == f"double(old=) {TOLD}"
+    assert str(caught[0].message) == f"double(old=) {NOTICE}"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert double(new=3) == double(3) == 6
@@ -66,12 +66,12 @@ def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_renamed_setting_or_table_sets_the_new_one(old: object, new: object) -> None:
     with pytest.warns(EdanasDeprecationWarning, match="^The setting .*, from my file, is deprecated since"):
-        found = resolve([("my file", old)])  # type: ignore[list-item]
-    assert found == resolve([("my file", new)])  # type: ignore[list-item]
+        settings = resolve([("my file", old)])  # type: ignore[list-item]
+    assert settings == resolve([("my file", new)])  # type: ignore[list-item]
 
 
 @pytest.mark.usefixtures("renamed")
-def test_what_a_renamed_setting_holds_is_checked_under_its_new_name() -> None:
+def test_the_value_of_a_renamed_setting_is_checked_under_its_new_name() -> None:
     with (
         pytest.warns(EdanasDeprecationWarning),
         pytest.raises(ConfigError, match=r"search.max_evals: .*from my file"),
@@ -80,7 +80,7 @@ def test_what_a_renamed_setting_holds_is_checked_under_its_new_name() -> None:
 
 
 @pytest.mark.usefixtures("renamed")
-def test_the_command_line_says_it_in_a_line_and_goes_on(
+def test_the_command_line_prints_a_deprecation_in_one_line_and_continues(
     tmp_path: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["run", "--data", f"{tmp_path}/none", "--set", "training.passes=3", "--dry-run"]

@@ -1,4 +1,4 @@
-"""The loop: what is recorded, what is told, and that an interruption changes nothing."""
+"""The search loop: records, events, and the same result after interruptions."""
 
 import json
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_interruptions_change_nothing(
     tmp_path_factory: pytest.TempPathFactory,
     cuts: list[int],
 ) -> None:
-    """Ctrl-C in the n-th evaluation of each start; the last start runs through."""
+    """Each start is interrupted in its n-th evaluation, except for the last one."""
     folder = tmp_path_factory.mktemp("cut")
     events = Events()
     strategy = Lottery()
@@ -79,14 +79,14 @@ def test_interruptions_change_nothing(
             search(folder, evaluator=Faulty({cut: throw(KeyboardInterrupt())}), notify=events)
         assert len(recorded(folder)) == before + cut
     outcome = search(folder, notify=events, strategy=strategy)
-    expected, archive, told = whole
+    expected, archive, undisturbed = whole
     assert recorded(folder) == archive
     assert outcome.evaluations == expected.evaluations
     np.testing.assert_array_equal(outcome.genomes, expected.genomes)
     assert outcome.hypervolumes == expected.hypervolumes
-    # Told once and in order, across all starts, and the strategy in the groups of the undisturbed run.
-    assert events.evaluated == told.evaluated
-    assert events.summaries == told.summaries
+    # Across all starts, events come once and in order; the strategy gets the groups of the undisturbed run.
+    assert events.evaluated == undisturbed.evaluated
+    assert events.summaries == undisturbed.summaries
     assert strategy.groups == [6, 4, 4, 4]
 
 
@@ -102,7 +102,7 @@ def test_complete_iterations_are_repeated_from_the_archive(tmp_path: Path) -> No
     assert (events.evaluated, events.summaries) == ([], [])
 
 
-def test_iterations_that_fell_short_are_complete_too(tmp_path: Path) -> None:
+def test_iterations_with_too_few_candidates_are_complete(tmp_path: Path) -> None:
     class Modest(Lottery):
         def ask(self, count: int) -> list[Candidate]:
             return super().ask(count - 1)
@@ -115,7 +115,7 @@ def test_iterations_that_fell_short_are_complete_too(tmp_path: Path) -> None:
     assert (first.calls, second.calls) == (4, 1)
 
 
-def test_ctrl_c_while_the_strategy_thinks_closes_everything(tmp_path: Path) -> None:
+def test_ctrl_c_while_the_strategy_runs_closes_executor_and_archive(tmp_path: Path) -> None:
     class Pondering(Lottery):
         def ask(self, count: int) -> list[Candidate]:
             raise KeyboardInterrupt
@@ -139,7 +139,7 @@ def test_ctrl_c_while_the_strategy_thinks_closes_everything(tmp_path: Path) -> N
 
 def test_no_candidate_is_evaluated_twice(tmp_path: Path) -> None:
     class Stubborn(Lottery):
-        """Repeats itself within and across iterations, and asks for too much."""
+        """Strategy that repeats candidates within and across iterations, and returns too many."""
 
         def ask(self, count: int) -> list[Candidate]:
             fresh = super().ask(count + 2)
@@ -158,7 +158,9 @@ def test_no_candidate_is_evaluated_twice(tmp_path: Path) -> None:
     assert stopped_at(8) == undisturbed
 
 
-def test_a_strategy_that_changes_its_mind_is_mentioned_and_keeps_its_archive(tmp_path: Path) -> None:
+def test_other_candidates_after_a_resume_are_reported_and_keep_the_archive(
+    tmp_path: Path,
+) -> None:
     class Fickle(Lottery):
         def ask(self, count: int) -> list[Candidate]:
             return super().ask(count + 3)[::-1][:count]
@@ -179,7 +181,7 @@ def test_a_strategy_that_changes_its_mind_is_mentioned_and_keeps_its_archive(tmp
     assert [e.iteration for e in outcome.evaluations] == [0] * 6 + [1] * 4 + [2] * 4 + [3] * 4
 
 
-def test_bars_count_evaluations_also_those_of_an_earlier_start(tmp_path: Path) -> None:
+def test_progress_bars_include_evaluations_of_an_earlier_start(tmp_path: Path) -> None:
     class Bars(Silent):
         def __init__(self) -> None:
             self.bars: list[list[Any]] = []

@@ -1,4 +1,4 @@
-"""A search with constraints: what is evaluated, recorded and counted, and where it ends."""
+"""A search with constraints: evaluations, records, hypervolume and end."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ SPACE = toy_space()
 
 
 class AtMost(Constraint):
-    """A metric of at most so much."""
+    """Upper limit of a metric."""
 
     def __init__(self, field: str, most: float, basis: Any) -> None:
         self.field, self.most, self.basis = field, most, basis
@@ -38,7 +38,7 @@ class AtMost(Constraint):
 
 
 class Cut(ToyEvaluator):
-    """Is interrupted at one of its evaluations."""
+    """Evaluator that is interrupted at one of its evaluations."""
 
     def __init__(self, at: int = -1) -> None:
         self.left = at
@@ -82,7 +82,9 @@ SMALL = AtMost("params", 60, "costs")
 SLOW = AtMost("ada_macs", 9000, "outcome")
 
 
-def test_what_the_structure_breaks_is_not_evaluated_and_what_it_does_not_is_recorded(tmp_path: Path) -> None:
+def test_only_candidates_of_feasible_structure_are_evaluated_and_recorded(
+    tmp_path: Path,
+) -> None:
     events: list[Any] = []
     outcome = search(tmp_path, SMALL, SLOW, events=events)
     assert len(outcome.evaluations) == 28
@@ -96,25 +98,25 @@ def test_what_the_structure_breaks_is_not_evaluated_and_what_it_does_not_is_reco
         assert tuple(e for _, e in archive.replay()) == outcome.evaluations
     summaries = [event for event in events if hasattr(event, "hypervolume")]
     for summary in summaries:
-        kept = [e.feasible for e in outcome.evaluations if e.iteration == summary.iteration]
-        assert summary.feasible == sum(kept) / len(kept)
-    # Feasible first: what follows the initial archive breaks less than what chance drew.
+        feasible = [e.feasible for e in outcome.evaluations if e.iteration == summary.iteration]
+        assert summary.feasible == sum(feasible) / len(feasible)
+    # After the random initial archive, more candidates are feasible.
     assert summaries[-1].feasible > summaries[0].feasible
 
 
-def test_the_hypervolume_is_that_of_what_is_feasible(tmp_path: Path) -> None:
+def test_the_hypervolume_counts_feasible_candidates_only(tmp_path: Path) -> None:
     outcome = search(tmp_path, SLOW)
     values = np.array([minimised(OBJECTIVES, e.metrics) for e in outcome.evaluations if e.metrics])
     first = values[:8]
     ideal = np.minimum(first.min(axis=0), [-1.0, 0.0])
-    kept = values[[e.feasible for e in outcome.evaluations]]
-    assert 0 < len(kept) < len(values)
-    expected = normalised_hypervolume(kept, ideal, reference_point(first))
+    feasible = values[[e.feasible for e in outcome.evaluations]]
+    assert 0 < len(feasible) < len(values)
+    expected = normalised_hypervolume(feasible, ideal, reference_point(first))
     assert outcome.hypervolumes[-1] == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("cut", [3, 8, 14, 26])
-def test_a_cut_search_goes_on_as_if_it_had_not_been(tmp_path: Path, cut: int) -> None:
+def test_an_interrupted_search_resumes_with_the_same_results(tmp_path: Path, cut: int) -> None:
     whole = search(tmp_path / "whole", SMALL, SLOW)
     with pytest.raises(Interrupted):
         search(tmp_path / "cut", SMALL, SLOW, cut=cut)
@@ -123,14 +125,14 @@ def test_a_cut_search_goes_on_as_if_it_had_not_been(tmp_path: Path, cut: int) ->
     assert again.hypervolumes == whole.hypervolumes
 
 
-def test_a_search_without_constraints_says_nothing_of_them(tmp_path: Path) -> None:
+def test_a_search_without_constraints_reports_no_feasible_share(tmp_path: Path) -> None:
     events: list[Any] = []
     outcome = search(tmp_path, events=events)
     assert all(e.violation == 0 for e in outcome.evaluations)
     assert {event.feasible for event in events if hasattr(event, "hypervolume")} == {None}
 
 
-def test_where_no_structure_will_do_the_nearest_is_told(tmp_path: Path) -> None:
+def test_without_a_feasible_structure_the_error_names_the_nearest_candidate(tmp_path: Path) -> None:
     with pytest.raises(
         InfeasibleError, match=r"the nearest candidate is .*: params is 9; allowed: at most 5"
     ) as error:
@@ -147,7 +149,7 @@ def test_a_narrow_region_is_found_without_an_evaluation_outside_it(tmp_path: Pat
     assert all(e.metrics is not None and e.metrics.params == 9 for e in outcome.evaluations)
 
 
-def test_where_no_outcome_will_do_the_search_ends_all_the_same(tmp_path: Path) -> None:
+def test_without_a_feasible_outcome_the_search_still_completes(tmp_path: Path) -> None:
     outcome = search(tmp_path, AtMost("ada_macs", 1, "outcome"))
     assert (outcome.stopped, set(outcome.hypervolumes)) == ("completed", {0.0})
     assert not any(e.feasible for e in outcome.evaluations)

@@ -1,4 +1,4 @@
-"""Searches where each backbone brings all its thresholds, and searches that end with their gains."""
+"""Searches with a front of thresholds for each backbone, and searches that end when gains stop."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ def backbones_only() -> SearchSpace:
 
 
 class Profiled(ToyEvaluator):
-    """A profile of random confidences for each backbone, and three schemes that are worth having."""
+    """Evaluator with a profile of random confidences and three schemes for each backbone."""
 
     def profile(self, candidate: Candidate) -> ExitProfile:
         rng = np.random.default_rng(int(candidate.backbone.id, 16))
@@ -44,7 +44,7 @@ class Profiled(ToyEvaluator):
 
 
 class Watching(SearchStrategy):
-    """Random backbones; remembers the profiles that it was told."""
+    """Strategy that returns random backbones and stores the profiles that it receives."""
 
     def start(self, problem: Any) -> None:
         self.problem, self.held, self.profiles = problem, set(), []
@@ -82,7 +82,7 @@ def search(
         return Engine(setup, archive, lambda *_args, **_values: None, Silent()).run(), strategy
 
 
-def test_a_backbone_is_worth_its_whole_front(tmp_path: Path) -> None:
+def test_the_hypervolume_counts_the_whole_front_of_a_backbone(tmp_path: Path) -> None:
     outcome, strategy = search(tmp_path)
     evaluator = Profiled()
     points: list[list[float]] = []
@@ -100,9 +100,9 @@ def test_a_backbone_is_worth_its_whole_front(tmp_path: Path) -> None:
             volumes.append(normalised_hypervolume(np.array(points), ideal, reference))
     assert outcome.hypervolumes == tuple(volumes)
     assert all(e.candidate.scheme == SelectionScheme((1.0, 1.0)) for e in outcome.evaluations)
-    told = [evaluator.profile(e.candidate) for e in outcome.evaluations]
-    assert len(told) == len(strategy.profiles)
-    for one, other in zip(told, strategy.profiles, strict=True):
+    profiles = [evaluator.profile(e.candidate) for e in outcome.evaluations]
+    assert len(profiles) == len(strategy.profiles)
+    for one, other in zip(profiles, strategy.profiles, strict=True):
         np.testing.assert_array_equal(one.confidence, other.confidence)
         np.testing.assert_array_equal(one.correct, other.correct)
 
@@ -114,9 +114,9 @@ def test_trade_offs_are_of_the_iteration_that_evaluated_their_backbone(tmp_path:
     for evaluation in outcome.evaluations:
         profile = evaluator.profile(evaluation.candidate)
         values = fronts(evaluation.candidate, profile)
-        found = fronts.evaluations(evaluation, profile)
-        assert {e.iteration for e in found} == {evaluation.iteration}
-        points = [[-e.metrics.accuracy, e.metrics.ada_macs] for e in found if e.metrics]
+        trade_offs = fronts.evaluations(evaluation, profile)
+        assert {e.iteration for e in trade_offs} == {evaluation.iteration}
+        points = [[-e.metrics.accuracy, e.metrics.ada_macs] for e in trade_offs if e.metrics]
         np.testing.assert_array_equal(values, points)
 
 
@@ -129,7 +129,7 @@ def test_a_resumed_search_counts_the_same_fronts(tmp_path: Path) -> None:
     assert len(again.profiles) == len(strategy.profiles)
 
 
-def test_an_evaluation_without_a_profile_fails_by_itself(tmp_path: Path) -> None:
+def test_an_evaluation_without_a_profile_is_the_only_failure(tmp_path: Path) -> None:
     class Forgetful(Profiled):
         def profile(self, candidate: Candidate) -> ExitProfile | None:
             return None if candidate.backbone["resolution"] == 16 else super().profile(candidate)
@@ -142,7 +142,7 @@ def test_an_evaluation_without_a_profile_fails_by_itself(tmp_path: Path) -> None
 
 
 class Flat(ToyEvaluator):
-    """From the sixth evaluation on nothing is better than what was there."""
+    """Evaluator whose metrics are poor after the sixth evaluation."""
 
     def __init__(self, calls: int = 0) -> None:
         self.calls = calls
@@ -154,7 +154,7 @@ class Flat(ToyEvaluator):
 
 
 @pytest.mark.parametrize("patience", [1, 2])
-def test_a_search_ends_when_the_hypervolume_stands_still(tmp_path: Path, patience: int) -> None:
+def test_a_search_ends_when_the_hypervolume_stops_growing(tmp_path: Path, patience: int) -> None:
     length = replace(LENGTH, iterations=9, patience=patience)
     outcome, _ = search(tmp_path, length, Flat(), nested=False)
     assert outcome.stopped == CONVERGED
@@ -166,7 +166,7 @@ def test_a_search_ends_when_the_hypervolume_stands_still(tmp_path: Path, patienc
     assert further.evaluations[: len(outcome.evaluations)] == outcome.evaluations
 
 
-def test_only_a_gain_that_counts_keeps_a_search_going(tmp_path: Path) -> None:
+def test_only_a_gain_above_the_minimum_continues_a_search(tmp_path: Path) -> None:
     generous = replace(LENGTH, iterations=9, patience=2)
     growing, _ = search(tmp_path / "any", generous, ToyEvaluator(), nested=False)
     picky, _ = search(tmp_path / "large", replace(generous, min_gain=0.5), ToyEvaluator(), nested=False)

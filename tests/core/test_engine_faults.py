@@ -1,4 +1,4 @@
-"""Candidates that fail, and what fails around them: recorded, passed over, or one clear end."""
+"""Failures of candidates, workers and disks: each is recorded, or ends the run with one clear error."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from edanas.testing.toy_search import ToyAccuracy, ToyCost
 
 
 class OutOfMemoryError(RuntimeError):
-    """The name that torch gives the device's."""
+    """An error with the name of torch's error for a full device."""
 
 
 FAULTS: dict[str, tuple[Callable[[Metrics], Any], str]] = {
@@ -36,7 +36,7 @@ FAULTS: dict[str, tuple[Callable[[Metrics], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_failed_candidate_is_recorded_and_passed_over(
+def test_a_failed_candidate_is_recorded_and_the_search_continues(
     name: str, tmp_path: Path, whole: tuple[SearchOutcome, list[Any], Events]
 ) -> None:
     fault, text = FAULTS[name]
@@ -48,16 +48,16 @@ def test_a_failed_candidate_is_recorded_and_passed_over(
     assert np.isnan(strategy.values[2]).all()
     assert np.isfinite(np.delete(strategy.values, (2, 7), axis=0)).all()
     assert [s.failed for s in events.summaries] == [1, 2, 2, 2]
-    # Results stay with their candidates.
+    # Each result belongs to its candidate.
     assert [e.candidate for e in outcome.evaluations] == [e.candidate for e in whole[0].evaluations]
     assert outcome.evaluations[8:] == whole[0].evaluations[8:]
-    # A failure is replayed as one.
+    # A failure in the archive is a failure again.
     again = search(tmp_path, strategy=(resumed := Lottery()))
     assert again.evaluations == outcome.evaluations
     np.testing.assert_array_equal(resumed.values, strategy.values)
 
 
-def test_a_very_long_reason_is_cut(tmp_path: Path) -> None:
+def test_a_very_long_error_is_truncated(tmp_path: Path) -> None:
     outcome = search(tmp_path, evaluator=Faulty({0: throw(ValueError("x" * 10_000))}))
     assert outcome.evaluations[0].error == f"ValueError: {'x' * 488}"
 
@@ -81,7 +81,7 @@ def test_an_objective_without_a_number_is_a_failure(tmp_path: Path) -> None:
     assert outcome.evaluations[1].metrics is None
 
 
-def test_numbers_of_numpy_are_recorded_as_plain_ones(tmp_path: Path) -> None:
+def test_numbers_of_numpy_are_recorded_as_numbers_of_python(tmp_path: Path) -> None:
     fault = changed(accuracy=np.float32(0.1), params=np.int64(7), utilization=[np.float64(0.25), 0.5, 0.25])
     outcome = search(tmp_path, evaluator=Faulty({0: fault}))
     metrics = outcome.evaluations[0].metrics
@@ -92,7 +92,7 @@ def test_numbers_of_numpy_are_recorded_as_plain_ones(tmp_path: Path) -> None:
     assert recorded(tmp_path)[0][1] == outcome.evaluations[0]
 
 
-def test_a_dead_workers_candidate_is_a_failure(tmp_path: Path) -> None:
+def test_a_candidate_whose_worker_died_is_a_failure(tmp_path: Path) -> None:
     class Deadly(Serial):
         def run(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
             for index, answer in enumerate(super().run(function, items)):
@@ -105,7 +105,7 @@ def test_a_dead_workers_candidate_is_a_failure(tmp_path: Path) -> None:
     assert [i for i, e in enumerate(outcome.evaluations) if not e.ok] == [1, 7, 11, 15]
 
 
-def test_if_nothing_succeeds_the_run_ends_with_the_most_frequent_reason(tmp_path: Path) -> None:
+def test_a_run_without_a_success_ends_with_the_most_frequent_error(tmp_path: Path) -> None:
     faults = {i: throw(ValueError("no such kernel")) for i in range(6)} | {3: throw(MemoryError())}
     for _ in range(2):  # at once, and when it is resumed
         with pytest.raises(
@@ -122,7 +122,7 @@ def test_one_success_is_enough(tmp_path: Path) -> None:
     assert outcome.hypervolumes[0] > 0
 
 
-def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
+def test_a_full_disk_ends_the_run_and_the_next_run_resumes(
     tmp_path: Path, whole: tuple[SearchOutcome, list[Any], Events], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append = Archive.append

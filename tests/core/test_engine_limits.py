@@ -1,4 +1,4 @@
-"""Where a search ends: budgets, time, an exhausted space."""
+"""The end of a search: budgets, time, an exhausted space."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def test_a_time_limited_run_is_the_beginning_of_the_unlimited_one(
         if outcome.stopped == "completed":
             break
         assert outcome.stopped == "time_limit"
-    # Each start goes on where the last one stopped, at least where its time allows for one evaluation.
+    # Each start continues the last one if its time suffices for one evaluation.
     assert sizes[0] >= 1
     if limit > 2:
         assert sizes[-1] == TOTAL

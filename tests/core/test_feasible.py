@@ -1,4 +1,4 @@
-"""Constraint domination against its definition, and what a run's constraints say of a candidate."""
+"""Constraint domination against its definition, and violations of a candidate."""
 
 import math
 
@@ -26,15 +26,15 @@ def dominates(one, other):
 
 
 @st.composite
-def told(draw):
+def tables(draw):
     objectives = draw(st.integers(2, 3))
     number = st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])
     row = st.tuples(st.tuples(*[number] * objectives), st.sampled_from([0.0, 0.0, 1e-9, 0.5, 2.0]))
     return draw(st.lists(row, min_size=1, max_size=12))
 
 
-@given(told())
-def test_plain_dominance_then_is_constraint_domination(rows):
+@given(tables())
+def test_dominance_of_ranked_values_is_constraint_domination(rows):
     values, violations = np.array([x for x, _ in rows]), np.array([v for _, v in rows])
     ranked = feasible_first(values, violations)
     for i, one in enumerate(rows):
@@ -46,7 +46,7 @@ def test_plain_dominance_then_is_constraint_domination(rows):
     assert (ranked[violations == 0] == values[violations == 0]).all()
 
 
-def test_what_failed_stays_as_it_is():
+def test_values_of_failed_candidates_stay_nan():
     values = np.array([[1.0, 2.0], [np.nan, np.nan], [0.0, 0.0]])
     ranked = feasible_first(values, np.array([0.0, np.nan, 3.0]))
     assert np.isnan(ranked[1]).all()
@@ -88,28 +88,28 @@ def test_violations_are_added_up():
         f"params is {METRICS.params}; allowed: at most {METRICS.params / 3}",
         "too often wrong",
     ]
-    # Nothing is known before an evaluation here: costs would have to be counted on a built network.
+    # Before an evaluation the structure is unknown, since no function counts costs.
     assert (both.limits, both.structural, both.structure(CANDIDATE)) == (3, False, 0)
 
 
-def test_what_costs_decide_is_known_before_an_evaluation():
-    asked = []
+def test_constraints_on_costs_are_checked_before_an_evaluation():
+    counted_candidates = []
 
     def counted(candidate):
-        asked.append(candidate)
+        counted_candidates.append(candidate)
         return METRICS
 
     both = Feasibility([Cheap(METRICS.params / 3), Right(METRICS.accuracy + 0.25)], counted)
     assert (both.limits, both.structural) == (1, True)
     assert both.structure(CANDIDATE) == pytest.approx(2)
     assert both.excesses(CANDIDATE, METRICS) == [pytest.approx(0.25)]
-    assert asked == [CANDIDATE]
+    assert counted_candidates == [CANDIDATE]
     without = Feasibility([Cheap(1.0)], counted, bare=True)
     without.structure(CANDIDATE)
-    assert asked[-1] == Candidate(CANDIDATE.backbone, SelectionScheme((None, None)))
+    assert counted_candidates[-1] == Candidate(CANDIDATE.backbone, SelectionScheme((None, None)))
 
 
-def test_an_excess_is_a_number():
+def test_an_excess_of_nan_is_refused():
     broken = Feasibility([Right(math.nan)])
     with pytest.raises(CandidateError, match="constraint Right is exceeded by nan"):
         broken.violation(CANDIDATE, METRICS)

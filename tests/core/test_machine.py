@@ -6,7 +6,7 @@ import torch
 from edanas.core.machine import computing, home, keep_kernels, usable_cores
 
 
-def test_torch_computes_as_it_did_before_once_it_is_over():
+def test_settings_of_torch_are_restored_afterwards():
     cudnn = torch.backends.cudnn
     before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark
     with pytest.raises(KeyError), computing(before[0] + 1):
@@ -15,7 +15,7 @@ def test_torch_computes_as_it_did_before_once_it_is_over():
     assert (torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark) == before
 
 
-def test_home_is_where_the_environment_says(monkeypatch, tmp_path):
+def test_home_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("EDANAS_HOME", str(tmp_path / "there"))
     assert home() == tmp_path / "there"
     monkeypatch.delenv("EDANAS_HOME")
@@ -23,7 +23,7 @@ def test_home_is_where_the_environment_says(monkeypatch, tmp_path):
     assert home() == tmp_path / ".cache" / "edanas"
 
 
-def test_cores_are_those_the_process_may_use(monkeypatch):
+def test_usable_cores_are_those_of_the_process(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
     assert usable_cores() == 3
     monkeypatch.delattr("os.sched_getaffinity")
@@ -31,15 +31,15 @@ def test_cores_are_those_the_process_may_use(monkeypatch):
     assert usable_cores() == 1
 
 
-@pytest.mark.parametrize("given", ["ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY"])
-def test_kernels_are_kept_unless_the_environment_says_how_many(monkeypatch, given):
+@pytest.mark.parametrize("variable", ["ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY"])
+def test_the_kernel_cache_is_enlarged_unless_the_environment_sets_its_size(monkeypatch, variable):
     names = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY"
     for name in names:
         monkeypatch.setenv(name, "7")
         monkeypatch.delenv(name)
-    monkeypatch.setenv(given, "7")
+    monkeypatch.setenv(variable, "7")
     keep_kernels(2000)
-    assert [os.environ.get(name) for name in names if name != given] == [None]
-    monkeypatch.delenv(given)
+    assert [os.environ.get(name) for name in names if name != variable] == [None]
+    monkeypatch.delenv(variable)
     keep_kernels(2000)
     assert os.environ[names[0]] == "2000"

@@ -5,7 +5,7 @@ import pickle
 from edanas.core.notes import SurrogateNote, surrogate_notes, typed_notes
 
 
-def test_notes_of_surrogates_are_read_from_text_and_others_stay() -> None:
+def test_notes_of_surrogates_are_parsed_and_other_notes_stay() -> None:
     notes = {
         "objective 1": "rbf tau 0.61",
         "objective 2": "a model of somebody tau -0.05",
@@ -30,7 +30,7 @@ def test_a_note_is_its_text_and_survives_copies() -> None:
         assert (str(same), same.surrogate, same.tau, same.objective) == ("rbf tau 0.61", "rbf", 0.61, 1)
 
 
-def test_text_of_a_third_party_is_kept_to_the_letter() -> None:
+def test_text_of_a_third_party_stays_unchanged() -> None:
     (typed,) = typed_notes({"objective 1": "gp tau 0.6123"}).values()
     assert typed == "gp tau 0.6123"
     assert isinstance(typed, SurrogateNote)

@@ -1,4 +1,4 @@
-"""A pass through the exits, against the gradients written out for linear networks."""
+"""A forward pass through the exits, against gradients of linear networks by hand."""
 
 import pytest
 import torch
@@ -15,23 +15,23 @@ def linear(number):
 
 
 def network(points=(0, 2), stages=4):
-    """Linear stages, with heads at `points`, and the last one."""
-    made = [linear(index) for index in range(stages)]
-    return StagedBackbone(made, linear(99), 1), {point: linear(10 + point) for point in points}
+    """Return a backbone of linear stages, and its heads at `points`."""
+    linears = [linear(index) for index in range(stages)]
+    return StagedBackbone(linears, linear(99), 1), {point: linear(10 + point) for point in points}
 
 
 IMAGES = torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 def gradients(phase, points=(0, 2), stages=4):
-    """Of the sum of all logits that run: of each stage, of each head by point, of the last head."""
+    """Return gradients of the summed logits: for each stage, for each head by point, for the last head."""
     backbone, heads = network(points, stages)
     sum(each.sum() for each in exit_logits(exit_parts(backbone, heads), IMAGES, phase)).backward()
     at = [stage.weight.grad for stage in backbone.stages]
     return at, {point: head.weight.grad for point, head in heads.items()}, backbone.head.weight.grad
 
 
-def test_a_part_is_what_lies_between_two_exits():
+def test_a_part_spans_the_stages_between_two_exits():
     backbone, heads = network()
     first, second, last = exit_parts(backbone, heads)
     stages = list(backbone.stages)
@@ -40,7 +40,7 @@ def test_a_part_is_what_lies_between_two_exits():
     assert (list(last.segment), last.head) == (stages[3:], backbone.head)
 
 
-def test_logits_are_those_of_a_plain_pass_whatever_the_phase_trains():
+def test_logits_equal_those_of_a_plain_pass_in_every_phase():
     backbone, heads = network()
     features, expected = IMAGES, []
     for index, stage in enumerate(backbone.stages):
@@ -58,7 +58,7 @@ def test_logits_are_those_of_a_plain_pass_whatever_the_phase_trains():
     assert [torch.equal(chosen[0], expected[0]), torch.equal(chosen[1], expected[2])] == [True, True]
 
 
-def test_what_lies_behind_the_phase_does_not_run():
+def test_stages_after_the_last_exit_of_a_phase_do_not_run():
     backbone, heads = network()
     backbone.stages[3].forward = None
     assert len(exit_logits(exit_parts(backbone, heads), IMAGES, Phase("", (1,), (1,), (1,)))) == 1
@@ -66,23 +66,23 @@ def test_what_lies_behind_the_phase_does_not_run():
 
 @pytest.mark.parametrize("segments", [(), (0,), (1,), (0, 2)])
 @pytest.mark.parametrize("heads", [(), (1,), (0, 2)])
-def test_gradients_of_what_trains_are_those_of_the_whole_and_all_else_has_none(segments, heads):
+def test_trained_parts_have_the_gradients_of_the_whole_network_and_frozen_parts_have_none(segments, heads):
     if not segments and not heads:
         return
-    whole, found = gradients(None), gradients(Phase("", (0, 1, 2), segments, heads))
+    whole, of_phase = gradients(None), gradients(Phase("", (0, 1, 2), segments, heads))
     owner = [0, 1, 1, 2]
     for index, exit_index in enumerate(owner):
         if exit_index in segments:
-            assert torch.equal(found[0][index], whole[0][index])
+            assert torch.equal(of_phase[0][index], whole[0][index])
         else:
-            assert found[0][index] is None
+            assert of_phase[0][index] is None
     for exit_index, (one, other) in enumerate(
-        [(found[1][0], whole[1][0]), (found[1][2], whole[1][2]), (found[2], whole[2])]
+        [(of_phase[1][0], whole[1][0]), (of_phase[1][2], whole[1][2]), (of_phase[2], whole[2])]
     ):
         assert torch.equal(one, other) if exit_index in heads else one is None
 
 
-def test_a_frozen_module_is_as_it_was_afterwards_even_after_an_error():
+def test_a_frozen_module_is_restored_even_after_an_error():
     layer = nn.Linear(2, 2)
     layer.bias.requires_grad_(False)
     with pytest.raises(ZeroDivisionError), frozen([layer]):

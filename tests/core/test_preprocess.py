@@ -26,18 +26,18 @@ def stored(count=2, channels=3, height=9, width=9, seed=0):
 def test_shape_type_and_layout(count, channels, height, width, side, dtype):
     images = stored(count, channels, height, width)
     images = images if dtype == torch.uint8 else (images / 255).to(dtype)
-    found = prepare(images, side, MEAN[:channels], STD[:channels])
-    assert found.shape == (count, channels, side, side)
-    assert found.dtype == torch.float32
-    assert found.is_contiguous(memory_format=torch.channels_last)
+    prepared = prepare(images, side, MEAN[:channels], STD[:channels])
+    assert prepared.shape == (count, channels, side, side)
+    assert prepared.dtype == torch.float32
+    assert prepared.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_the_same_size_is_arithmetic_alone():
+def test_images_of_the_same_size_are_only_normalised():
     images = stored()
-    found = prepare(images, 9, MEAN, STD)
+    prepared = prepare(images, 9, MEAN, STD)
     for channel in range(3):
         expected = (images[:, channel].double() / 255 - MEAN[channel]) / STD[channel]
-        assert torch.allclose(found[:, channel].double(), expected, atol=1e-5)
+        assert torch.allclose(prepared[:, channel].double(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", [4, 9, 15])
@@ -48,33 +48,33 @@ def test_bytes_and_floats_are_the_same_image(side):
 
 
 @pytest.mark.parametrize(("size", "side"), [((12, 12), 4), ((12, 4), 8), ((4, 5), 8)])
-def test_resizing_is_bilinear_and_antialiased_where_it_shrinks(size, side):
+def test_resizing_is_bilinear_and_antialiased_when_it_shrinks(size, side):
     images = stored(1, 3, *size)
-    wanted = F.interpolate(
+    expected = F.interpolate(
         images.double() / 255,
         size=(side, side),
         mode="bilinear",
         align_corners=False,
         antialias=max(size) > side,
     )
-    found = prepare(images, side, (0.0,) * 3, (1.0,) * 3)
-    assert torch.allclose(found.double(), wanted, atol=1e-5)
+    prepared = prepare(images, side, (0.0,) * 3, (1.0,) * 3)
+    assert torch.allclose(prepared.double(), expected, atol=1e-5)
 
 
 def test_shrinking_averages_instead_of_picking():
-    """A checkerboard of single pixels becomes grey: nothing of its pattern is left."""
+    """A checkerboard of single pixels becomes uniformly grey."""
     board = (torch.arange(16)[:, None] + torch.arange(16)) % 2
-    found = prepare((board * 255).to(torch.uint8)[None, None], 4, (0.5,), (1.0,))
-    assert float(found.abs().max()) < 0.1
+    prepared = prepare((board * 255).to(torch.uint8)[None, None], 4, (0.5,), (1.0,))
+    assert float(prepared.abs().max()) < 0.1
 
 
-def test_even_images_stay_even():
+def test_uniform_images_stay_uniform():
     images = torch.full((1, 3, 7, 11), 51, dtype=torch.uint8)
-    found = prepare(images, 16, (0.2,) * 3, (0.5,) * 3)
-    assert torch.allclose(found, torch.zeros(1, 3, 16, 16), atol=1e-6)
+    prepared = prepare(images, 16, (0.2,) * 3, (0.5,) * 3)
+    assert torch.allclose(prepared, torch.zeros(1, 3, 16, 16), atol=1e-6)
 
 
-def test_what_is_given_stays_as_it_is():
+def test_input_images_stay_unchanged():
     floats = stored().float() / 255
     before = floats.clone()
     prepare(floats, 9, MEAN, STD).zero_()

@@ -1,4 +1,4 @@
-"""Our counts of well-known networks against what others have published."""
+"""Multiply-adds of well-known networks, against published figures."""
 
 import pytest
 import timm
@@ -15,8 +15,7 @@ PAPERS = [
     ("efficientnet_b0", 0.39e9, 0.015),  # Tan and Le, EfficientNet (ICML 2019), Table 2
     ("vgg13", 11.3e9, 0.005),  # Simonyan and Zisserman give none; as torchvision publishes it, rounded
 ]
-"""Models of timm, multiply-adds, and by what share the published figure may differ: most are rounded to two
-digits."""
+"""Models of timm, published multiply-adds (most with two digits), and the allowed relative difference."""
 
 TORCHVISION = [
     *("alexnet", "vgg13", "resnet18", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"),
@@ -25,7 +24,7 @@ TORCHVISION = [
 
 
 @pytest.mark.parametrize(("name", "published", "tolerance"), PAPERS)
-def test_papers_and_timm(name, published, tolerance):
+def test_macs_equal_those_of_papers_and_timm(name, published, tolerance):
     with torch.device("meta"):
         model = timm.create_model(name)
     assert count_macs(model, (3, 224, 224)) == pytest.approx(published, rel=tolerance)

@@ -31,7 +31,7 @@ def once_for_all() -> SearchSpace:
 
 @st.composite
 def small_spaces(draw: st.DrawFn) -> SearchSpace:
-    """Up to four variables, any of which may depend on any before it, and up to two exit points."""
+    """Draw up to four variables, each of which may depend on an earlier one, and up to two exit points."""
     variables: list[Variable] = []
     for i in range(draw(st.integers(1, 4))):
         choices = tuple(10 * i + c for c in range(draw(st.integers(1, 3))))
@@ -50,7 +50,7 @@ def all_genomes(space: SearchSpace) -> np.ndarray:
 
 
 def expressed_by_hand(space: SearchSpace, genome: np.ndarray) -> list[bool]:
-    """One variable at a time, by looking its parent's value up."""
+    """Return, for each variable, if it is expressed, from its parent's value."""
     names = [v.name for v in space.variables]
     result: list[bool] = []
     for variable in space.variables:
@@ -64,7 +64,7 @@ def expressed_by_hand(space: SearchSpace, genome: np.ndarray) -> list[bool]:
 
 @FEW
 @given(small_spaces())
-def test_expressed_and_canonical_agree_with_a_look_at_each_parent(space: SearchSpace) -> None:
+def test_expressed_and_canonical_agree_with_a_check_of_each_parent(space: SearchSpace) -> None:
     genomes = all_genomes(space)
     by_hand = np.array([expressed_by_hand(space, genome) for genome in genomes])
     assert (space.expressed(genomes) == by_hand).all()
@@ -74,7 +74,7 @@ def test_expressed_and_canonical_agree_with_a_look_at_each_parent(space: SearchS
 
 @FEW
 @given(small_spaces())
-def test_size_and_walk_agree_with_enumeration(space: SearchSpace) -> None:
+def test_size_and_genomes_agree_with_enumeration(space: SearchSpace) -> None:
     canonical = np.unique(space.canonical(all_genomes(space)), axis=0)
     walked = np.array(list(space.genomes()))
     assert space.size() == len(canonical)
@@ -83,7 +83,7 @@ def test_size_and_walk_agree_with_enumeration(space: SearchSpace) -> None:
 
 @FEW
 @given(small_spaces())
-def test_candidates_are_equal_exactly_where_canonical_genomes_are(space: SearchSpace) -> None:
+def test_candidates_are_equal_exactly_if_their_canonical_genomes_are(space: SearchSpace) -> None:
     genomes = all_genomes(space)
     by_genome = {space.canonical(genome).tobytes(): space.decode(genome) for genome in genomes}
     assert len(set(by_genome.values())) == len(by_genome) == len({c.id for c in by_genome.values()})
@@ -104,9 +104,9 @@ def test_neighbours_agree_with_every_change_of_every_gene(space: SearchSpace) ->
                 moved[i] = choice
                 expected.add(space.canonical(moved).tobytes())
         expected.discard(genome.tobytes())
-        found = space.neighbours(genome)
-        assert found.shape == (len(expected), space.dimensions)
-        assert {row.tobytes() for row in found} == expected
+        neighbours = space.neighbours(genome)
+        assert neighbours.shape == (len(expected), space.dimensions)
+        assert {row.tobytes() for row in neighbours} == expected
 
 
 @settings(max_examples=20, derandomize=True)
@@ -126,7 +126,7 @@ def test_once_for_all_round_trips(seed: int) -> None:
 
 
 def test_size_of_once_for_all_is_exact() -> None:
-    # Nine kinds of layer; the depth decides how many layers of a stage there are.
+    # There are nine kinds of layer; the depth is the number of layers of a stage.
     assert once_for_all().size() == 3 * sum(9**depth for depth in (2, 3, 4)) ** 5 * 3**4
 
 
@@ -167,13 +167,13 @@ def test_sampled_backbones_repeat_by_seed_and_differ_from_each_other() -> None:
     assert len(set(first)) == 10
 
 
-def test_signature_tells_spaces_apart() -> None:
+def test_signatures_of_different_spaces_differ() -> None:
     def signature(**changes: object) -> str:
-        given_ = {"name": "b", "choices": (3, 4), "parent": "a", "when": frozenset({2})} | changes
+        fields = {"name": "b", "choices": (3, 4), "parent": "a", "when": frozenset({2})} | changes
         a = Variable("a", (1, 2))
-        return SearchSpace((a, Variable(**given_)), (0.5, None), 2).signature()  # type: ignore[arg-type]
+        return SearchSpace((a, Variable(**fields)), (0.5, None), 2).signature()  # type: ignore[arg-type]
 
-    found = [
+    signatures = [
         signature(),
         signature(name="c"),
         signature(choices=(3, 5)),
@@ -181,9 +181,9 @@ def test_signature_tells_spaces_apart() -> None:
         signature(when=frozenset({1})),
         signature(when=frozenset({1, 2})),
     ]
-    assert len(set(found)) == len(found)
+    assert len(set(signatures)) == len(signatures)
     assert signature() == signature()
-    assert all(len(s) == 12 and int(s, 16) >= 0 for s in found)
+    assert all(len(s) == 12 and int(s, 16) >= 0 for s in signatures)
 
 
 def _space() -> SearchSpace:
@@ -226,7 +226,7 @@ def test_the_order_of_a_backbones_choices_does_not_matter() -> None:
         ([0.0, 0.5, 0.0, 0.0], ["float64", "4 integers"]),
     ],
 )
-def test_what_is_no_genome_is_refused(genome, parts) -> None:
+def test_an_array_that_is_not_a_genome_is_refused(genome, parts) -> None:
     with pytest.raises(CandidateError) as error:
         _space().decode(np.array(genome))
     assert all(part in str(error.value) for part in parts), str(error.value)
@@ -254,7 +254,7 @@ A = Variable("a", (1, 2))
         ((A,), (math.nan,), ConfigError, ["thresholds", "nan", "0 to 1"]),
     ],
 )
-def test_a_space_that_cannot_be_is_refused(variables, thresholds, kind: type[EdanasError], parts) -> None:
+def test_an_inconsistent_space_is_refused(variables, thresholds, kind: type[EdanasError], parts) -> None:
     with pytest.raises(kind) as error:
         SearchSpace(variables, thresholds, 1)
     assert all(part in str(error.value) for part in parts), str(error.value)
@@ -262,7 +262,7 @@ def test_a_space_that_cannot_be_is_refused(variables, thresholds, kind: type[Eda
 
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=25)
-def test_a_confined_space_holds_what_is_allowed_and_no_more(seed: int) -> None:
+def test_a_confined_space_holds_exactly_the_allowed_candidates(seed: int) -> None:
     rng = np.random.default_rng(seed)
     thresholds = (0.1, 0.4, None)
     whole = SearchSpace((A,), thresholds, 3)
@@ -270,20 +270,20 @@ def test_a_confined_space_holds_what_is_allowed_and_no_more(seed: int) -> None:
     if not all(any(allowed[point, t] for t in thresholds) for point in range(3)):
         return
     part = whole.confined(lambda point, threshold: allowed[point, threshold])
-    wanted = {
+    expected_ids = {
         candidate.id
         for candidate in map(whole.decode, whole.genomes())
         if all(allowed[point, t] for point, t in enumerate(candidate.scheme.thresholds))
     }
-    found = [part.decode(genome) for genome in part.genomes()]
-    assert {candidate.id for candidate in found} == wanted
-    assert part.size() == len(found) == len(wanted)
-    assert all(candidate in whole for candidate in found)
-    assert {c.id for c in map(whole.decode, whole.genomes()) if c in part} == wanted
+    candidates = [part.decode(genome) for genome in part.genomes()]
+    assert {candidate.id for candidate in candidates} == expected_ids
+    assert part.size() == len(candidates) == len(expected_ids)
+    assert all(candidate in whole for candidate in candidates)
+    assert {c.id for c in map(whole.decode, whole.genomes()) if c in part} == expected_ids
     assert (part.signature() == whole.signature()) == (part.size() == whole.size())
 
 
-def test_a_space_that_cannot_be_confined_says_why() -> None:
+def test_confining_a_space_to_nothing_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"found 0\.1, none; at exit point 2 the strategy needs a number"):
         SearchSpace((A,), (0.1, None), 2).confined(lambda point, _: point == 0)
     with pytest.raises(ConfigError, match=r'found 0\.1; at exit point 1 the strategy needs "none"'):

@@ -36,14 +36,14 @@ thresholds = st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=6).map(tup
 
 
 @given(thresholds)
-def test_a_scheme_knows_where_exits_stand(given_):
-    scheme = SelectionScheme(given_)
-    assert scheme.placed == tuple(i for i, t in enumerate(given_) if t is not None)
+def test_a_scheme_lists_its_placed_exits(values):
+    scheme = SelectionScheme(values)
+    assert scheme.placed == tuple(i for i, t in enumerate(values) if t is not None)
     assert scheme.exits == len(scheme.placed)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan"), float("inf")])
-def test_a_threshold_out_of_range(wrong):
+def test_a_threshold_out_of_range_is_refused(wrong):
     with pytest.raises(ValueError, match=r"threshold 2 is .*; allowed: 0 to 1, or none"):
         SelectionScheme((0.5, wrong))
 
@@ -105,7 +105,7 @@ def test_metrics_survive_json():
     assert METRICS.to_dict() == asdict(METRICS)
 
 
-def test_an_evaluation_is_equal_however_long_it_took():
+def test_evaluations_of_different_durations_are_equal():
     candidate = Candidate(Backbone.of(CHOICES), SelectionScheme((None,)))
     first = Evaluation(candidate, 1, METRICS, seconds=1.0)
     assert first == Evaluation(candidate, 1, METRICS, seconds=9.0)
@@ -132,13 +132,13 @@ def test_a_profile_of_another_shape_is_refused(confidence, correct):
 
 
 @given(st.lists(st.integers(0, 6), max_size=10))
-def test_a_subset_of_images_keeps_the_order_asked_for(indices):
+def test_a_subset_of_images_has_the_order_of_its_indices(indices):
     data = ImageSet(torch.arange(7)[:, None, None, None].byte(), torch.arange(7), ("a", "b"))
-    found = data.subset(np.array(indices, dtype=np.int64))
-    assert found.labels.tolist() == indices
-    assert found.images.flatten().tolist() == indices
-    assert len(found) == len(indices)
-    assert found.classes == data.classes
+    subset = data.subset(np.array(indices, dtype=np.int64))
+    assert subset.labels.tolist() == indices
+    assert subset.images.flatten().tolist() == indices
+    assert len(subset) == len(indices)
+    assert subset.classes == data.classes
 
 
 def test_a_subset_may_be_in_reverse():

@@ -67,7 +67,7 @@ class Network:
     classes = ("a", "b")
 
     def __call__(self, images):
-        self.shown = images
+        self.images = images
         count = len(images)
         return Prediction(torch.ones(count).long(), torch.zeros(count).long(), torch.full((count,), 0.75))
 
@@ -94,7 +94,7 @@ def test_small_images_are_kept_pixel_by_pixel(tmp_path, channels):
         f"examples/net-{number}-{kind}.png" for number, kind in ((1, "early"), (2, "late"), (3, "wrong"))
     ]
     assert {(row["predicted"], row["exit"], row["confidence"]) for row in rows} == {(1, 0, 0.75)}
-    for row, image in zip(rows, network.shown, strict=True):
+    for row, image in zip(rows, network.images, strict=True):
         with Image.open(tmp_path / row["file"]) as picture:
             pixels = np.asarray(picture)
         assert np.array_equal(pixels.reshape(12, 12, channels), image.permute(1, 2, 0).numpy())

@@ -70,25 +70,25 @@ class Running(RecordingExporter):
         return f"{path.name} weighs nothing"
 
 
-class Heard(RecordedBars):
+class RecordedLines(RecordedBars):
     def __init__(self):
         super().__init__()
-        self.said = []
+        self.lines = []
 
     def say(self, text):
-        self.said.append(text)
+        self.lines.append(text)
 
 
 def test_a_form_that_does_not_fit_is_reported_and_the_others_are_written(finisher):
     exporter, picky = RecordingExporter(), Running()
-    finishing, progress = finisher(exporters=[exporter, picky]), Heard()
+    finishing, progress = finisher(exporters=[exporter, picky]), RecordedLines()
     finished, failures = finishing.finish(candidates(), "Finishing", progress)
     assert failures == []
     assert [len(row.files) for row in finished] == [1, 2]
     assert picky.prepared == (finishing.workbench.parts.calibration, finishing.workbench.parts.validation)
     early, static = (candidate.id for candidate in candidates())
-    assert f"Network {early} is not exported by Running: no room for exits" in progress.said
-    assert any(f"Network {static}, eenn-0-{static}.kept weighs nothing" in line for line in progress.said)
+    assert f"Network {early} is not exported by Running: no room for exits" in progress.lines
+    assert any(f"Network {static}, eenn-0-{static}.kept weighs nothing" in line for line in progress.lines)
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ class RecordedProgress:
     """A `Progress`, a bar and its context in one, that records its calls."""
 
     def __init__(self):
-        self.told = []
+        self.events = []
 
     def task(self, label, total):
-        self.told.append(total)
+        self.events.append(total)
         return self
 
     def __enter__(self):
@@ -36,10 +36,10 @@ class RecordedProgress:
         return None
 
     def advance(self, steps=1, note=""):
-        self.told.append(steps)
+        self.events.append(steps)
 
     def say(self, line):
-        self.told.append(line)
+        self.events.append(line)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_folder_is_read_in_sorted_order_image_by_image(folder):
     answers = list(edanas.stream(network, folder, batch_size=4, progress=progress))
     names = [Path(answer.name).relative_to(folder).as_posix() for answer in answers]
     assert names == ["0.png", "2.png", "4.png", "6.png", "8.png", *(f"deep/er/{n}.png" for n in (1, 3, 5, 7))]
-    assert progress.told == [9, 4, 4, 1]
+    assert progress.events == [9, 4, 4, 1]
     for answer in answers:
         (alone,) = edanas.stream(network, answer.name)
         assert (alone.label, alone.exit) == (answer.label, answer.exit)
@@ -102,7 +102,7 @@ def test_iterables_of_images_and_of_pairs():
     progress = RecordedProgress()
     plain = list(edanas.stream(network, (image for image in images), batch_size=2, progress=progress))
     assert [answer.name for answer in plain] == ["1", "2", "3", "4", "5"]
-    assert progress.told == [None, 2, 2, 1]
+    assert progress.events == [None, 2, 2, 1]
     named = list(edanas.stream(network, [(f"n{at}", image) for at, image in enumerate(images)]))
     assert [answer.name for answer in named] == ["n0", "n1", "n2", "n3", "n4"]
     for answers in (plain, named):

@@ -35,12 +35,12 @@ class WaitCounter(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[str] = []
+        self.names: list[str] = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__
         if name in ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select"):
-            self.seen.append(name)
+            self.names.append(name)
         return func(*args, **(kwargs or {}))
 
 
@@ -224,7 +224,7 @@ def test_the_host_waits_at_most_once_per_exit(compact, count):
         rule = network.rule(compact, torch.device("cpu"))
         prediction = classify(network.segments(), images, rule)
     assert prediction.exit.tolist() == [4] * count
-    assert len(waits.seen) == 3
+    assert len(waits.names) == 3
 
 
 def test_all_kinds_of_images_are_the_same_images():

@@ -49,7 +49,7 @@ def test_an_entry_point_is_loaded_with_its_owner_and_version(install):
         ("value = 1", "no function is marked with @edanas.hookimpl"),
     ],
 )
-def test_a_broken_plugin_is_kept_with_its_cause_and_the_rest_works(install, code, cause):
+def test_a_broken_plugin_is_listed_with_its_cause_and_the_others_work(install, code, cause):
     install("bad", code, owner="bad-dist", version="0.7")
     install("good", CRITERION)
     host = load_plugins()
@@ -66,7 +66,7 @@ def test_a_plugin_with_one_good_and_one_misspelled_hook_counts_as_broken(install
     assert "Did you mean 'edanas_bundles'?" in causes(host)["half"]
 
 
-def test_one_module_under_two_entry_points_is_taken_once(install, tmp_path):
+def test_one_module_under_two_entry_points_is_loaded_once(install, tmp_path):
     module = install("first", CRITERION, owner="one")
     with (tmp_path / "one-1.0.dist-info" / "entry_points.txt").open("a") as file:
         file.write(f"second = {module}\n")
@@ -93,7 +93,7 @@ def test_restriction_by_entry_point_or_distribution(install, monkeypatch, restri
     assert not host.broken
 
 
-def test_an_unknown_name_in_the_restriction_is_told(install, monkeypatch):
+def test_an_unknown_name_in_the_restriction_is_reported(install, monkeypatch):
     install("entropy", CRITERION)
     monkeypatch.setenv("EDANAS_PLUGINS", "entropi")
     host = load_plugins()
@@ -102,7 +102,7 @@ def test_an_unknown_name_in_the_restriction_is_told(install, monkeypatch):
     assert "Did you mean 'entropy'?" in causes(host)["entropi"]
 
 
-def test_a_restriction_leaves_the_built_ins(install, monkeypatch):
+def test_a_restriction_does_not_exclude_built_ins(install, monkeypatch):
     module = install("own", CRITERION)
     monkeypatch.setattr("edanas.plugins.manager.BUILT_IN", (module, "edanas.no_such_module"))
     monkeypatch.setenv("EDANAS_PLUGINS", "")
@@ -117,15 +117,15 @@ def test_built_ins_are_listed_once_each():
 
 
 EVENT = """
-seen = []
+summaries = []
 @hookimpl
 def edanas_iteration_finished(summary):
-    seen.append(summary)
+    summaries.append(summary)
     {action}
 """
 
 
-def test_an_event_reaches_everyone_and_a_failure_is_reported_once(install):
+def test_an_event_reaches_every_plugin_and_a_failure_is_reported_once(install):
     install("a-bad", EVENT.format(action="raise RuntimeError('no\\n  room')"))
     install("b-good", EVENT.format(action="pass"))
     lines = []
@@ -133,13 +133,13 @@ def test_an_event_reaches_everyone_and_a_failure_is_reported_once(install):
     for number in range(3):
         host.notify("edanas_iteration_finished", summary=number)
     good = next(module for name, module in sys.modules.items() if name.startswith("fake_b_good"))
-    assert good.seen == [0, 1, 2]
+    assert good.summaries == [0, 1, 2]
     (line,) = lines
     assert "dist-a-bad 1.0 (entry point 'a-bad')" in line
     assert "edanas_iteration_finished raised RuntimeError: no room" in line
 
 
-def test_each_event_of_a_plugin_is_reported_for_itself(install):
+def test_failures_are_reported_once_for_each_event(install):
     code = "@hookimpl\ndef edanas_run_finished():\n    raise ValueError"
     install("bad", EVENT.format(action="raise ValueError") + code)
     lines = []
@@ -150,7 +150,7 @@ def test_each_event_of_a_plugin_is_reported_for_itself(install):
     assert len(lines) == 2
 
 
-def test_ctrl_c_in_an_event_is_not_swallowed(install):
+def test_ctrl_c_in_an_event_is_raised(install):
     install("slow", EVENT.format(action="raise KeyboardInterrupt"))
     with pytest.raises(KeyboardInterrupt):
         load_plugins().notify("edanas_iteration_finished", summary=None)
@@ -160,13 +160,13 @@ def test_ctrl_c_in_an_event_is_not_swallowed(install):
     ("event", "arguments"),
     [("edanas_no_such_event", {}), ("edanas_iteration_finished", {"sumary": 1}), ("edanas_run_finished", {})],
 )
-def test_a_wrong_event_is_the_callers_fault(install, event, arguments):
+def test_a_wrong_event_raises_an_error_in_the_caller(install, event, arguments):
     install("good", EVENT.format(action="pass"))
     with pytest.raises(TypeError, match=event):
         load_plugins().notify(event, **arguments)
 
 
-def test_an_object_without_a_hash_is_broken_alone(install):
+def test_an_object_without_a_hash_is_the_only_broken_plugin(install):
     install("good", CRITERION)
     host = load_plugins()
 
@@ -182,24 +182,24 @@ def test_an_object_without_a_hash_is_broken_alone(install):
 
 class Follower:
     def __init__(self):
-        self.told = []
+        self.settings = []
 
     @hookimpl
     def edanas_run_started(self, settings, folder):
-        self.told.append(settings)
+        self.settings.append(settings)
 
 
-def test_a_member_is_told_of_events_only_while_it_has_joined(tmp_path):
+def test_a_member_receives_events_only_while_it_has_joined(tmp_path):
     host, member = load_plugins(), Follower()
     plugin = Plugin("logger 'x'", "edanas", "1", built_in=True)
     for _ in range(2):
         with host.joined({plugin: member}):
             host.notify("edanas_run_started", settings={"seed": 1}, folder=tmp_path)
         host.notify("edanas_run_started", settings={"seed": 2}, folder=tmp_path)
-    assert member.told == [{"seed": 1}, {"seed": 1}]
+    assert member.settings == [{"seed": 1}, {"seed": 1}]
 
 
-def test_a_member_that_takes_no_event_is_refused():
+def test_a_member_without_an_event_is_refused():
     host = load_plugins()
     members = {Plugin("somebody", "x", "1"): object()}
     with pytest.raises(PluginError, match=r"somebody.*no function is marked"), host.joined(members):

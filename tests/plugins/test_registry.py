@@ -28,17 +28,17 @@ def registry(install, no_built_ins):
     return build
 
 
-def test_an_entry_says_who_owns_it_and_what_it_is(registry):
+def test_an_entry_has_its_owner_and_description(registry):
     (entry,) = registry(criterion()).entries()
     assert (entry.kind, entry.name, entry.owner, entry.version) == (KIND, "constant", "dist-plugin-0", "1.0")
     assert entry.doc == "The same confidence for everything."
 
 
-def test_options_are_converted_and_given(registry):
-    made = registry(criterion()).create(KIND, "constant", {"value": 1, "steps": [1, 2.0]})
-    assert made(torch.zeros(2, 3)).tolist() == [1.0, 1.0]
-    assert made.steps == (1, 2)
-    assert isinstance(made.value, float)
+def test_options_are_converted_and_passed(registry):
+    entries = registry(criterion()).create(KIND, "constant", {"value": 1, "steps": [1, 2.0]})
+    assert entries(torch.zeros(2, 3)).tolist() == [1.0, 1.0]
+    assert entries.steps == (1, 2)
+    assert isinstance(entries.value, float)
 
 
 @pytest.mark.parametrize(
@@ -83,14 +83,14 @@ def edanas_confidence_criteria():
 """
 
 
-def test_an_option_may_be_an_implementation_itself(registry):
+def test_an_option_may_be_an_implementation(registry):
     known = registry(criterion(), MIX)
     part = {"name": "constant", "value": 2}
-    made = known.create(
+    entries = known.create(
         KIND, "mix", {"of": ["constant", {"name": "mix", "of": [part]}], "by_name": {"x": part}}
     )
-    assert [type(each).__name__ for each in made.of] == ["Constant", "Mix"]
-    assert (made.of[1].of[0].value, made.by_name["x"].value) == (2.0, 2.0)
+    assert [type(each).__name__ for each in entries.of] == ["Constant", "Mix"]
+    assert (entries.of[1].of[0].value, entries.by_name["x"].value) == (2.0, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -111,26 +111,26 @@ def test_an_option_may_be_an_implementation_itself(registry):
         ({}, "criterion.of: .* needs it: expected a list, each a name, or a table with `name` and options"),
     ],
 )
-def test_what_is_wrong_with_a_nested_implementation_is_named(registry, options, message):
+def test_an_error_in_a_nested_implementation_is_named(registry, options, message):
     known = registry(criterion(), MIX)
     with pytest.raises(ConfigError, match=message):
         known.check(KIND, "mix", options)
 
 
-def test_leading_arguments_are_no_options(registry):
+def test_leading_arguments_are_not_options(registry):
     code = (
         "def make(bench: 'NotImportedHere', value: float = 0.1):\n    return Constant(value, name_of=bench)\n"
     )
-    made = registry(code + criterion(factory="make"))
-    assert made.create(KIND, "constant", {"value": 0.2}, "the bench").name_of == "the bench"
+    entries = registry(code + criterion(factory="make"))
+    assert entries.create(KIND, "constant", {"value": 0.2}, "the bench").name_of == "the bench"
     with pytest.raises(ConfigError, match="no such option"):
-        made.create(KIND, "constant", {"bench": 1}, "the bench")
+        entries.create(KIND, "constant", {"bench": 1}, "the bench")
 
 
-def test_an_unknown_name_tells_the_near_miss_and_all_owners(registry):
-    made = registry(criterion("constant"), criterion("random"))
+def test_an_unknown_name_lists_the_near_miss_and_all_owners(registry):
+    entries = registry(criterion("constant"), criterion("random"))
     with pytest.raises(ConfigError) as error:
-        made.create(KIND, "constnat")
+        entries.create(KIND, "constnat")
     assert str(error.value) == (
         "criterion: unknown confidence criterion 'constnat'. Did you mean 'constant'? "
         "Allowed: constant (dist-plugin-0), random (dist-plugin-1)."
@@ -138,9 +138,9 @@ def test_an_unknown_name_tells_the_near_miss_and_all_owners(registry):
 
 
 def test_an_unknown_name_points_at_broken_plugins(registry):
-    made = registry("import nothing_of_that_name", criterion())
+    entries = registry("import nothing_of_that_name", criterion())
     with pytest.raises(ConfigError, match=r"broken \(see `edanas plugins`\): plugin-0"):
-        made.create(KIND, "other")
+        entries.create(KIND, "other")
 
 
 def test_two_owners_of_one_name_are_both_named(install, no_built_ins):
@@ -157,7 +157,7 @@ def test_two_owners_of_one_name_are_both_named(install, no_built_ins):
     assert len(catalog(host).entries) == 3
 
 
-def test_the_way_out_of_a_conflict_works(install, no_built_ins, monkeypatch):
+def test_a_restriction_resolves_a_conflict(install, no_built_ins, monkeypatch):
     install("one", criterion())
     install("two", criterion())
     with pytest.raises(PluginError) as error:
@@ -166,7 +166,7 @@ def test_the_way_out_of_a_conflict_works(install, no_built_ins, monkeypatch):
     assert len(Registry(load_plugins()).names(KIND)) == 1
 
 
-def test_a_conflict_with_a_built_in_leaves_the_other_out(install, monkeypatch):
+def test_a_conflict_with_a_built_in_excludes_the_other_plugin(install, monkeypatch):
     module = install("mine", criterion(), owner="my-dist")
     monkeypatch.setattr("edanas.plugins.manager.BUILT_IN", (install("own", criterion(), owner="unused"),))
     host = load_plugins()
@@ -179,9 +179,9 @@ def test_one_name_in_two_kinds_is_no_conflict(registry):
     code = (
         criterion("same") + "\n@hookimpl\ndef edanas_bundles():\n    return {'same': Bundle('A bundle.')}\n"
     )
-    made = registry(code)
-    assert made.bundle("same").doc == "A bundle."
-    assert {entry.kind for entry in made.entries()} == {KIND, "bundle"}
+    entries = registry(code)
+    assert entries.bundle("same").doc == "A bundle."
+    assert {entry.kind for entry in entries.entries()} == {KIND, "bundle"}
 
 
 @pytest.mark.parametrize(
@@ -193,22 +193,22 @@ def test_one_name_in_two_kinds_is_no_conflict(registry):
         ("raise KeyError('gone')", "edanas_confidence_criteria raised KeyError: 'gone'"),
     ],
 )
-def test_a_plugin_that_answers_wrongly_is_broken_as_a_whole(registry, body, cause):
+def test_a_plugin_with_one_wrong_return_value_is_broken(registry, body, cause):
     bundle = "\n@hookimpl\ndef edanas_bundles():\n    return {'mine': Bundle('Mine.')}\n"
     wrong = f"{bundle}\n@hookimpl\ndef edanas_confidence_criteria():\n    {body}\n"
-    made = registry(wrong, criterion())
-    assert [entry.name for entry in made.entries()] == ["constant"]
-    (broken,) = made.host.broken
+    entries = registry(wrong, criterion())
+    assert [entry.name for entry in entries.entries()] == ["constant"]
+    (broken,) = entries.host.broken
     assert broken.cause == cause
-    assert [plugin.name for plugin in made.host.plugins] == ["plugin-1"]
+    assert [plugin.name for plugin in entries.host.plugins] == ["plugin-1"]
 
 
-def test_a_bundle_must_be_one(registry):
-    made = registry("\n@hookimpl\ndef edanas_bundles():\n    return {'mine': {'seed': 1}}\n")
-    assert made.host.broken[0].cause == "edanas_bundles: 'mine' is a dict; expected a Bundle"
+def test_a_bundle_of_another_type_is_refused(registry):
+    entries = registry("\n@hookimpl\ndef edanas_bundles():\n    return {'mine': {'seed': 1}}\n")
+    assert entries.host.broken[0].cause == "edanas_bundles: 'mine' is a dict; expected a Bundle"
 
 
-def test_a_factory_that_raises_is_its_owners_fault(registry):
+def test_an_error_of_a_factory_names_its_owner(registry):
     code = "def make():\n    return 1 / 0\n" + criterion(factory="make")
     with pytest.raises(PluginError) as error:
         registry(code).create(KIND, "constant")
@@ -218,14 +218,14 @@ def test_a_factory_that_raises_is_its_owners_fault(registry):
     )
 
 
-def test_a_factorys_own_error_passes(registry):
+def test_an_edanas_error_of_a_factory_is_raised_unchanged(registry):
     head = "from edanas.core.errors import ConfigError\n"
     code = "def make():\n    raise ConfigError('criterion.value: too much')\n"
     with pytest.raises(ConfigError, match=r"^criterion.value: too much$"):
         registry(head + code + criterion(factory="make")).create(KIND, "constant")
 
 
-def test_what_does_not_meet_the_contract_is_refused(registry):
+def test_an_implementation_without_the_contract_is_refused(registry):
     code = "def make():\n    return 'a text'\n" + criterion(factory="make")
     with pytest.raises(PluginError, match=r"made a str; expected a ConfidenceCriterion"):
         registry(code).create(KIND, "constant")
@@ -251,7 +251,7 @@ def test_parameters_of_classes_functions_and_partials():
     assert parameters(object) == {}
 
 
-def test_an_annotation_that_cannot_be_resolved_is_told():
+def test_an_annotation_that_cannot_be_resolved_is_an_error():
     def make(value: "NoSuchType" = 1) -> None:  # noqa: F821
         pass
 

@@ -111,16 +111,16 @@ class Output:
     """The outputs of a notebook's cell, as IPython would show them."""
 
     def __init__(self):
-        self.shown = []
+        self.outputs = []
 
     def display(self, data, *, raw, display_id):
         assert raw and display_id
-        self.shown.append(data["text/plain"])
+        self.outputs.append(data["text/plain"])
         return self
 
     def update(self, data, *, raw):
         assert raw
-        self.shown[-1] = data["text/plain"]
+        self.outputs[-1] = data["text/plain"]
 
 
 @pytest.fixture
@@ -140,20 +140,20 @@ def test_a_notebook_shows_the_running_bars_in_one_output(notebook):
         outer.advance(note="a [note]")
         with progress.task("Inner", None) as inner:
             inner.advance(3)
-            assert notebook.shown == [f"Outer {'█' * 5}{'░' * 15} 1 of 4  a [note]\n  Inner 3"]
+            assert notebook.outputs == [f"Outer {'█' * 5}{'░' * 15} 1 of 4  a [note]\n  Inner 3"]
         outer.advance(3)
-    (text,) = notebook.shown
+    (text,) = notebook.outputs
     assert re.fullmatch(r"Outer: 4 of 4 in \d+\.\d s  a \[note\]", text)
     with pytest.raises(ValueError, match="x"), progress.task("Next", 2):
         raise ValueError("x")
-    assert notebook.shown[1:] == ["Next: stopped at 0 of 2"]
+    assert notebook.outputs[1:] == ["Next: stopped at 0 of 2"]
 
 
 def test_updates_of_a_notebook_are_rare(notebook):
     with NotebookProgress(interval=1e9).task("Long", 1000) as bar:
         for _ in range(500):
             bar.advance()
-        assert notebook.shown == [f"Long {'░' * 20} 0 of 1000"]
+        assert notebook.outputs == [f"Long {'░' * 20} 0 of 1000"]
 
 
 def test_progress_shows_by_default_in_a_notebook(notebook):

@@ -80,6 +80,8 @@ def _names(tree: ast.AST) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in EMPTY_NAMES:
             yield node.lineno, f"variable '{node.id}' does not say what it holds"
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in EMPTY_NAMES:
+            yield node.lineno, f"attribute '{node.attr}' does not say what it holds"
         if isinstance(node, ast.arg) and node.arg in EMPTY_NAMES:
             yield node.lineno, f"argument '{node.arg}' does not say what it holds"
 
