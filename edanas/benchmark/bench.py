@@ -69,19 +69,20 @@ def bench(
     memory: bool = True,
     progress: Progress | None = None,
 ) -> Bench:
-    """Measure the latency and memory of networks on this machine, with early exits and as backbones alone.
+    """Measure the latency, energy and memory of networks on this machine, with and without early exits.
 
-    The result also compares the speed-up with the multiply-adds that early exits save. All forms of a network
-    classify the same images in turns; see `edanas.deploy.timing`. The time includes the preparation of images
-    and the comparison of confidences with thresholds. First, the predictions of each form are compared with
-    the predictions of the network.
+    The result also compares the speed-up with the multiply-adds that early exits save. Before the
+    measurement, the predictions of each form are compared with the predictions of the network. All forms of a
+    network classify the same images in turns; see `edanas.deploy.timing`. The time includes the preparation
+    of images and the comparison of confidences with thresholds. Memory is measured on the CPU only.
 
     Args:
         models: One or several network files, run folders or networks. A network file is as for `edanas.load`;
             a run folder stands for all its networks.
         data: Labelled samples, as for `edanas.tune`; by default the data of the run that wrote the network.
         part: The part of the data, as for `edanas.tune`: `train`, `calibration`, `validation`, `test` or
-            `all`. By default `calibration` of the run's data, and all of other data except its train part.
+            `all`. By default `calibration` for the run's data; for any other data, everything
+            except its train part.
         forms: The names of forms: `torch`, `torch-frozen`, `torch-compiled` or names of exporters. A form
             without a file beside the network is exported to a temporary folder. By default `torch`,
             `torch-frozen`, and the exported forms with a file beside the network.

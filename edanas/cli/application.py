@@ -102,7 +102,7 @@ def run_command(argv: Sequence[str] | None = None) -> int:
 
 
 def _with_deprecations_in_a_line(show_other: Callable[..., None]) -> Callable[..., None]:
-    """Return a replacement of `warnings.showwarning` that prints deprecations of edanas as one line each.
+    """Return a replacement for `warnings.showwarning` that prints deprecation warnings of edanas on one line.
 
     Args:
         show_other: The function that shows all other warnings.

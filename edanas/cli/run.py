@@ -15,7 +15,7 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Run folder. The same command with the same --out resumes an interrupted run. "
+            help="Run folder. Run the same command with the same --out to resume an interrupted run. "
             "Default: a new folder in `edanas-runs`."
         ),
     ] = None,

@@ -13,7 +13,8 @@ from edanas.run.options import RunOptions
 def tabulate(
     *,
     out: Annotated[
-        Path, typer.Option(help="Table file to write. The same command again resumes an interrupted table.")
+        Path,
+        typer.Option(help="Table file to write. Run the same command again to resume an interrupted table."),
     ],
     backbones: Annotated[
         int,

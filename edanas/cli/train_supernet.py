@@ -15,15 +15,15 @@ def train_supernet(
     out: Annotated[
         Path,
         typer.Option(
-            help="File to write the weights to; its name ends in .safetensors. The same command "
-            "again resumes an interrupted training."
+            help="File to write the weights to; its name ends in .safetensors. Run the same command "
+            "again to resume an interrupted training."
         ),
     ],
     time_limit: Annotated[
         float | None,
         typer.Option(
-            help="Time limit of this call in seconds. The state of the training is kept, and "
-            "the same command resumes it. Default: no limit."
+            help="Time limit of this call in seconds. The state of the training is kept; run "
+            "the same command again to resume it. Default: no limit."
         ),
     ] = None,
     total_time: Annotated[

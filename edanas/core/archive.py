@@ -240,7 +240,7 @@ class Archive:
             yield
         except OSError as error:
             raise RunError(
-                f"{self.path}: {error.strerror or error}; choose a folder that can be written"
+                f"{self.path}: {error.strerror or error}; choose a folder that can be written to"
             ) from error
         except sqlite3.Error as error:
             # Extended codes, e.g. of a read-only directory, keep the primary code in their low byte.

@@ -32,7 +32,11 @@ class Fronts:
         return np.array([minimised(self._objectives, m) for _, m in self._scores(candidate, profile)])
 
     def violations(self, candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
-        """Return the violation (k,) of each scheme."""
+        """Return how much each Pareto-optimal scheme of the candidate's backbone violates the constraints.
+
+        Returns:
+            One violation for each of the k schemes, (k,), 0 or more; 0 = feasible.
+        """
         return np.array([self._limits.violation(*each) for each in self._scores(candidate, profile)])
 
     def feasible(self, candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:

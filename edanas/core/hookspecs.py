@@ -92,7 +92,7 @@ def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]
     Example:
         >>> @hookimpl
         ... def edanas_supernet_providers():
-        ...     '''Offer `my-supernet`.'''
+        ...     '''Register `my-supernet`.'''
         ...     return {"my-supernet": MyProvider}
     """
 
@@ -106,7 +106,7 @@ def edanas_exit_classifiers() -> Mapping[str, Callable[..., ExitClassifier]]:  #
     Example:
         >>> @hookimpl
         ... def edanas_exit_classifiers():
-        ...     '''Offer `my-head`.'''
+        ...     '''Register `my-head`.'''
         ...     return {"my-head": MyHead}
     """
 
@@ -120,7 +120,7 @@ def edanas_confidence_criteria() -> Mapping[str, Callable[..., ConfidenceCriteri
     Example:
         >>> @hookimpl
         ... def edanas_confidence_criteria():
-        ...     '''Offer `my-criterion`.'''
+        ...     '''Register `my-criterion`.'''
         ...     return {"my-criterion": MyCriterion}
     """
 
@@ -134,7 +134,7 @@ def edanas_inference_rules() -> Mapping[str, Callable[..., InferenceRule]]:  # t
     Example:
         >>> @hookimpl
         ... def edanas_inference_rules():
-        ...     '''Offer `my-rule`.'''
+        ...     '''Register `my-rule`.'''
         ...     return {"my-rule": MyRule}
     """
 
@@ -148,7 +148,7 @@ def edanas_threshold_setters() -> Mapping[str, Callable[..., ThresholdSetter]]: 
     Example:
         >>> @hookimpl
         ... def edanas_threshold_setters():
-        ...     '''Offer `my-setter`.'''
+        ...     '''Register `my-setter`.'''
         ...     return {"my-setter": MySetter}
     """
 
@@ -163,7 +163,7 @@ def edanas_surrogate_models() -> Mapping[str, Callable[..., SurrogateModel]]:  #
     Example:
         >>> @hookimpl
         ... def edanas_surrogate_models():
-        ...     '''Offer `my-model`.'''
+        ...     '''Register `my-model`.'''
         ...     return {"my-model": MyModel}
     """
 
@@ -177,7 +177,7 @@ def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:  # type: igno
     Example:
         >>> @hookimpl
         ... def edanas_objectives():
-        ...     '''Offer `my-objective`.'''
+        ...     '''Register `my-objective`.'''
         ...     return {"my-objective": MyObjective}
     """
 
@@ -191,7 +191,7 @@ def edanas_constraints() -> Mapping[str, Callable[..., Constraint]]:  # type: ig
     Example:
         >>> @hookimpl
         ... def edanas_constraints():
-        ...     '''Offer `my-limit`.'''
+        ...     '''Register `my-limit`.'''
         ...     return {"my-limit": MyLimit}
     """
 
@@ -205,7 +205,7 @@ def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:  
     Example:
         >>> @hookimpl
         ... def edanas_search_strategies():
-        ...     '''Offer `my-strategy`.'''
+        ...     '''Register `my-strategy`.'''
         ...     return {"my-strategy": MyStrategy}
     """
 
@@ -219,7 +219,7 @@ def edanas_training_schemes() -> Mapping[str, Callable[..., TrainingScheme]]:  #
     Example:
         >>> @hookimpl
         ... def edanas_training_schemes():
-        ...     '''Offer `my-scheme`.'''
+        ...     '''Register `my-scheme`.'''
         ...     return {"my-scheme": MyScheme}
     """
 
@@ -233,7 +233,7 @@ def edanas_data_sets() -> Mapping[str, Callable[..., DataSource]]:  # type: igno
     Example:
         >>> @hookimpl
         ... def edanas_data_sets():
-        ...     '''Offer `my-images`.'''
+        ...     '''Register `my-images`.'''
         ...     return {"my-images": MyImages}
     """
 
@@ -247,7 +247,7 @@ def edanas_evaluations() -> Mapping[str, Callable[..., Evaluator]]:  # type: ign
     Example:
         >>> @hookimpl
         ... def edanas_evaluations():
-        ...     '''Offer `my-evaluation`.'''
+        ...     '''Register `my-evaluation`.'''
         ...     return {"my-evaluation": MyEvaluation}
     """
 
@@ -261,7 +261,7 @@ def edanas_executors() -> Mapping[str, Callable[..., Executor]]:  # type: ignore
     Example:
         >>> @hookimpl
         ... def edanas_executors():
-        ...     '''Offer `my-cluster`.'''
+        ...     '''Register `my-cluster`.'''
         ...     return {"my-cluster": MyCluster}
     """
 
@@ -275,7 +275,7 @@ def edanas_exporters() -> Mapping[str, Callable[..., Exporter]]:  # type: ignore
     Example:
         >>> @hookimpl
         ... def edanas_exporters():
-        ...     '''Offer `my-format`.'''
+        ...     '''Register `my-format`.'''
         ...     return {"my-format": MyFormat}
     """
 
@@ -290,7 +290,7 @@ def edanas_loggers() -> Mapping[str, Callable[..., Logger]]:  # type: ignore[emp
     Example:
         >>> @hookimpl
         ... def edanas_loggers():
-        ...     '''Offer `my-tracker`.'''
+        ...     '''Register `my-tracker`.'''
         ...     return {"my-tracker": MyTracker}
     """
 

@@ -175,5 +175,5 @@ class RunLock:
     def _unusable(self, error: OSError) -> RunError:
         text = error.strerror or error
         return RunError(
-            f"{self.folder}: {text}; choose a folder that can be written, on a disk with space left"
+            f"{self.folder}: {text}; choose a folder that can be written to, on a disk with space left"
         )

@@ -247,7 +247,7 @@ class TrainingSettings:
         choices=("auto", "fp32", "bf16"),
     )
     augment: tuple[str, ...] = setting(
-        "Augmentations of train images: any of `shift`, `flip`, `rotate`, `erase`, `mixup`.",
+        "Augmentations of training images: any of `shift`, `flip`, `rotate`, `erase`, `mixup`.",
         ("shift",),
         choices=("shift", "flip", "rotate", "erase", "mixup"),
         distinct=True,
@@ -308,7 +308,11 @@ class Settings:
         "Folder of an older run on the same search space; its Pareto set is evaluated first. Empty = none.",
         "",
     )
-    evaluation: Component = setting("Evaluation mode: `shared` or `finetune`.", Component("shared"))
+    evaluation: Component = setting(
+        "How candidates are evaluated: `shared`, with the weights of a supernet that is trained once; or "
+        "`finetune`, after a few epochs of training each.",
+        Component("shared"),
+    )
     objectives: Components = setting(
         "Objectives, two or more.", components("accuracy", "ada-macs"), length=2, distinct=True
     )
@@ -330,7 +334,7 @@ class Settings:
         "Training of the results.", TrainingSettings(epochs=5, learning_rate=0.001)
     )
     recalibration: int = setting(
-        "Number of train images for recomputing BatchNorm statistics.", 512, minimum=2
+        "Number of training images for recomputing BatchNorm statistics.", 512, minimum=2
     )
     final_thresholds: Component = setting(
         "Threshold setter of the results, on the calibration part; `grid` keeps the search's thresholds.",

@@ -136,11 +136,11 @@ def auto_settings(surveyed: Survey, split: SplitSettings) -> dict[str, Any]:
     - Strides: features after the last stage are about 4 pixels wide, and never below 2. For images of up to
       40 pixels the stem has stride 1.
     - Last exit: its layers have more channels from 100 classes on.
-    - Batch size: a hundredth of the number of train images, rounded to a power of two. It is at least 16,
+    - Batch size: a hundredth of the number of training images, rounded to a power of two. It is at least 16,
       or 32 for more than 8 classes, and at most 128. The learning rate is proportional to the square root
       of the batch size.
-    - Epochs: 5,000 divided by the square root of the number of train images, limited to 5 to 200. 1,000
-      images give 158 epochs. The 40,000 train images of CIFAR-10, on which the rule was measured, give 25
+    - Epochs: 5,000 divided by the square root of the number of training images, limited to 5 to 200. 1,000
+      images give 158 epochs. The 40,000 training images of CIFAR-10, on which the rule was measured, give 25
       epochs. Results are fine-tuned for a tenth of the epochs.
     - Augmentation: all images are shifted. Grey images are also rotated slightly, and never mirrored, since
       they may be characters. Colour images are also mirrored, and a square of each image is erased.

@@ -1,4 +1,7 @@
-"""A cache of decoded images under `EDANAS_HOME`; files are decoded again only after one file has changed."""
+"""A cache of decoded images under `EDANAS_HOME`.
+
+If one file or an option of the decoding changes, all files are decoded again.
+"""
 
 import hashlib
 import json

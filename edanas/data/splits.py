@@ -35,7 +35,7 @@ def split(data: LoadedData, settings: SplitSettings, seed: int) -> DataParts:
         seed: A whole number of 0 or more. The same seed and data give the same split.
 
     Returns:
-        The four parts, with mean and standard deviation of each channel of the train images in [0, 1].
+        The four parts, with mean and standard deviation of each channel of the training images in [0, 1].
 
     Raises:
         ConfigError: A share is negative, or 0 for a part that is drawn, or the shares do not sum to 1.

@@ -150,5 +150,5 @@ def _text(name: str) -> str:
 
 @hookimpl
 def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
-    """Return the exporter `c-header`."""
+    """Register the exporter `c-header`."""
     return {"c-header": CHeaderExporter}

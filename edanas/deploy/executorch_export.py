@@ -175,5 +175,5 @@ def _lowered(programs: dict[str, Any]) -> bytes:
 
 @hookimpl
 def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
-    """Return the exporter `executorch`."""
+    """Register the exporter `executorch`."""
     return {"executorch": ExecutorchExporter}

@@ -72,5 +72,5 @@ def write_graphs(
 
 @hookimpl
 def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
-    """Return the exporter `onnx`."""
+    """Register the exporter `onnx`."""
     return {"onnx": OnnxExporter}

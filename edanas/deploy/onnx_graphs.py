@@ -50,10 +50,13 @@ class _Parts(nn.Module):
         self.before = [part.before for part in parts]
 
     def forward(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Return the outputs of each body and head, in order.
+        """Return, segment by segment, the output of the body and then the outputs of the head.
+
+        No part reads the output of another part: each part reads its own tensors from `inputs`.
 
         Args:
-            inputs: The images, the features of each segment, and then the memory tensors of each head.
+            inputs: The images; one features tensor for each segment, which its head and the next body read;
+                then, for each head, the tensors from earlier heads that it takes (`ExportSegment.before`).
         """
         outputs, rest = [], inputs[len(self.bodies) + 1 :]
         for number, (body, head) in enumerate(zip(self.bodies, self.heads, strict=True)):

@@ -164,13 +164,15 @@ def nested_graph(graphs: Sequence[Graphs]) -> Any:
 def _nodes_from(
     graphs: Sequence[Graphs], number: int, outer: set[str], constants: list[Any]
 ) -> tuple[list[Any], list[str]]:
-    """Return the nodes of a segment and all later segments, and the names of their three outputs.
+    """Return the nodes of a segment and all later segments, and the names of their three results.
+
+    The results that the nodes compute are the predicted class, the exit and the confidence.
 
     Args:
         graphs: The graphs of all segments.
         number: The number of the segment, from 0.
         outer: Names of the values of the enclosing graphs, which a branch may read and must not define again.
-            The function adds the names of the segment's values.
+            The function adds the names of the values of this and all later segments.
         constants: A list, to which the function adds the constants of exits and thresholds.
     """
     from onnx import TensorProto, helper
@@ -227,5 +229,5 @@ def _node(operator: str, reads: Sequence[str], makes: Sequence[str], **attribute
 
 @hookimpl
 def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
-    """Return the exporter `onnx-if`."""
+    """Register the exporter `onnx-if`."""
     return {"onnx-if": OnnxIfExporter}

@@ -214,5 +214,5 @@ def _size(graphs: Sequence[Graphs]) -> int:
 
 @hookimpl
 def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
-    """Return the exporter `onnx-int8`."""
+    """Register the exporter `onnx-int8`."""
     return {"onnx-int8": OnnxInt8Exporter}

@@ -180,5 +180,5 @@ class Pt2CondRunner(Runner):
 
 @hookimpl
 def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
-    """Return the exporters `pt2` and `pt2-cond`."""
+    """Register the exporters `pt2` and `pt2-cond`."""
     return {"pt2": Pt2Exporter, "pt2-cond": Pt2CondExporter}

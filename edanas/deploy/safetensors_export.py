@@ -83,5 +83,5 @@ def _dtype(network: nn.Module) -> torch.dtype:
 
 @hookimpl
 def edanas_exporters() -> dict[str, Callable[..., Exporter]]:
-    """Return the exporter `safetensors`."""
+    """Register the exporter `safetensors`."""
     return {"safetensors": SafetensorsExporter}

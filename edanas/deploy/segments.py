@@ -132,7 +132,10 @@ def segments(network: ExitNetwork) -> list[ExportSegment]:
         [(0, 0.5, 10368), (2, None, 46656)]
     """
     if network.frozen:
-        raise ExportError("a frozen network cannot be exported; export the network before `freeze`")
+        raise ExportError(
+            "a frozen network cannot be exported; export the original network, which `freeze` "
+            "leaves unchanged"
+        )
     macs, heads = part_macs(network)
     frozen = network.freeze()
     frozen.float().cpu()

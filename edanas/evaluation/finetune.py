@@ -104,5 +104,5 @@ class FinetuneEvaluation(Evaluator):
 
 @hookimpl
 def edanas_evaluations() -> dict[str, Callable[..., Evaluator]]:
-    """Return the evaluation mode `finetune`."""
+    """Register the evaluation mode `finetune`."""
     return {"finetune": FinetuneEvaluation}

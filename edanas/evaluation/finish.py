@@ -74,7 +74,7 @@ class Finisher:
             second has a dictionary for each failed candidate: `id`, and the reason of the failure as `error`.
 
         Raises:
-            RunError: The row of a finished network cannot be read, or the run folder cannot be written.
+            RunError: The row of a finished network cannot be read, or the run folder cannot be written to.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.drops = dict(drops or {})

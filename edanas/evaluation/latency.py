@@ -60,5 +60,5 @@ class Latency(Objective):
 
 @hookimpl
 def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:
-    """Return the objective `latency`."""
+    """Register the objective `latency`."""
     return {"latency": Latency}

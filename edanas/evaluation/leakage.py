@@ -11,7 +11,7 @@ from edanas.evaluation.workbench import Workbench
 from edanas.training.supernet_file import COPIES, PRETRAINED, read_recipe, trained_share
 
 MOST_SEEN = 0.01
-"""Largest allowed fraction of a held-out part's images that are also train images of a supernet.
+"""Largest allowed fraction of a held-out part's images that are also training images of a supernet.
 
 The fraction is above 0, since data sets contain some images twice.
 """
@@ -28,11 +28,11 @@ def check_leakage(bench: Workbench, path: Path) -> str:
         path: The file of a trained supernet.
 
     Returns:
-        A warning for the user if held-out images cannot be recognised among the train images; empty if they
-        can.
+        A warning for the user if held-out images cannot be recognised among the training images; empty if
+        they can.
 
     Raises:
-        WeightsError: More than 1% of a held-out part's images are train images of the supernet.
+        WeightsError: More than 1% of a held-out part's images are training images of the supernet.
     """
     recipe = read_recipe(path)
     for name in ("test", "validation", "calibration"):
@@ -53,13 +53,13 @@ def _copies(bench: Workbench, path: Path) -> str:
     if path.parent != PRETRAINED or COPIES.get(path.stem) != data:
         return ""
     return (
-        f"{path.stem} was trained on copies of {data}'s train images with slightly different pixels. These "
-        "copies may include this run's calibration and validation images, but not its test images"
+        f"{path.stem} was trained on copies of {data}'s training images with slightly different pixels. "
+        "These copies may include this run's calibration and validation images, but not its test images"
     )
 
 
 def _other_shape(bench: Workbench, path: Path, recipe: Mapping[str, Any]) -> str:
-    """Return a warning if the supernet's train images have another size or other channels than the run's."""
+    """Return a warning if the supernet's and the run's training images differ in size or channels."""
     current = list(bench.parts.train.images.shape[1:])
     # Files of older versions hold only the number of channels.
     saved = list(recipe.get("image_shape", [recipe["in_channels"], *current[1:]]))
@@ -76,7 +76,8 @@ def _other_shape(bench: Workbench, path: Path, recipe: Mapping[str, Any]) -> str
 def _have_same_split(one: Settings, other: Settings) -> bool:
     """Return `True` if two runs hold out the same images: same data set, seed and split.
 
-    Data sets are compared by the last component of their path, since a recipe stores no folders.
+    Data sets are compared by the last component of their path, since the settings stored in a supernet's file
+    hold no folders.
     """
     names = [Path(settings.data.name).expanduser().absolute().name for settings in (one, other)]
     return names[0] == names[1] and (one.seed, one.split) == (other.seed, other.split)

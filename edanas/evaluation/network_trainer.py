@@ -58,7 +58,7 @@ class NetworkTrainer:
         self.fit(network)
 
     def recalibrate(self, network: ExitNetwork) -> None:
-        """Recompute the BatchNorm statistics of a network on a sample of the train images.
+        """Recompute the BatchNorm statistics of a network on a sample of the training images.
 
         All networks of a run use the same sample.
         """
@@ -69,7 +69,7 @@ class NetworkTrainer:
         fit(network, self.run.parts.calibration)
 
     def train_images(self, resolution: int) -> Iterator[torch.Tensor]:
-        """Yield the run's sample of train images for BatchNorm statistics.
+        """Yield the run's sample of training images for BatchNorm statistics.
 
         Args:
             resolution: R, the side of the yielded images in pixels.

@@ -215,7 +215,10 @@ def _single_exit_front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def _values(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> npt.NDArray[np.float64]:
-    """Return the objective values, to be minimised: one row per evaluation, one column per objective."""
+    """Return the objective values: one row per evaluation with metrics, one column per objective.
+
+    Maximised objectives have their sign changed.
+    """
     return np.array([minimised(objectives, e.metrics) for e in evaluations if e.metrics is not None])
 
 

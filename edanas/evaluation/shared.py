@@ -178,5 +178,5 @@ class SharedEvaluation(Evaluator):
 
 @hookimpl
 def edanas_evaluations() -> dict[str, Callable[..., Evaluator]]:
-    """Return the evaluation mode `shared`."""
+    """Register the evaluation mode `shared`."""
     return {"shared": SharedEvaluation}

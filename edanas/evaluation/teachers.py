@@ -66,9 +66,9 @@ class ExternalTeacher:
 
     Args:
         network: The teacher's network in eval mode, from images to logits (B, K).
-        resolution: Side of the teacher's train images in pixels.
+        resolution: Side of the teacher's training images in pixels.
         here: Normalisation of the run's images.
-        own: Normalisation of the teacher's train images.
+        own: Normalisation of the teacher's training images.
         remark: A sentence for the user, e.g. that a check was not possible; empty = none.
     """
 
@@ -112,7 +112,7 @@ def load_teacher(bench: Workbench) -> tuple[Teacher, str]:
     """Load the teacher of the setting `teacher` on the run's device.
 
     The BatchNorm statistics of the teacher are those of its training. If the teacher is a backbone of a
-    supernet, its BatchNorm statistics are recomputed on the run's train images.
+    supernet, its BatchNorm statistics are recomputed on the run's training images.
 
     Returns:
         The teacher, and a sentence for the user that describes it.
@@ -196,7 +196,7 @@ def _of_timm(model: str, path: Path | None, bench: Workbench) -> ExternalTeacher
     tensors = read_tensors(path)
     task = _task_of(tensors, timm_names(model), bench.parts.task)
     _check_fits(path, task, bench.parts)
-    # The file does not describe its train images: the size and normalisation of this run are assumed.
+    # The file does not describe its training images: the size and normalisation of this run are assumed.
     side = int(bench.space.largest()["resolution"])
     network = create_timm_model(model, task, side)
     fill(network, task, tensors, str(path), timm_names(model))

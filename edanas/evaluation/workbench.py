@@ -97,7 +97,7 @@ class Workbench(RunInputs):
         self.trainer.fit(network)
 
     def train_images(self, resolution: int) -> Iterator[torch.Tensor]:
-        """Yield train images for BatchNorm statistics; see `NetworkTrainer.train_images`."""
+        """Yield training images for BatchNorm statistics; see `NetworkTrainer.train_images`."""
         return self.trainer.train_images(resolution)
 
     def judging_passes(self) -> int:

@@ -245,9 +245,11 @@ def _serve(connection: Connection, payload: bytes, threads: int) -> None:
 
 
 def _answer(connection: Connection, payload: bytes) -> None:
-    """Load the function, then send the answer to each item until the pipe is closed.
+    """Unpickle the function and confirm it; then apply it to each item from the pipe, and send each answer.
 
-    A message is a pair: (True, answer), or (False, error as text).
+    The loop ends when the pipe is closed. Each message sent is a pair: (True, answer), where the confirmation
+    has `None` as its answer, or (False, error as text). If the function cannot be unpickled, the error is the
+    only message.
     """
     try:
         function = pickle.loads(payload)  # noqa: S301 - bytes of our own parent
@@ -287,5 +289,5 @@ def _cause(exitcode: int | None) -> str:
 
 @hookimpl
 def edanas_executors() -> Mapping[str, Callable[..., Executor]]:
-    """Return the executor `process`."""
+    """Register the executor `process`."""
     return {"process": Process}

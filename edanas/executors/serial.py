@@ -26,5 +26,5 @@ class Serial(Executor):
 
 @hookimpl
 def edanas_executors() -> Mapping[str, Callable[..., Executor]]:
-    """Return the executor `serial`."""
+    """Register the executor `serial`."""
     return {"serial": Serial}

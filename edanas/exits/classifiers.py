@@ -226,12 +226,12 @@ def _check_from_one(option: str, value: int) -> None:
 
 def _check_dropout(dropout: float) -> None:
     if not 0.0 <= dropout < 1.0:
-        raise ConfigError(f"classifier.dropout: found {dropout}; allowed: from 0 to below 1")
+        raise ConfigError(f"classifier.dropout: found {dropout}; allowed: 0 or more and below 1")
 
 
 @hookimpl
 def edanas_exit_classifiers() -> dict[str, Callable[..., ExitClassifier]]:
-    """Return the built-in exit classifiers by name."""
+    """Register the built-in exit classifiers by name."""
     return {
         "pool-linear": PoolLinear,
         "paper": Convolutional,

@@ -108,7 +108,7 @@ def probabilities(logits: torch.Tensor) -> torch.Tensor:
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """Return the built-in confidence criteria by name."""
+    """Register the built-in confidence criteria by name."""
     return {
         "score-margin": ScoreMargin,
         "max-probability": MaxProbability,

@@ -85,5 +85,5 @@ class LearnedGate(SequenceCriterion, nn.Module):
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """Return the learned gate by its name."""
+    """Register the learned gate by its name."""
     return {"learned-gate": LearnedGate}

@@ -108,5 +108,5 @@ def _weighted(each: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 @hookimpl
 def edanas_inference_rules() -> dict[str, Callable[..., InferenceRule]]:
-    """Return the built-in inference rules by name."""
+    """Register the built-in inference rules by name."""
     return {"early-stop": EarlyStop, "aggregate": Aggregate}

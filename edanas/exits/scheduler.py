@@ -129,5 +129,5 @@ def _regression(
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """Return the scheduler by its name."""
+    """Register the scheduler by its name."""
     return {"scheduler": Scheduler}

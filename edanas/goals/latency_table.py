@@ -72,8 +72,8 @@ class LatencyTableMeter(Meter):
         mean = entry.get("mean") if isinstance(entry, Mapping) else None
         if isinstance(mean, bool) or not isinstance(mean, int | float) or not 0 <= mean < float("inf"):
             raise ConfigError(
-                f"objectives.path: {self.path}, '{layer}': found {entry!r}; expected an entry `mean` with "
-                "the latency in milliseconds, 0 or more"
+                f"objectives.path: {self.path}, '{layer}': found {entry!r}; expected an entry with `mean`, "
+                "a number of milliseconds, 0 or more"
             )
         return float(mean)
 

@@ -156,5 +156,5 @@ def _allowed_name(name: str) -> str:
 
 @hookimpl
 def edanas_loggers() -> Mapping[str, Callable[..., Logger]]:
-    """Return the logger `mlflow`."""
+    """Register the logger `mlflow`."""
     return {"mlflow": MLflowLogger}

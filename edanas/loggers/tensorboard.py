@@ -97,5 +97,5 @@ def _code(text: str) -> str:
 
 @hookimpl
 def edanas_loggers() -> Mapping[str, Callable[..., Logger]]:
-    """Return the logger `tensorboard`."""
+    """Register the logger `tensorboard`."""
     return {"tensorboard": TensorBoardLogger}

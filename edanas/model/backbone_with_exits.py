@@ -125,7 +125,8 @@ class BackboneWithExits(ExitNetwork):
                 raise ConfigError(f"scheme: {error}") from error
         if len(scheme.thresholds) != self.exit_points:
             raise ConfigError(
-                f"scheme: found {len(scheme.thresholds)} thresholds; allowed: {self.exit_points}"
+                f"scheme: found {len(scheme.thresholds)} thresholds; allowed: {self.exit_points}, "
+                "one for each exit point (`None` = no exit)"
             )
         if headless := set(scheme.placed) - set(self.points):
             raise ConfigError(

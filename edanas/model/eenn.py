@@ -181,7 +181,10 @@ class EENN(BackboneWithExits):
             EdanasError: The network is frozen.
         """
         if mode and self.frozen:
-            raise EdanasError("a frozen network cannot be trained; train the network before `freeze`")
+            raise EdanasError(
+                "a frozen network cannot be trained; train the original network, which `freeze` "
+                "leaves unchanged"
+            )
         return super().train(mode)
 
     def segments(self) -> list[Segment]:

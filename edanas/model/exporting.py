@@ -52,7 +52,7 @@ def export(
         out: Folder for the written files, created if it is missing. By default the folder of the model's
             file or, for a network, the current folder.
         data: Labelled images for the check and for the scales of 8-bit quantization: the name of a data set,
-            or the path of a folder with a folder of images for each class. By default the data of the run in
+            or the path of a folder with one subfolder of images per class. By default the data of the run in
             whose folder the model's file lies.
 
     Returns:

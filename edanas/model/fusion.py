@@ -84,7 +84,12 @@ def simplify(network: nn.Module, run: Callable[[], object]) -> None:
 
 
 class _PassRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A record of one forward pass: how often modules ran, and which modules wrote and read which tensors."""
+    """A record of one forward pass, for the fusion of modules.
+
+    It holds how often each module ran, which weighted layer made each tensor, which tensor each BatchNorm
+    read, and how often each tensor was used. `pooled` holds the 1x1 convolutions that ran once, on 1x1
+    features.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -55,7 +55,7 @@ def read_labelled_samples(
             the network by name.
         model: Path of the network's file, from which the folder of the run follows; `None` for a network
             without a file.
-        data: Name of a data set, or path of a folder with a folder of images for each class. `None` for the
+        data: Name of a data set, or path of a folder with one subfolder of images per class. `None` for the
             data of the run.
         part: `train`, `calibration`, `validation`, `test` or `all`. `None` for the calibration part of the
             run's data, or for all samples of other data outside its train part.
@@ -127,8 +127,8 @@ def _settings_of_own_data(registry: Registry, model: Path | None, data: str | No
     settings = _run_settings(model)
     if data is None and settings is None:
         raise ConfigError(
-            "data: found none, and the network's file does not lie in the folder of a run; "
-            "allowed: the name of a data set, or a folder with a folder of images for each class"
+            "data: none given, and the network's file is not in a run folder; "
+            "allowed: the name of a data set, or a folder with one subfolder of images per class"
         )
     own = settings is not None and (data is None or _is_run_data(registry, settings, data))
     return settings if own else None
@@ -189,7 +189,10 @@ def _load(registry: Registry, component: Component, network: EENN, seed: int) ->
 
 
 def _image_side(registry: Registry, network: EENN) -> int:
-    """Return the largest height and width, in pixels, in the search space of the network's run."""
+    """Return the largest side of an image, in pixels, among the resolutions of search space and network.
+
+    Without a recorded supernet, the result is the resolution of the network.
+    """
     supernet = network.description.get("supernet")
     if not supernet:
         return network.resolution
@@ -208,7 +211,7 @@ def _run_settings(model: Path | None) -> Settings | None:
     """Return the settings of the run whose folder `models` has the network's file.
 
     Returns:
-        The settings, or `None` if the file does not lie in the folder of a run.
+        The settings, or `None` if the file is not in a run folder.
 
     Raises:
         ConfigError: The settings cannot be read.

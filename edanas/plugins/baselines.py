@@ -29,6 +29,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
-    """Offer the bundle `baselines`."""
+    """Register the bundle `baselines`."""
     doc = "The hand-made early-exit networks of the paper's Table I, with and without exits."
     return {"baselines": Bundle(doc, CHOICES, PRESETS)}

@@ -151,7 +151,7 @@ AUTO: dict[str, Any] = {
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
-    """Offer the bundle `mbv3-sm`."""
+    """Register the bundle `mbv3-sm`."""
     doc = "OFA MobileNetV3 with score-margin exits; RBF, MLP, CART, GP and exit-aware surrogates."
     presets = {"quick": QUICK, "paper": PAPER, "best": BEST, "cifar": CIFAR, "auto": AUTO}
     return {"mbv3-sm": Bundle(doc, CHOICES, presets)}

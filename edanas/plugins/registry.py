@@ -55,7 +55,7 @@ class Entry:
         version: Version of the distribution.
         doc: Description: the first paragraph of the factory's docstring, or `Bundle.doc`.
         factory: The class or function that returns the implementation; for a bundle, the `Bundle` itself.
-        plugin: The plugin that offers the implementation.
+        plugin: The plugin that registers the implementation.
     """
 
     kind: str

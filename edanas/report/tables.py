@@ -28,10 +28,11 @@ HEADINGS = (
 
 
 def fronts_table(result: Result) -> RenderableType:
-    """Return a table of the finished networks for a terminal: early-exit, then single-exit networks.
+    """Return a table of the finished networks for a terminal.
 
-    Thresholds and utilization have one entry for each exit point, with a dash for no exit. The utilization
-    has one more entry, for the last exit. Notes below the table explain the units.
+    The first rows are the early-exit networks, then follow the single-exit networks. Thresholds
+    and utilization have one entry for each exit point, with a dash for no exit. The utilization has one more
+    entry, for the last exit. Notes below the table explain the units.
     """
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for number, heading in enumerate(HEADINGS):

@@ -114,7 +114,7 @@ def _with_advice(folder: Path) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, Interrupted):
         raise Interrupted(
-            f"Interrupted; the results so far are kept in {folder}. To resume: the same command with "
+            f"Interrupted; the results so far are kept in {folder}. To resume, run the same command with "
             f"--out {folder}"
         ) from None
     except CandidateError as error:

@@ -129,9 +129,9 @@ def finish_results(
 def _accuracy_drops(composition: Composition, chosen: Sequence[Evaluation]) -> dict[str, float]:
     """Return how much less accurate each chosen candidate is than its backbone, by id of the candidate.
 
-    The result is empty unless thresholds are continuous. Calibration sets the thresholds again. Without an
-    allowed drop, calibration would make every network as accurate as its last exit, and the cheap networks
-    of the front would be lost.
+    Calibration takes the drop as the accuracy that the thresholds may give up. Without a drop, calibration
+    would make every network about as accurate as its last exit, and the cheap networks of the front would be
+    lost. The result is empty unless thresholds are continuous.
     """
     if composition.fronts is None:
         return {}

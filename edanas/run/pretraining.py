@@ -126,7 +126,8 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
             finished = trainer.run(progress, segment)
         except KeyboardInterrupt:
             raise Interrupted(
-                f"Interrupted; the training so far is kept in {order.work}. To resume: the same command again"
+                f"Interrupted; the training so far is kept in {order.work}. To resume, run the same "
+                "command again"
             ) from None
         if finished:
             _write(order, composition, trainer, digests)

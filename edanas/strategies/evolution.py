@@ -100,7 +100,9 @@ def offspring(
 
 
 class Nsga2Search(Evolution):
-    """NSGA-II (Deb et al., 2002) without surrogates: parents have a low rank, then a large crowding distance.
+    """NSGA-II (Deb et al., 2002) without surrogates.
+
+    Parents are selected by Pareto rank, and within a rank by crowding distance.
 
     Args:
         population: Number of candidates of the archive that may become parents, 2 or more.
@@ -116,9 +118,10 @@ class Nsga2Search(Evolution):
 
 
 class SmsEmoa(Evolution):
-    """SMS-EMOA (Beume, Naujoks and Emmerich, 2007): parents have a low rank, then a large hypervolume gain.
+    """SMS-EMOA (Beume, Naujoks and Emmerich, 2007) without surrogates.
 
-    The gain of a candidate is the hypervolume that only this candidate adds.
+    Parents are selected by Pareto rank, and within a rank by hypervolume gain. The gain of a
+    candidate is the hypervolume that only this candidate adds.
 
     Args:
         population: Number of candidates of the archive that may become parents, 2 or more.

@@ -19,9 +19,9 @@ RAYS = 64
 
 
 class Rays:
-    """Rays from a reference point through the box in which hypervolume is measured.
+    """Rays from a reference point, along which the hypervolume of points is estimated (Zhang, Golovin, 2020).
 
-    The method is by Zhang and Golovin (2020).
+    The hypervolume is a share of the box between the reference point and an opposite corner.
 
     Args:
         references: Objective values, (n, J), whose maxima determine the reference point; see

@@ -108,7 +108,7 @@ class CascadeProvider(SupernetProvider):
         return self.of.load_weights(supernet.supernet, weights)
 
     def members(self, backbone: Backbone) -> list[Backbone]:
-        """Return the networks of a cascade, sorted by ascending multiply-adds."""
+        """Return the backbone of each network of a cascade, by rising multiply-adds."""
         networks = [Backbone(tuple(self._choices(backbone, n))) for n in range(1, self.networks + 1)]
         return sorted(networks, key=self._macs)
 

@@ -128,7 +128,7 @@ class _Root(nn.Module):
 
 
 class _Tracer(fx.Tracer):
-    """Tracer that records the code of modules with cuts inside, and calls of all other modules."""
+    """Tracer that traces into the modules that contain a cut, and records every other module as one call."""
 
     def __init__(self, opened: frozenset[str]) -> None:
         super().__init__()

@@ -70,5 +70,8 @@ def load(supernet: ElasticMobileNet, weights: str) -> str:
 
 
 def _canonical_proxyless(name: str) -> str:
-    """Return the canonical name of a ProxylessNAS tensor. The zoo calls the final expansion a feature mix."""
+    """Return the canonical name of a ProxylessNAS tensor.
+
+    The zoo names the final expansion layer `feature_mix_layer`.
+    """
     return re.sub(r"^feature_mix_layer\.", "final_expand_layer.", canonical(name))

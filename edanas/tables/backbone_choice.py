@@ -14,8 +14,8 @@ def choose_backbones(space: SearchSpace, count: int, seed: int) -> npt.NDArray[n
 
     If the space has at most `count` backbones, the result holds all of them in lexicographic order. Otherwise
     the smallest and the largest backbone come first, then random backbones. In a space with more than
-    4 * `count` backbones, every expressed gene is uniform over its choices. There, a larger `count` with the
-    same seed adds rows and changes none.
+    4 * `count` backbones, every expressed gene (a gene that affects the backbone) is uniform over its
+    choices. There, a larger `count` with the same seed adds rows and keeps the earlier rows.
 
     Args:
         space: The space of backbones, without thresholds.

@@ -91,7 +91,7 @@ class TableRequest:
 
         Raises:
             RunError: The folder belongs to another request or to other images, its record is damaged, or the
-                folder cannot be written.
+                folder cannot be written to.
         """
         record = self.work / ORDER
         if record.exists():

@@ -130,7 +130,10 @@ def _check_backbone(provider: SupernetProvider, supernet: Supernet, task: Task, 
 
 
 def _check_counted(provider: SupernetProvider, case: _Case, net: StagedBackbone, task: Task) -> None:
-    """Check that `costs` equals the counted costs of the built network, stage by stage."""
+    """Check that the result of `costs`, unless it is `None`, equals the costs of the built network.
+
+    The costs of the built network are counted stage by stage.
+    """
     with reported_call(provider, f"the costs of {case.name}"):
         counted = provider.costs(case.backbone, task)
     if counted is None:

@@ -31,7 +31,7 @@ def offer_single_exits(scorer: Scorer, number: int, incumbents: Incumbents) -> N
     Args:
         scorer: Scorer of the placement.
         number: Number of the placement in `incumbents`.
-        incumbents: The cheapest known schemes; changed in place.
+        incumbents: The cheapest known scheme for each number of errors; changed in place.
     """
     schemes = _each_alone(scorer.placement.sizes)
     incumbents.offer(scorer.errors(schemes), scorer.costs(schemes, scorer.placement.costs), number, schemes)
@@ -41,8 +41,8 @@ def polish(scorers: Sequence[Scorer], incumbents: Incumbents) -> None:
     """Score the neighbours of the Pareto-optimal schemes until no neighbour improves the front.
 
     Args:
-        scorers: Scorer of each placement, by the number of the placement.
-        incumbents: The cheapest known schemes; changed in place.
+        scorers: Scorers of the placements, in the order of their numbers.
+        incumbents: The cheapest known scheme for each number of errors; changed in place.
     """
     tried: set[tuple[int, ...]] = set()
     while True:

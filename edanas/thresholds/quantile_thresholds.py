@@ -77,11 +77,12 @@ def thresholds_within_budget(
     budget: float,
     count: int,
 ) -> SelectionScheme:
-    """Return the scheme with the highest thresholds whose mean cost is within a budget.
+    """Multiply all odds by one factor, as small as a budget allows, and return the scheme at these odds.
 
-    All odds are multiplied by the same factor, so that their ratios stay constant. If no two confidences are
-    equal, the mean cost falls short of the budget by less than the share of a single sample: the largest
-    minus the least cost of an exit, divided by S.
+    A smaller factor gives higher thresholds and a higher mean cost; the ratios of the odds stay constant.
+    If no two confidences are equal, the mean cost falls short of the budget by less than the share of a
+    single sample: the largest minus the least cost of an exit, divided by S. The exception is a budget within
+    which all samples can reach the last exit: then all of them do.
 
     Args:
         confidence: (S, P) confidences of S samples at the P placed exits.

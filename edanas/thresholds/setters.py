@@ -219,5 +219,5 @@ def best_within_budget(budget: Budget, calibration: Calibration) -> SelectionSch
 
 @hookimpl
 def edanas_threshold_setters() -> dict[str, Callable[..., ThresholdSetter]]:
-    """Return the built-in threshold setters by name."""
+    """Register the built-in threshold setters by name."""
     return {"grid": Grid, "static": Static, "budget": Budgeted, "calibrated": Calibrated, "dynamic": Dynamic}

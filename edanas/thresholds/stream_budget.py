@@ -212,10 +212,18 @@ class BudgetHolder:
 
 
 def _check_exits(exits: int, path: ThresholdPath, costs: int) -> None:
-    """Check that path and costs are for `exits` placed exits, one or more.
+    """Check the numbers of placed exits, of thresholds and of costs.
+
+    At least one exit is placed, the path has a threshold for each placed exit, and there is one cost more,
+    for the last exit.
+
+    Args:
+        exits: Number of placed exits.
+        path: The threshold path.
+        costs: Number of costs.
 
     Raises:
-        ValueError: A number does not fit.
+        ValueError: One of these numbers is wrong.
     """
     if exits < 1:
         raise ValueError("scheme: found no placed exit; allowed: 1 exit or more")

@@ -1,4 +1,4 @@
-"""The training loop of a supernet; an interrupted training continues and gives the same weights."""
+"""The training loop of a supernet; a resumed training gives the same weights as without the interruption."""
 
 import copy
 import math

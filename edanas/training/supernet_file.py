@@ -129,7 +129,8 @@ def load(path: Path, parts: Mapping[str, nn.Module], fresh: Container[str] = ())
     Args:
         path: Path of a file that `write` wrote.
         parts: Modules by the prefix of the names of their tensors. Other tensors in the file are ignored.
-        fresh: Names, with prefix, of tensors that keep their present weights, because the classes differ.
+        fresh: Names, with prefix, of tensors that keep their present weights, because the file was trained on
+            other classes.
 
     Returns:
         A sentence that reports the numbers of copied tensors and of tensors that keep their weights.

@@ -53,9 +53,13 @@ class WeightAverage:
         """Restore the averages that `state` returned.
 
         Raises:
-            ValueError: The number of tensors differs: they belong to another network, or averaging was off.
+            ValueError: The number of tensors is wrong: the tensors belong to another network, or were stored
+                with another setting of averaging.
         """
         if len(averages) != len(self._averages):
-            raise ValueError(f"found {len(averages)} averaged tensors; expected {len(self._averages)}")
+            raise ValueError(
+                f"found {len(averages)} averaged tensors; expected {len(self._averages)}; the checkpoint "
+                "belongs to another network, or was written with another setting of weight averaging"
+            )
         for average, stored in zip(self._averages, averages, strict=True):
             average.copy_(stored)

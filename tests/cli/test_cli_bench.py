@@ -149,7 +149,7 @@ def test_a_form_of_other_thresholds_is_no_form_of_this_network(run, model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["MODEL"], "does not lie in the folder of a run"),
+        (["MODEL"], "the network's file is not in a run folder"),
         (["MODEL", "--data", "digts"], "Did you mean 'digits'"),
         (["MODEL", "--data", "digits", "--forms", "onxx"], "Did you mean 'onnx'"),
         (

@@ -53,7 +53,7 @@ def test_a_network_in_memory_is_exported_where_one_stands(model, tmp_path, monke
     (result,) = edanas.export(network(), "pt2-cond", data="digits")
     assert {path.name for path in result.files} == {"eenn.cond.json", "eenn.cond.pt2"}
     assert result.check.same == result.check.images
-    with pytest.raises(ConfigError, match="does not lie in the folder of a run"):
+    with pytest.raises(ConfigError, match="the network's file is not in a run folder"):
         edanas.export(network(), "pt2-cond")
 
 
@@ -69,7 +69,7 @@ def test_wrong_inputs_get_one_sentence_and_write_nothing(model, tmp_path, capsys
     assert "unknown exporter 'onxx'. Did you mean 'onnx'?" in output
     assert "c-header" in output
     assert "none.json: cannot be read" in failing(capsys, tmp_path / "none.json", *there)
-    assert "does not lie in the folder of a run" in failing(capsys, model, *there)
+    assert "the network's file is not in a run folder" in failing(capsys, model, *there)
     assert "nowhere" in failing(capsys, model, *there, "--data", str(tmp_path / "nowhere"))
     (tmp_path / "file").write_text("")
     assert "cannot be created as a folder" in failing(capsys, model, "--out", tmp_path / "file")

@@ -22,7 +22,9 @@ def test_a_segment_in_which_no_step_fitted_says_what_helps(
     assert main([*command, "--time-limit", "0"]) == 0
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith("Step 0 of ")
-    assert last == "No step was finished within 0 s. To resume: the same command with a larger --time-limit"
+    assert (
+        last == "No step was finished within 0 s. To resume, run the same command with a larger --time-limit"
+    )
 
 
 def test_a_segment_that_made_steps_goes_on_by_the_same_command(
@@ -34,6 +36,6 @@ def test_a_segment_that_made_steps_goes_on_by_the_same_command(
         assert main([*command, "--time-limit", "60"]) == 0
     output = capsys.readouterr().out.splitlines()
     assert output[0].startswith("Step 1 of ")
-    assert output[-1] == "The training is not finished. To resume it: the same command again"
+    assert output[-1] == "The training is not finished. To resume it, run the same command again"
     assert main(command) == 0
     assert "Written: " in capsys.readouterr().out

@@ -141,7 +141,7 @@ def test_a_network_in_its_runs_folder_is_tuned_on_the_calibration_part(model, ca
     bench = workbench(run)
     (run / "config.toml").write_text(to_toml(bench.settings))
     assert tune(model, "--min-accuracy", "1%") == 2
-    assert "does not lie in the folder of a run" in capsys.readouterr().err
+    assert "the network's file is not in a run folder" in capsys.readouterr().err
     (run / "env.json").write_text("{}")
     assert tune(model, "--min-accuracy", "1%", "--json") == 0
     result = json.loads(capsys.readouterr().out)

@@ -185,7 +185,7 @@ def test_an_empty_file_becomes_an_archive(tmp_path: Path) -> None:
 
 def test_a_path_that_cannot_be_a_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="choose a folder that can be written"):
+    with pytest.raises(RunError, match="choose a folder that can be written to"):
         Archive(tmp_path / "file" / "run")
 
 

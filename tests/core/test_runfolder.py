@@ -48,14 +48,14 @@ def test_files_of_a_dead_holder_lock_nothing(tmp_path: Path) -> None:
 
 def test_a_path_that_cannot_be_a_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="choose a folder that can be written"), RunLock(tmp_path / "file"):
+    with pytest.raises(RunError, match="choose a folder that can be written to"), RunLock(tmp_path / "file"):
         pass
 
 
 def test_a_lock_that_cannot_be_signed_is_released(tmp_path: Path) -> None:
     (tmp_path / "run.lock.new").mkdir()
     (tmp_path / "run.lock.json").mkdir()
-    with pytest.raises(RunError, match="choose a folder that can be written"), RunLock(tmp_path):
+    with pytest.raises(RunError, match="choose a folder that can be written to"), RunLock(tmp_path):
         pass
     (tmp_path / "run.lock.new").rmdir()
     (tmp_path / "run.lock.json").rmdir()

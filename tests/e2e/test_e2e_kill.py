@@ -97,7 +97,7 @@ def test_a_second_process_is_refused_and_ctrl_c_ends_the_first(
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert err.splitlines()[-1] == (
-        f"Interrupted; the results so far are kept in {out}. To resume: the same command with --out {out}"
+        f"Interrupted; the results so far are kept in {out}. To resume, run the same command with --out {out}"
     )
     assert "Traceback" not in err
     # The lock of the first process is released.
@@ -125,7 +125,7 @@ def test_ctrl_c_in_any_part_names_the_command_to_resume(
         output = edanas(*arguments, "--out", out)
     assert (output.code, output.out) == (130, "")
     assert f"{part}: stopped at 2 of" in output.err
-    assert output.err.splitlines()[-1].endswith(f"To resume: the same command with --out {out}")
+    assert output.err.splitlines()[-1].endswith(f"To resume, run the same command with --out {out}")
     assert "Error" not in output.err
     output = edanas(*arguments, "--out", out)
     assert output.code == 0, output.err

@@ -144,7 +144,7 @@ def test_networks_without_described_layers_are_refused(tmp_path):
         ("a: [", "is not valid YAML"),
         (
             "a: {mean: fast}",
-            "'a': found {'mean': 'fast'}; expected an entry `mean` with the latency in milliseconds",
+            "'a': found {'mean': 'fast'}; expected an entry with `mean`, a number of milliseconds, 0 or more",
         ),
         ("a: {mean: -1}", "expected an entry `mean`"),
         ("a: {count: 1}", "expected an entry `mean`"),

@@ -54,7 +54,7 @@ def test_the_training_lowers_the_loss_of_every_exit_of_every_backbone(tmp_path):
 
 @torch.no_grad()
 def exit_losses(network, backbone):
-    """Cross-entropy (5,) of a backbone's exits on all train images, with the batch's own statistics."""
+    """Cross-entropy (5,) of a backbone's exits on all training images, with the batch's own statistics."""
     network.train()
     side = int(backbone["resolution"])
     batches = Batches(parts(), replace(PLAIN, batch_size=64), side, CPU)

@@ -36,9 +36,10 @@ def _text(state: Trained, limit: float) -> str:
         size = state.out.stat().st_size / 1e6
         lines.append(f"Written: {state.out} ({size:.1f} MB). To begin a run with it: --weights {state.out}")
     elif state.images_per_second:
-        lines.append("The training is not finished. To resume it: the same command again")
+        lines.append("The training is not finished. To resume it, run the same command again")
     else:
         lines.append(
-            f"No step was finished within {limit:g} s. To resume: the same command with a larger --time-limit"
+            f"No step was finished within {limit:g} s. To resume, run the same command with a larger "
+            "--time-limit"
         )
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 Symbols in shapes: B samples of a batch, C channels, H x W pixels, K classes, N exit points, M = N + 1 stages.
 An implementation may raise any `EdanasError`. Any other exception is reported as a fault of the plugin that
-offers the implementation.
+registers the implementation.
 """
 
 from edanas.core.contracts.deciding import (

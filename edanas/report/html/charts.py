@@ -133,7 +133,7 @@ class Chart:
 
         Args:
             points: Pairs of values on the horizontal and the vertical axis.
-            kind: Class of the line in the style sheet.
+            kind: CSS class of the line.
         """
         if not points:
             return ""
@@ -161,7 +161,7 @@ class Chart:
             x: Value on the horizontal axis.
             low: Lower end of the interval.
             high: Upper end of the interval.
-            kind: Class of the line in the style sheet.
+            kind: CSS class of the line.
         """
         at, up = self.across(x), self.up
         return f'<path class="whisker {kind}" d="M{at:.1f} {up(low):.1f}V{up(high):.1f}"/>'

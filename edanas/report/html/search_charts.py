@@ -19,7 +19,8 @@ def hypervolume(values: Sequence[float], steps: Sequence[Step]) -> str:
 
     Args:
         values: The hypervolume after the initial archive and after each iteration, in [0, 1].
-        steps: The iterations, for the numbers of evaluated candidates.
+        steps: The iterations; their numbers of evaluated candidates are shown in the descriptions of the
+            points.
     """
     if not values:
         return ""

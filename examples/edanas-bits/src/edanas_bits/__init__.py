@@ -234,11 +234,11 @@ class BitOperations(Objective):
 
 @hookimpl
 def edanas_supernet_providers() -> dict[str, Callable[..., SupernetProvider]]:
-    """Return the supernet provider for the setting `--set 'supernet={name="bits", of="ofa-mbv3"}'`."""
+    """Register the supernet provider for the setting `--set 'supernet={name="bits", of="ofa-mbv3"}'`."""
     return {"bits": BitsProvider}
 
 
 @hookimpl
 def edanas_objectives() -> dict[str, Callable[..., Objective]]:
-    """Return the objective for the setting `--set 'objectives=["accuracy", "bit-operations"]'`."""
+    """Register the objective for the setting `--set 'objectives=["accuracy", "bit-operations"]'`."""
     return {"bit-operations": BitOperations}

@@ -334,18 +334,18 @@ def _check(option: str, value: object, allowed: str, holds: bool) -> None:
 
 @hookimpl
 def edanas_supernet_providers() -> dict[str, Callable[..., SupernetProvider]]:
-    """Return the supernet provider for the setting `--set supernet=channelwise`."""
+    """Register the supernet provider for the setting `--set supernet=channelwise`."""
     return {"channelwise": ChannelwiseProvider}
 
 
 @hookimpl
 def edanas_exit_classifiers() -> dict[str, Callable[..., ExitClassifier]]:
-    """Return the exit classifier for the setting `--set classifier=last-column`."""
+    """Register the exit classifier for the setting `--set classifier=last-column`."""
     return {"last-column": LastColumn}
 
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
-    """Return the bundle for `--plugin channelwise`: the supernet with the exit classifier."""
+    """Register the bundle for `--plugin channelwise`: the supernet with the exit classifier."""
     doc = "Networks that run one group of channels after another, with an exit after each group (S2DNAS)."
     return {"channelwise": Bundle(doc, {"supernet": "channelwise", "classifier": "last-column"}, {})}

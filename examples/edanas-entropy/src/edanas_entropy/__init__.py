@@ -46,7 +46,7 @@ class Entropy(ConfidenceCriterion):
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """Return the criterion for the setting `--set criterion=tempered-entropy`."""
+    """Register the criterion for the setting `--set criterion=tempered-entropy`."""
     return {"tempered-entropy": Entropy}
 
 
@@ -66,6 +66,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
-    """Return the bundle for `--plugin mbv3-entropy`."""
+    """Register the bundle for `--plugin mbv3-entropy`."""
     doc = "OFA MobileNetV3 for small images, with exits by entropy instead of score margin."
     return {"mbv3-entropy": Bundle(doc, SETTINGS, PRESETS)}

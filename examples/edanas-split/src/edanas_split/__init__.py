@@ -118,11 +118,11 @@ class DeviceShare(Logger):
 
 @hookimpl
 def edanas_loggers() -> dict[str, Callable[..., Logger]]:
-    """Return the logger for the setting `--set 'loggers=["device-share"]'`."""
+    """Register the logger for the setting `--set 'loggers=["device-share"]'`."""
     return {"device-share": DeviceShare}
 
 
 @hookimpl
 def edanas_objectives() -> dict[str, Callable[..., Objective]]:
-    """Return the objective for the setting `--set 'objectives=["accuracy", "split-cost"]'`."""
+    """Register the objective for the setting `--set 'objectives=["accuracy", "split-cost"]'`."""
     return {"split-cost": SplitCost}
