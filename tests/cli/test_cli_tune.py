@@ -202,7 +202,7 @@ def test_unreadable_images(model, pictures, tmp_path, capsys):
         (["--data", "PICTURES"], "budget: found none"),
         (["--data", "PICTURES", "--max-macs", "5m"], "Did you mean '5M'"),
         (["--data", "PICTURES", "--max-macs", "3"], "possible on these samples"),
-        (["--max-macs", "5M"], "data: found none, and the network's file does not lie in the folder"),
+        (["--max-macs", "5M"], "data: none given, and the network's file is not in a run folder"),
         (["--max-macs", "5M", "--data", "digts"], "Did you mean 'digits'"),
         (["--max-macs", "5M", "--data", "PICTURES", "--part", "tests"], "Did you mean 'test'"),
         (["--max-macs", "5M", "--data", "PICTURES", "--part", "test"], "allowed: all"),

@@ -146,8 +146,8 @@ def test_networks_without_described_layers_are_refused(tmp_path):
             "a: {mean: fast}",
             "'a': found {'mean': 'fast'}; expected an entry with `mean`, a number of milliseconds, 0 or more",
         ),
-        ("a: {mean: -1}", "expected an entry `mean`"),
-        ("a: {count: 1}", "expected an entry `mean`"),
+        ("a: {mean: -1}", "expected an entry with `mean`"),
+        ("a: {count: 1}", "expected an entry with `mean`"),
         ("a: !!python/object/apply:os.getcwd []", "is not valid YAML"),
     ],
 )
