@@ -83,7 +83,7 @@ def as_archived(metrics: Metrics) -> Metrics:
     for field in fields(Metrics):
         for number in _numbers(values[field.name]):
             if not math.isfinite(number):
-                raise CandidateError(f"{field.name} is {number}")
+                raise CandidateError(f"metrics: {field.name} is {number}; allowed: finite numbers")
     return Metrics.from_dict(values)
 
 

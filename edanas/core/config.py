@@ -258,7 +258,7 @@ def _unknown(path: str, group: type, prefix: str, origin: str) -> ConfigError:
 
 
 def _shallow_first(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return a layer's items, keys with fewer dots first: `strategy` before `strategy.population`."""
+    """Return the items of a layer; `strategy`, with fewer dots, comes before `strategy.population`."""
     return sorted(((str(key), value) for key, value in table.items()), key=lambda item: item[0].count("."))
 
 

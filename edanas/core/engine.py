@@ -138,8 +138,8 @@ class Engine:
         except KeyboardInterrupt:
             self.archive.close()
             raise Interrupted(
-                f"interrupted after {len(self._ledger)} evaluations, which are kept; run the same again "
-                "to go on from there"
+                f"interrupted after {len(self._ledger)} evaluations, which are kept; run the same "
+                "search again to resume it"
             ) from None
         finally:
             self.executor.close()
@@ -172,7 +172,7 @@ class Engine:
         )
 
     def _has_converged(self, hypervolumes: Sequence[float]) -> bool:
-        """Return whether the hypervolume grew by at most `min_gain` in the last `patience` iterations."""
+        """Return true if the hypervolume grew by at most `min_gain` in the last `patience` iterations."""
         patience = self.settings.patience
         if not patience or len(hypervolumes) <= patience:
             return False
@@ -206,7 +206,14 @@ class Engine:
         return new
 
     def _extend(self, iteration: int, ask: Callable[[], list[Candidate]], count: int, bar: Bar) -> int:
-        """Evaluate the missing candidates of an iteration within the limits; return the number evaluated."""
+        """Evaluate the candidates that an iteration still lacks, until a limit of evaluations or time.
+
+        Set `_stopped` to the limit that is reached, or to `EXHAUSTED` if the strategy has no new candidate.
+        Arguments as for `_round`.
+
+        Returns:
+            Number of evaluated candidates.
+        """
         self._stopped = self._spent_budget()
         if self._stopped:
             return 0

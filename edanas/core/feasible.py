@@ -95,7 +95,11 @@ class Feasibility:
         return [c.describe(candidate, metrics) for c in broken]
 
     def _structure(self, candidate: Candidate) -> tuple[Candidate, Metrics | None]:
-        """Return the candidate, without exits if `bare` is true, and its counted metrics if needed."""
+        """Return the candidate whose structure is checked, and its counted metrics.
+
+        The candidate has no exits if `bare` is true. The metrics are `None` if no structural constraint
+        depends on costs.
+        """
         if self._bare:
             nothing = SelectionScheme((None,) * len(candidate.scheme.thresholds))
             candidate = Candidate(candidate.backbone, nothing)

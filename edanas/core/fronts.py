@@ -28,7 +28,12 @@ class Fronts:
         self._scored: dict[str, tuple[tuple[Candidate, Metrics], ...]] = {}
 
     def __call__(self, candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
-        """Return the minimised objective values (k, J) of the schemes; k >= 1."""
+        """Return the minimised objective values (k, J) of the k >= 1 Pareto-optimal schemes of a backbone.
+
+        Args:
+            candidate: A candidate with the backbone.
+            profile: The exit profile of the backbone.
+        """
         return np.array([minimised(self._objectives, m) for _, m in self._scores(candidate, profile)])
 
     def violations(self, candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
@@ -40,17 +45,25 @@ class Fronts:
         return np.array([self._limits.violation(*each) for each in self._scores(candidate, profile)])
 
     def feasible(self, candidate: Candidate, profile: ExitProfile) -> npt.NDArray[np.float64]:
-        """Return the minimised objective values (k, J), infinite for schemes that break a constraint."""
+        """Return the values of `__call__`, (k, J), with infinity for schemes that break a constraint."""
         values = self(candidate, profile)
         return np.where(self.violations(candidate, profile)[:, None] > 0, np.inf, values)
 
     def nearest(self, candidate: Candidate, profile: ExitProfile) -> list[float]:
-        """Return the M excesses of the scheme with the smallest violation; see `SearchStrategy.tell`."""
+        """Return the M excesses of the scheme with the smallest violation among the k Pareto-optimal schemes.
+
+        See `SearchStrategy.tell`.
+        """
         at = int(self.violations(candidate, profile).argmin())
         return self._limits.excesses(*self._scores(candidate, profile)[at])
 
     def evaluations(self, source: Evaluation, profile: ExitProfile) -> tuple[Evaluation, ...]:
-        """Return an evaluation of each scheme, with the iteration of `source`."""
+        """Return an evaluation of each Pareto-optimal scheme of a backbone, in the iteration of `source`.
+
+        Args:
+            source: An evaluation of the backbone.
+            profile: The exit profile of the backbone.
+        """
         scores = self._scores(source.candidate, profile)
         violations = self.violations(source.candidate, profile)
         return tuple(

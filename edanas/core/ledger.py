@@ -26,10 +26,10 @@ class Front(Protocol):
         """Return the minimised objective values (k, J) of the k Pareto-optimal selection schemes."""
 
     def violations(self, candidate: Candidate, profile: ExitProfile, /) -> Values:
-        """Return the violation (k,) of each scheme."""
+        """Return how much each of the k schemes violates the constraints, (k,); 0 = feasible."""
 
     def nearest(self, candidate: Candidate, profile: ExitProfile, /) -> list[float]:
-        """Return the M excesses of the scheme with the smallest violation."""
+        """Return the M excesses of the Pareto-optimal scheme with the smallest violation."""
 
 
 class Worth(NamedTuple):
@@ -119,7 +119,9 @@ class Ledger:
         values = [float(value) for value in minimised(self.objectives, metrics)]
         for objective, value in zip(self.objectives, values, strict=True):
             if not math.isfinite(value):
-                raise CandidateError(f"objective {type(objective).__name__} is {value}")
+                raise CandidateError(
+                    f"objective {type(objective).__name__} is {value}; allowed: a finite number"
+                )
         if self._front is None:
             violation = self._limits.violation(candidate, metrics)
             excesses = self._limits.excesses(candidate, metrics)

@@ -162,7 +162,9 @@ class SearchSpace:
                 f"exit{extra}.threshold: found {len(thresholds)} exit points; this space has {exit_points}"
             )
         if self.dimensions == self.backbone_dimensions and thresholds != self._every_exit():
-            raise CandidateError(f"thresholds: found {thresholds}; here they are continuous: each must be 1")
+            raise CandidateError(
+                f"thresholds: found {thresholds}; they are continuous in this run, so each must be 1"
+            )
         genome = np.zeros(self.dimensions, dtype=np.int64)
         expressed = np.ones(self.dimensions, dtype=np.bool_)
         for i, variable in enumerate(self.variables):

@@ -90,7 +90,10 @@ def exit_points(stages: Sequence[SegmentCost]) -> tuple[ExitPoint, ...]:
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records the sizes of counted outputs, and raises an error for operators that cannot be counted.
 
-    Torch's counter is active at the same time; `counted` are the operators for which it has a formula.
+    Torch's `FlopCounterMode` is active at the same time, and counts the multiply-adds.
+
+    Args:
+        counted: The operators for which `FlopCounterMode` has a formula, with their formulas.
     """
 
     def __init__(self, counted: Mapping[Any, Any]) -> None:

@@ -94,7 +94,10 @@ def _description(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, LookupError, TypeError) as error:
-        raise WeightsError(f"{path}: is not a network's description") from error
+        raise WeightsError(
+            f"{path}: is not a network's description; expected the .json file that edanas "
+            "writes with a network"
+        ) from error
     if version != FORMAT_VERSION:
         raise WeightsError(f"{path}: format version {version!r}; this edanas reads version {FORMAT_VERSION}")
     missing = [name for name in _NEEDED if name not in description]

@@ -12,7 +12,7 @@ from edanas.core.runfolder import replace_file
 
 
 def check_folder(stem: Path) -> None:
-    """Check that files can be written into the folder of `stem`, before an export computes anything.
+    """Check that the folder of `stem` exists and is writable, before an export computes anything.
 
     Raises:
         RunError: The folder is missing, or not writable.
@@ -20,7 +20,7 @@ def check_folder(stem: Path) -> None:
     if not stem.parent.is_dir():
         raise RunError(f"{stem.parent}: no such folder")
     if not os.access(stem.parent, os.W_OK | os.X_OK):
-        raise RunError(f"{stem.parent}: not writable")
+        raise RunError(f"{stem.parent}: is not writable; choose another folder")
 
 
 def write_described(

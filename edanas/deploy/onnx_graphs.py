@@ -88,7 +88,7 @@ def segment_graphs(network: ExitNetwork) -> list[Graphs]:
 
 
 def _state(network: ExitNetwork) -> tuple[Any, ...]:
-    """Return all values that a translation depends on; a tensor is represented by its version number."""
+    """Return all values that a network's ONNX graphs depend on; a tensor is represented by its version."""
     tensors = [*network.parameters(), *network.buffers()]
     named = network.scheme, network.criterion, network.inference, network.mean, network.std, network.classes
     versions = tuple((id(tensor), tensor.data_ptr(), tensor._version) for tensor in tensors)
@@ -119,7 +119,7 @@ def _translate(network: ExitNetwork) -> list[Graphs]:
 
 
 def _memory_names(parts: Sequence[ExportSegment], number: int) -> list[str]:
-    """Return the names of the outputs of a head for later heads; `number` counts the heads from 1."""
+    """Return the names of the memory outputs of head `number`, counted from 1, which later heads read."""
     width = parts[number].before - parts[number - 1].before if number < len(parts) else 0
     return [f"left{number}_{at}" for at in range(1, width + 1)]
 
@@ -129,7 +129,9 @@ def _flat(lists: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _inputs(network: ExitNetwork, parts: Sequence[ExportSegment]) -> tuple[list[torch.Tensor], Any]:
-    """Return an example of each input, and the dynamic dimensions of all inputs for `torch.export`.
+    """Return an example of each input of `_Parts`, and the dynamic dimensions of the inputs.
+
+    `torch.export` reads both.
 
     Each body has a different batch size, so that `torch.export` does not treat two batch sizes as equal.
     """

@@ -94,15 +94,15 @@ class OnnxInt8Exporter(Exporter):
 def _accuracies(
     network: ExitNetwork, samples: ImageSet, forms: Mapping[str, Sequence[Graphs]]
 ) -> dict[str, float | int]:
-    """Return the accuracy of each of several exports on labelled images.
+    """Return the accuracy of each exported form of a network on labelled images.
 
     Args:
         network: The original network.
         samples: The labelled images.
-        forms: The graphs of each export, by its name.
+        forms: The graphs of each form by its name: `float32` and `int8`.
 
     Returns:
-        The accuracy of each export by its name, and the number of images under the key `images`.
+        The accuracy of each form by its name, and the number of images under the key `images`.
     """
     images, expected = samples.images.numpy(), samples.labels.numpy()
     accuracies: dict[str, float | int] = {}

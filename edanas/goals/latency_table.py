@@ -29,14 +29,20 @@ class LatencyTableMeter(Meter):
     def __init__(self, path: str) -> None:
         self.path, self.name = Path(path).expanduser(), f"latency table {path}"
         if not self._milliseconds:
-            raise ConfigError(f"objectives.path: {self.path} holds no layer")
+            raise ConfigError(
+                f"objectives.path: {self.path} holds no layer; expected the name of each "
+                "layer and its entry with `mean`"
+            )
 
     def figures(self, specimen: Specimen) -> SegmentFigures:
         """See `Meter.figures`."""
         layers = specimen.provider.layers(specimen.backbone, specimen.task)
         if layers is None:
             kind = type(specimen.provider).__name__
-            raise CostError(f"latency-table: the supernet {kind} does not describe its layers")
+            raise CostError(
+                f"latency-table: the supernet {kind} does not describe its layers; choose another supernet, "
+                "or the objective `latency`, which measures"
+            )
         *stages, last = (sum(map(self._nanoseconds, each)) for each in layers)
         classes = specimen.task.num_classes
         heads = [
@@ -65,7 +71,10 @@ class LatencyTableMeter(Meter):
             text = " ".join(str(error).split())
             raise ConfigError(f"objectives.path: {self.path} is not valid YAML: {text}") from error
         if not isinstance(layers, Mapping):
-            raise ConfigError(f"objectives.path: {self.path} does not map layers to latencies")
+            raise ConfigError(
+                f"objectives.path: {self.path} does not map layers to latencies; expected a YAML mapping "
+                "from each layer to an entry with `mean`"
+            )
         return {str(layer): self._mean(str(layer), entry) for layer, entry in layers.items()}
 
     def _mean(self, layer: str, entry: Any) -> float:

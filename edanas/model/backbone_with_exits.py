@@ -63,7 +63,8 @@ class BackboneWithExits(ExitNetwork):
                 )
         if len(mean) != len(std) or not len(mean):
             raise ConfigError(
-                f"mean, std: found {len(mean)} and {len(std)} numbers; allowed: one number a channel in both"
+                f"mean, std: found {len(mean)} and {len(std)} numbers; allowed: one number per "
+                "channel in both"
             )
         if min(std) <= 0.0:
             raise ConfigError(f"std: found {list(std)}; allowed: numbers above 0")

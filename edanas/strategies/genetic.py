@@ -103,9 +103,9 @@ class Mating:
         return Population.new("X", children)
 
     def _winners(self, rank: npt.NDArray[np.int64], crowding: Values, count: int) -> npt.NDArray[np.int64]:
-        """Return the positions of the winners of `count` random pairs.
+        """Draw `count` random pairs of individuals, and return the indices of the winners, (count,).
 
-        The winner of a pair has the lower rank, or at equal rank the larger crowding distance.
+        The winner of a pair has the lower Pareto rank, or at equal rank the larger crowding distance.
         """
         one, other = self.rng.integers(0, len(rank), size=(2, count))
         better = (rank[other] < rank[one]) | ((rank[other] == rank[one]) & (crowding[other] > crowding[one]))

@@ -36,14 +36,14 @@ class LocalSearch(Remembering):
     def _around(
         self, rng: np.random.Generator, layer: Genomes, values: Values, count: int, held: set[bytes]
     ) -> Genomes:
-        """Return at most `count` new neighbours of a layer, (m, D), and add the neighbours to `held`.
+        """Return at most `count` new neighbours of candidates, (m, D), and add the neighbours to `held`.
 
-        In each round, every candidate of the layer contributes one neighbour.
+        In each round, every candidate contributes one neighbour.
 
         Args:
             rng: The only source of randomness.
-            layer: Genomes of the layer, (n, D).
-            values: Objective values of the layer, (n, J).
+            layer: Genomes of the n candidates of a layer of Pareto dominance, (n, D).
+            values: Objective values of the candidates, (n, J).
             count: Largest number of neighbours.
             held: Genomes that are excluded, as bytes; it is changed in place.
         """
@@ -64,5 +64,5 @@ class LocalSearch(Remembering):
 
 @hookimpl
 def edanas_search_strategies() -> Mapping[str, Callable[..., SearchStrategy]]:
-    """Register Pareto local search."""
+    """Register the strategy `local`, Pareto local search."""
     return {"local": LocalSearch}

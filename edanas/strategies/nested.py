@@ -103,7 +103,11 @@ class Nested(Remembering):
     def _rays(self, fronts: list[Values]) -> Rays:
         """Return rays in the box in which the run measures hypervolume.
 
-        The reference point of the box follows from the fronts of the initial archive.
+        The reference point of the box follows from the fronts of the initial archive. If none of these fronts
+        has a feasible trade-off, it follows from all fronts.
+
+        Args:
+            fronts: The threshold front of each evaluated backbone, in the order of evaluation.
         """
         succeeded = np.isfinite(self._history.values[: self._problem.initial]).all(axis=1).sum()
         first, every = np.concatenate(fronts[: max(int(succeeded), 1)]), np.concatenate(fronts)
@@ -153,7 +157,7 @@ class Nested(Remembering):
             each()
 
     def _with_random(self, rng: np.random.Generator, genomes: Genomes) -> Genomes:
-        """Return `genomes`, then `population` random genomes that are not evaluated yet."""
+        """Return `genomes`, then up to `population` random genomes that are not evaluated yet."""
         held = self._history.held | {row.tobytes() for row in genomes}
         return np.concatenate([genomes, self._allowed.draw(rng, self._population, held)])
 
@@ -170,7 +174,7 @@ class Nested(Remembering):
         return np.asarray(pool[np.argsort(mean[:, 0], kind="stable")])
 
     def _neighbours(self, rng: np.random.Generator, genomes: Genomes, count: int) -> Genomes:
-        """Return at most `count` random neighbours that are not evaluated yet."""
+        """Return at most `count` random neighbours of the backbones, none of them evaluated yet."""
         rows = np.concatenate([self._space.neighbours(genome) for genome in genomes])
         new = self._allowed(rows[unseen(rows, self._history.held)])
         return new[rng.permutation(len(new))[:count]]
@@ -183,7 +187,7 @@ class _Pool:
         empty: An empty array of genomes, (0, D).
         model: The fitted model of fronts.
         rays: The R rays along which fronts are measured.
-        best: Reach of the archive's front along each ray, (R,).
+        best: Reach along each ray, (R,), of the front of all evaluated backbones; see `Rays.reach`.
         optimism: Number of standard deviations that are added to the prediction; see `Nested`.
     """
 

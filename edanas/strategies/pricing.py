@@ -128,7 +128,12 @@ class Pricing:
         return bool(np.allclose(every(backbone, np.array([accuracy]))[0], expected, rtol=1e-6))
 
     def _prices_of(self, backbone: Backbone) -> tuple[Values, Values]:
-        """Return the results of the judge at accuracy 0, (T, J + M), and their slopes over accuracy."""
+        """Return the objectives and excesses at accuracy 0 for each reference utilization, and their slopes.
+
+        Returns:
+            The results of the judge, (T, J + M), for the T reference utilizations; and the slopes of the
+            results over accuracy, (J + M,).
+        """
         everywhere, slope = self._prices_at_exits(backbone, self._sets[-1])
         fixed = self._references @ everywhere
         if self._unused_are_free is not True:
@@ -151,8 +156,7 @@ class Pricing:
         Args:
             backbone: The backbone.
             placed: A boolean for each exit point, (N,): true for a placed exit. The row of an exit that is
-                not
-            placed holds zeros.
+                not placed holds zeros.
         """
         scheme = SelectionScheme(tuple(1.0 if is_placed else None for is_placed in placed))
         candidate = Candidate(backbone, scheme)

@@ -107,7 +107,7 @@ class SurrogateNsga2(Remembering):
         return offspring(self._history, self._allowed, mating, RankAndCrowding(), search.population, count)
 
     def _guided(self, rng: np.random.Generator, count: int) -> Genomes:
-        """Return candidates chosen by the surrogates' predictions, best first."""
+        """Return at most `count` genomes that the surrogates predict to be best, best first."""
         front, values = self._history.front()
         problem = self._problem
         steps = problem.objectives + problem.limits + self._search.generations
@@ -152,7 +152,10 @@ class SurrogateNsga2(Remembering):
         return np.concatenate([first, more])
 
     def _refine(self, rng: np.random.Generator, predict: ObjectivePredictions) -> None:
-        """Predict the neighbours of the predicted front, as a local search in addition to NSGA-II."""
+        """Predict the neighbours of the predicted front, as a local search after NSGA-II.
+
+        `predict` keeps the predictions, from which the batch is chosen.
+        """
         for _ in range(self._refinement):
             genomes, values = predict.all()
             best = np.flatnonzero(non_dominated(values))
@@ -160,12 +163,19 @@ class SurrogateNsga2(Remembering):
             predict(np.concatenate([self._space.neighbours(genome) for genome in climbers]))
 
     def _spread(self, pool: Genomes, predict: ObjectivePredictions, front: Values, count: int) -> Genomes:
-        """Return at most `count` new genomes of a pool: the best layers, spread evenly along the front."""
+        """Return at most `count` new genomes of a pool, spread evenly along the front.
+
+        Candidates of a better layer of Pareto dominance come first; see `choose_spread`.
+        """
         new = pool[unseen(pool, self._history.held)]
         return new[choose_spread(front, predict(new), count)] if len(new) else new
 
     def _most_gain(self, predict: ObjectivePredictions, front: Values, count: int) -> Genomes:
-        """Return `count` new predicted genomes: those that add most hypervolume, then the best layers."""
+        """Return `count` new genomes out of all predicted genomes.
+
+        The genomes that add most hypervolume together come first. If there are fewer than `count`, genomes of
+        the best layers of Pareto dominance follow.
+        """
         genomes, values = predict.all()
         new = unseen(genomes, self._history.held)
         genomes, values = genomes[new], values[new]

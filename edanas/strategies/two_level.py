@@ -43,9 +43,14 @@ class TwoLevel(Nsga2Search):
         return offspring(both, self._allowed, mating, self.survival(), self._population, count)
 
     def _inside(self, genomes: Genomes, values: Values) -> Values:
-        """Return the result of the inner search for each backbone, (n,).
+        """Return the result of the inner search for each of n backbones, (n,).
 
-        The result is the share of the box around all fronts that the front of the backbone dominates.
+        The result is the share of the box around the fronts of all backbones that the front of one backbone
+        dominates. Without a feasible trade-off, all results are 0.
+
+        Args:
+            genomes: Genomes of the backbones, (n, D).
+            values: Objective values of the backbones, (n, J).
         """
         fronts = [self.front_of(genome, row) for genome, row in zip(genomes, values, strict=True)]
         everything = np.concatenate(fronts)

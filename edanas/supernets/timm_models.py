@@ -50,7 +50,10 @@ class TimmProvider(FixedProvider):
         stages, _ = self.skeleton(Task(3, 2))
         self.exit_points = len(stages) - 1
         if not self.exit_points:
-            raise ConfigError(f"supernet.model: '{model}' has a single stage and so no exit point")
+            raise ConfigError(
+                f"supernet.model: '{model}' has a single stage and so no exit "
+                "point; choose a model with two or more stages"
+            )
 
     def parts(self, task: Task) -> Parts:
         """Build the model and cut it into stages; see `FixedProvider.parts`."""

@@ -129,7 +129,7 @@ class _Search:
         return cls(thresholds, np.stack(fires, axis=1), np.stack(lenient, axis=1), correct, cost, needed)
 
     def best(self) -> list[float]:
-        """Return the chosen threshold of each exit."""
+        """Return the threshold of each placed exit in the cheapest scheme that is accurate enough."""
         size = max(2, int(_SCHEMES ** (1 / len(self.thresholds))))
         windows = [(0, len(t) - 1) for t in self.thresholds]
         grid = [self._quantiles(exit_, size) for exit_ in range(len(windows))]
@@ -156,9 +156,10 @@ class _Search:
         return np.unique(np.append(np.minimum(ordered[ranks], count - 1), [0, count - 1]))
 
     def _cheapest(self, grid: Grid) -> tuple[int, ...]:
-        """Return the index in `grid`, for each exit, of the cheapest scheme that is accurate enough.
+        """Return, for each exit, the index in `grid` of its threshold in the cheapest scheme.
 
-        If no scheme is accurate enough, the indices are those of the most accurate scheme.
+        Only schemes that classify at least `needed` samples correctly count. If there is none, the indices
+        belong to the most accurate scheme.
         """
         executed, right = self._score(grid)
         enough = right >= self.needed

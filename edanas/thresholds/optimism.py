@@ -145,7 +145,9 @@ def subset_profile(profile: ExitProfile, samples: npt.NDArray[np.generic]) -> Ex
 
 
 def _optimism(profile: ExitProfile, costs: Sequence[Costs], choose: Choice, seed: int) -> Floats:
-    """Return how much larger accuracy and costs are on the samples of the choice than on other samples.
+    """Return how much larger accuracy and costs are on the samples that chose a scheme than on other samples.
+
+    The scheme is chosen on a part of the samples, and scored on that part and on the rest (cross-validation).
 
     Returns:
         (1 + len(costs),) the difference in accuracy, then the difference in each cost.
@@ -169,14 +171,14 @@ def _exits(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int6
 
 
 def _sample_figures(profile: ExitProfile, scheme: SelectionScheme, costs: Sequence[Costs]) -> Floats:
-    """Return an array (S, 1 + len(costs)): each sample's correctness, 0 or 1, and its costs."""
+    """Return, for each sample, 1 if it is classified correctly, then its costs: (S, 1 + len(costs))."""
     exits = _exits(profile, scheme)
     right = profile.correct[np.arange(len(profile)), exit_columns(profile, scheme)]
     return np.column_stack([right, *(executed_per_exit(each, scheme)[exits] for each in costs)])
 
 
 def _bounds(costs: Costs, scheme: SelectionScheme) -> tuple[float, float]:
-    """Return the least and the largest cost of a sample under `scheme`."""
+    """Return the smallest and the largest cost that a sample can have under `scheme`."""
     each = executed_per_exit(costs, scheme)
     return float(np.nanmin(each)), float(np.nanmax(each))
 
@@ -188,7 +190,7 @@ def _share_interval(here: float, guess: float, samples: int, wider: float) -> Ex
         here: The fraction on the given samples.
         guess: Its estimate for new samples.
         samples: Number of samples.
-        wider: Factor of the quantile from which the width of the interval follows.
+        wider: Factor of the standard normal quantile, above 1 for a wider interval.
     """
     return Expected(float(here), guess, *wilson(guess, samples, wider * Z))
 

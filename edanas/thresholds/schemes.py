@@ -190,11 +190,14 @@ def _levels(profile: ExitProfile, grids: Sequence[Thresholds]) -> list[Integers]
 
 
 def _box_sums(sums: npt.NDArray[Any], *, last: bool) -> npt.NDArray[Any]:
-    """Return the sums over samples that pass all exits but the last axis and exit there.
+    """Return, for every choice of thresholds, the sum over the samples that exit at one exit.
+
+    The samples pass all earlier exits and exit at the exit of the last axis.
 
     Args:
         sums: Sums of values by level, with an axis for each exit so far; see `sum_at_exits`.
-        last: True for the sums over samples that pass the exit of the last axis too.
+        last: True for the sums over samples that pass the exit of the last axis as well, and reach the last
+            exit.
     """
     for axis in range(sums.ndim):
         upto = sums.cumsum(axis=axis)

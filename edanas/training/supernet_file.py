@@ -101,7 +101,10 @@ def read_recipe(path: Path) -> dict[str, Any]:
             raise ValueError(f"kind {metadata.get('kind')!r}")
         return dict(json.loads(metadata["recipe"]))
     except (ValueError, LookupError, TypeError) as error:
-        raise WeightsError(f"{path}: is no file of a trained supernet with a recipe ({error})") from error
+        raise WeightsError(
+            f"{path}: is not the file of a trained supernet, or its recipe (the settings of the training) is "
+            f"damaged ({error})"
+        ) from error
 
 
 def tensors_of(parts: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:

@@ -28,8 +28,14 @@ FAULTS: dict[str, tuple[Callable[[Metrics], Any], str]] = {
     "memory": (throw(MemoryError()), "MemoryError"),
     "device": (throw(OutOfMemoryError("CUDA out of memory.")), "OutOfMemoryError: CUDA out of memory."),
     "exit": (throw(SystemExit(3)), "SystemExit: 3"),
-    "nan": (changed(accuracy=float("nan")), "CandidateError: accuracy is nan"),
-    "infinite": (changed(utilization=(0.5, float("inf"), 0.5)), "CandidateError: utilization is inf"),
+    "nan": (
+        changed(accuracy=float("nan")),
+        "CandidateError: metrics: accuracy is nan; allowed: finite numbers",
+    ),
+    "infinite": (
+        changed(utilization=(0.5, float("inf"), 0.5)),
+        "CandidateError: metrics: utilization is inf; allowed: finite numbers",
+    ),
     "type": (lambda metrics: metrics.accuracy, "TypeError: the evaluation returned float; expected Metrics"),
     "text": (changed(params={3}), "TypeError: metrics hold set; expected numbers"),
 }
@@ -76,7 +82,7 @@ def test_an_objective_without_a_number_is_a_failure(tmp_path: Path) -> None:
     )
     errors = [e.error for e in outcome.evaluations]
     assert errors[1] == "ZeroDivisionError: no parameters"
-    assert errors[3] == "CandidateError: objective Ratio is inf"
+    assert errors[3] == "CandidateError: objective Ratio is inf; allowed: a finite number"
     assert [i for i, e in enumerate(errors) if e] == [1, 3]
     assert outcome.evaluations[1].metrics is None
 

@@ -99,7 +99,7 @@ def test_ctrl_c_closes_the_archive_and_names_the_way_to_resume(tmp_path: Path, r
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert (
-        errors == "interrupted after 2 evaluations, which are kept; run the same again to go on from there\n"
+        errors == "interrupted after 2 evaluations, which are kept; run the same search again to resume it\n"
     )
     # The database was closed, so no other file is left beside it.
     assert not (tmp_path / "archive.sqlite-wal").exists()
