@@ -214,7 +214,7 @@ def test_costs_that_do_not_fit_are_refused(way):
         way(profile, COSTS, 3)
     with pytest.raises(ValueError, match="profile: found exit point 3; allowed: 0 to 2"):
         way(profile, Costs(COSTS.stages[:-1], COSTS.heads[:3], 20), 3)
-    with pytest.raises(CostError, match="exit 2 stands"):
+    with pytest.raises(CostError, match="exit 2 is placed, but the cost of its head is not known"):
         way(profile, Costs(COSTS.stages, (7, None, 11, 3), 20), 4)
 
 

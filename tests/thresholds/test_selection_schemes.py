@@ -65,7 +65,7 @@ def test_exit_costs_average_to_the_cost_of_the_network():
     standing = [0.25, 0.35, 0.4]
     for measure, mean in (("executed", executed_macs), ("ada", ada_macs)):
         assert standing @ exit_costs(COSTS, (0, 2), measure) == pytest.approx(mean(COSTS, scheme, shares))
-    with pytest.raises(CostError, match="exit 2 stands"):
+    with pytest.raises(CostError, match="exit 2 is placed, but the cost of its head is not known"):
         exit_costs(COSTS, (1,))
 
 
