@@ -54,7 +54,7 @@ _ADVICE = {
     sqlite3.SQLITE_READONLY: "make the file and its folder writable, or choose another folder",
     sqlite3.SQLITE_PERM: "make the file and its folder writable, or choose another folder",
     sqlite3.SQLITE_CANTOPEN: "make the folder writable, or choose another folder",
-    sqlite3.SQLITE_NOTADB: "this is no archive; move it away, or choose another folder",
+    sqlite3.SQLITE_NOTADB: "this is not an archive; move it away, or choose another folder",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; restore a copy, or start again in another folder",
     sqlite3.SQLITE_BUSY: "another program holds the file; close it and run again",
     sqlite3.SQLITE_LOCKED: "another program holds the file; close it and run again",
@@ -73,7 +73,7 @@ class Archive:
             evaluations of a running search, open the archive again.
 
     Raises:
-        RunError: The file cannot be opened, is no archive, or was written by another version of edanas. Every
+        RunError: The file cannot be opened, is not an archive, or another version of edanas wrote it. Every
             method raises `RunError` if the disk is full, or if the file is damaged or not writable.
 
     Example:

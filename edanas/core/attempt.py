@@ -70,7 +70,7 @@ def as_archived(metrics: Metrics) -> Metrics:
 
     Raises:
         CandidateError: A number is not finite.
-        TypeError: `metrics` is no `Metrics` object, or holds a value that is no number.
+        TypeError: `metrics` is not a `Metrics` object, or holds a value that is not a number.
 
     Example:
         >>> metrics = Metrics(0.9, [0.5, 0.5], [1.0, 0.8], 1.0, 1.0, 0.9, 2, 1, 1)

@@ -117,7 +117,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is no UTF-8 text (byte {error.start}); expected TOML") from error
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}); expected TOML") from error
     except tomllib.TOMLDecodeError as error:
         text = str(error)
         line = re.search(r"\(at line (\d+), column (\d+)\)", text)
@@ -263,7 +263,7 @@ def _shallow_first(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def toml_value(text: str) -> Any:
-    """Parse `text` as a TOML value; return `text` itself if it is no TOML value.
+    """Parse `text` as a TOML value; return `text` itself if it is not a TOML value.
 
     Example:
         >>> toml_value("[1, 2]"), toml_value("rbf")

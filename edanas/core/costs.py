@@ -75,7 +75,7 @@ def ada_macs(costs: Costs, scheme: SelectionScheme, utilization: Sequence[float]
 
     Raises:
         CostError: The cost of a placed exit's head is not known.
-        ValueError: `utilization` is no distribution over the placed exits and the last exit.
+        ValueError: `utilization` is not a distribution over the placed exits and the last exit.
 
     Example:
         >>> costs = Costs(stages=(100, 200), heads=(10,), last=20)

@@ -58,7 +58,7 @@ class ExportError(EdanasError):
 
 
 class TableError(EdanasError):
-    """A file is no valid table of exit profiles of this version, or a table cannot be built."""
+    """A file is not a valid table of exit profiles of this version, or a table cannot be built."""
 
 
 class CostError(EdanasError):

@@ -119,7 +119,7 @@ class ResultRow:
         """Make a row from a parsed JSON object of `result.json`.
 
         Raises:
-            ValueError: `values` is no row; the message names the missing or wrong key.
+            ValueError: `values` is not a row; the message names the missing or wrong key.
         """
         problem = _problem(values)
         if problem:
@@ -156,10 +156,10 @@ def _problem(row: Any) -> str | None:
             return f"'{key}' is not there"
     for key in NUMBERS:
         if not isinstance(row[key], Real):
-            return f"'{key}' is no number"
+            return f"'{key}' is not a number"
     for key in LISTS:
         if not isinstance(row[key], list) or not all(isinstance(v, Real | None) for v in row[key]):
-            return f"'{key}' is no list of numbers"
+            return f"'{key}' is not a list of numbers"
     if len(row["utilization"]) != len(row["thresholds"]) + 1:
         return f"'utilization' has {len(row['utilization'])} numbers for {len(row['thresholds'])} exit points"
     return None

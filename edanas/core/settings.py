@@ -103,13 +103,13 @@ def _amount(text: str, written: Any, place: Place) -> float:
         place: The setting, for the message.
 
     Raises:
-        ConfigError: `text` is no number.
+        ConfigError: `text` is not a number.
     """
     match = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*([kKMG%]?)\s*", text)
     try:
         return float(match[1]) * _UNITS[match[2]] if match else float("")
     except ValueError:
-        raise place.error(written, f"{Condition.words}; {text.strip()!r} is no number") from None
+        raise place.error(written, f"{Condition.words}; {text.strip()!r} is not a number") from None
 
 
 Components = tuple[Component, ...]
@@ -128,7 +128,7 @@ def labels(chosen: Sequence[Any]) -> list[str]:
         chosen: Components, or names and tables as in settings.
 
     Raises:
-        ConfigError: An item of `chosen` is no component, name or table.
+        ConfigError: An item of `chosen` is not a component, name or table.
 
     Example:
         >>> labels(["rbf", "gp", "rbf"])

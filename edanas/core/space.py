@@ -271,7 +271,8 @@ class SearchSpace:
         genes = np.asarray(genomes)
         if genes.shape[-1:] != (self.dimensions,) or not np.issubdtype(genes.dtype, np.integer):
             raise CandidateError(
-                f"genome: {genes.dtype} of shape {genes.shape}; allowed: {self.dimensions} integers a genome"
+                f"genome: {genes.dtype} of shape {genes.shape}; allowed: {self.dimensions} "
+                "integers per genome"
             )
         outside = (genes < 0) | (genes >= self.counts)
         if outside.any():

@@ -48,7 +48,7 @@ def check_variables(variables: Sequence[Variable], backbone_dimensions: int) -> 
         backbone_dimensions: The number of the backbone's variables.
 
     Raises:
-        PluginError: A variable has no choices, repeats a choice or a name, has a choice that is no finite
+        PluginError: A variable has no choices, repeats a choice or a name, has a choice that is not a finite
             number, or depends on an unknown variable or value.
     """
     known: dict[str, Variable] = {}

@@ -131,7 +131,7 @@ def _check_epochs(bench: Workbench, path: Path, layers: str, cause: str) -> None
         bench: The run's objects.
         path: The supernet's file, for the message.
         layers: The layers with random weights, for the message.
-        cause: The reason why the file does not fit, for the message.
+        cause: The reason why the weights do not fit this run, for the message.
 
     Raises:
         ConfigError: `training.epochs` is 0.

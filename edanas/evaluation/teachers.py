@@ -174,7 +174,8 @@ def _finished(path: Path, bench: Workbench) -> ExternalTeacher:
         network = load_finished(path)
     except WeightsError as error:
         raise WeightsError(
-            f"{path} is no trained supernet that can be read, and reading it as a finished network failed: "
+            f"{path} is not a trained supernet that can be read, and reading it as a finished network "
+            "failed: "
             f"{error}"
         ) from error
     task = Task(len(network.mean), len(network.classes))
@@ -229,7 +230,7 @@ def _check_fits(source: object, task: Task, parts: DataParts, classes: Sequence[
         classes: The teacher's class names in order; empty = not known, and not checked.
 
     Raises:
-        WeightsError: The channels or the classes differ.
+        WeightsError: The channels or the classes are not those of the run.
     """
     here = parts.task
     for noun, number, allowed in (

@@ -50,8 +50,8 @@ class Step:
 
         Raises:
             LookupError: A key is missing.
-            TypeError: `value` is no mapping, or an entry has the wrong type.
-            ValueError: An entry is no number.
+            TypeError: `value` is not a mapping, or an entry has the wrong type.
+            ValueError: An entry is not a number.
         """
         notes = typed_notes({str(name): str(text) for name, text in dict(value.get("notes") or {}).items()})
         counts = (int(value["iteration"]), int(value["evaluated"]), int(value["failed"]))

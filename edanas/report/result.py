@@ -244,7 +244,8 @@ def _check(data: Any, path: Path) -> None:
     kinds = {"front": list, "static_front": list, "settings": dict, "seed": int}
     for key, kind in kinds.items():
         if not isinstance(data.get(key), kind):
-            raise _damaged(path, f"'{key}' is {'not there' if key not in data else 'no ' + kind.__name__}")
+            problem = "is not there" if key not in data else f"is not of type {kind.__name__}"
+            raise _damaged(path, f"'{key}' {problem}")
 
 
 def _rows(data: Mapping[str, Any], front: str, path: Path) -> tuple[ResultRow, ...]:

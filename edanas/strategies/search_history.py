@@ -70,7 +70,7 @@ class SearchHistory:
             excesses: Excesses of the measured constraints, in rows of M numbers; `None` if M is 0.
 
         Raises:
-            ValueError: The numbers of rows differ, or a row does not have J values or M excesses.
+            ValueError: The numbers of rows are unequal, or a row does not have J values or M excesses.
         """
         rows = self._space.canonical(np.asarray(genomes, dtype=np.int64).reshape(-1, self._space.dimensions))
         numbers = np.asarray(values, dtype=np.float64)

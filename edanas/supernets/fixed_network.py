@@ -109,7 +109,7 @@ class FixedProvider(SupernetProvider):
         """Copy tensors into `supernet`; `edanas.supernets.weights.fill` describes arguments and result.
 
         Raises:
-            WeightsError: A tensor does not fit, or `supernet` is of another provider.
+            WeightsError: A tensor does not fit the network, or `supernet` is of another provider.
         """
         if not isinstance(supernet, FixedSupernet):
             raise WeightsError(f"{source}: {type(supernet).__name__} is not this provider's supernet")

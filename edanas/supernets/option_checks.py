@@ -33,7 +33,7 @@ def checked_number(name: str, value: Any, allowed: str, is_allowed: Condition) -
         is_allowed: Function that returns True if a number is allowed.
 
     Raises:
-        ConfigError: `value` is no number, or is not allowed.
+        ConfigError: `value` is not a number, or is not allowed.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not is_allowed(value):
         raise ConfigError(f"supernet.{name}: found {value!r}; allowed: {allowed}")
@@ -50,7 +50,7 @@ def checked_numbers(name: str, values: Any, allowed: str, is_allowed: Condition)
         is_allowed: Function that returns True if a number is allowed.
 
     Raises:
-        ConfigError: `values` is no list, is empty, or has an entry that is no allowed number.
+        ConfigError: `values` is not a list, is empty, or has an entry that is not an allowed number.
     """
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise ConfigError(f"supernet.{name}: found {values!r}; allowed: a list of {allowed}")
@@ -63,7 +63,7 @@ def checked_choices(name: str, values: Any, allowed: str, is_allowed: Condition)
     `checked_numbers` describes the arguments.
 
     Raises:
-        ConfigError: `values` is no list, is empty, or has an entry that is repeated or is no allowed number.
+        ConfigError: `values` is not a list, is empty, or has an entry that is repeated or not allowed.
 
     Example:
         >>> checked_choices("kernels", [5, 3], "whole numbers from 1 to 15", is_whole(1, 15))
@@ -82,6 +82,6 @@ def checked_sides(resolutions: Any) -> tuple[int, ...]:
         resolutions: Choices of the side of the input images, in pixels.
 
     Raises:
-        ConfigError: A side is no whole number from 8 to 1024, or is listed twice.
+        ConfigError: A side is not a whole number from 8 to 1024, or is listed twice.
     """
     return checked_choices("resolutions", resolutions, "whole numbers from 8 to 1024", is_whole(8, 1024))

@@ -157,7 +157,7 @@ def _import_file(path: Path) -> ModuleType:
     name = f"edanas_user_{path.stem}_{hashlib.sha256(absolute.encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, absolute)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"supernet.source: {path}: the file is no Python file")
+        raise ConfigError(f"supernet.source: {path}: the file is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

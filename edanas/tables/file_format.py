@@ -233,7 +233,7 @@ def _entries(path: Path) -> tuple[dict[str, Any], int]:
             raise ValueError
     except (ValueError, AttributeError) as error:
         raise TableError(
-            f"{path}: is not a table, since it is no safetensors file, or cut off in its first bytes; "
+            f"{path}: is not a table, since it is not a safetensors file, or cut off in its first bytes; "
             "expected a file that `edanas tabulate` writes"
         ) from error
     return entries, 8 + length

@@ -217,7 +217,7 @@ def search(scorer: Scorer, number: int, incumbents: Incumbents, beam: int) -> bo
     Args:
         scorer: Scorer of the placement.
         number: Number of the placement in `incumbents`.
-        incumbents: The cheapest schemes of all placements so far; changed in place.
+        incumbents: The cheapest known scheme of all placements for each number of errors; changed in place.
         beam: Largest number of boxes of one size to halve. If more boxes are left, only the most promising
             boxes are halved.
 

@@ -239,7 +239,7 @@ def _check_path(macs: Floats, thresholds: Floats, exits: int) -> None:
     """Check positions and thresholds of a path for `exits` placed exits.
 
     Raises:
-        ValueError: Shapes do not fit, positions do not rise, or a threshold is out of range.
+        ValueError: A shape is wrong, the positions on the path do not rise, or a threshold is out of range.
     """
     if macs.ndim != 1 or not len(macs):
         raise ValueError(f"path.macs: found shape {macs.shape}; allowed: a list of one or more numbers")

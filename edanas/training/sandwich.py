@@ -121,7 +121,7 @@ class _HeadsAt(nn.Module):
 
 
 class SandwichTraining(Training):
-    """Training of a `SupernetWithExits`; an interrupted training continues and gives the same weights.
+    """Training of a `SupernetWithExits`; a resumed training gives the same weights as without a stop.
 
     Args:
         network: The network to train, on the device of the training.

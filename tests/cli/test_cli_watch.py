@@ -207,7 +207,7 @@ def damaged(folder: Path) -> None:
         (outside, "nowhere", ["nowhere: no such folder; expected the folder of a run"]),
         (outside, "pictures", ["pictures: holds no run", "archive.sqlite"]),
         (around, ".", ["holds no run", "choose one of its folders: first, second"]),
-        (damaged, ".", ["archive.sqlite", "this is no archive"]),
+        (damaged, ".", ["archive.sqlite", "this is not an archive"]),
     ],
 )
 def test_a_folder_that_is_no_run_is_one_clear_error(

@@ -152,7 +152,7 @@ def test_a_file_that_is_not_a_database_is_refused_and_unchanged(tmp_path: Path) 
     path = tmp_path / "archive.sqlite"
     path.write_bytes(b"shopping list: milk, bread, and a very long note beside it " * 20)
     before = path.read_bytes()
-    with pytest.raises(RunError, match=r"archive\.sqlite.*not a database; this is no archive"):
+    with pytest.raises(RunError, match=r"archive\.sqlite.*not a database; this is not an archive"):
         Archive(tmp_path)
     assert path.read_bytes() == before
 
@@ -221,7 +221,7 @@ def test_a_read_only_archive_sees_rows_appended_meanwhile(tmp_path: Path) -> Non
             reader.set_meta("key", 1)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "archive.sqlite").write_text("no archive")
-    with pytest.raises(RunError, match="this is no archive"):
+    with pytest.raises(RunError, match="this is not an archive"):
         Archive(tmp_path / "other", read_only=True)
 
 

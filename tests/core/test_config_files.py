@@ -135,7 +135,7 @@ def test_a_file_is_read(tmp_path):
         (b"seed = 5\nsplit = \n", "run.toml, line 2, column"),
         (b"seed = 5\nseed = 6\n", "run.toml, line 2, column"),
         (b'weights = """', "run.toml, at its end"),
-        (b"seed = \xff", "run.toml: is no UTF-8 text (byte 7)"),
+        (b"seed = \xff", "run.toml: is not UTF-8 text (byte 7)"),
     ],
 )
 def test_a_damaged_file_is_named_with_its_line(tmp_path, content, text):

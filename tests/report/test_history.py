@@ -40,5 +40,5 @@ def test_a_folder_without_a_run_has_an_empty_history(tmp_path: Path) -> None:
 
 def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "archive.sqlite").write_text(json.dumps({"no": "archive"}))
-    with pytest.raises(RunError, match="this is no archive"):
+    with pytest.raises(RunError, match="this is not an archive"):
         read_history(tmp_path)

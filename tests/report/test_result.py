@@ -61,7 +61,7 @@ def test_a_number_that_json_lacks_is_never_written(tmp_path: Path, data: dict[st
         (b"\xff\xfe", r"result.json: is damaged"),
         (b"[]", r"found list, expected a JSON object"),
         (b"{}", r"'front' is not there"),
-        (b'{"front": 1}', r"'front' is no list"),
+        (b'{"front": 1}', r"'front' is not of type list"),
     ],
 )
 def test_a_missing_or_damaged_file_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -80,9 +80,9 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("executed_macs", "many", r"front\[1\]: 'executed_macs' is no number"),
-        ("thresholds", 1, r"front\[1\]: 'thresholds' is no list"),
-        ("thresholds", ["<script>"] * 4, r"front\[1\]: 'thresholds' is no list of numbers"),
+        ("executed_macs", "many", r"front\[1\]: 'executed_macs' is not a number"),
+        ("thresholds", 1, r"front\[1\]: 'thresholds' is not a list"),
+        ("thresholds", ["<script>"] * 4, r"front\[1\]: 'thresholds' is not a list of numbers"),
         ("utilization", [1.0], r"front\[1\]: 'utilization' has 1 numbers for 4 exit points"),
     ],
 )
