@@ -16,7 +16,7 @@ PICTURES = 600_000
 
 GROUPS = (
     ("early", "Most confident at the first exit"),
-    ("late", "Correct at the last exit"),
+    ("late", "Correct at the latest exit in use"),
     ("wrong", "Most confident errors"),
 )
 """Kind of example images and heading, for each group; see `edanas.evaluation.examples.choose`."""
