@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from edanas.core import moved_modules
 from edanas.core.version import VERSION
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["search", "load", "stream", "tune", "retune", "export", "bench", "compare", "Result", "hookimpl"]
 __version__ = VERSION
+
+moved_modules.install()
 
 
 _HOMES = {

@@ -7,11 +7,13 @@ arithmetic count as 0. The authors of Once-for-All publish the costs of their ne
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import CostError
+from edanas.core.moved_modules import moved_name
 from edanas.core.types import SegmentCost, SelectionScheme
 
 
@@ -151,3 +153,7 @@ def _expected(
             f"placed at exit points {[i + 1 for i in scheme.placed]}"
         )
     return float(per_exit[has_exit] @ shares[has_exit])
+
+
+def __getattr__(name: str) -> Any:
+    return moved_name(__name__, name)

@@ -7,7 +7,7 @@ import pytest
 
 NAMES = (
     *("errors", "version", "deprecation", "progress", "amounts", "markers", "convert", "machine"),
-    *("notes", "trust", "runfolder"),
+    *("notes", "trust", "runfolder", "moved_modules"),
 )
 WITH_NUMPY = ("types", "settings", "config", "space", "costs", "archive", "devices")
 HEAVY = {"torch", "pandas", "scipy", "sklearn", "matplotlib", "pymoo", "rich", "typer"}
