@@ -128,7 +128,7 @@ def test_ctrl_c_while_the_strategy_runs_closes_executor_and_archive(tmp_path: Pa
     setup = SearchSetup(space, strategy, ToyEvaluator(), executor, (ToyAccuracy(), ToyCost()), LENGTH)
     engine = Engine(setup, archive, Events(), Silent())
     with pytest.raises(
-        Interrupted, match="after 6 evaluations, which are kept; run the same again"
+        Interrupted, match="after 6 evaluations, which are kept; run the same search again to resume it"
     ) as caught:
         engine.run()
     assert caught.value.exit_code == 130
