@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 import numpy as np
 from dynamic_programming import threshold_front_dp
 from generalization_gap import ThresholdGap, threshold_gap
+from scheme_scores import score_schemes
 
 from edanas.core.archive import Archive
 from edanas.core.costs import Costs
@@ -35,7 +36,7 @@ from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.thresholds.continuous import set_thresholds
 from edanas.thresholds.fronts import ThresholdFront, threshold_front
 from edanas.thresholds.profiles import outcome
-from edanas.thresholds.schemes import exit_costs, restrict_profile, score_schemes
+from edanas.thresholds.schemes import exit_costs, restrict_profile
 
 COSTS = Costs(stages=(100, 150, 200, 250, 300), heads=(7, 5, 11, 3), last=20)
 WIDE = 10**9

@@ -8,7 +8,7 @@ from edanas.core.contracts import Evaluator, Supernet
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress, Silent
 from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
-from edanas.evaluation.initial_weights import fill
+from edanas.evaluation.initial_weights import load_initial_weights
 from edanas.evaluation.network_trainer import BACKWARD
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.workbench import Workbench
@@ -45,7 +45,7 @@ class FinetuneEvaluation(Evaluator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bench.seed("weights"))
             self._supernet = bench.provider.supernet(bench.parts.task)
-        if message := fill(bench, self._supernet):
+        if message := load_initial_weights(bench, self._supernet):
             progress.say(message)
 
     def evaluate(self, candidate: Candidate) -> Metrics:

@@ -34,7 +34,9 @@ def trained_parts(network: SupernetWithExits) -> dict[str, nn.Module]:
     return parts
 
 
-def fill(bench: Workbench, supernet: Supernet, network: SupernetWithExits | None = None) -> str | None:
+def load_initial_weights(
+    bench: Workbench, supernet: Supernet, network: SupernetWithExits | None = None
+) -> str | None:
     """Load the weights of the setting `weights` into a supernet.
 
     The last layers keep their random weights if the file has other classes or another order of classes. The

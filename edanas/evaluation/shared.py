@@ -10,7 +10,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress
 from edanas.core.tracing import exit_points
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
-from edanas.evaluation.initial_weights import fill
+from edanas.evaluation.initial_weights import load_initial_weights
 from edanas.evaluation.network_trainer import BACKWARD
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.teachers import load_teacher
@@ -78,7 +78,7 @@ class SharedEvaluation(Evaluator):
             network = SupernetWithExits(supernet, bench.provider, bench.classifier, task, criterion)
         checkpoint = bench.folder / CHECKPOINT
         # A checkpoint holds all weights, so that a resumed training does not need the initial weights.
-        if not checkpoint.exists() and (message := fill(bench, supernet, network)):
+        if not checkpoint.exists() and (message := load_initial_weights(bench, supernet, network)):
             progress.say(message)
         trainer = SandwichTraining(
             network.to(bench.device),

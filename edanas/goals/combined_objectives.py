@@ -7,7 +7,7 @@ from edanas.core.contracts import Objective
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Metrics
-from edanas.goals.objectives import exit_costs
+from edanas.goals.objectives import exit_shares_and_costs
 
 _ROUNDING = 1e-9
 """Shares that differ by less than this number count as equal."""
@@ -72,7 +72,7 @@ class Tail(Objective):
 
     def value(self, metrics: Metrics) -> float:
         """Return the mean or the threshold, in multiply-adds of one sample."""
-        costliest = sorted(exit_costs(metrics), key=lambda pair: -pair[1])
+        costliest = sorted(exit_shares_and_costs(metrics), key=lambda pair: -pair[1])
         return self._mean(costliest) if self._measure == "mean" else self._threshold(costliest)
 
     def _mean(self, costliest: list[tuple[float, float]]) -> float:

@@ -74,7 +74,7 @@ class WorstCaseMacs(Objective):
 
     def value(self, metrics: Metrics) -> float:
         """Return the multiply-adds of one sample."""
-        return exit_costs(metrics)[-1][1]
+        return exit_shares_and_costs(metrics)[-1][1]
 
 
 class Params(Objective):
@@ -138,7 +138,7 @@ class Activations(Objective):
         return float(metrics.outputs)
 
 
-def exit_costs(metrics: Metrics) -> list[tuple[float, float]]:
+def exit_shares_and_costs(metrics: Metrics) -> list[tuple[float, float]]:
     """Return a pair for each placed exit and the last exit: the share of samples that exit, and their cost.
 
     The cost of a sample is its executed multiply-adds. Shares sum to 1.

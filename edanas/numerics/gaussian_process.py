@@ -190,7 +190,7 @@ def leave_one_out(factor: Factor, targets: Array) -> float:
 
 
 @dataclass(frozen=True)
-class Grid:
+class ParameterGrid:
     """The parameters among which `GaussianProcess.fit` chooses; of equal losses, the first choice wins.
 
     Args:
@@ -237,7 +237,7 @@ class GaussianProcess:
         self.factor = Factor(kernel(known, known).covariance(theta), noise, lower=lower)
 
     @classmethod
-    def fit(cls, known: Array, targets: Array, grid: Grid) -> Self:
+    def fit(cls, known: Array, targets: Array, grid: ParameterGrid) -> Self:
         """Return a process with the parameters of `grid` that have the smallest loss.
 
         If there are more than `grid.most` samples, the loss is computed on `grid.most` samples at even

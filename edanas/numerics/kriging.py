@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edanas.numerics.gaussian_process import Array, GaussianProcess, Grid, Pairs, pooled_likelihood
+from edanas.numerics.gaussian_process import Array, GaussianProcess, Pairs, ParameterGrid, pooled_likelihood
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Correlation lengths to choose from, as multiples of the median distance between inputs."""
@@ -46,7 +46,9 @@ class Kriging:
         squares = _kernel(X, X).squares
         typical = max(float(np.median(squares[np.triu_indices(len(Z), 1)])), 1e-12)
         thetas = [0.5 / (length**2 * typical) for length in LENGTHS]
-        self._process = GaussianProcess.fit(X, Z, Grid(thetas, [_kernel], NOISES, MOST, pooled_likelihood))
+        self._process = GaussianProcess.fit(
+            X, Z, ParameterGrid(thetas, [_kernel], NOISES, MOST, pooled_likelihood)
+        )
         self._weights = self._process.factor.solve(Z)
         self._variance = np.maximum((Z * self._weights).mean(axis=0), 0.0)
 

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from edanas.numerics.gaussian_process import Array, GaussianProcess, Grid
+from edanas.numerics.gaussian_process import Array, GaussianProcess, ParameterGrid
 
 
 class Smoother:
@@ -40,7 +40,9 @@ class Smoother:
             self._mean_weights = ones / ones.sum()
 
     @classmethod
-    def fit(cls, rows: Array, scale: Array, targets: Array, grid: Grid, *, unknown_mean: bool) -> Self:
+    def fit(
+        cls, rows: Array, scale: Array, targets: Array, grid: ParameterGrid, *, unknown_mean: bool
+    ) -> Self:
         """Return a smoother whose process has the parameters of `grid` with the smallest loss.
 
         Args:

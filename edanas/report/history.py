@@ -60,7 +60,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Quality:
+class SurrogateQuality:
     """Quality of the surrogate of one objective in one iteration.
 
     Args:
@@ -139,13 +139,13 @@ def read_steps(folder: Path) -> tuple[Step, ...]:
     return tuple(steps[number] for number in sorted(steps))
 
 
-def qualities(steps: Sequence[Step]) -> list[Quality]:
+def qualities(steps: Sequence[Step]) -> list[SurrogateQuality]:
     """Return the qualities of the surrogates from the notes of the search strategy, by iteration.
 
     The result is empty if the strategy notes none.
     """
     return [
-        Quality(step.iteration, objective, note.surrogate, note.tau)
+        SurrogateQuality(step.iteration, objective, note.surrogate, note.tau)
         for step in steps
         for objective, note in surrogate_notes(step.notes)
     ]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.space import Genomes, SearchSpace
-from edanas.numerics.gaussian_process import Grid, Pairs, separate_likelihoods
+from edanas.numerics.gaussian_process import Pairs, ParameterGrid, separate_likelihoods
 from edanas.numerics.smoother import Smoother
 from edanas.surrogates.arrays import Array
 
@@ -56,7 +56,7 @@ def indicators(space: SearchSpace, genomes: Genomes, flags: npt.NDArray[np.bool_
     return np.hstack(blocks).astype(np.float64), np.array(owners)
 
 
-def fit_smoother(rows: Array, owners: Array, outputs: Array) -> Smoother:
+def fit_gene_smoother(rows: Array, owners: Array, outputs: Array) -> Smoother:
     """Return a fitted smoother: Kriging with an unknown mean, over genes of different relevance.
 
     The relevance of a gene is its share of the outputs' variance in a ridge regression; the relevances sum to
@@ -70,7 +70,7 @@ def fit_smoother(rows: Array, owners: Array, outputs: Array) -> Smoother:
         outputs: T known quantities of each backbone, (n, T).
     """
     Y = _standardised(outputs)
-    grid = Grid(
+    grid = ParameterGrid(
         thetas=[decay / 2 for decay in DECAYS],
         kernels=[_Kernel(linear) for linear in LINEAR],
         noises=NOISES,

@@ -10,7 +10,7 @@ from edanas.core.space import Genomes
 from edanas.core.types import Candidate, Outcome
 from edanas.numerics.smoother import Smoother
 from edanas.surrogates.arrays import Array
-from edanas.surrogates.backbone_smoother import fit_smoother
+from edanas.surrogates.backbone_smoother import fit_gene_smoother
 from edanas.surrogates.profile_model import FEWEST, ProfileModel, TrainingProfiles, outcome_of
 
 GRID = tuple(np.linspace(0.0, 1.0, 11).tolist())
@@ -145,8 +145,8 @@ class _Curves(NamedTuple):
         shares = [known.bits.single_exit(exit_, float(threshold)) for threshold in thresholds]
         accepted, wrong = (np.stack([each[which][rows] for each in shares], axis=1) for which in (0, 1))
         smoothers = (
-            fit_smoother(features, known.owners, accepted),
-            fit_smoother(features, known.owners, wrong),
+            fit_gene_smoother(features, known.owners, accepted),
+            fit_gene_smoother(features, known.owners, wrong),
         )
         return cls(thresholds, accepted, wrong, smoothers)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from edanas.core.space import Genomes
 from edanas.core.types import Candidate, Outcome, SelectionScheme
 from edanas.numerics.smoother import Smoother
-from edanas.surrogates.backbone_smoother import fit_smoother
+from edanas.surrogates.backbone_smoother import fit_gene_smoother
 from edanas.surrogates.profile_model import FEWEST, ProfileModel, TrainingProfiles, outcome_of
 
 _SCHEMES = 24
@@ -93,7 +93,7 @@ class _Group(NamedTuple):
         for exit_ in (*np.flatnonzero(common).tolist(), known.space.exit_points):
             for which, smoother in enumerate(smoothers):
                 outputs = np.stack([share[which][rows, exit_] for share in shares], axis=1)
-                smoother[exit_] = fit_smoother(features, known.owners, outputs)
+                smoother[exit_] = fit_gene_smoother(features, known.owners, outputs)
         return cls(rows, *smoothers)
 
     def outcomes(

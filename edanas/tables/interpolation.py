@@ -3,7 +3,7 @@
 import numpy as np
 
 from edanas.core.space import Genomes, SearchSpace
-from edanas.numerics.gaussian_process import Array, GaussianProcess, Grid, Pairs, leave_one_out
+from edanas.numerics.gaussian_process import Array, GaussianProcess, Pairs, ParameterGrid, leave_one_out
 from edanas.numerics.smoother import Smoother
 
 _CONSTANT = 10.0
@@ -58,7 +58,7 @@ def fit_smoother(rows: Array, examples: Array) -> Smoother:
     ridge = centred.T @ centred + 1e-3 * len(rows) * np.eye(rows.shape[1])
     relevance = np.sqrt(np.mean(np.linalg.solve(ridge, centred.T @ targets) ** 2, axis=1))
     thetas = [0.5 / scale**2 for scale in _SCALES]
-    grid = Grid(thetas, [_kernel], _NOISES, _MOST, leave_one_out, lower=False)
+    grid = ParameterGrid(thetas, [_kernel], _NOISES, _MOST, leave_one_out, lower=False)
     return Smoother.fit(rows, relevance, targets, grid, unknown_mean=False)
 
 

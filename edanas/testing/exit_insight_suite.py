@@ -60,7 +60,7 @@ def _check_held_out(make: Callable[[int], SurrogateModel], insight: ExitInsight,
         worst <= 1e-9 * np.ptp(values),
         f"predictions change by up to {worst:g} with the exit profiles of candidates that are not in `fit`",
     )
-    tau = _rank_correlation(predictions, values[_FITTED:])
+    tau = rank_correlation(predictions, values[_FITTED:])
     require(
         owner,
         tau >= 0.2,
@@ -116,7 +116,8 @@ def _predicted(
     return predictions
 
 
-def _rank_correlation(predicted: _Array, actual: _Array) -> float:
+def rank_correlation(predicted: _Array, actual: _Array) -> float:
+    """Return Kendall's tau-a: the share of concordant pairs minus the share of discordant pairs."""
     upper = np.triu_indices(len(actual), k=1)
     signs = [np.sign(np.subtract.outer(each, each))[upper] for each in (predicted, actual)]
     return float((signs[0] * signs[1]).mean())

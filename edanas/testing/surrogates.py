@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from edanas.core.contracts import SurrogateModel
 from edanas.testing.conformance import ConformanceError, reported_call, require
-from edanas.testing.exit_insight_suite import check_informed
+from edanas.testing.exit_insight_suite import check_informed, rank_correlation
 from edanas.testing.random_generators import generator_states, generators_restored, seed_global_generators
 
 _Array = npt.NDArray[np.float64]
@@ -79,7 +79,7 @@ def _check_shapes(make: Callable[[int], SurrogateModel]) -> None:
         np.allclose(one, predictions[:1], rtol=1e-4, atol=1.0),
         f"predicts {predictions[0]:g} for a genome in a batch and {one[0]:g} for it alone",
     )
-    tau = _rank_correlation(predictions, truth)
+    tau = rank_correlation(predictions, truth)
     require(
         model,
         tau >= _LEAST_TAU,
@@ -147,7 +147,7 @@ def _check_cross_validation(make: Callable[[int], SurrogateModel]) -> None:
         worst <= 1e-3 * np.ptp(values),
         f"cross_validate: the predictions of a fold change by up to {worst:g} with the fold's own values",
     )
-    tau = _rank_correlation(predictions, values)
+    tau = rank_correlation(predictions, values)
     require(
         model, tau >= _LEAST_TAU, f"cross_validate: Kendall's tau is {tau:.2f}; expected {_LEAST_TAU} or more"
     )
@@ -187,10 +187,3 @@ def _checked(model: SurrogateModel, predictions: object, count: int, what: str) 
 
 def _largest_gap(first: _Array, second: _Array) -> float:
     return float(np.abs(first - second).max())
-
-
-def _rank_correlation(predicted: _Array, actual: _Array) -> float:
-    """Return Kendall's tau-a: the share of concordant pairs minus the share of discordant pairs."""
-    upper = np.triu_indices(len(actual), k=1)
-    signs = [np.sign(np.subtract.outer(each, each))[upper] for each in (predicted, actual)]
-    return float((signs[0] * signs[1]).mean())

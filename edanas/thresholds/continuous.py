@@ -15,7 +15,7 @@ from edanas.thresholds.schemes import exit_costs, restrict_profile, separating_t
 _SCHEMES = 400_000
 """Approximate number of schemes that are scored at once; with four exits that is 24 thresholds an exit."""
 
-Grid = list[npt.NDArray[np.int64]]
+IndexGrid = list[npt.NDArray[np.int64]]
 
 
 def set_thresholds(
@@ -155,7 +155,7 @@ class _Search:
         ranks = np.linspace(0, len(ordered) - 1, size - 1).round().astype(np.int64)
         return np.unique(np.append(np.minimum(ordered[ranks], count - 1), [0, count - 1]))
 
-    def _cheapest(self, grid: Grid) -> tuple[int, ...]:
+    def _cheapest(self, grid: IndexGrid) -> tuple[int, ...]:
         """Return, for each exit, the index in `grid` of its threshold in the cheapest scheme.
 
         Only schemes that classify at least `needed` samples correctly count. If there is none, the indices
@@ -170,7 +170,7 @@ class _Search:
         ties = np.argwhere(cheapest & (right == right[cheapest].max()))
         return tuple(int(i) for i in ties[-1])
 
-    def _score(self, grid: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def _score(self, grid: IndexGrid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return the total executed MACs and the number of correct samples of every scheme on `grid`.
 
         Both arrays have an axis for each exit. The number of correct samples is the smaller of the numbers
@@ -181,7 +181,7 @@ class _Search:
         return executed, np.minimum(right, self._total(grid, self.lenient, self.correct))
 
     def _total(
-        self, grid: Grid, fires: npt.NDArray[np.int64], values: npt.NDArray[Any]
+        self, grid: IndexGrid, fires: npt.NDArray[np.int64], values: npt.NDArray[Any]
     ) -> npt.NDArray[np.float64]:
         """Return, for every scheme on `grid`, the sum over samples of each sample's value at its exit.
 

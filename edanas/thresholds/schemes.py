@@ -1,4 +1,4 @@
-"""Accuracy and cost of all combinations of thresholds of one backbone at once, from its exit profile."""
+"""Costs of exits, thresholds that separate samples, and sums over all combinations of thresholds."""
 
 import math
 from collections.abc import Sequence
@@ -16,67 +16,6 @@ Measure = Literal["executed", "ada"]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Thresholds = npt.NDArray[np.float32]
-
-
-def score_schemes(
-    profile: ExitProfile, costs_of_exit: npt.ArrayLike, grids: Sequence[Thresholds]
-) -> tuple[Floats, Floats]:
-    """Return accuracy and mean cost of every combination of thresholds.
-
-    The results equal those of scoring each combination by itself. The time grows with the sum of the numbers
-    of samples and combinations instead of their product.
-
-    Args:
-        profile: Exit profile with a column for each of the P placed exits and the last exit; see
-            `restrict_profile`.
-        costs_of_exit: (P + 1,) cost of a sample that exits at each placed exit and at the last exit.
-        grids: For each placed exit, the thresholds to combine, rising, in float32.
-
-    Returns:
-        Top-1 accuracy, a fraction, and mean cost per sample: two arrays with an axis for each placed exit, as
-        long as the exit's grid.
-
-    Raises:
-        ValueError: The profile has no samples, or costs or grids do not fit the profile.
-
-    Example:
-        >>> correct = np.array([[True, True], [False, True]])
-        >>> profile = ExitProfile((0,), np.array([[0.9, 1], [0.2, 1]], dtype=np.float32), correct)
-        >>> accuracy, cost = score_schemes(profile, [10, 20], [np.float32([0.1, 0.5])])
-        >>> accuracy.tolist(), cost.tolist()
-        ([0.5, 1.0], [10.0, 15.0])
-    """
-    costs = np.asarray(costs_of_exit, dtype=np.float64)
-    if costs.shape != (profile.correct.shape[1],):
-        raise ValueError(
-            f"costs of shape {costs.shape}; expected ({profile.correct.shape[1]},), one for each exit"
-        )
-    levels = _levels(profile, grids)
-    shape = [len(grid) for grid in grids]
-    right = sum_at_exits(levels, shape, profile.correct)
-    cost = sum_at_exits(levels, shape, np.broadcast_to(costs, profile.correct.shape))
-    return right / len(profile), cost / len(profile)
-
-
-def count_exits(profile: ExitProfile, grids: Sequence[Thresholds]) -> Integers:
-    """Return the number of samples that exit at each exit, for every combination of thresholds.
-
-    Args:
-        profile: See `score_schemes`.
-        grids: See `score_schemes`.
-
-    Returns:
-        An array whose first axis is the exit, the last exit included; each placed exit then has an axis as
-        long as its grid.
-
-    Raises:
-        ValueError: The profile has no samples, or the grids do not fit the profile.
-    """
-    levels = _levels(profile, grids)
-    shape = [len(grid) for grid in grids]
-    here = np.eye(profile.correct.shape[1])
-    counts = [sum_at_exits(levels, shape, np.broadcast_to(e, profile.correct.shape)) for e in here]
-    return np.stack(counts).astype(np.int64)
 
 
 def restrict_profile(profile: ExitProfile, placed: Sequence[int]) -> ExitProfile:
@@ -166,27 +105,6 @@ def sum_at_exits(levels: Sequence[Integers], shape: Sequence[int], values: npt.N
         leaving = _box_sums(np.asarray(sums), last=exit_ == len(shape))
         total += leaving.reshape(leaving.shape + (1,) * (len(shape) - leaving.ndim))
     return total
-
-
-def _levels(profile: ExitProfile, grids: Sequence[Thresholds]) -> list[Integers]:
-    """Return, for each placed exit, the number of thresholds (S,) that each sample's confidence reaches."""
-    if not len(profile):
-        raise ValueError("an exit profile without samples has no accuracy")
-    if len(grids) != len(profile.points):
-        raise ValueError(
-            f"found {len(grids)} grids of thresholds; "
-            f"allowed: one for each of the exit points {profile.points}"
-        )
-    levels = []
-    for point, grid, confidence in zip(profile.points, grids, profile.confidence.T, strict=False):
-        rising = np.asarray(grid, dtype=np.float32)
-        if rising.ndim != 1 or not len(rising) or (np.diff(rising) < 0).any():
-            raise ValueError(
-                f"thresholds of exit {point + 1}: found {rising.tolist()}; "
-                "allowed: a list of one or more numbers in rising order"
-            )
-        levels.append(np.searchsorted(rising, confidence, side="right"))
-    return levels
 
 
 def _box_sums(sums: npt.NDArray[Any], *, last: bool) -> npt.NDArray[Any]:

@@ -6,7 +6,7 @@ from recorded_runs import SETTINGS, evaluated, failed, log, record
 
 from edanas.core.archive import Archive
 from edanas.core.errors import RunError
-from edanas.report.history import Quality, Step, qualities, read_history, read_steps
+from edanas.report.history import Step, SurrogateQuality, qualities, read_history, read_steps
 
 
 def test_archive_and_log_are_read_without_a_change(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_archive_and_log_are_read_without_a_change(tmp_path: Path) -> None:
     assert list(history.evaluations) == evaluations
     assert history.settings == SETTINGS
     assert history.steps == (Step(0, 4, 1, 0.4), Step(1, 6, 1, 0.5, {"objective 1": "rbf tau 0.61"}))
-    assert qualities(history.steps) == [Quality(1, 0, "rbf", 0.61)]
+    assert qualities(history.steps) == [SurrogateQuality(1, 0, "rbf", 0.61)]
 
 
 def test_a_log_that_was_cut_and_told_twice_gives_each_iteration_once(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from edanas.core.contracts import ExitInsight, SurrogateModel
 from edanas.core.space import CONTINUOUS, SearchSpace
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.surrogates.adaptive import AdaptiveSwitching, kendall_tau, split_folds
-from edanas.surrogates.backbone_smoother import fit_smoother, indicators
+from edanas.surrogates.backbone_smoother import fit_gene_smoother, indicators
 from edanas.surrogates.exit_curves import ExitCurves
 from edanas.surrogates.exit_profiles import ExitProfiles
 from edanas.surrogates.gp import GP
@@ -62,7 +62,7 @@ def test_weights_are_those_of_kriging_by_its_formulas() -> None:
     space, genomes = toy_archive(30)
     rows, owners = indicators(space, genomes, np.zeros((30, 0), dtype=np.bool_))
     outputs = np.random.default_rng(0).normal(size=(20, 3)) + rows[:20] @ np.arange(rows.shape[1])[:, None]
-    fitted = fit_smoother(rows[:20], owners, outputs)
+    fitted = fit_gene_smoother(rows[:20], owners, outputs)
     weights = fitted.weights(rows[20:])
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
     process, known = fitted.process, rows[:20] * fitted.scale

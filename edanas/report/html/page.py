@@ -12,7 +12,7 @@ from edanas.report.html.candidate_points import candidate_points
 from edanas.report.html.fronts_chart import fronts_chart
 from edanas.report.html.markup import named, text
 from edanas.report.html.networks import Pictures, network
-from edanas.report.html.search_charts import failures, hypervolume, surrogates
+from edanas.report.html.search_charts import failures, hypervolume_chart, surrogates
 from edanas.report.result import Result
 from edanas.report.tables import by_size
 
@@ -83,7 +83,7 @@ def _parts(result: Result, history: RunHistory) -> list[tuple[str, str, str]]:
     pictures, classes = Pictures(result.folder), data.get("classes") or []
     chart = fronts_chart(early, single, candidate_points(result, history))
     drawings = "\n".join(network(row, classes, pictures) for row in early)
-    growth = hypervolume(data.get("hypervolume") or [step.hypervolume for step in steps], steps)
+    growth = hypervolume_chart(data.get("hypervolume") or [step.hypervolume for step in steps], steps)
     quality = surrogates(steps, labels(result.settings.get("objectives") or []))
     figures = (
         f"<h3>Early-exit networks</h3>{sections.networks_table('Early-exit networks', early)}"

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edanas.report.history import Quality, Step, qualities
+from edanas.report.history import Step, SurrogateQuality, qualities
 from edanas.report.html.charts import Chart, Point, spread
 from edanas.report.html.markup import named, table, text
 
@@ -14,7 +14,7 @@ _LONG = 300
 """Maximum length of a reason, in characters."""
 
 
-def hypervolume(values: Sequence[float], steps: Sequence[Step]) -> str:
+def hypervolume_chart(values: Sequence[float], steps: Sequence[Step]) -> str:
     """Return a chart of the hypervolume by iteration; empty without values.
 
     Args:
@@ -62,7 +62,7 @@ def surrogates(steps: Sequence[Step], objectives: Sequence[str]) -> str:
     low = min(0.0, *(quality.tau for quality in every))
     first, last = every[0].iteration, every[-1].iteration
     chart = Chart((first, last), (low, 1.0), "iteration", "Kendall's tau", whole=True, height=300)
-    by_objective: dict[int, list[Quality]] = defaultdict(list)
+    by_objective: dict[int, list[SurrogateQuality]] = defaultdict(list)
     for quality in every:
         by_objective[quality.objective].append(quality)
     marks, keys, rows = [], [], []
