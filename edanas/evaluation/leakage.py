@@ -67,9 +67,9 @@ def _other_shape(bench: Workbench, path: Path, recipe: Mapping[str, Any]) -> str
     if saved == current or _have_same_split(resolve([("", settings)]), bench.settings):
         return ""
     return (
-        f"The run cannot check whether {path} was trained on held-out images, since the supernet's train "
-        f"images had {_size_text(saved)}, and this run's images have {_size_text(current)}. With the seed "
-        "and split of that training, the run would hold out the same images"
+        f"The run cannot check whether {path} was trained on held-out images, since the supernet's "
+        f"training images had {_size_text(saved)}, and this run's images have {_size_text(current)}. With "
+        "the seed and split of that training, the run would hold out the same images"
     )
 
 
