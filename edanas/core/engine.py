@@ -20,7 +20,6 @@ from edanas.core.contracts import Evaluator, Executor, IterationSummary, Objecti
 from edanas.core.errors import InfeasibleError, Interrupted
 from edanas.core.feasible import Feasibility
 from edanas.core.ledger import Front, Ledger
-from edanas.core.notes import typed_notes
 from edanas.core.progress import Bar, Progress, Silent
 from edanas.core.settings import SearchSettings
 from edanas.core.space import SearchSpace
@@ -330,7 +329,7 @@ class Engine:
 
     def _ask(self) -> list[Candidate]:
         candidates = self.strategy.ask(self.settings.per_iteration)
-        self._notes = typed_notes(self.strategy.notes())
+        self._notes = dict(self.strategy.notes())
         return candidates
 
     def _spent_budget(self) -> str:

@@ -1,6 +1,5 @@
 """Notes of a search strategy on its surrogates: text for the log, with typed attributes."""
 
-import re
 from collections.abc import Mapping
 from typing import Self
 
@@ -44,28 +43,12 @@ class SurrogateNote(str):
         return note
 
 
-def typed_notes(notes: Mapping[str, str]) -> dict[str, str]:
-    """Return the notes with a `SurrogateNote` in place of text such as `{"objective 1": "rbf tau 0.61"}`.
-
-    Other notes stay as they are, and no text changes. Notes are plain text if they come from a log file or
-    from the strategy of a third party.
-
-    Example:
-        >>> typed_notes({"objective 1": "rbf tau 0.61", "radius": "0.2"})["objective 1"].tau
-        0.61
-    """
-    return {name: _typed(name, text) for name, text in notes.items()}
+def surrogate_note(text: str, surrogate: str, tau: float, objective: int) -> SurrogateNote:
+    """Return a note that was stored as text; the text and all decimals of tau stay as they are."""
+    return SurrogateNote._with_text(text, surrogate, tau, objective)
 
 
 def surrogate_notes(notes: Mapping[str, str]) -> list[tuple[int, SurrogateNote]]:
     """Return pairs of an objective's number, from 0, and the note on its surrogate; omit other notes."""
     values = [note for note in notes.values() if isinstance(note, SurrogateNote)]
     return [(note.objective, note) for note in values if note.objective is not None]
-
-
-def _typed(name: str, text: str) -> str:
-    objective = re.fullmatch(r"objective (\d+)", name)
-    match = re.fullmatch(r"(.+) tau (-?\d+(?:\.\d+)?)", text)
-    if isinstance(text, SurrogateNote) or not (objective and match):
-        return text
-    return SurrogateNote._with_text(text, match[1], float(match[2]), int(objective[1]) - 1)

@@ -1,6 +1,7 @@
 """History of a search, read from the archive and the log in a run folder, during the run or after it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.archive import Archive
 from edanas.core.errors import RunError
-from edanas.core.notes import surrogate_notes, typed_notes
+from edanas.core.notes import surrogate_note, surrogate_notes
 from edanas.core.types import CONTINUOUS, Evaluation
 
 LOG = "log.jsonl"
@@ -149,6 +150,26 @@ def qualities(steps: Sequence[Step]) -> list[SurrogateQuality]:
         for step in steps
         for objective, note in surrogate_notes(step.notes)
     ]
+
+
+def typed_notes(notes: Mapping[str, str]) -> dict[str, str]:
+    """Return the notes with a `SurrogateNote` in place of text such as `{"objective 1": "rbf tau 0.61"}`.
+
+    A log holds every note as plain text. Other notes stay as they are, and no text changes.
+
+    Example:
+        >>> typed_notes({"objective 1": "rbf tau 0.61", "radius": "0.2"})["objective 1"].tau
+        0.61
+    """
+    return {name: _typed(name, text) for name, text in notes.items()}
+
+
+def _typed(name: str, text: str) -> str:
+    objective = re.fullmatch(r"objective (\d+)", name)
+    match = re.fullmatch(r"(.+) tau (-?\d+(?:\.\d+)?)", text)
+    if not (objective and match):
+        return text
+    return surrogate_note(text, match[1], float(match[2]), int(objective[1]) - 1)
 
 
 def searches_backbones(settings: Mapping[str, Any]) -> bool:

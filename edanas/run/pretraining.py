@@ -108,11 +108,11 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
         Interrupted: After Ctrl-C; the same call resumes the training.
     """
     segment = TimeSlice(order.time_limit)
-    order = _valid_order(registry, order)
+    order = _valid_order(order)
     if order.out.exists():
         return _existing_supernet(registry, order, progress)
     with blamed(registry):
-        composition = compose(registry, order.settings, order.work, progress)
+        composition = _compose(registry, order, progress)
     with RunLock(order.work), computing(threads_of(order.settings)), blamed(registry):
         digests = _bind(
             order, digest_of_parts(composition.workbench.parts), left_files(composition.evaluator)
@@ -134,17 +134,29 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
     return _state(order, trainer)
 
 
+def _compose(registry: Registry, order: Order, progress: Progress) -> Composition:
+    """Make the objects of a run, and check that its evaluation trains a supernet.
+
+    The evaluation itself decides, not its class: a wrapper copies the attribute of the wrapped evaluation.
+
+    Raises:
+        ConfigError: The evaluation trains no supernet.
+    """
+    composition = compose(registry, order.settings, order.work, progress)
+    if not composition.evaluator.trains_supernet:
+        name = order.settings.evaluation.name
+        others = " or ".join(f"'{each}'" for each in supernet_trainers(registry))
+        raise ConfigError(f"evaluation: found '{name}', which trains no supernet; allowed: {others}")
+    return composition
+
+
 def _trainer(composition: Composition, progress: Progress) -> SandwichTraining:
     """Return the trainer of the supernet in the evaluation.
 
     Raises:
-        ConfigError: The evaluation trains no supernet.
         PluginError: The trainer is not a `SandwichTraining`.
     """
     evaluator = composition.evaluator
-    if not evaluator.trains_supernet:
-        name = composition.workbench.settings.evaluation.name
-        raise ConfigError(f"evaluation: found '{name}', which trains no supernet")
     trainer: object = evaluator.trainer(progress)
     if not isinstance(trainer, SandwichTraining):
         raise PluginError(
@@ -154,19 +166,13 @@ def _trainer(composition: Composition, progress: Progress) -> SandwichTraining:
     return trainer
 
 
-def _valid_order(registry: Registry, order: Order) -> Order:
+def _valid_order(order: Order) -> Order:
     """Check an order, and return it; an order with a total time gets one epoch if it has none.
 
     Raises:
-        ConfigError: A value is out of range, or the evaluation trains no supernet.
+        ConfigError: A value is out of range.
     """
     settings = order.settings
-    name = settings.evaluation.name
-    factory = registry.entry("evaluation", name).factory
-    # A factory that is a function has no such attribute: `_trainer` checks the evaluation that it returns.
-    if isinstance(factory, type) and not getattr(factory, "trains_supernet", False):
-        others = " or ".join(f"'{each}'" for each in supernet_trainers(registry))
-        raise ConfigError(f"evaluation: found '{name}', which trains no supernet; allowed: {others}")
     if order.out.suffix != SUFFIX:
         raise ConfigError(
             f"--out: found '{order.out}'; allowed: a file name that ends in {SUFFIX}. Did you mean "
@@ -199,6 +205,7 @@ def _existing_supernet(registry: Registry, order: Order, progress: Progress) -> 
     """Return the state of the finished training that the weights file records.
 
     Raises:
+        ConfigError: The evaluation trains no supernet.
         RunError: The supernet in the file was trained with other settings, or on other images.
     """
     recipe = read_recipe(order.out)
@@ -207,7 +214,7 @@ def _existing_supernet(registry: Registry, order: Order, progress: Progress) -> 
     _compare(comparable, {"settings": stored, "total_time": recipe["total_time"]}, f"{order.out} holds")
     # The recipe holds the name of an image folder without its path; the digest shows if the images differ.
     with blamed(registry):
-        parts = compose(registry, order.settings, order.work, progress).workbench.parts
+        parts = _compose(registry, order, progress).workbench.parts
     if recipe["data"] != digest_of_parts(parts):
         raise RunError(
             f"{order.out} holds a supernet that was trained on other images than the images of "

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from edanas.core.archive import Archive
 from edanas.core.engine import Engine, SearchOutcome, SearchSetup
 from edanas.core.errors import Interrupted, RunError
+from edanas.core.notes import SurrogateNote
 from edanas.core.progress import Silent
 from edanas.core.types import Candidate
 from edanas.numerics.pareto import non_dominated
@@ -34,6 +35,25 @@ def test_an_undisturbed_run(whole: tuple[SearchOutcome, list[Any], Events]) -> N
     assert [s.notes for s in events.summaries] == [{}, {"results": "6"}, {"results": "10"}, {"results": "14"}]
     assert tuple(s.hypervolume for s in events.summaries) == outcome.hypervolumes
     assert [e for s in events.summaries for e in s.newest] == events.evaluated
+
+
+def test_notes_reach_the_listeners_as_the_strategy_returns_them(tmp_path: Path) -> None:
+    typed = SurrogateNote("gp", 0.5, objective=1)
+
+    class Noting(Lottery):
+        def notes(self) -> dict[str, str]:
+            return {"objective 1": "rbf tau 0.61", "objective 2": typed, "remark": "tau tau"}
+
+    events = Events()
+    search(tmp_path, strategy=Noting(), notify=events)
+    for summary in events.summaries[1:]:
+        assert summary.notes == {
+            "objective 1": "rbf tau 0.61",
+            "objective 2": "gp tau 0.50",
+            "remark": "tau tau",
+        }
+        assert type(summary.notes["objective 1"]) is str
+        assert summary.notes["objective 2"] is typed
 
 
 def test_hypervolume_grows_between_points_fixed_by_the_initial_archive(

@@ -2,25 +2,7 @@ import copy
 import json
 import pickle
 
-from edanas.core.notes import SurrogateNote, surrogate_notes, typed_notes
-
-
-def test_notes_of_surrogates_are_parsed_and_other_notes_stay() -> None:
-    notes = {
-        "objective 1": "rbf tau 0.61",
-        "objective 2": "a model of somebody tau -0.05",
-        "objective 3": "gp",
-        "objective x": "gp tau 0.1",
-        "radius": "0.2",
-    }
-    typed = typed_notes(notes)
-    assert [(at, note.surrogate, note.tau) for at, note in surrogate_notes(typed)] == [
-        (0, "rbf", 0.61),
-        (1, "a model of somebody", -0.05),
-    ]
-    assert json.dumps(typed) == json.dumps(notes)
-    assert typed_notes(typed) == typed
-    assert surrogate_notes(notes) == []
+from edanas.core.notes import SurrogateNote, surrogate_note, surrogate_notes
 
 
 def test_a_note_is_its_text_and_survives_copies() -> None:
@@ -30,8 +12,8 @@ def test_a_note_is_its_text_and_survives_copies() -> None:
         assert (str(same), same.surrogate, same.tau, same.objective) == ("rbf tau 0.61", "rbf", 0.61, 1)
 
 
-def test_text_of_a_third_party_stays_unchanged() -> None:
-    (typed,) = typed_notes({"objective 1": "gp tau 0.6123"}).values()
-    assert typed == "gp tau 0.6123"
-    assert isinstance(typed, SurrogateNote)
-    assert typed.tau == 0.6123
+def test_text_is_no_surrogate_note_and_a_stored_note_keeps_its_text() -> None:
+    assert surrogate_notes({"objective 1": "gp tau 0.6123"}) == []
+    note = surrogate_note("gp tau 0.6123", "gp", 0.6123, 0)
+    assert (str(note), note.tau) == ("gp tau 0.6123", 0.6123)
+    assert surrogate_notes({"objective 1": note, "constraint 1": SurrogateNote("gp", 0.5)}) == [(0, note)]

@@ -10,9 +10,8 @@ from PIL import Image
 from recorded_runs import SETTINGS, evaluated, failed, record
 
 from edanas.core.archive import Archive
-from edanas.core.contracts import IterationSummary
+from edanas.core.contracts import IterationSummary, SurrogateNote
 from edanas.core.errors import ConfigError
-from edanas.core.notes import typed_notes
 from edanas.loggers.tensorboard import TensorBoardLogger
 
 pytest.importorskip("tensorboard")
@@ -45,9 +44,9 @@ def scalars(folder: Path, name: str) -> list[tuple[int, float]]:
     return [(event.step, pytest.approx(event.value)) for event in read(folder).Scalars(name)]
 
 
-def summary(iteration: int, hypervolume: float, **notes: str) -> IterationSummary:
-    named = {f"objective {key[1:]}": text for key, text in notes.items()}
-    return IterationSummary(iteration, 3, 1, hypervolume, (), typed_notes(named))
+def summary(iteration: int, hypervolume: float, *notes: str) -> IterationSummary:
+    named = {f"objective {number}": note for number, note in enumerate(notes, 1)}
+    return IterationSummary(iteration, 3, 1, hypervolume, (), named)
 
 
 def test_a_logged_run_can_be_read(tmp_path: Path) -> None:
@@ -58,7 +57,8 @@ def test_a_logged_run_can_be_read(tmp_path: Path) -> None:
     logger.edanas_candidate_evaluated(failed(1, "ValueError: no"))
     logger.edanas_candidate_evaluated(evaluated(2, 0.625, 3e6, 0))
     logger.edanas_iteration_finished(summary(0, 0.25))
-    logger.edanas_iteration_finished(summary(1, 0.5, o1="rbf tau 0.61", o2="gp tau -0.25", o3="cart tau 0.5"))
+    notes = SurrogateNote("rbf", 0.61, 0), SurrogateNote("gp", -0.25, 1), SurrogateNote("cart", 0.5, 2)
+    logger.edanas_iteration_finished(summary(1, 0.5, *notes, "text of a third party tau 0.5"))
     # What an iteration brought can be watched before the run ends.
     assert scalars(tmp_path, "search/hypervolume") == [(0, 0.25), (1, 0.5)]
     logger.edanas_run_finished(RESULT, tmp_path)
@@ -68,6 +68,7 @@ def test_a_logged_run_can_be_read(tmp_path: Path) -> None:
     assert scalars(tmp_path, "search/tau/accuracy") == [(1, 0.61)]
     assert scalars(tmp_path, "search/tau/ada-macs") == [(1, -0.25)]
     assert scalars(tmp_path, "search/tau/objective_3") == [(1, 0.5)]
+    assert "search/tau/objective_4" not in read(tmp_path).Tags()["scalars"]
     assert scalars(tmp_path, "result/test_accuracy") == [(0, 0.75)]
     events = read(tmp_path)
     text = {

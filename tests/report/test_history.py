@@ -6,7 +6,8 @@ from recorded_runs import SETTINGS, evaluated, failed, log, record
 
 from edanas.core.archive import Archive
 from edanas.core.errors import RunError
-from edanas.report.history import Step, SurrogateQuality, qualities, read_history, read_steps
+from edanas.core.notes import SurrogateNote, surrogate_notes
+from edanas.report.history import Step, SurrogateQuality, qualities, read_history, read_steps, typed_notes
 
 
 def test_archive_and_log_are_read_without_a_change(tmp_path: Path) -> None:
@@ -42,3 +43,28 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "archive.sqlite").write_text(json.dumps({"no": "archive"}))
     with pytest.raises(RunError, match="this is not an archive"):
         read_history(tmp_path)
+
+
+def test_notes_of_surrogates_are_parsed_and_other_notes_stay() -> None:
+    notes = {
+        "objective 1": "rbf tau 0.61",
+        "objective 2": "a model of somebody tau -0.05",
+        "objective 3": "gp",
+        "objective x": "gp tau 0.1",
+        "radius": "0.2",
+    }
+    typed = typed_notes(notes)
+    assert [(at, note.surrogate, note.tau) for at, note in surrogate_notes(typed)] == [
+        (0, "rbf", 0.61),
+        (1, "a model of somebody", -0.05),
+    ]
+    assert json.dumps(typed) == json.dumps(notes)
+    assert typed_notes(typed) == typed
+    assert surrogate_notes(notes) == []
+
+
+def test_the_text_in_a_log_stays_unchanged() -> None:
+    (typed,) = typed_notes({"objective 1": "gp tau 0.6123"}).values()
+    assert typed == "gp tau 0.6123"
+    assert isinstance(typed, SurrogateNote)
+    assert typed.tau == 0.6123

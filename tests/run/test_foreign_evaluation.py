@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import small_runs
+import torch
 from pretrainer import tiny_order
+from safetensors.torch import load_file
 
 from edanas import hookimpl
 from edanas.core.archive import Archive
@@ -64,13 +66,20 @@ class Wrapper(Evaluator):
     """Hands every call on; its capabilities are those of the evaluation inside."""
 
     def __init__(self, inner: Evaluator) -> None:
-        self.inner, self.judges, self.keeps_profiles = inner, inner.judges, inner.keeps_profiles
+        self.inner, self.removable, self.trains_supernet = inner, inner.removable, inner.trains_supernet
+        self.judges, self.keeps_profiles = inner.judges, inner.keeps_profiles
 
     def prepare(self, progress: Progress) -> None:
         self.inner.prepare(progress)
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         return self.inner.evaluate(candidate)
+
+    def files(self) -> Sequence[str]:
+        return self.inner.files()
+
+    def trainer(self, progress: Progress) -> Any:
+        return self.inner.trainer(progress)
 
     def judge(self, candidate: Candidate, outcome: Outcome) -> Metrics:
         return self.inner.judge(candidate, outcome)
@@ -85,6 +94,18 @@ class Wrapper(Evaluator):
         return self.inner.network(candidate)
 
 
+class Wrapped(Wrapper):
+    """As a plugin registers a wrapper: the class declares no capability, each object copies them."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        super().__init__(Foreign(workbench))
+
+
+class WrappedFinetune(Wrapper):
+    def __init__(self, workbench: Workbench) -> None:
+        super().__init__(FinetuneEvaluation(workbench))
+
+
 class Measuring(FinetuneEvaluation):
     """Declares that it neither judges nor keeps profiles, whatever its base does."""
 
@@ -97,7 +118,12 @@ def registry() -> Registry:
     module: Any = types.ModuleType("foreign_for_tests")
 
     def evaluations() -> Mapping[str, Callable[..., Evaluator]]:
-        return {"foreign": Foreign, "function": lambda workbench: FinetuneEvaluation(workbench)}
+        return {
+            "foreign": Foreign,
+            "function": lambda workbench: FinetuneEvaluation(workbench),
+            "wrapped": Wrapped,
+            "wrapped-finetune": WrappedFinetune,
+        }
 
     evaluations.__module__ = module.__name__
     module.edanas_evaluations = hookimpl(evaluations)
@@ -124,11 +150,33 @@ def test_it_is_trained_in_pieces_and_learns_from_a_teacher(registry: Registry, t
     assert read_recipe(second)["teacher_sha256"]
 
 
+def test_a_wrapper_trains_the_supernet_of_the_evaluation_inside(registry: Registry, tmp_path: Path) -> None:
+    out, plain = tmp_path / "wrapped.safetensors", tmp_path / "plain.safetensors"
+    assert not train_supernet(registry, replace(order(out, "wrapped"), time_limit=0.0), Silent()).finished
+    assert (tmp_path / "wrapped.safetensors.work" / "foreign.pt").exists()
+    assert train_supernet(registry, order(out, "wrapped"), Silent()).finished
+    assert not (tmp_path / "wrapped.safetensors.work" / "foreign.pt").exists()
+    assert train_supernet(registry, order(plain), Silent()).finished
+    weights, same = load_file(out), load_file(plain)
+    assert weights.keys() == same.keys()
+    assert all(torch.equal(weights[name], same[name]) for name in same)
+
+
+def test_a_finished_supernet_is_no_result_of_an_evaluation_without_one(
+    registry: Registry, tmp_path: Path
+) -> None:
+    out = tmp_path / "whole.safetensors"
+    assert train_supernet(registry, order(out), Silent()).finished
+    with pytest.raises(ConfigError, match="found 'finetune', which trains no supernet; allowed"):
+        train_supernet(registry, order(out, "finetune"), Silent())
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("finetune", "found 'finetune', which trains no supernet; allowed: .*'foreign'.*'shared'"),
-        ("function", "found 'function', which trains no supernet"),
+        ("function", "found 'function', which trains no supernet; allowed: .*'foreign'.*'shared'"),
+        ("wrapped-finetune", "found 'wrapped-finetune', which trains no supernet; allowed: 'foreign' or"),
     ],
 )
 def test_one_that_trains_no_supernet_is_refused(
@@ -136,6 +184,7 @@ def test_one_that_trains_no_supernet_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=text):
         train_supernet(registry, order(tmp_path / "none.safetensors", name), Silent())
+    assert not list(tmp_path.iterdir())
     settings = order(tmp_path / "none.safetensors", name, teacher="teacher.safetensors").settings
     with pytest.raises(ConfigError, match=r"trains no supernet; allowed: evaluation .*'foreign' or 'shared'"):
         compose(registry, settings, tmp_path, Silent())
@@ -205,8 +254,8 @@ def test_capabilities_follow_from_what_is_overridden_unless_declared(tmp_path: P
     shared = SharedEvaluation(bench)
     assert (shared.judges, shared.keeps_profiles, shared.trains_supernet) == (True, True, True)
     wrapped, mute = Wrapper(shared), Wrapper(Measuring(bench))
-    assert (wrapped.judges, wrapped.keeps_profiles, wrapped.trains_supernet) == (True, True, False)
-    assert (mute.judges, mute.keeps_profiles) == (False, False)
+    assert (wrapped.judges, wrapped.keeps_profiles, wrapped.trains_supernet) == (True, True, True)
+    assert (mute.judges, mute.keeps_profiles, mute.trains_supernet) == (False, False, False)
     assert judge_of(bench, wrapped) is not None
     assert judge_of(bench, mute) is None
 
