@@ -183,11 +183,11 @@ def test_a_teacher_without_a_word_or_a_pupil_is_refused(
 
 
 def test_only_the_shared_evaluation_has_a_supernet_to_train(tmp_path: Path) -> None:
-    settings = replace(tiny_order(tmp_path / "x").settings, evaluation=Component("finetune"))
+    settings = replace(tiny_order(tmp_path / "x.safetensors").settings, evaluation=Component("finetune"))
     with pytest.raises(
         ConfigError, match="evaluation: found 'finetune', which trains no supernet; allowed: 'shared'"
     ):
-        train(tmp_path / "x", settings=settings)
+        train(tmp_path / "x.safetensors", settings=settings)
 
 
 def evaluation(order: Order, folder: Path, **changes: object) -> SharedEvaluation:
