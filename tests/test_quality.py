@@ -31,12 +31,13 @@ def test_the_source_passes_the_check(check: str) -> None:
 
 
 CLOCKS = {"monotonic", "perf_counter", "perf_counter_ns", "process_time", "thread_time", "time", "time_ns"}
-DURATIONS = {"elapsed", "seconds", "duration", "wall"}
+DURATIONS = {"elapsed", "seconds", "duration", "wall", "took", "spent"}
 
 
 def timed_lines(tree: ast.AST) -> list[int]:
     """Return the lines that set a time limit for examples or compare a measured duration with a number."""
     lines = []
+    reads_a_clock = any(isinstance(node, ast.Call) and called(node) in CLOCKS for node in ast.walk(tree))
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("settings"):
             lines += [node.lineno for word in node.keywords if word.arg == "deadline"]
@@ -44,20 +45,27 @@ def timed_lines(tree: ast.AST) -> list[int]:
             lines += [
                 each.lineno
                 for each in ast.walk(node)
-                if isinstance(each, ast.Compare) and limits_a_duration(each)
+                if isinstance(each, ast.Compare) and limits_a_duration(each, reads_a_clock=reads_a_clock)
             ]
     return lines
 
 
-def limits_a_duration(compare: ast.Compare) -> bool:
-    """Return whether a comparison limits a clock or a duration by a number other than zero."""
+def called(call: ast.Call) -> str:
+    """Return the name of the called function without its module."""
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def limits_a_duration(compare: ast.Compare, *, reads_a_clock: bool) -> bool:
+    """Return whether a comparison limits a duration by a number other than zero.
+
+    In a file that reads a clock, every difference is taken for a duration.
+    """
     if not any(isinstance(each, ast.Lt | ast.LtE | ast.Gt | ast.GtE) for each in compare.ops):
         return False
     sides = [compare.left, *compare.comparators]
     numbers = [each.value for each in sides if isinstance(each, ast.Constant)]
-    return any(map(names_a_duration, sides)) and any(
-        isinstance(each, int | float) and each for each in numbers
-    )
+    is_duration = any(names_a_duration(side) or (reads_a_clock and has_a_difference(side)) for side in sides)
+    return is_duration and any(isinstance(each, int | float) and each for each in numbers)
 
 
 def names_a_duration(side: ast.expr) -> bool:
@@ -69,6 +77,10 @@ def names_a_duration(side: ast.expr) -> bool:
     return bool(names & (CLOCKS | DURATIONS))
 
 
+def has_a_difference(side: ast.expr) -> bool:
+    return any(isinstance(each, ast.BinOp) and isinstance(each.op, ast.Sub) for each in ast.walk(side))
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -76,6 +88,13 @@ def names_a_duration(side: ast.expr) -> bool:
         ("assert 0.2 < done.seconds < 5", [1]),
         ("assert time.monotonic() - start < 3", [1]),
         ("assert elapsed <= 2.5", [1]),
+        ("assert took < 5", [1]),
+        ("assert spent <= 0.5", [1]),
+        ("a = monotonic()\nb = monotonic()\nassert b - a < 3", [3]),
+        ("a = time.time()\nassert 1 > abs(end - a)", [2]),
+        ("a = time.time()\nassert end - a >= 0", []),
+        ("a = time.time()\nassert end - a < limit", []),
+        ("assert abs(loss - expected) < 1e-6", []),
         ("assert done.seconds > 0", []),
         ("assert expected.seconds == 3.0", []),
         ("assert len(rows) < 5", []),

@@ -73,8 +73,8 @@ class Archive:
             evaluations of a running search, open the archive again.
 
     Raises:
-        RunError: The file cannot be opened, is not an archive, or another version of edanas wrote it. Every
-            method raises `RunError` if the disk is full, or if the file is damaged or not writable.
+        RunError: The file cannot be opened, is not an archive, or was written by another version of edanas.
+            Every method raises `RunError` if the disk is full, or if the file is damaged or not writable.
 
     Example:
         >>> import tempfile

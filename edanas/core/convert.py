@@ -90,7 +90,7 @@ class Place:
 
     def no_choice(self, text: str, choices: Sequence[str]) -> ConfigError:
         """Return the error for a text that is not in `choices`; it suggests the most similar choice."""
-        return ConfigError(f"{self._quote(text)} is not a choice here.{near_miss(text, choices)}")
+        return ConfigError(f"{self._quote(text)} is not allowed.{near_miss(text, choices)}")
 
     def item(self, index: int) -> "Place":
         """Return the place of the list item at `index`, from 0; messages count items from 1."""

@@ -36,16 +36,16 @@ class Deprecation:
     removed_in: str
     instead: str
 
-    def warn(self, what: str, stacklevel: int = 3) -> None:
+    def warn(self, name: str, stacklevel: int = 3) -> None:
         """Issue the warning.
 
         Args:
-            what: The deprecated name as the warning shows it, e.g. `read()`.
+            name: The deprecated name as the warning shows it, e.g. `read()`.
             stacklevel: The stack frame that the warning reports, as for `warnings.warn`; 3, the default, is
                 the caller of the function that calls `warn`.
         """
         warnings.warn(
-            f"{what} is deprecated since edanas {self.since} and will be removed in {self.removed_in}; "
+            f"{name} is deprecated since edanas {self.since} and will be removed in {self.removed_in}; "
             f"use {self.instead} instead",
             EdanasDeprecationWarning,
             stacklevel=stacklevel,

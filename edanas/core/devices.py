@@ -35,7 +35,7 @@ def named_device(name: str) -> "torch.device":
         raise ConfigError(f"device: found '{name}'; allowed: auto, cpu, cuda or cuda:N") from error
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.type == "cuda" and (device.index or 0) >= count:
-        raise ConfigError(f"device: '{name}' is not there; found {count} CUDA devices; try 'auto'")
+        raise ConfigError(f"device: '{name}' does not exist; found {count} CUDA devices; try 'auto'")
     return device
 
 

@@ -93,11 +93,11 @@ def near_miss(name: str, allowed: Iterable[str]) -> str:
     return f"{hint} Allowed: {', '.join(names) or 'nothing'}."
 
 
-def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
+def unknown(kind: str, name: str, allowed: Iterable[str]) -> str:
     """Return the message for an unknown name.
 
     Args:
-        what: The kind of the named thing, e.g. `bundle`.
+        kind: The kind of the named thing, e.g. `bundle`.
         name: The unknown name.
         allowed: All known names.
 
@@ -105,4 +105,4 @@ def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
         >>> unknown("bundle", "x", ["mbv3-sm"])
         "Unknown bundle 'x'. Allowed: mbv3-sm."
     """
-    return f"Unknown {what} '{name}'.{near_miss(name, allowed)}"
+    return f"Unknown {kind} '{name}'.{near_miss(name, allowed)}"

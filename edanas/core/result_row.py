@@ -150,10 +150,10 @@ def _frozen(value: Any) -> Any:
 def _problem(row: Any) -> str | None:
     """Return the first fault of a row in JSON's types; `None` if it has no fault."""
     if not isinstance(row, Mapping):
-        return "no object"
+        return "is not a JSON object"
     for key in ("id", *NUMBERS, *LISTS):
         if key not in row:
-            return f"'{key}' is not there"
+            return f"'{key}' is missing"
     for key in NUMBERS:
         if not isinstance(row[key], Real):
             return f"'{key}' is not a number"

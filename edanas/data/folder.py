@@ -31,7 +31,7 @@ class ImageListing:
         files: Paths of the images.
         classes: Name of the class of each file in `files`.
         parts: Name of the part of each file in `files`; the empty text means that the split chooses the part.
-        ignored: Paths of files and folders that are hidden or are no images.
+        ignored: Paths of files and folders that are hidden or are not images.
     """
 
     files: list[Path] = field(default_factory=list)

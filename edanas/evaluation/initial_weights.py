@@ -85,7 +85,7 @@ def _load(bench: Workbench, path: Path, recipe: Mapping[str, Any], parts: dict[s
         # A criterion with `fits` learns after the training of each network, and needs no weights here.
         if not bench.criterion.fits:
             _check_epochs(bench, path, "the criterion", cause)
-            remark = f"; the criterion starts afresh ({cause})"
+            remark = f"; the criterion has fresh weights ({cause})"
     return load(path, parts, _class_tensors(bench, parts) if other_classes else ()) + remark
 
 

@@ -174,9 +174,7 @@ def _finished(path: Path, bench: Workbench) -> ExternalTeacher:
         network = load_finished(path)
     except WeightsError as error:
         raise WeightsError(
-            f"{path} is not a trained supernet that can be read, and reading it as a finished network "
-            "failed: "
-            f"{error}"
+            f"{path} is not a readable trained supernet, and reading it as a finished network failed: {error}"
         ) from error
     task = Task(len(network.mean), len(network.classes))
     _check_fits(path, task, bench.parts, network.classes)

@@ -14,7 +14,7 @@ def data_component(registry: Registry, data: Component) -> Component:
     """Return the component of a registered data set; for a path, it is `folder` with the option `path`.
 
     Raises:
-        ConfigError: The name of `data` is no registered name, no existing path and no path of several parts.
+        ConfigError: The name of `data` has one part, and is neither a registered name nor an existing path.
     """
     if data.name in registry.names("data set"):
         return data

@@ -182,7 +182,7 @@ class Registry:
         Args:
             kind: Name of the kind, one of `KINDS`.
             component: A component of the settings.
-            leading: Number of leading arguments of the factory that are no options; default 0.
+            leading: Number of leading arguments of the factory that are not options; default 0.
 
         Raises:
             ConfigError: The implementation has no option for the argument, or the option has a value already.
@@ -237,7 +237,7 @@ class Registry:
             kind: Name of the kind, one of `KINDS` except `bundle`.
             name: Name of the implementation, or `name:argument`; see `spelled_out`.
             options: Values of options by name, as in settings.
-            leading: Number of leading arguments of the factory that are no options; default 0.
+            leading: Number of leading arguments of the factory that are not options; default 0.
 
         Raises:
             ConfigError: The name is unknown, or an option is unknown, missing or of the wrong type.

@@ -212,14 +212,14 @@ def _check_same_images(results: Sequence[Result]) -> None:
     """Check that all runs have the same data, classes and numbers of samples."""
     first = results[0]
     for other in results[1:]:
-        for what, a, b in (
+        for entry, a, b in (
             ("data", *(_images(r) for r in (first, other))),
             ("classes", *(r.data.get("classes") for r in (first, other))),
             ("samples", *(r.data.get("samples") for r in (first, other))),
         ):
             if a != b:
                 raise EdanasError(
-                    f"{other.folder}: found {what} {b}; allowed: {a}, as in {first.folder}, since only runs "
+                    f"{other.folder}: found {entry} {b}; allowed: {a}, as in {first.folder}, since only runs "
                     "on the same images can be compared"
                 )
 

@@ -103,7 +103,8 @@ class Result:
             data = json.loads(path.read_bytes())
         except FileNotFoundError as error:
             raise RunError(
-                f"{path}: not there; the run is not finished, or {path.parent} is not the folder of a run"
+                f"{path}: does not exist; the run is not finished, or {path.parent} is not the folder of a "
+                "run"
             ) from error
         except OSError as error:
             raise RunError(f"{path}: cannot be read: {error.strerror}") from error
@@ -241,11 +242,15 @@ def _check(data: Any, path: Path) -> None:
     """Check that the content of `result.json` has the required entries; `path` is for the message."""
     if not isinstance(data, Mapping):
         raise _damaged(path, f"found {type(data).__name__}, expected a JSON object")
-    kinds = {"front": list, "static_front": list, "settings": dict, "seed": int}
-    for key, kind in kinds.items():
+    kinds = {
+        "front": (list, "a list"),
+        "static_front": (list, "a list"),
+        "settings": (dict, "a JSON object"),
+        "seed": (int, "a whole number"),
+    }
+    for key, (kind, name) in kinds.items():
         if not isinstance(data.get(key), kind):
-            problem = "is not there" if key not in data else f"is not of type {kind.__name__}"
-            raise _damaged(path, f"'{key}' {problem}")
+            raise _damaged(path, f"'{key}' is {'missing' if key not in data else 'not ' + name}")
 
 
 def _rows(data: Mapping[str, Any], front: str, path: Path) -> tuple[ResultRow, ...]:

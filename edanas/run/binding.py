@@ -40,7 +40,7 @@ def bind_settings(folder: Path, settings: Settings, archive: Archive) -> None:
         if refused:
             raise RunError(
                 f"{folder} holds a run with other settings. Changed: {'; '.join(refused)}. Use the "
-                "same settings to resume it, another --out to start anew, or --overwrite to discard it"
+                "same settings to resume it, another --out to start again, or --overwrite to discard it"
             )
     if stored != plain_settings:
         archive.set_meta("settings", plain_settings)

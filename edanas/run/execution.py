@@ -88,7 +88,7 @@ def run(
         with contextlib.closing(run_folder.open_archive(evaluator)) as archive:
             if run_folder.is_finished():
                 result = Result.read(folder)
-                progress.say(f"{folder} holds this run, {_how_it_ended(result)}; nothing is left to do")
+                progress.say(f"{folder}: already complete; the run {_how_it_ended(result)}")
                 return result
             progress.say(f"Folder: {folder}")
             run_folder.write_inputs()

@@ -136,7 +136,7 @@ def _spelled(registry: Registry, kind: str, component: Component) -> Component:
 
 
 def _restricted(table: Any, names: Sequence[str]) -> Any:
-    """Return the entries of a layer for the settings `names`; a layer that is not a table stays as it is."""
+    """Return the entries of a layer for the settings `names`; return any layer but a table unchanged."""
     if not isinstance(table, Mapping):
         return table
     return {key: value for key, value in table.items() if str(key).partition(".")[0] in names}

@@ -220,7 +220,7 @@ def _existing_supernet(registry: Registry, order: Order, progress: Progress) -> 
             f"{order.out} holds a supernet that was trained on other images than the images of "
             f"'{order.settings.data.name}'; choose another --out"
         )
-    progress.say(f"{order.out} holds this supernet, fully trained; nothing is left to do")
+    progress.say(f"{order.out}: already complete; the supernet is fully trained")
     return Trained(
         order.out,
         finished=True,

@@ -63,7 +63,7 @@ def checked_choices(name: str, values: Any, allowed: str, is_allowed: Condition)
     `checked_numbers` describes the arguments.
 
     Raises:
-        ConfigError: `values` is not a list, is empty, or has an entry that is repeated or not allowed.
+        ConfigError: `values` is not a list, is empty, repeats an entry, or has an entry that is not allowed.
 
     Example:
         >>> checked_choices("kernels", [5, 3], "whole numbers from 1 to 15", is_whole(1, 15))

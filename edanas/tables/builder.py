@@ -206,7 +206,7 @@ def _open_existing(request: TableRequest, progress: Progress) -> Table:
             "--out, or --overwrite to discard the table (a supernet of the same settings is not trained "
             "again)"
         )
-    progress.say(f"{request.out} already holds the requested table; nothing is left to do")
+    progress.say(f"{request.out}: already complete; the file holds the requested table")
     return table
 
 

@@ -106,5 +106,5 @@ class Journal:
         if differing:
             raise RunError(
                 f"{self.path}: holds rows made with another {' and '.join(differing)}; use the same values "
-                "as before to continue, another --out to start anew, or --overwrite to discard the rows"
+                "as before to continue, another --out to start again, or --overwrite to discard the rows"
             )

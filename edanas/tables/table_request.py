@@ -107,8 +107,8 @@ class TableRequest:
             if lines:
                 raise RunError(
                     f"{self.work}: holds the unfinished table of another request. Changed: "
-                    f"{'; '.join(lines)}. Use the same settings to continue, another --out to start anew, or "
-                    "--overwrite to discard the unfinished table"
+                    f"{'; '.join(lines)}. Use the same settings to continue, another --out to start again, "
+                    "or --overwrite to discard the unfinished table"
                 )
             return
         with writing(record):

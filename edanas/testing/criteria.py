@@ -43,7 +43,10 @@ def check_criterion(criterion: ConfidenceCriterion) -> None:
 
 
 def _confidence(
-    criterion: ConfidenceCriterion, answers: torch.Tensor | Sequence[torch.Tensor], what: str, point: int = 0
+    criterion: ConfidenceCriterion,
+    answers: torch.Tensor | Sequence[torch.Tensor],
+    description: str,
+    point: int = 0,
 ) -> torch.Tensor:
     """Return the confidences (B,) of B samples, and check them and that the criterion's inputs are unchanged.
 
@@ -51,7 +54,7 @@ def _confidence(
         criterion: The result of `built`.
         answers: The predictions (B, K) for K classes: those of one exit, or one tensor for each exit up to
             the exit whose confidence is computed.
-        what: The description of the predictions in errors.
+        description: Description of the predictions in errors.
         point: The exit point of the predictions if they are of one exit; by default the first.
     """
     several = [answers] if isinstance(answers, torch.Tensor) else list(answers)
@@ -64,7 +67,8 @@ def _confidence(
             confidence = criterion.after(several[-read:], points[-read:])
     except Exception as error:
         raise ConformanceError(
-            f"{type(criterion).__name__}: raises {type(error).__name__} on {what}, shape {shape}: {error}"
+            f"{type(criterion).__name__}: raises {type(error).__name__} on {description}, "
+            f"shape {shape}: {error}"
         ) from error
     returned = type(confidence).__name__
     require(criterion, isinstance(confidence, torch.Tensor), f"returns a {returned}, not a tensor")
@@ -78,22 +82,22 @@ def _confidence(
     require(
         criterion,
         inside.all(),
-        f"leaves [0, 1] on {what}, shape {shape}: found {confidence[~inside].flatten()[:3].tolist()}",
+        f"leaves [0, 1] on {description}, shape {shape}: found {confidence[~inside].flatten()[:3].tolist()}",
     )
-    require(criterion, all(map(torch.equal, before, several)), f"changes its input, {what}")
+    require(criterion, all(map(torch.equal, before, several)), f"changes its input, {description}")
     return confidence
 
 
 def _check_shape_and_range(criterion: ConfidenceCriterion, classes: int) -> None:
     generator = torch.Generator().manual_seed(classes)
     for scale in (0.1, 1.0, 10.0, 1000.0):
-        what = f"normal logits times {scale:g}"
+        description = f"normal logits times {scale:g}"
         answers = [scale * torch.randn(64, classes, generator=generator) for _ in range(EXIT_POINTS + 1)]
         for point, answer in enumerate(answers):
-            confidence = _confidence(criterion, answer, what, point)
-            again = _confidence(criterion, answer, what, point)
+            confidence = _confidence(criterion, answer, description, point)
+            again = _confidence(criterion, answer, description, point)
             require(criterion, torch.equal(confidence, again), "gives two confidences for the same logits")
-            _confidence(criterion, answers[: point + 1], f"{what}, at exit {point + 1}")
+            _confidence(criterion, answers[: point + 1], f"{description}, at exit {point + 1}")
 
 
 def _check_order(criterion: ConfidenceCriterion, classes: int) -> None:
@@ -117,13 +121,13 @@ def _check_order(criterion: ConfidenceCriterion, classes: int) -> None:
         if criterion.memory:
             united = _confidence(criterion, [last] * 3, "three exits that agree")
             alone = _confidence(criterion, [-last, -last, last], "an exit against two others")
-            low, high, what = alone, united, "an exit that two others contradict"
+            low, high, description = alone, united, "an exit that two others contradict"
         else:
-            low, high, what = confidence[:1], confidence[-1:], f"{classes} equal logits"
+            low, high, description = confidence[:1], confidence[-1:], f"{classes} equal logits"
         require(
             criterion,
             (high > low + _TOLERANCE).all(),
-            f"is as high for {what} ({float(low):.4f}) as for a margin of 8 ({float(high):.4f})",
+            f"is as high for {description} ({float(low):.4f}) as for a margin of 8 ({float(high):.4f})",
         )
 
 
@@ -139,24 +143,24 @@ def _check_batch(criterion: ConfidenceCriterion) -> None:
             torch.allclose(together.double(), alone.double(), atol=1e-5),
             "gives another confidence for a sample alone than in a batch",
         )
-    for what, changed in (
+    for description, changed in (
         ("an empty batch", [each[:0] for each in several]),
         ("float64 logits", [each.double() for each in several]),
         ("float16 logits", [each.half() for each in several]),
         ("logits with transposed strides", [each.t().contiguous().t() for each in several]),
     ):
-        _confidence(criterion, changed, what)
-        _confidence(criterion, changed[0], what)
+        _confidence(criterion, changed, description)
+        _confidence(criterion, changed[0], description)
 
 
 def _check_device(criterion: ConfidenceCriterion) -> None:
     """Check that confidences are on the device of the predictions."""
     device = other_device()
     answers = [torch.zeros(2, 5, device=device) for _ in range(EXIT_POINTS + 1 if criterion.memory else 1)]
-    what = f"for predictions on device {device.type}"
-    with reported_call(criterion, what):
+    description = f"for predictions on device {device.type}"
+    with reported_call(criterion, description):
         result = moved(criterion, device).after(answers, tuple(range(len(answers)))).device
-    require(criterion, result.type == device.type, f"{what}, confidences are on {result.type}")
+    require(criterion, result.type == device.type, f"{description}, confidences are on {result.type}")
 
 
 def _check_hard_inputs(criterion: ConfidenceCriterion, single: ConfidenceCriterion) -> None:

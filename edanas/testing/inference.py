@@ -38,13 +38,13 @@ def check_inference(inference: InferenceRule) -> None:
     check_costs(inference, inference, MaxProbability())
 
 
-def _predict(rule: InferenceRule, logits: Sequence[torch.Tensor], what: str) -> torch.Tensor:
+def _predict(rule: InferenceRule, logits: Sequence[torch.Tensor], description: str) -> torch.Tensor:
     """Return a prediction (B, K) for B samples and K classes, and check it and that the inputs are unchanged.
 
     Args:
         rule: The result of `built`.
         logits: The logits (B, K) of each exit, in order.
-        what: The description of the logits in errors.
+        description: Description of the logits in errors.
     """
     shape, before = tuple(logits[-1].shape), [each.clone() for each in logits]
     read = logits if rule.memory else logits[-1:]
@@ -54,14 +54,14 @@ def _predict(rule: InferenceRule, logits: Sequence[torch.Tensor], what: str) -> 
             prediction = rule(read, points)
     except Exception as error:
         raise ConformanceError(
-            f"{type(rule).__name__}: raises {type(error).__name__} on {what}, {len(read)} exits of shape "
-            f"{shape}: {error}"
+            f"{type(rule).__name__}: raises {type(error).__name__} on {description}, {len(read)} exits "
+            f"of shape {shape}: {error}"
         ) from error
     right = isinstance(prediction, torch.Tensor)
     right = right and prediction.shape == shape and prediction.is_floating_point()
-    require(rule, right, f"the prediction for {what} is not a tensor of floats of shape {shape}")
-    require(rule, not prediction.isnan().any(), f"the prediction for {what} has NaN")
-    require(rule, all(map(torch.equal, before, logits)), f"changes its input, {what}")
+    require(rule, right, f"the prediction for {description} is not a tensor of floats of shape {shape}")
+    require(rule, not prediction.isnan().any(), f"the prediction for {description} has NaN")
+    require(rule, all(map(torch.equal, before, logits)), f"changes its input, {description}")
     return prediction
 
 
@@ -101,10 +101,10 @@ def _check_device(rule: InferenceRule) -> None:
     """Check that predictions are on the device of the logits."""
     device = other_device()
     logits = [torch.zeros(2, 5, device=device) for _ in range(EXIT_POINTS + 1 if rule.memory else 1)]
-    what = f"for logits on device {device.type}"
-    with reported_call(rule, what):
+    description = f"for logits on device {device.type}"
+    with reported_call(rule, description):
         result = moved(rule, device)(logits, tuple(range(len(logits)))).device
-    require(rule, result.type == device.type, f"{what}, the prediction is on {result.type}")
+    require(rule, result.type == device.type, f"{description}, the prediction is on {result.type}")
 
 
 def _check_hard_inputs(rule: InferenceRule) -> None:

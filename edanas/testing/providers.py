@@ -93,7 +93,7 @@ def _check_fresh(provider: SupernetProvider, supernet: Supernet, task: Task) -> 
 
 def _check_backbone(provider: SupernetProvider, supernet: Supernet, task: Task, case: _Case) -> None:
     """Check that the networks of `view`, `extract` and `build` agree for a backbone."""
-    what = f"{case.name}, {dict(case.backbone.choices)}, for {task}"
+    context = f"{case.name}, {dict(case.backbone.choices)}, for {task}"
     images = case.images(task)
     with reported_call(provider, f"building {case.name}"), torch.no_grad():
         view = supernet.view(case.backbone)
@@ -107,7 +107,7 @@ def _check_backbone(provider: SupernetProvider, supernet: Supernet, task: Task, 
     require(
         provider,
         _close(extracted, expected),
-        f"extract's logits differ from the view's by up to {gap:g}, in {what}",
+        f"extract's logits differ from the view's by up to {gap:g}, in {context}",
     )
     owned = {_address(tensor) for tensor in supernet.state_dict().values()}
     shared = [name for name, tensor in plain.state_dict().items() if _address(tensor) in owned]
@@ -118,13 +118,13 @@ def _check_backbone(provider: SupernetProvider, supernet: Supernet, task: Task, 
         provider,
         not differing,
         f"build and extract differ in state_dict: "
-        f"{[(name, built.get(name), cut.get(name)) for name in differing[:2]]}, in {what}",
+        f"{[(name, built.get(name), cut.get(name)) for name in differing[:2]]}, in {context}",
     )
     fresh.load_state_dict(plain.state_dict())
     require(
         provider,
         _close(_run(fresh, images), extracted),
-        f"build with extract's weights gives other logits than extract, in {what}",
+        f"build with extract's weights gives other logits than extract, in {context}",
     )
     _check_counted(provider, case, fresh, task)
 

@@ -62,14 +62,14 @@ def _placements(count: int) -> Iterator[tuple[int, ...]]:
 
 def _check_plan(scheme: TrainingScheme, points: tuple[int, ...]) -> tuple[Phase, ...]:
     """Return the phases of a scheme for exits, and check them."""
-    what, count = f"exits at {points}", len(points)
-    with reported_call(scheme, f"{what}: the phases"):
+    context, count = f"exits at {points}", len(points)
+    with reported_call(scheme, f"{context}: the phases"):
         phases, again = scheme.phases(points), scheme.phases(points)
-    require(scheme, phases, f"{what}: `phases` gives no phase")
-    require(scheme, phases == again, f"{what}: `phases` gives two plans at two calls")
+    require(scheme, phases, f"{context}: `phases` gives no phase")
+    require(scheme, phases == again, f"{context}: `phases` gives two plans at two calls")
     for phase in phases:
-        require(scheme, isinstance(phase, Phase), f"{what}: {phase!r} is not a Phase")
-        at = f"{what}, phase '{phase.name}'"
+        require(scheme, isinstance(phase, Phase), f"{context}: {phase!r} is not a Phase")
+        at = f"{context}, phase '{phase.name}'"
         require(
             scheme,
             0 < phase.share < math.inf,
@@ -87,7 +87,7 @@ def _check_plan(scheme: TrainingScheme, points: tuple[int, ...]) -> tuple[Phase,
         require(scheme, not stray, f"{at}: trains parts {stray}, which do not run with exits {phase.exits}")
     for part in ("segments", "heads"):
         never = set(range(count)).difference(*(getattr(phase, part) for phase in phases))
-        require(scheme, not never, f"{what}: no phase trains {part} {sorted(never)}")
+        require(scheme, not never, f"{context}: no phase trains {part} {sorted(never)}")
     return phases
 
 
@@ -96,7 +96,7 @@ class _Case:
 
     def __init__(self, scheme: TrainingScheme, points: tuple[int, ...], phase: Phase) -> None:
         self.scheme, self.points, self.phase = scheme, points, phase
-        self.what = f"exits at {points}, phase '{phase.name}'"
+        self.context = f"exits at {points}, phase '{phase.name}'"
         first = min((*phase.segments, math.inf))
         self.learning = [index in phase.heads or index >= first for index in phase.exits]
         """For each exit that runs: True if its logits depend on a trained segment or head."""
@@ -104,68 +104,68 @@ class _Case:
 
     def check_targets(self, targets: torch.Tensor, kind: str) -> None:
         """Check that gradients reach each trained exit, and that a step against them lowers the loss."""
-        logits, what = self._logits(), f"{self.what}, on {kind}"
+        logits, context = self._logits(), f"{self.context}, on {kind}"
         before = [each.detach().clone() for each in logits]
-        loss, again = self._loss(logits, targets, what), self._loss(logits, targets, what)
+        loss, again = self._loss(logits, targets, context), self._loss(logits, targets, context)
         require(
             self.scheme,
             torch.equal(loss, again),
-            f"{what}: the loss is {loss:g}, then {again:g} for the same logits",
+            f"{context}: the loss is {loss:g}, then {again:g} for the same logits",
         )
-        with reported_call(self.scheme, f"{what}: the gradient"):
+        with reported_call(self.scheme, f"{context}: the gradient"):
             torch.autograd.backward(loss)
         for index, each, learns in zip(self.phase.exits, logits, self.learning, strict=True):
             state = "missing" if each.grad is None else "zero or not finite"
             reached = each.grad is not None and each.grad.isfinite().all() and each.grad.abs().sum() > 0
             require(
-                self.scheme, reached or not learns, f"{what}: the gradient of exit {index + 1} is {state}"
+                self.scheme, reached or not learns, f"{context}: the gradient of exit {index + 1} is {state}"
             )
         unchanged = all(torch.equal(a, b) for a, b in zip(logits, before, strict=True))
-        require(self.scheme, unchanged, f"{what}: changes the logits")
+        require(self.scheme, unchanged, f"{context}: changes the logits")
         nearer = [each.detach() - (0 if each.grad is None else 0.05 * each.grad) for each in logits]
-        after = self._loss(nearer, targets, what)
-        text = f"{what}: the loss is {loss:g} before a step against the gradient, {after:g} after it"
+        after = self._loss(nearer, targets, context)
+        text = f"{context}: the loss is {loss:g} before a step against the gradient, {after:g} after it"
         require(self.scheme, after < loss, text)
-        right, wrong = (self._loss(self._predicting(targets, shift), targets, what) for shift in (0, 1))
+        right, wrong = (self._loss(self._predicting(targets, shift), targets, context) for shift in (0, 1))
         text = (
-            f"{what}: the loss is {right:g} for right predictions and {wrong:g} for wrong predictions; "
+            f"{context}: the loss is {right:g} for right predictions and {wrong:g} for wrong predictions; "
             "expected a lower loss for right predictions"
         )
         require(self.scheme, right < wrong, text)
 
     def check_smoothing(self, labels: torch.Tensor) -> None:
         """Check that label smoothing raises the loss of overconfident exits."""
-        what = f"{self.what}, right predictions of high confidence"
+        context = f"{self.context}, right predictions of high confidence"
         logits = self._predicting(labels, 0, 20.0)
-        plain = self._loss(logits, labels, what)
-        smoothed = self._loss(logits, labels, f"{what}, label smoothing {_SMOOTHING}", _SMOOTHING)
+        plain = self._loss(logits, labels, context)
+        smoothed = self._loss(logits, labels, f"{context}, label smoothing {_SMOOTHING}", _SMOOTHING)
         text = (
-            f"{what}: the loss is {smoothed:g} with label smoothing {_SMOOTHING} and {plain:g} without; "
+            f"{context}: the loss is {smoothed:g} with label smoothing {_SMOOTHING} and {plain:g} without; "
             "expected more with label smoothing"
         )
         require(self.scheme, smoothed > plain, text)
 
     def check_extremes(self, labels: torch.Tensor) -> None:
         """Check the loss for a single sample and for huge logits."""
-        self._loss(self._logits(batch=1), labels[:1], f"{self.what}, one sample")
+        self._loss(self._logits(batch=1), labels[:1], f"{self.context}, one sample")
         huge = [1e4 * each.detach() for each in self._logits()]
         for each in huge:
             each.requires_grad_()
-        loss = self._loss(huge, labels, what := f"{self.what}, logits around 1e4")
-        with reported_call(self.scheme, f"{what}: the gradient"):
+        loss = self._loss(huge, labels, context := f"{self.context}, logits around 1e4")
+        with reported_call(self.scheme, f"{context}: the gradient"):
             torch.autograd.backward(loss)
         finite = all(each.grad is None or each.grad.isfinite().all() for each in huge)
-        require(self.scheme, finite, f"{what}: the gradient is not finite")
+        require(self.scheme, finite, f"{context}: the gradient is not finite")
 
     def check_device(self, labels: torch.Tensor) -> None:
         """Check that the loss is on the device of the logits."""
         device = other_device()
         batch = self._batch([each.detach().to(device) for each in self._logits()], labels.to(device))
-        with reported_call(self.scheme, f"{self.what}, on device {device.type}: the loss"):
+        with reported_call(self.scheme, f"{self.context}, on device {device.type}: the loss"):
             self.learned.to(device)
             result = self.scheme.loss(batch).device
             self.learned = _learned_module(self.scheme, self.points)
-        text = f"{self.what}: the loss is on {result.type} for logits on {device.type}"
+        text = f"{self.context}: the loss is on {result.type} for logits on {device.type}"
         require(self.scheme, result.type == device.type, text)
 
     def _logits(self, batch: int = _BATCH) -> list[torch.Tensor]:
@@ -188,10 +188,10 @@ class _Case:
         return ExitBatch(logits, targets, self.phase, self.points, ToyCriterion(), smoothing, self.learned)
 
     def _loss(
-        self, logits: list[torch.Tensor], targets: torch.Tensor, what: str, smoothing: float = 0.0
+        self, logits: list[torch.Tensor], targets: torch.Tensor, context: str, smoothing: float = 0.0
     ) -> torch.Tensor:
         """Return the loss, which is computed from the same state of torch's generator each time."""
-        return _loss(self.scheme, self._batch(logits, targets, smoothing), what)
+        return _loss(self.scheme, self._batch(logits, targets, smoothing), context)
 
 
 def _check_training(
@@ -208,11 +208,11 @@ def _check_training(
     parts = exit_parts(StagedBackbone(stages, heads.pop(points[-1]), 1), heads)
     images = torch.randn(_BATCH, _FEATURES)
     for phase in phases:
-        what = f"exits at {points}, phase '{phase.name}', in a network"
+        context = f"exits at {points}, phase '{phase.name}', in a network"
         logits = exit_logits(parts, images, phase)
         batch = ExitBatch(logits, labels, phase, points, ToyCriterion(), 0.0, learned)
-        with reported_call(scheme, f"{what}: the gradient"):
-            torch.autograd.backward(_loss(scheme, batch, what))
+        with reported_call(scheme, f"{context}: the gradient"):
+            torch.autograd.backward(_loss(scheme, batch, context))
         for index, (segment, head) in enumerate(parts):
             for kind, modules, trained in (
                 ("segment", segment, index in phase.segments),
@@ -220,7 +220,8 @@ def _check_training(
             ):
                 reached = [p.grad is not None for module in modules for p in module.parameters()]
                 text = (
-                    f"{what}: gradients of the {kind} of exit {index + 1}: {any(reached)}; expected {trained}"
+                    f"{context}: gradients of the {kind} of exit {index + 1}: {any(reached)}; "
+                    f"expected {trained}"
                 )
                 require(scheme, reached == [trained] * len(reached), text)
         for module in (*stages, *heads.values(), parts[-1].head):
@@ -245,18 +246,18 @@ def _learned_module(scheme: TrainingScheme, points: tuple[int, ...]) -> nn.Modul
     return module
 
 
-def _loss(scheme: TrainingScheme, batch: ExitBatch, what: str) -> torch.Tensor:
+def _loss(scheme: TrainingScheme, batch: ExitBatch, context: str) -> torch.Tensor:
     torch.manual_seed(0)
-    with reported_call(scheme, f"{what}: the loss"):
+    with reported_call(scheme, f"{context}: the loss"):
         loss: object = scheme.loss(batch)
     if not isinstance(loss, torch.Tensor):
         raise ConformanceError(
-            f"{type(scheme).__name__}: {what}: the loss is a {type(loss).__name__}, not a tensor"
+            f"{type(scheme).__name__}: {context}: the loss is a {type(loss).__name__}, not a tensor"
         )
     require(
         scheme,
         loss.shape == () and loss.is_floating_point() and loss.isfinite(),
-        f"{what}: the loss is {loss.detach().flatten()[:3].tolist()}, {loss.dtype} of shape "
+        f"{context}: the loss is {loss.detach().flatten()[:3].tolist()}, {loss.dtype} of shape "
         f"{tuple(loss.shape)}; "
         "expected one finite number",
     )

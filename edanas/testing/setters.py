@@ -44,8 +44,8 @@ def check_setter(setter: ThresholdSetter) -> None:
     choices = 0
     for scheme in _SCHEMES:
         for samples, levels in ((12, 0), (60, 6), (150, 0)):
-            what = f"{samples} samples, exits {SelectionScheme(scheme).placed}"
-            choices += _check(setter, toy_calibration(scheme, samples, levels), what)
+            context = f"{samples} samples, exits {SelectionScheme(scheme).placed}"
+            choices += _check(setter, toy_calibration(scheme, samples, levels), context)
     require(setter, choices, "refuses all calibrations by a CandidateError; expected a choice for some")
 
 
@@ -93,71 +93,71 @@ def _profile(
     return ExitProfile(points, confidence, logits.argmax(axis=2) == labels[:, None])
 
 
-def _check(setter: ThresholdSetter, calibration: Calibration, what: str) -> bool:
+def _check(setter: ThresholdSetter, calibration: Calibration, context: str) -> bool:
     """Check the choice of a setter for a calibration, and return False if the setter makes none."""
     before = calibration.profile.confidence.copy(), calibration.profile.correct.copy()
-    choice, again = _choice(setter, calibration, what), _choice(setter, calibration, what)
+    choice, again = _choice(setter, calibration, context), _choice(setter, calibration, context)
     same = all(
         np.array_equal(a, b)
         for a, b in zip(before, (calibration.profile.confidence, calibration.profile.correct), strict=True)
     )
-    require(setter, same, f"{what}: changes the exit profile")
-    require(setter, choice == again, f"{what}: chooses {choice}, then {again} for the same calibration")
+    require(setter, same, f"{context}: changes the exit profile")
+    require(setter, choice == again, f"{context}: chooses {choice}, then {again} for the same calibration")
     if choice is None:
         return False
     if not setter.resets:
         require(
             setter,
             choice.scheme == calibration.scheme,
-            f"{what}: `resets` is False, but it gives {choice.scheme}; expected the searched thresholds",
+            f"{context}: `resets` is False, but it gives {choice.scheme}; expected the searched thresholds",
         )
     placed = choice.scheme.placed
     require(
         setter,
         placed == calibration.scheme.placed,
-        f"{what}: places exits at {placed}; expected {calibration.scheme.placed}",
+        f"{context}: places exits at {placed}; expected {calibration.scheme.placed}",
     )
-    _check_exact(setter, [t for t in choice.scheme.thresholds if t is not None], f"{what}: thresholds")
-    _check_temperatures(setter, choice, calibration, what)
-    with reported_call(setter, f"{what}: its notes as JSON"):
+    _check_exact(setter, [t for t in choice.scheme.thresholds if t is not None], f"{context}: thresholds")
+    _check_temperatures(setter, choice, calibration, context)
+    with reported_call(setter, f"{context}: its notes as JSON"):
         read = json.loads(json.dumps(dict(choice.notes), allow_nan=False))
     require(
         setter,
         read == dict(choice.notes),
-        f"{what}: its notes {dict(choice.notes)} change on a trip through JSON",
+        f"{context}: its notes {dict(choice.notes)} change on a trip through JSON",
     )
     return True
 
 
 def _check_temperatures(
-    setter: ThresholdSetter, choice: ThresholdChoice, calibration: Calibration, what: str
+    setter: ThresholdSetter, choice: ThresholdChoice, calibration: Calibration, context: str
 ) -> None:
     """Check that there is no temperature, or a valid temperature for each exit."""
     exits, temperatures = calibration.profile.confidence.shape[1], choice.temperatures
     require(
         setter,
         not temperatures or len(temperatures) == exits,
-        f"{what}: {len(temperatures)} temperatures; expected none, or one for each of {exits} exits",
+        f"{context}: {len(temperatures)} temperatures; expected none, or one for each of {exits} exits",
     )
     good = all(0.0 < each < float("inf") for each in temperatures)
-    require(setter, good, f"{what}: temperatures {temperatures}; allowed: above 0")
-    _check_exact(setter, temperatures, f"{what}: temperatures")
+    require(setter, good, f"{context}: temperatures {temperatures}; allowed: above 0")
+    _check_exact(setter, temperatures, f"{context}: temperatures")
 
 
-def _check_exact(setter: ThresholdSetter, values: Sequence[float], what: str) -> None:
+def _check_exact(setter: ThresholdSetter, values: Sequence[float], context: str) -> None:
     """Check that values are exact in float32, so that all forms of a network have equal thresholds."""
     inexact = [each for each in values if float(np.float32(each)) != each]
-    require(setter, setter.resets is False or not inexact, f"{what} {inexact} are not exact in float32")
+    require(setter, setter.resets is False or not inexact, f"{context} {inexact} are not exact in float32")
 
 
-def _choice(setter: ThresholdSetter, calibration: Calibration, what: str) -> ThresholdChoice | None:
-    with reported_call(setter, f"{what}: choosing"):
+def _choice(setter: ThresholdSetter, calibration: Calibration, context: str) -> ThresholdChoice | None:
+    with reported_call(setter, f"{context}: choosing"):
         try:
             choice: object = setter.choose(calibration)
         except CandidateError:
             return None
     if not isinstance(choice, ThresholdChoice):
         raise ConformanceError(
-            f"{type(setter).__name__}: {what}: gives a {type(choice).__name__}; expected a ThresholdChoice"
+            f"{type(setter).__name__}: {context}: gives a {type(choice).__name__}; expected a ThresholdChoice"
         )
     return choice

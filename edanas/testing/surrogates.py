@@ -165,22 +165,24 @@ def _cross_validate(
     return _checked(model, predictions, len(values), "cross_validate")
 
 
-def _predict(model: SurrogateModel, genomes: _Array, what: str) -> _Array:
-    with reported_call(model, f"predict, {what} ({genomes.shape})"):
+def _predict(model: SurrogateModel, genomes: _Array, context: str) -> _Array:
+    with reported_call(model, f"predict, {context} ({genomes.shape})"):
         predictions = model.predict(genomes)
-    return _checked(model, predictions, len(genomes), f"predict, {what}")
+    return _checked(model, predictions, len(genomes), f"predict, {context}")
 
 
-def _checked(model: SurrogateModel, predictions: object, count: int, what: str) -> _Array:
+def _checked(model: SurrogateModel, predictions: object, count: int, context: str) -> _Array:
     if not isinstance(predictions, np.ndarray):
         raise ConformanceError(
-            f"{type(model).__name__}: {what}: the result is a {type(predictions).__name__}, not an array"
+            f"{type(model).__name__}: {context}: the result is a {type(predictions).__name__}, not an array"
         )
-    require(model, predictions.shape == (count,), f"{what}: shape {predictions.shape}; expected {(count,)}")
+    require(
+        model, predictions.shape == (count,), f"{context}: shape {predictions.shape}; expected {(count,)}"
+    )
     require(
         model,
         np.issubdtype(predictions.dtype, np.floating) and np.isfinite(predictions).all(),
-        f"{what}: {predictions.dtype} {predictions[:4]}; expected finite floats",
+        f"{context}: {predictions.dtype} {predictions[:4]}; expected finite floats",
     )
     return predictions
 

@@ -89,7 +89,7 @@ class Checkpoint:
                 raise
             raise RunError(
                 f"{self.path}: the {self.of}'s checkpoint is damaged or of another network "
-                f"({_one_line(error)}); delete the file to train anew"
+                f"({_one_line(error)}); delete the file to train again"
             ) from error
 
 

@@ -105,7 +105,7 @@ def test_memory_is_asked_of_each_form_that_runs(model):
     forms = [Form("pt2", True, model.with_name("none.pt2.json")), Form("torch", True, None)]
     images = samples().images.numpy()
     memory = peak_memory(model, forms, images, [4096], 1)
-    assert set(memory) == {"torch"}  # the other's files are not there
+    assert set(memory) == {"torch"}  # the other's files are missing
     assert 4 * 4096 * images[0].size < memory["torch"] < 4e9  # the images as floats alone
 
 

@@ -107,6 +107,6 @@ def test_scales_are_never_from_what_the_data_names_test(model, folders):
     assert greys(model, folders(train=(10, 20), test=(200, 20))) == [([10], 10), ([10], 10)]
 
 
-def test_what_the_data_names_validation_is_measured_on(model, folders):
+def test_the_validation_folder_of_the_data_is_measured_on(model, folders):
     data = folders(train=(10, 20), validation=(90, 30), test=(200, 10))
     assert greys(model, data) == [([10], 20), ([90], 30)]

@@ -73,7 +73,7 @@ def test_a_full_disk_under_sqlite(tmp_path):
     assert (code, "no space left" in message) == (2, True)
 
 
-def test_what_nobody_expected_asks_for_a_report(failing, capsys):
+def test_an_unexpected_error_asks_for_a_report(failing, capsys):
     assert failing(KeyError("lost")) == 1
     output = capsys.readouterr().err
     assert output.startswith("Internal error: KeyError: 'lost'")

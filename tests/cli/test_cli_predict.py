@@ -130,7 +130,7 @@ def test_unreadable_images(model, pictures, tmp_path, capsys):
         (["--format", "cvs"], "--format: found 'cvs'. Did you mean 'csv'?"),
         (["--compact", "maybe"], "compact: found 'maybe'"),
         (["--batch-size", "0"], "batch_size: found 0"),
-        (["--device", "cuda:99"], "device: 'cuda:99' is not there"),
+        (["--device", "cuda:99"], "device: 'cuda:99' does not exist"),
         (["nothing.png"], "nothing.png: no such file or folder"),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_search_of_backbones_shows_what_it_can_know(
     assert "8.00" in output
 
 
-def test_what_a_run_is_at(tmp_path: Path) -> None:
+def test_the_step_of_a_run_is_shown(tmp_path: Path) -> None:
     with RunLock(tmp_path):
         assert look(tmp_path).doing == "preparing: reading data, training the supernet"
         with Archive(tmp_path) as archive:

@@ -129,12 +129,12 @@ def test_none_in_thresholds_is_no_exit():
         ),
         (
             {"training.optimizer": "adam"},
-            "training.optimizer: 'adam' from --set is not a choice here. Did you mean 'adamw'? "
+            "training.optimizer: 'adam' from --set is not allowed. Did you mean 'adamw'? "
             "Allowed: adamw, sgd.",
         ),
         (
             {"training.augment": ["flp"]},
-            "training.augment[1]: 'flp' from --set is not a choice here. Did you mean 'flip'? "
+            "training.augment[1]: 'flp' from --set is not allowed. Did you mean 'flip'? "
             "Allowed: erase, flip, mixup, rotate, shift.",
         ),
         (

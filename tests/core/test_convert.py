@@ -41,7 +41,7 @@ def test_conversion(value, annotation, expected):
 @pytest.mark.parametrize(
     ("value", "annotation", "text"),
     [
-        ("c", Literal["aa", "ab"], "here: 'c' is not a choice here. Allowed: aa, ab."),
+        ("c", Literal["aa", "ab"], "here: 'c' is not allowed. Allowed: aa, ab."),
         (True, Literal[1, 2], "here: True: expected one of 1, 2"),
         ([1], tuple[int, str], "here: [1]: expected a list of 2: a whole number, text"),
         ({"a": "x"}, dict[str, int], "here.a: 'x': expected a whole number"),

@@ -71,7 +71,7 @@ def another_exit(runner):
         (another_exit, "at exit 5"),
     ],
 )
-def test_what_differs_is_refused_and_not_left_behind(change, text, tmp_path):
+def test_an_export_that_differs_is_refused_and_removed(change, text, tmp_path):
     with pytest.raises(ExportError, match=text):
         export_checked(Changed(change), network(), tmp_path / "net", images())
     assert not list(tmp_path.iterdir())
@@ -115,7 +115,7 @@ def test_an_exit_may_differ_where_a_confidence_is_within_rounding_of_its_thresho
     assert (check.rounded, check.same) == (1, check.images - 1)
 
 
-def test_what_cannot_be_opened_is_not_checked(tmp_path):
+def test_an_export_without_a_loader_is_not_checked(tmp_path):
     class Written(Exporter):
         export = Changed.export
 

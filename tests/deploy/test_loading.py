@@ -140,7 +140,7 @@ def test_weights_of_another_network_are_named(saved, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '"text"', "7", "null", "{}", "\udcff"])
-def test_what_is_no_description_is_named(text, saved):
+def test_an_invalid_description_is_named(text, saved):
     saved[1].write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(WeightsError, match=r"eenn-3\.v1\.json: is not a network's description"):
         edanas.load(saved[1])

@@ -86,7 +86,7 @@ def test_the_description_holds_what_is_needed_to_build_it_again(network, tmp_pat
     }
 
 
-def test_what_the_network_knows_overrules_an_old_description(network, tmp_path):
+def test_attributes_of_the_network_override_an_old_description(network, tmp_path):
     network.description = {"thresholds": [0.5], "resolution": 32}
     described, _ = SafetensorsExporter().export(network.double(), tmp_path / "net")
     description = json.loads(described.read_text())

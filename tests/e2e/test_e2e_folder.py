@@ -44,7 +44,7 @@ def test_a_run_keeps_the_preset_that_was_chosen(
     # The saved settings repeat the run under the same preset.
     output = edanas("run", "--config", out / "config.toml", "--out", out, "--max-evals", 3)
     assert output.code == 0
-    assert "nothing is left to do" in output.err
+    assert "already complete" in output.err
     output = edanas(*command, "--preset", "quick", "--max-evals", 3)
     assert output.code == 2
     assert "preset: was 'auto', now 'quick'" in output.err

@@ -101,7 +101,7 @@ def test_a_network_accepts_bytes_and_floats_of_any_size(reference: Path) -> None
 
 def test_errors_of_loading_name_the_cause(reference: Path, tmp_path: Path) -> None:
     path = reference / result_of(reference)["front"][0]["model"]
-    with pytest.raises(ConfigError, match=r"device: 'cuda:77' is not there"):
+    with pytest.raises(ConfigError, match=r"device: 'cuda:77' does not exist"):
         edanas.load(path, device="cuda:77")
     with pytest.raises(ConfigError, match=r"device: found 'gpu'; allowed: auto, cpu"):
         edanas.load(path, device="gpu")

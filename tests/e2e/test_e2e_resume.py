@@ -30,7 +30,7 @@ def test_a_finished_run_is_left_as_it_is(
     before = content(finished_run)
     output = edanas(*arguments, "--out", finished_run)
     assert output.code == 0, output.err
-    assert f"{finished_run} holds this run, finished; nothing is left to do" in output.err
+    assert f"{finished_run}: already complete; the run finished" in output.err
     assert "utilization %" in output.out
     assert content(finished_run) == before
 

@@ -61,7 +61,7 @@ def test_a_table_without_a_run_trains_a_supernet(
     assert summary["provenance"]["settings"]["training"]["epochs"] == 2
     before = out.read_bytes()
     again = edanas(*command, "--backbones", 4)
-    assert "nothing is left to do" in again.err
+    assert "already complete" in again.err
     assert "Holds: all 1 of 1 backbones" in again.out
     other = edanas(*command, "--backbones", 4, "--seed", 1)
     assert other.code == 2

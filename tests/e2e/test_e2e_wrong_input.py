@@ -43,7 +43,7 @@ SETTINGS = {
     "seconds": (["--time-limit", "-0.5"], ["search.time_limit", "-0.5", ">= 0"]),
     "seed": (["--seed", "-3"], ["seed", "-3", ">= 0"]),
     "shares": (["--set", "split.test=0.9"], ["split:", "sum to 1"]),
-    "device": (["--device", "cuda:77"], ["device: 'cuda:77' is not there", "CUDA devices", "'auto'"]),
+    "device": (["--device", "cuda:77"], ["device: 'cuda:77' does not exist", "CUDA devices", "'auto'"]),
     "device's form": (["--device", "gpu"], ["device", "'gpu'", "auto, cpu, cuda or cuda:N"]),
     "data's name": (["--data", "digts"], ["data: 'digts'", "Did you mean 'digits'?"]),
     "download": (["--download"], ["data.download", "no such option"]),
@@ -276,7 +276,9 @@ def test_report_refuses_a_folder_without_a_run_or_with_a_damaged_result(
     edanas: Edanas, finished_run: Path, tmp_path: Path
 ) -> None:
     refused(edanas("report", tmp_path / "none"), f"{tmp_path / 'none'}: no such folder")
-    refused(edanas("report", tmp_path), f"{tmp_path / 'result.json'}: not there; the run is not finished")
+    refused(
+        edanas("report", tmp_path), f"{tmp_path / 'result.json'}: does not exist; the run is not finished"
+    )
     path = finished_run / "result.json"
     content = path.read_text()
     path.write_text(content[: len(content) // 2])
@@ -285,7 +287,7 @@ def test_report_refuses_a_folder_without_a_run_or_with_a_damaged_result(
     data = json.loads(content)
     del data["front"][1]["ada_macs"]
     path.write_text(json.dumps(data))
-    refused(edanas("report", finished_run), f"{path}: front[1]: 'ada_macs' is not there")
+    refused(edanas("report", finished_run), f"{path}: front[1]: 'ada_macs' is missing")
 
 
 def test_a_damaged_result_is_written_again_from_the_archive(

@@ -140,7 +140,7 @@ def test_untrained_gates_without_training_are_refused(plain, gated, tmp_path):
         begun(plain, tmp_path, judge=LearnedGate(), **GATED, training__epochs=0)
     own, message = begun(plain, tmp_path, judge=LearnedGate(), **GATED)
     assert {name.partition(".")[0] for name in afresh(own, plain)} == {"criterion"}
-    assert "; the criterion starts afresh (criterion: was 'score-margin'" in message
+    assert "; the criterion has fresh weights (criterion: was 'score-margin'" in message
     wider = {"criterion": {"name": "learned-gate", "hidden": 3}}
     with pytest.raises(ConfigError, match=r"the criterion random \(criterion\.hidden: was .*, now 3"):
         begun(gated, tmp_path, judge=LearnedGate(3), **wider, training__epochs=0)
@@ -149,7 +149,7 @@ def test_untrained_gates_without_training_are_refused(plain, gated, tmp_path):
 def test_a_criterion_that_is_fitted_later_needs_no_training_now(plain, tmp_path):
     own, message = begun(plain, tmp_path, judge=Scheduler(), criterion="scheduler", training__epochs=0)
     assert {name.partition(".")[0] for name in afresh(own, plain)} == {"criterion"}
-    assert "afresh" not in message
+    assert "fresh weights" not in message
 
 
 DOUBT = "held-out images, since the supernet's training images had {}, and this run's images have {}."

@@ -235,10 +235,10 @@ def test_an_unusable_teacher_is_refused_with_the_reason(supernet, tmp_path, monk
     assert "'no/such.file': no such file; allowed: a trained" in refused("no/such.file", tmp_path)
     assert "no such file" in refused(tmp_path, tmp_path)
     assert "Did you mean 'resnet18'" in refused("timm:resnet_18", tmp_path, ConfigError)
-    assert "m.safetensors is not a trained supernet that can be read" in refused(file, tmp_path)
+    assert "m.safetensors is not a readable trained supernet" in refused(file, tmp_path)
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(supernet.read_bytes()[:-100])
-    assert "damaged.safetensors is not a trained supernet that can be read" in refused(damaged, tmp_path)
+    assert "damaged.safetensors is not a readable trained supernet" in refused(damaged, tmp_path)
 
     def offline(*names, **options):
         raise OSError("no network")

@@ -118,7 +118,7 @@ def test_the_tail_equals_that_of_all_samples(counts, dearest):
             "^objectives.of.share: found 2.0; allowed",
         ),
         ("tail", {"share": 0.0}, "objectives.share: found 0.0; allowed: above 0 and at most 1"),
-        ("model-bytes", {"precision": "int7"}, "objectives.precision: 'int7' is not a choice here"),
+        ("model-bytes", {"precision": "int7"}, "objectives.precision: 'int7' is not allowed"),
     ],
 )
 def test_an_error_of_an_option_names_the_allowed_values(objective, name, options, text):

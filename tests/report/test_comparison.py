@@ -132,7 +132,7 @@ def other(data: dict[str, Any], key: str, value: Any) -> Result:
     return Result("runs/b", {**copy.deepcopy(data), key: value})
 
 
-def test_what_cannot_be_compared_is_named(data: dict[str, Any]) -> None:
+def test_incomparable_runs_are_named(data: dict[str, Any]) -> None:
     a = changed(data)
     with pytest.raises(EdanasError, match="runs: found none"):
         compare([])

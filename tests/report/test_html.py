@@ -90,7 +90,7 @@ def test_conclusions_are_drawn_from_validation_and_compare_at_equal_cost(data: d
     assert "Every single-exit network of the search costs more." in Reader(page_of(data)).text
 
 
-def test_what_thresholds_promised_stands_beside_what_they_kept(data: dict[str, Any]) -> None:
+def test_calibration_and_test_values_of_thresholds_are_side_by_side(data: dict[str, Any]) -> None:
     heading = "Generalisation gap of the thresholds"
     assert heading not in Reader(page_of(data)).text
     data["front"][0] |= {"calibration_accuracy": 0.98, "calibration_executed_macs": 0.8e6}

@@ -55,7 +55,7 @@ def test_lines_run_from_objective_to_objective_with_the_better_up(three: dict[st
     assert [text.get_text() for text in axes.texts] == ["90", "80", "1", "2", "40", "50"]
 
 
-def test_where_nothing_is_feasible_the_nearest_are_the_front(three: dict[str, Any]) -> None:
+def test_the_least_violation_is_the_front_if_nothing_is_feasible(three: dict[str, Any]) -> None:
     trade_offs = TradeOffs.of({**three, "violations": [0.5, 0.2, 0.5, 0.9]})
     assert trade_offs.front.tolist() == [False, True, False, False]
     assert len(draw_parallel({**three, "violations": [0.5, 0.2, 0.5, 0.9]}).axes[0].texts) == 6

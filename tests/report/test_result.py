@@ -11,7 +11,7 @@ from edanas.report.choice import highlights, rival
 from edanas.report.result import FILE, Result
 
 
-def test_what_is_written_is_read(tmp_path: Path, data: dict[str, Any]) -> None:
+def test_a_written_result_is_read_back(tmp_path: Path, data: dict[str, Any]) -> None:
     written, read = Result.write(tmp_path, data), Result.read(tmp_path)
     assert read.data == written.data == data
     assert read.folder == tmp_path
@@ -56,12 +56,12 @@ def test_a_number_that_json_lacks_is_never_written(tmp_path: Path, data: dict[st
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"result.json: not there; the run is not finished"),
+        (None, r"result.json: does not exist; the run is not finished"),
         (b"{", r"result.json: is damaged"),
         (b"\xff\xfe", r"result.json: is damaged"),
         (b"[]", r"found list, expected a JSON object"),
-        (b"{}", r"'front' is not there"),
-        (b'{"front": 1}', r"'front' is not of type list"),
+        (b"{}", r"'front' is missing"),
+        (b'{"front": 1}', r"'front' is not a list"),
     ],
 )
 def test_a_missing_or_damaged_file_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -101,7 +101,7 @@ def test_every_key_of_the_fixed_shape_is_needed(tmp_path: Path, data: dict[str, 
     for key in sorted(keys):
         damaged = json.loads(json.dumps(data))
         del damaged["static_front"][0][key]
-        with pytest.raises(RunError, match=rf"static_front\[0\]: '{key}' is not there"):
+        with pytest.raises(RunError, match=rf"static_front\[0\]: '{key}' is missing"):
             Result(tmp_path, damaged)
 
 
@@ -129,7 +129,7 @@ def rows_of(values: list[dict[str, Any]]) -> list[ResultRow]:
     return [ResultRow.from_json(row) for row in values]
 
 
-def test_what_is_said_first_is_chosen_on_validation_alone(data: dict[str, Any]) -> None:
+def test_highlights_are_chosen_on_validation_alone(data: dict[str, Any]) -> None:
     data["front"][1]["executed_macs"] = 1.0
     assert highlights(rows_of(data["front"]))["cheap"].id == "e3"
     data["front"][1]["validation_executed_macs"] = 1.0
@@ -184,7 +184,9 @@ def test_the_best_within_limits(data: dict[str, Any], bounds: dict[str, Any], na
         ({"min_accuracy": 97}, r"min_accuracy: found 97; allowed: a fraction, 0 to 1"),
     ],
 )
-def test_what_cannot_be_had_is_explained(data: dict[str, Any], bounds: dict[str, Any], message: str) -> None:
+def test_unmet_or_invalid_bounds_are_explained(
+    data: dict[str, Any], bounds: dict[str, Any], message: str
+) -> None:
     with pytest.raises(EdanasError, match=message):
         Result("run", data).best(**bounds)
 

@@ -56,7 +56,7 @@ def test_an_empty_result_makes_an_empty_table(data: dict[str, Any]) -> None:
     assert lines_of(data | {"front": [], "static_front": []}, 100)
 
 
-def test_what_thresholds_promised_and_kept_is_told(data: dict[str, Any]) -> None:
+def test_calibration_and_test_values_of_thresholds_are_printed(data: dict[str, Any]) -> None:
     assert "calibration" not in " ".join(lines_of(data, 100))
     data["front"][0] |= {"calibration_accuracy": 0.98, "calibration_executed_macs": 0.8e6}
     assert "line by line: 98.0 to 96.0% at 0.800 to 1.00M." in " ".join(lines_of(data, 100))

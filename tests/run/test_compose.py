@@ -264,7 +264,7 @@ def test_devices(monkeypatch):
 def test_a_device_that_is_not_there(name, count, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    with pytest.raises(ConfigError, match=f"device: '{name}' is not there; found {count} CUDA devices"):
+    with pytest.raises(ConfigError, match=f"device: '{name}' does not exist; found {count} CUDA devices"):
         device_of(with_device(name))
 
 

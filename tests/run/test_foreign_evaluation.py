@@ -270,7 +270,7 @@ def test_an_exporter_that_opens_what_it_writes_need_not_declare_it() -> None:
             raise NotImplementedError
 
     class Mixed(Opening, Writing):
-        """Has `open` from a class that is no exporter."""
+        """Has `open` from a class that is not an exporter."""
 
     class Delegating(Mixed):
         def __init__(self, inner: Exporter) -> None:

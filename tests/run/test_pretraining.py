@@ -117,7 +117,7 @@ def taught(out: Path, teacher: Path) -> Order:
     return replace(tiny_order(out), settings=replace(settings, teacher=str(teacher), training=learning))
 
 
-def test_what_was_trained_so_teaches_and_is_noted(teacher: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_teacher_changes_the_weights_and_is_recorded(teacher: Path, trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "taught.safetensors"
     done = train_supernet(registry(), replace(taught(out, teacher), half=False), Silent())
     assert done.finished
@@ -242,7 +242,7 @@ def test_a_recipe_names_files_and_not_where_they_lie() -> None:
     assert portable(settings) == settings
 
 
-def test_what_was_trained_on_is_not_tested_on(trained: Path, tmp_path: Path) -> None:
+def test_a_supernet_trained_on_test_images_is_refused(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"was trained on \d+% of this run's test images.*seed 7"):
         evaluation(tiny_order(trained), tmp_path / "run", seed=3).prepare(Silent())
 

@@ -129,7 +129,7 @@ def test_the_command_writes_into_a_folder_of_that_name(
         (["rule", "--out", "full/file/deep"], "full/file/deep: cannot be written"),
     ],
 )
-def test_what_is_taken_is_refused_and_nothing_written(
+def test_a_refused_command_writes_nothing(
     arguments: list[str],
     text: str,
     tmp_path: Path,

@@ -69,12 +69,12 @@ def _frozen(known):
         (_moody, "for the same calibration"),
     ],
 )
-def test_what_breaks_the_contract_is_told(choose, message):
+def test_a_broken_contract_is_reported(choose, message):
     with pytest.raises(ConformanceError, match=message):
         check_setter(setter(choose))
 
 
-def test_who_resets_nothing_must_keep_the_searched_thresholds():
+def test_a_setter_without_resets_must_keep_the_searched_thresholds():
     with pytest.raises(
         ConformanceError, match=r"`resets` is False, but it gives .*; expected the searched thresholds"
     ):

@@ -97,7 +97,7 @@ def whole_checkpoint(path):
     "damage",
     [
         lambda content: b"",
-        lambda content: b"this is no checkpoint",
+        lambda content: b"not a checkpoint",
         lambda content: content[: len(content) // 2],
         lambda content: content[:-40],
     ],
@@ -109,7 +109,7 @@ def test_a_damaged_checkpoint_is_one_clear_error(damage, tmp_path):
     with pytest.raises(RunError) as caught:
         trainer(path).run(Silent())
     assert str(caught.value).startswith(f"{path}: the supernet's checkpoint is damaged or of another network")
-    assert str(caught.value).endswith("delete the file to train anew")
+    assert str(caught.value).endswith("delete the file to train again")
     assert "\n" not in str(caught.value)
 
 

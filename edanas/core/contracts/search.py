@@ -363,7 +363,7 @@ class SearchStrategy(ABC):
     def confine(self, space: SearchSpace) -> SearchSpace:
         """Return the part of a run's space that the strategy searches; by default the whole space.
 
-        The run calls this method once, before `start`. Candidates outside the part are no results either.
+        The run calls this method once, before `start`. Candidates outside the part are not results either.
 
         Raises:
             ConfigError: The space lacks a choice that the strategy needs.

@@ -42,8 +42,8 @@ class Pictures:
             name: Path of the image, relative to the run folder.
 
         Returns:
-            The URL, or `None` if the file is missing, is neither PNG nor JPEG, lies outside the run folder,
-            or is larger than `room`.
+            The URL, or `None` if the file is missing, is not a PNG or JPEG, lies outside the run folder, or
+            is larger than `room`.
         """
         kind = mimetypes.guess_type(name)[0]
         path = (self.folder / name).resolve()
