@@ -49,6 +49,10 @@ class WeightsError(EdanasError):
     """A weights file is unavailable or damaged, or belongs to another network."""
 
 
+class TrainingError(EdanasError):
+    """A training has diverged: its loss, its gradient or its weights are not finite."""
+
+
 class RunError(EdanasError):
     """A run's folder is unusable: locked by another process, made with other settings, or not writable."""
 

@@ -216,6 +216,12 @@ class TrainingSettings:
         "Share of the target probability that is spread over all classes.", 0.0, minimum=0, below=1
     )
     gradient_clip: float = setting("Largest norm of the gradient; 0 = no clipping.", 5.0, minimum=0)
+    skip_nonfinite: int = setting(
+        "Number of steps of a training that are skipped if their loss or gradient is not finite; the next "
+        "such step ends the training.",
+        0,
+        minimum=0,
+    )
     ema: float = setting(
         "Decay of the exponential moving average of the weights in a step; the trained network has the "
         "average. 0 = no average.",

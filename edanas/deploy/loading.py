@@ -13,6 +13,7 @@ from safetensors.torch import load as load_tensors
 from torch import nn
 
 from edanas.core.errors import EdanasError, WeightsError
+from edanas.core.finite import check_finite
 from edanas.deploy.safetensors_export import FORMAT_VERSION
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -64,7 +65,9 @@ def load_network(path: Path, build: Callable[[dict[str, Any]], Network]) -> Netw
         raise WeightsError(f"{weights}: damaged, or not what {described.name} was written with")
     network = _built(described, description, build)
     try:
-        network.load_state_dict(load_tensors(stored))
+        tensors = load_tensors(stored)
+        check_finite(tensors, weights)
+        network.load_state_dict(tensors)
     except (RuntimeError, SafetensorError) as error:
         text = textwrap.shorten(str(error), width=240, placeholder=" ...")
         raise WeightsError(f"{weights}: does not fit the network of {described.name}: {text}") from error

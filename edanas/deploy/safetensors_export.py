@@ -11,6 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from edanas.core.contracts import ExitNetwork, Exporter
+from edanas.core.finite import check_finite
 from edanas.core.hookspecs import hookimpl
 from edanas.core.runfolder import replace_file
 
@@ -43,11 +44,16 @@ class SafetensorsExporter(Exporter):
 
 
 def weights_bytes(network: nn.Module) -> bytes:
-    """Return the content of a `.safetensors` file with all weights of a network."""
+    """Return the content of a `.safetensors` file with all weights of a network.
+
+    Raises:
+        WeightsError: A weight is not finite.
+    """
     # The format can store weights that share memory only as copies.
     tensors = {
         name: value.detach().to("cpu", copy=True).contiguous() for name, value in network.state_dict().items()
     }
+    check_finite(tensors, type(network).__name__)
     return save(tensors, metadata={"format": "pt"})
 
 

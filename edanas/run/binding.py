@@ -15,7 +15,7 @@ from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_tea
 CHANGEABLE = ("search.max_evals", "search.time_limit", "search.patience", "search.min_gain", "loggers")
 """Settings that may differ when a run is resumed, because they do not affect candidates evaluated so far."""
 
-_CHANGEABLE_BEFORE_RESULTS = ("final_thresholds",)
+_CHANGEABLE_BEFORE_RESULTS = ("final_thresholds", "finetune.")
 """Settings that may differ until the first result is finished, because they do not affect the search."""
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from edanas.core.errors import WeightsError, unknown
+from edanas.core.finite import check_finite
 from edanas.core.types import Task
 from edanas.supernets.download import Remote, fetch
 
@@ -110,7 +111,7 @@ def fill(
         A sentence that reports the number of copied tensors, and the changes.
 
     Raises:
-        WeightsError: A tensor is missing, has another shape, or is superfluous.
+        WeightsError: A tensor is missing, has another shape, is superfluous, or is not finite.
     """
     source_tensors = {names.canonical(name): tensor for name, tensor in tensors.items()}
     remarks = _adapt(source_tensors, task, names)
@@ -122,6 +123,7 @@ def fill(
         if name in source_tensors or not (name.endswith("num_batches_tracked") or name in fresh)
     }
     _check_shapes(source_tensors, expected, source, names.misfit)
+    check_finite({name: source_tensors[name] for name in expected}, source)
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(source_tensors[name])

@@ -15,6 +15,7 @@ from edanas.core.archive import Archive
 from edanas.core.config import differences, resolve, to_plain
 from edanas.core.convert import shown
 from edanas.core.errors import RunError, TableError, unknown
+from edanas.core.finite import check_finite
 from edanas.core.runfolder import writing
 from edanas.core.settings import Settings
 from edanas.evaluation.shared import CHECKPOINT
@@ -166,6 +167,7 @@ def supernet_digest(folder: Path) -> str:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         step, steps, network = int(state["step"]), int(state["schedule"]["steps"]), state["network"]
+        check_finite(network, path)
         digest = hashlib.sha256()
         for name in sorted(network):
             array = network[name].contiguous().numpy()

@@ -6,10 +6,12 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import ExitBatch, ExitNetwork, ExitPart, Phase, TrainingScheme
+from edanas.core.finite import check_finite
 from edanas.core.progress import Bar
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
 from edanas.training.distillation import Teacher, distillation_targets
+from edanas.training.finite_steps import FiniteSteps
 from edanas.training.phase_plan import PhasePlan
 from edanas.training.precision import compute_precision, resolve_precision
 from edanas.training.steps import (
@@ -53,6 +55,8 @@ def finetune(
 
     Raises:
         ConfigError: The scheme's options do not fit the network's exits.
+        TrainingError: A loss or a gradient is not finite.
+        WeightsError: A weight is not finite.
     """
     points = (*network.points, network.exit_points)
     device = next(network.parameters()).device
@@ -64,6 +68,7 @@ def finetune(
     network.to(memory_format=torch.channels_last)
     precision = resolve_precision(settings.precision, device)
     average = WeightAverage(network, settings.ema)
+    finite = FiniteSteps("the network", trained, settings, len(batches))
     step = 0
     for epoch in range(settings.epochs):
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -80,13 +85,16 @@ def finetune(
                     logits = [exit_logits.float() for exit_logits in network.logits(images, phase)]
                     targets, smoothing = _targets(images, labels, settings, teacher)
                 batch = ExitBatch(logits, targets, phase, points, network.criterion, smoothing, learned)
-                (scheme.loss(batch) + batch.criterion_loss()).backward()  # type: ignore[no-untyped-call]
-                rate = learning_rate(settings, done, steps)
-                update(optimizer, trained.parameters(), rate, settings.gradient_clip)
+                loss = scheme.loss(batch) + batch.criterion_loss()
+                loss.backward()  # type: ignore[no-untyped-call]
+                rate, value = learning_rate(settings, done, steps), float(loss.detach())
+                norm = update(optimizer, trained.parameters(), rate, settings.gradient_clip, value)
+                finite.check(value, norm, rate, step)
                 step += 1
                 average.update(step)
                 bar.advance()
     average.apply()
+    check_finite(network.state_dict(), "training of the network")
     network.eval()
 
 

@@ -12,10 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from edanas.core.errors import TrainingError, WeightsError
+from edanas.core.finite import check_finite
 from edanas.core.progress import Bar, Progress
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
 from edanas.training.checkpoint import Checkpoint
+from edanas.training.finite_steps import FiniteSteps
 from edanas.training.precision import AUTO, BF16, FP32
 from edanas.training.schedule import Schedule, TimeSlice, TrainingSpeed
 from edanas.training.steps import Batches, derive_seed, make_optimizer
@@ -66,6 +69,7 @@ class Training(ABC):
         self.optimizer = make_optimizer(self.trained, settings)
         self.schedule = Schedule(settings.epochs * len(self.batches))
         self.average = WeightAverage(network, settings.ema)
+        self.finite = FiniteSteps(f"the {self.checkpoint.of}", self.trained, settings, len(self.batches))
         self.speed = TrainingSpeed()
         self.precision = settings.precision
         self.step, self.seconds, self._written = 0, 0.0, -1
@@ -103,6 +107,7 @@ class Training(ABC):
 
         Raises:
             RunError: The checkpoint is damaged, belongs to another network, or cannot be written.
+            TrainingError: A loss, a gradient or a weight is not finite.
         """
         time_slice = time_slice or TimeSlice()
         self.resume()
@@ -128,6 +133,7 @@ class Training(ABC):
 
         Raises:
             RunError: The checkpoint is damaged, belongs to another network, or cannot be written.
+            TrainingError: A loss, a gradient or a weight is not finite.
         """
         self.resume()
         self._choose_precision()
@@ -171,6 +177,7 @@ class Training(ABC):
         self.trained.load_state_dict(before[0])
         self.optimizer.load_state_dict(before[1])
         self.average = WeightAverage(self._network, self.settings.ema)
+        self.finite.remember()
         return seconds
 
     @contextmanager
@@ -226,13 +233,21 @@ class Training(ABC):
             "each": self._seconds_per_step,
             "precision": self.precision,
             "schedule": self.schedule.to_dict(),
+            "skipped": self.finite.skipped,
         }
         if self.finished:
             self.average.apply()
         else:
             state |= {"optimizer": self.optimizer.state_dict(), "average": self.average.state()}
             state |= {"learned": self.learned.state_dict()}
-        self.checkpoint.write({**state, "network": self._network.state_dict()})
+        weights = self._network.state_dict()
+        try:
+            check_finite(weights, f"training of the {self.checkpoint.of}, step {self.step}")
+        except WeightsError as error:
+            raise TrainingError(
+                f"{error}; lower learning_rate (found {self.settings.learning_rate:g})"
+            ) from error
+        self.checkpoint.write({**state, "network": weights})
         self._written = self.step
 
     def resume(self) -> None:
@@ -240,6 +255,7 @@ class Training(ABC):
 
         Raises:
             RunError: The checkpoint is damaged, or belongs to another network.
+            WeightsError: The checkpoint holds weights that are not finite.
         """
         if self.step:
             return
@@ -247,11 +263,14 @@ class Training(ABC):
             if state is None:
                 return
             self.schedule, step = Schedule.from_dict(state["schedule"]), int(state["step"])
+            check_finite(state["network"], self.checkpoint.path)
             self._network.load_state_dict(state["network"])
             self.precision = str(state["precision"])
             if step < self.schedule.steps:
                 self.optimizer.load_state_dict(state["optimizer"])
                 self.average.load(state["average"])
                 self.learned.load_state_dict(state["learned"])
+            self.finite.skipped = int(state.get("skipped", 0))
+            self.finite.remember()
             self._seconds_per_step = None if state["each"] is None else float(state["each"])
             self.step, self.seconds, self._written = step, float(state["seconds"]), step

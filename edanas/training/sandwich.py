@@ -187,9 +187,10 @@ class SandwichTraining(Training):
                 continue
             student_logits = self._logits(backbone, resized(images, int(backbone["resolution"])), phase)
             self._loss(student_logits, teacher, 0.0, phase).backward()  # type: ignore[no-untyped-call]
-        rate = learning_rate(self.settings, done, steps)
-        update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip)
-        return float(loss.detach()) / len(logits)
+        rate, value = learning_rate(self.settings, done, steps), float(loss.detach())
+        norm = update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip, value)
+        self.finite.check(value, norm, rate, self.step)
+        return value / len(logits)
 
     def _targets(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, float]:
         """Return the targets of the largest backbone, and the label smoothing that the loss must apply."""

@@ -147,22 +147,36 @@ def learning_rate(settings: TrainingSettings, step: float, steps: int) -> float:
 
 
 def update(
-    optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], rate: float, clip: float
-) -> None:
-    """Update the weights with the accumulated gradients, then clear the gradients.
+    optimizer: torch.optim.Optimizer,
+    parameters: Iterable[nn.Parameter],
+    rate: float,
+    clip: float,
+    loss: float = 0.0,
+) -> float:
+    """Update the weights with the accumulated gradients, clear the gradients, and return their norm.
+
+    The weights stay as they are if the loss or the norm is not finite.
 
     Args:
         optimizer: The optimiser of the weights.
         parameters: The weights whose joint gradient is clipped.
         rate: Learning rate of this update.
         clip: Largest norm of the gradient; 0 turns clipping off.
+        loss: The loss of the step, which is only checked.
+
+    Returns:
+        The norm of the gradient before clipping.
     """
     for group in optimizer.param_groups:
         group["lr"] = rate
     if clip > 0:
-        nn.utils.clip_grad_norm_(parameters, clip)
-    optimizer.step()
+        norm = nn.utils.clip_grad_norm_(parameters, clip)
+    else:
+        norm = nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
+    if math.isfinite(norm) and math.isfinite(loss):
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    return float(norm)
 
 
 def recalibration_sample(data: ImageSet, count: int, seed: int) -> torch.Tensor:

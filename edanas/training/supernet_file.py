@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from edanas.core.errors import WeightsError
+from edanas.core.finite import check_finite
 from edanas.core.machine import home
 from edanas.core.runfolder import replace_file
 from edanas.core.types import ImageSet
@@ -80,12 +81,14 @@ def write(
 
     Raises:
         RunError: The file cannot be written.
+        WeightsError: A weight is not finite, or too large for float16.
     """
     tensors = {TRAINED_ON: torch.from_numpy(image_digests(images))}
     for name, tensor in tensors_of(parts).items():
         halve = half and tensor.is_floating_point() and tensor.ndim > 1
         stored = tensor.detach().to("cpu", torch.float16 if halve else tensor.dtype)
         tensors[name] = stored.contiguous()
+    check_finite(tensors, path)
     replace_file(path, save(tensors, {"kind": KIND, "recipe": json.dumps(dict(recipe))}))
 
 
@@ -141,7 +144,7 @@ def load(path: Path, parts: Mapping[str, nn.Module], fresh: Container[str] = ())
     Raises:
         WeightsError: The file is damaged, or belongs to another network.
     """
-    skipped, pairs = [], []
+    skipped, pairs, loaded = [], [], {}
     with _opened(path) as file:
         names = set(file.keys())
         for name, own in tensors_of(parts).items():
@@ -158,6 +161,8 @@ def load(path: Path, parts: Mapping[str, nn.Module], fresh: Container[str] = ())
                     "The file belongs to a supernet with other widths, depths, kernels, expansions or heads"
                 )
             pairs.append((own, fitted))
+            loaded[name] = stored
+    check_finite(loaded, path)
     with torch.no_grad():
         for own, fitted in pairs:
             own.copy_(fitted)
