@@ -32,6 +32,9 @@ class Variable:
         choices: The allowed values, in the order of rising cost; a gene is an index of `choices`.
         parent: Name of the variable that decides whether this variable is expressed; `None` if it always is.
         when: The parent's values (not indices) at which this variable is expressed.
+        stage: Number of the first stage that the variable shapes, from 1; `None`, the default, means that it
+            shapes all stages. A stage lies between two exit points. A network that ends before this stage
+            lacks the variable.
 
     Example:
         >>> depth = Variable("depth", (1, 2))
@@ -44,6 +47,7 @@ class Variable:
     choices: tuple[Choice | None, ...]
     parent: str | None = None
     when: frozenset[Choice | None] = frozenset()
+    stage: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import torch
 
 from edanas.core.contracts import Meter, Specimen
 from edanas.core.costs import Costs
+from edanas.core.cut_backbones import cut_costs, stages_of
 from edanas.core.tracing import exit_points, measure, trace
 from edanas.core.types import Backbone, ExitPoint, SegmentCost
 from edanas.evaluation.measured_times import measure_once
@@ -45,14 +46,26 @@ class CostBook:
         stages, last = self.segments(backbone)
         shapes, decisions = exit_points(stages), self._decision_costs()
         heads = {index: self._head(shapes[index]) + decisions[index] for index in points}
-        figures = {meter.name: self._measured(meter, backbone) for meter in self.run.meters}
+        whole, number = self.run.whole(backbone), stages_of(backbone, len(stages))
+        figures = {m.name: cut_costs(self._measured(m, whole), number) for m in self.run.meters}
         return Anatomy(stages, heads, last + decisions[-1], figures)
 
     def segments(self, backbone: Backbone) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
         """Return the costs of a backbone's stages, and of its last exit without its decision.
 
-        If `SupernetProvider.costs` returns `None`, the backbone is built and its costs are traced.
+        The stages behind the end of a cut backbone cost nothing, and its last exit is the head there. If
+        `SupernetProvider.costs` returns `None`, the whole backbone is built and its costs are traced.
         """
+        stages, last = self._whole(self.run.whole(backbone))
+        end = stages_of(backbone, len(stages))
+        if end == len(stages):
+            return stages, last
+        nothing = SegmentCost(0, 0, 0, stages[end - 1].shape, 0)
+        padded = (*stages[:end], *((nothing,) * (len(stages) - end)))
+        return padded, self._head(exit_points(stages)[end - 1])
+
+    def _whole(self, backbone: Backbone) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+        """Return the costs of the stages and the last exit of a whole backbone, without the decision."""
         task = self.run.parts.task
         counted = self.run.provider.costs(backbone, task)
         if counted is not None:
@@ -64,7 +77,7 @@ class CostBook:
         return self._segments[backbone.id]
 
     def _measured(self, meter: Meter, backbone: Backbone) -> Costs:
-        """Return the figures of a meter for a backbone.
+        """Return the figures of a meter for a whole backbone.
 
         A meter with `Meter.counted` is called once in each process. Any other meter is called once for each
         run folder, which stores its figures.

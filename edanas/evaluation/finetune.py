@@ -93,7 +93,7 @@ class FinetuneEvaluation(Evaluator):
         bench, names = self.workbench, (candidate.backbone.id, *candidate.scheme.placed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bench.seed("heads", *names))
-            staged = self._supernet.extract(candidate.backbone)
+            staged = bench.builder.staged(candidate.backbone, self._supernet.extract, bench.builder.head)
             heads = bench.fresh_heads(staged, candidate.scheme.placed)
             network = bench.network(staged, heads, candidate.scheme)
         training = bench.settings.training

@@ -1,13 +1,14 @@
 """Building of early-exit networks from backbones and heads."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from edanas.core.contracts import ConfidenceCriterion, StagedBackbone
+from edanas.core.cut_backbones import stages_of
 from edanas.core.tracing import exit_points, trace
 from edanas.core.types import Backbone, ExitPoint, SelectionScheme
 from edanas.evaluation.run_inputs import RunInputs
@@ -54,6 +55,28 @@ class NetworkBuilder:
         )
         return network.to(run.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
+    def staged(
+        self,
+        backbone: Backbone,
+        build: Callable[[Backbone], StagedBackbone],
+        last: Callable[[StagedBackbone, int], nn.Module],
+    ) -> StagedBackbone:
+        """Return a backbone, whole or cut, as a network of stages.
+
+        Args:
+            backbone: The backbone.
+            build: Builds a whole backbone, e.g. with copies of a supernet's weights.
+            last: Returns the last exit of a cut backbone, from the whole network and the index of the exit
+                point where it ends.
+        """
+        whole = build(self.run.whole(backbone))
+        stages = stages_of(backbone, len(whole.stages))
+        return whole if stages == len(whole.stages) else whole.cut(stages, last(whole, stages - 1))
+
+    def head(self, backbone: StagedBackbone, point: int) -> nn.Module:
+        """Return a new head for the exit point with index `point`; see `heads`."""
+        return self.heads(backbone, (point,))[point]
+
     def heads(self, backbone: StagedBackbone, placed: tuple[int, ...]) -> dict[int, nn.Module]:
         """Return new heads with random weights from torch's global generator.
 
@@ -77,8 +100,13 @@ class NetworkBuilder:
         return exit_points(stages)
 
     def with_every_head(self, backbone: Backbone) -> EENN:
-        """Return a network with random weights and a head at every exit point. No exit is placed."""
+        """Return a network with random weights and a head at every exit point. No exit is placed.
+
+        A network of a cut backbone has heads at the exit points before its end.
+        """
+        run = self.run
         with torch.random.fork_rng(devices=[]):
-            staged = self.run.provider.build(backbone, self.run.parts.task)
-            every = tuple(range(self.run.provider.exit_points))
-            return self.build(staged, self.heads(staged, every), SelectionScheme((None,) * len(every)))
+            staged = self.staged(backbone, lambda whole: run.provider.build(whole, run.parts.task), self.head)
+            points = run.provider.exit_points
+            every = tuple(range(stages_of(backbone, points + 1) - 1))
+            return self.build(staged, self.heads(staged, every), SelectionScheme((None,) * points))

@@ -14,6 +14,7 @@ from edanas.core.contracts import (
     SupernetProvider,
     TrainingScheme,
 )
+from edanas.core.cut_backbones import completed, stages_of
 from edanas.core.settings import Component, Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts
@@ -65,6 +66,17 @@ class RunInputs:
             names: Identify the purpose, e.g. `"heads"` and a backbone's id. Equal names give equal seeds.
         """
         return derive_seed(self.settings.seed, *names)
+
+    def whole(self, backbone: Backbone) -> Backbone:
+        """Return the whole backbone that begins with a cut backbone; a provider builds whole backbones only.
+
+        See `edanas.core.cut_backbones.completed`.
+        """
+        return completed(backbone, self.provider.variables())
+
+    def stages_of(self, backbone: Backbone) -> int:
+        """Return the number of stages of a backbone, whole or cut."""
+        return stages_of(backbone, self.provider.exit_points + 1)
 
     def describe(self, backbone: Backbone) -> dict[str, Any]:
         """Return a network's description, from which `edanas.load` rebuilds the network.

@@ -1,11 +1,13 @@
 """Evaluation mode `shared`: candidates inherit the weights of a supernet that is trained once."""
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from edanas.core.contracts import Evaluator
+from edanas.core.contracts import Evaluator, StagedBackbone
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress
 from edanas.core.tracing import exit_points
@@ -104,11 +106,11 @@ class SharedEvaluation(Evaluator):
         return self.rescore(candidate, self.profile(candidate))
 
     def profile(self, candidate: Candidate) -> ExitProfile:
-        """See `Evaluator.profile`. The profile has a column for every exit point.
+        """See `Evaluator.profile`. The profile has a column for every exit point before the last exit.
 
         If exits depend on earlier exits, it has columns for the placed exits only.
         """
-        every = tuple(range(self.workbench.provider.exit_points))
+        every = tuple(range(self.workbench.stages_of(candidate.backbone) - 1))
         return self._profile(candidate.backbone, every if self.removable else candidate.scheme.placed)
 
     def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
@@ -165,12 +167,18 @@ class SharedEvaluation(Evaluator):
         """Return a network with the supernet's weights and heads at `points`, recalibrated and fitted."""
         if self._network is None:
             raise RuntimeError("`prepare` must be called before the first candidate")
+        trained, shapes = self._network, exit_points(self.workbench.segments(backbone)[0])
+
+        def head(_: StagedBackbone, index: int) -> nn.Module:
+            return trained.head(index, shapes[index].channels)
+
         with torch.no_grad():
-            staged = self._network.supernet.extract(backbone)
-        shapes = exit_points(self.workbench.segments(backbone)[0])
-        heads = {index: self._network.head(index, shapes[index].channels) for index in points}
+            staged = self.workbench.builder.staged(
+                backbone, trained.supernet.extract, lambda whole, index: copy.deepcopy(head(whole, index))
+            )
+        heads = {index: head(staged, index) for index in points}
         scheme = SelectionScheme(tuple(1.0 if index in points else None for index in range(len(shapes))))
-        network = self.workbench.network(staged, heads, scheme, self._network.criterion)
+        network = self.workbench.network(staged, heads, scheme, trained.criterion)
         self.workbench.recalibrate(network)
         self.workbench.fit(network)
         return network

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import ConfidenceCriterion, InferenceRule, Prediction, Segment, StagedBackbone
+from edanas.core.cut_backbones import cut
 from edanas.core.errors import ConfigError, EdanasError, near_miss
-from edanas.core.types import SelectionScheme
+from edanas.core.types import Backbone, SelectionScheme, Variable
 from edanas.model.backbone_with_exits import BackboneWithExits
 from edanas.model.fusion import compile_parts, simplify
 from edanas.model.inputs import batches
@@ -187,6 +188,38 @@ class EENN(BackboneWithExits):
             )
         return super().train(mode)
 
+    def cut(self, stages: int, variables: Sequence[Variable] = ()) -> "EENN":
+        """Return a copy that ends at an exit point, whose exit classifier becomes the last exit.
+
+        The copy has no later stages, heads and thresholds. Its weights take less memory accordingly.
+
+        Args:
+            stages: Number of stages of the copy; there must be a head after the last of them.
+            variables: The variables of the supernet provider. The choices of later stages leave the
+                description's backbone; without variables, the default, they stay.
+
+        Raises:
+            ConfigError: No exit classifier follows that number of stages.
+
+        Example:
+            >>> from edanas.testing.evaluations import toy_network
+            >>> toy_network().cut(1)(torch.zeros(3, 1, 12, 12)).exit
+            tensor([2, 2, 2])
+        """
+        if stages - 1 not in self.points:
+            allowed = " or ".join(str(point + 1) for point in self.points) or "none"
+            raise ConfigError(f"stages: found {stages}; allowed, by the exits with a head: {allowed}")
+        network = copy.deepcopy(self)
+        end = stages - 1
+        network.backbone = network.backbone.cut(stages, network.heads[str(end)])
+        network.heads = nn.ModuleDict({k: head for k, head in network.heads.items() if int(k) < end})
+        network.scheme = (*self._scheme.thresholds[:end], *((None,) * (self.exit_points - end)))
+        network._paces = {}
+        if "backbone" in network.description:
+            backbone = Backbone.of(network.description["backbone"])
+            network.description["backbone"] = dict(cut(backbone, variables, stages).choices)
+        return network
+
     def segments(self) -> list[Segment]:
         """Return the segments of the network: the stages up to each placed exit, then up to the last exit.
 
@@ -198,7 +231,8 @@ class EENN(BackboneWithExits):
         stages: list[Callable[[torch.Tensor], torch.Tensor]] = [partial(self._prepare, self._weight().dtype)]
         heads = self.heads._modules
         for index, stage in enumerate(self.backbone.stages):
-            stages.append(stage)
+            if not isinstance(stage, nn.Identity):
+                stages.append(stage)
             threshold = self._scheme.thresholds[index] if index < self.exit_points else None
             if threshold is not None:
                 ran = (*ran, index)

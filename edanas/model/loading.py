@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edanas.core.contracts import StagedBackbone
+from edanas.core.contracts import ExitClassifier, SupernetProvider
+from edanas.core.cut_backbones import completed, stages_of
 from edanas.core.devices import named_device
 from edanas.core.errors import (
     WeightsError,
@@ -78,11 +79,14 @@ def _build_network(registry: Registry, description: Mapping[str, Any]) -> EENN:
 
     try:
         task = Task(description["in_channels"], description["num_classes"])
-        backbone: StagedBackbone = named("supernet provider", "supernet").build(
-            Backbone.of(description["backbone"]), task
-        )
+        provider: SupernetProvider = named("supernet provider", "supernet")
+        chosen = Backbone.of(description["backbone"])
+        backbone = provider.build(completed(chosen, provider.variables()), task)
         points = exit_points(trace(backbone, task.in_channels)[0])
-        classifier = named("exit classifier", "classifier")
+        classifier: ExitClassifier = named("exit classifier", "classifier")
+        stages = stages_of(chosen, len(backbone.stages))
+        if stages < len(backbone.stages):
+            backbone = backbone.cut(stages, classifier.build(points[stages - 1], task.num_classes))
         criterion = named("confidence criterion", "criterion").build(task.num_classes, len(points))
         rule = named("inference rule", "inference").build(task.num_classes, len(points))
         heads = {at: classifier.build(points[at], task.num_classes) for at in description["heads"]}

@@ -177,14 +177,16 @@ class MobileSpace:
         variables = [Variable("resolution", self.resolutions), Variable("width", self.widths)]
         for stage in range(1, self.family.stages + 1):
             depth, depths = f"stage{stage}.depth", self.depths_of(stage - 1)
-            variables.append(Variable(depth, depths))
+            variables.append(Variable(depth, depths, stage=stage))
             for layer in range(1, depths[-1] + 1):
                 deep_enough = frozenset(d for d in depths if d >= layer)
                 is_unconditional = len(deep_enough) == len(depths)
                 for field, choices in (("kernel", self.kernels), ("expand", self.expansions)):
                     name = f"stage{stage}.layer{layer}.{field}"
-                    parent = () if is_unconditional else (depth, deep_enough)
-                    variables.append(Variable(name, choices, *parent))
+                    if is_unconditional:
+                        variables.append(Variable(name, choices, stage=stage))
+                    else:
+                        variables.append(Variable(name, choices, depth, deep_enough, stage))
         return tuple(variables)
 
     def depths_of(self, stage: int) -> tuple[int, ...]:

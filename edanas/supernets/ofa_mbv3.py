@@ -40,7 +40,7 @@ class OFAMobileNetV3Provider(MobileProvider):
     Example:
         >>> provider = OFAMobileNetV3Provider(resolutions=(32, 48))
         >>> provider.exit_points, provider.variables()[0]
-        (4, Variable(name='resolution', choices=(32, 48), parent=None, when=frozenset()))
+        (4, Variable(name='resolution', choices=(32, 48), parent=None, when=frozenset(), stage=None))
     """
 
     def __init__(

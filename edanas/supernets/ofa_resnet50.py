@@ -93,13 +93,14 @@ class OFAResNet50Provider(SupernetProvider):
         for stage, base in enumerate(BASE_DEPTHS, 1):
             depths = tuple(base + more for more in self.depths)
             variables += [
-                Variable(f"stage{stage}.width", self.widths),
-                Variable(f"stage{stage}.depth", depths),
+                Variable(f"stage{stage}.width", self.widths, stage=stage),
+                Variable(f"stage{stage}.depth", depths, stage=stage),
             ]
             for layer in range(1, depths[-1] + 1):
                 name, when = f"stage{stage}.layer{layer}.expand", frozenset(d for d in depths if d >= layer)
                 parent = None if len(when) == len(depths) else f"stage{stage}.depth"
-                variables.append(Variable(name, self.expansions, parent, when if parent else frozenset()))
+                condition = when if parent else frozenset()
+                variables.append(Variable(name, self.expansions, parent, condition, stage))
         return tuple(variables)
 
     def supernet(self, task: Task) -> Supernet:

@@ -37,12 +37,12 @@ class ToyProvider(SupernetProvider):
 
     def variables(self) -> tuple[Variable, ...]:
         """See `SupernetProvider.variables`; only the second stage has a variable number of layers."""
-        second = Variable("layer4.kernel", _KERNELS, parent="depth", when=frozenset({2}))
+        second = Variable("layer4.kernel", _KERNELS, parent="depth", when=frozenset({2}), stage=2)
         return (
             Variable("resolution", self.resolutions),
             Variable("width", _WIDTHS),
-            Variable("depth", (1, 2)),
-            *(Variable(f"layer{number}.kernel", _KERNELS) for number in range(1, _STAGES + 1)),
+            Variable("depth", (1, 2), stage=2),
+            *(Variable(f"layer{n}.kernel", _KERNELS, stage=n) for n in range(1, _STAGES + 1)),
             second,
         )
 

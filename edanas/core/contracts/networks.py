@@ -38,6 +38,26 @@ class StagedBackbone(nn.Module):
         logits: torch.Tensor = self.head(features)
         return logits
 
+    def cut(self, stages: int, head: nn.Module) -> "StagedBackbone":
+        """Return a backbone that ends after a number of stages; it shares the modules of these stages.
+
+        The number of exit points stays. Modules without weights or work stand for the later stages.
+
+        Args:
+            stages: Number of stages that run.
+            head: The last exit: the exit classifier for the features of the last stage that runs.
+
+        Example:
+            >>> backbone = StagedBackbone([nn.Flatten(), nn.Linear(12, 4)], nn.Linear(4, 10), resolution=2)
+            >>> backbone.cut(1, nn.Linear(12, 10)).stages[1]
+            Identity()
+        """
+        rest = [nn.Identity() for _ in self.stages[stages:]]
+        shortened = StagedBackbone([*self.stages[:stages], *rest], head, self.resolution)
+        # The modes of the shared modules stay as they are.
+        shortened.training = shortened.stages.training = self.training
+        return shortened
+
 
 class Supernet(nn.Module, ABC):
     """A weight-sharing network that holds every backbone of a search space.
@@ -92,7 +112,9 @@ class SupernetProvider(ABC):
         """Return the backbone's variables, each with its choices in the order of rising cost.
 
         One variable is named `resolution` (in pixels). The first choices together give the smallest backbone,
-        and the last choices the largest backbone. The sandwich rule trains both in each step.
+        and the last choices the largest backbone. The sandwich rule trains both in each step. A variable that
+        leaves the stages before some stage unchanged has `Variable.stage`, so that networks which end earlier
+        lack it. The name `stages` is reserved.
         """
 
     @abstractmethod
