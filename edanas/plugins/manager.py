@@ -31,6 +31,7 @@ BUILT_IN = (
     "edanas.supernets.ofa_mbv3",
     "edanas.supernets.ofa_proxyless",
     "edanas.supernets.ofa_resnet50",
+    "edanas.supernets.elastic_resnet",
     "edanas.supernets.baselines",
     "edanas.supernets.cascade",
     "edanas.supernets.timm_models",
@@ -72,6 +73,7 @@ BUILT_IN = (
     "edanas.loggers.tensorboard",
     "edanas.loggers.mlflow",
     "edanas.plugins.mbv3_sm",
+    "edanas.plugins.resnet_sm",
     "edanas.plugins.baselines",
 )
 """Modules of the built-in plugins, in the order of loading."""

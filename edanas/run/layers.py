@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from edanas.core.devices import device_of
 from edanas.core.errors import ConfigError, near_miss
 from edanas.core.settings import Component, Settings
 from edanas.data.auto_preset import auto_settings, choice_sentences, split_shares, survey
+from edanas.data.family import bundle_for, for_supernet
 from edanas.plugins.blame import blamed
 from edanas.plugins.data_sets import FOLDER, data_component
 from edanas.plugins.registry import SETTING, Registry
@@ -24,6 +26,9 @@ ARGUMENTS = "the arguments"
 AUTO = "auto"
 """The name of the preset whose settings are adapted to the images of a folder."""
 
+_FAMILY = ("plugin", "supernet", "weights")
+"""The settings that decide on the family of networks; without them the images in a folder decide."""
+
 QUICK = "quick"
 """The name of the preset that a message recommends for a short run."""
 
@@ -34,7 +39,8 @@ def layered_settings(
     """Return the settings of a run: defaults, overridden by the bundle, its preset and `layers`, in order.
 
     If no layer names a preset, the preset is `auto` for a folder of images if the bundle has that preset,
-    otherwise the bundle's first preset.
+    otherwise the bundle's first preset. If the preset is `auto` and no layer names a bundle, a supernet or
+    weights, the side of the images decides on the bundle.
 
     Args:
         registry: The extensions by kind and name.
@@ -56,6 +62,11 @@ def layered_settings(
     """
     # A layer of the user may be invalid alone, e.g. shares of the split that sum to 1 only with the bundle.
     named = resolve([(origin, _restricted(table, ("plugin", "preset"))) for origin, table in layers])
+    inspect, reason = cache(survey), ""
+    folder = _folder(registry, _data(layers))
+    if folder and named.preset in ("", AUTO) and not any(_has_setting(layers, name) for name in _FAMILY):
+        plugin, reason = bundle_for(inspect(folder))
+        named = replace(named, plugin=plugin)
     bundle = registry.bundle(named.plugin)
     presets = list(bundle.presets)
     below: list[Layer] = [(f"bundle '{named.plugin}'", bundle.settings)]
@@ -66,31 +77,35 @@ def layered_settings(
         )
     if preset:
         below.append((f"preset '{preset}'", bundle.presets[preset]))
-    own: Layer = ("the preset's name", {"preset": preset})
+    own: Layer = ("the chosen bundle and preset", {"plugin": named.plugin, "preset": preset})
     settings = resolve([*below, *layers, own])
     folder = _folder(registry, settings.data) if preset == AUTO else None
-    images = None if folder is None else survey(folder)
+    images = None if folder is None else inspect(folder)
     if images is not None:
         split = settings.split if _has_setting(layers, "split") else split_shares(images.pool)
-        automatic: Layer = (f"the images in {folder}", auto_settings(images, split))
+        suited = for_supernet(auto_settings(images, split), settings.supernet.name, images)
+        automatic: Layer = (f"the images in {folder}", suited)
         settings = resolve([*below, automatic, *layers, own])
     settings = _spelled_out(registry, settings)
     check_names(registry, settings)
     if images is not None:
         first, *others = choice_sentences(images, settings, _sides(registry, settings.supernet))
         quick = "" if named.preset or QUICK not in presets else f" `--preset {QUICK}` takes minutes."
-        for line in (f"Settings that suit {folder} (preset '{AUTO}'): {first}{quick}", *others):
-            say(line)
+        for line in (reason, f"Settings that suit {folder} (preset '{AUTO}'): {first}{quick}", *others):
+            if line:
+                say(line)
     return settings
 
 
 def _default_preset(registry: Registry, presets: Sequence[str], layers: Sequence[Layer]) -> str:
     """Return the name of the preset if no layer names a preset; empty if the bundle has no presets."""
-    if AUTO in presets:
-        data = resolve([(origin, _restricted(table, ("data",))) for origin, table in layers]).data
-        if _folder(registry, data) is not None:
-            return AUTO
+    if AUTO in presets and _folder(registry, _data(layers)) is not None:
+        return AUTO
     return presets[0] if presets else ""
+
+
+def _data(layers: Sequence[Layer]) -> Component:
+    return resolve([(origin, _restricted(table, ("data",))) for origin, table in layers]).data
 
 
 def _folder(registry: Registry, data: Component) -> Path | None:

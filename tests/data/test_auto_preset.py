@@ -147,16 +147,28 @@ def test_warnings_about_the_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("classes", "size", "mode", "sides"),
-    [(2, (12, 9), "L", [16]), (3, (32, 32), "RGB", [24, 32]), (101, (120, 75), "RGB", [48, 64])],
+    ("classes", "size", "mode", "plugin", "sides"),
+    [
+        (2, (12, 9), "L", "resnet-sm", [8, 9]),
+        (3, (32, 32), "RGB", "resnet-sm", [16, 32]),
+        (101, (120, 75), "RGB", "mbv3-sm", [48, 64]),
+    ],
 )
 def test_a_folder_without_a_preset_gets_the_preset_auto(
-    classes: int, size: tuple[int, int], mode: str, sides: list[int], registry: Registry, tmp_path: Path
+    classes: int,
+    size: tuple[int, int],
+    mode: str,
+    plugin: str,
+    sides: list[int],
+    registry: Registry,
+    tmp_path: Path,
 ) -> None:
     path, messages = folder(tmp_path / "images", classes, 4, size, mode), []
     settings = layered_settings(registry, [("flags", {"data": str(path)})], messages.append)
-    assert (settings.preset, settings.supernet.options["resolutions"]) == ("auto", sides)
-    assert "`--preset quick` takes minutes" in messages[0]
+    chosen = settings.plugin, settings.preset, settings.supernet.options["resolutions"]
+    assert chosen == (plugin, "auto", sides)
+    assert f"(bundle '{plugin}')" in messages[0]
+    assert "`--preset quick` takes minutes" in messages[1]
     named = layered_settings(registry, [("flags", {"data": str(path), "preset": "auto"})], messages.append)
     assert named == settings
     # A run continues with the settings that it wrote, even if the folder has more images by then.

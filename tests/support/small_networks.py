@@ -35,6 +35,12 @@ SMALL: dict[str, dict[str, Any]] = {
         }
     },
     "ofa-resnet50": {"widths": [0.1], "resolutions": [16], "depths": [0, 1], "expansions": [0.25]},
+    "elastic-resnet": {
+        "widths": [0.5, 1.0],
+        "resolutions": [8, 12],
+        "depths": [1, 2],
+        "channels": [8, 12, 16, 16, 16],
+    },
     "timm": {"model": "test_resnet", "resolutions": [16]},
     "module": {
         "source": f"{OWN}:make",

@@ -1,0 +1,71 @@
+"""Choice of the family of networks for a folder of images, and the settings that follow for the family."""
+
+from typing import Any
+
+from edanas.data.auto_preset import LARGEST, Survey
+
+DENSE_SIDE = 40
+"""Largest side of images, in pixels, for which `auto` chooses dense networks rather than mobile networks."""
+
+DENSE, MOBILE = "resnet-sm", "mbv3-sm"
+"""Bundles with dense and with mobile networks."""
+
+_SMALLEST_SIDE = 8
+"""Smallest side of the images that `elastic-resnet` accepts, in pixels."""
+
+
+def bundle_for(surveyed: Survey) -> tuple[str, str]:
+    """Return the name of the bundle that suits the images of a folder, and a sentence with the reason.
+
+    Images of up to 40 pixels get dense networks, larger images get mobile networks. The features of small
+    images are small, and a CPU then spends most of its time on the depthwise convolutions of mobile networks,
+    though these have few multiply-adds. For larger images the multiply-adds matter.
+
+    Args:
+        surveyed: The survey of the folder.
+
+    Example:
+        >>> bundle_for(Survey(1797, 1797, frozenset(), 10, 174, 183, side=8, grey=True))[0]
+        'resnet-sm'
+    """
+    if surveyed.side <= DENSE_SIDE:
+        return DENSE, (
+            f"Images of {surveyed.side} px get dense networks (bundle '{DENSE}'), which a processor trains "
+            f"several times as fast as mobile networks at this size; `--plugin {MOBILE}` searches those."
+        )
+    return MOBILE, (
+        f"Images of {surveyed.side} px get mobile networks (bundle '{MOBILE}'), which need the fewest "
+        f"multiply-adds above {DENSE_SIDE} px; `--plugin {DENSE}` searches dense networks."
+    )
+
+
+def dense_sides(surveyed: Survey) -> list[int]:
+    """Return the resolutions of dense networks: half of the images' side, and the whole side, up to 64 px.
+
+    Images are never enlarged, except to 8 pixels.
+
+    Args:
+        surveyed: The survey of the folder.
+
+    Example:
+        >>> dense_sides(Survey(60000, 60000, frozenset(), 10, 6000, 6000, side=28, grey=True))
+        [14, 28]
+    """
+    side = min(LARGEST, max(_SMALLEST_SIDE, surveyed.side))
+    return sorted({max(_SMALLEST_SIDE, side // 2), side})
+
+
+def for_supernet(automatic: dict[str, Any], supernet: str, surveyed: Survey) -> dict[str, Any]:
+    """Return the settings of `auto` for a supernet.
+
+    Of the settings `supernet.*`, `elastic-resnet` gets resolutions alone: it derives strides from them.
+
+    Args:
+        automatic: The settings for mobile networks, by their dotted names.
+        supernet: Name of the bundle's supernet provider.
+        surveyed: The survey of the folder.
+    """
+    if supernet != "elastic-resnet":
+        return automatic
+    others = {name: value for name, value in automatic.items() if not name.startswith("supernet.")}
+    return {"supernet.resolutions": dense_sides(surveyed), **others}

@@ -1,0 +1,100 @@
+"""The bundle for small images: a supernet of dense 3x3 convolutions, trained in large steps."""
+
+from typing import Any
+
+from edanas.core.contracts import Bundle
+from edanas.core.hookspecs import hookimpl
+
+CHOICES: dict[str, Any] = {
+    "supernet": "elastic-resnet",
+    "classifier": "pool-linear",
+    "criterion": "score-margin",
+    "inference": "early-stop",
+    "evaluation": "shared",
+    "surrogates": ["exit-profiles", "rbf", "mlp", "cart", "gp", "xgboost"],
+    "strategy": "nested",
+    "thresholds": "continuous",
+    "scheme": "joint",
+    "objectives": ["accuracy", "executed-macs"],
+}
+
+# For the digits on a CPU, at their own 8 pixels. Results are trained about as long as a single network needs
+# from fresh weights, since a step of such networks takes milliseconds.
+QUICK: dict[str, Any] = {
+    "threads": 1,
+    "split": {"train": 0.62, "calibration": 0.06, "validation": 0.12, "test": 0.2},
+    "supernet": {
+        "name": "elastic-resnet",
+        "widths": [0.125, 0.25, 0.5, 0.75, 1.0],
+        "resolutions": [8],
+        "depths": [1, 2],
+        "channels": [24, 48, 64, 64, 64],
+    },
+    "search": {"initial": 16, "iterations": 6, "per_iteration": 8, "results": 5},
+    "training": {
+        "epochs": 60,
+        "batch_size": 64,
+        "learning_rate": 0.004,
+        "weight_decay": 0.02,
+        "gradient_clip": 0.0,
+        "augment": ["shift", "rotate"],
+    },
+    "finetune": {
+        "epochs": 40,
+        "batch_size": 64,
+        "learning_rate": 0.003,
+        "gradient_clip": 0.0,
+        "distillation": 0.5,
+        "augment": ["shift", "rotate"],
+    },
+    "recalibration": 384,
+}
+
+
+# Small photographs, hours instead of minutes: backbones of 0.3M to 43M multiply-adds at 32 pixels.
+BEST: dict[str, Any] = {
+    "split": {"train": 0.8, "calibration": 0.05, "validation": 0.05, "test": 0.1},
+    "supernet": {
+        "name": "elastic-resnet",
+        "widths": [0.2, 0.4, 0.7, 1.0],
+        "resolutions": [24, 32],
+        "depths": [1, 2, 3],
+    },
+    "search": {"initial": 16, "iterations": 12, "per_iteration": 8, "results": 6},
+    "training": {
+        "epochs": 60,
+        "batch_size": 256,
+        "learning_rate": 0.004,
+        "weight_decay": 0.05,
+        "label_smoothing": 0.05,
+        "ema": 0.999,
+        "precision": "auto",
+        "augment": ["shift", "flip", "erase"],
+    },
+    "finetune": {
+        "epochs": 6,
+        "batch_size": 256,
+        "learning_rate": 0.002,
+        "weight_decay": 0.05,
+        "label_smoothing": 0.05,
+        "ema": 0.99,
+        "distillation": 0.5,
+        "augment": ["shift", "flip"],
+    },
+    "recalibration": 2000,
+}
+
+# For a folder of images. `edanas.data.auto_preset` replaces resolutions, batch size and schedule by values
+# that follow from the images.
+AUTO: dict[str, Any] = {
+    **BEST,
+    "split": {"train": 0.6, "calibration": 0.1, "validation": 0.1, "test": 0.2},
+    "search": {"initial": 16, "iterations": 8, "per_iteration": 8, "results": 5},
+}
+
+
+@hookimpl
+def edanas_bundles() -> dict[str, Bundle]:
+    """Register the bundle `resnet-sm`."""
+    doc = "Dense 3x3 convolutions for small images, with score-margin exits."
+    return {"resnet-sm": Bundle(doc, CHOICES, {"quick": QUICK, "best": BEST, "auto": AUTO})}

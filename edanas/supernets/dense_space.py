@@ -1,0 +1,197 @@
+"""Sizes, strides and costs of the backbones of `elastic-resnet`, which consist of dense 3x3 convolutions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edanas.core.errors import CandidateError
+from edanas.core.types import Backbone, SegmentCost, Task, Variable
+from edanas.supernets.layer_costs import Count, convolution, shrunk, total
+
+STAGES = 5
+"""Number of stages."""
+
+MULTIPLE = 4
+"""Numbers of channels are multiples of this number, so that small images can have small networks."""
+
+SMALLEST_MAP, LARGEST_MAP = 2, 4
+"""Smallest side of the last stage's features, and the largest side that default strides aim at, in pixels."""
+
+_HALVING_STAGES = ((), (1,), (1, 2), (1, 2, 4), (1, 2, 3, 4), (1, 2, 3, 4, 5))
+"""Stages with stride 2, counted from 1, for each number of them.
+
+The first two stages come first, since that makes the first exits cheap.
+"""
+
+
+def rounded(base: int, width: float) -> int:
+    """Return `base * width` channels, rounded to the nearest multiple of 4, and at least 4.
+
+    Args:
+        base: Number of channels at width 1.
+        width: The width.
+
+    Example:
+        >>> rounded(32, 0.5), rounded(16, 0.1)
+        (16, 4)
+    """
+    return max(MULTIPLE, int(base * width / MULTIPLE + 0.5) * MULTIPLE)
+
+
+def strides_for(sides: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+    """Return the strides of the stem and of the five stages for images of some sides.
+
+    Features are halved until those of the largest images are at most 4 pixels wide, but at least twice.
+    Those of the smallest images stay at least 2 pixels wide. The stem has stride 1 if the stages can do this
+    with at most three strides of 2, as for images of up to 32 pixels.
+
+    Args:
+        sides: The sides of the images in pixels, one or more, each 8 or more.
+
+    Example:
+        >>> strides_for([8]), strides_for([16, 32])
+        ((1, (2, 2, 1, 1, 1)), (1, (2, 2, 1, 2, 1)))
+    """
+    halvings = 2
+    while shrunk(max(sides), 2**halvings) > LARGEST_MAP:
+        halvings += 1
+    while shrunk(min(sides), 2**halvings) < SMALLEST_MAP:
+        halvings -= 1
+    stem_stride = 1 if halvings <= 3 else min(4, 2 ** max(1, halvings - STAGES))
+    in_stages = min(STAGES, halvings - (stem_stride.bit_length() - 1))
+    halved = _HALVING_STAGES[in_stages]
+    return stem_stride, tuple(2 if stage in halved else 1 for stage in range(1, STAGES + 1))
+
+
+@dataclass(frozen=True)
+class DenseBlockPlan:
+    """The sizes of a block: a 3x3 convolution with BatchNorm and ReLU.
+
+    Args:
+        in_channels: Number of input channels.
+        out_channels: Number of output channels.
+        stride: Stride of the convolution.
+    """
+
+    in_channels: int
+    out_channels: int
+    stride: int
+
+    @property
+    def residual(self) -> bool:
+        """True if the block's input is added to the output of the convolution, before the activation."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+
+@dataclass(frozen=True)
+class DensePlan:
+    """The sizes of a backbone.
+
+    Args:
+        resolution: Side of the input images in pixels.
+        stem: Number of output channels of the first convolution, which belongs to stage 1.
+        stages: The blocks of each stage.
+    """
+
+    resolution: int
+    stem: int
+    stages: tuple[tuple[DenseBlockPlan, ...], ...]
+
+    @property
+    def features(self) -> int:
+        """Number of features that the classifier reads."""
+        return self.stages[-1][-1].out_channels
+
+
+@dataclass(frozen=True)
+class DenseSpace:
+    """A search space of dense networks; `ElasticResNetProvider` describes the fields.
+
+    Args:
+        widths: Choices of the width of a stage, ascending.
+        resolutions: Choices of the side of the input images in pixels, ascending.
+        depths: Choices of the number of convolutions of a stage, ascending.
+        channels: Number of output channels of each stage at width 1.
+        stem_stride: Stride of the first convolution.
+        stage_strides: Stride of each stage.
+        dropout: Share of the classifier's input features that is dropped in training.
+    """
+
+    widths: tuple[float, ...]
+    resolutions: tuple[int, ...]
+    depths: tuple[int, ...]
+    channels: tuple[int, ...]
+    stem_stride: int
+    stage_strides: tuple[int, ...]
+    dropout: float
+
+    def variables(self) -> tuple[Variable, ...]:
+        """Return the resolution, and the width and depth of each stage."""
+        variables = [Variable("resolution", self.resolutions)]
+        for stage in range(1, STAGES + 1):
+            variables += [
+                Variable(f"stage{stage}.width", self.widths),
+                Variable(f"stage{stage}.depth", self.depths),
+            ]
+        return tuple(variables)
+
+    def channels_of(self, stage: int) -> tuple[int, ...]:
+        """Return the distinct numbers of output channels of stage number `stage`, from 0, ascending."""
+        return tuple(sorted({rounded(self.channels[stage], width) for width in self.widths}))
+
+    def plan(self, backbone: Backbone) -> DensePlan:
+        """Return the sizes of a backbone.
+
+        Raises:
+            CandidateError: A choice is missing, or is not allowed in this space.
+        """
+        for variable in self.variables():
+            if variable.name not in backbone or backbone[variable.name] not in variable.choices:
+                choice = dict(backbone.choices).get(variable.name, "nothing")
+                raise CandidateError(
+                    f"backbone: {variable.name}: found {choice}; allowed: {variable.choices}"
+                )
+        widths = [float(backbone[f"stage{stage}.width"]) for stage in range(1, STAGES + 1)]
+        return self._planned(
+            int(backbone["resolution"]),
+            [rounded(base, width) for base, width in zip(self.channels, widths, strict=True)],
+            [int(backbone[f"stage{stage}.depth"]) for stage in range(1, STAGES + 1)],
+            rounded(self.channels[0] // 2, widths[0]),
+        )
+
+    def largest(self) -> DensePlan:
+        """Return the sizes of the largest backbone."""
+        return self.plan(Backbone(tuple((v.name, v.choices[-1] or 0) for v in self.variables())))
+
+    def _planned(self, resolution: int, channels: list[int], depths: list[int], stem: int) -> DensePlan:
+        stages, before = [], stem
+        for after, depth, stride in zip(channels, depths, self.stage_strides, strict=True):
+            first = DenseBlockPlan(before, after, stride)
+            stages.append((first, *[DenseBlockPlan(after, after, 1)] * (depth - 1)))
+            before = after
+        return DensePlan(resolution, stem, tuple(stages))
+
+
+def plan_costs(plan: DensePlan, stem_stride: int, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+    """Return the costs of each stage, and of the last exit.
+
+    Args:
+        plan: The sizes of the backbone.
+        stem_stride: Stride of the first convolution.
+        task: Number of channels of the images, and number of classes.
+    """
+    side, costs = shrunk(plan.resolution, stem_stride), []
+    parts = [convolution(task.in_channels, plan.stem, 3, side)]
+    for stage in plan.stages:
+        for block in stage:
+            side = shrunk(side, block.stride)
+            parts.append(convolution(block.in_channels, block.out_channels, 3, side))
+        costs.append(_segment(parts, (stage[-1].out_channels, side, side)))
+        parts = []
+    classes = task.num_classes
+    last = Count(plan.features * classes, (plan.features + 1) * classes, classes, classes)
+    return tuple(costs), _segment([last], (classes, 1, 1))
+
+
+def _segment(parts: Sequence[Count], shape: tuple[int, int, int]) -> SegmentCost:
+    cost = total(parts)
+    return SegmentCost(cost.macs, cost.params, cost.activations, shape, cost.outputs)

@@ -1,0 +1,197 @@
+"""The supernet of `elastic-resnet`: shared 3x3 convolutions, whose first channels form smaller networks."""
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from edanas.core.contracts import StagedBackbone, Supernet
+from edanas.core.types import Backbone, Task
+from edanas.supernets.dense_space import DenseBlockPlan, DensePlan, DenseSpace
+from edanas.supernets.memory_format import grey_in_channels_last
+
+
+class DenseBlock(nn.Module):
+    """A 3x3 convolution with BatchNorm, a shortcut if the shape permits, and ReLU.
+
+    Args:
+        plan: The sizes of the block.
+    """
+
+    def __init__(self, plan: DenseBlockPlan) -> None:
+        super().__init__()
+        self.residual = plan.residual
+        self.conv = nn.Conv2d(plan.in_channels, plan.out_channels, 3, plan.stride, 1, bias=False)
+        self.bn = nn.BatchNorm2d(plan.out_channels)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the output features (B, D, H', W') of features (B, C, H, W)."""
+        out: torch.Tensor = self.bn(self.conv(features))
+        return F.relu(features + out if self.residual else out)
+
+
+class _BlockView(nn.Module):
+    """Runs a block with the first channels of a shared block's weights."""
+
+    def __init__(self, shared: DenseBlock, plan: DenseBlockPlan) -> None:
+        super().__init__()
+        self.shared, self._plan = shared, plan
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        plan, bn, count = self._plan, self.shared.bn, self._plan.out_channels
+        weight = self.shared.conv.weight[:count, : plan.in_channels]
+        mean, variance = cast("torch.Tensor", bn.running_mean), cast("torch.Tensor", bn.running_var)
+        out = F.batch_norm(
+            torch.conv2d(features, weight, None, plan.stride, 1),
+            mean[:count],
+            variance[:count],
+            bn.weight[:count],
+            bn.bias[:count],
+            self.training,
+            bn.momentum or 0.0,
+            bn.eps,
+        )
+        return F.relu(features + out if plan.residual else out)
+
+
+class LastDenseExit(nn.Module):
+    """The last exit: global average pooling, dropout, and a linear layer.
+
+    Args:
+        features: Number of features that the linear layer reads.
+        classes: Number of classes.
+        dropout: Share of the features that is dropped in training.
+    """
+
+    def __init__(self, features: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(features, classes)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, K) for features (B, C, H, W)."""
+        logits: torch.Tensor = self.linear(self.dropout(features.mean((2, 3))))
+        return logits
+
+
+class _LastExitView(nn.Module):
+    """Runs the last exit with the first columns of the shared weights."""
+
+    def __init__(self, shared: LastDenseExit) -> None:
+        super().__init__()
+        self.shared = shared
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        pooled = F.dropout(features.mean((2, 3)), self.shared.dropout.p, self.training)
+        linear = self.shared.linear
+        return F.linear(pooled, linear.weight[:, : features.shape[1]], linear.bias)
+
+
+class ElasticDenseNet(Supernet):
+    """The supernet of `ElasticResNetProvider`.
+
+    Smaller widths and depths use the first channels and the first convolutions of the shared weights. Initial
+    weights follow He et al., Delving Deep into Rectifiers, ICCV 2015, by fan-out.
+
+    Args:
+        space: The search space.
+        task: Number of channels of the images, and number of classes.
+    """
+
+    def __init__(self, space: DenseSpace, task: Task) -> None:
+        super().__init__()
+        self.space, self.task = space, task
+        full = space.largest()
+        self.stem = DenseBlock(_stem(space, full, task))
+        self.stages = nn.ModuleList(
+            nn.ModuleList(DenseBlock(block) for block in stage) for stage in full.stages
+        )
+        self.last_exit = LastDenseExit(full.features, task.num_classes, space.dropout)
+        _initialise(self)
+        grey_in_channels_last(self.stem)
+
+    def view(self, backbone: Backbone) -> StagedBackbone:
+        """Return a view with its own training mode; see `Supernet.view`.
+
+        The parameters of the view are all weights of the shared blocks, not only the slices that it uses.
+        """
+        plan = self.space.plan(backbone)
+        return _assemble(plan, self._blocks(plan, _BlockView), _LastExitView(self.last_exit)).train(
+            self.training
+        )
+
+    def extract(self, backbone: Backbone) -> StagedBackbone:
+        """Return a copy; see `Supernet.extract`. torch's global generator stays unchanged."""
+        plan = self.space.plan(backbone)
+        with torch.random.fork_rng(devices=[]):
+            head = LastDenseExit(plan.features, self.task.num_classes, self.space.dropout)
+            net = _assemble(plan, self._blocks(plan, _block_copy), head).train(self.training)
+        head.to(self.last_exit.linear.weight.device)
+        _copy_slices(self.last_exit, head)
+        grey_in_channels_last(net.stages[0])
+        return net
+
+    def _blocks(
+        self, plan: DensePlan, make: Callable[[DenseBlock, DenseBlockPlan], nn.Module]
+    ) -> list[list[nn.Module]]:
+        """Return the modules of each stage; `make` turns a shared block and a plan into a module."""
+        blocks = [[make(self.stem, _stem(self.space, plan, self.task))]]
+        for index, stage in enumerate(plan.stages):
+            if index:
+                blocks.append([])
+            shared: nn.ModuleList = self.stages[index]  # type: ignore[assignment]
+            blocks[-1] += [make(block, part) for block, part in zip(shared, stage, strict=False)]  # type: ignore[arg-type]
+        return blocks
+
+
+def build_dense(space: DenseSpace, backbone: Backbone, task: Task) -> StagedBackbone:
+    """Return a backbone with fresh weights, in the same modules as `ElasticDenseNet.extract`.
+
+    Args:
+        space: The search space.
+        backbone: The backbone.
+        task: Number of channels of the images, and number of classes.
+
+    Raises:
+        CandidateError: The backbone is not in the space.
+    """
+    plan = space.plan(backbone)
+    stages: list[list[nn.Module]] = [[DenseBlock(block) for block in stage] for stage in plan.stages]
+    stages[0].insert(0, DenseBlock(_stem(space, plan, task)))
+    head = LastDenseExit(plan.features, task.num_classes, space.dropout)
+    net = _assemble(plan, stages, head)
+    _initialise(net)
+    grey_in_channels_last(net.stages[0])
+    return net
+
+
+def _stem(space: DenseSpace, plan: DensePlan, task: Task) -> DenseBlockPlan:
+    return DenseBlockPlan(task.in_channels, plan.stem, space.stem_stride)
+
+
+def _assemble(plan: DensePlan, stages: list[list[nn.Module]], head: nn.Module) -> StagedBackbone:
+    return StagedBackbone([nn.Sequential(*stage) for stage in stages], head, plan.resolution)
+
+
+def _initialise(net: nn.Module) -> None:
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+
+def _block_copy(shared: DenseBlock, plan: DenseBlockPlan) -> nn.Module:
+    block = DenseBlock(plan).to(shared.conv.weight.device)
+    _copy_slices(shared, block)
+    return block
+
+
+@torch.no_grad()
+def _copy_slices(shared: nn.Module, target: nn.Module) -> None:
+    """Copy the first rows and columns of each tensor of `shared` into the equally named, smaller tensor."""
+    tensors = shared.state_dict()
+    for name, tensor in target.state_dict().items():
+        tensor.copy_(tensors[name][tuple(slice(size) for size in tensor.shape)])

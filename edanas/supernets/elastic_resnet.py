@@ -1,0 +1,163 @@
+"""Supernet provider `elastic-resnet`: dense 3x3 convolutions for small images."""
+
+from collections.abc import Callable, Mapping
+
+from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
+from edanas.core.errors import ConfigError, WeightsError
+from edanas.core.hookspecs import hookimpl
+from edanas.core.types import Backbone, SegmentCost, Task, Variable
+from edanas.supernets.dense_space import STAGES, DenseSpace, plan_costs, strides_for
+from edanas.supernets.elastic_dense import ElasticDenseNet, build_dense
+from edanas.supernets.option_checks import (
+    Condition,
+    checked_choices,
+    checked_number,
+    checked_numbers,
+    checked_sides,
+    is_stride,
+    is_whole,
+)
+from edanas.supernets.weights import TensorNames, fill, locate, read_tensors
+
+NAMES = TensorNames(
+    classifier=("last_exit.linear.weight", "last_exit.linear.bias"),
+    stem="stem.conv.weight",
+    misfit="The file is of a network with other widths, depths or channels",
+)
+"""Names of the supernet's tensors."""
+
+
+class ElasticResNetProvider(SupernetProvider):
+    """Dense 3x3 convolutions with searched depth, width and resolution, for small images.
+
+    A backbone has 5 stages and 4 exit points, after stages 1 to 4. Stage 1 also contains the stem. A stage
+    consists of 3x3 convolutions with BatchNorm and ReLU. All of them except the first have a shortcut. The
+    last exit is global average pooling and a linear layer. Networks of smaller width use the first channels
+    of the shared weights. Shortcuts follow He et al., Deep Residual Learning, CVPR 2016; as in Ding et al.,
+    RepVGG, CVPR 2021, each skips one convolution.
+
+    Args:
+        widths: Choices of the width multiplier of a stage; 0.2, 0.4, 0.7 and 1 by default. Numbers of
+            channels are rounded to multiples of 4.
+        resolutions: Choices of the side of the input images, in pixels; 32 by default.
+        depths: Choices of the number of convolutions of a stage; 1, 2 and 3 by default.
+        channels: Number of output channels of each of the 5 stages at width 1. The stem has half as many
+            channels as stage 1.
+        stem_stride: Stride of the first convolution, from 1 to 4; 0, the default, derives it from
+            `resolutions`.
+        stage_strides: Stride of each of the 5 stages; an empty list, the default, derives the strides from
+            `resolutions`. The derived strides leave features of 2 to 4 pixels after the last stage.
+        dropout: Share of the classifier's input features that is dropped in training; 0 by default.
+
+    Raises:
+        ConfigError: An option is out of range.
+
+    Example:
+        >>> provider = ElasticResNetProvider(resolutions=(8,))
+        >>> provider.exit_points, provider.space.stage_strides
+        (4, (2, 2, 1, 1, 1))
+    """
+
+    exit_points = STAGES - 1
+
+    def __init__(
+        self,
+        *,
+        widths: tuple[float, ...] = (0.2, 0.4, 0.7, 1.0),
+        resolutions: tuple[int, ...] = (32,),
+        depths: tuple[int, ...] = (1, 2, 3),
+        channels: tuple[int, ...] = (32, 64, 96, 128, 160),
+        stem_stride: int = 0,
+        stage_strides: tuple[int, ...] = (),
+        dropout: float = 0.0,
+    ) -> None:
+        sides = checked_sides(resolutions)
+        stem, strides = strides_for(sides)
+        self.space = DenseSpace(
+            widths=checked_choices("widths", widths, "numbers from 0.05 to 4", lambda v: 0.05 <= v <= 4),
+            resolutions=sides,
+            depths=checked_choices("depths", depths, "whole numbers from 1 to 8", is_whole(1, 8)),
+            channels=_for_each_stage("channels", channels, "whole numbers from 4 to 2048", is_whole(4, 2048)),
+            stem_stride=checked_number(
+                "stem_stride", stem_stride, "a whole number from 0 to 4", is_whole(0, 4)
+            )
+            or stem,
+            stage_strides=_for_each_stage(
+                "stage_strides", stage_strides or strides, "whole numbers from 1 to 4", is_stride
+            ),
+            dropout=checked_number("dropout", dropout, "a number >= 0 and < 1", lambda v: 0 <= v < 1),
+        )
+
+    def variables(self) -> tuple[Variable, ...]:
+        """Return the variables of the search space.
+
+        Their names are `resolution`, and `stage1.width`, `stage1.depth` and so on for each stage, counted
+        from 1.
+        """
+        return self.space.variables()
+
+    def supernet(self, task: Task) -> Supernet:
+        """Build the supernet; see `SupernetProvider.supernet`."""
+        return ElasticDenseNet(self.space, task)
+
+    def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
+        """Build a backbone as a separate network; see `SupernetProvider.build`.
+
+        Raises:
+            CandidateError: The backbone is not in this space.
+        """
+        return build_dense(self.space, backbone, task)
+
+    def exit_channels(self) -> tuple[tuple[int, ...], ...]:
+        """Return, for each exit point, the distinct numbers of channels at all widths, ascending."""
+        return tuple(self.space.channels_of(stage) for stage in range(self.exit_points))
+
+    def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+        """Return the costs of a backbone, counted layer by layer; see `SupernetProvider.costs`.
+
+        Raises:
+            CandidateError: The backbone is not in this space.
+        """
+        return plan_costs(self.space.plan(backbone), self.space.stem_stride, task)
+
+    def load_weights(self, supernet: Supernet, weights: str) -> str:
+        """Load weights from a file.
+
+        Args:
+            supernet: The supernet that gets the weights.
+            weights: Path of a file with the tensors of a supernet of this provider.
+
+        Returns:
+            A sentence that reports the number of copied tensors.
+
+        Raises:
+            WeightsError: The file does not exist, has no weights, or has the weights of another network.
+        """
+        if not isinstance(supernet, ElasticDenseNet):
+            raise WeightsError(
+                f"weights '{weights}': {type(supernet).__name__} is not this provider's supernet"
+            )
+        path, _ = locate(weights, {})
+        return fill(supernet, supernet.task, read_tensors(path), str(path), NAMES)
+
+
+def _for_each_stage(
+    name: str, values: tuple[int, ...], allowed: str, is_allowed: Condition
+) -> tuple[int, ...]:
+    """Return the values of an option with one number for each stage, after a check.
+
+    Raises:
+        ConfigError: The number of values differs from the number of stages, or a value is not allowed.
+    """
+    numbers = checked_numbers(name, values, allowed, is_allowed)
+    if len(numbers) != STAGES:
+        raise ConfigError(
+            f"supernet.{name}: found {len(numbers)} numbers; allowed: {STAGES}, one for each stage"
+        )
+    return numbers
+
+
+@hookimpl
+def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
+    """Register the provider `elastic-resnet`."""
+    return {"elastic-resnet": ElasticResNetProvider}
