@@ -129,8 +129,8 @@ class DenseSpace:
         variables = [Variable("resolution", self.resolutions)]
         for stage in range(1, STAGES + 1):
             variables += [
-                Variable(f"stage{stage}.width", self.widths),
-                Variable(f"stage{stage}.depth", self.depths),
+                Variable(f"stage{stage}.width", self.widths, stage=stage),
+                Variable(f"stage{stage}.depth", self.depths, stage=stage),
             ]
         return tuple(variables)
 

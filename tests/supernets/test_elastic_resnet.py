@@ -70,6 +70,7 @@ def test_variables_name_their_stage():
     variables = ElasticResNetProvider(resolutions=(16, 32)).variables()
     names = [f"stage{stage}.{part}" for stage in range(1, 6) for part in ("width", "depth")]
     assert [variable.name for variable in variables] == ["resolution", *names]
+    assert [variable.stage for variable in variables] == [None, *(s for s in range(1, 6) for _ in range(2))]
     assert not any(variable.parent for variable in variables)
 
 
