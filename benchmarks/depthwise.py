@@ -27,6 +27,7 @@ CASES = ((48, 32, 3, 1), (96, 32, 3, 2), (96, 16, 5, 1), (96, 16, 5, 2), (160, 8
 def runs(batch: int, channels: int, side: int, kernel: int, stride: int) -> dict[str, Run]:
     """Return the calls to time for one convolution, by name."""
     padding = kernel // 2
+    pads = padding, padding
     features = torch.randn(batch, channels, side, side).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(channels, 1, kernel, kernel)
     gradient = torch.randn_like(torch.conv2d(features, weight, None, stride, padding, 1, channels))
@@ -35,9 +36,9 @@ def runs(batch: int, channels: int, side: int, kernel: int, stride: int) -> dict
         tensors = gradient.to(dtype), features.to(dtype), weight.to(dtype)
         calls[f"convolution {name}"] = partial(torch.conv2d, *tensors[1:], None, stride, padding, 1, channels)
         for of, mask in (("input", (True, False)), ("weight", (False, True))):
-            calls[f"{of} {name}"] = partial(gradients, *tensors, stride, padding, mask)
-    calls["input ours"] = partial(input_gradient, *tensors, stride, padding)
-    calls["weight ours"] = partial(weight_gradient, *tensors, stride, padding)
+            calls[f"{of} {name}"] = partial(gradients, *tensors, stride, pads, mask)
+    calls["input ours"] = partial(input_gradient, *tensors, stride, pads)
+    calls["weight ours"] = partial(weight_gradient, *tensors, stride, pads)
     return calls
 
 

@@ -1,54 +1,22 @@
 """Precision of the computations of a training: float32 or bfloat16."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
-from torch.overrides import TorchFunctionMode
 
-from edanas.training.depthwise import can_compute, depthwise, pair
+from edanas.training.convolutions import FastConvolutions
 
 AUTO, FP32, BF16 = "auto", "fp32", "bf16"
 """Values of the setting `training.precision`."""
-
-
-class _FastDepthwise(TorchFunctionMode):
-    """Computes depthwise convolutions with `depthwise`, and other grouped convolutions in float32."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        keywords = kwargs or {}
-        if func is torch.conv2d:
-            return self._conv2d(*args, **keywords)
-        return func(*args, **keywords)
-
-    def _conv2d(
-        self,
-        input: torch.Tensor,  # noqa: A002
-        weight: torch.Tensor,
-        bias: torch.Tensor | None = None,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-    ) -> torch.Tensor:
-        options = bias, stride, padding, dilation, groups
-        if groups == 1:
-            return torch.conv2d(input, weight, *options)
-        if can_compute(input, weight, *options):
-            return depthwise(input, weight, pair(stride)[0], pair(padding)[0])
-        with torch.autocast("cpu", enabled=False):
-            return torch.conv2d(input.float(), weight.float(), *options)
 
 
 @contextmanager
 def compute_precision(precision: str, device: torch.device) -> Iterator[None]:
     """Run matrix products and convolutions in the `with` block in a given precision.
 
-    Weights and their gradients stay float32. On CPUs, a grouped convolution runs in bfloat16 only if
-    `edanas.training.depthwise` can compute it; otherwise it runs in float32.
+    Weights and their gradients stay float32. On CPUs, convolutions are computed by
+    `edanas.training.convolutions`.
 
     Args:
         precision: `fp32` (float32) or `bf16` (bfloat16).
@@ -59,15 +27,12 @@ def compute_precision(precision: str, device: torch.device) -> Iterator[None]:
         ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
         torch.bfloat16
     """
-    if precision == FP32:
+    with ExitStack() as stack:
+        if precision != FP32:
+            stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
+        if device.type == "cpu":
+            stack.enter_context(FastConvolutions())
         yield
-        return
-    with torch.autocast(device.type, dtype=torch.bfloat16):
-        if device.type == "cuda":
-            yield
-        else:
-            with _FastDepthwise():
-                yield
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

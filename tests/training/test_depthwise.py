@@ -1,4 +1,4 @@
-"""Depthwise convolutions in bfloat16: torch's own, in float32, are the oracle."""
+"""Gradients of depthwise convolutions, in float32 and bfloat16: torch's own, in float32, are the oracle."""
 
 from typing import Any
 
@@ -8,37 +8,41 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edanas.training import depthwise as quick
-from edanas.training.depthwise import can_compute, depthwise, input_gradient, weight_gradient
+from edanas.training.depthwise import depthwise, has_bfloat16, input_gradient, weight_gradient
 
-pytestmark = pytest.mark.skipif(not quick.has_bfloat16(), reason="this CPU has no kernels for bfloat16")
+needs_bfloat16 = pytest.mark.skipif(not has_bfloat16(), reason="this CPU has no kernels for bfloat16")
+TYPES = [torch.float32, pytest.param(torch.bfloat16, marks=needs_bfloat16)]
 
 
+@pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=60)
 @given(
-    st.sampled_from([1, 3, 5, 7]),
-    st.sampled_from([1, 2]),
+    st.integers(1, 7),
+    st.sampled_from([1, 2, 3]),
     st.integers(0, 2),
     st.integers(1, 9),
     st.integers(1, 9),
     st.integers(0, 2**32),
 )
 def test_gradients_are_those_of_torch(
-    kernel: int, stride: int, more: int, height: int, width: int, seed: int
+    dtype: torch.dtype, kernel: int, stride: int, more: int, height: int, width: int, seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     padding = kernel // 2 + more - 1 if kernel > 1 else more
     height, width = max(height, kernel - 2 * padding), max(width, kernel - 2 * padding)
     features = torch.randn(2, 3, height, width, generator=generator, requires_grad=True)
     weight = torch.randn(3, 1, kernel, kernel, generator=generator, requires_grad=True)
-    assert can_compute(features, weight, None, stride, padding, 1, 3)
     out = torch.conv2d(features, weight, None, stride, padding, 1, 3)
     gradient = torch.randn(out.shape, generator=generator)
     of_features, of_weight = torch.autograd.grad(out, (features, weight), gradient)
-    arguments = gradient, features.detach(), weight.detach(), stride, padding
-    torch.testing.assert_close(input_gradient(*arguments), of_features, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(weight_gradient(*arguments), of_weight, rtol=1e-4, atol=1e-4)
+    tensors = (each.detach().to(dtype) for each in (gradient, features, weight))
+    arguments: Any = (*tensors, stride, (padding, padding))
+    bound = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 0.05, "atol": 0.3}
+    torch.testing.assert_close(input_gradient(*arguments).float(), of_features, **bound)
+    torch.testing.assert_close(weight_gradient(*arguments).float(), of_weight, **bound)
 
 
+@needs_bfloat16
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -47,7 +51,8 @@ def test_the_error_is_that_of_bfloat16(kernel: int, stride: int, layout: torch.m
     features = torch.randn(8, 4, 8, 8).contiguous(memory_format=layout).requires_grad_()
     weight = torch.randn(4, 1, kernel, kernel, requires_grad=True)
     whole = torch.conv2d(features, weight, None, stride, kernel // 2, 1, 4)
-    out = depthwise(features, weight, stride, kernel // 2)
+    pads = kernel // 2, kernel // 2
+    out = depthwise(features.bfloat16(), weight.bfloat16(), stride, pads)
     assert out.dtype == torch.bfloat16
     gradient = torch.randn_like(whole)
     exact = torch.autograd.grad(whole, (features, weight), gradient)
@@ -57,9 +62,11 @@ def test_the_error_is_that_of_bfloat16(kernel: int, stride: int, layout: torch.m
     assert all(each.dtype == torch.float32 for each in actual)
 
 
+@needs_bfloat16
 @pytest.mark.parametrize("kernel", [3, 5])
 def test_only_gradients_of_trained_tensors_are_computed(kernel: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    features, weight = torch.randn(2, 3, 6, 6), torch.randn(3, 1, kernel, kernel)
+    features, weight = torch.randn(2, 3, 9, 9).bfloat16(), torch.randn(3, 1, kernel, kernel).bfloat16()
+    pads = kernel // 2, kernel // 2
     requested: list[tuple[bool, bool]] = []
     original = quick.gradients
 
@@ -69,43 +76,9 @@ def test_only_gradients_of_trained_tensors_are_computed(kernel: int, monkeypatch
 
     monkeypatch.setattr(quick, "gradients", gradients)
     one = weight.clone().requires_grad_()
-    torch.autograd.grad(depthwise(features, one, 1, kernel // 2).sum(), one)
+    torch.autograd.grad(depthwise(features, one, 1, pads).sum(), one)
     assert set(requested) == {(False, True)}
     requested.clear()
     other = features.clone().requires_grad_()
-    torch.autograd.grad(depthwise(other, weight, 2, kernel // 2).sum(), other)
+    torch.autograd.grad(depthwise(other, weight, 2, pads).sum(), other)
     assert set(requested) == {(True, False)}
-
-
-@pytest.mark.parametrize(
-    ("weight", "bias", "stride", "padding", "dilation", "groups"),
-    [
-        ((6, 2, 3, 3), None, 1, 1, 1, 3),
-        ((6, 1, 3, 3), None, 1, 1, 1, 3),
-        ((3, 1, 3, 3), torch.zeros(3), 1, 1, 1, 3),
-        ((3, 1, 3, 5), None, 1, (1, 2), 1, 3),
-        ((3, 1, 4, 4), None, 1, 1, 1, 3),
-        ((3, 1, 3, 3), None, (1, 2), 1, 1, 3),
-        ((3, 1, 3, 3), None, 3, 1, 1, 3),
-        ((3, 1, 3, 3), None, 1, 1, 2, 3),
-        ((3, 1, 3, 3), None, 1, "same", 1, 3),
-        ((3, 1, 5, 5), None, 1, 0, 1, 3),
-    ],
-)
-def test_unsupported_convolutions_are_computed_by_torch(
-    weight: tuple[int, ...],
-    bias: torch.Tensor | None,
-    stride: object,
-    padding: object,
-    dilation: int,
-    groups: int,
-) -> None:
-    features = torch.zeros(2, groups * weight[1], 8, 8)
-    arguments: Any = (torch.zeros(weight), bias, stride, padding, dilation, groups)
-    assert not can_compute(features, *arguments)
-
-
-def test_unbatched_images_are_computed_by_torch() -> None:
-    weight = torch.zeros(3, 1, 3, 3)
-    assert can_compute(torch.zeros(1, 3, 8, 8), weight, None, (1,), (1, 1), 1, 3)
-    assert not can_compute(torch.zeros(3, 8, 8), weight, None, 1, 1, 1, 3)
