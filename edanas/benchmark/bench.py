@@ -24,6 +24,7 @@ from edanas.deploy.resource_meters import Energy
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
+from edanas.model.inputs import InputForm
 from edanas.model.labelled_samples import read_labelled_samples, read_two_parts
 from edanas.model.loading import load
 from edanas.plugins.manager import load_plugins
@@ -214,7 +215,8 @@ def _samples(
         raise DataError(f"data: {part} has no samples; expected one or more")
     order = np.random.default_rng(options.seed).permutation(len(samples))[: options.samples]
     chosen = samples.subset(order)
-    return replace(chosen, images=chosen.images.contiguous()), part, remarks
+    images = InputForm.of(network).batch(chosen.images)
+    return replace(chosen, images=images.contiguous()), part, remarks
 
 
 def _two_parts(
@@ -222,5 +224,6 @@ def _two_parts(
 ) -> tuple[ImageSet, ImageSet]:
     if not isinstance(data, ImageSet):
         return read_two_parts(registry, network, path, data)
+    data = replace(data, images=InputForm.of(network).batch(data.images))
     half = len(data) // 2
     return data.subset(np.arange(half)), data.subset(np.arange(half, len(data)))

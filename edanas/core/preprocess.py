@@ -1,9 +1,20 @@
-"""Preparation of images: one rule for training, evaluation and deployment."""
+"""Preparation of images: one rule for training, evaluation and deployment.
+
+The page `docs/reference/pixels.md` states the rule for a repetition in another program.
+"""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PREPROCESSING = "preprocessing"
+"""Key of a network's description that states the size of its images and the steps of its preprocessing."""
 
 
 def prepare(
@@ -35,13 +46,100 @@ def prepare(
 
 def scale(images: torch.Tensor, resolution: int) -> torch.Tensor:
     """Resize (B, C, H, W) uint8 or floats in [0, 1] to (B, C, resolution, resolution) float32 in [0, 1]."""
-    pixels = images.float().div_(255.0) if images.dtype == torch.uint8 else images.float()
-    if pixels.shape[-2:] == (resolution, resolution):
-        return pixels
-    shrinks = max(pixels.shape[-2:]) > resolution
-    return F.interpolate(
-        pixels, size=(resolution, resolution), mode="bilinear", align_corners=False, antialias=shrinks
-    )
+    stored = images.dtype == torch.uint8
+    height, width = images.shape[-2:]
+    if (height, width) == (resolution, resolution):
+        return images.float().div_(255.0) if stored else images.float()
+    # Resizing in double precision rounds once, so that every program and device gets the same pixels. The
+    # range of bytes keeps the sums of equal bytes and floats equal.
+    pixels = (images if stored else images.float().mul(255.0)).double()
+    rows = _weights_on(height, resolution, images.device)
+    columns = _weights_on(width, resolution, images.device)
+    return (rows @ pixels @ columns.T).float().div_(255.0)
+
+
+def resampling_weights(before: int, after: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Return the weights (after, before) of bilinear resampling of a row of pixels, with antialiasing.
+
+    A new pixel is the mean of the old pixels under a triangle around its centre. The triangle reaches as far
+    as one pixel of the coarser row on both sides.
+
+    Args:
+        before: Number of old pixels.
+        after: Number of new pixels.
+
+    Example:
+        >>> resampling_weights(2, 1)
+        array([[0.5, 0.5]])
+    """
+    centres = (np.arange(after)[:, None] + 0.5) * before / after
+    distances = abs(np.arange(before) + 0.5 - centres) / max(before / after, 1.0)
+    weights = np.maximum(1.0 - distances, 0.0)
+    normalised: np.ndarray[tuple[int, int], np.dtype[np.float64]] = weights / weights.sum(1, keepdims=True)
+    return normalised
+
+
+@lru_cache(maxsize=64)
+def _weights_on(before: int, after: int, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(resampling_weights(before, after)).to(device)
+
+
+def preprocessing_fields(image_size: tuple[int, int], channels: int, resolution: int) -> dict[str, Any]:
+    """Return the statement of a network's preprocessing for its JSON description.
+
+    Args:
+        image_size: Width and height in pixels of the images on which the network was judged.
+        channels: Number of channels, 1 or 3.
+        resolution: Height and width of the network's input in pixels.
+
+    Returns:
+        `image_size`, from which the network resizes images, and `steps`, which are sentences for readers.
+
+    Example:
+        >>> preprocessing_fields((32, 32), 3, 24)["image_size"]
+        [32, 32]
+    """
+    width, height = image_size
+    colours = "grey" if channels == 1 else "RGB"
+    steps = [
+        f"Decode the file, set it upright by its EXIF orientation, and put it on white as 8-bit {colours}.",
+        f"Resize to {width}x{height} with Pillow's BILINEAR, which rounds to 8 bits.",
+        f"Resize to {resolution}x{resolution}, bilinear and antialiased, in double precision.",
+        "Divide by 255, subtract mean, divide by std.",
+    ]
+    if (width, height) == (resolution, resolution):
+        del steps[2]
+    return {"image_size": [width, height], "steps": steps}
+
+
+def resize(image: "Image.Image", size: tuple[int, int]) -> "Image.Image":
+    """Return an 8-bit image resized to (width, height) pixels; an image of that size is returned as it is.
+
+    Pillow resizes bilinearly, with antialiasing, and rounds to 8 bits. All 8-bit images of the package are
+    resized here, so that a file gives the same pixels in a run and in a prediction.
+    """
+    from PIL import Image
+
+    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+def resize_all(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return images (N, C, H, W) uint8 resized to `size`, (width, height) in pixels; see `resize`.
+
+    Example:
+        >>> resize_all(torch.zeros(2, 3, 8, 6, dtype=torch.uint8), (4, 5)).shape
+        torch.Size([2, 3, 5, 4])
+    """
+    from PIL import Image
+
+    width, height = size
+    if images.shape[-2:] == (height, width):
+        return images
+    planes = images.cpu().contiguous().flatten(0, 1).numpy()
+    resized = np.empty((len(planes), height, width), dtype=np.uint8)
+    for number, plane in enumerate(planes):
+        resized[number] = np.asarray(resize(Image.fromarray(plane), size))
+    return torch.from_numpy(resized).view(*images.shape[:2], height, width).to(images.device)
 
 
 def by_channel(values: Sequence[float] | torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -18,24 +18,24 @@ from safetensors.torch import save_file
 from edanas.core.errors import DataError, RunError
 from edanas.core.machine import home
 from edanas.core.runfolder import replacing
-from edanas.data.decoding import decode
+from edanas.data.decoding import Fit, decode
 
 _CHUNK = 4096
 """Number of files whose digests are computed together, which bounds the memory of pending results."""
 
-_RULE = "1"
+_RULE = "2"
 """Version of the decoding. It must change whenever `decode` returns other pixels for the same files."""
 
 
-def decode_once(files: Sequence[Path], size: int, channels: str) -> tuple[torch.Tensor, tuple[str, ...]]:
+def decode_once(files: Sequence[Path], fit: Fit, channels: str) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Return the result of `edanas.data.decoding.decode`, from the cache if possible.
 
-    The name of a cache file is a digest of the files' contents in order, `size`, `channels`, and the versions
+    The name of a cache file is a digest of the files' contents in order, `fit`, `channels`, and the versions
     of Pillow and of the decoding. If the cache file is damaged or cannot be written, the files are decoded.
 
     Args:
         files: Paths of one or more image files.
-        size: Largest side in pixels; see `decode`.
+        fit: Size of the images; see `decode`.
         channels: `auto`, `grey` or `rgb`; see `decode`.
 
     Returns:
@@ -44,10 +44,10 @@ def decode_once(files: Sequence[Path], size: int, channels: str) -> tuple[torch.
     Raises:
         DataError: A file cannot be read as an image.
     """
-    path = home() / "decoded" / f"{_key(files, size, channels)}.safetensors"
+    path = home() / "decoded" / f"{_key(files, fit, channels)}.safetensors"
     decoded = _read(path)
     if decoded is None:
-        decoded = decode(files, size, channels)
+        decoded = decode(files, fit, channels)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as partial:
@@ -57,8 +57,8 @@ def decode_once(files: Sequence[Path], size: int, channels: str) -> tuple[torch.
     return decoded
 
 
-def _key(files: Sequence[Path], size: int, channels: str) -> str:
-    digest = hashlib.blake2b(f"{_RULE} {version('pillow')} {size} {channels}".encode(), digest_size=16)
+def _key(files: Sequence[Path], fit: Fit, channels: str) -> str:
+    digest = hashlib.blake2b(f"{_RULE} {version('pillow')} {fit} {channels}".encode(), digest_size=16)
     with ThreadPoolExecutor(4 + (os.cpu_count() or 1)) as pool:
         for start in range(0, len(files), _CHUNK):
             for content in pool.map(_digest, files[start : start + _CHUNK]):

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from edanas.core.errors import DataError
+from edanas.core.preprocess import resize
 from edanas.data.image_array import ImageArray, Pixels
 
 if TYPE_CHECKING:
@@ -59,6 +60,13 @@ TURNS = {
 }
 """EXIF orientation -> the operation that sets the image upright, by its name in Pillow's `Transpose`."""
 
+Fit = int | tuple[int, int]
+"""Size in pixels that decoded images get.
+
+A number is the largest side: an image with a longer side becomes a square of that side, other images keep
+their size. A pair is the width and height of every image.
+"""
+
 _INSPECTION_SIDE = 64
 """Side in pixels to which a larger image is reduced before its colours are inspected."""
 
@@ -84,13 +92,13 @@ class _Original:
     """True if the file holds several frames."""
 
 
-def decode(files: Sequence[Path], size: int, channels: str) -> tuple[torch.Tensor, tuple[str, ...]]:
+def decode(files: Sequence[Path], fit: Fit, channels: str) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Decode image files in threads into one tensor.
 
     Args:
         files: Paths of N image files, one or more.
-        size: Largest side in pixels. If all images have the same size and no side is longer, they keep their
-            size. Otherwise all images become size x size.
+        fit: Size of the images; see `Fit`. If it is a largest side, and the images differ in size or one of
+            them is larger, all images become squares of that side.
         channels: `grey` (one channel), `rgb` (three channels), or `auto`: one channel if all images are grey.
 
     Returns:
@@ -100,8 +108,11 @@ def decode(files: Sequence[Path], size: int, channels: str) -> tuple[torch.Tenso
         DataError: A file cannot be read as an image; the message names the first unreadable file.
     """
     workers = min(len(files), 4 + (os.cpu_count() or 1))
-    read = partial(_read, formats=_formats(), size=size, grey=channels == "grey")
-    array, originals = ImageArray(len(files), size, colour=channels == "rgb"), Counter[_Original]()
+    read = partial(_read, formats=_formats(), fit=fit, grey=channels == "grey")
+    array, originals = (
+        ImageArray(len(files), fit if isinstance(fit, int) else max(fit), colour=channels == "rgb"),
+        Counter[_Original](),
+    )
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
         # Pillow warns of odd metadata and of large images; the pixels are valid in both cases.
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -113,13 +124,12 @@ def decode(files: Sequence[Path], size: int, channels: str) -> tuple[torch.Tenso
     return torch.from_numpy(array.images), _remarks(originals, (width, height), channels)
 
 
-def decode_each(files: Sequence[Path], size: int, *, grey: bool) -> list[torch.Tensor | DataError]:
+def decode_each(files: Sequence[Path], fit: Fit, *, grey: bool) -> list[torch.Tensor | DataError]:
     """Decode image files in threads, each independently of the others.
 
     Args:
         files: Paths of image files; may be empty.
-        size: Largest side in pixels. An image with a longer side becomes size x size; other images keep their
-            size.
+        fit: Size of the images; see `Fit`.
         grey: Return images with one channel; otherwise images have three channels.
 
     Returns:
@@ -128,7 +138,7 @@ def decode_each(files: Sequence[Path], size: int, *, grey: bool) -> list[torch.T
 
     def decode_one(path: Path) -> torch.Tensor | DataError:
         try:
-            pixels, _ = _read(path, formats, size, grey=grey)
+            pixels, _ = _read(path, formats, fit, grey=grey)
         except DataError as error:
             return error
         image = torch.tensor(pixels)
@@ -154,13 +164,13 @@ def inspect_image(path: Path) -> tuple[tuple[int, int], bool]:
     return original.size, not original.colour
 
 
-def _read(path: Path, formats: Sequence[str], size: int, *, grey: bool) -> tuple[Pixels, _Original]:
+def _read(path: Path, formats: Sequence[str], fit: Fit, *, grey: bool) -> tuple[Pixels, _Original]:
     """Decode one file; the pixels have shape (H, W) if all are grey, else (H, W, 3)."""
     from PIL import Image
 
     try:
         with Image.open(path, formats=list(formats)) as image:
-            return _convert(image, size, grey=grey)
+            return _convert(image, fit, grey=grey)
     except PermissionError as error:
         raise DataError(f"{path}: no permission to read this image") from error
     except Image.DecompressionBombError as error:
@@ -171,12 +181,13 @@ def _read(path: Path, formats: Sequence[str], size: int, *, grey: bool) -> tuple
         raise DataError(f"{path}: cannot be read as an image ({cause})") from error
 
 
-def _convert(image: "Image.Image", size: int, *, grey: bool) -> tuple[Pixels, _Original]:
+def _convert(image: "Image.Image", fit: Fit, *, grey: bool) -> tuple[Pixels, _Original]:
     from PIL import Image
 
+    longest = fit if isinstance(fit, int) else max(fit)
     mode, full_size = image.mode, image.size
     animated = bool(getattr(image, "is_animated", False))
-    image.draft(None, (2 * size, 2 * size))
+    image.draft(None, (2 * longest, 2 * longest))
     image.load()
     converted, transparent = _to_grey_or_rgb(image)
     orientation = _orientation(image)
@@ -184,14 +195,20 @@ def _convert(image: "Image.Image", size: int, *, grey: bool) -> tuple[Pixels, _O
     if turn is not None:
         converted = converted.transpose(Image.Transpose[turn])
         full_size = full_size[::-1] if orientation > 4 else full_size
-    if grey:
+    # Colours are inspected before resizing, which can hide them, so that the result depends on no size.
+    if grey or (converted.mode == "RGB" and _is_grey(converted)):
         converted = converted.convert("L")
-    if max(full_size) > size:
-        converted = converted.resize((size, size), Image.Resampling.BILINEAR)
+    if not isinstance(fit, int):
+        converted = resize(converted, fit)
+    elif max(full_size) > fit:
+        converted = resize(converted, (fit, fit))
     pixels = np.asarray(converted)
-    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
-        pixels = np.ascontiguousarray(pixels[..., 0])
     return pixels, _Original(full_size, mode, pixels.ndim == 3, transparent, turn is not None, animated)
+
+
+def _is_grey(image: "Image.Image") -> bool:
+    pixels = np.asarray(image)
+    return bool((pixels == pixels[..., :1]).all())
 
 
 def _orientation(image: "Image.Image") -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from edanas.core.errors import DataError
-from edanas.data.decoding import SUFFIXES, decode_each
+from edanas.data.decoding import SUFFIXES, Fit, decode_each
 
 
 def image_files(paths: Iterable[str | Path]) -> list[Path]:
@@ -64,7 +64,7 @@ def _raise_data_error(error: OSError) -> None:
 def read_batches(
     files: Sequence[Path],
     count: int,
-    size: int,
+    fit: Fit,
     *,
     grey: bool,
     on_unreadable: Callable[[DataError], None] | None = None,
@@ -74,7 +74,7 @@ def read_batches(
     Args:
         files: Paths of image files; may be empty.
         count: Number of files in a batch; the last batch may have fewer files.
-        size: Largest side in pixels; a larger image becomes size x size.
+        fit: Size of the images; see `edanas.data.decoding.Fit`.
         grey: Return images with one channel; otherwise images have three channels.
         on_unreadable: Called with the error for each file that cannot be read; the file is then skipped.
             With `None`, the default, the error is raised.
@@ -89,7 +89,7 @@ def read_batches(
     for start in range(0, len(files), count):
         batch = files[start : start + count]
         images: list[tuple[Path, torch.Tensor]] = []
-        for path, image in zip(batch, decode_each(batch, size, grey=grey), strict=True):
+        for path, image in zip(batch, decode_each(batch, fit, grey=grey), strict=True):
             if not isinstance(image, DataError):
                 images.append((path, image))
             elif on_unreadable is None:

@@ -14,7 +14,7 @@ from edanas.core.errors import ConfigError, DataError, near_miss
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import ImageSet, LoadedData
 from edanas.data.cache import decode_once
-from edanas.data.decoding import SUFFIXES
+from edanas.data.decoding import SUFFIXES, Fit
 
 PART_FOLDERS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 """Name of a folder -> the part of the data that its images belong to."""
@@ -72,10 +72,17 @@ class Folder(DataSource):
         Raises:
             DataError: The folder has no class folders, or a file cannot be read as an image.
         """
+        return self._load(size)
+
+    def load_at(self, image_size: tuple[int, int], seed: int) -> LoadedData:
+        """Decode all images and resize each straight to `image_size`; see `DataSource.load_at`."""
+        return self._load(image_size)
+
+    def _load(self, fit: Fit) -> LoadedData:
         listing = find_images(self.path)
         classes = sorted(set(listing.classes), key=_natural_key)
         label_of = {name: label for label, name in enumerate(classes)}
-        images, remarks = decode_once(listing.files, size, self.channels)
+        images, remarks = decode_once(listing.files, fit, self.channels)
         labels = torch.tensor([label_of[name] for name in listing.classes], dtype=torch.int64)
         samples = ImageSet(images, labels, tuple(classes))
         remarks = (*_ignored_remark(listing.ignored, self.path), *remarks)

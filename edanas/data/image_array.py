@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import interpolate
+
+from edanas.core.preprocess import resize, resize_all
 
 Pixels = npt.NDArray[np.uint8]
 """Pixels of one or more images, from 0 to 255."""
@@ -56,15 +57,10 @@ class ImageArray:
     def _put(self, number: int, pixels: Pixels) -> None:
         from PIL import Image
 
-        size = self.images.shape[:1:-1]
-        if pixels.shape[1::-1] != size:
-            resized = Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.BILINEAR)
-            pixels = np.asarray(resized)
+        height, width = self.images.shape[2:]
+        if pixels.shape[:2] != (height, width):
+            pixels = np.asarray(resize(Image.fromarray(np.ascontiguousarray(pixels)), (width, height)))
         self.images[number] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-CHUNK = 512
-"""Number of images that are resized together, which bounds the memory for their float32 copies."""
 
 
 def fit(images: torch.Tensor, size: int) -> tuple[torch.Tensor, tuple[str, ...]]:
@@ -85,14 +81,5 @@ def fit(images: torch.Tensor, size: int) -> tuple[torch.Tensor, tuple[str, ...]]
     height, width = images.shape[-2:]
     if max(height, width) <= size:
         return images, ()
-    fitted = torch.empty((len(images), images.shape[1], size, size), dtype=torch.uint8)
-    for start in range(0, len(images), CHUNK):
-        pixels = interpolate(
-            images[start : start + CHUNK].float(),
-            size=(size, size),
-            mode="bilinear",
-            align_corners=False,
-            antialias=True,
-        )
-        fitted[start : start + CHUNK] = pixels.round_().clamp_(0, 255).to(torch.uint8)
+    fitted = resize_all(images, (size, size))
     return fitted, (f"All {len(images)} images were resized from {width}x{height} to {size}x{size}.",)

@@ -57,6 +57,7 @@ def header(network: ExitNetwork, name: str) -> str:
     prefix = f"n{prefix}" if prefix[:1].isdigit() else prefix
     upper = prefix.upper()
     rows = _rows(network)
+    width, height = network.image_size or (network.resolution, network.resolution)
     table = ",\n    ".join(rows)
     mean, std = (_floats(values) for values in (network.mean, network.std))
     names = ",\n    ".join(_text(each) for each in network.classes)
@@ -75,6 +76,8 @@ def header(network: ExitNetwork, name: str) -> str:
 #define {upper}_CLASSES {len(network.classes)}
 #define {upper}_CHANNELS {len(network.mean)}
 #define {upper}_RESOLUTION {network.resolution} /* pixels, height and width */
+#define {upper}_IMAGE_WIDTH {width} /* images are resized to this size first, rounded to 8 bits, */
+#define {upper}_IMAGE_HEIGHT {height} /* then bilinearly to the resolution */
 #define {upper}_WEIGHTS_SHA256 "{hashlib.sha256(weights_bytes(network)).hexdigest()}"
 
 /* The exits in the order in which they run. Multiply-adds (macs) are for one image. */

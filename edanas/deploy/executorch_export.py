@@ -15,7 +15,8 @@ from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
-from edanas.deploy.manifest import check_folder, read_described, write_described
+from edanas.core.preprocess import PREPROCESSING
+from edanas.deploy.manifest import check_folder, check_images, read_described, write_described
 from edanas.deploy.segment_files import segment_fields
 from edanas.deploy.segments import example_images, example_memory, manifest_fields, segments
 
@@ -26,7 +27,7 @@ class ExecutorchExporter(Exporter):
     """Exporter of an ExecuTorch program with one method for each body and each head.
 
     A body is the stages between two exits, and a head is the exit after them. The program takes one image of
-    the network's resolution at a time, since devices plan their memory ahead. An application
+    the size in the network's preprocessing at a time, since devices plan their memory ahead. An application
     calls the methods in order, until an exit fires.
     """
 
@@ -100,11 +101,13 @@ class ExecutorchRunner(Runner):
 
     def __init__(self, path: Path) -> None:
         manifest, files = read_described(path, FORM, VERSION)
-        self.path, self._looks_back = path, bool(manifest.get("looks_back"))
+        self.path, self._manifest = path, manifest
+        self._looks_back = bool(manifest.get("looks_back"))
         try:
             from executorch.runtime import Runtime
 
-            self.exit_points, self.side = int(manifest["exit_points"]), int(manifest["resolution"])
+            self.exit_points = int(manifest["exit_points"])
+            self.side = None if PREPROCESSING in manifest else int(manifest["resolution"])
             (self._content,) = files.values()
             self._program = Runtime.get().load_program(self._content)
             self._segments = [
@@ -123,6 +126,7 @@ class ExecutorchRunner(Runner):
         self, images: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """See `Runner.predict`."""
+        check_images(self.path, self._manifest, images)
         labels, exits, confidences = zip(*(self._predict_one(image) for image in images), strict=True)
         return np.array(labels), np.array(exits), np.array(confidences, dtype=np.float32)
 

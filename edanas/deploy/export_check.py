@@ -11,7 +11,7 @@ import torch
 
 from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
-from edanas.core.preprocess import scale
+from edanas.core.preprocess import resize_all, scale
 
 ROUNDING = 1e-4
 """The largest difference between two confidences that counts as rounding."""
@@ -118,6 +118,8 @@ def check(network: ExitNetwork, runner: Runner, images: torch.Tensor, *, exact: 
     Raises:
         ExportError: See `export_checked`.
     """
+    if network.image_size is not None:
+        images = resize_all(images, network.image_size)
     images = resized_images(images, runner)
     pixels = images.numpy()
     expected = [np.asarray(each.cpu()) for each in network(images)]

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edanas.core.errors import ExportError, RunError
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.errors import DataError, ExportError, RunError
 from edanas.core.runfolder import replace_file
+from edanas.deploy.run_onnx import check_size
 
 
 def check_folder(stem: Path) -> None:
@@ -86,6 +90,23 @@ def read_described(path: Path, form: str, version: int) -> tuple[dict[str, Any],
             f"{path}: format {name!r}, version {number!r}; expected format '{form}', version {version}"
         )
     return manifest, {file: _verified(path, file, digest) for file, digest in digests.items()}
+
+
+def check_images(path: Path, manifest: Mapping[str, Any], images: npt.NDArray[np.uint8]) -> None:
+    """Check that images (B, C, H, W) have the size that a manifest states; older manifests state none.
+
+    Args:
+        path: The path of the manifest, for the message.
+        manifest: The content of the manifest.
+        images: The images.
+
+    Raises:
+        DataError: The images have another size.
+    """
+    try:
+        check_size(manifest, images)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _verified(manifest: Path, name: str, digest: str) -> bytes:

@@ -90,7 +90,10 @@ def segment_graphs(network: ExitNetwork) -> list[Graphs]:
 def _state(network: ExitNetwork) -> tuple[Any, ...]:
     """Return all values that a network's ONNX graphs depend on; a tensor is represented by its version."""
     tensors = [*network.parameters(), *network.buffers()]
-    named = network.scheme, network.criterion, network.inference, network.mean, network.std, network.classes
+    named = (
+        *(network.scheme, network.criterion, network.inference),
+        *(network.mean, network.std, network.classes, network.image_size),
+    )
     versions = tuple((id(tensor), tensor.data_ptr(), tensor._version) for tensor in tensors)
     return (*named, repr(network), network.training, versions)
 
@@ -109,7 +112,8 @@ def _translate(network: ExitNetwork) -> list[Graphs]:
     whole = _exported(_Parts(parts).eval(), inputs, shapes, [*names, *_flat(traced)], outputs)
     translated = []
     for at, (number, part) in enumerate(zip(numbers, parts, strict=True)):
-        body = _cut(whole, [names[at]], [f"body{number}"], f"segment{number}")
+        sized = network.image_size is not None
+        body = _cut(whole, [names[at]], [f"body{number}"], f"segment{number}", sized=sized)
         _rename(body, f"body{number}", f"features{number}")
         head = _cut(whole, [names[number], *traced[at]], ends[at], f"head{number}")
         for old, new in zip(traced[at], incoming[at], strict=True):
@@ -141,7 +145,8 @@ def _inputs(network: ExitNetwork, parts: Sequence[ExportSegment]) -> tuple[list[
             features = part.body(inputs[-1])
             rows = torch.arange(number + 3) % len(features)
             inputs.append(features.index_select(0, rows).contiguous())
-    sides = {2: torch.export.Dim("height", max=1 << 20), 3: torch.export.Dim("width", max=1 << 20)}
+    sides = {at: torch.export.Dim(name, max=1 << 20) for at, name in ((2, "height"), (3, "width"))}
+    sides = {} if network.image_size else sides
     batches = [{0: torch.export.Dim(f"batch{number}", max=1 << 20)} for number in range(len(inputs))]
     for number, part in enumerate(parts, 1):
         memory = example_memory(network, len(inputs[number]), part.before)
@@ -167,8 +172,15 @@ def _exported(module: nn.Module, inputs: Any, shapes: Any, names: list[str], out
         ) from error
 
 
-def _cut(whole: Any, sources: Sequence[str], ends: Sequence[str], label: str) -> Any:
+def _cut(whole: Any, sources: Sequence[str], ends: Sequence[str], label: str, *, sized: bool = False) -> Any:
     """Return the part of the model `whole` that computes the outputs `ends` from the inputs `sources`.
+
+    Args:
+        whole: The model.
+        sources: Names of the inputs.
+        ends: Names of the outputs.
+        label: Name of the part.
+        sized: True if height and width of the images are fixed.
 
     Raises:
         ExportError: The outputs depend on another input, too; the message names the part by `label`.
@@ -194,7 +206,7 @@ def _cut(whole: Any, sources: Sequence[str], ends: Sequence[str], label: str) ->
     cut.graph.input.extend(each for each in graph.input if each.name in sources)
     cut.graph.output.extend(each for end in ends for each in graph.output if each.name == end)
     cut.graph.initializer.extend(each for each in graph.initializer if each.name in needed)
-    _clean(cut, label)
+    _clean(cut, label, sized=sized)
     return cut
 
 
@@ -204,11 +216,11 @@ def _inputs_of(node: Any) -> list[str]:
     return [*node.input, *(name for graph in inner for each in graph.node for name in _inputs_of(each))]
 
 
-def _clean(model: Any, label: str) -> None:
+def _clean(model: Any, label: str, *, sized: bool) -> None:
     """Remove metadata of this machine from a model, and give its nodes and dimensions readable names.
 
     Raises:
-        ExportError: A batch size, height or width of an input or output is fixed.
+        ExportError: A batch size is fixed, or the height or width of the images, unless `sized` is true.
     """
     graph = model.graph
     for number, node in enumerate(graph.node, 1):
@@ -218,7 +230,7 @@ def _clean(model: Any, label: str) -> None:
         each.ClearField("doc_string")
     for each in (*graph.input, *graph.output):
         dimensions = each.type.tensor_type.shape.dim
-        free = ["batch", None, "height", "width"] if each.name == "images" else ["batch"]
+        free = ["batch", None, "height", "width"] if each.name == "images" and not sized else ["batch"]
         for dimension, name in zip(dimensions, free, strict=False):
             if name and not dimension.dim_param:
                 raise ExportError(

@@ -15,7 +15,7 @@ from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
-from edanas.deploy.manifest import check_folder, read_described, write_described
+from edanas.deploy.manifest import check_folder, check_images, read_described, write_described
 from edanas.deploy.onnx_graphs import Graphs, model_bytes, segment_graphs
 from edanas.deploy.segment_files import segment_fields
 from edanas.deploy.segments import manifest_fields
@@ -75,7 +75,7 @@ class OnnxIfRunner(Runner):
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         manifest, files = read_described(path, FORM, VERSION)
-        self.path = path
+        self.path, self._manifest = path, manifest
         try:
             self.exit_points = int(manifest["exit_points"])
             self._segments = len(manifest["segments"])
@@ -89,6 +89,7 @@ class OnnxIfRunner(Runner):
         self, images: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """See `Runner.predict`."""
+        check_images(self.path, self._manifest, images)
         decisions = [self._session.run(_OUTPUTS, {"images": image[None]}) for image in images]
         labels, exits, confidences = (np.concatenate(each) for each in zip(*decisions, strict=True))
         return labels, exits, confidences

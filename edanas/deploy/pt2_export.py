@@ -12,7 +12,7 @@ from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.hookspecs import hookimpl
 from edanas.deploy.conditional import conditional_network
-from edanas.deploy.manifest import check_folder, read_described, write_described
+from edanas.deploy.manifest import check_folder, check_images, read_described, write_described
 from edanas.deploy.pt2_programs import dynamic_dimensions, load_program, program_bytes
 from edanas.deploy.run_onnx import EarlyExitNetwork
 from edanas.deploy.segment_files import SegmentRunner, segment_fields, write_segments
@@ -42,7 +42,7 @@ class Pt2Exporter(Exporter):
         check_folder(stem)
         features, contents = example_images(network, 2, extra=3), []
         for number, part in enumerate(segments(network), 1):
-            free = dynamic_dimensions(batch=True, image=number == 1)
+            free = dynamic_dimensions(batch=True, image=number == 1 and network.image_size is None)
             body = program_bytes(part.body, (features,), free, f"segment {number}")
             with torch.no_grad():
                 features = part.body(features).contiguous()
@@ -96,7 +96,7 @@ class Pt2CondExporter(Exporter):
         """
         check_folder(stem)
         parts = segments(network)
-        free = dynamic_dimensions(batch=False, image=True)
+        free = dynamic_dimensions(batch=False, image=network.image_size is None)
         content = program_bytes(
             conditional_network(parts), (example_images(network, 1, extra=3),), free, "the network"
         )
@@ -131,7 +131,7 @@ class Pt2CondRunner(Runner):
 
     def __init__(self, path: Path) -> None:
         manifest, files = read_described(path, COND, COND_VERSION)
-        self.path = path
+        self.path, self._manifest = path, manifest
         try:
             self.exit_points = int(manifest["exit_points"])
             self._segments = len(manifest["segments"])
@@ -145,6 +145,7 @@ class Pt2CondRunner(Runner):
         self, images: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """See `Runner.predict`."""
+        check_images(self.path, self._manifest, images)
         decisions = [self._module(torch.from_numpy(image[None].copy())) for image in images]
         labels, exits, confidences = (torch.cat(each).numpy() for each in zip(*decisions, strict=True))
         return labels, exits, confidences

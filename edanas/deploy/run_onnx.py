@@ -4,6 +4,9 @@ This file needs numpy and onnxruntime, and nothing else. As a program, it classi
 numpy:
 
     python NAME.run_onnx.py NAME.onnx.json images.npy
+    python NAME.run_onnx.py NAME.onnx.json cat.jpg dog.png
+
+Files of images, which need the package pillow, get the pixels that edanas gives them.
 
 You may copy and change this file.
 """
@@ -11,7 +14,7 @@ You may copy and change this file.
 import argparse
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +67,17 @@ class EarlyExitNetwork:
         """Classify images.
 
         Args:
-            images: Pixels (B, C, H, W) uint8 of B images with C channels.
+            images: Pixels (B, C, H, W) uint8 of B images with C channels. If the manifest states a size, H
+                and W must equal it; see `read_image`.
 
         Returns:
             The predicted class (B,) of each image, the index (B,) of the exit where it exits, and the
             confidence (B,) there. Exits count from 0; the last exit has the number of exit points.
+
+        Raises:
+            ValueError: The images have another size than the manifest states.
         """
+        check_size(self.manifest, images)
         labels = np.zeros(len(images), dtype=np.int64)
         exits = np.zeros(len(images), dtype=np.int64)
         confidences = np.zeros(len(images), dtype=np.float32)
@@ -96,10 +104,12 @@ class EarlyExitNetwork:
         """Return the classes (B,) that the last exit predicts for all images; no other head runs.
 
         Raises:
-            ValueError: The last exit reads the outputs of other heads.
+            ValueError: The last exit reads the outputs of other heads, or the images have another size than
+                the manifest states.
         """
         if self.manifest.get("looks_back"):
             raise ValueError("the last exit reads the outputs of earlier exits, and cannot run without them")
+        check_size(self.manifest, images)
         features: Any = images
         for segment in self.segments:
             (features,) = self._run(segment["body"], features)
@@ -125,6 +135,43 @@ class EarlyExitNetwork:
         named = zip(session.get_inputs(), values, strict=True)
         outputs: list[Any] = session.run(None, {each.name: value for each, value in named})
         return outputs
+
+
+def check_size(manifest: Mapping[str, Any], images: Images) -> None:
+    """Check that images (B, C, H, W) have the size that a manifest states; older manifests state none.
+
+    Raises:
+        ValueError: They have another size.
+    """
+    size = manifest.get("preprocessing", {}).get("image_size")
+    if size is not None and list(images.shape[:1:-1]) != size:
+        raise ValueError(
+            f"images: found {images.shape[3]}x{images.shape[2]} pixels; allowed: {size[0]}x{size[1]}. Resize "
+            "them with Pillow's BILINEAR, as `read_image` does"
+        )
+
+
+def read_image(path: str, manifest: Mapping[str, Any]) -> Images:
+    """Read an image file of any size as pixels (1, C, H, W) uint8, by the steps in the manifest.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: The image has more than 8 bits per pixel.
+    """
+    from PIL import Image, ImageOps
+
+    size = manifest.get("preprocessing", {}).get("image_size", [manifest["resolution"]] * 2)
+    with Image.open(path) as file:
+        file.draft(None, (2 * max(size), 2 * max(size)))  # JPEG files are decoded at a reduced size
+        if file.mode.startswith(("I", "F")):
+            raise ValueError(f"{path}: has more than 8 bits per pixel; convert it to 8 bits")
+        image = ImageOps.exif_transpose(file)
+        if image.has_transparency_data:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        image = image.convert("RGB")
+        image = image.convert("L") if manifest["channels"] == 1 else image
+        pixels = np.asarray(image.resize(tuple(size), Image.Resampling.BILINEAR), dtype=np.uint8)
+    return (pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))[None]
 
 
 def stored_images(path: str, channels: int) -> Images:
@@ -153,7 +200,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Classify images with an exported early-exit network.")
     parser.add_argument("manifest", help="the .onnx.json file of the network")
     parser.add_argument(
-        "images", help="an .npy file of B images with C channels: uint8 of shape (B, C, H, W)"
+        "images",
+        nargs="+",
+        help="image files, or one .npy file of B images with C channels: uint8 of shape (B, C, H, W)",
     )
     parser.add_argument(
         "--threads", type=int, default=0, help="number of threads; 0, the default: chosen by onnxruntime"
@@ -161,11 +210,15 @@ def main() -> None:
     options = parser.parse_args()
     try:
         network = EarlyExitNetwork(options.manifest, options.threads)
-        images = stored_images(options.images, network.manifest["channels"])
+        images = (
+            stored_images(options.images[0], network.manifest["channels"])
+            if options.images[0].endswith(".npy")
+            else np.concatenate([read_image(each, network.manifest) for each in options.images])
+        )
+        predictions = zip(*network.predict(images), strict=True)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     last = network.manifest["exit_points"]
-    predictions = zip(*network.predict(images), strict=True)
     for number, (label, exit_, confidence) in enumerate(predictions, 1):
         name = "last" if exit_ == last else str(exit_ + 1)
         print(f"{number},{network.classes[label]},{name},{confidence:.6f}")

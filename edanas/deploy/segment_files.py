@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edanas.core.contracts import ExitNetwork, Runner
 from edanas.core.errors import EdanasError, ExportError
-from edanas.deploy.manifest import read_described, write_described
+from edanas.deploy.manifest import check_images, read_described, write_described
 from edanas.deploy.run_onnx import VERSION, EarlyExitNetwork
 from edanas.deploy.segments import ExportSegment, manifest_fields
 
@@ -45,10 +45,12 @@ class SegmentRunner(Runner):
         self, images: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """See `Runner.predict`."""
+        check_images(self.path, self.network.manifest, images)
         return self.network.predict(images)
 
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         """See `Runner.backbone`."""
+        check_images(self.path, self.network.manifest, images)
         try:
             return self.network.backbone(images)
         except ValueError as error:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from edanas.core.contracts import ExitNetwork, ExitReader
 from edanas.core.contracts.exit_network import Decide, Memory
 from edanas.core.errors import ExportError
-from edanas.core.preprocess import by_channel
+from edanas.core.preprocess import PREPROCESSING, by_channel
 from edanas.core.tracing import measure, trace
 
 
@@ -93,6 +93,7 @@ class Preprocessing(nn.Module):
 
     Args:
         resolution: Height and width of the result in pixels.
+        resizes: False if all images have the height and width `resolution`.
         mean: The mean of the pixels of each channel, in [0, 1].
         std: The standard deviation of the pixels of each channel.
     """
@@ -100,9 +101,11 @@ class Preprocessing(nn.Module):
     pixel_mean: torch.Tensor
     pixel_std: torch.Tensor
 
-    def __init__(self, resolution: int, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, resolution: int, mean: Sequence[float], std: Sequence[float], *, resizes: bool = True
+    ) -> None:
         super().__init__()
-        self.resolution = resolution
+        self.resolution, self.resizes = resolution, resizes
         host = torch.device("cpu")
         self.register_buffer("pixel_mean", by_channel(mean, host))
         self.register_buffer("pixel_std", by_channel(std, host))
@@ -111,7 +114,8 @@ class Preprocessing(nn.Module):
         """Images (B, C, H, W) uint8 -> normalised images (B, C, `resolution`, `resolution`) float32."""
         size = (self.resolution, self.resolution)
         pixels = images.float() / 255.0
-        pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
+        if self.resizes:
+            pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
         normalised: torch.Tensor = (pixels - self.pixel_mean) / self.pixel_std
         return normalised
 
@@ -141,7 +145,8 @@ def segments(network: ExitNetwork) -> list[ExportSegment]:
     frozen.float().cpu()
     decide = {each.exit: each.decide for each in frozen.segments()}
     readers = frozen.inference, frozen.criterion
-    stages: list[nn.Module] = [Preprocessing(network.resolution, network.mean, network.std)]
+    resizes = network.image_size != (network.resolution, network.resolution)
+    stages: list[nn.Module] = [Preprocessing(network.resolution, network.mean, network.std, resizes=resizes)]
     parts: list[ExportSegment] = []
     begin = 0
     for at, stage in enumerate(frozen.backbone.stages):
@@ -197,7 +202,9 @@ def example_memory(network: ExitNetwork, count: int, tensors: int) -> Memory:
 
 def manifest_fields(network: ExitNetwork) -> Mapping[str, Any]:
     """Return the fields of a network that are the same in the manifests of all forms, as JSON values."""
+    stated = {PREPROCESSING: network.description[PREPROCESSING]} if network.image_size else {}
     return {
+        **stated,
         "exit_points": network.exit_points,
         "channels": len(network.mean),
         "resolution": network.resolution,
@@ -209,14 +216,17 @@ def manifest_fields(network: ExitNetwork) -> Mapping[str, Any]:
 
 
 def example_images(network: ExitNetwork, count: int, extra: int = 0) -> torch.Tensor:
-    """Return random images (count, C, R + extra, R + 2 extra) uint8 for tracing.
+    """Return random images (count, C, H, W) uint8 for tracing.
 
-    C is the network's number of channels, R its resolution in pixels.
+    C is the network's number of channels. H and W are those of `image_size`. Without it, H is R + extra and W
+    is R + 2 extra, where R is the resolution in pixels.
 
     Args:
         network: The network to trace.
         count: Number of images.
         extra: Number of additional pixels in height; the width has twice as many. By default 0.
     """
-    shape = count, len(network.mean), network.resolution + extra, network.resolution + 2 * extra
+    side = network.resolution
+    width, height = network.image_size or (side + 2 * extra, side + extra)
+    shape = count, len(network.mean), height, width
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)

@@ -15,6 +15,7 @@ from edanas.core.contracts import (
     TrainingScheme,
 )
 from edanas.core.cut_backbones import completed, stages_of
+from edanas.core.preprocess import PREPROCESSING, preprocessing_fields
 from edanas.core.settings import Component, Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts
@@ -85,9 +86,11 @@ class RunInputs:
             backbone: The network's backbone.
 
         Returns:
-            The components with their options, the backbone's choices and the task, as values of JSON's types.
+            The components with their options, the backbone's choices, the task and the preprocessing, as
+            values of JSON's types.
         """
         task, settings = self.parts.task, self.settings
+        height, width = self.parts.train.images.shape[2:]
 
         def named(component: Component) -> dict[str, Any]:
             return {"name": component.name, "options": dict(component.options)}
@@ -100,4 +103,7 @@ class RunInputs:
             "backbone": dict(backbone.choices),
             "in_channels": task.in_channels,
             "num_classes": task.num_classes,
+            PREPROCESSING: preprocessing_fields(
+                (width, height), task.in_channels, int(backbone["resolution"])
+            ),
         }

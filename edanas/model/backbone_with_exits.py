@@ -20,7 +20,7 @@ from edanas.core.preprocess import by_channel, prepare
 from edanas.core.types import SegmentCost, SelectionScheme
 from edanas.exits.decisions import Decision, decide_all, decision_costs
 from edanas.exits.inference import EarlyStop
-from edanas.model.inputs import as_batch
+from edanas.model.inputs import InputForm
 
 
 class BackboneWithExits(ExitNetwork):
@@ -204,7 +204,7 @@ class BackboneWithExits(ExitNetwork):
         return Decision(self.inference, self.criterion, ran)
 
     def _batch(self, images: object) -> torch.Tensor:
-        return as_batch(images, len(self.mean)).to(self.device)
+        return InputForm.of(self).batch(images).to(self.device)
 
     def _check_mode(self) -> None:
         if self.training:

@@ -15,7 +15,7 @@ from edanas.core.errors import ConfigError, EdanasError, near_miss
 from edanas.core.types import Backbone, SelectionScheme, Variable
 from edanas.model.backbone_with_exits import BackboneWithExits
 from edanas.model.fusion import compile_parts, simplify
-from edanas.model.inputs import batches
+from edanas.model.inputs import InputForm, batches
 from edanas.model.runtime import ALWAYS, NEVER, Compaction, classify, empty_prediction, join_predictions
 from edanas.model.throughput import Throughput
 
@@ -65,8 +65,10 @@ class EENN(BackboneWithExits):
         stage runs. The method `predict` accepts more kinds of input, and is faster on large batches.
 
         Args:
-            images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size. The range of floats is
-                checked only for images in the CPU's memory, because the check would stall an accelerator.
+            images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size. Bytes of another size
+                are resized to `image_size` first, as in the run of the network; floats are resized once, to
+                `resolution`. The range of floats is checked only for images in the CPU's memory, because the
+                check would stall an accelerator.
 
         Returns:
             The prediction, on the network's device.
@@ -118,7 +120,7 @@ class EENN(BackboneWithExits):
         if compact not in COMPACT:
             raise ConfigError(f"compact: found '{compact}'.{near_miss(compact, COMPACT)}")
         self._check_mode()
-        parts = batches(images, len(self.mean), self.resolution, batch_size)
+        parts = batches(images, InputForm.of(self), batch_size)
         return join_predictions([self._inferred(batch, compact) for batch in parts])
 
     def rule(self, compact: str, device: torch.device) -> Compaction:

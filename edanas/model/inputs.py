@@ -1,17 +1,45 @@
 """Checks of images to classify, and batches from tensors, arrays or iterables of images."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from edanas.core.contracts import ExitNetwork
 from edanas.core.errors import DataError
-from edanas.core.preprocess import scale
+from edanas.core.preprocess import resize_all, scale
 
 _ROUNDING = 1e-3
 """Largest distance of a float from [0, 1] that is accepted, because resizing can overshoot slightly."""
+
+
+class InputForm(NamedTuple):
+    """Properties of the images that a network takes.
+
+    Args:
+        channels: Number C of channels.
+        resolution: Height and width in pixels of the network's input.
+        image_size: Width and height in pixels to which 8-bit images are resized; `None` = they are not.
+    """
+
+    channels: int
+    resolution: int
+    image_size: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, network: ExitNetwork) -> "InputForm":
+        """Return the properties of a network's images."""
+        return cls(len(network.mean), network.resolution, network.image_size)
+
+    def batch(self, images: object) -> torch.Tensor:
+        """Return images as a checked batch; see `as_batch`. 8-bit images have the size `image_size`."""
+        if isinstance(images, np.ndarray):
+            images = from_array(images, self.channels)
+        batch = as_batch(images, self.channels)
+        is_stored = batch.dtype == torch.uint8
+        return resize_all(batch, self.image_size) if is_stored and self.image_size else batch
 
 
 def as_batch(images: object, channels: int) -> torch.Tensor:
@@ -78,14 +106,13 @@ def from_array(array: npt.NDArray[Any], channels: int) -> torch.Tensor:
     return tensor if tensor.shape[-3] == channels else tensor.movedim(-1, -3)
 
 
-def batches(images: object, channels: int, resolution: int, size: int) -> Iterator[torch.Tensor]:
+def batches(images: object, form: InputForm, size: int) -> Iterator[torch.Tensor]:
     """Yield images in batches, in order; at most one batch of an iterable is read ahead.
 
     Args:
         images: A tensor, a NumPy array or an iterable of tensors and arrays; see `EENN.predict`.
-        channels: Number C of channels.
-        resolution: Height and width in pixels to which images are resized if the images of one batch differ
-            in size or type.
+        form: Properties of the network's images. If the images of one batch differ in size or type, they are
+            resized to its resolution.
         size: Largest number of images of a batch, 1 or more.
 
     Yields:
@@ -96,7 +123,7 @@ def batches(images: object, channels: int, resolution: int, size: int) -> Iterat
             item's number, from 1.
     """
     if isinstance(images, torch.Tensor | np.ndarray):
-        yield from (part for part in torch.split(_checked_batch(images, channels), size) if len(part))
+        yield from (part for part in torch.split(form.batch(images), size) if len(part))
         return
     if not isinstance(images, Iterable) or isinstance(images, str | bytes):
         raise DataError(
@@ -106,21 +133,14 @@ def batches(images: object, channels: int, resolution: int, size: int) -> Iterat
     waiting: list[torch.Tensor] = []
     for number, each in enumerate(images, start=1):
         try:
-            waiting += torch.split(_checked_batch(each, channels), 1)
+            waiting += torch.split(form.batch(each), 1)
         except DataError as error:
             raise DataError(f"image {number} of the iterable: {error}") from error
         while len(waiting) >= size:
-            yield _stack_samples(waiting[:size], resolution)
+            yield _stack_samples(waiting[:size], form.resolution)
             waiting = waiting[size:]
     if waiting:
-        yield _stack_samples(waiting, resolution)
-
-
-def _checked_batch(images: object, channels: int) -> torch.Tensor:
-    """Return a tensor or an array as a checked batch; see `as_batch` and `from_array`."""
-    if isinstance(images, np.ndarray):
-        return as_batch(from_array(images, channels), channels)
-    return as_batch(images, channels)
+        yield _stack_samples(waiting, form.resolution)
 
 
 def _stack_samples(samples: list[torch.Tensor], resolution: int) -> torch.Tensor:

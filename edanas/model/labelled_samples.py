@@ -9,6 +9,7 @@ import torch
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.config import read_toml, resolve
 from edanas.core.errors import ConfigError, DataError, EdanasError, near_miss
+from edanas.core.preprocess import resize_all
 from edanas.core.runfolder import CONFIG, ENVIRONMENT, MODELS
 from edanas.core.settings import Component, Settings
 from edanas.core.types import ImageSet, LoadedData
@@ -184,14 +185,18 @@ def _load_source(registry: Registry, network: EENN, data: str) -> LoadedData:
 def _load(registry: Registry, component: Component, network: EENN, seed: int) -> LoadedData:
     """Load a data set with images of the size at which the network's run reads them."""
     source = registry.create("data set", component.name, component.options)
-    loaded: LoadedData = source.load(_image_side(registry, network), seed)
+    size = network.image_size
+    loaded: LoadedData = (
+        source.load_at(size, seed) if size else source.load(_image_side(registry, network), seed)
+    )
     return loaded
 
 
 def _image_side(registry: Registry, network: EENN) -> int:
-    """Return the largest side of an image, in pixels, among the resolutions of search space and network.
+    """Return the largest side of an image, in pixels, for a network whose description states no size.
 
-    Without a recorded supernet, the result is the resolution of the network.
+    It is the largest among the resolutions of search space and network. Without a recorded supernet, it is
+    the resolution of the network.
     """
     supernet = network.description.get("supernet")
     if not supernet:
@@ -246,7 +251,7 @@ def _is_run_data(registry: Registry, settings: Settings, data: str) -> bool:
 
 
 def _match_network(samples: ImageSet, network: EENN) -> ImageSet:
-    """Return the samples with the network's number of channels and its labels.
+    """Return the samples with the network's size of images, number of channels and labels.
 
     Raises:
         DataError: A sample has a class that the network does not have.
@@ -261,6 +266,8 @@ def _match_network(samples: ImageSet, network: EENN) -> ImageSet:
             )
     lookup = torch.tensor([number.get(name, -1) for name in samples.classes], dtype=torch.int64)
     images = samples.images
+    if network.image_size is not None:
+        images = resize_all(images, network.image_size)
     if images.shape[1] == 1 and len(network.mean) == 3:
         images = images.expand(-1, 3, -1, -1)
     return ImageSet(images, lookup[samples.labels], tuple(network.classes))

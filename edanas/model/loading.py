@@ -7,9 +7,8 @@ from typing import Any
 from edanas.core.contracts import ExitClassifier, SupernetProvider
 from edanas.core.cut_backbones import completed, stages_of
 from edanas.core.devices import named_device
-from edanas.core.errors import (
-    WeightsError,
-)
+from edanas.core.errors import WeightsError
+from edanas.core.preprocess import PREPROCESSING
 from edanas.core.tracing import exit_points, trace
 from edanas.core.trust import from_a_file
 from edanas.core.types import Backbone, Task
@@ -66,6 +65,26 @@ def load(
     return placed.freeze(compile=compile) if freeze or compile else placed
 
 
+def _check_preprocessing(network: EENN) -> None:
+    """Check the size of images in a network's description; older descriptions have none.
+
+    Raises:
+        WeightsError: The size is damaged.
+    """
+    fields = network.description.get(PREPROCESSING)
+    size = fields.get("image_size") if isinstance(fields, dict) else fields
+    if size is None and fields is None:
+        return
+    if (
+        not isinstance(size, list)
+        or len(size) != 2
+        or any(type(each) is not int or each < 1 for each in size)
+    ):
+        raise WeightsError(
+            f"{PREPROCESSING}.image_size: found {size!r}; allowed: a list of width and height, 1 or more"
+        )
+
+
 def _build_network(registry: Registry, description: Mapping[str, Any]) -> EENN:
     """Return the network that a description defines, with random weights.
 
@@ -103,5 +122,6 @@ def _build_network(registry: Registry, description: Mapping[str, Any]) -> EENN:
     except (LookupError, TypeError, AttributeError) as error:
         raise WeightsError(f"the network's description is incomplete or damaged: {error!r}") from error
     network.description = dict(description)
+    _check_preprocessing(network)
     apply_temperatures(network, description.get(TEMPERATURES, ()))
     return network

@@ -263,7 +263,7 @@ def _from_files(
     """Yield batches of image files; see `_reader`."""
     grey = len(network.mean) == 1
     for count, images in read_batches(
-        files, size, network.resolution, grey=grey, on_unreadable=on_unreadable
+        files, size, network.image_size or network.resolution, grey=grey, on_unreadable=on_unreadable
     ):
         yield count, [(str(path), image) for path, image in images]
 

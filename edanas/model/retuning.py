@@ -14,7 +14,7 @@ from edanas.core.progress import Progress, Silent
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.data.files import image_files, read_batches
 from edanas.model.eenn import EENN
-from edanas.model.inputs import batches
+from edanas.model.inputs import InputForm, batches
 from edanas.model.part_latency import UNIT
 from edanas.model.tuning import (
     QUANTITIES,
@@ -180,12 +180,11 @@ def collect_confidences(
     files = image_files([source] if isinstance(source, str | Path) else source)
     confidences: list[torch.Tensor] = []
     with (progress or Silent()).task("Looking at images", len(files)) as bar, torch.inference_mode():
-        read = read_batches(
-            files, batch_size, network.resolution, grey=len(network.mean) == 1, on_unreadable=on_unreadable
-        )
+        fit, grey = network.image_size or network.resolution, len(network.mean) == 1
+        read = read_batches(files, batch_size, fit, grey=grey, on_unreadable=on_unreadable)
         for count, images_with_names in read:
             images = [image for _, image in images_with_names]
-            parts = batches(images, len(network.mean), network.resolution, batch_size)
+            parts = batches(images, InputForm.of(network), batch_size)
             confidences += [network.all_exits(batch)[1].float().cpu() for batch in parts]
             bar.advance(count)
     if not confidences:

@@ -11,6 +11,7 @@ import torch
 
 from edanas.core.contracts import ExitNetwork, Exporter
 from edanas.core.errors import EdanasError
+from edanas.core.preprocess import PREPROCESSING, preprocessing_fields, resize_all
 from edanas.core.types import ImageSet
 from edanas.deploy.export_check import export_checked, resized_images
 from edanas.model.eenn import EENN
@@ -78,13 +79,17 @@ def check_exporter(
 def _toy(seed: int) -> EENN:
     """Return a toy network, the same object for all exporters, so that exporters share cached graphs."""
     network = toy_network(seed).eval()
+    side = network.resolution + 4
+    network.description[PREPROCESSING] = preprocessing_fields((side, side), 1, network.resolution)
     network.scheme = (float(network.all_exits(_images(network).images)[1][:, 0].median()), None)
     return network
 
 
 def _images(network: Any) -> ImageSet:
-    toys = toy_images(24, seed=7, side=network.resolution + 4)
+    side = network.resolution + 4
+    toys = toy_images(24, seed=7, side=side)
     channels = toys.images.expand(-1, len(network.mean), -1, -1).contiguous()
+    channels = resize_all(channels, network.image_size or (side, side))
     return ImageSet(channels, toys.labels % len(network.classes), network.classes)
 
 

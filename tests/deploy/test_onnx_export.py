@@ -6,10 +6,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from exported_nets import PLACED, images, network, plain
+from exported_nets import PLACED, images, network, plain, unsized_network
+from image_folders import odd_files
 
+import edanas
 from edanas.core.costs import executed_per_exit
-from edanas.core.errors import ConfigError, ExportError, RunError
+from edanas.core.errors import ConfigError, DataError, ExportError, RunError
 from edanas.deploy import onnx_graphs, run_onnx
 from edanas.deploy.export_check import export_checked
 from edanas.deploy.onnx_export import OnnxExporter
@@ -32,6 +34,12 @@ def runner(exported):
     return OnnxExporter().open(exported[0])
 
 
+@pytest.fixture(scope="module")
+def unsized_runner(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unsized")
+    return OnnxExporter().open(OnnxExporter().export(unsized_network(), folder / "eenn")[0])
+
+
 def same(prediction, expected, tolerance=1e-5):
     for one, other in zip(prediction[:2], expected[:2], strict=True):
         np.testing.assert_array_equal(one, other)
@@ -47,11 +55,29 @@ def test_it_answers_as_the_network_does_whatever_the_batch(runner):
 
 
 @pytest.mark.parametrize("size", [(5, 30), (12, 12), (8, 8), (64, 33)])
-def test_images_of_any_size_are_prepared_as_the_network_prepares_them(size, runner):
+def test_networks_without_a_stated_size_prepare_images_of_any_size(size, unsized_runner):
     pixels = torch.randint(
         0, 256, (6, 1, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
     )
-    same(runner.predict(pixels.numpy()), plain(network()(pixels)))
+    same(unsized_runner.predict(pixels.numpy()), plain(unsized_network()(pixels)))
+
+
+def test_bytes_of_another_size_are_refused(runner):
+    with pytest.raises(DataError, match=r"found 30x5 pixels; allowed: 8x8\. Resize them with Pillow"):
+        runner.predict(np.zeros((1, 1, 5, 30), dtype=np.uint8))
+    with pytest.raises(DataError, match="allowed: 8x8"):
+        runner.backbone(np.zeros((1, 1, 5, 30), dtype=np.uint8))
+
+
+def test_the_copied_program_reads_files_as_the_network_does(exported, tmp_path):
+    paths = list(odd_files(tmp_path))
+    runner = run_onnx.EarlyExitNetwork(exported[0])
+    pixels = np.concatenate([run_onnx.read_image(str(path), runner.manifest) for path in paths])
+    answers = list(edanas.stream(network(), paths))
+    labels, exits, confidences = runner.predict(pixels)
+    assert [each.label for each in answers] == labels.tolist()
+    assert [each.exit for each in answers] == exits.tolist()
+    assert confidences == pytest.approx([each.confidence for each in answers], abs=1e-5)
 
 
 def test_segments_that_nobody_needs_do_not_run(exported):

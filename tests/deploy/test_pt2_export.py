@@ -2,11 +2,12 @@ import io
 import json
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from exported_nets import images, network, plain
 
-from edanas.core.errors import EdanasError, ExportError
+from edanas.core.errors import DataError, EdanasError, ExportError
 from edanas.deploy.export_check import export_checked
 from edanas.deploy.pt2_export import Pt2CondExporter, Pt2Exporter
 from edanas.deploy.pt2_programs import load_program
@@ -29,8 +30,10 @@ def test_programs_answer_and_skip_as_the_network_does(exported):
     assert check.computed == tuple(int((left_at > before).sum()) for before in (-1, 1, 3))
     runner = exporter.open(paths[0])
     pixels = torch.randint(
-        0, 256, (4, 1, 9, 31), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+        0, 256, (4, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
     )
+    with pytest.raises(DataError, match="found 31x9 pixels; allowed: 8x8"):
+        runner.predict(np.zeros((1, 1, 9, 31), dtype=np.uint8))
     label, exit_, sure = runner.predict(pixels.numpy())
     expected = plain(network()(pixels))
     assert (label == expected[0]).all()

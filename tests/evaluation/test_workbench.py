@@ -8,7 +8,7 @@ from small_runs import OPTIONS, parts, space, workbench
 from torch import nn
 
 from edanas.core.contracts import ExitClassifier
-from edanas.core.preprocess import prepare
+from edanas.core.preprocess import prepare, preprocessing_fields
 from edanas.core.types import SelectionScheme
 from edanas.evaluation import network_trainer as module
 from edanas.training.steps import derive_seed, recalibration_sample
@@ -110,6 +110,7 @@ def test_a_description_is_plain_and_complete(bench):
         "backbone": dict(backbone.choices),
         "in_channels": 1,
         "num_classes": 10,
+        "preprocessing": preprocessing_fields((8, 8), 1, backbone["resolution"]),
     }
 
 

@@ -37,7 +37,7 @@ def flops(network: EENN) -> int:
     """Return the multiply-adds of one image that passes all exits, counted by torch."""
     network.scheme = tuple(None if t is None else 1.0 for t in network.scheme.thresholds)
     with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, 1, 32, 32))
+        network(torch.zeros(1, 1, network.resolution, network.resolution))
     return counter.get_total_flops() // 2
 
 

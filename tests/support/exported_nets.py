@@ -1,5 +1,6 @@
 """Networks of the smallest real supernet for tests of exporters, and digits to classify."""
 
+import copy
 import functools
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from small_runs import parts, space, workbench
 
+from edanas.core.preprocess import PREPROCESSING
 from edanas.core.types import ImageSet, SelectionScheme
 from edanas.model.eenn import EENN
 
@@ -36,6 +38,14 @@ def network(seed: int = 0, placed: tuple[int, ...] = PLACED) -> EENN:
         remaining &= confidence[:, column] < thresholds[point]
     exported.scheme = tuple(thresholds)
     return exported
+
+
+@functools.cache
+def unsized_network() -> EENN:
+    """Return `network()` as older versions described it: without the size of its images."""
+    unsized = copy.deepcopy(network())
+    del unsized.description[PREPROCESSING]
+    return unsized
 
 
 def samples() -> ImageSet:

@@ -11,6 +11,7 @@ from torch import nn
 from edanas.core.contracts.deciding import ConfidenceCriterion, InferenceRule
 from edanas.core.contracts.networks import StagedBackbone
 from edanas.core.contracts.training import Phase
+from edanas.core.preprocess import PREPROCESSING
 from edanas.core.types import SegmentCost, SelectionScheme
 
 Memory = tuple[torch.Tensor, ...]
@@ -149,6 +150,19 @@ class ExitNetwork(nn.Module, ABC):
     @abstractmethod
     def resolution(self) -> int:
         """Height and width in pixels to which images are resized."""
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Width and height in pixels to which 8-bit images are resized before the network resizes them.
+
+        They are the size of the images on which the network was judged. `None` means that images of any size
+        are resized once, to `resolution`.
+        """
+        fields = self.description.get(PREPROCESSING)
+        if fields is None:
+            return None
+        width, height = fields["image_size"]
+        return int(width), int(height)
 
     @property
     @abstractmethod

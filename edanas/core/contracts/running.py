@@ -52,6 +52,18 @@ class DataSource(ABC):
             DataError: There are no images, an image is unreadable, or there are fewer than two classes.
         """
 
+    def load_at(self, image_size: tuple[int, int], seed: int) -> LoadedData:
+        """Return all samples for a finished network, at the size of the images of its run.
+
+        By default, the source loads its images with the longer side as `size`. A source that decodes files
+        should override this method, so that each file is resized once, straight to `image_size`.
+
+        Args:
+            image_size: Width and height in pixels.
+            seed: See `load`.
+        """
+        return self.load(max(image_size), seed)
+
 
 class Executor(ABC):
     """Runs evaluations: in this process, in other processes, or on other machines.
@@ -252,7 +264,8 @@ class Runner(ABC):
         """Classify images with early exits; segments that no sample reaches do not run.
 
         Args:
-            images: Images (B, C, H, W) uint8 with B >= 1. H and W equal `side` unless `side` is `None`.
+            images: Images (B, C, H, W) uint8 with B >= 1. H and W equal `side` unless `side` is `None`. They
+                equal the size in the preprocessing of the network, if its description states one.
 
         Returns:
             The predicted classes (B,); the exit (B,) of each sample, from 0, N for the last exit; and the
