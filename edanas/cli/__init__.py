@@ -5,6 +5,7 @@ results. `main` imports all of them when it is called, and command modules impor
 that `edanas --help` is quick.
 """
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         edanas ...
         0
     """
+    _escape_foreign_characters()
     try:
         from edanas.cli.application import run_command
 
@@ -36,6 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write("Interrupted\n")
         return INTERRUPTED
+
+
+def _escape_foreign_characters() -> None:
+    """Escape characters that the encoding of standard output or standard error lacks, instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _was_interrupted(error: BaseException | None) -> bool:

@@ -25,8 +25,9 @@ from edanas.cli.train_supernet import train_supernet
 from edanas.cli.tune import tune
 from edanas.cli.watch import watch
 from edanas.core.deprecation import EdanasDeprecationWarning
-from edanas.core.errors import DISK_FULL, EdanasError, Interrupted
+from edanas.core.errors import DISK_FULL, EdanasError, InfeasibleError, Interrupted
 from edanas.core.version import VERSION
+from edanas.core.visible import visible
 
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -110,7 +111,7 @@ def _with_deprecations_in_a_line(show_other: Callable[..., None]) -> Callable[..
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
         if issubclass(category, EdanasDeprecationWarning):
-            typer.echo(f"Warning: {message}", err=True)
+            typer.echo(f"Warning: {visible(message)}", err=True)
         else:
             show_other(message, category, *rest, **named)
 
@@ -130,12 +131,12 @@ def _exit_code(command: Any, argv: Sequence[str] | None) -> int:
 
 
 def _print_error(error: Exception) -> int:
-    from rich.console import Console
+    from edanas.report.terminal import PlainConsole
 
     if os.environ.get("EDANAS_DEBUG") == "1":
         traceback.print_exc()
     message, code = explain(error)
-    Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+    PlainConsole(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
     return code
 
 
@@ -150,12 +151,12 @@ def explain(error: Exception) -> tuple[str, int]:
         ('Error: seed: found -1; allowed: 0 or more', 2)
     """
     if isinstance(error, Interrupted):
-        return str(error), error.exit_code
+        return visible(error), error.exit_code
     if isinstance(error, EdanasError):
-        return f"Error: {error}", error.exit_code
+        return f"Error: {visible(error, lines=isinstance(error, InfeasibleError))}", error.exit_code
     for matches, text in _SYSTEM_ERRORS:
         if matches(error):
-            return f"Error: {_file_prefix(error)}{text}", EdanasError.exit_code
+            return f"Error: {visible(_file_prefix(error))}{text}", EdanasError.exit_code
     return (
         f"Internal error: {type(error).__name__}: {error}\n"
         "This is a fault of edanas or of a plugin. Please report it with the output of `edanas doctor` and "

@@ -42,6 +42,7 @@ def compare(
     from edanas.cli.targets import check_file, check_plot
     from edanas.cli.views.compare import show_comparison
     from edanas.core.runfolder import replace_file
+    from edanas.core.visible import csv_cell
     from edanas.report.comparison import compare as compare_runs
 
     names, folders = zip(*(_method_and_folder(run) for run in runs), strict=True)
@@ -54,7 +55,7 @@ def compare(
     if json:
         replace_file(json, comparison.to_json().encode())
     if csv:
-        replace_file(csv, comparison.to_dataframe().to_csv(index=False).encode())
+        replace_file(csv, comparison.to_dataframe().map(csv_cell).to_csv(index=False).encode())
     show_comparison(comparison, [path for path in (plot, json, csv) if path])
 
 

@@ -25,6 +25,7 @@ def new_plugin(
     ] = None,
 ) -> None:
     """Write a new plugin package: an entry point, and a working extension of each kind with its tests."""
+    from edanas.core.visible import visible
     from edanas.plugins.manager import load_plugins
     from edanas.plugins.registry import Registry
     from edanas.scaffolding import NewPackage, choices
@@ -33,8 +34,8 @@ def new_plugin(
     package.check_free(Registry(load_plugins()))
     folder = out or Path(name)
     for path in package.write(folder):
-        typer.echo(path)
+        typer.echo(visible(path))
     typer.echo(
-        f"To install the package: pip install -e {folder}\n"
-        f"To test the package: pip install pytest && pytest {folder}"
+        f"To install the package: pip install -e {visible(folder)}\n"
+        f"To test the package: pip install pytest && pytest {visible(folder)}"
     )

@@ -52,6 +52,7 @@ def tabulate(
     """Write a table with the exit profiles of many backbones of a supernet, for searches without training."""
     import json
 
+    from edanas.core.visible import visible
     from edanas.plugins.manager import load_plugins
     from edanas.plugins.registry import Registry
     from edanas.run.console import ConsoleProgress
@@ -70,4 +71,4 @@ def tabulate(
     if as_json:
         typer.echo(json.dumps(summary_dict(table, quality), indent=2))
     else:
-        typer.echo(summary_text(table, quality))
+        typer.echo(visible(summary_text(table, quality), lines=True))

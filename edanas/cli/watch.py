@@ -28,18 +28,12 @@ def watch(
     ] = 2.0,
 ) -> None:
     """Show the state of a run until the run ends. Ctrl-C ends the display; the run is not affected."""
-    import io
-    import sys
-
-    from rich.console import Console
-
     from edanas.report.live import Frame
     from edanas.report.state import look
+    from edanas.report.terminal import PlainConsole
 
     state = look(run)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a dash that the terminal lacks must not raise an error
-    console = Console()
+    console = PlainConsole()
     if not once:
         state = _follow(run, state, interval, console)
     console.print(Frame(state))

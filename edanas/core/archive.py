@@ -3,12 +3,14 @@
 The database is in WAL mode and synchronises on every commit. An evaluation is therefore durable when
 `append` returns, even if the process or the machine stops. JSON keeps integers and floats exactly (Python
 writes the shortest text that reads back as the same float), so a replayed evaluation equals the appended one.
+
+Every row has a checksum, which is compared whenever the row is read; rows of an older version have none.
 """
 
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import RunError
+from edanas.core.records import MISMATCH, checksum
 from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
 
 FILE = "archive.sqlite"
@@ -26,7 +29,7 @@ SCHEMA = 1
 """Version of the tables. It increases when a table changes so that older files cannot be read."""
 
 _TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT);
 CREATE TABLE evaluations (
     seq INTEGER PRIMARY KEY,
     iteration INTEGER NOT NULL,
@@ -37,16 +40,23 @@ CREATE TABLE evaluations (
     error TEXT,
     metrics TEXT,
     seconds REAL NOT NULL,
-    violation REAL NOT NULL DEFAULT 0
+    violation REAL NOT NULL DEFAULT 0,
+    checksum TEXT
 );
 CREATE TABLE profiles (
     candidate TEXT PRIMARY KEY,
     points TEXT NOT NULL,
     samples INTEGER NOT NULL,
     confidence BLOB NOT NULL,
-    correct BLOB NOT NULL
+    correct BLOB NOT NULL,
+    checksum TEXT
 );
 """
+
+_EVALUATION = "iteration, id, genome, candidate, status, error, metrics, seconds, violation"
+"""Columns of an evaluation, without its number and its checksum."""
+
+_DAMAGE = "the file is damaged; restore a copy, or start again in another folder"
 
 _ADVICE = {
     sqlite3.SQLITE_FULL: "free some space and run again: nothing recorded so far is lost",
@@ -55,7 +65,7 @@ _ADVICE = {
     sqlite3.SQLITE_PERM: "make the file and its folder writable, or choose another folder",
     sqlite3.SQLITE_CANTOPEN: "make the folder writable, or choose another folder",
     sqlite3.SQLITE_NOTADB: "this is not an archive; move it away, or choose another folder",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore a copy, or start again in another folder",
+    sqlite3.SQLITE_CORRUPT: _DAMAGE,
     sqlite3.SQLITE_BUSY: "another program holds the file; close it and run again",
     sqlite3.SQLITE_LOCKED: "another program holds the file; close it and run again",
 }
@@ -86,6 +96,7 @@ class Archive:
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.path = Path(folder) / FILE
+        self._strict, self._sealed = False, frozenset[str]()
         with self._reported():
             # Autocommit: each statement is one transaction, except between BEGIN and COMMIT.
             if read_only:
@@ -93,6 +104,8 @@ class Archive:
             else:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._connection = sqlite3.connect(self.path, isolation_level=None)
+        # Damaged text is read too, so that the message can name its row.
+        self._connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
         try:
             if read_only:
                 self._check()
@@ -122,12 +135,27 @@ class Archive:
                 for statement in _TABLES.split(";"):
                     self._connection.execute(statement)
                 self.set_meta("schema", SCHEMA)
+            for table in {"meta", "evaluations", "profiles"} - self._sealed_tables():
+                self._connection.execute(f"ALTER TABLE {table} ADD COLUMN checksum TEXT")
             self._connection.execute("COMMIT")
+        self._sealed = self._sealed_tables()
+        self.meta()
+
+    def _sealed_tables(self) -> frozenset[str]:
+        """Return the tables with a column of checksums, which an archive of an older version lacks."""
+        query = (
+            "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE c.name = 'checksum'"
+        )
+        return frozenset(row[0] for row in self._rows(query))
 
     def _tables(self) -> set[str]:
         return {row[0] for row in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
     def _check(self) -> None:
+        problem = self._rows("PRAGMA quick_check(1)")[0][0]
+        if problem != "ok":
+            raise RunError(f"{self.path}: {' '.join(str(problem).split())}; {_DAMAGE}")
+        self._sealed = self._sealed_tables()
         schema = self.meta().get("schema") if "meta" in self._tables() else None
         if schema is None:
             raise RunError(f"{self.path}: a database, but no archive; move it away, or choose another folder")
@@ -149,11 +177,20 @@ class Archive:
 
     def meta(self) -> dict[str, Any]:
         """Return all notes on the run, by key."""
-        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta")}
+        rows = self._checked_rows("meta", "key, value", "rowid")
+        # The version of the tables is the first note, so its checksum shows that every row must have one.
+        self._strict = any(key == "schema" and seal is not None for key, _, seal in rows)
+        notes = {}
+        for key, value, seal in rows:
+            with self._intact("meta", key, (key, value), seal):
+                notes[key] = json.loads(value)
+        return notes
 
     def set_meta(self, key: str, value: Any) -> None:
         """Store a note, which may be any JSON value; it replaces an earlier note with the same key."""
-        self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, json.dumps(value, allow_nan=False))
+        self._put(
+            "INSERT OR REPLACE INTO meta (key, value, checksum)", key, json.dumps(value, allow_nan=False)
+        )
 
     def append(self, evaluation: Evaluation, genome: npt.NDArray[np.int64]) -> None:
         """Add an evaluation; it is on disk when this method returns.
@@ -164,37 +201,38 @@ class Archive:
         """
         candidate = evaluation.candidate
         metrics = evaluation.metrics
-        self._write(
-            "INSERT INTO evaluations (iteration, id, genome, candidate, status, error, metrics, seconds, "
-            "violation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            evaluation.iteration,
+        self._put(
+            f"INSERT INTO evaluations ({_EVALUATION}, checksum)",
+            int(evaluation.iteration),
             candidate.id,
             json.dumps(genome.tolist()),
             json.dumps({"backbone": candidate.backbone.choices, "thresholds": candidate.scheme.thresholds}),
             "ok" if evaluation.ok else "failed",
             evaluation.error,
             None if metrics is None else json.dumps(metrics.to_dict(), allow_nan=False),
-            evaluation.seconds,
-            evaluation.violation,
+            # SQLite stores -0.0 as 0.0.
+            float(evaluation.seconds) + 0.0,
+            float(evaluation.violation) + 0.0,
         )
 
     def replay(self) -> Iterator[tuple[npt.NDArray[np.int64], Evaluation]]:
         """Yield every genome (D,) with its evaluation, in the order of `append`."""
-        for genome, candidate, iteration, metrics, error, seconds, violation in self._rows(
-            "SELECT genome, candidate, iteration, metrics, error, seconds, violation "
-            "FROM evaluations ORDER BY seq"
-        ):
-            yield (
-                np.array(json.loads(genome), dtype=np.int64),
-                Evaluation(
+        rows = self._checked_rows("evaluations", f"seq, {_EVALUATION}", "seq")
+        for number, (seq, *values, seal) in enumerate(rows, 1):
+            iteration, name, genome, candidate, status, error, metrics, seconds, violation = values
+            with self._intact("evaluations", f"{number} (candidate {name})", values, seal):
+                evaluation = Evaluation(
                     _candidate(json.loads(candidate)),
-                    iteration,
+                    int(iteration),
                     None if metrics is None else Metrics.from_dict(json.loads(metrics)),
                     error,
-                    seconds,
-                    violation,
-                ),
-            )
+                    float(seconds),
+                    float(violation),
+                )
+                if (seq, name, status == "ok") != (number, evaluation.candidate.id, evaluation.ok):
+                    raise ValueError(f"has the number {seq} and the status {status}")
+                genes = np.array(json.loads(genome), dtype=np.int64)
+            yield genes, evaluation
 
     def count(self) -> int:
         """Return the number of evaluations, failed evaluations included."""
@@ -202,8 +240,8 @@ class Archive:
 
     def put_profile(self, candidate: str, profile: ExitProfile) -> None:
         """Store the exit profile of the candidate with the id `candidate`, in place of an earlier profile."""
-        self._write(
-            "INSERT OR REPLACE INTO profiles VALUES (?, ?, ?, ?, ?)",
+        self._put(
+            "INSERT OR REPLACE INTO profiles (candidate, points, samples, confidence, correct, checksum)",
             candidate,
             json.dumps(profile.points),
             len(profile),
@@ -213,17 +251,51 @@ class Archive:
 
     def get_profile(self, candidate: str) -> ExitProfile | None:
         """Return the exit profile of the candidate with the id `candidate`, or `None` if it has none."""
-        rows = self._rows(
-            "SELECT points, samples, confidence, correct FROM profiles WHERE candidate = ?", candidate
+        rows = self._checked_rows(
+            "profiles", "candidate, points, samples, confidence, correct", "rowid", candidate
         )
-        if not rows:
-            return None
-        points = tuple(json.loads(rows[0][0]))
-        shape = (int(rows[0][1]), len(points) + 1)
-        confidence = np.frombuffer(zlib.decompress(rows[0][2]), dtype="<f4").astype(np.float32)
-        bits = np.frombuffer(zlib.decompress(rows[0][3]), dtype=np.uint8)
-        correct = np.unpackbits(bits, count=shape[0] * shape[1]).astype(np.bool_)
-        return ExitProfile(points, confidence.reshape(shape), correct.reshape(shape))
+        for *values, seal in rows:
+            _, stored_points, samples, stored_confidence, stored_correct = values
+            with self._intact("profiles", candidate, values, seal):
+                points = tuple(json.loads(stored_points))
+                shape = (int(samples), len(points) + 1)
+                confidence = np.frombuffer(zlib.decompress(stored_confidence), dtype="<f4").astype(np.float32)
+                bits = np.frombuffer(zlib.decompress(stored_correct), dtype=np.uint8)
+                correct = np.unpackbits(bits, count=shape[0] * shape[1]).astype(np.bool_)
+                return ExitProfile(points, confidence.reshape(shape), correct.reshape(shape))
+        return None
+
+    def _checked_rows(
+        self, table: str, columns: str, order: str, candidate: str | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a table with their checksum as the last value; `None` for a row without one."""
+        seal = "checksum" if table in self._sealed else "NULL"
+        where = "" if candidate is None else " WHERE candidate = ?"
+        values = () if candidate is None else (candidate,)
+        query = f"SELECT {columns}, {seal} FROM {table}{where} ORDER BY {order}"  # noqa: S608 - constants
+        return self._rows(query, *values)
+
+    @contextmanager
+    def _intact(self, table: str, row: str, values: Sequence[Any], seal: str | None) -> Iterator[None]:
+        """Raise a `RunError` that names the row if its checksum differs, or if its values cannot be read.
+
+        Args:
+            table: Name of the table.
+            row: Number or key of the row, for the message.
+            values: Values of the row, without its checksum.
+            seal: Stored checksum of the row; `None` = the row has none.
+        """
+        try:
+            if (seal is not None or self._strict) and seal != checksum(list(values)):
+                raise ValueError(MISMATCH)
+            yield
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, zlib.error) as error:
+            raise RunError(f"{self.path}: {table}, row {row}: {error}; {_DAMAGE}") from error
+
+    def _put(self, statement: str, *values: Any) -> None:
+        """Execute an `INSERT` statement with `values` and their checksum."""
+        marks = ", ".join("?" * (len(values) + 1))
+        self._write(f"{statement} VALUES ({marks})", *values, checksum(list(values)))
 
     def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._reported(), closing(self._connection.execute(query, values)) as cursor:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from edanas.core.contracts import Evaluator
 from edanas.core.errors import CandidateError
 from edanas.core.types import Candidate, ExitProfile, Metrics
+from edanas.core.visible import visible
 
 _LONGEST = 500
 """Maximum number of characters in the reason for a failure."""
@@ -54,13 +55,13 @@ class AttemptResult(NamedTuple):
 
 
 def reason(error: BaseException) -> str:
-    """Return an error as `TypeName: message` on one line, cut to 500 characters.
+    """Return an error as `TypeName: message` on one line, cut to 500 characters; controls are escaped.
 
     Example:
         >>> reason(ValueError("no weights"))
         'ValueError: no weights'
     """
-    text = " ".join(str(error).split())
+    text = visible(" ".join(str(error).split()))
     name = type(error).__name__
     return f"{name}: {text}"[:_LONGEST] if text else name
 

@@ -34,7 +34,20 @@ MAX_EVALS, TIME_LIMIT = "max_evals", "time_limit"
 HYPERVOLUME_BOX = "hypervolume_box"
 """Key of the archive's note with the ideal point and the reference point of the hypervolume."""
 
+EVALUATED = "edanas_candidate_evaluated"
+"""Event after each evaluation."""
+
 _FINISHED = "iterations_finished"
+
+
+def step_note(iteration: int) -> str:
+    """Return the key of the archive's note with the summary of an iteration.
+
+    Example:
+        >>> step_note(3)
+        'iteration 3'
+    """
+    return f"iteration {iteration}"
 
 
 @dataclass(frozen=True)
@@ -271,7 +284,7 @@ class Engine:
             self._ledger.add(genome, evaluation, profile)
             done += 1
             bar.advance(1, "" if evaluation.ok else f"{candidate.id} failed: {evaluation.error}")
-            self.notify("edanas_candidate_evaluated", evaluation=evaluation)
+            self.notify(EVALUATED, evaluation=evaluation)
         return done
 
     def _until_deadline(self, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
@@ -323,6 +336,7 @@ class Engine:
                 notes=self._notes,
                 feasible=self._ledger.feasible(rows),
             )
+            self.archive.set_meta(step_note(iteration), summary.to_dict())
             self.notify("edanas_iteration_finished", summary=summary)
             self.archive.set_meta(_FINISHED, iteration + 1)
         return volume

@@ -1,10 +1,11 @@
 """Files in a run's folder: the lock, files that are written in one step, and the files of plugins."""
 
 import contextlib
+import glob
 import json
 import os
+import secrets
 import socket
-import threading
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +38,7 @@ def writing(path: Path) -> Iterator[None]:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes | memoryview) -> None:
     """Write a file in one step: a reader sees the old content or the new content, never a part.
 
     Raises:
@@ -49,22 +50,54 @@ def replace_file(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path of a temporary file in the same folder, and rename the file to `path` at the end.
+    """Yield the path of a new, empty file in the same folder, and rename the file to `path` at the end.
 
-    If the context raises an error, the temporary file is deleted and `path` stays as it is.
+    The file has a random name, and no other file or link of that name exists before. If the context raises an
+    error, the file is deleted and `path` stays as it is. At the end, file and folder are synchronised.
 
     Raises:
         RunError: The folder is missing or not writable, or no space is left.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    partial = path.with_name(f".{_stem(path)}.{secrets.token_hex(8)}.partial")
     with writing(path):
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0), 0o666))
         try:
             yield partial
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
             partial.replace(path)
+            synchronise(path.parent)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def partial_files(folder: Path, name: str | None = None) -> list[Path]:
+    """Return the temporary files of `replacing` in a folder, which only killed processes leave.
+
+    Args:
+        folder: The folder; it may be missing.
+        name: Name of the file that was written; `None`, the default, = any file.
+    """
+    stem = "*" if name is None else glob.escape(_stem(Path(name)))
+    return sorted(folder.glob(f".{stem}.{'[0-9a-f]' * 16}.partial"))
+
+
+def synchronise(folder: Path) -> None:
+    """Write the entries of a folder to the disk, so that a rename in the folder outlives a power failure.
+
+    Systems that cannot synchronise a folder, e.g. Windows, are left out.
+    """
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _stem(path: Path) -> str:
+    """Return the name of a file, or a short replacement if a longer name would be too long."""
+    return path.name if len(os.fsencode(path.name)) <= 200 else "long-name"
 
 
 def holder_runs(folder: Path) -> bool | None:
@@ -150,9 +183,11 @@ class RunLock:
             raise self._unusable(error) from error
         try:
             self._write_holder()
-        except OSError as error:
+        except BaseException as error:
             self._lock.release()
-            raise self._unusable(error) from error
+            if isinstance(error.__cause__, OSError):
+                raise self._unusable(error.__cause__) from error
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -161,9 +196,7 @@ class RunLock:
     def _write_holder(self) -> None:
         since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
-        fresh = self._holder.with_suffix(".new")
-        fresh.write_text(json.dumps(holder) + "\n", encoding="utf-8")
-        fresh.replace(self._holder)
+        replace_file(self._holder, json.dumps(holder).encode() + b"\n")
 
     def _holder_name(self) -> str:
         try:

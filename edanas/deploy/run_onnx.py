@@ -12,8 +12,11 @@ You may copy and change this file.
 """
 
 import argparse
+import csv
 import hashlib
+import io
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -219,9 +222,18 @@ def main() -> None:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     last = network.manifest["exit_points"]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    lines = csv.writer(sys.stdout, lineterminator="\n")
     for number, (label, exit_, confidence) in enumerate(predictions, 1):
         name = "last" if exit_ == last else str(exit_ + 1)
-        print(f"{number},{network.classes[label]},{name},{confidence:.6f}")
+        lines.writerow([number, _cell(network.classes[label]), name, f"{confidence:.6f}"])
+
+
+def _cell(name: str) -> str:
+    """Return a class name without control characters, and with `'` before the sign of a formula."""
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    return f"'{plain}" if plain.startswith(("=", "+", "-", "@")) else plain
 
 
 if __name__ == "__main__":

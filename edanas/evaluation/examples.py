@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from edanas.core.contracts import ExitNetwork
-from edanas.core.runfolder import writing
+from edanas.core.runfolder import replacing, writing
 from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
 from edanas.thresholds.profiles import exit_columns
 
@@ -122,8 +122,9 @@ def _write(folder: Path, stem: str, image: torch.Tensor) -> str:
     path = folder / EXAMPLES / f"{stem}.{'png' if is_small else 'jpg'}"
     with writing(path):
         path.parent.mkdir(exist_ok=True)
+    with replacing(path) as partial:
         if is_small:
-            picture.save(path)
+            picture.save(partial, format="PNG")
         else:
-            picture.save(path, quality=85)
+            picture.save(partial, format="JPEG", quality=85)
     return path.relative_to(folder).as_posix()

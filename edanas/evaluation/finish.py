@@ -10,8 +10,9 @@ from edanas.core.contracts import Evaluator, ExitNetwork, Exporter, ThresholdSet
 from edanas.core.errors import DISK_FULL, ExportError, RunError
 from edanas.core.feasible import Feasibility
 from edanas.core.progress import Bar, Progress
+from edanas.core.records import sealed, unsealed
 from edanas.core.result_row import ResultRow
-from edanas.core.runfolder import MODELS, writing
+from edanas.core.runfolder import MODELS, replace_file
 from edanas.core.types import Candidate, Metrics
 from edanas.deploy.export_check import export_checked
 from edanas.evaluation.examples import write_examples
@@ -28,7 +29,8 @@ class Finisher:
     """Trains, calibrates, exports and tests candidates one by one.
 
     If a resumed run finished a candidate before, the row of that candidate is read from its file. The test
-    part is therefore used only once for each network.
+    part is therefore used only once for each network. If the file is damaged, the candidate is finished
+    again, which gives the same network.
 
     Args:
         workbench: The run's objects and data.
@@ -106,7 +108,12 @@ class Finisher:
         """Return the row of one candidate, from its file if the run finished the candidate before."""
         path = self.folder / f"{candidate.id}.row.json"
         if path.exists():
-            return _read_row(path)
+            try:
+                return ResultRow.from_json(unsealed(json.loads(path.read_bytes())))
+            except ValueError as error:
+                progress.say(f"{path}: is damaged ({error}); the network is finished again")
+            except OSError as error:
+                raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
         bench, settings = self.workbench, self.workbench.settings.finetune
         network = self.evaluator.network(candidate)
         if settings.epochs:
@@ -217,18 +224,5 @@ def _test_figures(test: Metrics, samples: int) -> dict[str, Any]:
     }
 
 
-def _read_row(path: Path) -> ResultRow:
-    try:
-        return ResultRow.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{path}: cannot be read ({error}); delete the file to finish the network again"
-        ) from error
-
-
 def _write_row(path: Path, row: ResultRow) -> None:
-    # The name is fixed: if the process is killed, the next attempt overwrites the partial file.
-    partial = path.with_suffix(".partial")
-    with writing(path):
-        partial.write_text(json.dumps(row.to_json(), indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+    replace_file(path, (json.dumps(sealed(row.to_json()), indent=1) + "\n").encode())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edanas.core.errors import RunError
-from edanas.core.runfolder import writing
+from edanas.core.runfolder import replace_file, writing
 from edanas.core.types import SegmentFigures
 
 FILE = "times.jsonl"
@@ -63,8 +63,7 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
     text = path.read_text(encoding="utf-8")
     complete = text[: text.rfind("\n") + 1]
     if complete != text:
-        with writing(path):
-            path.write_text(complete, encoding="utf-8")
+        replace_file(path, complete.encode())
     for number, line in enumerate(complete.splitlines(), 1):
         try:
             entry = json.loads(line)

@@ -61,7 +61,7 @@ class SharedEvaluation(Evaluator):
 
     def files(self) -> Sequence[str]:
         """See `Evaluator.files`: the checkpoint, and the partial files of an interrupted write."""
-        return CHECKPOINT, str(Path(CHECKPOINT).with_suffix(".partial")), f"{CHECKPOINT}.partial"
+        return CHECKPOINT, f".{CHECKPOINT}.*.partial", str(Path(CHECKPOINT).with_suffix(".partial"))
 
     def trainer(self, progress: Progress) -> SandwichTraining:
         """See `Evaluator.trainer`. This builds the supernet, and loads the weights of the setting `weights`.

@@ -12,6 +12,7 @@ from edanas.core.contracts import IterationSummary, Logger
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
+from edanas.core.runfolder import replace_file
 from edanas.core.settings import labels
 from edanas.core.types import Evaluation
 from edanas.loggers.run_figures import (
@@ -123,7 +124,7 @@ class MLflowLogger(Logger):
         known = self._client.get_experiment_by_name(name)
         experiment = known.experiment_id if known else self._client.create_experiment(name)
         run = str(self._client.create_run(experiment, run_name=folder.resolve().name).info.run_id)
-        (folder / RECORD).write_text(json.dumps({"run_id": run, "experiment": name}) + "\n", encoding="utf-8")
+        replace_file(folder / RECORD, json.dumps({"run_id": run, "experiment": name}).encode() + b"\n")
         return run
 
     def _send_settings(self, run: str, settings: Mapping[str, Any]) -> None:

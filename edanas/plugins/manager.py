@@ -23,6 +23,7 @@ from edanas.core import hookspecs
 from edanas.core.errors import PluginError, near_miss
 from edanas.core.hookspecs import GROUP, SPEC_VERSION
 from edanas.core.version import VERSION
+from edanas.core.visible import visible
 
 RESTRICTION = "EDANAS_PLUGINS"
 """Name of the environment variable that restricts the plugins of other packages."""
@@ -244,7 +245,7 @@ def load_plugins(report: Callable[[str], None] | None = None) -> PluginHost:
 
 def explain(error: BaseException) -> str:
     """Return an exception as `TypeName: message` on one line."""
-    text = " ".join(str(error).split())
+    text = visible(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -1,5 +1,6 @@
 """History of a search, read from the archive and the log in a run folder, during the run or after it."""
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,14 @@ from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.archive import Archive
 from edanas.core.errors import RunError
 from edanas.core.notes import surrogate_note, surrogate_notes
+from edanas.core.records import CHECKSUM, MISMATCH, unsealed
 from edanas.core.types import CONTINUOUS, Evaluation
 
 LOG = "log.jsonl"
 """Name of the log in a run folder; it has one line for each evaluation and each iteration."""
+
+_SEALED_END = re.compile(rb'"checksum": "[0-9a-f]{16}"\}')
+"""End of a line with a checksum."""
 
 ITERATION = "edanas_iteration_finished"
 """Name of the log's event at the end of an iteration."""
@@ -113,31 +118,63 @@ def read_history(folder: Path) -> RunHistory:
 def read_steps(folder: Path) -> tuple[Step, ...]:
     """Read the complete iterations from the log of a run, in ascending order.
 
-    Damaged lines are skipped. If an iteration was logged twice, because the run was interrupted and resumed,
-    the later line counts.
+    If an iteration was logged twice, because the run was interrupted and resumed, the later line counts.
 
     Args:
         folder: The run folder.
 
     Raises:
+        RunError: The log cannot be read, or a line is damaged.
+    """
+    records, damage = read_log(folder)
+    if damage:
+        raise RunError(
+            f"{folder / LOG}: {damage}; the command that made the run, `edanas run` with --out {folder}, "
+            "writes the log again from the archive"
+        )
+    steps = {}
+    for record in records:
+        if record.get("event") == ITERATION:
+            with contextlib.suppress(LookupError, TypeError, ValueError):
+                step = Step.of(record)
+                steps[step.iteration] = step
+    return tuple(steps[number] for number in sorted(steps))
+
+
+def read_log(folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """Read the intact records of the log of a run.
+
+    The last line may be incomplete, because a process was killed while it wrote the line. Before the first
+    line with a checksum, which an older version wrote, any line may be incomplete.
+
+    Args:
+        folder: The run folder; a missing log counts as empty.
+
+    Returns:
+        The records without their checksums, and a description of the first damaged line; empty if there is
+        none.
+
+    Raises:
         RunError: The log cannot be read.
     """
-    path, steps = folder / LOG, {}
+    path = folder / LOG
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        content = path.read_bytes()
     except FileNotFoundError:
-        return ()
+        return [], ""
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
-    for line in lines:
-        if ITERATION not in line:
-            continue
+    *lines, last = content.split(b"\n")
+    records, damage, is_sealed = [], "", False
+    for number, line in enumerate((*lines, last) if last else lines, 1):
+        is_sealed = is_sealed or f'"{CHECKSUM}": "'.encode() in line
         try:
-            step = Step.of(json.loads(line))
-        except (LookupError, TypeError, ValueError):
-            continue
-        steps[step.iteration] = step
-    return tuple(steps[number] for number in sorted(steps))
+            records.append(unsealed(json.loads(line)))
+        except ValueError as error:
+            is_complete = number <= len(lines) or _SEALED_END.search(line)
+            if is_sealed and is_complete and not damage:
+                damage = f"line {number} {MISMATCH if isinstance(error, json.JSONDecodeError) else error}"
+    return records, damage
 
 
 def qualities(steps: Sequence[Step]) -> list[SurrogateQuality]:

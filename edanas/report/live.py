@@ -10,6 +10,7 @@ from rich.text import Text
 
 from edanas.core.settings import labels
 from edanas.core.types import Evaluation
+from edanas.core.visible import visible
 from edanas.report.formatting import exits_text, mega, percent
 from edanas.report.history import qualities, searches_backbones
 from edanas.report.state import FINISHED, RUNNING, RunState
@@ -84,7 +85,7 @@ def _head(state: RunState, width: int) -> Iterator[RenderableType]:
     done = len(state.history.evaluations)
     failed = sum(not evaluation.ok for evaluation in state.history.evaluations)
     style = {RUNNING: "cyan", FINISHED: "green"}.get(state.status, "yellow")
-    yield Text.assemble((printable(str(state.folder)), "bold"), ": ", (state.doing, style))
+    yield Text.assemble((visible(str(state.folder)), "bold"), ": ", (state.doing, style))
     planned = f" of {state.planned}" if state.planned else ""
     counts = f"{done}{planned} candidates" + (f", {failed} failed" if failed else "")
     line = Table.grid(padding=(0, 1))
@@ -111,7 +112,7 @@ def _trend(state: RunState, width: int, glyphs: Glyphs) -> Iterator[RenderableTy
         lines.append((f"Surrogate of {name}", bars, latest))
     table = Table.grid(padding=(0, 2))
     for line in lines:
-        table.add_row(*(Text(printable(cell)) for cell in line))
+        table.add_row(*(Text(visible(cell)) for cell in line))
     yield Text()
     yield table
 
@@ -140,16 +141,6 @@ def _failures(evaluations: Sequence[Evaluation]) -> Iterator[RenderableType]:
     yield Text("\nFailures", style="bold")
     for reason, times in reasons.most_common(_REASONS):
         noun = "candidate" if times == 1 else "candidates"
-        yield Text(f"{times} {noun}: {printable(reason)}", overflow="ellipsis", no_wrap=True, style="red")
+        yield Text(f"{times} {noun}: {visible(reason)}", overflow="ellipsis", no_wrap=True, style="red")
     if len(reasons) > _REASONS:
         yield Text(f"{len(reasons) - _REASONS} more reasons are not listed", style="dim")
-
-
-def printable(text: str) -> str:
-    r"""Replace each unprintable character of a text by a space, so that the text cannot control the terminal.
-
-    Example:
-        >>> printable("a\x1b[2Jb")
-        'a [2Jb'
-    """
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from edanas.core.errors import EdanasError
 from edanas.core.result_row import ResultRow
+from edanas.core.runfolder import replacing
 from edanas.numerics.pareto import non_dominated
 from edanas.report.axis_limits import accuracy_floor
 
@@ -63,10 +64,8 @@ def save(figure: "Figure", path: Path) -> None:
     """
     if path.suffix.lower() not in ENDINGS:
         raise EdanasError(f"{path}: found the ending '{path.suffix}'; allowed: {', '.join(ENDINGS)}")
-    try:
-        _save(figure, path, path.suffix.lower()[1:])
-    except OSError as error:
-        raise EdanasError(f"{path}: cannot be written: {error.strerror}") from error
+    with replacing(path) as partial:
+        _save(figure, partial, path.suffix.lower()[1:])
 
 
 def _save(figure: "Figure", target: Path, kind: str) -> None:

@@ -1,13 +1,14 @@
 """Result of a finished run: reading and writing of `result.json`, choice of a network, plots and tables."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from edanas.core.errors import EdanasError, RunError, unknown
+from edanas.core.records import with_checksums, without_checksums
 from edanas.core.result_row import LISTS, NUMBERS, ResultRow
+from edanas.core.runfolder import replace_file
 from edanas.report.choice import Bounds, choose
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Result:
             raise RunError(f"{path.parent}: no such folder; expected the folder of a run")
         try:
             data = json.loads(path.read_bytes())
+            data = without_checksums(data) if isinstance(data, dict) else data
         except FileNotFoundError as error:
             raise RunError(
                 f"{path}: does not exist; the run is not finished, or {path.parent} is not the folder of a "
@@ -109,7 +111,10 @@ class Result:
         except OSError as error:
             raise RunError(f"{path}: cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise RunError(f"{path}: is damaged: {error}") from error
+            raise RunError(
+                f"{path}: is damaged: {error}; the command that made the run, `edanas run` with --out "
+                f"{path.parent}, writes the file again from the archive"
+            ) from error
         return cls(path.parent, data)
 
     @classmethod
@@ -127,17 +132,10 @@ class Result:
             RunError: `data` lacks a required entry (see the class), or the file cannot be written.
         """
         path = Path(folder) / FILE
-        text = json.dumps(data, indent=1, allow_nan=False, default=_as_json) + "\n"
-        result = cls(folder, json.loads(text))
-        partial = path.with_name(f"{FILE}.partial")
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError as error:
-            raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+        plain = json.loads(json.dumps(data, allow_nan=False, default=_as_json))
+        result = cls(folder, plain)
+        text = json.dumps(with_checksums(plain, ("front", "static_front", "pareto")), indent=1)
+        replace_file(path, f"{text}\n".encode())
         return result
 
     def best(

@@ -1,13 +1,15 @@
 """Writing of the files of a finished run: `result.json`, `pareto.csv`, plots and the HTML page."""
 
 import csv
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edanas.core.errors import RunError
-from edanas.core.runfolder import writing
+from edanas.core.runfolder import replace_file
+from edanas.core.visible import csv_cell
 from edanas.report.history import RunHistory, read_history
 from edanas.report.result import Result
 
@@ -51,11 +53,8 @@ def write_views(result: Result) -> None:
 
     folder = result.folder
     figure = plots.draw(result.data)
-    with writing(folder / PARETO):
-        _write_pareto(folder / PARETO, result)
-    page = render(result, _history(folder))
-    with writing(folder / PAGE):
-        (folder / PAGE).write_text(page, encoding="utf-8")
+    replace_file(folder / PARETO, _pareto_text(result).encode())
+    replace_file(folder / PAGE, render(result, _history(folder)).encode())
     for name in PLOTS:
         plots.save(figure, folder / name)
     if len(result.data.get("objectives") or []) > 2 and result.data.get("values"):
@@ -71,16 +70,17 @@ def _history(folder: Path) -> RunHistory | None:
         return None
 
 
-def _write_pareto(path: Path, result: Result) -> None:
-    """Write the Pareto set of the archive as CSV, one candidate per line. Lists and tables are JSON text."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = [
-            {
-                key: json.dumps(value) if isinstance(value, (list, dict)) else value
-                for key, value in row.items()
-            }
-            for row in result.pareto
-        ]
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["id"])
-        writer.writeheader()
-        writer.writerows(rows)
+def _pareto_text(result: Result) -> str:
+    """Return the Pareto set of the archive as CSV, one candidate per line. Lists and tables are JSON text."""
+    rows = [
+        {
+            key: json.dumps(value) if isinstance(value, (list, dict)) else csv_cell(value)
+            for key, value in row.items()
+        }
+        for row in result.pareto
+    ]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["id"])
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

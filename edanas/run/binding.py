@@ -1,5 +1,6 @@
 """Checks that a resumed run has the same settings and inputs as at its start."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edanas.core.archive import Archive
@@ -9,11 +10,15 @@ from edanas.core.runfolder import MODELS, matching_files
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import DataParts
+from edanas.run.layers import AUTO
 from edanas.run.plugin_files import plugin_files
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher
 
 CHANGEABLE = ("search.max_evals", "search.time_limit", "search.patience", "search.min_gain", "loggers")
 """Settings that may differ when a run is resumed, because they do not affect candidates evaluated so far."""
+
+_LISTED = 5
+"""Largest number of changed settings that a message lists."""
 
 _CHANGEABLE_BEFORE_RESULTS = ("final_thresholds", "finetune.")
 """Settings that may differ until the first result is finished, because they do not affect the search."""
@@ -35,15 +40,32 @@ def bind_settings(folder: Path, settings: Settings, archive: Archive) -> None:
     if stored is not None and _has_begun(folder, archive):
         has_results = any(folder.glob(f"{MODELS}/*.row.json"))
         allowed = CHANGEABLE if has_results else (*CHANGEABLE, *_CHANGEABLE_BEFORE_RESULTS)
-        differences = changed(resolve([("", stored)]), settings)
-        refused = [line for line in differences if not line.startswith(allowed)]
+        older = resolve([("", stored)])
+        refused = [line for line in changed(older, settings) if not line.startswith(allowed)]
         if refused:
             raise RunError(
-                f"{folder} holds a run with other settings. Changed: {'; '.join(refused)}. Use the "
-                "same settings to resume it, another --out to start again, or --overwrite to discard it"
+                f"{folder} holds a run with other settings. Changed: {_summary(refused, older, settings)}. "
+                "Use the same settings to resume it, another --out to start again, or --overwrite to discard "
+                "it"
             )
     if stored != plain_settings:
         archive.set_meta("settings", plain_settings)
+
+
+def _summary(lines: Sequence[str], old: Settings, new: Settings) -> str:
+    """Return the changes of settings as a text: bundle and preset first, then at most `_LISTED` settings."""
+    names = (("plugin", "bundle"), ("preset", "preset"))
+    first = [
+        f"the {noun} was {getattr(old, key)}, now {getattr(new, key)}"
+        for key, noun in names
+        if getattr(old, key) != getattr(new, key)
+    ]
+    rest = [line for line in lines if not line.startswith(("plugin: ", "preset: "))]
+    more = [f"and {len(rest) - _LISTED} more settings"] if len(rest) > _LISTED else []
+    text = "; ".join((*first, *rest[:_LISTED], *more))
+    if new.preset == old.preset == AUTO and rest:
+        text += f". The preset {AUTO} fits some settings to the images; were images added or removed?"
+    return text.removesuffix(".")
 
 
 def bind_inputs(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edanas.core.progress import Bar, Progress, Silent
+from edanas.core.visible import visible
 
 if TYPE_CHECKING:
     import rich.progress
@@ -59,9 +60,9 @@ class ConsoleProgress:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        from rich.console import Console
+        from edanas.report.terminal import PlainConsole
 
-        self.console = console or Console(stderr=True)
+        self.console = console or PlainConsole(stderr=True)
         self._running: list[str] = []
         self._live: rich.progress.Progress | None = None
 
@@ -87,7 +88,7 @@ class ConsoleProgress:
 
     def say(self, line: str) -> None:
         """See `edanas.core.progress.Progress.say`."""
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def _live_bar(self, label: str, total: int | None) -> _LiveBar:
         if self._live is None:
@@ -181,7 +182,7 @@ class NotebookProgress:
 
     def say(self, line: str) -> None:
         """See `edanas.core.progress.Progress.say`."""
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(f"{visible(line)}\n")
 
     def _close(self, last_line: str) -> None:
         self._bars.pop()

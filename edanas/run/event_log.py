@@ -2,17 +2,19 @@
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from edanas.core.archive import Archive
 from edanas.core.contracts import IterationSummary
-from edanas.core.runfolder import writing
+from edanas.core.engine import EVALUATED, step_note
+from edanas.core.records import sealed
+from edanas.core.runfolder import replace_file, writing
 from edanas.core.types import Evaluation
 from edanas.report.formatting import exits_text, mega, percent
-from edanas.report.history import LOG
+from edanas.report.history import ITERATION, LOG, read_log
 
 
 def logged(
@@ -49,18 +51,83 @@ def log_event(folder: Path, event: str, value: Evaluation | IterationSummary) ->
         event: The name of the event.
         value: The evaluation or the summary of an iteration that the event carries.
     """
-    record: dict[str, Any] = {"time": datetime.now().astimezone().isoformat(), "event": event}
+    path = folder / LOG
+    line = _line({"time": datetime.now().astimezone().isoformat(), **_record(event, value)})
+    with writing(path), path.open("a+b") as file:
+        _end_last_line(file)
+        file.write(line)
+
+
+def repair_log(folder: Path, archive: Archive) -> str:
+    """Write the log again if a line is damaged: intact lines stay, and the archive gives the others.
+
+    Lines from the archive have no time.
+
+    Args:
+        folder: The run folder.
+        archive: The archive of the run.
+
+    Returns:
+        A description of the first damaged line; empty if the log is intact.
+
+    Raises:
+        RunError: The log cannot be read or written, or the archive is damaged.
+    """
+    records, damage = read_log(folder)
+    if damage:
+        intact = {_key(record): record for record in records}
+        again = ({"time": None, **record} for record in _archived(archive))
+        lines = [_line(intact.get(_key(record), record)) for record in again]
+        replace_file(folder / LOG, b"".join(lines))
+    return damage
+
+
+def _archived(archive: Archive) -> Iterator[dict[str, Any]]:
+    """Yield the records of all events that the archive holds, in the order of a log."""
+    steps = archive.meta()
+    evaluations = [evaluation for _, evaluation in archive.replay()]
+    for iteration in sorted({evaluation.iteration for evaluation in evaluations}):
+        for evaluation in evaluations:
+            if evaluation.iteration == iteration:
+                yield _record(EVALUATED, evaluation)
+        step = steps.get(step_note(iteration))
+        if step is not None:
+            yield {"event": ITERATION, **step}
+
+
+def _key(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    return record.get("event"), record.get("id"), record.get("iteration")
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(sealed(record)).encode() + b"\n"
+
+
+def _end_last_line(file: BinaryIO) -> None:
+    """Drop an incomplete last line, e.g. from a full disk; end a line that lacks only its line break."""
+    size = file.seek(0, os.SEEK_END)
+    if not size or (file.seek(-1, os.SEEK_END), file.read(1))[1] == b"\n":
+        return
+    file.seek(0)
+    content = file.read()
+    begin = content.rfind(b"\n") + 1
+    try:
+        json.loads(content[begin:])
+        file.write(b"\n")
+    except ValueError:
+        file.truncate(begin)
+
+
+def _record(event: str, value: Evaluation | IterationSummary) -> dict[str, Any]:
+    """Return the entries of an event's line, without its time."""
+    record: dict[str, Any] = {"event": event}
     if isinstance(value, Evaluation):
         record |= {"id": value.candidate.id, "iteration": value.iteration, "error": value.error}
         record |= {"metrics": value.metrics.to_dict() if value.metrics else None, "seconds": value.seconds}
         record |= {"violation": value.violation}
     else:
-        record |= {name: field for name, field in asdict(value).items() if name != "newest"}
-    path = folder / LOG
-    with writing(path), path.open("a+b") as file:
-        # After an incomplete line, e.g. from a full disk, the new line must not continue it.
-        incomplete = file.tell() and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n"
-        file.write(b"\n" * bool(incomplete) + json.dumps(record).encode() + b"\n")
+        record |= value.to_dict()
+    return record
 
 
 def candidate_line(evaluation: Evaluation, *, backbones: bool = False) -> str:

@@ -12,7 +12,7 @@ from edanas.core.archive import Archive
 from edanas.core.config import to_plain
 from edanas.core.devices import threads_of
 from edanas.core.engine import CONVERGED, MAX_EVALS, TIME_LIMIT, Engine, SearchSetup
-from edanas.core.errors import CandidateError, Interrupted, RunError
+from edanas.core.errors import CandidateError, EdanasError, Interrupted, RunError
 from edanas.core.machine import computing
 from edanas.core.progress import Progress
 from edanas.core.runfolder import RunLock
@@ -20,12 +20,12 @@ from edanas.core.settings import Settings
 from edanas.core.types import Candidate
 from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
-from edanas.report.history import searches_backbones
+from edanas.report.history import LOG, searches_backbones
 from edanas.report.result import Result
 from edanas.report.writing import write_report
 from edanas.run.binding import bind_inputs
 from edanas.run.compose import Composition, compose, make_loggers
-from edanas.run.event_log import logged
+from edanas.run.event_log import logged, repair_log
 from edanas.run.finishing import finish_results, searchable_schemes, warm_start_candidates
 from edanas.run.folder import RunFolder
 from edanas.run.plugin_files import note_plugin_files
@@ -85,9 +85,13 @@ def run(
         if overwrite:
             run_folder.discard()
         evaluator = composition.evaluator if composition else None
+        run_folder.tidy()
         with contextlib.closing(run_folder.open_archive(evaluator)) as archive:
-            if run_folder.is_finished():
+            if damage := repair_log(folder, archive):
+                progress.say(f"{folder / LOG}: {damage}; the log is written again from the archive")
+            if run_folder.is_finished(progress.say):
                 result = Result.read(folder)
+                _check_inputs(registry, run_folder, archive, progress, times)
                 progress.say(f"{folder}: already complete; the run {_how_it_ended(result)}")
                 return result
             progress.say(f"Folder: {folder}")
@@ -96,6 +100,23 @@ def run(
                 composition = composition or _compose(registry, run_folder, progress, times)
                 note_plugin_files(archive, composition.evaluator, loggers.values())
                 return _execute(registry, composition, archive, progress, times, verbose=verbose)
+
+
+def _check_inputs(
+    registry: Registry, run_folder: RunFolder, archive: Archive, progress: Progress, times: _PartTimes
+) -> None:
+    """Compare the inputs of a finished run with the present inputs.
+
+    Raises:
+        RunError: An input differs, e.g. an image was added.
+    """
+    try:
+        composition = _compose(registry, run_folder, progress, times)
+    except EdanasError as error:
+        progress.say(f"{run_folder.path}: the inputs were not compared with those of the run: {error}")
+        return
+    workbench = composition.workbench
+    bind_inputs(run_folder.path, workbench.settings, archive, workbench.space, workbench.parts)
 
 
 def _how_it_ended(result: Result) -> str:

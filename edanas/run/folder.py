@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path, PurePath
 
@@ -10,12 +11,21 @@ from edanas.core.archive import Archive
 from edanas.core.config import resolve, to_toml
 from edanas.core.contracts import Evaluator
 from edanas.core.errors import EdanasError, RunError
-from edanas.core.runfolder import CONFIG, ENVIRONMENT, MODELS, left_files, matching_files, writing
+from edanas.core.runfolder import (
+    CONFIG,
+    ENVIRONMENT,
+    MODELS,
+    left_files,
+    matching_files,
+    partial_files,
+    replace_file,
+)
 from edanas.core.settings import Settings
 from edanas.evaluation.examples import EARLY, EXAMPLES, LATE, WRONG
 from edanas.evaluation.measured_times import FILE as TIMES
 from edanas.report.history import LOG
 from edanas.report.result import FILE as RESULT
+from edanas.report.result import Result
 from edanas.report.writing import FURTHER
 from edanas.run.binding import bind_settings
 from edanas.run.plugin_files import plugin_files
@@ -82,12 +92,18 @@ class RunFolder:
         """Return whether the folder holds a run, unfinished or finished."""
         return (self.path / ARCHIVE).exists()
 
-    def is_finished(self) -> bool:
-        """Return whether the folder holds the result of a run with the same settings, budgets included."""
+    def is_finished(self, say: Callable[[str], None] = lambda _: None) -> bool:
+        """Return whether the folder holds the result of a run with the same settings, budgets included.
+
+        Args:
+            say: Called with a sentence if the result is damaged; by default, the sentence is dropped.
+        """
+        if not (self.path / RESULT).exists():
+            return False
         try:
-            stored = json.loads((self.path / RESULT).read_text(encoding="utf-8"))["settings"]
-            return resolve([("", stored)]) == self.settings
-        except (OSError, ValueError, LookupError, TypeError, EdanasError):
+            return resolve([("", Result.read(self.path).settings)]) == self.settings
+        except EdanasError as error:
+            say(f"{str(error).partition(';')[0]}; the file is written again from the archive")
             return False
 
     def discard(self) -> None:
@@ -113,6 +129,12 @@ class RunFolder:
         except EdanasError:
             patterns = plugin_files(None)
         return [*patterns["evaluation"], *patterns["loggers"]]
+
+    def tidy(self) -> None:
+        """Delete the temporary files of killed processes."""
+        for folder in (self.path, self.path / MODELS, self.path / EXAMPLES):
+            for path in partial_files(folder):
+                path.unlink(missing_ok=True)
 
     def open_archive(self, evaluator: Evaluator | None = None) -> Archive:
         """Open or create the archive, and check that it belongs to a run with the same settings.
@@ -144,7 +166,4 @@ class RunFolder:
         """Write `config.toml`, the settings to repeat the run with, and `env.json`, versions and machine."""
         environment_text = f"{json.dumps(environment(self.settings), indent=2)}\n"
         for name, text in ((CONFIG, to_toml(self.settings)), (ENVIRONMENT, environment_text)):
-            partial = self.path / f"{name}.partial"
-            with writing(self.path / name):
-                partial.write_text(text, encoding="utf-8")
-                partial.replace(self.path / name)
+            replace_file(self.path / name, text.encode())

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from edanas.core.errors import WeightsError
 from edanas.core.machine import home
+from edanas.core.runfolder import replace_file, synchronise
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0
@@ -105,7 +106,7 @@ def _check_cached(path: Path, remote: Remote) -> str:
         expected = remote.sha256 or (_hex_digest(record.read_text()) if record.exists() else None)
         if expected is None:
             _check(path, digest, remote)
-            record.write_text(digest + "\n")
+            replace_file(record, f"{digest}\n".encode())
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
     except _PermanentError as error:
@@ -135,8 +136,9 @@ def _from_mirror(url: str, path: Path, remote: Remote, attempts: int, pause: Cal
                 pause(2.0 ** (attempt - 1))
         digest = _digest(part, hashlib.sha256())
         check = _check(part, digest, remote, beside=url + ".sha256")
-        path.with_name(path.name + ".sha256").write_text(digest + "\n")
+        replace_file(path.with_name(path.name + ".sha256"), f"{digest}\n".encode())
         part.replace(path)
+        synchronise(path.parent)
         return check
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror or error}") from error

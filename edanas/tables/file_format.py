@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import EdanasError, TableError
-from edanas.core.runfolder import writing
+from edanas.core.runfolder import replacing
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Thresholds, Variable
 
@@ -150,25 +150,18 @@ def creating(path: Path, description: Description) -> Iterator[Arrays]:
     Raises:
         RunError: The file cannot be written.
     """
-    partial = path.with_name(f"{path.name}.partial")
     header = _header(description, _BLANK)
-    try:
-        with writing(path):
-            size = sum(_bytes(*tensor) for tensor in _tensors(description).values())
-            with partial.open("wb") as file:
-                file.write(header)
-                # Allocate the space now: on a full disk, a write to a mapped page would kill the process.
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, len(header) + size)
-                file.truncate(len(header) + size)
-            yield _mapped(partial, description, len(header), "r+")
-            with partial.open("r+b") as file:
-                file.write(_header(description, _digest(partial, len(header), _BLANK)))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        size = sum(_bytes(*tensor) for tensor in _tensors(description).values())
+        with partial.open("wb") as file:
+            file.write(header)
+            # Allocate the space now: on a full disk, a write to a mapped page would kill the process.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, len(header) + size)
+            file.truncate(len(header) + size)
+        yield _mapped(partial, description, len(header), "r+")
+        with partial.open("r+b") as file:
+            file.write(_header(description, _digest(partial, len(header), _BLANK)))
 
 
 def read(path: Path, *, verify: bool = True) -> tuple[Description, Arrays, str]:

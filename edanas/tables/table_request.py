@@ -16,7 +16,7 @@ from edanas.core.config import differences, resolve, to_plain
 from edanas.core.convert import shown
 from edanas.core.errors import RunError, TableError, unknown
 from edanas.core.finite import check_finite
-from edanas.core.runfolder import writing
+from edanas.core.runfolder import replace_file, writing
 from edanas.core.settings import Settings
 from edanas.evaluation.shared import CHECKPOINT
 from edanas.tables.file_format import HELD_OUT
@@ -112,9 +112,7 @@ class TableRequest:
                     "or --overwrite to discard the unfinished table"
                 )
             return
-        with writing(record):
-            record.with_suffix(".partial").write_bytes(self._record(data))
-            record.with_suffix(".partial").replace(record)
+        replace_file(record, self._record(data))
 
     def discard(self, data: str) -> None:
         """Delete the table and the rows of an unfinished table; a supernet of the same request is kept.

@@ -12,7 +12,7 @@ import torch
 
 from edanas.core.errors import RunError
 from edanas.core.machine import out_of_memory
-from edanas.core.runfolder import writing
+from edanas.core.runfolder import partial_files, replace_file
 
 UNREADABLE = (
     *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
@@ -56,15 +56,10 @@ class Checkpoint:
         # Serialised in memory first, since torch reports a full disk as an error of the file format.
         content = io.BytesIO()
         torch.save(dict(state), content)
-        # The fixed name is overwritten by the next write, so that killed processes do not leave many files.
-        partial = self.path.with_suffix(".partial")
-        with writing(self.path):
-            try:
-                partial.write_bytes(content.getbuffer())
-                partial.replace(self.path)
-            except OSError:
-                partial.unlink(missing_ok=True)
-                raise
+        # One process at a time trains, so these files are of killed processes.
+        for left in partial_files(self.path.parent, self.path.name):
+            left.unlink(missing_ok=True)
+        replace_file(self.path, content.getbuffer())
 
     @contextmanager
     def reading(self, device: torch.device | str = "cpu") -> Iterator[dict[str, Any] | None]:

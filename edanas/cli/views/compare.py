@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from edanas.cli.views.output import output_console, print_line
+from edanas.core.visible import visible
 from edanas.report.comparison import Comparison
 from edanas.report.formatting import CONVENTION, NONE, mega
 
@@ -21,11 +23,11 @@ _NOTE = (
 
 def show_comparison(comparison: Comparison, files: Sequence[Path]) -> None:
     """Print the table of methods, a note on its columns, and the paths of the files that were written."""
-    console = Console(highlight=False)
+    console = output_console()
     console.print(_table(comparison))
-    console.print(_NOTE, style="dim")
+    console.print(_NOTE, style="dim", highlight=False)
     for path in files:
-        console.print(f"Written: {path}", markup=False, soft_wrap=True)
+        print_line(console, f"Written: {path}")
 
 
 def _table(comparison: Comparison) -> Table:
@@ -48,7 +50,7 @@ def _cells(method: Mapping[str, Any], budgets: Sequence[float]) -> list[str]:
 
     within = [_with_spread(method["within"][b], spread["within"][b], 100, 1) for b in budgets]
     return [
-        method["method"],
+        escape(visible(method["method"])),
         str(len(method["seeds"])),
         cell("accuracy", 100, 1),
         cell("executed_macs", 1e-6, 3),

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from rich.console import Console
-
-from edanas.cli.views.output import print_line
+from edanas.cli.views.output import output_console, print_line
 
 
 def show_installation(state: dict[str, Any]) -> None:
@@ -22,7 +20,7 @@ def show_installation(state: dict[str, Any]) -> None:
         ("home", folder["path"] + (f", {folder['free_gib']} GiB free" if folder["free_gib"] else "")),
         ("plugins", f"{plugins['extensions']} extensions, {len(plugins['broken'])} broken plugins"),
     ]
-    console = Console()
+    console = output_console()
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         print_line(console, f"{name:<{width}}  {value}")

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
-from edanas.cli.views.output import print_line
+from edanas.cli.views.output import output_console, print_line
 from edanas.model.exporting import Exported
 
 
 def show_exports(exports: Sequence[Exported]) -> None:
     """Print the files of each form, their sizes, and the result of the check."""
-    console = Console()
+    console = output_console()
     for export in exports:
         for line in _lines(export):
             print_line(console, line)

@@ -8,16 +8,18 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from edanas.core.runfolder import replace_file
+from edanas.core.visible import visible
+from edanas.report.terminal import PlainConsole
 
 
 def output_console(width: int | None = None) -> Console:
     """Return a console on standard output, as wide as the terminal, or `width` columns without a terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=width)
+    return PlainConsole() if sys.stdout.isatty() else PlainConsole(width=width)
 
 
 def print_line(console: Console, text: str, style: str | None = None) -> None:
     """Print `text` as it is: without markup, highlighting or wrapping."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    console.print(visible(text, lines=True), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def replace_plot(path: Path, save: Callable[[Path], object]) -> Path:

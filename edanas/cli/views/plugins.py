@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from edanas.cli.views.output import output_console, print_line
+from edanas.core.visible import visible
 
 _WIDTH = 160
 
@@ -29,5 +30,5 @@ def _table(rows: list[dict[str, str]], title: str | None = None, **columns: str)
     for column in table.columns:
         column.overflow = "fold"
     for row in rows:
-        table.add_row(*(escape(row[key]) for key in columns))
+        table.add_row(*(escape(visible(row[key])) for key in columns))
     return table

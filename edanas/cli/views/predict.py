@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from edanas.cli.views.output import output_console
 from edanas.core.costs import Costs, backbone_macs, executed_macs
 from edanas.core.runfolder import replace_file
+from edanas.core.visible import csv_cell, visible
 from edanas.model.eenn import EENN
 from edanas.model.prediction import Answer
+from edanas.report.terminal import PlainConsole
 from edanas.thresholds.budgets import format_quantity
 
 _COLUMNS = ("image", "class", "exit", "confidence")
@@ -137,22 +138,22 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
     table = Table(*(name.capitalize() for name in _COLUMNS), box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        table.add_row(*(escape(row[name]) for name in _COLUMNS[:3]), f"{row['confidence']:.4f}")
+        table.add_row(*(escape(visible(row[name])) for name in _COLUMNS[:3]), f"{row['confidence']:.4f}")
     return table
 
 
 def _write_table(table: Table, out: Path | None) -> None:
-    width = max(Console(width=10_000).measure(table).maximum, 1)
+    width = max(PlainConsole(width=10_000).measure(table).maximum, 1)
     if out is None:
         output_console(width).print(table)
         return
     buffer = io.StringIO()
-    Console(file=buffer, width=width).print(table)
+    PlainConsole(file=buffer, width=width).print(table)
     replace_file(out, buffer.getvalue().encode())

@@ -6,6 +6,7 @@ import typer
 
 from edanas.core.config import to_toml
 from edanas.core.settings import Settings
+from edanas.core.visible import visible
 
 
 def show_estimate(estimate: dict[str, Any], settings: Settings) -> None:
@@ -15,11 +16,11 @@ def show_estimate(estimate: dict[str, Any], settings: Settings) -> None:
         estimate: The values that `edanas.run.estimate.estimate` returned, by name.
         settings: The settings of the run.
     """
-    typer.echo(to_toml(settings))
+    typer.echo(visible(to_toml(settings), lines=True))
     for name, value in estimate.items():
         if name == "settings" or (name == "unknown" and value is None):
             continue
-        typer.echo(f"{name.replace('_', ' ')}: {_figure(name, value)}")
+        typer.echo(visible(f"{name.replace('_', ' ')}: {_figure(name, value)}"))
 
 
 def _figure(name: str, value: Any) -> str:

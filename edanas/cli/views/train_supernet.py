@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import typer
 
+from edanas.core.visible import visible
 from edanas.run.pretraining import Trained
 
 
@@ -19,7 +20,7 @@ def show_training(state: Trained, limit: float, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({**asdict(state), "out": str(state.out)}, indent=2))
     else:
-        typer.echo(_text(state, limit))
+        typer.echo(visible(_text(state, limit), lines=True))
 
 
 def _text(state: Trained, limit: float) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from edanas.core.visible import visible
+
 ISOLATED = "\u2068{}\u2069"
 """Template with Unicode isolates around a text, so that its direction does not affect the text around it."""
 
@@ -14,7 +16,7 @@ def text(value: object) -> str:
         >>> text('<b> & "c"')
         '&lt;b&gt; &amp; &quot;c&quot;'
     """
-    return escape(str(value), quote=True)
+    return escape(visible(value, lines=True), quote=True)
 
 
 def named(value: object) -> str:
@@ -27,7 +29,7 @@ def named(value: object) -> str:
 
 def isolated(value: object) -> str:
     """Return a name from a user or a data set for an attribute, where `<bdi>` elements are not allowed."""
-    return text(ISOLATED.format(value))
+    return ISOLATED.format(text(value))
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
