@@ -13,13 +13,15 @@ _FORMULA = tuple("=+-@＝＋－＠")
 """First characters of a cell that spreadsheets compute instead of showing."""
 
 
-def visible(text: object, *, lines: bool = False) -> str:
+def visible(text: object, *, lines: bool = False, isolated: bool = False) -> str:
     r"""Return a text in which control characters are escapes such as `\x1b`, so that they control nothing.
 
     Args:
         text: The text, or an object that is converted to text. Its lone surrogates, e.g. of a file name that
             is not valid UTF-8, are escaped, too.
         lines: True to leave line breaks as they are; default False.
+        isolated: True if the caller isolates the text by its direction, as HTML can, so that characters which
+            change the direction stay as they are; default False.
 
     Example:
         >>> print(visible("cat\x1b[2J\n"))
@@ -28,7 +30,8 @@ def visible(text: object, *, lines: bool = False) -> str:
     plain = str(text)
     if plain.isprintable():
         return plain
-    return "".join(each if lines and each == "\n" else _shown(each) for each in plain)
+    left = ("\n" if lines else "") + ("".join(_DIRECTIONS) if isolated else "")
+    return "".join(each if each in left else _shown(each) for each in plain)
 
 
 def csv_cell(value: Any) -> Any:

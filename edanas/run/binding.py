@@ -100,7 +100,8 @@ def bind_inputs(
                 f"{folder} holds a run {difference}, though its settings are the same; was {cause}? "
                 "Use another --out, or --overwrite to discard it"
             )
-        archive.set_meta(key, value)
+        if stored.get(key) != value:
+            archive.set_meta(key, value)
 
 
 def _has_begun(folder: Path, archive: Archive) -> bool:

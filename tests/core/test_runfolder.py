@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edanas.core.errors import RunError
-from edanas.core.runfolder import RunLock, holder_runs, replace_file
+from edanas.core.runfolder import RunLock, holder_runs, partial_files, replace_file, replacing
 
 
 def test_the_folder_is_created_and_unlocked_afterwards(tmp_path: Path) -> None:
@@ -53,11 +54,9 @@ def test_a_path_that_cannot_be_a_folder_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_cannot_be_signed_is_released(tmp_path: Path) -> None:
-    (tmp_path / "run.lock.new").mkdir()
     (tmp_path / "run.lock.json").mkdir()
     with pytest.raises(RunError, match="choose a folder that can be written to"), RunLock(tmp_path):
         pass
-    (tmp_path / "run.lock.new").rmdir()
     (tmp_path / "run.lock.json").rmdir()
     with RunLock(tmp_path):
         pass
@@ -96,3 +95,58 @@ def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(RunError, match="none/a: cannot be written"):
         replace_file(tmp_path / "none" / "a", b"")
+
+
+def test_temporary_files_are_new_and_follow_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    monkeypatch.setattr("edanas.core.runfolder.secrets.token_hex", lambda size: "ab" * size)
+    victim, path = tmp_path / "victim", tmp_path / "config.toml"
+    victim.write_bytes(b"precious")
+    planted = tmp_path / f".config.toml.{'ab' * 8}.partial"
+    planted.symlink_to(victim)
+    with pytest.raises(RunError, match=r"config\.toml: cannot be written: File exists"):
+        replace_file(path, b"new")
+    assert victim.read_bytes() == b"precious"
+    assert not path.exists()
+    monkeypatch.undo()
+    for _ in range(3):
+        with replacing(path) as partial:
+            names.append(partial.name)
+            assert partial.stat().st_mode & 0o777 == 0o666 & ~_umask()
+            partial.write_bytes(b"new")
+    assert len(set(names)) == 3
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_a_folder_is_synchronised_after_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    synchronise, rename = os.fsync, Path.replace
+
+    def fsync(handle: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        synchronise(handle)
+
+    def replace(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    replace_file(tmp_path / "a.json", b"{}")
+    assert steps == ["file", "rename", "folder"]
+
+
+def test_a_long_name_is_written_and_left_files_are_listed(tmp_path: Path) -> None:
+    for name in ("n" * 250, "ü" * 120, "a.json"):
+        replace_file(tmp_path / name, b"x")
+        assert (tmp_path / name).read_bytes() == b"x"
+    left = tmp_path / f".a.json.{'0' * 16}.partial"
+    for path in (left, tmp_path / ".a.json.notes.partial", tmp_path / "a.json.partial"):
+        path.touch()
+    assert partial_files(tmp_path) == partial_files(tmp_path, "a.json") == [left]
+    assert partial_files(tmp_path, "b.json") == partial_files(tmp_path / "none") == []

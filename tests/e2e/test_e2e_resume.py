@@ -25,8 +25,8 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_a_finished_run_is_left_as_it_is(
     edanas: Edanas, arguments: tuple[str, ...], finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nothing may be read or computed: the function that composes a run is removed.
-    monkeypatch.delattr("edanas.run.execution.compose")
+    # The inputs are compared with those of the run, and nothing is computed: the function is removed.
+    monkeypatch.delattr("edanas.run.execution._execute")
     before = content(finished_run)
     output = edanas(*arguments, "--out", finished_run)
     assert output.code == 0, output.err

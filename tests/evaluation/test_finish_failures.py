@@ -155,12 +155,15 @@ def _raise(error, *_, **__):
     raise error
 
 
-def test_a_row_that_cannot_be_read_is_named(finisher):
-    finishing = finisher()
-    finishing.folder.mkdir()
-    path = finishing.folder / f"{candidates()[0].id}.row.json"
-    path.write_text("{")
-    with pytest.raises(
-        RunError, match=r"row\.json: cannot be read .*; delete the file to finish the network again"
-    ):
-        rows(finishing)
+def test_a_damaged_row_is_finished_again(finisher):
+    first = rows(finisher())
+    path = finisher().folder / f"{candidates()[0].id}.row.json"
+    intact, params = path.read_text(), first[0]["params"]
+    number = f'"params": {params}'
+    for damaged in ("{", intact.replace(number, f"{number[:-1]}{int(number[-1]) ^ 1}")):
+        path.write_text(damaged)
+        bars = RecordedBars()
+        finished, _ = finisher().finish(candidates(), "Finishing", bars)
+        assert [row.to_json() for row in finished] == first
+        assert f"{path}: is damaged (" in bars.lines[0]
+        assert path.read_text() == intact

@@ -86,6 +86,7 @@ class RecordedBars(Silent):
         self.totals: list[int] = []
         self.moves: list[int] = []
         self.notes: list[str] = []
+        self.lines: list[str] = []
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator["RecordedBars"]:
@@ -95,6 +96,9 @@ class RecordedBars(Silent):
     def advance(self, steps: int = 1, note: str = "") -> None:
         self.moves.append(steps)
         self.notes.append(note)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 def relabelled(data: ImageSet, labels: torch.Tensor) -> ImageSet:

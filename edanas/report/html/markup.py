@@ -16,7 +16,7 @@ def text(value: object) -> str:
         >>> text('<b> & "c"')
         '&lt;b&gt; &amp; &quot;c&quot;'
     """
-    return escape(visible(value, lines=True), quote=True)
+    return escape(visible(value, lines=True, isolated=True), quote=True)
 
 
 def named(value: object) -> str:
