@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,17 @@ def step_note(iteration: int) -> str:
         'iteration 3'
     """
     return f"iteration {iteration}"
+
+
+def step_values(summary: IterationSummary) -> dict[str, Any]:
+    """Return the summary of an iteration without `newest`, in values that JSON can hold.
+
+    Example:
+        >>> step_values(IterationSummary(0, evaluated=8, failed=1, hypervolume=0.5, newest=()))["evaluated"]
+        8
+    """
+    values = {name: value for name, value in vars(summary).items() if name != "newest"}
+    return {**values, "notes": dict(summary.notes)}
 
 
 @dataclass(frozen=True)
@@ -336,7 +348,7 @@ class Engine:
                 notes=self._notes,
                 feasible=self._ledger.feasible(rows),
             )
-            self.archive.set_meta(step_note(iteration), summary.to_dict())
+            self.archive.set_meta(step_note(iteration), step_values(summary))
             self.notify("edanas_iteration_finished", summary=summary)
             self.archive.set_meta(_FINISHED, iteration + 1)
         return volume

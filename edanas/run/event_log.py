@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from edanas.core.archive import Archive
 from edanas.core.contracts import IterationSummary
-from edanas.core.engine import EVALUATED, step_note
+from edanas.core.engine import EVALUATED, step_note, step_values
 from edanas.core.records import sealed
 from edanas.core.runfolder import replace_file, writing
 from edanas.core.types import Evaluation
@@ -126,7 +126,7 @@ def _record(event: str, value: Evaluation | IterationSummary) -> dict[str, Any]:
         record |= {"metrics": value.metrics.to_dict() if value.metrics else None, "seconds": value.seconds}
         record |= {"violation": value.violation}
     else:
-        record |= value.to_dict()
+        record |= step_values(value)
     return record
 
 

@@ -16,9 +16,9 @@ anything = st.text(st.characters(codec=None, categories=None), max_size=20) | st
 
 @given(anything)
 def test_no_control_character_is_left(text: str) -> None:
-    shown = visible(text)
-    assert not set(shown) & set("\n\r\t\x1b\x00\x7f\x9b\u202e\u2066\u2028\udcff")
-    shown.encode()
+    plain = visible(text)
+    assert not set(plain) & set("\n\r\t\x1b\x00\x7f\x9b\u202e\u2066\u2028\udcff")
+    plain.encode()
     assert visible(text, lines=True).count("\n") == text.count("\n")
     assert visible("Katze قطة 猫 👩‍🔬") == "Katze قطة 猫 👩‍🔬"
 

@@ -443,14 +443,3 @@ class IterationSummary:
     newest: tuple[Evaluation, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
     feasible: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the summary without `newest`, in values that JSON can hold."""
-        return {
-            "iteration": self.iteration,
-            "evaluated": self.evaluated,
-            "failed": self.failed,
-            "hypervolume": self.hypervolume,
-            "notes": dict(self.notes),
-            "feasible": self.feasible,
-        }
