@@ -187,6 +187,11 @@ class SearchSettings:
         4,
         minimum=1,
     )
+    cut: bool = setting(
+        "Search networks that end at an exit point, too: later stages are neither trained with the network, "
+        "stored nor run. With continuous thresholds, the threshold 0 at an exit point covers these networks.",
+        default=True,
+    )
 
 
 @dataclass(frozen=True)

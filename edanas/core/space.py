@@ -2,21 +2,23 @@
 
 A genome has one gene for each of D variables: the index of a choice. A variable may depend on a parent
 variable: a layer's kernel depends on the depth, for example. If the parent's choice excludes the variable,
-the variable and its gene are *unexpressed*. A canonical genome has 0 for each unexpressed gene. Two canonical
-genomes are equal if and only if their candidates are equal.
+the variable and its gene are *unexpressed*. In a space with cut networks, the first gene is the number of
+stages, and genes of later stages are unexpressed, too. A canonical genome has 0 for each unexpressed gene.
+Two canonical genomes are equal if and only if their candidates are equal.
 """
 
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.errors import CandidateError, ConfigError, unknown
+from edanas.core.cut_backbones import STAGES, first_stages, stages_of
+from edanas.core.errors import CandidateError, ConfigError, PluginError, unknown
 from edanas.core.types import (
     CONTINUOUS,
     Backbone,
@@ -35,6 +37,9 @@ Genomes = npt.NDArray[np.int64]
 class SearchSpace:
     """All candidates: the backbone's variables, then one threshold variable for each exit point.
 
+    A space with cut networks begins with the variable `stages`, the number of stages that a network has. A
+    network that ends after stage e has the exits before exit point e only, and no variable of later stages.
+
     Args:
         variables: The backbone's variables, as `SupernetProvider.variables` returns them. Parents precede
             their children, and choices are in the order of rising cost.
@@ -43,10 +48,12 @@ class SearchSpace:
             follow from exit profiles.
         exit_points: Number N of exit points. The threshold variables are `exit1.threshold` to
             `exitN.threshold`.
+        cut: True if candidates may end at an exit point. With `CONTINUOUS` it has no effect, since the
+            threshold 0 at an exit point has the result of a network that ends there.
 
     Raises:
-        PluginError: A variable has no choices, repeats a choice or a name, or depends on an unknown
-            variable.
+        PluginError: A variable has no choices, repeats a choice or a name, depends on an unknown
+            variable, or has the reserved name `stages`.
         ConfigError: `thresholds` is empty, repeats a value, or contains a number outside [0, 1].
 
     Example:
@@ -55,15 +62,29 @@ class SearchSpace:
         (8, (0.3, None))
     """
 
-    def __init__(self, variables: tuple[Variable, ...], thresholds: Thresholds, exit_points: int) -> None:
+    def __init__(
+        self,
+        variables: tuple[Variable, ...],
+        thresholds: Thresholds,
+        exit_points: int,
+        *,
+        cut: bool = False,
+    ) -> None:
         exits: tuple[Variable, ...] = ()
         if thresholds != CONTINUOUS:
             check_thresholds(thresholds)
-            exits = tuple(Variable(f"exit{i + 1}.threshold", thresholds) for i in range(exit_points))
+            exits = tuple(
+                Variable(f"exit{i}.threshold", thresholds, stage=i + 1) for i in range(1, exit_points + 1)
+            )
+        if any(variable.name == STAGES for variable in variables):
+            raise PluginError(
+                f"search space, variable '{STAGES}': the name is reserved; allowed: another name"
+            )
+        ends = (Variable(STAGES, tuple(range(1, exit_points + 2))),) if cut and exits else ()
         self.exit_points = exit_points
-        self.backbone_dimensions = len(variables)
+        self.backbone_dimensions = len(ends) + len(variables)
         """Number of the backbone's genes, which precede the genes of the thresholds."""
-        self._number((*variables, *exits))
+        self._number((*ends, *variables, *exits))
 
     def _number(self, variables: tuple[Variable, ...]) -> None:
         """Set the variables, and derive their indices in a genome and the conditions among them."""
@@ -75,6 +96,11 @@ class SearchSpace:
         self._positions = [{choice: i for i, choice in enumerate(v.choices)} for v in self.variables]
         self._parents = [None if v.parent is None else self._index[v.parent] for v in self.variables]
         self._levels, self._calls = self._conditions()
+        self.cuts = bool(variables) and variables[0].name == STAGES
+        """True if the first gene is the number of stages."""
+        self._ends = np.array(variables[0].choices if self.cuts else [], dtype=np.int64)
+        self.first_stage = np.array(list(first_stages(variables).values()), dtype=np.int64)
+        """Number of the first stage that each variable shapes, (D,)."""
 
     def _conditions(self) -> tuple[list[tuple[Genomes, Genomes]], npt.NDArray[np.bool_]]:
         """Return the conditions under which variables are expressed.
@@ -111,6 +137,7 @@ class SearchSpace:
         if self.dimensions == self.backbone_dimensions:
             raise ConfigError("thresholds: found 'continuous'; allowed for this search strategy: a list")
         confined = []
+        points = range(self.exit_points)
         for point, variable in enumerate(self.variables[self.backbone_dimensions :]):
             choices = tuple(choice for choice in variable.choices if allowed(point, choice))
             if not choices:
@@ -121,8 +148,21 @@ class SearchSpace:
                     "among them"
                 )
             confined.append(replace(variable, choices=choices))
+        backbones = list(self.variables[: self.backbone_dimensions])
+        if self.cuts:
+            ends = (int(end) for end in self._ends)
+            possible = tuple(end for end in ends if all(allowed(point, None) for point in points[end - 1 :]))
+            backbones[0] = replace(backbones[0], choices=possible)
         part = copy.copy(self)
-        part._number((*self.variables[: self.backbone_dimensions], *confined))
+        part._number((*backbones, *confined))
+        return part
+
+    def whole(self) -> "SearchSpace":
+        """Return the part of this space that has whole networks only, without the gene `stages`."""
+        part = copy.copy(self)
+        if self.cuts:
+            part.backbone_dimensions -= 1
+            part._number(self.variables[1:])
         return part
 
     def __contains__(self, candidate: Candidate) -> bool:
@@ -136,8 +176,10 @@ class SearchSpace:
         """Return a mask (..., D) of the genomes, true where a gene is expressed."""
         genes = self._checked(genomes)
         result = np.ones(genes.shape, dtype=np.bool_)
+        if self.cuts:
+            result &= self._ends[genes[..., :1]] >= self.first_stage
         for children, parents in self._levels:
-            result[..., children] = result[..., parents] & self._calls[children, genes[..., parents]]
+            result[..., children] &= result[..., parents] & self._calls[children, genes[..., parents]]
         return result
 
     def canonical(self, genomes: Genomes) -> Genomes:
@@ -165,19 +207,49 @@ class SearchSpace:
             raise CandidateError(
                 f"thresholds: found {thresholds}; they are continuous in this run, so each must be 1"
             )
+        stages = self._stages(backbone)
+        return self._encoded({STAGES: stages, **dict(backbone.choices)}, thresholds, stages)
+
+    def _encoded(
+        self, choices: Mapping[str, Choice], thresholds: tuple[float | None, ...], stages: int
+    ) -> Genomes:
+        """Return the genome of a backbone's choices, the number of stages among them, and of thresholds.
+
+        Raises:
+            CandidateError: A choice is missing, superfluous or not allowed.
+        """
         genome = np.zeros(self.dimensions, dtype=np.int64)
-        expressed = np.ones(self.dimensions, dtype=np.bool_)
+        expressed = self.first_stage <= stages
         for i, variable in enumerate(self.variables):
-            parent = self._parents[i]
+            parent, name = self._parents[i], variable.name
             if parent is not None:
-                expressed[i] = expressed[parent] and self._calls[i, genome[parent]]
-            if i >= self.backbone_dimensions:
-                genome[i] = self._position(i, thresholds[i - self.backbone_dimensions])
-            elif expressed[i] != (variable.name in backbone):
-                raise CandidateError(self._misfit(variable, present=variable.name in backbone))
-            elif expressed[i]:
-                genome[i] = self._position(i, backbone[variable.name])
+                expressed[i] &= expressed[parent] and self._calls[i, genome[parent]]
+            if i < self.backbone_dimensions:
+                if expressed[i] != (name in choices):
+                    raise CandidateError(self._misfit(variable, present=name in choices))
+                genome[i] = self._position(i, choices[name]) if expressed[i] else 0
+                continue
+            threshold = thresholds[i - self.backbone_dimensions]
+            if not expressed[i] and threshold is not None:
+                raise CandidateError(
+                    f"{name}: found {threshold}; allowed: none, since the network ends after stage {stages}"
+                )
+            genome[i] = self._position(i, threshold) if expressed[i] else 0
         return genome
+
+    def _stages(self, backbone: Backbone) -> int:
+        """Return the number of stages of a candidate's backbone.
+
+        Raises:
+            CandidateError: The number is not possible, or the choice `stages` is superfluous.
+        """
+        total = self.exit_points + 1
+        stages = stages_of(backbone, total)
+        if STAGES in backbone and stages == total:
+            raise CandidateError(
+                f"{STAGES}: found {stages}; allowed: fewer stages, or no such choice for a whole backbone"
+            )
+        return stages
 
     def decode(self, genome: Genomes) -> Candidate:
         """Return the candidate of a genome (D,), canonical or not.
@@ -186,7 +258,9 @@ class SearchSpace:
             CandidateError: A gene is missing or out of range; the message names the variable of a wrong gene.
         """
         genes = self._checked(genome)
-        thresholds = [self._choice(i, genes) for i in range(self.backbone_dimensions, self.dimensions)]
+        expressed = self.expressed(genes)
+        exits = range(self.backbone_dimensions, self.dimensions)
+        thresholds = [self._choice(i, genes) if expressed[i] else None for i in exits]
         return Candidate(self.backbone(genes), SelectionScheme(tuple(thresholds) or self._every_exit()))
 
     def _every_exit(self) -> tuple[float | None, ...]:
@@ -198,7 +272,8 @@ class SearchSpace:
         choices: list[tuple[str, Choice]] = []
         for i in np.flatnonzero(expressed[: self.backbone_dimensions]):
             choice = self._choice(int(i), genome)
-            if choice is not None:
+            is_whole = self.variables[i].name == STAGES and choice == self.exit_points + 1
+            if choice is not None and not is_whole:
                 choices.append((self.variables[i].name, choice))
         return Backbone(tuple(choices))
 
@@ -246,9 +321,16 @@ class SearchSpace:
 
     def size(self) -> int:
         """Return the exact number of canonical genomes."""
+        if not self.cuts:
+            return self._count(np.arange(self.dimensions))
+        others = np.arange(1, self.dimensions)
+        return sum(self._count(others[self.first_stage[1:] <= end]) for end in self._ends)
+
+    def _count(self, genes: Genomes) -> int:
+        """Return the number of canonical choices of the genes (m,), which include their parents' genes."""
         below: list[list[int]] = [[1] * len(v.choices) for v in self.variables]
         total = 1
-        for i in reversed(range(self.dimensions)):
+        for i in reversed(genes):
             count, parent = sum(below[i]), self._parents[i]
             if parent is None:
                 total *= count
@@ -265,6 +347,8 @@ class SearchSpace:
         ]
         if self.dimensions == self.backbone_dimensions:
             described.append([CONTINUOUS, self.exit_points])
+        if self.cuts:
+            described.append([STAGES, self.first_stage.tolist()])
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:12]
 
     def _checked(self, genomes: Genomes) -> Genomes:
@@ -296,12 +380,14 @@ class SearchSpace:
     def _names(self) -> list[str]:
         return [v.name for v in self.variables[: self.backbone_dimensions]]
 
-    @staticmethod
-    def _misfit(variable: Variable, *, present: bool) -> str:
+    def _misfit(self, variable: Variable, *, present: bool) -> str:
         fault = (
             "the candidate has this variable, but it is not expressed"
             if present
             else "missing from the candidate"
         )
-        when = f" (expressed where {variable.parent} is {list_of(variable.when)})" if variable.parent else ""
+        first = self.first_stage[self._index[variable.name]]
+        conditions = [f"{variable.parent} is {list_of(variable.when)}"] if variable.parent else []
+        conditions += [f"{STAGES} is {first} or more"] if self.cuts and first > 1 else []
+        when = f" (expressed where {' and '.join(conditions)})" if conditions else ""
         return f"{variable.name}: {fault}{when}"

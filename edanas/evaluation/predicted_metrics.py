@@ -38,7 +38,7 @@ def judge_of(workbench: Workbench, evaluator: Evaluator) -> Judge | None:
     """
     if not all(meter.counted for meter in workbench.meters):
         return None
-    task, smallest = workbench.parts.task, workbench.space.smallest()
+    task, smallest = workbench.parts.task, workbench.space.whole().smallest()
     if not evaluator.judges or workbench.provider.costs(smallest, task) is None:
         return None
     lock = Lock()

@@ -6,6 +6,7 @@ from typing import Literal
 
 from edanas.core.amounts import scale_of
 from edanas.core.contracts import Constraint, Objective
+from edanas.core.cut_backbones import STAGES
 from edanas.core.errors import ConfigError, CostError, near_miss
 from edanas.core.hookspecs import hookimpl
 from edanas.core.space import SearchSpace
@@ -81,10 +82,13 @@ class Choices(Constraint):
 
     def __init__(self, of: str, allowed: tuple[float, ...]) -> None:
         self._of, self._allowed = of, allowed
+        self._whole: dict[str, float] = {}
 
     def prepare(self, space: SearchSpace) -> None:
         """See `Constraint.prepare`."""
-        backbones = [v for v in space.variables if v.name in space.largest() or v.name in space.smallest()]
+        backbones = space.variables[: space.backbone_dimensions]
+        # A whole backbone does not hold its number of stages.
+        self._whole = {STAGES: space.exit_points + 1} if space.cuts else {}
         known = {v.name for v in backbones} | {v.name.rpartition(".")[2] for v in backbones}
         if self._of not in known:
             raise ConfigError(
@@ -109,7 +113,8 @@ class Choices(Constraint):
         return f"{self._of} is {_listed(other or self._values(candidate))}; allowed: {_listed(self._allowed)}"
 
     def _values(self, candidate: Candidate) -> list[float]:
-        return [value for name, value in candidate.backbone.choices if self._matches(name)]
+        choices = {**self._whole, **dict(candidate.backbone.choices)}
+        return [value for name, value in choices.items() if self._matches(name)]
 
     def _matches(self, name: str) -> bool:
         return name == self._of or name.endswith(f".{self._of}")

@@ -60,7 +60,7 @@ PAPER: dict[str, Any] = {
     "thresholds": [0.1, 0.2, "none"],
     "surrogates": ["rbf", "mlp", "cart", "gp"],
     "strategy": "nsga2-joint",
-    "search": {"initial": 100, "iterations": 30, "per_iteration": 8, "results": 4},
+    "search": {"initial": 100, "iterations": 30, "per_iteration": 8, "results": 4, "cut": False},
     "training": {
         "epochs": 5,
         "batch_size": 128,

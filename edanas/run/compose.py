@@ -80,7 +80,8 @@ def make_space(registry: Registry, settings: Settings) -> tuple[SupernetProvider
     """
     supernet = settings.supernet
     provider: SupernetProvider = registry.create("supernet provider", supernet.name, supernet.options)
-    return provider, SearchSpace(provider.variables(), settings.thresholds, provider.exit_points)
+    variables, points = provider.variables(), provider.exit_points
+    return provider, SearchSpace(variables, settings.thresholds, points, cut=settings.search.cut)
 
 
 def compose(registry: Registry, settings: Settings, folder: Path, progress: Progress) -> Composition:

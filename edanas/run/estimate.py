@@ -54,9 +54,10 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
             f"images of {task.in_channels} channels and {task.num_classes} classes."
         )
     rng = np.random.default_rng(settings.seed)
-    drawn = [space.sample_backbone(rng) for _ in range(_SAMPLE)]
+    whole = space.whole()
+    drawn = [whole.sample_backbone(rng) for _ in range(_SAMPLE)]
     typical = sorted(drawn, key=lambda backbone: _macs(provider.build(backbone, task), task))[_SAMPLE // 2]
-    sandwich = [provider.build(each, task) for each in (space.smallest(), typical, space.largest())]
+    sandwich = [provider.build(each, task) for each in (whole.smallest(), typical, whole.largest())]
     smallest, median, largest = macs = [_macs(each, task) for each in sandwich]
     candidates = settings.search.initial + settings.search.iterations * settings.search.per_iteration
     candidates = min(candidates, settings.search.max_evals or candidates)

@@ -11,7 +11,7 @@ from edanas.core.types import Candidate, Outcome
 from edanas.numerics.smoother import Smoother
 from edanas.surrogates.arrays import Array
 from edanas.surrogates.backbone_smoother import fit_gene_smoother
-from edanas.surrogates.profile_model import FEWEST, ProfileModel, TrainingProfiles, outcome_of
+from edanas.surrogates.profile_model import FEWEST, ProfileModel, TrainingProfiles, end_of, outcome_of
 
 GRID = tuple(np.linspace(0.0, 1.0, 11).tolist())
 """Thresholds at which curves are learnt, besides the thresholds in the archive.
@@ -46,8 +46,7 @@ class ExitCurves(ProfileModel):
         self._curves: dict[int, _Curves] = {}
         last = known.space.exit_points
         for exit_ in range(last + 1):
-            everywhere = np.ones(len(known.used), dtype=np.bool_)
-            here = everywhere if exit_ == last else known.bits.has[known.used, exit_]
+            here = known.bits.has[known.used, exit_]
             if here.sum() >= FEWEST:
                 grid_points = thresholds[:1] if exit_ == last else thresholds
                 self._curves[exit_] = _Curves.of(known, exit_, here, grid_points)
@@ -56,17 +55,22 @@ class ExitCurves(ProfileModel):
     def _outcomes(
         self, known: TrainingProfiles, genomes: Genomes, candidates: Sequence[Candidate]
     ) -> list[Outcome | None]:
-        features, last = known.describe(genomes, candidates), known.space.exit_points
-        predicted = {exit_: curves.predict(features) for exit_, curves in self._curves.items()}
+        features = known.describe(genomes, candidates)
+        predicted = {
+            exit_: curves.predict(features[:, known.columns(exit_)]) for exit_, curves in self._curves.items()
+        }
         outcomes: list[Outcome | None] = []
         for at, (genome, candidate) in enumerate(zip(genomes, candidates, strict=True)):
             outcome = known.observed_outcome(genome, candidate)
-            exits = (*candidate.scheme.placed, last)
+            end = end_of(candidate)
+            exits = (*candidate.scheme.placed, end)
             if outcome is None and all(exit_ in predicted for exit_ in exits):
                 single = [
                     [self._at(candidate, exit_, curve[at]) for curve in predicted[exit_]] for exit_ in exits
                 ]
-                outcome = outcome_of(*self._combined(last, exits, single), single[-1][1])
+                outcome = outcome_of(
+                    *self._combined(known.space.exit_points, exits, single), single[-1][1], end
+                )
             outcomes.append(outcome)
         return outcomes
 
@@ -77,10 +81,10 @@ class ExitCurves(ProfileModel):
         return float(np.interp(candidate.scheme.thresholds[exit_] or 0.0, thresholds, curve))
 
     def _combined(
-        self, last: int, exits: Sequence[int], single: Sequence[Sequence[float]]
+        self, points: int, exits: Sequence[int], single: Sequence[Sequence[float]]
     ) -> tuple[Array, Array]:
-        exiting, wrong = np.zeros((2, last + 1))
-        reaching = 1.0
+        exiting, wrong = np.zeros((2, points + 1))
+        reaching, last = 1.0, exits[-1]
         for exit_, (accepted, wrong_alone) in zip(exits, single, strict=True):
             accepted = min(max(accepted, 0.0), 1.0) if exit_ != last else 1.0
             independent, agreeing = accepted * reaching, max(0.0, accepted - (1.0 - reaching))
@@ -93,11 +97,10 @@ class ExitCurves(ProfileModel):
 
     def _couple(self, known: TrainingProfiles) -> None:
         """Fit the numbers c and d of each exit by least squares; see the class."""
-        last = known.space.exit_points
-        sums = np.zeros((last + 1, 4))
+        sums = np.zeros((known.space.exit_points + 1, 4))
         for row, candidate in zip(known.used, known.candidates, strict=True):
-            scheme = candidate.scheme
-            shares, reaching = known.bits.shares(scheme), 1.0
+            scheme, last = candidate.scheme, end_of(candidate)
+            shares, reaching = known.bits.shares(scheme, last), 1.0
             for exit_ in (*scheme.placed, last):
                 threshold = 0.0 if exit_ == last else scheme.thresholds[exit_] or 0.0
                 alone = known.bits.single_exit(exit_, threshold)
@@ -141,12 +144,13 @@ class _Curves(NamedTuple):
             here: A boolean for each profile in `known.used`: true if the profile contains the exit.
             thresholds: Thresholds at which the curves are learnt, ascending, (T,).
         """
-        rows, features = known.used[here], known.features[here]
+        columns = known.columns(exit_)
+        rows, features, owners = known.used[here], known.features[here][:, columns], known.owners[columns]
         shares = [known.bits.single_exit(exit_, float(threshold)) for threshold in thresholds]
         accepted, wrong = (np.stack([each[which][rows] for each in shares], axis=1) for which in (0, 1))
         smoothers = (
-            fit_gene_smoother(features, known.owners, accepted),
-            fit_gene_smoother(features, known.owners, wrong),
+            fit_gene_smoother(features, owners, accepted),
+            fit_gene_smoother(features, owners, wrong),
         )
         return cls(thresholds, accepted, wrong, smoothers)
 

@@ -2,13 +2,14 @@
 
 import copy
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from edanas.core.contracts import ExitInsight, SurrogateModel
+from edanas.core.cut_backbones import stages_of
 from edanas.core.space import Genomes
 from edanas.core.types import Candidate, Outcome
 from edanas.surrogates.arrays import Array, training_set
@@ -137,12 +138,16 @@ class _ProfileSet:
         self.space = space
         self.genomes = genomes
         self.candidates = [space.decode(genome) for genome in genomes]
-        self.bits = ProfileBits([insight.profiles[row.tobytes()] for row in genomes], space.exit_points)
+        profiles = [insight.profiles[row.tobytes()] for row in genomes]
+        ends = [end_of(candidate) for candidate in self.candidates]
+        self.bits = ProfileBits(profiles, space.exit_points, ends)
         placed = np.zeros((len(genomes), space.exit_points), dtype=np.bool_)
         for row, candidate in zip(placed, self.candidates, strict=True):
             row[list(candidate.scheme.placed)] = True
         # If each network is trained with the exits of its scheme alone, the set of exits is a feature.
-        self.own_exits = bool((self.bits.has == placed).all() and not placed.all())
+        points = [profile.points for profile in profiles]
+        own = all(p == candidate.scheme.placed for p, candidate in zip(points, self.candidates, strict=True))
+        self.own_exits = own and any(p != tuple(range(end)) for p, end in zip(points, ends, strict=True))
         self.features, self.owners = self.describe(genomes, placed)
         self._at = {row.tobytes(): at for at, row in enumerate(genomes)}
 
@@ -172,6 +177,21 @@ class _ProfileSet:
         """Return a key of the candidate's network; candidates with equal keys have the same exit profile."""
         own = bytes(placed) if self.own_exits else b""
         return genome[: self.space.backbone_dimensions].tobytes() + own
+
+    def cut_keys(self, at: int) -> Iterator[tuple[int, bytes]]:
+        """Yield each exit point at which a network may end, with the key of the network that ends there.
+
+        The profile number `at` determines the outcome of these networks, since they have its weights.
+        """
+        space, genome = self.space, self.genomes[at]
+        if not space.cuts or self.own_exits:
+            return
+        for index, stages in enumerate(space.variables[0].choices):
+            end = int(stages or 0) - 1
+            if end < self.bits.ends[at] and self.bits.has[at, end]:
+                shorter = genome.copy()
+                shorter[0] = index
+                yield end, self.network_key(space.canonical(shorter), ())
 
     def rows(self, X: Array) -> npt.NDArray[np.int64]:
         """Return the positions of the profiles of candidates with genes `X`, (n, D), one for each network.
@@ -214,6 +234,9 @@ class TrainingProfiles:
             profiles.network_key(profiles.genomes[at], profiles.candidates[at].scheme.placed): int(at)
             for at in rows
         }
+        for at in rows:
+            for _, key in profiles.cut_keys(int(at)):
+                self._row_of.setdefault(key, int(at))
 
     def observed_outcome(self, genome: Genomes, candidate: Candidate) -> Outcome | None:
         """Return the exact outcome of a candidate from the profile of its network.
@@ -221,13 +244,25 @@ class TrainingProfiles:
         The result is `None` if no training profile belongs to the network, or if the profile lacks an exit of
         the scheme.
         """
-        placed = candidate.scheme.placed
+        placed, end = candidate.scheme.placed, end_of(candidate)
         at = self._row_of.get(self._profiles.network_key(genome, placed))
-        if at is None or not self.bits.has[at, list(placed)].all():
+        if at is None or not self.bits.has[at, [*placed, end]].all():
             return None
-        shares = self.bits.shares(candidate.scheme)
-        backbone_wrong = self.bits.single_exit(self.space.exit_points, 0.0)[1]
-        return outcome_of(shares.exiting[at], shares.wrong[at], float(backbone_wrong[at]))
+        shares = self.bits.shares(candidate.scheme, end)
+        backbone_wrong = self.bits.single_exit(end, 0.0)[1]
+        return outcome_of(shares.exiting[at], shares.wrong[at], float(backbone_wrong[at]), end)
+
+    def columns(self, exit_: int) -> npt.NDArray[np.bool_]:
+        """Return a boolean for each feature, (L,): true if its gene shapes the network up to an exit.
+
+        Without cut networks, all features count: the networks of all candidates have all stages.
+
+        Args:
+            exit_: The exit point; the number of exit points stands for the last exit of a whole network.
+        """
+        if not self.space.cuts:
+            return np.ones(len(self.owners), dtype=np.bool_)
+        return np.asarray(self.space.first_stage[self.owners] <= exit_ + 1)
 
     def describe(self, genomes: Genomes, candidates: Sequence[Candidate]) -> Array:
         """Return the features of m candidates, (m, L), with the same columns as the attribute `features`."""
@@ -237,7 +272,18 @@ class TrainingProfiles:
         return self._profiles.describe(genomes, placed)[0]
 
 
-def outcome_of(exiting: Array, wrong: Array, backbone_wrong: float) -> Outcome:
+def end_of(candidate: Candidate) -> int:
+    """Return the exit point at which a candidate's network ends; the number of exit points for a whole one.
+
+    Example:
+        >>> from edanas.core.types import Backbone, SelectionScheme
+        >>> end_of(Candidate(Backbone.of({"stages": 2}), SelectionScheme((0.5, None, None))))
+        1
+    """
+    return stages_of(candidate.backbone, len(candidate.scheme.thresholds) + 1) - 1
+
+
+def outcome_of(exiting: Array, wrong: Array, backbone_wrong: float, end: int | None = None) -> Outcome:
     """Return the outcome for predicted shares, which are first clipped and scaled to valid values.
 
     Negative shares become 0, and the shares of samples that exit are scaled to the sum 1.
@@ -246,11 +292,17 @@ def outcome_of(exiting: Array, wrong: Array, backbone_wrong: float) -> Outcome:
         exiting: Share of samples that exit at each of N exit points and at the last exit, (N + 1,).
         wrong: Share of samples that exit there and are misclassified, (N + 1,).
         backbone_wrong: Share of all samples that the last exit misclassifies.
+        end: Exit point at which the network ends, whose shares become those of the last exit. `None`, the
+            default, means that the network is whole.
 
     Example:
         >>> outcome_of(np.array([0.6, 0.6]), np.array([0.06, 0.3]), 0.2).utilization
         (0.5, 0.5)
     """
+    if end is not None and end < len(exiting) - 1:
+        exiting, wrong = exiting.copy(), wrong.copy()
+        for shares in (exiting, wrong):
+            shares[[end, -1]] = 0.0, shares[end]
     exiting = np.maximum(exiting, 0.0)
     total = float(exiting.sum())
     exiting = exiting / total if total > 0 else np.eye(len(exiting))[-1]

@@ -128,7 +128,7 @@ class Description:
         """
         known = {each.name: values[each.name] for each in fields(cls)}
         variables = tuple(
-            Variable(str(v["name"]), tuple(v["choices"]), v["parent"], frozenset(v["when"]))
+            Variable(str(v["name"]), tuple(v["choices"]), v["parent"], frozenset(v["when"]), v.get("stage"))
             for v in values["variables"]
         )
         for name in ("thresholds", "classes", "failed"):

@@ -25,6 +25,7 @@ from edanas.core.contracts import (
     SupernetProvider,
     TrainingScheme,
 )
+from edanas.core.cut_backbones import completed, stages_of
 from edanas.core.machine import keep_kernels
 from edanas.core.passes import exit_logits, exit_parts
 from edanas.core.settings import TrainingSettings
@@ -68,7 +69,7 @@ class SupernetWithExits(nn.Module):
         super().__init__()
         self.criterion = criterion
         self.supernet = supernet
-        self.channels = provider.exit_channels()
+        self.channels, self.variables = provider.exit_channels(), provider.variables()
         self.heads = nn.ModuleDict(
             {
                 f"{index}-{channels}": classifier.build(ExitPoint(index, channels, 1, 1), task.num_classes)
@@ -82,9 +83,15 @@ class SupernetWithExits(nn.Module):
         return self.heads[f"{index}-{channels}"]
 
     def parts(self, backbone: Backbone) -> list[ExitPart]:
-        """Return the modules of each exit of `backbone`, with shared weights, from first to last exit."""
-        heads = {index: _HeadsAt(self, index) for index in range(len(self.channels))}
-        return exit_parts(self.supernet.view(backbone), heads)
+        """Return the modules of each exit of `backbone`, with shared weights, from first to last exit.
+
+        The last exit of a cut backbone is the head at the exit point where it ends.
+        """
+        view = self.supernet.view(completed(backbone, self.variables))
+        stages = stages_of(backbone, len(view.stages))
+        if stages < len(view.stages):
+            view = view.cut(stages, _HeadsAt(self, stages - 1))
+        return exit_parts(view, {index: _HeadsAt(self, index) for index in range(stages - 1)})
 
     def logits(
         self, backbone: Backbone, images: torch.Tensor, phase: Phase | None = None
@@ -152,6 +159,8 @@ class SandwichTraining(Training):
         save_every: float = SAVE_EVERY,
     ) -> None:
         keep_kernels(_CACHED_KERNELS)
+        # Whole backbones train the heads at all exit points, and so all networks that end there.
+        space = space.whole()
         self.network, self.space, self.scheme, self.criterion = network, space, scheme, criterion
         self.largest, self.smallest = space.largest(), space.smallest()
         self.shrinking = Shrinking(space)

@@ -31,7 +31,11 @@ def once_for_all() -> SearchSpace:
 
 @st.composite
 def small_spaces(draw: st.DrawFn) -> SearchSpace:
-    """Draw up to four variables, each of which may depend on an earlier one, and up to two exit points."""
+    """Draw up to four variables, each of which may depend on an earlier one, and up to two exit points.
+
+    Networks may end at exit points in half of the spaces.
+    """
+    exit_points, cut = draw(st.integers(0, 2)), draw(st.booleans())
     variables: list[Variable] = []
     for i in range(draw(st.integers(1, 4))):
         choices = tuple(10 * i + c for c in range(draw(st.integers(1, 3))))
@@ -39,9 +43,10 @@ def small_spaces(draw: st.DrawFn) -> SearchSpace:
         if variables and draw(st.booleans()):
             above = draw(st.sampled_from(variables))
             parent, when = above.name, draw(st.frozensets(st.sampled_from(above.choices), min_size=1))
-        variables.append(Variable(f"v{i}", choices, parent, when))
+        stage = draw(st.none() | st.integers(1, exit_points + 1))
+        variables.append(Variable(f"v{i}", choices, parent, when, stage))
     thresholds = draw(st.sampled_from([(None,), (0.5, None), (None, 0.0, 1.0)]))
-    return SearchSpace(tuple(variables), thresholds, draw(st.integers(0, 2)))
+    return SearchSpace(tuple(variables), thresholds, exit_points, cut=cut)
 
 
 def all_genomes(space: SearchSpace) -> np.ndarray:
@@ -50,15 +55,18 @@ def all_genomes(space: SearchSpace) -> np.ndarray:
 
 
 def expressed_by_hand(space: SearchSpace, genome: np.ndarray) -> list[bool]:
-    """Return, for each variable, if it is expressed, from its parent's value."""
+    """Return, for each variable, if it is expressed, from its parent's value and the number of stages."""
     names = [v.name for v in space.variables]
+    stages = space.variables[0].choices[genome[0]] if names[0] == "stages" else np.inf
     result: list[bool] = []
     for variable in space.variables:
+        reached = (variable.stage or 1) <= stages
         if variable.parent is None:
-            result.append(True)
+            result.append(reached)
             continue
         at = names.index(variable.parent)
-        result.append(result[at] and space.variables[at].choices[genome[at]] in variable.when)
+        chosen = space.variables[at].choices[genome[at]] in variable.when
+        result.append(bool(reached and result[at] and chosen))
     return result
 
 
@@ -290,3 +298,75 @@ def test_confining_a_space_to_nothing_is_an_error() -> None:
         SearchSpace((A,), (0.1,), 2).confined(lambda _, threshold: threshold is None)
     with pytest.raises(ConfigError, match="found 'continuous'"):
         SearchSpace((A,), CONTINUOUS, 2).confined(lambda *_: True)
+
+
+def cut_space(thresholds: tuple[float | None, ...] = (0.5, None)) -> SearchSpace:
+    """Three stages, of which the second and third have a kernel each, and networks that may end earlier."""
+    kernels = [Variable(f"stage{n}.kernel", (3, 5), stage=n) for n in (2, 3)]
+    return SearchSpace((Variable("width", (1, 2)), *kernels), thresholds, 2, cut=True)
+
+
+def test_a_cut_network_has_neither_variables_nor_exits_behind_its_end() -> None:
+    space = cut_space()
+    # One, two or three stages: widths, kernels and exits of these stages alone.
+    assert space.size() == 2 + 2 * 2 * 2 + 2 * 2 * 2 * 2 * 2
+    shortest = space.decode(np.array([0, 1, 1, 1, 0, 0]))
+    assert shortest == Candidate(Backbone.of({"stages": 1, "width": 2}), SelectionScheme((None, None)))
+    middle = space.decode(np.array([1, 0, 1, 1, 0, 0]))
+    assert dict(middle.backbone.choices) == {"stages": 2, "width": 1, "stage2.kernel": 5}
+    assert middle.scheme.thresholds == (0.5, None)
+
+
+def test_whole_networks_are_the_same_candidates_as_in_a_space_without_cut_networks() -> None:
+    space = cut_space()
+    plain = SearchSpace(space.variables[1:4], (0.5, None), 2)
+    whole = {candidate.id for genome in plain.genomes() for candidate in [plain.decode(genome)]}
+    assert whole == {space.whole().decode(genome).id for genome in space.whole().genomes()}
+    assert whole < {space.decode(genome).id for genome in space.genomes()}
+    assert space.whole().signature() == plain.signature() != space.signature()
+    assert space.largest() == plain.largest()
+    assert "stages" in space.smallest()
+
+
+@pytest.mark.parametrize(
+    ("choices", "thresholds", "message"),
+    [
+        ({"stages": 4}, (None, None), "stages: found 4; allowed: whole numbers from 1 to 3"),
+        ({"stages": 1.5}, (None, None), "stages: found 1.5; allowed: whole numbers from 1 to 3"),
+        ({"stages": 3}, (None, None), "stages: found 3; allowed: fewer stages, or no such choice"),
+        ({"stages": 2, "stage3.kernel": 3}, (None, None), r"stage3.kernel: .*stages is 3 or more"),
+        ({"stages": 2}, (0.5, 0.5), "exit2.threshold: found 0.5; allowed: none, .*ends after stage 2"),
+        ({"stages": 1, "stage2.kernel": 3}, (None, None), r"stage2.kernel: .*stages is 2 or more"),
+    ],
+)
+def test_a_choice_behind_the_end_is_named(choices: dict, thresholds: tuple, message: str) -> None:
+    inner = {"stage2.kernel": 3} if choices["stages"] != 1 else {}
+    backbone = Backbone.of({"width": 1, **inner, **choices})
+    with pytest.raises(CandidateError, match=message):
+        cut_space().encode(Candidate(backbone, SelectionScheme(thresholds)))
+
+
+def test_networks_end_only_behind_the_exits_that_a_confined_space_needs() -> None:
+    part = cut_space().confined(lambda point, threshold: (point == 0) == (threshold is not None))
+    candidates = [part.decode(genome) for genome in part.genomes()]
+    assert part.size() == len(candidates) == 2 * 2 + 2 * 2 * 2
+    assert {candidate.scheme.thresholds for candidate in candidates} == {(0.5, None)}
+    assert {dict(c.backbone.choices).get("stages", 3) for c in candidates} == {2, 3}
+        ("stages", 2),
+        ("width", 1),
+        ("width", 2),
+    }
+    single = cut_space().confined(lambda _, threshold: threshold is None)
+    assert single.size() == 2 + 4 + 8
+
+
+def test_the_name_of_the_choice_of_stages_is_reserved() -> None:
+    with pytest.raises(PluginError, match="'stages': the name is reserved"):
+        SearchSpace((Variable("stages", (1, 2)),), (0.5, None), 2)
+
+
+def test_continuous_thresholds_need_no_choice_of_stages() -> None:
+    variables = (Variable("width", (1, 2)),)
+    space = SearchSpace(variables, CONTINUOUS, 2, cut=True)
+    assert not space.cuts
+    assert space.signature() == SearchSpace(variables, CONTINUOUS, 2).signature()
