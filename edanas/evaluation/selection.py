@@ -2,15 +2,18 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from edanas.core.contracts import Evaluator, Objective
+from edanas.core.cut_backbones import cut
 from edanas.core.feasible import feasible_first
 from edanas.core.objective_values import minimised
-from edanas.core.types import Candidate, Evaluation, ExitProfile, SelectionScheme
+from edanas.core.types import Candidate, Evaluation, ExitProfile, SelectionScheme, Variable
 from edanas.numerics.pareto import non_dominated, trade_off
+from edanas.thresholds.schemes import ended_profile
 
 _SCHEMES = 1000
 """Maximum number of selection schemes scored for one backbone; 1000 schemes take about 0.05 s."""
@@ -70,12 +73,13 @@ def with_all_schemes(
     thresholds: Sequence[float | None],
     evaluator: Evaluator,
     profile_of: Callable[[str], ExitProfile | None],
+    variables: Sequence[Variable] = (),
 ) -> list[Evaluation]:
     """Return the archive, extended by all other selection schemes on its best backbones.
 
     The best backbones are the backbones of the Pareto set, and the backbones that are non-dominated as
     single-exit networks. Their schemes are scored from exit profiles. Schemes with fewer exits than the
-    profile are scored only if `Evaluator.removable` is true.
+    profile, and networks that end at an exit point, are scored only if `Evaluator.removable` is true.
 
     Args:
         evaluations: The archive.
@@ -83,6 +87,8 @@ def with_all_schemes(
         thresholds: The allowed thresholds at an exit point; `None` among them = no exit.
         evaluator: Computes the metrics of a scheme from a profile.
         profile_of: Candidate id -> the stored exit profile; `None` = no profile is stored.
+        variables: The variables of the supernet provider. Empty, the default = networks do not end at an exit
+            point.
     """
     by_id = {e.candidate.id: e for e in evaluations}
     for source in (*pareto_set(evaluations, objectives), *_single_exit_front(evaluations)):
@@ -93,6 +99,11 @@ def with_all_schemes(
         points = profile.points if removable else searched.placed
         schemes = _schemes(len(searched.thresholds), points, thresholds, removable=removable)
         _score(by_id, source, schemes, evaluator, profile)
+        for end in points if removable and variables else ():
+            shorter = Candidate(cut(source.candidate.backbone, variables, end + 1), searched)
+            before = [point for point in points if point < end]
+            schemes = _schemes(len(searched.thresholds), before, thresholds, removable=True)
+            _score(by_id, replace(source, candidate=shorter), schemes, evaluator, ended_profile(profile, end))
     return list(by_id.values())
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from edanas.core.archive import Archive
 from edanas.core.config import changed, resolve, to_plain
@@ -9,7 +10,7 @@ from edanas.core.errors import RunError
 from edanas.core.runfolder import MODELS, matching_files
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
-from edanas.core.types import DataParts
+from edanas.core.types import CONTINUOUS, DataParts
 from edanas.run.layers import AUTO
 from edanas.run.plugin_files import plugin_files
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher
@@ -36,7 +37,7 @@ def bind_settings(folder: Path, settings: Settings, archive: Archive) -> None:
         RunError: The archive holds a run with other settings; the message lists the differing settings.
     """
     plain_settings = to_plain(settings)
-    stored = archive.meta().get("settings")
+    stored = with_cut(archive.meta().get("settings"))
     if stored is not None and _has_begun(folder, archive):
         has_results = any(folder.glob(f"{MODELS}/*.row.json"))
         allowed = CHANGEABLE if has_results else (*CHANGEABLE, *_CHANGEABLE_BEFORE_RESULTS)
@@ -66,6 +67,20 @@ def _summary(lines: Sequence[str], old: Settings, new: Settings) -> str:
     if new.preset == old.preset == AUTO and rest:
         text += f". The preset {AUTO} fits some settings to the images; were images added or removed?"
     return text.removesuffix(".")
+
+
+def with_cut(stored: Any) -> Any:
+    """Return the settings of an archive, completed by `search.cut` if the archive is older than this setting.
+
+    Such a run searched whole networks only. With continuous thresholds the setting has no effect.
+
+    Args:
+        stored: The stored settings, in the types of JSON; `None` for a new archive.
+    """
+    if not isinstance(stored, dict) or stored.get("thresholds") == CONTINUOUS:
+        return stored
+    search = stored.get("search", {})
+    return {**stored, "search": {"cut": False, **search}} if isinstance(search, dict) else stored
 
 
 def bind_inputs(

@@ -103,7 +103,8 @@ def finish_results(
     if settings.thresholds == CONTINUOUS:
         pool = with_every_number_of_exits(pool, outcome.evaluations, objectives, *scoring)
     elif composition.setter.resets:
-        pool = with_all_schemes(pool, objectives, settings.thresholds, *scoring)
+        variables = workbench.provider.variables() if workbench.space.cuts else ()
+        pool = with_all_schemes(pool, objectives, settings.thresholds, *scoring, variables)
         pool = [each for each in pool if each.candidate in workbench.space]
     pool = _with_violations(pool, composition.limits)
     if pool and not any(e.feasible for e in pool):

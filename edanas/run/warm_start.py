@@ -16,7 +16,7 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Evaluation
 from edanas.evaluation.selection import pareto_set
 
-_SPACE_SETTINGS = ("supernet", "thresholds")
+_SPACE_SETTINGS = ("supernet", "thresholds", "search.cut")
 """The settings that determine the search space."""
 
 
@@ -49,7 +49,8 @@ def best_candidates(
         raise RunError(f"{where} holds no run; expected a run folder, which contains {ARCHIVE}")
     with Archive(run, read_only=True) as archive:
         meta = archive.meta()
-        if meta.get("space") != space.signature():
+        # A run without cut networks holds candidates of this space, too.
+        if meta.get("space") not in (space.signature(), space.whole().signature()):
             raise RunError(
                 f"{where} holds a run on another search space{_difference(meta.get('settings'), settings)}"
             )

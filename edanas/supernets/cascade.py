@@ -49,9 +49,10 @@ class CascadeProvider(SupernetProvider):
     def variables(self) -> tuple[Variable, ...]:
         """Return `resolution`, which all networks share, and the other variables of each network.
 
-        The variable `NAME` of network number N, counted from 1, is called `netN.NAME`.
+        The variable `NAME` of network number N, counted from 1, is called `netN.NAME`. The multiply-adds of a
+        network decide its stage, so that each variable may shape any stage.
         """
-        variables = self.of.variables()
+        variables = [replace(variable, stage=None) for variable in self.of.variables()]
         return (
             *(v for v in variables if v.name == "resolution"),
             *(

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from edanas.core.contracts import Evaluator, ExitNetwork
+from edanas.core.cut_backbones import cut
 from edanas.core.errors import CandidateError
 from edanas.core.progress import Silent
 from edanas.core.runfolder import left_files, matching_files
@@ -50,7 +51,7 @@ def toy_workbench(folder: Path) -> Workbench:
         criterion=ToyCriterion(),
         inference=EarlyStop(),
         scheme=ToyScheme(),
-        space=SearchSpace(provider.variables(), (0.3, 0.6, None), provider.exit_points),
+        space=SearchSpace(provider.variables(), (0.3, 0.6, None), provider.exit_points, cut=True),
         parts=parts,
         device=torch.device("cpu"),
         folder=folder,
@@ -137,14 +138,20 @@ def _prepared(make: Callable[[Workbench], Evaluator], folder: Path, state: int) 
 
 
 def _candidates(bench: Workbench) -> list[Candidate]:
-    """Return candidates with no, one and two exits, and with very low and very high thresholds."""
-    smallest, largest = bench.space.smallest(), bench.space.largest()
+    """Return candidates with no, one and two exits, and with very low and very high thresholds.
+
+    Two of the networks end at an exit point.
+    """
+    smallest, largest = bench.space.whole().smallest(), bench.space.largest()
+    shorter = {stages: cut(largest, bench.provider.variables(), stages) for stages in (1, 2)}
     pairs: tuple[tuple[Backbone, tuple[float | None, ...]], ...] = (
         (smallest, (None, None)),
         (largest, (0.3, 0.6)),
         (largest, (None, 0.6)),
         (smallest, (0.0, 0.6)),
         (largest, (1.0, None)),
+        (shorter[2], (0.3, None)),
+        (shorter[1], (None, None)),
     )
     return [Candidate(backbone, SelectionScheme(thresholds)) for backbone, thresholds in pairs]
 

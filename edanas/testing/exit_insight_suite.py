@@ -21,8 +21,8 @@ def check_informed(make: Callable[[int], SurrogateModel]) -> None:
     """Check a surrogate model that reads exit profiles.
 
     The model must predict well, and must read only the profiles of the candidates that `fit` gets. It is
-    tried with profiles of all exits, with profiles of each candidate's placed exits, and without profiles. A
-    model without `reads_profiles` passes.
+    tried with profiles of all exits, with profiles of each candidate's placed exits, with networks that end
+    at exit points, and without profiles. A model without `reads_profiles` passes.
 
     Args:
         make: A function from a seed to a new model.
@@ -32,10 +32,12 @@ def check_informed(make: Callable[[int], SurrogateModel]) -> None:
     """
     if not make(_SEED).reads_profiles:
         return
+    for cut in (False, True):
+        space, genomes = toy_archive(_FITTED + _UNSEEN, cut=cut)
+        for own_exits in (False, True):
+            insight = toy_insight(space, genomes, own_exits=own_exits)
+            _check_held_out(make, insight, genomes)
     space, genomes = toy_archive(_FITTED + _UNSEEN)
-    for own_exits in (False, True):
-        insight = toy_insight(space, genomes, own_exits=own_exits)
-        _check_held_out(make, insight, genomes)
     _check_folds(make, toy_insight(space, genomes), genomes[:_FITTED])
     _check_without_profiles(make, ExitInsight(space, {}, toy_insight(space, genomes[:1]).value), genomes)
 

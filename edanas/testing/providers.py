@@ -1,7 +1,7 @@
 """The conformance suite for supernet providers."""
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
+from edanas.core.cut_backbones import completed, cut
 from edanas.core.errors import WeightsError
 from edanas.core.tracing import trace
 from edanas.core.types import Backbone, Task
@@ -68,6 +69,7 @@ def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
             _randomise(supernet)
             for case in cases:
                 _check_backbone(provider, supernet, task, case)
+            _check_cuts(provider, supernet, cases)
             _check_interleaving(provider, supernet, task, cases)
             _check_training(provider, supernet, task, cases)
         _check_weights(provider, supernet)
@@ -127,6 +129,26 @@ def _check_backbone(provider: SupernetProvider, supernet: Supernet, task: Task, 
         f"build with extract's weights gives other logits than extract, in {context}",
     )
     _check_counted(provider, case, fresh, task)
+
+
+def _check_cuts(provider: SupernetProvider, supernet: Supernet, cases: Sequence[_Case]) -> None:
+    """Check that the stages of a backbone do not depend on the choices of later stages.
+
+    A network that ends at an exit point lacks these choices; its stages are those of the whole backbone.
+    """
+    variables = provider.variables()
+    for case in cases:
+        stages = supernet.extract(case.backbone).stages
+        for end in range(1, len(stages)):
+            other = completed(cut(case.backbone, variables, end), variables)
+            with reported_call(provider, f"{case.name} with the first choices after stage {end}"):
+                same = supernet.extract(other).stages
+            require(
+                provider,
+                all(_equal(stages[at].state_dict(), same[at].state_dict()) for at in range(end)),
+                f"the first {end} stages of {case.name} change with choices of later stages; expected a "
+                "smaller `Variable.stage` for one of them",
+            )
 
 
 def _check_counted(provider: SupernetProvider, case: _Case, net: StagedBackbone, task: Task) -> None:

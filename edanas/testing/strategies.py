@@ -30,8 +30,8 @@ def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | 
 
     Args:
         make: A function that returns a new strategy before `start`, e.g. the class.
-        problem: The search problem. The default has two objectives on a space of a few hundred candidates;
-            for a nested strategy, it has 78 backbones with exit profiles.
+        problem: The search problem. The default has two objectives on a space of a few hundred candidates,
+            some of which end at an exit point; for a nested strategy, it has 78 backbones with exit profiles.
 
     Raises:
         ConformanceError: The strategy breaks its contract.
@@ -44,11 +44,11 @@ def check_strategy(make: Callable[[], SearchStrategy], problem: SearchProblem | 
         >>> check_strategy(RandomSearch)
     """
     nested = make().nested
-    problem = problem or (toy_nested_problem() if nested else toy_problem())
+    problem = problem or (toy_nested_problem() if nested else toy_problem(toy_space(cut=True)))
     if nested:
         small = toy_nested_problem(toy_backbones(layers=2), problem.seed, initial=4)
     else:
-        small = toy_problem(toy_space(layers=2, exit_points=1), problem.seed, initial=4)
+        small = toy_problem(toy_space(layers=2, exit_points=1, cut=True), problem.seed, initial=4)
     problem, small = (_confined(make(), each) for each in (problem, small))
     with generators_restored():
         _check_replay(make, problem)

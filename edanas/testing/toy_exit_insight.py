@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.contracts import ExitInsight
+from edanas.core.cut_backbones import first_stages, stages_of
 from edanas.core.space import Genomes, SearchSpace
 from edanas.core.types import Candidate, ExitProfile, Outcome
 from edanas.testing.toy_search import toy_space
@@ -14,41 +15,55 @@ from edanas.thresholds.profiles import outcome
 _SAMPLES = 60
 
 
-def toy_archive(count: int, seed: int = 0, exit_points: int = 2) -> tuple[SearchSpace, Genomes]:
+def toy_archive(
+    count: int, seed: int = 0, exit_points: int = 2, *, cut: bool = False
+) -> tuple[SearchSpace, Genomes]:
     """Return a toy space, and up to `count` distinct random genomes of the space.
 
     Args:
         count: The largest number of genomes.
         seed: The seed of the genomes.
         exit_points: Number of exit points.
+        cut: True if networks may end at an exit point.
 
     Returns:
         The space, and the genomes (samples, genes).
     """
-    space = toy_space(exit_points=exit_points)
+    space = toy_space(exit_points=exit_points, cut=cut)
     drawn = space.sample(np.random.default_rng(seed), 2 * count)
     first = np.unique(drawn, axis=0, return_index=True)[1]
     return space, drawn[np.sort(first)][:count]
 
 
-def toy_profile(candidate: Candidate, *, own_exits: bool = False) -> ExitProfile:
+def toy_profile(
+    candidate: Candidate, space: SearchSpace | None = None, *, own_exits: bool = False
+) -> ExitProfile:
     """Return an exit profile of 60 samples, by a formula.
 
-    Confidence and accuracy rise with the kernel sizes, the resolution, the exit, and the ease of the sample.
+    Confidence and accuracy rise with the sizes of the kernels before the exit, the resolution, the exit, and
+    the ease of the sample.
 
     Args:
         candidate: A candidate of `toy_space`.
+        space: The space, whose variables tell the stage of each kernel. `None`, the default, means that
+            all kernels lie before the first exit.
         own_exits: True for a profile of the placed exits, False (the default) for one of all exit points.
     """
-    points = candidate.scheme.placed if own_exits else tuple(range(len(candidate.scheme.thresholds)))
+    points = len(candidate.scheme.thresholds)
+    end = stages_of(candidate.backbone, points + 1) - 1
+    placed = candidate.scheme.placed if own_exits else tuple(range(end))
     rng = np.random.default_rng(0)
-    ease, luck = rng.random(_SAMPLES), rng.random((_SAMPLES, len(candidate.scheme.thresholds) + 1))
-    kernels = sum(float(candidate.backbone[name]) for name in candidate.backbone if "kernel" in name)
-    strength = kernels / 21 + float(candidate.backbone["resolution"]) / 100
-    columns = [*points, len(candidate.scheme.thresholds)]
-    confidence = [np.clip(0.6 * strength * ease * (1 + 0.3 * at) - 0.02, 0.0, 1.0) for at in columns]
+    ease, luck = rng.random(_SAMPLES), rng.random((_SAMPLES, points + 1))
+    first = first_stages(space.variables) if space is not None else {}
+    columns = [*placed, end]
+    confidence = []
+    for at in columns:
+        names = [n for n in candidate.backbone if "kernel" in n and first.get(n, 1) <= at + 1]
+        kernels = sum(float(candidate.backbone[name]) for name in names)
+        strength = kernels / 21 + float(candidate.backbone["resolution"]) / 100
+        confidence.append(np.clip(0.6 * strength * ease * (1 + 0.3 * at) - 0.02, 0.0, 1.0))
     correct = [luck[:, at] < 0.3 + 0.6 * chance for at, chance in zip(columns, confidence, strict=True)]
-    return ExitProfile(points, np.stack(confidence, axis=1).astype(np.float32), np.stack(correct, axis=1))
+    return ExitProfile(placed, np.stack(confidence, axis=1).astype(np.float32), np.stack(correct, axis=1))
 
 
 def toy_insight(space: SearchSpace, genomes: Genomes, *, own_exits: bool = False) -> ExitInsight:
@@ -60,7 +75,7 @@ def toy_insight(space: SearchSpace, genomes: Genomes, *, own_exits: bool = False
         own_exits: See `toy_profile`.
     """
     profiles = {
-        genome.tobytes(): toy_profile(space.decode(genome), own_exits=own_exits) for genome in genomes
+        genome.tobytes(): toy_profile(space.decode(genome), space, own_exits=own_exits) for genome in genomes
     }
     return ExitInsight(space, profiles, toy_cost)
 
@@ -78,7 +93,8 @@ def toy_values(insight: ExitInsight, genomes: Genomes) -> npt.NDArray[np.float64
     values = []
     for genome in genomes:
         candidate = insight.space.decode(genome)
-        values.append(insight.value(candidate, outcome(toy_profile(candidate), candidate.scheme)))
+        profile = toy_profile(candidate, insight.space)
+        values.append(insight.value(candidate, outcome(profile, candidate.scheme)))
     return np.array(values)
 
 

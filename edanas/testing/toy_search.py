@@ -12,7 +12,7 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Metrics, Variable
 
 
-def toy_space(layers: int = 3, exit_points: int = 2) -> SearchSpace:
+def toy_space(layers: int = 3, exit_points: int = 2, *, cut: bool = False) -> SearchSpace:
     """Return a space with a resolution, a depth, and a kernel size for each layer.
 
     The choices at each exit point are the thresholds 0.1 and 0.2, and no exit.
@@ -20,18 +20,26 @@ def toy_space(layers: int = 3, exit_points: int = 2) -> SearchSpace:
     Args:
         layers: The largest depth.
         exit_points: Number of exit points.
+        cut: True if networks may end at an exit point. Each layer then lies in a stage of its own, as far as
+            there are stages.
 
     Example:
-        >>> toy_space(layers=1, exit_points=0).size(), toy_space().size()
-        (6, 702)
+        >>> toy_space(layers=1, exit_points=0).size(), toy_space().size(), toy_space(cut=True).size()
+        (6, 702, 846)
     """
     depths = tuple(range(1, layers + 1))
     kernels = tuple(
-        Variable(f"layer{i}.kernel", (3, 5, 7), parent="depth", when=frozenset(depths[i - 1 :]))
+        Variable(
+            f"layer{i}.kernel",
+            (3, 5, 7),
+            parent="depth",
+            when=frozenset(depths[i - 1 :]),
+            stage=min(i, exit_points + 1) if cut else None,
+        )
         for i in depths
     )
     variables = (Variable("resolution", (16, 24)), Variable("depth", depths), *kernels)
-    return SearchSpace(variables, (0.1, 0.2, None), exit_points)
+    return SearchSpace(variables, (0.1, 0.2, None), exit_points, cut=cut)
 
 
 class ToyEvaluator(Evaluator):

@@ -4,8 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.contracts import SupernetProvider
+from edanas.core.cut_backbones import first_stages
 from edanas.core.space import SearchSpace
-from edanas.core.tracing import count_macs
+from edanas.core.tracing import trace
 from edanas.core.types import Task
 from edanas.testing.conformance import ConformanceError, reported_call, require
 
@@ -35,6 +36,8 @@ def check_variables(provider: SupernetProvider) -> SearchSpace:
         f"resolution has the choices {sides} and the parent {resolution.parent}; expected whole numbers of "
         "pixels and no parent",
     )
+    late = [v for v in variables if v.stage is not None and v.stage not in range(1, points + 2)]
+    require(provider, not late, f"variables with stages that do not exist: {late}; found {points + 1} stages")
     require(provider, provider.variables() == variables, "`variables()` gives two results at two calls")
     channels = provider.exit_channels()
     require(
@@ -48,29 +51,41 @@ def check_variables(provider: SupernetProvider) -> SearchSpace:
 def check_costs(provider: SupernetProvider, space: SearchSpace) -> None:
     """Check that the choices of each variable are in the order of rising cost, in multiply-adds.
 
+    A variable must leave the costs of the stages before its first stage unchanged.
+
     Raises:
-        ConformanceError: A later choice gives a cheaper backbone than an earlier choice.
+        ConformanceError: A later choice gives a cheaper backbone than an earlier choice, or a choice changes
+            an earlier stage.
     """
 
-    def macs(genome: npt.NDArray[np.int64]) -> int:
+    def segments(genome: npt.NDArray[np.int64]) -> list[int]:
         backbone = space.backbone(space.canonical(genome))
-        side = int(backbone["resolution"])
         with reported_call(provider, f"the cost of {dict(backbone.choices)}"):
-            return count_macs(provider.build(backbone, _TASK), (1, side, side))
+            stages, last = trace(provider.build(backbone, _TASK), _TASK.in_channels)
+        return [segment.macs for segment in (*stages, last)]
 
     largest = space.counts - 1
-    whole, smallest = macs(largest), macs(np.zeros_like(largest))
+    stages = segments(largest)
+    whole, smallest = sum(stages), sum(segments(np.zeros_like(largest)))
     require(
         provider,
         whole >= smallest,
         f"the last choices give {whole} MACs, the first {smallest}; expected rising cost",
     )
+    first = first_stages(provider.variables())
     for index, variable in enumerate(provider.variables()):
         after = whole
         for position in reversed(range(len(variable.choices) - 1)):
             genome = largest.copy()
             genome[index] = position
-            cost = macs(genome)
+            other = segments(genome)
+            cost, before = sum(other), first[variable.name] - 1
+            require(
+                provider,
+                other[:before] == stages[:before],
+                f"{variable.name}: its first stage is {variable.stage}, and {variable.choices[position]} "
+                f"changes the costs of earlier stages from {stages[:before]} to {other[:before]}",
+            )
             require(
                 provider,
                 cost <= after,

@@ -38,6 +38,31 @@ def restrict_profile(profile: ExitProfile, placed: Sequence[int]) -> ExitProfile
     return ExitProfile(points, profile.confidence[:, columns], profile.correct[:, columns])
 
 
+def ended_profile(profile: ExitProfile, point: int) -> ExitProfile:
+    """Return the exit profile of a network that ends at an exit point of the profile.
+
+    The exit there becomes the last exit, and later exits leave the profile.
+
+    Args:
+        profile: Exit profile with a column for the exit point.
+        point: Index of the exit point where the network ends.
+
+    Raises:
+        ValueError: The profile does not have the exit point.
+
+    Example:
+        >>> import numpy as np
+        >>> whole = ExitProfile((0,), np.array([[0.9, 1]], dtype=np.float32), np.array([[True, False]]))
+        >>> ended_profile(whole, 0).correct
+        array([[ True]])
+    """
+    if point not in profile.points:
+        raise ValueError(f"a network ends at exit point {point}; the profile has {profile.points}")
+    columns = range(profile.points.index(point) + 1)
+    points = profile.points[: len(columns) - 1]
+    return ExitProfile(points, profile.confidence[:, columns], profile.correct[:, columns])
+
+
 def exit_costs(costs: Costs, placed: Sequence[int], measure: Measure = "executed") -> Floats:
     """Return the costs (P + 1,) of a sample that exits at each of P placed exits and at the last exit.
 

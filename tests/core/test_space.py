@@ -352,10 +352,6 @@ def test_networks_end_only_behind_the_exits_that_a_confined_space_needs() -> Non
     assert part.size() == len(candidates) == 2 * 2 + 2 * 2 * 2
     assert {candidate.scheme.thresholds for candidate in candidates} == {(0.5, None)}
     assert {dict(c.backbone.choices).get("stages", 3) for c in candidates} == {2, 3}
-        ("stages", 2),
-        ("width", 1),
-        ("width", 2),
-    }
     single = cut_space().confined(lambda _, threshold: threshold is None)
     assert single.size() == 2 + 4 + 8
 

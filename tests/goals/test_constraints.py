@@ -8,7 +8,8 @@ import pytest
 
 from edanas.core.config import parse_assignment, resolve, to_toml
 from edanas.core.errors import ConfigError, CostError
-from edanas.core.types import Metrics
+from edanas.core.types import Candidate, Metrics, SelectionScheme
+from edanas.goals.constraints import Choices
 from edanas.testing.toy_search import toy_space
 
 SPACE = toy_space()
@@ -175,3 +176,16 @@ def test_a_text_that_is_not_a_constraint_is_refused(text, message):
 def test_an_error_of_a_constraint_names_the_allowed_values(constraint, text, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         constraint(text)
+
+
+def test_the_number_of_stages_can_be_limited_for_whole_networks_too() -> None:
+    space = toy_space(cut=True)
+    constraint = Choices("stages", (1, 2))
+    constraint.prepare(space)
+    no_exits = SelectionScheme((None, None))
+    whole, short = (Candidate(backbone, no_exits) for backbone in (space.largest(), space.smallest()))
+    assert constraint.excess(short, None) == 0
+    assert constraint.excess(whole, None) == 1
+    assert constraint.describe(whole, None) == "stages is 3; allowed: 1, 2"
+    with pytest.raises(ConfigError, match="found 'stages', which no variable"):
+        Choices("stages", (1, 2)).prepare(space.whole())

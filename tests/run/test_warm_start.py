@@ -112,3 +112,17 @@ def test_no_run_and_nothing_that_succeeded_are_refused(tmp_path: Path) -> None:
     older(tmp_path, toy_space(), broken=True)
     with pytest.raises(RunError, match="evaluations, all of which failed"):
         best_candidates(tmp_path, toy_space(), OBJECTIVES, settings())
+
+
+def test_an_older_run_without_cut_networks_starts_a_run_with_them(tmp_path: Path) -> None:
+    space = toy_space(cut=True)
+    older(tmp_path, space.whole())
+    result = best_candidates(tmp_path, space, OBJECTIVES, settings())
+    assert result
+    assert all(candidate in space and "stages" not in candidate.backbone for candidate in result)
+
+
+def test_a_run_with_cut_networks_is_no_start_for_a_run_without_them(tmp_path: Path) -> None:
+    older(tmp_path, toy_space(cut=True))
+    with pytest.raises(RunError, match=r"another search space. Differing settings: search.cut"):
+        best_candidates(tmp_path, toy_space(), OBJECTIVES, settings(search={"cut": False}))

@@ -14,9 +14,10 @@ from edanas.surrogates.exit_curves import ExitCurves
 from edanas.surrogates.exit_profiles import ExitProfiles
 from edanas.surrogates.gp import GP
 from edanas.surrogates.profile_bits import ProfileBits
-from edanas.surrogates.profile_model import MOST
+from edanas.surrogates.profile_model import MOST, outcome_of
 from edanas.testing.toy_exit_insight import toy_archive, toy_cost, toy_insight, toy_profile, toy_values
 from edanas.thresholds.profiles import outcome
+from edanas.thresholds.schemes import ended_profile
 
 both = pytest.mark.parametrize("model", [ExitCurves, ExitProfiles])
 THRESHOLD = st.none() | st.sampled_from([0.0, 0.1, 0.3, 0.5, 1.0])
@@ -242,3 +243,54 @@ def test_a_candidate_that_no_profile_covers_is_predicted_from_genes() -> None:
     fitted.fit(known.astype(float), values)
     unseen = genomes[exits == 2].astype(float)
     np.testing.assert_allclose(fitted.predict(unseen), GP().fit(known.astype(float), values).predict(unseen))
+
+
+@both
+def test_a_network_that_ends_earlier_on_an_archived_backbone_is_predicted_exactly(
+    model: type[SurrogateModel],
+) -> None:
+    space, genomes = toy_archive(200, cut=True)
+    whole = np.array([genome for genome in genomes if genome[0] == 2])[:40]
+    insight = toy_insight(space, whole)
+    fitted = model()
+    fitted.inform(insight)
+    fitted.fit(whole.astype(float), toy_values(insight, whole))
+    for end in (0, 1):
+        shorter = whole.copy()
+        shorter[:, 0] = end
+        shorter = space.canonical(shorter)
+        np.testing.assert_allclose(fitted.predict(shorter.astype(float)), toy_values(insight, shorter))
+
+
+@both
+@pytest.mark.parametrize("own_exits", [False, True])
+def test_profiles_of_networks_that_end_at_different_exits_predict_new_ones(
+    model: type[SurrogateModel], own_exits: bool
+) -> None:
+    space, genomes = toy_archive(220, cut=True)
+    insight = toy_insight(space, genomes, own_exits=own_exits)
+    values = toy_values(insight, genomes)
+    fitted = model()
+    fitted.inform(insight)
+    fitted.fit(genomes[:120].astype(float), values[:120])
+    assert kendall_tau(fitted.predict(genomes[120:].astype(float)), values[120:]) > 0.9
+
+
+@given(st.integers(0, 3), st.integers(1, 100), st.integers(0, 99))
+@settings(max_examples=30)
+def test_shares_of_a_network_that_ends_at_an_exit_are_those_of_its_profile(
+    end: int, samples: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    whole = profile(rng, samples, (0, 1, 2))
+    short = whole if end == 3 else ended_profile(whole, end)
+    scheme = SelectionScheme(tuple(0.3 if at < end else None for at in range(3)))
+    expected = outcome(short, scheme)
+    bits = ProfileBits([whole, short], 3, [3, end])
+    shares = bits.shares(scheme, end)
+    for row in (0, 1):
+        result = outcome_of(shares.exiting[row], shares.wrong[row], bits.single_exit(end, 0.0)[1][row], end)
+        np.testing.assert_allclose(result.utilization, expected.utilization, atol=1e-12)
+        assert result.accuracy == pytest.approx(expected.accuracy)
+        assert result.backbone_accuracy == pytest.approx(expected.backbone_accuracy)
+    assert bits.covers((*scheme.placed, end)).all()

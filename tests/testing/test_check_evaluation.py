@@ -174,7 +174,7 @@ class Unjudging(SharedEvaluation):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (Ordered, "Ordered: candidate 1 evaluated a second time has activations 1, then 11"),
+        (Ordered, "Ordered: candidate 1 evaluated a second time has activations 1, then 15"),
         (Global, "candidate . in another run of the same seed has "),
         (Unpicklable, "pickling after `prepare` raises"),
         (

@@ -1,6 +1,7 @@
 """The suite finds what is wrong with a supernet provider."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,6 +27,18 @@ class KernelsBackwards(ToyProvider):
             return Variable(variable.name, variable.choices[::-1], variable.parent, variable.when)
 
         return tuple(turned(v) if v.name == "layer4.kernel" else v for v in super().variables())
+
+
+class LateDepth(ToyProvider):
+    """Claims that the depth of the second stage shapes the third stage alone."""
+
+    def variables(self) -> tuple[Variable, ...]:
+        return tuple(replace(v, stage=3) if v.name == "depth" else v for v in super().variables())
+
+
+class NoSuchStage(ToyProvider):
+    def variables(self) -> tuple[Variable, ...]:
+        return tuple(replace(v, stage=4) if v.name == "depth" else v for v in super().variables())
 
 
 class WithoutResolution(ToyProvider):
@@ -227,6 +240,8 @@ def test_a_sound_provider_passes_and_the_random_state_is_left_alone() -> None:
     [
         (Backwards, "Backwards: the last choices give .* MACs, the first "),
         (KernelsBackwards, r"layer4.kernel: 3 costs .* and the next choice 1 costs .*; expected rising cost"),
+        (LateDepth, "depth: its first stage is 3, and 1 changes the costs of earlier stages from"),
+        (NoSuchStage, "variables with stages that do not exist: .*'depth'.*; found 3 stages"),
         (WithoutResolution, "no variable is named 'resolution'; found width, depth"),
         (Orphaned, "the search space of `variables.*` raises PluginError: .*no variable 'depth' before it"),
         (

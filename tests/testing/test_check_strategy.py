@@ -88,7 +88,7 @@ def test_a_sound_strategy_passes() -> None:
         (Greedy, ConformanceError, "6 candidates; allowed: at most 5"),
         (Foreign, ConformanceError, "differs from its decoded genome"),
         (Fragile, ValueError, "All-NaN"),
-        (Idle, ConformanceError, "of a small space's 72 candidates and then no more"),
+        (Idle, ConformanceError, "of a small space's 84 candidates and then no more"),
     ],
 )
 def test_a_fault_is_found(make: type[SearchStrategy], error: type[Exception], text: str) -> None:

@@ -102,7 +102,7 @@ class BitsProvider(SupernetProvider):
     def variables(self) -> tuple[Variable, ...]:
         """Return the variables of the wrapped provider and a variable `stage<n>.bits` for each stage, n from 1."""
         stages = range(1, self.exit_points + 2)
-        return (*self.of.variables(), *(Variable(_name(stage), self.bits) for stage in stages))
+        return (*self.of.variables(), *(Variable(_name(stage), self.bits, stage=stage) for stage in stages))
 
     def supernet(self, task: Task) -> Supernet:
         """See `SupernetProvider.supernet`."""
