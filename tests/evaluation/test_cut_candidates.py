@@ -44,9 +44,9 @@ def shared(tmp_path_factory):
 def shorter(evaluator, candidate, stages):
     """Return the candidate that ends after `stages` stages, with the exits before."""
     variables = evaluator.workbench.provider.variables()
-    kept = candidate.scheme.thresholds[: stages - 1]
-    rest = (None,) * (len(candidate.scheme.thresholds) - len(kept))
-    return Candidate(cut(candidate.backbone, variables, stages), SelectionScheme((*kept, *rest)))
+    before = candidate.scheme.thresholds[: stages - 1]
+    rest = (None,) * (len(candidate.scheme.thresholds) - len(before))
+    return Candidate(cut(candidate.backbone, variables, stages), SelectionScheme((*before, *rest)))
 
 
 @pytest.mark.parametrize("stages", [1, 2, 4])
