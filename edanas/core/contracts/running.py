@@ -140,7 +140,9 @@ class Evaluator(ABC):
     def evaluate(self, candidate: Candidate) -> Metrics:
         """Measure a candidate on the validation part.
 
-        The result depends on the candidate and the seed, not on earlier evaluations.
+        The result depends on the candidate and the seed, not on earlier evaluations. The network of a
+        candidate may end at an exit point; `edanas.evaluation.network_builder.NetworkBuilder.staged` builds
+        whole and cut backbones.
 
         Raises:
             Exception: Any error; the engine records it as the reason why this candidate failed.
