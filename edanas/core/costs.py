@@ -64,6 +64,34 @@ def backbone_macs(costs: Costs) -> int:
     return sum(costs.stages) + costs.last
 
 
+def cut_costs(costs: Costs, stages: int) -> Costs:
+    """Return the costs of a network that ends after a number of stages.
+
+    Later stages cost 0, the head there is the last exit, and no exit can be placed there or later.
+
+    Args:
+        costs: Costs of the whole network.
+        stages: Number of stages.
+
+    Raises:
+        CostError: The cost of the head after the last stage is not known.
+
+    Example:
+        >>> cut_costs(Costs(stages=(100, 200, 300), heads=(10, 15), last=20), stages=2)
+        Costs(stages=(100, 200, 0), heads=(10, None), last=15)
+    """
+    total = len(costs.stages)
+    if stages == total:
+        return costs
+    last = costs.heads[stages - 1]
+    if last is None:
+        raise CostError(f"a network ends at exit {stages}, but the cost of its head is not known")
+    nothing = total - stages
+    return Costs(
+        (*costs.stages[:stages], *((0,) * nothing)), (*costs.heads[: stages - 1], *((None,) * nothing)), last
+    )
+
+
 def ada_macs(costs: Costs, scheme: SelectionScheme, utilization: Sequence[float]) -> float:
     """Return ADA_MACS: the sum over exits of utilization x multiply-adds up to that exit, its head included.
 

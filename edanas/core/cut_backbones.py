@@ -6,8 +6,7 @@ there is then the last exit, and later stages are neither stored nor run. A whol
 
 from collections.abc import Sequence
 
-from edanas.core.costs import Costs
-from edanas.core.errors import CandidateError, CostError
+from edanas.core.errors import CandidateError
 from edanas.core.types import Backbone, Choice, Variable
 
 STAGES = "stages"
@@ -96,31 +95,3 @@ def completed(backbone: Backbone, variables: Sequence[Variable]) -> Backbone:
             choices.setdefault(variable.name, lowest)
     ordered = [variable.name for variable in variables if variable.name in choices]
     return Backbone.of({name: choices[name] for name in (*ordered, *choices)})
-
-
-def cut_costs(costs: Costs, stages: int) -> Costs:
-    """Return the costs of a network that ends after a number of stages.
-
-    Later stages cost 0, the head there is the last exit, and no exit can be placed there or later.
-
-    Args:
-        costs: Costs of the whole network.
-        stages: Number of stages.
-
-    Raises:
-        CostError: The cost of the head after the last stage is not known.
-
-    Example:
-        >>> cut_costs(Costs(stages=(100, 200, 300), heads=(10, 15), last=20), stages=2)
-        Costs(stages=(100, 200, 0), heads=(10, None), last=15)
-    """
-    total = len(costs.stages)
-    if stages == total:
-        return costs
-    last = costs.heads[stages - 1]
-    if last is None:
-        raise CostError(f"a network ends at exit {stages}, but the cost of its head is not known")
-    nothing = total - stages
-    return Costs(
-        (*costs.stages[:stages], *((0,) * nothing)), (*costs.heads[: stages - 1], *((None,) * nothing)), last
-    )

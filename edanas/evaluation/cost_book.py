@@ -5,8 +5,8 @@ from functools import partial
 import torch
 
 from edanas.core.contracts import Meter, Specimen
-from edanas.core.costs import Costs
-from edanas.core.cut_backbones import cut_costs, stages_of
+from edanas.core.costs import Costs, cut_costs
+from edanas.core.cut_backbones import stages_of
 from edanas.core.tracing import exit_points, measure, trace
 from edanas.core.types import Backbone, ExitPoint, SegmentCost
 from edanas.evaluation.measured_times import measure_once

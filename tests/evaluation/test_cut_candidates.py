@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from small_runs import space, workbench
 from torch.utils.flop_counter import FlopCounterMode
 
-from edanas.core.costs import Costs, executed_macs
-from edanas.core.cut_backbones import cut, cut_costs
+from edanas.core.costs import Costs, cut_costs, executed_macs
+from edanas.core.cut_backbones import cut
 from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Evaluation, ExitProfile, SegmentCost, SelectionScheme, Variable

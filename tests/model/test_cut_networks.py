@@ -7,8 +7,8 @@ import torch
 from small_runs import parts, space, workbench
 from torch.utils.flop_counter import FlopCounterMode
 
-from edanas.core.costs import backbone_macs
-from edanas.core.cut_backbones import cut, cut_costs
+from edanas.core.costs import backbone_macs, cut_costs
+from edanas.core.cut_backbones import cut
 from edanas.core.errors import ConfigError
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.anatomy import Anatomy
