@@ -11,11 +11,21 @@ from hypothesis import strategies as st
 from small_runs import space, workbench
 from torch.utils.flop_counter import FlopCounterMode
 
+from edanas.core.contracts import Meter, Specimen
 from edanas.core.costs import Costs, cut_costs, executed_macs
 from edanas.core.cut_backbones import cut
 from edanas.core.progress import Silent
 from edanas.core.space import SearchSpace
-from edanas.core.types import Candidate, Evaluation, ExitProfile, SegmentCost, SelectionScheme, Variable
+from edanas.core.types import (
+    Backbone,
+    Candidate,
+    Evaluation,
+    ExitProfile,
+    SegmentCost,
+    SegmentFigures,
+    SelectionScheme,
+    Variable,
+)
 from edanas.evaluation.finetune import FinetuneEvaluation
 from edanas.evaluation.scoring import metrics_of, score
 from edanas.evaluation.selection import with_all_schemes
@@ -186,3 +196,31 @@ def test_the_pool_of_results_holds_every_network_of_a_backbone_in_a_list_space(s
         expected[candidate.id] = evaluator.rescore(candidate, own)
     assert {each.candidate.id: each.metrics for each in pool} == expected
     assert all(each.candidate in every for each in pool)
+
+
+class Layers(Meter):
+    """Counts stages as 1, heads as 10 and the last exit as 100."""
+
+    counted, name = True, "layers"
+
+    def __init__(self) -> None:
+        self.backbones: list[Backbone] = []
+
+    def figures(self, specimen: Specimen) -> SegmentFigures:
+        self.backbones.append(specimen.backbone)
+        return SegmentFigures((1,) * len(specimen.stages), (10,) * len(specimen.heads), 100)
+
+
+def test_meters_measure_whole_backbones_and_cut_networks_follow(tmp_path):
+    meter = Layers()
+    bench = replace(workbench(tmp_path), space=cut_space(), meters=(meter,))
+    whole = cut_space().largest()
+    for stages in (2, 4):
+        backbone = cut(whole, bench.provider.variables(), stages)
+        figures = bench.anatomy_of(backbone, (0,)).figures["layers"]
+        nothing = 5 - stages
+        assert figures.stages == (*((1,) * stages), *((0,) * nothing))
+        assert figures.heads == (*((10,) * (stages - 1)), *((None,) * nothing))
+        assert figures.last == 10
+    assert all("stages" not in each for each in meter.backbones)
+    assert bench.anatomy_of(whole, (0,)).figures["layers"].last == 100

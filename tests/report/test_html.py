@@ -130,6 +130,17 @@ def test_the_drawing_is_as_thick_as_the_share_of_images(data: dict[str, Any]) ->
     assert "25.0% of the images exit at exit 2" in drawing
 
 
+def test_a_cut_network_is_drawn_up_to_its_end(data: dict[str, Any]) -> None:
+    row = data["front"][1]
+    row |= {"backbone": {"stages": 3}, "stage_macs": [100_000, 200_000, 400_000, 0, 0]}
+    drawing = re.findall(r'<svg class="anatomy".*?</svg>', page_of(data), re.DOTALL)[1]
+    assert re.findall(r">stage (\d)<", drawing) == ["1", "2", "3"]
+    heights = [float(h) for h in re.findall(r'class="flow(?: in)?" [^>]*height="([0-9.]+)"', drawing)]
+    assert [h / heights[0] for h in heights] == pytest.approx([1, 0.75, 0.75, 0.5, 0.5], abs=0.001)
+    assert len(re.findall(r'class="leave', drawing)) == 3
+    assert "50.0% of the images exit at last exit" in drawing
+
+
 def test_the_settings_can_be_copied(data: dict[str, Any]) -> None:
     page = page_of(data)
     block = unescape(re.search(r'<pre id="settings"[^>]*>(.*?)</pre>', page, re.DOTALL)[1])  # type: ignore[index]
