@@ -210,7 +210,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     output = edanas(*arguments, "--dry-run", "--out", "run")
     assert output.code == 0, output.err
     assert "recalibration = 32" in output.out
-    # A network has 1 to 5 stages, each with two depths with 2 or 2 x 2 kernels; the exits between have 3 choices.
+    # A network has 1 to 5 stages, each with two depths with 2 or 2 x 2 kernels; an exit has 3 choices.
     values = dict(line.split(": ", 1) for line in output.out.splitlines() if ": " in line)
     assert int(values["space size"].replace(",", "")) == sum(
         6**stages * 3 ** (stages - 1) for stages in range(1, 6)
