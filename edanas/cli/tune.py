@@ -70,6 +70,14 @@ def tune(
             "thresholds. Default: an .svg file with the name of the new network."
         ),
     ] = None,
+    keep_stages: Annotated[
+        bool,
+        typer.Option(
+            "--keep-stages",
+            help="Leave exits and stages that no image uses in the new network, e.g. to tune it again "
+            "for a larger budget.",
+        ),
+    ] = False,
     skip_unreadable: Annotated[
         bool,
         typer.Option(
@@ -125,6 +133,7 @@ def tune(
                 max_latency=max_latency,
                 batch_size=batch_size,
                 seed=seed,
+                keep_stages=keep_stages,
             )
         else:
             tuning = tune_network(
@@ -137,6 +146,7 @@ def tune(
                 batch_size=batch_size,
                 device=device,
                 seed=seed,
+                keep_stages=keep_stages,
             )
     files = tuning.write(stem)
     if tuning.front is not None:

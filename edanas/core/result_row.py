@@ -43,8 +43,13 @@ class ResultRow:
         calibration_executed_macs: Executed MACs on the calibration part; `None` if the thresholds were not
             set there.
         validation_executed_macs: Executed MACs on the validation part.
-        backbone_macs: MACs of the backbone without early exits.
+        backbone_macs: MACs of the network's own backbone without early exits. A cut network's backbone ends
+            where the network ends.
         backbone_test_accuracy: Test accuracy of the last exit on all samples.
+        rival: Id of the rival: the cheapest single-exit network of the run, cut networks included, with at
+            least the same accuracy on the validation part; `None` = no network is as accurate, or the row is
+            a single-exit network.
+        rival_cost: Executed MACs as a fraction of those of the rival; `None` = there is no rival.
         params: Number of parameters, placed heads included.
         activations: Number of elements in the largest output of a layer.
         exit_accuracy: Accuracy of the samples that exit at each exit; `None` for an exit without samples.
@@ -88,6 +93,8 @@ class ResultRow:
     validation_executed_macs: float | None = None
     backbone_macs: float
     backbone_test_accuracy: float
+    rival: str | None = None
+    rival_cost: float | None = None
     params: int
     activations: int | None = None
     exit_accuracy: tuple[float | None, ...] = ()
@@ -107,6 +114,16 @@ class ResultRow:
     def relative_cost(self) -> float:
         """Executed MACs as a fraction of the backbone's MACs."""
         return self.executed_macs / self.backbone_macs
+
+    @property
+    def stages(self) -> int:
+        """Number of stages of the network; fewer than exit points + 1 if the network is cut."""
+        return int(self.backbone.get("stages", len(self.thresholds) + 1))
+
+    @property
+    def is_cheaper(self) -> bool:
+        """True if the network executes fewer MACs than its backbone and than its rival, if there is one."""
+        return self.relative_cost < 1 and (self.rival_cost is None or self.rival_cost < 1)
 
     @property
     def macs_for_choice(self) -> float:

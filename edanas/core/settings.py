@@ -351,6 +351,14 @@ class Settings:
         "Threshold setter of the results, on the calibration part; `grid` keeps the search's thresholds.",
         Component("static"),
     )
+    min_exit_share: float = setting(
+        "Smallest share of the calibration samples at an exit of a result. Exits with a smaller share are "
+        "removed, the network ends where all later exits together have a smaller share, and thresholds are "
+        "set anew. 0 = only exits and stages that no calibration sample uses are removed.",
+        0.005,
+        minimum=0,
+        below=1,
+    )
     exports: Components = setting(
         "Exporters applied to each result besides `safetensors`.", (), distinct=True
     )

@@ -16,11 +16,11 @@ from edanas.core.runfolder import MODELS, replace_file
 from edanas.core.types import Candidate, Metrics
 from edanas.deploy.export_check import export_checked
 from edanas.evaluation.examples import write_examples
+from edanas.evaluation.final_thresholds import FinalThresholds
 from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
-from edanas.model.anatomy import Anatomy
-from edanas.model.calibration import calibrate
 from edanas.model.profiling import collect_profile
+from edanas.model.trimming import removal_text
 from edanas.numerics.intervals import wilson
 from edanas.training.finetune import step_count
 
@@ -125,22 +125,23 @@ class Finisher:
 
     def _measure(self, candidate: Candidate, network: ExitNetwork, progress: Progress) -> ResultRow:
         """Set the thresholds of a network, validate it, export it, test it once, and return its row."""
-        bench, parts = self.workbench, self.workbench.parts
-        anatomy, has_exits = bench.anatomy(network), bool(candidate.scheme.placed)
+        bench, parts, trained = self.workbench, self.workbench.parts, network
         network.description = bench.describe(candidate.backbone)
-        calibration = None
-        if has_exits and self.setter.resets:
-            calibration = self._calibrate(candidate, network, anatomy)
+        thresholds = FinalThresholds(bench, self.setter, self.limits)
+        settled = thresholds.settle(candidate, network, self.drops.get(candidate.id, 0.0))
+        network, anatomy, calibration = settled.network, settled.anatomy, settled.calibration
+        if text := removal_text(trained, network):
+            progress.say(f"Network {candidate.id}: {text}")
         validation = score(collect_profile(network, parts.validation), network.scheme, anatomy)
-        files = self._export(candidate, network, progress)
+        files = self._export(candidate.id, network, progress)
         profile = collect_profile(network, parts.test)
         test = score(profile, network.scheme, anatomy)
-        count = bench.settings.examples if has_exits else 0
+        count = bench.settings.examples if network.scheme.placed else 0
         examples = write_examples(bench.folder, candidate.id, network, parts.test, profile, count)
-        finished = Candidate(candidate.backbone, network.scheme)
+        finished = Candidate(settled.candidate.backbone, network.scheme)
         return ResultRow(
             id=candidate.id,
-            exits=candidate.scheme.exits,
+            exits=network.scheme.exits,
             thresholds=network.scheme.thresholds,
             **_test_figures(test, len(parts.test)),
             calibration_accuracy=calibration.accuracy if calibration else None,
@@ -151,43 +152,28 @@ class Finisher:
             head_macs=anatomy.costs.heads,
             last_macs=anatomy.costs.last,
             examples=tuple(examples),
-            backbone=dict(candidate.backbone.choices),
+            backbone=dict(finished.backbone.choices),
             model=files[0] if files else None,
             files=tuple(files),
             violation=self.limits.violation(finished, validation),
             breaches=tuple(self.limits.breaches(finished, validation)),
         )
 
-    def _calibrate(self, candidate: Candidate, network: ExitNetwork, anatomy: Anatomy) -> Metrics:
-        """Set the thresholds of a network, and return its metrics on the calibration part.
-
-        The threshold setter may choose thresholds that break a constraint on the cost. If the thresholds of
-        the search violate the constraints less on the calibration part, the network keeps them.
-        """
-        drop = self.drops.get(candidate.id, 0.0)
-        profile = calibrate(network, self.workbench.parts.calibration, anatomy.costs, self.setter, drop)
-        reset, searched = (score(profile, scheme, anatomy) for scheme in (network.scheme, candidate.scheme))
-        finished = Candidate(candidate.backbone, network.scheme)
-        if self.limits.violation(candidate, searched) >= self.limits.violation(finished, reset):
-            return reset
-        network.scheme = candidate.scheme
-        return searched
-
-    def _export(self, candidate: Candidate, network: ExitNetwork, progress: Progress) -> list[str]:
+    def _export(self, name: str, network: ExitNetwork, progress: Progress) -> list[str]:
         """Export a network in every format, and return the paths of the files relative to the run folder.
 
         A failed export is reported to the user, and the next exporter continues.
         """
-        stem = self.folder / f"eenn-{candidate.scheme.exits}-{candidate.id}"
+        stem = self.folder / f"eenn-{network.scheme.exits}-{name}"
         images, written = self.workbench.parts.calibration.images, []
         for exporter in self.exporters:
             try:
                 paths, _ = export_checked(exporter, network, stem, images)
             except ExportError as error:
-                progress.say(f"Network {candidate.id} is not exported by {type(exporter).__name__}: {error}")
+                progress.say(f"Network {name} is not exported by {type(exporter).__name__}: {error}")
                 continue
             if paths and (summary := exporter.summary(paths[0])):
-                progress.say(f"Network {candidate.id}, {summary}")
+                progress.say(f"Network {name}, {summary}")
             written += paths
         return [path.relative_to(self.workbench.folder).as_posix() for path in written]
 

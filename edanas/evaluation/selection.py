@@ -91,7 +91,7 @@ def with_all_schemes(
             point.
     """
     by_id = {e.candidate.id: e for e in evaluations}
-    for source in (*pareto_set(evaluations, objectives), *_single_exit_front(evaluations)):
+    for source in (*pareto_set(evaluations, objectives), *_best_backbones(evaluations)):
         profile = profile_of(source.candidate.id)
         if profile is None:
             continue
@@ -165,36 +165,35 @@ def _score(
 
 
 def choose_static(
-    evaluations: Sequence[Evaluation], rivals: Sequence[tuple[float, float]], count: int
+    singles: Sequence[Evaluation], rivals: Sequence[tuple[float, float]], count: int
 ) -> list[Candidate]:
     """Choose single-exit networks of the same search, to compare the early-exit networks with.
 
-    Each evaluated backbone is also a single-exit network, with the accuracy of its last exit and the MACs of
-    the whole backbone. For each early-exit network, two networks of the single-exit front are chosen: the
-    most accurate network that costs no more, and the cheapest network that is at least as accurate. If one
-    of the two does not exist, the nearest end of the front is chosen instead.
+    For each early-exit network, two networks of the single-exit front are chosen: the most accurate network
+    that costs no more, and the cheapest network that is at least as accurate. If one of the two does not
+    exist, the nearest end of the front is chosen instead.
 
     Args:
-        evaluations: The archive.
+        singles: The single-exit networks of the search, cut networks included; see `Trimmer.single_exits`.
         rivals: Accuracy, a fraction, and executed MACs of each early-exit network on the validation part.
-        count: Maximum number of networks if `rivals` is empty; they are then evenly spaced along the front.
+        count: Maximum number of networks if `rivals` is empty; they are then evenly spaced along the front of
+            the networks that keep the constraints, if there are any.
 
     Returns:
         Distinct candidates without early exits, by rising MACs.
     """
-    front = _single_exit_front(evaluations)
-    singles = [e.metrics for e in front if e.metrics is not None]
-    if not singles:
-        return []
+    if not rivals and any(single.feasible for single in singles):
+        singles = [single for single in singles if single.feasible]
+    front = _single_exit_front(singles)
+    metrics = [e.metrics for e in front if e.metrics is not None]
     evenly = np.linspace(0, len(front) - 1, min(count, len(front))).round()
     chosen: set[int] = set() if rivals else {int(index) for index in evenly}
-    for accuracy, executed in rivals:
-        affordable = [i for i, single in enumerate(singles) if single.backbone_macs <= executed]
-        as_accurate = [i for i, single in enumerate(singles) if single.backbone_accuracy >= accuracy]
+    for accuracy, executed in rivals if front else ():
+        affordable = [i for i, single in enumerate(metrics) if single.executed_macs <= executed]
+        as_accurate = [i for i, single in enumerate(metrics) if single.accuracy >= accuracy]
         chosen.add(affordable[-1] if affordable else 0)
         chosen.add(as_accurate[0] if as_accurate else len(front) - 1)
-    no_exits = SelectionScheme((None,) * len(front[0].candidate.scheme.thresholds))
-    return [Candidate(front[i].candidate.backbone, no_exits) for i in sorted(chosen)]
+    return [front[i].candidate for i in sorted(chosen)]
 
 
 def _schemes(
@@ -212,17 +211,26 @@ def _schemes(
     return map(SelectionScheme, itertools.product(*choices))
 
 
-def _single_exit_front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Return one evaluation for each backbone on the front of single-exit networks, by rising MACs."""
+def _single_exit_front(singles: Sequence[Evaluation]) -> list[Evaluation]:
+    """Return the non-dominated single-exit networks in accuracy and MACs, by rising MACs."""
+    return _front([(m.executed_macs, m.accuracy, e) for e in singles if (m := e.metrics)])
+
+
+def _best_backbones(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Return an evaluation for each backbone on the front of backbones as single-exit networks."""
     backbones: dict[str, Evaluation] = {}
     for evaluation in evaluations:
         if evaluation.metrics is not None:
             backbones.setdefault(evaluation.candidate.backbone.id, evaluation)
-    single = [(m.backbone_macs, m.backbone_accuracy, e) for e in backbones.values() if (m := e.metrics)]
-    if not single:
+    return _front([(m.backbone_macs, m.backbone_accuracy, e) for e in backbones.values() if (m := e.metrics)])
+
+
+def _front(figures: Sequence[tuple[float, float, Evaluation]]) -> list[Evaluation]:
+    """Return the non-dominated evaluations by rising MACs, from triples of MACs, accuracy and evaluation."""
+    if not figures:
         return []
-    best = non_dominated(np.array([[macs, -accuracy] for macs, accuracy, _ in single]))
-    return [e for _, _, e in sorted(itertools.compress(single, best), key=lambda item: item[0])]
+    best = non_dominated(np.array([[macs, -accuracy] for macs, accuracy, _ in figures]))
+    return [e for _, _, e in sorted(itertools.compress(figures, best), key=lambda item: item[0])]
 
 
 def _values(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> npt.NDArray[np.float64]:

@@ -190,7 +190,7 @@ class BackboneWithExits(ExitNetwork):
         Returns:
             For each exit, the answer (B, K) of the inference rule and, in a second list, its confidence (B,).
         """
-        ran = (*self.answering, self.exit_points)
+        ran = (*self.answering, self.last_point)
         return decide_all([self._decision(ran[: at + 1]) for at in range(len(ran))], logits)
 
     def decision_costs(self) -> tuple[SegmentCost, ...]:

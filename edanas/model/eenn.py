@@ -233,14 +233,14 @@ class EENN(BackboneWithExits):
         stages: list[Callable[[torch.Tensor], torch.Tensor]] = [partial(self._prepare, self._weight().dtype)]
         heads = self.heads._modules
         for index, stage in enumerate(self.backbone.stages):
-            if not isinstance(stage, nn.Identity):
+            if index < self.backbone.ends:
                 stages.append(stage)
             threshold = self._scheme.thresholds[index] if index < self.exit_points else None
             if threshold is not None:
                 ran = (*ran, index)
                 segments.append(Segment(index, stages, heads[str(index)], self._decision(ran), threshold))
                 stages = []
-        last = self._decision((*ran, self.exit_points))
+        last = self._decision((*ran, self.last_point))
         segments.append(Segment(self.exit_points, stages, self.backbone.head, last, None))
         return segments
 

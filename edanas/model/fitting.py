@@ -21,7 +21,7 @@ def fit(network: ExitNetwork, data: ImageSet, batch_size: int = 256) -> None:
     rule, criterion = network.inference, network.criterion
     if not len(data) or not (rule.fits or criterion.fits):
         return
-    points = (*network.answering, network.exit_points)
+    points = (*network.answering, network.last_point)
     with eval_mode(network), torch.no_grad():
         batches = [
             network.answering_logits(data.images[at : at + batch_size])

@@ -26,6 +26,8 @@ from edanas.model.tuning import (
     latency_in_seconds,
     loaded_network,
     small_sample_remarks,
+    used_part,
+    without_unused,
 )
 from edanas.thresholds.budgets import Budget, parse_budget, unreachable_budget_message
 from edanas.thresholds.optimism import Expectation, Expected, estimate_expectation
@@ -45,14 +47,17 @@ def retune(
     batch_size: int = 1,
     device: str = "cpu",
     seed: int = 0,
+    keep_stages: bool = False,
 ) -> Tuning:
     """Set the thresholds of a network so that unlabelled samples meet a cost budget.
 
-    The network keeps its set of exits. At each exit, the odds that a sample exits there are multiplied by a
+    At each exit, the odds that a sample exits there are multiplied by a
     common factor; see `edanas.thresholds.quantile_thresholds`. The accuracy of the new thresholds is unknown.
+    Exits and stages that no sample uses are removed from `Tuning.network`, as by `tune`.
 
     Args:
-        model: A network, which is changed in place, or the path of its file.
+        model: A network, whose thresholds are changed in place, or the path of its file. A network that is
+            passed keeps all exits and stages.
         samples: Path of an image file, path of a folder of images, or a list of such paths; see
             `edanas.stream`. Or the confidences (S, E) of S samples at E exits, the second result of
             `EENN.all_exits`.
@@ -65,6 +70,7 @@ def retune(
         batch_size: Number of images computed at once when the latency is measured.
         device: Device of the network if `model` is a path.
         seed: Seed of the random divisions of the samples for the estimates.
+        keep_stages: True to leave exits and stages that no sample uses.
 
     Returns:
         The new thresholds, with cost and utilization on these samples and on new samples. Accuracies are NaN.
@@ -91,7 +97,7 @@ def retune(
     if not network.scheme.placed:
         raise ConfigError("thresholds: the network has no early exits, so its cost is fixed")
     costs = costs_for(network, budget, batch_size)
-    return _retune_on_profile(network, budget, profile, costs, shares, seed)
+    return _retune_on_profile(network, budget, profile, costs, shares, seed, keep_stages=keep_stages)
 
 
 def _retune_on_profile(
@@ -101,6 +107,8 @@ def _retune_on_profile(
     costs: tuple[Costs, ...],
     shares: Sequence[float] | None,
     seed: int,
+    *,
+    keep_stages: bool,
 ) -> Tuning:
     """Set thresholds from an exit profile without labels; see `retune`.
 
@@ -111,6 +119,7 @@ def _retune_on_profile(
         costs: Multiply-adds and, for a latency budget, nanoseconds.
         shares: See `retune`.
         seed: See `retune`.
+        keep_stages: See `retune`.
     """
     old, points = network.scheme, network.scheme.placed
     unit, limit = (UNIT, budget.limit / UNIT) if len(costs) > 1 else (1.0, budget.limit)
@@ -123,7 +132,8 @@ def _retune_on_profile(
 
     def choose_on_part(part: ExitProfile) -> SelectionScheme:
         confidence = restrict_profile(part, points).confidence[:, :-1]
-        return thresholds_within_budget(confidence, odds, points, costs_by_exit, limit, network.exit_points)
+        scheme = thresholds_within_budget(confidence, odds, points, costs_by_exit, limit, network.exit_points)
+        return scheme if keep_stages else used_part(network, scheme, part)
 
     scheme = choose_on_part(profile)
     after = estimate_expectation(profile, scheme, costs, choose_on_part, seed)
@@ -141,7 +151,7 @@ def _retune_on_profile(
         f"The ratios of the exits' odds come from {source}.",
         *small_sample_remarks(len(profile)),
     )
-    return Tuning(
+    tuning = Tuning(
         network,
         budget,
         old,
@@ -153,6 +163,7 @@ def _retune_on_profile(
         None,
         remarks,
     )
+    return tuning if keep_stages else without_unused(tuning, profile)
 
 
 def collect_confidences(

@@ -15,6 +15,7 @@ from edanas.model.labelled_samples import read_labelled_samples
 from edanas.model.loading import load
 from edanas.model.part_latency import UNIT, latency_costs
 from edanas.model.profiling import collect_profile
+from edanas.model.trimming import removal_text, trimmed_network
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.thresholds.budgets import (
@@ -30,6 +31,7 @@ from edanas.thresholds.optimism import MIN_SAMPLES, Expectation, Expected, estim
 from edanas.thresholds.sampled_front import sampled_threshold_front
 from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.stream_budget import HOLD
+from edanas.thresholds.trimming import move_shares, trim_on_samples, uncut_scheme
 
 TUNING_NOTES = "tuning"
 """Key of a network's description under which a tuning records its samples, utilization and budget."""
@@ -46,7 +48,8 @@ class Tuning:
     """The result of `tune` and `retune`: new thresholds, with their expected accuracy and cost.
 
     Args:
-        network: The network with the new thresholds.
+        network: The network with the new thresholds, without the exits and stages that no sample uses unless
+            stages were to stay.
         budget: The budget that the new thresholds meet.
         old: Selection scheme before the tuning.
         scheme: Selection scheme with the new thresholds.
@@ -130,6 +133,7 @@ def tune(
     batch_size: int = 1,
     device: str = "cpu",
     seed: int = 0,
+    keep_stages: bool = False,
 ) -> Tuning:
     """Set the thresholds of a network that meet a budget best on labelled samples.
 
@@ -140,8 +144,13 @@ def tune(
 
     Exactly one of `max_macs`, `min_accuracy` and `max_latency` is required.
 
+    Exits and stages that no sample uses are removed from `Tuning.network`, the network that `Tuning.write`
+    writes. A remark says how many bytes that saves. If later exits read earlier ones, the exits before the
+    new end stay.
+
     Args:
-        model: A network, which is changed in place, or the path of its file; see `load`.
+        model: A network, whose thresholds are changed in place, or the path of its file; see `load`. The
+            passed network keeps all exits and stages.
         data: Labelled samples: the name of a data set, the path of a folder with a folder of images for each
             class, or images in memory with the network's labels. By default the data of the run in whose
             folder the model's file lies.
@@ -154,6 +163,7 @@ def tune(
         batch_size: Number of images computed at once when the latency is measured.
         device: Device of the network if `model` is a path.
         seed: Seed of the random divisions of the samples for the estimates.
+        keep_stages: True to leave exits and stages that no sample uses.
 
     Returns:
         The new thresholds, with accuracy, cost and utilization on these samples and on new samples.
@@ -184,7 +194,7 @@ def tune(
     check_sample_count(len(samples))
     profile = collect_profile(network, samples)
     costs = costs_for(network, budget, batch_size)
-    return _tune_on_profile(network, budget, profile, costs, remarks, seed)
+    return _tune_on_profile(network, budget, profile, costs, remarks, seed, keep_stages=keep_stages)
 
 
 def loaded_network(model: str | Path | EENN, device: str) -> EENN:
@@ -230,6 +240,8 @@ def _tune_on_profile(
     costs: tuple[Costs, ...],
     remarks: tuple[str, ...],
     seed: int,
+    *,
+    keep_stages: bool,
 ) -> Tuning:
     """Set thresholds from an exit profile with labels; see `tune`.
 
@@ -240,13 +252,15 @@ def _tune_on_profile(
         costs: Multiply-adds and, for a latency budget, nanoseconds.
         remarks: Sentences about the samples, with which the remarks of the result begin.
         seed: See `tune`.
+        keep_stages: See `tune`.
     """
     count, unit = network.exit_points, UNIT if len(costs) > 1 else 1.0
     removable = not network.memory
 
     def choose_on_part(part: ExitProfile) -> SelectionScheme:
         front = sampled_threshold_front(part, costs[-1], count, removable=removable)
-        return front.schemes[nearest_scheme(front, budget, unit)]
+        scheme = front.schemes[nearest_scheme(front, budget, unit)]
+        return scheme if keep_stages else used_part(network, scheme, part)
 
     front = sampled_threshold_front(profile, costs[-1], count, removable=removable)
     number = choose_scheme(front, budget, unit)
@@ -254,6 +268,8 @@ def _tune_on_profile(
     if number is None or (budget.quantity != "min_accuracy" and budget.limit > dearest * (1 + 1e-9)):
         raise ConfigError(unmet_budget_message(budget, front, unit, dearest))
     old, scheme = network.scheme, front.schemes[number]
+    if not keep_stages:
+        scheme = used_part(network, scheme, profile)
     before = estimate_expectation(profile, old, costs)
     after = estimate_expectation(profile, scheme, costs, choose_on_part, seed)
     notes = {
@@ -264,7 +280,7 @@ def _tune_on_profile(
         "budget": str(budget),
     }
     apply_scheme(network, scheme, notes)
-    return Tuning(
+    tuning = Tuning(
         network,
         budget,
         old,
@@ -275,6 +291,41 @@ def _tune_on_profile(
         QUANTITIES[: len(costs)],
         replace(front, cost=unit * front.cost),
         (*remarks, *_result_remarks(budget, after, front, len(profile))),
+    )
+    return tuning if keep_stages else without_unused(tuning, profile)
+
+
+def used_part(network: EENN, scheme: SelectionScheme, profile: ExitProfile) -> SelectionScheme:
+    """Return the scheme without the exits that no sample of a profile uses.
+
+    The exit where the network ends has threshold 0, so that the samples of no profile go further.
+    """
+    trimmed, end = trim_on_samples(profile, scheme, removable=not network.memory)
+    return uncut_scheme(trimmed, end)
+
+
+def without_unused(tuning: Tuning, profile: ExitProfile) -> Tuning:
+    """Return a tuning whose network lacks the exits and stages that no sample of a profile uses.
+
+    The estimates of the tuning hold for that network, if they were computed for the result of `used_part`.
+    """
+    network = tuning.network
+    scheme, end = trim_on_samples(profile, tuning.scheme, removable=not network.memory)
+    if end == network.exit_points and scheme.placed == network.points:
+        return tuning
+    smaller = trimmed_network(network, scheme, end)
+    notes = smaller.description[TUNING_NOTES]
+    smaller.description[TUNING_NOTES] = {**notes, "shares": list(move_shares(notes["shares"], scheme))}
+    shares = list(tuning.after.shares)
+    if end < network.exit_points:
+        shares[-1], shares[end] = shares[end], Expected(0.0, 0.0, 0.0, 0.0)
+    remark = removal_text(network, smaller)
+    return replace(
+        tuning,
+        network=smaller,
+        scheme=scheme,
+        after=replace(tuning.after, shares=tuple(shares)),
+        remarks=(*tuning.remarks, remark),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.result_row import ResultRow
+from edanas.report.choice import most_accurate
 from edanas.report.plots import CANDIDATE, INK, style
 
 if TYPE_CHECKING:
@@ -27,20 +28,24 @@ MARKERS = "osD^vPX*"
 
 
 def attained(runs: Sequence[Sequence[ResultRow]], costs: Floats) -> Floats:
-    """Return the highest test accuracy that each run reaches within each cost.
+    """Return the test accuracy that each run reaches within each cost.
+
+    Within a cost, the network with the highest validation accuracy is chosen, as `Comparison` chooses it. The
+    test accuracy of the choice may therefore fall with rising cost.
 
     Args:
         runs: The networks of each run.
-        costs: C bounds on executed MACs for one image.
+        costs: C bounds on executed MACs for one image, on the validation part.
 
     Returns:
         Accuracies as fractions of shape (number of runs, C); NaN where a run has no network within the bound.
     """
     accuracy = np.full((len(runs), len(costs)), np.nan)
     for curve, rows in zip(accuracy, runs, strict=True):
-        for row in rows:
-            affordable = costs >= row.executed_macs
-            curve[affordable] = np.fmax(curve[affordable], row.test_accuracy)
+        for at, cost in enumerate(costs):
+            affordable = [row for row in rows if row.macs_for_choice <= cost]
+            if affordable:
+                curve[at] = most_accurate(affordable).test_accuracy
     return accuracy
 
 
@@ -59,7 +64,7 @@ def draw_attainment(
 
     figure = Figure(figsize=(7.4, 5.2), layout="constrained")
     axes = figure.add_subplot()
-    costs = np.unique([row.executed_macs for runs in methods.values() for rows in runs for row in rows])
+    costs = np.unique([row.macs_for_choice for runs in methods.values() for rows in runs for row in rows])
     costs = np.append(costs, costs[-1] * 1.05)
     for number, (name, runs) in enumerate(methods.items()):
         seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""

@@ -102,12 +102,6 @@ def highlights(front: Sequence[ResultRow]) -> Mapping[str, ResultRow]:
     return {"accurate": most_accurate(front), "cheap": cheap}
 
 
-def rival(row: ResultRow, singles: Sequence[ResultRow]) -> ResultRow | None:
-    """Return the most accurate network of `singles` that costs no more than `row`; `None` = all cost more."""
-    affordable = [single for single in singles if single.macs_for_choice <= row.macs_for_choice]
-    return max(affordable, key=lambda single: single.validation_accuracy, default=None)
-
-
 def calibrated(rows: Sequence[ResultRow]) -> list[ResultRow]:
     """Return the networks whose accuracy and cost are known on the calibration and the validation part.
 

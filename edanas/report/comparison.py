@@ -39,12 +39,8 @@ class Method:
 
     @cached_property
     def networks(self) -> tuple[tuple[ResultRow, ...], ...]:
-        """The early-exit networks of each seed.
-
-        If no seed has an early-exit network, the single-exit networks of each seed.
-        """
-        has_exits = any(result.early_exit for result in self.results)
-        return tuple(result.early_exit if has_exits else result.single_exit for result in self.results)
+        """The early-exit networks of each seed; for a seed without any, its single-exit networks."""
+        return tuple(result.early_exit or result.single_exit for result in self.results)
 
 
 @dataclass(frozen=True)
@@ -68,6 +64,9 @@ class Comparison:
             - `method`, `seed`: the name of the method, and the seed of the run.
             - `accuracy`, `executed_macs`, `ada_macs`, `backbone_macs`: test accuracy and costs of the network
               that `Result.best` returns. It has the highest validation accuracy.
+            - `rival_cost`: executed MACs of the same network as a fraction of those of the cheapest
+              single-exit network of its run, cut networks included, with at least its validation accuracy;
+              `None` = the run has no such network, or no early-exit network.
             - `hypervolume`: normalised hypervolume, in [0, 1], of the run's networks in test error and
               executed MACs. The reference point has the worst test error and the worst MACs of all methods.
             - `single_exit_hypervolume`: normalised hypervolume of the run's single-exit networks.
@@ -140,6 +139,7 @@ class Comparison:
             "executed_macs": best.executed_macs,
             "ada_macs": best.ada_macs,
             "backbone_macs": best.backbone_macs,
+            "rival_cost": best.rival_cost,
             "hypervolume": self._hypervolume(networks),
             "single_exit_hypervolume": self._hypervolume(result.single_exit),
             "within": {budget: _within(result, budget) for budget in self.budgets},

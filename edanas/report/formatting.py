@@ -51,12 +51,22 @@ def thresholds_text(thresholds: Sequence[float | None]) -> str:
     return " ".join(cell.rjust(3) for cell in cells)
 
 
+def exit_thresholds(row: ResultRow) -> tuple[float | None, ...]:
+    """Return the threshold at each exit point that the network has; a cut network has fewer than others."""
+    return row.thresholds[: row.stages - 1]
+
+
 def utilization_text(row: ResultRow) -> str:
-    """Return the utilization of each exit point and of the last exit in percent, with a dash for no exit."""
-    placed = [*(value is not None for value in row.thresholds), True]
+    """Return the utilization of each exit point and of the last exit in percent, with a dash for no exit.
+
+    A cut network has no exit points behind its last exit.
+    """
+    thresholds = exit_thresholds(row)
+    placed = [*(value is not None for value in thresholds), True]
+    shares = [*row.utilization[: len(thresholds)], row.utilization[-1]]
     cells = (
         percent(value, 0) if is_placed or value else NONE
-        for value, is_placed in zip(row.utilization, placed, strict=True)
+        for value, is_placed in zip(shares, placed, strict=True)
     )
     return " ".join(cell.rjust(2) for cell in cells)
 

@@ -10,6 +10,7 @@ from edanas.core.records import with_checksums, without_checksums
 from edanas.core.result_row import LISTS, NUMBERS, ResultRow
 from edanas.core.runfolder import replace_file
 from edanas.report.choice import Bounds, choose
+from edanas.report.rivals import with_rivals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +38,9 @@ class Result:
     Attributes:
         folder: The run folder.
         front: The early-exit networks, one row each.
-        static_front: The single-exit networks of the same search, one row each.
-        early_exit: The networks of `front` as `ResultRow` objects.
+        static_front: The single-exit networks of the same search, cut networks included, one row each.
+        early_exit: The networks of `front` as `ResultRow` objects. `rival` and `rival_cost` compare each with
+            the cheapest network of `single_exit` that is as accurate on the validation part.
         single_exit: The networks of `static_front` as `ResultRow` objects.
         pareto: The Pareto set of the search by objective values on the validation part, one dictionary for
             each candidate; may be empty.
@@ -71,8 +73,8 @@ class Result:
         self.data = dict(data)
         self.front: list[dict[str, Any]] = list(data["front"])
         self.static_front: list[dict[str, Any]] = list(data["static_front"])
-        self.early_exit = _rows(data, "front", path)
         self.single_exit = _rows(data, "static_front", path)
+        self.early_exit = with_rivals(_rows(data, "front", path), self.single_exit)
         self.pareto: list[dict[str, Any]] = list(data.get("pareto", ()))
         self.settings: dict[str, Any] = dict(data["settings"])
         self.seed = int(data["seed"])

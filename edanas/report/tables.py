@@ -10,8 +10,16 @@ from rich.text import Text
 
 from edanas.core.result_row import ResultRow
 from edanas.report.choice import calibrated
-from edanas.report.formatting import CONVENTION, mega, percent, thresholds_text, utilization_text
+from edanas.report.formatting import (
+    CONVENTION,
+    exit_thresholds,
+    mega,
+    percent,
+    thresholds_text,
+    utilization_text,
+)
 from edanas.report.result import Result
+from edanas.report.rivals import comparison_text
 
 HEADINGS = (
     "early\nexits",
@@ -19,20 +27,34 @@ HEADINGS = (
     "ADA_\nMACS M",
     "exec.\nMACs M",
     "% of\nbackb.",
+    "% of\nsingle",
     "backb.\nacc. %",
-    "backb.\nMACs M",
     "thresholds",
     "utilization %",
 )
 """Headings of the table's columns; `\\n` separates lines."""
+
+COLUMNS = (
+    "% of backb. = executed MACs relative to the network's own backbone, which ends where the network ends; "
+    "% of single = relative to the cheapest single-exit network, cut ones included, with at least the same "
+    "validation accuracy, a dash if there is none."
+)
+"""Note that explains two columns."""
+
+NO_EARLY_EXIT = (
+    "No finished network has early exits: the search placed none, or they bring nothing over a single-exit "
+    "network, cut ones included."
+)
+"""Note on a run without early-exit networks."""
 
 
 def fronts_table(result: Result) -> RenderableType:
     """Return a table of the finished networks for a terminal.
 
     The first rows are the early-exit networks, then follow the single-exit networks. Thresholds
-    and utilization have one entry for each exit point, with a dash for no exit. The utilization has one more
-    entry, for the last exit. Notes below the table explain the units.
+    and utilization have one entry for each exit point of the network, with a dash for no exit. The
+    utilization has one more entry, for the last exit. Notes below the table explain the columns, and name
+    networks that do not save multiply-adds.
     """
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for number, heading in enumerate(HEADINGS):
@@ -72,9 +94,9 @@ def cells(row: ResultRow) -> tuple[str, ...]:
         mega(row.ada_macs),
         mega(row.executed_macs),
         percent(row.relative_cost, 0),
+        percent(row.rival_cost, 0) if row.is_cheaper or not row.exits else "no gain",
         percent(row.backbone_test_accuracy),
-        mega(row.backbone_macs),
-        thresholds_text(row.thresholds),
+        thresholds_text(exit_thresholds(row)),
         utilization_text(row),
     )
 
@@ -88,7 +110,16 @@ def _notes(result: Result, early: Sequence[ResultRow]) -> list[str]:
     images = result.data.get("samples", {}).get("test")
     tested = f"Tested once, on {images} images. " if images else ""
     note = f"{tested}Networks with 0 early exits are single-exit networks of the same search. {CONVENTION}"
-    return [text for text in (note, _calibration_note(early), _breaches_note(early)) if text]
+    gains = _no_gain_note(result)
+    return [text for text in (note, COLUMNS, gains, _calibration_note(early), _breaches_note(early)) if text]
+
+
+def _no_gain_note(result: Result) -> str:
+    """Return a note on the early-exit networks that do not save multiply-adds; empty if all of them do."""
+    if not result.early_exit and result.single_exit:
+        return NO_EARLY_EXIT
+    rows = [row for row in result.early_exit if not row.is_cheaper]
+    return " ".join(f"{row.id}: {comparison_text(row, result.single_exit)}" for row in rows)
 
 
 def _breaches_note(rows: Sequence[ResultRow]) -> str:

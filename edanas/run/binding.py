@@ -21,7 +21,7 @@ CHANGEABLE = ("search.max_evals", "search.time_limit", "search.patience", "searc
 _LISTED = 5
 """Largest number of changed settings that a message lists."""
 
-_CHANGEABLE_BEFORE_RESULTS = ("final_thresholds", "finetune.")
+_CHANGEABLE_BEFORE_RESULTS = ("final_thresholds", "finetune.", "min_exit_share")
 """Settings that may differ until the first result is finished, because they do not affect the search."""
 
 

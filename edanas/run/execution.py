@@ -26,7 +26,12 @@ from edanas.report.writing import write_report
 from edanas.run.binding import bind_inputs
 from edanas.run.compose import Composition, compose, make_loggers
 from edanas.run.event_log import logged, repair_log
-from edanas.run.finishing import finish_results, searchable_schemes, warm_start_candidates
+from edanas.run.finishing import (
+    finish_results,
+    searchable_schemes,
+    trimmed_candidates,
+    warm_start_candidates,
+)
 from edanas.run.folder import RunFolder
 from edanas.run.plugin_files import note_plugin_files
 from edanas.run.result_content import FinishedRun, result_content
@@ -205,6 +210,7 @@ def _execute(
     with times.timed("finishing the results"):
         searched = searchable_schemes(composition, outcome, archive)
         networks = finish_results(composition, outcome, searched, archive, progress)
+        searched = trimmed_candidates(composition, outcome, searched, archive)
     content = result_content(FinishedRun(composition, outcome, searched, networks, times.seconds))
     write_report(folder, content)
     host.notify("edanas_run_finished", result=content, folder=folder)

@@ -19,6 +19,8 @@ from edanas.evaluation.selection import (
     with_all_schemes,
     with_every_number_of_exits,
 )
+from edanas.evaluation.trimming import Trimmer, distinct
+from edanas.report.rivals import with_rivals
 from edanas.run.compose import Composition
 from edanas.run.warm_start import best_candidates
 
@@ -32,7 +34,8 @@ class FinishedNetworks:
 
     Args:
         front: The rows of the early-exit networks.
-        static: The rows of the single-exit networks.
+        static: The rows of the single-exit networks: results whose early exits no sample uses, then networks
+            to compare with.
         failures: For each candidate that could not be finished, its `id` and the `error`.
     """
 
@@ -100,13 +103,14 @@ def finish_results(
     )
     settings, pool = workbench.settings, list(searched)
     scoring = composition.evaluator, archive.get_profile
+    trimmer = _trimmer(composition, outcome, archive)
     if settings.thresholds == CONTINUOUS:
         pool = with_every_number_of_exits(pool, outcome.evaluations, objectives, *scoring)
     elif composition.setter.resets:
         variables = workbench.provider.variables() if workbench.space.cuts else ()
         pool = with_all_schemes(pool, objectives, settings.thresholds, *scoring, variables)
         pool = [each for each in pool if each.candidate in workbench.space]
-    pool = _with_violations(pool, composition.limits)
+    pool = distinct(_with_violations(trimmer.trim(pool), composition.limits))
     if pool and not any(e.feasible for e in pool):
         raise InfeasibleError(_infeasible_message(pool, composition))
     chosen = choose_results(pool, objectives, settings.search.results)
@@ -120,11 +124,30 @@ def finish_results(
             f"({times} times) is {cause}. The results of the search are kept in {workbench.folder}; correct "
             "the cause, then run the same command again"
         )
+    early, collapsed = ([row for row in front if bool(row.exits) is has_exits] for has_exits in (True, False))
     accuracies = {e.candidate.id: e.metrics.accuracy for e in chosen if e.metrics is not None}
-    rivals = [(accuracies[row.id], row.macs_for_choice) for row in front]
-    single = choose_static(outcome.evaluations, rivals, settings.search.results)
+    rivals = [(accuracies[row.id], row.macs_for_choice) for row in early]
+    singles = _with_violations(trimmer.single_exits(), composition.limits)
+    single = choose_static(singles, rivals, settings.search.results)
     static, further = finisher.finish(single, "Fine-tuning single-exit networks to compare with", progress)
-    return FinishedNetworks(front, static, failures + further)
+    static = [*collapsed, *static]
+    return FinishedNetworks(with_rivals(early, static), static, failures + further)
+
+
+def trimmed_candidates(
+    composition: Composition, outcome: SearchOutcome, searched: Sequence[Evaluation], archive: Archive
+) -> list[Evaluation]:
+    """Return the evaluated candidates without the exits and stages that no validation sample uses.
+
+    The arguments are those of `finish_results`.
+    """
+    trimmed = _trimmer(composition, outcome, archive).trim(searched)
+    return _with_violations(trimmed, composition.limits)
+
+
+def _trimmer(composition: Composition, outcome: SearchOutcome, archive: Archive) -> Trimmer:
+    variables = composition.workbench.provider.variables()
+    return Trimmer(composition.evaluator, outcome.evaluations, archive.get_profile, variables)
 
 
 def _accuracy_drops(composition: Composition, chosen: Sequence[Evaluation]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from edanas.core.engine import SearchOutcome
 from edanas.core.settings import labels
 from edanas.core.types import Evaluation, Metrics
 from edanas.evaluation.selection import pareto_set
+from edanas.evaluation.trimming import distinct
 from edanas.report.history import read_steps
 from edanas.run.compose import Composition
 from edanas.run.finishing import FinishedNetworks
@@ -22,7 +23,7 @@ class FinishedRun:
     Args:
         composition: The objects of the run.
         outcome: The outcome of the search.
-        searched: The evaluated candidates that results were chosen from.
+        searched: The evaluated candidates that results were chosen from, from `trimmed_candidates`.
         networks: The finished networks.
         seconds: The duration in seconds of each part of the run, by the name of the part.
     """
@@ -41,7 +42,7 @@ def result_content(run: FinishedRun) -> dict[str, Any]:
     return {
         "front": [row.to_json() for row in run.networks.front],
         "static_front": [row.to_json() for row in run.networks.static],
-        "pareto": [_searched_row(e) for e in pareto_set(run.searched, objectives)],
+        "pareto": [_searched_row(e) for e in pareto_set(distinct(run.searched), objectives)],
         "candidates": [_plot_point(e, e.metrics) for e in run.searched if e.metrics],
         "objectives": [
             {"name": name, "unit": objective.unit, "maximise": objective.maximise}

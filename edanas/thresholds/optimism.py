@@ -178,8 +178,13 @@ def _sample_figures(profile: ExitProfile, scheme: SelectionScheme, costs: Sequen
 
 
 def _bounds(costs: Costs, scheme: SelectionScheme) -> tuple[float, float]:
-    """Return the smallest and the largest cost that a sample can have under `scheme`."""
-    each = executed_per_exit(costs, scheme)
+    """Return the smallest and the largest cost that a sample can have under `scheme`.
+
+    No sample passes an exit with threshold 0.
+    """
+    thresholds = scheme.thresholds
+    reached = thresholds.index(0.0) if 0.0 in thresholds else len(thresholds)
+    each = executed_per_exit(costs, scheme)[: reached + 1]
     return float(np.nanmin(each)), float(np.nanmax(each))
 
 

@@ -1,11 +1,11 @@
 import pytest
+from finishings import Medians
 from small_runs import workbench
 
 from edanas.core.progress import Silent
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.finish import Finisher
 from edanas.evaluation.shared import SharedEvaluation
-from edanas.thresholds.setters import Static
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,6 @@ def finisher(supernet, tmp_path):
         evaluator = SharedEvaluation(bench)
         evaluator.prepare(Silent())
         writers = exporters if exporters is not None else [SafetensorsExporter()]
-        return Finisher(bench, evaluator, setter or Static(), writers)
+        return Finisher(bench, evaluator, setter or Medians(), writers)
 
     return make

@@ -7,7 +7,7 @@ from finishings import RecordingExporter, candidates, poisoned, rows
 from small_runs import RecordedBars, equal_states, parts
 
 from edanas.core.feasible import Feasibility
-from edanas.core.types import Candidate, SelectionScheme
+from edanas.core.types import Backbone, Candidate, SelectionScheme
 from edanas.evaluation import finish
 from edanas.evaluation.scoring import score
 from edanas.model import calibration
@@ -15,8 +15,8 @@ from edanas.model.anatomy import Anatomy
 from edanas.model.profiling import collect_profile
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
-from edanas.thresholds.continuous import set_thresholds
-from edanas.thresholds.setters import Grid, Static
+from edanas.thresholds.profiles import outcome
+from edanas.thresholds.setters import Grid
 
 KEYS = {
     "id",
@@ -69,11 +69,11 @@ def test_rows_agree_with_the_finished_network(finisher):
 
 def test_thresholds_come_from_the_calibration_part(finisher):
     exporter = RecordingExporter()
-    (row,) = rows(finisher(exporters=[exporter], setter=Static(accuracy_drop=0.1)), candidates()[:1])
+    (row,) = rows(finisher(exporters=[exporter]), candidates()[:1])
     (network,) = exporter.networks.values()
     profile = collect_profile(network, parts().calibration)
-    expected = set_thresholds(profile, Anatomy.of(network, 1).costs, (0, 2), 4, 0.1)
-    assert row["thresholds"] == list(expected.thresholds)
+    utilization = outcome(profile, network.scheme).utilization
+    assert utilization == pytest.approx((0.5, 0.0, 0.25, 0.0, 0.25))
     assert row["thresholds"] != list(candidates()[0].scheme.thresholds)
     promised = score(profile, network.scheme, Anatomy.of(network, 1))
     assert row["calibration_accuracy"] == promised.accuracy
@@ -81,7 +81,7 @@ def test_thresholds_come_from_the_calibration_part(finisher):
 
 
 def test_thresholds_that_violate_a_constraint_are_replaced_by_the_searched_ones(finisher):
-    """All samples exit at the first exit with the searched thresholds, and at the last with accurate ones."""
+    """With the searched thresholds all samples exit at the first exit, where the network then ends."""
     cheap = Candidate(candidates()[0].backbone, SelectionScheme((0.0, None, 0.2, None)))
     (free,) = rows(finisher("free"), [cheap])
     registry = Registry(load_plugins())
@@ -92,7 +92,7 @@ def test_thresholds_that_violate_a_constraint_are_replaced_by_the_searched_ones(
     tight = finisher("tight")
     tight.limits = bound(at_most=0.9 * free["calibration_executed_macs"])
     (bounded,) = rows(tight, [cheap])
-    assert free["thresholds"] != list(cheap.scheme.thresholds) == bounded["thresholds"]
+    assert (free["exits"], bounded["exits"], bounded["backbone"]["stages"]) == (2, 0, 1)
     assert bounded["calibration_executed_macs"] < free["calibration_executed_macs"]
     assert (bounded["violation"], bounded["breaches"]) == (0.0, [])
     loose = finisher("loose")
@@ -186,14 +186,18 @@ def test_statistics_are_recomputed_after_fine_tuning(finisher):
 
 
 def test_thresholds_may_stay_as_searched(finisher):
-    finished = rows(finisher(setter=Grid()))
-    assert [row["thresholds"] for row in finished] == [list(c.scheme.thresholds) for c in candidates()]
+    """Exits without calibration samples are removed, though the thresholds of the others stay."""
+    for row, candidate in zip(rows(finisher(setter=Grid())), candidates(), strict=True):
+        searched = candidate.scheme.thresholds
+        assert all(now in (None, before) for now, before in zip(row["thresholds"], searched, strict=True))
+        assert row["exits"] == sum(threshold is not None for threshold in row["thresholds"])
 
 
 def test_without_fine_tuning_the_network_is_the_evaluated_one(finisher):
     finishing = finisher(setter=Grid(), finetune__epochs=0)
-    for row, candidate in zip(rows(finishing), candidates(), strict=True):
-        judged = finishing.evaluator.evaluate(candidate)
+    for row in rows(finishing):
+        delivered = Candidate(Backbone.of(row["backbone"]), SelectionScheme(tuple(row["thresholds"])))
+        judged = finishing.evaluator.evaluate(delivered)
         assert row["validation_accuracy"] == judged.accuracy
         assert row["validation_executed_macs"] == judged.executed_macs
 

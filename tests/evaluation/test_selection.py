@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
 from edanas.evaluation.selection import choose_results, choose_static, pareto_set, with_all_schemes
+from edanas.evaluation.trimming import Trimmer
 from edanas.goals.objectives import Accuracy, AdaMacs
 
 OBJECTIVES = (Accuracy(), AdaMacs())
@@ -146,6 +148,11 @@ def test_an_empty_archive_has_no_results(archive):
     assert choose_results(archive, OBJECTIVES, 4) == []
 
 
+def singles_of(archive):
+    """Return the single-exit networks of an archive without profiles."""
+    return Trimmer(Rescorer(), archive, lambda _: None, ()).single_exits()
+
+
 def singles():
     """Backbones of (accuracy, MACs); each may have been evaluated with several schemes."""
     one = st.tuples(st.integers(0, 6), st.integers(1, 6))
@@ -161,7 +168,7 @@ def test_single_exit_rivals_equal_brute_force(backbones, rivals, repeated):
         for exits in ([0, 2] if repeated else [1])
     ]
     archive.insert(0, evaluation(99, None, 1.0))
-    static = choose_static(archive, [(a / 6, m) for a, m in rivals], 0)
+    static = choose_static(singles_of(archive), [(a / 6, m) for a, m in rivals], 0)
     assert len({c.id for c in static}) == len(static)
     assert all(c.scheme.thresholds == (None,) * POINTS for c in static)
     figures = [backbones[int(c.backbone["width"])] for c in static]
@@ -184,7 +191,7 @@ def test_single_exit_rivals_equal_brute_force(backbones, rivals, repeated):
 
 
 def test_no_single_exit_network_without_a_success():
-    assert choose_static([evaluation(0, None, 1.0)], [(0.5, 1.0)], 3) == []
+    assert choose_static(singles_of([evaluation(0, None, 1.0)]), [(0.5, 1.0)], 3) == []
 
 
 def test_a_front_of_single_exit_networks_returns_both_ends():
@@ -192,8 +199,20 @@ def test_a_front_of_single_exit_networks_returns_both_ends():
         evaluation(0, 0.1, 1.0, 0, backbone=n, backbone_accuracy=n / 10, backbone_macs=10 + n)
         for n in range(5)
     ]
-    assert [c.backbone["width"] for c in choose_static(archive, [], 3)] == [0, 2, 4]
-    assert len(choose_static(archive, [], 9)) == 5
+    singles = singles_of(archive)
+    assert [c.backbone["width"] for c in choose_static(singles, [], 3)] == [0, 2, 4]
+    assert len(choose_static(singles, [], 9)) == 5
+
+
+def test_without_early_exits_networks_that_keep_the_constraints_come_first():
+    archive = [
+        evaluation(0, 0.1, 1.0, 0, n, backbone_accuracy=n / 10, backbone_macs=10 + n) for n in range(5)
+    ]
+    singles = [replace(e, violation=max(0.0, e.metrics.executed_macs - 12)) for e in singles_of(archive)]
+    assert [c.backbone["width"] for c in choose_static(singles, [], 9)] == [0, 1, 2]
+    assert len(choose_static([replace(e, violation=1.0) for e in singles], [], 9)) == 5
+    rivals = [(0.4, 1.0)]
+    assert [c.backbone["width"] for c in choose_static(singles, rivals, 9)] == [0, 4]
 
 
 class Rescorer:

@@ -1,5 +1,6 @@
 """Tuning of small networks; the choice is compared with brute force over all thresholds."""
 
+import copy
 import itertools
 from dataclasses import replace
 
@@ -12,11 +13,16 @@ import edanas
 from edanas.core.costs import Costs, executed_macs
 from edanas.core.errors import ConfigError, DataError
 from edanas.core.types import SelectionScheme
+from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.anatomy import Anatomy
 from edanas.model.part_latency import latency_costs
 from edanas.model.profiling import collect_profile
+from edanas.model.temperature import apply_temperatures
+from edanas.model.trimming import trimmed_network, weight_bytes
 from edanas.thresholds.optimism import estimate_expectation
 from edanas.thresholds.profiles import outcome
+from edanas.thresholds.schemes import exit_costs
+from edanas.thresholds.trimming import trim_on_samples
 
 
 @pytest.fixture(autouse=True)
@@ -76,8 +82,9 @@ def test_reported_figures_are_those_of_the_network(network):
     old = network.scheme
     limit = float(np.median(brute_force(network)[:, 0]))
     tuning = edanas.tune(network, SAMPLES, max_macs=limit)
-    answers = network.predict(SAMPLES.images)
-    assert network.scheme == tuning.scheme
+    answers = tuning.network.predict(SAMPLES.images)
+    assert torch.equal(answers.label, network.predict(SAMPLES.images).label)
+    assert tuning.network.scheme == tuning.scheme
     assert tuning.old == old
     assert tuning.thresholds == tuning.scheme.thresholds
     assert tuning.accuracy.here == pytest.approx((answers.label == SAMPLES.labels).float().mean().item())
@@ -94,10 +101,69 @@ def test_a_written_network_keeps_its_weights_and_has_the_new_thresholds(network,
     described, _ = tuning.write(tmp_path / "net-tuned")
     again = edanas.load(described)
     assert again.scheme == tuning.scheme
-    assert all(torch.equal(again.state_dict()[name], value) for name, value in network.state_dict().items())
+    weights = tuning.network.state_dict()
+    assert all(torch.equal(again.state_dict()[name], value) for name, value in weights.items())
     assert again.description["tuning"]["samples"] == 28
-    for one, other in zip(again.predict(SAMPLES.images), network.predict(SAMPLES.images), strict=True):
+    expected = tuning.network.predict(SAMPLES.images)
+    for one, other in zip(again.predict(SAMPLES.images), expected, strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_exits_and_stages_that_no_sample_uses_are_removed(network, labels, tmp_path):
+    whole = copy.deepcopy(network)
+    first = float(exit_costs(costs_of(network), (0, 2))[0])
+    samples = SAMPLES if labels else confidences(network)
+    tune = edanas.tune if labels else edanas.retune
+    tuning = tune(network, samples, max_macs=first * 1.0001)
+    assert (tuning.network.backbone.ends, tuning.scheme.placed) == (1, ())
+    assert network.backbone.ends == 5
+    expected = network.predict(SAMPLES.images)
+    _, weights = tuning.write(tmp_path / "cut")
+    again = edanas.load(weights)
+    for cut in (tuning.network, again, again.freeze()):
+        answers = cut.predict(SAMPLES.images)
+        assert torch.equal(answers.label, expected.label)
+        assert set(answers.exit.tolist()) == {4}
+    assert [share.here for share in tuning.after.shares] == [0, 0, 0, 0, 1]
+    assert tuning.macs.low == tuning.macs.new == tuning.macs.high == first
+    assert again.description["tuning"]["shares"] == [0, 0, 0, 0, 1]
+    saved = weight_bytes(network) - weight_bytes(tuning.network)
+    assert saved > 0.5 * weight_bytes(network)
+    remark = tuning.remarks[-1]
+    assert "Removed, because no sample uses them: exit 3, stages 2, 3, 4, 5, the last exit." in remark
+    assert f"{saved:,} bytes" in remark
+    unchanged = tune(whole, samples, max_macs=first * 1.0001, keep_stages=True)
+    assert unchanged.network is whole
+    assert unchanged.network.points == (0, 2)
+    if labels:
+        assert torch.equal(whole.predict(SAMPLES.images).label, expected.label)
+    assert not any("Removed" in remark for remark in unchanged.remarks)
+    size = unchanged.write(tmp_path / "whole")[1].stat().st_size - weights.stat().st_size
+    assert size == pytest.approx(saved, rel=0.1)
+
+
+def test_a_cut_network_can_be_tuned_again(network):
+    limit = float(exit_costs(costs_of(network), (0, 2))[1])
+    once = edanas.tune(network, SAMPLES, max_macs=limit, seed=1).network
+    again = edanas.tune(once, SAMPLES, min_accuracy=0.01)
+    answers = again.network.predict(SAMPLES.images)
+    assert again.accuracy.here == pytest.approx((answers.label == SAMPLES.labels).float().mean().item())
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_temperatures_stay_with_their_exits(network, calibrated, tmp_path):
+    if calibrated:
+        apply_temperatures(network, (0.5, 2.0, 4.0))
+    for middle in (1.0, 0.0):
+        network.scheme = (0.01, None, middle, None)
+        smaller = trimmed_network(
+            network, *trim_on_samples(collect_profile(network, SAMPLES), network.scheme)
+        )
+        loaded = edanas.load(SafetensorsExporter().export(smaller, tmp_path / "net")[0])
+        expected, answers = network.predict(SAMPLES.images), loaded.predict(SAMPLES.images)
+        assert torch.equal(answers.label, expected.label)
+        assert torch.equal(answers.confidence, expected.confidence)
 
 
 def test_a_latency_budget_is_met_by_the_same_arithmetic(network, monkeypatch):

@@ -105,8 +105,13 @@ def test_methods_without_early_exits_are_judged_by_their_single_exit_networks(da
     assert row["hypervolume"] == row["single_exit_hypervolume"] > 0
 
 
-@given(st.lists(st.tuples(st.integers(1, 9), st.floats(0, 1)), min_size=1), st.integers(1, 9))
-def test_attained_is_the_best_that_the_budget_pays(networks: list[tuple[int, float]], budget: int) -> None:
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 5), st.floats(0, 1)), min_size=1),
+    st.integers(1, 9),
+)
+def test_attained_is_the_test_accuracy_of_the_network_that_validates_best(
+    networks: list[tuple[int, int, float]], budget: int
+) -> None:
     rows = [
         ResultRow(
             id="s",
@@ -114,18 +119,29 @@ def test_attained_is_the_best_that_the_budget_pays(networks: list[tuple[int, flo
             thresholds=(),
             utilization=(1.0,),
             test_accuracy=accuracy,
-            validation_accuracy=0.5,
+            validation_accuracy=validation / 5,
             ada_macs=cost,
             executed_macs=cost,
             backbone_macs=cost,
             backbone_test_accuracy=0.5,
             params=1,
         )
-        for cost, accuracy in networks
+        for cost, validation, accuracy in networks
     ]
     (accuracy,) = attained([rows], np.array([float(budget)]))[0]
-    affordable = [accuracy for cost, accuracy in networks if cost <= budget]
-    assert accuracy == max(affordable) if affordable else np.isnan(accuracy)
+    affordable = [network for network in networks if network[0] <= budget]
+    if not affordable:
+        assert np.isnan(accuracy)
+        return
+    best = max((validation, -cost) for cost, validation, _ in affordable)
+    assert accuracy in [test for cost, validation, test in affordable if (validation, -cost) == best]
+
+
+def test_the_plot_and_the_table_choose_the_same_networks(data: dict[str, Any]) -> None:
+    result = Result("run", data)
+    budgets = [1.2e6, 1.7e6, 2.2e6, 9e6]
+    within = compare([result], budgets=budgets).rows()[0]["within"]
+    assert attained([result.early_exit], np.array(budgets))[0].tolist() == [within[each] for each in budgets]
 
 
 def other(data: dict[str, Any], key: str, value: Any) -> Result:

@@ -7,7 +7,7 @@ import pytest
 
 from edanas.core.errors import EdanasError, RunError
 from edanas.core.result_row import ResultRow
-from edanas.report.choice import highlights, rival
+from edanas.report.choice import highlights
 from edanas.report.result import FILE, Result
 
 
@@ -134,13 +134,6 @@ def test_highlights_are_chosen_on_validation_alone(data: dict[str, Any]) -> None
     assert highlights(rows_of(data["front"]))["cheap"].id == "e3"
     data["front"][1]["validation_executed_macs"] = 1.0
     assert highlights(rows_of(data["front"]))["cheap"].id == "e2"
-    row, single = data["front"][2], data["static_front"][1]
-    single["executed_macs"] = row["executed_macs"] - 1
-    singles = rows_of(data["static_front"])
-    assert rival(ResultRow.from_json(row), singles) is singles[0]
-    single["validation_executed_macs"] = row["validation_executed_macs"] - 1
-    singles = rows_of(data["static_front"])
-    assert rival(ResultRow.from_json(row), singles) is singles[1]
 
 
 def test_a_result_without_validation_costs_is_judged_by_what_it_has(data: dict[str, Any]) -> None:
@@ -267,7 +260,7 @@ def test_a_notebook_shows_the_table_and_no_markup_from_outside(data: dict[str, A
     assert page.startswith(
         "<p>&lt;Result of &lt;run&gt;: 4 early-exit and 2 single-exit networks&gt;</p><table>"
     )
-    assert "<td>2</td><td>97.2</td><td>1.43</td><td>1.50</td><td>50</td><td>98.5</td><td>3.00</td>" in page
+    assert "<td>2</td><td>97.2</td><td>1.43</td><td>1.50</td><td>50</td><td>50</td><td>98.5</td>" in page
     assert page.count("<tr>") == 7
     assert "&lt;b&gt;params&lt;/b&gt; &amp; more" in page
     assert not [each for each in ("<script", "<b>", "http", "src=") if each in page]

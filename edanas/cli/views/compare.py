@@ -15,8 +15,10 @@ from edanas.report.formatting import CONVENTION, NONE, mega
 
 _NOTE = (
     "Accuracy and MACs are measured on the test part, with the network that is most accurate on the "
-    "validation part; the values are means over seeds ± standard deviation. Hypervolume is the share of a "
-    "box that a method's networks dominate. The box lies between zero cost, zero error and the worst network "
+    "validation part; the values are means over seeds ± standard deviation. % of single is the "
+    "network's executed MACs relative to the cheapest single-exit network of its run, cut ones included, "
+    "with at least the same validation accuracy. Hypervolume is the share of a box "
+    "that a method's networks dominate. The box lies between zero cost, zero error and the worst network "
     f"of all methods. {CONVENTION}"
 )
 
@@ -32,7 +34,15 @@ def show_comparison(comparison: Comparison, files: Sequence[Path]) -> None:
 
 def _table(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    headings = ["seeds", "acc.\n%", "exec.\nMACs M", "ADA_\nMACS M", "hyper-\nvolume", "single\nexits'"]
+    headings = [
+        "seeds",
+        "acc.\n%",
+        "exec.\nMACs M",
+        "ADA_\nMACS M",
+        "% of\nsingle",
+        "hyper-\nvolume",
+        "single\nexits'",
+    ]
     headings += [f"% in\n{mega(budget)}M" for budget in comparison.budgets]
     table.add_column("method", vertical="bottom", overflow="fold")
     for heading in (*headings, "evalu-\nated", "sec-\nonds"):
@@ -55,6 +65,7 @@ def _cells(method: Mapping[str, Any], budgets: Sequence[float]) -> list[str]:
         cell("accuracy", 100, 1),
         cell("executed_macs", 1e-6, 3),
         cell("ada_macs", 1e-6, 3),
+        cell("rival_cost", 100, 0),
         cell("hypervolume", 1, 3),
         cell("single_exit_hypervolume", 1, 3),
         *within,

@@ -147,6 +147,16 @@ class ExitNetwork(nn.Module, ABC):
         """
 
     @property
+    def last_point(self) -> int:
+        """Number of the last exit for inference rule and criterion.
+
+        It is N or, if the network is cut, the exit point where it ends. The weights that they learned for
+        that exit then stay in use.
+        """
+        ends = self.backbone.ends
+        return self.exit_points if ends > self.exit_points else ends - 1
+
+    @property
     @abstractmethod
     def resolution(self) -> int:
         """Height and width in pixels to which images are resized."""

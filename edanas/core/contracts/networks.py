@@ -18,6 +18,9 @@ class StagedBackbone(nn.Module):
         head: The last exit, which turns the features of the last stage into logits (B, K).
         resolution: Height and width of the input images in pixels.
 
+    Attributes:
+        ends: Number of stages that run; below M if the backbone is cut.
+
     Example:
         >>> backbone = StagedBackbone([nn.Flatten()], nn.Linear(12, 10), resolution=2)
         >>> backbone(torch.zeros(5, 3, 2, 2)).shape
@@ -29,6 +32,7 @@ class StagedBackbone(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.head = head
         self.resolution = resolution
+        self.ends = len(self.stages)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits (B, K) of the last exit."""
@@ -54,6 +58,7 @@ class StagedBackbone(nn.Module):
         """
         rest = [nn.Identity() for _ in self.stages[stages:]]
         shortened = StagedBackbone([*self.stages[:stages], *rest], head, self.resolution)
+        shortened.ends = stages
         # The modes of the shared modules stay as they are.
         shortened.training = shortened.stages.training = self.training
         return shortened

@@ -175,7 +175,7 @@ def ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[fl
     Args:
         low: Lower end of the interval.
         high: Upper end of the interval, above `low`.
-        most: Approximate maximum number of ticks.
+        most: Approximate maximum number of ticks; 3 or more, so that every interval has a tick.
         whole: `True` = return only integers; default `False`.
 
     Example:

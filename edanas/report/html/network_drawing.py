@@ -7,9 +7,7 @@ branch for the samples that exit there turns downwards. All columns are equally 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edanas.core.cut_backbones import stages_of
 from edanas.core.result_row import ResultRow
-from edanas.core.types import Backbone
 from edanas.report.formatting import NONE, exits_text, mega, percent
 from edanas.report.html.markup import text
 
@@ -77,17 +75,16 @@ def _cost(row: ResultRow, number: int) -> float | None:
 
 
 def drawing(row: ResultRow) -> str:
-    """Return the network as an `<svg>` element. Stages behind the end of a cut network are not drawn."""
+    """Return the network as an `<svg>` element; a cut network ends after its last stage."""
     exits = exits_of(row)
-    last = len(row.thresholds)
-    count = stages_of(Backbone.of(row.backbone), last + 1)
+    count = row.stages
     width = EDGE + COLUMN * count + MARGIN
-    by_number = {count - 1 if each.number == last else each.number: each for each in exits}
+    by_stage = {min(each.number, count - 1): each for each in exits}
     parts, inside = [], 1.0
-    for number, macs in enumerate(row.stage_macs[:count] or (None,) * count):
+    for number, macs in enumerate((row.stage_macs or (None,) * count)[:count]):
         left = EDGE + COLUMN * number
         parts += _stage(left, number, macs, _thickness(inside))
-        leaving = by_number.get(number)
+        leaving = by_stage.get(number)
         if leaving is None:
             parts.append(_band(left + 74, left + COLUMN, _thickness(inside), "flow"))
             continue

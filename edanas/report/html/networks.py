@@ -10,6 +10,7 @@ from edanas.core.result_row import ResultRow
 from edanas.report.formatting import NONE, backbone_text, exits_text, mega, percent
 from edanas.report.html.markup import isolated, named, table, text
 from edanas.report.html.network_drawing import drawing, exits_of
+from edanas.report.rivals import comparison_text
 
 PICTURES = 600_000
 """Maximum size of all example images in one page, in bytes."""
@@ -59,11 +60,12 @@ class Pictures:
         return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def network(row: ResultRow, classes: Sequence[str], pictures: Pictures) -> str:
+def network(row: ResultRow, singles: Sequence[ResultRow], classes: Sequence[str], pictures: Pictures) -> str:
     """Return the `<article>` element of one early-exit network.
 
     Args:
         row: The network.
+        singles: The single-exit networks of the run.
         classes: Names of the classes, in order; empty = not known.
         pictures: The example images of the run.
     """
@@ -71,7 +73,8 @@ def network(row: ResultRow, classes: Sequence[str], pictures: Pictures) -> str:
     backbone = f"Backbone: {backbone_text(row.backbone)}." if row.backbone else ""
     cost = (
         f"{percent(row.relative_cost, 0)}% of the backbone's {mega(row.backbone_macs)}M; "
-        f"the backbone without early exits reaches {percent(row.backbone_test_accuracy)}%."
+        f"the backbone without early exits reaches {percent(row.backbone_test_accuracy)}%. "
+        f"{comparison_text(row, singles)}"
     )
     return (
         f'<article id="net-{text(row.id)}" tabindex="-1"><h3>{text(heading)}</h3>'

@@ -6,10 +6,11 @@ from typing import Any
 from urllib.parse import quote
 
 from edanas.core.result_row import ResultRow
-from edanas.report.choice import calibrated, highlights, rival
+from edanas.report.choice import calibrated, highlights
 from edanas.report.formatting import (
     CONVENTION,
     NONE,
+    exit_thresholds,
     exits_text,
     mega,
     percent,
@@ -18,10 +19,12 @@ from edanas.report.formatting import (
 )
 from edanas.report.html.markup import named, table, text
 from edanas.report.result import Result
+from edanas.report.rivals import comparison_text
+from edanas.report.tables import COLUMNS, NO_EARLY_EXIT
 
 READING = (
-    "Thresholds and utilization have one entry for each exit point, with a dash for no exit. "
-    "The last entry of the utilization is for the last exit."
+    "Thresholds and utilization have one entry for each exit point of the network, with a dash for no exit. "
+    f"The last entry of the utilization is for the last exit. {COLUMNS}"
 )
 """Explanation of two columns, for the note below the tables."""
 
@@ -32,7 +35,8 @@ HEADINGS = (
     "validation accuracy %",
     "ADA_MACS M",
     "executed MACs M",
-    "% of backbone",
+    "% of backb.",
+    "% of single",
     "backbone accuracy %",
     "backbone MACs M",
     "parameters",
@@ -93,26 +97,21 @@ def conclusions(result: Result, early: Sequence[ResultRow], single: Sequence[Res
     """
     chosen = highlights(early)
     if not chosen:
-        return "<p>The search found no early-exit network.</p>"
+        return f"<p>{NO_EARLY_EXIT if single else 'The search found no early-exit network.'}</p>"
     rows = {row.id: row for row in (chosen["accurate"], chosen["cheap"])}.values()
-    lines = "".join(f"<li>{_conclusion(row, rival(row, single))}</li>" for row in rows)
+    lines = "".join(f"<li>{_conclusion(row, single)}</li>" for row in rows)
     images = (result.data.get("samples") or {}).get("test")
     tested = "Tested once" + (f", on {int(images)} images that were used for no choice" if images else "")
     return f'<ul class="conclusions">{lines}</ul><p class="note">{tested}.</p>'
 
 
-def _conclusion(row: ResultRow, single: ResultRow | None) -> str:
-    """Return sentences on an early-exit network and the best single-exit network at its cost."""
-    line = (
+def _conclusion(row: ResultRow, singles: Sequence[ResultRow]) -> str:
+    """Return sentences on an early-exit network and the best single-exit network with its accuracy."""
+    return (
         f"<b>{percent(row.test_accuracy)}%</b> test accuracy at <b>{mega(row.executed_macs)}M</b> "
         f"executed MACs with {exits_text(row.exits)}: {percent(row.relative_cost, 0)}% of the cost of its "
-        f"backbone, which reaches {percent(row.backbone_test_accuracy)}%."
-    )
-    if single is None:
-        return f"{line} Every single-exit network of the search costs more."
-    return (
-        f"{line} The best single-exit network of the search that costs no more reaches "
-        f"{percent(single.test_accuracy)}% ({mega(single.executed_macs)}M)."
+        f"backbone, which reaches {percent(row.backbone_test_accuracy)}%. "
+        f"{text(comparison_text(row, singles))}"
     )
 
 
@@ -174,10 +173,11 @@ def _cells(row: ResultRow) -> list[str]:
         mega(row.ada_macs),
         mega(row.executed_macs),
         percent(row.relative_cost, 0),
+        percent(row.rival_cost, 0) if row.is_cheaper or not row.exits else "no gain",
         percent(row.backbone_test_accuracy),
         mega(row.backbone_macs),
         f"{row.params:,}",
-        thresholds_text(row.thresholds),
+        thresholds_text(exit_thresholds(row)),
         utilization_text(row),
     )
     link = f'<a href="{text(quote(str(row.model)))}">file</a>' if row.model else NONE

@@ -1,0 +1,133 @@
+"""Thresholds of a finished network, set on the calibration part, and the removal of exits without samples."""
+
+import copy
+from dataclasses import dataclass, replace
+
+from edanas.core.contracts import ExitNetwork, ThresholdSetter
+from edanas.core.cut_backbones import cut
+from edanas.core.errors import CandidateError
+from edanas.core.feasible import Feasibility
+from edanas.core.types import Candidate, ExitProfile, Metrics, SelectionScheme
+from edanas.evaluation.scoring import score
+from edanas.evaluation.workbench import Workbench
+from edanas.model.anatomy import Anatomy
+from edanas.model.calibration import calibrate
+from edanas.model.eenn import EENN
+from edanas.model.profiling import collect_profile
+from edanas.model.temperature import apply_temperatures
+from edanas.model.trimming import trimmed_network
+from edanas.thresholds.profiles import outcome
+from edanas.thresholds.stream_budget import HOLD
+from edanas.thresholds.trimming import trim_scheme
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A network with its final thresholds, and its results on the calibration part.
+
+    Args:
+        network: The network.
+        candidate: Its backbone, with the searched thresholds of its exits.
+        anatomy: The costs of the network.
+        calibration: Metrics on the calibration part; `None` if the thresholds were not set there.
+    """
+
+    network: ExitNetwork
+    candidate: Candidate
+    anatomy: Anatomy
+    calibration: Metrics | None = None
+
+
+@dataclass(frozen=True)
+class FinalThresholds:
+    """Sets the thresholds of networks, and removes the exits that too few calibration samples use.
+
+    The setting `min_exit_share` is the smallest fraction of the samples at an exit.
+
+    Args:
+        workbench: The run's objects and data.
+        setter: Sets the thresholds on the calibration part.
+        limits: The run's constraints.
+    """
+
+    workbench: Workbench
+    setter: ThresholdSetter
+    limits: Feasibility
+
+    def settle(self, candidate: Candidate, network: ExitNetwork, drop: float) -> Settled:
+        """Set thresholds and remove exits in turn, until enough calibration samples use every exit.
+
+        Args:
+            candidate: The searched candidate.
+            network: Its trained network. It is changed in place, and copied if exits are removed.
+            drop: Accuracy, a fraction, that the candidate lost in the search against its last exit.
+
+        Raises:
+            CandidateError: No thresholds of the network meet the setter's requirement.
+        """
+        state = Settled(network, candidate, self.workbench.anatomy(network))
+        if not candidate.scheme.placed:
+            return state
+        state, profile = self._calibrated(state, drop)
+        required = float(profile.correct[:, -1].mean()) - drop
+        while True:
+            shares = outcome(profile, state.network.scheme).utilization
+            scheme, end = trim_scheme(state.network.scheme, shares, self.workbench.settings.min_exit_share)
+            if scheme == state.network.scheme or not isinstance(state.network, EENN):
+                return state
+            state = self._trimmed(state, state.network, scheme, end)
+            if not scheme.placed:
+                return state
+            state, profile = self._set_anew(state, required)
+
+    def _trimmed(self, state: Settled, network: EENN, scheme: SelectionScheme, end: int) -> Settled:
+        """Return the network with the exits of `scheme` alone, which ends at the exit point `end`."""
+        bench, candidate = self.workbench, state.candidate
+        variables = bench.provider.variables()
+        smaller = trimmed_network(network, scheme, end, variables)
+        smaller.description.pop(HOLD, None)
+        searched = (
+            None if now is None else before
+            for now, before in zip(scheme.thresholds, candidate.scheme.thresholds, strict=True)
+        )
+        backbone = candidate.backbone
+        if end < len(scheme.thresholds):
+            backbone = cut(backbone, variables, end + 1)
+        rest = Candidate(backbone, SelectionScheme(tuple(searched)))
+        anatomy = bench.anatomy(smaller)
+        profile = collect_profile(smaller, bench.parts.calibration)
+        calibration = score(profile, scheme, anatomy) if state.calibration else None
+        return Settled(smaller, rest, anatomy, calibration)
+
+    def _set_anew(self, state: Settled, required: float) -> tuple[Settled, ExitProfile]:
+        """Return the network with thresholds for its remaining exits, and its calibration profile.
+
+        The accuracy may fall to `required`. If the setter's requirement cannot be met without the removed
+        exits, the thresholds stay.
+        """
+        network, samples = copy.deepcopy(state.network), self.workbench.parts.calibration
+        apply_temperatures(network, ())
+        self.workbench.fit(network)
+        profile = collect_profile(network, samples)
+        drop = max(0.0, float(profile.correct[:, -1].mean()) - required)
+        try:
+            return self._calibrated(replace(state, network=network), drop)
+        except CandidateError:
+            return state, collect_profile(state.network, samples)
+
+    def _calibrated(self, state: Settled, drop: float) -> tuple[Settled, ExitProfile]:
+        """Return the network with the setter's thresholds, and its calibration profile.
+
+        The threshold setter may choose thresholds that break a constraint on the cost. If the thresholds of
+        the search violate the constraints less on the calibration part, the network keeps them.
+        """
+        network, candidate, anatomy = state.network, state.candidate, state.anatomy
+        samples = self.workbench.parts.calibration
+        if not self.setter.resets:
+            return state, collect_profile(network, samples)
+        profile = calibrate(network, samples, anatomy.costs, self.setter, drop)
+        reset, searched = (score(profile, scheme, anatomy) for scheme in (network.scheme, candidate.scheme))
+        finished = Candidate(candidate.backbone, network.scheme)
+        if self.limits.violation(candidate, searched) < self.limits.violation(finished, reset):
+            network.scheme, reset = candidate.scheme, searched
+        return replace(state, calibration=reset), profile

@@ -1,0 +1,68 @@
+"""Removal of exits and stages from a finished network."""
+
+import copy
+from collections.abc import Sequence
+
+from torch import nn
+
+from edanas.core.contracts import ExitNetwork
+from edanas.core.types import SelectionScheme, Variable
+from edanas.model.eenn import EENN
+from edanas.model.temperature import TEMPERATURES
+
+
+def trimmed_network(
+    network: EENN, scheme: SelectionScheme, end: int, variables: Sequence[Variable] = ()
+) -> EENN:
+    """Return a copy of a network that has only the placed exits of a scheme, and ends at an exit point.
+
+    Args:
+        network: The network, with a head for each exit that `scheme` places and at `end`.
+        scheme: A scheme without thresholds from `end` on.
+        end: Index of the exit point where the copy ends; N = the copy keeps the last exit.
+        variables: The variables of the supernet provider, see `EENN.cut`.
+
+    Example:
+        >>> from edanas.testing.evaluations import toy_network
+        >>> trimmed_network(toy_network(), SelectionScheme((None, None)), 0).points
+        ()
+    """
+    values = network.description.get(TEMPERATURES, ())
+    temperatures = dict(zip((*network.points, network.last_point), values, strict=False))
+    shorter = network.cut(end + 1, variables) if end < network.exit_points else copy.deepcopy(network)
+    shorter.heads = nn.ModuleDict({str(point): shorter.heads[str(point)] for point in scheme.placed})
+    shorter.scheme = scheme
+    if temperatures:
+        points = *scheme.placed, shorter.last_point
+        shorter.description[TEMPERATURES] = [temperatures[point] for point in points]
+    return shorter
+
+
+def removal_text(before: ExitNetwork, after: ExitNetwork) -> str:
+    """Return a sentence on the exits and stages of `before` that `after` lacks, with the bytes saved.
+
+    The text is empty if the networks have equal exits and stages.
+    """
+    count = after.backbone.ends
+    exits = [point + 1 for point in before.points if point not in (*after.points, count - 1)]
+    stages = range(count + 1, before.backbone.ends + 1)
+    parts = [_listed("exit", exits)] if exits else []
+    parts += [_listed("stage", stages), "the last exit"] if stages else []
+    if not parts:
+        return ""
+    small, large = weight_bytes(after), weight_bytes(before)
+    end = f" The last exit is now the exit after stage {count}." if stages else ""
+    return (
+        f"Removed, because no sample uses them: {', '.join(parts)}.{end} The weights take {small:,} bytes in "
+        f"place of {large:,}: {large - small:,} bytes ({1 - small / large:.0%}) less."
+    )
+
+
+def _listed(noun: str, numbers: Sequence[int]) -> str:
+    """Return the numbers of exits or stages as text, such as `exit 2` or `stages 3, 4`."""
+    return f"{noun}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def weight_bytes(network: nn.Module) -> int:
+    """Return the number of bytes of all weights of a network, as a `.safetensors` file stores them."""
+    return sum(value.numel() * value.element_size() for value in network.state_dict().values())
