@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edanas.core.costs import Costs, backbone_macs, executed_macs
-from edanas.core.cut_backbones import cut_costs
+from edanas.core.costs import Costs, backbone_macs, cut_costs, executed_macs
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.thresholds.profiles import outcome
 from edanas.thresholds.trimming import cut_profile, move_shares, trim_on_samples, trim_scheme, uncut_scheme
