@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from edanas.core.errors import CandidateError
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
-from edanas.supernets.layer_costs import Count, convolution, shrunk, total
+from edanas.supernets.layer_costs import Count, convolution, total
+from edanas.supernets.mobile_space import shrunk
 
 STAGES = 5
 """Number of stages."""

@@ -5,12 +5,15 @@ A dynamic layer holds the weights of its largest choice, and computes with a sli
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet
+from edanas.core.kernel_reach import Reach
 from edanas.core.types import Backbone, Choice, Task
+from edanas.supernets.kernel_cutting import cut_kernel
 from edanas.supernets.memory_format import grey_in_channels_last
 from edanas.supernets.mobile_space import BlockPlan, MobileSpace, NetPlan
 
@@ -59,12 +62,15 @@ class LayerSlice:
         active: Attributes of `layer` that select the slice, by name, with their values.
         in_channels: Number of channels of the layer's input.
         residual: Add the input to the output; False by default.
+        reach: The weights of the depthwise kernel that reach the features; `None`, the default, means that
+            the layer has no depthwise kernel.
     """
 
     layer: nn.Module
     active: Mapping[str, Choice]
     in_channels: int
     residual: bool = False
+    reach: Reach | None = None
 
     def activate(self) -> nn.Module:
         """Select this slice in the dynamic layer, and return the layer."""
@@ -78,7 +84,9 @@ class LayerSlice:
 
     def extract(self) -> nn.Module:
         """Return a module of fixed size, with copies of the weights in this slice."""
-        plain: nn.Module = self.activate().get_active_subnet(self.in_channels)  # type: ignore[operator]
+        plain: Any = self.activate().get_active_subnet(self.in_channels)  # type: ignore[operator]
+        if self.reach is not None:
+            cut_kernel(plain.depth_conv.conv, self.reach)
         return Residual(plain) if self.residual else plain
 
 
@@ -235,7 +243,7 @@ class ElasticMobileNet(Supernet):
             "active_kernel_size": plan.kernel,
             "active_expand_ratio": plan.expand,
         }
-        return LayerSlice(self.blocks[plan.index], active, plan.in_channels, plan.residual)
+        return LayerSlice(self.blocks[plan.index], active, plan.in_channels, plan.residual, plan.reach)
 
 
 def build_plain(space: MobileSpace, plan: NetPlan, task: Task) -> StagedBackbone:
@@ -250,7 +258,7 @@ def build_plain(space: MobileSpace, plan: NetPlan, task: Task) -> StagedBackbone
     from ofa.utils.layers import ConvLayer, LinearLayer, MBConvLayer
 
     def build_block(block: BlockPlan) -> nn.Module:
-        conv: nn.Module = MBConvLayer(
+        conv: Any = MBConvLayer(
             block.in_channels,
             block.out_channels,
             block.kernel,
@@ -260,6 +268,7 @@ def build_plain(space: MobileSpace, plan: NetPlan, task: Task) -> StagedBackbone
             block.activation,
             block.squeeze,
         )
+        cut_kernel(conv.depth_conv.conv, block.reach)
         return Residual(conv) if block.residual else conv
 
     outer = space.family.outer

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from edanas.core.types import Backbone, Choice, SegmentCost, Task
-from edanas.supernets.mobile_space import BlockPlan, MobileSpace, NetPlan, scaled
+from edanas.supernets.mobile_space import BlockPlan, MobileSpace, NetPlan, scaled, shrunk
 
 _SQUEEZE_REDUCTION = 4
 """Ratio of the channels to the inner channels of squeeze-and-excitation."""
@@ -128,7 +128,7 @@ def block_cost(block: BlockPlan, shape: Shape) -> tuple[Count, Shape]:
     """Return the cost and the output shape of an inverted residual block; `shape` is its input (C, H, W)."""
     channels, side, inner = shape[0], shape[1], block.mid_channels
     after = shrunk(side, block.stride)
-    parts = [convolution(inner, inner, block.kernel, after, groups=inner)]
+    parts = [convolution(inner, inner, block.reach.size, after, groups=inner)]
     if block.expand != 1:
         parts.append(convolution(channels, inner, 1, side))
     if block.squeeze:
@@ -184,11 +184,3 @@ def total(parts: Iterable[Count]) -> Count:
     """Return the joint cost of layers that run in sequence."""
     macs, params, activations, outputs = zip(*parts, strict=True)
     return Count(sum(macs), sum(params), max(activations), sum(outputs))
-
-
-def shrunk(side: int, stride: int) -> int:
-    """Return the side of a convolution's output, for an input of `side` pixels.
-
-    The kernel must be odd, and the padding must preserve the side at stride 1.
-    """
-    return (side - 1) // stride + 1

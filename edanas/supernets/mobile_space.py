@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edanas.core.errors import CandidateError
+from edanas.core.kernel_reach import Reach, reach
 from edanas.core.types import Backbone, Choice, Variable
 
 
@@ -91,6 +92,7 @@ class BlockPlan:
         stride: Stride of the depthwise convolution.
         activation: Name of the activation.
         squeeze: True if the block has squeeze-and-excitation.
+        side: Height and width of the block's input.
     """
 
     index: int
@@ -101,11 +103,17 @@ class BlockPlan:
     stride: int
     activation: str
     squeeze: bool
+    side: int
 
     @property
     def residual(self) -> bool:
         """True if the block's input is added to its output."""
         return self.stride == 1 and self.in_channels == self.out_channels
+
+    @property
+    def reach(self) -> Reach:
+        """The weights of the depthwise kernel that reach the features; the backbone has only these."""
+        return reach(self.side, self.kernel, self.stride, self.kernel // 2)
 
     @property
     def mid_channels(self) -> int:
@@ -203,7 +211,9 @@ class MobileSpace:
         width = float(chosen["width"])
         family = self.family
         stem, channels = scaled(family.stem, width), scaled(family.first, width)
-        stages = [[BlockPlan(0, stem, channels, 3, 1, 1, family.activations[0], squeeze=False)]]
+        side = shrunk(int(chosen["resolution"]), self.stem_stride)
+        first = BlockPlan(0, stem, channels, 3, 1, 1, family.activations[0], squeeze=False, side=side)
+        stages = [[first]]
         for stage in range(family.stages):
             blocks = stages[-1] if stage == 0 else []
             if stage:
@@ -219,9 +229,10 @@ class MobileSpace:
                     stride=self.stage_strides[stage] if layer == 0 else 1,
                     activation=family.activations[stage],
                     squeeze=family.squeeze[stage],
+                    side=side,
                 )
                 blocks.append(block)
-                channels = block.out_channels
+                channels, side = block.out_channels, shrunk(side, block.stride)
         return NetPlan(
             resolution=int(chosen["resolution"]),
             stem=stem,
@@ -246,3 +257,11 @@ class MobileSpace:
                 raise CandidateError(f"backbone: {variable.name}: found {value}; allowed: {variable.choices}")
             chosen[variable.name] = value
         return chosen
+
+
+def shrunk(side: int, stride: int) -> int:
+    """Return the side of a convolution's output, for an input of `side` pixels.
+
+    The kernel must be odd, and the padding must preserve the side at stride 1.
+    """
+    return (side - 1) // stride + 1

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edanas.core.types import Choice, SegmentCost, Task
-from edanas.supernets.layer_costs import Count, convolution, shrunk, total
-from edanas.supernets.mobile_space import scaled
+from edanas.supernets.layer_costs import Count, convolution, total
+from edanas.supernets.mobile_space import scaled, shrunk
 
 BASE_DEPTHS = (2, 2, 4, 2)
 """Smallest number of blocks in each stage."""

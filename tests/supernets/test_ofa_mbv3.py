@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ofa_spaces import SMALL, TASK, backbones, space
@@ -25,6 +26,16 @@ def depthwise(stage):
         for before, conv in pairwise(convolutions)
         if conv.groups == conv.in_channels > 1
     ]
+
+
+def reached_kernel(resolution, stage, layer, kernel):
+    """The number of a kernel's weights that reach the features, counted by a convolution of ones."""
+    stride = [2, 2, 2, 1, 2][stage - 1] if layer == 1 else 1
+    side = int(np.ceil(resolution / np.prod([1, 2, 2, 2, 1, 2][: stage if layer == 1 else stage + 1])))
+    weight = torch.ones(1, 1, kernel, kernel, requires_grad=True)
+    out = torch.conv2d(torch.ones(1, 1, side, side), weight, None, stride, kernel // 2)
+    (gradient,) = torch.autograd.grad(out.sum(), weight)
+    return int(gradient[0, 0].any(0).sum())
 
 
 def test_variables():
@@ -61,7 +72,7 @@ def test_every_choice_is_in_the_right_layer(backbone):
         assert len(layers) == backbone[f"stage{number}.depth"]
         for layer, (kernel, inner, channels) in enumerate(layers, 1):
             choice = f"stage{number}.layer{layer}"
-            assert kernel == backbone[f"{choice}.kernel"]
+            assert kernel == reached_kernel(net.resolution, number, layer, backbone[f"{choice}.kernel"])
             assert inner == scaled(channels * backbone[f"{choice}.expand"], 1)
     stages, last = trace(net, TASK.in_channels)
     widths = [16, 24, 40, 80, 112, 160]
