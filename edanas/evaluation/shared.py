@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from edanas.evaluation.teachers import load_teacher
 from edanas.evaluation.workbench import Workbench
 from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
-from edanas.training.distillation import Teacher
+from edanas.training.distillation import StoredTeacher, Teacher
 from edanas.training.sandwich import SandwichTraining, SupernetWithExits, resized
 
 CHECKPOINT = "supernet.pt"
@@ -43,7 +44,7 @@ class SharedEvaluation(Evaluator):
         self.workbench = workbench
         self.removable = not workbench.memory
         self._network: SupernetWithExits | None = None
-        self._teacher: EENN | None = None
+        self._teacher: StoredTeacher | None = None
         self._profiles: dict[tuple[str, tuple[int, ...]], ExitProfile] = {}
 
     def prepare(self, progress: Progress) -> None:
@@ -137,13 +138,10 @@ class SharedEvaluation(Evaluator):
     def teacher(self) -> Teacher:
         """See `Evaluator.teacher`. The teacher is the supernet's largest backbone, at its own resolution."""
         if self._teacher is None:
-            self._teacher = self._inherit(self.workbench.space.largest(), ())
-        network = self._teacher
-
-        def probabilities(images: torch.Tensor) -> torch.Tensor:
-            return network.logits(resized(images, network.resolution))[-1].softmax(1)
-
-        return probabilities
+            network = self._inherit(self.workbench.space.largest(), ()).freeze()
+            bench = self.workbench
+            self._teacher = StoredTeacher(_LastExit(network), bench.parts, torch.device(bench.device))
+        return self._teacher
 
     def network(self, candidate: Candidate) -> EENN:
         """See `Evaluator.network`.
@@ -182,6 +180,18 @@ class SharedEvaluation(Evaluator):
         self.workbench.recalibrate(network)
         self.workbench.fit(network)
         return network
+
+
+@dataclass(frozen=True)
+class _LastExit:
+    """A teacher: the last exit of a network."""
+
+    network: EENN
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities (B, K) of K classes for B normalised images (B, C, R, R)."""
+        logits = self.network.logits(resized(images, self.network.resolution))[-1]
+        return logits.softmax(1)
 
 
 @hookimpl

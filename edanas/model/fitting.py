@@ -5,6 +5,7 @@ import torch
 from edanas.core.contracts import ExitNetwork
 from edanas.core.types import ImageSet
 from edanas.model.profiling import eval_mode
+from edanas.training.precision import FP32, compute_precision
 
 
 def fit(network: ExitNetwork, data: ImageSet, batch_size: int = 256) -> None:
@@ -22,7 +23,7 @@ def fit(network: ExitNetwork, data: ImageSet, batch_size: int = 256) -> None:
     if not len(data) or not (rule.fits or criterion.fits):
         return
     points = (*network.answering, network.last_point)
-    with eval_mode(network), torch.no_grad():
+    with eval_mode(network), torch.no_grad(), compute_precision(FP32, network.device):
         batches = [
             network.answering_logits(data.images[at : at + batch_size])
             for at in range(0, len(data), batch_size)

@@ -5,6 +5,13 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
+from edanas.core.preprocess import prepare
+from edanas.core.settings import TrainingSettings
+from edanas.core.types import DataParts
+from edanas.training.precision import FP32, compute_precision
+
+_BATCH = 256
+
 Teacher = Callable[[torch.Tensor], torch.Tensor]
 """Function: B normalised images (B, C, R, R) -> probabilities of K classes (B, K)."""
 
@@ -34,7 +41,82 @@ def distillation_targets(
         tensor([[0.2500, 0.7500]])
     """
     with torch.no_grad():
-        probabilities = teacher(images).float()
+        return mixed_targets(targets, teacher(images).float(), share, smoothing)
+
+
+class StoredTeacher:
+    """A teacher whose probabilities for the images of the train part are computed once, not in every step.
+
+    The teacher gets the images without augmentation: an augmentation that leaves the label of an image leaves
+    its probabilities. If images are mirrored, the probabilities are the mean over image and mirrored image.
+
+    Args:
+        teacher: Function that returns the teacher's class probabilities.
+        parts: The data; only the train part is used.
+        device: Device of the teacher.
+    """
+
+    def __init__(self, teacher: Teacher, parts: DataParts, device: torch.device) -> None:
+        self.teacher, self.parts, self.device = teacher, parts, device
+        self._stored: dict[tuple[int, bool], torch.Tensor] = {}
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the teacher's probabilities (B, K) of K classes for B normalised images (B, C, R, R)."""
+        return self.teacher(images)
+
+    def probabilities(self, resolution: int, *, mirrored: bool) -> torch.Tensor:
+        """Return the probabilities (S, K) for the S images of the train part.
+
+        Args:
+            resolution: Side in pixels of the images that the teacher gets.
+            mirrored: True for the mean over each image and its mirrored image.
+        """
+        key = resolution, mirrored
+        if key not in self._stored:
+            with torch.no_grad(), compute_precision(FP32, self.device):
+                batches = torch.split(self.parts.train.images, _BATCH)
+                self._stored[key] = torch.cat([self._mean(batch, *key) for batch in batches])
+        return self._stored[key]
+
+    def _mean(self, images: torch.Tensor, resolution: int, mirrored: bool) -> torch.Tensor:  # noqa: FBT001
+        prepared = prepare(images.to(self.device), resolution, self.parts.mean, self.parts.std)
+        views = [prepared, prepared.flip(3)] if mirrored else [prepared]
+        return torch.stack([self.teacher(view).float() for view in views]).mean(0)
+
+
+def stored_probabilities(
+    teacher: Teacher, parts: DataParts, settings: TrainingSettings, resolution: int, device: torch.device
+) -> torch.Tensor | None:
+    """Return a teacher's probabilities (S, K) for the S images of the train part.
+
+    Args:
+        teacher: Function that returns the teacher's class probabilities. A `StoredTeacher` computes the
+            probabilities once for several trainings.
+        parts: The data; only the train part is used.
+        settings: Settings of training; only `augment` and `epochs` are used.
+        resolution: Side of the images of the training, in pixels.
+        device: Device of the teacher.
+
+    Returns:
+        The probabilities; `None` with mixup, whose blended images need the teacher in every step.
+    """
+    if "mixup" in settings.augment:
+        return None
+    stored = teacher if isinstance(teacher, StoredTeacher) else StoredTeacher(teacher, parts, device)
+    return stored.probabilities(resolution, mirrored="flip" in settings.augment and settings.epochs > 1)
+
+
+def mixed_targets(
+    targets: torch.Tensor, probabilities: torch.Tensor, share: float, smoothing: float
+) -> torch.Tensor:
+    """Return the weighted mean (B, K) of labels and a teacher's probabilities; see `distillation_targets`.
+
+    Args:
+        targets: Labels (B,), int64, or probabilities of K classes (B, K).
+        probabilities: The teacher's probabilities (B, K).
+        share: Weight of the teacher's probabilities.
+        smoothing: Label smoothing.
+    """
     classes = probabilities.shape[1]
     labels = F.one_hot(targets, classes).float() if targets.ndim == 1 else targets
     labels = labels * (1 - smoothing) + smoothing / classes

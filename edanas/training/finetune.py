@@ -10,7 +10,7 @@ from edanas.core.finite import check_finite
 from edanas.core.progress import Bar
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
-from edanas.training.distillation import Teacher, distillation_targets
+from edanas.training.distillation import Teacher, distillation_targets, mixed_targets, stored_probabilities
 from edanas.training.finite_steps import FiniteSteps
 from edanas.training.phase_plan import PhasePlan
 from edanas.training.precision import compute_precision, resolve_precision
@@ -52,6 +52,7 @@ def finetune(
             so that later modules are trained on the final features of frozen modules.
         teacher: Function that returns a teacher's class probabilities. They have the weight
             `settings.distillation` in the targets. With `None`, the default, the targets are the labels.
+            Without mixup, the probabilities are computed once for each image of the train part.
 
     Raises:
         ConfigError: The scheme's options do not fit the network's exits.
@@ -69,6 +70,9 @@ def finetune(
     precision = resolve_precision(settings.precision, device)
     average = WeightAverage(network, settings.ema)
     finite = FiniteSteps("the network", trained, settings, len(batches))
+    stored = None
+    if teacher is not None and settings.distillation and settings.epochs:
+        stored = stored_probabilities(teacher, parts, settings, network.resolution, device)
     step = 0
     for epoch in range(settings.epochs):
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -83,7 +87,8 @@ def finetune(
                     _set_modes(network, network.exit_parts(), phase)
                 with compute_precision(precision, device):
                     logits = [exit_logits.float() for exit_logits in network.logits(images, phase)]
-                    targets, smoothing = _targets(images, labels, settings, teacher)
+                    probabilities = None if stored is None else stored[batches.latest]
+                    targets, smoothing = _targets(images, labels, settings, teacher, probabilities)
                 batch = ExitBatch(logits, targets, phase, points, network.criterion, smoothing, learned)
                 loss = scheme.loss(batch) + batch.criterion_loss()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -99,12 +104,21 @@ def finetune(
 
 
 def _targets(
-    images: torch.Tensor, labels: torch.Tensor, settings: TrainingSettings, teacher: Teacher | None
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    settings: TrainingSettings,
+    teacher: Teacher | None,
+    probabilities: torch.Tensor | None,
 ) -> tuple[torch.Tensor, float]:
-    """Return the targets, and the label smoothing that the loss must apply to the targets."""
+    """Return the targets, and the label smoothing that the loss must apply to the targets.
+
+    The teacher runs if its `probabilities` (B, K) have not been stored.
+    """
     smoothing, share = settings.label_smoothing, settings.distillation
     if teacher is None or not share:
         return labels, smoothing
+    if probabilities is not None:
+        return mixed_targets(labels, probabilities, share, smoothing), 0.0
     return distillation_targets(images, labels, teacher, share, smoothing), 0.0
 
 

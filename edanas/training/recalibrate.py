@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from edanas.training.precision import FP32, compute_precision
+
 
 @torch.no_grad()
 def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
@@ -36,7 +38,8 @@ def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
             norm.momentum = None  # torch then computes the mean over all batches
             norm.train()
         for images in batches:
-            network(images)
+            with compute_precision(FP32, images.device):
+                network(images)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -50,6 +50,8 @@ class Batches:
         self.parts, self.settings, self.resolution, self.device = parts, settings, resolution, device
         self.images = parts.train.images.to(device)
         self.labels = parts.train.labels.to(device)
+        self.latest = torch.empty(0, dtype=torch.int64)
+        """Indices of the images of the latest batch in the train part."""
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch.
@@ -78,6 +80,7 @@ class Batches:
         for step in range(first, len(self)):
             indices = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size]
             images = prepare(self.images[indices], self.resolution, self.parts.mean, self.parts.std)
+            self.latest = indices
             generator.manual_seed(base + step)
             images, targets = augment(images, self.settings.augment, generator), self.labels[indices]
             if "mixup" in self.settings.augment:

@@ -98,7 +98,7 @@ def test_a_supernet_teaches_with_the_logits_of_its_largest_backbone(supernet, tm
     own = SharedEvaluation(workbench(tmp_path, weights=str(supernet), training__epochs=0))
     own.prepare(Silent())
     answers = teacher(images_of())
-    assert torch.equal(answers, own.teacher()(images_of()))
+    torch.testing.assert_close(own.teacher()(images_of()), answers, rtol=1e-4, atol=1e-5)
     assert torch.allclose(answers.sum(1), torch.ones(16))
 
 

@@ -71,3 +71,18 @@ def test_a_confidence_of_nan_is_a_failed_candidate():
 def test_no_samples_is_an_error():
     with pytest.raises(DataError, match="no samples"):
         collect_profile(make_eenn((None,)), image_set(0))
+
+
+def test_many_samples_run_through_a_fused_copy_with_equal_confidences(monkeypatch):
+    network, data = make_eenn((None, None, None), heads=[0, 2], seed=3).float(), image_set(600)
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    frozen = []
+    freeze = type(network).freeze
+    monkeypatch.setattr(type(network), "freeze", lambda self: frozen.append(freeze(self)) or frozen[-1])
+    profile = collect_profile(network, data)
+    assert len(frozen) == 1
+    _, confidence = network.all_exits(data.images)
+    np.testing.assert_allclose(profile.confidence, confidence.detach().numpy(), atol=1e-4)
+    assert not network.frozen
+    collect_profile(network, image_set(20))
+    assert len(frozen) == 1

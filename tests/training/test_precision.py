@@ -47,3 +47,25 @@ def test_a_training_in_other_precision_goes_on_in_it(precision, tmp_path):
         assert (one - other).abs().max().item() <= 2 * 2 * 0.01 + 1e-3
     if precision == "bf16":
         assert not equal_states(training.network, exact.network)
+
+
+@pytest.mark.parametrize(
+    ("in_fp32", "in_bf16", "expected"),
+    [
+        ([5, 2], [4, 1], "bf16"),
+        ([1, 2], [4, 3], "fp32"),
+        ([2, 2], [1.95, 3], "fp32"),
+        ([9, 2], [3, 3], "fp32"),
+    ],
+)
+def test_auto_is_bfloat16_only_if_its_fastest_step_is_clearly_faster(
+    in_fp32, in_bf16, expected, tmp_path, monkeypatch
+):
+    """Slow steps, e.g. beside another process, do not count."""
+    training = trainer(tmp_path / "supernet.pt", fresh(), replace(PLAIN, precision="auto"))
+    times = {"fp32": iter(in_fp32), "bf16": iter(in_bf16)}
+    monkeypatch.setattr(training, "_time_trial_steps", lambda now: [next(times[training.precision]), 10.0])
+    training._choose_precision()
+    assert training.precision == expected
+    training._choose_precision()
+    assert training.precision == expected

@@ -1,0 +1,61 @@
+"""Probabilities of a teacher that are computed once for each image of the train part."""
+
+from dataclasses import replace
+
+import torch
+from small_runs import CPU, PLAIN, parts
+
+from edanas.core.preprocess import prepare
+from edanas.training.distillation import (
+    StoredTeacher,
+    distillation_targets,
+    mixed_targets,
+    stored_probabilities,
+)
+from edanas.training.steps import Batches
+
+AUGMENTED = replace(PLAIN, augment=("shift", "flip", "erase"), epochs=2)
+
+
+class Linear:
+    """A teacher with a random linear map of the pixels; counts the images that it got."""
+
+    def __init__(self, side=12):
+        self.weight = torch.randn(side * side, 10, generator=torch.Generator().manual_seed(0)) / side
+        self.images = 0
+
+    def __call__(self, images):
+        self.images += len(images)
+        return (images.flatten(1) @ self.weight).softmax(1)
+
+
+def test_targets_of_a_batch_are_those_of_a_teacher_that_runs_in_every_step():
+    settings, teacher = replace(PLAIN, augment=()), Linear()
+    stored = stored_probabilities(teacher, parts(), settings, 12, CPU)
+    batches = Batches(parts(), settings, 12, CPU)
+    for images, labels in batches.epoch(torch.Generator().manual_seed(1)):
+        expected = distillation_targets(images, labels, teacher, 0.4, 0.1)
+        actual = mixed_targets(labels, stored[batches.latest], 0.4, 0.1)
+        torch.testing.assert_close(actual, expected)
+
+
+def test_mirrored_images_get_the_mean_over_both():
+    teacher, images = Linear(), prepare(parts().train.images, 12, parts().mean, parts().std)
+    stored = stored_probabilities(teacher, parts(), AUGMENTED, 12, CPU)
+    torch.testing.assert_close(stored, (teacher(images) + teacher(images.flip(3))) / 2)
+
+
+def test_each_image_is_computed_once_for_all_trainings_at_a_resolution():
+    teacher = Linear()
+    shared = StoredTeacher(teacher, parts(), CPU)
+    first = stored_probabilities(shared, parts(), AUGMENTED, 12, CPU)
+    assert stored_probabilities(shared, parts(), AUGMENTED, 12, CPU) is first
+    assert teacher.images == 2 * len(parts().train)
+    stored_probabilities(shared, parts(), replace(AUGMENTED, epochs=1), 12, CPU)
+    assert teacher.images == 3 * len(parts().train)
+
+
+def test_blended_images_need_the_teacher_in_every_step():
+    teacher = Linear()
+    assert stored_probabilities(teacher, parts(), replace(PLAIN, augment=("mixup",)), 12, CPU) is None
+    assert teacher.images == 0
