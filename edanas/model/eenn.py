@@ -17,6 +17,7 @@ from edanas.model.backbone_with_exits import BackboneWithExits
 from edanas.model.fusion import compile_parts, simplify
 from edanas.model.inputs import InputForm, batches
 from edanas.model.runtime import ALWAYS, NEVER, Compaction, classify, empty_prediction, join_predictions
+from edanas.model.temperature import TEMPERATURES
 from edanas.model.throughput import Throughput
 
 COMPACT = ("auto", "always", "never")
@@ -214,6 +215,8 @@ class EENN(BackboneWithExits):
         network = copy.deepcopy(self)
         end = stages - 1
         network.backbone = network.backbone.cut(stages, network.heads[str(end)])
+        if temperatures := network.description.get(TEMPERATURES):
+            network.description[TEMPERATURES] = temperatures[: self.points.index(end) + 1]
         network.heads = nn.ModuleDict({k: head for k, head in network.heads.items() if int(k) < end})
         network.scheme = (*self._scheme.thresholds[:end], *((None,) * (self.exit_points - end)))
         network._paces = {}

@@ -59,13 +59,14 @@ def finetune(
         TrainingError: A loss or a gradient is not finite.
         WeightsError: A weight is not finite.
     """
-    points = (*network.points, network.exit_points)
+    every = (*network.points, network.exit_points)
+    points = (*network.points, network.last_point)
     device = next(network.parameters()).device
-    learned = scheme_module(scheme, points, seed, device)
+    learned = scheme_module(scheme, every, seed, device)
     trained = nn.ModuleList([network, learned])
     batches = Batches(parts, settings, network.resolution, device)
     optimizer = make_optimizer(trained, settings)
-    plan, total_steps = PhasePlan(scheme.phases(points)), settings.epochs * len(batches)
+    plan, total_steps = PhasePlan(scheme.phases(every)), settings.epochs * len(batches)
     network.to(memory_format=torch.channels_last)
     precision = resolve_precision(settings.precision, device)
     average = WeightAverage(network, settings.ema)

@@ -1,6 +1,8 @@
 """Networks that end at an exit point."""
 
+import copy
 import hashlib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +13,15 @@ from edanas.core.costs import backbone_macs, cut_costs
 from edanas.core.cut_backbones import cut
 from edanas.core.errors import ConfigError
 from edanas.deploy.safetensors_export import SafetensorsExporter
+from edanas.exits.criteria import ScoreMargin
+from edanas.exits.gates import LearnedGate
+from edanas.exits.inference import Aggregate, EarlyStop
+from edanas.exits.scheduler import Scheduler
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
+from edanas.model.fitting import fit
 from edanas.model.loading import load
+from edanas.model.temperature import apply_temperatures
 
 SCHEME = (0.3, 0.4, 0.2, 0.3)
 
@@ -104,3 +112,33 @@ def test_a_cut_needs_a_head(whole):
         whole.cut(2).cut(3)
     with pytest.raises(ConfigError, match="stages: found 5"):
         whole.cut(5)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "rule"),
+    [(LearnedGate(), EarlyStop()), (ScoreMargin(), Aggregate("learned")), (Scheduler(), EarlyStop())],
+)
+def test_what_rule_and_criterion_learned_for_an_exit_point_stays_with_it(bench, criterion, rule):
+    learned = replace(bench, criterion=criterion, inference=rule)
+    torch.manual_seed(1)
+    network = learned.builder.with_every_head(space().largest())
+    network.scheme = (0.9, 0.9, 0.9, None)
+    fit(network, parts().calibration)
+    for module in (network.criterion, network.inference):
+        for weight in module.parameters() if isinstance(module, torch.nn.Module) else ():
+            torch.nn.init.normal_(weight)
+    images = parts().test.images
+    network.scheme = (0.9, 0.9, 0.0, None)
+    expected, answers = network.predict(images), network.cut(3).predict(images)
+    assert torch.equal(answers.label, expected.label)
+    assert torch.equal(answers.confidence, expected.confidence)
+
+
+def test_the_temperature_of_the_exit_point_becomes_that_of_the_last_exit(whole, bench, tmp_path):
+    tempered = copy.deepcopy(whole)
+    apply_temperatures(tempered, [1.5, 2.0, 2.5, 3.0, 3.5])
+    network = tempered.cut(3, bench.provider.variables())
+    assert network.description["temperatures"] == [1.5, 2.0, 2.5]
+    path = SafetensorsExporter().export(network, tmp_path / "net")[0]
+    images = parts().test.images
+    assert torch.equal(load(path).predict(images).confidence, network.predict(images).confidence)
