@@ -22,6 +22,7 @@ from edanas.cli.report import report
 from edanas.cli.run import run
 from edanas.cli.tabulate import tabulate
 from edanas.cli.train_supernet import train_supernet
+from edanas.cli.train_teacher import train_teacher
 from edanas.cli.tune import tune
 from edanas.cli.watch import watch
 from edanas.core.deprecation import EdanasDeprecationWarning
@@ -79,6 +80,7 @@ for _command in (
     watch,
     tabulate,
     train_supernet,
+    train_teacher,
     plugins,
     new_plugin,
     doctor,

@@ -366,6 +366,25 @@ def edanas_iteration_finished(summary: IterationSummary) -> None:
 
 
 @hookspec
+def edanas_plain_network_finished(row: Mapping[str, Any]) -> None:
+    """React to a plain dense network, a baseline, that is trained and tested.
+
+    The run calls this event after the results are finished, when the network's files are written. A resumed
+    run does not repeat the events from before its interruption.
+
+    Args:
+        row: The network as in `plain` of `result.json`, without the comparison with the search.
+
+    Example:
+        >>> @hookimpl
+        ... def edanas_plain_network_finished(row):
+        ...     print(f"{row['id']}: {row['test_accuracy']:.3f}")
+        >>> edanas_plain_network_finished({"id": "plain-8-16-32", "test_accuracy": 0.99})
+        plain-8-16-32: 0.990
+    """
+
+
+@hookspec
 def edanas_run_finished(result: Mapping[str, Any], folder: Path) -> None:
     """React to the end of a run.
 

@@ -266,6 +266,30 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
+class BaselineSettings:
+    """Settings of the plain dense networks that a run trains for comparison.
+
+    Example:
+        >>> BaselineSettings().share
+        0.1
+    """
+
+    epochs: int = setting(
+        "Largest number of passes over the images, for each plain network; 0 = no plain networks. 60 passes "
+        "suffice on the digits.",
+        60,
+        minimum=0,
+    )
+    share: float = setting(
+        "Largest share of the run's time that the training of all plain networks takes. The numbers of "
+        "networks and of epochs follow from the measured time of an epoch.",
+        0.1,
+        above=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of a run.
 
@@ -300,6 +324,13 @@ class Settings:
         "in the targets: the file of a trained supernet or of a finished network, `timm:MODEL@FILE`, or "
         "`timm:MODEL` with the weights that timm publishes; empty = none.",
         "",
+    )
+    teacher_logits: str = setting(
+        "Teacher's outputs in the training of the supernet: `step`, for the augmented images of each step; "
+        "`kept`, for each training image and its mirror once, in a file beside the teacher's; or `auto`: "
+        "`kept` for a teacher of `edanas train-teacher`, otherwise `step`.",
+        "auto",
+        choices=("auto", "kept", "step"),
     )
     classifier: Component = setting("Exit classifier.", Component("pool-linear"))
     criterion: Component = setting("Confidence criterion.", Component("score-margin"))
@@ -343,6 +374,9 @@ class Settings:
     )
     finetune: TrainingSettings = setting(
         "Training of the results.", TrainingSettings(epochs=5, learning_rate=0.001)
+    )
+    baseline: BaselineSettings = setting(
+        "Plain dense networks, trained alone, that stand beside the results.", BaselineSettings()
     )
     recalibration: int = setting(
         "Number of training images for recomputing BatchNorm statistics.", 512, minimum=2

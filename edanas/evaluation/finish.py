@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from edanas.core.attempt import reason
 from edanas.core.contracts import Evaluator, ExitNetwork, Exporter, ThresholdSetter
 from edanas.core.errors import DISK_FULL, ExportError, RunError
@@ -107,20 +109,16 @@ class Finisher:
     def _finish(self, candidate: Candidate, bar: Bar, progress: Progress) -> ResultRow:
         """Return the row of one candidate, from its file if the run finished the candidate before."""
         path = self.folder / f"{candidate.id}.row.json"
-        if path.exists():
-            try:
-                return ResultRow.from_json(unsealed(json.loads(path.read_bytes())))
-            except ValueError as error:
-                progress.say(f"{path}: is damaged ({error}); the network is finished again")
-            except OSError as error:
-                raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+        row = read_row(path, progress)
+        if row is not None:
+            return row
         bench, settings = self.workbench, self.workbench.settings.finetune
         network = self.evaluator.network(candidate)
         if settings.epochs:
             teacher = self.evaluator.teacher() if settings.distillation else None
             bench.finetune(network, settings, bench.seed("finish", candidate.id), bar, teacher)
         row = self._measure(candidate, network, progress)
-        _write_row(path, row)
+        write_row(path, row)
         return row
 
     def _measure(self, candidate: Candidate, network: ExitNetwork, progress: Progress) -> ResultRow:
@@ -143,7 +141,7 @@ class Finisher:
             id=candidate.id,
             exits=network.scheme.exits,
             thresholds=network.scheme.thresholds,
-            **_test_figures(test, len(parts.test)),
+            **test_figures(test, len(parts.test)),
             calibration_accuracy=calibration.accuracy if calibration else None,
             validation_accuracy=validation.accuracy,
             calibration_executed_macs=calibration.executed_macs if calibration else None,
@@ -160,21 +158,10 @@ class Finisher:
         )
 
     def _export(self, name: str, network: ExitNetwork, progress: Progress) -> list[str]:
-        """Export a network in every format, and return the paths of the files relative to the run folder.
-
-        A failed export is reported to the user, and the next exporter continues.
-        """
+        """Export a network in every format, and return the paths of the files relative to the run folder."""
         stem = self.folder / f"eenn-{network.scheme.exits}-{name}"
-        images, written = self.workbench.parts.calibration.images, []
-        for exporter in self.exporters:
-            try:
-                paths, _ = export_checked(exporter, network, stem, images)
-            except ExportError as error:
-                progress.say(f"Network {name} is not exported by {type(exporter).__name__}: {error}")
-                continue
-            if paths and (summary := exporter.summary(paths[0])):
-                progress.say(f"Network {name}, {summary}")
-            written += paths
+        images = self.workbench.parts.calibration.images
+        written = export_all(self.exporters, network, name, stem, images, progress)
         return [path.relative_to(self.workbench.folder).as_posix() for path in written]
 
 
@@ -189,7 +176,40 @@ class _Share:
         self.bar.advance(steps, note)
 
 
-def _test_figures(test: Metrics, samples: int) -> dict[str, Any]:
+def export_all(
+    exporters: Sequence[Exporter],
+    network: ExitNetwork,
+    name: str,
+    stem: Path,
+    images: torch.Tensor,
+    progress: Progress,
+) -> list[Path]:
+    """Export a network in every format, and return the paths of the files.
+
+    A failed export is reported to the user, and the next exporter continues.
+
+    Args:
+        exporters: Write the network, one file format each.
+        network: The network.
+        name: Name of the network in messages.
+        stem: Path of the files without their endings.
+        images: Images (B, C, H, W) on which the files are compared with the network.
+        progress: Shows the messages.
+    """
+    written: list[Path] = []
+    for exporter in exporters:
+        try:
+            paths, _ = export_checked(exporter, network, stem, images)
+        except ExportError as error:
+            progress.say(f"Network {name} is not exported by {type(exporter).__name__}: {error}")
+            continue
+        if paths and (summary := exporter.summary(paths[0])):
+            progress.say(f"Network {name}, {summary}")
+        written += paths
+    return written
+
+
+def test_figures(test: Metrics, samples: int) -> dict[str, Any]:
     """Return the fields of a `ResultRow` that hold the results on the test part.
 
     Args:
@@ -210,5 +230,31 @@ def _test_figures(test: Metrics, samples: int) -> dict[str, Any]:
     }
 
 
-def _write_row(path: Path, row: ResultRow) -> None:
+def read_row(path: Path, progress: Progress) -> ResultRow | None:
+    """Read the row of a finished network from its file; `None` if the file is missing or damaged.
+
+    Args:
+        path: The file.
+        progress: Shows a message if the file is damaged.
+
+    Raises:
+        RunError: The file cannot be read.
+    """
+    try:
+        return ResultRow.from_json(unsealed(json.loads(path.read_bytes())))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        progress.say(f"{path}: is damaged ({error}); the network is finished again")
+        return None
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def write_row(path: Path, row: ResultRow) -> None:
+    """Write the row of a finished network in one step, with a checksum.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
     replace_file(path, (json.dumps(sealed(row.to_json()), indent=1) + "\n").encode())

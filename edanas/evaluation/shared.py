@@ -16,7 +16,7 @@ from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome
 from edanas.evaluation.initial_weights import load_initial_weights
 from edanas.evaluation.network_trainer import BACKWARD
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
-from edanas.evaluation.teachers import load_teacher
+from edanas.evaluation.teacher_targets import attach_teacher
 from edanas.evaluation.workbench import Workbench
 from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
@@ -98,8 +98,7 @@ class SharedEvaluation(Evaluator):
             trainer.resume()
             # A finished training needs no teacher.
             if not trainer.finished:
-                trainer.teacher, message = load_teacher(bench)
-                progress.say(message)
+                attach_teacher(bench, trainer, progress)
         return trainer
 
     def evaluate(self, candidate: Candidate) -> Metrics:

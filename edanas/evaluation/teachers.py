@@ -28,7 +28,6 @@ from edanas.supernets.timm_models import (
     timm_names,
 )
 from edanas.supernets.weights import TensorNames, fill, read_tensors
-from edanas.training.distillation import Teacher
 from edanas.training.recalibrate import recalibrate
 from edanas.training.sandwich import resized
 from edanas.training.supernet_file import find, load, read_recipe
@@ -108,7 +107,7 @@ def parse_teacher(name: str) -> TeacherName:
     return TeacherName(model, Path(file).expanduser() if at else None)
 
 
-def load_teacher(bench: Workbench) -> tuple[Teacher, str]:
+def load_teacher(bench: Workbench) -> tuple[ExternalTeacher, str]:
     """Load the teacher of the setting `teacher` on the run's device.
 
     The BatchNorm statistics of the teacher are those of its training. If the teacher is a backbone of a
@@ -163,7 +162,9 @@ def _of_supernet(path: Path, bench: Workbench) -> ExternalTeacher:
     space = SearchSpace(provider.variables(), settings.thresholds, provider.exit_points)
     backbone: StagedBackbone = supernet.extract(space.largest())
     backbone.to(bench.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    recalibrate(backbone, bench.train_images(backbone.resolution))
+    if space.largest() != space.smallest():
+        # The statistics of a single backbone are in its file.
+        recalibrate(backbone, bench.train_images(backbone.resolution))
     normalisation = _normalisation(bench.parts)
     return ExternalTeacher(backbone, backbone.resolution, normalisation, normalisation, doubt)
 

@@ -34,6 +34,8 @@ BUILT_IN = (
     "edanas.supernets.ofa_resnet50",
     "edanas.supernets.elastic_resnet",
     "edanas.supernets.baselines",
+    "edanas.supernets.plain",
+    "edanas.supernets.whitened_cnn",
     "edanas.supernets.cascade",
     "edanas.supernets.timm_models",
     "edanas.supernets.user_module",

@@ -74,6 +74,7 @@ PAPER: dict[str, Any] = {
     "finetune": {"epochs": 0},
     "final_thresholds": "grid",
     "min_exit_share": 0.0,
+    "baseline": {"epochs": 0},
 }
 
 # Small photographs, several widths and resolutions, hours instead of minutes.

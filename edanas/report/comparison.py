@@ -15,14 +15,19 @@ import numpy.typing as npt
 from edanas.core.errors import EdanasError, RunError
 from edanas.core.result_row import ResultRow
 from edanas.numerics.pareto import normalised_hypervolume, reference_point
-from edanas.report.choice import Bounds
+from edanas.report.choice import Bounds, choose
 from edanas.report.formatting import mega
 from edanas.report.method_names import method_names
-from edanas.report.result import Result, choose_network
+from edanas.report.plain import standing
+from edanas.report.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+
+PLAIN_PART = "training plain networks"
+"""Name of the part of a run, in `seconds` of `result.json`, that trains the plain networks."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,21 @@ class Method:
     Args:
         name: The name given to `compare`, or the settings that distinguish the method from the other methods.
         results: The result of each run, by rising seed.
+        plain: The networks are the plain networks of the runs; `False` by default.
     """
 
     name: str
     results: tuple[Result, ...]
+    plain: bool = False
 
     @cached_property
     def networks(self) -> tuple[tuple[ResultRow, ...], ...]:
-        """The early-exit networks of each seed; for a seed without any, its single-exit networks."""
+        """The early-exit networks of each seed; for a seed without any, its single-exit networks.
+
+        For a method of plain networks, the plain networks of each seed.
+        """
+        if self.plain:
+            return tuple(result.plain for result in self.results)
         return tuple(result.early_exit or result.single_exit for result in self.results)
 
 
@@ -71,10 +83,12 @@ class Comparison:
               executed MACs. The reference point has the worst test error and the worst MACs of all methods.
             - `single_exit_hypervolume`: normalised hypervolume of the run's single-exit networks.
             - `within`: budget -> test accuracy of the best network within it; `None` = all cost more.
+            - `as_accurate_macs`: for plain networks, executed MACs of the cheapest network of the search that
+              is as accurate as the chosen one on the validation part; `None` = none is, or not plain.
             - `evaluations`, `seconds`: number of evaluated candidates and duration; `None` = not known.
         """
         return [
-            {"method": method.name, "seed": result.seed, **self._figures(result, networks)}
+            {"method": method.name, "seed": result.seed, **self._figures(method, result, networks)}
             for method in self.methods
             for result, networks in zip(method.results, method.networks, strict=True)
         ]
@@ -130,10 +144,14 @@ class Comparison:
     def _reference(self) -> npt.NDArray[np.float64]:
         """Reference point of the hypervolume: worst test error and worst executed MACs, of shape (2,)."""
         results = [result for method in self.methods for result in method.results]
-        return reference_point(_values([row for r in results for row in (*r.early_exit, *r.single_exit)]))
+        rows = [row for r in results for row in (*r.early_exit, *r.single_exit, *r.plain)]
+        return reference_point(_values(rows))
 
-    def _figures(self, result: Result, networks: Sequence[ResultRow]) -> dict[str, Any]:
-        best = _best(result, Bounds())
+    def _figures(self, method: Method, result: Result, networks: Sequence[ResultRow]) -> dict[str, Any]:
+        candidates = networks or result.single_exit
+        best = choose(candidates, Bounds())
+        seconds = result.data.get("seconds", {})
+        rival = standing(best, (*result.early_exit, *result.single_exit)).rival if method.plain else None
         return {
             "accuracy": best.test_accuracy,
             "executed_macs": best.executed_macs,
@@ -142,9 +160,10 @@ class Comparison:
             "rival_cost": best.rival_cost,
             "hypervolume": self._hypervolume(networks),
             "single_exit_hypervolume": self._hypervolume(result.single_exit),
-            "within": {budget: _within(result, budget) for budget in self.budgets},
-            "evaluations": result.data.get("evaluations"),
-            "seconds": sum(result.data.get("seconds", {}).values()) or None,
+            "within": {budget: _within(candidates, budget) for budget in self.budgets},
+            "evaluations": len(networks) if method.plain else result.data.get("evaluations"),
+            "seconds": (seconds.get(PLAIN_PART) if method.plain else sum(seconds.values())) or None,
+            "as_accurate_macs": rival.macs_for_choice if rival else None,
         }
 
     def _hypervolume(self, rows: Sequence[ResultRow]) -> float:
@@ -204,8 +223,19 @@ def compare(
         groups.setdefault(name, []).append(result)
     for name, group in groups.items():
         _check_seeds(name, group)
-    methods = (Method(name, tuple(sorted(g, key=lambda result: result.seed))) for name, g in groups.items())
-    return Comparison(tuple(methods), tuple(limits))
+    methods = [Method(name, tuple(sorted(g, key=lambda result: result.seed))) for name, g in groups.items()]
+    return Comparison((*methods, *_plain_methods(methods)), tuple(limits))
+
+
+def _plain_methods(methods: Sequence[Method]) -> list[Method]:
+    """Return a method of plain networks for each method some of whose runs trained plain networks."""
+    runs = [(each.name, tuple(r for r in each.results if r.plain)) for each in methods]
+    many = len(methods) > 1
+    return [
+        Method(f"plain networks of {name}" if many else "plain networks", results, plain=True)
+        for name, results in runs
+        if results
+    ]
 
 
 def _check_same_images(results: Sequence[Result]) -> None:
@@ -246,15 +276,10 @@ def _check_seeds(name: str, results: Sequence[Result]) -> None:
             )
 
 
-def _best(result: Result, bounds: Bounds) -> ResultRow:
-    """Return the best early-exit network, or the best single-exit network if there are no others."""
-    return choose_network(result, bounds, None if result.early_exit else 0)
-
-
-def _within(result: Result, budget: float) -> float | None:
+def _within(networks: Sequence[ResultRow], budget: float) -> float | None:
     """Return the test accuracy of the best network within a budget; `None` if no network is within it."""
     try:
-        return float(_best(result, Bounds(max_macs=budget)).test_accuracy)
+        return float(choose(networks, Bounds(max_macs=budget)).test_accuracy)
     except EdanasError:
         return None
 

@@ -42,6 +42,7 @@ class Result:
         early_exit: The networks of `front` as `ResultRow` objects. `rival` and `rival_cost` compare each with
             the cheapest network of `single_exit` that is as accurate on the validation part.
         single_exit: The networks of `static_front` as `ResultRow` objects.
+        plain: The plain dense networks of the run as `ResultRow` objects; empty if it trained none.
         pareto: The Pareto set of the search by objective values on the validation part, one dictionary for
             each candidate; may be empty.
         settings: The run's settings as nested dictionaries.
@@ -75,6 +76,7 @@ class Result:
         self.static_front: list[dict[str, Any]] = list(data["static_front"])
         self.single_exit = _rows(data, "static_front", path)
         self.early_exit = with_rivals(_rows(data, "front", path), self.single_exit)
+        self.plain = _rows({"plain": data.get("plain") or []}, "plain", path)
         self.pareto: list[dict[str, Any]] = list(data.get("pareto", ()))
         self.settings: dict[str, Any] = dict(data["settings"])
         self.seed = int(data["seed"])
@@ -136,7 +138,7 @@ class Result:
         path = Path(folder) / FILE
         plain = json.loads(json.dumps(data, allow_nan=False, default=_as_json))
         result = cls(folder, plain)
-        text = json.dumps(with_checksums(plain, ("front", "static_front", "pareto")), indent=1)
+        text = json.dumps(with_checksums(plain, ("front", "static_front", "plain", "pareto")), indent=1)
         replace_file(path, f"{text}\n".encode())
         return result
 
@@ -176,14 +178,15 @@ class Result:
         return choose_network(self, bounds, exits).to_json()
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """Return the rows of `front` and `static_front` as a table, one network per line.
+        """Return the rows of `front`, `static_front` and `plain` as a table, one network per line.
 
-        The column `kind` has the value `early-exit` or `single-exit`.
+        The column `kind` has the value `early-exit`, `single-exit` or `plain`.
         """
         import pandas as pd
 
         rows = [{"kind": "early-exit", **row} for row in self.front]
         rows += [{"kind": "single-exit", **row} for row in self.static_front]
+        rows += [{"kind": "plain", **row} for row in self.data.get("plain") or []]
         return pd.DataFrame(rows, columns=None if rows else ["kind", "id", *LISTS, *NUMBERS])
 
     def plot(self, path: Path | str | None = None, kind: str = "front") -> "Figure":

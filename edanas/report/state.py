@@ -15,6 +15,9 @@ from edanas.report.result import Result
 RUNNING, FINISHED, STOPPED = "running", "finished", "stopped"
 """Values of `RunState.status`."""
 
+PLAIN = "plain-"
+"""Beginning of the names of the files of plain networks, in the folder of networks."""
+
 
 @dataclass(frozen=True)
 class RunState:
@@ -25,7 +28,8 @@ class RunState:
         status: `running`, `finished`, or `stopped` for a run that ended without a result.
         history: The archive and the log.
         planned: Maximum number of evaluations by the settings; 0 = not known yet.
-        networks: Number of finished networks.
+        networks: Number of finished networks of the search.
+        plain: Number of finished plain networks; `None` = their training has not begun.
         result: The result of a finished run; `None` for other runs.
     """
 
@@ -35,6 +39,7 @@ class RunState:
     planned: int
     networks: int
     result: Result | None
+    plain: int | None = None
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -48,6 +53,8 @@ class RunState:
         if self.status != RUNNING:
             stopped = "stopped before its end; to resume, repeat the same `edanas run` with this --out"
             return FINISHED if self.status == FINISHED else stopped
+        if self.plain is not None:
+            return f"training plain networks, finished networks: {self.plain}"
         if self.networks or (self.planned and done >= self.planned):
             return f"finishing the results, finished networks: {self.networks}"
         if not done:
@@ -73,9 +80,12 @@ def look(folder: Path) -> RunState:
         raise RunError(f"{folder}: holds no run; expected a folder with {ARCHIVE}{hint}")
     status = _status(folder)
     history = read_history(folder)
-    networks = sum(1 for _ in folder.glob(f"{MODELS}/*.row.json"))
+    rows = [path.name for path in folder.glob(f"{MODELS}/*.row.json")]
+    plain = sum(name.startswith(PLAIN) for name in rows)
+    has_plan = any(folder.glob(f"{MODELS}/{PLAIN}plan.json"))
     result = Result.read(folder) if status == FINISHED else None
-    return RunState(folder, status, history, _planned(history.settings), networks, result)
+    planned, networks = _planned(history.settings), len(rows) - plain
+    return RunState(folder, status, history, planned, networks, result, plain if has_plan else None)
 
 
 def _status(folder: Path) -> str:

@@ -12,12 +12,14 @@ from edanas.core.result_row import ResultRow
 from edanas.report.choice import calibrated
 from edanas.report.formatting import (
     CONVENTION,
+    NONE,
     exit_thresholds,
     mega,
     percent,
     thresholds_text,
     utilization_text,
 )
+from edanas.report.plain import NOTE, standing, verdict
 from edanas.report.result import Result
 from edanas.report.rivals import comparison_text
 
@@ -51,7 +53,7 @@ NO_EARLY_EXIT = (
 def fronts_table(result: Result) -> RenderableType:
     """Return a table of the finished networks for a terminal.
 
-    The first rows are the early-exit networks, then follow the single-exit networks. Thresholds
+    The first rows are the early-exit networks, then follow the single-exit and the plain networks. Thresholds
     and utilization have one entry for each exit point of the network, with a dash for no exit. The
     utilization has one more entry, for the last exit. Notes below the table explain the columns, and name
     networks that do not save multiply-adds.
@@ -65,17 +67,21 @@ def fronts_table(result: Result) -> RenderableType:
     table.add_section()
     for row in single:
         table.add_row(*cells(row))
-    return Group(table, "", *(Text(note, style="dim") for note in _notes(result, early)))
+    table.add_section()
+    for line in plain_cells(result):
+        table.add_row(*line)
+    outcome = [Text(verdict(result.plain, (*early, *single)))] if result.plain else []
+    return Group(table, "", *outcome, *(Text(note, style="dim") for note in _notes(result, early)))
 
 
 def html_table(result: Result) -> str:
     """Return the table of `fronts_table` as an HTML fragment, without style sheet, script or other files."""
     early, single = by_size(result)
     head = "".join(f"<th>{_in_one_line(heading)}</th>" for heading in HEADINGS)
-    lines = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells(row))}</tr>" for row in (*early, *single)
-    )
-    notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(result, early))
+    rows = [*map(cells, (*early, *single)), *plain_cells(result)]
+    lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    outcome = verdict(result.plain, (*early, *single))
+    notes = "".join(f"<p>{escape(note)}</p>" for note in (outcome, *_notes(result, early)) if note)
     body = f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody>"
     return f"<p>{escape(repr(result))}</p><table>{body}</table>{notes}"
 
@@ -101,6 +107,20 @@ def cells(row: ResultRow) -> tuple[str, ...]:
     )
 
 
+def plain_cells(result: Result) -> list[tuple[str, ...]]:
+    """Return the cells of each plain network, with the MACs of the cheapest searched network as accurate.
+
+    The MACs stand in the place of the thresholds, which plain networks do not have.
+    """
+    searched = (*result.early_exit, *result.single_exit)
+    lines = []
+    for row in result.plain:
+        rival = standing(row, searched).rival if searched else None
+        figures = cells(row)[1:7]
+        lines.append(("plain", *figures, f"search: {mega(rival.macs_for_choice)}M" if rival else NONE, NONE))
+    return lines
+
+
 def _in_one_line(heading: str) -> str:
     return heading.replace("_\n", "_").replace("\n", " ")
 
@@ -110,8 +130,8 @@ def _notes(result: Result, early: Sequence[ResultRow]) -> list[str]:
     images = result.data.get("samples", {}).get("test")
     tested = f"Tested once, on {images} images. " if images else ""
     note = f"{tested}Networks with 0 early exits are single-exit networks of the same search. {CONVENTION}"
-    gains = _no_gain_note(result)
-    return [text for text in (note, COLUMNS, gains, _calibration_note(early), _breaches_note(early)) if text]
+    notes = (note, COLUMNS, NOTE if result.plain else "", _no_gain_note(result))
+    return [text for text in (*notes, _calibration_note(early), _breaches_note(early)) if text]
 
 
 def _no_gain_note(result: Result) -> str:

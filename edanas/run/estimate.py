@@ -19,8 +19,10 @@ from edanas.core.settings import Settings
 from edanas.core.tracing import trace
 from edanas.core.types import Task
 from edanas.evaluation.network_trainer import BACKWARD
+from edanas.evaluation.plain_networks import plain_backbone, plain_side, with_calibration
 from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose, make_space
+from edanas.supernets.plain import plain_family
 
 _SAMPLE = 21
 """The number of random backbones; the median by MACs stands for every evaluated or fine-tuned backbone."""
@@ -61,13 +63,15 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
     smallest, median, largest = macs = [_macs(each, task) for each in sandwich]
     candidates = settings.search.initial + settings.search.iterations * settings.search.per_iteration
     candidates = min(candidates, settings.search.max_evals or candidates)
-    total_macs = seconds = None
+    total_macs = seconds = plain = None
     if composition is not None:
         times = [_seconds_per_sample(each, task, settings) for each in sandwich]
         before, during = _forward_passes(composition, settings, candidates)
         trained = (1, settings.training.random_backbones, 1)
         total_macs = before * fmean(macs, trained) + during * median
         seconds = before * fmean(times, trained) + during * times[1]
+        plain = _plain_seconds(composition, settings, seconds)
+        seconds += plain
     return {
         "settings": to_plain(settings),
         "space_size": space.size(),
@@ -79,6 +83,7 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
         "train_images": None if composition is None else len(composition.workbench.parts.train),
         "candidates": candidates,
         "total_macs": None if total_macs is None else int(total_macs),
+        "plain_networks_seconds_here": None if plain is None else round(plain, 1),
         "seconds_here": None if seconds is None else round(seconds, 1),
         "unknown": unknown,
     }
@@ -104,6 +109,22 @@ def _forward_passes(composition: Composition, settings: Settings, candidates: in
     # About as many single-exit networks are finished as early-exit ones.
     finetuning = 2 * settings.search.results * settings.finetune.epochs * train * BACKWARD
     return before, candidates * per_candidate + finetuning
+
+
+def _plain_seconds(composition: Composition, settings: Settings, others: float) -> float:
+    """Estimate the seconds of the training of the plain networks.
+
+    Args:
+        composition: The objects of the run.
+        settings: The settings of the run.
+        others: Seconds of all other parts of the run.
+    """
+    parts, baseline = with_calibration(composition.workbench.parts), settings.baseline
+    if not baseline.epochs:
+        return 0.0
+    backbones = [plain_backbone(options, parts.task) for options in plain_family(plain_side(parts)).values()]
+    each = sum(_seconds_per_sample(backbone, parts.task, settings) for backbone in backbones)
+    return min(baseline.share * others, each * BACKWARD * baseline.epochs * len(parts.train))
 
 
 def _macs(backbone: StagedBackbone, task: Task) -> int:

@@ -43,13 +43,13 @@ def logged(
     return log_and_notify
 
 
-def log_event(folder: Path, event: str, value: Evaluation | IterationSummary) -> None:
+def log_event(folder: Path, event: str, value: Evaluation | IterationSummary | Mapping[str, Any]) -> None:
     """Append an event to `log.jsonl`, as one line of JSON.
 
     Args:
         folder: The run folder.
         event: The name of the event.
-        value: The evaluation or the summary of an iteration that the event carries.
+        value: The evaluation, the summary of an iteration or the row of a network that the event carries.
     """
     path = folder / LOG
     line = _line({"time": datetime.now().astimezone().isoformat(), **_record(event, value)})
@@ -78,6 +78,8 @@ def repair_log(folder: Path, archive: Archive) -> str:
         intact = {_key(record): record for record in records}
         again = ({"time": None, **record} for record in _archived(archive))
         lines = [_line(intact.get(_key(record), record)) for record in again]
+        # The archive holds no plain networks.
+        lines += [_line(record) for record in records if record.get("event") not in (EVALUATED, ITERATION)]
         replace_file(folder / LOG, b"".join(lines))
     return damage
 
@@ -118,13 +120,15 @@ def _end_last_line(file: BinaryIO) -> None:
         file.truncate(begin)
 
 
-def _record(event: str, value: Evaluation | IterationSummary) -> dict[str, Any]:
+def _record(event: str, value: Evaluation | IterationSummary | Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of an event's line, without its time."""
     record: dict[str, Any] = {"event": event}
     if isinstance(value, Evaluation):
         record |= {"id": value.candidate.id, "iteration": value.iteration, "error": value.error}
         record |= {"metrics": value.metrics.to_dict() if value.metrics else None, "seconds": value.seconds}
         record |= {"violation": value.violation}
+    elif isinstance(value, Mapping):
+        record |= value
     else:
         record |= step_values(value)
     return record

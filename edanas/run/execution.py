@@ -20,6 +20,7 @@ from edanas.core.settings import Settings
 from edanas.core.types import Candidate
 from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
+from edanas.report.comparison import PLAIN_PART
 from edanas.report.history import LOG, searches_backbones
 from edanas.report.result import Result
 from edanas.report.writing import write_report
@@ -27,6 +28,7 @@ from edanas.run.binding import bind_inputs
 from edanas.run.compose import Composition, compose, make_loggers
 from edanas.run.event_log import logged, repair_log
 from edanas.run.finishing import (
+    finish_plain,
     finish_results,
     searchable_schemes,
     trimmed_candidates,
@@ -41,10 +43,15 @@ FIRST = "first"
 
 
 class _PartTimes:
-    """The duration of each part of a run, in seconds."""
+    """The duration of each part of a run in seconds, with that of interrupted calls in the run folder."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder, self.seconds, self.earlier = folder, dict[str, float](), 0.0
+        self.is_recorded = False
+
+    def record(self) -> None:
+        """Read the duration of earlier calls, and write the total after each part from now on."""
+        self.earlier, self.is_recorded = self.folder.read_seconds(), True
 
     @contextlib.contextmanager
     def timed(self, part: str) -> Iterator[None]:
@@ -53,6 +60,12 @@ class _PartTimes:
             yield
         finally:
             self.seconds[part] = round(time.monotonic() - start, 2)
+            if self.is_recorded:
+                self.folder.write_seconds(self.total())
+
+    def total(self) -> float:
+        """Return the seconds of all finished or interrupted parts, over all calls of the run."""
+        return self.earlier + sum(self.seconds.values())
 
 
 def run(
@@ -80,7 +93,8 @@ def run(
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file; expected a folder for the run, existing or new")
-    run_folder, times = RunFolder(folder, settings), _PartTimes()
+    run_folder = RunFolder(folder, settings)
+    times = _PartTimes(run_folder)
     # Errors in options or images are raised before the folder is made, and before a run is discarded.
     loggers = make_loggers(registry, settings)
     composition = None
@@ -101,6 +115,7 @@ def run(
                 return result
             progress.say(f"Folder: {folder}")
             run_folder.write_inputs()
+            times.record()
             with _with_advice(folder), registry.host.joined(loggers):
                 composition = composition or _compose(registry, run_folder, progress, times)
                 note_plugin_files(archive, composition.evaluator, loggers.values())
@@ -211,6 +226,8 @@ def _execute(
         searched = searchable_schemes(composition, outcome, archive)
         networks = finish_results(composition, outcome, searched, archive, progress)
         searched = trimmed_candidates(composition, outcome, searched, archive)
+    with times.timed(PLAIN_PART):
+        networks = finish_plain(composition, networks, times.total(), progress, notify)
     content = result_content(FinishedRun(composition, outcome, searched, networks, times.seconds))
     write_report(folder, content)
     host.notify("edanas_run_finished", result=content, folder=folder)

@@ -1,7 +1,7 @@
 """The end of a run: the choice of candidates, their training and test, and the files of the networks."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from edanas.core.progress import Progress
 from edanas.core.result_row import ResultRow
 from edanas.core.types import CONTINUOUS, Candidate, Evaluation
 from edanas.evaluation.finish import Finisher
+from edanas.evaluation.plain_networks import PlainNetworks
 from edanas.evaluation.selection import (
     choose_results,
     choose_static,
@@ -37,11 +38,13 @@ class FinishedNetworks:
         static: The rows of the single-exit networks: results whose early exits no sample uses, then networks
             to compare with.
         failures: For each candidate that could not be finished, its `id` and the `error`.
+        plain: The rows of the plain dense networks, from the cheapest; empty by default.
     """
 
     front: Sequence[ResultRow]
     static: Sequence[ResultRow]
     failures: Sequence[dict[str, str]]
+    plain: Sequence[ResultRow] = ()
 
 
 def warm_start_candidates(composition: Composition) -> tuple[Candidate, ...]:
@@ -148,6 +151,37 @@ def trimmed_candidates(
 def _trimmer(composition: Composition, outcome: SearchOutcome, archive: Archive) -> Trimmer:
     variables = composition.workbench.provider.variables()
     return Trimmer(composition.evaluator, outcome.evaluations, archive.get_profile, variables)
+
+
+def finish_plain(
+    composition: Composition,
+    networks: FinishedNetworks,
+    elapsed: float,
+    progress: Progress,
+    notify: Callable[..., None],
+) -> FinishedNetworks:
+    """Train, judge and write the plain networks of a run, and return the networks with them.
+
+    Args:
+        composition: The objects of the run.
+        networks: The finished networks of the search.
+        elapsed: Duration of the run so far, in seconds.
+        progress: The display of progress.
+        notify: Called with the event `edanas_plain_network_finished` for each network that this call
+            finishes.
+
+    Raises:
+        RunError: A file of the plain networks cannot be read or written.
+    """
+    if not composition.workbench.settings.baseline.epochs:
+        return networks
+
+    def report(row: ResultRow) -> None:
+        notify("edanas_plain_network_finished", row=row.to_json())
+
+    plain = PlainNetworks(composition.workbench, composition.exporters)
+    rows, failures = plain.finish(elapsed, progress, report)
+    return replace(networks, plain=rows, failures=[*networks.failures, *failures])
 
 
 def _accuracy_drops(composition: Composition, chosen: Sequence[Evaluation]) -> dict[str, float]:

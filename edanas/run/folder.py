@@ -34,12 +34,16 @@ from edanas.run.provenance import environment
 DEFAULT_PLACE = Path("edanas-runs")
 """The folder in which run folders are made by default."""
 
+SECONDS = "seconds.json"
+"""The name of the file with the duration of a run, over all calls."""
+
 _FILES = (
     TIMES,
     RESULT,
     LOG,
     CONFIG,
     ENVIRONMENT,
+    SECONDS,
     "pareto.csv",
     "pareto.svg",
     "pareto.png",
@@ -52,6 +56,7 @@ _PATTERNS = (
     *(f"{name}.partial" for name in _FILES),
     f"{MODELS}/eenn-*",
     f"{MODELS}/*.row.json",
+    f"{MODELS}/plain-*",
     f"{MODELS}/*.partial",
     f"{MODELS}/.*.partial",
     *(f"{EXAMPLES}/*-{kind}.*" for kind in (EARLY, LATE, WRONG)),
@@ -161,6 +166,21 @@ class RunFolder:
             archive.close()
             raise
         return archive
+
+    def read_seconds(self) -> float:
+        """Return the duration of the earlier calls of the run in seconds; 0 if it is not known."""
+        try:
+            return max(0.0, float(json.loads((self.path / SECONDS).read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError):
+            return 0.0
+
+    def write_seconds(self, seconds: float) -> None:
+        """Write the duration of the run over all calls, in seconds.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
+        replace_file(self.path / SECONDS, f"{seconds:.2f}\n".encode())
 
     def write_inputs(self) -> None:
         """Write `config.toml`, the settings to repeat the run with, and `env.json`, versions and machine."""

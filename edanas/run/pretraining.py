@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from edanas.core.config import changed, resolve, to_plain
 from edanas.core.devices import threads_of
@@ -19,6 +19,7 @@ from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose, supernet_trainers
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher, environment
+from edanas.training.loop import Training
 from edanas.training.sandwich import SandwichTraining
 from edanas.training.schedule import TimeSlice
 from edanas.training.supernet_file import read_recipe, write
@@ -30,7 +31,7 @@ SUFFIX = ".safetensors"
 """The ending of the weights file; the recipe, a file beside it, ends in `.json`."""
 
 DECISIVE = (
-    *("data", "split", "seed", "supernet", "weights", "teacher"),
+    *("data", "split", "seed", "supernet", "weights", "teacher", "teacher_logits"),
     *("classifier", "criterion", "scheme", "training"),
 )
 """The settings that determine the weights of a supernet."""
@@ -56,6 +57,8 @@ class Order:
     time_limit: float = math.inf
     total_time: float | None = None
     half: bool = True
+    noun: ClassVar[str] = "supernet"
+    """Noun for the network in messages."""
 
     @property
     def work(self) -> Path:
@@ -108,13 +111,13 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
         Interrupted: After Ctrl-C; the same call resumes the training.
     """
     segment = TimeSlice(order.time_limit)
-    order = _valid_order(order)
+    order = valid_order(order)
     if order.out.exists():
         return _existing_supernet(registry, order, progress)
     with blamed(registry):
         composition = _compose(registry, order, progress)
     with RunLock(order.work), computing(threads_of(order.settings)), blamed(registry):
-        digests = _bind(
+        digests = bind_order(
             order, digest_of_parts(composition.workbench.parts), left_files(composition.evaluator)
         )
         for remark in composition.remarks:
@@ -131,7 +134,7 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
             ) from None
         if finished:
             _write(order, composition, trainer, digests)
-    return _state(order, trainer)
+    return training_state(order, trainer)
 
 
 def _compose(registry: Registry, order: Order, progress: Progress) -> Composition:
@@ -166,7 +169,7 @@ def _trainer(composition: Composition, progress: Progress) -> SandwichTraining:
     return trainer
 
 
-def _valid_order(order: Order) -> Order:
+def valid_order(order: Order) -> Order:
     """Check an order, and return it; an order with a total time gets one epoch if it has none.
 
     Raises:
@@ -189,7 +192,8 @@ def _valid_order(order: Order) -> Order:
     return replace(order, settings=replace(settings, training=training))
 
 
-def _state(order: Order, trainer: SandwichTraining) -> Trained:
+def training_state(order: Order, trainer: Training) -> Trained:
+    """Return the state of a training at the end of a call."""
     return Trained(
         order.out,
         trainer.finished,
@@ -211,7 +215,7 @@ def _existing_supernet(registry: Registry, order: Order, progress: Progress) -> 
     recipe = read_recipe(order.out)
     stored = {name: recipe["settings"][name] for name in DECISIVE if name in recipe["settings"]}
     comparable = replace(order, settings=portable(order.settings))
-    _compare(comparable, {"settings": stored, "total_time": recipe["total_time"]}, f"{order.out} holds")
+    compare_orders(comparable, {"settings": stored, "total_time": recipe["total_time"]}, f"{order.out} holds")
     # The recipe holds the name of an image folder without its path; the digest shows if the images differ.
     with blamed(registry):
         parts = _compose(registry, order, progress).workbench.parts
@@ -248,7 +252,7 @@ def _name(path: str) -> str:
     return Path(path).expanduser().absolute().name if path else ""
 
 
-def _bind(order: Order, data: str, files: Sequence[str]) -> dict[str, str | None]:
+def bind_order(order: Order, data: str, files: Sequence[str]) -> dict[str, str | None]:
     """Check that the training in the work folder began with the same settings, images and files.
 
     The order is stored in the work folder if no training has begun there.
@@ -274,7 +278,7 @@ def _bind(order: Order, data: str, files: Sequence[str]) -> dict[str, str | None
         images, first_digests = stored["data"], {name: stored[name] for name in digests}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise RunError(f"{order_file}: damaged ({error}); delete {order.work} to begin again") from error
-    _compare(order, stored, f"{order.work} holds the training of")
+    compare_orders(order, stored, f"{order.work} holds the training of")
     if images != data:
         raise RunError(
             f"{order.work}: the training in this folder began with other images; has the data set changed? "
@@ -300,7 +304,7 @@ def _write_order(order: Order, data: str, digests: dict[str, str | None]) -> dic
     return digests
 
 
-def _compare(order: Order, stored: dict[str, Any], subject: str) -> None:
+def compare_orders(order: Order, stored: dict[str, Any], subject: str) -> None:
     """Check that a stored order describes the same supernet.
 
     Args:
@@ -317,7 +321,7 @@ def _compare(order: Order, stored: dict[str, Any], subject: str) -> None:
         lines.append(f"--total-time: was {stored['total_time']}, now {present['total_time']}")
     if lines:
         raise RunError(
-            f"{subject} another supernet. Changed: {'; '.join(lines)}. Use the same settings to resume "
+            f"{subject} another {order.noun}. Changed: {'; '.join(lines)}. Use the same settings to resume "
             "it, or another --out"
         )
 

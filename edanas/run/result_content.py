@@ -11,6 +11,7 @@ from edanas.core.types import Evaluation, Metrics
 from edanas.evaluation.selection import pareto_set
 from edanas.evaluation.trimming import distinct
 from edanas.report.history import read_steps
+from edanas.report.plain import plain_content
 from edanas.run.compose import Composition
 from edanas.run.finishing import FinishedNetworks
 from edanas.run.provenance import environment
@@ -42,6 +43,7 @@ def result_content(run: FinishedRun) -> dict[str, Any]:
     return {
         "front": [row.to_json() for row in run.networks.front],
         "static_front": [row.to_json() for row in run.networks.static],
+        "plain": plain_content(run.networks.plain, (*run.networks.front, *run.networks.static)),
         "pareto": [_searched_row(e) for e in pareto_set(distinct(run.searched), objectives)],
         "candidates": [_plot_point(e, e.metrics) for e in run.searched if e.metrics],
         "objectives": [

@@ -70,7 +70,7 @@ class EECNN(Baseline):
         """Build stages and last exit; see `FixedProvider.parts`."""
         first, second, hidden = self.scaled(32), self.scaled(64), self.scaled(1024)
         stages = [
-            nn.Sequential(*_convolution(before, after, 5), _max_pooling())
+            nn.Sequential(*convolution(before, after, 5), _max_pooling())
             for before, after in ((task.in_channels, first), (first, second))
         ]
         linear = (nn.Linear(second * 8 * 8, hidden), nn.ReLU(), nn.Linear(hidden, task.num_classes))
@@ -101,7 +101,7 @@ class AlexNet(Baseline):
         before = task.in_channels
         for channels, pooled in ((64, True), (192, True), (384, False), (256, False), (256, True)):
             after = self.scaled(channels)
-            layers = _convolution(before, after, 3, stride=1 if stages else 2)
+            layers = convolution(before, after, 3, stride=1 if stages else 2)
             stages.append(nn.Sequential(*layers, *([_max_pooling()] if pooled else [])))
             before = after
         hidden = self.scaled(4096)
@@ -136,10 +136,10 @@ class VGG13(Baseline):
         for channels in (64, 128, 256, 512, 512):
             for pooled in (False, True):
                 after = self.scaled(channels)
-                layers = _convolution(before, after, 3, norm=True)
+                layers = convolution(before, after, 3, norm=True)
                 stages.append(nn.Sequential(*layers, *([_max_pooling()] if pooled else [])))
                 before = after
-        return stages, _pool_linear(before, task)
+        return stages, pool_linear(before, task)
 
 
 class ResNet18(Baseline):
@@ -165,7 +165,7 @@ class ResNet18(Baseline):
         from torchvision.models.resnet import BasicBlock
 
         before = self.scaled(64)
-        stages: list[nn.Module] = [nn.Sequential(*_convolution(task.in_channels, before, 3, norm=True))]
+        stages: list[nn.Module] = [nn.Sequential(*convolution(task.in_channels, before, 3, norm=True))]
         for position, channels in enumerate((64, 64, 128, 128, 256, 256, 512, 512)):
             after, stride = self.scaled(channels), 2 if position in (2, 4, 6) else 1
             shortcut = None
@@ -178,7 +178,7 @@ class ResNet18(Baseline):
         return stages, nn.Sequential(nn.Flatten(), nn.Linear(before, task.num_classes))
 
 
-def _convolution(
+def convolution(
     before: int, after: int, kernel: int, *, stride: int = 1, norm: bool = False
 ) -> list[nn.Module]:
     """Return a padded convolution with ReLU, and either BatchNorm or a bias."""
@@ -191,7 +191,8 @@ def _max_pooling() -> nn.Module:
     return nn.MaxPool2d(2, ceil_mode=True)
 
 
-def _pool_linear(channels: int, task: Task) -> nn.Module:
+def pool_linear(channels: int, task: Task) -> nn.Module:
+    """Return a last exit: the mean of each channel, then a linear layer."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, task.num_classes))
 
 

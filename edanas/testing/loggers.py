@@ -71,6 +71,7 @@ def _send_run(logger: Logger, folder: Path, evaluations: list[Evaluation]) -> No
         ("edanas_run_started", {"settings": dict(_SETTINGS), "folder": folder}),
         *(("edanas_candidate_evaluated", {"evaluation": each}) for each in evaluations),
         *([("edanas_iteration_finished", {"summary": summary})] if evaluations else []),
+        ("edanas_plain_network_finished", {"row": _result()["static_front"][0]}),
         ("edanas_run_finished", {"result": _result(), "folder": folder}),
     ]
     try:

@@ -61,7 +61,7 @@ def mix(
 
     Args:
         images: Batch of B normalised images (B, C, R, R), float.
-        labels: Labels (B,), int64.
+        labels: Labels (B,), int64, or class probabilities (B, K).
         classes: K, the number of classes.
         generator: A CPU generator, from which the share of the blend is drawn.
 
@@ -70,7 +70,7 @@ def mix(
     """
     rng = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
     share = float(rng.beta(MIXED, MIXED))
-    probabilities = F.one_hot(labels, classes).to(images.dtype)
+    probabilities = (F.one_hot(labels, classes) if labels.ndim == 1 else labels).to(images.dtype)
     blended = images * share + images.flip(0) * (1 - share)
     return blended, probabilities * share + probabilities.flip(0) * (1 - share)
 

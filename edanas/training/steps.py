@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import nn
@@ -52,6 +52,8 @@ class Batches:
         self.labels = parts.train.labels.to(device)
         self.latest = torch.empty(0, dtype=torch.int64)
         """Indices of the images of the latest batch in the train part."""
+        self.targets: Callable[[torch.Tensor], torch.Tensor] | None = None
+        """Function from indices of images (B,) to probabilities (B, K); `None` = the targets are labels."""
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch.
@@ -72,8 +74,8 @@ class Batches:
                 are the same as without skipping.
 
         Yields:
-            B images (B, C, R, R), and their labels (B,). With mixup, the labels are class probabilities
-            (B, K) for K classes.
+            B images (B, C, R, R), and their labels (B,). With mixup or `targets`, the labels are class
+            probabilities (B, K) for K classes.
         """
         order = torch.randperm(len(self.labels), generator=generator).to(self.device)
         base = int(torch.randint(2**62, (), generator=generator))
@@ -82,7 +84,8 @@ class Batches:
             images = prepare(self.images[indices], self.resolution, self.parts.mean, self.parts.std)
             self.latest = indices
             generator.manual_seed(base + step)
-            images, targets = augment(images, self.settings.augment, generator), self.labels[indices]
+            images = augment(images, self.settings.augment, generator)
+            targets = self.labels[indices] if self.targets is None else self.targets(indices)
             if "mixup" in self.settings.augment:
                 images, targets = mix(images, targets, len(self.parts.train.classes), generator)
             yield images, targets

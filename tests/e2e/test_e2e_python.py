@@ -79,7 +79,7 @@ def test_a_result_returns_its_best_rows_a_table_and_a_plot(reference: Path, tmp_
     with pytest.raises(EdanasError, match=r"no network has at most 1 executed MACs"):
         result.best(max_macs=1.0)
     frame = result.to_dataframe()
-    assert len(frame) == len(result.front) + len(result.static_front)
+    assert len(frame) == len(result.front) + len(result.static_front) + len(result.plain)
     assert frame["test_accuracy"].between(0, 1).all()
     result.plot(tmp_path / "plot.svg")
     assert (tmp_path / "plot.svg").read_text().lstrip().startswith("<?xml")

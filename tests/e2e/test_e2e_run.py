@@ -46,6 +46,7 @@ FILES = {
     "result.json",
     "run.lock",
     "run.lock.json",
+    "seconds.json",
     "supernet.pt",
 }
 
@@ -56,7 +57,9 @@ def assert_test_repeats(folder: Path, parts: Any, rows: list[dict[str, Any]]) ->
         network = package.load(folder / row["model"])
         prediction = network(parts.test.images)
         assert (prediction.label == parts.test.labels).double().mean().item() == row["test_accuracy"]
-        shares = [(prediction.exit == place).double().mean().item() for place in range(5)]
+        shares = [
+            (prediction.exit == place).double().mean().item() for place in range(len(row["utilization"]))
+        ]
         assert shares == pytest.approx(row["utilization"], abs=1e-12)
         assert ((prediction.confidence >= 0) & (prediction.confidence <= 1)).all()
 
@@ -87,9 +90,12 @@ def test_the_run_folder_holds_exactly_the_expected_files(reference: Path) -> Non
     stems = {f"eenn-{row['exits']}-{row['id']}" for row in data["front"] + data["static_front"]}
     models = {path.name for path in (reference / "models").iterdir()}
     ids = {stem.split("-")[2] for stem in stems}
+    plain = {row["id"] for row in data["plain"]}
+    assert len(plain) == 3
     assert models == {
-        *(f"{stem}.{ending}" for stem in stems for ending in ("json", "safetensors")),
-        *(f"{name}.row.json" for name in ids),
+        *(f"{stem}.{ending}" for stem in stems | plain for ending in ("json", "safetensors")),
+        *(f"{name}.row.json" for name in ids | plain),
+        "plain-plan.json",
     }
 
 
@@ -99,6 +105,10 @@ def test_the_result_has_the_documented_shape(reference: Path) -> None:
     assert (data["seed"], data["settings"]["seed"]) == (0, 0)
     assert len(data["front"]) == 2
     assert data["static_front"]
+    for row in data["plain"]:
+        assert {key: type(row[key]) for key in KEYS} == KEYS
+        assert row["ada_macs"] == row["executed_macs"] == row["backbone_macs"]
+        assert isinstance(row["wins"], bool)
     for kind in ("front", "static_front"):
         for row in data[kind]:
             assert {key: type(row[key]) for key in KEYS} == KEYS
@@ -121,7 +131,7 @@ def test_the_reported_accuracy_is_that_of_the_test_part_alone(reference: Path, p
     settings = resolve([("", data["settings"])])
     parts = split(Folder(path=str(pictures)).load(8, 0), settings.split, 0)
     assert data["classes"] == sorted(CLASSES)
-    assert_test_repeats(reference, parts, data["front"] + data["static_front"])
+    assert_test_repeats(reference, parts, data["front"] + data["static_front"] + data["plain"])
 
 
 def test_result_log_archive_and_table_agree(reference: Path) -> None:

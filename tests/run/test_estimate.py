@@ -47,4 +47,18 @@ def test_the_totals_are_those_of_every_pass(drawn, monkeypatch):
     small, middle, large = map(seconds_at, (small, middle, large))
     expected = step * (small + drawn * middle + large) + later * middle
     assert expected > 10
-    assert output["seconds_here"] == pytest.approx(expected, abs=0.06)
+    # The plain networks take their whole share of so long a run.
+    assert output["plain_networks_seconds_here"] == pytest.approx(0.1 * expected, abs=0.06)
+    assert output["seconds_here"] == pytest.approx(1.1 * expected, abs=0.11)
+
+
+@pytest.mark.parametrize(("epochs", "share"), [(0, 0.1), (1, 1.0)])
+def test_the_plain_networks_take_at_most_their_epochs(epochs, share, monkeypatch):
+    baseline = {"epochs": epochs, "share": share}
+    settings = layered_settings(registry(), [("tiny", TINY), ("run", RUN), ("test", {"baseline": baseline})])
+    monkeypatch.setattr("edanas.run.estimate._seconds_per_sample", lambda *_: 1e-3)
+    output = estimate(registry(), settings)
+    parts = compose(registry(), settings, Path(), Silent()).workbench.parts
+    trained = len(parts.train) + len(parts.calibration)
+    # Three networks, and three passes for a step.
+    assert output["plain_networks_seconds_here"] == pytest.approx(9e-3 * epochs * trained, abs=0.06)

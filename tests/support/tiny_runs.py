@@ -48,6 +48,10 @@ learning_rate = 0.01
 [finetune]
 epochs = 1
 batch_size = 32
+
+[baseline]
+epochs = 2
+share = 1.0
 """
 
 

@@ -28,8 +28,25 @@ def show_comparison(comparison: Comparison, files: Sequence[Path]) -> None:
     console = output_console()
     console.print(_table(comparison))
     console.print(_NOTE, style="dim", highlight=False)
+    if remarks := _plain_remarks(comparison):
+        console.print(" ".join(remarks), style="dim", markup=False, highlight=False)
     for path in files:
         print_line(console, f"Written: {path}")
+
+
+def _plain_remarks(comparison: Comparison) -> list[str]:
+    """Return a sentence for each method of plain networks on the cheapest searched networks as accurate."""
+    plain = {method.name for method in comparison.methods if method.plain}
+    remarks = []
+    for method in comparison.summary():
+        if method["method"] in plain:
+            macs = _with_spread(method["as_accurate_macs"], method["spread"]["as_accurate_macs"], 1e-6, 3)
+            cost = f"takes {macs}M executed MACs" if macs != NONE else "does not exist for every seed"
+            remarks.append(
+                f"{method['method'].capitalize()}: the cheapest network of the search that is as accurate on "
+                f"the validation part {cost}."
+            )
+    return remarks
 
 
 def _table(comparison: Comparison) -> Table:

@@ -89,7 +89,8 @@ def _parts(result: Result, history: RunHistory) -> list[tuple[str, str, str]]:
         f"<h3>Early-exit networks</h3>{sections.networks_table('Early-exit networks', early)}"
         f"{sections.calibration(early)}"
         "<h3>Single-exit networks of the same search</h3>"
-        f"{sections.networks_table('Single-exit networks', single)}{sections.convention()}"
+        f"{sections.networks_table('Single-exit networks', single)}"
+        f"{sections.plain(result)}{sections.convention()}"
     )
     return [
         ("result", "Test results", sections.conclusions(result, early, single)),

@@ -18,9 +18,10 @@ from edanas.report.formatting import (
     utilization_text,
 )
 from edanas.report.html.markup import named, table, text
+from edanas.report.plain import NOTE, verdict
 from edanas.report.result import Result
 from edanas.report.rivals import comparison_text
-from edanas.report.tables import COLUMNS, NO_EARLY_EXIT
+from edanas.report.tables import COLUMNS, NO_EARLY_EXIT, plain_cells
 
 READING = (
     "Thresholds and utilization have one entry for each exit point of the network, with a dash for no exit. "
@@ -53,6 +54,18 @@ CALIBRATION = (
     "calibration executed MACs M",
     "validation executed MACs M",
     "change, %",
+)
+
+
+PLAIN = (
+    "network",
+    "test accuracy %",
+    "95% interval",
+    "validation accuracy %",
+    "MACs M",
+    "parameters",
+    "as accurate of the search",
+    "weights",
 )
 
 
@@ -102,6 +115,8 @@ def conclusions(result: Result, early: Sequence[ResultRow], single: Sequence[Res
     lines = "".join(f"<li>{_conclusion(row, single)}</li>" for row in rows)
     images = (result.data.get("samples") or {}).get("test")
     tested = "Tested once" + (f", on {int(images)} images that were used for no choice" if images else "")
+    outcome = verdict(result.plain, (*early, *single))
+    lines += f"<li>{text(outcome)}</li>" if outcome else ""
     return f'<ul class="conclusions">{lines}</ul><p class="note">{tested}.</p>'
 
 
@@ -125,6 +140,30 @@ def networks_table(caption: str, rows: Sequence[ResultRow]) -> str:
     if not rows:
         return "<p>None.</p>"
     return table(caption, HEADINGS, map(_cells, rows), "figures")
+
+
+def plain(result: Result) -> str:
+    """Return a table of the plain networks, with the cheapest searched network as accurate as each of them.
+
+    The result is empty if the run trained no plain network.
+    """
+    if not result.plain:
+        return ""
+    rows = [
+        [
+            text(row.id),
+            percent(row.test_accuracy),
+            _interval(row),
+            percent(row.validation_accuracy),
+            mega(row.executed_macs),
+            f"{row.params:,}",
+            text(cells[7]),
+            _link(row),
+        ]
+        for row, cells in zip(result.plain, plain_cells(result), strict=True)
+    ]
+    name = "Plain networks"
+    return f'<h3>{name}</h3>{table(name, PLAIN, rows, "figures")}<p class="note">{text(NOTE)}</p>'
 
 
 def calibration(rows: Sequence[ResultRow]) -> str:
@@ -168,7 +207,7 @@ def _cells(row: ResultRow) -> list[str]:
     values = (
         row.exits,
         percent(row.test_accuracy),
-        f"{percent(row.test_ci[0])} to {percent(row.test_ci[1])}" if row.test_ci else NONE,
+        _interval(row),
         percent(row.validation_accuracy),
         mega(row.ada_macs),
         mega(row.executed_macs),
@@ -180,8 +219,17 @@ def _cells(row: ResultRow) -> list[str]:
         thresholds_text(exit_thresholds(row)),
         utilization_text(row),
     )
-    link = f'<a href="{text(quote(str(row.model)))}">file</a>' if row.model else NONE
-    return [*map(text, values), link]
+    return [*map(text, values), _link(row)]
+
+
+def _interval(row: ResultRow) -> str:
+    """Return the 95% interval of the test accuracy in percent, or a dash if it is not known."""
+    return f"{percent(row.test_ci[0])} to {percent(row.test_ci[1])}" if row.test_ci else NONE
+
+
+def _link(row: ResultRow) -> str:
+    """Return a link to the network's file, or a dash if there is none."""
+    return f'<a href="{text(quote(str(row.model)))}">file</a>' if row.model else NONE
 
 
 def remarks(data: Mapping[str, Any]) -> str:

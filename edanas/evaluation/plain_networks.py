@@ -1,0 +1,280 @@
+"""Plain dense networks as baselines of a run: trained alone in a share of its time, judged like the results.
+
+The networks are trained on the train part and the calibration part, since they have no thresholds to set.
+They are judged on the validation part and on the test part.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edanas.core.attempt import reason
+from edanas.core.contracts import Exporter, StagedBackbone
+from edanas.core.errors import DISK_FULL, RunError
+from edanas.core.preprocess import PREPROCESSING, preprocessing_fields
+from edanas.core.progress import Progress
+from edanas.core.records import sealed, unsealed
+from edanas.core.result_row import ResultRow
+from edanas.core.runfolder import MODELS, replace_file
+from edanas.core.settings import TrainingSettings
+from edanas.core.types import Backbone, DataParts, ImageSet, SelectionScheme, Task
+from edanas.evaluation.finish import export_all, read_row, test_figures, write_row
+from edanas.evaluation.scoring import score
+from edanas.evaluation.workbench import Workbench
+from edanas.exits.criteria import ScoreMargin
+from edanas.model.eenn import EENN
+from edanas.model.profiling import collect_profile
+from edanas.supernets.plain import PlainNetwork, plain_family
+from edanas.training.label_training import LabelTraining
+
+PLAN = "plain-plan.json"
+"""Name of the file, in the folder of networks, that holds the plan of the training."""
+
+FEWEST_EPOCHS = 3
+"""Smallest number of epochs for which several networks are trained instead of fewer."""
+
+_LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 150, 200)
+"""Numbers of epochs to choose from; coarse, so that small differences of a measured time rarely matter."""
+
+_SMALLEST_SIDE, _LARGEST_SIDE = 8, 1024
+
+
+@dataclass(frozen=True)
+class PlainPlan:
+    """The networks that a run trains, and the length of their training.
+
+    Args:
+        networks: Names of the networks, from the cheapest; empty if the time suffices for none.
+        epochs: Passes over the train part and the calibration part, for each network.
+
+    Example:
+        >>> PlainPlan.within(20.0, 60, {"small": 0.1, "large": 0.3}).epochs
+        50
+    """
+
+    networks: tuple[str, ...]
+    epochs: int
+
+    @classmethod
+    def within(cls, budget: float, most: int, seconds: Mapping[str, float]) -> "PlainPlan":
+        """Return the plan that fits a time: equally many epochs for as many networks as possible.
+
+        Args:
+            budget: Time for all networks together, in seconds.
+            most: Largest number of epochs.
+            seconds: Seconds of an epoch by network, from the cheapest network.
+        """
+        names = tuple(seconds)
+        for count in range(len(names), 0, -1):
+            affordable = budget / sum(seconds[name] for name in names[:count])
+            epochs = max((e for e in (*_LADDER, most) if e <= min(affordable, most)), default=0)
+            if epochs >= min(FEWEST_EPOCHS, most) or (count == 1 and epochs):
+                return cls(names[:count], epochs)
+        return cls((), 0)
+
+    @classmethod
+    def read(cls, path: Path) -> "PlainPlan":
+        """Read a plan from its file.
+
+        Raises:
+            RunError: The file cannot be read or is damaged.
+        """
+        try:
+            values = unsealed(json.loads(path.read_bytes()))
+            return cls(tuple(map(str, values["networks"])), int(values["epochs"]))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise RunError(
+                f"{path}: cannot be read ({error}); delete the file to plan the plain networks again"
+            ) from error
+
+
+class PlainNetworks:
+    """Trains, judges and writes the plain networks of a run.
+
+    Args:
+        workbench: The run's objects and data.
+        exporters: Write each network, one file format each. `edanas.load` reads the first file of the first
+            exporter.
+    """
+
+    def __init__(self, workbench: Workbench, exporters: Sequence[Exporter]) -> None:
+        self.workbench, self.exporters = workbench, exporters
+        self.folder = workbench.folder / MODELS
+        self.family = plain_family(plain_side(workbench.parts))
+
+    def finish(
+        self, elapsed: float, progress: Progress, report: Callable[[ResultRow], None] = lambda _: None
+    ) -> tuple[list[ResultRow], list[dict[str, str]]]:
+        """Train and judge the networks; a resumed run repeats the plan of the interrupted run.
+
+        Args:
+            elapsed: Duration of the run so far, in seconds.
+            progress: Shows the progress bars and the messages.
+            report: Called with the row of each network that this call finished.
+
+        Returns:
+            A row for each finished network, from the cheapest, and for each failed network a dictionary with
+            `id` and the reason as `error`.
+
+        Raises:
+            RunError: A file of the networks cannot be read or written, or the plan is damaged.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        plan = self._plan(elapsed)
+        if not plan.networks:
+            progress.say(
+                "No plain network was trained: their share of the run's time (baseline.share, found "
+                f"{self.workbench.settings.baseline.share:g}) is shorter than an epoch of the smallest one"
+            )
+        rows, failures = [], []
+        for name in plan.networks:
+            path = self.folder / f"{name}.row.json"
+            if (row := read_row(path, progress)) is not None:
+                rows.append(row)
+                continue
+            try:
+                rows.append(self._finish(name, plan.epochs, progress))
+            except RunError:
+                raise
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno in DISK_FULL:
+                    raise RunError(f"{self.folder}: cannot be written: {error.strerror}") from error
+                failures.append({"id": name, "error": reason(error)})
+                progress.say(f"Network {name} could not be finished: {failures[-1]['error']}")
+                continue
+            write_row(path, rows[-1])
+            self._checkpoint(name).unlink(missing_ok=True)
+            report(rows[-1])
+        return rows, failures
+
+    def _plan(self, elapsed: float) -> PlainPlan:
+        """Return the plan in the run folder; if there is none, measure each network and store a new plan."""
+        path = self.folder / PLAN
+        if path.exists():
+            return PlainPlan.read(path)
+        settings = self.workbench.settings.baseline
+        seconds = {name: self._training(name, settings.epochs).seconds_per_epoch() for name in self.family}
+        plan = PlainPlan.within(settings.share * elapsed, settings.epochs, seconds)
+        replace_file(path, json.dumps(sealed(asdict(plan)), indent=1).encode())
+        return plan
+
+    def _finish(self, name: str, epochs: int, progress: Progress) -> ResultRow:
+        training = self._training(name, epochs)
+        training.run(progress)
+        return self._judge(name, training.network, progress)
+
+    def _training(self, name: str, epochs: int) -> LabelTraining:
+        """Return the training of a new network of the family; equal names give equal weights."""
+        bench, options = self.workbench, self.family[name]
+        parts = with_calibration(bench.parts)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(bench.seed("plain", name))
+            network = plain_backbone(options, parts.task)
+        settings = plain_training(epochs, len(parts.train), parts.task)
+        file = self._checkpoint(name), f"network {name}"
+        return LabelTraining(network.to(bench.device), parts, settings, bench.seed("plain", name), file)
+
+    def _checkpoint(self, name: str) -> Path:
+        return self.folder / f"{name}.pt"
+
+    def _judge(self, name: str, backbone: StagedBackbone, progress: Progress) -> ResultRow:
+        """Validate a trained network, export it, test it once, and return its row."""
+        bench, parts = self.workbench, self.workbench.parts
+        network = as_network(backbone, self.family[name], parts).to(bench.device).eval()
+        anatomy = bench.anatomy(network)
+        validation = score(collect_profile(network, parts.validation), network.scheme, anatomy)
+        images, stem = parts.calibration.images, self.folder / name
+        paths = export_all(self.exporters, network, name, stem, images, progress)
+        files = [path.relative_to(bench.folder).as_posix() for path in paths]
+        test = score(collect_profile(network, parts.test), network.scheme, anatomy)
+        return ResultRow(
+            id=name,
+            exits=0,
+            thresholds=network.scheme.thresholds,
+            **test_figures(test, len(parts.test)),
+            validation_accuracy=validation.accuracy,
+            validation_executed_macs=validation.executed_macs,
+            stage_macs=anatomy.costs.stages,
+            head_macs=anatomy.costs.heads,
+            last_macs=anatomy.costs.last,
+            backbone=network.description["backbone"],
+            model=files[0] if files else None,
+            files=tuple(files),
+        )
+
+
+def plain_side(parts: DataParts) -> int:
+    """Return the side of the images that the plain networks read: the images' own shorter side, in pixels."""
+    return min(max(min(parts.train.images.shape[2:]), _SMALLEST_SIDE), _LARGEST_SIDE)
+
+
+def plain_training(epochs: int, images: int, task: Task) -> TrainingSettings:
+    """Return the settings of the training of a plain network; nothing in them is searched.
+
+    Images are shifted. Grey images are also slightly rotated, and never mirrored, since they may be
+    characters. Colour images are mirrored instead: on 5,000 photographs, rotations cost 2 to 7 points.
+
+    Args:
+        epochs: Number of passes over the images.
+        images: Number of training images.
+        task: Number of channels of the images, and number of classes.
+
+    Example:
+        >>> plain_training(60, images=1168, task=Task(1, 10)).batch_size
+        64
+    """
+    exponent = min(max(round(math.log2(images / 20)), 4), 8)
+    return TrainingSettings(
+        epochs=epochs,
+        batch_size=2**exponent,
+        learning_rate=0.01,
+        gradient_clip=0.0,
+        augment=("shift", "flip") if task.in_channels == 3 else ("shift", "rotate"),
+    )
+
+
+def with_calibration(parts: DataParts) -> DataParts:
+    """Return the data with the calibration part added to the train part."""
+    images = torch.cat([parts.train.images, parts.calibration.images])
+    labels = torch.cat([parts.train.labels, parts.calibration.labels])
+    return replace(parts, train=ImageSet(images, labels, parts.train.classes))
+
+
+def plain_backbone(options: Mapping[str, Any], task: Task) -> StagedBackbone:
+    """Return a network of `plain_family` with fresh weights, drawn from torch's global generator."""
+    return PlainNetwork(**options).build(_backbone(options), task)
+
+
+def as_network(backbone: StagedBackbone, options: Mapping[str, Any], parts: DataParts) -> EENN:
+    """Return a plain network as an early-exit network without exits, which `edanas.load` can read.
+
+    Args:
+        backbone: The trained backbone of a `PlainNetwork`.
+        options: The options of the `PlainNetwork`.
+        parts: The data of the run.
+    """
+    task, points = parts.task, len(backbone.stages) - 1
+    height, width = parts.train.images.shape[2:]
+    criterion = ScoreMargin().build(task.num_classes, points)
+    scheme = SelectionScheme((None,) * points)
+    network = EENN(backbone, {}, scheme, criterion, parts.mean, parts.std, parts.train.classes)
+    network.description = {
+        "supernet": {"name": "plain", "options": dict(options)},
+        "classifier": {"name": "pool-linear", "options": {}},
+        "criterion": {"name": "score-margin", "options": {}},
+        "inference": {"name": "early-stop", "options": {}},
+        "backbone": dict(_backbone(options).choices),
+        "in_channels": task.in_channels,
+        "num_classes": task.num_classes,
+        PREPROCESSING: preprocessing_fields((width, height), task.in_channels, backbone.resolution),
+    }
+    return network
+
+
+def _backbone(options: Mapping[str, Any]) -> Backbone:
+    return Backbone.of({"resolution": options["resolutions"][0]})

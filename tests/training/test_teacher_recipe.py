@@ -1,0 +1,123 @@
+"""The training of a dense teacher: batches, lookahead, whitened stem, and a stop in the middle."""
+
+import math
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from small_runs import equal_states, parts
+
+from edanas.core.preprocess import prepare
+from edanas.core.progress import Silent
+from edanas.core.tracing import trace
+from edanas.core.types import Backbone, Task
+from edanas.supernets.whitened_cnn import WhitenedCNN, whiten
+from edanas.training.schedule import TimeSlice
+from edanas.training.teacher_training import (
+    AlternatingBatches,
+    TeacherTraining,
+    shift_and_mirror,
+    teacher_settings,
+)
+
+SETTINGS = teacher_settings(3, 64, "fp32")
+CPU = torch.device("cpu")
+
+
+def training(folder, *, mirrors=False, settings=SETTINGS):
+    torch.manual_seed(0)
+    network = WhitenedCNN((4, 8, 8), resolutions=(8,)).build(Backbone.of({"resolution": 8}), parts().task)
+    return TeacherTraining(
+        network, parts(), settings, 3, (folder / "teacher.pt", "teacher"), mirrors=mirrors, save_every=0.0
+    )
+
+
+def test_the_default_network_has_the_published_cost_at_32_pixels():
+    network = WhitenedCNN().build(Backbone.of({"resolution": 32}), Task(3, 10))
+    stages, last = trace(network, 3)
+    assert sum(each.macs for each in stages) + last.macs == pytest.approx(118e6, rel=0.005)
+
+
+@pytest.mark.parametrize("side", [8, 9, 16, 23, 24, 32, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_network_runs_at_every_side(side, channels):
+    provider = WhitenedCNN((4, 4, 4), resolutions=(side,))
+    network = provider.build(Backbone.of({"resolution": side}), Task(channels, 5))
+    assert network(torch.zeros(2, channels, side, side)).shape == (2, 5)
+
+
+def test_whitened_outputs_are_uncorrelated_and_of_equal_size():
+    images = prepare(parts().train.images, 12, parts().mean, parts().std)
+    stem = torch.nn.Conv2d(1, 8, 2)
+    whiten(stem, images)
+    outputs = stem(images).transpose(0, 1).flatten(1)[:4].double()
+    covariance = outputs @ outputs.T / outputs.shape[1]
+    assert torch.allclose(covariance, torch.diag(covariance.diag()), atol=1e-4)
+    assert ((covariance.diag() > 0.9) & (covariance.diag() < 1.001)).all()
+    assert torch.equal(stem.weight[:4], -stem.weight[4:])
+    assert not stem.weight.requires_grad
+
+
+def test_each_image_is_mirrored_in_every_second_epoch():
+    data = replace(
+        parts(), train=replace(parts().train, images=torch.arange(12).to(torch.uint8).expand(64, 1, 12, 12))
+    )
+    batches = AlternatingBatches(data, replace(SETTINGS, batch_size=64), 12, CPU, seed=0)
+    mirrored = []
+    for number in range(3):
+        batches.number = number
+        generator = torch.Generator().manual_seed(5)
+        images, _ = next(iter(batches.epoch(generator)))
+        mirrored.append(images[:, 0, 0, -1] < images[:, 0, 0, 0])  # a mirrored image falls from left to right
+    assert 10 < int(mirrored[0].sum()) < 54
+    assert torch.equal(mirrored[0], ~mirrored[1])
+    assert torch.equal(mirrored[0], mirrored[2])
+    batches = AlternatingBatches(data, replace(SETTINGS, batch_size=64), 12, CPU, seed=None)
+    images, _ = next(iter(batches.epoch(torch.Generator().manual_seed(5))))
+    assert (images[:, 0, 0, -1] > images[:, 0, 0, 0]).all()
+
+
+def test_shifts_are_those_of_reflected_images():
+    images = torch.rand(40, 3, 32, 32)
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2), mode="reflect")
+    moved = shift_and_mirror(images, torch.arange(40) % 2 == 0, torch.Generator().manual_seed(1))
+    windows = [padded[:, :, y : y + 32, x : x + 32] for y in range(5) for x in range(5)]
+    offsets = set()
+    for number, image in enumerate(moved):
+        image = image.flip(2) if number % 2 == 0 else image
+        (offset,) = [at for at, window in enumerate(windows) if torch.equal(window[number], image)]
+        offsets.add(offset)
+    assert len(offsets) > 10
+
+
+def test_a_training_that_is_cut_gives_the_same_weights(tmp_path):
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    whole = training(tmp_path / "whole", mirrors=True)
+    assert whole.run(Silent())
+    cut = training(tmp_path / "cut", mirrors=True)
+
+    class Steps(TimeSlice):
+        def is_over(self):
+            return cut.step == 7
+
+    assert not cut.run(Silent(), Steps())
+    resumed = training(tmp_path / "cut", mirrors=True)
+    assert resumed.run(Silent())
+    assert equal_states(resumed.network, whole.network)
+
+
+def test_the_weights_at_the_end_are_the_averaged_weights(tmp_path):
+    whole = training(tmp_path)
+    whole.run(Silent())
+    averaged = whole.learned.state_dict()
+    for name, tensor in whole.network.state_dict().items():
+        assert not tensor.is_floating_point() or torch.equal(tensor, averaged[name])
+
+
+def test_a_measured_speed_leaves_the_training_as_it_was(tmp_path):
+    one, two = training(tmp_path / "a"), training(tmp_path / "b")
+    one._time_trial_steps(time.monotonic)
+    assert equal_states(one.trained, two.trained)
+    assert math.isclose(one.optimizer.param_groups[1]["weight_decay"], two.settings.weight_decay / 64)
