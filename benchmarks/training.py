@@ -11,6 +11,8 @@ step (forward through all exits, backward, AdamW):
 Ratios are per multiply-add. Repetitions are interleaved; seconds are CPU time on a CPU and wall time on a
 GPU. The last line is the share of input in the time of whole steps of the trainer.
 
+A table for images of 8, 28, 32 and 64 pixels comes first (CPU only): see `training_sides.py`.
+
     python benchmarks/training.py --threads 1 --repeats 5
 """
 
@@ -31,6 +33,7 @@ import torch
 import torch.nn.functional as F
 from ofa.utils import Hswish
 from torch import nn
+from training_sides import print_table
 
 from edanas.core.config import resolve
 from edanas.core.progress import Silent
@@ -204,11 +207,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only-sides", action="store_true", help="print only the table of sides")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     versions = {name: version(name) for name in ("torch", "timm", "ofa", "numpy")}
     print(f"{platform.platform()}, {platform.processor() or platform.machine()}, {vars(args)}, {versions}")
+    if device.type == "cpu":
+        print_table(
+            lambda provider: as_ofa_trains(provider, device),
+            lambda runs: timed(runs, args.repeats, device),
+            args.seed,
+        )
+    if args.only_sides:
+        return
     for row in compare(args, device):
         print(f"{row['backbone']:<9}{row['macs'] / 1e6:6.2f}M MACs; images/s:", end=" ")
         print(", ".join(f"{key} {each:.0f}" for key, each in row["images_per_second"].items()))
