@@ -39,10 +39,10 @@ class WhitenedCNN(FixedProvider):
 
     Example:
         >>> WhitenedCNN().exit_points
-        3
+        2
     """
 
-    exit_points = 3
+    exit_points = 2
 
     def __init__(
         self, channels: tuple[int, ...] = (64, 256, 256), *, resolutions: tuple[int, ...] = (32,)
@@ -51,18 +51,18 @@ class WhitenedCNN(FixedProvider):
         self.channels = checked_numbers(
             "channels", channels, "whole numbers from 1 to 4096", is_whole(1, 4096)
         )
-        if len(self.channels) != self.exit_points:
+        if len(self.channels) != self.exit_points + 1:
             raise ConfigError(f"supernet.channels: found {list(channels)}; allowed: three numbers")
 
     def parts(self, task: Task) -> Parts:
         """Build stages and last exit; see `FixedProvider.parts`."""
         before = 2 * task.in_channels * PATCH**2
-        stem = nn.Sequential(nn.Conv2d(task.in_channels, before, PATCH), nn.GELU())
-        stages: list[nn.Module] = [stem]
+        stem: tuple[nn.Module, ...] = (nn.Conv2d(task.in_channels, before, PATCH), nn.GELU())
+        stages: list[nn.Module] = []
         rounds_up = min(self.resolutions) < _LEAST_SIDE
         for after in self.channels:
-            stages.append(_pair(before, after, rounds_up=rounds_up))
-            before = after
+            stages.append(nn.Sequential(*stem, *_pair(before, after, rounds_up=rounds_up)))
+            before, stem = after, ()
         linear = nn.Linear(before, task.num_classes, bias=False)
         return stages, nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), linear, _Scale())
 
@@ -74,12 +74,12 @@ class _Scale(nn.Module):
         return logits * _HEAD_SCALE
 
 
-def _pair(before: int, after: int, *, rounds_up: bool) -> nn.Sequential:
+def _pair(before: int, after: int, *, rounds_up: bool) -> list[nn.Module]:
     pooling = nn.MaxPool2d(2, ceil_mode=rounds_up)
-    return nn.Sequential(
+    return [
         *(_convolution(before, after), pooling, nn.BatchNorm2d(after, momentum=_BN_MOMENTUM), nn.GELU()),
         *(_convolution(after, after), nn.BatchNorm2d(after, momentum=_BN_MOMENTUM), nn.GELU()),
-    )
+    ]
 
 
 def _convolution(before: int, after: int) -> nn.Conv2d:
