@@ -1,7 +1,7 @@
 """Check that delivered networks run whole, and compare them with equally accurate single-exit networks.
 
-For each early-exit network of the given runs the script prints the exits that no test image uses, and its executed
-multiply-adds relative to the best single-exit network, cut ones included, with at least the same validation
+The script prints, for each early-exit network of the given runs, the exits that no test image uses. It
+compares executed multiply-adds with the best single-exit network, cut ones included, of the same validation
 accuracy. Bytes of weights are compared with the same network whose backbone goes on with its smallest stages.
 Without folders, the README's first command runs for each seed.
 

@@ -107,6 +107,36 @@ def with_all_schemes(
     return list(by_id.values())
 
 
+def with_exact_fronts(
+    candidates: Sequence[Evaluation],
+    sources: Iterable[Evaluation],
+    evaluator: Evaluator,
+    profile_of: Callable[[str], ExitProfile | None],
+) -> list[Evaluation]:
+    """Return candidates, extended by the Pareto-optimal schemes of backbones over all thresholds in [0, 1].
+
+    The final thresholds of a result may be any numbers, so that these schemes show better than a list of
+    thresholds what a backbone can reach.
+
+    Args:
+        candidates: The candidates to extend.
+        sources: Evaluations of the backbones; one for each backbone is used.
+        evaluator: Returns the Pareto-optimal schemes of a backbone, and computes their metrics.
+        profile_of: Candidate id -> the stored exit profile; `None` = no profile is stored.
+    """
+    by_id = {e.candidate.id: e for e in candidates}
+    by_backbone = {source.candidate.backbone.id: source for source in sources}
+    for source in by_backbone.values() if evaluator.removable and evaluator.keeps_profiles else ():
+        backbone, exit_points = source.candidate.backbone, len(source.candidate.scheme.thresholds)
+        profile = profile_of(source.candidate.id)
+        if profile is None or not profile.points:
+            continue
+        thresholds = (1.0 if index in profile.points else None for index in range(exit_points))
+        placed = Candidate(backbone, SelectionScheme(tuple(thresholds)))
+        _score(by_id, source, evaluator.schemes(placed, profile), evaluator, profile)
+    return list(by_id.values())
+
+
 def with_every_number_of_exits(
     searched: Sequence[Evaluation],
     archive: Sequence[Evaluation],
@@ -184,7 +214,7 @@ def choose_static(
     """
     if not rivals and any(single.feasible for single in singles):
         singles = [single for single in singles if single.feasible]
-    front = _single_exit_front(singles)
+    front = single_exit_front(singles)
     metrics = [e.metrics for e in front if e.metrics is not None]
     evenly = np.linspace(0, len(front) - 1, min(count, len(front))).round()
     chosen: set[int] = set() if rivals else {int(index) for index in evenly}
@@ -211,7 +241,7 @@ def _schemes(
     return map(SelectionScheme, itertools.product(*choices))
 
 
-def _single_exit_front(singles: Sequence[Evaluation]) -> list[Evaluation]:
+def single_exit_front(singles: Sequence[Evaluation]) -> list[Evaluation]:
     """Return the non-dominated single-exit networks in accuracy and MACs, by rising MACs."""
     return _front([(m.executed_macs, m.accuracy, e) for e in singles if (m := e.metrics)])
 

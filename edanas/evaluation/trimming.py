@@ -39,6 +39,7 @@ class Trimmer:
             if evaluation.ok:
                 self._sources.setdefault(evaluation.candidate.backbone.id, evaluation)
         self._profiles: dict[str, ExitProfile | None] = {}
+        self._origins: dict[str, str] = {}
 
     def trim(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
         """Return the evaluations of the trimmed candidates, in order; equal candidates stay.
@@ -54,6 +55,11 @@ class Trimmer:
         Each evaluated backbone is a single-exit network, and so is its part up to each exit of its profile.
         """
         return distinct(each for source in self._sources.values() for each in self._single_exits(source))
+
+    def sources(self, chosen: Iterable[Evaluation]) -> list[Evaluation]:
+        """Return evaluations of the archive for the backbones of candidates, also of cut candidates."""
+        names = {self._origins.get(e.candidate.id, e.candidate.backbone.id) for e in chosen}
+        return [source for name, source in self._sources.items() if name in names]
 
     def _trimmed(self, evaluation: Evaluation) -> Evaluation:
         candidate, metrics = evaluation.candidate, evaluation.metrics
@@ -98,6 +104,7 @@ class Trimmer:
             backbone, profile = cut(backbone, self.variables, end + 1), cut_profile(profile, end)
         candidate = Candidate(backbone, scheme)
         metrics = self.evaluator.rescore(candidate, restrict_profile(profile, scheme.placed))
+        self._origins.setdefault(candidate.id, source.candidate.backbone.id)
         return replace(source, candidate=candidate, metrics=metrics)
 
     def _profile(self, backbone: Backbone) -> ExitProfile | None:

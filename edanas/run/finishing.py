@@ -11,14 +11,17 @@ from edanas.core.errors import InfeasibleError, RunError
 from edanas.core.feasible import Feasibility
 from edanas.core.progress import Progress
 from edanas.core.result_row import ResultRow
-from edanas.core.types import CONTINUOUS, Candidate, Evaluation
+from edanas.core.types import CONTINUOUS, Candidate, Evaluation, SelectionScheme
 from edanas.evaluation.finish import Finisher
 from edanas.evaluation.plain_networks import PlainNetworks
 from edanas.evaluation.selection import (
     choose_results,
     choose_static,
+    pareto_set,
+    single_exit_front,
     with_all_schemes,
     with_every_number_of_exits,
+    with_exact_fronts,
 )
 from edanas.evaluation.trimming import Trimmer, distinct
 from edanas.report.rivals import with_rivals
@@ -113,6 +116,7 @@ def finish_results(
         variables = workbench.provider.variables() if workbench.space.cuts else ()
         pool = with_all_schemes(pool, objectives, settings.thresholds, *scoring, variables)
         pool = [each for each in pool if each.candidate in workbench.space]
+        pool = _with_exact_fronts(composition, pool, trimmer, archive)
     pool = distinct(_with_violations(trimmer.trim(pool), composition.limits))
     if pool and not any(e.feasible for e in pool):
         raise InfeasibleError(_infeasible_message(pool, composition))
@@ -135,6 +139,26 @@ def finish_results(
     static, further = finisher.finish(single, "Fine-tuning single-exit networks to compare with", progress)
     static = [*collapsed, *static]
     return FinishedNetworks(with_rivals(early, static), static, failures + further)
+
+
+def _with_exact_fronts(
+    composition: Composition, pool: Sequence[Evaluation], trimmer: Trimmer, archive: Archive
+) -> list[Evaluation]:
+    """Return candidates, extended by the exact threshold fronts of the best backbones, whole or cut.
+
+    The fronts have only exits that the space allows.
+    """
+    singles = single_exit_front(trimmer.single_exits())
+    best = trimmer.sources([*pareto_set(pool, composition.objectives), *singles])
+    every = with_exact_fronts(pool, best, composition.evaluator, archive.get_profile)
+    space, choices = composition.workbench.space, composition.workbench.settings.thresholds
+    allowed = next((each for each in choices if isinstance(each, float)), None)
+
+    def is_allowed(candidate: Candidate) -> bool:
+        thresholds = (None if each is None else allowed for each in candidate.scheme.thresholds)
+        return Candidate(candidate.backbone, SelectionScheme(tuple(thresholds))) in space
+
+    return [*pool, *(each for each in every[len(pool) :] if is_allowed(each.candidate))]
 
 
 def trimmed_candidates(
