@@ -11,9 +11,13 @@ Without folders, the README's first command runs for each seed.
 """
 
 import argparse
+import os
+import platform
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -78,18 +82,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", dest="assignments", nargs="*", default=[], help="settings, as key=value")
     options = parser.parse_args()
+    versions = ", ".join(f"{name} {version(name)}" for name in ("edanas", "torch", "scikit-learn"))
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {versions}")
     ratios: list[float] = []
     idle, networks = 0, 0
     with tempfile.TemporaryDirectory() as folder:
-        jobs = options.runs or [Path(folder) / str(seed) for seed in options.seeds]
-        for job, seed in zip(jobs, options.runs or options.seeds, strict=True):
-            known = bool(options.runs)
+        for job in options.runs or options.seeds:
+            start, known = time.perf_counter(), isinstance(job, Path)
             result = (
                 edanas.Result.read(job)
                 if known
-                else edanas.search(seed=seed, out=job, settings=options.assignments)
+                else edanas.search(seed=job, out=Path(folder) / str(job), settings=options.assignments)
             )
-            print(f"{job if known else f'seed {seed}'}: {len(result.single_exit)} single-exit networks")
+            name = str(job) if known else f"seed {job}, {time.perf_counter() - start:.0f} s"
+            print(f"{name}: {len(result.single_exit)} single-exit networks")
             for line, ratio, count in report(result):
                 print(f"  {line}")
                 ratios += [] if ratio is None else [ratio]

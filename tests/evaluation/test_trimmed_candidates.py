@@ -41,7 +41,7 @@ def scored(evaluator, source, thresholds):
 
 
 def test_a_trimmed_candidate_is_the_evaluated_cut_network(evaluator, archive, trimmer):
-    """Nobody passes exit 3, and exit 1 never fires."""
+    """No sample passes exit 3, and exit 1 never fires."""
     before = scored(evaluator, archive[0], (1.0, 0.02, 0.0, 0.3))
     (after,) = trimmer.trim([before])
     assert after.candidate.backbone["stages"] == 3
