@@ -3,12 +3,11 @@
 Results and gradients are those of torch, apart from rounding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch.overrides import TorchFunctionMode
 
 from edanas.core.kernel_reach import reach
 from edanas.training.depthwise import depthwise, has_bfloat16, pair
@@ -20,17 +19,6 @@ Torch's convolution has a higher fixed cost, and is faster on more pixels.
 """
 
 Numbers = int | Sequence[int]
-
-
-class FastConvolutions(TorchFunctionMode):
-    """Computes each two-dimensional convolution in the `with` block by `convolution`."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        if func is torch.conv2d and not torch.compiler.is_compiling():
-            return convolution(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
 
 
 def convolution(

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-from edanas.training.convolutions import FastConvolutions
+from edanas.training.fast_operators import FastOperators
 
 AUTO, FP32, BF16 = "auto", "fp32", "bf16"
 """Values of the setting `training.precision`."""
@@ -15,8 +15,8 @@ AUTO, FP32, BF16 = "auto", "fp32", "bf16"
 def compute_precision(precision: str, device: torch.device) -> Iterator[None]:
     """Run matrix products and convolutions in the `with` block in a given precision.
 
-    Weights and their gradients stay float32. On CPUs, convolutions are computed by
-    `edanas.training.convolutions`.
+    Weights and their gradients stay float32. On CPUs, the operators of
+    `edanas.training.fast_operators` run.
 
     Args:
         precision: `fp32` (float32) or `bf16` (bfloat16).
@@ -31,7 +31,7 @@ def compute_precision(precision: str, device: torch.device) -> Iterator[None]:
         if precision != FP32:
             stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
         if device.type == "cpu":
-            stack.enter_context(FastConvolutions())
+            stack.enter_context(FastOperators())
         yield
 
 

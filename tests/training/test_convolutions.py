@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from edanas.training.convolutions import FastConvolutions, convolution
+from edanas.training.convolutions import convolution
+from edanas.training.fast_operators import FastOperators
 
 CHANNELS = 4
 
@@ -82,7 +83,7 @@ def test_modules_in_the_context_keep_their_results_and_memory_format() -> None:
     ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.randn(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)
     exact = network(images)
-    with FastConvolutions():
+    with FastOperators():
         out = network(images)
     torch.testing.assert_close(out, exact, rtol=1e-5, atol=1e-5)
     assert out.is_contiguous(memory_format=torch.channels_last)
