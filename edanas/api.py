@@ -33,6 +33,8 @@ def search(
     warm_start: str | Path | None = None,
     settings: Mapping[str, Any] | Sequence[str] = (),
     config: str | Path | None = None,
+    skip_unreadable: bool = False,
+    allow_duplicates: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
     verbose: bool = False,
@@ -62,6 +64,8 @@ def search(
             none by default.
         settings: Further settings, as a mapping or as texts `key=value`; none by default.
         config: A TOML file of settings, which the other arguments override; none by default.
+        skip_unreadable: Skip files of a folder that cannot be read as images; by default they are an error.
+        allow_duplicates: Do not report images that are in two parts or two classes at once.
         overwrite: Discard the run in the folder `out`, and begin a new run; `False` by default.
         progress: The display of progress. By default bars in a terminal or a notebook, and nothing elsewhere;
             `edanas.core.progress.Silent()` shows nothing anywhere.
@@ -96,6 +100,8 @@ def search(
         warm_start=warm_start,
         settings=settings,
         config=config,
+        skip_unreadable=skip_unreadable,
+        allow_duplicates=allow_duplicates,
     )
     progress = progress or default_progress()
     registry = Registry(load_plugins(progress.say))

@@ -36,6 +36,27 @@ _FLAGS: dict[str, tuple[Any, Any]] = {
         Annotated[bool, typer.Option("--download", help="Allow the download of a torchvision data set.")],
         False,
     ),
+    "skip_unreadable": (
+        Annotated[
+            bool,
+            typer.Option(
+                "--skip-unreadable",
+                help="Skip files of a folder that cannot be read as images, instead of stopping with "
+                "an error.",
+            ),
+        ],
+        False,
+    ),
+    "allow_duplicates": (
+        Annotated[
+            bool,
+            typer.Option(
+                "--allow-duplicates",
+                help="Do not report images that are in two parts or two classes at once.",
+            ),
+        ],
+        False,
+    ),
     "seed": (
         Annotated[int | None, typer.Option(help="Seed of all random numbers, 0 or more. Default: 0.")],
         None,

@@ -1,6 +1,6 @@
 """A finished network as a row of `result.json`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any, Self
@@ -36,6 +36,11 @@ class ResultRow:
         utilization: Fraction of samples that exit at each exit point and at the last exit.
         test_accuracy: Accuracy on the test part.
         test_ci: 95% confidence interval of `test_accuracy` (Wilson): lower and upper bound.
+        balanced_accuracy: Mean over classes of `class_recall`.
+        class_recall: Fraction of the samples of each class that are classified correctly; `None` for a class
+            without samples.
+        confusion: Numbers of samples by class and prediction: a list of label, prediction and number for each
+            pair that occurs, ascending.
         calibration_accuracy: Accuracy on the calibration part; `None` if the thresholds were not set there.
         validation_accuracy: Accuracy on the validation part.
         ada_macs: ADA_MACS.
@@ -85,6 +90,9 @@ class ResultRow:
     utilization: tuple[float, ...]
     test_accuracy: float
     test_ci: tuple[float, float] | None = None
+    balanced_accuracy: float | None = None
+    class_recall: tuple[float | None, ...] = ()
+    confusion: tuple[Sequence[int], ...] = ()
     calibration_accuracy: float | None = None
     validation_accuracy: float
     ada_macs: float
@@ -153,6 +161,8 @@ class ResultRow:
     def _json_value(self, key: str) -> Any:
         """Return a field's value in JSON's types: tuples become lists."""
         value = getattr(self, key)
+        if key == "confusion":
+            return [list(each) for each in value]
         return list(value) if isinstance(value, tuple) else dict(value) if key == "backbone" else value
 
 
@@ -160,8 +170,10 @@ _FIELDS = {each.name: None for each in fields(ResultRow) if each.name not in ("k
 
 
 def _frozen(value: Any) -> Any:
-    """Return a list as a tuple, and any other value as it is."""
-    return tuple(value) if isinstance(value, list) else value
+    """Return a list as a tuple, a list of lists as a tuple of tuples, and any other value as it is."""
+    if not isinstance(value, list):
+        return value
+    return tuple(tuple(each) if isinstance(each, list) else each for each in value)
 
 
 def _problem(row: Any) -> str | None:

@@ -220,6 +220,12 @@ class TrainingSettings:
     label_smoothing: float = setting(
         "Share of the target probability that is spread over all classes.", 0.0, minimum=0, below=1
     )
+    class_weights: str = setting(
+        "Weights of the classes in the loss: `none`; or `balanced`, in inverse proportion to the number of a "
+        "class's training samples.",
+        "none",
+        choices=("none", "balanced"),
+    )
     gradient_clip: float = setting("Largest norm of the gradient; 0 = no clipping.", 5.0, minimum=0)
     skip_nonfinite: int = setting(
         "Number of steps of a training that are skipped if their loss or gradient is not finite; the next "
@@ -305,6 +311,9 @@ class Settings:
         "",
     )
     data: Component = setting("The data set, or the path of an image folder.", Component("digits"))
+    allow_duplicates: bool = setting(
+        "Do not report images that are, by their pixels, in two parts or two classes at once.", default=False
+    )
     split: SplitSettings = setting("Shares of the four parts of the data.", SplitSettings())
     seed: int = setting("The seed of all random numbers.", 0, minimum=0, maximum=2**31 - 1)
     device: str = setting(

@@ -225,6 +225,7 @@ class Outcome:
         utilization: Fraction of samples that exit at each of the N exit points and at the last exit.
         exit_accuracy: Top-1 accuracy of each exit on the samples that exit there; `None` without samples.
         backbone_accuracy: Top-1 accuracy of the last exit on all samples.
+        balanced_accuracy: Mean over classes of the accuracy on the samples of a class; `None` = unknown.
 
     Example:
         >>> Outcome(0.9, (0.5, 0.5), (1.0, 0.8), 0.85).utilization
@@ -235,6 +236,7 @@ class Outcome:
     utilization: tuple[float, ...]
     exit_accuracy: tuple[float | None, ...]
     backbone_accuracy: float
+    balanced_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -298,6 +300,7 @@ class Metrics:
             placed there) and at the last exit; empty if unknown.
         exit_figures: Costs of a sample in the unit of each meter, by the meter's name; the numbers are
             arranged as in `exit_macs`.
+        balanced_accuracy: Mean over classes of the accuracy on the samples of a class; `None` = unknown.
 
     Example:
         >>> metrics = Metrics(0.9, (0.5, 0.5), (1.0, 0.8), 1e6, 1.2e6, 0.85, 2_000_000, 5000, 64)
@@ -317,6 +320,7 @@ class Metrics:
     outputs: int | None = None
     exit_macs: tuple[float | None, ...] = ()
     exit_figures: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    balanced_accuracy: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics as a dictionary of values that JSON can hold."""
@@ -430,6 +434,7 @@ class LoadedData:
         parts: Name (S,) of each sample's part: `train`, `validation` or `test` if the source defines it, or
             `""` if the split rule chooses the part.
         remarks: Sentences for the user about changes of the images at reading.
+        names: Name of each sample for messages, e.g. the path of its file; empty if samples have no names.
 
     Example:
         >>> import torch
@@ -441,6 +446,7 @@ class LoadedData:
     samples: ImageSet
     parts: npt.NDArray[np.str_]
     remarks: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from edanas.core.errors import DataError
 from edanas.core.settings import Settings, SplitSettings
-from edanas.data.decoding import inspect_image
-from edanas.data.folder import find_images
+from edanas.data.decoding import decode, inspect_image
+from edanas.data.folder_layout import find_images
 from edanas.data.splits import PARTS
 
 SMALLEST, LARGEST = 16, 64
@@ -21,9 +22,6 @@ MEMORY = 4 * 2**30
 
 FEW = 100
 """Number of calibration or validation images below which a warning is printed."""
-
-UNEVEN = 10
-"""Ratio of images in the largest and the smallest class above which a warning is printed."""
 
 _SAMPLED_FILES = 64
 """Number of files that `survey` opens, at equal distances in the list of files."""
@@ -54,19 +52,30 @@ class Survey:
     grey: bool
 
 
-def survey(folder: Path) -> Survey:
+def survey(folder: Path, *, skip_unreadable: bool = False) -> Survey:
     """Count the image files of a folder, and open at most 64 of them to find size and colour.
 
     Args:
         folder: The folder with class folders; `edanas.data.folder.Folder` describes its layout.
+        skip_unreadable: Skip sampled images that cannot be read.
 
     Raises:
-        DataError: The folder has no class folders, or a sampled image cannot be read.
+        DataError: The folder has no class folders, or a sampled image cannot be read. In the latter case all
+            files are opened, and the message is that of `edanas.data.decoding.decode`.
     """
     listing = find_images(folder)
     count = len(listing.files)
     positions = np.linspace(0, count - 1, min(_SAMPLED_FILES, count)).round().astype(int)
-    sample = [inspect_image(listing.files[position]) for position in positions]
+    sample = []
+    for position in positions:
+        try:
+            sample.append(inspect_image(listing.files[position]))
+        except DataError:
+            if not skip_unreadable:
+                decode(listing.files, SMALLEST, "rgb")  # raises the error for all files
+                raise
+    if not sample:
+        raise DataError(f"{folder}: none of {len(positions)} images can be read")
     fixed_parts = frozenset(listing.parts) - {"", "train"}
     pairs = zip(listing.classes, listing.parts, strict=True)
     class_sizes = Counter(name for name, part in pairs if part not in fixed_parts)
@@ -206,11 +215,6 @@ def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int])
     if any(parts[part] < FEW for part in small_parts):
         counts = " and ".join(f"{parts[part]} {part}" for part in small_parts)
         sentences.append(f"{counts} images are few: thresholds and the choice of networks depend on chance.")
-    if surveyed.most > UNEVEN * surveyed.fewest:
-        sentences.append(
-            f"Classes are imbalanced, {surveyed.fewest:,} to {surveyed.most:,} images per class: "
-            "the accuracy hardly depends on rare classes."
-        )
     return sentences
 
 

@@ -3,6 +3,7 @@
 If one file or an option of the decoding changes, all files are decoded again.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,10 +16,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from edanas.core.errors import DataError, RunError
+from edanas.core.errors import RunError
 from edanas.core.machine import home
 from edanas.core.runfolder import replacing
-from edanas.data.decoding import Fit, decode
+from edanas.data.decoding import Decoded, Fit, decode
 
 _CHUNK = 4096
 """Number of files whose digests are computed together, which bounds the memory of pending results."""
@@ -27,7 +28,7 @@ _RULE = "2"
 """Version of the decoding. It must change whenever `decode` returns other pixels for the same files."""
 
 
-def decode_once(files: Sequence[Path], fit: Fit, channels: str) -> tuple[torch.Tensor, tuple[str, ...]]:
+def decode_once(files: Sequence[Path], fit: Fit, channels: str, *, skip_unreadable: bool = False) -> Decoded:
     """Return the result of `edanas.data.decoding.decode`, from the cache if possible.
 
     The name of a cache file is a digest of the files' contents in order, `fit`, `channels`, and the versions
@@ -37,23 +38,21 @@ def decode_once(files: Sequence[Path], fit: Fit, channels: str) -> tuple[torch.T
         files: Paths of one or more image files.
         fit: Size of the images; see `decode`.
         channels: `auto`, `grey` or `rgb`; see `decode`.
-
-    Returns:
-        The images (N, C, H, W), and one sentence for each kind of conversion; see `decode`.
+        skip_unreadable: See `decode`. If a file is unreadable, nothing is written to the cache.
 
     Raises:
         DataError: A file cannot be read as an image.
     """
     path = home() / "decoded" / f"{_key(files, fit, channels)}.safetensors"
-    decoded = _read(path)
-    if decoded is None:
-        decoded = decode(files, fit, channels)
-        try:
+    stored = _read(path)
+    if stored is not None:
+        return Decoded(*stored, range(len(files)))
+    decoded = decode(files, fit, channels, skip_unreadable=skip_unreadable)
+    if len(decoded.read) == len(files):
+        with contextlib.suppress(OSError, RunError, SafetensorError):
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as partial:
-                save_file({"images": decoded[0]}, partial, {"remarks": json.dumps(decoded[1])})
-        except (OSError, RunError, SafetensorError):
-            return decoded
+                save_file({"images": decoded.images}, partial, {"remarks": json.dumps(decoded.remarks)})
     return decoded
 
 
@@ -69,10 +68,8 @@ def _key(files: Sequence[Path], fit: Fit, channels: str) -> str:
 def _digest(path: Path) -> bytes:
     try:
         return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
-    except PermissionError as error:
-        raise DataError(f"{path}: no permission to read this image") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read as an image ({error.strerror or error})") from error
+    except OSError:
+        return b"unreadable"  # the decoding names the file
 
 
 def _read(path: Path) -> tuple[torch.Tensor, tuple[str, ...]] | None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ import torch
 from edanas.core.errors import DataError
 from edanas.core.preprocess import resize
 from edanas.data.image_array import ImageArray, Pixels
+from edanas.data.pixel_depth import check_colour_depth, grey_eight_bits
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,9 +46,6 @@ SUFFIXES = frozenset(
 
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 """Formats that are decoded, whatever the suffix of the file; Pillow decodes them without other programs."""
-
-SIXTEEN_BIT = 65535
-"""Largest value of a 16-bit pixel."""
 
 TURNS = {
     2: "FLIP_LEFT_RIGHT",
@@ -92,7 +90,21 @@ class _Original:
     """True if the file holds several frames."""
 
 
-def decode(files: Sequence[Path], fit: Fit, channels: str) -> tuple[torch.Tensor, tuple[str, ...]]:
+class Decoded(NamedTuple):
+    """Decoded images.
+
+    Args:
+        images: The images (N, C, H, W), uint8, in the order of their files.
+        remarks: One sentence for each kind of conversion, and one on unreadable files.
+        read: Indices of the N files that were read, ascending.
+    """
+
+    images: torch.Tensor
+    remarks: tuple[str, ...]
+    read: Sequence[int]
+
+
+def decode(files: Sequence[Path], fit: Fit, channels: str, *, skip_unreadable: bool = False) -> Decoded:
     """Decode image files in threads into one tensor.
 
     Args:
@@ -100,28 +112,64 @@ def decode(files: Sequence[Path], fit: Fit, channels: str) -> tuple[torch.Tensor
         fit: Size of the images; see `Fit`. If it is a largest side, and the images differ in size or one of
             them is larger, all images become squares of that side.
         channels: `grey` (one channel), `rgb` (three channels), or `auto`: one channel if all images are grey.
-
-    Returns:
-        The images (N, C, H, W), uint8, in the order of `files`, and one sentence for each kind of conversion.
+        skip_unreadable: Skip files that cannot be read as images.
 
     Raises:
-        DataError: A file cannot be read as an image; the message names the first unreadable file.
+        DataError: Files cannot be read as images, or none can. The message names the first five, and the
+            number of the others.
     """
     workers = min(len(files), 4 + (os.cpu_count() or 1))
-    read = partial(_read, formats=_formats(), fit=fit, grey=channels == "grey")
+    read = partial(_attempt, formats=_formats(), fit=fit, grey=channels == "grey")
     array, originals = (
         ImageArray(len(files), fit if isinstance(fit, int) else max(fit), colour=channels == "rgb"),
         Counter[_Original](),
     )
+    unreadable: dict[int, DataError] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
         # Pillow warns of odd metadata and of large images; the pixels are valid in both cases.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         for start in range(0, len(files), _CHUNK):
-            for pixels, original in pool.map(read, files[start : start + _CHUNK]):
-                array.add(pixels)
-                originals[original] += 1
+            for number, decoded in enumerate(pool.map(read, files[start : start + _CHUNK]), start):
+                if isinstance(decoded, DataError):
+                    unreadable[number] = decoded
+                    continue
+                array.add(decoded[0])
+                originals[decoded[1]] += 1
+    errors = list(unreadable.values())
+    if errors and (not skip_unreadable or not array.filled):
+        raise unreadable_error(errors)
     height, width = array.images.shape[2:]
-    return torch.from_numpy(array.images), _remarks(originals, (width, height), channels)
+    remarks = [*skipped_remarks(errors), *_remarks(originals, (width, height), channels)]
+    indices = [number for number in range(len(files)) if number not in unreadable]
+    return Decoded(torch.from_numpy(array.images[: array.filled]), tuple(remarks), indices)
+
+
+_NAMED = 5
+"""Number of unreadable files that a message names."""
+
+
+def unreadable_error(errors: Sequence[DataError]) -> DataError:
+    """Return one error for unreadable files, which names the first five, and the number of the others.
+
+    Example:
+        >>> errors = [DataError(f"{number}.png: bad") for number in range(7)]
+        >>> print(str(unreadable_error(errors)).partition(" Repair")[0])
+        7 files cannot be read. 0.png: bad; 1.png: bad; 2.png: bad; 3.png: bad; 4.png: bad; and 2 more.
+    """
+    advice = "Repair or delete {}, or add --skip-unreadable (data.skip_unreadable = true)"
+    if len(errors) == 1:
+        return DataError(f"{errors[0]}. {advice.format('it')}")
+    return DataError(f"{len(errors)} files cannot be read. {_listed(errors)}. {advice.format('them')}")
+
+
+def skipped_remarks(errors: Sequence[DataError]) -> tuple[str, ...]:
+    """Return a sentence on skipped files, which names the first five; no sentence if there are none."""
+    return (f"{len(errors)} files cannot be read and were skipped: {_listed(errors)}.",) if errors else ()
+
+
+def _listed(errors: Sequence[DataError]) -> str:
+    more = [f"and {len(errors) - _NAMED} more"] if len(errors) > _NAMED else []
+    return "; ".join([*map(str, errors[:_NAMED]), *more])
 
 
 def decode_each(files: Sequence[Path], fit: Fit, *, grey: bool) -> list[torch.Tensor | DataError]:
@@ -137,11 +185,10 @@ def decode_each(files: Sequence[Path], fit: Fit, *, grey: bool) -> list[torch.Te
     """
 
     def decode_one(path: Path) -> torch.Tensor | DataError:
-        try:
-            pixels, _ = _read(path, formats, fit, grey=grey)
-        except DataError as error:
-            return error
-        image = torch.tensor(pixels)
+        decoded = _attempt(path, formats, fit, grey=grey)
+        if isinstance(decoded, DataError):
+            return decoded
+        image = torch.tensor(decoded[0])
         return image.expand(1 if grey else 3, -1, -1) if image.dim() == 2 else image.permute(2, 0, 1)
 
     formats = _formats()
@@ -164,13 +211,23 @@ def inspect_image(path: Path) -> tuple[tuple[int, int], bool]:
     return original.size, not original.colour
 
 
+def _attempt(
+    path: Path, formats: Sequence[str], fit: Fit, *, grey: bool
+) -> tuple[Pixels, _Original] | DataError:
+    """Return the result of `_read`, or its error."""
+    try:
+        return _read(path, formats, fit, grey=grey)
+    except DataError as error:
+        return error
+
+
 def _read(path: Path, formats: Sequence[str], fit: Fit, *, grey: bool) -> tuple[Pixels, _Original]:
     """Decode one file; the pixels have shape (H, W) if all are grey, else (H, W, 3)."""
     from PIL import Image
 
     try:
         with Image.open(path, formats=list(formats)) as image:
-            return _convert(image, fit, grey=grey)
+            return _convert(path, image, fit, grey=grey)
     except PermissionError as error:
         raise DataError(f"{path}: no permission to read this image") from error
     except Image.DecompressionBombError as error:
@@ -181,7 +238,7 @@ def _read(path: Path, formats: Sequence[str], fit: Fit, *, grey: bool) -> tuple[
         raise DataError(f"{path}: cannot be read as an image ({cause})") from error
 
 
-def _convert(image: "Image.Image", fit: Fit, *, grey: bool) -> tuple[Pixels, _Original]:
+def _convert(path: Path, image: "Image.Image", fit: Fit, *, grey: bool) -> tuple[Pixels, _Original]:
     from PIL import Image
 
     longest = fit if isinstance(fit, int) else max(fit)
@@ -189,7 +246,7 @@ def _convert(image: "Image.Image", fit: Fit, *, grey: bool) -> tuple[Pixels, _Or
     animated = bool(getattr(image, "is_animated", False))
     image.draft(None, (2 * longest, 2 * longest))
     image.load()
-    converted, transparent = _to_grey_or_rgb(image)
+    converted, transparent = _to_grey_or_rgb(path, image)
     orientation = _orientation(image)
     turn = TURNS.get(orientation)
     if turn is not None:
@@ -221,17 +278,15 @@ def _orientation(image: "Image.Image") -> int:
         return 1
 
 
-def _to_grey_or_rgb(image: "Image.Image") -> tuple["Image.Image", bool]:
+def _to_grey_or_rgb(path: Path, image: "Image.Image") -> tuple["Image.Image", bool]:
     """Return the image in Pillow's mode `L` or `RGB`, and True if any pixel was transparent."""
     from PIL import Image
 
     if image.mode.startswith("I"):
-        values = np.asarray(image, dtype=np.int64)
-        if values.min() < 0 or values.max() > SIXTEEN_BIT:
-            raise ValueError(f"pixels from {values.min()} to {values.max()}; allowed: 8 or 16 bits, unsigned")
-        return Image.fromarray((values * 255 / SIXTEEN_BIT).round().astype(np.uint8)), False
+        return grey_eight_bits(image, path), False
     if image.mode == "F":
         raise ValueError("floating-point pixels; allowed: 8 or 16 bits, unsigned")
+    check_colour_depth(image, path)
     if image.has_transparency_data:
         layers = image.convert("RGBA")
         transparent = int(np.asarray(layers.getchannel("A")).min()) < 255

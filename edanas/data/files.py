@@ -8,6 +8,7 @@ import torch
 
 from edanas.core.errors import DataError
 from edanas.data.decoding import SUFFIXES, Fit, decode_each
+from edanas.data.system_files import is_hidden
 
 
 def image_files(paths: Iterable[str | Path]) -> list[Path]:
@@ -45,16 +46,18 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _images_below(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder, onerror=_raise_data_error):
-        folders[:] = [name for name in folders if not _is_hidden(name)]
+    """Yield the images in a folder and all folders below; linked folders are followed, each folder once."""
+    visited: set[tuple[int, int]] = set()
+    for parent, folders, names in os.walk(folder, onerror=_raise_data_error, followlinks=True):
+        status = Path(parent).stat()
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in names:
-            if Path(name).suffix.lower() in SUFFIXES and not _is_hidden(name):
+            if Path(name).suffix.lower() in SUFFIXES and not is_hidden(name):
                 yield Path(parent) / name
-
-
-def _is_hidden(name: str) -> bool:
-    """Return True for names of hidden files, and of the metadata that macOS puts into archives."""
-    return name.startswith((".", "__MACOSX"))
 
 
 def _raise_data_error(error: OSError) -> None:

@@ -10,6 +10,7 @@ import torch
 from edanas.core.errors import ConfigError, DataError
 from edanas.core.settings import SplitSettings
 from edanas.core.types import DataParts, ImageSet, LoadedData
+from edanas.data.duplicates import first_copies
 
 PARTS = ("train", "calibration", "validation", "test")
 """Names of the parts, in the order in which they are drawn."""
@@ -26,8 +27,9 @@ def split(data: LoadedData, settings: SplitSettings, seed: int) -> DataParts:
 
     The samples that `data.parts` assigns to `validation` or `test` form this part. All other samples, the
     pool, are divided among the other parts, whose shares are rescaled to sum to 1. In each class, a part gets
-    its share rounded down or up, and at least one sample. The samples of a part are shuffled, so that the
-    first samples of a part are a random sample.
+    its share rounded down or up, and at least one sample. Pool samples with equal pixels are in one part, and
+    count as one sample of the class of the first. The samples of a part are shuffled, so that the first
+    samples of a part are a random sample.
 
     Args:
         data: The samples, and the part that each sample belongs to, if the data source defines it.
@@ -39,11 +41,13 @@ def split(data: LoadedData, settings: SplitSettings, seed: int) -> DataParts:
 
     Raises:
         ConfigError: A share is negative, or 0 for a part that is drawn, or the shares do not sum to 1.
-        DataError: The data is inconsistent, or a class has fewer pool samples than there are parts to draw.
+        DataError: The data is inconsistent, or a class has fewer different pool samples than there are parts
+            to draw.
 
     Example:
         >>> labels = torch.arange(20) % 2
-        >>> samples = ImageSet(torch.zeros(20, 1, 4, 4, dtype=torch.uint8), labels, ("a", "b"))
+        >>> images = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1)
+        >>> samples = ImageSet(images, labels, ("a", "b"))
         >>> parts = split(LoadedData(samples, np.full(20, ""), ()), SplitSettings(0.6, 0.1, 0.1, 0.2), seed=0)
         >>> len(parts.train), len(parts.calibration), len(parts.validation), len(parts.test)
         (12, 2, 2, 4)
@@ -104,20 +108,40 @@ def _draw(
     samples: ImageSet, pool: npt.NDArray[np.bool_], shares: Mapping[str, float], rng: np.random.Generator
 ) -> dict[str, Indices]:
     """Divide the indices of the pool among the parts in `shares`; return part -> indices."""
-    labels = samples.labels.numpy()
+    labels, owner = samples.labels.numpy(), _first_in_pool(samples.images, pool)
+    copies = np.flatnonzero(pool & (owner != np.arange(len(owner))))
     shortfall = np.zeros(len(shares))
     pieces_of: dict[str, list[Indices]] = {part: [] for part in shares}
     for label, name in enumerate(samples.classes):
         members = rng.permutation(np.flatnonzero(pool & (labels == label)))
+        copied = np.isin(members, copies).sum()
+        members = members[owner[members] == members]
         if len(members) < len(shares):
+            besides = f", besides {copied} copies of images" if copied else ""
             raise DataError(
-                f"class '{name}' has {len(members)} samples to divide; "
+                f"class '{name}' has {len(members)} samples to divide{besides}; "
                 f"at least {len(shares)} are needed: one each for {', '.join(shares)}"
             )
         counts = _apportion(len(members), np.array(list(shares.values())), shortfall)
         for part, piece in zip(shares, np.split(members, np.cumsum(counts)[:-1]), strict=True):
             pieces_of[part].append(piece)
-    return {part: rng.permutation(np.concatenate(pieces)) for part, pieces in pieces_of.items()}
+    drawn = {part: np.concatenate(pieces) for part, pieces in pieces_of.items()}
+    return {
+        part: rng.permutation(np.concatenate([members, copies[np.isin(owner[copies], members)]]))
+        for part, members in drawn.items()
+    }
+
+
+def _first_in_pool(images: torch.Tensor, pool: npt.NDArray[np.bool_]) -> Indices:
+    """Return for each sample of the pool the index of the first sample of the pool with equal pixels.
+
+    Samples outside the pool have their own index.
+    """
+    members = np.flatnonzero(pool)
+    _, first, group = np.unique(first_copies(images)[members], return_index=True, return_inverse=True)
+    owner = np.arange(len(pool))
+    owner[members] = members[first[group]]
+    return owner
 
 
 def _apportion(

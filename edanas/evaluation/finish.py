@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from edanas.core.attempt import reason
@@ -17,13 +18,15 @@ from edanas.core.result_row import ResultRow
 from edanas.core.runfolder import MODELS, replace_file
 from edanas.core.types import Candidate, Metrics
 from edanas.deploy.export_check import export_checked
+from edanas.evaluation.class_figures import class_figures
 from edanas.evaluation.examples import write_examples
 from edanas.evaluation.final_thresholds import FinalThresholds
 from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
-from edanas.model.profiling import collect_profile
+from edanas.model.profiling import collect_answers, collect_profile
 from edanas.model.trimming import removal_text
 from edanas.numerics.intervals import wilson
+from edanas.thresholds.profiles import exit_columns
 from edanas.training.finetune import step_count
 
 
@@ -130,10 +133,12 @@ class Finisher:
         network, anatomy, calibration = settled.network, settled.anatomy, settled.calibration
         if text := removal_text(trained, network):
             progress.say(f"Network {candidate.id}: {text}")
-        validation = score(collect_profile(network, parts.validation), network.scheme, anatomy)
+        known = parts.validation.labels.numpy()
+        validation = score(collect_profile(network, parts.validation), network.scheme, anatomy, known)
         files = self._export(candidate.id, network, progress)
-        profile = collect_profile(network, parts.test)
+        profile, answers = collect_answers(network, parts.test)
         test = score(profile, network.scheme, anatomy)
+        predictions = answers[np.arange(len(answers)), exit_columns(profile, network.scheme)]
         count = bench.settings.examples if network.scheme.placed else 0
         examples = write_examples(bench.folder, candidate.id, network, parts.test, profile, count)
         finished = Candidate(settled.candidate.backbone, network.scheme)
@@ -142,6 +147,7 @@ class Finisher:
             exits=network.scheme.exits,
             thresholds=network.scheme.thresholds,
             **test_figures(test, len(parts.test)),
+            **class_figures(parts.test.labels.numpy(), predictions, parts.task.num_classes),
             calibration_accuracy=calibration.accuracy if calibration else None,
             validation_accuracy=validation.accuracy,
             calibration_executed_macs=calibration.executed_macs if calibration else None,

@@ -77,7 +77,8 @@ def predict_objectives(
     """Return the function that predicts objectives and excesses of constraints, for `SearchProblem.judge`.
 
     Args:
-        judge: The result of `judge_of`. If it is `None`, this function returns `None`.
+        judge: The result of `judge_of`. If it is `None`, or an objective depends on the accuracies of
+            classes, this function returns `None`.
         objectives: The run's objectives.
         limits: The run's constraints.
 
@@ -85,7 +86,7 @@ def predict_objectives(
         A function from a candidate and a predicted outcome to one list. The list has the value of each
         objective, to be minimised, then the excess of each constraint that an evaluation decides.
     """
-    if judge is None:
+    if judge is None or any(each.by_class for each in objectives):
         return None
 
     def numbers(candidate: Candidate, outcome: Outcome) -> Sequence[float]:

@@ -2,6 +2,9 @@
 
 import math
 
+import numpy as np
+import numpy.typing as npt
+
 from edanas.core.costs import Costs, ada_macs, backbone_macs, executed_macs, executed_per_exit
 from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.model.anatomy import Anatomy
@@ -13,18 +16,24 @@ _TRADE_OFFS = 64
 """Maximum number of schemes from the front of one backbone: the schemes that add most to the hypervolume."""
 
 
-def score(profile: ExitProfile, scheme: SelectionScheme, anatomy: Anatomy) -> Metrics:
+def score(
+    profile: ExitProfile,
+    scheme: SelectionScheme,
+    anatomy: Anatomy,
+    labels: npt.NDArray[np.int64] | None = None,
+) -> Metrics:
     """Return the metrics of a selection scheme on the samples of an exit profile.
 
     Args:
         profile: The exit profile of the network or of its backbone.
         scheme: The selection scheme to score.
         anatomy: The costs of the network's stages and heads.
+        labels: Label (S,) of each of the S samples, for the balanced accuracy; `None` = unknown.
 
     Raises:
         ValueError: The profile is empty, or has no column for a placed exit of the scheme.
     """
-    return metrics_of(outcome(profile, scheme), scheme, anatomy)
+    return metrics_of(outcome(profile, scheme, labels), scheme, anatomy)
 
 
 def pareto_schemes(
@@ -72,6 +81,7 @@ def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Me
         ada_macs=ada_macs(costs, scheme, result.utilization),
         executed_macs=executed_macs(costs, scheme, result.utilization),
         backbone_accuracy=result.backbone_accuracy,
+        balanced_accuracy=result.balanced_accuracy,
         backbone_macs=backbone_macs(costs),
         params=sum(segment.params for segment in segments),
         activations=max(segment.activations for segment in segments),

@@ -115,7 +115,8 @@ class SharedEvaluation(Evaluator):
 
     def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
         """See `Evaluator.rescore`."""
-        return score(profile, candidate.scheme, self.workbench.anatomy_of(candidate.backbone, profile.points))
+        anatomy = self.workbench.anatomy_of(candidate.backbone, profile.points)
+        return score(profile, candidate.scheme, anatomy, self.workbench.parts.validation.labels.numpy())
 
     def judge(self, candidate: Candidate, outcome: Outcome) -> Metrics:
         """See `Evaluator.judge`."""

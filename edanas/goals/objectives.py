@@ -33,6 +33,25 @@ class Error(Objective):
         return 1.0 - metrics.accuracy
 
 
+class BalancedError(Objective):
+    """Balanced error on the validation part, a fraction: 1 minus the mean of the accuracies of the classes.
+
+    Every class has the same weight, whatever its number of samples.
+    """
+
+    unit = "%"
+    by_class = True
+
+    def value(self, metrics: Metrics) -> float:
+        """Return 1 minus the balanced accuracy, in [0, 1]."""
+        if metrics.balanced_accuracy is None:
+            raise CostError(
+                "balanced-error: the metrics hold no balanced accuracy; allowed: evaluations that measure "
+                "it, such as `shared` and `finetune`"
+            )
+        return 1.0 - metrics.balanced_accuracy
+
+
 class AdaMacs(Objective):
     """ADA_MACS: mean cost of a sample, without the heads whose confidence was too low (paper, Eq. 5)."""
 
@@ -158,6 +177,7 @@ def edanas_objectives() -> Mapping[str, Callable[..., Objective]]:
     return {
         "accuracy": Accuracy,
         "error": Error,
+        "balanced-error": BalancedError,
         "ada-macs": AdaMacs,
         "executed-macs": ExecutedMacs,
         "backbone-macs": BackboneMacs,

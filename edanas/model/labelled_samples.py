@@ -13,6 +13,7 @@ from edanas.core.preprocess import resize_all
 from edanas.core.runfolder import CONFIG, ENVIRONMENT, MODELS
 from edanas.core.settings import Component, Settings
 from edanas.core.types import ImageSet, LoadedData
+from edanas.data.folder_layout import quoted
 from edanas.data.splits import PARTS, split
 from edanas.model.eenn import EENN
 from edanas.plugins.data_sets import data_component
@@ -262,7 +263,8 @@ def _match_network(samples: ImageSet, network: EENN) -> ImageSet:
         name = samples.classes[label]
         if name not in number:
             raise DataError(
-                f"classes: found '{name}', a class that the network does not have.{near_miss(name, number)}"
+                f"classes: found {quoted(name, network.classes)}, a class that the network does not have."
+                f"{near_miss(name, number)}"
             )
     lookup = torch.tensor([number.get(name, -1) for name in samples.classes], dtype=torch.int64)
     images = samples.images

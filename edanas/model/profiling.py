@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -23,6 +25,25 @@ def collect_profile(
 ) -> ExitProfile:
     """Return the exit profile of a network: confidence and correctness of every exit for every sample.
 
+    See `collect_answers` for the arguments and errors.
+
+    Example:
+        >>> from edanas.testing.evaluations import toy_network
+        >>> from edanas.testing.toy_networks import toy_images
+        >>> collect_profile(toy_network(), toy_images(4, seed=0)).confidence.shape
+        (4, 2)
+    """
+    return collect_answers(network, data, batch_size, device)[0]
+
+
+def collect_answers(
+    network: ExitNetwork,
+    data: ImageSet,
+    batch_size: int = 256,
+    device: torch.device | str | None = None,
+) -> tuple[ExitProfile, npt.NDArray[np.int64]]:
+    """Return the exit profile of a network, and the predicted class of every exit for every sample.
+
     The network runs in eval mode; afterwards each module has its former mode. On many samples a fused copy
     runs, whose outputs are equal up to rounding; see `EENN.freeze`.
 
@@ -34,6 +55,9 @@ def collect_profile(
         device: Device to which the network is moved, and where it stays. `None`, the default, does not move
             the network.
 
+    Returns:
+        The exit profile, and the predictions (S, E) of E exits for S samples.
+
     Raises:
         CandidateError: The confidence of an exit is NaN for a sample.
         DataError: There are no samples, or the images do not fit the network.
@@ -41,7 +65,7 @@ def collect_profile(
     Example:
         >>> from edanas.testing.evaluations import toy_network
         >>> from edanas.testing.toy_networks import toy_images
-        >>> collect_profile(toy_network(), toy_images(4, seed=0)).confidence.shape
+        >>> collect_answers(toy_network(), toy_images(4, seed=0))[1].shape
         (4, 2)
     """
     if not len(data):
@@ -50,19 +74,21 @@ def collect_profile(
         network.to(device)
     if len(data) >= _FUSED and not network.frozen:
         network = network.freeze()
-    confidences, outcomes = [], []
+    confidences, answers = [], []
     with eval_mode(network), torch.inference_mode(), compute_precision(FP32, network.device):
         for start in range(0, len(data), batch_size):
             batch = slice(start, start + batch_size)
             labels, confidence = network.all_exits(data.images[batch])
             confidences.append(confidence.float().cpu())
-            outcomes.append(labels.cpu() == data.labels[batch, None].cpu())
+            answers.append(labels.cpu())
     confidence = torch.cat(confidences)
     if confidence.isnan().any():
         broken = int(confidence.isnan().any(dim=0).nonzero()[0])
         name = [*(f"exit {point + 1}" for point in network.answering), "the last exit"][broken]
         raise CandidateError(f"the confidence of {name} is not a number for some samples")
-    return ExitProfile(network.answering, confidence.numpy(), torch.cat(outcomes).numpy())
+    predictions = torch.cat(answers)
+    correct = predictions == data.labels[:, None].cpu()
+    return ExitProfile(network.answering, confidence.numpy(), correct.numpy()), predictions.numpy()
 
 
 @contextmanager

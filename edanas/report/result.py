@@ -177,6 +177,28 @@ class Result:
         bounds = Bounds(max_macs, min_accuracy, max_params, max_activations)
         return choose_network(self, bounds, exits).to_json()
 
+    def confusion_matrix(self, network: str) -> list[list[int]]:
+        """Return the confusion matrix (K, K) of a finished network on the test part, for K classes.
+
+        Entry i, j is the number of test samples of class i that the network classifies as class j.
+
+        Args:
+            network: The network's id.
+
+        Raises:
+            EdanasError: No network has this id, or an older version of edanas wrote the result.
+        """
+        rows = {row.id: row for row in (*self.early_exit, *self.single_exit)}
+        if network not in rows:
+            raise EdanasError(f"network: {unknown('network', network, rows)}")
+        if not rows[network].confusion:
+            raise EdanasError(f"{self.folder}: was written by a version of edanas without confusion matrices")
+        classes = len(rows[network].class_recall)
+        matrix = [[0] * classes for _ in range(classes)]
+        for label, prediction, count in rows[network].confusion:
+            matrix[label][prediction] = count
+        return matrix
+
     def to_dataframe(self) -> "pd.DataFrame":
         """Return the rows of `front`, `static_front` and `plain` as a table, one network per line.
 

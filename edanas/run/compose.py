@@ -29,6 +29,8 @@ from edanas.core.progress import Progress
 from edanas.core.settings import Component, Settings, labels
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS
+from edanas.data.class_sizes import unequal_classes
+from edanas.data.duplicates import Duplicates, find_duplicates
 from edanas.data.splits import split
 from edanas.evaluation.predicted_metrics import count_costs, judge_of, measure_of, predict_objectives
 from edanas.evaluation.workbench import Workbench
@@ -56,7 +58,8 @@ class Composition:
         executor: The executor that runs evaluations.
         setter: The threshold setter that every result gets its thresholds from.
         exporters: The exporters that write every result, `WRITER` first.
-        remarks: Sentences to print on the preparation of the images.
+        remarks: Sentences to print on the preparation of the images, on duplicates and on unequal classes.
+        duplicates: Images that are in two parts or two classes at once.
     """
 
     workbench: Workbench
@@ -70,6 +73,7 @@ class Composition:
     setter: ThresholdSetter
     exporters: tuple[Exporter, ...]
     remarks: tuple[str, ...]
+    duplicates: Duplicates
 
 
 def make_space(registry: Registry, settings: Settings) -> tuple[SupernetProvider, SearchSpace]:
@@ -107,6 +111,9 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     space = strategy.confine(full_space)
     source: DataSource = make("data set", data_component(registry, settings.data))
     loaded = source.load(_largest_side(space), settings.seed)
+    parts = split(loaded, settings.split, settings.seed)
+    duplicates = find_duplicates(loaded)
+    sentences = () if settings.allow_duplicates else duplicates.sentences()
     objectives = tuple(make("objective", component) for component in settings.objectives)
     constraints: tuple[Constraint, ...] = tuple(make("constraint", each) for each in settings.constraints)
     meters = [meter for each in (*objectives, *constraints) for meter in each.meters]
@@ -118,7 +125,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         inference=make("inference rule", settings.inference),
         scheme=make("training scheme", settings.scheme),
         space=space,
-        parts=split(loaded, settings.split, settings.seed),
+        parts=parts,
         device=device_of(settings),
         folder=folder,
         meters=tuple({meter.name: meter for meter in meters}.values()),
@@ -157,7 +164,8 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         executor=make("executor", settings.executor),
         setter=make("threshold setter", settings.final_thresholds),
         exporters=tuple(make("exporter", component) for component in _exporters(settings)),
-        remarks=loaded.remarks,
+        remarks=(*loaded.remarks, *sentences, *unequal_classes(parts.train)),
+        duplicates=duplicates,
     )
 
 

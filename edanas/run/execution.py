@@ -229,6 +229,8 @@ def _execute(
     with times.timed(PLAIN_PART):
         networks = finish_plain(composition, networks, times.total(), progress, notify)
     content = result_content(FinishedRun(composition, outcome, searched, networks, times.seconds))
+    for remark in content["remarks"][len(composition.remarks) :]:
+        progress.say(remark)
     write_report(folder, content)
     host.notify("edanas_run_finished", result=content, folder=folder)
     return Result.read(folder)

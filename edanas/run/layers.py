@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,8 @@ def layered_settings(
     """
     # A layer of the user may be invalid alone, e.g. shares of the split that sum to 1 only with the bundle.
     named = resolve([(origin, _restricted(table, ("plugin", "preset"))) for origin, table in layers])
-    inspect, reason = cache(survey), ""
+    skips = bool(_data(layers).options.get("skip_unreadable"))
+    inspect, reason = cache(partial(survey, skip_unreadable=skips)), ""
     folder = _folder(registry, _data(layers))
     if folder and named.preset in ("", AUTO) and not any(_has_setting(layers, name) for name in _FAMILY):
         plugin, reason = bundle_for(inspect(folder))

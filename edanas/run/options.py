@@ -22,6 +22,8 @@ class RunOptions:
         data: The name of a data set, or the path of a folder with one folder for each class.
         plugin: The name of the bundle.
         download: Allow the download of the data set.
+        skip_unreadable: Skip files of a folder that cannot be read as images; by default they are an error.
+        allow_duplicates: Go on in silence if the same image is in two parts or two classes.
         seed: The seed of all random numbers.
         preset: The name of a preset of the bundle.
         device: The device to compute on: `auto`, `cpu`, `cuda` or `cuda:N`, N being the number of a GPU.
@@ -41,6 +43,8 @@ class RunOptions:
     data: str | None = None
     plugin: str | None = None
     download: bool = False
+    skip_unreadable: bool = False
+    allow_duplicates: bool = False
     seed: int | None = None
     preset: str | None = None
     device: str | None = None
@@ -72,5 +76,7 @@ class RunOptions:
             "search.max_evals": self.max_evals,
             "search.time_limit": self.time_limit,
             "data.download": True if self.download else None,
+            "data.skip_unreadable": True if self.skip_unreadable else None,
+            "allow_duplicates": True if self.allow_duplicates else None,
         }
         return user_layers(flags, self.settings or (), self.config)

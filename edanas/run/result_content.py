@@ -8,6 +8,7 @@ from edanas.core.config import to_plain
 from edanas.core.engine import SearchOutcome
 from edanas.core.settings import labels
 from edanas.core.types import Evaluation, Metrics
+from edanas.data.class_sizes import constant_answer
 from edanas.evaluation.selection import pareto_set
 from edanas.evaluation.trimming import distinct
 from edanas.report.history import read_steps
@@ -40,6 +41,7 @@ def result_content(run: FinishedRun) -> dict[str, Any]:
     """Return the content of `result.json` in JSON's types; the page "Results" explains each key."""
     workbench, objectives = run.composition.workbench, run.composition.objectives
     settings, evaluations = workbench.settings, run.outcome.evaluations
+    accuracies = [row.test_accuracy for row in (*run.networks.front, *run.networks.static)]
     return {
         "front": [row.to_json() for row in run.networks.front],
         "static_front": [row.to_json() for row in run.networks.static],
@@ -66,7 +68,8 @@ def result_content(run: FinishedRun) -> dict[str, Any]:
             name: len(getattr(workbench.parts, name))
             for name in ("train", "calibration", "validation", "test")
         },
-        "remarks": list(run.composition.remarks),
+        "remarks": [*run.composition.remarks, *constant_answer(workbench.parts.test, accuracies)],
+        "duplicates": run.composition.duplicates.to_json(),
         "seconds": dict(run.seconds),
         "environment": environment(settings),
         "settings": to_plain(settings),

@@ -205,7 +205,10 @@ def _check_network(evaluator: Evaluator, candidate: Candidate, metrics: Metrics,
 
 def _check_judging(evaluator: Evaluator, candidate: Candidate, metrics: Metrics) -> None:
     """Check that `judge` returns the measured metrics for the measured accuracies and utilization."""
-    outcome = Outcome(metrics.accuracy, metrics.utilization, metrics.exit_accuracy, metrics.backbone_accuracy)
+    outcome = Outcome(
+        *(metrics.accuracy, metrics.utilization, metrics.exit_accuracy),
+        *(metrics.backbone_accuracy, metrics.balanced_accuracy),
+    )
     try:
         judged: object = evaluator.judge(candidate, outcome)
     except CandidateError:

@@ -28,12 +28,15 @@ def exit_columns(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[n
     return np.where(fires.any(axis=1), columns[fires.argmax(axis=1)], last)
 
 
-def outcome(profile: ExitProfile, scheme: SelectionScheme) -> Outcome:
+def outcome(
+    profile: ExitProfile, scheme: SelectionScheme, labels: npt.NDArray[np.int64] | None = None
+) -> Outcome:
     """Return accuracy and utilization of a network with the thresholds of `scheme`.
 
     Args:
         profile: Exit profile of one sample or more.
         scheme: Selection scheme that places only exit points of the profile.
+        labels: Label (S,) of each of the S samples, for the balanced accuracy; `None` = unknown.
 
     Raises:
         ValueError: The profile has no samples, or `scheme` does not fit the profile; see `exit_columns`.
@@ -58,7 +61,26 @@ def outcome(profile: ExitProfile, scheme: SelectionScheme) -> Outcome:
         utilization=tuple(float(n) / len(profile) for n in counts),
         exit_accuracy=tuple(float(r / n) if n else None for r, n in zip(correct_counts, counts, strict=True)),
         backbone_accuracy=float(profile.correct[:, -1].mean()),
+        balanced_accuracy=None if labels is None else balanced_accuracy(correct, labels),
     )
+
+
+def balanced_accuracy(correct: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64]) -> float:
+    """Return the mean over classes of the accuracy on the samples of a class.
+
+    Classes without samples do not count.
+
+    Args:
+        correct: Correctness (S,) of each of the S samples.
+        labels: Label (S,) of each sample.
+
+    Example:
+        >>> balanced_accuracy(np.array([True, True, True, False]), np.array([0, 0, 0, 1]))
+        0.5
+    """
+    counts = np.bincount(labels)
+    right = np.bincount(labels, weights=correct)
+    return float((right[counts > 0] / counts[counts > 0]).mean())
 
 
 def _columns(profile: ExitProfile, scheme: SelectionScheme) -> npt.NDArray[np.int64]:

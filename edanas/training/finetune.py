@@ -10,6 +10,7 @@ from edanas.core.finite import check_finite
 from edanas.core.progress import Bar
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
+from edanas.training.class_weights import class_weights
 from edanas.training.distillation import Teacher, distillation_targets, mixed_targets, stored_probabilities
 from edanas.training.finite_steps import FiniteSteps
 from edanas.training.phase_plan import PhasePlan
@@ -65,7 +66,7 @@ def finetune(
     learned = scheme_module(scheme, every, seed, device)
     trained = nn.ModuleList([network, learned])
     batches = Batches(parts, settings, network.resolution, device)
-    optimizer = make_optimizer(trained, settings)
+    optimizer, weights = make_optimizer(trained, settings), class_weights(parts.train, settings, device)
     plan, total_steps = PhasePlan(scheme.phases(every)), settings.epochs * len(batches)
     network.to(memory_format=torch.channels_last)
     precision = resolve_precision(settings.precision, device)
@@ -90,7 +91,9 @@ def finetune(
                     logits = [exit_logits.float() for exit_logits in network.logits(images, phase)]
                     probabilities = None if stored is None else stored[batches.latest]
                     targets, smoothing = _targets(images, labels, settings, teacher, probabilities)
-                batch = ExitBatch(logits, targets, phase, points, network.criterion, smoothing, learned)
+                batch = ExitBatch(
+                    logits, targets, phase, points, network.criterion, smoothing, learned, weights
+                )
                 loss = scheme.loss(batch) + batch.criterion_loss()
                 loss.backward()  # type: ignore[no-untyped-call]
                 rate, value = learning_rate(settings, done, steps), float(loss.detach())

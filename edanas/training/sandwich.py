@@ -31,6 +31,7 @@ from edanas.core.passes import exit_logits, exit_parts
 from edanas.core.settings import TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, Task
+from edanas.training.class_weights import class_weights
 from edanas.training.compilation import CompiledStages, backend_for
 from edanas.training.distillation import Teacher, distillation_targets
 from edanas.training.loop import SAVE_EVERY, Training
@@ -174,6 +175,7 @@ class SandwichTraining(Training):
         learned = scheme_module(scheme, self.points, seed, next(network.parameters()).device)
         side, file = int(self.largest["resolution"]), (checkpoint, "supernet")
         super().__init__(network, learned, parts, settings, side, seed, file, save_every)
+        self.class_weights = class_weights(parts.train, settings, self.device)
         self.kernels = CompiledStages(network.parts, (self.largest, self.smallest), backend_for(self.device))
 
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
@@ -234,7 +236,9 @@ class SandwichTraining(Training):
     def _loss(
         self, logits: list[torch.Tensor], targets: torch.Tensor, smoothing: float, phase: Phase
     ) -> torch.Tensor:
-        batch = ExitBatch(logits, targets, phase, self.points, self.criterion, smoothing, self.learned)
+        batch = ExitBatch(
+            logits, targets, phase, self.points, self.criterion, smoothing, self.learned, self.class_weights
+        )
         return self.scheme.loss(batch) + batch.criterion_loss()
 
 

@@ -215,11 +215,12 @@ class _NumberPerExit(nn.Module):
 
 
 def _smoothed_targets(batch: ExitBatch) -> torch.Tensor:
-    """Return the targets as probabilities (B, K) with label smoothing, for B samples and K classes."""
+    """Return the targets (B, K) of B samples and K classes: probabilities times weights of the classes."""
     targets, classes = batch.targets, batch.logits[0].shape[1]
     if not targets.is_floating_point():
         targets = one_hot(targets, classes).to(batch.logits[0].dtype)
-    return (1 - batch.label_smoothing) * targets + batch.label_smoothing / classes
+    smoothed = (1 - batch.label_smoothing) * targets + batch.label_smoothing / classes
+    return smoothed if batch.class_weights is None else smoothed * batch.class_weights
 
 
 def _check_weight(name: str, weight: float) -> None:

@@ -211,10 +211,9 @@ def test_other_files_are_ignored_with_a_remark(flat: Path) -> None:
     (flat / "a" / "labels.csv").write_text("")
     data = load(flat)
     assert len(data.samples) == 4
-    assert len(data.remarks) == 1
-    assert (
-        "4 files or folders were ignored (hidden, or no image): .git, notes.txt, a/.hidden.png, ..."
-        in (data.remarks[0])
+    assert data.remarks == (
+        "2 files or folders were ignored (no image): notes.txt, a/labels.csv.",
+        "2 hidden files or files of the system were ignored: .git, .hidden.png.",
     )
 
 

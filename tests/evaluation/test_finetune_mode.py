@@ -79,7 +79,9 @@ def test_training_raises_the_accuracy(tmp_path):
 def test_metrics_are_those_of_the_trained_network(evaluator):
     network = evaluator.network(TWO)
     profile = collect_profile(network, parts().validation)
-    assert evaluator.evaluate(TWO) == score(profile, TWO.scheme, Anatomy.of(network, 1))
+    assert evaluator.evaluate(TWO) == score(
+        profile, TWO.scheme, Anatomy.of(network, 1), parts().validation.labels.numpy()
+    )
 
 
 def test_other_thresholds_on_the_same_exits_are_scored_from_the_profile(evaluator):

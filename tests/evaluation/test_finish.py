@@ -120,6 +120,9 @@ def test_the_test_part_changes_test_figures_alone(finisher):
             "test_ci",
             "backbone_test_accuracy",
             "exit_accuracy",
+            "balanced_accuracy",
+            "class_recall",
+            "confusion",
             "examples",
         }
 
@@ -142,15 +145,21 @@ def test_the_validation_part_changes_validation_figures_alone(finisher):
 
 def test_the_test_part_is_read_once_and_last(finisher, monkeypatch):
     looked = []
-    original = finish.collect_profile
 
-    def watched(network, data, *args):
-        looked.append(next(name for name in ("calibration", "validation", "test") if data is at[name]))
-        return original(network, data, *args)
+    def watching(original):
+        def watched(network, data, *args):
+            looked.append(next(name for name in ("calibration", "validation", "test") if data is at[name]))
+            return original(network, data, *args)
+
+        return watched
 
     at = vars(parts())
-    for module in (calibration, finish):
-        monkeypatch.setattr(module, "collect_profile", watched)
+    for module, name in (
+        (calibration, "collect_profile"),
+        (finish, "collect_profile"),
+        (finish, "collect_answers"),
+    ):
+        monkeypatch.setattr(module, name, watching(getattr(module, name)))
     finishing = finisher()
     first = rows(finishing)
     assert looked == ["calibration", "validation", "test", "validation", "test"]
@@ -161,7 +170,7 @@ def test_the_test_part_is_read_once_and_last(finisher, monkeypatch):
 
 def test_the_network_is_written_before_the_test_part_is_read(finisher, monkeypatch):
     at, files = vars(parts()), []
-    original = finish.collect_profile
+    original = finish.collect_answers
 
     def watched(network, data, *args):
         if data is at["test"]:
@@ -169,7 +178,7 @@ def test_the_network_is_written_before_the_test_part_is_read(finisher, monkeypat
         return original(network, data, *args)
 
     finishing = finisher()
-    monkeypatch.setattr(finish, "collect_profile", watched)
+    monkeypatch.setattr(finish, "collect_answers", watched)
     rows(finishing)
     assert files == [[".json", ".safetensors"], [".json", ".json", ".safetensors", ".safetensors"]]
 

@@ -143,7 +143,8 @@ def test_the_network_of_a_candidate_has_the_candidate_s_metrics(number, bench, e
     assert network.points == candidate.scheme.placed
     assert not any(module.training for module in network.modules())
     profile = collect_profile(network, bench.parts.validation)
-    assert score(profile, candidate.scheme, Anatomy.of(network, 1)) == metrics[candidate.id]
+    labels = bench.parts.validation.labels.numpy()
+    assert score(profile, candidate.scheme, Anatomy.of(network, 1), labels) == metrics[candidate.id]
 
 
 def test_a_returned_network_shares_no_weights_with_the_supernet(evaluator, metrics):

@@ -143,6 +143,12 @@ class Objective(ABC):
     The value is then known before the evaluation.
     """
 
+    by_class: bool = False
+    """True if the value depends on the accuracies of classes, which no surrogate of exit profiles predicts.
+
+    Surrogates then predict the value itself.
+    """
+
     meters: tuple[Meter, ...] = ()
     """The meters whose figures the metrics of every candidate must hold for this objective."""
 

@@ -68,6 +68,7 @@ class ExitBatch:
         criterion: The run's confidence criterion.
         label_smoothing: Share of the target probability that is spread over all classes; 0 with a teacher.
         learned: The module that `TrainingScheme.learned` returned for this training, or an empty one.
+        class_weights: Weight (K,) of each class in the loss; `None` = all classes weigh the same.
 
     Example:
         >>> from edanas.exits.criteria import ScoreMargin
@@ -84,12 +85,13 @@ class ExitBatch:
     criterion: ConfidenceCriterion
     label_smoothing: float = 0.0
     learned: nn.Module = field(default_factory=nn.Module)
+    class_weights: torch.Tensor | None = None
 
     def cross_entropies(self) -> torch.Tensor:
         """Return the cross-entropy (E,) of each exit in the phase, as a mean over samples."""
         return torch.stack(
             [
-                F.cross_entropy(each, self.targets, label_smoothing=self.label_smoothing)
+                F.cross_entropy(each, self.targets, self.class_weights, label_smoothing=self.label_smoothing)
                 for each in self.logits
             ]
         )

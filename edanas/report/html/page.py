@@ -9,6 +9,7 @@ from edanas.core.settings import labels
 from edanas.report.history import RunHistory, Step
 from edanas.report.html import sections
 from edanas.report.html.candidate_points import candidate_points
+from edanas.report.html.classes import class_results
 from edanas.report.html.fronts_chart import fronts_chart
 from edanas.report.html.markup import named, text
 from edanas.report.html.networks import Pictures, network
@@ -92,11 +93,13 @@ def _parts(result: Result, history: RunHistory) -> list[tuple[str, str, str]]:
         f"{sections.networks_table('Single-exit networks', single)}"
         f"{sections.plain(result)}{sections.convention()}"
     )
+    by_class = class_results([*early, *single], classes)
     return [
         ("result", "Test results", sections.conclusions(result, early, single)),
         ("chart", "Accuracy and cost", chart),
         ("networks", "Exits of the networks", drawings or "<p>There are no early-exit networks.</p>"),
         ("figures", "Results of all networks", figures),
+        *([("classes", "Classes", by_class)] if by_class else []),
         ("search", "The search", growth + quality or "<p>The search was not recorded.</p>"),
         ("failures", "Failures", failures(data.get("failures") or [])),
         ("settings-part", "Settings", sections.settings(result.settings) + sections.remarks(data)),
