@@ -21,12 +21,12 @@ def test_very_unequal_classes_are_said(counts, is_said):
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "said"),
+    ("accuracies", "phrase"),
     [([0.95, 0.91], None), ([0.95, 0.9], "1 of 2 networks is"), ([0.5, 0.9, 1.0], "2 of 3 networks are")],
 )
-def test_a_constant_answer_as_good_as_a_network_is_said(accuracies, said):
+def test_a_constant_answer_as_good_as_a_network_is_said(accuracies, phrase):
     sentences = constant_answer(images(9, 1), accuracies)
-    assert len(sentences) == (said is not None)
-    if said:
+    assert len(sentences) == (phrase is not None)
+    if phrase:
         assert "The answer 'a' for every image is right on 90.0% of the test part" in sentences[0]
-        assert f"{said} no better" in sentences[0]
+        assert f"{phrase} no better" in sentences[0]
