@@ -14,7 +14,7 @@ from waiting import PATIENCE
 
 from edanas.run import console as progress
 
-TIMES = ("seconds", "environment")
+TIMES = ("seconds", "environment", "checksums")
 SCRIPT = Path(killer.__file__)
 
 
@@ -60,7 +60,7 @@ def test_a_run_killed_at_every_step_ends_with_the_same_result(
     assert process.returncode == 0, err
     killed_parts: list[str] = out.split()
     # Each process was killed one step later than the one before, so every part of a run had a kill.
-    for part in ("training", "archive", "search", "results", "single-exit", "writing"):
+    for part in ("training", "archive", "search", "results", "single-exit", "plain", "writing"):
         assert part in killed_parts, killed_parts
     assert_same_run(tmp_path / "run", reference)
 

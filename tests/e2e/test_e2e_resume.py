@@ -61,7 +61,8 @@ def test_overwriting_discards_the_runs_own_files_and_no_others(
     data = result_of(finished_run)
     named = {name for row in data["front"] + data["static_front"] for name in row["files"]}
     assert {f"models/{path.name}" for path in (finished_run / "models").glob("eenn-*")} == named
-    assert len((finished_run / "log.jsonl").read_text().splitlines()) == 4
+    events = 3 + 1 + len(data["plain"])
+    assert len((finished_run / "log.jsonl").read_text().splitlines()) == events
 
 
 @pytest.mark.parametrize("mistake", ["image", "option"])

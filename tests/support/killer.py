@@ -22,6 +22,7 @@ PARTS = {
     "Search": "search",
     "Fine-tuning the results": "results",
     "Fine-tuning single-exit networks to compare with": "single-exit",
+    "Training the network plain-8-16-32": "plain",
 }
 
 

@@ -50,7 +50,7 @@ epochs = 1
 batch_size = 32
 
 [baseline]
-epochs = 2
+epochs = 1
 share = 1.0
 """
 
