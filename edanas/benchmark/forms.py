@@ -140,6 +140,5 @@ def open_form(
 
 def _endings(registry: Registry) -> dict[str, str]:
     """Return the file ending of each exporter whose files can be run, by name; packages may be missing."""
-    factories = {name: registry.entry(_KIND, name).factory for name in registry.names(_KIND)}
-    endings = {name: getattr(factory, "ending", "") for name, factory in factories.items()}
+    endings = {entry.name: getattr(entry.factory, "ending", "") for entry in registry.entries(_KIND)}
     return {name: ending for name, ending in endings.items() if ending}

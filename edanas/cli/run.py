@@ -49,15 +49,16 @@ def run(
     from edanas.plugins.registry import Registry
     from edanas.run.console import ConsoleProgress
     from edanas.run.estimate import estimate
-    from edanas.run.folder import new_folder
+    from edanas.run.folder import RunFolder, new_folder
     from edanas.run.layers import layered_settings
 
     progress = ConsoleProgress()
     registry = Registry(load_plugins(progress.say))
     settings = layered_settings(registry, options.layers(), progress.say)
     if dry_run:
+        run_folder = RunFolder(out, settings) if out and not overwrite else None
         with blamed(registry):
-            expected = estimate(registry, settings)
+            expected = estimate(registry, settings, run_folder)
         if as_json:
             typer.echo(json.dumps(expected, indent=2))
         else:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import RunError
-from edanas.core.records import MISMATCH, checksum
+from edanas.core.records import MISMATCH, checksum, parse
 from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
 
 FILE = "archive.sqlite"
@@ -183,7 +183,7 @@ class Archive:
         notes = {}
         for key, value, seal in rows:
             with self._intact("meta", key, (key, value), seal):
-                notes[key] = json.loads(value)
+                notes[key] = parse(value)
         return notes
 
     def set_meta(self, key: str, value: Any) -> None:
@@ -222,16 +222,16 @@ class Archive:
             iteration, name, genome, candidate, status, error, metrics, seconds, violation = values
             with self._intact("evaluations", f"{number} (candidate {name})", values, seal):
                 evaluation = Evaluation(
-                    _candidate(json.loads(candidate)),
+                    _candidate(parse(candidate)),
                     int(iteration),
-                    None if metrics is None else Metrics.from_dict(json.loads(metrics)),
+                    None if metrics is None else Metrics.from_dict(parse(metrics)),
                     error,
                     float(seconds),
                     float(violation),
                 )
                 if (seq, name, status == "ok") != (number, evaluation.candidate.id, evaluation.ok):
                     raise ValueError(f"has the number {seq} and the status {status}")
-                genes = np.array(json.loads(genome), dtype=np.int64)
+                genes = np.array(parse(genome), dtype=np.int64)
             yield genes, evaluation
 
     def count(self) -> int:
@@ -257,7 +257,7 @@ class Archive:
         for *values, seal in rows:
             _, stored_points, samples, stored_confidence, stored_correct = values
             with self._intact("profiles", candidate, values, seal):
-                points = tuple(json.loads(stored_points))
+                points = tuple(parse(stored_points))
                 shape = (int(samples), len(points) + 1)
                 confidence = np.frombuffer(zlib.decompress(stored_confidence), dtype="<f4").astype(np.float32)
                 bits = np.frombuffer(zlib.decompress(stored_correct), dtype=np.uint8)

@@ -28,6 +28,8 @@ _Flat = dict[str, tuple[Any, str]]
 
 _DEFAULT = "the default"
 
+_TOO_DEEP = "lists or tables are nested too deeply; expected the settings that the reference lists"
+
 
 class SettingDoc(NamedTuple):
     """The entry of one setting in the settings reference.
@@ -62,7 +64,11 @@ def resolve(layers: Sequence[Layer]) -> Settings:
     """
     flat: _Flat = {path: (value, _DEFAULT) for path, value in flatten(Settings()).items()}
     for origin, table in layers:
-        _lay(flat, Settings, table, origin, "")
+        try:
+            _lay(flat, Settings, table, origin, "")
+            repr(flat)  # the messages of later errors show values
+        except RecursionError as error:
+            raise ConfigError(f"settings from {origin}: {_TOO_DEEP}") from error
     settings: Settings = _build(flat, Settings, "")
     _check_shares(settings.split)
     return settings
@@ -118,7 +124,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}); expected TOML") from error
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path}: {_TOO_DEEP}") from error
+    except ValueError as error:
         text = str(error)
         line = re.search(r"\(at line (\d+), column (\d+)\)", text)
         where = f"{path}, line {line[1]}, column {line[2]}" if line else f"{path}, at its end"
@@ -271,6 +279,8 @@ def toml_value(text: str) -> Any:
     """
     try:
         table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return text
+    except RecursionError as error:
+        raise ConfigError(f"{shown(text)}: {_TOO_DEEP}") from error
     return table["value"] if table.keys() == {"value"} else text

@@ -4,8 +4,8 @@ One converter serves the settings themselves and the options of every plugin's f
 """
 
 import collections.abc
-import math
 import re
+import sys
 import types
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -129,7 +129,10 @@ class Written(ABC):
 
 def shown(value: Any) -> str:
     """Return the `repr` of `value` for an error message, cut to 80 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        text = f"{float('inf') if value > 0 else -float('inf')} (a number of thousands of digits)"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -247,12 +250,14 @@ def _whole(value: Any, place: Place, limits: Limits) -> int:
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole or not limits.hold(value):
         raise place.error(value, describe(int, limits))
+    if not -_LARGEST <= value <= _LARGEST:
+        raise place.error(value, f"{describe(int, limits)}, at most {_LARGEST}")
     return int(value)
 
 
 def _number(value: Any, place: Place, limits: Limits) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not limits.hold(value):
+    if not is_number or not -sys.float_info.max <= value <= sys.float_info.max or not limits.hold(value):
         raise place.error(value, describe(float, limits))
     return float(value)
 
@@ -336,6 +341,9 @@ def _describe_sequence(kind: Any, args: tuple[Any, ...], limits: Limits) -> str:
     items = f", each {describe(args[0], replace(limits, length=0))}" if args else ""
     return head + items + (", none twice" if limits.distinct else "")
 
+
+_LARGEST = 2**53
+"""Largest whole number of a setting; larger numbers have no exact floating-point counterpart."""
 
 _SEQUENCES: tuple[Any, ...] = (tuple, list, collections.abc.Sequence, collections.abc.Iterable)
 _MAPPINGS: tuple[Any, ...] = (dict, collections.abc.Mapping)

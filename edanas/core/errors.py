@@ -53,6 +53,10 @@ class TrainingError(EdanasError):
     """A training has diverged: its loss, its gradient or its weights are not finite."""
 
 
+class AbsentWeightsError(WeightsError):
+    """Weights that can be downloaded are missing, and a download is not allowed."""
+
+
 class RunError(EdanasError):
     """A run's folder is unusable: locked by another process, made with other settings, or not writable."""
 

@@ -15,6 +15,22 @@ MISMATCH = "does not match its checksum"
 """Description of a damaged record in messages."""
 
 
+def parse(text: str | bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: The text is not JSON, or its lists and objects are nested too deeply.
+
+    Example:
+        >>> parse(b'{"seed": 1}')
+        {'seed': 1}
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("lists and objects are nested too deeply") from error
+
+
 def checksum(value: Any) -> str:
     """Return the checksum of a value of JSON's types: 16 hexadecimal digits of BLAKE2b.
 

@@ -322,7 +322,7 @@ class Settings:
         form=(r"auto|cpu|cuda(:[0-9]+)?", "auto, cpu, cuda or cuda:N"),
     )
     threads: int = setting(
-        "Number of threads of each computing process; 0 = one for each core.", 0, minimum=0
+        "Number of threads of each computing process; 0 = one for each core.", 0, minimum=0, maximum=4096
     )
     supernet: Component = setting("Supernet provider.", Component("ofa-mbv3"))
     weights: str = setting(

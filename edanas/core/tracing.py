@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from edanas.core.contracts import StagedBackbone
 from edanas.core.errors import CostError
+from edanas.core.passes import frozen
 from edanas.core.types import ExitPoint, SegmentCost
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, _Watch, torch.
     try:
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
+            # Torch's counter fails on a view of a parameter with gradients, e.g. an expanded class token.
+            stack.enter_context(frozen([module]))
             stack.enter_context(_eval_mode(module))
             stack.enter_context(_no_fused_transformer())
             stack.enter_context(_each_weight_counts(module, counter))
@@ -159,7 +162,12 @@ def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, _Watch, torch.
 
 def _is_weighted(module: nn.Module) -> bool:
     own = module.parameters(recurse=False)
-    return not isinstance(module, _FREE) and any(p.ndim >= 2 for p in own)
+    return not isinstance(module, _FREE) and any(p.ndim >= 2 and not _is_scale(p) for p in own)
+
+
+def _is_scale(parameter: torch.Tensor) -> bool:
+    """Return whether a parameter scales channels: (C, 1, 1) or (1, 1, C) has no multiply-adds, as (C,)."""
+    return parameter.ndim >= 3 and sum(size > 1 for size in parameter.shape) <= 1
 
 
 @contextmanager

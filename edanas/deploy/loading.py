@@ -1,7 +1,6 @@
 """Loader of finished networks that the exporter `safetensors` wrote."""
 
 import hashlib
-import json
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import nn
 
 from edanas.core.errors import EdanasError, WeightsError
 from edanas.core.finite import check_finite
+from edanas.core.records import MISMATCH, parse, unsealed
 from edanas.deploy.safetensors_export import FORMAT_VERSION
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -92,11 +92,13 @@ def _built(path: Path, description: dict[str, Any], build: Callable[[dict[str, A
 
 def _description(path: Path) -> dict[str, Any]:
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = unsealed(parse(path.read_text(encoding="utf-8")))
         version = description["format_version"]
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, LookupError, TypeError) as error:
+        if MISMATCH in str(error):
+            raise WeightsError(f"{path}: is damaged, or was edited: {MISMATCH}") from error
         raise WeightsError(
             f"{path}: is not a network's description; expected the .json file that edanas "
             "writes with a network"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import DataError, ExportError, RunError
+from edanas.core.records import MISMATCH, parse, sealed, unsealed
 from edanas.core.runfolder import replace_file
 from edanas.deploy.run_onnx import check_size
 
@@ -55,7 +56,8 @@ def write_described(
         {'net.txt': b'weights'}
     """
     listed = {name: {"sha256": _digest(content), "bytes": len(content)} for name, content in files.items()}
-    text = json.dumps({**description, "files": listed}, indent=2, ensure_ascii=False, allow_nan=False)
+    manifest = sealed({**description, "files": listed})
+    text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     contents = {**files, **(free or {})}
     for name, content in contents.items():
         replace_file(path.with_name(name), content)
@@ -78,13 +80,14 @@ def read_described(path: Path, form: str, version: int) -> tuple[dict[str, Any],
         ExportError: A file is missing or damaged, or the manifest has another format or version.
     """
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = unsealed(parse(path.read_bytes()))
         name, number, listed = manifest["format"], manifest["format_version"], dict(manifest["files"])
         digests = {str(file): str(entry["sha256"]) for file, entry in listed.items()}
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, LookupError, TypeError) as error:
-        raise ExportError(f"{path}: is not the manifest of an exported network") from error
+        damage = f" ({error})" if MISMATCH in str(error) else ""
+        raise ExportError(f"{path}: is not the manifest of an exported network{damage}") from error
     if (name, number) != (form, version):
         raise ExportError(
             f"{path}: format {name!r}, version {number!r}; expected format '{form}', version {version}"

@@ -13,6 +13,7 @@ from torch import nn
 from edanas.core.contracts import ExitNetwork, Exporter
 from edanas.core.finite import check_finite
 from edanas.core.hookspecs import hookimpl
+from edanas.core.records import sealed
 from edanas.core.runfolder import replace_file
 
 FORMAT_VERSION = 1
@@ -37,7 +38,8 @@ class SafetensorsExporter(Exporter):
         described = stem.with_name(f"{stem.name}.json")
         weights = stem.with_name(f"{stem.name}.safetensors")
         stored = weights_bytes(network)
-        text = json.dumps(network_description(network, weights.name, stored), indent=2, allow_nan=False)
+        description = network_description(network, weights.name, stored)
+        text = json.dumps(sealed(description), indent=2, allow_nan=False)
         replace_file(weights, stored)
         replace_file(described, f"{text}\n".encode())
         return [described, weights]

@@ -13,7 +13,7 @@ from edanas.core.contracts import Evaluator, ExitNetwork, Exporter, ThresholdSet
 from edanas.core.errors import DISK_FULL, ExportError, RunError
 from edanas.core.feasible import Feasibility
 from edanas.core.progress import Bar, Progress
-from edanas.core.records import sealed, unsealed
+from edanas.core.records import parse, sealed, unsealed
 from edanas.core.result_row import ResultRow
 from edanas.core.runfolder import MODELS, replace_file
 from edanas.core.types import Candidate, Metrics
@@ -247,7 +247,7 @@ def read_row(path: Path, progress: Progress) -> ResultRow | None:
         RunError: The file cannot be read.
     """
     try:
-        return ResultRow.from_json(unsealed(json.loads(path.read_bytes())))
+        return ResultRow.from_json(unsealed(parse(path.read_bytes())))
     except FileNotFoundError:
         return None
     except ValueError as error:

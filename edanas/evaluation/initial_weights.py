@@ -10,7 +10,7 @@ from torch import nn
 from edanas.core.config import changed as changed_settings
 from edanas.core.config import resolve, to_plain
 from edanas.core.contracts import Supernet
-from edanas.core.errors import ConfigError, WeightsError, unknown
+from edanas.core.errors import AbsentWeightsError, ConfigError, WeightsError, unknown
 from edanas.core.machine import home
 from edanas.core.types import Task
 from edanas.evaluation.leakage import check_leakage
@@ -63,6 +63,8 @@ def load_initial_weights(
     if path is None:
         try:
             return bench.provider.load_weights(supernet, name)
+        except AbsentWeightsError:
+            raise
         except WeightsError as error:
             raise WeightsError(
                 f"{error} {unknown('trained supernet', name, names())} Folder for your trained supernets: "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edanas.core.errors import RunError
+from edanas.core.records import parse
 from edanas.core.runfolder import replace_file, writing
 from edanas.core.types import SegmentFigures
 
@@ -66,7 +67,7 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
         replace_file(path, complete.encode())
     for number, line in enumerate(complete.splitlines(), 1):
         try:
-            entry = json.loads(line)
+            entry = parse(line)
             if set(entry) != {"meter", "backbone", "stages", "heads", "last"}:
                 raise ValueError
         except ValueError as error:

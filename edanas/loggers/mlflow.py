@@ -12,6 +12,7 @@ from edanas.core.contracts import IterationSummary, Logger
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
+from edanas.core.records import parse
 from edanas.core.runfolder import replace_file
 from edanas.core.settings import labels
 from edanas.core.types import Evaluation
@@ -108,7 +109,7 @@ class MLflowLogger(Logger):
         of the store is raised, so that a brief failure of the server does not start a second MLflow run.
         """
         try:
-            run = str(json.loads(path.read_text(encoding="utf-8"))["run_id"])
+            run = str(parse(path.read_text(encoding="utf-8"))["run_id"])
         except (OSError, ValueError, LookupError, TypeError):
             return ""
         try:

@@ -127,9 +127,6 @@ class Registry:
     Args:
         host: The loaded plugins. A plugin is unloaded if one of its hooks fails or returns an invalid value.
 
-    Raises:
-        PluginError: Two plugins claim the same name of one kind; the message names both plugins.
-
     Example:
         >>> from edanas.plugins.manager import load_plugins
         >>> registry = Registry(load_plugins())
@@ -141,10 +138,9 @@ class Registry:
 
     def __init__(self, host: PluginHost) -> None:
         offers = catalog(host)
-        if offers.conflicts:
-            raise PluginError("\n".join(conflict.message(host) for conflict in offers.conflicts))
         self.host = host
         self._entries = {(entry.kind, entry.name): entry for entry in offers.entries}
+        self._conflicts = {(each.first.kind, each.first.name): each for each in offers.conflicts}
 
     def entries(self, kind: str | None = None) -> list[Entry]:
         """Return the implementations of `kind`, or of all kinds for `None`, ordered by kind and name."""
@@ -163,8 +159,11 @@ class Registry:
 
         Raises:
             ConfigError: The name is unknown; the message lists all names with their distributions.
+            PluginError: Two plugins claim the name; the message names both.
         """
         known = _KINDS[kind].name, name
+        if known in self._conflicts:
+            raise PluginError(self._conflicts[known].message(self.host))
         if known in self._entries:
             return self._entries[known]
         near = get_close_matches(name.partition(":")[0], self.names(kind), n=1)

@@ -13,7 +13,7 @@ from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.archive import Archive
 from edanas.core.errors import RunError
 from edanas.core.notes import surrogate_note, surrogate_notes
-from edanas.core.records import CHECKSUM, MISMATCH, unsealed
+from edanas.core.records import CHECKSUM, MISMATCH, parse, unsealed
 from edanas.core.types import CONTINUOUS, Evaluation
 
 LOG = "log.jsonl"
@@ -169,7 +169,7 @@ def read_log(folder: Path) -> tuple[list[dict[str, Any]], str]:
     for number, line in enumerate((*lines, last) if last else lines, 1):
         is_sealed = is_sealed or f'"{CHECKSUM}": "'.encode() in line
         try:
-            records.append(unsealed(json.loads(line)))
+            records.append(unsealed(parse(line)))
         except ValueError as error:
             is_complete = number <= len(lines) or _SEALED_END.search(line)
             if is_sealed and is_complete and not damage:

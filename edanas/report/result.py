@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from edanas.core.errors import EdanasError, RunError, unknown
-from edanas.core.records import with_checksums, without_checksums
+from edanas.core.records import parse, with_checksums, without_checksums
 from edanas.core.result_row import LISTS, NUMBERS, ResultRow
 from edanas.core.runfolder import replace_file
 from edanas.report.choice import Bounds, choose
@@ -105,7 +105,7 @@ class Result:
         if not path.parent.is_dir():
             raise RunError(f"{path.parent}: no such folder; expected the folder of a run")
         try:
-            data = json.loads(path.read_bytes())
+            data = parse(path.read_bytes())
             data = without_checksums(data) if isinstance(data, dict) else data
         except FileNotFoundError as error:
             raise RunError(

@@ -37,6 +37,17 @@ def bind_settings(folder: Path, settings: Settings, archive: Archive) -> None:
         RunError: The archive holds a run with other settings; the message lists the differing settings.
     """
     plain_settings = to_plain(settings)
+    check_settings(folder, settings, archive)
+    if with_cut(archive.meta().get("settings")) != plain_settings:
+        archive.set_meta("settings", plain_settings)
+
+
+def check_settings(folder: Path, settings: Settings, archive: Archive) -> None:
+    """Compare the settings with those in the archive, if it has any; the arguments are as in `bind_settings`.
+
+    Raises:
+        RunError: The archive holds a run with other settings; the message lists the differing settings.
+    """
     stored = with_cut(archive.meta().get("settings"))
     if stored is not None and _has_begun(folder, archive):
         has_results = any(folder.glob(f"{MODELS}/*.row.json"))
@@ -49,8 +60,6 @@ def bind_settings(folder: Path, settings: Settings, archive: Archive) -> None:
                 "Use the same settings to resume it, another --out to start again, or --overwrite to discard "
                 "it"
             )
-    if stored != plain_settings:
-        archive.set_meta("settings", plain_settings)
 
 
 def _summary(lines: Sequence[str], old: Settings, new: Settings) -> str:

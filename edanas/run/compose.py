@@ -233,7 +233,8 @@ def _check_continuous(
     continuous = settings.thresholds == CONTINUOUS
     name = settings.strategy.name
     if continuous != strategy.nested:
-        others = [n for n in registry.names("search strategy") if _is_nested(registry, n) == continuous]
+        entries = registry.entries("search strategy")
+        others = [e.name for e in entries if bool(getattr(e.factory, "nested", False)) == continuous]
         present = f'"{CONTINUOUS}"' if continuous else "a list"
         required = "a list" if continuous else f'"{CONTINUOUS}"'
         raise ConfigError(
@@ -245,10 +246,6 @@ def _check_continuous(
             f"evaluation: '{settings.evaluation.name}' keeps no exit profiles, which continuous thresholds "
             "need; allowed: an evaluation that keeps them, or thresholds that are a list"
         )
-
-
-def _is_nested(registry: Registry, name: str) -> bool:
-    return bool(getattr(registry.entry("search strategy", name).factory, "nested", False))
 
 
 def make_loggers(registry: Registry, settings: Settings) -> dict[Plugin, Logger]:

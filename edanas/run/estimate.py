@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -22,18 +21,25 @@ from edanas.evaluation.network_trainer import BACKWARD
 from edanas.evaluation.plain_networks import plain_backbone, plain_side, with_calibration
 from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose, make_space
+from edanas.run.folder import DEFAULT_PLACE, RunFolder
+from edanas.run.rehearsal import rehearse
 from edanas.supernets.plain import plain_family
 
 _SAMPLE = 21
 """The number of random backbones; the median by MACs stands for every evaluated or fine-tuned backbone."""
 
 
-def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
+def estimate(registry: Registry, settings: Settings, out: RunFolder | None = None) -> dict[str, Any]:
     """Estimate the size of the search space, the MACs of backbones, and the time of a run on this machine.
 
     The time follows from measured training steps of the smallest, a median and the largest backbone, and is
     accurate to a factor of about two. Nothing is downloaded. For a data set that is known but not downloaded
     yet, MACs follow from its declared numbers of channels and classes.
+
+    Args:
+        registry: The extensions by kind and name.
+        settings: The settings of the run.
+        out: The run folder; `None`, the default, = a new folder.
 
     Returns:
         The settings and the estimated values by name, in JSON's types. Keys that end in `backbone_macs` are
@@ -41,13 +47,18 @@ def estimate(registry: Registry, settings: Settings) -> dict[str, Any]:
         downloaded yet are `None`, and `unknown` is then a sentence with the reason.
 
     Raises:
-        EdanasError: A name, an option or the data is wrong; the run would raise the same error.
+        EdanasError: A name, an option, the data, the folder, the weights, the teacher or the warm start is
+            wrong; the run would raise the same error.
     """
+    if out is not None:
+        out.check()
+    folder = DEFAULT_PLACE / "dry-run" if out is None else out.path
     provider, space = make_space(registry, settings)
     composition: Composition | None = None
     unknown = None
     try:
-        composition = compose(registry, _without_download(settings), folder=Path(), progress=Silent())
+        composition = compose(registry, _without_download(settings), folder, progress=Silent())
+        unknown = rehearse(registry, composition, has_run=out is not None and out.has_run())
         task = composition.workbench.parts.task
     except AbsentDataError as absent:
         task = Task(absent.channels, absent.classes)

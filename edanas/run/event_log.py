@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from edanas.core.archive import Archive
 from edanas.core.contracts import IterationSummary
 from edanas.core.engine import EVALUATED, step_note, step_values
-from edanas.core.records import sealed
+from edanas.core.records import parse, sealed
 from edanas.core.runfolder import replace_file, writing
 from edanas.core.types import Evaluation
 from edanas.report.formatting import exits_text, mega, percent
@@ -114,7 +114,7 @@ def _end_last_line(file: BinaryIO) -> None:
     content = file.read()
     begin = content.rfind(b"\n") + 1
     try:
-        json.loads(content[begin:])
+        parse(content[begin:])
         file.write(b"\n")
     except ValueError:
         file.truncate(begin)

@@ -91,9 +91,9 @@ def run(
         EdanasError: The user can correct the error; its message says how.
         Interrupted: After Ctrl-C; the same call resumes the run.
     """
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file; expected a folder for the run, existing or new")
     run_folder = RunFolder(folder, settings)
+    if folder.exists() and not folder.is_dir():
+        run_folder.check()
     times = _PartTimes(run_folder)
     # Errors in options or images are raised before the folder is made, and before a run is discarded.
     loggers = make_loggers(registry, settings)

@@ -27,7 +27,7 @@ from edanas.report.history import LOG
 from edanas.report.result import FILE as RESULT
 from edanas.report.result import Result
 from edanas.report.writing import FURTHER
-from edanas.run.binding import bind_settings
+from edanas.run.binding import bind_settings, check_settings
 from edanas.run.plugin_files import plugin_files
 from edanas.run.provenance import environment
 
@@ -151,14 +151,7 @@ class RunFolder:
         Raises:
             RunError: The folder holds a run with other settings, or files that a run would overwrite.
         """
-        own = matching_files(self.path, left_files(evaluator)) if evaluator else []
-        files = [path.name for path in own if path.suffix != ".partial"]
-        files += [name for name in _FILES if (self.path / name).exists()]
-        if files and not self.has_run():
-            raise RunError(
-                f"{self.path} holds {', '.join(files)} but no {ARCHIVE}, so it is not the folder of a run, "
-                "and a run would overwrite these files; choose another --out, or move the files away"
-            )
+        self._check_foreign_files(evaluator)
         archive = Archive(self.path)
         try:
             bind_settings(self.path, self.settings, archive)
@@ -181,6 +174,29 @@ class RunFolder:
             RunError: The file cannot be written.
         """
         replace_file(self.path / SECONDS, f"{seconds:.2f}\n".encode())
+
+    def check(self) -> None:
+        """Check, without changing the folder, that a run with these settings can start or resume in it.
+
+        Raises:
+            RunError: The path is a file, or the folder holds a run with other settings, or other files.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path}: is a file; expected a folder for the run, existing or new")
+        self._check_foreign_files(None)
+        if self.has_run():
+            with Archive(self.path, read_only=True) as archive:
+                check_settings(self.path, self.settings, archive)
+
+    def _check_foreign_files(self, evaluator: Evaluator | None) -> None:
+        own = matching_files(self.path, left_files(evaluator)) if evaluator else []
+        files = [path.name for path in own if path.suffix != ".partial"]
+        files += [name for name in _FILES if (self.path / name).exists()]
+        if files and not self.has_run():
+            raise RunError(
+                f"{self.path} holds {', '.join(files)} but no {ARCHIVE}, so it is not the folder of a run, "
+                "and a run would overwrite these files; choose another --out, or move the files away"
+            )
 
     def write_inputs(self) -> None:
         """Write `config.toml`, the settings to repeat the run with, and `env.json`, versions and machine."""

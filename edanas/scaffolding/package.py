@@ -98,11 +98,12 @@ class NewPackage:
                 of the extensions.
         """
         for kind in self.kinds:
-            if self.name in registry.names(kind):
-                owner = registry.entry(kind, self.name).owner
+            for entry in registry.entries(kind):
+                if entry.name != self.name:
+                    continue
                 raise ConfigError(
                     f"NAME: found '{self.project}', but the {kind} '{self.name}' exists already "
-                    f"(from {owner}); allowed: another name"
+                    f"(from {entry.owner}); allowed: another name"
                 )
         if importlib.util.find_spec(self.package) is not None:
             raise ConfigError(

@@ -8,13 +8,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edanas.core.errors import WeightsError
+from edanas.core.errors import AbsentWeightsError, WeightsError
 from edanas.core.machine import home
 from edanas.core.runfolder import replace_file, synchronise
 
@@ -39,6 +40,39 @@ class Remote:
     mirrors: tuple[str, ...]
     sha256: str | None = None
     git_object: str | None = None
+
+
+_allowed: ContextVar[bool] = ContextVar("edanas_download_allowed", default=True)
+
+
+@contextmanager
+def without_download() -> Iterator[None]:
+    """Raise an `AbsentWeightsError` inside the context instead of downloading weights.
+
+    Example:
+        >>> from edanas.core.errors import AbsentWeightsError
+        >>> with without_download():
+        ...     try:
+        ...         require_download("net.pt")
+        ...     except AbsentWeightsError as error:
+        ...         print(error)
+        weights 'net.pt' are not downloaded yet
+    """
+    before = _allowed.set(False)
+    try:
+        yield
+    finally:
+        _allowed.reset(before)
+
+
+def require_download(name: str) -> None:
+    """Check that weights may be downloaded; `name` is their name in the message.
+
+    Raises:
+        AbsentWeightsError: The call is inside `without_download`.
+    """
+    if not _allowed.get():
+        raise AbsentWeightsError(f"weights '{name}' are not downloaded yet")
 
 
 class _PermanentError(Exception):
@@ -84,6 +118,7 @@ def fetch(
     path = home() / "weights" / remote.name
     if path.exists():
         return path, _check_cached(path, remote)
+    require_download(remote.name)
     first = os.environ.get("EDANAS_MIRROR")
     mirrors = ((f"{first.rstrip('/')}/{remote.name}",) if first else ()) + remote.mirrors
     causes = []

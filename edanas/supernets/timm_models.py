@@ -13,6 +13,7 @@ from edanas.core.contracts import Supernet, SupernetProvider
 from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Task
+from edanas.supernets.download import require_download
 from edanas.supernets.fixed_network import FixedProvider, Parts
 from edanas.supernets.model_cutting import Cut, CutError, cut_model
 from edanas.supernets.option_checks import checked_number, is_whole
@@ -110,7 +111,7 @@ class TimmProvider(FixedProvider):
             try:
                 published = pretrained_timm_model(self.model, self.resolutions[0])
             except WeightsError as error:
-                raise WeightsError(f"weights '{PRETRAINED}': {error}") from error
+                raise type(error)(f"weights '{PRETRAINED}': {error}") from error
             return self.fill(
                 supernet, published.state_dict(), f"timm's '{self.model}'", timm_names(self.model)
             )
@@ -150,6 +151,7 @@ def pretrained_timm_model(model: str, side: int | None = None) -> nn.Module:
     """
     import timm
 
+    require_download(model)
     published: Any = timm.get_pretrained_cfg(model)
     try:
         task = Task(published.input_size[0], published.num_classes)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import EdanasError, TableError
+from edanas.core.records import parse
 from edanas.core.runfolder import replacing
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Thresholds, Variable
@@ -187,7 +188,7 @@ def read(path: Path, *, verify: bool = True) -> tuple[Description, Arrays, str]:
             "that `edanas tabulate` writes"
         )
     try:
-        values = json.loads(text)
+        values = parse(text)
         version, digest = values["version"], str(values["sha256"])
         if version != VERSION:
             raise TableError(
@@ -221,7 +222,7 @@ def _entries(path: Path) -> tuple[dict[str, Any], int]:
         length = int.from_bytes(start, "little")
         text = file.read(length) if len(start) == 8 and 2 <= length <= _LARGEST_HEADER else b""
     try:
-        entries = json.loads(text)
+        entries = parse(text)
         if len(text) != length or not isinstance(entries.get("__metadata__", {}), dict):
             raise ValueError
     except (ValueError, AttributeError) as error:

@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.archive import Archive
@@ -16,10 +13,12 @@ from edanas.core.config import differences, resolve, to_plain
 from edanas.core.convert import shown
 from edanas.core.errors import RunError, TableError, unknown
 from edanas.core.finite import check_finite
+from edanas.core.records import parse
 from edanas.core.runfolder import replace_file, writing
 from edanas.core.settings import Settings
 from edanas.evaluation.shared import CHECKPOINT
 from edanas.tables.file_format import HELD_OUT
+from edanas.training.checkpoint import UNREADABLE, load_checked, torch_reason
 
 ROWS, ORDER = "rows.journal", "order.json"
 """Files of the working folder: the rows profiled so far, and a record of the request."""
@@ -97,7 +96,7 @@ class TableRequest:
         record = self.work / ORDER
         if record.exists():
             try:
-                before = json.loads(record.read_text(encoding="utf-8"))
+                before = parse(record.read_text(encoding="utf-8"))
                 lines = self.differences(before)
                 if before["data"] != data:
                     lines.append("the images of the data set have changed")
@@ -163,7 +162,7 @@ def supernet_digest(folder: Path) -> str:
             "with evaluation 'shared'. Without --run, a supernet is trained"
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_checked(path)
         step, steps, network = int(state["step"]), int(state["schedule"]["steps"]), state["network"]
         check_finite(network, path)
         digest = hashlib.sha256()
@@ -171,10 +170,8 @@ def supernet_digest(folder: Path) -> str:
             array = network[name].contiguous().numpy()
             digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
             digest.update(array.tobytes())
-    except (RuntimeError, LookupError, ValueError, TypeError, EOFError, OSError, AttributeError) as error:
-        raise RunError(f"{path}: the supernet's checkpoint is damaged ({type(error).__name__})") from error
-    except pickle.UnpicklingError as error:
-        raise RunError(f"{path}: is not the checkpoint of a supernet") from error
+    except UNREADABLE as error:
+        raise RunError(f"{path}: the supernet's checkpoint is damaged: {torch_reason(error)}") from error
     if step < steps:
         raise RunError(f"{path}: the supernet is trained for {step} of {steps} steps; finish the run first")
     return digest.hexdigest()

@@ -3,6 +3,8 @@
 import io
 import pickle
 import textwrap
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +14,12 @@ import torch
 
 from edanas.core.errors import RunError
 from edanas.core.machine import out_of_memory
+from edanas.core.records import MISMATCH
 from edanas.core.runfolder import partial_files, replace_file
 
 UNREADABLE = (
     *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
-    *(EOFError, OSError, pickle.UnpicklingError),
+    *(EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, NotImplementedError, zlib.error),
 )
 """Errors that torch raises when it reads a damaged file, or loads the state of another network."""
 
@@ -78,16 +81,52 @@ class Checkpoint:
             if not self.path.exists():
                 yield None
                 return
-            yield torch.load(self.path, map_location=device, weights_only=True)
+            yield load_checked(self.path, device)
         except UNREADABLE as error:
             if out_of_memory(error):
                 raise
             raise RunError(
                 f"{self.path}: the {self.of}'s checkpoint is damaged or of another network "
-                f"({_one_line(error)}); delete the file to train again"
+                f"({torch_reason(error)}); delete the file to train again"
             ) from error
 
 
-def _one_line(error: Exception) -> str:
-    """Return type and text of an error on one line, shortened to 240 characters."""
+def load_checked(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Return the content of a file of `torch.save`, whose checksums torch itself does not compare.
+
+    Args:
+        path: Path of the file.
+        device: Device of the tensors.
+
+    Raises:
+        ValueError: A part of the file does not match its checksum.
+        OSError: The file cannot be read. Other errors of `UNREADABLE` mean that the file is damaged, too.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "state.pt"
+        ...     torch.save({"step": 3}, path)
+        ...     load_checked(path)
+        {'step': 3}
+    """
+    with zipfile.ZipFile(path) as parts:
+        damaged = parts.testzip()
+    if damaged:
+        raise ValueError(f"its part '{damaged}' {MISMATCH}")
+    content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return content
+
+
+def torch_reason(error: Exception) -> str:
+    """Return an error of `torch.load` on one line of at most 240 characters.
+
+    Torch's advice to load an unreadable file without its protection is left out.
+
+    Example:
+        >>> torch_reason(pickle.UnpicklingError("Weights only load failed. Set weights_only to False."))
+        'the file is not one that edanas wrote, or parts of it are missing'
+    """
+    if isinstance(error, pickle.UnpicklingError | zipfile.BadZipFile):
+        return "the file is not one that edanas wrote, or parts of it are missing"
     return textwrap.shorten(f"{type(error).__name__}: {error}", width=240, placeholder=" ...")

@@ -15,6 +15,7 @@ from torch import nn
 from edanas.core.errors import WeightsError
 from edanas.core.finite import check_finite
 from edanas.core.machine import home
+from edanas.core.records import parse
 from edanas.core.runfolder import replace_file
 from edanas.core.types import ImageSet
 
@@ -102,7 +103,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     try:
         if metadata.get("kind") != KIND:
             raise ValueError(f"kind {metadata.get('kind')!r}")
-        return dict(json.loads(metadata["recipe"]))
+        return dict(parse(metadata["recipe"]))
     except (ValueError, LookupError, TypeError) as error:
         raise WeightsError(
             f"{path}: is not the file of a trained supernet, or its recipe (the settings of the training) is "

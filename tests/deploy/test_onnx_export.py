@@ -179,7 +179,11 @@ def test_tampered_files_are_refused(tmp_path):
     weights.write_bytes(content)
     with pytest.raises(ExportError, match=r"net.segment2.onnx: damaged"):
         OnnxExporter().open(paths[0])
-    paths[0].write_text(paths[0].read_text().replace("net.segment2.onnx", "../net.segment2.onnx"))
+    text = paths[0].read_text().replace("net.segment2.onnx", "../net.segment2.onnx")
+    paths[0].write_text(text)
+    with pytest.raises(ExportError, match="does not match its checksum"):
+        OnnxExporter().open(paths[0])
+    paths[0].write_text(json.dumps({**json.loads(text), "checksum": None}).replace(', "checksum": null', ""))
     with pytest.raises(ExportError, match="allowed: names of files in the same folder"):
         OnnxExporter().open(paths[0])
     paths[0].write_text('{"format": "onnx"}')

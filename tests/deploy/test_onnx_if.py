@@ -5,6 +5,7 @@ import pytest
 from exported_nets import PLACED, images, network, plain
 
 from edanas.core.errors import EdanasError, ExportError
+from edanas.core.records import sealed
 from edanas.deploy.export_check import export_checked
 from edanas.deploy.onnx_if_export import OnnxIfExporter
 from edanas.testing.evaluations import toy_network
@@ -69,6 +70,6 @@ def test_the_backbone_alone_is_refused_and_so_is_a_tampered_file(exported, tmp_p
     described.write_bytes(exported[0].read_bytes())
     with pytest.raises(ExportError, match=r"if.onnx: damaged"):
         OnnxIfExporter().open(described)
-    described.write_text(json.dumps({**json.loads(described.read_text()), "format_version": 99}))
+    described.write_text(json.dumps(sealed({**json.loads(described.read_text()), "format_version": 99})))
     with pytest.raises(ExportError, match="version 99"):
         OnnxIfExporter().open(described)

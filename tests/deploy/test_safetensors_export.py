@@ -10,6 +10,7 @@ from torch import nn
 
 from edanas.core.contracts import StagedBackbone
 from edanas.core.errors import RunError
+from edanas.core.records import unsealed
 from edanas.core.types import SelectionScheme
 from edanas.deploy.safetensors_export import FORMAT_VERSION, SafetensorsExporter, edanas_exporters
 from edanas.exits.criteria import ScoreMargin
@@ -69,7 +70,7 @@ def test_weights_come_back_value_for_value(network, tmp_path):
 
 def test_the_description_holds_what_is_needed_to_build_it_again(network, tmp_path):
     described, weights = SafetensorsExporter().export(network, tmp_path / "net")
-    assert json.loads(described.read_text()) == {
+    assert unsealed(json.loads(described.read_text())) == {
         "backbone": {"width": 0.35},
         "criterion": {"name": "score-margin", "options": {}},
         "inference": {"name": "EarlyStop", "options": {}},

@@ -286,12 +286,14 @@ def test_report_refuses_a_folder_without_a_run_or_with_a_damaged_result(
     refused(edanas("report", finished_run), f"{path}: is damaged")
     refused(edanas("report", finished_run, "--json"), f"{path}: is damaged")
     data = json.loads(content)
-    del data["front"][1]["ada_macs"]
+    del data["static_front"][0]["ada_macs"]
     path.write_text(json.dumps(data))
-    refused(edanas("report", finished_run), f"{path}: is damaged: front[1] does not match its checksum")
+    refused(
+        edanas("report", finished_run), f"{path}: is damaged: static_front[0] does not match its checksum"
+    )
     del data["checksums"]  # as in a file of an older version
     path.write_text(json.dumps(data))
-    refused(edanas("report", finished_run), f"{path}: front[1]: 'ada_macs' is missing")
+    refused(edanas("report", finished_run), f"{path}: static_front[0]: 'ada_macs' is missing")
 
 
 def test_a_damaged_result_is_written_again_from_the_archive(
@@ -300,3 +302,29 @@ def test_a_damaged_result_is_written_again_from_the_archive(
     (finished_run / "result.json").write_text("{")
     assert edanas(*arguments, "--out", finished_run).code == 0
     assert result_of(finished_run)["front"] == result_of(reference)["front"]
+
+
+def test_a_dry_run_refuses_what_the_run_refuses(
+    edanas: Edanas, arguments: tuple[str, ...], finished_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "torn.pt").write_bytes(b"PK\x03\x04 torn")
+    (tmp_path / "file").touch()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.toml").touch()
+    for options, message in (
+        (["--weights", tmp_path / "none.pt"], "none.pt"),
+        (["--weights", tmp_path / "torn.pt"], "torn.pt: not a weights file"),
+        (["--set", f"teacher={tmp_path / 'none.pt'}", "--set", "training.distillation=0.5"], "none.pt"),
+        (["--warm-start", tmp_path / "none"], "none holds no run"),
+        (["--set", "search.iterations=1", "--seed", 7, "--out", finished_run], "seed: was 0, now 7"),
+        (["--out", tmp_path / "file"], "file: is a file"),
+        (["--out", tmp_path / "mine"], "mine holds config.toml but no archive"),
+    ):
+        before = sorted(map(str, tmp_path.rglob("*")))
+        error = refused(edanas(*arguments, *options, "--dry-run"), message)
+        assert sorted(map(str, tmp_path.rglob("*"))) == before
+        place = [] if "--out" in options else ["--out", tmp_path / "new"]
+        assert refused(edanas(*arguments, *options, *place), message) == error
+        shutil.rmtree(tmp_path / "new", ignore_errors=True)
+    output = edanas(*arguments, "--out", finished_run, "--dry-run")
+    assert output.code == 0, output.err

@@ -14,6 +14,7 @@ import edanas
 from edanas.core.errors import WeightsError
 from edanas.core.preprocess import PREPROCESSING, prepare
 from edanas.core.progress import Silent
+from edanas.core.records import unsealed
 from edanas.core.settings import SplitSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, Candidate, SelectionScheme
@@ -156,7 +157,7 @@ def test_data_sets_in_memory_are_reduced_as_files_are(tmp_path):
 
 def test_older_descriptions_load_and_damaged_ones_are_named(network, tmp_path):
     (path,) = (tmp_path / "models").glob("eenn*.json")
-    description = json.loads(path.read_text())
+    description = unsealed(json.loads(path.read_text()))
     for damaged in ({}, {"image_size": [8]}, {"image_size": [0, 8]}, {"image_size": "8x8"}, 8):
         path.write_text(json.dumps({**description, PREPROCESSING: damaged}))
         with pytest.raises(WeightsError, match=r"preprocessing\.image_size: found"):

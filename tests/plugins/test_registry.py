@@ -148,9 +148,14 @@ def test_two_owners_of_one_name_are_both_named(install, no_built_ins):
     install("two", criterion(), owner="second-dist")
     install("three", criterion("else"))
     host = load_plugins()
+    entries = Registry(host)
     with pytest.raises(PluginError) as error:
-        Registry(host)
+        entries.create(KIND, "constant")
     text = str(error.value)
+    # The name stops only runs that use it.
+    assert entries.create(KIND, "else") is not None
+    with pytest.raises(PluginError, match="first-dist"):
+        entries.check(KIND, "constant", {})
     assert "first-dist 1.0 (entry point 'one')" in text
     assert "second-dist 1.0 (entry point 'two')" in text
     assert "confidence criterion 'constant'" in text
@@ -161,7 +166,7 @@ def test_a_restriction_resolves_a_conflict(install, no_built_ins, monkeypatch):
     install("one", criterion())
     install("two", criterion())
     with pytest.raises(PluginError) as error:
-        Registry(load_plugins())
+        Registry(load_plugins()).create(KIND, "constant")
     monkeypatch.setenv("EDANAS_PLUGINS", str(error.value).split('EDANAS_PLUGINS="')[1].split('"')[0])
     assert len(Registry(load_plugins()).names(KIND)) == 1
 
