@@ -15,7 +15,14 @@ from edanas.run.layers import AUTO
 from edanas.run.plugin_files import plugin_files
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher
 
-CHANGEABLE = ("search.max_evals", "search.time_limit", "search.patience", "search.min_gain", "loggers")
+CHANGEABLE = (
+    "search.max_evals",
+    "search.time_limit",
+    "search.patience",
+    "search.min_gain",
+    "loggers",
+    "allow_duplicates",
+)
 """Settings that may differ when a run is resumed, because they do not affect candidates evaluated so far."""
 
 _LISTED = 5

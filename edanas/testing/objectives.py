@@ -20,6 +20,7 @@ _USUAL = Metrics(
     params=120_000,
     activations=9_216,
     outputs=60_000,
+    balanced_accuracy=0.8,
     exit_macs=(1e6, None, 4.5e6),
 )
 _SAMPLES = {
@@ -35,6 +36,7 @@ _SAMPLES = {
         params=400_000,
         activations=20_000,
         outputs=150_000,
+        balanced_accuracy=0.9,
         exit_macs=(None, None, 9e6),
     ),
     "metrics of a network whose first exit takes all samples, none of them right": Metrics(
@@ -48,6 +50,7 @@ _SAMPLES = {
         params=10,
         activations=1,
         outputs=2,
+        balanced_accuracy=0.0,
         exit_macs=(1e3, None, 51e3),
     ),
 }
