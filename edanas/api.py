@@ -1,5 +1,6 @@
 """The public functions `search` and `load`, and the internal function `run`."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from edanas.model.loading import load
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.report.result import Result
+from edanas.run.announcement import announced_settings
 from edanas.run.console import default_progress
 from edanas.run.execution import run
 from edanas.run.folder import new_folder
-from edanas.run.layers import layered_settings
 from edanas.run.options import RunOptions
 
 __all__ = ["search", "load", "run"]
@@ -57,7 +58,8 @@ def search(
             supernet; `finetune` trains each candidate for a few epochs; plugins add further modes. By default
             the mode of the preset, e.g. `shared` for `quick`.
         max_evals: The largest number of candidates to evaluate; no limit by default.
-        time_limit: The time limit of the search, in seconds; no limit by default.
+        time_limit: The time limit of the whole run in seconds, from this call to the report. By default 1,800
+            for a folder of images without a preset, otherwise no limit.
         weights: Supernet weights to begin with: a file, or a name that the supernet provider can download.
             By default none.
         warm_start: The folder of an older run on the same search space, whose Pareto set is evaluated first;
@@ -87,6 +89,7 @@ def search(
         ...     print(error)  # doctest: +ELLIPSIS
         seed: ...
     """
+    started = time.monotonic()
     options = RunOptions(
         data=data,
         plugin=plugin,
@@ -105,6 +108,6 @@ def search(
     )
     progress = progress or default_progress()
     registry = Registry(load_plugins(progress.say))
-    resolved = layered_settings(registry, options.layers(), progress.say)
+    resolved = announced_settings(registry, options, progress.say)
     folder = new_folder(resolved) if out is None else Path(out)
-    return run(registry, resolved, folder, progress, overwrite=overwrite, verbose=verbose)
+    return run(registry, resolved, folder, progress, overwrite=overwrite, verbose=verbose, started=started)

@@ -123,7 +123,14 @@ _FLAGS: dict[str, tuple[Any, Any]] = {
         None,
     ),
     "time_limit": (
-        Annotated[float | None, typer.Option(help="Time limit of the search in seconds. Default: no limit.")],
+        Annotated[
+            float | None,
+            typer.Option(
+                help="Time limit of the whole run in seconds: supernet, search, fine-tuning and report. "
+                "Default: 1800 for a folder of images without a preset, otherwise no limit. The setting "
+                "`search.time_limit` limits the search alone."
+            ),
+        ],
         None,
     ),
     "settings": (

@@ -1,5 +1,6 @@
 """`edanas run`: a search, the training of the best candidates, and the files of the run folder."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,9 @@ def run(
     ] = False,
 ) -> None:
     """Search for early-exit networks, train the best candidates, and write a run folder."""
+    started = time.monotonic()
+    if not dry_run:
+        typer.echo(_first_line(options), err=True)
     import json
 
     from edanas.api import run as run_search
@@ -47,14 +51,14 @@ def run(
     from edanas.plugins.blame import blamed
     from edanas.plugins.manager import load_plugins
     from edanas.plugins.registry import Registry
+    from edanas.run.announcement import announced_settings
     from edanas.run.console import ConsoleProgress
     from edanas.run.estimate import estimate
     from edanas.run.folder import RunFolder, new_folder
-    from edanas.run.layers import layered_settings
 
     progress = ConsoleProgress()
     registry = Registry(load_plugins(progress.say))
-    settings = layered_settings(registry, options.layers(), progress.say)
+    settings = announced_settings(registry, options, progress.say)
     if dry_run:
         run_folder = RunFolder(out, settings) if out and not overwrite else None
         with blamed(registry):
@@ -65,8 +69,19 @@ def run(
             show_estimate(expected, settings)
         return
     folder = new_folder(settings) if out is None else out
-    result = run_search(registry, settings, folder, progress, overwrite=overwrite, verbose=verbose)
+    result = run_search(
+        registry, settings, folder, progress, overwrite=overwrite, verbose=verbose, started=started
+    )
     if as_json:
         typer.echo(json.dumps(result.data, indent=2))
     else:
         show_result(result)
+
+
+def _first_line(options: RunOptions) -> str:
+    """Return the line that appears at once, before packages are loaded."""
+    images = f"the images of {options.data}" if options.data else "images"
+    return (
+        f"edanas run: trains a supernet on {images}, searches it for early-exit networks, and trains and "
+        "tests the best. Loading ..."
+    )

@@ -204,6 +204,9 @@ class TrainingSettings:
     """
 
     epochs: int = setting("Passes over the train part; 0 = none.", 10, minimum=0)
+    steps: int = setting(
+        "Number of steps, in place of `epochs`; 0 = as many as the epochs have.", 0, minimum=0
+    )
     batch_size: int = setting(
         "Number of samples in a training step; BatchNorm needs at least two.", 64, minimum=2
     )
@@ -270,6 +273,15 @@ class TrainingSettings:
         distinct=True,
     )
 
+    @property
+    def trains(self) -> bool:
+        """True if there is at least one step."""
+        return bool(self.epochs or self.steps)
+
+    def images(self, train: int) -> int:
+        """Return the number of images in all steps, for `train` images in the train part."""
+        return self.steps * self.batch_size if self.steps else self.epochs * train
+
 
 @dataclass(frozen=True)
 class BaselineSettings:
@@ -316,6 +328,17 @@ class Settings:
     )
     split: SplitSettings = setting("Shares of the four parts of the data.", SplitSettings())
     seed: int = setting("The seed of all random numbers.", 0, minimum=0, maximum=2**31 - 1)
+    time_limit: float = setting(
+        "Time of the whole run in seconds, from the reading of the data to the report; 0 = no limit. The "
+        "numbers of steps then follow from the measured speed, and replace all `epochs` above 0.",
+        0.0,
+        minimum=0,
+    )
+    plan: str = setting(
+        "File `plan.json` of a run with a time limit, whose numbers of steps and evaluations this run "
+        "repeats on any machine; empty = none.",
+        "",
+    )
     device: str = setting(
         "Device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.",
         "auto",

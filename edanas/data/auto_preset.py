@@ -14,8 +14,8 @@ from edanas.data.decoding import decode, inspect_image
 from edanas.data.folder_layout import find_images
 from edanas.data.splits import PARTS
 
-SMALLEST, LARGEST = 16, 64
-"""Smallest and largest side, in pixels, to which `auto` resizes images for the networks."""
+SMALLEST, LARGEST = 4, 64
+"""Smallest and largest side, in pixels, at which networks of `auto` read images."""
 
 MEMORY = 4 * 2**30
 """Largest size of all decoded images together, in bytes; the split needs the same amount once more."""
@@ -128,10 +128,20 @@ def part_sizes(surveyed: Survey, split: SplitSettings) -> dict[str, int]:
 
 
 def image_side(surveyed: Survey) -> int:
-    """Return the largest side, in pixels, to which images are resized; `auto_settings` describes the rule."""
-    side = int(np.clip(-(-surveyed.side // 8) * 8, SMALLEST, LARGEST))
-    side_in_memory = (MEMORY / (surveyed.images * _channels(surveyed))) ** 0.5
-    return max(SMALLEST, min(side, int(side_in_memory // 8) * 8))
+    """Return the largest side, in pixels, at which networks read the images; `auto_settings` has the rule."""
+    side_in_memory = int((MEMORY / (surveyed.images * _channels(surveyed))) ** 0.5)
+    return max(SMALLEST, min(surveyed.side, LARGEST, side_in_memory))
+
+
+def image_sides(surveyed: Survey) -> list[int]:
+    """Return the resolutions that are searched: half of `image_side`, three quarters of it, and all of it.
+
+    Example:
+        >>> image_sides(Survey(60_000, 60_000, frozenset(), 10, 6000, 6000, side=28, grey=True))
+        [14, 21, 28]
+    """
+    side = image_side(surveyed)
+    return sorted({max(SMALLEST, -(-side * quarters // 4)) for quarters in (2, 3, 4)})
 
 
 def auto_settings(surveyed: Survey, split: SplitSettings) -> dict[str, Any]:
@@ -139,12 +149,13 @@ def auto_settings(surveyed: Survey, split: SplitSettings) -> dict[str, Any]:
 
     The settings `supernet.*` do not apply if the user chooses a supernet provider other than the bundle's.
 
-    - Resolutions: two sides. The larger side is the side of the images, rounded up to a multiple of 8 and
-      limited to 16 to 64 pixels. If all images would take more than 4 GiB, it is the largest multiple of 8
-      at which they fit. The smaller side is three quarters of the larger side, at least 16 pixels.
-    - Strides: features after the last stage are about 4 pixels wide, and never below 2. For images of up to
-      40 pixels the stem has stride 1.
-    - Last exit: its layers have more channels from 100 classes on.
+    - Resolutions: half, three quarters and all of the side of the images, which is limited to 64 pixels. If
+      all images would take more than 4 GiB, their side is the largest at which they fit. Nothing is enlarged,
+      except images of less than 4 pixels.
+    - Strides: features after the last stage are 2 to 8 pixels wide, and at half of a side below 16 at least
+      1. For images of up to 40 pixels the stem has stride 1.
+    - Widths and last exit: for images of up to 20 pixels, widths end at 0.5, and the last exit has no layer
+      before its classifier. The layers of the last exit have more channels from 100 classes on.
     - Batch size: a hundredth of the number of training images, rounded to a power of two. It is at least 16,
       or 32 for more than 8 classes, and at most 128. The learning rate is proportional to the square root
       of the batch size.
@@ -162,7 +173,7 @@ def auto_settings(surveyed: Survey, split: SplitSettings) -> dict[str, Any]:
         >>> digits = Survey(1797, 1797, frozenset(), 10, 174, 183, side=8, grey=True)
         >>> settings = auto_settings(digits, split_shares(digits.pool))
         >>> settings["supernet.resolutions"], settings["training.batch_size"], settings["training.epochs"]
-        ([16], 32, 152)
+        ([4, 6, 8], 32, 152)
     """
     side, train_images = image_side(surveyed), part_sizes(surveyed, split)["train"]
     smallest_exponent = 4 if surveyed.classes <= 8 else 5
@@ -170,13 +181,14 @@ def auto_settings(surveyed: Survey, split: SplitSettings) -> dict[str, Any]:
     epochs = int(np.clip(round(5000 / train_images**0.5), 5, 200))
     augment = ["shift", "rotate"] if surveyed.grey else ["shift", "flip", "erase"]
     rate = 0.003 * (batch / 128) ** 0.5
-    many_classes = surveyed.classes >= 100
+    many_classes, is_small = surveyed.classes >= 100, side <= 20
     return {
         "split": asdict(split),
-        "supernet.resolutions": sorted({max(SMALLEST, round(0.75 * side / 8) * 8), side}),
+        "supernet.widths": [0.2, 0.35, 0.5] if is_small else [0.2, 0.35, 0.5, 0.75, 1.0],
+        "supernet.resolutions": image_sides(surveyed),
         "supernet.stem_stride": 1 if side <= 40 else 2,
-        "supernet.stage_strides": [2, 2, 1, 1, 1] if side <= 20 else [2, 2, 1, 2, 1],
-        "supernet.final_expand": 960 if many_classes else 480,
+        "supernet.stage_strides": _strides(side),
+        "supernet.final_expand": 960 if many_classes else 0 if is_small else 480,
         "supernet.last_width": 1280 if many_classes else 0,
         "training.batch_size": batch,
         "training.learning_rate": round(rate, 5),
@@ -188,6 +200,13 @@ def auto_settings(surveyed: Survey, split: SplitSettings) -> dict[str, Any]:
         "finetune.augment": augment,
         "recalibration": int(np.clip(train_images, 2, 2000)),
     }
+
+
+def _strides(side: int) -> list[int]:
+    """Return the strides of the stages for images of `side` pixels."""
+    if side < 8:
+        return [1, 2, 1, 1, 1]
+    return [2, 2, 1, 1, 1] if side <= 20 else [2, 2, 1, 2, 1]
 
 
 def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int]) -> list[str]:
@@ -202,8 +221,7 @@ def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int])
     sentences = [
         f"The data has {surveyed.images:,} {colour} images in {surveyed.classes:,} classes, with a median "
         f"side of {surveyed.side} px; networks read them at {' and '.join(str(side) for side in sides)} px. "
-        f"The supernet is trained on {parts['train']:,} images for {settings.training.epochs} epochs in "
-        f"batches of {settings.training.batch_size}, and each result for {settings.finetune.epochs} epochs."
+        f"The supernet is trained on {parts['train']:,} images {_length(settings)}."
     ]
     gigabytes = surveyed.images * _channels(surveyed) * max(sides) ** 2 / 1e9
     if gigabytes >= 1:
@@ -216,6 +234,15 @@ def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int])
         counts = " and ".join(f"{parts[part]} {part}" for part in small_parts)
         sentences.append(f"{counts} images are few: thresholds and the choice of networks depend on chance.")
     return sentences
+
+
+def _length(settings: Settings) -> str:
+    """Return the length of the trainings as text."""
+    batches = f"in batches of {settings.training.batch_size}"
+    if settings.time_limit:
+        return f"{batches}, for as many epochs as the time limit allows"
+    epochs, later = settings.training.epochs, settings.finetune.epochs
+    return f"for {epochs} epochs {batches}, and each result for {later} epochs"
 
 
 def _channels(surveyed: Survey) -> int:

@@ -78,7 +78,7 @@ class FinetuneEvaluation(Evaluator):
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`."""
         bench = self.workbench
-        training = BACKWARD * bench.settings.training.epochs * len(bench.parts.train)
+        training = BACKWARD * bench.settings.training.images(len(bench.parts.train))
         return 0.0, training + bench.judging_passes()
 
     def network(self, candidate: Candidate) -> EENN:

@@ -1,6 +1,7 @@
 """Finishing of candidates: fine-tuning, thresholds from the calibration part, export, and one test."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,19 @@ import torch
 
 from edanas.core.attempt import reason
 from edanas.core.contracts import Evaluator, ExitNetwork, Exporter, ThresholdSetter
-from edanas.core.errors import DISK_FULL, ExportError, RunError
+from edanas.core.errors import DISK_FULL, CandidateError, ExportError, RunError
 from edanas.core.feasible import Feasibility
-from edanas.core.progress import Bar, Progress
+from edanas.core.progress import Bar, Progress, Silent
 from edanas.core.records import parse, sealed, unsealed
 from edanas.core.result_row import ResultRow
 from edanas.core.runfolder import MODELS, replace_file
+from edanas.core.time_limits import OverdueError, TimeLimit
 from edanas.core.types import Candidate, Metrics
 from edanas.deploy.export_check import export_checked
 from edanas.evaluation.class_figures import class_figures
 from edanas.evaluation.examples import write_examples
 from edanas.evaluation.final_thresholds import FinalThresholds
+from edanas.evaluation.finish_time import FinishTime
 from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
 from edanas.model.profiling import collect_answers, collect_profile
@@ -44,6 +47,10 @@ class Finisher:
         exporters: Write each network, one file format each. `edanas.load` reads the first file of the first
             exporter.
         limits: The run's constraints; `None` = no constraints.
+        timing: Divides the remaining time of the run among the networks; `None` = the settings determine the
+            number of steps.
+        timeout: The option `executor.timeout`: the time limit for one network. A network that is not finished
+            in time is tried once more.
     """
 
     def __init__(
@@ -53,10 +60,13 @@ class Finisher:
         setter: ThresholdSetter,
         exporters: Sequence[Exporter],
         limits: Feasibility | None = None,
+        timing: FinishTime | None = None,
+        timeout: float = 0.0,
     ) -> None:
         self.workbench, self.evaluator = workbench, evaluator
         self.setter, self.exporters = setter, exporters
-        self.limits = limits or Feasibility()
+        self.limits, self.timing = limits or Feasibility(), timing
+        self.limit = TimeLimit(timeout)
         self.folder = workbench.folder / MODELS
         self.drops: dict[str, float] = {}
 
@@ -89,13 +99,16 @@ class Finisher:
             exporter.prepare(self.workbench.parts.calibration, self.workbench.parts.validation)
         # The additional step stands for the work before and after the training.
         steps = 1 + step_count(self.workbench.parts, self.workbench.settings.finetune)
+        if self.timing is not None:
+            steps = 1
+            self.timing.begin([self._macs(each) for each in candidates])
         rows, failures = [], []
         with progress.task(label, steps * len(candidates)) as bar:
             for number, candidate in enumerate(candidates, 1):
                 share = _Share(bar, steps)
                 share.advance(0, note=f"network {number} of {len(candidates)}")
                 try:
-                    rows.append(self._finish(candidate, share, progress))
+                    rows.append(self._finish_in_time(candidate, share, progress))
                 except RunError:
                     raise
                 except Exception as error:
@@ -103,7 +116,24 @@ class Finisher:
                     failures.append({"id": candidate.id, "error": reason(error)})
                     progress.say(f"Network {candidate.id} could not be finished: {failures[-1]['error']}")
                 share.advance(share.left)
+                if self.timing is not None:
+                    self.timing.end()
         return rows, failures
+
+    def _finish_in_time(self, candidate: Candidate, bar: Bar, progress: Progress) -> ResultRow:
+        """Return the row of one candidate; a candidate that is not finished in time is tried once more.
+
+        Raises:
+            CandidateError: The second attempt took too long as well.
+        """
+        cause = ""
+        for _ in range(2):
+            try:
+                with self.limit.guarded():
+                    return self._finish(candidate, bar, progress)
+            except OverdueError as error:
+                cause = str(error)
+        raise CandidateError(f"two attempts were given up ({cause}; see executor.timeout)")
 
     def _check_disk(self, error: Exception) -> None:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
@@ -117,12 +147,24 @@ class Finisher:
             return row
         bench, settings = self.workbench, self.workbench.settings.finetune
         network = self.evaluator.network(candidate)
-        if settings.epochs:
+        if settings.trains:
             teacher = self.evaluator.teacher() if settings.distillation else None
-            bench.finetune(network, settings, bench.seed("finish", candidate.id), bar, teacher)
+            seed = bench.seed("finish", candidate.id)
+            if self.timing is None:
+                bench.finetune(network, settings, seed, bar, teacher)
+            else:
+                with Silent().task("", None) as hidden:
+                    bench.finetune(network, settings, seed, hidden, teacher, self.timing.start(candidate.id))
+        start = time.monotonic()
         row = self._measure(candidate, network, progress)
         write_row(path, row)
+        if self.timing is not None:
+            self.timing.measured(time.monotonic() - start)
         return row
+
+    def _macs(self, candidate: Candidate) -> float:
+        stages, last = self.workbench.segments(candidate.backbone)
+        return float(sum(stage.macs for stage in stages) + last.macs)
 
     def _measure(self, candidate: Candidate, network: ExitNetwork, progress: Progress) -> ResultRow:
         """Set the thresholds of a network, validate it, export it, test it once, and return its row."""

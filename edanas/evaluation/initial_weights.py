@@ -140,7 +140,7 @@ def _check_epochs(bench: Workbench, path: Path, layers: str, cause: str) -> None
     Raises:
         ConfigError: `training.epochs` is 0.
     """
-    if not bench.settings.training.epochs:
+    if not bench.settings.training.trains:
         raise ConfigError(
             f"training.epochs: found 0, and weights {path} leave {layers} random ({cause}), so that "
             "candidates cannot be compared; allowed: 1 or more, or weights for the same classes and criterion"

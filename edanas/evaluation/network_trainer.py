@@ -16,6 +16,7 @@ from edanas.evaluation.run_inputs import RunInputs
 from edanas.model.fitting import fit
 from edanas.training.distillation import Teacher
 from edanas.training.finetune import finetune
+from edanas.training.pace import Pace
 from edanas.training.recalibrate import recalibrate
 from edanas.training.steps import recalibration_sample
 
@@ -42,6 +43,7 @@ class NetworkTrainer:
         seed: int,
         bar: Bar,
         teacher: Teacher | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """Train a network, recompute its BatchNorm statistics, then fit its inference rule and criterion.
 
@@ -51,9 +53,10 @@ class NetworkTrainer:
             seed: Seed of the order of samples, augmentation and dropout.
             bar: Progress bar, advanced once per step.
             teacher: Teacher of the distillation; `None` = the network learns from labels alone.
+            pace: Fits the number of steps to a time limit; `None` = the settings determine it.
         """
         recompute = partial(self.recalibrate, network)
-        finetune(network, self.run.parts, settings, self.run.scheme, seed, bar, recompute, teacher)
+        finetune(network, self.run.parts, settings, self.run.scheme, seed, bar, recompute, teacher, pace)
         recompute()
         self.fit(network)
 

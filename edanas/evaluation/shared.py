@@ -132,7 +132,7 @@ class SharedEvaluation(Evaluator):
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`. Each step trains the largest, the smallest and some random backbones."""
         bench, settings = self.workbench, self.workbench.settings.training
-        training = (2 + settings.random_backbones) * BACKWARD * settings.epochs * len(bench.parts.train)
+        training = (2 + settings.random_backbones) * BACKWARD * settings.images(len(bench.parts.train))
         return training, bench.judging_passes()
 
     def teacher(self) -> Teacher:

@@ -18,6 +18,7 @@ from edanas.evaluation.run_inputs import RunInputs
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
 from edanas.training.distillation import Teacher
+from edanas.training.pace import Pace
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,10 @@ class Workbench(RunInputs):
         seed: int,
         bar: Bar,
         teacher: Teacher | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """Train a network; see `NetworkTrainer.finetune`."""
-        self.trainer.finetune(network, settings, seed, bar, teacher)
+        self.trainer.finetune(network, settings, seed, bar, teacher, pace)
 
     def recalibrate(self, network: ExitNetwork) -> None:
         """Recompute a network's BatchNorm statistics; see `NetworkTrainer.recalibrate`."""

@@ -9,10 +9,11 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -26,8 +27,12 @@ from edanas.core.contracts.running import Answer, Item
 from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.machine import computing
+from edanas.core.time_limits import TimeLimit, cpu_ticks
 
 _Task = tuple[int, Any]
+
+_POLL = 5.0
+"""Seconds between two checks of the workers' times."""
 
 
 @dataclass
@@ -39,12 +44,17 @@ class _Worker:
         connection: The caller's end of the pipe to the process.
         ready: `True` once the process has loaded the function.
         task: The number and the item that the process works on; `None` while it is idle.
+        since: The start of the task or of the process, on the clock of `time.monotonic`. Before any answer,
+            it is the time at which the process last computed.
+        ticks: The processor time of the process at `since`.
     """
 
     process: SpawnProcess
     connection: Connection
     ready: bool = False
     task: _Task | None = None
+    since: float = field(default_factory=time.monotonic)
+    ticks: int | None = None
 
 
 class Process(Executor):
@@ -55,6 +65,8 @@ class Process(Executor):
         threads: The number of torch threads in each worker process; 0, the default, for the number in the
             calling process. With the default, sums are added in the same order as with the executor `serial`,
             and both archives are equal bit for bit.
+        timeout: The largest number of seconds for one candidate; by default 0, for 20 times the median so
+            far and at least 5 minutes. A worker without an answer is killed.
 
     Raises:
         ConfigError: An option is out of range. The method `run` raises it if the function cannot be pickled
@@ -69,7 +81,7 @@ class Process(Executor):
         executor.workers: found 0; allowed: 1 or more
     """
 
-    def __init__(self, workers: int = 2, threads: int = 0) -> None:
+    def __init__(self, workers: int = 2, threads: int = 0, timeout: float = 0.0) -> None:
         if workers < 1:
             raise ConfigError(f"executor.workers: found {workers}; allowed: 1 or more")
         if threads < 0:
@@ -78,6 +90,7 @@ class Process(Executor):
             )
         self.workers = workers
         self.threads = threads
+        self.timeout, self._limit, self._stalled = timeout, TimeLimit(timeout), False
         self._function: Callable[..., Any] | None = None
         self._payload = b""
         self._pool: list[_Worker] = []
@@ -87,8 +100,9 @@ class Process(Executor):
     ) -> Iterator[Answer | CandidateError]:
         """See `Executor.run`. At most `workers + 1` items are in progress.
 
-        An item whose worker died is tried once more, because memory may have been short only while several
-        candidates were large. If the second worker dies too, the item's answer is a `CandidateError`.
+        An item whose worker died or was killed for its time is tried once more, because memory may have been
+        short only while several candidates were large. If the second worker dies too, the item's answer is a
+        `CandidateError`.
         """
         self._ship(function)
         source = enumerate(items)
@@ -113,6 +127,16 @@ class Process(Executor):
             # A late answer to an unfinished item would be mistaken for an answer of the next run.
             if any(worker.task for worker in self._pool):
                 self.close()
+
+    def waiting_for(self) -> str:
+        """See `Executor.waiting_for`."""
+        now = time.monotonic()
+        busy = [worker for worker in list(self._pool) if worker.task is not None or not worker.ready]
+        return ", ".join(
+            f"worker process {worker.process.pid} for {now - worker.since:.0f} s"
+            f"{' (candidate ' + name + ')' if (name := _name(worker.task)) else ''}"
+            for worker in busy
+        )
 
     def close(self) -> None:
         """Kill all worker processes."""
@@ -145,7 +169,7 @@ class Process(Executor):
         """Send pending tasks to idle workers, and start workers for the other tasks, up to `workers`."""
         for worker in self._pool:
             if pending and worker.ready and worker.task is None:
-                worker.task = pending.popleft()
+                worker.task, worker.since = pending.popleft(), time.monotonic()
                 with suppress(OSError):  # the worker died while idle; `_collect` removes it
                     worker.connection.send_bytes(pickle.dumps(worker.task[1]))
         starting = sum(not worker.ready for worker in self._pool)
@@ -165,7 +189,10 @@ class Process(Executor):
             RuntimeError: The function raised an error.
         """
         by_connection = {worker.connection: worker for worker in self._pool}
-        for connection in wait(list(by_connection)):
+        ready = wait(list(by_connection), timeout=min(_POLL, self._limit.seconds / 4))
+        if not ready:
+            self._end_overdue(pending, answers, died)
+        for connection in ready:
             worker = by_connection[connection]  # type: ignore[index] # `wait` returns its arguments
             try:
                 succeeded, value = pickle.loads(worker.connection.recv_bytes())  # noqa: S301 - bytes of our own worker
@@ -179,13 +206,50 @@ class Process(Executor):
             elif worker.task is not None:
                 if not succeeded:
                     raise RuntimeError(value)
+                self._limit.record(time.monotonic() - worker.since)
                 answers[worker.task[0]] = value
                 worker.task = None
 
+    def _end_overdue(self, pending: deque[_Task], answers: dict[int, Any], died: set[int]) -> None:
+        """Kill the workers that are over their time; arguments as for `_collect`.
+
+        Before the first answer, and while a worker starts, the time counts from the last moment at which the
+        worker computed.
+        """
+        now = time.monotonic()
+        for worker in [each for each in self._pool if each.task is not None or not each.ready]:
+            if not (self._limit.is_known and worker.ready):
+                ticks = cpu_ticks(worker.process.pid)
+                if ticks is None or ticks != worker.ticks:
+                    worker.ticks, worker.since = ticks, now
+            if now - worker.since > self._limit.seconds:
+                worker.process.kill()
+                cause = f"no answer within {self._limit.seconds:g} s; see executor.timeout"
+                if not worker.ready and not self._stalled:
+                    # A worker may be stopped while it starts; another one is started, once.
+                    self._stalled = True
+                    worker.connection.close()
+                    worker.process.join()
+                    self._pool.remove(worker)
+                else:
+                    self._remove(worker, pending, answers, died, cause)
+
     def _remove(
-        self, worker: _Worker, pending: deque[_Task], answers: dict[int, Any], died: set[int]
+        self,
+        worker: _Worker,
+        pending: deque[_Task],
+        answers: dict[int, Any],
+        died: set[int],
+        cause: str = "",
     ) -> None:
         """Remove a dead worker from the pool; its task becomes pending again, once.
+
+        Args:
+            worker: The worker.
+            pending: See `_collect`.
+            answers: See `_collect`.
+            died: See `_collect`.
+            cause: The reason for its death; by default, its exit code.
 
         Raises:
             ConfigError: The worker died before it was ready.
@@ -193,7 +257,7 @@ class Process(Executor):
         worker.connection.close()
         worker.process.join()
         self._pool.remove(worker)
-        cause = _cause(worker.process.exitcode)
+        cause = cause or _cause(worker.process.exitcode)
         if not worker.ready:
             raise ConfigError(
                 f"executor: a worker of 'process' ended before it was ready ({cause}); in a script, call "
@@ -207,6 +271,11 @@ class Process(Executor):
         else:
             died.add(index)
             pending.appendleft(worker.task)
+
+
+def _name(task: _Task | None) -> str:
+    """Return the id of the candidate in a task; empty if the task has another item, or there is none."""
+    return str(getattr(task[1], "id", "")) if task is not None else ""
 
 
 def _start(payload: bytes, threads: int) -> _Worker:

@@ -16,6 +16,7 @@ from edanas.run.plugin_files import plugin_files
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher
 
 CHANGEABLE = (
+    "time_limit",
     "search.max_evals",
     "search.time_limit",
     "search.patience",

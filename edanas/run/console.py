@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from edanas.core.durations import duration_text
 from edanas.core.progress import Bar, Progress, Silent
 from edanas.core.visible import visible
 
@@ -83,7 +84,7 @@ class ConsoleProgress:
             raise
         self._finish(bar)
         if not is_inner:
-            seconds = _clock(time.monotonic() - bar.start)
+            seconds = duration_text(time.monotonic() - bar.start)
             self.say(f"{label}: {_count(bar.done, total)} in {seconds}{bar.remark}")
 
     def say(self, line: str) -> None:
@@ -177,7 +178,7 @@ class NotebookProgress:
         except BaseException:
             self._close(f"{label}: stopped at {_count(bar.done, total)}")
             raise
-        seconds = _clock(time.monotonic() - bar.start)
+        seconds = duration_text(time.monotonic() - bar.start)
         self._close(f"{label}: {_count(bar.done, total)} in {seconds}{bar.remark}")
 
     def say(self, line: str) -> None:
@@ -229,10 +230,3 @@ def _as_text(text: str) -> dict[str, str]:
 
 def _count(done: int, total: int | None) -> str:
     return str(done) if total is None else f"{done} of {total}"
-
-
-def _clock(seconds: float) -> str:
-    """Return a duration in seconds as text, e.g. `3.2 s` or `4:05 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"

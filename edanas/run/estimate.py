@@ -1,6 +1,7 @@
 """An estimate of the cost of a run before it starts, for `--dry-run`."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -28,13 +29,19 @@ from edanas.supernets.plain import plain_family
 _SAMPLE = 21
 """The number of random backbones; the median by MACs stands for every evaluated or fine-tuned backbone."""
 
+_SLOW_MACS, _SLOW_PASSES = 2e8, 500
+"""Multiply-adds and forward passes of small networks per second on a very slow machine."""
+
+_HOUR = 3600
+
 
 def estimate(registry: Registry, settings: Settings, out: RunFolder | None = None) -> dict[str, Any]:
     """Estimate the size of the search space, the MACs of backbones, and the time of a run on this machine.
 
     The time follows from measured training steps of the smallest, a median and the largest backbone, and is
-    accurate to a factor of about two. Nothing is downloaded. For a data set that is known but not downloaded
-    yet, MACs follow from its declared numbers of channels and classes.
+    accurate to a factor of about two. With a time limit, the time is the limit. Nothing is downloaded. For a
+    data set that is known but not downloaded yet, MACs follow from its declared numbers of channels and
+    classes.
 
     Args:
         registry: The extensions by kind and name.
@@ -72,17 +79,16 @@ def estimate(registry: Registry, settings: Settings, out: RunFolder | None = Non
     typical = sorted(drawn, key=lambda backbone: _macs(provider.build(backbone, task), task))[_SAMPLE // 2]
     sandwich = [provider.build(each, task) for each in (whole.smallest(), typical, whole.largest())]
     smallest, median, largest = macs = [_macs(each, task) for each in sandwich]
-    candidates = settings.search.initial + settings.search.iterations * settings.search.per_iteration
-    candidates = min(candidates, settings.search.max_evals or candidates)
+    candidates = _candidates(settings)
     total_macs = seconds = plain = None
     if composition is not None:
-        times = [_seconds_per_sample(each, task, settings) for each in sandwich]
-        before, during = _forward_passes(composition, settings, candidates)
-        trained = (1, settings.training.random_backbones, 1)
-        total_macs = before * fmean(macs, trained) + during * median
-        seconds = before * fmean(times, trained) + during * times[1]
+        total_macs = _total(composition, settings, candidates, macs)
+        seconds = _seconds(composition, settings, candidates, sandwich)
         plain = _plain_seconds(composition, settings, seconds)
         seconds += plain
+        if settings.time_limit:
+            share = settings.time_limit / max(seconds, 1e-9)
+            total_macs, seconds, plain = total_macs * share, settings.time_limit, plain * share
     return {
         "settings": to_plain(settings),
         "space_size": space.size(),
@@ -98,6 +104,51 @@ def estimate(registry: Registry, settings: Settings, out: RunFolder | None = Non
         "seconds_here": None if seconds is None else round(seconds, 1),
         "unknown": unknown,
     }
+
+
+def expected_seconds(composition: Composition, settings: Settings) -> float:
+    """Return the expected duration of a run without a time limit, in seconds.
+
+    The result is 0 without any measurement if the run takes less than an hour on a very slow machine.
+    """
+    workbench = composition.workbench
+    space, provider, task = workbench.space.whole(), workbench.provider, workbench.parts.task
+    candidates = _candidates(settings)
+    rng = np.random.default_rng(settings.seed)
+    backbones = (space.smallest(), space.sample_backbone(rng), space.largest())
+    sandwich = [provider.build(each, task) for each in backbones]
+    macs = [_macs(each, task) for each in sandwich]
+    passes = sum(_forward_passes(composition, settings, candidates))
+    slowest = _total(composition, settings, candidates, macs) / _SLOW_MACS + passes / _SLOW_PASSES
+    return _seconds(composition, settings, candidates, sandwich) if slowest > _HOUR else 0.0
+
+
+def _candidates(settings: Settings) -> int:
+    search = settings.search
+    candidates = search.initial + search.iterations * search.per_iteration
+    return min(candidates, search.max_evals or candidates)
+
+
+def _total(composition: Composition, settings: Settings, candidates: int, costs: Sequence[float]) -> float:
+    """Return the total cost of a run.
+
+    Args:
+        composition: The objects of the run.
+        settings: The settings of the run.
+        candidates: The number of candidates.
+        costs: The cost of one sample's forward pass through the smallest, a median and the largest backbone.
+    """
+    before, during = _forward_passes(composition, settings, candidates)
+    return before * fmean(costs, (1, settings.training.random_backbones, 1)) + during * costs[1]
+
+
+def _seconds(
+    composition: Composition, settings: Settings, candidates: int, sandwich: Sequence[StagedBackbone]
+) -> float:
+    """Measure steps of three backbones, and return the expected seconds of a run; see `_total`."""
+    task = composition.workbench.parts.task
+    times = [_seconds_per_sample(each, task, settings) for each in sandwich]
+    return _total(composition, settings, candidates, times)
 
 
 def _without_download(settings: Settings) -> Settings:
@@ -118,7 +169,7 @@ def _forward_passes(composition: Composition, settings: Settings, candidates: in
     before, per_candidate = composition.evaluator.passes()
     train = len(composition.workbench.parts.train)
     # About as many single-exit networks are finished as early-exit ones.
-    finetuning = 2 * settings.search.results * settings.finetune.epochs * train * BACKWARD
+    finetuning = 2 * settings.search.results * settings.finetune.images(train) * BACKWARD
     return before, candidates * per_candidate + finetuning
 
 

@@ -24,8 +24,10 @@ from edanas.report.comparison import PLAIN_PART
 from edanas.report.history import LOG, searches_backbones
 from edanas.report.result import Result
 from edanas.report.writing import write_report
+from edanas.run.announcement import long_run_sentence
 from edanas.run.binding import bind_inputs
 from edanas.run.compose import Composition, compose, make_loggers
+from edanas.run.estimate import expected_seconds
 from edanas.run.event_log import logged, repair_log
 from edanas.run.finishing import (
     finish_plain,
@@ -37,6 +39,9 @@ from edanas.run.finishing import (
 from edanas.run.folder import RunFolder
 from edanas.run.plugin_files import note_plugin_files
 from edanas.run.result_content import FinishedRun, result_content
+from edanas.run.time_plan import TimePlan
+from edanas.run.timed_training import train_in_time
+from edanas.run.watchdog import WatchedProgress
 
 FIRST = "first"
 """The key in the archive for the genomes of the first candidates of the initial archive."""
@@ -76,6 +81,7 @@ def run(
     *,
     overwrite: bool = False,
     verbose: bool = False,
+    started: float | None = None,
 ) -> Result:
     """Run or resume a search in a folder; see `edanas.search`.
 
@@ -86,11 +92,31 @@ def run(
         progress: The display of progress.
         overwrite: Discard the run that the folder holds.
         verbose: Show a line for each candidate once it is recorded.
+        started: The start of the run on the clock of `time.monotonic`, from which its time limit counts; the
+            time of the call by default.
 
     Raises:
         EdanasError: The user can correct the error; its message says how.
         Interrupted: After Ctrl-C; the same call resumes the run.
     """
+    started = time.monotonic() if started is None else started
+    with WatchedProgress(progress).watching() as watched:
+        return _run(
+            registry, settings, folder, watched, overwrite=overwrite, verbose=verbose, started=started
+        )
+
+
+def _run(
+    registry: Registry,
+    settings: Settings,
+    folder: Path,
+    progress: WatchedProgress,
+    *,
+    overwrite: bool,
+    verbose: bool,
+    started: float,
+) -> Result:
+    """Run or resume a search; see `run`."""
     run_folder = RunFolder(folder, settings)
     if folder.exists() and not folder.is_dir():
         run_folder.check()
@@ -118,8 +144,20 @@ def run(
             times.record()
             with _with_advice(folder), registry.host.joined(loggers):
                 composition = composition or _compose(registry, run_folder, progress, times)
+                progress.detail = composition.executor.waiting_for
                 note_plugin_files(archive, composition.evaluator, loggers.values())
-                return _execute(registry, composition, archive, progress, times, verbose=verbose)
+                with _planned(TimePlan.of_run(folder, settings, started)) as plan:
+                    return _execute(registry, composition, archive, progress, times, plan, verbose=verbose)
+
+
+@contextlib.contextmanager
+def _planned(plan: TimePlan | None) -> Iterator[TimePlan | None]:
+    """Yield the plan, and store the time that the run has taken at its end, however it ends."""
+    try:
+        yield plan
+    finally:
+        if plan is not None:
+            plan.save()
 
 
 def _check_inputs(
@@ -142,7 +180,10 @@ def _check_inputs(
 def _how_it_ended(result: Result) -> str:
     stopped = result.data.get("stopped")
     if stopped in (MAX_EVALS, TIME_LIMIT):
-        return f"finished within its budget (another search.{stopped} resumes it)"
+        setting = f"search.{stopped}"
+        if stopped == TIME_LIMIT and result.data["settings"].get("time_limit"):
+            setting = TIME_LIMIT
+        return f"finished within its budget (another {setting} resumes it)"
     if stopped == CONVERGED:
         return "finished when its hypervolume stopped rising (another search.patience resumes it)"
     return "finished"
@@ -187,12 +228,18 @@ def _first_candidates(composition: Composition, archive: Archive) -> tuple[Candi
     return tuple(space.decode(np.array(genome, dtype=np.int64)) for genome in genomes)
 
 
+def _plain_time(plan: TimePlan | None, times: _PartTimes) -> float:
+    """Return the time of which the plain networks get a share: the run so far, or its time limit."""
+    return times.total() if plan is None or plan.fixed else plan.limit
+
+
 def _execute(
     registry: Registry,
     composition: Composition,
     archive: Archive,
     progress: Progress,
     times: _PartTimes,
+    plan: TimePlan | None,
     *,
     verbose: bool,
 ) -> Result:
@@ -206,8 +253,12 @@ def _execute(
     composition.strategy.start(replace(composition.problem, first=_first_candidates(composition, archive)))
     say = progress.say if verbose else None
     notify = logged(host.notify, folder, say, backbones=searches_backbones(plain_settings))
+    if plan is None and (sentence := long_run_sentence(expected_seconds(composition, settings))):
+        progress.say(sentence)
     host.notify("edanas_run_started", settings=plain_settings, folder=folder)
     with times.timed("preparing the evaluation"):
+        if plan is not None:
+            train_in_time(plan, composition, progress)
         composition.evaluator.prepare(progress)
     setup = SearchSetup(
         workbench.space,
@@ -215,19 +266,21 @@ def _execute(
         composition.evaluator,
         composition.executor,
         composition.objectives,
-        settings.search,
+        settings.search if plan is None else plan.limited_search(settings.search),
         composition.fronts,
         composition.limits,
     )
     engine = Engine(setup, archive, notify, progress)
     with times.timed("searching"):
         outcome = engine.run()
+    if plan is not None:
+        plan.searched(len(outcome.evaluations))
     with times.timed("finishing the results"):
         searched = searchable_schemes(composition, outcome, archive)
-        networks = finish_results(composition, outcome, searched, archive, progress)
+        networks = finish_results(composition, outcome, searched, archive, progress, plan)
         searched = trimmed_candidates(composition, outcome, searched, archive)
     with times.timed(PLAIN_PART):
-        networks = finish_plain(composition, networks, times.total(), progress, notify)
+        networks = finish_plain(composition, networks, _plain_time(plan, times), progress, notify)
     content = result_content(FinishedRun(composition, outcome, searched, networks, times.seconds))
     for remark in content["remarks"][len(composition.remarks) :]:
         progress.say(remark)

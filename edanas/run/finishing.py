@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from edanas.core.archive import Archive
 from edanas.core.engine import SearchOutcome
@@ -13,6 +14,7 @@ from edanas.core.progress import Progress
 from edanas.core.result_row import ResultRow
 from edanas.core.types import CONTINUOUS, Candidate, Evaluation, SelectionScheme
 from edanas.evaluation.finish import Finisher
+from edanas.evaluation.finish_time import FinishTime
 from edanas.evaluation.plain_networks import PlainNetworks
 from edanas.evaluation.selection import (
     choose_results,
@@ -26,7 +28,11 @@ from edanas.evaluation.selection import (
 from edanas.evaluation.trimming import Trimmer, distinct
 from edanas.report.rivals import with_rivals
 from edanas.run.compose import Composition
+from edanas.run.time_plan import TimePlan
 from edanas.run.warm_start import best_candidates
+
+_WRITING = 0.5
+"""Expected seconds for the files of one network, until the first is written."""
 
 _NEAREST = 3
 """The number of candidates that the message lists when no candidate satisfies the constraints."""
@@ -89,6 +95,7 @@ def finish_results(
     searched: Sequence[Evaluation],
     archive: Archive,
     progress: Progress,
+    plan: TimePlan | None = None,
 ) -> FinishedNetworks:
     """Choose candidates, and train, test and write them, with single-exit networks for comparison.
 
@@ -98,14 +105,22 @@ def finish_results(
         searched: The evaluated candidates to choose from, from `searchable_schemes`.
         archive: The archive of the run, which holds the exit profiles.
         progress: The display of progress.
+        plan: The plan of a run with a time limit; `None` = the settings determine the length.
 
     Raises:
         RunError: No early-exit network could be finished.
         InfeasibleError: No candidate satisfies the constraints.
     """
     workbench, objectives = composition.workbench, composition.objectives
+    timing, counts = _finish_time(plan, composition, outcome)
     finisher = Finisher(
-        workbench, composition.evaluator, composition.setter, composition.exporters, composition.limits
+        workbench,
+        composition.evaluator,
+        composition.setter,
+        composition.exporters,
+        composition.limits,
+        timing,
+        composition.executor.timeout,
     )
     settings, pool = workbench.settings, list(searched)
     scoring = composition.evaluator, archive.get_profile
@@ -120,7 +135,7 @@ def finish_results(
     pool = distinct(_with_violations(trimmer.trim(pool), composition.limits))
     if pool and not any(e.feasible for e in pool):
         raise InfeasibleError(_infeasible_message(pool, composition))
-    chosen = choose_results(pool, objectives, settings.search.results)
+    chosen = choose_results(pool, objectives, counts[0])
     candidates = [e.candidate for e in chosen]
     drops = _accuracy_drops(composition, chosen)
     front, failures = finisher.finish(candidates, "Fine-tuning the results", progress, drops)
@@ -135,7 +150,9 @@ def finish_results(
     accuracies = {e.candidate.id: e.metrics.accuracy for e in chosen if e.metrics is not None}
     rivals = [(accuracies[row.id], row.macs_for_choice) for row in early]
     singles = _with_violations(trimmer.single_exits(), composition.limits)
-    single = choose_static(singles, rivals, settings.search.results)
+    single = choose_static(singles, rivals, counts[1])
+    if timing is not None:
+        timing.later = 0
     static, further = finisher.finish(single, "Fine-tuning single-exit networks to compare with", progress)
     static = [*collapsed, *static]
     return FinishedNetworks(with_rivals(early, static), static, failures + further)
@@ -206,6 +223,37 @@ def finish_plain(
     plain = PlainNetworks(composition.workbench, composition.exporters)
     rows, failures = plain.finish(elapsed, progress, report)
     return replace(networks, plain=rows, failures=[*networks.failures, *failures])
+
+
+def _finish_time(
+    plan: TimePlan | None, composition: Composition, outcome: SearchOutcome
+) -> tuple[FinishTime | None, tuple[int, int]]:
+    """Return the division of the remaining time, and the largest numbers of early-exit and other networks.
+
+    A network passes through calibration, validation and test part; the search has measured the validation.
+    """
+    results, parts = composition.workbench.settings.search.results, composition.workbench.parts
+    if plan is None:
+        return None, (results, results)
+    samples = [len(part) for part in (parts.validation, parts.calibration, parts.test)]
+    seconds = median(each.seconds for each in outcome.evaluations)
+    baseline = composition.workbench.settings.baseline
+    # The plain networks are trained last.
+    plain = baseline.share * plan.limit if baseline.epochs and not plan.fixed else 0.0
+    timing = FinishTime(
+        lambda: plan.remaining() - plain,
+        plan.network_pace,
+        _WRITING + seconds * sum(samples) / samples[0],
+        results,
+    )
+
+    def affordable() -> list[int]:
+        networks = timing.affordable(2 * results)
+        return [min(results, -(-networks // 2)), max(1, networks // 2)]
+
+    early, single = (int(count) for count in plan.decided("results", affordable))
+    timing.later = single
+    return timing, (early, single)
 
 
 def _accuracy_drops(composition: Composition, chosen: Sequence[Evaluation]) -> dict[str, float]:

@@ -30,6 +30,7 @@ from edanas.report.writing import FURTHER
 from edanas.run.binding import bind_settings, check_settings
 from edanas.run.plugin_files import plugin_files
 from edanas.run.provenance import environment
+from edanas.run.time_plan import FILE as PLAN
 
 DEFAULT_PLACE = Path("edanas-runs")
 """The folder in which run folders are made by default."""
@@ -39,6 +40,7 @@ SECONDS = "seconds.json"
 
 _FILES = (
     TIMES,
+    PLAN,
     RESULT,
     LOG,
     CONFIG,

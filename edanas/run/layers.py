@@ -33,8 +33,16 @@ QUICK = "quick"
 """The name of the preset that a message recommends for a short run."""
 
 
+DEFAULT_TIME = 1800.0
+"""The time limit in seconds of a run on a folder of images for which no preset is named."""
+
+
 def layered_settings(
-    registry: Registry, layers: Sequence[Layer], say: Callable[[str], None] = lambda _: None
+    registry: Registry,
+    layers: Sequence[Layer],
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    whole_run: bool = False,
 ) -> Settings:
     """Return the settings of a run: defaults, overridden by the bundle, its preset and `layers`, in order.
 
@@ -47,6 +55,8 @@ def layered_settings(
         layers: The layers of the user, e.g. a file, `--set` and flags. A later layer overrides an earlier
             layer.
         say: Called with each sentence on the choices of the preset `auto`; by default, sentences are dropped.
+        whole_run: True for the settings of a whole run, which has a time limit of `DEFAULT_TIME` if the
+            folder of images alone selects the preset `auto`.
 
     Raises:
         ConfigError: A layer is wrong, or a bundle, preset, name, option or device does not exist.
@@ -86,7 +96,9 @@ def layered_settings(
         split = settings.split if _has_setting(layers, "split") else split_shares(images.pool)
         suited = for_supernet(auto_settings(images, split), settings.supernet.name, images)
         automatic: Layer = (f"the images in {folder}", suited)
-        settings = resolve([*below, automatic, *layers, own])
+        limit: Layer = ("the default time", {"time_limit": DEFAULT_TIME})
+        timed = [limit] if whole_run and not named.preset else []
+        settings = resolve([*below, automatic, *timed, *layers, own])
     settings = _spelled_out(registry, settings)
     check_names(registry, settings)
     if images is not None:

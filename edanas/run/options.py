@@ -29,7 +29,7 @@ class RunOptions:
         device: The device to compute on: `auto`, `cpu`, `cuda` or `cuda:N`, N being the number of a GPU.
         evaluation: The name of the evaluation mode, e.g. `shared`.
         max_evals: The largest number of candidates to evaluate.
-        time_limit: The time limit of the search, in seconds.
+        time_limit: The time limit of the whole run, in seconds.
         weights: Supernet weights to begin with: a file, or a name that the supernet provider can download.
         warm_start: The folder of an older run, whose Pareto set is evaluated first.
         settings: Further settings, as a mapping or as texts `key=value`.
@@ -74,7 +74,7 @@ class RunOptions:
             "weights": self.weights,
             "warm_start": None if self.warm_start is None else str(self.warm_start),
             "search.max_evals": self.max_evals,
-            "search.time_limit": self.time_limit,
+            "time_limit": self.time_limit,
             "data.download": True if self.download else None,
             "data.skip_unreadable": True if self.skip_unreadable else None,
             "allow_duplicates": True if self.allow_duplicates else None,

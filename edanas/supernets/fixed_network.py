@@ -35,7 +35,7 @@ class FixedProvider(SupernetProvider):
         resolutions: Choices of the side of the input images, in pixels.
 
     Raises:
-        ConfigError: The sides are not distinct whole numbers from 8 to 1024.
+        ConfigError: The sides are not distinct whole numbers from 4 to 1024.
     """
 
     def __init__(self, resolutions: tuple[int, ...]) -> None:

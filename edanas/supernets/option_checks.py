@@ -82,6 +82,6 @@ def checked_sides(resolutions: Any) -> tuple[int, ...]:
         resolutions: Choices of the side of the input images, in pixels.
 
     Raises:
-        ConfigError: A side is not a whole number from 8 to 1024, or is listed twice.
+        ConfigError: A side is not a whole number from 4 to 1024, or is listed twice.
     """
-    return checked_choices("resolutions", resolutions, "whole numbers from 8 to 1024", is_whole(8, 1024))
+    return checked_choices("resolutions", resolutions, "whole numbers from 4 to 1024", is_whole(4, 1024))

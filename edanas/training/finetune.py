@@ -1,6 +1,8 @@
 """Training of one early-exit network: a candidate of a search in `finetune` mode, or a result of a run."""
 
+import itertools
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import nn
@@ -13,8 +15,10 @@ from edanas.core.types import DataParts
 from edanas.training.class_weights import class_weights
 from edanas.training.distillation import Teacher, distillation_targets, mixed_targets, stored_probabilities
 from edanas.training.finite_steps import FiniteSteps
+from edanas.training.pace import Pace
 from edanas.training.phase_plan import PhasePlan
 from edanas.training.precision import compute_precision, resolve_precision
+from edanas.training.schedule import Schedule
 from edanas.training.steps import (
     Batches,
     derive_seed,
@@ -35,6 +39,7 @@ def finetune(
     bar: Bar,
     recalibrate: Callable[[], None],
     teacher: Teacher | None = None,
+    pace: Pace | None = None,
 ) -> None:
     """Train `network` on the train part, and set it to eval mode.
 
@@ -54,6 +59,8 @@ def finetune(
         teacher: Function that returns a teacher's class probabilities. They have the weight
             `settings.distillation` in the targets. With `None`, the default, the targets are the labels.
             Without mixup, the probabilities are computed once for each image of the train part.
+        pace: Fits the number of steps to a time limit. With `None`, the default, the settings determine the
+            number of steps. A training of 0 steps has no pace.
 
     Raises:
         ConfigError: The scheme's options do not fit the network's exits.
@@ -67,26 +74,34 @@ def finetune(
     trained = nn.ModuleList([network, learned])
     batches = Batches(parts, settings, network.resolution, device)
     optimizer, weights = make_optimizer(trained, settings), class_weights(parts.train, settings, device)
-    plan, total_steps = PhasePlan(scheme.phases(every)), settings.epochs * len(batches)
+    plan = PhasePlan(scheme.phases(every))
+    schedule = Schedule(settings.steps or settings.epochs * len(batches))
     network.to(memory_format=torch.channels_last)
     precision = resolve_precision(settings.precision, device)
     average = WeightAverage(network, settings.ema)
     finite = FiniteSteps("the network", trained, settings, len(batches))
     stored = None
-    if teacher is not None and settings.distillation and settings.epochs:
+    if teacher is not None and settings.distillation and settings.trains:
         stored = stored_probabilities(teacher, parts, settings, network.resolution, device)
-    step = 0
-    for epoch in range(settings.epochs):
+    step, phase = 0, cast("Phase | None", None)
+    for epoch in itertools.count():
+        if step >= schedule.steps:
+            break
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(derive_seed(seed, "finetune", epoch))
             generator = torch.Generator().manual_seed(derive_seed(seed, "batches", epoch))
             for images, labels in batches.epoch(generator):
-                phase, done, steps = plan.at(step, total_steps)
-                if not done:
-                    if step:
+                if pace is not None:
+                    schedule = pace.schedule(schedule, step)
+                if step >= schedule.steps:
+                    break
+                moment = plan.at(schedule.place(step), schedule.steps)
+                if moment.phase is not phase:
+                    if phase is not None:
                         average.apply()
                         recalibrate()
-                    _set_modes(network, network.exit_parts(), phase)
+                    _set_modes(network, network.exit_parts(), moment.phase)
+                phase, done, steps = moment
                 with compute_precision(precision, device):
                     logits = [exit_logits.float() for exit_logits in network.logits(images, phase)]
                     probabilities = None if stored is None else stored[batches.latest]
@@ -137,4 +152,4 @@ def _set_modes(network: nn.Module, parts: list[ExitPart], phase: Phase) -> None:
 
 def step_count(parts: DataParts, settings: TrainingSettings) -> int:
     """Return the number of steps of `finetune` for a data set and settings of training."""
-    return settings.epochs * len(Batches(parts, settings, 1, torch.device("cpu")))
+    return settings.steps or settings.epochs * len(Batches(parts, settings, 1, torch.device("cpu")))

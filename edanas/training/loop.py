@@ -21,6 +21,7 @@ from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
 from edanas.training.checkpoint import Checkpoint
 from edanas.training.finite_steps import FiniteSteps
+from edanas.training.pace import Pace
 from edanas.training.precision import AUTO, BF16, FP32
 from edanas.training.schedule import Schedule, TimeSlice, TrainingSpeed
 from edanas.training.steps import Batches, derive_seed, make_optimizer
@@ -34,6 +35,10 @@ WARM_UP_STEPS, TRIAL_STEPS = 2, 3
 
 CLEARLY_FASTER = 0.95
 """Time of a step in bfloat16, as a share of the time in float32, below which `auto` chooses bfloat16."""
+
+
+TRIAL_SHARE = 0.02
+"""Share of a time limit after which a speed measurement ends."""
 
 
 class Training(ABC):
@@ -72,7 +77,9 @@ class Training(ABC):
         self.checkpoint = Checkpoint(*checkpoint)
         self.batches = Batches(parts, settings, resolution, self.device)
         self.optimizer = make_optimizer(self.trained, settings)
-        self.schedule = Schedule(settings.epochs * len(self.batches))
+        self.schedule = Schedule(settings.steps or settings.epochs * len(self.batches))
+        self.pace: Pace | None = None
+        """The pace of a training with a time limit; `None` for the number of steps in the settings."""
         self.average = WeightAverage(network, settings.ema)
         self.finite = FiniteSteps(f"the {self.checkpoint.of}", self.trained, settings, len(self.batches))
         self.speed = TrainingSpeed()
@@ -116,11 +123,12 @@ class Training(ABC):
         """
         time_slice = time_slice or TimeSlice()
         self.resume()
+        if self.finished:
+            self._network.eval()
+            return True
         self._choose_precision()
-        with progress.task(f"Training the {self.checkpoint.of}", self.schedule.steps) as bar:
-            bar.advance(self.step)
-            with self._isolated_random_state():
-                self._train_for(time_slice, bar)
+        with self._task(progress) as bar, self._isolated_random_state():
+            self._train_for(time_slice, bar)
         self._network.eval()
         return self.finished
 
@@ -171,7 +179,8 @@ class Training(ABC):
         """Measure the seconds of each of `TRIAL_STEPS` steps; the state of the training is then restored."""
         before = copy.deepcopy((self.trained.state_dict(), self.optimizer.state_dict()))
         self._network.train()
-        seconds = []
+        seconds: list[float] = []
+        begin = time.monotonic()
         with self._isolated_random_state():
             batches = self._rest_of_epoch()
             for _ in range(WARM_UP_STEPS + TRIAL_STEPS):
@@ -183,6 +192,9 @@ class Training(ABC):
                 self._seeded_step(*batch)
                 seconds.append(now() - start)
                 self.step = 0
+                limit = math.inf if self.pace is None else TRIAL_SHARE * self.pace.limit
+                if len(seconds) > WARM_UP_STEPS and time.monotonic() - begin > limit:
+                    break
         self.trained.load_state_dict(before[0])
         self.optimizer.load_state_dict(before[1])
         self.average = WeightAverage(self._network, self.settings.ema)
@@ -204,7 +216,7 @@ class Training(ABC):
             batches, step_end = self._rest_of_epoch(), time_slice.seconds
             for images, labels in batches:
                 self.speed.input_seconds += time_slice.seconds - step_end
-                if self.finished or time_slice.is_over():
+                if self._at_end() or time_slice.is_over():
                     # A `finally` block would also save after a failed step, which may change statistics.
                     return self._save()
                 loss = self._seeded_step(images, labels)
@@ -214,11 +226,33 @@ class Training(ABC):
                 self.seconds = seconds_before + self.speed.seconds
                 self._seconds_per_step = self.speed.seconds / (self.step - first)
                 epoch = -(-self.step // len(self.batches))
-                bar.advance(note=f"epoch {epoch}/{self.epochs}, loss {loss:.3f}")
+                bar.advance(self._bar_steps(), note=f"epoch {epoch}/{self.epochs}, loss {loss:.3f}")
                 if step_end - saved > self.save_every:
                     self._save()
                     saved = time_slice.seconds
         return self._save()
+
+    def _at_end(self) -> bool:
+        """Fit the number of steps to the time, and return whether all steps are done."""
+        if self.pace is not None:
+            self.schedule = self.pace.schedule(self.schedule, self.step)
+        return self.finished
+
+    @contextmanager
+    def _task(self, progress: Progress) -> Iterator[Bar]:
+        """Show a bar of steps, or of percent if the number of steps follows from the time."""
+        label, paced = f"Training the {self.checkpoint.of}", self.pace is not None
+        total = 100 if paced else self.schedule.steps
+        self._shown = 0
+        with progress.task(f"{label} (% of its time)" if paced else label, total) as bar:
+            bar.advance(self._bar_steps())
+            yield bar
+
+    def _bar_steps(self) -> int:
+        """Return the number of steps by which the bar lags behind."""
+        done = int(100 * self.schedule.done(self.step)) if self.pace is not None else self.step
+        lag, self._shown = done - self._shown, max(done, self._shown)
+        return max(0, lag)
 
     def _rest_of_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         epoch, first = divmod(self.step, len(self.batches))
@@ -279,7 +313,7 @@ class Training(ABC):
                 self.optimizer.load_state_dict(state["optimizer"])
                 self.average.load(state["average"])
                 self.learned.load_state_dict(state["learned"])
-            self.finite.skipped = int(state.get("skipped", 0))
+            self.finite.skipped = int(state["skipped"])
             self.finite.remember()
             self._seconds_per_step = None if state["each"] is None else float(state["each"])
             self.step, self.seconds, self._written = step, float(state["seconds"]), step

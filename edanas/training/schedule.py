@@ -41,6 +41,10 @@ class Schedule:
             return 1.0
         return self.position + (1 - self.position) * (step - self.since) / (self.steps - self.since)
 
+    def place(self, step: int) -> float:
+        """Return the number of steps that correspond to the progress after `step` steps; often `step`."""
+        return self.done(step) * self.steps if self.since else step
+
     def refitted(self, step: int, seconds: float, total: float, each: float) -> "Schedule":
         """Return a schedule whose training ends after `total` seconds.
 

@@ -138,14 +138,14 @@ def test_a_time_limit_ends_the_search_and_a_larger_one_resumes_it(
     edanas: Edanas, arguments: tuple[str, ...], reference: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    output = edanas(*arguments, "--out", out, "--time-limit", 1e-6)
+    output = edanas(*arguments, "--out", out, "--set", "search.time_limit=1e-6")
     assert output.code == 0, output.err
     data = result_of(out)
     assert (data["stopped"], data["evaluations"]) == ("time_limit", 1)
     assert data["static_front"]
-    output = edanas(*arguments, "--out", out, "--time-limit", 1e-6)
+    output = edanas(*arguments, "--out", out, "--set", "search.time_limit=1e-6")
     assert "finished within its budget (another search.time_limit resumes it)" in output.err
-    assert edanas(*arguments, "--out", out, "--time-limit", 10_000).code == 0
+    assert edanas(*arguments, "--out", out, "--set", "search.time_limit=10000").code == 0
     assert recorded(out) == recorded(reference)
     assert result_of(out)["stopped"] == "completed"
 

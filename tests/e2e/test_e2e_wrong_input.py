@@ -40,7 +40,7 @@ SETTINGS = {
     "threshold below": (["--set", "thresholds=[-0.1]"], ["thresholds[1]: -0.1", ">= 0"]),
     "threshold's word": (["--set", 'thresholds=["nine"]'], ["thresholds[1]: 'nine'", 'or "none"']),
     "evaluations": (["--max-evals", "-1"], ["search.max_evals", "-1", ">= 0"]),
-    "seconds": (["--time-limit", "-0.5"], ["search.time_limit", "-0.5", ">= 0"]),
+    "seconds": (["--time-limit", "-0.5"], ["time_limit", "-0.5", ">= 0"]),
     "seed": (["--seed", "-3"], ["seed", "-3", ">= 0"]),
     "shares": (["--set", "split.test=0.9"], ["split:", "sum to 1"]),
     "device": (["--device", "cuda:77"], ["device: 'cuda:77' does not exist", "CUDA devices", "'auto'"]),

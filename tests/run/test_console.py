@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from edanas.core.progress import Silent
-from edanas.run.console import ConsoleProgress, NotebookProgress, _clock, default_progress
+from edanas.run.console import ConsoleProgress, NotebookProgress, default_progress
 
 
 def log():
@@ -101,10 +101,6 @@ def test_a_failure_on_a_terminal_takes_the_bars_away():
     with progress.task("Again", 1) as bar:
         bar.advance()
     assert progress._live is None
-
-
-def test_clock():
-    assert (_clock(3.24), _clock(59.9), _clock(245)) == ("3.2 s", "59.9 s", "4:05 min")
 
 
 class Output:

@@ -176,7 +176,7 @@ def test_training_a_view_trains_the_shared_slices_only():
         ({"stem_stride": 5}, "supernet.stem_stride: found 5; allowed: a whole number from 0 to 4"),
         ({"depths": (0, 1)}, "supernet.depths: found 0; allowed: whole numbers from 1 to 8"),
         ({"widths": (0.5, 0.5)}, r"supernet.widths: found \(0.5, 0.5\); allowed: distinct numbers"),
-        ({"resolutions": (4,)}, "supernet.resolutions: found 4; allowed: whole numbers from 8 to 1024"),
+        ({"resolutions": (3,)}, "supernet.resolutions: found 3; allowed: whole numbers from 4 to 1024"),
         ({"dropout": 1.0}, "supernet.dropout: found 1.0; allowed: a number >= 0 and < 1"),
     ],
     ids=str,

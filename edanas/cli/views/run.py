@@ -5,6 +5,7 @@ from typing import Any
 import typer
 
 from edanas.core.config import to_toml
+from edanas.core.durations import duration_text
 from edanas.core.settings import Settings
 from edanas.core.visible import visible
 
@@ -30,5 +31,5 @@ def _figure(name: str, value: Any) -> str:
     if "macs" in name:
         return f"{value / 1e6:,.2f}M"
     if "seconds" in name:
-        return f"about {value:.0f} s"
+        return f"about {duration_text(value)}"
     return f"{value:,}" if isinstance(value, int) else str(value)

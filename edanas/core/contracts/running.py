@@ -74,6 +74,9 @@ class Executor(ABC):
         ['A', 'B']
     """
 
+    timeout: float = 0.0
+    """The largest number of seconds of one evaluation and of the finishing of one result; 0 = automatic."""
+
     @abstractmethod
     def run(
         self, function: Callable[[Item], Answer], items: Iterable[Item]
@@ -82,13 +85,18 @@ class Executor(ABC):
 
         The executor draws an item when a worker is free, or a few items ahead, since `items` may end early
         when the time limit is reached. Every drawn item has a result. If a worker dies, the result of its
-        item is a `CandidateError`, which is yielded and not raised.
+        item is a `CandidateError`, which is yielded and not raised. The same holds for an item without a
+        result in time.
 
         Args:
             function: A picklable function that raises nothing except `KeyboardInterrupt`, which this method
                 passes on.
             items: Picklable arguments of `function`.
         """
+
+    def waiting_for(self) -> str:
+        """Return the items in progress as text, for a line about a run without progress; empty by default."""
+        return ""
 
     def close(self) -> None:  # noqa: B027 - most executors hold nothing to give back
         """Release the workers; the executor is not used again."""
