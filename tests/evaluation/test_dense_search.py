@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import edanas
+from edanas.core.progress import Silent
+
+SETTINGS = {
+    "search": {"initial": 4, "iterations": 1, "per_iteration": 2, "results": 1},
+    "training": {"epochs": 1, "batch_size": 128},
+    "finetune": {"epochs": 1, "batch_size": 128},
+    "surrogates": ["cart"],
+    "recalibration": 64,
+}
+
+
+def test_digits_are_searched_at_their_own_side(tmp_path: Path) -> None:
+    result = edanas.search(plugin="resnet-sm", settings=SETTINGS, out=tmp_path / "run", progress=Silent())
+    assert {row["backbone"]["resolution"] for row in result.candidates} == {8}
+    assert min(row["backbone_macs"] for row in result.candidates) <= 20_000
+    (row, *_) = result.front
+    network = edanas.load(tmp_path / "run" / row["model"])
+    assert network.resolution == 8
+    assert row["executed_macs"] <= row["backbone_macs"] + sum(row["head_macs"])
