@@ -30,9 +30,9 @@ QUICK: dict[str, Any] = {
         "depths": [1, 2],
         "channels": [24, 48, 64, 64, 64],
     },
-    "search": {"initial": 16, "iterations": 6, "per_iteration": 8, "results": 5},
+    "search": {"initial": 16, "iterations": 9, "per_iteration": 8, "results": 9},
     "training": {
-        "epochs": 60,
+        "epochs": 80,
         "batch_size": 64,
         "learning_rate": 0.004,
         "weight_decay": 0.02,
@@ -40,7 +40,7 @@ QUICK: dict[str, Any] = {
         "augment": ["shift", "rotate"],
     },
     "finetune": {
-        "epochs": 40,
+        "epochs": 60,
         "batch_size": 64,
         "learning_rate": 0.003,
         "gradient_clip": 0.0,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from edanas.core.errors import CandidateError
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
@@ -65,22 +66,20 @@ def strides_for(sides: Sequence[int]) -> tuple[int, tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class DenseBlockPlan:
-    """The sizes of a block: a 3x3 convolution with BatchNorm and ReLU.
+    """The sizes of a block: a 3x3 convolution with BatchNorm, a shortcut, and ReLU.
 
     Args:
         in_channels: Number of input channels.
         out_channels: Number of output channels.
         stride: Stride of the convolution.
+        shortcut: `none` for the stem. `projected` for the first block of a stage: average pooling, and a 1x1
+            convolution with BatchNorm. `identity` for all other blocks.
     """
 
     in_channels: int
     out_channels: int
     stride: int
-
-    @property
-    def residual(self) -> bool:
-        """True if the block's input is added to the output of the convolution, before the activation."""
-        return self.stride == 1 and self.in_channels == self.out_channels
+    shortcut: Literal["none", "projected", "identity"]
 
 
 @dataclass(frozen=True)
@@ -166,8 +165,8 @@ class DenseSpace:
     def _planned(self, resolution: int, channels: list[int], depths: list[int], stem: int) -> DensePlan:
         stages, before = [], stem
         for after, depth, stride in zip(channels, depths, self.stage_strides, strict=True):
-            first = DenseBlockPlan(before, after, stride)
-            stages.append((first, *[DenseBlockPlan(after, after, 1)] * (depth - 1)))
+            first = DenseBlockPlan(before, after, stride, "projected")
+            stages.append((first, *[DenseBlockPlan(after, after, 1, "identity")] * (depth - 1)))
             before = after
         return DensePlan(resolution, stem, tuple(stages))
 
@@ -186,6 +185,8 @@ def plan_costs(plan: DensePlan, stem_stride: int, task: Task) -> tuple[tuple[Seg
         for block in stage:
             side = shrunk(side, block.stride)
             parts.append(convolution(block.in_channels, block.out_channels, 3, side))
+            if block.shortcut == "projected":
+                parts.append(convolution(block.in_channels, block.out_channels, 1, side))
         costs.append(_segment(parts, (stage[-1].out_channels, side, side)))
         parts = []
     classes = task.num_classes

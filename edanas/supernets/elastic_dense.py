@@ -13,8 +13,29 @@ from edanas.supernets.dense_space import DenseBlockPlan, DensePlan, DenseSpace
 from edanas.supernets.memory_format import grey_in_channels_last
 
 
+class NormalisedConv(nn.Module):
+    """A convolution without bias, and BatchNorm.
+
+    Args:
+        in_channels: Number of input channels.
+        out_channels: Number of output channels.
+        kernel: Side of the kernel, odd.
+        stride: Stride of the convolution.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the normalised output channels (B, D, H', W') of features (B, C, H, W)."""
+        out: torch.Tensor = self.bn(self.conv(features))
+        return out
+
+
 class DenseBlock(nn.Module):
-    """A 3x3 convolution with BatchNorm, a shortcut if the shape permits, and ReLU.
+    """A 3x3 convolution with BatchNorm, a shortcut, and ReLU.
 
     Args:
         plan: The sizes of the block.
@@ -22,14 +43,22 @@ class DenseBlock(nn.Module):
 
     def __init__(self, plan: DenseBlockPlan) -> None:
         super().__init__()
-        self.residual = plan.residual
-        self.conv = nn.Conv2d(plan.in_channels, plan.out_channels, 3, plan.stride, 1, bias=False)
-        self.bn = nn.BatchNorm2d(plan.out_channels)
+        channels = plan.in_channels, plan.out_channels
+        self.main = NormalisedConv(*channels, 3, plan.stride)
+        self.shortcut: nn.Module | None = None
+        if plan.shortcut == "identity":
+            self.shortcut = nn.Identity()
+        elif plan.shortcut == "projected":
+            self.shortcut = nn.Sequential(_pool(plan.stride), NormalisedConv(*channels, 1))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the output features (B, D, H', W') of features (B, C, H, W)."""
-        out: torch.Tensor = self.bn(self.conv(features))
-        return F.relu(features + out if self.residual else out)
+        out: torch.Tensor = self.main(features)
+        return F.relu(out if self.shortcut is None else out + self.shortcut(features))
+
+
+def _pool(stride: int) -> nn.Module:
+    return nn.Identity() if stride == 1 else nn.AvgPool2d(stride, ceil_mode=True)
 
 
 class _BlockView(nn.Module):
@@ -38,13 +67,24 @@ class _BlockView(nn.Module):
     def __init__(self, shared: DenseBlock, plan: DenseBlockPlan) -> None:
         super().__init__()
         self.shared, self._plan = shared, plan
+        self._pool = _pool(plan.stride)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        plan, bn, count = self._plan, self.shared.bn, self._plan.out_channels
-        weight = self.shared.conv.weight[:count, : plan.in_channels]
+        out = self._sliced(self.shared.main, features, self._plan.stride)
+        if self._plan.shortcut == "identity":
+            out = out + features
+        elif isinstance(self.shared.shortcut, nn.Sequential):
+            projection = cast("NormalisedConv", self.shared.shortcut[1])
+            out = out + self._sliced(projection, self._pool(features))
+        return F.relu(out)
+
+    def _sliced(self, layer: NormalisedConv, features: torch.Tensor, stride: int = 1) -> torch.Tensor:
+        """Return the output of a layer that uses its first input and output channels only."""
+        count, bn = self._plan.out_channels, layer.bn
+        weight = layer.conv.weight[:count, : features.shape[1]]
         mean, variance = cast("torch.Tensor", bn.running_mean), cast("torch.Tensor", bn.running_var)
-        out = F.batch_norm(
-            torch.conv2d(features, weight, None, plan.stride, 1),
+        return F.batch_norm(
+            torch.conv2d(features, weight, None, stride, weight.shape[-1] // 2),
             mean[:count],
             variance[:count],
             bn.weight[:count],
@@ -53,7 +93,6 @@ class _BlockView(nn.Module):
             bn.momentum or 0.0,
             bn.eps,
         )
-        return F.relu(features + out if plan.residual else out)
 
 
 class LastDenseExit(nn.Module):
@@ -168,7 +207,7 @@ def build_dense(space: DenseSpace, backbone: Backbone, task: Task) -> StagedBack
 
 
 def _stem(space: DenseSpace, plan: DensePlan, task: Task) -> DenseBlockPlan:
-    return DenseBlockPlan(task.in_channels, plan.stem, space.stem_stride)
+    return DenseBlockPlan(task.in_channels, plan.stem, space.stem_stride, "none")
 
 
 def _assemble(plan: DensePlan, stages: list[list[nn.Module]], head: nn.Module) -> StagedBackbone:
@@ -184,7 +223,7 @@ def _initialise(net: nn.Module) -> None:
 
 
 def _block_copy(shared: DenseBlock, plan: DenseBlockPlan) -> nn.Module:
-    block = DenseBlock(plan).to(shared.conv.weight.device)
+    block = DenseBlock(plan).to(shared.main.conv.weight.device)
     _copy_slices(shared, block)
     return block
 

@@ -21,7 +21,7 @@ from edanas.supernets.weights import TensorNames, fill, locate, read_tensors
 
 NAMES = TensorNames(
     classifier=("last_exit.linear.weight", "last_exit.linear.bias"),
-    stem="stem.conv.weight",
+    stem="stem.main.conv.weight",
     misfit="The file is of a network with other widths, depths or channels",
 )
 """Names of the supernet's tensors."""
@@ -31,10 +31,10 @@ class ElasticResNetProvider(SupernetProvider):
     """Dense 3x3 convolutions with searched depth, width and resolution, for small images.
 
     A backbone has 5 stages and 4 exit points, after stages 1 to 4. Stage 1 also contains the stem. A stage
-    consists of 3x3 convolutions with BatchNorm and ReLU. All of them except the first have a shortcut. The
-    last exit is global average pooling and a linear layer. Networks of smaller width use the first channels
-    of the shared weights. Shortcuts follow He et al., Deep Residual Learning, CVPR 2016; as in Ding et al.,
-    RepVGG, CVPR 2021, each skips one convolution.
+    consists of 3x3 convolutions with BatchNorm and ReLU, each with a shortcut. In the first shortcut of a
+    stage are average pooling and a 1x1 convolution. The last exit is global average pooling and a linear
+    layer. Networks of smaller width use the first channels of the shared weights. Shortcuts follow He et al.,
+    Deep Residual Learning, CVPR 2016; as in Ding et al., RepVGG, CVPR 2021, each skips one convolution.
 
     Args:
         widths: Choices of the width multiplier of a stage; 0.2, 0.4, 0.7 and 1 by default. Numbers of

@@ -45,15 +45,23 @@ def total(provider, backbone, task):
 def by_hand(tensors, backbone, images, strides, channels):
     """The outputs of a backbone by the definition of its blocks, from the supernet's tensors."""
 
-    def block(prefix, features, outputs, stride):
+    def normalised(prefix, features, outputs, stride=1):
         weight = tensors[f"{prefix}.conv.weight"][:outputs, : features.shape[1]]
-        out = F.conv2d(features, weight, stride=stride, padding=1)
+        out = F.conv2d(features, weight, stride=stride, padding=weight.shape[-1] // 2)
         scale, offset, mean, variance = (
             tensors[f"{prefix}.bn.{name}"][:outputs, None, None]
             for name in ("weight", "bias", "running_mean", "running_var")
         )
-        out = (out - mean) / (variance + 1e-5).sqrt() * scale + offset
-        return torch.relu(out + features if out.shape == features.shape else out)
+        return (out - mean) / (variance + 1e-5).sqrt() * scale + offset
+
+    def block(prefix, features, outputs, stride):
+        out = normalised(f"{prefix}.main", features, outputs, stride)
+        if prefix.endswith(".0"):
+            pooled = F.avg_pool2d(features, stride, ceil_mode=True)
+            out += normalised(f"{prefix}.shortcut.1", pooled, outputs)
+        elif prefix != "stem":
+            out += features
+        return torch.relu(out)
 
     features = block("stem", images, max(4, int(channels[0] * backbone["stage1.width"] / 8 + 0.5) * 4), 1)
     outputs = []
@@ -99,9 +107,10 @@ def test_costs_equal_those_of_the_built_network(sides, task):
 
 def test_sizes_reach_from_the_smallest_to_the_largest_useful():
     of_photographs = ElasticResNetProvider()
-    ends = [total(of_photographs, backbone, RGB) for backbone in backbones(of_photographs, 0)]
-    assert ends[0] <= 0.6e6
-    assert ends[1] >= 40e6
+    smallest, largest = backbones(of_photographs, 0)
+    stages, _ = of_photographs.costs(smallest, RGB)
+    assert sum(stage.macs for stage in stages[:-1]) <= 0.5e6
+    assert total(of_photographs, largest, RGB) >= 40e6
 
 
 def test_derived_strides_leave_features_of_2_to_4_pixels():
@@ -156,13 +165,13 @@ def test_training_a_view_trains_the_shared_slices_only():
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     images = torch.randn(8, 1, backbone["resolution"], backbone["resolution"])
     supernet.view(backbone)(images).square().sum().backward()
-    gradient = supernet.stages[0][0].conv.weight.grad
+    gradient = supernet.stages[0][0].main.conv.weight.grad
     assert gradient[:4, :4].abs().min() > 0
     assert not gradient[4:].any()
     assert not gradient[:, 4:].any()
-    mean = supernet.stages[0][0].bn.running_mean
+    mean = supernet.stages[0][0].main.bn.running_mean
     assert mean[:4].abs().min() > 0
-    assert torch.equal(mean[4:], before["stages.0.0.bn.running_mean"][4:])
+    assert torch.equal(mean[4:], before["stages.0.0.main.bn.running_mean"][4:])
 
 
 @pytest.mark.parametrize(
@@ -202,8 +211,8 @@ def test_weights_of_a_colour_supernet_fit_grey_images_and_other_classes(tmp_path
     sentence = SMALL.load_weights(grey, str(tmp_path / "net"))
     assert "the classifier has fresh weights (10 classes in the weights, 5 in the data)" in sentence
     assert "summed over red, green and blue" in sentence
-    torch.testing.assert_close(grey.stem.conv.weight, colour.stem.conv.weight.sum(1, keepdim=True))
-    torch.testing.assert_close(grey.stages[4][2].conv.weight, colour.stages[4][2].conv.weight)
+    torch.testing.assert_close(grey.stem.main.conv.weight, colour.stem.main.conv.weight.sum(1, keepdim=True))
+    torch.testing.assert_close(grey.stages[4][2].main.conv.weight, colour.stages[4][2].main.conv.weight)
     wider = ElasticResNetProvider(resolutions=(8,), **{**SIZES, "channels": (8, 16, 16, 24, 64)})
     with pytest.raises(WeightsError, match="other widths, depths or channels"):
         wider.load_weights(wider.supernet(RGB), str(tmp_path / "net"))
