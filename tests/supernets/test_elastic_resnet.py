@@ -12,6 +12,7 @@ from edanas.core.tracing import trace
 from edanas.core.types import Backbone, SelectionScheme, Task
 from edanas.exits.criteria import ScoreMargin
 from edanas.model.eenn import EENN
+from edanas.plugins.resnet_sm import QUICK
 from edanas.supernets.dense_space import strides_for
 from edanas.supernets.elastic_resnet import ElasticResNetProvider
 
@@ -134,6 +135,12 @@ def test_derived_strides_suit_all_sides_of_a_space():
 def test_small_images_are_halved_twice():
     assert strides_for([8]) == (1, (2, 2, 1, 1, 1))
     assert strides_for([32]) == (1, (2, 2, 1, 2, 1))
+
+
+def test_the_smallest_network_for_digits_has_at_most_20_000_multiply_adds():
+    options = {name: value for name, value in QUICK["supernet"].items() if name != "name"}
+    provider = ElasticResNetProvider(**options)
+    assert total(provider, space(provider).smallest(), GREY) <= 20_000
 
 
 def test_strides_can_be_set():
