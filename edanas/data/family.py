@@ -17,8 +17,8 @@ _SMALLEST_SIDE = 8
 def bundle_for(surveyed: Survey) -> tuple[str, str]:
     """Return the name of the bundle that suits the images of a folder, and a sentence with the reason.
 
-    Images of up to 40 pixels get dense networks, larger images get mobile networks. A CPU does three
-    to four times as much arithmetic a second in dense convolutions as in the depthwise ones on small features.
+    Images of up to 40 pixels get dense networks, larger images get mobile networks. A CPU does three to four
+    times as much arithmetic a second in dense convolutions as in the depthwise ones on small features.
     More epochs then fit in the same time. For larger images, networks of few multiply-adds matter more.
 
     Args:
