@@ -18,14 +18,15 @@ CHOICES: dict[str, Any] = {
     "objectives": ["accuracy", "executed-macs"],
 }
 
-# For the digits on a CPU, at their own 8 pixels. Results are trained about as long as a single network needs
-# from fresh weights, since a step of such networks takes milliseconds.
+# For the digits on a CPU, at their own 8 pixels. Networks of an eighth of the width had at most 97.2% on the
+# validation part, and took the place of better ones among the results. Results are trained about as long as a
+# network with fresh weights needs, since a step takes milliseconds.
 QUICK: dict[str, Any] = {
     "threads": 1,
     "split": {"train": 0.62, "calibration": 0.06, "validation": 0.12, "test": 0.2},
     "supernet": {
         "name": "elastic-resnet",
-        "widths": [0.125, 0.25, 0.5, 0.75, 1.0],
+        "widths": [0.25, 0.5, 0.75, 1.0],
         "resolutions": [8],
         "depths": [1, 2],
         "channels": [24, 48, 64, 64, 64],

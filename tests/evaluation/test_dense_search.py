@@ -19,4 +19,4 @@ def test_digits_are_searched_at_their_own_side(tmp_path: Path) -> None:
     network = edanas.load(tmp_path / "run" / row["model"])
     assert network.resolution == 8
     backbone = {name: value for name, value in row["backbone"].items() if name.endswith("width")}
-    assert set(backbone.values()) <= {0.125, 0.25, 0.5, 0.75, 1.0}
+    assert set(backbone.values()) <= {0.25, 0.5, 0.75, 1.0}

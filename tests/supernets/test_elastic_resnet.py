@@ -140,7 +140,9 @@ def test_small_images_are_halved_twice():
 def test_the_smallest_network_for_digits_has_at_most_20_000_multiply_adds():
     options = {name: value for name, value in QUICK["supernet"].items() if name != "name"}
     provider = ElasticResNetProvider(**options)
-    assert total(provider, space(provider).smallest(), GREY) <= 20_000
+    stages, _ = provider.costs(space(provider).smallest(), GREY)
+    # A network may end after any stage.
+    assert stages[0].macs + stages[1].macs <= 20_000
 
 
 def test_strides_can_be_set():
