@@ -14,9 +14,9 @@ SETTINGS = {
 
 def test_digits_are_searched_at_their_own_side(tmp_path: Path) -> None:
     result = edanas.search(plugin="resnet-sm", settings=SETTINGS, out=tmp_path / "run", progress=Silent())
-    assert {row["backbone"]["resolution"] for row in (*result.front, *result.static_front)} == {8}
-    (row, *_) = result.front
-    network = edanas.load(tmp_path / "run" / row["model"])
+    rows = (*result.front, *result.static_front)
+    assert {row["backbone"]["resolution"] for row in rows} == {8}
+    widths = {value for row in rows for name, value in row["backbone"].items() if name.endswith("width")}
+    assert widths <= {0.25, 0.5, 0.75, 1.0}
+    network = edanas.load(tmp_path / "run" / rows[0]["model"])
     assert network.resolution == 8
-    backbone = {name: value for name, value in row["backbone"].items() if name.endswith("width")}
-    assert set(backbone.values()) <= {0.25, 0.5, 0.75, 1.0}
