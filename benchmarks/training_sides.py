@@ -2,7 +2,7 @@
 
 For each side, one step (forward, backward, AdamW; one thread) is timed, interleaved, of:
 
-- the sandwich of three backbones, as `edanas run` trains it, and the same with torch's own convolutions;
+- the sandwich of three backbones, as `edanas run` trains it, and the same with torch's own operators;
 - the largest backbone of the same supernet with all its exits, and with ofa's own modules and the last exit;
 - fine-tuning of the smallest backbone with stored probabilities of a teacher, and its forward and backward
   pass alone;
@@ -167,7 +167,7 @@ class Contest:
 
         self.runs |= {
             "sandwich of 3": step,
-            "sandwich, torch's convolutions": without,
+            "sandwich, torch's operators": without,
             "largest, all exits": self._step(network, logits),
             "largest, ofa's modules": self._step(theirs, lambda: [theirs.view(largest)(contiguous)]),
             "smallest, fine-tuning": finetune,

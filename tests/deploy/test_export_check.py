@@ -57,7 +57,8 @@ def all_segments(runner):
 
 
 def another_exit(runner):
-    at = int(np.flatnonzero(runner.answer[1] == 1)[0])
+    # The most confident sample at the first exit, which is not within rounding of the threshold.
+    at = int(np.where(runner.answer[1] == 1, runner.answer[2], -1).argmax())
     runner.answer[1][at] = 4
     runner.ran = tuple(int((runner.answer[1] > before).sum()) for before in (-1, 1, 3))
 
