@@ -1,5 +1,7 @@
 import errno
+import io
 import sqlite3
+import sys
 
 import pytest
 import torch
@@ -116,3 +118,12 @@ def test_every_command_is_documented():
     for command in app.registered_commands:
         assert command.callback is not None
         assert command.callback.__doc__
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_pipe_of_another_encoding_gets_escapes(encoding, monkeypatch):
+    pipe = io.TextIOWrapper(io.BytesIO(), encoding, write_through=True)
+    monkeypatch.setattr(sys, "stdout", pipe)
+    assert main(["--version"]) == 0
+    print("猫 \udcff")
+    assert pipe.buffer.getvalue().endswith("猫 \udcff\n".encode(encoding, "backslashreplace"))
