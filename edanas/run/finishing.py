@@ -137,7 +137,7 @@ def finish_results(
         raise InfeasibleError(_infeasible_message(pool, composition))
     chosen = choose_results(pool, objectives, counts[0])
     candidates = [e.candidate for e in chosen]
-    drops = _accuracy_drops(composition, chosen)
+    drops = _accuracy_drops(chosen)
     front, failures = finisher.finish(candidates, "Fine-tuning the results", progress, drops)
     if failures and not front:
         (cause, times), *_ = Counter(failure["error"] for failure in failures).most_common(1)
@@ -256,15 +256,13 @@ def _finish_time(
     return timing, (early, single)
 
 
-def _accuracy_drops(composition: Composition, chosen: Sequence[Evaluation]) -> dict[str, float]:
+def _accuracy_drops(chosen: Sequence[Evaluation]) -> dict[str, float]:
     """Return how much less accurate each chosen candidate is than its backbone, by id of the candidate.
 
     Calibration takes the drop as the accuracy that the thresholds may give up. Without a drop, calibration
     would make every network about as accurate as its last exit, and the cheap networks of the front would be
-    lost. The result is empty unless thresholds are continuous.
+    lost.
     """
-    if composition.fronts is None:
-        return {}
     measured = ((e.candidate.id, e.metrics) for e in chosen if e.metrics is not None)
     return {name: max(0.0, m.backbone_accuracy - m.accuracy) for name, m in measured}
 

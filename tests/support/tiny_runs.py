@@ -17,6 +17,8 @@ threads = 1
 surrogates = ["rbf"]
 thresholds = [0.05, 0.3, "none"]
 recalibration = 32
+# Few calibration samples: thresholds set on them would often leave no sample to an exit.
+final_thresholds = "grid"
 
 [supernet]
 name = "ofa-mbv3"
