@@ -38,7 +38,7 @@ def test_the_supernet_can_be_made(command, tmp_path, monkeypatch):
     provider, space = make_space(registry, layered_settings(registry, user_layers(*flags(command))))
     assert provider.exit_points >= 1
     assert provider.exit_channels()
-    assert space.largest()["resolution"] >= (8 if "resnet-sm" in command else 16)
+    assert space.largest()["resolution"] >= 8
 
 
 @pytest.mark.parametrize("preset", ["quick", "auto"])

@@ -20,6 +20,12 @@ recalibration = 32
 # Few calibration samples: thresholds set on them would often leave no sample to an exit.
 final_thresholds = "grid"
 
+[split]
+train = 0.55
+calibration = 0.1
+validation = 0.15
+test = 0.2
+
 [supernet]
 name = "ofa-mbv3"
 widths = [0.1]
