@@ -17,8 +17,8 @@ CHOICES: dict[str, Any] = {
     "objectives": ["accuracy", "ada-macs"],
 }
 
-# For the digits on a CPU, at their own 8 pixels. The stem does not shrink the image: with the ImageNet strides,
-# features would shrink to 1x1, and most multiply-adds would precede the first useful exit.
+# For the digits on a CPU, at their own 8 pixels. The stem does not shrink the image: with the strides for
+# ImageNet, features would shrink to 1x1, and most multiply-adds would precede the first useful exit.
 # One thread: a second thread speeds up small operators by a quarter, and slows them down on shared cores.
 QUICK: dict[str, Any] = {
     "threads": 1,
