@@ -76,10 +76,12 @@ def _outcome(job: Job, folder: Path, path: Path, intact: dict[str, Any]) -> str:
     try:
         if weights(folder) != intact:
             return "fault: other networks"
+        present = figures(folder)
     except EdanasError as error:
+        # A finished run is not replayed, so that later commands name a damaged row of its archive.
         named = path.stem.removesuffix(".row") in str(error)
         return "named" if named else f"fault: the error names another file: {error}"
-    both = [{k: v for k, v in each.items() if k != "models"} for each in (figures(folder), job.figures)]
+    both = [{k: v for k, v in each.items() if k != "models"} for each in (present, job.figures)]
     if both[0] != both[1]:
         return "fault: another result"
     return "repaired" if path.name in output.err else "without effect"
