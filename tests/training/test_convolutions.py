@@ -14,7 +14,7 @@ from edanas.training.fast_operators import FastOperators
 CHANNELS = 4
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
     st.sampled_from([(1, 1), (2, 2), (3, 3), (5, 5), (7, 7), (3, 5), (1, 7)]),

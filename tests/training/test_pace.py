@@ -15,7 +15,7 @@ class Clock:
 
 
 def train(limit, duration, fits=None, start=0, schedule=None, steps=None, fixed=False):
-    """Train until the schedule ends, with steps of `duration(step)`; return pace, schedule and time."""
+    """Train until the schedule ends, with steps of `duration(step)`; return pace, schedule and length."""
     clock = Clock()
     records = []
     pace = Pace(limit, fits, lambda fits: records.append(dict(fits)), fixed=fixed, clock=clock)
@@ -35,26 +35,26 @@ def train(limit, duration, fits=None, start=0, schedule=None, steps=None, fixed=
 
 @pytest.mark.parametrize("each", [0.01, 0.3, 2.0])
 def test_the_time_is_used_up_and_kept(each):
-    _, schedule, seconds = train(60.0, lambda step: each)
-    assert 60 - 2 * each <= seconds <= 60 + each
+    _, schedule, length = train(60.0, lambda step: each)
+    assert 60 - 2 * each <= length <= 60 + each
     assert schedule.steps == pytest.approx(60 / each, abs=2)
 
 
 def test_a_slow_first_step_does_not_shorten_a_training():
-    _, schedule, seconds = train(60.0, lambda step: 5.0 if step == 0 else 0.1)
-    assert 55 <= seconds <= 60.2
+    _, schedule, length = train(60.0, lambda step: 5.0 if step == 0 else 0.1)
+    assert 55 <= length <= 60.2
     assert schedule.steps > 500
 
 
 @pytest.mark.parametrize("factor", [0.25, 4.0])
 def test_a_machine_that_changes_its_speed_is_followed(factor):
-    _, _, seconds = train(100.0, lambda step: 0.1 if step < 300 else 0.1 * factor)
-    assert 90 <= seconds <= 101
+    _, _, length = train(100.0, lambda step: 0.1 if step < 300 else 0.1 * factor)
+    assert 90 <= length <= 101
 
 
 def test_steps_that_grow_slower_all_the_time_end_in_time():
-    _, _, seconds = train(100.0, lambda step: 0.1 + 0.001 * step)
-    assert 90 <= seconds <= 102
+    _, _, length = train(100.0, lambda step: 0.1 + 0.001 * step)
+    assert 90 <= length <= 102
 
 
 @pytest.mark.parametrize("limit", [0.0, 1.0])
