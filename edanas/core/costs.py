@@ -4,7 +4,7 @@ One multiply-add of a convolution, linear layer or other matrix product is one M
 counts them with torch's FLOP counter, divided by two; normalisation, activations, pooling and element-wise
 arithmetic count as 0. The authors of Once-for-All publish the costs of their networks in the same convention.
 Products with the zeros of the padding count. Weights that only meet such zeros count if the network has them;
-the mobile networks of edanas have none (`edanas.supernets.kernel_cutting`).
+the mobile and dense networks of edanas have none (`edanas.supernets.kernel_cutting`).
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edanas.core.errors import CandidateError
+from edanas.core.kernel_reach import Reach, reach
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.layer_costs import Count, convolution, total
 from edanas.supernets.mobile_space import shrunk
@@ -74,12 +75,19 @@ class DenseBlockPlan:
         stride: Stride of the convolution.
         shortcut: `none` for the stem. `projected` for the first block of a stage: average pooling, and a 1x1
             convolution with BatchNorm. `identity` for all other blocks.
+        side: Height and width of the block's input.
     """
 
     in_channels: int
     out_channels: int
     stride: int
     shortcut: Literal["none", "projected", "identity"]
+    side: int
+
+    @property
+    def reach(self) -> Reach:
+        """The weights of the 3x3 kernel that reach the features; the backbone has only these."""
+        return reach(self.side, 3, self.stride, 1)
 
 
 @dataclass(frozen=True)
@@ -163,10 +171,11 @@ class DenseSpace:
         return self.plan(Backbone(tuple((v.name, v.choices[-1] or 0) for v in self.variables())))
 
     def _planned(self, resolution: int, channels: list[int], depths: list[int], stem: int) -> DensePlan:
-        stages, before = [], stem
+        stages, before, side = [], stem, shrunk(resolution, self.stem_stride)
         for after, depth, stride in zip(channels, depths, self.stage_strides, strict=True):
-            first = DenseBlockPlan(before, after, stride, "projected")
-            stages.append((first, *[DenseBlockPlan(after, after, 1, "identity")] * (depth - 1)))
+            first = DenseBlockPlan(before, after, stride, "projected", side)
+            side = shrunk(side, stride)
+            stages.append((first, *[DenseBlockPlan(after, after, 1, "identity", side)] * (depth - 1)))
             before = after
         return DensePlan(resolution, stem, tuple(stages))
 
@@ -180,11 +189,12 @@ def plan_costs(plan: DensePlan, stem_stride: int, task: Task) -> tuple[tuple[Seg
         task: Number of channels of the images, and number of classes.
     """
     side, costs = shrunk(plan.resolution, stem_stride), []
-    parts = [convolution(task.in_channels, plan.stem, 3, side)]
+    kernel = reach(plan.resolution, 3, stem_stride, 1).size
+    parts = [convolution(task.in_channels, plan.stem, kernel, side)]
     for stage in plan.stages:
         for block in stage:
-            side = shrunk(side, block.stride)
-            parts.append(convolution(block.in_channels, block.out_channels, 3, side))
+            side = shrunk(block.side, block.stride)
+            parts.append(convolution(block.in_channels, block.out_channels, block.reach.size, side))
             if block.shortcut == "projected":
                 parts.append(convolution(block.in_channels, block.out_channels, 1, side))
         costs.append(_segment(parts, (stage[-1].out_channels, side, side)))

@@ -10,6 +10,7 @@ from torch import nn
 from edanas.core.contracts import StagedBackbone, Supernet
 from edanas.core.types import Backbone, Task
 from edanas.supernets.dense_space import DenseBlockPlan, DensePlan, DenseSpace
+from edanas.supernets.kernel_cutting import cut_kernel
 from edanas.supernets.memory_format import grey_in_channels_last
 
 
@@ -197,8 +198,8 @@ def build_dense(space: DenseSpace, backbone: Backbone, task: Task) -> StagedBack
         CandidateError: The backbone is not in the space.
     """
     plan = space.plan(backbone)
-    stages: list[list[nn.Module]] = [[DenseBlock(block) for block in stage] for stage in plan.stages]
-    stages[0].insert(0, DenseBlock(_stem(space, plan, task)))
+    stages: list[list[nn.Module]] = [[_new_block(part) for part in stage] for stage in plan.stages]
+    stages[0].insert(0, _new_block(_stem(space, plan, task)))
     head = LastDenseExit(plan.features, task.num_classes, space.dropout)
     net = _assemble(plan, stages, head)
     _initialise(net)
@@ -207,7 +208,7 @@ def build_dense(space: DenseSpace, backbone: Backbone, task: Task) -> StagedBack
 
 
 def _stem(space: DenseSpace, plan: DensePlan, task: Task) -> DenseBlockPlan:
-    return DenseBlockPlan(task.in_channels, plan.stem, space.stem_stride, "none")
+    return DenseBlockPlan(task.in_channels, plan.stem, space.stem_stride, "none", plan.resolution)
 
 
 def _assemble(plan: DensePlan, stages: list[list[nn.Module]], head: nn.Module) -> StagedBackbone:
@@ -225,6 +226,13 @@ def _initialise(net: nn.Module) -> None:
 def _block_copy(shared: DenseBlock, plan: DenseBlockPlan) -> nn.Module:
     block = DenseBlock(plan).to(shared.main.conv.weight.device)
     _copy_slices(shared, block)
+    cut_kernel(block.main.conv, plan.reach)
+    return block
+
+
+def _new_block(plan: DenseBlockPlan) -> nn.Module:
+    block = DenseBlock(plan)
+    cut_kernel(block.main.conv, plan.reach)
     return block
 
 

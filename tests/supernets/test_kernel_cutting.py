@@ -10,6 +10,7 @@ from edanas.core.kernel_reach import reach
 from edanas.core.space import SearchSpace
 from edanas.core.tracing import trace
 from edanas.core.types import Task
+from edanas.supernets.elastic_resnet import ElasticResNetProvider
 from edanas.supernets.kernel_cutting import cut_kernel
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
 from edanas.supernets.ofa_proxyless import OFAProxylessProvider
@@ -18,6 +19,7 @@ TASK = Task(1, 5)
 PROVIDERS = {
     "mbv3": OFAMobileNetV3Provider(widths=(0.35,), resolutions=(8,), stem_stride=1, last_width=64),
     "proxyless": OFAProxylessProvider(widths=(0.35,), resolutions=(8,), stem_stride=1),
+    "resnet": ElasticResNetProvider(widths=(0.2, 0.4), resolutions=(8,), stage_strides=(2, 2, 2, 2, 1)),
 }
 
 
@@ -34,9 +36,23 @@ def test_a_backbone_of_tiny_features_is_cut_and_computes_as_the_supernet(provide
         plain = supernet.extract(backbone)
         torch.testing.assert_close(plain(images), supernet.view(backbone)(images), rtol=1e-5, atol=1e-5)
         last = [module for module in plain.stages[-1].modules() if isinstance(module, nn.Conv2d)]
-        assert {conv.kernel_size for conv in last if conv.groups > 1} == {(1, 1)}
-        stages, head = provider.costs(backbone, TASK)
-        assert (stages, head) == trace(plain, TASK.in_channels)
+        assert {conv.kernel_size for conv in last} == {(1, 1)}
+        costs = provider.costs(backbone, TASK)
+        assert costs == trace(plain, TASK.in_channels)
+        assert costs == trace(provider.build(backbone, TASK), TASK.in_channels)
+
+
+def test_the_first_convolution_of_a_dense_network_is_cut_if_its_stride_skips_the_features():
+    torch.manual_seed(0)
+    provider = ElasticResNetProvider(widths=(0.2,), resolutions=(4,), stem_stride=4, depths=(1,))
+    backbone, images = largest_and_smallest(provider)[0], torch.randn(3, 1, 4, 4)
+    supernet = provider.supernet(TASK).eval()
+    plain, built = supernet.extract(backbone), provider.build(backbone, TASK)
+    torch.testing.assert_close(plain(images), supernet.view(backbone)(images), rtol=1e-5, atol=1e-5)
+    assert plain.stages[0][0].main.conv.kernel_size == (2, 2)
+    assert provider.costs(backbone, TASK) == trace(plain, 1) == trace(built, 1)
+    built.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(built.eval()(images), plain(images))
 
 
 def test_a_network_that_was_saved_with_whole_kernels_can_be_loaded():
