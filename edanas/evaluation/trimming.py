@@ -53,6 +53,8 @@ class Trimmer:
         """Return the single-exit networks of the archive, cut networks included; of equals, the first.
 
         Each evaluated backbone is a single-exit network, and so is its part up to each exit of its profile.
+        Without a profile, only accuracy and multiply-adds are those of the backbone alone; the other figures
+        are those of the evaluated network.
         """
         return distinct(each for source in self._sources.values() for each in self._single_exits(source))
 
@@ -78,6 +80,11 @@ class Trimmer:
         no_exits = SelectionScheme((None,) * points)
         if metrics is None:
             return
+        if (profile := self._profile(backbone)) is not None:
+            yield from (self._rescored(source, profile, no_exits, end) for end in (points, *profile.points))
+            return
+        before = (None,) * points
+        figures = {name: (*before, costs[-1]) for name, costs in metrics.exit_figures.items()}
         yield replace(
             source,
             candidate=Candidate(backbone, no_exits),
@@ -85,15 +92,13 @@ class Trimmer:
                 metrics,
                 accuracy=metrics.backbone_accuracy,
                 utilization=(*((0.0,) * points), 1.0),
-                exit_accuracy=(*((None,) * points), metrics.backbone_accuracy),
+                exit_accuracy=(*before, metrics.backbone_accuracy),
                 ada_macs=metrics.backbone_macs,
                 executed_macs=metrics.backbone_macs,
-                exit_macs=(),
-                exit_figures={},
+                exit_macs=(*before, metrics.backbone_macs),
+                exit_figures=figures,
             ),
         )
-        if (profile := self._profile(backbone)) is not None:
-            yield from (self._rescored(source, profile, no_exits, end) for end in profile.points)
 
     def _rescored(
         self, source: Evaluation, profile: ExitProfile, scheme: SelectionScheme, end: int

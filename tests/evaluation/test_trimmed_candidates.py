@@ -9,6 +9,7 @@ from edanas.core.types import Candidate, Evaluation, SelectionScheme
 from edanas.evaluation.selection import with_exact_fronts
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.evaluation.trimming import Trimmer, distinct
+from edanas.goals.objectives import WorstCaseMacs
 from edanas.thresholds.profiles import outcome
 
 EVERY = (0.5,) * 4
@@ -85,6 +86,8 @@ def test_every_exit_of_every_profile_is_a_single_exit_network(evaluator, archive
             whole.backbone_accuracy,
             whole.backbone_macs,
         )
+        assert evaluator.evaluate(first.candidate) == first.metrics
+        assert first.metrics.params < whole.params
         for end, single in enumerate(cut):
             assert single.candidate.backbone["stages"] == end + 1
             assert single.metrics.accuracy == profile.correct[:, end].mean()
@@ -93,6 +96,15 @@ def test_every_exit_of_every_profile_is_a_single_exit_network(evaluator, archive
         costs = [each.metrics.executed_macs for each in cut]
         assert costs == sorted(costs)
         assert trimmer.sources(cut) == [source]
+
+
+def test_a_single_exit_network_has_the_cost_of_its_one_exit(evaluator, archive, trimmer):
+    """Constraints and objectives read it, whether or not the archive holds a profile."""
+    bare = Trimmer(evaluator, archive, lambda _: None, trimmer.variables).single_exits()
+    assert len(bare) == len(archive)
+    for single in [*bare, *trimmer.single_exits()]:
+        assert WorstCaseMacs().value(single.metrics) == single.metrics.executed_macs
+        assert single.metrics.exit_macs[:-1] == (None,) * 4
 
 
 def trimmer_singles(trimmer, source):
