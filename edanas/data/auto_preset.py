@@ -129,8 +129,8 @@ def part_sizes(surveyed: Survey, split: SplitSettings) -> dict[str, int]:
 
 def image_side(surveyed: Survey) -> int:
     """Return the largest side, in pixels, at which networks read the images; `auto_settings` has the rule."""
-    side_in_memory = int((MEMORY / (surveyed.images * _channels(surveyed))) ** 0.5)
-    return max(SMALLEST, min(surveyed.side, LARGEST, side_in_memory))
+    side, in_memory = min(surveyed.side, LARGEST), (MEMORY / (surveyed.images * _channels(surveyed))) ** 0.5
+    return max(SMALLEST, side if side <= in_memory else int(in_memory / 8) * 8)
 
 
 def image_sides(surveyed: Survey) -> list[int]:
@@ -150,8 +150,8 @@ def auto_settings(surveyed: Survey, split: SplitSettings) -> dict[str, Any]:
     The settings `supernet.*` do not apply if the user chooses a supernet provider other than the bundle's.
 
     - Resolutions: half, three quarters and all of the side of the images, which is limited to 64 pixels. If
-      all images would take more than 4 GiB, their side is the largest at which they fit. Nothing is enlarged,
-      except images of less than 4 pixels.
+      all images would take more than 4 GiB, their side is the largest multiple of 8 at which they fit, or 4.
+      Nothing is enlarged, except images of less than 4 pixels.
     - Strides: features after the last stage are 2 to 8 pixels wide, and at half of a side below 16 at least
       1. For images of up to 40 pixels the stem has stride 1.
     - Widths and last exit: for images of up to 20 pixels, widths end at 0.5, and the last exit has no layer

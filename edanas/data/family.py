@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from edanas.data.auto_preset import LARGEST, Survey
+from edanas.data.auto_preset import LARGEST, SMALLEST, Survey
 
 DENSE_SIDE = 40
 """Largest side of images, in pixels, for which `auto` chooses dense networks rather than mobile networks."""
@@ -10,8 +10,8 @@ DENSE_SIDE = 40
 DENSE, MOBILE = "resnet-sm", "mbv3-sm"
 """Bundles with dense and with mobile networks."""
 
-_SMALLEST_SIDE = 8
-"""Smallest side of the images that `elastic-resnet` accepts, in pixels."""
+_SMALLEST_REDUCED = 8
+"""Smallest side, in pixels, to which larger images are reduced for dense networks."""
 
 
 def bundle_for(surveyed: Survey) -> tuple[str, str]:
@@ -42,7 +42,7 @@ def bundle_for(surveyed: Survey) -> tuple[str, str]:
 def dense_sides(surveyed: Survey) -> list[int]:
     """Return the resolutions of dense networks: half of the images' side, and the whole side, up to 64 px.
 
-    Images are never enlarged, except to 8 pixels.
+    Half of the side is at least 8 pixels. Nothing is enlarged, except images of less than 4 pixels.
 
     Args:
         surveyed: The survey of the folder.
@@ -51,8 +51,8 @@ def dense_sides(surveyed: Survey) -> list[int]:
         >>> dense_sides(Survey(60000, 60000, frozenset(), 10, 6000, 6000, side=28, grey=True))
         [14, 28]
     """
-    side = min(LARGEST, max(_SMALLEST_SIDE, surveyed.side))
-    return sorted({max(_SMALLEST_SIDE, side // 2), side})
+    side = min(LARGEST, max(SMALLEST, surveyed.side))
+    return sorted({min(side, max(_SMALLEST_REDUCED, side // 2)), side})
 
 
 def for_supernet(automatic: dict[str, Any], supernet: str, surveyed: Survey) -> dict[str, Any]:

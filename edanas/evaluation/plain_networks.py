@@ -29,6 +29,7 @@ from edanas.evaluation.workbench import Workbench
 from edanas.exits.criteria import ScoreMargin
 from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
+from edanas.supernets.option_checks import LARGEST_SIDE, SMALLEST_SIDE
 from edanas.supernets.plain import PlainNetwork, plain_family
 from edanas.training.label_training import LabelTraining
 
@@ -40,8 +41,6 @@ FEWEST_EPOCHS = 3
 
 _LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 150, 200)
 """Numbers of epochs to choose from; coarse, so that small differences of a measured time rarely matter."""
-
-_SMALLEST_SIDE, _LARGEST_SIDE = 8, 1024
 
 
 @dataclass(frozen=True)
@@ -210,7 +209,7 @@ class PlainNetworks:
 
 def plain_side(parts: DataParts) -> int:
     """Return the side of the images that the plain networks read: the images' own shorter side, in pixels."""
-    return min(max(min(parts.train.images.shape[2:]), _SMALLEST_SIDE), _LARGEST_SIDE)
+    return min(max(min(parts.train.images.shape[2:]), SMALLEST_SIDE), LARGEST_SIDE)
 
 
 def plain_training(epochs: int, images: int, task: Task) -> TrainingSettings:

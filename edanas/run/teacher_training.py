@@ -37,6 +37,7 @@ from edanas.run.pretraining import (
     valid_order,
 )
 from edanas.run.provenance import digest_of_file, digest_of_parts, environment
+from edanas.supernets.option_checks import SMALLEST_SIDE
 from edanas.supernets.whitened_cnn import WhitenedCNN, whiten
 from edanas.training.schedule import TimeSlice
 from edanas.training.supernet_file import read_recipe, write
@@ -144,7 +145,7 @@ def _valid(order: TeacherOrder) -> TeacherOrder:
 
 def _supernet(order: TeacherOrder, parts: DataParts) -> Component:
     """Return the supernet provider of the teacher with its options."""
-    side = order.side or max(8, min(LARGEST_SIDE, *parts.train.images.shape[2:]))
+    side = order.side or max(SMALLEST_SIDE, min(LARGEST_SIDE, *parts.train.images.shape[2:]))
     return Component(PROVIDER, {"channels": list(order.channels), "resolutions": [side]})
 
 

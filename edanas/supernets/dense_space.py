@@ -48,7 +48,7 @@ def strides_for(sides: Sequence[int]) -> tuple[int, tuple[int, ...]]:
     with at most three strides of 2, as for images of up to 32 pixels.
 
     Args:
-        sides: The sides of the images in pixels, one or more, each 8 or more.
+        sides: The sides of the images in pixels, one or more, each 4 or more.
 
     Example:
         >>> strides_for([8]), strides_for([16, 32])

@@ -5,6 +5,9 @@ from typing import Any
 
 from edanas.core.errors import ConfigError
 
+SMALLEST_SIDE, LARGEST_SIDE = 4, 1024
+"""Smallest and largest allowed side of input images, in pixels."""
+
 Condition = Callable[[Any], bool]
 """Function that returns True if a value is allowed."""
 
@@ -84,4 +87,6 @@ def checked_sides(resolutions: Any) -> tuple[int, ...]:
     Raises:
         ConfigError: A side is not a whole number from 4 to 1024, or is listed twice.
     """
-    return checked_choices("resolutions", resolutions, "whole numbers from 4 to 1024", is_whole(4, 1024))
+    return checked_choices(
+        "resolutions", resolutions, "whole numbers from 4 to 1024", is_whole(SMALLEST_SIDE, LARGEST_SIDE)
+    )

@@ -73,11 +73,12 @@ class PlainNetwork(FixedProvider):
 def plain_family(side: int) -> dict[str, dict[str, Any]]:
     """Return the options of the baselines for square images, by the name of the network.
 
-    The last features are at most 4x4 and at least 2x2. The first convolution has stride 1 for images of up to
-    32 pixels, so that a network for larger images costs about as much as for 32 pixels.
+    The last features are at most 4x4, and at least 2x2 for images of 5 or more pixels. The first convolution
+    has stride 1 for images of up to 32 pixels, so that a network for larger images costs about as much as for
+    32 pixels.
 
     Args:
-        side: Side of the images in pixels, 8 or more.
+        side: Side of the images in pixels, 4 or more.
 
     Returns:
         Three networks, from the cheapest to the most expensive.

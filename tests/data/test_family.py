@@ -41,15 +41,15 @@ def test_the_side_of_the_images_decides_on_the_family() -> None:
         assert f"`--plugin {other}`" in reason
 
 
-@pytest.mark.parametrize("side", [5, 8, 9, 15, 28, 32, 40, 64, 300])
+@pytest.mark.parametrize("side", [3, 4, 5, 8, 9, 15, 28, 32, 40, 64, 300])
 def test_no_image_is_enlarged_and_sides_reach_from_half_to_the_whole(side: int) -> None:
     sides = dense_sides(of_side(side))
     assert sides == sorted(set(sides))
-    assert sides[-1] == min(64, max(8, side))
-    assert sides[0] == max(8, sides[-1] // 2)
+    assert sides[-1] == min(64, max(4, side))
+    assert sides[0] == (sides[-1] if side <= 8 else max(8, sides[-1] // 2))
 
 
-@pytest.mark.parametrize("side", [8, 13, 28, 40])
+@pytest.mark.parametrize("side", [4, 5, 7, 8, 13, 28, 40])
 def test_settings_fit_the_supernet(side: int, registry: Registry) -> None:
     surveyed = of_side(side, grey=False)
     automatic = auto_settings(surveyed, split_shares(surveyed.pool))

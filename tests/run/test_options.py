@@ -35,11 +35,11 @@ def test_flags_reach_the_layers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     config.write_text("seed = 1")
     passed = []
 
-    def stop(registry: object, layers: object, say: object) -> None:
+    def stop(registry: object, layers: object, *_: object, **__: object) -> None:
         passed.append(layers)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edanas.run.layers.layered_settings", stop)
+    monkeypatch.setattr("edanas.run.announcement.layered_settings", stop)
     flags = [
         "--data",
         "digits",

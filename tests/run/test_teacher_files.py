@@ -79,7 +79,7 @@ def test_a_finished_teacher_is_reported_or_refused(teacher):
     [
         ({"epochs": 0}, "--epochs: found 0; allowed: 1 or more"),
         ({"channels": (4, 8)}, "supernet.channels: found .* three numbers"),
-        ({"side": 4}, "supernet.resolutions: found 4"),
+        ({"side": 3}, "supernet.resolutions: found 3"),
         ({"total_time": -1.0}, "--total-time: found -1"),
     ],
 )
