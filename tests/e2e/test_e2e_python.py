@@ -68,8 +68,12 @@ def test_settings_are_given_as_texts_or_arguments(tiny_config: Path, pictures: P
 
 def test_a_result_returns_its_best_rows_a_table_and_a_plot(reference: Path, tmp_path: Path) -> None:
     result = edanas.Result.read(reference)
-    everything = {evaluation.candidate.id for _, evaluation in recorded(reference)}
-    assert {row["id"] for row in result.pareto} <= everything
+    everything = [dict(evaluation.candidate.backbone.choices) for _, evaluation in recorded(reference)]
+    assert result.pareto
+    for row in result.pareto:
+        # A candidate of the search, whole or cut at an exit point.
+        choices = {name: value for name, value in row["backbone"].items() if name != "stages"}
+        assert any(choices.items() <= backbone.items() for backbone in everything)
     best = result.best()
     assert best["validation_accuracy"] == max(row["validation_accuracy"] for row in result.front)
     cheapest = min(result.front, key=lambda row: row["validation_executed_macs"])

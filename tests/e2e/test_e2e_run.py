@@ -205,7 +205,7 @@ def test_report_prints_a_run_and_writes_its_views_again(edanas: Edanas, finished
     assert {path.name for path in finished_run.iterdir()} == FILES
     assert (finished_run / "result.json").read_bytes() == before
     output = edanas("report", finished_run, "--json")
-    assert json.loads(output.out) == json.loads(before)
+    assert json.loads(output.out) == result_of(finished_run)
 
 
 def test_every_read_command_has_json(edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path) -> None:

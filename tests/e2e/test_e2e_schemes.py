@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_runs import Edanas, recorded, result_of
 
-SHORT = ("search.initial=3", "search.iterations=0", "search.results=1", "finetune.epochs=1")
+SHORT = ("search.initial=3", "search.iterations=0", "search.results=1", "finetune.epochs=1", "baseline.epochs=0")
 
 
 def flags(*settings: str) -> list[str]:
@@ -30,7 +30,8 @@ def test_a_run_under_every_scheme_ends_with_tested_networks(
     output = edanas(*arguments, "--out", out, *flags(*SHORT, *settings))
     assert output.code == 0, output.err
     assert all(evaluation.metrics is not None for _, evaluation in recorded(out))
-    rows = result_of(out)["front"]
+    result = result_of(out)
+    rows = result["front"] + result["static_front"]
     assert rows
     assert all(0 < row["test_accuracy"] <= 1 for row in rows)
 
