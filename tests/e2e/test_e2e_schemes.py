@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 from tiny_runs import Edanas, recorded, result_of
 
-SHORT = ("search.initial=3", "search.iterations=0", "search.results=1", "finetune.epochs=1", "baseline.epochs=0")
+SHORT = (
+    "search.initial=3",
+    "search.iterations=0",
+    "search.results=1",
+    "finetune.epochs=1",
+    "baseline.epochs=0",
+)
 
 
 def flags(*settings: str) -> list[str]:
