@@ -258,11 +258,18 @@ def _check_shares(split: SplitSettings) -> None:
 def _unknown(path: str, group: type, prefix: str, origin: str) -> ConfigError:
     siblings = [prefix + part.name for part in fields(group)]
     everything = [line.path for line in reference()]
-    last = path.rpartition(".")[2]
+    above, _, last = path.rpartition(".")
     near = [known for known in everything if known.rpartition(".")[2] == last]
-    near = near or get_close_matches(path, siblings, n=1) or get_close_matches(path, everything, n=1)
+    near = near or _closest(last, siblings) or [known for known in everything if known == above]
+    near = near or _closest(last, everything)
     hint = f" Did you mean {' or '.join(repr(known) for known in near)}?" if near else ""
     return ConfigError(f"{path}: unknown setting, from {origin}.{hint} Allowed: {', '.join(siblings)}.")
+
+
+def _closest(last: str, paths: Sequence[str]) -> list[str]:
+    """Return the path whose last part is the most similar to `last`; no path if none is similar."""
+    ends = {path.rpartition(".")[2]: path for path in reversed(paths)}
+    return [ends[end] for end in get_close_matches(last, ends, n=1)]
 
 
 def _shallow_first(table: Mapping[str, Any]) -> list[tuple[str, Any]]:

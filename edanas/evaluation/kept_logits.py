@@ -1,4 +1,8 @@
-"""Logits of a teacher for each training image and its mirror, computed once and kept in a file beside it."""
+"""Logits of a teacher for each training image and its mirror, computed once and kept in a file beside it.
+
+They serve the training of supernets by a teacher in a file, and outlive the run. Fine-tuning has the
+supernet of its run as its teacher; `edanas.training.distillation.StoredTeacher` stores its probabilities.
+"""
 
 import hashlib
 import os

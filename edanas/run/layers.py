@@ -76,18 +76,14 @@ def layered_settings(
     inspect, reason = cache(partial(survey, skip_unreadable=skips)), ""
     folder = _folder(registry, _data(layers))
     if folder and named.preset in ("", AUTO) and not any(_has_setting(layers, name) for name in _FAMILY):
+        # A wrong setting of the user is an error before any image is opened.
+        resolve([*_below(registry, named.plugin, named.preset or AUTO), *layers])
         plugin, reason = bundle_for(inspect(folder))
         named = replace(named, plugin=plugin)
-    bundle = registry.bundle(named.plugin)
-    presets = list(bundle.presets)
-    below: list[Layer] = [(f"bundle '{named.plugin}'", bundle.settings)]
+    presets = list(registry.bundle(named.plugin).presets)
+    below = _below(registry, named.plugin)
     preset = named.preset or _default_preset(registry, presets, [*below, *layers])
-    if preset and preset not in bundle.presets:
-        raise ConfigError(
-            f"preset: bundle '{named.plugin}' has no preset '{preset}'.{near_miss(preset, presets)}"
-        )
-    if preset:
-        below.append((f"preset '{preset}'", bundle.presets[preset]))
+    below = _below(registry, named.plugin, preset)
     own: Layer = ("the chosen bundle and preset", {"plugin": named.plugin, "preset": preset})
     settings = resolve([*below, *layers, own])
     folder = _folder(registry, settings.data) if preset == AUTO else None
@@ -108,6 +104,22 @@ def layered_settings(
             if line:
                 say(line)
     return settings
+
+
+def _below(registry: Registry, plugin: str, preset: str = "") -> list[Layer]:
+    """Return the layers below those of the user: a bundle, and its preset if `preset` is not empty.
+
+    Raises:
+        ConfigError: The bundle or the preset does not exist.
+    """
+    bundle = registry.bundle(plugin)
+    layers: list[Layer] = [(f"bundle '{plugin}'", bundle.settings)]
+    if preset:
+        if preset not in bundle.presets:
+            miss = near_miss(preset, list(bundle.presets))
+            raise ConfigError(f"preset: bundle '{plugin}' has no preset '{preset}'.{miss}")
+        layers.append((f"preset '{preset}'", bundle.presets[preset]))
+    return layers
 
 
 def _default_preset(registry: Registry, presets: Sequence[str], layers: Sequence[Layer]) -> str:

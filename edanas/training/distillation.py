@@ -50,6 +50,10 @@ class StoredTeacher:
     The teacher gets the images without augmentation: an augmentation that leaves the label of an image leaves
     its probabilities. If images are mirrored, the probabilities are the mean over image and mirrored image.
 
+    It serves fine-tuning, whose teacher belongs to the run: probabilities are in memory, one tensor for each
+    resolution, and end with the process. `edanas.evaluation.kept_logits` serves the training of a supernet,
+    whose teacher is a file: logits are in a file that later runs read.
+
     Args:
         teacher: Function that returns the teacher's class probabilities.
         parts: The data; only the train part is used.

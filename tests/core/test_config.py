@@ -156,7 +156,12 @@ def test_none_in_thresholds_is_no_exit():
         ),
         (
             {"epochs": 3},
-            "epochs: unknown setting, from --set. Did you mean 'training.epochs' or 'finetune.epochs'?",
+            "epochs: unknown setting, from --set. Did you mean 'training.epochs' or 'finetune.epochs' or "
+            "'baseline.epochs'?",
+        ),
+        (
+            {"max_eval": 3},
+            "max_eval: unknown setting, from --set. Did you mean 'search.max_evals'?",
         ),
         ({"seed.x": 3}, "seed.x: unknown setting, from --set. Did you mean 'seed'?"),
         ({"stratgy": "random"}, "stratgy: unknown setting, from --set. Did you mean 'strategy'?"),
@@ -172,9 +177,10 @@ def test_an_error_names_the_layer_that_gave_the_value():
 
 
 def test_an_unknown_setting_lists_its_neighbours():
-    assert refusal({"search": {"foo": 1}}).endswith(
-        "Allowed: search.initial, search.iterations, search.per_iteration, search.max_evals, "
-        "search.time_limit, search.patience, search.min_gain, search.results."
+    assert refusal({"search": {"foo": 1}}) == (
+        "search.foo: unknown setting, from --set. Allowed: search.initial, search.iterations, "
+        "search.per_iteration, search.max_evals, search.time_limit, search.patience, search.min_gain, "
+        "search.results, search.cut."
     )
 
 

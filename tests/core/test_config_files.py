@@ -23,6 +23,9 @@ from edanas.core.settings import (
     labels,
 )
 
+LARGEST = 2**53
+"""Largest whole number of a setting: every whole number up to it is a float, too."""
+
 numbers = st.floats(0, 1e6, allow_subnormal=True)
 
 
@@ -55,8 +58,8 @@ several = st.lists(component, min_size=2, max_size=4).filter(
 
 training = st.builds(
     TrainingSettings,
-    epochs=st.integers(1),
-    batch_size=st.integers(2),
+    epochs=st.integers(1, LARGEST),
+    batch_size=st.integers(2, LARGEST),
     optimizer=st.sampled_from(["adamw", "sgd"]),
     learning_rate=positive,
     schedule=st.sampled_from(["cosine", "constant"]),
@@ -87,10 +90,10 @@ everything = st.builds(
     surrogates=several.map(tuple),
     scheme=component,
     executor=component,
-    search=st.builds(SearchSettings, initial=st.integers(2), time_limit=numbers),
+    search=st.builds(SearchSettings, initial=st.integers(2, LARGEST), time_limit=numbers),
     training=training,
     finetune=training,
-    recalibration=st.integers(2),
+    recalibration=st.integers(2, LARGEST),
     final_thresholds=component,
     exports=several.map(tuple),
     loggers=several.map(tuple),
