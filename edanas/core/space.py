@@ -219,7 +219,8 @@ class SearchSpace:
             CandidateError: A choice is missing, superfluous or not allowed.
         """
         genome = np.zeros(self.dimensions, dtype=np.int64)
-        expressed = self.first_stage <= stages
+        # Without cut networks all stages are there, in a space without exit points, too.
+        expressed = (self.first_stage <= stages) | (not self.cuts)
         for i, variable in enumerate(self.variables):
             parent, name = self._parents[i], variable.name
             if parent is not None:

@@ -20,6 +20,7 @@ class Cut(Serial):
     """An executor that is interrupted after some items."""
 
     def __init__(self, after):
+        super().__init__()
         self.after, self.calls = after, 0
 
     def run(self, function, items):
