@@ -15,19 +15,30 @@ from edanas.tables import Table
 
 
 @pytest.fixture(scope="module")
-def table(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(arguments: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run in a space of three backbones, none of them cut, since a table holds whole backbones."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    settings = ("search.cut=false", "search.iterations=0", "search.results=1", "baseline.epochs=0")
+    settings += ("supernet.widths=[0.1, 0.15, 0.2]", "supernet.depths=[1]", "supernet.kernels=[3]")
+    flags = [part for setting in settings for part in ("--set", setting)]
+    assert main([*arguments, "--out", str(folder), *flags]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def table(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table of three backbones of a finished run."""
     path = tmp_path_factory.mktemp("table") / "table.safetensors"
-    assert main(["tabulate", "--run", str(reference), "--backbones", "3", "--out", str(path)]) == 0
+    assert main(["tabulate", "--run", str(whole), "--backbones", "3", "--out", str(path)]) == 0
     return path
 
 
-def test_a_table_of_a_run_holds_the_profiles_of_the_run(table: Path, reference: Path) -> None:
+def test_a_table_of_a_run_holds_the_profiles_of_the_run(table: Path, whole: Path) -> None:
     opened = Table.open(table)
     assert len(opened) == 3
     assert opened.parts == ("validation", "calibration")
     compared = 0
-    with Archive(reference) as archive:
+    with Archive(whole) as archive:
         for _, evaluation in archive.replay():
             profile = archive.get_profile(evaluation.candidate.id)
             if evaluation.candidate not in opened or profile is None or evaluation.metrics is None:
