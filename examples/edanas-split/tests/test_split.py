@@ -7,6 +7,7 @@ import pytest
 import torch
 from edanas.core.archive import Archive
 from edanas.core.contracts import Specimen
+from edanas.core.cut_backbones import completed
 from edanas.core.errors import ConfigError
 from edanas.core.types import Backbone, Metrics, SegmentCost, Task
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
@@ -104,7 +105,9 @@ def test_a_search_knows_what_the_features_at_the_first_exit_are(tmp_path):
     options = {key: value for key, value in SETTINGS["supernet"].items() if key != "name"}
     for evaluation in evaluations:
         first = evaluation.candidate.scheme.placed[0]
-        net = OFAMobileNetV3Provider(**options).build(evaluation.candidate.backbone, Task(1, 10)).eval()
+        provider = OFAMobileNetV3Provider(**options)
+        whole = completed(evaluation.candidate.backbone, provider.variables())
+        net = provider.build(whole, Task(1, 10)).eval()
         features = torch.zeros(1, 1, 8, 8)
         for stage in net.stages[: first + 1]:
             features = stage(features)
