@@ -162,7 +162,8 @@ class Result:
             max_macs: Maximum of executed MACs for one image, on average over the validation part; above 0.
                 `None`, the default of this and the other bounds, = no bound.
             min_accuracy: Minimum of the validation accuracy, a fraction in [0, 1].
-            exits: Number of early exits; 0 = single-exit networks only, `None` = any number above 0.
+            exits: Number of early exits; 0 = single-exit networks only. `None` = any number above 0, or, if
+                the run has no early-exit network, single-exit networks.
             max_params: Maximum number of parameters, placed heads included; above 0.
             max_activations: Maximum number of elements in the largest layer output, see
                 `ResultRow.activations`; above 0.
@@ -244,19 +245,20 @@ def choose_network(result: Result, bounds: Bounds, exits: int | None = None) -> 
     Args:
         result: The result of a run.
         bounds: Bounds on the network.
-        exits: Number of early exits; 0 = single-exit networks only, `None` (default) = any number above 0.
+        exits: Number of early exits; see `Result.best`.
 
     Raises:
         EdanasError: No network is within the bounds, or no network has `exits` early exits.
     """
     every = result.early_exit + result.single_exit
-    rows = result.early_exit if exits is None else tuple(row for row in every if row.exits == exits)
+    if exits is None:
+        rows = result.early_exit or result.single_exit
+    else:
+        rows = tuple(row for row in every if row.exits == exits)
     if rows:
         return choose(rows, bounds)
     if exits is None:
-        raise EdanasError(
-            f"{result.folder}: the run found no early-exit network; exits=0 selects single-exit networks"
-        )
+        raise EdanasError(f"{result.folder}: the run has no network")
     counts = sorted({row.exits for row in every})
     raise EdanasError(
         f"exits: found {exits}; allowed: {', '.join(map(str, counts)) or 'nothing, as there are no networks'}"

@@ -22,10 +22,16 @@ CHOICES: list[dict[str, Any]] = [
     {"criterion": "scheduler", "inference": "early-stop", "evaluation": "finetune"},
 ]
 SHORT = {"search.initial": 3, "search.iterations": 0, "search.results": 1, "training.epochs": 1}
+SHORT |= {"search.cut": False, "baseline.epochs": 0}
 
 
 def name_of(component: Any) -> str:
     return component if isinstance(component, str) else component["name"]
+
+
+def untrimmed(scheme: SelectionScheme, *_: Any) -> tuple[SelectionScheme, int]:
+    """Return the scheme, and its number of exit points: nothing is removed."""
+    return scheme, len(scheme.thresholds)
 
 
 def test_every_registered_name_has_a_run(registry: Registry) -> None:
@@ -38,6 +44,9 @@ def test_a_run_with_the_criterion_and_rule_can_be_loaded_and_tuned(
     choice: dict[str, Any], tiny_config: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edanas.thresholds.optimism._REPEATS", 1)
+    # After one epoch, all samples leave at one exit. Without trimming, the network keeps the others.
+    for module in ("trimming", "final_thresholds"):
+        monkeypatch.setattr(f"edanas.evaluation.{module}.trim_scheme", untrimmed)
     result = edanas.search(
         str(pictures), out=tmp_path / "run", config=tiny_config, settings={**SHORT, **choice}
     )
@@ -60,7 +69,7 @@ def test_a_run_with_the_criterion_and_rule_can_be_loaded_and_tuned(
     learned |= {"inference"} if choice["criterion"] == "entropy" else set()
     assert saved - {"backbone", "heads"} == learned
 
-    tuned = edanas.tune(network, pictures, min_accuracy=0.01)
+    tuned = edanas.tune(network, pictures, min_accuracy=0.01, keep_stages=True)
     assert 0 < tuned.accuracy.here <= 1
     if network.memory:
         assert tuned.scheme.placed == placed

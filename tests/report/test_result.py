@@ -184,11 +184,11 @@ def test_unmet_or_invalid_bounds_are_explained(
         Result("run", data).best(**bounds)
 
 
-def test_a_run_without_early_exits_says_so(data: dict[str, Any]) -> None:
+def test_the_best_network_of_a_run_without_early_exits_has_a_single_exit(data: dict[str, Any]) -> None:
     result = Result("run", data | {"front": []})
-    with pytest.raises(EdanasError, match="no early-exit network; exits=0 selects"):
-        result.best()
-    assert result.best(exits=0)["id"] == "s2"
+    assert result.best()["id"] == result.best(exits=0)["id"] == "s2"
+    with pytest.raises(EdanasError, match="the run has no network"):
+        Result("run", data | {"front": [], "static_front": []}).best()
 
 
 def test_the_dataframe_holds_both_fronts(data: dict[str, Any]) -> None:
