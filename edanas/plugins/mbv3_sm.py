@@ -17,7 +17,7 @@ CHOICES: dict[str, Any] = {
     "objectives": ["accuracy", "ada-macs"],
 }
 
-# For the digits on a CPU, at their own 8 pixels. The stem shrinks the image, so that the first exits are cheap;
+# For the digits on a CPU, at their own 8 pixels. The stem shrinks the image, so that first exits are cheap;
 # the stages after it hardly do: with the strides for ImageNet, features would be 1x1 from the third stage on.
 # One thread: a second thread speeds up small operators by a quarter, and slows them down on shared cores.
 QUICK: dict[str, Any] = {
