@@ -231,10 +231,11 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     )
     assert values["candidates"] == "9"
     assert values["median backbone macs"].endswith("M")
-    assert re.fullmatch(r"about \d+ s", values["seconds here"])
+    assert re.fullmatch(r"about \d+(\.\d)? s|about \d+ min( \d+ s)?", values["seconds here"])
     data = json.loads(edanas(*arguments, "--dry-run", "--json").out)
     assert data["settings"]["search"]["initial"] == 6
     assert data["smallest_backbone_macs"] <= data["median_backbone_macs"] <= data["largest_backbone_macs"]
+    assert 0 <= data["plain_networks_seconds_here"] < data["seconds_here"]
     assert list(tmp_path.iterdir()) == []
 
 
