@@ -242,7 +242,11 @@ def _length(settings: Settings) -> str:
     if settings.time_limit:
         return f"{batches}, for as many epochs as the time limit allows"
     epochs, later = settings.training.epochs, settings.finetune.epochs
-    return f"for {epochs} epochs {batches}, and each result for {later} epochs"
+    return f"for {_epochs(epochs)} {batches}, and each result for {_epochs(later)}"
+
+
+def _epochs(number: int) -> str:
+    return f"{number} epoch" if number == 1 else f"{number} epochs"
 
 
 def _channels(surveyed: Survey) -> int:

@@ -80,7 +80,10 @@ def test_the_installed_package_finishes_a_search(environment: Environment, tmp_p
     assert process.returncode == 0, process.stderr
     result = json.loads((out / "result.json").read_text())
     assert result["evaluations"] == 2
-    assert (out / result["front"][0]["model"]).exists()
+    # Networks of a search this short may all be single-exit.
+    rows = result["front"] + result["static_front"]
+    assert rows
+    assert all((out / row["model"]).exists() for row in rows)
     assert (out / "report.html").exists()
 
 
