@@ -318,7 +318,9 @@ def test_without_out_a_new_folder_is_created_and_named(
     assert output.code == 0, output.err
     (folder,) = (tmp_path / "edanas-runs").iterdir()
     assert folder.name.startswith("mbv3-sm-")
-    assert output.err.splitlines()[0] == f"Folder: edanas-runs/{folder.name}"
+    purpose, place, *_ = output.err.splitlines()
+    assert purpose.startswith("edanas run: trains a supernet on the images of ")
+    assert place == f"Folder: edanas-runs/{folder.name}"
     assert (folder / "result.json").exists()
 
 
