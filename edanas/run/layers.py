@@ -56,7 +56,7 @@ def layered_settings(
             layer.
         say: Called with each sentence on the choices of the preset `auto`; by default, sentences are dropped.
         whole_run: True for the settings of a whole run, which has a time limit of `DEFAULT_TIME` if the
-            folder of images alone selects the preset `auto`.
+            folder of images alone selects the preset `auto`, and no layer sets `training.epochs`.
 
     Raises:
         ConfigError: A layer is wrong, or a bundle, preset, name, option or device does not exist.
@@ -93,7 +93,8 @@ def layered_settings(
         suited = for_supernet(auto_settings(images, split), settings.supernet.name, images)
         automatic: Layer = (f"the images in {folder}", suited)
         limit: Layer = ("the default time", {"time_limit": DEFAULT_TIME})
-        timed = [limit] if whole_run and not named.preset else []
+        has_length = named.preset or any(map(_sets_epochs, layers))
+        timed = [limit] if whole_run and not has_length else []
         settings = resolve([*below, automatic, *timed, *layers, own])
     settings = _spelled_out(registry, settings)
     check_names(registry, settings)
@@ -184,6 +185,15 @@ def _restricted(table: Any, names: Sequence[str]) -> Any:
 
 def _has_setting(layers: Sequence[Layer], name: str) -> bool:
     return any(_restricted(table, (name,)) for _, table in layers)
+
+
+def _sets_epochs(layer: Layer) -> bool:
+    """Return true if a layer sets `training.epochs`, as a dotted name or in a table."""
+    table = _restricted(layer[1], ("training",))
+    if not isinstance(table, Mapping):
+        return False
+    training = table.get("training")
+    return "training.epochs" in table or (isinstance(training, Mapping) and "epochs" in training)
 
 
 def check_names(registry: Registry, settings: Settings) -> None:

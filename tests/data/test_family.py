@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,3 +82,21 @@ def test_a_named_bundle_supernet_or_weights_stays(registry: Registry, tmp_path: 
     wrong = {**named, "supernet.kernels": [3]}
     with pytest.raises(ConfigError, match=r"supernet\.kernels"):
         layered_settings(registry, [("flags", wrong)])
+
+
+@pytest.mark.parametrize(
+    ("table", "limit"),
+    [
+        ({}, 1800.0),
+        ({"training": {"batch_size": 16}}, 1800.0),
+        ({"training.epochs": 2}, 0.0),
+        ({"training": {"epochs": 2}}, 0.0),
+        ({"training.epochs": 2, "time_limit": 90.0}, 90.0),
+        ({"preset": "auto"}, 0.0),
+    ],
+)
+def test_a_folder_has_a_default_time_unless_its_epochs_or_a_preset_are_set(
+    table: dict[str, Any], limit: float, registry: Registry, tmp_path: Path
+) -> None:
+    layers = [("a file", {"data": folder(tmp_path, 8)}), ("the user", table)]
+    assert layered_settings(registry, layers, whole_run=True).time_limit == limit
