@@ -89,6 +89,7 @@ SETTINGS = {
         "depths": [1],
         "kernels": [3, 5],
         "stem_stride": 1,
+        "stage_strides": [2, 2, 1, 1, 2],
     },
     "strategy": "random",
     "loggers": ["device-share"],
