@@ -55,8 +55,8 @@ def layered_settings(
         layers: The layers of the user, e.g. a file, `--set` and flags. A later layer overrides an earlier
             layer.
         say: Called with each sentence on the choices of the preset `auto`; by default, sentences are dropped.
-        whole_run: True for the settings of a whole run, which has a time limit of `DEFAULT_TIME` if the
-            folder of images alone selects the preset `auto`, and no layer sets `training.epochs`.
+        whole_run: True for the settings of a whole run. It has a time limit of `DEFAULT_TIME` if the folder
+            of images selects the preset `auto`. A layer that sets a preset or `training.epochs` prevents it.
 
     Raises:
         ConfigError: A layer is wrong, or a bundle, preset, name, option or device does not exist.

@@ -78,7 +78,8 @@ class Pace:
         if not step:
             return self._fitted(schedule, step, max(schedule.steps, _FIRST_GUESS))
         steps = self._affordable(step, now)
-        if steps is None or not self._is_due(schedule, step, steps):
+        # At its end a training stays ended: its learning rate is 0, even if some time is left.
+        if steps is None or step >= schedule.steps or not self._is_due(schedule, step, steps):
             return schedule
         self._next = math.ceil(step * _GROWTH)
         return self._fitted(schedule, step, steps)

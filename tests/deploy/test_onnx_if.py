@@ -30,7 +30,7 @@ def test_one_file_answers_as_the_network_does(exported):
         decision = session.run(["label", "exit", "confidence"], {"images": image[None]})
         assert [each.shape for each in decision] == [(1,)] * 3
         assert (decision[0][0], decision[1][0]) == (label[number], left_at[number])
-        assert decision[2][0] == pytest.approx(sure[number], abs=1e-5)
+        assert decision[2][0] == pytest.approx(sure[number], abs=1e-4)
 
 
 def test_each_exit_is_an_if_inside_the_one_before(exported):

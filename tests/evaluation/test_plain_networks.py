@@ -141,7 +141,6 @@ def test_a_network_that_fails_is_recorded_and_the_others_are_finished(tmp_path, 
 @pytest.mark.parametrize(
     ("shape", "side"),
     [((1, 8, 8), 8), ((3, 5, 9), 5), ((1, 3, 3), 4), ((3, 20, 31), 20), ((3, 224, 200), 200)],
-    [((1, 8, 8), 8), ((3, 5, 9), 5), ((1, 3, 3), 4), ((3, 20, 31), 20), ((3, 224, 200), 200)],
 )
 def test_networks_read_images_at_their_own_shorter_side(shape, side, tmp_path):
     images = ImageSet(torch.zeros(4, *shape, dtype=torch.uint8), torch.arange(4) % 2, ("a", "b"))

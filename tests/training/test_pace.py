@@ -82,3 +82,15 @@ def test_a_resumed_training_repeats_the_fits_after_its_checkpoint():
     assert before != schedule
     _, resumed, _ = train(60.0, lambda step: 9.0, first.fits, at - 1, before, fixed=True)
     assert resumed == schedule
+
+
+def test_an_ended_training_stays_ended():
+    clock = Clock()
+    pace = Pace(60.0, {0: 1000, 4: 5}, clock=clock)
+    schedule, step = Schedule(20), 0
+    for step in range(6):
+        schedule = pace.schedule(schedule, step)
+        clock.now += 0.1
+    assert step == 5
+    assert schedule.steps == 5
+    assert schedule.done(step) == 1.0
