@@ -7,7 +7,7 @@ from typing import Literal
 from edanas.core.errors import CandidateError
 from edanas.core.kernel_reach import Reach, reach
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
-from edanas.supernets.layer_costs import Count, convolution, total
+from edanas.supernets.layer_costs import Count, convolution, segment_cost
 from edanas.supernets.mobile_space import shrunk
 
 STAGES = 5
@@ -197,13 +197,8 @@ def plan_costs(plan: DensePlan, stem_stride: int, task: Task) -> tuple[tuple[Seg
             parts.append(convolution(block.in_channels, block.out_channels, block.reach.size, side))
             if block.shortcut == "projected":
                 parts.append(convolution(block.in_channels, block.out_channels, 1, side))
-        costs.append(_segment(parts, (stage[-1].out_channels, side, side)))
+        costs.append(segment_cost(parts, (stage[-1].out_channels, side, side)))
         parts = []
     classes = task.num_classes
     last = Count(plan.features * classes, (plan.features + 1) * classes, classes, classes)
-    return tuple(costs), _segment([last], (classes, 1, 1))
-
-
-def _segment(parts: Sequence[Count], shape: tuple[int, int, int]) -> SegmentCost:
-    cost = total(parts)
-    return SegmentCost(cost.macs, cost.params, cost.activations, shape, cost.outputs)
+    return tuple(costs), segment_cost([last], (classes, 1, 1))

@@ -184,3 +184,9 @@ def total(parts: Iterable[Count]) -> Count:
     """Return the joint cost of layers that run in sequence."""
     macs, params, activations, outputs = zip(*parts, strict=True)
     return Count(sum(macs), sum(params), max(activations), sum(outputs))
+
+
+def segment_cost(parts: Iterable[Count], shape: tuple[int, int, int]) -> SegmentCost:
+    """Return the cost of layers in sequence; `shape` is (channels, height, width) of their output."""
+    cost = total(parts)
+    return SegmentCost(cost.macs, cost.params, cost.activations, shape, cost.outputs)

@@ -1,10 +1,10 @@
 """Sizes and costs of the backbones in the ResNet-50 search space of Once-for-All."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edanas.core.types import Choice, SegmentCost, Task
-from edanas.supernets.layer_costs import Count, convolution, total
+from edanas.supernets.layer_costs import Count, convolution, segment_cost
 from edanas.supernets.mobile_space import scaled, shrunk
 
 BASE_DEPTHS = (2, 2, 4, 2)
@@ -86,16 +86,11 @@ def plan_costs(plan: ResNetPlan, stem_stride: int, task: Task) -> tuple[tuple[Se
             after = shrunk(side, block.stride)
             parts += _block_costs(block, side, after)
             side = after
-        costs.append(_segment(parts, (stage[-1].out_channels, side, side)))
+        costs.append(segment_cost(parts, (stage[-1].out_channels, side, side)))
         parts = []
     classes = task.num_classes
     last = Count(plan.features * classes, (plan.features + 1) * classes, classes, classes)
-    return tuple(costs), _segment([last], (classes, 1, 1))
-
-
-def _segment(parts: Sequence[Count], shape: tuple[int, int, int]) -> SegmentCost:
-    cost = total(parts)
-    return SegmentCost(cost.macs, cost.params, cost.activations, shape, cost.outputs)
+    return tuple(costs), segment_cost([last], (classes, 1, 1))
 
 
 def _block_costs(block: BottleneckPlan, side: int, after: int) -> Iterator[Count]:
