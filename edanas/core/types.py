@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -397,6 +397,7 @@ class ImageSet:
         images: Images (S, C, H, W) uint8 of S samples, with C = 1 or 3 channels.
         labels: Labels (S,) int64, from 0 to len(classes) - 1.
         classes: Names of the classes; a label is an index of this tuple.
+        values: The label of each class as the user wrote it, e.g. a number; empty if it is the name.
 
     Example:
         >>> import torch
@@ -408,6 +409,7 @@ class ImageSet:
     images: "torch.Tensor"
     labels: "torch.Tensor"
     classes: tuple[str, ...]
+    values: tuple[str | int | float | bool, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -417,7 +419,7 @@ class ImageSet:
         import torch
 
         at = torch.from_numpy(np.ascontiguousarray(indices))
-        return ImageSet(self.images[at], self.labels[at], self.classes)
+        return replace(self, images=self.images[at], labels=self.labels[at])
 
     @property
     def task(self) -> Task:
@@ -435,6 +437,8 @@ class LoadedData:
             `""` if the split rule chooses the part.
         remarks: Sentences for the user about changes of the images at reading.
         names: Name of each sample for messages, e.g. the path of its file; empty if samples have no names.
+        groups: Group of each sample, e.g. its speaker; all samples of a group are in one part. Empty if
+            there are no groups.
 
     Example:
         >>> import torch
@@ -447,6 +451,7 @@ class LoadedData:
     parts: npt.NDArray[np.str_]
     remarks: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

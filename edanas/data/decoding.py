@@ -3,12 +3,12 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -90,6 +90,10 @@ class _Original:
     """True if the file holds several frames."""
 
 
+_Read = tuple[Pixels, _Original] | DataError
+_Results = tuple[int, Iterator[_Read]]
+
+
 class Decoded(NamedTuple):
     """Decoded images.
 
@@ -120,27 +124,52 @@ def decode(files: Sequence[Path], fit: Fit, channels: str, *, skip_unreadable: b
     """
     workers = min(len(files), 4 + (os.cpu_count() or 1))
     read = partial(_attempt, formats=_formats(), fit=fit, grey=channels == "grey")
-    array, originals = (
-        ImageArray(len(files), fit if isinstance(fit, int) else max(fit), colour=channels == "rgb"),
-        Counter[_Original](),
-    )
-    unreadable: dict[int, DataError] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
         # Pillow warns of odd metadata and of large images; the pixels are valid in both cases.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        for start in range(0, len(files), _CHUNK):
-            for number, decoded in enumerate(pool.map(read, files[start : start + _CHUNK]), start):
-                if isinstance(decoded, DataError):
-                    unreadable[number] = decoded
-                    continue
-                array.add(decoded[0])
-                originals[decoded[1]] += 1
+        return _collect(_in_order(pool, read, files), fit, channels, skip_unreadable=skip_unreadable)
+
+
+def convert_arrays(arrays: Sequence[Pixels], fit: Fit, channels: str) -> Decoded:
+    """Convert images in arrays as `decode` converts images in files of the same pixels.
+
+    Args:
+        arrays: N images, one or more, of shape (H, W) or (H, W, C) with 1, 3 or 4 channels; the fourth is
+            opacity.
+        fit: See `decode`.
+        channels: See `decode`.
+    """
+    convert = partial(_convert_array, fit=fit, grey=channels == "grey")
+    with ThreadPoolExecutor(4 + (os.cpu_count() or 1)) as pool:
+        return _collect(_in_order(pool, convert, arrays), fit, channels)
+
+
+_Item = TypeVar("_Item")
+
+
+def _in_order(pool: ThreadPoolExecutor, read: Callable[[_Item], _Read], items: Sequence[_Item]) -> _Results:
+    """Return the number of items, and the result of `read` for each, with few results in memory."""
+    chunks = (range(start, min(start + _CHUNK, len(items))) for start in range(0, len(items), _CHUNK))
+    return len(items), (each for chunk in chunks for each in pool.map(lambda n: read(items[n]), chunk))
+
+
+def _collect(results: _Results, fit: Fit, channels: str, *, skip_unreadable: bool = False) -> Decoded:
+    """Collect converted images, or the errors of unreadable ones, in one tensor; see `decode`."""
+    count, converted = results
+    array = ImageArray(count, fit if isinstance(fit, int) else max(fit), colour=channels == "rgb")
+    originals, unreadable = Counter[_Original](), dict[int, DataError]()
+    for number, each in enumerate(converted):
+        if isinstance(each, DataError):
+            unreadable[number] = each
+            continue
+        array.add(each[0])
+        originals[each[1]] += 1
     errors = list(unreadable.values())
     if errors and (not skip_unreadable or not array.filled):
         raise unreadable_error(errors)
     height, width = array.images.shape[2:]
     remarks = [*skipped_remarks(errors), *_remarks(originals, (width, height), channels)]
-    indices = [number for number in range(len(files)) if number not in unreadable]
+    indices = [number for number in range(count) if number not in unreadable]
     return Decoded(torch.from_numpy(array.images[: array.filled]), tuple(remarks), indices)
 
 
@@ -236,6 +265,14 @@ def _read(path: Path, formats: Sequence[str], fit: Fit, *, grey: bool) -> tuple[
         # Decoders raise nearly anything on a damaged file.
         cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise DataError(f"{path}: cannot be read as an image ({cause})") from error
+
+
+def _convert_array(pixels: Pixels, fit: Fit, *, grey: bool) -> tuple[Pixels, _Original]:
+    """Convert an image of shape (H, W) or (H, W, C)."""
+    from PIL import Image
+
+    flat = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    return _convert(Path(), Image.fromarray(np.ascontiguousarray(flat)), fit, grey=grey)
 
 
 def _convert(path: Path, image: "Image.Image", fit: Fit, *, grey: bool) -> tuple[Pixels, _Original]:

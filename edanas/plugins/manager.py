@@ -59,6 +59,7 @@ BUILT_IN = (
     "edanas.strategies.nested",
     "edanas.strategies.two_level",
     "edanas.training.schemes",
+    "edanas.data.arrays",
     "edanas.data.digits",
     "edanas.data.folder",
     "edanas.data.torchvision_sets",
