@@ -67,15 +67,18 @@ def strides_for(sides: Sequence[int]) -> tuple[int, tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class DenseBlockPlan:
-    """The sizes of a block: a 3x3 convolution with BatchNorm, a shortcut, and ReLU.
+    """The sizes of a block: a 3x3 convolution with BatchNorm, a shortcut, and an activation.
 
     Args:
         in_channels: Number of input channels.
         out_channels: Number of output channels.
         stride: Stride of the convolution.
-        shortcut: `none` for the stem. `projected` for the first block of a stage: average pooling, and a 1x1
-            convolution with BatchNorm. `identity` for all other blocks.
+        shortcut: `none` for the stem, and for the first block of a stage with max-pooling. `projected` for
+            the first block of a stage without: average pooling, and a 1x1 convolution with BatchNorm.
+            `identity` for all other blocks.
         side: Height and width of the block's input.
+        pool: Stride and side of the max-pooling before BatchNorm; 1, the default, for none.
+        activation: Name of the activation, as in `ACTIVATIONS` of `edanas.supernets.elastic_dense`.
     """
 
     in_channels: int
@@ -83,11 +86,21 @@ class DenseBlockPlan:
     stride: int
     shortcut: Literal["none", "projected", "identity"]
     side: int
+    pool: int = 1
+    activation: str = "relu"
 
     @property
     def reach(self) -> Reach:
         """The weights of the 3x3 kernel that reach the features; the backbone has only these."""
         return reach(self.side, 3, self.stride, 1)
+
+    def costs(self) -> list[Count]:
+        """Return the costs of the convolutions."""
+        side = shrunk(self.side, self.stride)
+        costs = [convolution(self.in_channels, self.out_channels, self.reach.size, side)]
+        if self.shortcut == "projected":
+            costs.append(convolution(self.in_channels, self.out_channels, 1, side))
+        return costs
 
 
 @dataclass(frozen=True)
@@ -122,6 +135,8 @@ class DenseSpace:
         stem_stride: Stride of the first convolution.
         stage_strides: Stride of each stage.
         dropout: Share of the classifier's input features that is dropped in training.
+        downsampling: `strided` or `pooled`.
+        activation: Name of the activation.
     """
 
     widths: tuple[float, ...]
@@ -131,6 +146,8 @@ class DenseSpace:
     stem_stride: int
     stage_strides: tuple[int, ...]
     dropout: float
+    downsampling: str = "strided"
+    activation: str = "relu"
 
     def variables(self) -> tuple[Variable, ...]:
         """Return the resolution, and the width and depth of each stage."""
@@ -170,33 +187,43 @@ class DenseSpace:
         """Return the sizes of the largest backbone."""
         return self.plan(Backbone(tuple((v.name, v.choices[-1] or 0) for v in self.variables())))
 
+    def stem(self, in_channels: int, plan: "DensePlan") -> DenseBlockPlan:
+        """Return the sizes of the first convolution, for images with a number of channels."""
+        return DenseBlockPlan(
+            in_channels, plan.stem, self.stem_stride, "none", plan.resolution, 1, self.activation
+        )
+
     def _planned(self, resolution: int, channels: list[int], depths: list[int], stem: int) -> DensePlan:
         stages, before, side = [], stem, shrunk(resolution, self.stem_stride)
         for after, depth, stride in zip(channels, depths, self.stage_strides, strict=True):
-            first = DenseBlockPlan(before, after, stride, "projected", side)
+            first = self._first(before, after, stride, side)
             side = shrunk(side, stride)
-            stages.append((first, *[DenseBlockPlan(after, after, 1, "identity", side)] * (depth - 1)))
+            later = DenseBlockPlan(after, after, 1, "identity", side, 1, self.activation)
+            stages.append((first, *[later] * (depth - 1)))
             before = after
         return DensePlan(resolution, stem, tuple(stages))
 
+    def _first(self, before: int, after: int, stride: int, side: int) -> DenseBlockPlan:
+        """Return the sizes of the first block of a stage."""
+        if self.downsampling == "pooled":
+            return DenseBlockPlan(before, after, 1, "none", side, stride, self.activation)
+        return DenseBlockPlan(before, after, stride, "projected", side, 1, self.activation)
 
-def plan_costs(plan: DensePlan, stem_stride: int, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+
+def plan_costs(
+    plan: DensePlan, stem: DenseBlockPlan, task: Task
+) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
     """Return the costs of each stage, and of the last exit.
 
     Args:
         plan: The sizes of the backbone.
-        stem_stride: Stride of the first convolution.
+        stem: The sizes of the first convolution.
         task: Number of channels of the images, and number of classes.
     """
-    side, costs = shrunk(plan.resolution, stem_stride), []
-    kernel = reach(plan.resolution, 3, stem_stride, 1).size
-    parts = [convolution(task.in_channels, plan.stem, kernel, side)]
+    costs, parts = [], stem.costs()
     for stage in plan.stages:
-        for block in stage:
-            side = shrunk(block.side, block.stride)
-            parts.append(convolution(block.in_channels, block.out_channels, block.reach.size, side))
-            if block.shortcut == "projected":
-                parts.append(convolution(block.in_channels, block.out_channels, 1, side))
+        parts += [count for block in stage for count in block.costs()]
+        side = shrunk(shrunk(stage[-1].side, stage[-1].stride), stage[-1].pool)
         costs.append(segment_cost(parts, (stage[-1].out_channels, side, side)))
         parts = []
     classes = task.num_classes

@@ -15,28 +15,36 @@ from edanas.supernets.memory_format import grey_in_channels_last
 
 
 class NormalisedConv(nn.Module):
-    """A convolution without bias, and BatchNorm.
+    """A convolution without bias, max-pooling, and BatchNorm.
 
     Args:
         in_channels: Number of input channels.
         out_channels: Number of output channels.
         kernel: Side of the kernel, odd.
         stride: Stride of the convolution.
+        pool: Side and stride of the max-pooling; 1, the default, for none.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, pool: int = 1
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+        self.pool = nn.Identity() if pool == 1 else nn.MaxPool2d(pool, ceil_mode=True)
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the normalised output channels (B, D, H', W') of features (B, C, H, W)."""
-        out: torch.Tensor = self.bn(self.conv(features))
+        out: torch.Tensor = self.bn(self.pool(self.conv(features)))
         return out
 
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
+"""Activations of the blocks, by name."""
+
+
 class DenseBlock(nn.Module):
-    """A 3x3 convolution with BatchNorm, a shortcut, and ReLU.
+    """A 3x3 convolution with BatchNorm, max-pooling or a shortcut, and an activation.
 
     Args:
         plan: The sizes of the block.
@@ -45,17 +53,20 @@ class DenseBlock(nn.Module):
     def __init__(self, plan: DenseBlockPlan) -> None:
         super().__init__()
         channels = plan.in_channels, plan.out_channels
-        self.main = NormalisedConv(*channels, 3, plan.stride)
+        self.main = NormalisedConv(*channels, 3, plan.stride, plan.pool)
         self.shortcut: nn.Module | None = None
         if plan.shortcut == "identity":
             self.shortcut = nn.Identity()
         elif plan.shortcut == "projected":
             self.shortcut = nn.Sequential(_pool(plan.stride), NormalisedConv(*channels, 1))
+        self.activation = ACTIVATIONS[plan.activation]()
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the output features (B, D, H', W') of features (B, C, H, W)."""
         out: torch.Tensor = self.main(features)
-        return F.relu(out if self.shortcut is None else out + self.shortcut(features))
+        out = out if self.shortcut is None else out + self.shortcut(features)
+        activated: torch.Tensor = self.activation(out)
+        return activated
 
 
 def _pool(stride: int) -> nn.Module:
@@ -77,7 +88,8 @@ class _BlockView(nn.Module):
         elif isinstance(self.shared.shortcut, nn.Sequential):
             projection = cast("NormalisedConv", self.shared.shortcut[1])
             out = out + self._sliced(projection, self._pool(features))
-        return F.relu(out)
+        activated: torch.Tensor = self.shared.activation(out)
+        return activated
 
     def _sliced(self, layer: NormalisedConv, features: torch.Tensor, stride: int = 1) -> torch.Tensor:
         """Return the output of a layer that uses its first input and output channels only."""
@@ -85,7 +97,7 @@ class _BlockView(nn.Module):
         weight = layer.conv.weight[:count, : features.shape[1]]
         mean, variance = cast("torch.Tensor", bn.running_mean), cast("torch.Tensor", bn.running_var)
         return F.batch_norm(
-            torch.conv2d(features, weight, None, stride, weight.shape[-1] // 2),
+            layer.pool(torch.conv2d(features, weight, None, stride, weight.shape[-1] // 2)),
             mean[:count],
             variance[:count],
             bn.weight[:count],
@@ -144,7 +156,7 @@ class ElasticDenseNet(Supernet):
         super().__init__()
         self.space, self.task = space, task
         full = space.largest()
-        self.stem = DenseBlock(_stem(space, full, task))
+        self.stem = DenseBlock(space.stem(task.in_channels, full))
         self.stages = nn.ModuleList(
             nn.ModuleList(DenseBlock(block) for block in stage) for stage in full.stages
         )
@@ -177,7 +189,7 @@ class ElasticDenseNet(Supernet):
         self, plan: DensePlan, make: Callable[[DenseBlock, DenseBlockPlan], nn.Module]
     ) -> list[list[nn.Module]]:
         """Return the modules of each stage; `make` turns a shared block and a plan into a module."""
-        blocks = [[make(self.stem, _stem(self.space, plan, self.task))]]
+        blocks = [[make(self.stem, self.space.stem(self.task.in_channels, plan))]]
         for index, stage in enumerate(plan.stages):
             if index:
                 blocks.append([])
@@ -199,16 +211,12 @@ def build_dense(space: DenseSpace, backbone: Backbone, task: Task) -> StagedBack
     """
     plan = space.plan(backbone)
     stages: list[list[nn.Module]] = [[_new_block(part) for part in stage] for stage in plan.stages]
-    stages[0].insert(0, _new_block(_stem(space, plan, task)))
+    stages[0].insert(0, _new_block(space.stem(task.in_channels, plan)))
     head = LastDenseExit(plan.features, task.num_classes, space.dropout)
     net = _assemble(plan, stages, head)
     _initialise(net)
     grey_in_channels_last(net.stages[0])
     return net
-
-
-def _stem(space: DenseSpace, plan: DensePlan, task: Task) -> DenseBlockPlan:
-    return DenseBlockPlan(task.in_channels, plan.stem, space.stem_stride, "none", plan.resolution)
 
 
 def _assemble(plan: DensePlan, stages: list[list[nn.Module]], head: nn.Module) -> StagedBackbone:

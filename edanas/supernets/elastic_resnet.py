@@ -1,16 +1,18 @@
 """Supernet provider `elastic-resnet`: dense 3x3 convolutions for small images."""
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.dense_space import STAGES, DenseSpace, plan_costs, strides_for
-from edanas.supernets.elastic_dense import ElasticDenseNet, build_dense
+from edanas.supernets.elastic_dense import ACTIVATIONS, ElasticDenseNet, build_dense
 from edanas.supernets.option_checks import (
     Condition,
     checked_choices,
+    checked_name,
     checked_number,
     checked_numbers,
     checked_sides,
@@ -31,10 +33,12 @@ class ElasticResNetProvider(SupernetProvider):
     """Dense 3x3 convolutions with searched depth, width and resolution, for small images.
 
     A backbone has 5 stages and 4 exit points, after stages 1 to 4. Stage 1 also contains the stem. A stage
-    consists of 3x3 convolutions with BatchNorm and ReLU, each with a shortcut. In the first shortcut of a
-    stage are average pooling and a 1x1 convolution. The last exit is global average pooling and a linear
-    layer. Networks of smaller width use the first channels of the shared weights. Shortcuts follow He et al.,
-    Deep Residual Learning, CVPR 2016; as in Ding et al., RepVGG, CVPR 2021, each skips one convolution.
+    consists of 3x3 convolutions with BatchNorm and an activation, each with a shortcut. In the first
+    shortcut of a stage are average pooling and a 1x1 convolution. With `downsampling = "pooled"` the first
+    convolution of a stage has no shortcut, and max-pooling in place of a stride. The last exit is global
+    average pooling and a linear layer. Networks of smaller width use the first channels of the shared
+    weights. Shortcuts follow He et al., Deep Residual Learning, CVPR 2016; as in Ding et al., RepVGG,
+    CVPR 2021, each skips one convolution.
 
     Args:
         widths: Choices of the width multiplier of a stage; 0.2, 0.4, 0.7 and 1 by default. Numbers of
@@ -48,6 +52,9 @@ class ElasticResNetProvider(SupernetProvider):
         stage_strides: Stride of each of the 5 stages; an empty list, the default, derives the strides from
             `resolutions`. The derived strides leave features of 2 to 4 pixels after the last stage.
         dropout: Share of the classifier's input features that is dropped in training; 0 by default.
+        downsampling: `strided` (default) or `pooled`. Max-pooling costs four times the multiply-adds of a
+            stride of 2, and is more accurate at equal multiply-adds on photographs of 32 pixels.
+        activation: `relu` (default) or `gelu`.
 
     Raises:
         ConfigError: An option is out of range.
@@ -70,6 +77,8 @@ class ElasticResNetProvider(SupernetProvider):
         stem_stride: int = 0,
         stage_strides: tuple[int, ...] = (),
         dropout: float = 0.0,
+        downsampling: Literal["strided", "pooled"] = "strided",
+        activation: Literal["relu", "gelu"] = "relu",
     ) -> None:
         sides = checked_sides(resolutions)
         stem, strides = strides_for(sides)
@@ -86,6 +95,8 @@ class ElasticResNetProvider(SupernetProvider):
                 "stage_strides", stage_strides or strides, "whole numbers from 1 to 4", is_stride
             ),
             dropout=checked_number("dropout", dropout, "a number >= 0 and < 1", lambda v: 0 <= v < 1),
+            downsampling=checked_name("downsampling", downsampling, ("strided", "pooled")),
+            activation=checked_name("activation", activation, tuple(ACTIVATIONS)),
         )
 
     def variables(self) -> tuple[Variable, ...]:
@@ -118,7 +129,8 @@ class ElasticResNetProvider(SupernetProvider):
         Raises:
             CandidateError: The backbone is not in this space.
         """
-        return plan_costs(self.space.plan(backbone), self.space.stem_stride, task)
+        plan = self.space.plan(backbone)
+        return plan_costs(plan, self.space.stem(task.in_channels, plan), task)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
         """Load weights from a file.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edanas.core.errors import ConfigError
+from edanas.core.errors import ConfigError, near_miss
 
 SMALLEST_SIDE, LARGEST_SIDE = 4, 1024
 """Smallest and largest allowed side of input images, in pixels."""
@@ -90,3 +90,19 @@ def checked_sides(resolutions: Any) -> tuple[int, ...]:
     return checked_choices(
         "resolutions", resolutions, "whole numbers from 4 to 1024", is_whole(SMALLEST_SIDE, LARGEST_SIDE)
     )
+
+
+def checked_name(name: str, value: Any, names: Sequence[str]) -> str:
+    """Return the value of an option that is a name, after a check.
+
+    Args:
+        name: Name of the option, without the prefix `supernet.`.
+        value: The value from the user.
+        names: The allowed names.
+
+    Raises:
+        ConfigError: `value` is not one of the names.
+    """
+    if value not in names:
+        raise ConfigError(f"supernet.{name}: found {value!r}.{near_miss(str(value), names)}")
+    return str(value)

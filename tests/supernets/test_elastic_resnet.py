@@ -19,6 +19,7 @@ from edanas.supernets.elastic_resnet import ElasticResNetProvider
 GREY, RGB = Task(in_channels=1, num_classes=5), Task(in_channels=3, num_classes=10)
 SIZES = {"widths": (0.25, 0.5, 1.0), "depths": (1, 3), "channels": (8, 16, 16, 24, 32)}
 SMALL = ElasticResNetProvider(resolutions=(8, 12), **SIZES)
+POOLED = ElasticResNetProvider(resolutions=(8, 12), downsampling="pooled", activation="gelu", **SIZES)
 
 
 def space(provider):
@@ -43,12 +44,13 @@ def total(provider, backbone, task):
     return sum(stage.macs for stage in stages) + last.macs
 
 
-def by_hand(tensors, backbone, images, strides, channels):
+def by_hand(tensors, backbone, images, strides, channels, *, pooled=False):
     """The outputs of a backbone by the definition of its blocks, from the supernet's tensors."""
 
-    def normalised(prefix, features, outputs, stride=1):
+    def normalised(prefix, features, outputs, stride=1, pool=1):
         weight = tensors[f"{prefix}.conv.weight"][:outputs, : features.shape[1]]
         out = F.conv2d(features, weight, stride=stride, padding=weight.shape[-1] // 2)
+        out = F.max_pool2d(out, pool, ceil_mode=True)
         scale, offset, mean, variance = (
             tensors[f"{prefix}.bn.{name}"][:outputs, None, None]
             for name in ("weight", "bias", "running_mean", "running_var")
@@ -56,10 +58,13 @@ def by_hand(tensors, backbone, images, strides, channels):
         return (out - mean) / (variance + 1e-5).sqrt() * scale + offset
 
     def block(prefix, features, outputs, stride):
+        if pooled:
+            out = normalised(f"{prefix}.main", features, outputs, pool=stride)
+            return F.gelu(out if prefix.endswith((".0", "stem")) else out + features)
         out = normalised(f"{prefix}.main", features, outputs, stride)
         if prefix.endswith(".0"):
-            pooled = F.avg_pool2d(features, stride, ceil_mode=True)
-            out += normalised(f"{prefix}.shortcut.1", pooled, outputs)
+            smaller = F.avg_pool2d(features, stride, ceil_mode=True)
+            out += normalised(f"{prefix}.shortcut.1", smaller, outputs)
         elif prefix != "stem":
             out += features
         return torch.relu(out)
@@ -83,13 +88,16 @@ def test_variables_name_their_stage():
     assert not any(variable.parent for variable in variables)
 
 
+@pytest.mark.parametrize("provider", [SMALL, POOLED], ids=["strided", "pooled"])
 @pytest.mark.parametrize("backbone", backbones(SMALL, 6), ids=lambda backbone: backbone.id)
-def test_views_and_copies_equal_the_definition(backbone):
+def test_views_and_copies_equal_the_definition(backbone, provider):
     torch.manual_seed(0)
-    supernet = randomised(SMALL.supernet(GREY))
+    supernet = randomised(provider.supernet(GREY))
     images = torch.randn(3, 1, backbone["resolution"], backbone["resolution"])
     tensors, strides = supernet.state_dict(), (2, 2, 1, 1, 1)
-    features, expected = by_hand(tensors, backbone, images, strides, SIZES["channels"])
+    features, expected = by_hand(
+        tensors, backbone, images, strides, SIZES["channels"], pooled=provider is POOLED
+    )
     assert expected.std() > 1e-3
     for net in (supernet.view(backbone), supernet.extract(backbone)):
         with torch.no_grad():
@@ -97,11 +105,12 @@ def test_views_and_copies_equal_the_definition(backbone):
             torch.testing.assert_close(net.stages[0](images), features[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("downsampling", ["strided", "pooled"])
 @pytest.mark.parametrize(
     ("sides", "task"), [((8,), GREY), ((16, 28), RGB), ((48,), RGB), ((130,), GREY)], ids=str
 )
-def test_costs_equal_those_of_the_built_network(sides, task):
-    provider = ElasticResNetProvider(resolutions=sides, **SIZES)
+def test_costs_equal_those_of_the_built_network(sides, task, downsampling):
+    provider = ElasticResNetProvider(resolutions=sides, downsampling=downsampling, **SIZES)
     for backbone in backbones(provider, 3):
         assert provider.costs(backbone, task) == trace(provider.build(backbone, task), task.in_channels)
 
