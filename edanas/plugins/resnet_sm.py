@@ -52,8 +52,8 @@ QUICK: dict[str, Any] = {
 }
 
 
-# Small photographs of 32 pixels, hours instead of minutes: backbones of 1M to 31M multiply-adds, and less where
-# they are cut. The stem halves the image, so that the first exits are cheap. Max-pooling and GELU make
+# Small photographs of 32 pixels, hours instead of minutes: backbones of 1M to 31M multiply-adds, and less
+# where they are cut. The stem halves the image, so that the first exits are cheap. Max-pooling and GELU make
 # networks more accurate at equal multiply-adds; strided convolutions and ReLU suit 8-bit devices better.
 CIFAR: dict[str, Any] = {
     "split": {"train": 0.8, "calibration": 0.05, "validation": 0.05, "test": 0.1},
