@@ -244,8 +244,8 @@ class TrainingSettings:
         below=1,
     )
     distillation: float = setting(
-        "Share of a teacher's probabilities in the targets; 0 = none. The teacher of results is the "
-        "supernet's largest backbone; the teacher of a supernet is the setting `teacher`.",
+        "Share of a teacher's probabilities in the targets; 0 = none. The teacher is that of the setting "
+        "`teacher`; without one, results learn from the supernet's largest backbone.",
         0.0,
         minimum=0,
         maximum=1,
@@ -352,9 +352,10 @@ class Settings:
         "Weights of the supernet: a file, or a name that the provider can download; empty = none.", ""
     )
     teacher: str = setting(
-        "Teacher in the training of the supernet's largest backbone, with the share `training.distillation` "
-        "in the targets: the file of a trained supernet or of a finished network, `timm:MODEL@FILE`, or "
-        "`timm:MODEL` with the weights that timm publishes; empty = none.",
+        "Teacher of the supernet's largest backbone and of the results, with the shares "
+        "`training.distillation` and `finetune.distillation` in the targets: the file of a trained supernet "
+        "or of a finished network, `timm:MODEL@FILE`, or `timm:MODEL` with the weights that timm publishes; "
+        "empty = none.",
         "",
     )
     teacher_logits: str = setting(

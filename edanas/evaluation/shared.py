@@ -16,7 +16,7 @@ from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome
 from edanas.evaluation.initial_weights import load_initial_weights
 from edanas.evaluation.network_trainer import BACKWARD
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
-from edanas.evaluation.teacher_targets import attach_teacher
+from edanas.evaluation.teacher_targets import attach_teacher, teacher_of_results
 from edanas.evaluation.workbench import Workbench
 from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
@@ -136,10 +136,16 @@ class SharedEvaluation(Evaluator):
         return training, bench.judging_passes()
 
     def teacher(self) -> Teacher:
-        """See `Evaluator.teacher`. The teacher is the supernet's largest backbone, at its own resolution."""
+        """See `Evaluator.teacher`.
+
+        The teacher is that of the setting `teacher`; without one, the supernet's largest backbone, at its own
+        resolution.
+        """
+        bench = self.workbench
+        if self._teacher is None and bench.settings.teacher:
+            self._teacher = teacher_of_results(bench)
         if self._teacher is None:
-            network = self._inherit(self.workbench.space.largest(), ()).freeze()
-            bench = self.workbench
+            network = self._inherit(bench.space.largest(), ()).freeze()
             self._teacher = StoredTeacher(_LastExit(network), bench.parts, torch.device(bench.device))
         return self._teacher
 

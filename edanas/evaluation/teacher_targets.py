@@ -1,13 +1,17 @@
-"""Choice between a teacher that runs in each step of a supernet's training, and its kept logits."""
+"""The teacher of the setting `teacher`: run in each step of a training, or through its kept logits."""
 
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from edanas.core.errors import ConfigError
-from edanas.core.progress import Progress
+from edanas.core.progress import Progress, Silent
 from edanas.evaluation.kept_logits import kept_logits, kept_targets
-from edanas.evaluation.teachers import load_teacher, parse_teacher
+from edanas.evaluation.teachers import ExternalTeacher, load_teacher, parse_teacher
 from edanas.evaluation.workbench import Workbench
+from edanas.training.distillation import StoredTeacher
 from edanas.training.sandwich import SandwichTraining
 from edanas.training.supernet_file import find, read_recipe
 
@@ -46,6 +50,41 @@ def attach_teacher(bench: Workbench, trainer: SandwichTraining, progress: Progre
     trainer.batches.targets = kept_targets(logits, trainer.batches.labels, share, smoothing)
     # The targets are smoothed already.
     trainer.settings = replace(trainer.settings, label_smoothing=0.0)
+
+
+class KeptTeacher(StoredTeacher):
+    """A teacher of results, whose probabilities for the train part follow from its kept logits.
+
+    Args:
+        teacher: The teacher.
+        bench: The run's objects.
+        path: The teacher's file.
+    """
+
+    def __init__(self, teacher: ExternalTeacher, bench: Workbench, path: Path) -> None:
+        super().__init__(teacher, bench.parts, torch.device(bench.device))
+        self.external, self.path = teacher, path
+
+    def probabilities(self, resolution: int, *, mirrored: bool) -> torch.Tensor:
+        """Return the probabilities (S, K), which do not depend on the resolution; see `StoredTeacher`."""
+        logits = kept_logits(self.external, self.path, self.parts.train, mirrored=mirrored, progress=Silent())
+        return torch.from_numpy(logits.astype(np.float32)).mean(1).softmax(1).to(self.device)
+
+
+def teacher_of_results(bench: Workbench) -> StoredTeacher:
+    """Return the teacher of the setting `teacher` for the training of results.
+
+    Args:
+        bench: The run's objects.
+
+    Raises:
+        WeightsError: The teacher is missing, damaged or does not fit the run.
+    """
+    teacher, _ = load_teacher(bench)
+    path, settings = teacher_file(bench.settings.teacher), bench.settings
+    if path is not None and keeps_logits(settings.teacher, settings.teacher_logits):
+        return KeptTeacher(teacher, bench, path)
+    return StoredTeacher(teacher, bench.parts, torch.device(bench.device))
 
 
 def keeps_logits(teacher: str, choice: str) -> bool:

@@ -271,3 +271,15 @@ def test_the_digest_is_that_of_the_weights_file(supernet, finished, tmp_path):
     assert digest_of_teacher(f"timm:resnet18@{supernet}") == sha256(supernet)
     assert digest_of_teacher(str(described)) == digest_of_teacher(str(weights)) == sha256(weights)
     assert digest_of_teacher("") is digest_of_teacher("no/such.file") is None
+
+
+@pytest.mark.parametrize("choice", ["step", "kept"])
+def test_the_run_s_teacher_teaches_the_results_too(supernet, tmp_path, choice):
+    bench = bench_for(supernet, tmp_path, teacher_logits=choice)
+    teacher, _ = load_teacher(bench)
+    images = bench.parts.train.images
+    prepared = prepare(images, bench.space.largest()["resolution"], bench.parts.mean, bench.parts.std)
+    with torch.no_grad():
+        expected = teacher(prepared)
+    probabilities = SharedEvaluation(bench).teacher().probabilities(prepared.shape[-1], mirrored=False)
+    torch.testing.assert_close(probabilities, expected, rtol=0, atol=2e-3)
