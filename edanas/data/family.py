@@ -10,6 +10,9 @@ DENSE_SIDE = 40
 DENSE, MOBILE = "resnet-sm", "mbv3-sm"
 """Bundles with dense and with mobile networks."""
 
+_POOLED_SIDE = 20
+"""Smallest side of images, in pixels, for which dense networks have max-pooling and a stem of stride 2."""
+
 _SMALLEST_REDUCED = 8
 """Smallest side, in pixels, to which larger images are reduced for dense networks."""
 
@@ -58,7 +61,9 @@ def dense_sides(surveyed: Survey) -> list[int]:
 def for_supernet(automatic: dict[str, Any], supernet: str, surveyed: Survey) -> dict[str, Any]:
     """Return the settings of `auto` for a supernet.
 
-    Of the settings `supernet.*`, `elastic-resnet` gets resolutions alone: it derives strides from them.
+    Of the settings `supernet.*`, `elastic-resnet` gets resolutions, from which it derives strides. Images of
+    20 pixels or more also get max-pooling, GELU and a stem that halves the image, as in the bundle's preset
+    `cifar`.
 
     Args:
         automatic: The settings for mobile networks, by their dotted names.
@@ -68,4 +73,23 @@ def for_supernet(automatic: dict[str, Any], supernet: str, surveyed: Survey) -> 
     if supernet != "elastic-resnet":
         return automatic
     others = {name: value for name, value in automatic.items() if not name.startswith("supernet.")}
-    return {"supernet.resolutions": dense_sides(surveyed), **others}
+    sides = dense_sides(surveyed)
+    pooled = {} if sides[-1] < _POOLED_SIDE else pooled_options(sides[-1])
+    return {"supernet.resolutions": sides, **pooled, **others}
+
+
+def pooled_options(side: int) -> dict[str, Any]:
+    """Return the settings of `elastic-resnet` with max-pooling for images of `side` pixels, 20 or more.
+
+    Features after the last stage are 3 to 5 pixels wide.
+
+    Example:
+        >>> pooled_options(32)["supernet.stage_strides"]
+        [2, 1, 2, 1, 1]
+    """
+    return {
+        "supernet.stem_stride": 2,
+        "supernet.stage_strides": [2, 1, 2, 1, 1 if side <= DENSE_SIDE else 2],
+        "supernet.downsampling": "pooled",
+        "supernet.activation": "gelu",
+    }

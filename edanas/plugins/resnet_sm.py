@@ -99,6 +99,7 @@ CIFAR: dict[str, Any] = {
 # that follow from the images.
 AUTO: dict[str, Any] = {
     **CIFAR,
+    "supernet": {"name": "elastic-resnet", "widths": [0.2, 0.4, 0.7, 1.0], "depths": [1, 2, 3]},
     "split": {"train": 0.6, "calibration": 0.1, "validation": 0.1, "test": 0.2},
     "search": {"initial": 16, "iterations": 8, "per_iteration": 8, "results": 5},
 }
