@@ -75,7 +75,7 @@ class Table:
             SystemExit: An argument differs.
         """
         path = self.out / "asked.json"
-        names = ("folder", "budgets", "finetune_epochs", "candidates", "total_time", "set")
+        names = ("folder", "plugin", "budgets", "finetune_epochs", "candidates", "total_time", "set")
         arguments = {name: getattr(self.args, name) for name in names}
         arguments["folder"] = str(arguments["folder"])
         if not path.exists():
@@ -88,6 +88,7 @@ class Table:
         """Return the preset's settings with the command line's changes."""
         common = {
             "data": str(self.args.folder),
+            "plugin": self.args.plugin,
             "preset": "cifar",
             "seed": self.seed,
             "device": self.args.device,
@@ -210,6 +211,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--plugin", default="mbv3-sm", help="bundle with a preset `cifar`")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--budgets", type=float, nargs="+", default=list(BUDGETS), help="MACs in M")
     parser.add_argument("--total-time", type=float, help="seconds of the supernet's training")
