@@ -11,6 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from edanas.core.contracts import StagedBackbone
 from edanas.core.errors import CostError
+from edanas.core.operator_graph import OperatorGraph
+from edanas.core.operator_tracing import OperatorRecorder
 from edanas.core.passes import frozen
 from edanas.core.types import ExitPoint, SegmentCost
 
@@ -61,6 +63,29 @@ def measure(module: nn.Module, input_shape: tuple[int, int, int]) -> SegmentCost
     return _segment(module, _zeros(module, (1, *input_shape)))[0]
 
 
+def operators(
+    module: nn.Module, input_shape: tuple[int, int, int], *, padded_copies: bool = False
+) -> OperatorGraph:
+    """Return the operators of `module` for one sample of shape (C, H, W), as a microcontroller runs them.
+
+    Args:
+        module: A module that takes one tensor.
+        input_shape: Shape (C, H, W) of one sample.
+        padded_copies: True if a convolution reads a padded copy of its input; see `GraphBuilder`.
+
+    Raises:
+        CostError: The module does not run on that shape, or its multiply-adds cannot be counted.
+
+    Example:
+        >>> graph = operators(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), (3, 4, 4))
+        >>> [operator.name for operator in graph.operators]
+        ['convolution 3x3, 3 to 8 channels']
+    """
+    source = _zeros(module, (1, *input_shape))
+    _, watch, out = _run(module, source, padded_copies=padded_copies)
+    return watch.operators.graph(out)
+
+
 def trace(backbone: StagedBackbone, in_channels: int) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
     """Return the costs of each of the M stages, and of the last exit, for one sample.
 
@@ -95,11 +120,13 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Args:
         counted: The operators for which `FlopCounterMode` has a formula, with their formulas.
+        operators: Records the operators.
     """
 
-    def __init__(self, counted: Mapping[Any, Any]) -> None:
+    def __init__(self, counted: Mapping[Any, Any], operators: OperatorRecorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.counted = counted
+        self.operators = operators
         self.largest = self.total = 0
 
     def __torch_dispatch__(
@@ -107,6 +134,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         packet = getattr(func, "_overloadpacket", func)
         out = func(*args, **(kwargs or {}))
+        self.operators.record(packet.__name__, args, out)
         if packet in self.counted:
             first = out[0] if isinstance(out, tuple) else out
             self.largest = max(self.largest, first.numel())
@@ -127,15 +155,19 @@ def _segment(module: nn.Module, features: torch.Tensor) -> tuple[SegmentCost, to
     macs, watch, out = _run(module, features)
     channels, height, width = (*out.shape[1:], 1, 1)[:3]
     params = sum(p.numel() for p in module.parameters())
-    return SegmentCost(macs, params, watch.largest, (channels, height, width), watch.total), out
+    footprint = watch.operators.graph(out).footprint()
+    return SegmentCost(macs, params, watch.largest, (channels, height, width), watch.total, footprint), out
 
 
-def _run(module: nn.Module, features: torch.Tensor) -> tuple[int, _Watch, torch.Tensor]:
+def _run(
+    module: nn.Module, features: torch.Tensor, *, padded_copies: bool = False
+) -> tuple[int, _Watch, torch.Tensor]:
     """Run `module` once; return its multiply-adds, the sizes of counted outputs, and its output."""
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    watch = _Watch(counter.flop_registry)
+    recorder = OperatorRecorder(features, padded_copies=padded_copies)
+    watch = _Watch(counter.flop_registry, recorder)
     name = type(module).__name__
     try:
         with ExitStack() as stack:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from edanas.core.operator_graph import Footprint
+
 if TYPE_CHECKING:
     import torch
 
@@ -251,6 +253,8 @@ class SegmentCost:
         shape: Channels, height and width of the segment's output; (K, 1, 1) for logits of K classes.
         outputs: Number of elements in all outputs of the same layers together; `None`, the default, means
             that they were not counted.
+        footprint: Memory and work on a microcontroller; `None`, the default, means that it was not counted.
+            Comparisons ignore it.
 
     Example:
         >>> first, second = SegmentCost(100, 10, 64, (4, 4, 4)), SegmentCost(50, 5, 32, (8, 2, 2))
@@ -263,12 +267,13 @@ class SegmentCost:
     activations: int
     shape: tuple[int, int, int]
     outputs: int | None = None
+    footprint: Footprint | None = field(default=None, compare=False)
 
     def __add__(self, other: "SegmentCost") -> "SegmentCost":
         """Return the costs of this segment and of `other` together, with the shape of this segment.
 
-        Numbers are added, except for `activations`, which is the larger number. `other` must only read the
-        output of this segment, as a head does.
+        Numbers are added, except for `activations` and the memory, of which the larger number counts. `other`
+        must only read the output of this segment, as a decision does.
         """
         return SegmentCost(
             self.macs + other.macs,
@@ -276,6 +281,7 @@ class SegmentCost:
             max(self.activations, other.activations),
             self.shape,
             None if self.outputs is None or other.outputs is None else self.outputs + other.outputs,
+            self.footprint.then(other.footprint) if self.footprint and other.footprint else None,
         )
 
 
