@@ -219,6 +219,8 @@ class Engine:
         new = 0
         if len(rows) < count and not followed:
             new = self._extend(iteration, ask, count, bar)
+        elif iteration and self.archive.meta().get(_FINISHED, 0) <= iteration:
+            ask()  # a killed process did not record the strategy's notes
         rows = self._ledger.rows(iteration)
         if rows:
             self.strategy.tell(

@@ -71,6 +71,16 @@ def unsealed(record: Any) -> dict[str, Any]:
     return plain
 
 
+def sealed_text(record: Mapping[str, Any]) -> bytes:
+    """Return the content of a JSON file that holds one object, with its checksum.
+
+    Example:
+        >>> sealed_text({"seed": 1}).splitlines()[1]
+        b' "seed": 1,'
+    """
+    return (json.dumps(sealed(record), indent=1) + "\n").encode()
+
+
 def with_checksums(data: Mapping[str, Any], rows: Sequence[str]) -> dict[str, Any]:
     """Return a JSON object with the checksum of each entry under the key `checksums`.
 

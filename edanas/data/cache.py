@@ -18,8 +18,12 @@ from safetensors.torch import save_file
 
 from edanas.core.errors import RunError
 from edanas.core.machine import home
+from edanas.core.records import checksum, parse, sealed, unsealed
 from edanas.core.runfolder import replacing
 from edanas.data.decoding import Decoded, Fit, decode
+
+_IMAGES, _RECORD = "images", "record"
+"""Name of the tensor in a cache file, and key of the metadata with remarks and the checksum of the pixels."""
 
 _CHUNK = 4096
 """Number of files whose digests are computed together, which bounds the memory of pending results."""
@@ -52,7 +56,8 @@ def decode_once(files: Sequence[Path], fit: Fit, channels: str, *, skip_unreadab
         with contextlib.suppress(OSError, RunError, SafetensorError):
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as partial:
-                save_file({"images": decoded.images}, partial, {"remarks": json.dumps(decoded.remarks)})
+                record = {"remarks": list(decoded.remarks), _IMAGES: _content(decoded.images)}
+                save_file({_IMAGES: decoded.images}, partial, {_RECORD: json.dumps(sealed(record))})
     return decoded
 
 
@@ -72,11 +77,17 @@ def _digest(path: Path) -> bytes:
         return b"unreadable"  # the decoding names the file
 
 
+def _content(images: torch.Tensor) -> str:
+    """Return the checksum of the pixels of images."""
+    return checksum(images.contiguous().numpy().tobytes())
+
+
 def _read(path: Path) -> tuple[torch.Tensor, tuple[str, ...]] | None:
     """Return the images and remarks in a cache file; `None` if the file is absent or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            images: torch.Tensor = file.get_tensor("images")
-            return images, tuple(json.loads((file.metadata() or {})["remarks"]))
+            images: torch.Tensor = file.get_tensor(_IMAGES)
+            record = unsealed(parse((file.metadata() or {})[_RECORD]))
     except (SafetensorError, OSError, LookupError, ValueError):
         return None
+    return (images, tuple(record["remarks"])) if record.get(_IMAGES) == _content(images) else None

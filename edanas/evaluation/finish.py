@@ -1,6 +1,5 @@
 """Finishing of candidates: fine-tuning, thresholds from the calibration part, export, and one test."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from edanas.core.contracts import Evaluator, ExitNetwork, Exporter, ThresholdSet
 from edanas.core.errors import DISK_FULL, CandidateError, ExportError, RunError
 from edanas.core.feasible import Feasibility
 from edanas.core.progress import Bar, Progress, Silent
-from edanas.core.records import parse, sealed, unsealed
+from edanas.core.records import parse, sealed_text, unsealed
 from edanas.core.result_row import ResultRow
 from edanas.core.runfolder import MODELS, replace_file
 from edanas.core.time_limits import OverdueError, TimeLimit
@@ -305,4 +304,4 @@ def write_row(path: Path, row: ResultRow) -> None:
     Raises:
         RunError: The file cannot be written.
     """
-    replace_file(path, (json.dumps(sealed(row.to_json()), indent=1) + "\n").encode())
+    replace_file(path, sealed_text(row.to_json()))

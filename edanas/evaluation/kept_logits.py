@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ from edanas.evaluation.teachers import ExternalTeacher
 from edanas.training.distillation import mixed_targets
 
 _BATCH = 256
+
+_DIGEST = 16
+"""Number of bytes of the digest behind the array in a file; readers of `.npy` files ignore them."""
 
 Logits = npt.NDArray[np.float16]
 """Logits (N, V, K) of N images, V views and K classes: the image, and its mirror if V is 2."""
@@ -56,11 +60,12 @@ def kept_logits(
         return stored[:, :views]
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as partial:
-        partial.touch()
         written = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
         _compute(teacher, images, written, progress)
         written.flush()
         del written
+        with partial.open("r+b") as content:
+            content.write(_digest(content))
     logits: Logits = np.load(file, mmap_mode="r")
     return logits
 
@@ -124,9 +129,24 @@ def _compute(teacher: ExternalTeacher, images: ImageSet, written: Logits, progre
             bar.advance(len(raw))
 
 
+def _digest(content: BinaryIO, size: int | None = None) -> bytes:
+    """Return the digest of the first `size` bytes of a file, all by default, and move to their end."""
+    digest = hashlib.blake2b(digest_size=_DIGEST)
+    rest = content.seek(0, os.SEEK_END) if size is None else size
+    content.seek(0)
+    while rest and (block := content.read(min(rest, 1 << 20))):
+        digest.update(block)
+        rest -= len(block)
+    return digest.digest()
+
+
 def _read(file: Path) -> Logits | None:
-    """Return the logits in a file; `None` if there is none or it is damaged."""
+    """Return the logits in a file; `None` if there is none, or it does not match the digest at its end."""
     try:
+        with file.open("rb") as content:
+            size = content.seek(0, os.SEEK_END) - _DIGEST
+            if size < 0 or _digest(content, size) != content.read():
+                return None
         logits = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError):
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edanas.core.errors import RunError
-from edanas.core.records import parse
+from edanas.core.records import parse, sealed, unsealed
 from edanas.core.runfolder import replace_file, writing
 from edanas.core.types import SegmentFigures
 
@@ -51,7 +51,7 @@ def measure_once(
             if (entry["meter"], entry["backbone"]) == (meter, backbone):
                 return SegmentFigures(tuple(entry["stages"]), tuple(entry["heads"]), int(entry["last"]))
         times = measure()
-        line = json.dumps({"meter": meter, "backbone": backbone, **asdict(times)})
+        line = json.dumps(sealed({"meter": meter, "backbone": backbone, **asdict(times)}))
         with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
     return times
@@ -61,15 +61,17 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the entry of each complete line, after removing an unfinished last line from the file."""
     if not path.exists():
         return
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
     complete = text[: text.rfind("\n") + 1]
     if complete != text:
-        replace_file(path, complete.encode())
-    for number, line in enumerate(complete.splitlines(), 1):
+        replace_file(path, complete.encode(errors="surrogateescape"))
+    for number, line in enumerate(complete.split("\n")[:-1], 1):
         try:
-            entry = parse(line)
+            entry = unsealed(parse(line))
             if set(entry) != {"meter", "backbone", "stages", "heads", "last"}:
-                raise ValueError
+                raise ValueError("has other keys")
         except ValueError as error:
-            raise RunError(f"{path}: line {number} is damaged; delete the line to measure again") from error
+            raise RunError(
+                f"{path}: line {number} is damaged ({error}); delete the line to measure again"
+            ) from error
         yield entry

@@ -4,7 +4,6 @@ The networks are trained on the train part and the calibration part, since they 
 They are judged on the validation part and on the test part.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +17,7 @@ from edanas.core.contracts import Exporter, StagedBackbone
 from edanas.core.errors import DISK_FULL, RunError
 from edanas.core.preprocess import PREPROCESSING, preprocessing_fields
 from edanas.core.progress import Progress
-from edanas.core.records import sealed, unsealed
+from edanas.core.records import parse, sealed_text, unsealed
 from edanas.core.result_row import ResultRow
 from edanas.core.runfolder import MODELS, replace_file
 from edanas.core.settings import TrainingSettings
@@ -84,7 +83,7 @@ class PlainPlan:
             RunError: The file cannot be read or is damaged.
         """
         try:
-            values = unsealed(json.loads(path.read_bytes()))
+            values = unsealed(parse(path.read_bytes()))
             return cls(tuple(map(str, values["networks"])), int(values["epochs"]))
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise RunError(
@@ -159,7 +158,7 @@ class PlainNetworks:
         settings = self.workbench.settings.baseline
         seconds = {name: self._training(name, settings.epochs).seconds_per_epoch() for name in self.family}
         plan = PlainPlan.within(settings.share * elapsed, settings.epochs, seconds)
-        replace_file(path, json.dumps(sealed(asdict(plan)), indent=1).encode())
+        replace_file(path, sealed_text(asdict(plan)))
         return plan
 
     def _finish(self, name: str, epochs: int, progress: Progress) -> ResultRow:

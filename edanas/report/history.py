@@ -25,6 +25,9 @@ _SEALED_END = re.compile(rb'"checksum": "[0-9a-f]{16}"\}')
 ITERATION = "edanas_iteration_finished"
 """Name of the log's event at the end of an iteration."""
 
+PLAIN_FINISHED = "edanas_plain_network_finished"
+"""Name of the log's event for a finished plain network."""
+
 
 @dataclass(frozen=True)
 class Step:

@@ -1,5 +1,6 @@
 """The event log of a run, `log.jsonl`, and the line that `--verbose` prints for a candidate."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -10,11 +11,12 @@ from typing import Any, BinaryIO
 from edanas.core.archive import Archive
 from edanas.core.contracts import IterationSummary
 from edanas.core.engine import EVALUATED, step_note, step_values
-from edanas.core.records import parse, sealed
-from edanas.core.runfolder import replace_file, writing
+from edanas.core.records import parse, sealed, unsealed
+from edanas.core.runfolder import MODELS, replace_file, writing
 from edanas.core.types import Evaluation
 from edanas.report.formatting import exits_text, mega, percent
-from edanas.report.history import ITERATION, LOG, read_log
+from edanas.report.history import ITERATION, LOG, PLAIN_FINISHED, read_log
+from edanas.report.state import PLAIN
 
 
 def logged(
@@ -59,29 +61,28 @@ def log_event(folder: Path, event: str, value: Evaluation | IterationSummary | M
 
 
 def repair_log(folder: Path, archive: Archive) -> str:
-    """Write the log again if a line is damaged: intact lines stay, and the archive gives the others.
+    """Write the log again if a line is damaged or missing: intact lines stay, and records give the others.
 
-    Lines from the archive have no time.
+    The records are the archive, and the rows of the finished plain networks. Lines from them have no time.
 
     Args:
         folder: The run folder.
         archive: The archive of the run.
 
     Returns:
-        A description of the first damaged line; empty if the log is intact.
+        A description of the first damaged line, or of the missing lines; empty if the log is complete.
 
     Raises:
         RunError: The log cannot be read or written, or the archive is damaged.
     """
     records, damage = read_log(folder)
-    if damage:
-        intact = {_key(record): record for record in records}
-        again = ({"time": None, **record} for record in _archived(archive))
-        lines = [_line(intact.get(_key(record), record)) for record in again]
-        # The archive holds no plain networks.
-        lines += [_line(record) for record in records if record.get("event") not in (EVALUATED, ITERATION)]
-        replace_file(folder / LOG, b"".join(lines))
-    return damage
+    lines = {_key(record): record for record in records}
+    events = {_key(event): {"time": None, **event} for event in (*_archived(archive), *_plain(folder))}
+    lacking = sum(key not in lines for key in events)
+    if damage or lacking:
+        ordered = {**events, **lines}
+        replace_file(folder / LOG, b"".join(_line(ordered[key]) for key in ordered))
+    return damage or (f"lacks {lacking} of {len(events)} events" if lacking else "")
 
 
 def _archived(archive: Archive) -> Iterator[dict[str, Any]]:
@@ -95,6 +96,16 @@ def _archived(archive: Archive) -> Iterator[dict[str, Any]]:
         step = steps.get(step_note(iteration))
         if step is not None:
             yield {"event": ITERATION, **step}
+
+
+def _plain(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of the plain networks that are finished and whose rows are intact, by their cost."""
+    rows = []
+    for path in (folder / MODELS).glob(f"{PLAIN}*.row.json"):
+        with contextlib.suppress(OSError, ValueError):
+            rows.append(unsealed(parse(path.read_bytes())))
+    for row in sorted(rows, key=lambda row: (row.get("backbone_macs", 0), str(row.get("id")))):
+        yield {"event": PLAIN_FINISHED, **row}
 
 
 def _key(record: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -136,6 +136,7 @@ def _run(
                 progress.say(f"{folder / LOG}: {damage}; the log is written again from the archive")
             if run_folder.is_finished(progress.say):
                 result = Result.read(folder)
+                run_folder.restore_inputs(result, progress.say)
                 _check_inputs(registry, run_folder, archive, progress, times)
                 progress.say(f"{folder}: already complete; the run {_how_it_ended(result)}")
                 return result

@@ -26,6 +26,7 @@ from edanas.evaluation.selection import (
     with_exact_fronts,
 )
 from edanas.evaluation.trimming import Trimmer, distinct
+from edanas.report.history import PLAIN_FINISHED
 from edanas.report.rivals import with_rivals
 from edanas.run.compose import Composition
 from edanas.run.time_plan import TimePlan
@@ -218,7 +219,7 @@ def finish_plain(
         return networks
 
     def report(row: ResultRow) -> None:
-        notify("edanas_plain_network_finished", row=row.to_json())
+        notify(PLAIN_FINISHED, row=row.to_json())
 
     plain = PlainNetworks(composition.workbench, composition.exporters)
     rows, failures = plain.finish(elapsed, progress, report)

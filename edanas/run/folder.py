@@ -1,16 +1,18 @@
 """The run folder: the names of its files, and the opening and the discarding of a run."""
 
 import contextlib
-import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path, PurePath
+from typing import Any
 
 from edanas.core.archive import FILE as ARCHIVE
 from edanas.core.archive import Archive
 from edanas.core.config import resolve, to_toml
 from edanas.core.contracts import Evaluator
 from edanas.core.errors import EdanasError, RunError
+from edanas.core.records import checksum, parse, sealed_text, unsealed
 from edanas.core.runfolder import (
     CONFIG,
     ENVIRONMENT,
@@ -163,11 +165,23 @@ class RunFolder:
         return archive
 
     def read_seconds(self) -> float:
-        """Return the duration of the earlier calls of the run in seconds; 0 if it is not known."""
-        try:
-            return max(0.0, float(json.loads((self.path / SECONDS).read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError):
+        """Return the duration of the earlier calls of the run in seconds; 0 if none is recorded.
+
+        Raises:
+            RunError: The file cannot be read, or is damaged.
+        """
+        path = self.path / SECONDS
+        if not path.exists():
             return 0.0
+        try:
+            content = parse(path.read_bytes())
+            # An older version wrote a number alone.
+            seconds = float(unsealed(content)["seconds"] if isinstance(content, dict) else content)
+            if not 0 <= seconds < math.inf:
+                raise ValueError(f"found {seconds}; allowed: a number of seconds")
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise RunError(f"{path}: is damaged ({error}); delete it to count from 0 seconds") from error
+        return seconds
 
     def write_seconds(self, seconds: float) -> None:
         """Write the duration of the run over all calls, in seconds.
@@ -175,7 +189,7 @@ class RunFolder:
         Raises:
             RunError: The file cannot be written.
         """
-        replace_file(self.path / SECONDS, f"{seconds:.2f}\n".encode())
+        replace_file(self.path / SECONDS, sealed_text({"seconds": round(seconds, 2)}))
 
     def check(self) -> None:
         """Check, without changing the folder, that a run with these settings can start or resume in it.
@@ -200,8 +214,40 @@ class RunFolder:
                 "and a run would overwrite these files; choose another --out, or move the files away"
             )
 
-    def write_inputs(self) -> None:
-        """Write `config.toml`, the settings to repeat the run with, and `env.json`, versions and machine."""
-        environment_text = f"{json.dumps(environment(self.settings), indent=2)}\n"
-        for name, text in ((CONFIG, to_toml(self.settings)), (ENVIRONMENT, environment_text)):
-            replace_file(self.path / name, text.encode())
+    def write_inputs(self, facts: Mapping[str, Any] | None = None) -> None:
+        """Write `config.toml`, the settings to repeat the run with, and `env.json`, versions and machine.
+
+        Args:
+            facts: Versions and machine; `None`, the default, = those of this process.
+
+        Raises:
+            RunError: A file cannot be written.
+        """
+        config = to_toml(self.settings).encode()
+        record = {**(facts or environment(self.settings)), CONFIG: checksum(config)}
+        replace_file(self.path / CONFIG, config)
+        replace_file(self.path / ENVIRONMENT, sealed_text(record))
+
+    def restore_inputs(self, result: Result, say: Callable[[str], None]) -> None:
+        """Write the files of `write_inputs` again from the result of the run if one of them is damaged.
+
+        Args:
+            result: The result of the finished run.
+            say: Called with a sentence that names the damaged file.
+        """
+        if damaged := self._damaged_input():
+            say(f"{self.path / damaged}: is damaged or missing; the file is written again from the result")
+            self.write_inputs(result.data["environment"])
+
+    def _damaged_input(self) -> str:
+        """Return the name of the damaged or missing file of `write_inputs`; empty if there is none."""
+        try:
+            record = unsealed(parse((self.path / ENVIRONMENT).read_bytes()))
+        except (OSError, ValueError):
+            return ENVIRONMENT
+        try:
+            config = (self.path / CONFIG).read_bytes()
+        except OSError:
+            return CONFIG
+        # An older version recorded no checksum of the settings.
+        return CONFIG if record.get(CONFIG) not in (None, checksum(config)) else ""

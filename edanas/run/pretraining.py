@@ -1,6 +1,5 @@
 """The training of a supernet without a search, in any number of calls, for later runs to begin with."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from edanas.core.devices import threads_of
 from edanas.core.errors import ConfigError, Interrupted, PluginError, RunError
 from edanas.core.machine import computing
 from edanas.core.progress import Progress
+from edanas.core.records import parse, sealed_text, unsealed
 from edanas.core.runfolder import RunLock, left_files, matching_files, replace_file
 from edanas.core.settings import Settings
 from edanas.evaluation.initial_weights import trained_parts
@@ -274,7 +274,7 @@ def bind_order(order: Order, data: str, files: Sequence[str]) -> dict[str, str |
     if not order_file.exists():
         return _write_order(order, data, digests)
     try:
-        stored = json.loads(order_file.read_text(encoding="utf-8"))
+        stored = unsealed(parse(order_file.read_bytes()))
         images, first_digests = stored["data"], {name: stored[name] for name in digests}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise RunError(f"{order_file}: damaged ({error}); delete {order.work} to begin again") from error
@@ -300,7 +300,7 @@ def bind_order(order: Order, data: str, files: Sequence[str]) -> dict[str, str |
 
 def _write_order(order: Order, data: str, digests: dict[str, str | None]) -> dict[str, str | None]:
     content = {**order.decisive(), "data": data, **digests}
-    replace_file(order.work / ORDER, json.dumps(content, indent=1).encode())
+    replace_file(order.work / ORDER, sealed_text(content))
     return digests
 
 
@@ -351,7 +351,7 @@ def _write(
     }
     write(order.out, trained_parts(trainer.network), recipe, parts.train, half=order.half)
     beside = {**recipe, "sha256": digest_of_file(str(order.out))}
-    replace_file(order.out.with_suffix(".json"), (json.dumps(beside, indent=1) + "\n").encode())
+    replace_file(order.out.with_suffix(".json"), sealed_text(beside))
     files = matching_files(order.work, left_files(composition.evaluator))
     for path in (*files, order.work / ORDER):
         path.unlink(missing_ok=True)

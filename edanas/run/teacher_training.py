@@ -1,6 +1,5 @@
 """The training of a dense teacher from nothing, in any number of calls, for later trainings of supernets."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from edanas.core.errors import ConfigError, Interrupted, RunError
 from edanas.core.machine import computing
 from edanas.core.preprocess import prepare
 from edanas.core.progress import Progress
+from edanas.core.records import sealed_text
 from edanas.core.runfolder import RunLock, replace_file
 from edanas.core.settings import Component, Settings
 from edanas.core.space import SearchSpace
@@ -200,7 +200,7 @@ def _write(order: TeacherOrder, composition: Composition, trainer: TeacherTraini
     }
     write(order.out, {SUPERNET: trainer.network}, recipe, parts.train, half=order.half)
     beside = {**recipe, "sha256": digest_of_file(str(order.out))}
-    replace_file(order.out.with_suffix(".json"), (json.dumps(beside, indent=1) + "\n").encode())
+    replace_file(order.out.with_suffix(".json"), sealed_text(beside))
 
 
 def _portable(order: TeacherOrder) -> TeacherOrder:

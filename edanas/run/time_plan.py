@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edanas.core.errors import RunError
+from edanas.core.records import parse, sealed_text, unsealed
 from edanas.core.runfolder import replace_file
 from edanas.training.pace import Pace
 
@@ -68,7 +68,8 @@ class TimePlan:
         path, source = folder / FILE, Path(settings.plan).expanduser() if settings.plan else None
         if source is None and not settings.time_limit:
             return None
-        content = _read(path) if path.exists() else {}
+        advice = "; delete it to plan the rest of the run anew"
+        content = _read(path, advice) if path.exists() else {}
         if source is not None:
             fixed = {key: value for key, value in _read(source).items() if key not in ("spent", "limit")}
             return cls(path, math.inf, started, fixed, fixed=True)
@@ -100,7 +101,7 @@ class TimePlan:
         """
         if not self.fixed:
             self.content["spent"] = round(self._spent + time.monotonic() - self.started, 2)
-        replace_file(self.path, (json.dumps(self.content, indent=1) + "\n").encode())
+        replace_file(self.path, sealed_text(self.content))
 
     def supernet_pace(self) -> Pace:
         """Return the pace of the supernet's training."""
@@ -145,14 +146,14 @@ class TimePlan:
         return self.content[name]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, advice: str = "") -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = unsealed(parse(path.read_bytes()))
         for fits in (content.get(_SUPERNET, {}), *content.get(_NETWORKS, {}).values()):
             if not all(int(step) >= 0 and int(steps) >= 1 for step, steps in fits.items()):
                 raise ValueError("numbers of steps: found a number below 1")
         if int(content.get(_EVALUATIONS, 1)) < 1 or not float(content.get("spent", 0)) >= 0:
             raise ValueError("evaluations or spent: found a number that is too small")
     except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
-        raise RunError(f"{path}: is not the plan of a run, or damaged ({error})") from error
+        raise RunError(f"{path}: is not the plan of a run, or damaged ({error}){advice}") from error
     return dict(content)

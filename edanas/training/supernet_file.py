@@ -15,7 +15,7 @@ from torch import nn
 from edanas.core.errors import WeightsError
 from edanas.core.finite import check_finite
 from edanas.core.machine import home
-from edanas.core.records import parse
+from edanas.core.records import CHECKSUM, checksum, parse, sealed, unsealed
 from edanas.core.runfolder import replace_file
 from edanas.core.types import ImageSet
 
@@ -90,7 +90,8 @@ def write(
         stored = tensor.detach().to("cpu", torch.float16 if halve else tensor.dtype)
         tensors[name] = stored.contiguous()
     check_finite(tensors, path)
-    replace_file(path, save(tensors, {"kind": KIND, "recipe": json.dumps(dict(recipe))}))
+    metadata = {"kind": KIND, "recipe": json.dumps(sealed(recipe)), CHECKSUM: _content(tensors)}
+    replace_file(path, save(tensors, metadata))
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     try:
         if metadata.get("kind") != KIND:
             raise ValueError(f"kind {metadata.get('kind')!r}")
-        return dict(parse(metadata["recipe"]))
+        return unsealed(parse(metadata["recipe"]))
     except (ValueError, LookupError, TypeError) as error:
         raise WeightsError(
             f"{path}: is not the file of a trained supernet, or its recipe (the settings of the training) is "
@@ -146,6 +147,7 @@ def load(path: Path, parts: Mapping[str, nn.Module], fresh: Container[str] = ())
         WeightsError: The file is damaged, or belongs to another network.
     """
     skipped, pairs, loaded = [], [], {}
+    _check_content(path)
     with _opened(path) as file:
         names = set(file.keys())
         for name, own in tensors_of(parts).items():
@@ -192,9 +194,33 @@ def trained_share(path: Path, images: ImageSet) -> float:
     Raises:
         WeightsError: The file cannot be read.
     """
+    _check_content(path)
     with _opened(path) as file:
         training_digests = file.get_tensor(TRAINED_ON).numpy()
     return float(np.isin(image_digests(images), training_digests).mean())
+
+
+def _content(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the checksum of names, types, shapes and values of tensors."""
+    parts = []
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.contiguous().reshape(-1).view(torch.uint8)
+        parts.append([name, str(tensor.dtype), list(tensor.shape), values.numpy().tobytes()])
+    return checksum(parts)
+
+
+def _check_content(path: Path) -> None:
+    """Compare the tensors of a file with their checksum, which files of older versions lack.
+
+    Raises:
+        WeightsError: The file cannot be read, or its tensors differ.
+    """
+    with _opened(path) as file:
+        seal = (file.metadata() or {}).get(CHECKSUM)
+        if seal is not None and seal != _content({name: file.get_tensor(name) for name in file.keys()}):  # noqa: SIM118
+            raise WeightsError(
+                f"{path}: is damaged: its content does not match its checksum; restore a copy, or train again"
+            )
 
 
 def _fitted(tensor: torch.Tensor, own: torch.Tensor) -> torch.Tensor | None:

@@ -148,3 +148,21 @@ def test_a_full_disk_ends_the_run_and_the_next_run_resumes(
     assert len(recorded(tmp_path)) == 9
     search(tmp_path)
     assert recorded(tmp_path) == whole[1]
+
+
+def test_a_run_killed_before_it_records_an_iteration_has_the_same_notes(
+    tmp_path: Path, whole: tuple[SearchOutcome, list[Any], Events]
+) -> None:
+    class Killing(Events):
+        def __call__(self, event: str, **values: Any) -> None:
+            super().__call__(event, **values)
+            if len(self.evaluated) == 10:
+                raise SystemExit
+
+    with pytest.raises(SystemExit):
+        search(tmp_path, notify=Killing())
+    events = Events()
+    assert search(tmp_path, notify=events).evaluations == whole[0].evaluations
+    assert [summary.notes for summary in events.summaries] == [
+        summary.notes for summary in whole[2].summaries[1:]
+    ]

@@ -57,6 +57,11 @@ def test_a_damaged_or_unwritable_cache_is_not_used(
     cache_files()[0].write_bytes(cache_files()[0].read_bytes()[:-20])
     assert same(cache.decode_once(files, 8, "auto"), first)
     assert same(cache.decode_once(files, 8, "auto"), first)
+    content = bytearray(cache_files()[0].read_bytes())
+    content[-1] ^= 1
+    cache_files()[0].write_bytes(content)
+    assert same(cache.decode_once(files, 8, "auto"), first)
+    assert cache_files()[0].read_bytes() != content
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("EDANAS_HOME", str(tmp_path / "file"))
     assert same(cache.decode_once(files, 8, "auto"), first)

@@ -61,6 +61,20 @@ def test_records_of_a_finished_run_are_written_again(
     assert figures(finished_run) == figures(reference)
 
 
+@pytest.mark.parametrize("lines", [1, 3, 99])
+def test_missing_last_lines_of_a_log_are_written_again(
+    edanas: Edanas, arguments: tuple[str, ...], finished_run: Path, reference: Path, lines: int
+) -> None:
+    log = finished_run / "log.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-lines]))
+    (finished_run / "result.json").unlink()
+    output = edanas(*arguments, "--out", finished_run)
+    assert output.code == 0, output.err
+    events = len((reference / "log.jsonl").read_bytes().splitlines())
+    assert f"{log}: lacks {min(lines, events)} of {events} events; the log is written again" in output.err
+    assert figures(finished_run) == figures(reference)
+
+
 @pytest.mark.parametrize(
     ("statement", "row"),
     [

@@ -15,7 +15,7 @@ SAME = ("front", "static_front", "evaluations", "pareto")
 
 def plan_of(folder: Path) -> dict:
     plan = json.loads((folder / "plan.json").read_text())
-    del plan["spent"]
+    del plan["spent"], plan["checksum"]
     return plan
 
 
