@@ -53,6 +53,7 @@ class _BenchOptions:
     seed: int
     memory: bool
     energy: Energy
+    skip_unreadable: bool
 
 
 def bench(
@@ -69,6 +70,7 @@ def bench(
     seed: int = 0,
     memory: bool = True,
     progress: Progress | None = None,
+    skip_unreadable: bool = False,
 ) -> Bench:
     """Measure the latency, energy and memory of networks on this machine, with and without early exits.
 
@@ -97,6 +99,7 @@ def bench(
         seed: The random seed for the choice and the order of the images; 0 by default.
         memory: Measure the peak memory of each form, each in a separate process; `True` by default.
         progress: The display of progress; by default as for `edanas.search`.
+        skip_unreadable: Skip files of a folder that cannot be read as images; by default they are an error.
 
     Returns:
         The measurements of each network and form, and a description of the machine.
@@ -135,6 +138,7 @@ def bench(
         seed=seed,
         memory=memory,
         energy=Energy(),
+        skip_unreadable=skip_unreadable,
     )
     torch_device = named_device(device)
     networks = networks_of([models] if isinstance(models, str | Path | EENN) else models)
@@ -183,7 +187,7 @@ def _bench_network(registry: Registry, model: Path | EENN, options: _BenchOption
         file = path or SafetensorsExporter().export(network, Path(folder) / _NAME)[0]
         stem = file.with_suffix("")
         names, missing = forms_beside(registry, stem) if options.forms is None else (options.forms, [])
-        parts = cache(lambda: _two_parts(registry, network, path, options.data))
+        parts = cache(lambda: _two_parts(registry, network, path, options))
         spare = Path(folder) / stem.name
         forms = [locate_form(registry, network, name, stem, spare, parts) for name in names]
         threads, sizes = options.threads, options.batch_sizes
@@ -209,7 +213,9 @@ def _samples(
     if isinstance(options.data, ImageSet):
         samples, part = options.data, "the given image set"
     else:
-        read = read_labelled_samples(registry, network, path, options.data, options.part)
+        read = read_labelled_samples(
+            registry, network, path, options.data, options.part, skip_unreadable=options.skip_unreadable
+        )
         samples, part, remarks = read.samples, read.part, read.remarks
     if not len(samples):
         raise DataError(f"data: {part} has no samples; expected one or more")
@@ -220,10 +226,11 @@ def _samples(
 
 
 def _two_parts(
-    registry: Registry, network: EENN, path: Path | None, data: str | ImageSet | None
+    registry: Registry, network: EENN, path: Path | None, options: _BenchOptions
 ) -> tuple[ImageSet, ImageSet]:
+    data = options.data
     if not isinstance(data, ImageSet):
-        return read_two_parts(registry, network, path, data)
+        return read_two_parts(registry, network, path, data, skip_unreadable=options.skip_unreadable)
     data = replace(data, images=InputForm.of(network).batch(data.images))
     half = len(data) // 2
     return data.subset(np.arange(half)), data.subset(np.arange(half, len(data)))

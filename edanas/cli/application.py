@@ -31,6 +31,7 @@ from edanas.core.version import VERSION
 from edanas.core.visible import visible
 
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_UNUSABLE_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class _Group(TyperGroup):
@@ -179,6 +180,10 @@ def _is_forbidden(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in _FORBIDDEN
 
 
+def _is_unusable_name(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _UNUSABLE_NAMES
+
+
 def _is_out_of_memory(error: Exception) -> bool:
     from edanas.core.machine import out_of_memory
 
@@ -193,6 +198,7 @@ def _file_prefix(error: Exception) -> str:
 _SYSTEM_ERRORS: tuple[tuple[Callable[[Exception], bool], str], ...] = (
     (_is_disk_full, "no space left on the disk. Results that were reported as finished are kept."),
     (_is_forbidden, "permission denied. Expected a file or folder that you may read and write."),
+    (_is_unusable_name, "the system cannot open it. Expected a shorter name, and links without a loop."),
     (
         _is_out_of_memory,
         "out of memory. Try a smaller training.batch_size, finetune.batch_size or supernet. Results that "

@@ -55,6 +55,12 @@ def bench(
     repeats: Annotated[
         int, typer.Option(help="Number of repetitions; in each repetition, every form classifies all images.")
     ] = 5,
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unreadable", help="Skip images that cannot be read, instead of stopping with an error."
+        ),
+    ] = False,
     memory: Annotated[bool, typer.Option(help="Also measure the peak memory of each form.")] = True,
     to_json: Annotated[
         Path | None,
@@ -100,6 +106,7 @@ def bench(
         memory=memory,
         device=device,
         seed=seed,
+        skip_unreadable=skip_unreadable,
         progress=ConsoleProgress(),
     )
     files = []

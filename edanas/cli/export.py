@@ -27,6 +27,12 @@ def export(
             "each class. Default: the data of the run that wrote the network."
         ),
     ] = None,
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unreadable", help="Skip images that cannot be read, instead of stopping with an error."
+        ),
+    ] = False,
 ) -> None:
     """Write a network in other forms, and check that each form predicts the same classes as the network."""
     import torch
@@ -36,5 +42,5 @@ def export(
     from edanas.model.exporting import export as export_network
 
     with computing(min(torch.get_num_threads(), usable_cores())):
-        exports = export_network(model, to or ["onnx"], out, data)
+        exports = export_network(model, to or ["onnx"], out, data, skip_unreadable=skip_unreadable)
     show_exports(exports)

@@ -82,7 +82,7 @@ def tune(
         bool,
         typer.Option(
             "--skip-unreadable",
-            help="Skip unlabelled images that cannot be read, instead of stopping with an error.",
+            help="Skip images that cannot be read, instead of stopping with an error.",
         ),
     ] = False,
     device: Annotated[
@@ -147,6 +147,7 @@ def tune(
                 device=device,
                 seed=seed,
                 keep_stages=keep_stages,
+                skip_unreadable=skip_unreadable,
             )
     files = tuning.write(stem)
     if tuning.front is not None:

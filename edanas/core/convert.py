@@ -271,14 +271,14 @@ def _flag(value: Any, place: Place, limits: Limits) -> bool:
 def _text(value: Any, place: Place, limits: Limits) -> str:
     if isinstance(value, str) and limits.choices and value not in limits.choices:
         raise place.no_choice(value, limits.choices)
-    wrong = not isinstance(value, str) or len(value) < limits.length
+    wrong = not isinstance(value, str) or len(value) < limits.length or "\0" in value
     if wrong or (limits.form and not re.fullmatch(limits.form[0], value)):
         raise place.error(value, describe(str, limits))
     return str(value)
 
 
 def _path(value: Any, place: Place, limits: Limits) -> Path:
-    if not isinstance(value, (str, Path)) or not str(value):
+    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
         raise place.error(value, describe(Path, limits))
     return Path(value)
 

@@ -1,4 +1,7 @@
-"""Durations as text."""
+"""Durations as text, and the longest duration."""
+
+LONGEST = 1e9
+"""Largest time limit in seconds, about 30 years; the timers of operating systems accept it."""
 
 
 def duration_text(seconds: float) -> str:

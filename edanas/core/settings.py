@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 from edanas.core.amounts import SCALES
 from edanas.core.convert import Limits, Place, Written, as_toml
+from edanas.core.durations import LONGEST
 from edanas.core.types import Thresholds
 
 
@@ -171,7 +172,9 @@ class SearchSettings:
     iterations: int = setting("Iterations after the initial archive.", 14, minimum=0)
     per_iteration: int = setting("Candidates evaluated in each iteration.", 8, minimum=1)
     max_evals: int = setting("Stop after this total number of candidates; 0 = no limit.", 0, minimum=0)
-    time_limit: float = setting("Stop the search after this number of seconds; 0 = no limit.", 0.0, minimum=0)
+    time_limit: float = setting(
+        "Stop the search after this number of seconds; 0 = no limit.", 0.0, minimum=0, maximum=LONGEST
+    )
     patience: int = setting(
         "Stop when the hypervolume has not grown for this number of iterations; 0 = never.", 0, minimum=0
     )
@@ -333,6 +336,7 @@ class Settings:
         "numbers of steps then follow from the measured speed, and replace all `epochs` above 0.",
         0.0,
         minimum=0,
+        maximum=LONGEST,
     )
     plan: str = setting(
         "File `plan.json` of a run with a time limit, whose numbers of steps and evaluations this run "

@@ -1,6 +1,5 @@
 """Time limits of single steps of a run: evaluations, and the finishing of results."""
 
-import math
 import signal
 import threading
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from types import FrameType
 
+from edanas.core.durations import LONGEST
 from edanas.core.errors import ConfigError
 
 MEDIANS, LEAST = 20, 300.0
@@ -44,9 +44,9 @@ class TimeLimit:
     """
 
     def __init__(self, timeout: float) -> None:
-        if not 0 <= timeout < math.inf:
+        if not 0 <= timeout <= LONGEST:
             raise ConfigError(
-                f"executor.timeout: found {timeout}; allowed: a number of seconds above 0, or 0 for "
+                f"executor.timeout: found {timeout}; allowed: seconds above 0 up to {LONGEST:g}, or 0 for "
                 f"{MEDIANS} times the median duration, at least {LEAST:.0f} s"
             )
         self.timeout = float(timeout)

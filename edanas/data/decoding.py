@@ -173,6 +173,9 @@ def _collect(results: _Results, fit: Fit, channels: str, *, skip_unreadable: boo
     return Decoded(torch.from_numpy(array.images[: array.filled]), tuple(remarks), indices)
 
 
+SKIPPED = "cannot be read and were skipped"
+"""Words of a remark on skipped files."""
+
 _NAMED = 5
 """Number of unreadable files that a message names."""
 
@@ -193,7 +196,7 @@ def unreadable_error(errors: Sequence[DataError]) -> DataError:
 
 def skipped_remarks(errors: Sequence[DataError]) -> tuple[str, ...]:
     """Return a sentence on skipped files, which names the first five; no sentence if there are none."""
-    return (f"{len(errors)} files cannot be read and were skipped: {_listed(errors)}.",) if errors else ()
+    return (f"{len(errors)} files {SKIPPED}: {_listed(errors)}.",) if errors else ()
 
 
 def _listed(errors: Sequence[DataError]) -> str:

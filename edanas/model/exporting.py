@@ -42,6 +42,8 @@ def export(
     to: str | Sequence[str] = ("onnx",),
     out: str | Path | None = None,
     data: str | Path | None = None,
+    *,
+    skip_unreadable: bool = False,
 ) -> list[Exported]:
     """Write a finished network to files of other formats, and check that the files match the network.
 
@@ -54,6 +56,7 @@ def export(
         data: Labelled images for the check and for the scales of 8-bit quantization: the name of a data set,
             or the path of a folder with one subfolder of images per class. By default the data of the run in
             whose folder the model's file lies.
+        skip_unreadable: Skip files of a folder that cannot be read as images; by default they are an error.
 
     Returns:
         The written files of each exporter, in the order of `to`.
@@ -86,7 +89,10 @@ def export(
     stem = _output_folder(path, out) / (_NAME if path is None else path.with_suffix("").name)
     images = None
     if any(exporter.runs for exporter in exporters.values()):
-        calibration, validation = read_two_parts(registry, network, path, None if data is None else str(data))
+        name = None if data is None else str(data)
+        calibration, validation = read_two_parts(
+            registry, network, path, name, skip_unreadable=skip_unreadable
+        )
         images = calibration.images
         for exporter in exporters.values():
             exporter.prepare(calibration, validation)

@@ -13,11 +13,15 @@ from edanas.core.preprocess import resize_all
 from edanas.core.runfolder import CONFIG, ENVIRONMENT, MODELS
 from edanas.core.settings import Component, Settings
 from edanas.core.types import ImageSet, LoadedData
+from edanas.data.decoding import SKIPPED
 from edanas.data.folder_layout import quoted
 from edanas.data.splits import PARTS, split
 from edanas.model.eenn import EENN
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import Registry
+
+FOLDER = "folder"
+"""Name of the data set that reads a folder of images."""
 
 ALL = "all"
 """Name that selects all samples of a data set instead of one part."""
@@ -44,6 +48,8 @@ def read_labelled_samples(
     model: Path | None,
     data: str | None,
     part: str | None,
+    *,
+    skip_unreadable: bool = False,
 ) -> LabelledSamples:
     """Read one part of the data of the network's run, or of other data.
 
@@ -61,6 +67,7 @@ def read_labelled_samples(
             data of the run.
         part: `train`, `calibration`, `validation`, `test` or `all`. `None` for the calibration part of the
             run's data, or for all samples of other data outside its train part.
+        skip_unreadable: Skip files of a folder that cannot be read as images, with a remark.
 
     Raises:
         ConfigError: The data or its part does not exist.
@@ -69,16 +76,21 @@ def read_labelled_samples(
     """
     if part is not None and part not in (*PARTS, ALL):
         raise ConfigError(f"part: found '{part}'.{near_miss(part, (*PARTS, ALL))}")
-    settings = _settings_of_own_data(registry, model, data)
-    if settings is not None:
-        labelled = _read_run_part(registry, network, settings, part)
+    source = _source(registry, network, model, data, skip_unreadable=skip_unreadable)
+    if isinstance(source, Settings):
+        labelled = _read_run_part(registry, network, source, part)
     else:
-        labelled = _read_named_part(registry, network, str(data), part)
+        labelled = _read_named_part(registry, network, source, str(data), part)
     return replace(labelled, samples=_match_network(labelled.samples, network))
 
 
 def read_two_parts(
-    registry: Registry, network: EENN, model: Path | None, data: str | None
+    registry: Registry,
+    network: EENN,
+    model: Path | None,
+    data: str | None,
+    *,
+    skip_unreadable: bool = False,
 ) -> tuple[ImageSet, ImageSet]:
     """Read the calibration part and the validation part of the data of the network's run, or of other data.
 
@@ -91,6 +103,7 @@ def read_two_parts(
         network: See `read_labelled_samples`.
         model: See `read_labelled_samples`.
         data: See `read_labelled_samples`.
+        skip_unreadable: See `read_labelled_samples`.
 
     Returns:
         The calibration samples, to determine values such as scales, and the validation samples, to measure
@@ -101,14 +114,13 @@ def read_two_parts(
         DataError: The data cannot be read, has a class that the network does not have, or has too few images
             for two parts.
     """
-    settings = _settings_of_own_data(registry, model, data)
-    if settings is not None:
+    source = _source(registry, network, model, data, skip_unreadable=skip_unreadable)
+    if isinstance(source, Settings):
         calibration, validation = (
-            _read_run_part(registry, network, settings, part).samples
-            for part in ("calibration", "validation")
+            _read_run_part(registry, network, source, part).samples for part in ("calibration", "validation")
         )
         return _match_network(calibration, network), _match_network(validation, network)
-    loaded = _load_source(registry, network, str(data))
+    loaded = _load(registry, source, network, 0)
     parts = [np.flatnonzero(loaded.parts == part) for part in ("calibration", "validation")]
     rest = np.flatnonzero(~np.isin(loaded.parts, ["calibration", "validation", "test"]))
     rest = np.random.default_rng(0).permutation(rest)
@@ -124,8 +136,13 @@ def read_two_parts(
     return calibration, validation
 
 
-def _settings_of_own_data(registry: Registry, model: Path | None, data: str | None) -> Settings | None:
-    """Return the settings of the network's run if `data` is the data of that run, else `None`."""
+def _source(
+    registry: Registry, network: EENN, model: Path | None, data: str | None, *, skip_unreadable: bool
+) -> Settings | Component:
+    """Return the settings of the network's run if `data` is the data of that run, else the data set.
+
+    Images in folders from outside the run are read with the channels of the network.
+    """
     settings = _run_settings(model)
     if data is None and settings is None:
         raise ConfigError(
@@ -133,7 +150,12 @@ def _settings_of_own_data(registry: Registry, model: Path | None, data: str | No
             "allowed: the name of a data set, or a folder with one subfolder of images per class"
         )
     own = settings is not None and (data is None or _is_run_data(registry, settings, data))
-    return settings if own else None
+    component = data_component(registry, settings.data if own and settings else Component(str(data)))
+    if component.name == FOLDER:
+        channels = {} if own else {"channels": "grey" if len(network.mean) == 1 else "rgb"}
+        skip = {"skip_unreadable": True} if skip_unreadable else {}
+        component = Component(FOLDER, {**channels, **component.options, **skip})
+    return replace(settings, data=component) if own and settings else component
 
 
 def _read_run_part(
@@ -143,6 +165,10 @@ def _read_run_part(
     loaded = _load(registry, data_component(registry, settings.data), network, settings.seed)
     chosen = part or "calibration"
     remarks = list(loaded.remarks)
+    if any(SKIPPED in remark for remark in remarks):
+        remarks.append(
+            "Files that were readable during the run change its parts: samples may be of its train part."
+        )
     if chosen in ("train", ALL):
         remarks.append(
             "The network was trained on some of these samples, so results on them are too optimistic."
@@ -155,9 +181,11 @@ def _read_run_part(
     return LabelledSamples(samples, f"the run's {chosen} part", tuple(remarks))
 
 
-def _read_named_part(registry: Registry, network: EENN, data: str, part: str | None) -> LabelledSamples:
+def _read_named_part(
+    registry: Registry, network: EENN, source: Component, data: str, part: str | None
+) -> LabelledSamples:
     """Read a part that a data set itself defines; `None` for all samples outside its train part."""
-    loaded = _load_source(registry, network, data)
+    loaded = _load(registry, source, network, 0)
     part_names = sorted({str(name) for name in loaded.parts} - {""})
     if part is None and part_names:
         selected, description = loaded.parts != "train", f"all but the train part of {data}"
@@ -172,15 +200,6 @@ def _read_named_part(registry: Registry, network: EENN, data: str, part: str | N
         raise DataError(f"{data}: {description} has no samples")
     samples = loaded.samples.subset(np.flatnonzero(selected))
     return LabelledSamples(samples, description, loaded.remarks)
-
-
-def _load_source(registry: Registry, network: EENN, data: str) -> LoadedData:
-    """Load data from outside the run; images in folders are read with the channels of the network."""
-    component = data_component(registry, Component(data))
-    if component.name == "folder":
-        channels = "grey" if len(network.mean) == 1 else "rgb"
-        component = Component("folder", {"channels": channels, **component.options})
-    return _load(registry, component, network, 0)
 
 
 def _load(registry: Registry, component: Component, network: EENN, seed: int) -> LoadedData:

@@ -134,6 +134,7 @@ def tune(
     device: str = "cpu",
     seed: int = 0,
     keep_stages: bool = False,
+    skip_unreadable: bool = False,
 ) -> Tuning:
     """Set the thresholds of a network that meet a budget best on labelled samples.
 
@@ -164,6 +165,8 @@ def tune(
         device: Device of the network if `model` is a path.
         seed: Seed of the random divisions of the samples for the estimates.
         keep_stages: True to leave exits and stages that no sample uses.
+        skip_unreadable: Skip files of a folder that cannot be read as images, with a remark; by default they
+            are an error.
 
     Returns:
         The new thresholds, with accuracy, cost and utilization on these samples and on new samples.
@@ -189,7 +192,9 @@ def tune(
     else:
         data_name = None if data is None else str(data)
         path = None if isinstance(model, EENN) else Path(model)
-        labelled = read_labelled_samples(Registry(load_plugins()), network, path, data_name, part)
+        labelled = read_labelled_samples(
+            Registry(load_plugins()), network, path, data_name, part, skip_unreadable=skip_unreadable
+        )
         samples, remarks = labelled.samples, (f"Tuned on {labelled.part}.", *labelled.remarks)
     check_sample_count(len(samples))
     profile = collect_profile(network, samples)

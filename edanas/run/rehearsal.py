@@ -1,16 +1,19 @@
 """Checks of a run's inputs before it starts, for `--dry-run`: what the run would refuse is refused."""
 
+import time
+
 from edanas.core.errors import AbsentWeightsError
 from edanas.core.progress import Silent
 from edanas.evaluation.initial_weights import load_initial_weights
 from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, make_loggers
 from edanas.run.finishing import warm_start_candidates
+from edanas.run.time_plan import TimePlan
 from edanas.supernets.download import without_download
 
 
 def rehearse(registry: Registry, composition: Composition, *, has_run: bool = False) -> str | None:
-    """Check loggers, warm start, weights and teacher of a run; nothing is trained, written or downloaded.
+    """Check loggers, plan, warm start, weights and teacher of a run, without any change.
 
     Args:
         registry: The extensions by kind and name.
@@ -25,6 +28,7 @@ def rehearse(registry: Registry, composition: Composition, *, has_run: bool = Fa
     """
     bench, evaluator = composition.workbench, composition.evaluator
     make_loggers(registry, bench.settings)
+    TimePlan.of_run(bench.folder, bench.settings, time.monotonic())
     if not has_run:
         warm_start_candidates(composition)
     try:

@@ -1,6 +1,7 @@
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from exported_nets import network
@@ -8,10 +9,10 @@ from PIL import Image
 
 import edanas
 from edanas.cli import main
-from edanas.core.errors import ConfigError
+from edanas.core.errors import ConfigError, DataError
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.exporting import export
-from edanas.model.labelled_samples import read_two_parts
+from edanas.model.labelled_samples import read_labelled_samples, read_two_parts
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
@@ -110,3 +111,15 @@ def test_scales_are_never_from_what_the_data_names_test(model, folders):
 def test_the_validation_folder_of_the_data_is_measured_on(model, folders):
     data = folders(train=(10, 20), validation=(90, 30), test=(200, 10))
     assert greys(model, data) == [([10], 20), ([90], 30)]
+
+
+def test_unreadable_files_are_refused_or_skipped(model, folders):
+    data = folders(train=(10, 20), validation=(90, 30))
+    (Path(data) / "train" / network().classes[0] / "broken.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"broken\.png.*--skip-unreadable"):
+        greys(model, data)
+    registry = Registry(load_plugins())
+    parts = read_two_parts(registry, network(), model, data, skip_unreadable=True)
+    assert [len(part) for part in parts] == [20, 30]
+    labelled = read_labelled_samples(registry, network(), model, data, "train", skip_unreadable=True)
+    assert (len(labelled.samples), "broken.png" in " ".join(labelled.remarks)) == (20, True)

@@ -127,3 +127,22 @@ def test_a_pipe_of_another_encoding_gets_escapes(encoding, monkeypatch):
     assert main(["--version"]) == 0
     print("猫 \udcff")
     assert pipe.buffer.getvalue().endswith("猫 \udcff\n".encode(encoding, "backslashreplace"))
+
+
+def test_names_that_the_system_refuses_are_errors_of_the_user(tmp_path, capsys):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    name = "x" * 5000
+    for arguments in (
+        ("report", name),
+        ("predict", f"{name}.json", "image.png"),
+        ("run", "--data", name, "--dry-run"),
+        ("run", "--data", "digits", "--set", f"weights={name}", "--dry-run"),
+        ("run", "--data", "digits", "--set", f"warm_start={name}", "--dry-run"),
+        ("run", "--data", "digits", "--set", f"plan={name}", "--dry-run"),
+        ("run", "--data", "digits", "--out", name, "--dry-run"),
+        ("run", "--data", "digits", "--time-limit", "1e308", "--dry-run"),
+        ("bench", loop),
+    ):
+        assert main([str(argument) for argument in arguments]) == 2
+        assert "Error: " in capsys.readouterr().err
