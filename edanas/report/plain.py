@@ -1,5 +1,6 @@
 """Comparison of the plain dense networks of a run with the networks of its search, on the validation part."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,12 @@ NOTE = (
     "search that is as accurate on the validation part."
 )
 """Explanation of the lines of plain networks, for the note below a table."""
+
+LEGEND = "plain networks, which nobody searched (test)"
+"""Explanation of the points of plain networks, for the legend of a plot."""
+
+_PLOTTED = 1.5
+"""Largest MACs of a plain network in a plot, relative to the largest MACs of a searched network."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,19 @@ def verdict(rows: Sequence[ResultRow], searched: Sequence[ResultRow]) -> str:
     standings = [standing(row, searched) for row in rows]
     winners = [each for each in standings if each.wins]
     return " ".join(each.sentence() for each in winners or [standing(most_accurate(rows), searched)])
+
+
+def comparable(rows: Sequence[ResultRow], searched: Sequence[ResultRow]) -> list[ResultRow]:
+    """Return the plain networks that a plot shows: those of at most 1.5 times the largest searched MACs.
+
+    Dearer networks would press all other points of the plot together.
+
+    Args:
+        rows: The plain networks of a run.
+        searched: The networks of the search.
+    """
+    limit = _PLOTTED * max((row.executed_macs for row in searched), default=math.inf)
+    return [row for row in rows if row.executed_macs <= limit]
 
 
 def plain_content(rows: Sequence[ResultRow], searched: Sequence[ResultRow]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from edanas.core.result_row import ResultRow
 from edanas.core.runfolder import replacing
 from edanas.numerics.pareto import non_dominated
 from edanas.report.axis_limits import accuracy_floor
+from edanas.report.plain import LEGEND, comparable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,8 +26,8 @@ ENDINGS = (".svg", ".png", ".pdf")
 """Allowed endings of a plot's file name."""
 
 INK, CANDIDATE = "#1f2328", "#9aa0a6"
-EARLY, SINGLE = "#0072b2", "#d55e00"
-"""Colours of early-exit and of single-exit networks: blue and vermilion of the palette of Okabe and Ito."""
+EARLY, SINGLE, PLAIN = "#0072b2", "#d55e00", "#009e73"
+"""Colours of early-exit, single-exit and plain networks: blue, vermilion and green of Okabe and Ito."""
 
 
 def draw(data: Mapping[str, Any]) -> "Figure":
@@ -48,7 +49,8 @@ def draw(data: Mapping[str, Any]) -> "Figure":
     else:
         axes = figure.add_subplot()
     front, single = ([ResultRow.from_json(row) for row in data[key]] for key in ("front", "static_front"))
-    _draw_fronts(axes, front, single, data.get("candidates") or [])
+    plain = [ResultRow.from_json(row) for row in data.get("plain") or []]
+    _draw_fronts(axes, front, single, comparable(plain, [*front, *single]), data.get("candidates") or [])
     return figure
 
 
@@ -81,16 +83,18 @@ def _draw_fronts(
     axes: "Axes",
     front: Sequence[ResultRow],
     single: Sequence[ResultRow],
+    plain: Sequence[ResultRow],
     candidates: Sequence[Sequence[float]],
 ) -> None:
-    """Draw candidates and both kinds of networks, with axis titles and legend."""
-    below = _limit(axes, front, single, candidates)
+    """Draw candidates and all kinds of networks, with axis titles and legend."""
+    below = _limit(axes, [*front, *single, *plain], candidates)
     if len(candidates):
         macs, accuracy = np.asarray(candidates, dtype=np.float64)[:, :2].T
         label = "candidates of the search (validation)"
         if below:
             label += f"; {below} more lie below"
         axes.plot(macs / 1e6, 100 * accuracy, "o", color=CANDIDATE, alpha=0.45, ms=3.5, mew=0, label=label)
+    _draw_front(axes, plain, PLAIN, "^:", LEGEND, 6)
     _draw_front(axes, single, SINGLE, "s--", "single-exit networks of the same supernet (test)", 6)
     label = "early-exit networks with their number of early exits (test)"
     _draw_front(axes, front, EARLY, "o-", label, 12)
@@ -106,7 +110,7 @@ def _draw_fronts(
             zorder=5,
         )
     axes.set_xlabel("executed MACs for one image (M = million multiply-adds)", color=INK)
-    intervals = any(row.test_ci for row in [*front, *single])
+    intervals = any(row.test_ci for row in [*front, *single, *plain])
     axes.set_ylabel("accuracy (%)" + ("; bars: 95% intervals" if intervals else ""), color=INK)
     style(axes)
     handles, labels = axes.get_legend_handles_labels()
@@ -141,14 +145,8 @@ def _draw_front(
             axes.plot([macs, macs], [100 * low, 100 * high], color=color, lw=1, alpha=0.35, zorder=2)
 
 
-def _limit(
-    axes: "Axes",
-    front: Sequence[ResultRow],
-    single: Sequence[ResultRow],
-    candidates: Sequence[Sequence[float]],
-) -> int:
+def _limit(axes: "Axes", rows: Sequence[ResultRow], candidates: Sequence[Sequence[float]]) -> int:
     """Set the limits of the accuracy axis, and return the number of candidates below the lower limit."""
-    rows = [*front, *single]
     if not rows:
         return 0
     edges = [edge for row in rows for edge in row.test_ci or (row.test_accuracy,)]

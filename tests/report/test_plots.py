@@ -21,6 +21,15 @@ def test_every_network_is_where_its_numbers_say(data: dict[str, Any]) -> None:
     assert [text.get_text() for text in axes.texts] == ["1", "2", "3", "4"]
 
 
+def test_plain_networks_are_drawn_unless_they_press_the_others_together(data: dict[str, Any]) -> None:
+    largest = max(row["executed_macs"] for row in data["front"] + data["static_front"])
+    near, far = ({**data["static_front"][0], "executed_macs": share * largest} for share in (1.4, 1.6))
+    axes = plots.draw(data | {"plain": [near, far]}).axes[0]
+    drawn = [line.get_xydata()[:, 0].tolist() for line in axes.lines if line.get_color() == plots.PLAIN]
+    assert [near["executed_macs"] / 1e6] in drawn
+    assert all(far["executed_macs"] / 1e6 not in places for places in drawn)
+
+
 def test_the_line_joins_only_networks_that_none_dominates(data: dict[str, Any]) -> None:
     axes = plots.draw(data).axes[0]
     lines = [

@@ -11,6 +11,7 @@ from edanas.report.formatting import backbone_text, mega, percent, scheme_text
 from edanas.report.html.candidate_points import CandidatePoints
 from edanas.report.html.charts import Chart, Point, spread
 from edanas.report.html.markup import text
+from edanas.report.plain import LEGEND, comparable
 
 _LABEL = (
     "Accuracy against executed MACs: {}, early-exit and single-exit networks. "
@@ -18,23 +19,30 @@ _LABEL = (
 )
 
 
-def fronts_chart(front: Sequence[ResultRow], single: Sequence[ResultRow], candidates: CandidatePoints) -> str:
+def fronts_chart(
+    front: Sequence[ResultRow],
+    single: Sequence[ResultRow],
+    plain: Sequence[ResultRow],
+    candidates: CandidatePoints,
+) -> str:
     """Return the chart with its legend, and a slider over iterations if the candidates' iterations are known.
 
     Args:
         front: Early-exit networks, finished and tested.
         single: Single-exit networks of the same search, finished and tested.
+        plain: Plain networks of the run, finished and tested; those that a plot shows are drawn.
         candidates: The candidates of the search.
     """
-    dots = candidates.dots
+    dots, plain = candidates.dots, comparable(plain, [*front, *single])
     if not front and not single and not dots:
         return "<p>Nothing to draw.</p>"
-    chart, floor = _axes([*front, *single], dots)
+    chart, floor = _axes([*front, *single, *plain], dots)
     marks = [chart.point(_raised(dot, chart.y[0], floor)) for dot in dots]
     if dots:
         marks.append('<path id="searched" class="line searched" d=""/>')
-    marks += _front(chart, single, "single") + _front(chart, front, "early")
-    legend = _legend(candidates, single, front, sum(dot.y < floor for dot in dots))
+    for rows, kind in ((plain, "dense"), (single, "single"), (front, "early")):
+        marks += _front(chart, rows, kind)
+    legend = _legend(candidates, (front, single, plain), sum(dot.y < floor for dot in dots))
     steps = max((dot.iteration or 0 for dot in dots), default=0)
     slider = _slider(steps) if steps and candidates.dated else ""
     return f"{legend}{chart.draw('fronts', _LABEL.format(candidates.name), marks)}{_DESCRIPTION}{slider}"
@@ -82,17 +90,22 @@ def _front(chart: Chart, rows: Sequence[ResultRow], kind: str) -> list[str]:
     for row, (x, y) in zip(rows, points, strict=True):
         mark, target = (str(row.exits), f"net-{row.id}") if kind == "early" else ("", "")
         radius = 9 if kind == "early" else 5.5
-        point = Point(float(x), float(y), network_text(row), kind, mark, None, target, radius)
+        point = Point(float(x), float(y), network_text(row, kind), kind, mark, None, target, radius)
         parts.append(chart.point(point))
     return parts
 
 
-def network_text(row: ResultRow) -> str:
-    """Return the description of a finished network in several lines: accuracy, cost, thresholds, backbone."""
+def network_text(row: ResultRow, kind: str) -> str:
+    """Return the description of a finished network in several lines: accuracy, cost, thresholds, backbone.
+
+    Args:
+        row: The network.
+        kind: `early`, `single`, or `dense` for a plain network.
+    """
     interval = f" (95%: {percent(row.test_ci[0])} to {percent(row.test_ci[1])})" if row.test_ci else ""
-    kind = "Early-exit" if row.exits else "Single-exit"
+    noun = {"early": "Early-exit", "single": "Single-exit", "dense": "Plain"}[kind]
     lines = [
-        f"{kind} network {row.id}, finished",
+        f"{noun} network {row.id}, finished",
         f"test accuracy {percent(row.test_accuracy)}%{interval} at {mega(row.executed_macs)}M executed MACs",
         scheme_text(row.exits, row.thresholds),
     ]
@@ -102,16 +115,27 @@ def network_text(row: ResultRow) -> str:
 
 
 def _legend(
-    candidates: CandidatePoints, single: Sequence[ResultRow], front: Sequence[ResultRow], below: int
+    candidates: CandidatePoints,
+    networks: tuple[Sequence[ResultRow], Sequence[ResultRow], Sequence[ResultRow]],
+    below: int,
 ) -> str:
-    """Return the legend; `below` is the number of candidates below the chart."""
-    entries = []
-    if front:
-        entries.append(
-            '<span class="key early"></span>early-exit networks, with their number of exits (test)'
-        )
-    if single:
-        entries.append('<span class="key single"></span>single-exit networks of the same search (test)')
+    """Return the legend.
+
+    Args:
+        candidates: The candidates of the search.
+        networks: The early-exit, single-exit and plain networks in the chart.
+        below: The number of candidates below the chart.
+    """
+    texts = (
+        ("early", "early-exit networks, with their number of exits (test)"),
+        ("single", "single-exit networks of the same search (test)"),
+        ("dense", LEGEND),
+    )
+    entries = [
+        f'<span class="key {kind}"></span>{words}'
+        for rows, (kind, words) in zip(networks, texts, strict=True)
+        if rows
+    ]
     if candidates.dots:
         bolder = ", newer points bolder" if candidates.dated else ""
         entries.append(
@@ -122,7 +146,7 @@ def _legend(
         entries.append(f'<span class="key under"></span>{below} of the points lie below the chart')
     if candidates.left_out:
         entries.append(f"{candidates.left_out} more points are not drawn")
-    if any((front, single)):
+    if any(networks):
         entries.append("bars: 95% intervals")
     return f'<p class="legend">{" · ".join(entries)}</p>'
 

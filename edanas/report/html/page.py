@@ -82,7 +82,7 @@ def _parts(result: Result, history: RunHistory) -> list[tuple[str, str, str]]:
     early, single = by_size(result)
     steps = _steps(result, history)
     pictures, classes = Pictures(result.folder), data.get("classes") or []
-    chart = fronts_chart(early, single, candidate_points(result, history))
+    chart = fronts_chart(early, single, result.plain, candidate_points(result, history))
     drawings = "\n".join(network(row, single, classes, pictures) for row in early)
     growth = hypervolume_chart(data.get("hypervolume") or [step.hypervolume for step in steps], steps)
     quality = surrogates(steps, labels(result.settings.get("objectives") or []))
