@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edanas.core.config import parse_assignment
 from edanas.core.progress import Progress
+from edanas.data.passed_data import data_name
 from edanas.model.loading import load
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
@@ -20,9 +22,10 @@ __all__ = ["search", "load", "run"]
 
 
 def search(
-    data: str | None = None,
+    data: Any = None,
     plugin: str | None = None,
     *,
+    group: str | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
     preset: str | None = None,
@@ -45,9 +48,14 @@ def search(
     The same call with the same `out` resumes an interrupted run, and reads the result of a finished run.
 
     Args:
-        data: The name of a data set, or the path of a folder with one folder of images for each class; by
-            default the data set of the bundle, which is `digits` for the default bundle.
+        data: The name of a data set; the path of a folder with one folder of images for each class, of an
+            `.npz` or CSV file, or of a folder of parquet files; or an object. Objects are `(X, y)`, a
+            dictionary of parts or arrays, a torch `Dataset`, a Hugging Face `Dataset` or `DatasetDict`, or a
+            pandas table of paths and labels. By default the data set of the bundle, which is `digits` for the
+            default bundle.
         plugin: The name of the bundle; `mbv3-sm` by default.
+        group: The column, array or key with the group of each sample, e.g. its speaker, or a pattern in the
+            names of files. All samples of a group are in one part. By default there are no groups.
         out: The run folder; by default a new folder in `edanas-runs/`.
         seed: The seed of all random numbers, 0 or more; 0 by default.
         preset: The name of a preset of the bundle, e.g. `quick`, `paper` or `best`. By default `auto` for a
@@ -90,8 +98,10 @@ def search(
         seed: ...
     """
     started = time.monotonic()
+    name = None if data is None else data_name(data, group or "", _table(settings))
     options = RunOptions(
-        data=data,
+        data=name,
+        group=None if name is not None and name.startswith("arrays:") else group,
         plugin=plugin,
         seed=seed,
         preset=preset,
@@ -111,3 +121,10 @@ def search(
     resolved = announced_settings(registry, options, progress.say)
     folder = new_folder(resolved) if out is None else Path(out)
     return run(registry, resolved, folder, progress, overwrite=overwrite, verbose=verbose, started=started)
+
+
+def _table(settings: Mapping[str, Any] | Sequence[str]) -> Mapping[str, Any]:
+    """Return further settings as a mapping from dotted names."""
+    if isinstance(settings, Mapping):
+        return settings
+    return {name: value for text in settings for name, value in parse_assignment(text).items()}

@@ -25,9 +25,20 @@ _FLAGS: dict[str, tuple[Any, Any]] = {
         Annotated[
             str | None,
             typer.Option(
-                help="Data set: a name, e.g. `digits` or that of a torchvision data set, or the "
-                "path of a folder with one folder for each class. Default: the data set of the "
-                "bundle, `digits` for `mbv3-sm`."
+                help="Data set: a name, e.g. `digits` or that of a torchvision data set, or a path: a folder "
+                "with one folder for each class, an `.npz` file, a CSV file of paths and labels, or a "
+                "folder of parquet files. Default: the data set of the bundle, `digits` for `mbv3-sm`."
+            ),
+        ],
+        None,
+    ),
+    "group": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Column of a table, array of an `.npz` file, or pattern in the names of files, with the "
+                "group of each sample, e.g. its speaker; all samples of a group are in one part. Default: "
+                "no groups."
             ),
         ],
         None,

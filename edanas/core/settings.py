@@ -325,7 +325,7 @@ class Settings:
         "has that preset, and otherwise the bundle's first preset.",
         "",
     )
-    data: Component = setting("The data set, or the path of an image folder.", Component("digits"))
+    data: Component = setting("The data set, or the path of a folder or file.", Component("digits"))
     allow_duplicates: bool = setting(
         "Do not report images that are, by their pixels, in two parts or two classes at once.", default=False
     )

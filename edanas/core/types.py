@@ -461,6 +461,35 @@ class LoadedData:
 
 
 @dataclass(frozen=True)
+class Survey:
+    """Counts of the images of a data set, with their size and colour.
+
+    Args:
+        images: Number of images in all parts.
+        pool: Number of images that the split divides: all images outside the fixed parts.
+        fixed_parts: Parts that the data set names itself: `validation`, `test`, both, or none.
+        classes: Number of classes.
+        fewest: Number of pool images in the smallest class.
+        most: Number of pool images in the largest class.
+        side: Median of the shorter sides of the sampled images, in pixels.
+        grey: True if all pixels of the sampled images are grey; the files may be stored as RGB.
+
+    Example:
+        >>> Survey(1797, 1797, frozenset(), classes=10, fewest=174, most=183, side=8, grey=True).side
+        8
+    """
+
+    images: int
+    pool: int
+    fixed_parts: frozenset[str]
+    classes: int
+    fewest: int
+    most: int
+    side: int
+    grey: bool
+
+
+@dataclass(frozen=True)
 class DataParts:
     """The four disjoint parts of a data set; `docs/architecture.md` lists their uses.
 

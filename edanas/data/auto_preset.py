@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from edanas.core.errors import DataError
 from edanas.core.settings import Settings, SplitSettings
+from edanas.core.types import Survey
 from edanas.data.decoding import decode, inspect_image
-from edanas.data.folder_layout import find_images
 from edanas.data.splits import PARTS
 
 SMALLEST, LARGEST = 4, 64
@@ -27,60 +27,64 @@ _SAMPLED_FILES = 64
 """Number of files that `survey` opens, at equal distances in the list of files."""
 
 
-@dataclass(frozen=True)
-class Survey:
-    """Counts of the images in a folder, with their size and colour.
+def survey_files(
+    files: Sequence[Path],
+    classes: Sequence[str],
+    parts: Sequence[str],
+    *,
+    skip_unreadable: bool = False,
+    place: str = "data",
+) -> Survey:
+    """Count image files, and open at most 64 of them to find size and colour.
 
     Args:
-        images: Number of images in all parts.
-        pool: Number of images that the split divides: all images outside `val/` and `test/`.
-        fixed_parts: Parts whose images are in `val/` or `test/`: `validation`, `test`, both, or none.
-        classes: Number of classes.
-        fewest: Number of pool images in the smallest class.
-        most: Number of pool images in the largest class.
-        side: Median of the shorter sides of the sampled images, in pixels.
-        grey: True if all pixels of the sampled images are grey; the files may be stored as RGB.
-    """
-
-    images: int
-    pool: int
-    fixed_parts: frozenset[str]
-    classes: int
-    fewest: int
-    most: int
-    side: int
-    grey: bool
-
-
-def survey(folder: Path, *, skip_unreadable: bool = False) -> Survey:
-    """Count the image files of a folder, and open at most 64 of them to find size and colour.
-
-    Args:
-        folder: The folder with class folders; `edanas.data.folder.Folder` describes its layout.
+        files: Paths of the images.
+        classes: Class of each image.
+        parts: Part of each image; empty if the split chooses the part.
         skip_unreadable: Skip sampled images that cannot be read.
+        place: Name of the data in messages.
 
     Raises:
-        DataError: The folder has no class folders, or a sampled image cannot be read. In the latter case all
-            files are opened, and the message is that of `edanas.data.decoding.decode`.
+        DataError: A sampled image cannot be read. All files are then opened, and the message is that of
+            `edanas.data.decoding.decode`.
     """
-    listing = find_images(folder)
-    count = len(listing.files)
-    positions = np.linspace(0, count - 1, min(_SAMPLED_FILES, count)).round().astype(int)
     sample = []
-    for position in positions:
+    for position in sampled_positions(len(files)):
         try:
-            sample.append(inspect_image(listing.files[position]))
+            sample.append(inspect_image(files[position]))
         except DataError:
             if not skip_unreadable:
-                decode(listing.files, SMALLEST, "rgb")  # raises the error for all files
+                decode(files, SMALLEST, "rgb")  # raises the error for all files
                 raise
     if not sample:
-        raise DataError(f"{folder}: none of {len(positions)} images can be read")
-    fixed_parts = frozenset(listing.parts) - {"", "train"}
-    pairs = zip(listing.classes, listing.parts, strict=True)
+        raise DataError(f"{place}: none of {len(sampled_positions(len(files)))} images can be read")
+    return survey_of(classes, parts, sample)
+
+
+def sampled_positions(count: int) -> list[int]:
+    """Return the numbers of the images that a survey opens, at equal distances; 64 or fewer."""
+    return [int(each) for each in np.linspace(0, count - 1, min(_SAMPLED_FILES, count)).round()]
+
+
+def survey_of(
+    classes: Sequence[str], parts: Sequence[str], sample: Sequence[tuple[tuple[int, int], bool]]
+) -> Survey:
+    """Return the survey of images.
+
+    Args:
+        classes: Class of each image.
+        parts: Part of each image; empty if the split chooses the part.
+        sample: Width and height of sampled images, and True for a grey one.
+
+    Example:
+        >>> survey_of(["a", "b", "a"], ["", "", "test"], [((8, 6), True)]).pool
+        2
+    """
+    fixed_parts = frozenset(map(str, parts)) - {"", "train"}
+    pairs = zip(classes, parts, strict=True)
     class_sizes = Counter(name for name, part in pairs if part not in fixed_parts)
     return Survey(
-        images=count,
+        images=len(classes),
         pool=class_sizes.total(),
         fixed_parts=fixed_parts,
         classes=len(class_sizes),

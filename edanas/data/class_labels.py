@@ -65,6 +65,11 @@ class ClassLabels:
         codes = np.array([code[value] for value in values], dtype=np.int64)
         return cls(codes, tuple(ordered), tuple(name_of[value] for value in ordered))
 
+    @property
+    def other_values(self) -> tuple[Value, ...]:
+        """The label of each class, or nothing if each is the name of its class."""
+        return () if self.values == self.names else self.values
+
     def __len__(self) -> int:
         return len(self.codes)
 

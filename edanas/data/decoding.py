@@ -243,6 +243,12 @@ def inspect_image(path: Path) -> tuple[tuple[int, int], bool]:
     return original.size, not original.colour
 
 
+def inspect_array(pixels: Pixels, *, grey: bool = False) -> tuple[tuple[int, int], bool]:
+    """Return width and height of an image in an array, and True if all its pixels are grey."""
+    _, original = _convert_array(pixels, _INSPECTION_SIDE, grey=grey)
+    return original.size, not original.colour
+
+
 def _attempt(
     path: Path, formats: Sequence[str], fit: Fit, *, grey: bool
 ) -> tuple[Pixels, _Original] | DataError:
@@ -276,6 +282,23 @@ def _convert_array(pixels: Pixels, fit: Fit, *, grey: bool) -> tuple[Pixels, _Or
 
     flat = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
     return _convert(Path(), Image.fromarray(np.ascontiguousarray(flat)), fit, grey=grey)
+
+
+def upright_pixels(image: "Image.Image") -> Pixels:
+    """Return an image of Pillow as (H, W) or (H, W, 3), upright and on white, as files are read.
+
+    Example:
+        >>> from PIL import Image
+        >>> upright_pixels(Image.new("RGBA", (4, 2))).shape
+        (2, 4, 3)
+    """
+    from PIL import Image
+
+    name = getattr(image, "filename", "")
+    # A depth is stated in a file alone; an image out of memory loses its format.
+    converted, _ = _to_grey_or_rgb(Path(name), image if name else image.copy())
+    turn = TURNS.get(_orientation(image))
+    return np.asarray(converted if turn is None else converted.transpose(Image.Transpose[turn]))
 
 
 def _convert(path: Path, image: "Image.Image", fit: Fit, *, grey: bool) -> tuple[Pixels, _Original]:

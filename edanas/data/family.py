@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from edanas.data.auto_preset import LARGEST, SMALLEST, Survey
+from edanas.core.types import Survey
+from edanas.data.auto_preset import LARGEST, SMALLEST
 
 DENSE_SIDE = 40
 """Largest side of images, in pixels, for which `auto` chooses dense networks rather than mobile networks."""

@@ -3,19 +3,17 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from edanas.core.contracts import DataSource
-from edanas.core.errors import ConfigError, near_miss
+from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
-from edanas.core.types import ImageSet, LoadedData
-from edanas.data.cache import decode_once
+from edanas.core.types import LoadedData, Survey
+from edanas.data.auto_preset import survey_files
+from edanas.data.class_labels import ClassLabels
 from edanas.data.decoding import Fit
-from edanas.data.folder_layout import find_images, natural_key
-
-CHANNELS = ("auto", "grey", "rgb")
-"""Allowed values of the option `channels`."""
+from edanas.data.file_table import FileTable
+from edanas.data.folder_layout import find_images
+from edanas.data.grouping import groups_of
+from edanas.data.load_files import check_channels, load_files, paths_below
 
 
 class Folder(DataSource):
@@ -30,17 +28,22 @@ class Folder(DataSource):
         channels: `grey` (one channel), `rgb` (three channels), or `auto` (default): grey if every image is
             grey.
         skip_unreadable: Skip files that cannot be read as images; by default they are an error.
+        group: Pattern of the part of a file's path that names its group, e.g. its patient; all images of a
+            group are in one part. Empty, the default, means no groups.
 
     Raises:
         ConfigError: `path` is empty, or `channels` is unknown.
     """
 
-    def __init__(self, *, path: str = "", channels: str = "auto", skip_unreadable: bool = False) -> None:
+    surveyed = True
+
+    def __init__(
+        self, *, path: str = "", channels: str = "auto", skip_unreadable: bool = False, group: str = ""
+    ) -> None:
         if not path:
             raise ConfigError("data.path: found nothing; expected the path of a folder of class folders")
-        if channels not in CHANNELS:
-            raise ConfigError(f"data.channels: found '{channels}'.{near_miss(channels, CHANNELS)}")
-        self.path = Path(path).expanduser()
+        check_channels(channels)
+        self.path, self.group = Path(path).expanduser(), group
         self.channels, self.skip_unreadable = channels, skip_unreadable
 
     def load(self, size: int, seed: int) -> LoadedData:
@@ -57,16 +60,24 @@ class Folder(DataSource):
         """Decode all images and resize each straight to `image_size`; see `DataSource.load_at`."""
         return self._load(image_size)
 
+    def survey(self) -> Survey:
+        """Count the image files, and open at most 64 of them; see `DataSource.survey`."""
+        listing = find_images(self.path)
+        return survey_files(
+            listing.files,
+            listing.classes,
+            listing.parts,
+            skip_unreadable=self.skip_unreadable,
+            place=str(self.path),
+        )
+
     def _load(self, fit: Fit) -> LoadedData:
         listing = find_images(self.path)
-        classes = sorted(set(listing.classes), key=natural_key)
-        label_of = {name: label for label, name in enumerate(classes)}
-        decoded = decode_once(listing.files, fit, self.channels, skip_unreadable=self.skip_unreadable)
-        labels = torch.tensor([label_of[listing.classes[at]] for at in decoded.read], dtype=torch.int64)
-        samples = ImageSet(decoded.images, labels, tuple(classes))
-        parts = np.array([listing.parts[at] for at in decoded.read], dtype=np.str_)
-        names = tuple(listing.files[at].relative_to(self.path).as_posix() for at in decoded.read)
-        return LoadedData(samples, parts, (*listing.remarks(self.path), *decoded.remarks), names)
+        names = paths_below(listing.files, self.path)
+        groups = groups_of(names, self.group) if self.group else ()
+        table = FileTable(listing.files, names, ClassLabels.of(listing.classes), listing.parts, groups)
+        remarks = listing.remarks(self.path)
+        return load_files(table, fit, self.channels, remarks, skip_unreadable=self.skip_unreadable)
 
 
 @hookimpl

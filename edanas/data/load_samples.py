@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from edanas.core.errors import DataError
-from edanas.core.types import ImageSet, LoadedData
-from edanas.data.decoding import Fit, convert_arrays
+from edanas.core.types import ImageSet, LoadedData, Survey
+from edanas.data.auto_preset import sampled_positions, survey_of
+from edanas.data.decoding import Fit, convert_arrays, inspect_array
 from edanas.data.image_array import Pixels
 from edanas.data.pixel_range import PixelRange, pixel_range
 from edanas.data.sample_layout import SERIES, layout_of
@@ -45,20 +46,56 @@ def load_samples(samples: SampleSet, fit: Fit, reading: Reading) -> LoadedData:
     Raises:
         DataError: The samples are series, which have no form yet, or cannot be read as images.
     """
-    order = layout_of(samples.samples, reading.layout)
+    images = _images_of(samples, layout_of(samples.samples, reading.layout), reading)
+    decoded = convert_arrays(images, fit, reading.channels)
+    labels = samples.labels
+    loaded = ImageSet(
+        decoded.images, torch.from_numpy(np.array(labels.codes)), labels.names, labels.other_values
+    )
+    _check_constant(loaded.images)
+    remarks = (*samples.remarks, *decoded.remarks)
+    return LoadedData(loaded, samples.parts, remarks, samples.names, samples.groups)
+
+
+def _images_of(samples: SampleSet, order: str, reading: Reading) -> "_Images":
     if order in SERIES:
         # Seam: samples of shape (C, L) and (L,), of equal or unequal length, begin here.
         raise DataError(f"samples: found series, of layout {order}; allowed: images (data.layout)")
-    return _load_images(samples, order, fit, reading)
+    return _Images(samples.samples, order, pixel_range(samples.samples, reading.range, order))
 
 
-def _load_images(samples: SampleSet, order: str, fit: Fit, reading: Reading) -> LoadedData:
-    pixels = _Images(samples.samples, order, pixel_range(samples.samples, reading.range))
-    decoded = convert_arrays(pixels, fit, reading.channels)
-    labels = samples.labels
-    images = ImageSet(decoded.images, torch.from_numpy(np.array(labels.codes)), labels.names, labels.values)
-    remarks = (*samples.remarks, *decoded.remarks)
-    return LoadedData(images, samples.parts, remarks, samples.names, samples.groups)
+def _check_constant(images: torch.Tensor) -> None:
+    """Check that no channel has the same value in all images.
+
+    Raises:
+        DataError: A channel has.
+    """
+    for number, channel in enumerate(images.unbind(dim=1)):
+        if bool((channel == channel[0, 0, 0]).all()):
+            advice = "; data.channels=grey reads one channel" if images.shape[1] > 1 else ""
+            raise DataError(
+                f"samples: channel {number} of {images.shape[1]} is {int(channel[0, 0, 0])} of 255 in all "
+                f"pixels; allowed: channels that differ between samples{advice}"
+            )
+
+
+def survey_samples(samples: SampleSet, reading: Reading) -> Survey:
+    """Count samples, and inspect the size and colour of at most 64 of them.
+
+    Args:
+        samples: Samples of any shape.
+        reading: The options of the user.
+
+    Raises:
+        DataError: See `load_samples`.
+    """
+    images = _images_of(samples, layout_of(samples.samples, reading.layout), reading)
+    sample = [
+        inspect_array(images[number], grey=reading.channels == "grey")
+        for number in sampled_positions(len(images))
+    ]
+    names = samples.labels.names
+    return survey_of([names[code] for code in samples.labels.codes], samples.parts.tolist(), sample)
 
 
 @dataclass(frozen=True)

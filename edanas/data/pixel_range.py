@@ -32,7 +32,7 @@ class PixelRange(NamedTuple):
         return np.rint(scaled).astype(np.uint8)
 
 
-def pixel_range(samples: Samples, named: Sequence[float] = ()) -> PixelRange:
+def pixel_range(samples: Samples, named: Sequence[float] = (), layout: str = "") -> PixelRange:
     """Return the values of black and white pixels, as far as it is safe to conclude them.
 
     Bytes are 0 to 255. Numbers from 0 to 1, and numbers from 0 to between 128 and 255, have these ranges;
@@ -41,6 +41,7 @@ def pixel_range(samples: Samples, named: Sequence[float] = ()) -> PixelRange:
     Args:
         samples: The samples.
         named: The option `range`: black and white; empty if it is to be concluded.
+        layout: Order of the axes, for messages; see `not_finite`.
 
     Raises:
         ConfigError: The option is not two rising numbers, or pixels are outside it.
@@ -51,7 +52,7 @@ def pixel_range(samples: Samples, named: Sequence[float] = ()) -> PixelRange:
         >>> pixel_range(EqualSamples(np.array([[[0.5, 1.0]]])))
         PixelRange(black=0.0, white=1.0)
     """
-    low, high = _ends(samples)
+    low, high = _ends(samples, layout)
     if named:
         return _checked(named, low, high)
     dtype = samples.dtype
@@ -78,19 +79,23 @@ def _checked(named: Sequence[float], low: float, high: float) -> PixelRange:
     return PixelRange(*map(float, named))
 
 
-def _ends(samples: Samples) -> tuple[float, float]:
+def _ends(samples: Samples, layout: str) -> tuple[float, float]:
     lows, highs = [], []
     for piece in samples.pieces():
         lows.append(float(piece.min()))
         highs.append(float(piece.max()))
     low, high = float(np.min(lows)), float(np.max(highs))
     if not np.isfinite([low, high]).all():
-        raise not_finite(samples)
+        raise not_finite(samples, layout)
     return low, high
 
 
-def not_finite(samples: Samples) -> DataError:
+def not_finite(samples: Samples, layout: str = "") -> DataError:
     """Return the error for the first number that is not finite, with its place.
+
+    Args:
+        samples: Samples, one of which holds such a number.
+        layout: Order of the axes, e.g. `NHWC`; by default channels are the first of two or three axes.
 
     Example:
         >>> from edanas.data.sample_set import EqualSamples
@@ -102,9 +107,11 @@ def not_finite(samples: Samples) -> DataError:
     for row in range(len(samples)):
         wrong = np.argwhere(~np.isfinite(samples[row]))
         if len(wrong):
-            at = tuple(int(place) for place in wrong[0])
-            position = ", ".join(map(str, at))
-            where = f"channel {at[0]}, position {at[1]}" if len(at) == 2 else f"position {position}"
-            value = float(samples[row][at])
-            return DataError(f"samples: found {value} in row {row}, {where}; allowed: finite numbers")
+            place = tuple(int(each) for each in wrong[0])
+            axes = layout[1:] or {2: "CL", 3: "CHW"}.get(len(place), "")
+            by_axis = list(zip(axes.ljust(len(place), "L"), place, strict=True))
+            channels = [f"channel {at}" for axis, at in by_axis if axis == "C"]
+            position = f"position {', '.join(str(at) for axis, at in by_axis if axis != 'C')}"
+            where = ", ".join([f"row {row}", *channels, position])
+            return DataError(f"samples: found {samples[row][place]} in {where}; allowed: finite numbers")
     return DataError("samples: found no number that is not finite")

@@ -11,15 +11,13 @@ from edanas.core.errors import ConfigError, DataError
 from edanas.core.settings import SplitSettings
 from edanas.core.types import DataParts, ImageSet, LoadedData
 from edanas.data.duplicates import first_copies
+from edanas.data.group_split import Indices, draw_groups
 
 PARTS = ("train", "calibration", "validation", "test")
 """Names of the parts, in the order in which they are drawn."""
 
 STD_FLOOR = 1e-3
 """Smallest standard deviation that `split` returns, so that constant channels can be normalised."""
-
-Indices = npt.NDArray[np.int64]
-"""Indices of samples in the data."""
 
 
 def split(data: LoadedData, settings: SplitSettings, seed: int) -> DataParts:
@@ -29,7 +27,8 @@ def split(data: LoadedData, settings: SplitSettings, seed: int) -> DataParts:
     pool, are divided among the other parts, whose shares are rescaled to sum to 1. In each class, a part gets
     its share rounded down or up, and at least one sample. Pool samples with equal pixels are in one part, and
     count as one sample of the class of the first. The samples of a part are shuffled, so that the first
-    samples of a part are a random sample.
+    samples of a part are a random sample. All pool samples of a group are in one part; parts then follow
+    their shares as far as the sizes of the groups allow.
 
     Args:
         data: The samples, and the part that each sample belongs to, if the data source defines it.
@@ -52,18 +51,38 @@ def split(data: LoadedData, settings: SplitSettings, seed: int) -> DataParts:
         >>> len(parts.train), len(parts.calibration), len(parts.validation), len(parts.test)
         (12, 2, 2, 4)
     """
+    return parts_of(data, split_indices(data, settings, seed))
+
+
+def parts_of(data: LoadedData, indices: Mapping[str, Indices]) -> DataParts:
+    """Return the parts of a data set with the samples at `indices`; see `split_indices`."""
+    sets = {part: data.samples.subset(indices[part]) for part in PARTS}
+    mean, std = _statistics(sets["train"].images)
+    return DataParts(**sets, mean=mean, std=std)
+
+
+def split_indices(data: LoadedData, settings: SplitSettings, seed: int) -> dict[str, Indices]:
+    """Return the indices of the samples of each part; see `split`.
+
+    Raises:
+        ConfigError: See `split`.
+        DataError: See `split`; or there are fewer groups than parts to draw.
+    """
     _check_data(data)
     named_parts = set(np.unique(data.parts).tolist()) - {"", "train"}
     drawn = [part for part in PARTS if part not in named_parts]
     shares = _shares(settings, drawn)
     rng = np.random.default_rng(seed)
     pool = np.isin(data.parts, ["", "train"])
-    indices = _draw(data.samples, pool, dict(zip(drawn, shares, strict=True)), rng)
+    by_part = dict(zip(drawn, shares, strict=True))
+    if data.groups:
+        owner = _first_in_pool(data.samples.images, pool)
+        indices = draw_groups(data.groups, owner, data.samples.labels.numpy(), pool, by_part, rng)
+    else:
+        indices = _draw(data.samples, pool, by_part, rng)
     for part in sorted(named_parts):
         indices[part] = rng.permutation(np.flatnonzero(data.parts == part))
-    sets = {part: data.samples.subset(indices[part]) for part in PARTS}
-    mean, std = _statistics(sets["train"].images)
-    return DataParts(**sets, mean=mean, std=std)
+    return {part: indices[part] for part in PARTS}
 
 
 def _check_data(data: LoadedData) -> None:
@@ -76,6 +95,10 @@ def _check_data(data: LoadedData) -> None:
         raise DataError(
             f"the data has {len(images)} images, {len(labels)} labels and {len(data.parts)} part names; "
             "the three numbers must be equal"
+        )
+    if data.groups and len(data.groups) != len(labels):
+        raise DataError(
+            f"the data has {len(labels)} images and {len(data.groups)} groups; expected one for each"
         )
     if len(classes) < 2:
         raise DataError(f"the data has {len(classes)} class; at least 2 are needed: {', '.join(classes)}")

@@ -20,9 +20,6 @@ from edanas.model.eenn import EENN
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import Registry
 
-FOLDER = "folder"
-"""Name of the data set that reads a folder of images."""
-
 ALL = "all"
 """Name that selects all samples of a data set instead of one part."""
 
@@ -141,7 +138,7 @@ def _source(
 ) -> Settings | Component:
     """Return the settings of the network's run if `data` is the data of that run, else the data set.
 
-    Images in folders from outside the run are read with the channels of the network.
+    Images of the user from outside the run are read with the channels of the network.
     """
     settings = _run_settings(model)
     if data is None and settings is None:
@@ -150,11 +147,12 @@ def _source(
             "allowed: the name of a data set, or a folder with one subfolder of images per class"
         )
     own = settings is not None and (data is None or _is_run_data(registry, settings, data))
-    component = data_component(registry, settings.data if own and settings else Component(str(data)))
-    if component.name == FOLDER:
-        channels = {} if own else {"channels": "grey" if len(network.mean) == 1 else "rgb"}
-        skip = {"skip_unreadable": True} if skip_unreadable else {}
-        component = Component(FOLDER, {**channels, **component.options, **skip})
+    component = _component(registry, settings.data if own and settings else Component(str(data)))
+    options = registry.parameters("data set", component.name)
+    colours = "grey" if len(network.mean) == 1 else "rgb"
+    channels = {"channels": colours} if "channels" in options and not own else {}
+    skip = {"skip_unreadable": True} if "skip_unreadable" in options and skip_unreadable else {}
+    component = Component(component.name, {**channels, **component.options, **skip})
     return replace(settings, data=component) if own and settings else component
 
 
@@ -200,6 +198,12 @@ def _read_named_part(
         raise DataError(f"{data}: {description} has no samples")
     samples = loaded.samples.subset(np.flatnonzero(selected))
     return LabelledSamples(samples, description, loaded.remarks)
+
+
+def _component(registry: Registry, data: Component) -> Component:
+    """Return the component of a data set that is named as in settings, e.g. by its path."""
+    is_path = Path(data.name).expanduser().exists()
+    return data_component(registry, data if is_path else registry.spelled_out("data set", data))
 
 
 def _load(registry: Registry, component: Component, network: EENN, seed: int) -> LoadedData:
@@ -260,9 +264,10 @@ def _is_run_data(registry: Registry, settings: Settings, data: str) -> bool:
     """Return true if `data` is the name or the folder of the run's data set."""
 
     def name_and_path(component: Component) -> tuple[str, str]:
-        component_found = data_component(registry, component)
-        path = component_found.options.get("path")
-        return component_found.name, str(Path(str(path)).expanduser().resolve()) if path else ""
+        source = _component(registry, component)
+        path = source.options.get("path")
+        place = str(Path(str(path)).expanduser().resolve()) if path else ""
+        return source.name, place or str(source.options.get("digest", ""))
 
     try:
         return name_and_path(settings.data) == name_and_path(Component(data))

@@ -1,4 +1,4 @@
-"""Choice of a data set by its name or by the path of a folder."""
+"""Choice of a data set by its name or by the path of a folder or file."""
 
 from pathlib import Path
 
@@ -10,8 +10,26 @@ FOLDER = "folder"
 """Name of the data set that reads a folder of images."""
 
 
+TABLE, NPZ, PARQUET = "csv", "npz", "parquet"
+"""Names of the data sets that read a table of paths, a file of NumPy, and parquet files."""
+
+_BY_SUFFIX = {".npz": NPZ, ".csv": TABLE, ".tsv": TABLE, ".parquet": PARQUET}
+
+
+def kind_of(path: Path) -> str:
+    """Return the name of the data set that reads a path: by the suffix of a file, or the files in a folder.
+
+    Example:
+        >>> kind_of(Path("digits.npz")), kind_of(Path("photos"))
+        ('npz', 'folder')
+    """
+    if path.is_dir() and (any(path.glob("*.parquet")) or any(path.glob("data/*.parquet"))):
+        return PARQUET
+    return FOLDER if path.is_dir() else _BY_SUFFIX.get(path.suffix.lower(), FOLDER)
+
+
 def data_component(registry: Registry, data: Component) -> Component:
-    """Return the component of a registered data set; for a path, it is `folder` with the option `path`.
+    """Return the component of a registered data set; a path becomes the option `path` of `kind_of(path)`.
 
     Raises:
         ConfigError: The name of `data` has one part, and is neither a registered name nor an existing path.
@@ -20,6 +38,6 @@ def data_component(registry: Registry, data: Component) -> Component:
         return data
     path = Path(data.name).expanduser()
     if path.exists() or len(path.parts) > 1:
-        return Component(FOLDER, {"path": str(path), **data.options})
+        return Component(kind_of(path), {"path": str(path), **data.options})
     hint = near_miss(data.name, registry.names("data set"))
-    raise ConfigError(f"data: '{data.name}' is neither a data set nor a folder that exists.{hint}")
+    raise ConfigError(f"data: '{data.name}' is neither a data set nor a folder or file that exists.{hint}")

@@ -62,6 +62,7 @@ BUILT_IN = (
     "edanas.data.arrays",
     "edanas.data.digits",
     "edanas.data.folder",
+    "edanas.data.image_table",
     "edanas.data.torchvision_sets",
     "edanas.evaluation.shared",
     "edanas.evaluation.finetune",

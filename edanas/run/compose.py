@@ -31,7 +31,8 @@ from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS
 from edanas.data.class_sizes import unequal_classes
 from edanas.data.duplicates import Duplicates, find_duplicates
-from edanas.data.splits import split
+from edanas.data.group_split import group_sentences
+from edanas.data.splits import parts_of, split_indices
 from edanas.evaluation.predicted_metrics import count_costs, judge_of, measure_of, predict_objectives
 from edanas.evaluation.workbench import Workbench
 from edanas.plugins.data_sets import data_component
@@ -111,9 +112,11 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     space = strategy.confine(full_space)
     source: DataSource = make("data set", data_component(registry, settings.data))
     loaded = source.load(_largest_side(space), settings.seed)
-    parts = split(loaded, settings.split, settings.seed)
+    indices = split_indices(loaded, settings.split, settings.seed)
+    parts = parts_of(loaded, indices)
     duplicates = find_duplicates(loaded)
-    sentences = () if settings.allow_duplicates else duplicates.sentences()
+    groups = group_sentences(loaded.groups, indices)
+    sentences = (*groups, *(() if settings.allow_duplicates else duplicates.sentences()))
     objectives = tuple(make("objective", component) for component in settings.objectives)
     constraints: tuple[Constraint, ...] = tuple(make("constraint", each) for each in settings.constraints)
     meters = [meter for each in (*objectives, *constraints) for meter in each.meters]

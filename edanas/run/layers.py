@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from edanas.core.config import Layer, parse_assignment, read_toml, resolve
-from edanas.core.contracts import SupernetProvider
+from edanas.core.contracts import DataSource, SupernetProvider
 from edanas.core.devices import device_of
 from edanas.core.errors import ConfigError, near_miss
 from edanas.core.settings import Component, Settings
-from edanas.data.auto_preset import auto_settings, choice_sentences, split_shares, survey
+from edanas.core.types import Survey
+from edanas.data.auto_preset import auto_settings, choice_sentences, split_shares
 from edanas.data.family import bundle_for, for_supernet
 from edanas.plugins.blame import blamed
-from edanas.plugins.data_sets import FOLDER, data_component
+from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import SETTING, Registry
 
 RUN_ARGUMENTS = {"evaluation": 1}
@@ -72,13 +72,12 @@ def layered_settings(
     """
     # A layer of the user may be invalid alone, e.g. shares of the split that sum to 1 only with the bundle.
     named = resolve([(origin, _restricted(table, ("plugin", "preset"))) for origin, table in layers])
-    skips = bool(_data(layers).options.get("skip_unreadable"))
-    inspect, reason = cache(partial(survey, skip_unreadable=skips)), ""
-    folder = _folder(registry, _data(layers))
-    if folder and named.preset in ("", AUTO) and not any(_has_setting(layers, name) for name in _FAMILY):
+    own_data, reason = _OwnData(registry), ""
+    data = own_data.component(_data(layers))
+    if data and named.preset in ("", AUTO) and not any(_has_setting(layers, name) for name in _FAMILY):
         # A wrong setting of the user is an error before any image is opened.
         resolve([*_below(registry, named.plugin, named.preset or AUTO), *layers])
-        plugin, reason = bundle_for(inspect(folder))
+        plugin, reason = bundle_for(own_data.survey(data))
         named = replace(named, plugin=plugin)
     presets = list(registry.bundle(named.plugin).presets)
     below = _below(registry, named.plugin)
@@ -86,12 +85,13 @@ def layered_settings(
     below = _below(registry, named.plugin, preset)
     own: Layer = ("the chosen bundle and preset", {"plugin": named.plugin, "preset": preset})
     settings = resolve([*below, *layers, own])
-    folder = _folder(registry, settings.data) if preset == AUTO else None
-    images = None if folder is None else inspect(folder)
+    data = own_data.component(settings.data) if preset == AUTO else None
+    images = None if data is None else own_data.survey(data)
+    place = str(data.options.get("path", "the arrays")) if data else ""
     if images is not None:
         split = settings.split if _has_setting(layers, "split") else split_shares(images.pool)
         suited = for_supernet(auto_settings(images, split), settings.supernet.name, images)
-        automatic: Layer = (f"the images in {folder}", suited)
+        automatic: Layer = (f"the images in {place}", suited)
         limit: Layer = ("the default time", {"time_limit": DEFAULT_TIME})
         has_length = named.preset or any(map(_sets_epochs, layers))
         timed = [limit] if whole_run and not has_length else []
@@ -101,7 +101,7 @@ def layered_settings(
     if images is not None:
         first, *others = choice_sentences(images, settings, _sides(registry, settings.supernet))
         quick = "" if named.preset or QUICK not in presets else f" `--preset {QUICK}` takes minutes."
-        for line in (reason, f"Settings that suit {folder} (preset '{AUTO}'): {first}{quick}", *others):
+        for line in (reason, f"Settings that suit {place} (preset '{AUTO}'): {first}{quick}", *others):
             if line:
                 say(line)
     return settings
@@ -125,7 +125,7 @@ def _below(registry: Registry, plugin: str, preset: str = "") -> list[Layer]:
 
 def _default_preset(registry: Registry, presets: Sequence[str], layers: Sequence[Layer]) -> str:
     """Return the name of the preset if no layer names a preset; empty if the bundle has no presets."""
-    if AUTO in presets and _folder(registry, _data(layers)) is not None:
+    if AUTO in presets and _OwnData(registry).component(_data(layers)) is not None:
         return AUTO
     return presets[0] if presets else ""
 
@@ -134,15 +134,37 @@ def _data(layers: Sequence[Layer]) -> Component:
     return resolve([(origin, _restricted(table, ("data",))) for origin, table in layers]).data
 
 
-def _folder(registry: Registry, data: Component) -> Path | None:
-    """Return the folder of images that `data` names; `None` if `data` names a data set of another kind.
+class _OwnData:
+    """The surveys of the user's data, each made once.
 
-    Raises:
-        ConfigError: `data` is neither the name of a data set nor an existing path.
+    Args:
+        registry: The extensions by kind and name.
     """
-    component = data_component(registry, _spelled(registry, "data set", data))
-    path = component.options.get("path")
-    return Path(str(path)).expanduser() if component.name == FOLDER and path else None
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry, self.surveys = registry, dict[str, Survey]()
+
+    def component(self, data: Component) -> Component | None:
+        """Return the component of data that can be surveyed; `None` for other data sets, e.g. `digits`.
+
+        Raises:
+            ConfigError: `data` is neither the name of a data set nor an existing path.
+        """
+        component = data_component(self.registry, _spelled(self.registry, "data set", data))
+        factory = self.registry.entry("data set", component.name).factory
+        return component if getattr(factory, "surveyed", False) and component.options else None
+
+    def survey(self, component: Component) -> Survey:
+        """Return the survey of a data set.
+
+        Raises:
+            DataError: The data cannot be read.
+        """
+        key = repr(component)
+        if key not in self.surveys:
+            source: DataSource = self.registry.create("data set", component.name, component.options)
+            self.surveys[key] = source.survey()
+        return self.surveys[key]
 
 
 def _sides(registry: Registry, supernet: Component) -> tuple[int, ...]:

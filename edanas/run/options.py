@@ -19,7 +19,9 @@ class RunOptions:
     defaults of edanas.
 
     Args:
-        data: The name of a data set, or the path of a folder with one folder for each class.
+        data: The name of a data set, or a path: of a folder with one folder for each class, of an `.npz` or
+            CSV file, or of a folder of parquet files.
+        group: The column, array or pattern in file names with the group of each sample.
         plugin: The name of the bundle.
         download: Allow the download of the data set.
         skip_unreadable: Skip files of a folder that cannot be read as images; by default they are an error.
@@ -36,11 +38,12 @@ class RunOptions:
         config: The path of a TOML file of settings.
 
     Example:
-        >>> RunOptions(data="digits", max_evals=40, settings=["threads=1"]).layers()
-        [('--set', {'threads': 1}), ('the arguments', {'data': 'digits', 'search.max_evals': 40})]
+        >>> RunOptions(data="digits", max_evals=40, settings=["threads=1"]).layers()[-1]
+        ('the arguments', {'data': 'digits', 'search.max_evals': 40})
     """
 
     data: str | None = None
+    group: str | None = None
     plugin: str | None = None
     download: bool = False
     skip_unreadable: bool = False
@@ -62,7 +65,7 @@ class RunOptions:
         Raises:
             ConfigError: The file cannot be read, or a text in `settings` is not `key=value`.
         """
-        from edanas.run.layers import user_layers
+        from edanas.run.layers import ARGUMENTS, user_layers
 
         flags = {
             "plugin": self.plugin,
@@ -75,8 +78,13 @@ class RunOptions:
             "warm_start": None if self.warm_start is None else str(self.warm_start),
             "search.max_evals": self.max_evals,
             "time_limit": self.time_limit,
+            "data.group": self.group,
             "data.download": True if self.download else None,
             "data.skip_unreadable": True if self.skip_unreadable else None,
             "allow_duplicates": True if self.allow_duplicates else None,
         }
-        return user_layers(flags, self.settings or (), self.config)
+        layers = user_layers(flags, self.settings or (), self.config)
+        if self.data is not None:
+            # Options of the data among the settings belong to the data that the flag names.
+            layers.insert(int(self.config is not None), (ARGUMENTS, {"data": self.data}))
+        return layers

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from edanas.core.errors import DataError
-from edanas.data.auto_preset import survey
+from edanas.data.folder import Folder
 
 
 def draw(path: Path, size: tuple[int, int], mode: str = "L", seed: int = 0) -> None:
@@ -20,7 +20,7 @@ def test_counts_are_of_the_pool(tmp_path: Path) -> None:
     for part, name, count in [("train", "a", 7), ("train", "b", 3), ("test", "a", 9), ("test", "b", 1)]:
         for number in range(count):
             draw(tmp_path / part / name / f"{number}.png", (6, 4))
-    surveyed = survey(tmp_path)
+    surveyed = Folder(path=str(tmp_path)).survey()
     assert (surveyed.images, surveyed.pool, surveyed.fixed_parts) == (20, 10, {"test"})
     assert (surveyed.classes, surveyed.fewest, surveyed.most) == (2, 3, 7)
 
@@ -29,7 +29,7 @@ def test_the_side_is_the_median_of_the_shorter_ones(tmp_path: Path) -> None:
     for number, size in enumerate([(30, 10), (12, 40), (50, 50)]):
         draw(tmp_path / "a" / f"{number}.png", size)
         draw(tmp_path / "b" / f"{number}.png", size)
-    assert survey(tmp_path).side == 12
+    assert Folder(path=str(tmp_path)).survey().side == 12
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def test_the_side_is_the_median_of_the_shorter_ones(tmp_path: Path) -> None:
 def test_colour_is_determined_by_the_pixels(mode: str, suffix: str, grey: bool, tmp_path: Path) -> None:
     for name in "ab":
         draw(tmp_path / name / f"0.{suffix}", (20, 20), mode)
-    assert survey(tmp_path).grey is grey
+    assert Folder(path=str(tmp_path)).survey().grey is grey
     # Grey pixels in files with colour channels, as scanners and cameras write them.
     for name in "ab":
         path = tmp_path / name / f"0.{suffix}"
         Image.open(path).convert("RGB").save(path)
-    assert survey(tmp_path).grey is grey
+    assert Folder(path=str(tmp_path)).survey().grey is grey
 
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -52,4 +52,4 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         draw(tmp_path / name / "0.png", (8, 8))
     (tmp_path / "b" / "0.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"0\.png: cannot be read as an image"):
-        survey(tmp_path)
+        Folder(path=str(tmp_path)).survey()

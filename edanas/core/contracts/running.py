@@ -23,6 +23,7 @@ from edanas.core.types import (
     Metrics,
     Outcome,
     SelectionScheme,
+    Survey,
 )
 
 Item = TypeVar("Item")
@@ -63,6 +64,17 @@ class DataSource(ABC):
             seed: See `load`.
         """
         return self.load(max(image_size), seed)
+
+    surveyed: ClassVar[bool] = False
+    """True if `survey` is implemented: the preset `auto` then suits the data set."""
+
+    def survey(self) -> Survey:
+        """Count the samples and find their size and colour, without reading all of them.
+
+        Raises:
+            DataError: The data set cannot be read.
+        """
+        raise NotImplementedError
 
 
 class Executor(ABC):

@@ -1,0 +1,126 @@
+"""Samples out of containers of arrays: NumPy and torch arrays, lists, object arrays, and iterables."""
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edanas.core.errors import DataError
+from edanas.data.decoding import upright_pixels
+from edanas.data.sample_set import EqualSamples, Samples, UnequalSamples
+
+
+def samples_of(values: Any, name: str = "samples") -> Samples:
+    """Return the samples of a container of N arrays.
+
+    Args:
+        values: An array (N, ...) of NumPy or torch, or a pandas table of numbers. A list or object array of
+            N arrays or images may hold samples that differ in shape.
+        name: Name of the container in messages.
+
+    Raises:
+        DataError: The values are no numbers, or differ in rank, or there are none.
+
+    Example:
+        >>> samples_of(np.zeros((4, 8, 8, 3))).shape
+        (8, 8, 3)
+        >>> samples_of([np.zeros((1, 4)), np.zeros((1, 6))]).shape is None
+        True
+    """
+    if hasattr(values, "to_numpy") and not isinstance(values, np.ndarray):
+        values = values.to_numpy()
+    if hasattr(values, "detach") or isinstance(values, np.ndarray):
+        array = as_array(values)
+        if array.dtype != np.dtype(object):
+            return _checked(array, name)
+        values = list(array)
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise DataError(f"{name}: found a {type(values).__name__}; allowed: an array (N, ...) of numbers")
+    return spooled((as_array(each) for each in values), name)
+
+
+def as_array(value: Any) -> npt.NDArray[Any]:
+    """Return a NumPy array, a torch tensor, an image of Pillow or nested lists of numbers as an array."""
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "detach"):
+        tensor = value.detach().cpu()
+        array: npt.NDArray[Any] = (
+            tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
+        ).numpy()
+        return array
+    if hasattr(value, "getexif"):
+        return upright_pixels(value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise DataError(f"samples: found lists of unequal length in one sample ({error})") from error
+
+
+def spooled(arrays: Iterable[npt.NDArray[Any]], name: str = "samples") -> Samples:
+    """Write arrays one after the other to a temporary file, and return them as samples mapped from it.
+
+    Args:
+        arrays: One array for each sample; at most one is in memory.
+        name: Name of the container in messages.
+
+    Raises:
+        DataError: The arrays differ in rank or type, or hold no numbers, or there are none.
+    """
+    with tempfile.TemporaryFile() as file:  # a map of the file outlives the object
+        return _mapped(file, *_written(file, arrays, name))
+
+
+def _written(
+    file: IO[bytes], arrays: Iterable[npt.NDArray[Any]], name: str
+) -> tuple[np.dtype[Any], list[tuple[int, ...]]]:
+    """Write arrays to a file; return their type and the shape of each. See `spooled`."""
+    shapes: list[tuple[int, ...]] = []
+    dtype: np.dtype[Any] | None = None
+    for row, array in enumerate(arrays):
+        _check_type(array, f"{name}: row {row}")
+        if dtype is None:
+            dtype = array.dtype
+        if array.dtype != dtype:
+            if not np.can_cast(array.dtype, dtype):
+                raise DataError(
+                    f"{name}: row {row} has numbers of type {array.dtype}, and row 0 of type {dtype}"
+                )
+            array = array.astype(dtype)
+        if shapes and array.ndim != len(shapes[0]):
+            raise DataError(
+                f"{name}: row {row} has shape {array.shape}, and row 0 has shape {shapes[0]}; allowed: "
+                "samples with the same number of axes"
+            )
+        shapes.append(array.shape)
+        file.write(np.ascontiguousarray(array).data)
+    if dtype is None:
+        raise DataError(f"{name}: found none; allowed: one or more")
+    return dtype, shapes
+
+
+def _mapped(file: IO[bytes], dtype: np.dtype[Any], shapes: list[tuple[int, ...]]) -> Samples:
+    file.flush()
+    total = sum(int(np.prod(shape)) for shape in shapes)
+    values: npt.NDArray[Any] = np.memmap(file, dtype, "r", shape=(total,)) if total else np.empty(0, dtype)
+    if len(set(shapes)) == 1:
+        return EqualSamples(values.reshape(len(shapes), *shapes[0]))
+    return UnequalSamples(values, np.array(shapes, dtype=np.int64))
+
+
+def _checked(array: npt.NDArray[Any], name: str) -> Samples:
+    _check_type(array, name)
+    if array.ndim < 2 or not len(array):
+        raise DataError(f"{name}: found shape {array.shape}; allowed: (N, ...), N samples, one or more")
+    return EqualSamples(array)
+
+
+def _check_type(array: npt.NDArray[Any], name: str) -> None:
+    kinds = {"U": "text", "S": "text", "O": "objects", "c": "complex numbers", "M": "dates", "m": "durations"}
+    if array.dtype.kind not in "biuf":
+        kind = kinds.get(array.dtype.kind, "values")
+        raise DataError(f"{name}: found {kind} (type {array.dtype}); allowed: real numbers")
+    if 0 in array.shape[1:] or array.ndim == 0:
+        raise DataError(f"{name}: found shape {array.shape}; allowed: samples with at least one number")
