@@ -1,4 +1,4 @@
-"""Limits of the accuracy axis."""
+"""Limits of the axes of accuracy and cost."""
 
 from collections.abc import Sequence
 
@@ -21,3 +21,20 @@ def accuracy_floor(tested: Sequence[float], candidates: Sequence[float]) -> floa
         return min(candidates, default=0.0)
     low, high = min(tested), max(tested)
     return max(0.0, min([low, *candidates]), low - max(high - low, 2.0))
+
+
+def cost_ceiling(networks: Sequence[float], candidates: Sequence[float]) -> float:
+    """Return the upper limit of the cost axis: three times the largest cost of a finished network.
+
+    Dearer candidates lie outside the axis. Without finished networks, the limit is the largest cost of a
+    candidate.
+
+    Args:
+        networks: Costs of the finished networks.
+        candidates: Costs of the candidates of the search, in the same unit.
+
+    Example:
+        >>> cost_ceiling([0.5, 2.0], [1.0, 30.0])
+        6.0
+    """
+    return 3 * max(networks) if networks else max(candidates, default=0.0)

@@ -15,7 +15,7 @@ from edanas.core.errors import EdanasError
 from edanas.core.result_row import ResultRow
 from edanas.core.runfolder import replacing
 from edanas.numerics.pareto import non_dominated
-from edanas.report.axis_limits import accuracy_floor
+from edanas.report.axis_limits import accuracy_floor, cost_ceiling
 from edanas.report.plain import LEGEND, comparable
 
 if TYPE_CHECKING:
@@ -87,12 +87,16 @@ def _draw_fronts(
     candidates: Sequence[Sequence[float]],
 ) -> None:
     """Draw candidates and all kinds of networks, with axis titles and legend."""
-    below = _limit(axes, [*front, *single, *plain], candidates)
+    rows = [*front, *single, *plain]
+    candidates, beyond = _affordable(rows, candidates)
+    below = _limit(axes, rows, candidates)
     if len(candidates):
         macs, accuracy = np.asarray(candidates, dtype=np.float64)[:, :2].T
         label = "candidates of the search (validation)"
         if below:
             label += f"; {below} more lie below"
+        if beyond:
+            label += f"; {beyond} dearer left out"
         axes.plot(macs / 1e6, 100 * accuracy, "o", color=CANDIDATE, alpha=0.45, ms=3.5, mew=0, label=label)
     _draw_front(axes, plain, PLAIN, "^:", LEGEND, 6)
     _draw_front(axes, single, SINGLE, "s--", "single-exit networks of the same supernet (test)", 6)
@@ -143,6 +147,15 @@ def _draw_front(
         if row.test_ci:
             low, high = row.test_ci
             axes.plot([macs, macs], [100 * low, 100 * high], color=color, lw=1, alpha=0.35, zorder=2)
+
+
+def _affordable(
+    rows: Sequence[ResultRow], candidates: Sequence[Sequence[float]]
+) -> tuple[Sequence[Sequence[float]], int]:
+    """Return the candidates within the limit of the cost axis, and the number of dearer ones."""
+    limit = cost_ceiling([row.executed_macs for row in rows], [candidate[0] for candidate in candidates])
+    within = [candidate for candidate in candidates if candidate[0] <= limit]
+    return within, len(candidates) - len(within)
 
 
 def _limit(axes: "Axes", rows: Sequence[ResultRow], candidates: Sequence[Sequence[float]]) -> int:

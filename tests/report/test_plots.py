@@ -57,6 +57,14 @@ def test_one_bad_candidate_does_not_squeeze_the_fronts(data: dict[str, Any]) -> 
     assert any("1 more lie below" in text.get_text() for text in axes.get_legend().get_texts())
 
 
+def test_one_dear_candidate_does_not_squeeze_the_fronts(data: dict[str, Any]) -> None:
+    largest = max(row["executed_macs"] for row in data["front"] + data["static_front"])
+    dear = [10 * largest, 0.99]
+    axes = plots.draw(data | {"candidates": [*data["candidates"], dear]}).axes[0]
+    assert axes.get_xlim()[1] < 10 * largest / 1e6
+    assert any("1 dearer left out" in text.get_text() for text in axes.get_legend().get_texts())
+
+
 def test_a_result_of_the_fixed_keys_alone_is_drawn(data: dict[str, Any]) -> None:
     bare = {key: data[key] for key in ("front", "static_front", "settings", "seed")}
     assert len(plots.draw(bare).axes) == 1

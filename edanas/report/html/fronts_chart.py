@@ -1,12 +1,13 @@
 """Chart of a run: the candidates of its search, and its finished networks with their test accuracy."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from edanas.core.result_row import ResultRow
 from edanas.numerics.pareto import non_dominated
-from edanas.report.axis_limits import accuracy_floor
+from edanas.report.axis_limits import accuracy_floor, cost_ceiling
 from edanas.report.formatting import backbone_text, mega, percent, scheme_text
 from edanas.report.html.candidate_points import CandidatePoints
 from edanas.report.html.charts import Chart, Point, spread
@@ -33,7 +34,9 @@ def fronts_chart(
         plain: Plain networks of the run, finished and tested; those that a plot shows are drawn.
         candidates: The candidates of the search.
     """
-    dots, plain = candidates.dots, comparable(plain, [*front, *single])
+    plain = comparable(plain, [*front, *single])
+    candidates = _affordable(candidates, [*front, *single, *plain])
+    dots = candidates.dots
     if not front and not single and not dots:
         return "<p>Nothing to draw.</p>"
     chart, floor = _axes([*front, *single, *plain], dots)
@@ -46,6 +49,15 @@ def fronts_chart(
     steps = max((dot.iteration or 0 for dot in dots), default=0)
     slider = _slider(steps) if steps and candidates.dated else ""
     return f"{legend}{chart.draw('fronts', _LABEL.format(candidates.name), marks)}{_DESCRIPTION}{slider}"
+
+
+def _affordable(candidates: CandidatePoints, rows: Sequence[ResultRow]) -> CandidatePoints:
+    """Return the candidates within the limit of the cost axis; dearer ones count as left out."""
+    costs = [row.executed_macs / 1e6 for row in rows]
+    limit = cost_ceiling(costs, [dot.x for dot in candidates.dots])
+    dots = [dot for dot in candidates.dots if dot.x <= limit]
+    left_out = candidates.left_out + len(candidates.dots) - len(dots)
+    return replace(candidates, dots=dots, left_out=left_out)
 
 
 def _axes(rows: Sequence[ResultRow], dots: Sequence[Point]) -> tuple[Chart, float]:
