@@ -198,21 +198,21 @@ def stored_images(path: str, channels: int) -> Images:
     return images
 
 
-def main() -> None:
+def main(network_type: type[EarlyExitNetwork] = EarlyExitNetwork) -> None:
     """Print a line for each image: its number from 1, the class name, the exit and the confidence."""
     parser = argparse.ArgumentParser(description="Classify images with an exported early-exit network.")
-    parser.add_argument("manifest", help="the .onnx.json file of the network")
+    parser.add_argument("manifest", help="the manifest, a .json file")
     parser.add_argument(
         "images",
         nargs="+",
         help="image files, or one .npy file of B images with C channels: uint8 of shape (B, C, H, W)",
     )
     parser.add_argument(
-        "--threads", type=int, default=0, help="number of threads; 0, the default: chosen by onnxruntime"
+        "--threads", type=int, default=0, help="number of threads; 0, the default: chosen by the runtime"
     )
     options = parser.parse_args()
     try:
-        network = EarlyExitNetwork(options.manifest, options.threads)
+        network = network_type(options.manifest, options.threads)
         images = (
             stored_images(options.images[0], network.manifest["channels"])
             if options.images[0].endswith(".npy")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from edanas.core.contracts import ConfidenceCriterion, SequenceCriterion
+from edanas.core.contracts import ConfidenceCriterion, Formula, SequenceCriterion
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 
@@ -26,6 +26,10 @@ class ScoreMargin(ConfidenceCriterion):
         best = scores.topk(2, dim=1).values
         return best[:, 0] - best[:, 1]
 
+    def formula(self) -> Formula:
+        """See `ExitReader.formula`."""
+        return Formula("score-margin")
+
 
 class MaxProbability(ConfidenceCriterion):
     """The largest class probability; with K classes it is never below 1 / K."""
@@ -33,6 +37,10 @@ class MaxProbability(ConfidenceCriterion):
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the largest probability (B,), in [0, 1], for logits (B, K)."""
         return probabilities(logits).amax(dim=1)
+
+    def formula(self) -> Formula:
+        """See `ExitReader.formula`."""
+        return Formula("max-probability")
 
 
 class Entropy(ConfidenceCriterion):
@@ -52,6 +60,10 @@ class Entropy(ConfidenceCriterion):
             return scores[:, 0]
         entropy = -(scores * scores.clamp_min(torch.finfo(scores.dtype).tiny).log()).sum(dim=1)
         return (1.0 - entropy / math.log(scores.shape[1])).clamp(0.0, 1.0)
+
+    def formula(self) -> Formula:
+        """See `ExitReader.formula`."""
+        return Formula("entropy")
 
 
 class Patience(SequenceCriterion):
@@ -88,6 +100,10 @@ class Patience(SequenceCriterion):
             run = run + alike
         share = (run / self.agreeing).clamp(max=1.0)
         return torch.where(answers[-1].isnan().any(dim=1), float("nan"), share)
+
+    def formula(self) -> Formula:
+        """See `ExitReader.formula`."""
+        return Formula("patience", (float(self.agreeing),))
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:

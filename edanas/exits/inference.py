@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edanas.core.contracts import InferenceRule
+from edanas.core.contracts import Formula, InferenceRule
 from edanas.core.hookspecs import hookimpl
 from edanas.numerics.minimization import minimise
 
@@ -27,6 +27,10 @@ class EarlyStop(InferenceRule):
     def __call__(self, logits: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
         """See `InferenceRule`."""
         return logits[-1]
+
+    def formula(self) -> Formula:
+        """See `ExitReader.formula`."""
+        return Formula("early-stop")
 
 
 class Aggregate(nn.Module, InferenceRule):
@@ -72,6 +76,15 @@ class Aggregate(nn.Module, InferenceRule):
             return torch.logsumexp(each, dim=0) - math.log(len(logits))
         # A list as an index would become a constant in the graph, which some export formats do not allow.
         return _weighted(each, torch.stack([self.weights[point] for point in points]))
+
+    def formula(self) -> Formula:
+        """See `ExitReader.formula`."""
+        if self.combine == "geometric":
+            return Formula("mean-logit")
+        if self.weights is None:
+            return Formula("mean-probability")
+        weights = self.weights.detach().double()
+        return Formula("mean-probability", tuple((weights - weights.max()).exp().tolist()))
 
     def fit(self, outputs: Sequence[torch.Tensor], labels: torch.Tensor, points: Sequence[int]) -> None:
         """See `ExitReader.fit`. The weights of exits that are not placed do not change."""

@@ -74,6 +74,7 @@ BUILT_IN = (
     "edanas.deploy.onnx_int8_export",
     "edanas.deploy.pt2_export",
     "edanas.deploy.executorch_export",
+    "edanas.deploy.litert_export",
     "edanas.deploy.c_header",
     "edanas.loggers.tensorboard",
     "edanas.loggers.mlflow",

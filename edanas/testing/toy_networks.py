@@ -11,6 +11,7 @@ from edanas.core.contracts import (
     ConfidenceCriterion,
     ExitBatch,
     ExitClassifier,
+    Formula,
     StagedBackbone,
     Supernet,
     SupernetProvider,
@@ -213,6 +214,10 @@ class ToyCriterion(ConfidenceCriterion):
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits (B, K) of K classes -> confidence (B,)."""
         return torch.nan_to_num(logits.float()).softmax(dim=1).amax(dim=1)
+
+    def formula(self) -> Formula:
+        """See `ExitReader.formula`."""
+        return Formula("max-probability")
 
 
 class ToyScheme(TrainingScheme):

@@ -8,6 +8,7 @@ registers the implementation.
 from edanas.core.contracts.deciding import (
     ConfidenceCriterion,
     ExitReader,
+    Formula,
     InferenceRule,
     SequenceCriterion,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "SupernetProvider",
     "ExitClassifier",
     "ExitReader",
+    "Formula",
     "ConfidenceCriterion",
     "SequenceCriterion",
     "InferenceRule",

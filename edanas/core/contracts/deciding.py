@@ -2,11 +2,29 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 
 from edanas.core.contracts.capabilities import derive
+
+
+class Formula(NamedTuple):
+    """A confidence criterion or an inference rule as a known formula, for programs without Python.
+
+    Args:
+        name: For a criterion, one of `score-margin`, `max-probability`, `entropy` and `patience`. For a rule,
+            one of `early-stop`, `mean-probability` and `mean-logit`.
+        numbers: For `patience`, the number of agreeing exits. For `mean-probability`, the weight of each exit
+            point and of the last exit; empty for equal weights.
+
+    Example:
+        >>> Formula("patience", (2.0,)).name
+        'patience'
+    """
+
+    name: str
+    numbers: tuple[float, ...] = ()
 
 
 class ExitReader:
@@ -46,6 +64,10 @@ class ExitReader:
             exit_points: Number N of exit points; the last exit is number N.
         """
         return self
+
+    def formula(self) -> Formula | None:
+        """Return the formula of this object; `None`, the default, means that only Python computes it."""
+        return None
 
     def fit(self, outputs: Sequence[torch.Tensor], labels: torch.Tensor, points: Sequence[int]) -> None:
         """Learn from samples on which the network was not trained; by default, do nothing.

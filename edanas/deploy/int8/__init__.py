@@ -1,0 +1,1 @@
+"""Networks in 8-bit integers: their layers, the quantisation of these, and networks that compute with it."""
