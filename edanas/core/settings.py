@@ -186,7 +186,7 @@ class SearchSettings:
     )
     results: int = setting(
         "Number of finished networks: first a network for each number of exits, then the best network in "
-        "the first objective, then networks spread over the front.",
+        "the first objective, then networks spread over the front by the logarithms of their costs.",
         4,
         minimum=1,
     )

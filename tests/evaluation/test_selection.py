@@ -87,14 +87,14 @@ def fronts():
 @given(fronts(), st.integers(3, 8))
 @settings(max_examples=60)
 def test_further_results_are_the_most_accurate_then_those_farthest_from_the_chosen(archive, count):
-    """Each further one, by brute force, has the largest distance to the nearest chosen, in scaled spans."""
+    """Each further one, by brute force, is farthest from the nearest chosen, by logarithms of costs."""
     results = choose_results(archive, OBJECTIVES, count)
     good = [e for e in archive if e.ok and e.candidate.scheme.exits > 0]
     numbers = len({e.candidate.scheme.exits for e in good})
     front = [e for e in good if not dominated(e, good)]
 
     def at(e):
-        return np.array([e.metrics.accuracy, e.metrics.ada_macs])
+        return np.array([e.metrics.accuracy, np.log(e.metrics.ada_macs)])
 
     for size in range(numbers, len(results)):
         chosen = results[:size]
@@ -102,6 +102,8 @@ def test_further_results_are_the_most_accurate_then_those_farthest_from_the_chos
         if size == numbers:
             assert results[size].metrics.accuracy == max(e.metrics.accuracy for e in rest)
             continue
+        least = min(e.metrics.accuracy for e in results[:numbers])
+        rest = [e for e in rest if e.metrics.accuracy >= least] or rest
         span = np.ptp([at(e) for e in (*rest, *chosen)], axis=0)
         span[span == 0] = 1
 
@@ -109,6 +111,19 @@ def test_further_results_are_the_most_accurate_then_those_farthest_from_the_chos
             return min(float(np.linalg.norm((at(e) - at(c)) / span)) for c in chosen)
 
         assert nearest(results[size]) == pytest.approx(max(map(nearest, rest)))
+
+
+def test_candidates_below_every_trade_off_are_the_last_results():
+    """A long tail of cheap, inaccurate candidates does not take the place of accurate ones."""
+    tail = [evaluation(n, 0.50 + 0.04 * n, 10.0 + 0.1 * n) for n in range(10)]
+    knee, better = (
+        evaluation(20, 0.96, 12.0),
+        [evaluation(n, 0.96 + n / 3000, 20.0 * n) for n in range(30, 33)],
+    )
+    chosen = choose_results([*tail, knee, *better], OBJECTIVES, 5)
+    assert chosen[0] == knee
+    assert {e.candidate.id for e in chosen[1:4]} == {e.candidate.id for e in better}
+    assert chosen[4] in tail
 
 
 def test_the_best_trade_off_is_not_an_end_of_the_front():
