@@ -5,6 +5,7 @@ import os
 import random
 import resource
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -116,6 +117,12 @@ class Job:
 
         code = wait(forked(command))
         return Output(code, *(path.read_text(encoding="utf-8", errors="backslashreplace") for path in files))
+
+    def run_anew(self, arguments: tuple[Any, ...]) -> Output:
+        """Run a command in a new process, which takes longer than in a forked one."""
+        command = [sys.executable, "-m", "edanas.cli", *map(str, arguments)]
+        process = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        return Output(process.returncode, process.stdout, process.stderr)
 
 
 def forked(function: Callable[[], int]) -> int:

@@ -11,6 +11,7 @@ import torch
 
 from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
+from edanas.core.finite import check_finite
 from edanas.core.preprocess import resize_all, scale
 
 ROUNDING = 1e-4
@@ -71,6 +72,7 @@ def export_checked(
         run on this machine.
 
     Raises:
+        WeightsError: The network holds weights that are not finite.
         ExportError: An exact form differs from the network by more than rounding, a segment runs for images
             that do not need it, or the form's runtime fails.
         EdanasError: An error of `Exporter.export` or `Exporter.open`.
@@ -86,6 +88,7 @@ def export_checked(
         >>> result.images, result.same
         (8, 8)
     """
+    check_finite(network.state_dict(), "the network")
     paths = exporter.export(network, stem)
     if not exporter.runs:
         return paths, None

@@ -83,7 +83,7 @@ def _built(path: Path, description: dict[str, Any], build: Callable[[dict[str, A
         return network.to(_DTYPES[description["dtype"]]).to(memory_format=torch.channels_last)
     except EdanasError as error:
         raise type(error)(f"{path}: {error}") from error
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise WeightsError(
             f"{path}: the description is damaged, and no network can be built from it: "
             f"{type(error).__name__}: {error}"

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from edanas.core.errors import ExportError
+from edanas.core.finite import check_finite
 from edanas.deploy.pt2_safety import plain_archive
 
 _BATCH, _SIDE = 1 << 20, 1 << 20
@@ -64,6 +65,7 @@ def load_program(content: bytes) -> nn.Module:
 
     Raises:
         ExportError: The file holds code or pickled objects; see `edanas.deploy.pt2_safety`.
+        WeightsError: The program holds weights that are not finite.
 
     Example:
         >>> content = program_bytes(nn.ReLU(), (torch.zeros(1, 2),), {}, "relu")
@@ -74,4 +76,5 @@ def load_program(content: bytes) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of its own code
         module: nn.Module = torch.export.load(io.BytesIO(plain)).module()
+    check_finite(module.state_dict(), "the program")
     return module

@@ -11,6 +11,7 @@ from torch import nn
 from edanas.core.config import resolve
 from edanas.core.contracts import StagedBackbone, SupernetProvider
 from edanas.core.errors import EdanasError, WeightsError
+from edanas.core.finite import check_finite
 from edanas.core.preprocess import by_channel
 from edanas.core.space import SearchSpace
 from edanas.core.trust import from_a_file
@@ -132,6 +133,7 @@ def load_teacher(bench: Workbench) -> tuple[ExternalTeacher, str]:
             )
         else:
             teacher = _of_supernet(path, bench) if find(str(path)) else _finished(path, bench)
+        check_finite(teacher.network.state_dict(), name)
     except EdanasError as error:
         raise type(error)(f"teacher: {error}") from error
     teacher.network.to(bench.device).to(memory_format=torch.channels_last)

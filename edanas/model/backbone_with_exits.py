@@ -66,8 +66,11 @@ class BackboneWithExits(ExitNetwork):
                 f"mean, std: found {len(mean)} and {len(std)} numbers; allowed: one number per "
                 "channel in both"
             )
-        if min(std) <= 0.0:
-            raise ConfigError(f"std: found {list(std)}; allowed: numbers above 0")
+        limits = torch.finfo(torch.float32)
+        if not all(abs(each) <= limits.max for each in mean):
+            raise ConfigError(f"mean: found {list(mean)}; allowed: finite numbers")
+        if not all(limits.tiny <= each <= limits.max for each in std):
+            raise ConfigError(f"std: found {list(std)}; allowed: finite numbers above 0")
         self.backbone = backbone
         self.heads = nn.ModuleDict({str(point): heads[point] for point in sorted(heads)})
         self.scheme = scheme

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edanas.core.contracts import Exporter
 from edanas.core.errors import ConfigError, RunError
+from edanas.core.finite import check_finite
 from edanas.deploy.export_check import Check, export_checked
 from edanas.model.eenn import EENN
 from edanas.model.labelled_samples import read_two_parts
@@ -64,7 +65,7 @@ def export(
     Raises:
         ConfigError: An exporter is unknown, its package is not installed, or no images are available.
         DataError: The images cannot be read, or do not fit the network.
-        WeightsError: The network cannot be loaded.
+        WeightsError: The network cannot be loaded, or holds weights that are not finite.
         ExportError: The network cannot be written in this format, or the files do not match the network.
         RunError: Files cannot be written to the folder.
 
@@ -86,6 +87,7 @@ def export(
         )
     path = None if isinstance(model, EENN) else Path(model)
     network = model if isinstance(model, EENN) else load(model)
+    check_finite(network.state_dict(), "the network")
     stem = _output_folder(path, out) / (_NAME if path is None else path.with_suffix("").name)
     images = None
     if any(exporter.runs for exporter in exporters.values()):

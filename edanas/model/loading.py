@@ -18,6 +18,9 @@ from edanas.model.temperature import TEMPERATURES, apply_temperatures
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
+_LARGEST_SIDE = 65_536
+"""Largest side of images in a description, in pixels."""
+
 _BEFORE_RULES = {"name": "early-stop", "options": {}}
 """Inference rule of networks that were saved before inference rules were recorded in the description."""
 
@@ -78,10 +81,11 @@ def _check_preprocessing(network: EENN) -> None:
     if (
         not isinstance(size, list)
         or len(size) != 2
-        or any(type(each) is not int or each < 1 for each in size)
+        or any(type(each) is not int or not 1 <= each <= _LARGEST_SIDE for each in size)
     ):
         raise WeightsError(
-            f"{PREPROCESSING}.image_size: found {size!r}; allowed: a list of width and height, 1 or more"
+            f"{PREPROCESSING}.image_size: found {size!r}; allowed: a list of width and height, "
+            f"1 to {_LARGEST_SIDE}"
         )
 
 

@@ -1,12 +1,18 @@
 """The check after an export accepts rounding and refuses every other difference."""
 
+import copy
+
 import numpy as np
 import pytest
+import torch
 from exported_nets import images, network, plain
+from torch import nn
 
 from edanas.core.contracts import Exporter, Runner
-from edanas.core.errors import ExportError
+from edanas.core.errors import ExportError, WeightsError
 from edanas.deploy.export_check import ROUNDING, export_checked
+from edanas.deploy.pt2_programs import load_program, program_bytes
+from edanas.model.exporting import export
 
 
 class Answers(Runner):
@@ -123,3 +129,23 @@ def test_an_export_without_a_loader_is_not_checked(tmp_path):
     paths, check = export_checked(Written(), network(), tmp_path / "net", images())
     assert check is None
     assert paths[0].exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_never_exported(value, tmp_path):
+    broken = copy.deepcopy(network())
+    with torch.no_grad():
+        next(broken.parameters()).view(-1)[3] = value
+    for form in ("c-header", "pt2", "onnx", "onnx-if"):
+        with pytest.raises(WeightsError, match=r"the network: 1 of .* not finite"):
+            export(broken, form, tmp_path, "digits")
+    with pytest.raises(WeightsError, match="not finite"):
+        export_checked(Changed(lambda answers: None), broken, tmp_path / "eenn", images())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_program_with_weights_that_are_not_finite_is_refused():
+    layer = nn.Linear(2, 1)
+    nn.init.constant_(layer.weight, float("nan"))
+    with pytest.raises(WeightsError, match="the program: 1 of 2 tensors holds numbers that are not finite"):
+        load_program(program_bytes(layer, (torch.zeros(1, 2),), {}, "linear"))

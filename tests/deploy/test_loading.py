@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,3 +244,26 @@ def test_any_builder_will_do(saved):
     assert loaded is blank
     same_answers(network, loaded)
     assert descriptions[0]["backbone"] == dict(network.description["backbone"])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("mean", [float("nan")]),
+        ("mean", [1e300]),
+        ("std", [float("nan")]),
+        ("std", [float("inf")]),
+        ("std", [1e-320]),
+        ("thresholds", [float("nan")] * 4),
+        ("in_channels", float("nan")),
+        ("preprocessing", {"image_size": [10**9, 8]}),
+    ],
+)
+def test_numbers_of_a_description_that_give_no_finite_confidence_are_refused(saved, field, value):
+    _, described, _ = saved
+    described = Path(described)
+    content = json.loads(described.read_text())
+    del content["checksum"]
+    described.write_text(json.dumps({**content, field: value}))
+    with pytest.raises(EdanasError, match=f"{described.name}: .*"):
+        edanas.load(described)
