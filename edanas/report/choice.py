@@ -89,16 +89,67 @@ def most_accurate(rows: Sequence[ResultRow]) -> ResultRow:
     return max(rows, key=lambda row: (row.validation_accuracy, -row.macs_for_choice))
 
 
+def dominating(rows: Sequence[ResultRow]) -> dict[str, ResultRow]:
+    """Return the networks that another network of `rows` dominates on the validation part.
+
+    Returns:
+        Id of each dominated network -> the most accurate network that is at least as accurate and executes no
+        more MACs. One of the two figures is better, so equal networks do not dominate each other.
+
+    Example:
+        >>> figures = {"exits": 1, "thresholds": (0.9,), "utilization": (0.6, 0.4), "test_accuracy": 0.9,
+        ...     "ada_macs": 4e6, "backbone_macs": 9e6, "backbone_test_accuracy": 0.9, "params": 9}
+        >>> rows = [
+        ...     ResultRow(id=name, validation_accuracy=accuracy, executed_macs=macs, **figures)
+        ...     for name, accuracy, macs in (("a", 0.98, 4e6), ("b", 0.98, 5e6), ("c", 0.99, 6e6))
+        ... ]
+        >>> {name: row.id for name, row in dominating(rows).items()}
+        {'b': 'a'}
+    """
+
+    def place(row: ResultRow) -> tuple[float, float]:
+        return row.validation_accuracy, -row.macs_for_choice
+
+    better = {
+        row.id: [
+            other
+            for other in rows
+            if place(other) != place(row)
+            and other.validation_accuracy >= row.validation_accuracy
+            and other.macs_for_choice <= row.macs_for_choice
+        ]
+        for row in rows
+    }
+    return {name: most_accurate(others) for name, others in better.items() if others}
+
+
+def dominated_note(rows: Sequence[ResultRow]) -> str:
+    """Return a note on the networks that another network of `rows` dominates; empty if there are none."""
+    lines = [
+        f"{name} by {row.id} ({percent(row.validation_accuracy)}% at {mega(row.macs_for_choice)}M)"
+        for name, row in dominating(rows).items()
+    ]
+    if not lines:
+        return ""
+    return (
+        "* = another early-exit network is at least as accurate on the validation part and executes no more: "
+        f"{'; '.join(lines)}."
+    )
+
+
 def highlights(front: Sequence[ResultRow]) -> Mapping[str, ResultRow]:
     """Return the two networks that a report shows first.
 
     Returns:
-        A mapping with two keys. `accurate` is the most accurate network, and `cheap` is the network with the
-        smallest ratio of executed MACs to MACs of the backbone. The mapping is empty if `front` is empty.
+        A mapping with two keys. `accurate` is the most accurate network. `cheap` is the network with the
+        smallest ratio of executed MACs to MACs of the backbone, among those that no other network dominates.
+        The mapping is empty if `front` is empty.
     """
     if not front:
         return {}
-    cheap = min(front, key=lambda row: (row.macs_for_choice / row.backbone_macs, -row.validation_accuracy))
+    dominated = dominating(front)
+    best = [row for row in front if row.id not in dominated]
+    cheap = min(best, key=lambda row: (row.macs_for_choice / row.backbone_macs, -row.validation_accuracy))
     return {"accurate": most_accurate(front), "cheap": cheap}
 
 

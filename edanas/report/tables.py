@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edanas.core.result_row import ResultRow
-from edanas.report.choice import calibrated
+from edanas.report.choice import calibrated, dominated_note, dominating
 from edanas.report.formatting import (
     CONVENTION,
     NONE,
@@ -62,8 +62,9 @@ def fronts_table(result: Result) -> RenderableType:
     for number, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="left" if number >= 7 else "right", vertical="bottom")
     early, single = by_size(result)
+    dominated = dominating(early)
     for row in early:
-        table.add_row(*cells(row))
+        table.add_row(*cells(row, is_dominated=row.id in dominated))
     table.add_section()
     for row in single:
         table.add_row(*cells(row))
@@ -78,7 +79,9 @@ def html_table(result: Result) -> str:
     """Return the table of `fronts_table` as an HTML fragment, without style sheet, script or other files."""
     early, single = by_size(result)
     head = "".join(f"<th>{_in_one_line(heading)}</th>" for heading in HEADINGS)
-    rows = [*map(cells, (*early, *single)), *plain_cells(result)]
+    dominated = dominating(early)
+    rows = [cells(row, is_dominated=row.id in dominated) for row in (*early, *single)]
+    rows += plain_cells(result)
     lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     outcome = verdict(result.plain, (*early, *single))
     notes = "".join(f"<p>{escape(note)}</p>" for note in (outcome, *_notes(result, early)) if note)
@@ -92,10 +95,10 @@ def by_size(result: Result) -> tuple[list[ResultRow], list[ResultRow]]:
     return early, sorted(result.single_exit, key=lambda row: row.executed_macs)
 
 
-def cells(row: ResultRow) -> tuple[str, ...]:
-    """Return the cells of a network's line, one for each of `HEADINGS`."""
+def cells(row: ResultRow, *, is_dominated: bool = False) -> tuple[str, ...]:
+    """Return the cells of a network's line, one for each of `HEADINGS`; dominated networks have a `*`."""
     return (
-        str(row.exits),
+        f"{row.exits}{'*' * is_dominated}",
         percent(row.test_accuracy),
         mega(row.ada_macs),
         mega(row.executed_macs),
@@ -130,7 +133,7 @@ def _notes(result: Result, early: Sequence[ResultRow]) -> list[str]:
     images = result.data.get("samples", {}).get("test")
     tested = f"Tested once, on {images} images. " if images else ""
     note = f"{tested}Networks with 0 early exits are single-exit networks of the same search. {CONVENTION}"
-    notes = (note, COLUMNS, NOTE if result.plain else "", _no_gain_note(result))
+    notes = (note, COLUMNS, NOTE if result.plain else "", dominated_note(early), _no_gain_note(result))
     return [text for text in (*notes, _calibration_note(early), _breaches_note(early)) if text]
 
 

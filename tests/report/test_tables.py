@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from edanas.report.html.sections import networks_table
 from edanas.report.result import Result
 from edanas.report.tables import fronts_table
 
@@ -20,7 +21,7 @@ def test_the_table_fits_with_a_line_for_each_network(data: dict[str, Any], width
     assert max(map(len, lines)) <= width
     words = [" ".join(line.split()) for line in lines]
     assert "1 99.0 0.950 1.00 50 33 98.5 .50 – – – 50 – – – 50" in words
-    assert "4 98.1 2.38 2.50 50 – 98.5 .50 .50 .50 .50 12 12 12 12 50" in words
+    assert "4* 98.1 2.38 2.50 50 – 98.5 .50 .50 .50 .50 12 12 12 12 50" in words
     assert "0 95.0 1.20 1.20 100 – 95.0 – – – – – – – – 100" in words
     assert not any("…" in line for line in lines)
 
@@ -29,7 +30,7 @@ def test_widest_numbers_still_fit(data: dict[str, Any]) -> None:
     row = data["front"][3]
     row |= {"test_accuracy": 1.0, "backbone_test_accuracy": 1.0, "thresholds": [1.0] * 4}
     row |= {"ada_macs": 595e6, "executed_macs": 595e6, "backbone_macs": 590e6, "utilization": [0.2] * 5}
-    assert "4 100.0 595 595 101 no gain 100.0 1.00 1.00 1.00 1.00 20 20 20 20 20" in [
+    assert "4* 100.0 595 595 101 no gain 100.0 1.00 1.00 1.00 1.00 20 20 20 20 20" in [
         " ".join(line.split()) for line in lines_of(data, 100)
     ]
 
@@ -37,8 +38,9 @@ def test_widest_numbers_still_fit(data: dict[str, Any]) -> None:
 def test_networks_stand_by_number_of_exits_then_by_cost(data: dict[str, Any]) -> None:
     data["front"].reverse()
     data["static_front"].reverse()
-    first = [line.split()[0] for line in lines_of(data, 100) if line.split() and line.split()[0].isdecimal()]
-    assert first[:6] == ["1", "2", "3", "4", "0", "0"]
+    words = [line.split()[0] for line in lines_of(data, 100) if line.split()]
+    first = [word for word in words if word.rstrip("*").isdecimal()]
+    assert first[:6] == ["1", "2", "3", "4*", "0", "0"]
 
 
 def test_the_convention_is_named(data: dict[str, Any]) -> None:
@@ -78,3 +80,21 @@ def test_lines_say_where_early_exits_bring_nothing(data: dict[str, Any]) -> None
     assert "e1: Early exits bring nothing here: the network executes 111% of the multiply-adds of the" in text
     nothing = " ".join(lines_of(data | {"front": []}, 100))
     assert "No finished network has early exits" in nothing
+
+
+def test_networks_that_another_dominates_on_the_validation_part_are_marked(data: dict[str, Any]) -> None:
+    for row in data["front"]:
+        row |= {
+            "validation_accuracy": 0.9 + row["exits"] / 100,
+            "validation_executed_macs": 1e6 * row["exits"],
+        }
+    assert "*" not in " ".join(lines_of(data, 100))
+    data["front"][1] |= {"validation_accuracy": 0.91, "test_accuracy": 1.0}
+    lines = lines_of(data, 100)
+    assert [line.split()[0] for line in lines if line.split()[:1] in (["1"], ["2*"], ["3"], ["4"])] == [
+        *("1", "2*", "3", "4")
+    ]
+    assert "e2 by e1 (91.0% at 1.00M)" in " ".join(" ".join(lines).split())
+    page = networks_table("Early-exit networks", Result("run", data).early_exit)
+    assert "2*<" in page
+    assert "e2 by e1 (91.0% at 1.00M)" in page

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from edanas.core.result_row import ResultRow
-from edanas.report.choice import calibrated, highlights
+from edanas.report.choice import calibrated, dominated_note, dominating, highlights
 from edanas.report.formatting import (
     CONVENTION,
     NONE,
@@ -139,7 +139,11 @@ def networks_table(caption: str, rows: Sequence[ResultRow]) -> str:
     """
     if not rows:
         return "<p>None.</p>"
-    return table(caption, HEADINGS, map(_cells, rows), "figures")
+    dominated = dominating([row for row in rows if row.exits])
+    cells = (_cells(row, is_dominated=row.id in dominated) for row in rows)
+    note = dominated_note([row for row in rows if row.exits])
+    lines = f'<p class="note">{text(note)}</p>' if note else ""
+    return table(caption, HEADINGS, cells, "figures") + lines
 
 
 def plain(result: Result) -> str:
@@ -202,10 +206,10 @@ def convention() -> str:
     return f'<p class="note">{text(f"{CONVENTION} {READING}")}</p>'
 
 
-def _cells(row: ResultRow) -> list[str]:
-    """Return the cells of a network's line, one for each of `HEADINGS`."""
+def _cells(row: ResultRow, *, is_dominated: bool) -> list[str]:
+    """Return the cells of a network's line, one for each of `HEADINGS`; dominated networks have a `*`."""
     values = (
-        row.exits,
+        f"{row.exits}{'*' * is_dominated}",
         percent(row.test_accuracy),
         _interval(row),
         percent(row.validation_accuracy),
