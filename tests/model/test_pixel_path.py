@@ -42,6 +42,7 @@ SIZES = {
     "large and wide": [(40, 17)],
     "mixed and small": [(5, 5), (9, 9), (8, 11)],
     "mixed": [(5, 9), (12, 12), (60, 30), (130, 140)],
+    "photographs": [(400, 300), (90, 250), (769, 97)],
 }
 
 
@@ -119,6 +120,9 @@ def test_the_program_on_the_page_computes_the_same_pixels(tmp_path):
     names = {}
     exec(program, names)
     paths = list(odd_files(tmp_path))
+    for number, size in enumerate(((1300, 700), (319, 640), (641, 640))):
+        paths.append(tmp_path / f"large-{number}.jpg")
+        save(paths[-1], size, "RGB", value=number)
     for channels, size, side in ((3, (8, 8), 8), (1, (7, 5), 12), (3, (40, 40), 24), (3, (20, 32), 24)):
         mean, std = [0.485, 0.456, 0.406][:channels], [0.229, 0.224, 0.225][:channels]
         stated = {"mean": mean, "std": std, "resolution": side, "preprocessing": {"image_size": list(size)}}
