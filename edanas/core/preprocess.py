@@ -102,8 +102,8 @@ def preprocessing_fields(image_size: tuple[int, int], channels: int, resolution:
     (width, height), side = image_size, 2 * max(image_size)
     colours = "grey" if channels == 1 else "RGB"
     steps = [
-        f"Decode the file: a JPEG at the smallest of the scales 1/8, 1/4, 1/2 and 1 that leaves at least {side}x"
-        f"{side} pixels, rounded down (draft of Pillow), any other file whole.",
+        f"Decode the file: a JPEG at the smallest of the scales 1/8, 1/4, 1/2 and 1 that leaves at least "
+        f"{side}x{side} pixels, rounded down (draft of Pillow), any other file whole.",
         f"Set it upright by its EXIF orientation, and put it on white as 8-bit {colours}.",
         f"Resize to {width}x{height} with Pillow's BILINEAR, which rounds to 8 bits.",
         f"Resize to {resolution}x{resolution}, bilinear and antialiased, in double precision.",
