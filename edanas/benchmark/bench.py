@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from edanas.core.machine import computing
 from edanas.core.progress import Bar, Progress
 from edanas.core.runfolder import MODELS
 from edanas.core.types import ImageSet
+from edanas.data.passed_data import data_name
 from edanas.deploy.resource_meters import Energy
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.anatomy import Anatomy
@@ -58,7 +60,7 @@ class _BenchOptions:
 
 def bench(
     models: str | Path | EENN | Sequence[str | Path | EENN],
-    data: str | Path | ImageSet | None = None,
+    data: Any = None,
     *,
     part: str | None = None,
     forms: Sequence[str] | None = None,
@@ -127,7 +129,7 @@ def bench(
     if forms is not None:
         check_forms(registry, forms)
     options = _BenchOptions(
-        data=str(data) if isinstance(data, Path) else data,
+        data=data if data is None or isinstance(data, ImageSet) else data_name(data),
         part=part,
         forms=None if forms is None else tuple(dict.fromkeys(forms)),
         batch_sizes=tuple(sorted(set(batch_sizes))),

@@ -395,6 +395,10 @@ class Evaluation:
         return self.ok and self.violation == 0
 
 
+LABELS = "labels"
+"""Key of a network's description: the label of each class as the user wrote it, unless it is the name."""
+
+
 @dataclass(frozen=True)
 class ImageSet:
     """Images of one size with their labels, in memory.
@@ -431,6 +435,18 @@ class ImageSet:
     def task(self) -> Task:
         """The number of channels and of classes of the images."""
         return Task(int(self.images.shape[1]), len(self.classes))
+
+
+def described_labels(samples: ImageSet) -> dict[str, list[str | int | float | bool]]:
+    """Return the entry `LABELS` of the description of a network that is trained on samples, if there is one.
+
+    Example:
+        >>> import torch
+        >>> images = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+        >>> described_labels(ImageSet(images, torch.arange(2), ("-3", "20"), (-3, 20)))
+        {'labels': [-3, 20]}
+    """
+    return {LABELS: list(samples.values)} if samples.values else {}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from edanas.core.contracts.exit_network import Decide, Memory
 from edanas.core.errors import ExportError
 from edanas.core.preprocess import PREPROCESSING, by_channel
 from edanas.core.tracing import measure, trace
+from edanas.core.types import LABELS
 
 
 class ExportSegment(NamedTuple):
@@ -211,6 +212,7 @@ def manifest_fields(network: ExitNetwork) -> Mapping[str, Any]:
         "mean": list(network.mean),
         "std": list(network.std),
         "classes": list(network.classes),
+        **({LABELS: network.description[LABELS]} if LABELS in network.description else {}),
         "looks_back": network.memory,
     }
 

@@ -21,7 +21,7 @@ from edanas.core.records import parse, sealed_text, unsealed
 from edanas.core.result_row import ResultRow
 from edanas.core.runfolder import MODELS, replace_file
 from edanas.core.settings import TrainingSettings
-from edanas.core.types import Backbone, DataParts, ImageSet, SelectionScheme, Task
+from edanas.core.types import Backbone, DataParts, SelectionScheme, Task, described_labels
 from edanas.evaluation.finish import export_all, read_row, test_figures, write_row
 from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
@@ -240,7 +240,7 @@ def with_calibration(parts: DataParts) -> DataParts:
     """Return the data with the calibration part added to the train part."""
     images = torch.cat([parts.train.images, parts.calibration.images])
     labels = torch.cat([parts.train.labels, parts.calibration.labels])
-    return replace(parts, train=ImageSet(images, labels, parts.train.classes))
+    return replace(parts, train=replace(parts.train, images=images, labels=labels))
 
 
 def plain_backbone(options: Mapping[str, Any], task: Task) -> StagedBackbone:
@@ -262,6 +262,7 @@ def as_network(backbone: StagedBackbone, options: Mapping[str, Any], parts: Data
     scheme = SelectionScheme((None,) * points)
     network = EENN(backbone, {}, scheme, criterion, parts.mean, parts.std, parts.train.classes)
     network.description = {
+        **described_labels(parts.train),
         "supernet": {"name": "plain", "options": dict(options)},
         "classifier": {"name": "pool-linear", "options": {}},
         "criterion": {"name": "score-margin", "options": {}},

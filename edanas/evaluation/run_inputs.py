@@ -18,7 +18,7 @@ from edanas.core.cut_backbones import completed, stages_of
 from edanas.core.preprocess import PREPROCESSING, preprocessing_fields
 from edanas.core.settings import Component, Settings
 from edanas.core.space import SearchSpace
-from edanas.core.types import Backbone, DataParts
+from edanas.core.types import Backbone, DataParts, described_labels
 from edanas.thresholds.schemes import Measure
 from edanas.training.steps import derive_seed
 
@@ -96,6 +96,7 @@ class RunInputs:
             return {"name": component.name, "options": dict(component.options)}
 
         return {
+            **described_labels(self.parts.train),
             "supernet": named(settings.supernet),
             "classifier": named(settings.classifier),
             "criterion": named(settings.criterion),

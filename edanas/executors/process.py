@@ -1,15 +1,19 @@
 """The executor `process`: evaluations in worker processes of this machine.
 
 Each worker is a new Python process ("spawn"), connected by a pipe. A worker receives the function once, then
-one item at a time, so that the item of a worker that dies is known. The pipe carries plain pickles: the
-pickler of `multiprocessing` would share the memory of tensors, which is lost when the worker dies.
+one item at a time, so that the item of a worker that dies is known. Large tensors, such as the images of a
+run, are files that all workers map into memory. The pipe carries plain pickles of the rest: the pickler of
+`multiprocessing` would share the memory of tensors, which is lost when the worker dies.
 """
 
 import os
 import pickle
+import shutil
 import signal
+import tempfile
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +22,7 @@ from itertools import islice
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +33,7 @@ from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.machine import computing
 from edanas.core.time_limits import TimeLimit, cpu_ticks
+from edanas.executors.shared_tensors import dumps
 
 _Task = tuple[int, Any]
 
@@ -93,6 +99,7 @@ class Process(Executor):
         self.timeout, self._limit, self._stalled = timeout, TimeLimit(timeout), False
         self._function: Callable[..., Any] | None = None
         self._payload = b""
+        self._delete_folder: weakref.finalize[..., Process] | None = None
         self._pool: list[_Worker] = []
 
     def run(
@@ -157,13 +164,21 @@ class Process(Executor):
             return
         self.close()
         try:
-            self._payload = pickle.dumps(function, protocol=pickle.HIGHEST_PROTOCOL)
+            self._payload = dumps(function, self._new_folder())
         except Exception as error:
             raise ConfigError(
                 f"executor: 'process' sends the evaluation to its workers, but it cannot be pickled "
                 f"({type(error).__name__}: {error}); use 'serial'"
             ) from error
         self._function = function
+
+    def _new_folder(self) -> Path:
+        """Return an empty folder for tensors that the workers share; an older one is deleted."""
+        if self._delete_folder is not None:
+            self._delete_folder()
+        folder = tempfile.mkdtemp(prefix="edanas-")
+        self._delete_folder = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
 
     def _assign(self, pending: deque[_Task]) -> None:
         """Send pending tasks to idle workers, and start workers for the other tasks, up to `workers`."""

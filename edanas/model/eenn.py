@@ -9,10 +9,17 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from edanas.core.contracts import ConfidenceCriterion, InferenceRule, Prediction, Segment, StagedBackbone
+from edanas.core.contracts import (
+    ConfidenceCriterion,
+    InferenceRule,
+    LabelledPrediction,
+    Prediction,
+    Segment,
+    StagedBackbone,
+)
 from edanas.core.cut_backbones import cut
 from edanas.core.errors import ConfigError, EdanasError, near_miss
-from edanas.core.types import Backbone, SelectionScheme, Variable
+from edanas.core.types import LABELS, Backbone, SelectionScheme, Variable
 from edanas.model.backbone_with_exits import BackboneWithExits
 from edanas.model.fusion import compile_parts, simplify
 from edanas.model.inputs import InputForm, batches
@@ -59,7 +66,7 @@ class EENN(BackboneWithExits):
         self._paces: dict[tuple[Any, ...], Throughput] = {}
 
     @torch.no_grad()
-    def forward(self, images: torch.Tensor) -> Prediction:
+    def forward(self, images: torch.Tensor) -> LabelledPrediction:
         """Classify one batch; each sample exits at the first exit whose confidence reaches its threshold.
 
         The next stages run only on the samples that have not exited. When all samples have exited, no further
@@ -72,13 +79,19 @@ class EENN(BackboneWithExits):
                 check would stall an accelerator.
 
         Returns:
-            The prediction, on the network's device.
+            The prediction, on the network's device. Its `classes` are the labels of the data.
 
         Raises:
             DataError: The images have another shape, number of channels or type of values.
             EdanasError: The network is in training mode.
         """
-        return self._classify(self._batch(images), ALWAYS)
+        return LabelledPrediction.of(self._classify(self._batch(images), ALWAYS), self.labels)
+
+    @property
+    def labels(self) -> tuple[str | int | float | bool, ...]:
+        """The label of each class as in the data of the run; by default the name of the class."""
+        labels = tuple(self.description.get(LABELS) or ())
+        return labels if len(labels) == len(self.classes) else self.classes
 
     def predict(
         self,
@@ -86,7 +99,7 @@ class EENN(BackboneWithExits):
         *,
         batch_size: int = 256,
         compact: str = "auto",
-    ) -> Prediction:
+    ) -> LabelledPrediction:
         """Classify any number of images, in batches.
 
         Predictions and exits equal those of a call for every value of `compact`. The only exception is a
@@ -104,7 +117,7 @@ class EENN(BackboneWithExits):
                 this purpose, once it has classified twice as many samples as the measurement needs.
 
         Returns:
-            The prediction on the CPU, in the order of the images.
+            The prediction on the CPU, in the order of the images. Its `classes` are the labels of the data.
 
         Raises:
             DataError: An item of `images` is not an image, or not a batch of images.
@@ -122,7 +135,8 @@ class EENN(BackboneWithExits):
             raise ConfigError(f"compact: found '{compact}'.{near_miss(compact, COMPACT)}")
         self._check_mode()
         parts = batches(images, InputForm.of(self), batch_size)
-        return join_predictions([self._inferred(batch, compact) for batch in parts])
+        joined = join_predictions([self._inferred(batch, compact) for batch in parts])
+        return LabelledPrediction.of(joined, self.labels)
 
     def rule(self, compact: str, device: torch.device) -> Compaction:
         """Return the object that decides for `predict` which samples are moved together.

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edanas.core.contracts import Exporter
 from edanas.core.errors import ConfigError, RunError
 from edanas.core.finite import check_finite
+from edanas.data.passed_data import data_name
 from edanas.deploy.export_check import Check, export_checked
 from edanas.model.eenn import EENN
 from edanas.model.labelled_samples import read_two_parts
@@ -42,7 +44,7 @@ def export(
     model: str | Path | EENN,
     to: str | Sequence[str] = ("onnx",),
     out: str | Path | None = None,
-    data: str | Path | None = None,
+    data: Any = None,
     *,
     skip_unreadable: bool = False,
 ) -> list[Exported]:
@@ -54,9 +56,8 @@ def export(
         to: Name of an exporter, or several names; `onnx` by default.
         out: Folder for the written files, created if it is missing. By default the folder of the model's
             file or, for a network, the current folder.
-        data: Labelled images for the check and for the scales of 8-bit quantization: the name of a data set,
-            or the path of a folder with one subfolder of images per class. By default the data of the run in
-            whose folder the model's file lies.
+        data: Labelled images for the check and for the scales of 8-bit quantization, in any form that
+            `edanas.search` takes. By default the data of the run in whose folder the model's file lies.
         skip_unreadable: Skip files of a folder that cannot be read as images; by default they are an error.
 
     Returns:
@@ -91,7 +92,7 @@ def export(
     stem = _output_folder(path, out) / (_NAME if path is None else path.with_suffix("").name)
     images = None
     if any(exporter.runs for exporter in exporters.values()):
-        name = None if data is None else str(data)
+        name = None if data is None else data_name(data)
         calibration, validation = read_two_parts(
             registry, network, path, name, skip_unreadable=skip_unreadable
         )

@@ -8,6 +8,7 @@ from typing import Any
 from edanas.core.costs import Costs
 from edanas.core.errors import ConfigError, DataError
 from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
+from edanas.data.passed_data import data_name
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
@@ -124,7 +125,7 @@ class Tuning:
 
 def tune(
     model: str | Path | EENN,
-    data: str | Path | ImageSet | None = None,
+    data: Any = None,
     *,
     part: str | None = None,
     max_macs: str | float | None = None,
@@ -152,9 +153,8 @@ def tune(
     Args:
         model: A network, whose thresholds are changed in place, or the path of its file; see `load`. The
             passed network keeps all exits and stages.
-        data: Labelled samples: the name of a data set, the path of a folder with a folder of images for each
-            class, or images in memory with the network's labels. By default the data of the run in whose
-            folder the model's file lies.
+        data: Labelled samples in any form that `edanas.search` takes, or an `ImageSet` with the network's
+            labels. By default the data of the run in whose folder the model's file lies.
         part: Part of the data: `train`, `calibration`, `validation`, `test` or `all`. By default the
             calibration part of the run's data, or all samples of other data outside its train part.
         max_macs: Most executed multiply-adds per sample on average: a number, or a text such as `5M`.
@@ -190,10 +190,10 @@ def tune(
     if isinstance(data, ImageSet):
         samples = data
     else:
-        data_name = None if data is None else str(data)
+        name = None if data is None else data_name(data)
         path = None if isinstance(model, EENN) else Path(model)
         labelled = read_labelled_samples(
-            Registry(load_plugins()), network, path, data_name, part, skip_unreadable=skip_unreadable
+            Registry(load_plugins()), network, path, name, part, skip_unreadable=skip_unreadable
         )
         samples, remarks = labelled.samples, (f"Tuned on {labelled.part}.", *labelled.remarks)
     check_sample_count(len(samples))

@@ -53,4 +53,6 @@ def test_flags_reach_the_layers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     ]
     assert CliRunner().invoke(app, ["run", *flags, "--config", str(config)]).exit_code == 130
     arguments = {"data": "digits", "search.max_evals": 9, "data.download": True}
-    assert passed == [[(str(config), {"seed": 1}), ("--set", {"threads": 1}), ("the arguments", arguments)]]
+    named = ("the arguments", {"data": "digits"})
+    own = ("--set", {"threads": 1}), ("the arguments", arguments)
+    assert passed == [[(str(config), {"seed": 1}), named, *own]]

@@ -12,7 +12,7 @@ from edanas.core.contracts.deciding import (
     InferenceRule,
     SequenceCriterion,
 )
-from edanas.core.contracts.exit_network import ExitNetwork, ExitPart, Prediction, Segment
+from edanas.core.contracts.exit_network import ExitNetwork, ExitPart, LabelledPrediction, Prediction, Segment
 from edanas.core.contracts.networks import (
     ExitClassifier,
     StagedBackbone,
@@ -54,6 +54,7 @@ __all__ = [
     "SequenceCriterion",
     "InferenceRule",
     "ExitNetwork",
+    "LabelledPrediction",
     "Prediction",
     "Segment",
     "ExitPart",

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
@@ -52,6 +53,34 @@ class Prediction(NamedTuple):
     label: torch.Tensor
     exit: torch.Tensor
     confidence: torch.Tensor
+
+
+class LabelledPrediction(Prediction):
+    """Predictions that also hold the label of each predicted class, as the user of the data wrote it.
+
+    It unpacks into three tensors, as `Prediction` does.
+
+    Example:
+        >>> tensors = torch.tensor([1, 0]), torch.tensor([0, 0]), torch.ones(2)
+        >>> LabelledPrediction.of(Prediction(*tensors), (-3, 20)).classes
+        array([20, -3])
+    """
+
+    _labels: Sequence[str | int | float | bool] = ()
+
+    @classmethod
+    def of(cls, prediction: Prediction, labels: Sequence[str | int | float | bool]) -> Self:
+        """Return a prediction with the labels of all K classes."""
+        labelled = cls(*prediction)
+        labelled._labels = labels
+        return labelled
+
+    @property
+    def classes(self) -> npt.NDArray[Any]:
+        """The label (B,) of each predicted class, as in the data: texts, whole numbers or booleans."""
+        labels = np.array(self._labels)
+        predicted: npt.NDArray[Any] = labels[self.label.cpu().numpy()]
+        return predicted
 
 
 class Segment(NamedTuple):
