@@ -15,7 +15,7 @@ def test_predictions_speak_in_the_labels_of_the_data(labels):
     network.description[LABELS] = labels
     images = torch.rand(12, 1, 12, 12, generator=torch.Generator().manual_seed(0))
     prediction = network.predict(images)
-    label, exit_, confidence = prediction
+    label, _, _ = prediction
     assert [labels[each] for each in label.tolist()] == list(prediction.classes)
     assert torch.equal(network(images).label, label)
     assert list(network(images).classes) == list(prediction.classes)
