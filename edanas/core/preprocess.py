@@ -1,6 +1,9 @@
-"""Preparation of images: one rule for training, evaluation and deployment.
+"""Preparation of images and series: one rule for training, evaluation and deployment.
 
 The page `docs/reference/pixels.md` states the rule for a repetition in another program.
+
+A series of length L with C channels is a float tensor (C, 1, L), an image of height 1 whose values have any
+range. NaN at the end of a series is padding.
 """
 
 from collections.abc import Sequence
@@ -9,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+
+from edanas.core.types import DataParts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -17,23 +23,27 @@ PREPROCESSING = "preprocessing"
 """Key of a network's description that states the size of its images and the steps of its preprocessing."""
 
 
+Size = int | tuple[int, int]
+"""Size of a network's input: height and width, or one number, the side of images or the length of series."""
+
+
 def prepare(
     images: torch.Tensor,
-    resolution: int,
+    resolution: Size,
     mean: Sequence[float] | torch.Tensor,
     std: Sequence[float] | torch.Tensor,
 ) -> torch.Tensor:
-    """Scale images to [0, 1], resize and normalise them.
+    """Scale images to [0, 1], resize and normalise them; series are resampled and normalised.
 
     Args:
-        images: (B, C, H, W) uint8, or floats already in [0, 1].
-        resolution: Height and width of the result in pixels.
+        images: (B, C, H, W) uint8, or floats already in [0, 1]; or series (B, C, 1, L), floats of any range.
+        resolution: Height and width of the result in pixels, or the length of resampled series.
         mean: Mean of each channel for pixels in [0, 1]: C numbers, or a float32 tensor (1, C, 1, 1) on the
             device of the images.
         std: Standard deviation of each channel, in the same types as `mean`.
 
     Returns:
-        (B, C, resolution, resolution) float32, channels-last in memory.
+        (B, C, resolution, resolution) float32, channels-last in memory; series are (B, C, 1, resolution).
 
     Example:
         >>> prepare(torch.full((1, 1, 2, 2), 255, dtype=torch.uint8), 1, mean=[0.5], std=[0.25])
@@ -44,18 +54,67 @@ def prepare(
     return pixels.contiguous(memory_format=torch.channels_last)
 
 
-def scale(images: torch.Tensor, resolution: int) -> torch.Tensor:
-    """Resize (B, C, H, W) uint8 or floats in [0, 1] to (B, C, resolution, resolution) float32 in [0, 1]."""
+def scale(images: torch.Tensor, resolution: Size) -> torch.Tensor:
+    """Resize (B, C, H, W) uint8 or floats in [0, 1] to (B, C, resolution, resolution) float32 in [0, 1].
+
+    Series (B, C, 1, L) are resampled to (B, C, 1, resolution), and keep their range.
+    """
     stored = images.dtype == torch.uint8
     height, width = images.shape[-2:]
-    if (height, width) == (resolution, resolution):
+    after = resolution if isinstance(resolution, tuple) else size_for(images, resolution)
+    if (height, width) == after:
         return images.float().div_(255.0) if stored else images.float()
+    if after[0] == 1:
+        return resampled(images, after[1])
     # Resizing in double precision rounds once, so that every program and device gets the same pixels. The
     # range of bytes keeps the sums of equal bytes and floats equal.
     pixels = (images if stored else images.float().mul(255.0)).double()
-    rows = _weights_on(height, resolution, images.device)
-    columns = _weights_on(width, resolution, images.device)
+    rows = _weights_on(height, after[0], images.device)
+    columns = _weights_on(width, after[1], images.device)
     return (rows @ pixels @ columns.T).float().div_(255.0)
+
+
+def size_for(images: torch.Tensor, resolution: int) -> tuple[int, int]:
+    """Return the size at a resolution: (1, resolution) for series, which are floats of height 1.
+
+    Example:
+        >>> size_for(torch.zeros(4, 3, 1, 50), 25), size_for(torch.zeros(4, 3, 32, 32), 24)
+        ((1, 25), (24, 24))
+    """
+    is_series = images.is_floating_point() and images.shape[-2] == 1
+    return (1 if is_series else resolution), resolution
+
+
+def resampled(
+    series: torch.Tensor, length: int, *, padded: bool | None = None, dtype: torch.dtype = torch.float64
+) -> torch.Tensor:
+    """Return series (B, C, 1, L) at another length, resampled linearly with antialiasing, as float32.
+
+    NaN at the end of a series stays NaN in proportion, and no other value depends on it.
+
+    Args:
+        series: The series.
+        length: The new length.
+        padded: True if the series may have NaN at their end; `None`, the default, looks.
+        dtype: Type of the computation.
+
+    Example:
+        >>> resampled(torch.tensor([[[[0.0, 2.0, 4.0, torch.nan]]]]), 2)
+        tensor([[[[1.1429, 3.3333]]]])
+    """
+
+    def interpolated(values: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(values, size=(1, length), mode="bilinear", align_corners=False, antialias=True)
+
+    absent = series.isnan()
+    if padded is False or (padded is None and not absent.any()):
+        return interpolated(series.to(dtype)).float()
+    share = interpolated((~absent).to(dtype))
+    values = interpolated(torch.where(absent, torch.zeros_like(series), series).to(dtype))
+    # The first value is never padding, however short the series is.
+    is_first = torch.arange(length, device=series.device) == 0
+    padding = torch.full_like(values, torch.nan)
+    return torch.where((share >= 0.5) | is_first, values / share.clamp(min=1e-6), padding).float()
 
 
 def resampling_weights(before: int, after: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -82,6 +141,43 @@ def resampling_weights(before: int, after: int) -> np.ndarray[tuple[int, int], n
 @lru_cache(maxsize=64)
 def _weights_on(before: int, after: int, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(resampling_weights(before, after)).to(device)
+
+
+def stated_preprocessing(parts: DataParts, resolution: int) -> dict[str, Any]:
+    """Return the statement of the preprocessing of a network for the data of a run; see the fields below.
+
+    Args:
+        parts: The data of the run.
+        resolution: Side or length of the network's input.
+    """
+    images = parts.train.images
+    height, width = images.shape[2:]
+    if parts.series:
+        return series_fields(width, resolution, padded=parts.padded)
+    return preprocessing_fields((width, height), images.shape[1], resolution)
+
+
+def series_fields(length: int, resolution: int, *, padded: bool) -> dict[str, Any]:
+    """Return the statement of a network's preprocessing of series for its JSON description.
+
+    Args:
+        length: Length of the series on which the network was judged.
+        resolution: Length of the network's input.
+        padded: True if series may be shorter.
+
+    Example:
+        >>> series_fields(206, 103, padded=False)["image_size"]
+        [206, 1]
+    """
+    steps = [
+        f"Crop the series at its end to {length} values"
+        + (f", or pad it with NaN to {length} values." if padded else "."),
+        f"Resample to {resolution} values, linearly and antialiased, in double precision.",
+        "Subtract mean, divide by std.",
+    ]
+    if length == resolution:
+        del steps[1]
+    return {"image_size": [length, 1], "series": True, "padded": padded, "steps": steps}
 
 
 def preprocessing_fields(image_size: tuple[int, int], channels: int, resolution: int) -> dict[str, Any]:

@@ -270,9 +270,11 @@ class TrainingSettings:
         choices=("auto", "fp32", "bf16"),
     )
     augment: tuple[str, ...] = setting(
-        "Augmentations of training images: any of `shift`, `flip`, `rotate`, `erase`, `mixup`.",
+        "Augmentations of training images: any of `shift`, `flip`, `rotate`, `erase`, `mixup`, and for "
+        "spectrograms `spectrum`, which blanks bands. Series have `shift`, `flip` (time reversed), `rotate` "
+        "(of three axes), `erase`, `mixup`, `jitter` (noise), `scale` and `warp` (of time).",
         ("shift",),
-        choices=("shift", "flip", "rotate", "erase", "mixup"),
+        choices=("shift", "flip", "rotate", "erase", "mixup", "jitter", "scale", "warp", "spectrum"),
         distinct=True,
     )
 

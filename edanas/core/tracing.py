@@ -100,7 +100,7 @@ def trace(backbone: StagedBackbone, in_channels: int) -> tuple[tuple[SegmentCost
     Raises:
         CostError: The costs cannot be counted; see `count_macs`.
     """
-    features = _zeros(backbone, (1, in_channels, backbone.resolution, backbone.resolution))
+    features = _zeros(backbone, (1, in_channels, *backbone.input_size))
     stages = []
     for stage in backbone.stages:
         cost, features = _segment(stage, features)

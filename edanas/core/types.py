@@ -54,7 +54,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Task:
-    """A classification task: the number of image channels (1 or 3) and the number of classes.
+    """A classification task: the number of channels of images (1 or 3) or series, and the number of classes.
 
     Example:
         >>> Task(in_channels=3, num_classes=10)
@@ -401,10 +401,11 @@ LABELS = "labels"
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images of one size with their labels, in memory.
+    """Images or series of one size with their labels, in memory.
 
     Args:
-        images: Images (S, C, H, W) uint8 of S samples, with C = 1 or 3 channels.
+        images: Images (S, C, H, W) uint8 of S samples, with C = 1 or 3 channels; or series (S, C, 1, L)
+            float32, with NaN after the end of shorter series.
         labels: Labels (S,) int64, from 0 to len(classes) - 1.
         classes: Names of the classes; a label is an index of this tuple.
         values: The label of each class as the user wrote it, e.g. a number; empty if it is the name.
@@ -529,6 +530,17 @@ class DataParts:
     def task(self) -> Task:
         """The number of channels and of classes of the data set."""
         return self.train.task
+
+    @property
+    def series(self) -> bool:
+        """True if the samples are series (C, 1, L), false if they are images."""
+        return self.train.images.is_floating_point()
+
+    @property
+    def padded(self) -> bool:
+        """True if some series are shorter than the longest series."""
+        every = (self.train, self.calibration, self.validation, self.test)
+        return self.series and any(bool(part.images.isnan().any()) for part in every)
 
 
 def _digest(value: Any) -> str:

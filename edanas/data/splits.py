@@ -36,7 +36,8 @@ def split(data: LoadedData, settings: SplitSettings, seed: int) -> DataParts:
         seed: A whole number of 0 or more. The same seed and data give the same split.
 
     Returns:
-        The four parts, with mean and standard deviation of each channel of the training images in [0, 1].
+        The four parts, with mean and standard deviation of each channel of the training images in [0, 1], or
+        of the training series.
 
     Raises:
         ConfigError: A share is negative, or 0 for a part that is drawn, or the shares do not sum to 1.
@@ -87,9 +88,12 @@ def split_indices(data: LoadedData, settings: SplitSettings, seed: int) -> dict[
 
 def _check_data(data: LoadedData) -> None:
     images, labels, classes = data.samples.images, data.samples.labels, data.samples.classes
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+    pictures = images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] in (1, 3)
+    series = images.dtype == torch.float32 and images.ndim == 4 and images.shape[2] == 1
+    if not pictures and not series:
         raise DataError(
-            f"images are {images.dtype} of shape {tuple(images.shape)}; expected uint8 (N, 1 or 3, H, W)"
+            f"images are {images.dtype} of shape {tuple(images.shape)}; expected uint8 (N, 1 or 3, H, W), or "
+            "series of float32 (N, C, 1, L)"
         )
     if not len(images) == len(labels) == len(data.parts):
         raise DataError(
@@ -193,7 +197,12 @@ def _apportion(
 
 
 def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each channel, for pixels in [0, 1]; sums are exact integers."""
+    """Return mean and standard deviation of each channel, for pixels in [0, 1]; sums are exact integers.
+
+    The statistics of series leave padding out.
+    """
+    if images.is_floating_point():
+        return _statistics_of_series(images)
     means, stds = [], []
     for channel in images.unbind(dim=1):
         counts = torch.bincount(channel.reshape(-1), minlength=256).tolist()
@@ -202,6 +211,16 @@ def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, .
         second = sum(level * level * count for level, count in enumerate(counts))
         means.append(first / total / 255)
         stds.append(max(math.sqrt(total * second - first * first) / total / 255, STD_FLOOR))
+    return tuple(means), tuple(stds)
+
+
+def _statistics_of_series(series: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    means, stds = [], []
+    for channel in series.unbind(dim=1):
+        values = channel[~channel.isnan()].double().numpy()
+        means.append(float(values.mean()))
+        floor = max(float(np.abs(values).max()) * STD_FLOOR, float(np.finfo(np.float32).tiny))
+        stds.append(max(float(values.std()), floor))
     return tuple(means), tuple(stds)
 
 

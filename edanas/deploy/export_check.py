@@ -121,7 +121,7 @@ def check(network: ExitNetwork, runner: Runner, images: torch.Tensor, *, exact: 
     Raises:
         ExportError: See `export_checked`.
     """
-    if network.image_size is not None:
+    if network.image_size is not None and not network.series:
         images = resize_all(images, network.image_size)
     images = resized_images(images, runner)
     pixels = images.numpy()
@@ -154,7 +154,7 @@ def check(network: ExitNetwork, runner: Runner, images: torch.Tensor, *, exact: 
 
 def resized_images(images: torch.Tensor, runner: Runner) -> torch.Tensor:
     """Return images (B, C, H, W) uint8 resized to `runner.side`, or unchanged for a runner of any size."""
-    if runner.side is None:
+    if runner.side is None or images.is_floating_point():
         return images
     return scale(images, runner.side).mul(255.0).round().clamp(0.0, 255.0).to(torch.uint8).contiguous()
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from edanas.core.contracts import ExitNetwork, ExitReader
 from edanas.core.contracts.exit_network import Decide, Memory
 from edanas.core.errors import ExportError
-from edanas.core.preprocess import PREPROCESSING, by_channel
+from edanas.core.preprocess import PREPROCESSING, by_channel, resampled
 from edanas.core.tracing import measure, trace
 from edanas.core.types import LABELS
 
@@ -86,6 +86,37 @@ class Head(nn.Module):
         return prediction.argmax(dim=1), confidence.to(torch.float32), *outputs
 
 
+class SeriesPreprocessing(nn.Module):
+    """The computation of `edanas.core.preprocess.prepare` as a module for series of one length.
+
+    Args:
+        resolution: Length of the result.
+        mean: The mean of each channel.
+        std: The standard deviation of each channel.
+        resizes: False if all series have the length `resolution`.
+        padded: True if NaN may stand at the end of series.
+    """
+
+    channel_mean: torch.Tensor
+    channel_std: torch.Tensor
+
+    def __init__(
+        self, resolution: int, mean: Sequence[float], std: Sequence[float], *, resizes: bool, padded: bool
+    ) -> None:
+        super().__init__()
+        self.resolution, self.resizes, self.padded = resolution, resizes, padded
+        host = torch.device("cpu")
+        self.register_buffer("channel_mean", by_channel(mean, host))
+        self.register_buffer("channel_std", by_channel(std, host))
+
+    def forward(self, series: torch.Tensor) -> torch.Tensor:
+        """Series (B, C, 1, L) float32 -> normalised series (B, C, 1, `resolution`) float32."""
+        if self.resizes:
+            series = resampled(series, self.resolution, padded=self.padded, dtype=torch.float32)
+        normalised: torch.Tensor = (series - self.channel_mean) / self.channel_std
+        return normalised
+
+
 class Preprocessing(nn.Module):
     """The computation of `edanas.core.preprocess.prepare` as a module for images of any size.
 
@@ -146,8 +177,7 @@ def segments(network: ExitNetwork) -> list[ExportSegment]:
     frozen.float().cpu()
     decide = {each.exit: each.decide for each in frozen.segments()}
     readers = frozen.inference, frozen.criterion
-    resizes = network.image_size != (network.resolution, network.resolution)
-    stages: list[nn.Module] = [Preprocessing(network.resolution, network.mean, network.std, resizes=resizes)]
+    stages: list[nn.Module] = [_preprocessing(network)]
     parts: list[ExportSegment] = []
     begin = 0
     for at, stage in enumerate(frozen.backbone.stages):
@@ -161,6 +191,14 @@ def segments(network: ExitNetwork) -> list[ExportSegment]:
             parts.append(ExportSegment(at, threshold, body, head, before, body_macs, heads[at]))
             stages, begin = [], at + 1
     return parts
+
+
+def _preprocessing(network: ExitNetwork) -> nn.Module:
+    side, mean, std = network.resolution, network.mean, network.std
+    resizes = network.image_size not in (None, network.input_size[::-1])
+    if network.series:
+        return SeriesPreprocessing(side, mean, std, resizes=resizes, padded=network.padded)
+    return Preprocessing(side, mean, std, resizes=resizes or network.image_size is None)
 
 
 def part_macs(network: ExitNetwork) -> tuple[tuple[int, ...], dict[int, int]]:
@@ -218,10 +256,11 @@ def manifest_fields(network: ExitNetwork) -> Mapping[str, Any]:
 
 
 def example_images(network: ExitNetwork, count: int, extra: int = 0) -> torch.Tensor:
-    """Return random images (count, C, H, W) uint8 for tracing.
+    """Return random images (count, C, H, W) uint8 or series (count, C, 1, L) float32 for tracing.
 
-    C is the network's number of channels. H and W are those of `image_size`. Without it, H is R + extra and W
-    is R + 2 extra, where R is the resolution in pixels.
+    C is the network's number of channels. Series have the length of those of the network's run. H and W are
+    those of `image_size`. Without it, H is R + extra and W is R + 2 extra, where R is the resolution in
+    pixels.
 
     Args:
         network: The network to trace.
@@ -229,6 +268,9 @@ def example_images(network: ExitNetwork, count: int, extra: int = 0) -> torch.Te
         extra: Number of additional pixels in height; the width has twice as many. By default 0.
     """
     side = network.resolution
+    if network.series:
+        length = network.image_size[0] if network.image_size else side
+        return torch.randn(count, len(network.mean), 1, length, generator=torch.Generator().manual_seed(0))
     width, height = network.image_size or (side + 2 * extra, side + extra)
     shape = count, len(network.mean), height, width
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)

@@ -15,7 +15,7 @@ from edanas.core.contracts import (
     TrainingScheme,
 )
 from edanas.core.cut_backbones import completed, stages_of
-from edanas.core.preprocess import PREPROCESSING, preprocessing_fields
+from edanas.core.preprocess import PREPROCESSING, stated_preprocessing
 from edanas.core.settings import Component, Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, described_labels
@@ -90,7 +90,6 @@ class RunInputs:
             values of JSON's types.
         """
         task, settings = self.parts.task, self.settings
-        height, width = self.parts.train.images.shape[2:]
 
         def named(component: Component) -> dict[str, Any]:
             return {"name": component.name, "options": dict(component.options)}
@@ -104,7 +103,5 @@ class RunInputs:
             "backbone": dict(backbone.choices),
             "in_channels": task.in_channels,
             "num_classes": task.num_classes,
-            PREPROCESSING: preprocessing_fields(
-                (width, height), task.in_channels, int(backbone["resolution"])
-            ),
+            PREPROCESSING: stated_preprocessing(self.parts, int(backbone["resolution"])),
         }

@@ -103,7 +103,7 @@ class BackboneWithExits(ExitNetwork):
 
     @property
     def resolution(self) -> int:
-        """Height and width in pixels to which images are resized."""
+        """Height and width in pixels to which images are resized, or the length of series."""
         return self.backbone.resolution
 
     @property
@@ -223,4 +223,4 @@ class BackboneWithExits(ExitNetwork):
             # Built once, because copying these numbers to an accelerator for every batch would stall it.
             self._normal = key, by_channel(self.mean, images.device), by_channel(self.std, images.device)
         _, mean, std = self._normal
-        return prepare(images, self.resolution, mean, std).to(dtype)
+        return prepare(images, self.input_size, mean, std).to(dtype)

@@ -64,7 +64,7 @@ def _collect_answers(network: ExitNetwork, samples: ImageSet) -> Answers:
     device = next(network.parameters()).device
     logits_of_batches = []
     for batch in torch.split(samples.images, _BATCH):
-        prepared = prepare(batch.to(device), network.resolution, network.mean, network.std)
+        prepared = prepare(batch.to(device), network.input_size, network.mean, network.std)
         logits = torch.stack(network.logits(prepared), dim=1)
         logits_of_batches.append(logits.float().cpu())
     return Answers(torch.cat(logits_of_batches).numpy(), samples.labels.cpu().numpy())

@@ -149,7 +149,7 @@ class EENN(BackboneWithExits):
             return ALWAYS if compact == "always" else NEVER
         key = self._scheme.placed, device, self._weight().dtype
         if key not in self._paces:
-            shape = 1, len(self.mean), self.resolution, self.resolution
+            shape = 1, len(self.mean), *self.input_size
             noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))
             self._paces[key] = Throughput(self.segments(), noise.to(device))
         return self._paces[key]
@@ -177,7 +177,7 @@ class EENN(BackboneWithExits):
         frozen.frozen = True
         frozen._paces = {}
         weight = frozen._weight()
-        shape = 2, len(self.mean), self.resolution, self.resolution
+        shape = 2, len(self.mean), *self.input_size
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         sample = noise.to(weight.device, weight.dtype, memory_format=torch.channels_last)
         simplify(frozen, lambda: frozen.logits(sample))

@@ -10,6 +10,7 @@ import torch
 from edanas.core.contracts import ExitNetwork
 from edanas.core.errors import DataError
 from edanas.core.preprocess import resize_all, scale
+from edanas.model.series_inputs import series_batch
 
 _ROUNDING = 1e-3
 """Largest distance of a float from [0, 1] that is accepted, because resizing can overshoot slightly."""
@@ -22,19 +23,30 @@ class InputForm(NamedTuple):
         channels: Number C of channels.
         resolution: Height and width in pixels of the network's input.
         image_size: Width and height in pixels to which 8-bit images are resized; `None` = they are not.
+        series: True if the network takes series; `resolution` is their length then.
+        padded: True if series may be shorter than those of the network's run.
     """
 
     channels: int
     resolution: int
     image_size: tuple[int, int] | None = None
+    series: bool = False
+    padded: bool = False
 
     @classmethod
     def of(cls, network: ExitNetwork) -> "InputForm":
         """Return the properties of a network's images."""
-        return cls(len(network.mean), network.resolution, network.image_size)
+        size = network.image_size
+        return cls(len(network.mean), network.resolution, size, network.series, network.padded)
 
     def batch(self, images: object) -> torch.Tensor:
-        """Return images as a checked batch; see `as_batch`. 8-bit images have the size `image_size`."""
+        """Return images as a checked batch; see `as_batch`. 8-bit images have the size `image_size`.
+
+        Series have the length of the series of the network's run; see `series_batch`.
+        """
+        if self.series:
+            length = self.image_size[0] if self.image_size else self.resolution
+            return series_batch(images, self.channels, length, padded=self.padded)
         if isinstance(images, np.ndarray):
             images = from_array(images, self.channels)
         batch = as_batch(images, self.channels)

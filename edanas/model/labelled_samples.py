@@ -17,6 +17,7 @@ from edanas.data.decoding import SKIPPED
 from edanas.data.folder_layout import quoted
 from edanas.data.splits import PARTS, split
 from edanas.model.eenn import EENN
+from edanas.model.inputs import InputForm
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import Registry
 
@@ -292,8 +293,10 @@ def _match_network(samples: ImageSet, network: EENN) -> ImageSet:
             )
     lookup = torch.tensor([number.get(name, -1) for name in samples.classes], dtype=torch.int64)
     images = samples.images
-    if network.image_size is not None:
+    if network.series:
+        images = InputForm.of(network).batch(images)
+    elif network.image_size is not None:
         images = resize_all(images, network.image_size)
-    if images.shape[1] == 1 and len(network.mean) == 3:
+    if images.shape[1] == 1 and len(network.mean) == 3 and not network.series:
         images = images.expand(-1, 3, -1, -1)
     return ImageSet(images, lookup[samples.labels], tuple(network.classes))

@@ -62,9 +62,7 @@ def _measure_parts(network: ExitNetwork, batch_size: int) -> tuple[dict[int, int
         last exit has the number of exit points as key.
     """
     now = clock(network.device)
-    shape = batch_size, len(network.mean), network.resolution, network.resolution
-    noise = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    images = noise.to(network.device)
+    images = network.noise(batch_size).to(network.device)
     segments = network.segments()
     names = [(segment.exit, part) for segment in segments for part in ("stages", "head")]
     times: list[list[float]] = []

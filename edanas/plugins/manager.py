@@ -32,6 +32,7 @@ BUILT_IN = (
     "edanas.supernets.ofa_mbv3",
     "edanas.supernets.ofa_proxyless",
     "edanas.supernets.ofa_resnet50",
+    "edanas.supernets.elastic_1d",
     "edanas.supernets.elastic_resnet",
     "edanas.supernets.baselines",
     "edanas.supernets.plain",

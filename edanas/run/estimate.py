@@ -197,9 +197,9 @@ def _macs(backbone: StagedBackbone, task: Task) -> int:
 def _seconds_per_sample(network: StagedBackbone, task: Task, settings: Settings) -> float:
     """Measure a training step, and return the estimated seconds of one sample's forward pass."""
     device = device_of(settings)
-    batch, side = settings.training.batch_size, network.resolution
+    batch = settings.training.batch_size
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    images = torch.zeros(batch, task.in_channels, side, side, device=device)
+    images = torch.zeros(batch, task.in_channels, *network.input_size, device=device)
     seconds = []
     with computing(threads_of(settings)):
         for _ in range(2):

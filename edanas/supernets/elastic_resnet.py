@@ -4,21 +4,20 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
-from edanas.core.errors import ConfigError, WeightsError
+from edanas.core.errors import WeightsError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.dense_space import STAGES, DenseSpace, plan_costs, strides_for
 from edanas.supernets.elastic_dense import ACTIVATIONS, ElasticDenseNet, build_dense
 from edanas.supernets.option_checks import (
-    Condition,
     checked_choices,
     checked_name,
     checked_number,
-    checked_numbers,
     checked_sides,
     is_stride,
     is_whole,
 )
+from edanas.supernets.stage_options import for_each_stage
 from edanas.supernets.weights import TensorNames, fill, locate, read_tensors
 
 NAMES = TensorNames(
@@ -86,12 +85,12 @@ class ElasticResNetProvider(SupernetProvider):
             widths=checked_choices("widths", widths, "numbers from 0.05 to 4", lambda v: 0.05 <= v <= 4),
             resolutions=sides,
             depths=checked_choices("depths", depths, "whole numbers from 1 to 8", is_whole(1, 8)),
-            channels=_for_each_stage("channels", channels, "whole numbers from 4 to 2048", is_whole(4, 2048)),
+            channels=for_each_stage("channels", channels, "whole numbers from 4 to 2048", is_whole(4, 2048)),
             stem_stride=checked_number(
                 "stem_stride", stem_stride, "a whole number from 0 to 4", is_whole(0, 4)
             )
             or stem,
-            stage_strides=_for_each_stage(
+            stage_strides=for_each_stage(
                 "stage_strides", stage_strides or strides, "whole numbers from 1 to 4", is_stride
             ),
             dropout=checked_number("dropout", dropout, "a number >= 0 and < 1", lambda v: 0 <= v < 1),
@@ -151,22 +150,6 @@ class ElasticResNetProvider(SupernetProvider):
             )
         path, _ = locate(weights, {})
         return fill(supernet, supernet.task, read_tensors(path), str(path), NAMES)
-
-
-def _for_each_stage(
-    name: str, values: tuple[int, ...], allowed: str, is_allowed: Condition
-) -> tuple[int, ...]:
-    """Return the values of an option with one number for each stage, after a check.
-
-    Raises:
-        ConfigError: The number of values differs from the number of stages, or a value is not allowed.
-    """
-    numbers = checked_numbers(name, values, allowed, is_allowed)
-    if len(numbers) != STAGES:
-        raise ConfigError(
-            f"supernet.{name}: found {len(numbers)} numbers; allowed: {STAGES}, one for each stage"
-        )
-    return numbers
 
 
 @hookimpl

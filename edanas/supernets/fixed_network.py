@@ -12,7 +12,7 @@ from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.errors import CandidateError, WeightsError
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.memory_format import grey_in_channels_last
-from edanas.supernets.option_checks import checked_sides
+from edanas.supernets.option_checks import checked_lengths, checked_sides
 from edanas.supernets.weights import TensorNames, fill, read_tensors
 
 Parts = tuple[Sequence[nn.Module], nn.Module]
@@ -32,14 +32,16 @@ class FixedProvider(SupernetProvider):
     the network in `parts`, and sets `exit_points`.
 
     Args:
-        resolutions: Choices of the side of the input images, in pixels.
+        resolutions: Choices of the side of the input images in pixels, or of the length of series.
+        series: True for series, false, the default, for images.
 
     Raises:
-        ConfigError: The sides are not distinct whole numbers from 4 to 1024.
+        ConfigError: The sides are not distinct whole numbers from 4 to 1024, or the lengths from 2 to 16,000.
     """
 
-    def __init__(self, resolutions: tuple[int, ...]) -> None:
-        self.resolutions = checked_sides(resolutions)
+    def __init__(self, resolutions: tuple[int, ...], *, series: bool = False) -> None:
+        self.series = series
+        self.resolutions = checked_lengths(resolutions) if series else checked_sides(resolutions)
         self._costs: dict[tuple[int, Task], Costs] = {}
 
     @abstractmethod
@@ -63,7 +65,7 @@ class FixedProvider(SupernetProvider):
 
     def supernet(self, task: Task) -> Supernet:
         """Build the network as a supernet; see `SupernetProvider.supernet`."""
-        return FixedSupernet(self._build_parts(task), self.side, task)
+        return FixedSupernet(self._build_parts(task), self.side, task, series=self.series)
 
     def build(self, backbone: Backbone, task: Task) -> StagedBackbone:
         """Build the network; see `SupernetProvider.build`.
@@ -73,7 +75,7 @@ class FixedProvider(SupernetProvider):
         """
         side = self.side(backbone)
         stages, head = self._build_parts(task)
-        return StagedBackbone(stages, head, side)
+        return StagedBackbone(stages, head, side, series=self.series)
 
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
         """Return the channels at each exit point; see `SupernetProvider.exit_channels`."""
@@ -136,7 +138,8 @@ class FixedProvider(SupernetProvider):
 
         if (side, task) not in self._costs:
             stages, head = self.skeleton(task)
-            self._costs[side, task] = trace(StagedBackbone(stages, head, side), task.in_channels)
+            net = StagedBackbone(stages, head, side, series=self.series)
+            self._costs[side, task] = trace(net, task.in_channels)
         return self._costs[side, task]
 
 
@@ -147,11 +150,14 @@ class FixedSupernet(Supernet):
         parts: The stages and the last exit.
         side: Function that returns the resolution of a backbone, in pixels.
         task: Number of channels of the images, and number of classes.
+        series: True for series, false, the default, for images.
     """
 
-    def __init__(self, parts: Parts, side: Callable[[Backbone], int], task: Task) -> None:
+    def __init__(
+        self, parts: Parts, side: Callable[[Backbone], int], task: Task, *, series: bool = False
+    ) -> None:
         super().__init__()
-        self.task = task
+        self.task, self.series = task, series
         stages, head = parts
         self.stages = nn.ModuleList(stages)
         self.head = head
@@ -160,12 +166,16 @@ class FixedSupernet(Supernet):
     def view(self, backbone: Backbone) -> StagedBackbone:
         """Return a view with its own training mode; see `Supernet.view`."""
         stages = [ModeWrapper(stage) for stage in self.stages]
-        return StagedBackbone(stages, ModeWrapper(self.head), self._side(backbone)).train(self.training)
+        return self._staged(stages, ModeWrapper(self.head), backbone)
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
         """Return a copy; see `Supernet.extract`."""
         stages = [copy.deepcopy(stage) for stage in self.stages]
-        return StagedBackbone(stages, copy.deepcopy(self.head), self._side(backbone)).train(self.training)
+        return self._staged(stages, copy.deepcopy(self.head), backbone)
+
+    def _staged(self, stages: Sequence[nn.Module], head: nn.Module, backbone: Backbone) -> StagedBackbone:
+        net = StagedBackbone(stages, head, self._side(backbone), series=self.series)
+        return net.train(self.training)
 
 
 class ModeWrapper(nn.Module):

@@ -8,6 +8,9 @@ from edanas.core.errors import ConfigError, near_miss
 SMALLEST_SIDE, LARGEST_SIDE = 4, 1024
 """Smallest and largest allowed side of input images, in pixels."""
 
+SHORTEST, LONGEST = 4, 16_000
+"""Smallest and largest allowed length of input series."""
+
 Condition = Callable[[Any], bool]
 """Function that returns True if a value is allowed."""
 
@@ -106,3 +109,16 @@ def checked_name(name: str, value: Any, names: Sequence[str]) -> str:
     if value not in names:
         raise ConfigError(f"supernet.{name}: found {value!r}.{near_miss(str(value), names)}")
     return str(value)
+
+
+def checked_lengths(resolutions: Any) -> tuple[int, ...]:
+    """Return the option `resolutions` of networks for series, sorted, after a check.
+
+    Args:
+        resolutions: Choices of the length of the input series.
+
+    Raises:
+        ConfigError: A length is not a whole number from 4 to 16,000, or is listed twice.
+    """
+    allowed = f"whole numbers from {SHORTEST} to {LONGEST:,}"
+    return checked_choices("resolutions", resolutions, allowed, is_whole(SHORTEST, LONGEST))

@@ -1,4 +1,4 @@
-"""Supernet provider `plain`: 3x3 convolutions with BatchNorm and ReLU, mean of the features, linear layer.
+"""Supernet provider `plain`: convolutions with BatchNorm and ReLU, mean of the features, linear layer.
 
 A run trains three of these networks as baselines; `plain_family` describes them.
 """
@@ -6,6 +6,7 @@ A run trains three of these networks as baselines; `plain_family` describes them
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from edanas.core.contracts import SupernetProvider
@@ -26,13 +27,24 @@ _FULL_SIDE = 32
 """Largest side of images, in pixels, at which the first convolution of a baseline has stride 1."""
 
 
+_KERNEL = 7
+"""Length of the kernels for series."""
+
+_MOST_CHANNELS = 8
+"""Largest ratio of the channels of a convolution for series to those of the first."""
+
+
 class PlainNetwork(FixedProvider):
     """A plain dense network: one convolution in each stage, then the mean of the features and a linear layer.
+
+    Kernels are 3x3 for images, and have length 7 for series, whose padding counts as their mean.
 
     Args:
         channels: Number of output channels of each convolution.
         strides: Stride of each convolution.
-        resolutions: Choices of the side of the input images, in pixels; 8 by default.
+        resolutions: Choices of the side of the input images in pixels, or of the length of series; 8 by
+            default.
+        series: True for series, false, the default, for images.
 
     Raises:
         ConfigError: An option is out of range, or the numbers of channels and of strides differ.
@@ -48,8 +60,9 @@ class PlainNetwork(FixedProvider):
         strides: tuple[int, ...] = (1, 2, 2),
         *,
         resolutions: tuple[int, ...] = (8,),
+        series: bool = False,
     ) -> None:
-        super().__init__(resolutions)
+        super().__init__(resolutions, series=series)
         self.channels = checked_numbers(
             "channels", channels, "whole numbers from 1 to 4096", is_whole(1, 4096)
         )
@@ -63,22 +76,37 @@ class PlainNetwork(FixedProvider):
 
     def parts(self, task: Task) -> Parts:
         """Build stages and last exit; see `FixedProvider.parts`."""
-        before, stages = task.in_channels, []
+        before = task.in_channels
+        stages: list[nn.Module] = []
         for after, stride in zip(self.channels, self.strides, strict=True):
-            stages.append(nn.Sequential(*convolution(before, after, 3, stride=stride, norm=True)))
+            if self.series:
+                conv = nn.Conv2d(before, after, (1, _KERNEL), stride, (0, _KERNEL // 2), bias=False)
+                layers: list[nn.Module] = [conv, nn.BatchNorm2d(after), nn.ReLU()]
+            else:
+                layers = convolution(before, after, 3, stride=stride, norm=True)
+            stages.append(nn.Sequential(*([] if stages or not self.series else [ZeroPadding()]), *layers))
             before = after
         return stages, pool_linear(before, task)
 
 
-def plain_family(side: int) -> dict[str, dict[str, Any]]:
-    """Return the options of the baselines for square images, by the name of the network.
+class ZeroPadding(nn.Module):
+    """Replaces the padding of prepared series, which is NaN, with 0, the mean of the channel."""
+
+    def forward(self, series: torch.Tensor) -> torch.Tensor:
+        """Return series (B, C, 1, L) without NaN."""
+        return torch.where(series.isnan(), torch.zeros_like(series), series)
+
+
+def plain_family(side: int, *, series: bool = False) -> dict[str, dict[str, Any]]:
+    """Return the options of the baselines for square images or series, by the name of the network.
 
     The last features are at most 4x4, and at least 2x2 for images of 5 or more pixels. The first convolution
     has stride 1 for images of up to 32 pixels, so that a network for larger images costs about as much as for
     32 pixels.
 
     Args:
-        side: Side of the images in pixels, 4 or more.
+        side: Side of the images in pixels, or length of the series, 4 or more.
+        series: True for series, whose networks have at most eight times the channels of the first layer.
 
     Returns:
         Three networks, from the cheapest to the most expensive.
@@ -95,9 +123,11 @@ def plain_family(side: int) -> dict[str, dict[str, Any]]:
     strides = [1] * (side <= _FULL_SIDE) + [2] * halvings
     family = {}
     for first in FIRST_CHANNELS:
-        channels = [first * 2**number for number in range(len(strides))]
+        most = first * _MOST_CHANNELS if series else first * 2 ** len(strides)
+        channels = [min(first * 2**number, most) for number in range(len(strides))]
         name = "-".join(map(str, ("plain", *channels)))
-        family[name] = {"channels": channels, "strides": strides, "resolutions": [side]}
+        options = {"channels": channels, "strides": strides, "resolutions": [side]}
+        family[name] = options | ({"series": True} if series else {})
     return family
 
 

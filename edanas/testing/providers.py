@@ -28,11 +28,13 @@ class _Case:
 
     name: str
     backbone: Backbone
+    series: bool
 
     def images(self, task: Task, seed: int = 0) -> torch.Tensor:
         side = int(self.backbone["resolution"])
+        height = 1 if self.series else side
         generator = torch.Generator().manual_seed(seed)
-        return torch.randn(_BATCH, task.in_channels, side, side, generator=generator)
+        return torch.randn(_BATCH, task.in_channels, height, side, generator=generator)
 
 
 def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
@@ -56,10 +58,13 @@ def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
         space = check_variables(provider)
         rng = np.random.default_rng(0)
         cases = [
-            _Case("the smallest backbone", space.smallest()),
-            _Case("the largest backbone", space.largest()),
+            _Case("the smallest backbone", space.smallest(), provider.series),
+            _Case("the largest backbone", space.largest(), provider.series),
         ]
-        cases += [_Case(f"random backbone {i}", space.sample_backbone(rng)) for i in range(backbones)]
+        cases += [
+            _Case(f"random backbone {i}", space.sample_backbone(rng), provider.series)
+            for i in range(backbones)
+        ]
         check_costs(provider, space)
         for task in _TASKS:
             seed_global_generators(0)
@@ -202,6 +207,9 @@ def _check_form(
     )
     side = case.backbone["resolution"]
     require(provider, net.resolution == side, f"{form} has the resolution {net.resolution}; expected {side}")
+    require(
+        provider, net.series == provider.series, f"{form} has series={net.series}; expected {provider.series}"
+    )
     features = images
     with (
         reported_call(provider, f"running the {form} of {case.name} on {tuple(images.shape)}"),

@@ -1,4 +1,4 @@
-"""Augmentation of batches of images, on the device of the batch."""
+"""Augmentation of batches of images or series, on the device of the batch."""
 
 import math
 from collections.abc import Collection
@@ -6,6 +6,8 @@ from collections.abc import Collection
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from edanas.training.augment_series import augment_series
 
 SHIFT = 0.125
 """Largest shift, as a share of the image's side: 4 pixels at 32 pixels."""
@@ -15,6 +17,8 @@ ZOOM = 0.1
 """Largest relative change of the scale: scales are drawn from 0.9 to 1.1."""
 ERASED = 0.3
 """Side of the erased square, as a share of the image's side."""
+BAND = 0.2
+"""Largest width of a band of `spectrum`, as a share of the image's side."""
 MIXED = 0.2
 """Both parameters of the Beta distribution from which mixup draws the share of an image."""
 
@@ -23,11 +27,13 @@ def augment(images: torch.Tensor, names: Collection[str], generator: torch.Gener
     """Return randomly changed images of a batch.
 
     The augmentations are `shift`, `flip` (left to right), `rotate` (and a slight zoom), and `erase`, which
-    sets a square to the mean colour. Areas outside of a shifted or rotated image repeat its border pixels.
-    Images are shifted by whole pixels unless they are also rotated.
+    sets a square to the mean colour. `spectrum` sets a band of rows and a band of columns to it. Areas
+    outside of a shifted or rotated image repeat its border pixels. Images are shifted by whole pixels unless
+    they are also rotated. Bands follow Park et al., SpecAugment, Interspeech 2019.
 
     Args:
-        images: Batch of B normalised images (B, C, R, R), float.
+        images: Batch of B normalised images (B, C, R, R), float; or series (B, C, 1, R), for which
+            `edanas.training.augment_series` describes the augmentations.
         names: Names of the augmentations to apply. Other names are ignored.
         generator: A CPU generator, so that the random numbers do not depend on the device of the images.
 
@@ -40,6 +46,9 @@ def augment(images: torch.Tensor, names: Collection[str], generator: torch.Gener
         >>> changed.shape, int((changed == 0).sum())
         (torch.Size([2, 1, 8, 8]), 8)
     """
+    if images.shape[2] == 1:
+        series = augment_series(images, names, generator)
+        return series.contiguous(memory_format=torch.channels_last)
     count = len(images)
     if "rotate" not in names and {"shift", "flip"} & set(names):
         images = _shift_and_flip(images, names, generator)
@@ -49,6 +58,8 @@ def augment(images: torch.Tensor, names: Collection[str], generator: torch.Gener
         images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     if "erase" in names:
         images = images * _holes(count, images.shape[-1], generator).to(images.device)
+    if "spectrum" in names:
+        images = images * _bands(images, 2, generator) * _bands(images, 3, generator)
     return images.contiguous(memory_format=torch.channels_last)
 
 
@@ -108,6 +119,16 @@ def _affine(count: int, names: Collection[str], generator: torch.Generator) -> t
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
     rows = [torch.stack([cos * mirror, -sin, shift_x], 1), torch.stack([sin * mirror, cos, shift_y], 1)]
     return torch.stack(rows, 1)
+
+
+def _bands(images: torch.Tensor, dim: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw masks for images, which are 0 in a band of random width of rows (`dim` 2) or columns (3)."""
+    count, side = len(images), images.shape[dim]
+    width = torch.randint(0, max(1, round(side * BAND)) + 1, (count, 1), generator=generator)
+    start = (torch.rand(count, 1, generator=generator) * (side - width + 1)).floor()
+    positions = torch.arange(side)
+    outside = ((positions < start) | (positions >= start + width)).to(images.device, images.dtype)
+    return outside[:, None, :, None] if dim == 2 else outside[:, None, None, :]
 
 
 def _holes(count: int, side: int, generator: torch.Generator) -> torch.Tensor:

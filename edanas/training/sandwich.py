@@ -28,6 +28,7 @@ from edanas.core.contracts import (
 from edanas.core.cut_backbones import completed, stages_of
 from edanas.core.machine import keep_kernels
 from edanas.core.passes import exit_logits, exit_parts
+from edanas.core.preprocess import resampled, size_for
 from edanas.core.settings import TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, Task
@@ -243,11 +244,11 @@ class SandwichTraining(Training):
 
 
 def resized(images: torch.Tensor, resolution: int) -> torch.Tensor:
-    """Return images resized to a resolution, with antialiasing.
+    """Return images resized to a resolution, with antialiasing; series are resampled.
 
     Args:
-        images: Batch of B square images (B, C, R, R), float.
-        resolution: Side of the returned images in pixels.
+        images: Batch of B square images (B, C, R, R) or series (B, C, 1, R), float.
+        resolution: Side of the returned images in pixels, or length of the returned series.
 
     Example:
         >>> resized(torch.zeros(1, 3, 32, 32), resolution=24).shape
@@ -255,7 +256,8 @@ def resized(images: torch.Tensor, resolution: int) -> torch.Tensor:
     """
     if images.shape[-1] == resolution:
         return images
-    small = F.interpolate(
-        images, size=(resolution, resolution), mode="bilinear", align_corners=False, antialias=True
-    )
+    size = size_for(images, resolution)
+    if size[0] == 1:
+        return resampled(images, resolution)
+    small = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
     return small.contiguous(memory_format=torch.channels_last)

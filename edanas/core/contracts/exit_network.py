@@ -188,7 +188,32 @@ class ExitNetwork(nn.Module, ABC):
     @property
     @abstractmethod
     def resolution(self) -> int:
-        """Height and width in pixels to which images are resized."""
+        """Height and width in pixels to which images are resized, or the length of series."""
+
+    @property
+    def series(self) -> bool:
+        """True if the network classifies series, false if it classifies images."""
+        return self.backbone.series
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the network's input; the height of a series is 1."""
+        return self.backbone.input_size
+
+    @property
+    def padded(self) -> bool:
+        """True if the network takes series that are shorter than the longest series of its run."""
+        return bool(self.description.get(PREPROCESSING, {}).get("padded", False))
+
+    def noise(self, count: int) -> torch.Tensor:
+        """Return random images (count, C, R, R) uint8, or series (count, C, 1, R) float32.
+
+        All calls return the same values.
+        """
+        shape, generator = (count, len(self.mean), *self.input_size), torch.Generator().manual_seed(0)
+        if self.series:
+            return torch.randn(shape, generator=generator)
+        return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
     @property
     def image_size(self) -> tuple[int, int] | None:

@@ -14,9 +14,11 @@ class StagedBackbone(nn.Module):
     """A single-exit network of M stages, with an exit point after each stage except the last stage.
 
     Args:
-        stages: The M stages in sequence. The first stage takes float images (B, C, R, R), R = `resolution`.
+        stages: The M stages in sequence. The first stage takes float images (B, C, R, R), or series
+            (B, C, 1, R); R = `resolution`.
         head: The last exit, which turns the features of the last stage into logits (B, K).
-        resolution: Height and width of the input images in pixels.
+        resolution: Height and width of the input images in pixels, or the length of input series.
+        series: True if the inputs are series; false, the default, for images.
 
     Attributes:
         ends: Number of stages that run; below M if the backbone is cut.
@@ -27,12 +29,20 @@ class StagedBackbone(nn.Module):
         torch.Size([5, 10])
     """
 
-    def __init__(self, stages: Sequence[nn.Module], head: nn.Module, resolution: int) -> None:
+    def __init__(
+        self, stages: Sequence[nn.Module], head: nn.Module, resolution: int, *, series: bool = False
+    ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.head = head
         self.resolution = resolution
+        self.series = series
         self.ends = len(self.stages)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the input; the height of a series is 1."""
+        return (1 if self.series else self.resolution), self.resolution
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits (B, K) of the last exit."""
@@ -57,7 +67,7 @@ class StagedBackbone(nn.Module):
             Identity()
         """
         rest = [nn.Identity() for _ in self.stages[stages:]]
-        shortened = StagedBackbone([*self.stages[:stages], *rest], head, self.resolution)
+        shortened = StagedBackbone([*self.stages[:stages], *rest], head, self.resolution, series=self.series)
         shortened.ends = stages
         # The modes of the shared modules stay as they are.
         shortened.training = shortened.stages.training = self.training
@@ -112,14 +122,20 @@ class SupernetProvider(ABC):
     `features` still need a classifier; `logits` are the logits of a network. Plugins may add further kinds.
     """
 
+    series: bool = False
+    """True if the networks classify series (B, C, 1, L) of length L, false if they classify images."""
+
+    masked: bool = False
+    """True if the networks take shorter series with NaN at their end, which is padding."""
+
     @abstractmethod
     def variables(self) -> tuple[Variable, ...]:
         """Return the backbone's variables, each with its choices in the order of rising cost.
 
-        One variable is named `resolution` (in pixels). The first choices together give the smallest backbone,
-        and the last choices the largest backbone. The sandwich rule trains both in each step. A variable that
-        leaves the stages before some stage unchanged has `Variable.stage`, so that networks which end earlier
-        lack it. The name `stages` is reserved.
+        One variable is named `resolution`: the side of images in pixels, or the length of series. The first
+        choices together give the smallest backbone, and the last choices the largest backbone. The sandwich
+        rule trains both in each step. A variable that leaves the stages before some stage unchanged has
+        `Variable.stage`, so that networks which end earlier lack it. The name `stages` is reserved.
         """
 
     @abstractmethod

@@ -1,0 +1,72 @@
+"""Checks of series to classify, and their form as a batch: one length, NaN at padding."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from edanas.core.errors import DataError
+from edanas.core.series import at_length, check_finite, valid_lengths
+
+
+def series_batch(series: object, channels: int, length: int, *, padded: bool) -> torch.Tensor:
+    """Return series as a batch (B, C, 1, `length`) of float32, NaN at padding.
+
+    NaN at the end of a series in all channels is padding, however long, and is cut off first. Then series
+    that are longer than the network's length are cropped at their end, and shorter series are padded.
+
+    Args:
+        series: A tensor or array (B, C, L), (C, L), (B, C, 1, L) or (C, 1, L); with one channel also (B, L)
+            or (L,).
+        channels: Number C of channels.
+        length: Length of the series of the network's run.
+        padded: True if the network takes padding; otherwise shorter series are an error.
+
+    Raises:
+        DataError: The shape or type is wrong, a value is not finite, or a series is too short or empty.
+
+    Example:
+        >>> series_batch(np.ones((2, 3, 5)), channels=3, length=6, padded=True)[0, 0, 0]
+        tensor([1., 1., 1., 1., 1., nan])
+    """
+    batch = _shaped(_as_tensor(series), channels)
+    lengths = valid_lengths(batch)
+    check_finite(batch, lengths)
+    if len(batch) and not padded and int(lengths.min()) < length:
+        row = int(lengths.argmin())
+        raise DataError(
+            f"series: found length {int(lengths[row])} in row {row}; allowed: {length} or more, since the "
+            "network was trained on series of one length"
+        )
+    return at_length(batch, length)
+
+
+def _as_tensor(series: object) -> torch.Tensor:
+    if isinstance(series, np.ndarray):
+        if series.dtype.kind not in "fiu":
+            raise DataError(f"series: found values of type {series.dtype}; allowed: numbers")
+        series = torch.from_numpy(np.ascontiguousarray(series, dtype=np.float32))
+    if not isinstance(series, torch.Tensor):
+        raise DataError(f"series: found a {type(series).__name__}; allowed: a torch tensor or a NumPy array")
+    if series.is_complex() or series.dtype == torch.bool:
+        raise DataError(f"series: found values of type {series.dtype}; allowed: numbers")
+    return series.float()
+
+
+def _shaped(series: torch.Tensor, channels: int) -> torch.Tensor:
+    """Return series of any allowed shape as (B, C, 1, L)."""
+    shape: tuple[Any, ...] = tuple(series.shape)
+    if series.ndim == 1 and channels == 1:
+        series = series[None, None]
+    elif series.ndim == 2:
+        series = series[:, None] if channels == 1 else series[None]
+    elif series.ndim == 3 and shape[1] == 1 and shape[0] == channels != 1:
+        series = series[:, 0][None]
+    elif series.ndim == 4 and shape[2] == 1:
+        series = series[:, :, 0]
+    if series.ndim != 3 or series.shape[1] != channels or not series.shape[2]:
+        raise DataError(
+            f"series: found shape {shape}; allowed: (B, {channels}, L) or ({channels}, L), for {channels} "
+            f"channel{'s' if channels > 1 else ''} of length L"
+        )
+    return series[:, :, None]
