@@ -490,6 +490,8 @@ class Survey:
         most: Number of pool images in the largest class.
         side: Median of the shorter sides of the sampled images, in pixels.
         grey: True if all pixels of the sampled images are grey; the files may be stored as RGB.
+        length: Length of the longest series; 0, the default, for images.
+        padded: True if some series are shorter.
 
     Example:
         >>> Survey(1797, 1797, frozenset(), classes=10, fewest=174, most=183, side=8, grey=True).side
@@ -504,6 +506,8 @@ class Survey:
     most: int
     side: int
     grey: bool
+    length: int = 0
+    padded: bool = False
 
 
 @dataclass(frozen=True)

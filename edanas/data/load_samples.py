@@ -1,12 +1,13 @@
 """Preparation of a sample set for a run, by the layout of its samples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from edanas.core.errors import DataError
+from edanas.core.series import valid_lengths
 from edanas.core.types import ImageSet, LoadedData, Survey
 from edanas.data.auto_preset import sampled_positions, survey_of
 from edanas.data.decoding import Fit, convert_arrays, inspect_array
@@ -14,6 +15,7 @@ from edanas.data.image_array import Pixels
 from edanas.data.pixel_range import PixelRange, pixel_range
 from edanas.data.sample_layout import SERIES, layout_of
 from edanas.data.sample_set import Samples, SampleSet
+from edanas.data.series import as_series
 
 
 @dataclass(frozen=True)
@@ -36,31 +38,30 @@ class Reading:
 
 
 def load_samples(samples: SampleSet, fit: Fit, reading: Reading) -> LoadedData:
-    """Return samples in the form in which a run reads them: images as bytes at one size.
+    """Return samples in the form in which a run reads them: images as bytes at one size, series as floats.
 
     Args:
         samples: Samples of any shape.
-        fit: Size of the images; see `edanas.data.decoding.Fit`.
+        fit: Size of the images; see `edanas.data.decoding.Fit`. Series keep their length.
         reading: The options of the user.
 
     Raises:
-        DataError: The samples are series, which have no form yet, or cannot be read as images.
+        DataError: The samples cannot be read as images or series.
     """
-    images = _images_of(samples, layout_of(samples.samples, reading.layout), reading)
-    decoded = convert_arrays(images, fit, reading.channels)
+    order = layout_of(samples.samples, reading.layout)
+    if order in SERIES:
+        values, sentences = as_series(samples.samples, order)
+    else:
+        decoded = convert_arrays(_images_of(samples, order, reading), fit, reading.channels)
+        values, sentences = decoded.images, decoded.remarks
+        _check_constant(values)
     labels = samples.labels
-    loaded = ImageSet(
-        decoded.images, torch.from_numpy(np.array(labels.codes)), labels.names, labels.other_values
-    )
-    _check_constant(loaded.images)
-    remarks = (*samples.remarks, *decoded.remarks)
+    loaded = ImageSet(values, torch.from_numpy(np.array(labels.codes)), labels.names, labels.other_values)
+    remarks = (*samples.remarks, *sentences)
     return LoadedData(loaded, samples.parts, remarks, samples.names, samples.groups)
 
 
 def _images_of(samples: SampleSet, order: str, reading: Reading) -> "_Images":
-    if order in SERIES:
-        # Seam: samples of shape (C, L) and (L,), of equal or unequal length, begin here.
-        raise DataError(f"samples: found series, of layout {order}; allowed: images (data.layout)")
     return _Images(samples.samples, order, pixel_range(samples.samples, reading.range, order))
 
 
@@ -89,13 +90,20 @@ def survey_samples(samples: SampleSet, reading: Reading) -> Survey:
     Raises:
         DataError: See `load_samples`.
     """
-    images = _images_of(samples, layout_of(samples.samples, reading.layout), reading)
+    names = samples.labels.names
+    classes, parts = [names[code] for code in samples.labels.codes], samples.parts.tolist()
+    order = layout_of(samples.samples, reading.layout)
+    if order in SERIES:
+        lengths = valid_lengths(as_series(samples.samples, order)[0])
+        length = int(lengths.max())
+        surveyed = survey_of(classes, parts, [((length, length), True)])
+        return replace(surveyed, length=length, padded=bool((lengths < length).any()))
+    images = _images_of(samples, order, reading)
     sample = [
         inspect_array(images[number], grey=reading.channels == "grey")
         for number in sampled_positions(len(images))
     ]
-    names = samples.labels.names
-    return survey_of([names[code] for code in samples.labels.codes], samples.parts.tolist(), sample)
+    return survey_of(classes, parts, sample)
 
 
 @dataclass(frozen=True)

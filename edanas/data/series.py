@@ -1,7 +1,7 @@
 """Series from arrays of equal or unequal length: their checks, and one tensor with NaN at padding."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,20 @@ from edanas.core.series import check_finite, valid_lengths
 LONGEST = 16_000
 """Largest length of series; longer series are cropped at their end."""
 
+
+class Rows(Protocol):
+    """N arrays, one for each series."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> npt.NDArray[Any]: ...
+
+
 Array = npt.NDArray[Any]
 """One series (C, L) or (L,)."""
 
 
-def as_series(samples: Sequence[Array], layout: str = "NCL") -> tuple[torch.Tensor, tuple[str, ...]]:
+def as_series(samples: Rows, layout: str = "NCL") -> tuple[torch.Tensor, tuple[str, ...]]:
     """Return series as one tensor of float32, and sentences on cropping and padding.
 
     NaN at the end of a series in all channels is padding, as in the archives of unequal series. The length of
@@ -51,10 +60,11 @@ padding is masked.',))
                 "equal numbers of channels"
             )
     longest = max(array.shape[1] for array in arrays)
-    series = torch.full((len(arrays), channels, 1, min(longest, LONGEST)), torch.nan)
+    values = np.full((len(arrays), channels, 1, min(longest, LONGEST)), np.nan, dtype=np.float32)
     for row, array in enumerate(arrays):
         part = array[:, :LONGEST]
-        series[row, :, 0, : part.shape[1]] = torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32))
+        values[row, :, 0, : part.shape[1]] = part
+    series = torch.from_numpy(values)
     lengths = valid_lengths(series)
     check_finite(series, lengths)
     series = series[..., : int(lengths.max())].contiguous()
@@ -62,7 +72,7 @@ padding is masked.',))
     return series, _sentences(arrays, lengths)
 
 
-def _each(samples: Sequence[Array]) -> list[Array]:
+def _each(samples: Rows) -> list[Array]:
     return [samples[row] for row in range(len(samples))]
 
 
@@ -88,8 +98,8 @@ def _check_channels(series: torch.Tensor) -> None:
         values = channel[~channel.isnan()]
         if bool((values == values[0]).all()):
             raise DataError(
-                f"series: channel {number} (from 0) is {float(values[0]):g} everywhere; allowed: channels whose "
-                "values vary; leave the channel out"
+                f"series: channel {number} (from 0) is {float(values[0]):g} everywhere; allowed: channels "
+                "whose values vary; leave the channel out"
             )
 
 
@@ -100,11 +110,12 @@ def _sentences(arrays: Sequence[Array], lengths: torch.Tensor) -> tuple[str, ...
     if cropped:
         verb = "is" if cropped == 1 else "are"
         sentences.append(
-            f"{cropped:,} of {len(arrays):,} series {verb} longer than {LONGEST:,} and {verb} cropped at the end."
+            f"{cropped:,} of {len(arrays):,} series {verb} longer than {LONGEST:,} and {verb} cropped at "
+            "the end."
         )
     if low < high:
         sentences.append(
-            f"Series have lengths from {low:,} to {high:,}; shorter series are padded to {high:,}, and padding "
-            "is masked."
+            f"Series have lengths from {low:,} to {high:,}; shorter series are padded to {high:,}, and "
+            "padding is masked."
         )
     return tuple(sentences)

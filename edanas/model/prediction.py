@@ -15,6 +15,7 @@ from edanas.core.progress import Progress, Silent
 from edanas.data.files import image_files, read_batches
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
+from edanas.model.windows import windows
 from edanas.thresholds.budgets import parse_budget, unreachable_budget_message
 from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.stream_budget import HOLD, BudgetHolder
@@ -56,8 +57,13 @@ def stream(
     progress: Progress | None = None,
     on_unreadable: Callable[[DataError], None] | None = None,
     hold_macs: str | float | BudgetHolder | None = None,
+    window: int | None = None,
+    hop: int | None = None,
 ) -> Iterator[Answer]:
-    """Classify images as they arrive; at most one batch is in memory.
+    """Classify images or windows of a signal as they arrive; at most one batch is in memory.
+
+    A network for series classifies windows of a signal that arrives in chunks, e.g. from a microphone. Each
+    window is classified as soon as it is complete.
 
     With a budget, the thresholds move after each batch of at most 62 images (by default), so that the mean
     cost of an image holds the budget; see `edanas.thresholds.stream_budget`. Whenever an answer is yielded,
@@ -67,7 +73,7 @@ def stream(
         network: A network in eval mode.
         source: Path of an image file; path of a folder, whose images are found in it and in all folders
             below; a list of such paths; or an iterable of images (see `EENN.predict`) or of pairs (name,
-            image).
+            image). With `window`, an iterable of chunks; see `edanas.model.windows.windows`.
         batch_size: Largest number of images read and computed at once.
         compact: See `EENN.predict`.
         progress: Display for a progress bar; `None`, the default, displays no bar.
@@ -77,9 +83,12 @@ def stream(
             The text `none` means no budget. A `BudgetHolder` continues where an earlier stream with the
             holder ended. By default the budget is that of the network's description, which the threshold
             setter `dynamic` writes; other networks then have no budget.
+        window: Number of values of a window of a signal. `None`, the default, means that items are whole
+            images or series.
+        hop: Number of values from the begin of a window to the begin of the next; by default `window`.
 
     Yields:
-        An `Answer` for each image, in order.
+        An `Answer` for each image, in order. The name of a window is its positions, e.g. `100-300`.
 
     Raises:
         DataError: A path has no image, a file cannot be read and `on_unreadable` is `None`, or an item is not
@@ -97,6 +106,8 @@ def stream(
     """
     network.predict([], batch_size=batch_size, compact=compact)  # checks the arguments before reading
     holder = budget_holder(network, hold_macs)
+    if window is not None or hop is not None:
+        source, batch_size = _windowed(network, source, window, hop), 1
     read, image_count = _reader(network, source, on_unreadable)
     with (progress or Silent()).task("Predicting", image_count) as bar:
         for count, images_with_names in read(batch_size if holder is None else min(batch_size, holder.batch)):
@@ -208,6 +219,24 @@ def _held_thresholds(network: EENN, holder: BudgetHolder | None) -> Iterator[Non
         yield
     finally:
         network.scheme = own
+
+
+def _windowed(network: EENN, chunks: Source, window: int | None, hop: int | None) -> Iterator[Any]:
+    """Return the windows of a signal; see `stream`.
+
+    Raises:
+        ConfigError: `hop` has no `window`, or the network does not classify series.
+        DataError: The source is not an iterable of chunks.
+    """
+    if window is None:
+        raise ConfigError("hop: found no window; allowed: together with `window`")
+    if not network.series:
+        raise ConfigError("window: the network classifies images; allowed: a network for series")
+    if isinstance(chunks, str | Path) or not isinstance(chunks, Iterable):
+        raise DataError(
+            f"source: found a {type(chunks).__name__}; allowed with `window`: an iterable of chunks"
+        )
+    return windows(chunks, len(network.mean), window, window if hop is None else hop)
 
 
 _Named = list[tuple[str, Any]]

@@ -45,7 +45,7 @@ def _as_tensor(series: object) -> torch.Tensor:
     if isinstance(series, np.ndarray):
         if series.dtype.kind not in "fiu":
             raise DataError(f"series: found values of type {series.dtype}; allowed: numbers")
-        series = torch.from_numpy(np.ascontiguousarray(series, dtype=np.float32))
+        series = torch.from_numpy(np.array(series, dtype=np.float32))
     if not isinstance(series, torch.Tensor):
         raise DataError(f"series: found a {type(series).__name__}; allowed: a torch tensor or a NumPy array")
     if series.is_complex() or series.dtype == torch.bool:

@@ -81,6 +81,7 @@ BUILT_IN = (
     "edanas.loggers.mlflow",
     "edanas.plugins.mbv3_sm",
     "edanas.plugins.resnet_sm",
+    "edanas.plugins.signal_sm",
     "edanas.plugins.baselines",
 )
 """Modules of the built-in plugins, in the order of loading."""

@@ -38,6 +38,7 @@ from edanas.evaluation.workbench import Workbench
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.manager import Plugin
 from edanas.plugins.registry import Registry
+from edanas.run.sample_check import check_samples
 from edanas.surrogates.adaptive import AdaptiveSwitching
 
 WRITER = "safetensors"
@@ -114,7 +115,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     loaded = source.load(_largest_side(space), settings.seed)
     indices = split_indices(loaded, settings.split, settings.seed)
     parts = parts_of(loaded, indices)
-    _check_samples(registry, settings, provider, parts)
+    check_samples(registry, settings, provider, parts)
     duplicates = find_duplicates(loaded)
     groups = group_sentences(loaded.groups, indices)
     sentences = (*groups, *(() if settings.allow_duplicates else duplicates.sentences()))
@@ -194,28 +195,6 @@ def _check_heads(
         raise ConfigError(
             f"classifier: '{settings.classifier.name}' reads {classifier.reads}, but the stages of supernet "
             f"'{settings.supernet.name}' pass on {provider.passes}; allowed: {', '.join(others) or 'nothing'}"
-        )
-
-
-def _check_samples(registry: Registry, settings: Settings, provider: SupernetProvider, parts: DataParts) -> None:
-    """Check that the supernet classifies the kind of samples of the data, images or series.
-
-    Raises:
-        ConfigError: It classifies the other kind, or cannot take series of unequal length.
-    """
-    name = settings.supernet.name
-    if parts.series != provider.series:
-        entries = registry.entries("supernet provider")
-        fitting = [e.name for e in entries if getattr(e.factory, "series", False) == parts.series]
-        kinds = ("images", "series")
-        raise ConfigError(
-            f"supernet: '{name}' classifies {kinds[provider.series]}, but the data has {kinds[parts.series]}; "
-            f"allowed: {', '.join(fitting)}" + (", or `--plugin signal-sm`" if parts.series else "")
-        )
-    if parts.padded and not provider.masked:
-        raise ConfigError(
-            f"supernet.masked: found false for '{name}', but the data has series of unequal length; allowed: "
-            "true, in a supernet with this option (elastic-1d)"
         )
 
 

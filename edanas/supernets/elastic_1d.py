@@ -42,7 +42,7 @@ class Elastic1dProvider(SupernetProvider):
         stem_stride: Stride of the first convolution, from 1 to 8; 0, the default, derives it from
             `resolutions`.
         stage_strides: Stride of each of the 5 stages, from 1 to 4; an empty list, the default, derives the
-            strides from `resolutions`. The derived strides leave features of length 4 to 7 after the last
+            strides from `resolutions`. The derived strides leave features of length 4 to 8 after the last
             stage.
         squeeze: For each stage, true if its blocks have squeeze-and-excitation; by default, all stages but
             the first.

@@ -41,6 +41,15 @@ SMALL: dict[str, dict[str, Any]] = {
         "depths": [1, 2],
         "channels": [8, 12, 16, 16, 16],
     },
+    "elastic-1d": {
+        "widths": [0.5, 1.0],
+        "resolutions": [12],
+        "depths": [1],
+        "kernels": [3, 5],
+        "expansions": [1, 2],
+        "channels": [4, 8, 8, 12, 12],
+        "masked": True,
+    },
     "timm": {"model": "test_resnet", "resolutions": [16]},
     "module": {
         "source": f"{OWN}:make",

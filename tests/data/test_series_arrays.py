@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+
+from edanas.core.errors import DataError
+from edanas.core.settings import SplitSettings
+from edanas.core.types import ImageSet, LoadedData
+from edanas.data.load_samples import Reading, load_samples
+from edanas.data.sample_set import EqualSamples, SampleSet, UnequalSamples
+from edanas.data.series import as_series
+from edanas.data.splits import split
+
+
+def waves(*lengths: int, channels: int = 2) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=(channels, length)) for length in lengths]
+
+
+def test_a_list_of_unequal_series_and_the_same_with_nan_at_the_end_are_equal() -> None:
+    listed = waves(5, 9, 7)
+    padded = np.full((3, 2, 12), np.nan)
+    for row, series in enumerate(listed):
+        padded[row, :, : series.shape[1]] = series
+    first, sentences = as_series(listed)
+    second, same = as_series(padded)
+    assert torch.equal(first.isnan(), second.isnan())
+    assert torch.equal(first.nan_to_num(), second.nan_to_num())
+    assert first.shape == (3, 2, 1, 9)
+    assert (
+        sentences
+        == same
+        == ("Series have lengths from 5 to 9; shorter series are padded to 9, and padding is masked.",)
+    )
+
+
+def test_series_of_one_length_need_no_sentence() -> None:
+    series, sentences = as_series(np.stack(waves(6, 6)))
+    assert not series.isnan().any()
+    assert sentences == ()
+
+
+def test_series_beyond_the_largest_length_are_cropped_and_said_so() -> None:
+    series, sentences = as_series(waves(16_005, 20))
+    assert series.shape[3] == 16_000
+    assert sentences[0] == "1 of 2 series is longer than 16,000 and is cropped at the end."
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint8, np.float16, np.float64])
+def test_numbers_of_any_type_become_floats(kind: type) -> None:
+    series, _ = as_series((np.stack(waves(6, 6)) * 50 + 100).astype(kind))
+    assert series.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ([np.array([["a", "b"]])], "found values of type <U1 in row 0; allowed: numbers"),
+        ([np.ones((1, 3), dtype=bool)], "found values of type bool in row 0; allowed: numbers"),
+        ([*waves(4, channels=2), *waves(4, channels=3)], "found 3 channels in row 1, and 2 in row 0"),
+        ([np.array([[1.0, 2.0, 3.0], [7.0, 7.0, 7.0]])], "channel 1 .* is 7 everywhere"),
+        ([np.zeros((2, 0))], r"found shape \(2, 0\) in row 0"),
+        ([np.zeros((2, 2, 2))], r"found shape \(2, 2, 2\) in row 0"),
+        ([np.array([[1.0, np.nan, 3.0]])], "found NaN in row 0, channel 0, position 1"),
+        ([np.array([[np.nan, np.nan]])], "row 0 is empty"),
+        ([], "found none"),
+    ],
+)
+def test_wrong_series_are_named_once(samples: list[np.ndarray], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        as_series(samples)
+
+
+def test_sample_sets_of_series_load_as_floats_with_their_labels() -> None:
+    equal = EqualSamples(np.stack(waves(8, 8, 8)).astype(np.float32))
+    loaded = load_samples(SampleSet.of(equal, ["run", "walk", "run"]), 8, Reading())
+    assert loaded.samples.images.shape == (3, 2, 1, 8)
+    assert loaded.samples.classes == ("run", "walk")
+    unequal = UnequalSamples.of(waves(8, 5, 3))
+    loaded = load_samples(SampleSet.of(unequal, [3, 1, 3]), 8, Reading())
+    assert loaded.samples.images.isnan().any()
+    assert "lengths from 3 to 8" in loaded.remarks[0]
+
+
+def test_one_channel_may_come_without_its_axis() -> None:
+    flat = EqualSamples(np.stack(waves(8, 8, channels=1))[:, 0])
+    loaded = load_samples(SampleSet.of(flat, ["a", "b"]), 8, Reading())
+    assert loaded.samples.images.shape == (2, 1, 1, 8)
+
+
+def test_statistics_of_the_split_leave_padding_out() -> None:
+    values = [np.array([[1.0, 3.0] * n]) for n in range(1, 25)]
+    series, _ = as_series(values)
+    labels = torch.arange(24) % 2
+    parts = split(
+        LoadedData(ImageSet(series, labels, ("a", "b")), np.full(24, ""), ()),
+        SplitSettings(0.4, 0.2, 0.2, 0.2),
+        seed=0,
+    )
+    assert parts.mean == (2.0,)
+    assert parts.std == (1.0,)
+    assert parts.series
+    assert parts.padded

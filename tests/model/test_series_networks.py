@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+from series_networks import CHANNELS, LENGTH, series_network, series_parts
+
+from edanas.core.errors import DataError
+from edanas.core.preprocess import PREPROCESSING
+from edanas.deploy.safetensors_export import SafetensorsExporter
+from edanas.model.eenn import EENN
+from edanas.model.loading import load
+from edanas.model.part_latency import latency_costs
+
+
+@pytest.fixture(scope="module")
+def padded(tmp_path_factory: pytest.TempPathFactory) -> EENN:
+    return series_network(tmp_path_factory.mktemp("padded"), padded=True)
+
+
+@pytest.fixture(scope="module")
+def equal(tmp_path_factory: pytest.TempPathFactory) -> EENN:
+    return series_network(tmp_path_factory.mktemp("equal"))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_more_padding_never_changes_an_answer(padded: EENN, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    length = int(rng.integers(1, LENGTH + 1))
+    series = rng.normal(size=(4, CHANNELS, length)).astype(np.float32)
+    first = padded.predict(series)
+    for more in (1, 7, LENGTH, 1000):
+        longer = np.concatenate([series, np.full((4, CHANNELS, more), np.nan, np.float32)], axis=2)
+        again = padded.predict(longer)
+        assert torch.equal(first.label, again.label)
+        assert torch.equal(first.exit, again.exit)
+        assert torch.equal(first.confidence, again.confidence)
+
+
+def test_every_form_of_a_batch_gives_the_same_answers(equal: EENN) -> None:
+    series = series_parts().test.images
+    answers = equal(series)
+    forms = [
+        equal(series[:, :, 0]),
+        equal.predict(series.numpy()),
+        equal.predict(series[:, :, 0].double().numpy()),
+        equal.predict([each[:, 0] for each in series], batch_size=5),
+    ]
+    for prediction in forms:
+        assert torch.equal(prediction.exit, answers.exit)
+        assert torch.allclose(prediction.confidence, answers.confidence, atol=1e-6)
+    one = equal(series[0])
+    assert int(one.label[0]) == int(answers.label[0])
+
+
+def test_longer_series_are_cropped_at_their_end(equal: EENN) -> None:
+    series = series_parts().test.images[:4]
+    longer = torch.cat([series, torch.ones(4, CHANNELS, 1, 9)], dim=3)
+    assert torch.equal(equal(longer).confidence, equal(series).confidence)
+
+
+@pytest.mark.parametrize(
+    ("series", "message"),
+    [
+        (np.zeros((2, CHANNELS, 30)), "found length 30 in row 0; allowed: 40 or more"),
+        (np.zeros((2, CHANNELS + 1, LENGTH)), r"found shape \(2, 4, 40\); allowed: \(B, 3, L\) or \(3, L\)"),
+        (np.array([["a"]]), "found values of type <U1; allowed: numbers"),
+        (np.zeros((2, CHANNELS, LENGTH), dtype=complex), "found values of type complex128"),
+        ("series", "found a str"),
+    ],
+)
+def test_wrong_series_are_one_clear_error(equal: EENN, series: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        equal(series)
+
+
+def test_nan_inside_a_series_is_an_error_at_prediction_too(padded: EENN) -> None:
+    series = np.zeros((2, CHANNELS, 30))
+    series[1, 2, 11] = np.nan
+    with pytest.raises(DataError, match="NaN in row 1, channel 2, position 11"):
+        padded.predict(series)
+
+
+@pytest.mark.parametrize("kind", ["padded", "equal"])
+def test_a_frozen_network_and_a_loaded_one_answer_as_the_network(
+    kind: str, request: pytest.FixtureRequest, tmp_path: object
+) -> None:
+    network: EENN = request.getfixturevalue(kind)
+    samples = series_parts(padded=kind == "padded").test.images
+    expected = network(samples)
+    frozen = network.freeze()
+    assert torch.equal(frozen(samples).exit, expected.exit)
+    assert torch.allclose(frozen(samples).confidence, expected.confidence, atol=1e-5)
+    (path, *_) = SafetensorsExporter().export(network, tmp_path / "net")  # type: ignore[operator]
+    loaded = load(path)
+    assert torch.equal(loaded(samples).confidence, expected.confidence)
+    assert loaded.padded == (kind == "padded")
+    assert loaded.description[PREPROCESSING]["series"] is True
+
+
+def test_every_stage_has_a_latency(equal: EENN) -> None:
+    costs = latency_costs(equal)
+    assert costs.last > 0
+    assert sum(costs.stages) > 0
