@@ -114,7 +114,8 @@ def resampled(
     # The first value is never padding, however short the series is.
     is_first = torch.arange(length, device=series.device) == 0
     padding = torch.full_like(values, torch.nan)
-    return torch.where((share >= 0.5) | is_first, values / share.clamp(min=1e-6), padding).float()
+    is_valid = torch.where(is_first, torch.ones_like(share), share) >= 0.5
+    return torch.where(is_valid, values / share.clamp(min=1e-6), padding).float()
 
 
 def resampling_weights(before: int, after: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -24,6 +24,7 @@ class ImageListing:
         ignored: Paths of files and folders that are no images.
         hidden: Paths of files and folders that are hidden, or that a system created on its own.
         loops: Paths of linked folders that were read already, or that contain themselves.
+        suffixes: Endings of the files that are listed, those of images by default.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -32,6 +33,7 @@ class ImageListing:
     ignored: list[Path] = field(default_factory=list)
     hidden: list[Path] = field(default_factory=list)
     loops: list[Path] = field(default_factory=list)
+    suffixes: frozenset[str] = SUFFIXES
 
     def remarks(self, root: Path) -> tuple[str, ...]:
         """Return one sentence for each kind of files and folders that are not read."""
@@ -50,11 +52,12 @@ class ImageListing:
         return tuple(sentences)
 
 
-def find_images(root: Path) -> ImageListing:
+def find_images(root: Path, suffixes: frozenset[str] = SUFFIXES) -> ImageListing:
     """List the image files of a folder with their classes and parts.
 
     Args:
         root: The folder with class folders; `edanas.data.folder.Folder` describes its layout.
+        suffixes: Endings of the files, in lower case; those of images by default.
 
     Raises:
         DataError: The folder has fewer than two class folders, or a class folder has no image. The parts have
@@ -71,7 +74,7 @@ def find_images(root: Path) -> ImageListing:
         ['cat', 'dog', 'dog']
     """
     try:
-        return _find(root)
+        return _find(root, suffixes)
     except OSError as error:
         raise DataError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
 
@@ -94,19 +97,21 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _find(root: Path) -> ImageListing:
+def _find(root: Path, suffixes: frozenset[str]) -> ImageListing:
     if not root.exists():
         raise DataError(f"{root}: no such folder")
     if not root.is_dir():
         raise DataError(f"{root}: is a file; expected a folder of class folders")
-    listing = ImageListing()
+    listing = ImageListing(suffixes=suffixes)
     top = _folders(root, listing)
     parts = _part_folders(root, top)
     if parts is None:
         _check_class_folders(root, top)
         _find_classes(root, top, "", listing)
         return listing
-    listing.ignored += _without_images(root, [folder for folder in top if folder not in parts.values()])
+    listing.ignored += _without_images(
+        root, [folder for folder in top if folder not in parts.values()], suffixes
+    )
     class_folders = {}
     for part, folder in parts.items():
         class_folders[part] = _folders(folder, listing)
@@ -140,14 +145,15 @@ def _part_folders(root: Path, top: Sequence[Path]) -> dict[str, Path] | None:
     return parts
 
 
-def _without_images(root: Path, folders: Sequence[Path]) -> list[Path]:
+def _without_images(root: Path, folders: Sequence[Path], suffixes: frozenset[str]) -> list[Path]:
     """Return folders beside the parts, which must not hold images.
 
     Raises:
         DataError: A folder holds an image.
     """
     for folder in folders:
-        if next(_images(folder, ImageListing(), {_identity(folder)}), None) is not None:
+        listing = ImageListing(suffixes=suffixes)
+        if next(_images(folder, listing, {_identity(folder)}), None) is not None:
             raise DataError(
                 f"{root}: found {folder.name}/ with images beside folders of parts; allowed: one folder for "
                 f"each part, named {_part_names()}. Rename or move {folder.name}/, or the folders of parts "
@@ -197,8 +203,9 @@ def _find_classes(root: Path, folders: Sequence[Path], part: str, listing: Image
     for folder in sorted(folders, key=lambda each: natural_key(each.name)):
         files = list(_images(folder, listing, {_identity(root), _identity(folder)}))
         if not files:
+            kind = "an image; images" if listing.suffixes == SUFFIXES else "a recording; recordings"
             raise DataError(
-                f"{folder}: class folder without an image; images end in {', '.join(sorted(SUFFIXES))}"
+                f"{folder}: class folder without {kind} end in {', '.join(sorted(listing.suffixes))}"
             )
         listing.files += files
         listing.classes += [folder.name] * len(files)
@@ -238,7 +245,7 @@ def _images(folder: Path, listing: ImageListing, visited: set[tuple[int, int]]) 
                 continue
             visited.add(_identity(path))
             yield from _images(path, listing, visited)
-        elif path.suffix.lower() in SUFFIXES:
+        elif path.suffix.lower() in listing.suffixes:
             yield path
         else:
             listing.ignored.append(path)

@@ -34,21 +34,23 @@ class ModuleProvider(FixedProvider):
 
     Args:
         source: The function, as `path/to/file.py:function` or `package.module:function`.
-        resolutions: Choices of the side of the input images, in pixels; 32 by default.
+        resolutions: Choices of the side of the input images in pixels, or of the length of series; 32 by
+            default.
+        series: True if the modules classify series: they then get and return features (B, C, L).
 
     Raises:
         ConfigError: An option is out of range, the function does not exist or fails, or its result is not a
             network in stages.
     """
 
-    def __init__(self, source: str, *, resolutions: tuple[int, ...] = (32,)) -> None:
-        super().__init__(resolutions)
+    def __init__(self, source: str, *, resolutions: tuple[int, ...] = (32,), series: bool = False) -> None:
+        super().__init__(resolutions, series=series)
         self.source = source
         task = Task(in_channels=3, num_classes=2)
         stages, head = self.skeleton(task)
         self.exit_points = len(stages) - 1
         for side in self.resolutions:
-            self._run_once(StagedBackbone(stages, head, side).eval(), task)
+            self._run_once(StagedBackbone(stages, head, side, series=series).eval(), task)
 
     def parts(self, task: Task) -> Parts:
         """Call the user's function; see `FixedProvider.parts`.
@@ -69,7 +71,7 @@ class ModuleProvider(FixedProvider):
             raise self._error(
                 f"the function returned {len(stages)} stage; expected two or more stages, and the last exit"
             )
-        return stages, head
+        return ([Along(stage) for stage in stages], Along(head)) if self.series else (stages, head)
 
     def skeleton(self, task: Task) -> Parts:
         """Build stages and last exit with weights, since the user's code may read the weights."""
@@ -104,7 +106,7 @@ class ModuleProvider(FixedProvider):
         Raises:
             ConfigError: A stage or the last exit does not run, or its output is not features or logits.
         """
-        features = torch.zeros(2, task.in_channels, network.resolution, network.resolution)
+        features = torch.zeros(2, task.in_channels, *network.input_size)
         names = [*(f"stage {number}" for number in range(1, len(network.stages) + 1)), "the last exit"]
         for name, part in zip(names, (*network.stages, network.head), strict=True):
             before = tuple(features.shape)
@@ -118,10 +120,28 @@ class ModuleProvider(FixedProvider):
                 if output != (2, task.num_classes):
                     raise self._error(f"{name} returns {output}; expected logits {(2, task.num_classes)}")
             elif not is_tensor or (part is not network.stages[-1] and features.ndim != 4):
-                raise self._error(f"{name} returns {output}; expected features (B, C, H, W)")
+                shape = "(B, C, L)" if self.series else "(B, C, H, W)"
+                raise self._error(f"{name} returns {output}; expected features {shape}")
 
     def _error(self, text: str) -> ConfigError:
         return ConfigError(f"supernet.source: '{self.source}': {text}")
+
+
+class Along(nn.Module):
+    """Runs a module for features (B, C, L) on features (B, C, 1, L); other outputs of the module stay.
+
+    Args:
+        module: The module.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the module's output, (B, D, 1, L') if it has features (B, D, L')."""
+        out: torch.Tensor = self.module(features.squeeze(2) if features.ndim == 4 else features)
+        return out.unsqueeze(2) if out.ndim == 3 else out
 
 
 def _function(source: str) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.types import Backbone, Task
 from edanas.supernets.user_module import ModuleProvider
+from edanas.testing.providers import check_provider
 
 FILE = Path(user_nets.__file__)
 TASK = Task(in_channels=1, num_classes=3)
@@ -92,3 +93,24 @@ def test_a_file_that_fails_is_named(tmp_path):
     (tmp_path / "broken.py").write_text("import no_such_module_at_all\n")
     with pytest.raises(ConfigError, match=r"broken\.py raised ModuleNotFoundError"):
         ModuleProvider(f"{tmp_path / 'broken.py'}:make")
+
+
+def test_modules_with_one_dimensional_convolutions_are_counted(tmp_path):
+    path = tmp_path / "nets1d.py"
+    path.write_text(
+        "from torch import nn\n"
+        "def make(in_channels, num_classes):\n"
+        "    first = nn.Sequential(nn.Conv1d(in_channels, 4, 5, padding=2), nn.BatchNorm1d(4), nn.ReLU())\n"
+        "    second = nn.Sequential(nn.MaxPool1d(2), nn.Conv1d(4, 6, 3, padding=1))\n"
+        "    head = nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(6, num_classes))\n"
+        "    return [first, second], head\n"
+    )
+    network_provider = ModuleProvider(f"{path}:make", resolutions=(20,), series=True)
+    at_20, task = Backbone.of({"resolution": 20}), Task(in_channels=2, num_classes=3)
+    stages, last = network_provider.costs(at_20, task)
+    assert [stage.macs for stage in stages] == [20 * 2 * 5 * 4, 10 * 4 * 3 * 6]
+    assert [stage.shape for stage in stages] == [(4, 1, 20), (6, 1, 10)]
+    assert last.macs == 6 * 3
+    network = network_provider.build(at_20, task).eval()
+    assert network(torch.zeros(5, 2, 1, 20)).shape == (5, 3)
+    check_provider(network_provider, backbones=0)
