@@ -222,13 +222,21 @@ def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int])
         sides: Resolutions of the supernet, in pixels; one or more.
     """
     parts, colour = part_sizes(surveyed, settings.split), "grey" if surveyed.grey else "colour"
+    read = " and ".join(str(side) for side in sides)
     sentences = [
         f"The data has {surveyed.images:,} {colour} images in {surveyed.classes:,} classes, with a median "
-        f"side of {surveyed.side} px; networks read them at {' and '.join(str(side) for side in sides)} px. "
+        f"side of {surveyed.side} px; networks read them at {read} px. "
         f"The supernet is trained on {parts['train']:,} images {_length(settings)}."
     ]
+    if surveyed.length:
+        unequal = ", and shorter ones are padded and masked" if surveyed.padded else ""
+        sentences = [
+            f"The data has {surveyed.images:,} series in {surveyed.classes:,} classes, of up to "
+            f"{surveyed.length:,} values{unequal}; networks read {read} values. The supernet is trained on "
+            f"{parts['train']:,} series {_length(settings)}."
+        ]
     gigabytes = surveyed.images * _channels(surveyed) * max(sides) ** 2 / 1e9
-    if gigabytes >= 1:
+    if gigabytes >= 1 and not surveyed.length:
         sentences.append(
             f"The run holds all images in memory: about {gigabytes:.1f} GB, and twice as much "
             "while it splits the data."
@@ -236,7 +244,8 @@ def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int])
     small_parts = [part for part in ("calibration", "validation") if part in parts]
     if any(parts[part] < FEW for part in small_parts):
         counts = " and ".join(f"{parts[part]} {part}" for part in small_parts)
-        sentences.append(f"{counts} images are few: thresholds and the choice of networks depend on chance.")
+        kind = "series" if surveyed.length else "images"
+        sentences.append(f"{counts} {kind} are few: thresholds and the choice of networks depend on chance.")
     return sentences
 
 

@@ -8,8 +8,8 @@ from edanas.data.auto_preset import LARGEST, SMALLEST
 DENSE_SIDE = 40
 """Largest side of images, in pixels, for which `auto` chooses dense networks rather than mobile networks."""
 
-DENSE, MOBILE = "resnet-sm", "mbv3-sm"
-"""Bundles with dense and with mobile networks."""
+DENSE, MOBILE, SERIES = "resnet-sm", "mbv3-sm", "signal-sm"
+"""Bundles with dense and with mobile networks, and with networks for series."""
 
 _POOLED_SIDE = 20
 """Smallest side of images, in pixels, for which dense networks have max-pooling and a stem of stride 2."""
@@ -25,13 +25,17 @@ def bundle_for(surveyed: Survey) -> tuple[str, str]:
     times as much arithmetic a second in dense convolutions as in the depthwise ones on small features.
     More epochs then fit in the same time. For larger images, networks of few multiply-adds matter more.
 
+    Series get the bundle for series.
+
     Args:
-        surveyed: The survey of the folder.
+        surveyed: The survey of the data.
 
     Example:
         >>> bundle_for(Survey(1797, 1797, frozenset(), 10, 174, 183, side=8, grey=True))[0]
         'resnet-sm'
     """
+    if surveyed.length:
+        return SERIES, f"Series get networks with convolutions along the series (bundle '{SERIES}')."
     if surveyed.side <= DENSE_SIDE:
         return DENSE, (
             f"Images of {surveyed.side} px get dense networks (bundle '{DENSE}'): a processor does three to "

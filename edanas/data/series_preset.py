@@ -6,12 +6,17 @@ from typing import Any
 import numpy as np
 
 from edanas.core.settings import SplitSettings
+from edanas.core.types import Survey
+from edanas.data.auto_preset import part_sizes
 
 SHORTEST = 4
 """Smallest length at which networks read series."""
 
+HALVED = 32
+"""Largest length that is not halved."""
 
-def series_settings(train: int, length: int, split: SplitSettings, *, padded: bool) -> dict[str, Any]:
+
+def series_settings(surveyed: Survey, split: SplitSettings, *, only_lengths: bool = False) -> dict[str, Any]:
     """Return the settings for series, by their dotted names.
 
     - Lengths: half of the length of the longest series, and all of it; series of up to 32 values are not
@@ -22,28 +27,34 @@ def series_settings(train: int, length: int, split: SplitSettings, *, padded: bo
     - Epochs: 2,500 divided by the square root of the number of training series, limited to 20 to 250.
 
     Args:
-        train: Number of training series.
-        length: Length of the longest series.
+        surveyed: The survey of the data.
         split: The shares of the four parts.
-        padded: True if some series are shorter.
+        only_lengths: True for the parts, lengths, masks and batch sizes alone, as for presets other than
+            `auto`.
 
     Example:
-        >>> settings = series_settings(96, 206, SplitSettings(0.7, 0.15, 0.15, 0.3), padded=False)
+        >>> epilepsy = Survey(275, 137, frozenset({"test"}), 4, 30, 39, side=206, grey=True, length=206)
+        >>> settings = series_settings(epilepsy, SplitSettings(0.5, 0.15, 0.15, 0.2))
         >>> settings["supernet.resolutions"], settings["training.batch_size"], settings["training.epochs"]
         ([103, 206], 16, 250)
     """
+    train, length = part_sizes(surveyed, split)["train"], surveyed.length
     batch = int(2 ** np.clip(round(np.log2(max(1, train / 10))), 4, 7))
     epochs = int(np.clip(round(2500 / train**0.5), 20, 250))
     rate = 0.004 * (batch / 32) ** 0.5
-    lengths = {max(SHORTEST, length)} | ({-(-length // 2)} if length > 32 else set())
-    return {
+    lengths = {max(SHORTEST, length)} | ({-(-length // 2)} if length > HALVED else set())
+    settings = {
         "split": asdict(split),
         "supernet.resolutions": sorted(lengths),
-        "supernet.masked": padded,
+        "supernet.masked": surveyed.padded,
         "training.batch_size": batch,
+        "finetune.batch_size": batch,
+    }
+    if only_lengths:
+        return settings
+    return settings | {
         "training.learning_rate": round(rate, 5),
         "training.epochs": epochs,
-        "finetune.batch_size": batch,
         "finetune.learning_rate": round(rate * 0.75, 5),
         "finetune.epochs": max(2, epochs // 2),
         "recalibration": int(np.clip(train, 2, 2000)),

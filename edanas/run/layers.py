@@ -13,6 +13,7 @@ from edanas.core.settings import Component, Settings
 from edanas.core.types import Survey
 from edanas.data.auto_preset import auto_settings, choice_sentences, split_shares
 from edanas.data.family import bundle_for, for_supernet
+from edanas.data.series_preset import series_settings
 from edanas.plugins.blame import blamed
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import SETTING, Registry
@@ -85,12 +86,17 @@ def layered_settings(
     below = _below(registry, named.plugin, preset)
     own: Layer = ("the chosen bundle and preset", {"plugin": named.plugin, "preset": preset})
     settings = resolve([*below, *layers, own])
-    data = own_data.component(settings.data) if preset == AUTO else None
+    factory = registry.entry("supernet provider", settings.supernet.name).factory
+    adapts = preset == AUTO or getattr(factory, "series", False)
+    data = own_data.component(settings.data) if adapts else None
     images = None if data is None else own_data.survey(data)
     place = str(data.options.get("path", "the arrays")) if data else ""
     if images is not None:
         split = settings.split if _has_setting(layers, "split") else split_shares(images.pool)
-        suited = for_supernet(auto_settings(images, split), settings.supernet.name, images)
+        if images.length:
+            suited = series_settings(images, split, only_lengths=preset != AUTO)
+        else:
+            suited = for_supernet(auto_settings(images, split), settings.supernet.name, images)
         automatic: Layer = (f"the images in {place}", suited)
         limit: Layer = ("the default time", {"time_limit": DEFAULT_TIME})
         has_length = named.preset or any(map(_sets_epochs, layers))
