@@ -155,7 +155,8 @@ def stated_preprocessing(parts: DataParts, resolution: int) -> dict[str, Any]:
     height, width = images.shape[2:]
     if parts.series:
         return series_fields(width, resolution, padded=parts.padded)
-    return preprocessing_fields((width, height), images.shape[1], resolution)
+    fields = preprocessing_fields((width, height), images.shape[1], resolution)
+    return {**fields, "front_end": dict(parts.front_end)} if parts.front_end else fields
 
 
 def series_fields(length: int, resolution: int, *, padded: bool) -> dict[str, Any]:

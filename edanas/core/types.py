@@ -462,6 +462,8 @@ class LoadedData:
         names: Name of each sample for messages, e.g. the path of its file; empty if samples have no names.
         groups: Group of each sample, e.g. its speaker; all samples of a group are in one part. Empty if
             there are no groups.
+        front_end: Values of JSON from which a finished network computes its images of sound; empty for images
+            and series.
 
     Example:
         >>> import torch
@@ -475,6 +477,7 @@ class LoadedData:
     remarks: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    front_end: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -492,6 +495,7 @@ class Survey:
         grey: True if all pixels of the sampled images are grey; the files may be stored as RGB.
         length: Length of the longest series; 0, the default, for images.
         padded: True if some series are shorter.
+        sound: True if the images are spectrograms.
 
     Example:
         >>> Survey(1797, 1797, frozenset(), classes=10, fewest=174, most=183, side=8, grey=True).side
@@ -508,6 +512,7 @@ class Survey:
     grey: bool
     length: int = 0
     padded: bool = False
+    sound: bool = False
 
 
 @dataclass(frozen=True)
@@ -529,6 +534,8 @@ class DataParts:
     """Mean of each channel over the train part, for pixels in [0, 1]."""
     std: tuple[float, ...]
     """Standard deviation of each channel over the train part, for pixels in [0, 1]."""
+    front_end: Mapping[str, Any] = field(default_factory=dict)
+    """See `LoadedData.front_end`."""
 
     @property
     def task(self) -> Task:

@@ -8,11 +8,14 @@ from edanas.data.auto_preset import LARGEST, SMALLEST
 DENSE_SIDE = 40
 """Largest side of images, in pixels, for which `auto` chooses dense networks rather than mobile networks."""
 
-DENSE, MOBILE, SERIES = "resnet-sm", "mbv3-sm", "signal-sm"
-"""Bundles with dense and with mobile networks, and with networks for series."""
+DENSE, MOBILE, SERIES, SOUND = "resnet-sm", "mbv3-sm", "signal-sm", "sound-sm"
+"""Bundles with dense and with mobile networks, with networks for series, and for sound."""
 
 _POOLED_SIDE = 20
 """Smallest side of images, in pixels, for which dense networks have max-pooling and a stem of stride 2."""
+
+SPECTROGRAMS = ["shift", "spectrum"]
+"""Augmentations of spectrograms: in time and pitch, and blank bands."""
 
 _SMALLEST_REDUCED = 8
 """Smallest side, in pixels, to which larger images are reduced for dense networks."""
@@ -34,6 +37,8 @@ def bundle_for(surveyed: Survey) -> tuple[str, str]:
         >>> bundle_for(Survey(1797, 1797, frozenset(), 10, 174, 183, side=8, grey=True))[0]
         'resnet-sm'
     """
+    if surveyed.sound:
+        return SOUND, f"Spectrograms of sound get dense networks for small images (bundle '{SOUND}')."
     if surveyed.length:
         return SERIES, f"Series get networks with convolutions along the series (bundle '{SERIES}')."
     if surveyed.side <= DENSE_SIDE:
@@ -75,6 +80,8 @@ def for_supernet(automatic: dict[str, Any], supernet: str, surveyed: Survey) -> 
         supernet: Name of the bundle's supernet provider.
         surveyed: The survey of the folder.
     """
+    if surveyed.sound:
+        automatic = automatic | {f"{each}.augment": SPECTROGRAMS for each in ("training", "finetune")}
     if supernet != "elastic-resnet":
         return automatic
     others = {name: value for name, value in automatic.items() if not name.startswith("supernet.")}

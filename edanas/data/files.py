@@ -11,13 +11,14 @@ from edanas.data.decoding import SUFFIXES, Fit, decode_each
 from edanas.data.system_files import is_hidden
 
 
-def image_files(paths: Iterable[str | Path]) -> list[Path]:
+def image_files(paths: Iterable[str | Path], suffixes: frozenset[str] = SUFFIXES) -> list[Path]:
     """Return the image files at the given paths, in order.
 
     A folder is replaced by the sorted image files in it and in its subfolders, without hidden files.
 
     Args:
         paths: Paths of files and folders. A file is returned whatever its suffix.
+        suffixes: Endings of the files that are found in folders; those of images by default.
 
     Raises:
         DataError: A path does not exist, a folder cannot be read, or a folder holds no image.
@@ -33,10 +34,10 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
     files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            images = sorted(_images_below(path))
+            images = sorted(_images_below(path, suffixes))
             if not images:
-                endings = ", ".join(sorted(SUFFIXES))
-                raise DataError(f"{path}: no image in this folder or below; images end in {endings}")
+                endings, kind = ", ".join(sorted(suffixes)), "image" if suffixes == SUFFIXES else "recording"
+                raise DataError(f"{path}: no {kind} in this folder or below; {kind}s end in {endings}")
             files += images
         elif path.exists():
             files.append(path)
@@ -45,7 +46,7 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
     return files
 
 
-def _images_below(folder: Path) -> Iterator[Path]:
+def _images_below(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
     """Yield the images in a folder and all folders below; linked folders are followed, each folder once."""
     visited: set[tuple[int, int]] = set()
     for parent, folders, names in os.walk(folder, onerror=_raise_data_error, followlinks=True):
@@ -56,7 +57,7 @@ def _images_below(folder: Path) -> Iterator[Path]:
         visited.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in names:
-            if Path(name).suffix.lower() in SUFFIXES and not is_hidden(name):
+            if Path(name).suffix.lower() in suffixes and not is_hidden(name):
                 yield Path(parent) / name
 
 

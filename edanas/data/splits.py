@@ -59,7 +59,7 @@ def parts_of(data: LoadedData, indices: Mapping[str, Indices]) -> DataParts:
     """Return the parts of a data set with the samples at `indices`; see `split_indices`."""
     sets = {part: data.samples.subset(indices[part]) for part in PARTS}
     mean, std = _statistics(sets["train"].images)
-    return DataParts(**sets, mean=mean, std=std)
+    return DataParts(**sets, mean=mean, std=std, front_end=data.front_end)
 
 
 def split_indices(data: LoadedData, settings: SplitSettings, seed: int) -> dict[str, Indices]:

@@ -13,8 +13,10 @@ import numpy.typing as npt
 from edanas.core.errors import ConfigError, DataError, WeightsError
 from edanas.core.progress import Progress, Silent
 from edanas.data.files import image_files, read_batches
+from edanas.data.sound_files import SUFFIXES as SOUND_SUFFIXES
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
+from edanas.model.sound_inputs import front_end_of, sound_pictures
 from edanas.model.windows import windows
 from edanas.thresholds.budgets import parse_budget, unreachable_budget_message
 from edanas.thresholds.schemes import exit_costs
@@ -230,13 +232,15 @@ def _windowed(network: EENN, chunks: Source, window: int | None, hop: int | None
     """
     if window is None:
         raise ConfigError("hop: found no window; allowed: together with `window`")
-    if not network.series:
-        raise ConfigError("window: the network classifies images; allowed: a network for series")
+    front_end = front_end_of(network)
+    if not network.series and front_end is None:
+        raise ConfigError("window: the network classifies images; allowed: a network for series or sound")
     if isinstance(chunks, str | Path) or not isinstance(chunks, Iterable):
         raise DataError(
             f"source: found a {type(chunks).__name__}; allowed with `window`: an iterable of chunks"
         )
-    return windows(chunks, len(network.mean), window, window if hop is None else hop)
+    parts = windows(chunks, len(network.mean), window, window if hop is None else hop)
+    return parts if front_end is None else ((name, front_end.picture(part[0])) for name, part in parts)
 
 
 _Named = list[tuple[str, Any]]
@@ -278,6 +282,9 @@ def _reader(
     """
     paths = [source] if isinstance(source, str | Path) else source
     if isinstance(paths, list | tuple) and paths and all(isinstance(each, str | Path) for each in paths):
+        if (front_end := front_end_of(network)) is not None:
+            recordings = image_files(paths, SOUND_SUFFIXES)
+            return lambda size: sound_pictures(front_end, recordings, size, on_unreadable), len(recordings)
         files = image_files(paths)
         return lambda size: _from_files(network, files, size, on_unreadable), len(files)
     if not isinstance(paths, Iterable):

@@ -1,5 +1,6 @@
 """Choice of a data set by its name or by the path of a folder or file."""
 
+from itertools import islice
 from pathlib import Path
 
 from edanas.core.errors import ConfigError, near_miss
@@ -13,6 +14,14 @@ FOLDER = "folder"
 TABLE, NPZ, PARQUET = "csv", "npz", "parquet"
 """Names of the data sets that read a table of paths, a file of NumPy, and parquet files."""
 
+SOUND = "sound"
+"""Name of the data set that reads a folder of sound files."""
+
+_SOUND_SUFFIXES = {".wav", ".flac", ".ogg"}
+
+_INSPECTED = 200
+"""Number of entries of a folder that are inspected for sound."""
+
 _BY_SUFFIX = {".npz": NPZ, ".csv": TABLE, ".tsv": TABLE, ".parquet": PARQUET}
 
 
@@ -25,7 +34,13 @@ def kind_of(path: Path) -> str:
     """
     if path.is_dir() and (any(path.glob("*.parquet")) or any(path.glob("data/*.parquet"))):
         return PARQUET
+    if path.is_dir() and any(_holds_sound(path, depth) for depth in ("*/*", "*/*/*")):
+        return SOUND
     return FOLDER if path.is_dir() else _BY_SUFFIX.get(path.suffix.lower(), FOLDER)
+
+
+def _holds_sound(path: Path, pattern: str) -> bool:
+    return any(each.suffix.lower() in _SOUND_SUFFIXES for each in islice(path.glob(pattern), _INSPECTED))
 
 
 def data_component(registry: Registry, data: Component) -> Component:

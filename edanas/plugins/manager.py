@@ -64,6 +64,7 @@ BUILT_IN = (
     "edanas.data.digits",
     "edanas.data.folder",
     "edanas.data.image_table",
+    "edanas.data.sound",
     "edanas.data.torchvision_sets",
     "edanas.evaluation.shared",
     "edanas.evaluation.finetune",
@@ -82,6 +83,7 @@ BUILT_IN = (
     "edanas.plugins.mbv3_sm",
     "edanas.plugins.resnet_sm",
     "edanas.plugins.signal_sm",
+    "edanas.plugins.sound_sm",
     "edanas.plugins.baselines",
 )
 """Modules of the built-in plugins, in the order of loading."""

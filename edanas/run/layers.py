@@ -86,7 +86,9 @@ def layered_settings(
     below = _below(registry, named.plugin, preset)
     own: Layer = ("the chosen bundle and preset", {"plugin": named.plugin, "preset": preset})
     settings = resolve([*below, *layers, own])
-    factory = registry.entry("supernet provider", settings.supernet.name).factory
+    factory = registry.entry(
+        "supernet provider", _spelled(registry, "supernet provider", settings.supernet).name
+    ).factory
     adapts = preset == AUTO or getattr(factory, "series", False)
     data = own_data.component(settings.data) if adapts else None
     images = None if data is None else own_data.survey(data)
