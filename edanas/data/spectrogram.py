@@ -82,7 +82,8 @@ class FrontEnd:
     def picture(self, sound: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
         """Return the picture (side, side) of a recording (n,): rows are mel filters or coefficients.
 
-        Levels are relative to the loudest level of the recording, so that its volume does not matter.
+        The lowest filter is the last row, at the bottom, and time runs from left to right. Levels are relative
+        to the loudest level of the recording, so that its volume does not matter.
         """
         fitted = fit_length(np.asarray(sound, dtype=np.float64), self.length)
         size, hop = self.window, self.length / self.side
@@ -97,7 +98,7 @@ class FrontEnd:
 
             coefficients = dct(levels - RANGE / 2, norm="ortho", axis=1)
             levels = np.clip(RANGE / 2 + coefficients * 3 / math.sqrt(self.side), 0.0, RANGE)
-        picture: npt.NDArray[np.uint8] = np.rint(levels.T * (255 / RANGE)).astype(np.uint8)
+        picture: npt.NDArray[np.uint8] = np.rint(levels.T[::-1] * (255 / RANGE)).astype(np.uint8)
         return picture
 
 

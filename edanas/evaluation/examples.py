@@ -13,6 +13,7 @@ import torch
 from edanas.core.contracts import ExitNetwork
 from edanas.core.runfolder import replacing, writing
 from edanas.core.types import ExitProfile, ImageSet, SelectionScheme
+from edanas.evaluation.series_drawing import draw_series
 from edanas.thresholds.profiles import exit_columns
 
 EXAMPLES = "examples"
@@ -112,13 +113,17 @@ def _write(folder: Path, stem: str, image: torch.Tensor) -> str:
     """Write an image, and return its path relative to the run folder.
 
     An image with sides up to `_EXACT` pixels is written as PNG. A larger image is written as a reduced JPEG.
+    A series is drawn as curves.
     """
     from PIL import Image
 
-    pixels = image.permute(1, 2, 0).cpu().numpy()
-    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    is_small = max(picture.size) <= _EXACT
-    picture.thumbnail((_LARGEST, _LARGEST))
+    if image.is_floating_point():
+        picture, is_small = draw_series(image), True
+    else:
+        pixels = image.permute(1, 2, 0).cpu().numpy()
+        picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        is_small = max(picture.size) <= _EXACT
+        picture.thumbnail((_LARGEST, _LARGEST))
     path = folder / EXAMPLES / f"{stem}.{'png' if is_small else 'jpg'}"
     with writing(path):
         path.parent.mkdir(exist_ok=True)
