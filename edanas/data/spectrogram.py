@@ -82,8 +82,8 @@ class FrontEnd:
     def picture(self, sound: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
         """Return the picture (side, side) of a recording (n,): rows are mel filters or coefficients.
 
-        The lowest filter is the last row, at the bottom, and time runs from left to right. Levels are relative
-        to the loudest level of the recording, so that its volume does not matter.
+        The lowest filter is the last row, and time runs from left to right. Levels are relative to
+        the loudest level of the recording, so that its volume does not matter.
         """
         fitted = fit_length(np.asarray(sound, dtype=np.float64), self.length)
         size, hop = self.window, self.length / self.side

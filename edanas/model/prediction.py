@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from operator import length_hint
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from edanas.data.files import image_files, read_batches
 from edanas.data.sound_files import SUFFIXES as SOUND_SUFFIXES
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
+from edanas.model.series_files import series_batches
 from edanas.model.sound_inputs import front_end_of, sound_pictures
 from edanas.model.windows import windows
 from edanas.thresholds.budgets import parse_budget, unreachable_budget_message
@@ -285,6 +287,8 @@ def _reader(
         if (front_end := front_end_of(network)) is not None:
             recordings = image_files(paths, SOUND_SUFFIXES)
             return lambda size: sound_pictures(front_end, recordings, size, on_unreadable), len(recordings)
+        if network.series:
+            return partial(series_batches, paths), None
         files = image_files(paths)
         return lambda size: _from_files(network, files, size, on_unreadable), len(files)
     if not isinstance(paths, Iterable):

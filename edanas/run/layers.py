@@ -109,7 +109,7 @@ def layered_settings(
     if images is not None:
         first, *others = choice_sentences(images, settings, _sides(registry, settings.supernet))
         quick = "" if named.preset or QUICK not in presets else f" `--preset {QUICK}` takes minutes."
-        for line in (reason, f"Settings that suit {place} (preset '{AUTO}'): {first}{quick}", *others):
+        for line in (reason, f"Settings that suit {place} (preset '{preset}'): {first}{quick}", *others):
             if line:
                 say(line)
     return settings
