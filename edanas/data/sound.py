@@ -17,6 +17,7 @@ from edanas.core.types import ImageSet, LoadedData, Survey
 from edanas.data.auto_preset import survey_of
 from edanas.data.folder_layout import find_images, natural_key
 from edanas.data.grouping import groups_of
+from edanas.data.image_array import fit
 from edanas.data.series import LONGEST
 from edanas.data.sound_files import SUFFIXES, Sound, read_sound, resample
 from edanas.data.spectrogram import KINDS, FrontEnd, fit_length
@@ -75,7 +76,7 @@ class SoundFolder(DataSource):
         self.seconds, self.side, self.group = seconds, side, group
 
     def load(self, size: int, seed: int) -> LoadedData:
-        """Read all recordings; see `DataSource.load`. Pictures have the side of the option, not `size`.
+        """Read all recordings; see `DataSource.load`. Pictures larger than `size` are resized.
 
         Raises:
             DataError: The folder has no class folders, a file cannot be read, or rates differ.
@@ -87,6 +88,9 @@ class SoundFolder(DataSource):
         sounds, rate, sentences = self._at_one_rate(recordings, names)
         length = self._length(sounds, rate)
         images, more = self._samples(sounds, rate, length)
+        if self.front_end != RAW and size < self.side:
+            images, resized = fit(images, size)
+            more = (*more, *resized)
         classes = sorted(set(listing.classes), key=natural_key)
         labels = torch.tensor([classes.index(name) for name in listing.classes], dtype=torch.int64)
         return LoadedData(
@@ -103,7 +107,7 @@ class SoundFolder(DataSource):
         listing = find_images(self.path, SUFFIXES)
         side = self.side
         if self.front_end == RAW:
-            side = self.load(0, 0).samples.images.shape[3]
+            side = self.load(self.side, 0).samples.images.shape[3]
         surveyed = survey_of(listing.classes, listing.parts, [((side, side), True)])
         is_raw = self.front_end == RAW
         return replace(surveyed, sound=not is_raw, length=side if is_raw else 0)

@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from edanas.core.contracts import DataSource
+from edanas.data.sample_set import EqualSamples, SampleSet
+from edanas.data.sample_store import store
 from edanas.plugins.registry import Registry
 from edanas.testing import check_data_set, check_missing_data
 
@@ -24,11 +26,56 @@ def images(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_conforms(registry: Registry, name: str, images: Path) -> None:
-    """Sources with a path read local images; sources that download are checked without data."""
-    options = registry.parameters(KIND, name)
-    source: DataSource = registry.create(KIND, name, {"path": str(images)} if "path" in options else {})
-    if "download" in options:
+def _arrays() -> dict[str, np.ndarray]:
+    labels = np.repeat(["dark", "grey", "light"], 3)
+    shades = np.repeat([30, 110, 190], 3)[:, None, None]
+    noise = np.random.default_rng(0).integers(0, 60, (9, 12, 13))
+    return {"x": (shades + noise).astype(np.uint8), "y": labels}
+
+
+@pytest.fixture
+def data(images: Path, tmp_path: Path) -> dict[str, dict[str, str]]:
+    """Options by data set; a data set that is not listed gets the folder of images, if it reads a path."""
+    arrays = _arrays()
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    rows = [f"{path},{path.parent.name}" for path in sorted(images.glob("*/*.*"))]
+    (tmp_path / "table.csv").write_text("\n".join(["path,label", *rows]))
+    samples = SampleSet.of(EqualSamples(arrays["x"]), arrays["y"])
+    return {
+        "npz": {"path": str(tmp_path / "arrays.npz")},
+        "csv": {"path": str(tmp_path / "table.csv")},
+        "arrays": {"digest": store(samples)},
+    }
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    """A folder of two class folders with tones."""
+    soundfile = pytest.importorskip("soundfile", reason="the extra `sound` is not installed")
+    for label, hertz in (("low", 300), ("high", 2000)):
+        (tmp_path / "sounds" / label).mkdir(parents=True)
+        for number in range(3):
+            tone = np.sin(2 * np.pi * (hertz + 40 * number) * np.arange(3000) / 8000)
+            soundfile.write(tmp_path / "sounds" / label / f"{number}.wav", tone, 8000)
+    return tmp_path / "sounds"
+
+
+def test_conforms(
+    registry: Registry,
+    name: str,
+    images: Path,
+    data: dict[str, dict[str, str]],
+    request: pytest.FixtureRequest,
+) -> None:
+    """Sources with a path read local files; sources that download are checked without data."""
+    if name == "parquet":
+        pytest.importorskip("datasets", reason="the extra `hf` is not installed")
+    parameters = registry.parameters(KIND, name)
+    options = data.get(name, {"path": str(images)} if "path" in parameters else {})
+    if name == "sound":
+        options = {"path": str(request.getfixturevalue("sounds"))}
+    source: DataSource = registry.create(KIND, name, options)
+    if "download" in parameters:
         check_missing_data(source)
     else:
         check_data_set(source)

@@ -120,7 +120,7 @@ def test_the_costs_of_the_front_end_follow_the_textbook() -> None:
 
 def test_a_folder_of_recordings_becomes_pictures_with_sentences(folder: Path) -> None:
     assert kind_of(folder) == "sound"
-    loaded = SoundFolder(path=str(folder), group="([a-z]+)_").load(0, 0)
+    loaded = SoundFolder(path=str(folder), group="([a-z]+)_").load(32, 0)
     assert loaded.samples.images.shape == (8, 1, 32, 32)
     assert loaded.samples.images.dtype == torch.uint8
     assert loaded.samples.classes == ("high", "low")
@@ -135,7 +135,7 @@ def test_a_folder_of_recordings_becomes_pictures_with_sentences(folder: Path) ->
 
 def test_raw_sound_is_a_series(folder: Path) -> None:
     source = SoundFolder(path=str(folder), front_end="raw")
-    loaded = source.load(0, 0)
+    loaded = source.load(32, 0)
     assert loaded.samples.images.shape == (8, 1, 1, 4000)
     assert loaded.samples.images.is_floating_point()
     assert source.survey().length == 4000
@@ -148,8 +148,8 @@ def test_mixed_rates_are_an_error_that_names_the_option(folder: Path) -> None:
     with pytest.raises(
         DataError, match=r"8000 Hz \(8\), 16000 Hz \(1\), e\.g\. low/odd\.wav has 16000 Hz.*rate=8000"
     ):
-        SoundFolder(path=str(folder)).load(0, 0)
-    loaded = SoundFolder(path=str(folder), rate=8000).load(0, 0)
+        SoundFolder(path=str(folder)).load(32, 0)
+    loaded = SoundFolder(path=str(folder), rate=8000).load(32, 0)
     assert loaded.remarks[0] == "1 recordings were resampled to 8000 Hz."
 
 
@@ -172,4 +172,10 @@ def test_raw_sound_beyond_the_longest_series_names_a_rate(tmp_path: Path) -> Non
     for name in ("a", "b"):
         write(tmp_path / name / "1.wav", tone(300, 3.0))
     with pytest.raises(ConfigError, match=r"found 3 s, which are 24,000 values at 8000 Hz.*data\.rate=5333"):
-        SoundFolder(path=str(tmp_path), front_end="raw").load(0, 0)
+        SoundFolder(path=str(tmp_path), front_end="raw").load(32, 0)
+
+
+def test_pictures_are_reduced_to_the_size_of_the_search(folder: Path) -> None:
+    loaded = SoundFolder(path=str(folder)).load(16, 0)
+    assert loaded.samples.images.shape == (8, 1, 16, 16)
+    assert loaded.remarks[-1] == "All 8 images were resized from 32x32 to 16x16."
