@@ -18,7 +18,7 @@ AUTO: dict[str, Any] = {
         "resolutions": [16, 32],
         "depths": [1, 2],
     },
-    "training": {**DENSE_AUTO["training"], "augment": _AUGMENT},
+    "training": {**DENSE_AUTO["training"], "precision": "fp32", "augment": _AUGMENT},
     "finetune": {**DENSE_AUTO["finetune"], "augment": _AUGMENT},
 }
 
