@@ -16,7 +16,7 @@ from edanas.core.optional_packages import import_optional
 from edanas.core.preprocess import resize_all
 from edanas.core.types import ImageSet
 from edanas.deploy.int8.matching import matching_thresholds
-from edanas.deploy.int8.network import IMAGES, int8_network, layered_network
+from edanas.deploy.int8.network import IMAGES, QUANTIZED, int8_network, layered_network
 from edanas.deploy.litert_file import SegmentParts, tflite_bytes
 from edanas.deploy.litert_host import header, host_programs
 from edanas.deploy.litert_micro import MicroNetwork, arena_bytes
@@ -249,10 +249,6 @@ class LitertInt8Exporter(LitertFiles):
             f"{sizes['int8'] / 1024:.1f} kB (float32: {sizes['float32'] / 1024:.1f} kB), arenas of the "
             f"segments {arenas} kB, scales from {figures['calibration_images']} images"
         )
-
-
-QUANTIZED = "quantized"
-"""Key of a network's description: true if its thresholds hold for its 8-bit integers."""
 
 
 def _images_of(samples: ImageSet | None, network: ExitNetwork, part: str) -> torch.Tensor:

@@ -10,6 +10,7 @@ from edanas.core.progress import Progress, Silent
 from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.initial_weights import load_initial_weights
 from edanas.evaluation.network_trainer import BACKWARD
+from edanas.evaluation.quantised import check_quantisable, checked_epochs, quantised
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.workbench import Workbench
 from edanas.model.eenn import EENN
@@ -26,10 +27,17 @@ class FinetuneEvaluation(Evaluator):
 
     Args:
         workbench: The run's objects and data.
+        quantized: Judge candidates and results as networks in 8-bit integers.
+        quantized_epochs: Number of epochs of training in integers that follow the fine-tuning of a result, if
+            `quantized` is true.
+
+    Raises:
+        ConfigError: `quantized_epochs` is negative.
     """
 
-    def __init__(self, workbench: Workbench) -> None:
+    def __init__(self, workbench: Workbench, *, quantized: bool = False, quantized_epochs: int = 2) -> None:
         self.workbench = workbench
+        self.quantized, self.quantized_epochs = quantized, checked_epochs(quantized_epochs)
         self._supernet: Supernet | None = None
         self._latest: tuple[str, ExitProfile | None] = "", None
 
@@ -42,6 +50,8 @@ class FinetuneEvaluation(Evaluator):
             ConfigError: The last layers would stay random, since `training.epochs` is 0.
         """
         bench = self.workbench
+        if self.quantized:
+            check_quantisable(bench)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bench.seed("weights"))
             self._supernet = bench.provider.supernet(bench.parts.task)
@@ -50,7 +60,10 @@ class FinetuneEvaluation(Evaluator):
 
     def evaluate(self, candidate: Candidate) -> Metrics:
         """See `Evaluator.evaluate`."""
-        profile = collect_profile(self.network(candidate), self.workbench.parts.validation)
+        network = self.network(candidate)
+        if self.quantized:
+            network = quantised(self.workbench, network)
+        profile = collect_profile(network, self.workbench.parts.validation)
         self._latest = candidate.id, profile
         return self.rescore(candidate, profile)
 

@@ -23,6 +23,7 @@ from edanas.evaluation.class_figures import class_figures
 from edanas.evaluation.examples import write_examples
 from edanas.evaluation.final_thresholds import FinalThresholds
 from edanas.evaluation.finish_time import FinishTime
+from edanas.evaluation.quantised import deliverable, quantised, train_in_integers
 from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
 from edanas.model.profiling import collect_answers, collect_profile
@@ -155,11 +156,20 @@ class Finisher:
                 with Silent().task("", None) as hidden:
                     bench.finetune(network, settings, seed, hidden, teacher, self.timing.start(candidate.id))
         start = time.monotonic()
+        if self.evaluator.quantized:
+            self._train_in_integers(candidate, network)
         row = self._measure(candidate, network, progress)
         write_row(path, row)
         if self.timing is not None:
             self.timing.measured(time.monotonic() - start)
         return row
+
+    def _train_in_integers(self, candidate: Candidate, network: ExitNetwork) -> None:
+        bench, settings = self.workbench, self.workbench.settings.finetune
+        teacher = self.evaluator.teacher() if settings.distillation and settings.trains else None
+        seed, epochs = bench.seed("finish-int8", candidate.id), self.evaluator.quantized_epochs
+        with Silent().task("", None) as hidden:
+            train_in_integers(bench, network, settings, epochs, seed, hidden, teacher)
 
     def _macs(self, candidate: Candidate) -> float:
         stages, last = self.workbench.segments(candidate.backbone)
@@ -167,8 +177,11 @@ class Finisher:
 
     def _measure(self, candidate: Candidate, network: ExitNetwork, progress: Progress) -> ResultRow:
         """Set the thresholds of a network, validate it, export it, test it once, and return its row."""
-        bench, parts, trained = self.workbench, self.workbench.parts, network
+        bench, parts, original = self.workbench, self.workbench.parts, network
         network.description = bench.describe(candidate.backbone)
+        if self.evaluator.quantized:
+            network = quantised(bench, network)
+        trained = network
         thresholds = FinalThresholds(bench, self.setter, self.limits)
         settled = thresholds.settle(candidate, network, self.drops.get(candidate.id, 0.0))
         network, anatomy, calibration = settled.network, settled.anatomy, settled.calibration
@@ -176,7 +189,8 @@ class Finisher:
             progress.say(f"Network {candidate.id}: {text}")
         known = parts.validation.labels.numpy()
         validation = score(collect_profile(network, parts.validation), network.scheme, anatomy, known)
-        files = self._export(candidate.id, network, progress)
+        delivered = deliverable(bench, original, network) if self.evaluator.quantized else network
+        files = self._export(candidate.id, delivered, progress)
         profile, answers = collect_answers(network, parts.test)
         test = score(profile, network.scheme, anatomy)
         predictions = answers[np.arange(len(answers)), exit_columns(profile, network.scheme)]

@@ -15,6 +15,7 @@ from edanas.core.tracing import exit_points
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.initial_weights import load_initial_weights
 from edanas.evaluation.network_trainer import BACKWARD
+from edanas.evaluation.quantised import check_quantisable, checked_epochs, quantised
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.teacher_targets import attach_teacher, teacher_of_results
 from edanas.evaluation.workbench import Workbench
@@ -36,12 +37,19 @@ class SharedEvaluation(Evaluator):
 
     Args:
         workbench: The run's objects and data.
+        quantized: Judge candidates and results as networks in 8-bit integers.
+        quantized_epochs: Number of epochs of training in integers that follow the fine-tuning of a result, if
+            `quantized` is true.
+
+    Raises:
+        ConfigError: `quantized_epochs` is negative.
     """
 
     trains_supernet = True
 
-    def __init__(self, workbench: Workbench) -> None:
+    def __init__(self, workbench: Workbench, *, quantized: bool = False, quantized_epochs: int = 2) -> None:
         self.workbench = workbench
+        self.quantized, self.quantized_epochs = quantized, checked_epochs(quantized_epochs)
         self.removable = not workbench.memory
         self._network: SupernetWithExits | None = None
         self._teacher: StoredTeacher | None = None
@@ -56,6 +64,8 @@ class SharedEvaluation(Evaluator):
             ConfigError: The last layers or the criterion would stay random, since `training.epochs` is 0.
             RunError: The checkpoint of the training is damaged.
         """
+        if self.quantized:
+            check_quantisable(self.workbench)
         trainer = self.trainer(progress)
         trainer.run(progress)
         self._network = trainer.network
@@ -164,6 +174,8 @@ class SharedEvaluation(Evaluator):
         key = backbone.id, points
         if key not in self._profiles:
             network = self._inherit(backbone, points)
+            if self.quantized:
+                network = quantised(self.workbench, network)
             self._profiles[key] = collect_profile(network, self.workbench.parts.validation)
         return self._profiles[key]
 

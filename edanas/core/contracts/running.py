@@ -117,9 +117,10 @@ class Executor(ABC):
 class Evaluator(ABC):
     """Measures candidates. `edanas.run.compose` makes an evaluator; a prepared evaluator is picklable.
 
-    The attributes `removable`, `trains_supernet`, `keeps_profiles` and `judges` are capabilities: attributes
-    of the class or of each object. A class that overrides `judge` or `schemes` gets `judges` or
-    `keeps_profiles` automatically. A wrapper copies the capabilities of the evaluator that it wraps.
+    The attributes `removable`, `trains_supernet`, `keeps_profiles`, `judges` and `quantized` are
+    capabilities: attributes of the class or of each object. A class that overrides `judge` or `schemes` gets
+    `judges` or `keeps_profiles` automatically. A wrapper copies the capabilities of the evaluator that it
+    wraps.
 
     Example:
         >>> from edanas.evaluation.shared import SharedEvaluation
@@ -146,6 +147,12 @@ class Evaluator(ABC):
 
     judges: bool = False
     """True if `judge` is implemented."""
+
+    quantized: bool = False
+    """True if candidates are judged as networks in 8-bit integers; results then are judged so, too."""
+
+    quantized_epochs: int = 0
+    """Number of epochs of training in integers that follow the fine-tuning of a result."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -17,6 +17,9 @@ from edanas.deploy.int8.recording import record
 
 Network = TypeVar("Network", bound=ExitNetwork)
 
+QUANTIZED = "quantized"
+"""Key of a network's description: true if its thresholds hold for its 8-bit integers."""
+
 LEAST_IMAGES = 16
 """Smallest number of images from which ranges of activations follow."""
 
