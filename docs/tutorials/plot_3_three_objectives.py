@@ -38,6 +38,7 @@ result = edanas.search(
             "resolutions": [8],
             "depths": [1, 2],
             "kernels": [3, 5, 7],
+            "expansions": [3, 4, 6],
             "stage_strides": [1, 2, 1, 2, 1],
             "final_expand": 96,
             "last_width": 128,

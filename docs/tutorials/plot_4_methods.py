@@ -32,6 +32,7 @@ COMMON = {
         "resolutions": [8],
         "depths": [2],
         "kernels": [3],
+        "expansions": [3, 4, 6],
         "stage_strides": [1, 2, 1, 2, 1],
         "final_expand": 96,
         "last_width": 128,

@@ -19,6 +19,8 @@ CHOICES: dict[str, Any] = {
 
 # For the digits on a CPU, at their own 8 pixels. The stem shrinks the image, so that first exits are cheap;
 # the stages after it hardly do: with the strides for ImageNet, features would be 1x1 from the third stage on.
+# One width, with 16 channels at the first exit: the widths 0.2 and 0.35 have 8 channels there for as many
+# multiply-adds, and with seed 1 their early exits had at most 95.8% on the validation part, against 96.7%.
 # One thread: a second thread speeds up small operators by a quarter, and slows them down on shared cores.
 QUICK: dict[str, Any] = {
     "threads": 1,
@@ -26,11 +28,11 @@ QUICK: dict[str, Any] = {
     "split": {"train": 0.62, "calibration": 0.06, "validation": 0.12, "test": 0.2},
     "supernet": {
         "name": "ofa-mbv3",
-        "widths": [0.2, 0.35],
+        "widths": [0.5],
         "resolutions": [8],
-        "depths": [1, 2, 3],
+        "depths": [1, 2],
         "kernels": [3, 5],
-        "expansions": [3, 4, 6],
+        "expansions": [2, 3, 4],
         "stem_stride": 2,
         "stage_strides": [1, 2, 1, 1, 2],
         "final_expand": 0,
