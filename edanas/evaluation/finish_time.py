@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from edanas.training.pace import Pace
 
@@ -10,6 +11,19 @@ _TINY = 0.25
 
 _OVERHEAD = 0.5
 """Largest share of the remaining time for calibration, export and test; it limits the number of networks."""
+
+
+class NetworkPlan(Protocol):
+    """The plan of a run with a time limit, as far as the trainings of single networks use it."""
+
+    def remaining(self) -> float:
+        """Return the remaining time of the run in seconds."""
+
+    def decided(self, name: str, decide: Callable[[], Any]) -> Any:
+        """Return the value that the plan stores under `name`, or store the result of `decide`."""
+
+    def network_pace(self, candidate: str, limit: float) -> Pace:
+        """Return the pace of a network's training from its id and the seconds of the training."""
 
 
 class FinishTime:

@@ -6,7 +6,7 @@ They are judged on the validation part and on the test part.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from edanas.core.runfolder import MODELS, replace_file
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import Backbone, DataParts, SelectionScheme, Task, described_labels
 from edanas.evaluation.finish import export_all, read_row, test_figures, write_row
+from edanas.evaluation.finish_time import NetworkPlan
 from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
 from edanas.exits.criteria import ScoreMargin
@@ -31,12 +32,16 @@ from edanas.model.profiling import collect_profile
 from edanas.supernets.option_checks import LARGEST_SIDE, SMALLEST_SIDE
 from edanas.supernets.plain import PlainNetwork, plain_family
 from edanas.training.label_training import LabelTraining
+from edanas.training.pace import Pace
 
 PLAN = "plain-plan.json"
 """Name of the file, in the folder of networks, that holds the plan of the training."""
 
 FEWEST_EPOCHS = 3
 """Smallest number of epochs for which several networks are trained instead of fewer."""
+
+JUDGING = 0.5
+"""Expected seconds of a network besides its training: validation, test and files."""
 
 _LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 150, 200)
 """Numbers of epochs to choose from; coarse, so that small differences of a measured time rarely matter."""
@@ -49,6 +54,7 @@ class PlainPlan:
     Args:
         networks: Names of the networks, from the cheapest; empty if the time suffices for none.
         epochs: Passes over the train part and the calibration part, for each network.
+        seconds: Expected duration of each network's training in seconds; empty if a plan does not hold it.
 
     Example:
         >>> PlainPlan.within(20.0, 60, {"small": 0.1, "large": 0.3}).epochs
@@ -57,6 +63,7 @@ class PlainPlan:
 
     networks: tuple[str, ...]
     epochs: int
+    seconds: tuple[float, ...] = field(default=(), compare=False)
 
     @classmethod
     def within(cls, budget: float, most: int, seconds: Mapping[str, float]) -> "PlainPlan":
@@ -72,8 +79,20 @@ class PlainPlan:
             affordable = budget / sum(seconds[name] for name in names[:count])
             epochs = max((e for e in (*_LADDER, most) if e <= min(affordable, most)), default=0)
             if epochs >= min(FEWEST_EPOCHS, most) or (count == 1 and epochs):
-                return cls(names[:count], epochs)
+                return cls(names[:count], epochs, tuple(epochs * seconds[name] for name in names[:count]))
         return cls((), 0)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "PlainPlan":
+        """Return a plan from JSON's types.
+
+        Raises:
+            LookupError: An entry is missing.
+            TypeError: An entry has another type.
+            ValueError: An entry is no number.
+        """
+        seconds = tuple(map(float, values.get("seconds") or ()))
+        return cls(tuple(map(str, values["networks"])), int(values["epochs"]), seconds)
 
     @classmethod
     def read(cls, path: Path) -> "PlainPlan":
@@ -83,8 +102,7 @@ class PlainPlan:
             RunError: The file cannot be read or is damaged.
         """
         try:
-            values = unsealed(parse(path.read_bytes()))
-            return cls(tuple(map(str, values["networks"])), int(values["epochs"]))
+            return cls.of(unsealed(parse(path.read_bytes())))
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise RunError(
                 f"{path}: cannot be read ({error}); delete the file to plan the plain networks again"
@@ -107,14 +125,20 @@ class PlainNetworks:
         self.family = plain_family(plain_side(parts), series=parts.series)
 
     def finish(
-        self, elapsed: float, progress: Progress, report: Callable[[ResultRow], None] = lambda _: None
+        self,
+        elapsed: float,
+        progress: Progress,
+        report: Callable[[ResultRow], None] = lambda _: None,
+        timing: NetworkPlan | None = None,
     ) -> tuple[list[ResultRow], list[dict[str, str]]]:
         """Train and judge the networks; a resumed run repeats the plan of the interrupted run.
 
         Args:
-            elapsed: Duration of the run so far, in seconds.
+            elapsed: Duration of the run so far, or its time limit, in seconds.
             progress: Shows the progress bars and the messages.
             report: Called with the row of each network that this call finished.
+            timing: The plan of a run with a time limit, which bounds the trainings and repeats their numbers
+                of steps; `None` = the plan of this call gives the numbers of epochs.
 
         Returns:
             A row for each finished network, from the cheapest, and for each failed network a dictionary with
@@ -124,20 +148,21 @@ class PlainNetworks:
             RunError: A file of the networks cannot be read or written, or the plan is damaged.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        plan = self._plan(elapsed)
+        plan = self._plan(elapsed, timing)
         if not plan.networks:
             progress.say(
                 "No plain network was trained: their share of the run's time (baseline.share, found "
                 f"{self.workbench.settings.baseline.share:g}) is shorter than an epoch of the smallest one"
             )
         rows, failures = [], []
-        for name in plan.networks:
+        for number, name in enumerate(plan.networks):
             path = self.folder / f"{name}.row.json"
             if (row := read_row(path, progress)) is not None:
                 rows.append(row)
                 continue
             try:
-                rows.append(self._finish(name, plan.epochs, progress))
+                pace = _pace(plan, number, timing)
+                rows.append(self._finish(name, plan.epochs, progress, pace))
             except RunError:
                 raise
             except Exception as error:
@@ -151,19 +176,25 @@ class PlainNetworks:
             report(rows[-1])
         return rows, failures
 
-    def _plan(self, elapsed: float) -> PlainPlan:
+    def _plan(self, elapsed: float, timing: NetworkPlan | None) -> PlainPlan:
         """Return the plan in the run folder; if there is none, measure each network and store a new plan."""
         path = self.folder / PLAN
         if path.exists():
             return PlainPlan.read(path)
         settings = self.workbench.settings.baseline
-        seconds = {name: self._training(name, settings.epochs).seconds_per_epoch() for name in self.family}
-        plan = PlainPlan.within(settings.share * elapsed, settings.epochs, seconds)
+
+        def measured() -> dict[str, Any]:
+            seconds = {n: self._training(n, settings.epochs).seconds_per_epoch() for n in self.family}
+            left = math.inf if timing is None else timing.remaining() - JUDGING * len(self.family)
+            return asdict(PlainPlan.within(min(settings.share * elapsed, left), settings.epochs, seconds))
+
+        plan = PlainPlan.of(measured() if timing is None else timing.decided("plain", measured))
         replace_file(path, sealed_text(asdict(plan)))
         return plan
 
-    def _finish(self, name: str, epochs: int, progress: Progress) -> ResultRow:
+    def _finish(self, name: str, epochs: int, progress: Progress, pace: Pace | None) -> ResultRow:
         training = self._training(name, epochs)
+        training.pace = pace
         training.run(progress)
         return self._judge(name, training.network, progress)
 
@@ -205,6 +236,21 @@ class PlainNetworks:
             model=files[0] if files else None,
             files=tuple(files),
         )
+
+
+def _pace(plan: PlainPlan, number: int, timing: NetworkPlan | None) -> Pace | None:
+    """Return the pace of a network's training: as planned, or for its share of less remaining time.
+
+    Args:
+        plan: The plan of the plain networks.
+        number: Index of the network in the plan.
+        timing: The plan of a run with a time limit; without it, there is no pace.
+    """
+    own, rest = plan.seconds[number : number + 1], sum(plan.seconds[number:])
+    if timing is None or not own:
+        return None
+    left = timing.remaining() - JUDGING * (len(plan.networks) - number)
+    return timing.network_pace(plan.networks[number], max(0.0, min(own[0], left * own[0] / rest)))
 
 
 def plain_side(parts: DataParts) -> int:

@@ -281,7 +281,7 @@ def _execute(
         networks = finish_results(composition, outcome, searched, archive, progress, plan)
         searched = trimmed_candidates(composition, outcome, searched, archive)
     with times.timed(PLAIN_PART):
-        networks = finish_plain(composition, networks, _plain_time(plan, times), progress, notify)
+        networks = finish_plain(composition, networks, _plain_time(plan, times), progress, notify, plan)
     content = result_content(FinishedRun(composition, outcome, searched, networks, times.seconds))
     for remark in content["remarks"][len(composition.remarks) :]:
         progress.say(remark)

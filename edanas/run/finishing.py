@@ -201,6 +201,7 @@ def finish_plain(
     elapsed: float,
     progress: Progress,
     notify: Callable[..., None],
+    plan: TimePlan | None = None,
 ) -> FinishedNetworks:
     """Train, judge and write the plain networks of a run, and return the networks with them.
 
@@ -211,6 +212,7 @@ def finish_plain(
         progress: The display of progress.
         notify: Called with the event `edanas_plain_network_finished` for each network that this call
             finishes.
+        plan: The plan of a run with a time limit; `None` = none.
 
     Raises:
         RunError: A file of the plain networks cannot be read or written.
@@ -222,7 +224,7 @@ def finish_plain(
         notify(PLAIN_FINISHED, row=row.to_json())
 
     plain = PlainNetworks(composition.workbench, composition.exporters)
-    rows, failures = plain.finish(elapsed, progress, report)
+    rows, failures = plain.finish(elapsed, progress, report, plan)
     return replace(networks, plain=rows, failures=[*networks.failures, *failures])
 
 

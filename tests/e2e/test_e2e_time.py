@@ -10,7 +10,7 @@ from tiny_runs import Edanas, recorded, refused, result_of
 from edanas.core.errors import Interrupted
 from edanas.run import execution
 
-SAME = ("front", "static_front", "evaluations", "pareto")
+SAME = ("front", "static_front", "plain", "evaluations", "pareto")
 
 
 def plan_of(folder: Path) -> dict:

@@ -23,6 +23,7 @@ from edanas.evaluation.plain_networks import (
     with_calibration,
 )
 from edanas.training import label_training
+from edanas.training.pace import Pace
 
 PLANNED = {"networks": ["plain-8-16-32", "plain-12-24-48"], "epochs": 2}
 
@@ -168,3 +169,42 @@ def test_the_networks_train_on_calibration_images_and_never_on_held_out_ones(tmp
     for images in trained:
         assert len(images) == len(parts().train) + len(parts().calibration)
         assert torch.equal(images.labels[len(parts().train) :], parts().calibration.labels)
+
+
+class Timing:
+    """The plan of a run with a time limit, whose remaining time is a number."""
+
+    def __init__(self, left, stored=None):
+        self.left, self.stored, self.limits = left, dict(stored or {}), {}
+
+    def remaining(self):
+        return self.left
+
+    def decided(self, name, decide):
+        return self.stored.setdefault(name, decide()) if name not in self.stored else self.stored[name]
+
+    def network_pace(self, candidate, limit):
+        self.limits[candidate] = limit
+        return Pace(limit, {0: 3}, fixed=True)
+
+
+def test_a_time_limit_bounds_the_trainings_and_repeats_their_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(label_training.LabelTraining, "seconds_per_epoch", lambda self: 0.2)
+    trained = []
+
+    def judge(self, name, network, progress):
+        trained.append(name)
+        raise ValueError("not judged")
+
+    monkeypatch.setattr(PlainNetworks, "_judge", judge)
+    timing = Timing(2.7)
+    networks_of(tmp_path / "first").finish(1e9, Silent(), timing=timing)
+    # Of 2.7 s, 3 x 0.5 s are for validation, test and files; 1.2 s make three epochs of two networks.
+    plan = timing.stored["plain"]
+    first, second = plan["networks"]
+    assert plan["epochs"] == 3
+    assert timing.limits == {first: pytest.approx(0.6), second: pytest.approx(0.6)}
+    late = Timing(0.9, {"plain": {"networks": [first], "epochs": 5, "seconds": [1.0]}})
+    networks_of(tmp_path / "late").finish(0.0, Silent(), timing=late)
+    assert late.limits == {first: pytest.approx(0.4)}
+    assert trained == [first, second, first]
