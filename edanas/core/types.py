@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from edanas.core.mapped import rows_at
 from edanas.core.operator_graph import Footprint
 
 if TYPE_CHECKING:
@@ -430,7 +431,7 @@ class ImageSet:
         import torch
 
         at = torch.from_numpy(np.ascontiguousarray(indices))
-        return replace(self, images=self.images[at], labels=self.labels[at])
+        return replace(self, images=rows_at(self.images, indices), labels=self.labels[at])
 
     @property
     def task(self) -> Task:

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from edanas.core.mapped import empty_bytes
 from edanas.core.preprocess import resize, resize_all
 
 Pixels = npt.NDArray[np.uint8]
@@ -39,7 +40,7 @@ class ImageArray:
         """Add the next image, of shape (H, W) if it is grey, else (H, W, 3)."""
         channels = 3 if self.colour or pixels.ndim == 3 else 1
         if not self.filled:
-            self.images = np.empty((self.count, channels, *pixels.shape[:2]), dtype=np.uint8)
+            self.images = empty_bytes((self.count, channels, *pixels.shape[:2]))
         same_size = pixels.shape[:2] == self.images.shape[2:]
         height, width = self.images.shape[2:] if same_size else (self.side, self.side)
         shape = (self.count, max(channels, self.images.shape[1]), height, width)
@@ -49,7 +50,7 @@ class ImageArray:
         self.filled += 1
 
     def _rebuild(self, shape: tuple[int, ...]) -> None:
-        before, self.images = self.images, np.empty(shape, dtype=np.uint8)
+        before, self.images = self.images, empty_bytes(shape)
         for number in range(self.filled):
             planes = before[number]
             self._put(number, planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0))

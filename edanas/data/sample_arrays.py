@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import DataError
+from edanas.core.machine import home
+from edanas.core.mapped import released
 from edanas.data.decoding import upright_pixels
 from edanas.data.sample_set import EqualSamples, Samples, UnequalSamples
 
@@ -69,7 +71,9 @@ def spooled(arrays: Iterable[npt.NDArray[Any]], name: str = "samples") -> Sample
     Raises:
         DataError: The arrays differ in rank or type, or hold no numbers, or there are none.
     """
-    with tempfile.TemporaryFile() as file:  # a map of the file outlives the object
+    folder = home() / "samples"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:  # a map of the file outlives the object
         return _mapped(file, *_written(file, arrays, name))
 
 
@@ -104,7 +108,7 @@ def _written(
 def _mapped(file: IO[bytes], dtype: np.dtype[Any], shapes: list[tuple[int, ...]]) -> Samples:
     file.flush()
     total = sum(int(np.prod(shape)) for shape in shapes)
-    values: npt.NDArray[Any] = np.memmap(file, dtype, "r", shape=(total,)) if total else np.empty(0, dtype)
+    values = released(np.memmap(file, dtype, "r", shape=(total,)))
     if len(set(shapes)) == 1:
         return EqualSamples(values.reshape(len(shapes), *shapes[0]))
     return UnequalSamples(values, np.array(shapes, dtype=np.int64))

@@ -10,6 +10,7 @@ import numpy as np
 
 from edanas.core.errors import DataError
 from edanas.core.machine import home
+from edanas.core.mapped import released
 from edanas.data.class_labels import ClassLabels
 from edanas.data.sample_set import EqualSamples, Samples, SampleSet, UnequalSamples
 
@@ -83,7 +84,7 @@ def stored_set(digest: str) -> SampleSet:
 
 
 def _samples(folder: Path) -> Samples:
-    values = np.load(folder / _VALUES, mmap_mode="r")
+    values = released(np.load(folder / _VALUES, mmap_mode="r"))
     if (folder / _SHAPES).exists():
         return UnequalSamples(values, np.load(folder / _SHAPES))
     return EqualSamples(values)

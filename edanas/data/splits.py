@@ -16,6 +16,9 @@ from edanas.data.group_split import Indices, draw_groups
 PARTS = ("train", "calibration", "validation", "test")
 """Names of the parts, in the order in which they are drawn."""
 
+_CHUNK = 2**24
+"""Number of pixels that are counted together."""
+
 STD_FLOOR = 1e-3
 """Smallest standard deviation that `split` returns, so that constant channels can be normalised."""
 
@@ -204,8 +207,11 @@ def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, .
     if images.is_floating_point():
         return _statistics_of_series(images)
     means, stds = [], []
-    for channel in images.unbind(dim=1):
-        counts = torch.bincount(channel.reshape(-1), minlength=256).tolist()
+    step = max(1, _CHUNK // max(1, images[:1].numel()))
+    for channel in range(images.shape[1]):
+        pieces = torch.split(images[:, channel], step)
+        levels = [torch.bincount(each.reshape(-1), minlength=256) for each in pieces]
+        counts = torch.stack(levels).sum(0).tolist()
         total = sum(counts)
         first = sum(level * count for level, count in enumerate(counts))
         second = sum(level * level * count for level, count in enumerate(counts))

@@ -15,6 +15,7 @@ import torch
 from edanas.core.attempt import reason
 from edanas.core.contracts import Exporter, StagedBackbone
 from edanas.core.errors import DISK_FULL, RunError
+from edanas.core.mapped import joined_rows
 from edanas.core.preprocess import PREPROCESSING, stated_preprocessing
 from edanas.core.progress import Progress
 from edanas.core.records import parse, sealed_text, unsealed
@@ -293,7 +294,7 @@ def plain_training(epochs: int, images: int, task: Task, *, series: bool = False
 
 def with_calibration(parts: DataParts) -> DataParts:
     """Return the data with the calibration part added to the train part."""
-    images = torch.cat([parts.train.images, parts.calibration.images])
+    images = joined_rows([parts.train.images, parts.calibration.images])
     labels = torch.cat([parts.train.labels, parts.calibration.labels])
     return replace(parts, train=replace(parts.train, images=images, labels=labels))
 
