@@ -35,7 +35,7 @@ class FinetuneEvaluation(Evaluator):
         ConfigError: `quantized_epochs` is negative.
     """
 
-    def __init__(self, workbench: Workbench, *, quantized: bool = False, quantized_epochs: int = 2) -> None:
+    def __init__(self, workbench: Workbench, *, quantized: bool = False, quantized_epochs: int = 0) -> None:
         self.workbench = workbench
         self.quantized, self.quantized_epochs = quantized, checked_epochs(quantized_epochs)
         self._supernet: Supernet | None = None

@@ -47,7 +47,7 @@ class SharedEvaluation(Evaluator):
 
     trains_supernet = True
 
-    def __init__(self, workbench: Workbench, *, quantized: bool = False, quantized_epochs: int = 2) -> None:
+    def __init__(self, workbench: Workbench, *, quantized: bool = False, quantized_epochs: int = 0) -> None:
         self.workbench = workbench
         self.quantized, self.quantized_epochs = quantized, checked_epochs(quantized_epochs)
         self.removable = not workbench.memory

@@ -29,7 +29,7 @@ class Quantisation(NamedTuple):
 
     Example:
         >>> quantisation = Quantisation.of_range(-1.0, 1.55)
-        >>> quantisation.scale, quantisation.zero
+        >>> round(quantisation.scale, 4), quantisation.zero
         (0.01, -28)
         >>> quantisation.integers(torch.tensor([-1.0, 0.0, 9.0])).tolist()
         [-128, -28, 127]
