@@ -36,7 +36,7 @@ def speak(word):
 
 for word in words:
     (folder / word).mkdir()
-    for number in range(40):
+    for number in range(30):
         soundfile.write(folder / word / f"{number}.wav", speak(word), rate)
 
 # %%
@@ -66,9 +66,10 @@ result = edanas.search(
     seed=0,
     settings={
         "surrogates": ["rbf"],
-        "search": {"initial": 4, "iterations": 1, "per_iteration": 2, "results": 2},
-        "training.epochs": 4,
-        "finetune.epochs": 3,
+        "supernet": {"widths": [0.2, 0.4], "resolutions": [16]},
+        "search": {"initial": 3, "iterations": 1, "per_iteration": 2, "results": 1},
+        "training": {"epochs": 6, "batch_size": 32},
+        "finetune": {"epochs": 4, "batch_size": 32},
         "baseline.epochs": 0,
     },
 )
