@@ -66,7 +66,7 @@ result = edanas.search(
     seed=0,
     settings={
         "surrogates": ["rbf"],
-        "supernet": {"widths": [0.2, 0.4], "resolutions": [16]},
+        "supernet": {"widths": [0.5, 1.0], "resolutions": [16], "channels": [8, 12, 16, 24, 32]},
         "search": {"initial": 3, "iterations": 1, "per_iteration": 2, "results": 1},
         "training": {"epochs": 6, "batch_size": 32},
         "finetune": {"epochs": 4, "batch_size": 32},
