@@ -68,8 +68,8 @@ result = edanas.search(
         "surrogates": ["rbf"],
         "supernet": {"widths": [0.5, 1.0], "resolutions": [16], "channels": [8, 12, 16, 24, 32]},
         "search": {"initial": 3, "iterations": 1, "per_iteration": 2, "results": 1},
-        "training": {"epochs": 6, "batch_size": 32},
-        "finetune": {"epochs": 4, "batch_size": 32},
+        "training": {"epochs": 30, "batch_size": 16, "learning_rate": 0.005},
+        "finetune": {"epochs": 20, "batch_size": 16, "learning_rate": 0.003},
         "baseline.epochs": 0,
     },
 )
